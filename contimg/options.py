@@ -1,10 +1,7 @@
 """One source for every option: a frozen dataclass field gives the environment variable, the flag and its help.
 
-    @dataclass(frozen=True)
-    class ImageOptions:
-        size: int = option(2048, "pixels on a side", minimum=16)
-
-    ImageOptions.size  <-  --size on the command line  <-  CONTIMG_IMAGE_SIZE in the environment  <-  2048
+A field `size: int = option(2048, "pixels on a side")` of `ImageOptions` is `--size` on the command line and
+CONTIMG_IMAGE_SIZE in the environment; the flag wins over the environment, the environment over the default.
 """
 
 import os

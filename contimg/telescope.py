@@ -62,7 +62,7 @@ class BandPlan:
         number = channels or self.channels
         width = self.subband_width_hz / number
         top = self.top_hz - subband * self.subband_width_hz
-        return top - (np.arange(number) + 0.5) * width
+        return np.asarray(top - (np.arange(number) + 0.5) * width, dtype=np.float64)
 
     def subband_of(self, freqs_hz: ArrayLike, width_hz: float, tolerance_hz: float = 1.0) -> int | None:
         """Which subband these channels fill edge to edge, or None when they fill none.

@@ -1,0 +1,1 @@
+"""Tables of facts that the package carries: stations, calibrators, the flagging strategy."""
