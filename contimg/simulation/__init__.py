@@ -1,0 +1,22 @@
+"""A synthetic DSA-110: drifting sky, corrupted receivers, and subband files exactly as the real correlator writes them.
+
+The geometry here is derived from Astropy alone and shares no code with the converter's, so that a mistake in one
+cannot hide in the other.
+"""
+
+from contimg.simulation.options import PREFIX, SimulateOptions
+from contimg.simulation.plan import TilePlan, plan_tiles
+from contimg.simulation.sky import CALIBRATOR, Source
+from contimg.simulation.tile import SimulatedTile, simulate, simulate_tile
+
+__all__ = [
+    "CALIBRATOR",
+    "PREFIX",
+    "SimulateOptions",
+    "SimulatedTile",
+    "Source",
+    "TilePlan",
+    "plan_tiles",
+    "simulate",
+    "simulate_tile",
+]

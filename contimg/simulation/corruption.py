@@ -1,0 +1,102 @@
+"""What is wrong with the receivers of one run: delays, bandpasses, gains, dead antennas, unequal noise.
+
+Drawn for all 117 slots whatever antennas are in use, and as functions of frequency, so that the same seed gives the
+same receiver at any scale.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg import telescope
+from contimg.simulation.array import EASTERN, Array
+from contimg.simulation.options import SimulateOptions
+from contimg.telescope import BAND
+
+POLARIZATIONS = 2
+LARGEST_DELAY_NS = 1700.0
+STRAY_SHARE = 0.05  # antennas whose delay lies anywhere up to the largest
+POLARIZATION_DELAY_NS = 3.0
+GAIN_SCATTER = 0.12  # natural logarithm
+SEFD_SCATTER = 0.1
+RIPPLES = 4  # cosines over the band, in amplitude and in phase
+AMPLITUDE_RIPPLE, PHASE_RIPPLE_RAD = 0.04, 0.1
+DEAF_GAIN = 0.05
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """The receivers, by slot and polarisation.
+
+    A gain g acts on a field E, and UVH5's visibility of baseline (1, 2) becomes conj(g1) g2 V12. A delay tau means
+    that the signal comes late: g has the factor exp(-2 pi i (f - band centre) tau).
+
+    Attributes
+    ----------
+    gain : complex, at the band's centre at time zero, shape (slots, 2).
+    delay_ns : shape (slots, 2).
+    ripple : (amplitude, its phase, phase, its phase) of each cosine, shape (4, slots, 2, ripples).
+    drift_rad_per_s : of the phase, shape (slots, 2).
+    sefd_jy : shape (slots,).
+    hears : 0 for dead antennas, shape (slots,); of those, every second also has gain 0, a flat line.
+    """
+
+    gain: NDArray[np.complex128]
+    delay_ns: NDArray[np.float64]
+    ripple: NDArray[np.float64]
+    drift_rad_per_s: NDArray[np.float64]
+    sefd_jy: NDArray[np.float64]
+    hears: NDArray[np.float64]
+
+    def gains(self, slots: NDArray[np.int64], freqs_hz: NDArray[np.float64], seconds: float) -> NDArray[np.complex128]:
+        """Gains of some slots `seconds` after the run's first mid-tile, shape (slots, channels, 2)."""
+        x = (freqs_hz - BAND.bottom_hz) / (BAND.top_hz - BAND.bottom_hz)
+        orders = np.arange(1, RIPPLES + 1)
+        turns = 2 * np.pi * orders * x[:, np.newaxis]  # (channels, ripples)
+        amplitude, amplitude_at, phase, phase_at = self.ripple[:, slots, np.newaxis]
+        swing = turns[np.newaxis, :, np.newaxis]
+        logarithm = np.sum(amplitude * np.cos(swing + amplitude_at), axis=-1)
+        angle = np.sum(phase * np.cos(swing + phase_at), axis=-1)
+        angle += seconds * self.drift_rad_per_s[slots, np.newaxis]
+        offset_hz = (freqs_hz - BAND.centre_hz)[np.newaxis, :, np.newaxis]
+        angle -= 2e-9 * np.pi * self.delay_ns[slots, np.newaxis] * offset_hz
+        return np.asarray(self.gain[slots, np.newaxis] * np.exp(logarithm + 1j * angle))
+
+
+def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
+    """The receivers of a run; perfect ones (but for the dead) when it is not to be corrupted."""
+    rng = np.random.default_rng([options.seed, 1])
+    slots = len(array.positions_m)
+    shape = (slots, POLARIZATIONS)
+    size = 1.0 if options.corrupt else 0.0
+    gain = np.exp(size * (GAIN_SCATTER * rng.standard_normal(shape) + 2j * np.pi * rng.random(shape)))
+    common_ns = np.clip(options.delay_rms_ns * rng.standard_normal(slots), -LARGEST_DELAY_NS, LARGEST_DELAY_NS)
+    stray = rng.random(slots) < STRAY_SHARE
+    stray_ns = rng.uniform(-LARGEST_DELAY_NS, LARGEST_DELAY_NS, slots)
+    common_ns = np.where(stray & (options.delay_rms_ns > 0), stray_ns, common_ns)
+    delay_ns = size * (common_ns[:, np.newaxis] + POLARIZATION_DELAY_NS * rng.standard_normal(shape))
+    ripple_shape = (*shape, RIPPLES)
+    ripple = np.stack(
+        [
+            size * AMPLITUDE_RIPPLE * rng.standard_normal(ripple_shape),
+            2 * np.pi * rng.random(ripple_shape),
+            size * PHASE_RIPPLE_RAD * rng.standard_normal(ripple_shape),
+            2 * np.pi * rng.random(ripple_shape),
+        ]
+    )
+    drift = np.deg2rad(options.phase_drift_deg_per_hour) / 3600.0 * rng.standard_normal(shape)
+    sefd_jy = telescope.SEFD_JY * np.exp(size * SEFD_SCATTER * rng.standard_normal(slots))
+    hears = np.ones(slots)
+    for place, number in enumerate(dead_numbers(options, array)):
+        hears[number] = 0.0
+        gain[number] *= DEAF_GAIN if place % 2 == 0 else 0.0
+    return Corruption(gain, delay_ns, ripple, drift, sefd_jy, hears)
+
+
+def dead_numbers(options: SimulateOptions, array: Array) -> tuple[int, ...]:
+    """Antenna numbers of the dead; one eastern outrigger is spared as a reference antenna."""
+    rng = np.random.default_rng([options.seed, 2])
+    eastern = [number for number in array.stations if number in EASTERN]
+    candidates = [int(number) - 1 for number in array.stations if number not in eastern[:1]]
+    return tuple(int(number) for number in rng.permutation(candidates)[: options.dead])

@@ -1,0 +1,65 @@
+"""What a simulated run is: its size, its sky, what is wrong with its receivers. One seed makes one run."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from contimg import telescope
+from contimg.errors import Misconfigured
+from contimg.options import option
+from contimg.telescope import BAND
+
+PREFIX = "CONTIMG_SIMULATE"
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """A run of the synthetic telescope; the same options give the same bytes."""
+
+    groups: int = option(3, "tiles to write: the calibrator's, then target tiles", minimum=1)
+    antennas: int = option(32, "antennas; 96 is the whole telescope", minimum=2, maximum=96)
+    channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
+    integrations: int = option(24, "integrations in a tile", minimum=1)
+    integration_s: float = option(telescope.INTEGRATION_S, "length of one integration, seconds", minimum=0.1)
+    cadence_s: float = option(telescope.CADENCE_S, "seconds from one tile to the next", minimum=1.0)
+    gap: int = option(0, "tiles left out between the calibrator's and the first target's", minimum=0)
+    date: str = option("2026-02-22", "UTC date of the calibrator's transit, YYYY-MM-DD")
+    declination_offset_deg: float = option(
+        0.0, "pointing north of the calibrator's apparent declination, degrees", minimum=-60.0, maximum=50.0
+    )
+    sources: int = option(5, "target sources around each target tile", minimum=0, maximum=20)
+    beam: str = option(
+        "airy", "primary beam: the dish's Airy disk, or the same everywhere", choices=("airy", "uniform")
+    )
+    noise: bool = option(True, "thermal noise of the receivers")
+    corrupt: bool = option(True, "per-antenna delays, bandpasses and gains")
+    delay_rms_ns: float = option(150.0, "typical delay of an antenna, nanoseconds", minimum=0.0, maximum=1700.0)
+    phase_drift_deg_per_hour: float = option(0.0, "typical drift of an antenna's phase, degrees an hour", minimum=0.0)
+    dead: int = option(0, "dead antennas among those chosen", minimum=0)
+    rfi: bool = option(False, "interference: a radar, a satellite, a burst")
+    seed: int = option(110, "what makes this run differ from another", minimum=0)
+    chunked: bool = option(True, "HDF5's automatic chunks as in real files; contiguous otherwise")
+    clock_spread: int = option(1, "seconds by which the names of one group's files may differ", minimum=0, maximum=82)
+    pace: float = option(0.0, "write in real cadence this many times as fast; 0 does not wait", minimum=0.0)
+    threads: int = option(2, "threads", minimum=1, maximum=64)
+
+    def __post_init__(self) -> None:
+        if self.channels % BAND.subbands:
+            raise Misconfigured(
+                f"--channels={self.channels}: must be a multiple of {BAND.subbands}, one share a subband"
+            )
+        if self.dead >= self.antennas:
+            raise Misconfigured(f"--dead={self.dead}: must be fewer than the {self.antennas} antennas")
+        try:
+            date.fromisoformat(self.date)
+        except ValueError:
+            raise Misconfigured(f"--date={self.date!r}: expected a date as YYYY-MM-DD") from None
+
+    @property
+    def channels_per_subband(self) -> int:
+        """Channels in one file."""
+        return self.channels // BAND.subbands
+
+    @property
+    def channel_width_hz(self) -> float:
+        """Width of one channel, Hz."""
+        return BAND.subband_width_hz / self.channels_per_subband

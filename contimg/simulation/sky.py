@@ -1,0 +1,92 @@
+"""The sky of a run: 3C48 and, around each target tile, point sources whose fluxes and spectra are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units
+from astropy.coordinates import SkyCoord
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+from contimg.errors import Misconfigured
+from contimg.telescope import BAND, primary_beam
+
+FAINTEST_JY, BRIGHTEST_JY = 0.05, 1.0
+PATCH_RADIUS_DEG = 0.8  # inside the beam's half power even while drifting
+SEPARATION_DEG = 0.3  # some sixty synthesised beams
+CALIBRATOR_SEPARATION_DEG = 0.6
+TRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A point source without polarisation or proper motion.
+
+    Attributes
+    ----------
+    name : its name.
+    ra_deg, dec_deg : ICRS.
+    spectrum : coefficients a0, a1, ... of log10(S/Jy) = a0 + a1 x + a2 x² ..., x = log10(frequency/GHz).
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    spectrum: tuple[float, ...]
+
+    def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
+        """Intrinsic flux density, Jy, in the shape of the frequencies."""
+        x = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
+        return np.asarray(10.0 ** np.polynomial.polynomial.polyval(x, self.spectrum))
+
+
+# Position: ICRF; spectrum: Perley & Butler 2017, ApJS 230, 7, table 6.
+CALIBRATOR = Source("3C48", 24.422080962, 33.159759164, (1.3253, -0.7553, -0.1914, 0.0498))
+
+
+def power_law(name: str, ra_deg: float, dec_deg: float, flux_jy: float, index: float = 0.0) -> Source:
+    """A source of a given flux at the band's centre and spectral index (S ~ frequency**index)."""
+    a0 = np.log10(flux_jy) - index * np.log10(BAND.centre_hz / 1e9)
+    return Source(name, ra_deg, dec_deg, (float(a0), float(index)))
+
+
+def target_sky(centres: Sequence[SkyCoord], per_tile: int, rng: Generator) -> tuple[Source, ...]:
+    """`per_tile` sources around each tile's centre, 0.05 to 1 Jy, far enough apart to be measured one by one."""
+    placed = SkyCoord(CALIBRATOR.ra_deg * units.deg, CALIBRATOR.dec_deg * units.deg, frame="icrs").reshape(1)
+    found: list[Source] = []
+    for centre in centres:
+        # One flux from each equal part of the logarithmic range: every tile has faint and bright ones.
+        part = (rng.permutation(per_tile) + rng.random(per_tile)) / max(per_tile, 1)
+        for flux_jy in FAINTEST_JY * (BRIGHTEST_JY / FAINTEST_JY) ** part:
+            position = _free_position(centre, placed, rng)
+            placed = SkyCoord([*placed, position])
+            found.append(
+                power_law(
+                    _name(position), position.ra.deg, position.dec.deg, float(flux_jy), float(rng.normal(-0.7, 0.2))
+                )
+            )
+    return tuple(found)
+
+
+def _free_position(centre: SkyCoord, placed: SkyCoord, rng: Generator) -> SkyCoord:
+    """A random position of the patch that keeps its distance; the first of `placed` is the calibrator."""
+    for _ in range(TRIES):
+        position = centre.directional_offset_by(
+            rng.uniform(0, 360) * units.deg, PATCH_RADIUS_DEG * np.sqrt(rng.random()) * units.deg
+        )
+        away = position.separation(placed).deg
+        if away[0] > CALIBRATOR_SEPARATION_DEG and away.min() > SEPARATION_DEG:
+            return position
+    raise Misconfigured("--sources: so many do not fit into a tile at a measurable distance; ask for fewer")
+
+
+def _name(position: SkyCoord) -> str:
+    return "J" + str(position.to_string("hmsdms", sep="", precision=0)).replace(" ", "")
+
+
+def beam_response(beam: str, separation_rad: ArrayLike, freqs_hz: ArrayLike) -> NDArray[np.float64]:
+    """Power response of the chosen beam, broadcast over separations and frequencies."""
+    if beam == "uniform":
+        return np.ones(np.broadcast_shapes(np.shape(separation_rad), np.shape(freqs_hz)))
+    return primary_beam(separation_rad, freqs_hz)

@@ -1,0 +1,113 @@
+"""One subband file in the correlator's own layout: legacy UVH5, written as `_incomplete` and renamed when done."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg import telescope
+from contimg.simulation import drift
+from contimg.simulation.array import Array
+from contimg.simulation.options import SimulateOptions
+from contimg.simulation.plan import TilePlan, subband_freqs_hz
+
+LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
+
+
+def write_subband(
+    path: Path,
+    options: SimulateOptions,
+    plan: TilePlan,
+    array: Array,
+    subband: int,
+    visibilities: NDArray[np.complex64],
+) -> Path:
+    """Write one file's content under its `_incomplete` name and return that; a failed write leaves nothing."""
+    incomplete = path.with_name(f"{path.stem}_incomplete.hdf5")
+    try:
+        with h5py.File(incomplete, "w") as file:
+            _write_header(file.create_group("Header"), options, plan, array, subband)
+            _write_data(file.create_group("Data"), visibilities, options.chunked)
+    except BaseException:
+        incomplete.unlink(missing_ok=True)
+        raise
+    return incomplete
+
+
+def finish(incomplete: Path) -> Path:
+    """Give a written file its final name, as the correlator does last."""
+    return incomplete.rename(incomplete.with_name(incomplete.name.replace("_incomplete", "")))
+
+
+def _write_data(group: Any, visibilities: NDArray[np.complex64], chunked: bool) -> None:
+    shape = visibilities.shape
+    contents = {
+        "visdata": visibilities,
+        "flags": np.zeros(shape, dtype=np.bool_),
+        "nsamples": np.ones(shape, dtype=np.float32),
+    }
+    for name, content in contents.items():
+        if chunked:
+            # The correlator appends integration by integration, so h5py guesses its chunks from an empty
+            # first axis: 12 KiB each for native visibilities.
+            data = group.create_dataset(name, (0, *shape[1:]), content.dtype, maxshape=(None, *shape[1:]))
+            data.resize(shape)
+            data[...] = content
+        else:
+            group.create_dataset(name, data=content)
+
+
+def _write_header(header: Any, options: SimulateOptions, plan: TilePlan, array: Array, subband: int) -> None:
+    times, baselines = plan.times_jd.size, array.first.size
+    freqs_hz = subband_freqs_hz(options, subband)
+    slots = len(array.positions_m)
+    antenna_1, antenna_2 = array.numbers[array.first], array.numbers[array.second]
+    uvw_m = drift.meridian_uvw_m(array.positions_m[antenna_2] - array.positions_m[antenna_1], plan.apparent_dec_rad)
+    contents = {
+        "Nants_data": array.stations.size,
+        "Nants_telescope": slots,
+        "Nbls": baselines,
+        "Nblts": times * baselines,
+        "Nfreqs": freqs_hz.size,
+        "Npols": len(LINEAR_POLARIZATIONS),
+        "Nspws": 1,
+        "Ntimes": times,
+        "altitude": telescope.HEIGHT_M,
+        "latitude": telescope.LATITUDE_DEG,
+        "longitude": telescope.LONGITUDE_DEG,
+        "ant_1_array": np.tile(antenna_1, times),
+        "ant_2_array": np.tile(antenna_2, times),
+        "antenna_diameters": np.full(slots, telescope.DISH_DIAMETER_M),
+        "antenna_names": np.array([str(slot + 1) for slot in range(slots)], dtype="S12"),
+        "antenna_numbers": np.arange(slots),
+        "antenna_positions": array.positions_m,
+        "channel_width": options.channel_width_hz,
+        "freq_array": freqs_hz[np.newaxis],
+        "history": np.bytes_("simulated by contimg"),
+        "instrument": np.bytes_("DSA"),
+        "integration_time": np.full(times * baselines, options.integration_s),
+        "object_name": np.bytes_("search"),
+        "phase_center_app_dec": plan.apparent_dec_rad,
+        "phase_type": np.bytes_("drift"),
+        "polarization_array": np.array(LINEAR_POLARIZATIONS),
+        "spw_array": np.array([1]),
+        "telescope_name": np.bytes_(telescope.NAME),
+        "time_array": np.repeat(plan.times_jd, baselines),
+        # The same in every integration: the correlator states the meridian's geometry, in single precision.
+        "uvw_array": np.tile(uvw_m.astype(np.float32), (times, 1)),
+    }
+    for name, content in contents.items():
+        header[name] = content
+    declination_deg = np.rad2deg(plan.apparent_dec_rad)
+    keywords = {
+        "applied_delays_ns": np.bytes_(" ".join(["0"] * (2 * slots))),
+        "fs_table": np.bytes_(f"fringestopping_table_dec{declination_deg:.1f}deg_{array.stations.size}ant.npz"),
+        "ha_phase_center": 0.0,
+        "phase_center_dec": plan.apparent_dec_rad,
+        "phase_center_epoch": "HADEC",
+    }
+    extra = header.create_group("extra_keywords")
+    for name, content in keywords.items():
+        extra[name] = content

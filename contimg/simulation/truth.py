@@ -1,0 +1,92 @@
+"""What was simulated, written beside the files: `truth/<group>.json` and the receivers' gains, `truth/<group>.npz`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from contimg.simulation import drift
+from contimg.simulation.corruption import dead_numbers
+from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
+from contimg.simulation.sky import CALIBRATOR, Source, beam_response
+from contimg.simulation.visibilities import Run
+from contimg.telescope import BAND
+
+MJD_ZERO_JD = 2400000.5
+GAIN_CONVENTION = "UVH5 visibility of (antenna 1, antenna 2) = conj(g1) g2 V12; in a Measurement Set g is conjugate"
+
+
+def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
+    """Write one tile's truth and return the JSON file's path.
+
+    The JSON holds group, times, pointing, beam, antennas, dead antennas, options and sources: ICRS position,
+    `flux_jy` (intrinsic, at the band's centre), its spectrum, and `apparent_flux_jy` (through the beam, the mean over
+    the tile's integrations at the band's centre). The .npz holds `gains` (antennas, channels, pols) complex64 at
+    mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols), `sefd_jy` (antennas,), `convention`.
+    """
+    truth = directory / "truth"
+    truth.mkdir(parents=True, exist_ok=True)
+    _replace(truth / f"{plan.group}.npz", lambda file: _save_gains(file, run, plan))
+    path = truth / f"{plan.group}.json"
+    text = json.dumps(_describe(run, plan), indent=2) + "\n"
+    _replace(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        write(file)
+    temporary.replace(path)
+
+
+def _save_gains(file: IO[bytes], run: Run, plan: TilePlan) -> None:
+    freqs_hz = np.concatenate([subband_freqs_hz(run.options, subband) for subband in range(BAND.subbands)])
+    numbers = run.array.numbers
+    gains = run.corruption.gains(numbers, freqs_hz, (plan.mid_jd - run.zero_jd) * DAY_S)
+    np.savez(
+        file,
+        gains=gains.astype(np.complex64),
+        freqs_hz=freqs_hz,
+        stations=run.array.stations,
+        delay_ns=run.corruption.delay_ns[numbers],
+        sefd_jy=run.corruption.sefd_jy[numbers],
+        convention=np.array(GAIN_CONVENTION),
+    )
+
+
+def _describe(run: Run, plan: TilePlan) -> dict[str, Any]:
+    return {
+        "group": plan.group,
+        "mid_time_mjd": plan.mid_jd - MJD_ZERO_JD,
+        "first_time_mjd": float(plan.times_jd[0]) - MJD_ZERO_JD,
+        "pointing": {
+            "apparent_dec_deg": float(np.rad2deg(plan.apparent_dec_rad)),
+            "ra_deg": plan.centre_ra_deg,
+            "dec_deg": plan.centre_dec_deg,
+        },
+        "beam": run.options.beam,
+        "band_centre_hz": BAND.centre_hz,
+        "stations": run.array.stations.tolist(),
+        "dead_stations": sorted(number + 1 for number in dead_numbers(run.options, run.array)),
+        "sources": [_describe_source(run, plan, source) for source in plan.sources],
+        "options": asdict(run.options),
+    }
+
+
+def _describe_source(run: Run, plan: TilePlan, source: Source) -> dict[str, Any]:
+    directions = drift.source_directions(source.ra_deg, source.dec_deg, plan.times_jd)[:, 0]
+    separation = np.arccos(np.clip(directions @ drift.meridian_direction(plan.apparent_dec_rad), -1, 1))
+    flux_jy = float(source.flux_jy(BAND.centre_hz))
+    return {
+        "name": source.name,
+        "calibrator": source is CALIBRATOR,
+        "ra_deg": source.ra_deg,
+        "dec_deg": source.dec_deg,
+        "flux_jy": flux_jy,
+        "spectrum": list(source.spectrum),
+        "apparent_flux_jy": flux_jy * float(beam_response(run.options.beam, separation, BAND.centre_hz).mean()),
+    }
