@@ -1,0 +1,47 @@
+"""What every room's tests share: the outside judge's files, and the checkout's place."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from astropy.config import set_temp_cache
+from astropy.utils.data import import_file_to_cache
+
+from contimg.offline import use_bundled_iers
+
+HERE = Path(__file__).parent
+DRIFT_SIM = HERE / "data" / "drift_sim" / "g2_8ant_6t_768ch"
+DRIFT_SIM_SOURCES = (
+    # right ascension and declination (ICRS, degrees), flux (Jy)
+    (24.422080962, 33.159759164, 16.0),
+    (24.0, 33.5, 3.0),
+    (25.0, 32.8, 1.5),
+)
+
+use_bundled_iers()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_site_download(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """pyuvdata asks Astropy for its list of sites, which would be downloaded: an empty one is in the cache already."""
+    directory = tmp_path_factory.mktemp("astropy")
+    sites = directory / "sites.json"
+    sites.write_text("{}", encoding="utf-8")
+    with set_temp_cache(directory):
+        for server in ("http://data.astropy.org", "http://www.astropy.org/astropy-data"):
+            import_file_to_cache(f"{server}/coordinates/sites.json", str(sites))
+        yield
+
+
+@pytest.fixture(scope="session")
+def drift_sim_files() -> Mapping[int, Path]:
+    """The 16 subband files made by pyuvsim, by subband."""
+    files = {int(path.stem[-2:]): path for path in DRIFT_SIM.glob("*.hdf5")}
+    assert len(files) == 16
+    return files
+
+
+@pytest.fixture(scope="session")
+def drift_sim_sources() -> tuple[tuple[float, float, float], ...]:
+    """What pyuvsim put into the sky of those files: ra, dec (ICRS, degrees) and flux (Jy)."""
+    return DRIFT_SIM_SOURCES

@@ -1,0 +1,98 @@
+"""Every bad file seen in the wild is named with its reason, and none becomes a silent Measurement Set."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from contimg.conversion import convert
+from contimg.errors import BadFile, ContimgError
+
+
+def edit(change):
+    def spoil(path):
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+    return spoil
+
+
+def replace(name, change):
+    def spoil(file):
+        values = change(file[name][()])
+        del file[name]
+        file[name] = values
+
+    return edit(spoil)
+
+
+def fill(name, value):
+    return edit(lambda file: file[name].__setitem__(..., value))
+
+
+def truncate(path):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def zero_superblock(path):
+    with path.open("r+b") as file:
+        file.write(bytes(512))
+
+
+SPOILED = {
+    "empty": (lambda path: path.write_bytes(b""), "empty"),
+    "text": (lambda path: path.write_text("not HDF5 at all"), "not a readable HDF5 file"),
+    "truncated": (truncate, "not a readable HDF5 file"),
+    "zeroed superblock": (zero_superblock, "not a readable HDF5 file"),
+    "gone": (lambda path: path.unlink(), "gone"),
+    "no visdata": (edit(lambda file: file["Data"].__delitem__("visdata")), "visdata"),
+    "no freq_array": (edit(lambda file: file["Header"].__delitem__("freq_array")), "freq_array"),
+    "lying Nfreqs": (fill("Header/Nfreqs", 32), "Nfreqs"),
+    "lying Nblts": (fill("Header/Nblts", 200), "Nblts"),
+    "antenna out of range": (fill("Header/ant_2_array", 500), "antenna 500"),
+    "no extra keywords": (edit(lambda file: file["Header"].__delitem__("extra_keywords")), "phase_center_dec"),
+    "half a subband off": (replace("Header/freq_array", lambda f: f + 24 * 244140.625), "fill no subband"),
+    "axis reversed": (replace("Header/freq_array", lambda f: f[:, ::-1].copy()), "do not descend"),
+    "one integration late": (replace("Header/time_array", lambda t: t + 12.884902 / 86400), "times (s)"),
+    "time in MJD": (replace("Header/time_array", lambda t: t - 2400000.5), "no Julian date"),
+    "NaN": (fill("Data/visdata", complex(np.nan, np.nan)), "no usable value"),
+    "all zero": (fill("Data/visdata", 0), "no usable value"),
+    "1e30": (fill("Data/visdata", 1e30), "no usable value"),
+    "negative nsamples": (fill("Data/nsamples", -1), "no usable value"),
+    "all flagged": (fill("Data/flags", True), "no usable value"),
+    "another declination": (fill("Header/extra_keywords/phase_center_dec", 0.3), "declination"),
+    "another telescope": (fill("Header/longitude", 21.44), "another telescope"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+def test_a_spoiled_file_is_named_and_leaves_nothing_behind(fault, copies, tmp_path):
+    spoil, reason = SPOILED[fault]
+    spoil(copies[7])
+    target = tmp_path / "out" / "2026-02-22T23:17:51.ms"
+    with pytest.raises(BadFile) as caught:
+        convert(copies, target)
+    assert caught.value.path == copies[7]
+    assert reason in caught.value.reason
+    assert "\n" not in str(caught.value)
+    assert not target.parent.exists() or not list(target.parent.iterdir())
+
+
+def test_a_duplicate_of_another_subband_is_named(copies, tmp_path):
+    shutil.copy(copies[3], copies[7])
+    with pytest.raises(BadFile, match=r"sb07.*subband 3"):
+        convert(copies, tmp_path / "out.ms")
+
+
+def test_a_file_of_another_tile_is_named(copies, tmp_path):
+    renamed = copies[0].with_name("2026-02-22T20:00:00_sb00.hdf5")
+    copies[0].rename(renamed)
+    with pytest.raises(BadFile, match="another tile"):
+        convert({**copies, 0: renamed}, tmp_path / "out.ms")
+
+
+def test_no_file_at_all(tmp_path):
+    with pytest.raises(ContimgError, match="without files"):
+        convert({}, tmp_path / "out.ms")

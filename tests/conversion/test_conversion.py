@@ -1,0 +1,116 @@
+"""What the convert stage makes of gaps, odd values, averaged channels and an interrupted run."""
+
+import h5py
+import numpy as np
+import pytest
+from casacore.tables import table
+
+from contimg.conversion import convert
+from contimg.errors import BadFile
+from contimg.measurement_set.description import describe
+from contimg.measurement_set.fringe import rotate_block
+from contimg.telescope import BAND, C_M_S
+
+
+def test_the_description_says_what_went_in(drift_sim_ms):
+    description = describe(drift_sim_ms.path)
+    every = np.concatenate([BAND.channel_freqs_hz(subband) for subband in range(16)])
+    assert np.array_equal(description.freqs_hz, np.sort(every))
+    assert description.correlations == ("XX", "YY")
+    assert len(description.antenna_names) == 117
+    assert description.antennas.size == 8
+    assert description.name == "2026-02-22T23:17:51"
+    drift = np.rad2deg(np.ptp(description.pointing_rad[:, 0]))
+    assert drift == pytest.approx(5 * 12.884902 / 86164.1 * 360, rel=5e-3)  # ICRS is not the date
+
+
+def test_a_missing_subband_is_a_flagged_gap(copies, tmp_path):
+    del copies[4]
+    made = convert(copies, tmp_path / "gap.ms")
+    assert (made.subbands, made.missing, made.flagged_fraction) == (15, (4,), 0.0)
+    with table(str(made.path), ack=False) as main:
+        flags, data = main.getcol("FLAG"), main.getcol("DATA")
+    gap = slice(11 * 48, 12 * 48)
+    assert flags[:, gap].all()
+    assert not data[:, gap].any()
+    assert not np.delete(flags, np.r_[gap], axis=1).any()
+
+
+def test_flags_and_single_bad_values_are_kept_as_flags(copies, tmp_path):
+    with h5py.File(copies[2], "r+") as file:
+        file["Data/flags"][5, 0, 10, 1] = True
+        file["Data/visdata"][6, 0, 11, 0] = complex(np.nan, 0)
+        file["Data/nsamples"][7, 0, 12, :] = 0
+    made = convert(copies, tmp_path / "odd.ms")
+    with table(str(made.path), ack=False) as main:
+        flags, original, data = (main.getcol(name) for name in ("FLAG", "FLAG_ORIGINAL", "DATA"))
+    assert flags.sum() == 4
+    assert np.array_equal(flags, original)
+    assert np.isfinite(data).all()
+    assert made.flagged_fraction == pytest.approx(4 / flags.size)
+    # Subband 2 is the third from the top; its channel 10 lies 10 below its upper end.
+    assert set(np.flatnonzero(flags.any(axis=(0, 2)))) == {14 * 48 - 1 - channel for channel in (10, 11, 12)}
+
+
+def test_weights_are_the_mean_number_of_samples(copies, tmp_path):
+    for path in copies.values():
+        with h5py.File(path, "r+") as file:
+            file["Data/nsamples"][...] = 0.25
+    made = convert(copies, tmp_path / "weights.ms")
+    with table(str(made.path), ack=False) as main:
+        assert np.all(main.getcol("WEIGHT") == 0.25)
+        assert np.all(main.getcol("SIGMA") == 2.0)
+
+
+def test_channel_averaged_data_of_the_same_band_pass(copies, tmp_path):
+    for path in copies.values():
+        with h5py.File(path, "r+") as file:
+            for name in ("Data/visdata", "Data/flags", "Data/nsamples"):
+                values = file[name][:, :, ::4]
+                del file[name]
+                file[name] = values
+            freqs = file["Header/freq_array"][()].reshape(1, 12, 4).mean(axis=2)
+            del file["Header/freq_array"]
+            file["Header/freq_array"] = freqs
+            file["Header/Nfreqs"][...] = 12
+            file["Header/channel_width"][...] = 4 * 244140.625
+    assert convert(copies, tmp_path / "averaged.ms").channels == 192
+
+
+def test_a_failed_conversion_leaves_the_old_product(drift_sim_files, copies, tmp_path):
+    target = tmp_path / "products" / "tile.ms"
+    convert(drift_sim_files, target)
+    with h5py.File(copies[0], "r+") as file:
+        file["Data/visdata"][...] = 0
+    with pytest.raises(BadFile):
+        convert(copies, target)
+    assert [path.name for path in target.parent.iterdir()] == ["tile.ms"]
+    assert describe(target).rows == 216
+
+
+def test_converting_again_gives_the_same(drift_sim_files, drift_sim_ms, tmp_path):
+    target = tmp_path / "again.ms"
+    for _ in range(2):
+        convert(drift_sim_files, target)
+    with table(str(target), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as theirs:
+        assert np.array_equal(ours.getcol("DATA"), theirs.getcol("DATA"))
+
+
+def test_the_kernel_equals_its_plain_reference():
+    rng = np.random.default_rng(1)
+    rows, channels, correlations = 7, 5, 2
+    shape = (rows, channels, correlations)
+    visibilities = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    flags, nsamples = rng.random(shape) < 0.1, np.ones(shape, dtype=np.float32)
+    w_change, swapped, place = rng.normal(size=rows) * 500, rng.random(rows) < 0.5, rng.permutation(rows)
+    top, step = 1.49e9, 2.5e5
+    data, flagged = np.empty_like(visibilities), np.empty_like(flags)
+    samples, good = np.zeros((rows, correlations)), np.zeros((rows, correlations), dtype=np.int64)
+    rotate_block(visibilities, flags, nsamples, w_change, swapped, place, top, step, data, flagged, samples, good)
+    freqs = top - step * np.arange(channels)
+    turned = visibilities * np.exp(2j * np.pi / C_M_S * w_change[:, None] * freqs)[:, :, None]
+    expected = np.where(swapped[:, None, None], turned, turned.conj())[:, ::-1]
+    assert np.abs(data[place] - expected).max() < 1e-6
+    assert np.array_equal(flagged[place], flags[:, ::-1])
+    assert np.array_equal(good[place], (~flags).sum(axis=1))
+    assert np.array_equal(samples[place], (~flags).sum(axis=1))
