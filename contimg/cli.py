@@ -1,0 +1,45 @@
+"""The `contimg` command: one file of `contimg.commands` per subcommand, found by its name and loaded when asked for."""
+
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+import click
+
+from contimg import __version__, commands
+from contimg.errors import ContimgError
+
+
+class Commands(click.Group):
+    """Loads a subcommand's module only when it is run, so that `contimg --help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every module of `contimg.commands`."""
+        return sorted(module.name for module in iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command that a module of `contimg.commands` holds under its own name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(f"contimg.commands.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="contimg")
+def contimg() -> None:
+    """The DSA-110's stream of subband files, turned into calibrated continuum images."""
+
+
+def main() -> None:
+    """Run the command; an error that this package raises on purpose is one line and its own exit code."""
+    try:
+        contimg.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except ContimgError as error:
+        click.echo(f"contimg: {error}", err=True)
+        sys.exit(error.exit_code)
