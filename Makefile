@@ -1,0 +1,40 @@
+# One command for each habit. `make demo` and `make test` set everything up themselves.
+BIN := .venv/bin
+SERVICE ?= stream
+COMPOSE := docker compose
+
+.PHONY: help setup demo test lint bench clean compose-build compose-up compose-down compose-logs
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+
+setup: ## make .venv with everything in it
+	@scripts/setup.sh
+
+demo: setup ## a synthetic telescope streams through the real pipeline to images
+	@$(BIN)/contimg demo $(ARGS)
+
+test: ## every test, real server, workers, panel and browser included
+	@scripts/setup.sh tests
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: setup ## style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: setup ## the benchmarks, as ratios to a plain copy or a peer
+	@for one in benchmarks/bench_*.py; do $(BIN)/python $$one || exit 1; done
+
+compose-build: ## build the container image
+	@$(COMPOSE) build
+
+compose-up: ## start the service in containers
+	@$(COMPOSE) up --detach
+
+compose-down: ## stop it
+	@$(COMPOSE) down
+
+compose-logs: ## follow the logs of one service: make compose-logs SERVICE=stream
+	@$(COMPOSE) logs --follow $(SERVICE)
+
+clean: ## remove what building and testing left, the environment included
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
