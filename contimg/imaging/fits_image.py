@@ -1,0 +1,98 @@
+"""FITS images with a celestial SIN projection and their provenance (FITS standard 4.0; Calabretta & Greisen 2002)."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from contimg import telescope
+from contimg.imaging.gridding import Image
+from contimg.imaging.options import ImageOptions
+from contimg.imaging.product import QuickLook
+from contimg.imaging.provenance import software_versions
+
+
+def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
+    """The header of an image in Jy per beam, apparent: not corrected for the primary beam."""
+    header = _geometry(look)
+    header["BUNIT"] = "JY/BEAM"
+    header["BTYPE"] = "Intensity"
+    header["BMAJ"] = (look.beam.major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
+    header["BMIN"] = (look.beam.minor_arcsec / 3600, "[deg] minor axis FWHM")
+    header["BPA"] = (look.beam.angle_deg, "[deg] position angle, north through east")
+    header["RMS"] = (look.rms_jy, "[Jy/beam] noise of the residual (MAD)")
+    header["RMSTHERM"] = (look.expected_rms_jy, "[Jy/beam] thermal noise expected")
+    header["PEAK"] = (look.peak_jy, "[Jy/beam] brightest pixel")
+    header["VERDICT"] = (look.verdict.grade, "quality")
+    header["ROBUST"] = (options.robust, "Briggs robustness")
+    header["MINUVKL"] = (options.min_uv_klambda, "[klambda] shortest baseline")
+    header["CHANAVG"] = (look.channel_average, "native channels averaged into one")
+    header["NITER"] = (look.iterations, "clean iterations")
+    header["UNFLAG"] = (round(look.unflagged_fraction, 6), "fraction of samples unflagged")
+    return header
+
+
+def write_primary_beam(path: Path, attenuation: Image, look: QuickLook) -> None:
+    """Write the primary beam: the image divided by it has true fluxes."""
+    header = _geometry(look)
+    header["BUNIT"] = ""
+    header["BTYPE"] = "Primary beam"
+    header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
+    write_fits(path, attenuation, header)
+
+
+def write_fits(path: Path, image: Image, header: fits.Header) -> None:
+    """Write a picture of shape (size, size) as a FITS image of four axes, under any file name."""
+    data = np.ascontiguousarray(image, dtype=np.float32)[None, None]
+    with path.open("wb") as file:
+        fits.PrimaryHDU(data, header).writeto(file)
+
+
+def _geometry(look: QuickLook) -> fits.Header:
+    """Axes, times and provenance that an image and its primary beam share."""
+    header = fits.Header()
+    reference = look.size // 2 + 1
+    step = look.pixel_arcsec / 3600
+    axes = (
+        ("RA---SIN", look.phase_centre_deg[0], reference, -step, "deg"),
+        ("DEC--SIN", look.phase_centre_deg[1], reference, step, "deg"),
+        ("FREQ", look.freq_hz, 1, look.bandwidth_hz, "Hz"),
+        ("STOKES", 1.0, 1, 1.0, ""),
+    )
+    for number, (kind, value, pixel, delta, unit) in enumerate(axes, start=1):
+        header[f"CTYPE{number}"] = kind
+        header[f"CRPIX{number}"] = float(pixel)
+        header[f"CRVAL{number}"] = value
+        header[f"CDELT{number}"] = delta
+        header[f"CUNIT{number}"] = unit
+    header["RADESYS"] = "ICRS"
+    header["SPECSYS"] = "TOPOCENT"
+    header["RESTFRQ"] = (look.freq_hz, "[Hz] weighted mean")
+    start = Time(look.start_mjd_s / 86400, format="mjd", scale="utc")
+    header["TIMESYS"] = "UTC"
+    header["DATE-OBS"] = (start.isot, "beginning of the observation")
+    middle = Time(start.mjd + look.exposure_s / 172800, format="mjd", scale="utc")
+    header["DATE-AVG"] = (middle.isot, "its middle")
+    header["MJD-OBS"] = start.mjd
+    header["MJD-AVG"] = middle.mjd
+    header["EXPTIME"] = (look.exposure_s, "[s]")
+    header["TELESCOP"] = telescope.NAME
+    header["ORIGIN"] = "contimg"
+    header["OBJECT"] = look.group
+    header["GROUP"] = look.group
+    header["DATACOL"] = (look.calibration.column, "column of the Measurement Set")
+    header["CALSET"] = (_ascii(look.calibration.set or "none"), "calibration set")
+    if look.calibration.calibrator:
+        header["CALNAME"] = (_ascii(look.calibration.calibrator), "calibrator")
+    if look.calibration.mjd is not None:
+        header["CALMJD"] = (look.calibration.mjd, "[d] time of the calibration")
+    if look.calibration.reason:
+        header["CALWHY"] = (_ascii(look.calibration.reason), "why uncalibrated")
+    for keyword, number_of in software_versions().items():
+        header[keyword] = (number_of, "version")
+    return header
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii").replace("\n", " ")

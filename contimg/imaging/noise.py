@@ -1,0 +1,28 @@
+"""The noise of an image: measured, and expected from the telescope's SEFD."""
+
+import numpy as np
+
+from contimg.imaging.gridding import Gridder, Image
+from contimg.measurement_set.description import Description
+from contimg.telescope import SEFD_JY
+
+MAD_TO_SIGMA = 1.4826
+
+
+def robust_rms(image: Image) -> float:
+    """Standard deviation by the median absolute deviation: sources do not move it."""
+    return float(MAD_TO_SIGMA * np.median(np.abs(image - np.median(image))))
+
+
+def expected_rms_jy(description: Description, gridder: Gridder, sefd_jy: float = SEFD_JY) -> float:
+    """Thermal noise per beam of the samples and weights used.
+
+    A native sample of Stokes I has σ² = SEFD² / (4 Δν τ) in its real part (Thompson, Moran & Swenson, 3rd ed.,
+    eq. 6.50, two hands); the image is their weighted mean.
+    """
+    data, imaging = gridder.visibilities, gridder.weights
+    # Natural weight over a native sample's: how many native samples each averaged one is the mean of.
+    shares = np.divide(imaging, data.weights, out=np.zeros_like(imaging), where=data.weights > 0)
+    squares = np.sum(imaging * shares * data.row_weights[:, None], dtype=np.float64)
+    variance = sefd_jy**2 / (4 * description.channel_width_hz * description.integration_s)
+    return float(np.sqrt(variance * squares) / imaging.sum(dtype=np.float64))

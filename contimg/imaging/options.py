@@ -1,0 +1,46 @@
+"""What an operator may choose about an image."""
+
+from dataclasses import dataclass
+
+from contimg.errors import Misconfigured
+from contimg.options import option
+
+ENVIRONMENT_PREFIX = "CONTIMG_IMAGE"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Options of the image stage; the defaults make the quick look of a full tile."""
+
+    size: int = option(2048, "pixels on a side, even", minimum=64, maximum=16384)
+    pixel_arcsec: float = option(
+        0.0, "pixel size; 0 chooses from the longest baseline, at most 6 arcsec", minimum=0.0, maximum=120.0
+    )
+    robust: float = option(0.5, "Briggs robustness, -2 uniform to 2 natural", minimum=-2.0, maximum=2.0)
+    min_uv_klambda: float = option(1.0, "leave out baselines shorter than this, kilowavelengths", minimum=0.0)
+    channel_average: int = option(
+        0, "native channels averaged into one; 0 chooses from the smearing allowed", minimum=0, maximum=1024
+    )
+    smearing_percent: float = option(
+        1.0,
+        "flux that channel averaging may cost a source at the edge of the primary beam or image",
+        minimum=0.0,
+        maximum=50.0,
+    )
+    iterations: int = option(5000, "clean iterations at most; 0 gives the dirty image", minimum=0)
+    major_cycles: int = option(8, "major cycles of clean at most", minimum=1, maximum=100)
+    gain: float = option(0.1, "clean gain of one iteration", minimum=0.001, maximum=1.0)
+    major_gain: float = option(0.85, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
+    mask_sigma: float = option(5.0, "clean freely down to this many times the noise", minimum=1.0)
+    threshold_sigma: float = option(
+        1.0, "then, only where components were found, down to this many times the noise", minimum=0.1
+    )
+    threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
+
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise Misconfigured(f"size={self.size}: must be even; give {self.size + 1}")
+        if self.threshold_sigma > self.mask_sigma:
+            raise Misconfigured(
+                f"threshold_sigma={self.threshold_sigma:g}: must not exceed mask_sigma={self.mask_sigma:g}"
+            )

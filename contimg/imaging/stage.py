@@ -1,0 +1,177 @@
+"""The image stage: read, weight, grid, clean, restore, judge, write."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from contimg.errors import BadInput, Misconfigured
+from contimg.imaging.attenuation import drift_attenuation
+from contimg.imaging.deconvolution import Cleaned, clean
+from contimg.imaging.fits_image import image_header, write_fits, write_primary_beam
+from contimg.imaging.geometry import ARCSEC_RAD, channel_average, longest_baseline_lambda, pixel_size_arcsec
+from contimg.imaging.gridding import Gridder, Image
+from contimg.imaging.noise import expected_rms_jy, robust_rms
+from contimg.imaging.options import ImageOptions
+from contimg.imaging.preview import write_preview, write_thumbnail
+from contimg.imaging.product import Beam, Calibration, Products, QuickLook
+from contimg.imaging.provenance import read_calibration
+from contimg.imaging.restoring import fit_beam, restore
+from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
+from contimg.imaging.weighting import briggs
+from contimg.measurement_set.description import Description, describe
+from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
+from contimg.staging import staged
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Seconds by step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time a block under a step's name."""
+        begun = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - begun, 3)
+        log.debug("%s took %.2f s", step, self.seconds[step])
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What was imaged, before it is judged and written."""
+
+    restored: Image
+    attenuation: Image
+    cleaned: Cleaned
+    beam: Beam
+
+
+def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> QuickLook:
+    """Image one Measurement Set; see `contimg.imaging.image`."""
+    steps = Steps()
+    description = describe(ms)
+    calibration = read_calibration(description)
+    with steps("read"):
+        data = _read(description, calibration.column, options)
+    pixel_arcsec = options.pixel_arcsec or pixel_size_arcsec(data)
+    with steps("weight"):
+        pixel_rad = pixel_arcsec * ARCSEC_RAD
+        weights = briggs(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, options.robust)
+        if not weights.any():
+            raise BadInput(f"{ms}: pixels of {pixel_arcsec:g} arcsec are too coarse for every baseline; choose smaller")
+        gridder = Gridder(data, weights, options.size, pixel_rad, options.threads)
+    picture = _picture(description, gridder, options, steps)
+    look = _look(description, directory, gridder, picture, calibration, thresholds, steps)
+    with steps("write"):
+        _write(look, picture, options)
+    log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.verdict.grade)
+    return look
+
+
+def _read(description: Description, column: str, options: ImageOptions) -> Visibilities:
+    rows = choose_rows(description, options.min_uv_klambda)
+    averaged = options.channel_average or channel_average(description, rows.uvw_m, options)
+    if description.freqs_hz.size % averaged:
+        raise Misconfigured(
+            f"channel_average={averaged}: does not divide the {description.freqs_hz.size} channels of "
+            f"{description.path}; give a divisor, or 0"
+        )
+    data = read_visibilities(description, rows, column, averaged, options.min_uv_klambda)
+    if data.samples == 0 and rows.uvw_m.size:
+        raise BadInput(
+            f"{description.path}: no data left: all visibilities flagged; look at its flags, or flag less and try again"
+        )
+    if not data.weights.any():
+        raise BadInput(
+            f"{description.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths; "
+            "lower min_uv_klambda"
+        )
+    return data
+
+
+def _picture(description: Description, gridder: Gridder, options: ImageOptions, steps: Steps) -> Picture:
+    pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
+    with steps("beam"):
+        point_spread = gridder.point_spread()
+        beam = fit_beam(point_spread, pixel_arcsec)
+        attenuation = drift_attenuation(description, gridder)
+    with steps("clean"):
+        cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), options)
+    with steps("restore"):
+        restored = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec)
+    return Picture(restored, attenuation, cleaned, beam)
+
+
+def _look(
+    description: Description,
+    directory: Path,
+    gridder: Gridder,
+    picture: Picture,
+    calibration: Calibration,
+    thresholds: QualityThresholds,
+    steps: Steps,
+) -> QuickLook:
+    data, cleaned, beam = gridder.visibilities, picture.cleaned, picture.beam
+    by_channel = gridder.weights.sum(axis=0, dtype=np.float64)
+    ra, dec = np.rad2deg(description.phase_centre_rad)
+    look = QuickLook(
+        group=description.name,
+        ms=description.path,
+        products=Products.of(description.name, directory),
+        phase_centre_deg=(float(ra) % 360, float(dec)),
+        size=gridder.size,
+        pixel_arcsec=gridder.pixel_rad / ARCSEC_RAD,
+        beam=beam,
+        rms_jy=robust_rms(cleaned.residual),
+        expected_rms_jy=expected_rms_jy(description, gridder),
+        peak_jy=float(picture.restored.max()),
+        minimum_jy=float(picture.restored.min()),
+        residual_peak_jy=float(np.abs(cleaned.residual).max()),
+        iterations=cleaned.iterations,
+        components=cleaned.components,
+        cleaned_jy=float(cleaned.model.sum(dtype=np.float64)),
+        freq_hz=float(by_channel @ data.freqs_hz / by_channel.sum()),
+        bandwidth_hz=float(np.count_nonzero(by_channel) * description.channel_width_hz * data.averaged),
+        start_mjd_s=float(description.times_mjd_s[0] - 0.5 * description.integration_s),
+        exposure_s=float(description.times_mjd_s.size * description.integration_s),
+        unflagged_fraction=data.unflagged_fraction,
+        channel_average=data.averaged,
+        calibration=calibration,
+        verdict=Verdict("good"),
+        seconds=steps.seconds,
+    )
+    return replace(look, verdict=_judge(look, thresholds))
+
+
+def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
+    numbers = ImageNumbers(
+        rms_jy=look.rms_jy,
+        expected_rms_jy=look.expected_rms_jy,
+        peak_jy=look.peak_jy,
+        minimum_jy=look.minimum_jy,
+        unflagged_fraction=look.unflagged_fraction,
+        beam_ratio=look.beam.major_arcsec / look.beam.minor_arcsec,
+        uncalibrated=look.calibration.reason,
+    )
+    return judge_image(numbers, thresholds)
+
+
+def _write(look: QuickLook, picture: Picture, options: ImageOptions) -> None:
+    """All four products, the FITS image last: when it is there, the others are."""
+    header = image_header(look, options)
+    targets = look.products.fits, look.products.primary_beam, look.products.png, look.products.thumbnail
+    with ExitStack() as stack:
+        fits, primary_beam, png, thumbnail = (stack.enter_context(staged(target)) for target in targets)
+        write_fits(fits, picture.restored, header)
+        write_primary_beam(primary_beam, picture.attenuation, look)
+        write_preview(png, picture.restored, look, header)
+        write_thumbnail(thumbnail, picture.restored, look)

@@ -1,0 +1,146 @@
+"""Stokes I visibilities of a Measurement Set, read in blocks of rows and averaged in frequency on the way.
+
+I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations and short baselines are left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from casacore.tables import table
+from numpy.typing import NDArray
+
+from contimg.errors import BadInput
+from contimg.measurement_set.description import Description
+from contimg.telescope import C_M_S
+
+BLOCK_BYTES = 64 << 20
+PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that go into an image, chosen before any visibility is read.
+
+    Attributes
+    ----------
+    chosen : mask over the MS's rows.
+    uvw_m : of the chosen rows, shape (rows, 3).
+    times : index into `Description.times_mjd_s`, shape (rows,).
+    weights : of Stokes I, shape (rows,); inverse variances if WEIGHT is.
+    """
+
+    chosen: NDArray[np.bool_]
+    uvw_m: NDArray[np.float64]
+    times: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Visibilities:
+    """Averaged Stokes I.
+
+    Attributes
+    ----------
+    uvw_m : shape (rows, 3), as in the MS.
+    freqs_hz : shape (channels,), ascending.
+    stokes_i : shape (rows, channels), complex64; 0 where the weight is 0.
+    weights : natural weights, shape (rows, channels), float32; 0 where nothing is unflagged.
+    row_weights : natural weight of one native sample of a row, shape (rows,).
+    times : index into `Description.times_mjd_s`, shape (rows,).
+    averaged : native channels in one.
+    samples : native samples that went in, of `candidates` that the chosen rows hold.
+    """
+
+    uvw_m: NDArray[np.float64]
+    freqs_hz: NDArray[np.float64]
+    stokes_i: NDArray[np.complex64]
+    weights: NDArray[np.float32]
+    row_weights: NDArray[np.float32]
+    times: NDArray[np.int64]
+    averaged: int
+    samples: int
+    candidates: int
+
+    @property
+    def unflagged_fraction(self) -> float:
+        """Part of the chosen rows' samples that are unflagged in both hands."""
+        return self.samples / self.candidates if self.candidates else 0.0
+
+
+def choose_rows(description: Description, min_uv_klambda: float) -> Rows:
+    """Cross-correlations that reach the shortest baseline allowed at some frequency."""
+    hands = _parallel_hands(description)
+    with table(str(description.path), ack=False) as main:
+        crossed = main.getcol("ANTENNA1") != main.getcol("ANTENNA2")
+        uvw, stamps, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
+        unflagged = ~main.getcol("FLAG_ROW")
+    reach = np.hypot(uvw[:, 0], uvw[:, 1]) * description.freqs_hz.max() / C_M_S
+    chosen = crossed & unflagged & (reach >= 1000 * min_uv_klambda) & (weight > 0).all(axis=1)
+    # var I = (var XX + var YY)/4
+    of_stokes_i = 4 / (1 / weight[chosen]).sum(axis=1)
+    times = np.searchsorted(description.times_mjd_s, stamps[chosen])
+    return Rows(chosen, np.ascontiguousarray(uvw[chosen]), times, of_stokes_i.astype(np.float32))
+
+
+def read_visibilities(
+    description: Description, rows: Rows, column: str, averaged: int, min_uv_klambda: float
+) -> Visibilities:
+    """Read the chosen rows of a data column, averaging `averaged` channels (a divisor of their number) into one."""
+    hands = _parallel_hands(description)
+    freqs = description.freqs_hz.reshape(-1, averaged).mean(axis=1)
+    shape = (rows.uvw_m.shape[0], freqs.size)
+    stokes_i, weights = np.empty(shape, np.complex64), np.empty(shape, np.float32)
+    samples = 0
+    with table(str(description.path), ack=False) as main:
+        filled = 0
+        for start, length in _blocks(description):
+            chosen = rows.chosen[start : start + length]
+            block = slice(filled, filled + int(np.count_nonzero(chosen)))
+            if block.stop == block.start:
+                continue
+            data, flag = main.getcol(column, start, length), main.getcol("FLAG", start, length)
+            stokes_i[block], counts = _average(data, flag, chosen, hands, averaged)
+            weights[block] = counts * rows.weights[block, None]
+            samples += int(counts.sum(dtype=np.int64))
+            filled = block.stop
+    reach = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
+    weights[reach[:, None] * (freqs / C_M_S) < 1000 * min_uv_klambda] = 0
+    candidates = shape[0] * description.freqs_hz.size
+    return Visibilities(rows.uvw_m, freqs, stokes_i, weights, rows.weights, rows.times, averaged, samples, candidates)
+
+
+def _average(
+    data: NDArray[np.complex64],
+    flag: NDArray[np.bool_],
+    chosen: NDArray[np.bool_],
+    hands: tuple[int, int],
+    averaged: int,
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Mean Stokes I of the unflagged channels in each bin, and their number; both (rows, channels / averaged)."""
+    first, second = hands
+    if not chosen.all():
+        data, flag = data[chosen], flag[chosen]
+    stokes_i = (data[..., first] + data[..., second]) * np.float32(0.5)
+    good = ~(flag[..., first] | flag[..., second]) & np.isfinite(stokes_i)
+    stokes_i[~good] = 0
+    counts = good.astype(np.float32)
+    if averaged > 1:
+        # Strided sums: ten times quicker than reducing a short last axis.
+        stokes_i = sum(stokes_i[:, offset::averaged] for offset in range(1, averaged)) + stokes_i[:, ::averaged]
+        counts = sum(counts[:, offset::averaged] for offset in range(1, averaged)) + counts[:, ::averaged]
+        stokes_i /= np.maximum(counts, 1)
+    return stokes_i, counts
+
+
+def _blocks(description: Description) -> list[tuple[int, int]]:
+    row_bytes = description.freqs_hz.size * len(description.correlations) * 8
+    length = max(1, BLOCK_BYTES // row_bytes)
+    return [(start, min(length, description.rows - start)) for start in range(0, description.rows, length)]
+
+
+def _parallel_hands(description: Description) -> tuple[int, int]:
+    names = description.correlations
+    for first, second in PARALLEL_HANDS:
+        if first in names and second in names:
+            return names.index(first), names.index(second)
+    raise BadInput(f"{description.path}: Stokes I needs XX and YY, the Measurement Set has {', '.join(names)}")
