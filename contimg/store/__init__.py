@@ -1,0 +1,129 @@
+"""The store: the queue, the products, the calibration registry. It is the truth; messages only wake people up.
+
+    store = Store.open(config.queue_db, queue_rules(config))
+    lease = store.leases.claim(group, Stage.CONVERT, owner)
+    ...
+    store.leases.commit(lease, [MeasurementSetRow(...)], RunFigures(...))
+
+Every method is one short transaction. What goes in and comes out are frozen dataclasses, never rows.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from contimg.config import QueueRules, StreamingConfig, queue_rules
+from contimg.store import schema
+from contimg.store.arrivals import Arrivals
+from contimg.store.database import Database, make_engine, url_of
+from contimg.store.events import Events
+from contimg.store.leases import Leases
+from contimg.store.metrics import Metrics
+from contimg.store.products import (
+    AppliedCalibration,
+    ImageRecord,
+    ImageRow,
+    MeasurementSetRecord,
+    MeasurementSetRow,
+    Products,
+)
+from contimg.store.queue import Queue
+from contimg.store.records import (
+    Arrival,
+    EventRecord,
+    FileRecord,
+    FileState,
+    GroupRecord,
+    Lease,
+    MetricRecord,
+    Outcome,
+    Refusal,
+    Refused,
+    RunFigures,
+    Stage,
+    StageRunRecord,
+    State,
+    WaitingWork,
+)
+from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Registry, TableRow
+from contimg.store.status import Overview, Rates, Running, Status
+
+__all__ = [
+    "AppliedCalibration",
+    "Arrival",
+    "CalibrationSetRecord",
+    "CalibrationSetRow",
+    "EventRecord",
+    "FileRecord",
+    "FileState",
+    "GroupRecord",
+    "ImageRecord",
+    "ImageRow",
+    "Lease",
+    "MeasurementSetRecord",
+    "MeasurementSetRow",
+    "MetricRecord",
+    "Outcome",
+    "QueueRules",
+    "Rates",
+    "Refusal",
+    "Refused",
+    "RunFigures",
+    "Running",
+    "Stage",
+    "StageRunRecord",
+    "State",
+    "Status",
+    "Store",
+    "TableRow",
+    "WaitingWork",
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The rooms of the store over one database. Safe to share between threads; each process opens its own."""
+
+    arrivals: Arrivals
+    leases: Leases
+    queue: Queue
+    products: Products
+    registry: Registry
+    events: Events
+    metrics: Metrics
+    overview: Overview
+    database: Database
+
+    @classmethod
+    def open(
+        cls, place: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """Open, and make if need be, the store at a SQLite path or a PostgreSQL URL.
+
+        `clock` gives UTC epoch seconds. Misconfigured when the place is wrong or the database of another version;
+        Transient when PostgreSQL does not answer.
+        """
+        database = Database(make_engine(url_of(place)), rules or QueueRules(), clock)
+        schema.prepare(database.engine)
+        return cls(
+            arrivals=Arrivals(database),
+            leases=Leases(database),
+            queue=Queue(database),
+            products=Products(database),
+            registry=Registry(database),
+            events=Events(database),
+            metrics=Metrics(database),
+            overview=Overview(database),
+            database=database,
+        )
+
+    @classmethod
+    def of(cls, config: StreamingConfig) -> Self:
+        """The store that a configuration names, with the rules in force."""
+        return cls.open(config.queue_db, queue_rules(config))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.engine.dispose()

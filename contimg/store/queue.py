@@ -1,0 +1,174 @@
+"""What an operator and the reconciler do with groups: look, retry, discard, pause, find work that nobody has."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from contimg.errors import BadInput
+from contimg.store import models
+from contimg.store.database import Database
+from contimg.store.events import INFO, WARNING, note
+from contimg.store.leases import PAUSED
+from contimg.store.records import (
+    FileState,
+    GroupRecord,
+    Outcome,
+    Stage,
+    StageRunRecord,
+    State,
+    WaitingWork,
+    record_of,
+)
+from contimg.store.rows import end_lease, files_of, group_record, known_group
+
+
+class Queue:
+    """Groups as a whole."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def group(self, group: str) -> GroupRecord | None:
+        """One group, or None."""
+        with self._database.read() as session:
+            row = session.get(models.Group, group)
+            return _records(session, [row])[0] if row else None
+
+    def groups(self, state: State | None = None, limit: int = 50) -> tuple[GroupRecord, ...]:
+        """Groups, the latest observed first; of one state if asked."""
+        query = select(models.Group).order_by(models.Group.reference_s.desc()).limit(limit)
+        if state is not None:
+            query = query.where(models.Group.state == state)
+        with self._database.read() as session:
+            return _records(session, session.scalars(query).all())
+
+    def runs(self, group: str) -> tuple[StageRunRecord, ...]:
+        """Every attempt at every stage of a group, in order."""
+        query = select(models.StageRun).where(models.StageRun.group_id == group).order_by(models.StageRun.id)
+        with self._database.read() as session:
+            return tuple(record_of(StageRunRecord, row) for row in session.scalars(query))
+
+    def retry(self, group: str, *, stage: Stage | None = None) -> GroupRecord:
+        """Put a group back to `pending` with fresh attempts, at its own stage or from an earlier one.
+
+        A failed or discarded group goes on where it stopped; a completed one is made again (from convert unless told
+        otherwise). BadInput when it is on its way already, has no files, or has not come as far as the stage.
+        """
+        now = self._database.clock()
+        with self._database.write() as session:
+            row = known_group(session, group)
+            if row.state not in (State.FAILED, State.DISCARDED, State.COMPLETED):
+                raise BadInput(f"group {group}: is {row.state}; only failed, discarded or completed groups are retried")
+            completed = row.state == State.COMPLETED
+            start = stage or (Stage.CONVERT if completed else Stage(row.stage))
+            if not completed and Stage(row.stage).precedes(start):
+                raise BadInput(f"group {group}: {row.stage} comes before {start}; retry from there")
+            if start == Stage.CONVERT and not files_of(session, group, FileState.PRESENT, FileState.LATE):
+                raise BadInput(f"group {group}: none of its files is usable; nothing to convert")
+            _supersede_runs(session, group, start)
+            row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
+            row.error = row.completed_at = None
+            end_lease(row, State.PENDING, now)
+            note(session, now, INFO, group, f"retry from {start}")
+            return _records(session, [row])[0]
+
+    def discard(self, group: str) -> GroupRecord:
+        """Take a group out of the stream; its files stay on disk. BadInput while a worker has it or when completed."""
+        now = self._database.clock()
+        with self._database.write() as session:
+            row = known_group(session, group)
+            if row.state in (State.IN_PROGRESS, State.COMPLETED):
+                raise BadInput(f"group {group}: is {row.state}; only groups that wait or failed are discarded")
+            end_lease(row, State.DISCARDED, now)
+            row.error = "discarded by an operator"
+            note(session, now, WARNING, group, row.error)
+            return _records(session, [row])[0]
+
+    def pause(self, by: str) -> None:
+        """Let no further stage begin, on any host, until `resume`; stages under way end as usual."""
+        self._switch("1", by, "paused")
+
+    def resume(self, by: str) -> None:
+        """Let stages begin again; all pending work is due for the reconciler at once."""
+        self._switch("0", by, "resumed")
+
+    @property
+    def paused(self) -> bool:
+        """Whether the stream is paused."""
+        with self._database.read() as session:
+            switch = session.get(models.Control, PAUSED)
+            return switch is not None and switch.value == "1"
+
+    def work_waiting(self, older_than_s: float, limit: int = 100) -> tuple[WaitingWork, ...]:
+        """Pending groups to send (again): never enqueued, or longer ago than the queue's backlog could explain.
+
+        Oldest observation first; none while paused.
+        """
+        now = self._database.clock()
+        group = models.Group
+        query = (
+            select(group)
+            .where(
+                group.state == State.PENDING,
+                or_(group.not_before.is_(None), group.not_before <= now),
+                or_(group.enqueued_at.is_(None), group.enqueued_at <= now - older_than_s),
+            )
+            .order_by(group.reference_s)
+            .limit(limit)
+        )
+        if self.paused:
+            return ()
+        with self._database.read() as session:
+            return tuple(
+                WaitingWork(row.id, Stage(row.stage), row.attempts, row.enqueued_at) for row in session.scalars(query)
+            )
+
+    def mark_enqueued(self, groups: Iterable[str]) -> None:
+        """Say that messages for these groups have just been sent."""
+        names = list(groups)
+        if names:
+            with self._database.write() as session:
+                change = update(models.Group).where(models.Group.id.in_(names))
+                session.execute(change.values(enqueued_at=self._database.clock()))
+
+    def beat(self, name: str, text: str = "") -> None:
+        """Record a success of a process now, for example beat("producer.scan"): its age is health."""
+        with self._database.write() as session:
+            session.merge(models.Control(key=f"beat.{name}", value=text, changed_at=self._database.clock()))
+
+    def last_beat(self, name: str) -> float | None:
+        """When that success was last recorded (epoch seconds), or None."""
+        with self._database.read() as session:
+            row = session.get(models.Control, f"beat.{name}")
+            return row.changed_at if row else None
+
+    def _switch(self, value: str, by: str, word: str) -> None:
+        now = self._database.clock()
+        with self._database.write() as session:
+            session.merge(models.Control(key=PAUSED, value=value, changed_at=now, changed_by=by))
+            if value == "0":
+                # Messages that came during the pause were refused and are gone.
+                pending = update(models.Group).where(models.Group.state == State.PENDING)
+                session.execute(pending.values(enqueued_at=None))
+            note(session, now, INFO, None, f"{word} by {by}")
+
+
+def _supersede_runs(session: Session, group: str, start: Stage) -> None:
+    again = [stage for stage in Stage if not stage.precedes(start)]
+    run = models.StageRun
+    committed = update(run).where(run.group_id == group, run.stage.in_(again), run.outcome == Outcome.COMMITTED)
+    session.execute(committed.values(outcome=Outcome.SUPERSEDED))
+
+
+def _records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:
+    found = list(rows)
+    file = models.SubbandFile
+    usable = select(file.group_id, file.subband).where(
+        file.group_id.in_([row.id for row in found]), file.state != FileState.SET_ASIDE
+    )
+    subbands: dict[str, list[int | None]] = {row.id: [] for row in found}
+    for group, subband in session.execute(usable):
+        if group is not None:
+            subbands[group].append(subband)
+    return tuple(group_record(row, subbands[row.id]) for row in found)
