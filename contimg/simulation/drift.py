@@ -19,7 +19,7 @@ SITE = EarthLocation.from_geodetic(
 )
 
 
-def _horizon_axes() -> NDArray[np.float64]:
+def horizon_axes() -> NDArray[np.float64]:
     """East, north and up at the site as rows in ITRS, shape (3, 3)."""
     lon, lat = np.deg2rad(telescope.LONGITUDE_DEG), np.deg2rad(telescope.LATITUDE_DEG)
     east = [-np.sin(lon), np.cos(lon), 0.0]
@@ -49,7 +49,7 @@ def source_directions(ra_deg: ArrayLike, dec_deg: ArrayLike, times_jd: ArrayLike
     seen = sky[np.newaxis, :].transform_to(_altaz(np.atleast_1d(np.asarray(times_jd, dtype=float))[:, np.newaxis]))
     az, alt = seen.az.rad, seen.alt.rad
     horizon = np.stack([np.cos(alt) * np.sin(az), np.cos(alt) * np.cos(az), np.sin(alt)], axis=-1)
-    return np.asarray(horizon @ _horizon_axes())
+    return np.asarray(horizon @ horizon_axes())
 
 
 def meridian_direction(apparent_dec_rad: float, hour_angle_rad: float = 0.0) -> NDArray[np.float64]:
@@ -62,15 +62,14 @@ def meridian_direction(apparent_dec_rad: float, hour_angle_rad: float = 0.0) -> 
 def horizon_directions(azimuths_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     """ITRS unit vectors to the horizon, azimuths from north through east, shape (azimuths, 3)."""
     level = np.stack([np.sin(azimuths_rad), np.cos(azimuths_rad), np.zeros_like(azimuths_rad)], axis=-1)
-    return np.asarray(level @ _horizon_axes())
+    return np.asarray(level @ horizon_axes())
 
 
 def icrs_of(direction: NDArray[np.float64], time_jd: float) -> SkyCoord:
     """The ICRS position seen in one ITRS direction at one time."""
-    east, north, up = _horizon_axes() @ direction
-    seen = SkyCoord(
-        az=np.arctan2(east, north) * units.rad, alt=np.arcsin(up) * units.rad, frame=_altaz(np.asarray(time_jd))
-    )
+    east, north, up = horizon_axes() @ direction
+    azimuth, altitude = np.arctan2(east, north), np.arctan2(up, np.hypot(east, north))
+    seen = SkyCoord(az=azimuth * units.rad, alt=altitude * units.rad, frame=_altaz(np.asarray(time_jd)))
     return seen.transform_to(ICRS())
 
 

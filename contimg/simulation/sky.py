@@ -16,7 +16,7 @@ FAINTEST_JY, BRIGHTEST_JY = 0.05, 1.0
 PATCH_RADIUS_DEG = 0.8  # inside the beam's half power even while drifting
 SEPARATION_DEG = 0.3  # some sixty synthesised beams
 CALIBRATOR_SEPARATION_DEG = 0.6
-TRIES = 10_000
+TRIES = 2_000
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,39 @@ def power_law(name: str, ra_deg: float, dec_deg: float, flux_jy: float, index: f
 
 def target_sky(centres: Sequence[SkyCoord], per_tile: int, rng: Generator) -> tuple[Source, ...]:
     """`per_tile` sources around each tile's centre, 0.05 to 1 Jy, far enough apart to be measured one by one."""
-    placed = SkyCoord(CALIBRATOR.ra_deg * units.deg, CALIBRATOR.dec_deg * units.deg, frame="icrs").reshape(1)
-    found: list[Source] = []
+    calibrator = SkyCoord(CALIBRATOR.ra_deg * units.deg, CALIBRATOR.dec_deg * units.deg, frame="icrs")
+    placed: list[NDArray[np.float64]] = []
+    found = []
     for centre in centres:
+        positions = _free_positions(centre, per_tile, calibrator, placed, rng)
         # One flux from each equal part of the logarithmic range: every tile has faint and bright ones.
         part = (rng.permutation(per_tile) + rng.random(per_tile)) / max(per_tile, 1)
-        for flux_jy in FAINTEST_JY * (BRIGHTEST_JY / FAINTEST_JY) ** part:
-            position = _free_position(centre, placed, rng)
-            placed = SkyCoord([*placed, position])
-            found.append(
-                power_law(
-                    _name(position), position.ra.deg, position.dec.deg, float(flux_jy), float(rng.normal(-0.7, 0.2))
-                )
-            )
+        fluxes_jy = FAINTEST_JY * (BRIGHTEST_JY / FAINTEST_JY) ** part
+        indices = rng.normal(-0.7, 0.2, per_tile)
+        for position, flux_jy, index in zip(positions, fluxes_jy, indices, strict=True):
+            ra_deg, dec_deg = float(position.ra.deg), float(position.dec.deg)
+            found.append(power_law(_name(position), ra_deg, dec_deg, float(flux_jy), float(index)))
     return tuple(found)
 
 
-def _free_position(centre: SkyCoord, placed: SkyCoord, rng: Generator) -> SkyCoord:
-    """A random position of the patch that keeps its distance; the first of `placed` is the calibrator."""
-    for _ in range(TRIES):
-        position = centre.directional_offset_by(
-            rng.uniform(0, 360) * units.deg, PATCH_RADIUS_DEG * np.sqrt(rng.random()) * units.deg
-        )
-        away = position.separation(placed).deg
-        if away[0] > CALIBRATOR_SEPARATION_DEG and away.min() > SEPARATION_DEG:
-            return position
-    raise Misconfigured("--sources: so many do not fit into a tile at a measurable distance; ask for fewer")
+def _free_positions(
+    centre: SkyCoord, count: int, calibrator: SkyCoord, placed: list[NDArray[np.float64]], rng: Generator
+) -> list[SkyCoord]:
+    """Random positions around a centre that keep their distance from all that are placed, which grows by them."""
+    offsets_deg = PATCH_RADIUS_DEG * np.sqrt(rng.random(TRIES))
+    candidates = centre.directional_offset_by(rng.uniform(0, 360, TRIES) * units.deg, offsets_deg * units.deg)
+    candidates = candidates[candidates.separation(calibrator).deg > CALIBRATOR_SEPARATION_DEG]
+    nearest_chord = 2 * np.sin(0.5 * np.deg2rad(SEPARATION_DEG))
+    chosen: list[SkyCoord] = []
+    for candidate, vector in zip(candidates, candidates.cartesian.xyz.value.T, strict=True):
+        if len(chosen) == count:
+            break
+        if all(np.linalg.norm(vector - other) > nearest_chord for other in placed):
+            placed.append(vector)
+            chosen.append(candidate)
+    if len(chosen) < count:
+        raise Misconfigured(f"--sources={count}: so many do not fit into a tile and stay apart; ask for fewer")
+    return chosen
 
 
 def _name(position: SkyCoord) -> str:

@@ -16,6 +16,11 @@ from contimg.simulation.plan import TilePlan, subband_freqs_hz
 LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 
 
+def incomplete_path(path: Path) -> Path:
+    """The name a file has while it is being written."""
+    return path.with_name(f"{path.stem}_incomplete.hdf5")
+
+
 def write_subband(
     path: Path,
     options: SimulateOptions,
@@ -23,22 +28,11 @@ def write_subband(
     array: Array,
     subband: int,
     visibilities: NDArray[np.complex64],
-) -> Path:
-    """Write one file's content under its `_incomplete` name and return that; a failed write leaves nothing."""
-    incomplete = path.with_name(f"{path.stem}_incomplete.hdf5")
-    try:
-        with h5py.File(incomplete, "w") as file:
-            _write_header(file.create_group("Header"), options, plan, array, subband)
-            _write_data(file.create_group("Data"), visibilities, options.chunked)
-    except BaseException:
-        incomplete.unlink(missing_ok=True)
-        raise
-    return incomplete
-
-
-def finish(incomplete: Path) -> Path:
-    """Give a written file its final name, as the correlator does last."""
-    return incomplete.rename(incomplete.with_name(incomplete.name.replace("_incomplete", "")))
+) -> None:
+    """Write one file under its `_incomplete` name; to give it its final one is the caller's last act."""
+    with h5py.File(incomplete_path(path), "w") as file:
+        _write_header(file.create_group("Header"), options, plan, array, subband)
+        _write_data(file.create_group("Data"), visibilities, options.chunked)
 
 
 def _write_data(group: Any, visibilities: NDArray[np.complex64], chunked: bool) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.simulation import drift
-from contimg.simulation.array import Array
-from contimg.simulation.corruption import POLARIZATIONS, Corruption
+from contimg.simulation.array import Array, build_array
+from contimg.simulation.corruption import POLARIZATIONS, Corruption, draw_corruption
 from contimg.simulation.interference import emitter_fields
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
-from contimg.simulation.sky import beam_response
+from contimg.simulation.sky import CALIBRATOR, beam_response
 from contimg.telescope import C_M_S
 
 
@@ -32,8 +32,17 @@ class Run:
     zero_jd: float
 
 
+def prepare_run(options: SimulateOptions) -> Run:
+    """The antennas and receivers that these options mean; time zero is the calibrator's transit."""
+    array = build_array(options.antennas)
+    zero_jd, _ = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
+    return Run(options, array, draw_corruption(options, array), zero_jd)
+
+
 def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
     """The sources' fields at each antenna, square root of Jy, shape (times, antennas, sources, channels)."""
+    if not plan.sources:
+        return np.zeros((plan.times_jd.size, run.array.stations.size, 0, freqs_hz.size), dtype=np.complex128)
     directions = drift.source_directions(
         [source.ra_deg for source in plan.sources], [source.dec_deg for source in plan.sources], plan.times_jd
     )

@@ -1,0 +1,124 @@
+"""Corruption, dead antennas and interference: what a run's receivers do to a known sky, always in the same way."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contimg.simulation import SimulateOptions, plan_tiles
+from contimg.simulation.array import EASTERN, build_array, choose_stations
+from contimg.simulation.corruption import dead_numbers, draw_corruption
+from contimg.simulation.plan import subband_freqs_hz
+from contimg.simulation.visibilities import prepare_run, subband_visibilities
+from contimg.telescope import BAND, stations
+
+SMALL = SimulateOptions(groups=2, antennas=6, channels=64, integrations=4, noise=False)
+CROSS = [1, 3, 4, 6, 7, 8, 10, 11, 12, 13]  # among the 21 baselines of six antennas
+LIVE = {one.number for one in stations() if one.live}
+
+
+@pytest.mark.parametrize("antennas", [2, 3, 8, 32, 60, 95, 96])
+def test_arrays_are_live_antennas_with_an_eastern_outrigger(antennas: int) -> None:
+    chosen = choose_stations(antennas)
+    assert len(set(chosen)) == antennas
+    assert set(chosen) <= LIVE
+    assert set(chosen) & set(EASTERN)
+
+
+def test_baselines_come_in_the_correlators_order() -> None:
+    array = build_array(4)
+    pairs = list(zip(array.first.tolist(), array.second.tolist(), strict=True))
+    assert pairs == [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3), (3, 3)]
+    full = build_array(96)
+    assert np.any(full.numbers[full.first] > full.numbers[full.second])
+    lengths_m = np.linalg.norm(
+        full.positions_m[full.numbers[full.first]] - full.positions_m[full.numbers[full.second]], axis=1
+    )
+    assert 2500 < lengths_m.max() < 2700
+
+
+def test_gains_act_as_they_say() -> None:
+    plan = plan_tiles(SMALL)[1]
+    run = prepare_run(SMALL)
+    perfect = subband_visibilities(prepare_run(replace(SMALL, corrupt=False)), plan, 5)
+    gains = run.corruption.gains(run.array.numbers, subband_freqs_hz(SMALL, 5), 0.0)
+    factor = np.conj(gains[run.array.first]) * gains[run.array.second]
+    expected = perfect.reshape(4, -1, 4, 2) * factor
+    np.testing.assert_allclose(subband_visibilities(run, plan, 5).reshape(expected.shape), expected, rtol=1e-4)
+
+
+def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
+    few, many = SMALL, replace(SMALL, antennas=96, channels=768, groups=1)
+    freqs_hz = BAND.channel_freqs_hz(2)
+    slots = np.arange(117)
+    gains = [draw_corruption(one, build_array(one.antennas)).gains(slots, freqs_hz, 0.0) for one in (few, many)]
+    np.testing.assert_array_equal(*gains)
+    drifting = draw_corruption(replace(SMALL, phase_drift_deg_per_hour=20.0), build_array(6))
+    turned = np.angle(drifting.gains(slots, freqs_hz, 3600.0) / drifting.gains(slots, freqs_hz, 0.0), deg=True)
+    assert turned.std() == pytest.approx(20.0, rel=0.2)
+    assert np.ptp(turned, axis=1).max() < 1e-6
+
+
+def test_delays_are_as_at_the_telescope() -> None:
+    delays_ns = np.concatenate(
+        [draw_corruption(replace(SMALL, seed=seed), build_array(6)).delay_ns[:, 0] for seed in range(20)]
+    )
+    assert np.median(np.abs(delays_ns)) == pytest.approx(0.6745 * 150, rel=0.15)
+    assert 1500 < np.abs(delays_ns).max() < 1720
+    # A delay turns the phase by -2 pi tau over each Hz.
+    one = replace(draw_corruption(replace(SMALL, corrupt=False), build_array(6)), delay_ns=np.full((117, 2), 1000.0))
+    low, high = one.gains(np.array([0]), np.array([1.4e9, 1.4e9 + 1e5]), 0.0)[0, :, 0]
+    assert np.angle(high / low) == pytest.approx(-2 * np.pi * 0.1)
+
+
+def test_the_seed_makes_the_run() -> None:
+    noisy = replace(SMALL, noise=True, rfi=True, dead=1)
+
+    def visibilities(options: SimulateOptions, tile: int, subband: int) -> np.ndarray:
+        return subband_visibilities(prepare_run(options), plan_tiles(options)[tile], subband)
+
+    first = visibilities(noisy, 1, 4)
+    np.testing.assert_array_equal(first, visibilities(noisy, 1, 4))
+    assert not np.array_equal(first, visibilities(replace(noisy, seed=7), 1, 4))
+    assert plan_tiles(noisy)[1].sources == plan_tiles(noisy)[1].sources
+    assert plan_tiles(noisy)[1].sources != plan_tiles(replace(noisy, seed=7))[1].sources
+    # Independent noise in each tile and subband.
+    empty = replace(noisy, declination_offset_deg=20, corrupt=False, rfi=False, sources=0)
+    cross = [visibilities(empty, *which).reshape(4, 21, -1)[:, CROSS].ravel() for which in ((0, 4), (1, 4), (0, 5))]
+    assert np.abs(np.corrcoef(cross) - np.eye(3)).max() < 0.25
+
+
+def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
+    options = replace(SMALL, dead=5)
+    array = build_array(6)
+    dead = dead_numbers(options, array)
+    assert len(set(dead)) == 5
+    (alive,) = set(array.numbers.tolist()) - set(dead)
+    assert alive + 1 in EASTERN
+    plan = plan_tiles(options)[0]
+    found = subband_visibilities(prepare_run(options), plan, 0).reshape(4, 21, -1)
+    lit = np.abs(found).max(axis=(0, 2)) > 0
+    assert array.numbers[array.first[lit]].tolist() == [alive] == array.numbers[array.second[lit]].tolist()
+    noisy = subband_visibilities(prepare_run(replace(options, noise=True)), plan, 0).reshape(4, 21, -1)
+    flat = [array.numbers[i] for i, j, row in zip(array.first, array.second, noisy.any(axis=(0, 2)), strict=True)
+            if i == j and not row]  # fmt: skip
+    assert set(flat) == set(dead[1::2])
+
+
+def test_interference_stands_still_where_it_belongs() -> None:
+    options = replace(SMALL, channels=768, corrupt=False, integrations=12)
+    plan = plan_tiles(options)[0]
+    clean, dirty = (prepare_run(replace(options, rfi=rfi)) for rfi in (False, True))
+    satellite_subband = next(sb for sb in range(16) if abs(BAND.channel_freqs_hz(sb) - 1381.05e6).min() < 200e3)
+    added = [
+        subband_visibilities(dirty, plan, sb) - subband_visibilities(clean, plan, sb) for sb in (0, satellite_subband)
+    ]
+    quiet, loud = (one.reshape(12, 21, 48, 2)[:, 1, :, 0] for one in added)
+    burst = np.abs(quiet).max(axis=1) > 1.0
+    assert burst.sum() == 1
+    hit = np.abs(BAND.channel_freqs_hz(satellite_subband) - 1381.05e6) < 1e6
+    steady = loud[~burst]
+    assert np.abs(steady[:, hit]).min() > 10.0
+    # In this subband, nothing else but the burst: the radar is 50 MHz away.
+    assert np.abs(steady[:, ~hit]).max() < 0.1
+    assert np.ptp(np.angle(steady[:, hit] / steady[:1, hit])) < 1e-3

@@ -1,0 +1,104 @@
+"""Where the sky is and when: transits, pointings, sources, checked against ERFA and the telescope's own numbers."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import erfa
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.time import Time
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contimg import telescope
+from contimg.errors import Misconfigured
+from contimg.options import from_environment
+from contimg.simulation import CALIBRATOR, PREFIX, SimulateOptions, drift, plan_tiles
+from contimg.simulation.sky import beam_response, power_law
+
+RUN = SimulateOptions(groups=3)
+
+
+def test_the_zenith_is_where_the_telescope_says() -> None:
+    up = drift.horizon_axes()[2]
+    seen = drift.icrs_of(up, 2460923.641147)
+    assert seen.separation(SkyCoord(276.80037288, 37.21421524, unit="deg")).arcsec < 0.5
+
+
+def test_directions_agree_with_erfa_alone() -> None:
+    """erfa.atco13 gives observed hour angle and declination by one call; UT1-UTC from the table."""
+    time = Time(2461094.473, format="jd", scale="utc")
+    for ra_deg, dec_deg in ((24.42, 33.16), (30.0, 50.0), (20.0, -10.0)):
+        _, _, hour_angle, dec, _, _ = erfa.atco13(
+            np.deg2rad(ra_deg), np.deg2rad(dec_deg), 0, 0, 0, 0, time.jd1, time.jd2, time.delta_ut1_utc,
+            np.deg2rad(telescope.LONGITUDE_DEG), np.deg2rad(telescope.LATITUDE_DEG), telescope.HEIGHT_M,
+            0, 0, 0, 0, 0, 1.0,
+        )  # fmt: skip
+        ours = drift.source_directions(ra_deg, dec_deg, time.jd)[0, 0]
+        # Polar motion, which this call is not given, is 0.5" at most.
+        away = np.linalg.norm(ours - drift.meridian_direction(float(dec), float(hour_angle)))
+        assert np.rad2deg(away) * 3600 < 0.8
+
+
+@given(st.dates(min_value=datetime(2024, 1, 1).date(), max_value=datetime(2027, 1, 1).date()), st.floats(0, 359.9))
+@settings(max_examples=15, deadline=None)
+def test_a_transit_is_the_first_of_its_date_and_on_the_meridian(date, ra_deg) -> None:
+    time_jd, dec_rad = drift.transit(ra_deg, 30.0, date.isoformat())
+    assert 0 <= time_jd - Time(date.isoformat()).jd < 1.0
+    seen = drift.source_directions(ra_deg, 30.0, time_jd)[0, 0]
+    np.testing.assert_allclose(seen, drift.meridian_direction(dec_rad), atol=1e-8)
+
+
+def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
+    plans = plan_tiles(RUN)
+    assert [plan.group for plan in plans] == ["2026-02-22T23:18:13", "2026-02-22T23:23:22", "2026-02-22T23:28:31"]
+    centre = SkyCoord(plans[0].centre_ra_deg, plans[0].centre_dec_deg, unit="deg")
+    assert centre.separation(SkyCoord(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, unit="deg")).arcsec < 0.01
+    assert plans[1].centre_ra_deg - plans[0].centre_ra_deg == pytest.approx(
+        309 * 15.0411 / 3600,
+        rel=3e-3,  # right ascensions of 2000 and of date run apart by precession
+    )
+    for plan in plans:
+        start = Time(plan.times_jd[0], format="jd").to_datetime() - timedelta(seconds=0.5 * telescope.INTEGRATION_S)
+        assert 0 <= (start - datetime.fromisoformat(plan.group)).total_seconds() < 1
+        assert np.diff(plan.times_jd) * 86400 == pytest.approx(telescope.INTEGRATION_S, abs=1e-4)
+    assert plan_tiles(replace(RUN, gap=3))[1].group == "2026-02-22T23:38:49"
+    north = plan_tiles(replace(RUN, declination_offset_deg=0.5))[0]
+    assert north.centre_dec_deg - CALIBRATOR.dec_deg == pytest.approx(0.5, abs=1e-3)
+
+
+def test_targets_can_be_measured_one_by_one() -> None:
+    plans = plan_tiles(replace(RUN, groups=4))
+    for plan in plans[1:]:
+        sky = SkyCoord([one.ra_deg for one in plan.sources], [one.dec_deg for one in plan.sources], unit="deg")
+        distance = sky[:, np.newaxis].separation(sky[np.newaxis]).deg + 9 * np.eye(len(sky))
+        assert distance.min() > 0.3
+        centre = SkyCoord(plan.centre_ra_deg, plan.centre_dec_deg, unit="deg")
+        inside = [one for one, away in zip(plan.sources, sky.separation(centre).deg, strict=True) if away < 0.81]
+        assert len(inside) >= RUN.sources
+        fluxes = [float(one.flux_jy(telescope.BAND.centre_hz)) for one in inside]
+        assert min(fluxes) > 0.05
+        assert max(fluxes) < 1.0
+        assert CALIBRATOR in plan.sources
+    with pytest.raises(Misconfigured, match="--sources"):
+        plan_tiles(replace(RUN, groups=12, sources=20))
+
+
+def test_spectra_and_beam() -> None:
+    # Perley & Butler 2017 for 3C48 at 1.405 GHz; a power law by its definition.
+    assert CALIBRATOR.flux_jy(1.405e9) == pytest.approx(16.209, abs=1e-3)
+    source = power_law("one", 0, 0, 2.0, -0.7)
+    assert source.flux_jy(2 * telescope.BAND.centre_hz) == pytest.approx(2.0 * 2**-0.7)
+    half = np.deg2rad(2.7 / 2)
+    assert beam_response("airy", half, 1.4e9) == pytest.approx(0.5, abs=0.03)
+    assert beam_response("uniform", half, np.ones((2, 3))).tolist() == np.ones((2, 3)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"CHANNELS": "100"}, "multiple of 16"), ({"DATE": "tomorrow"}, "YYYY-MM-DD"), ({"DEAD": "32"}, "fewer than")],
+)
+def test_wrong_options_are_named(wrong: dict[str, str], says: str) -> None:
+    with pytest.raises(Misconfigured, match=says):
+        from_environment(SimulateOptions, PREFIX, {f"{PREFIX}_{name}": text for name, text in wrong.items()})

@@ -1,0 +1,148 @@
+"""The files themselves: the layout of real ones, read by this package and by pyuvdata, named as real ones are."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pyuvdata import UVData
+
+from contimg.commands.simulate import simulate as simulate_command
+from contimg.errors import Misconfigured
+from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile
+from contimg.simulation.tile import tile_paths
+from contimg.simulation.visibilities import prepare_run, subband_visibilities
+from contimg.uvh5 import read_header
+
+REAL_LAYOUT = next((Path(__file__).parents[1] / "data" / "drift_sim").rglob("*_sb00.hdf5"))
+OPTIONS = SimulateOptions(groups=2, antennas=5, channels=768, integrations=3, corrupt=False, noise=False)
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory: pytest.TempPathFactory) -> SimulatedTile:
+    return simulate_tile(plan_tiles(OPTIONS)[1], OPTIONS, tmp_path_factory.mktemp("incoming"))
+
+
+def kinds(file: h5py.File) -> dict[str, tuple[str, int, int]]:
+    found = {}
+
+    def note(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = (item.dtype.kind, 0 if item.dtype.kind == "S" else item.dtype.itemsize, item.ndim)
+
+    file.visititems(note)
+    return found
+
+
+def test_layout_is_the_correlators(tile: SimulatedTile) -> None:
+    with h5py.File(REAL_LAYOUT) as real, h5py.File(tile.files[0]) as ours:
+        assert kinds(ours) == kinds(real)
+        for name in ("antenna_names", "antenna_numbers", "polarization_array", "phase_type", "telescope_name"):
+            assert np.array_equal(ours[f"Header/{name}"][()], real[f"Header/{name}"][()]), name
+        baselines = ours["Header/antenna_positions"][:] - ours["Header/antenna_positions"][0]
+        np.testing.assert_allclose(
+            baselines, real["Header/antenna_positions"][:] - real["Header/antenna_positions"][0], atol=1e-6
+        )
+        uvw = ours["Header/uvw_array"][:].reshape(3, 15, 3)
+        assert np.array_equal(uvw[0], uvw[1])
+        assert ours["Data/visdata"].chunks == (128, 1, 12, 1)
+        assert not ours["Data/flags"][:].any()
+        assert (ours["Data/nsamples"][:] == 1).all()
+
+
+def test_headers_are_accepted_and_channels_are_exact(tile: SimulatedTile) -> None:
+    for subband, path in tile.files.items():
+        header = read_header(path)
+        expected = 1.53e9 - (1024 + 384 * subband + 8 * np.arange(48) + 3.5) * 250e6 / 8192
+        assert header.subband == subband
+        assert np.array_equal(header.freqs_hz, expected)
+        assert header.pointing_dec_rad == tile.plan.apparent_dec_rad
+        assert np.array_equal(header.times_jd, tile.plan.times_jd)
+
+
+def test_pyuvdata_reads_them(tile: SimulatedTile) -> None:
+    data = UVData()
+    data.read(tile.files[9], file_type="uvh5", run_check=False)
+    expected = subband_visibilities(prepare_run(OPTIONS), tile.plan, 9)[:, 0]
+    assert np.array_equal(data.data_array, expected)
+    assert (data.Nants_data, data.Nants_telescope, data.Ntimes, data.Nbls) == (5, 117, 3, 15)
+    header = read_header(tile.files[9])
+    # uvw = x2 - x1 towards hour angle 0: pyuvdata's lengths from its own antenna positions.
+    positions = data.telescope.antenna_positions
+    lengths = np.linalg.norm(positions[header.antenna_2] - positions[header.antenna_1], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(data.uvw_array[:15], axis=1), lengths, atol=1e-3)
+
+
+def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
+    truth = json.loads(tile.truth.read_text())
+    assert tile.truth == tile.files[0].parent / "truth" / f"{tile.plan.group}.json"
+    assert truth["group"] == tile.plan.group
+    # An autocorrelation of noiseless receivers holds the sum of all apparent fluxes.
+    with h5py.File(tile.files[7]) as high, h5py.File(tile.files[8]) as low:
+        power = 0.5 * (high["Data/visdata"][::15, 0, -1, 0] + low["Data/visdata"][::15, 0, 0, 0]).real.mean()
+    assert sum(one["apparent_flux_jy"] for one in truth["sources"]) == pytest.approx(power, rel=1e-4)
+    with np.load(tile.truth.with_suffix(".npz")) as gains:
+        assert gains["gains"].shape == (5, 768, 2)
+        np.testing.assert_allclose(gains["gains"], 1.0)
+        assert np.all(np.diff(gains["freqs_hz"]) < 0)
+
+
+def test_files_get_their_names_last_and_in_order(tmp_path: Path) -> None:
+    options = replace(OPTIONS, antennas=2, channels=16, clock_spread=40)
+    plan = plan_tiles(options)[0]
+    seen: list[Path] = []
+
+    def check(path: Path) -> None:
+        seen.append(path)
+        read_header(path)
+        finished = {one for one in tmp_path.glob("*.hdf5") if "_incomplete" not in one.name}
+        assert finished == set(seen)
+
+    tile = simulate_tile(plan, options, tmp_path, check)
+    assert seen == [tile.files[subband] for subband in range(16)]
+    assert not list(tmp_path.glob("*_incomplete*"))
+    stamps = sorted(path.name.split("_")[0] for path in seen)
+    assert stamps[0] == plan.group
+    assert len(set(stamps)) > 1
+    assert tile.size_bytes == sum(path.stat().st_size for path in seen)
+    assert {
+        path.name.split("_")[0] for path in tile_paths(plan, replace(options, clock_spread=0), tmp_path).values()
+    } == {plan.group}
+
+
+def test_an_interruption_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    options = replace(OPTIONS, antennas=2, channels=16)
+
+    def stop(path: Path) -> None:
+        if "_sb03" in path.name:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_tile(plan_tiles(options)[0], options, tmp_path, stop)
+    assert sorted(path.name[20:] for path in tmp_path.glob("*.hdf5")) == [f"sb0{n}.hdf5" for n in range(4)]
+
+
+def test_a_run_keeps_its_pace(tmp_path: Path) -> None:
+    options = replace(OPTIONS, antennas=2, channels=16, groups=3, pace=1545.0)
+    tiles = list(simulate(options, tmp_path))
+    begun = [tile.truth.stat().st_mtime for tile in tiles]
+    assert begun[1] - begun[0] > 0.1
+    assert begun[2] - begun[0] > 0.3
+
+
+def test_the_command_prints_a_line_per_group(tmp_path: Path) -> None:
+    small = ["--groups", "2", "--antennas", "2", "--channels", "16", "--integrations", "2", "--no-chunked"]
+    result = CliRunner().invoke(simulate_command, [str(tmp_path / "new" / "out"), *small])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 2
+    assert all("16 subbands" in line for line in lines)
+    assert len(list((tmp_path / "new" / "out").glob("*.hdf5"))) == 32
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    result = CliRunner().invoke(simulate_command, [str(file), *small])
+    assert isinstance(result.exception, Misconfigured)
+    assert str(file) in str(result.exception)
