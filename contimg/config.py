@@ -7,6 +7,7 @@ directory that holds the state directory, so a service and a terminal mean the s
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -115,15 +116,21 @@ def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, s
     return load(settings, environ)
 
 
+def shown(config: StreamingConfig) -> dict[str, Any]:
+    """Every key as JSON would hold it, with the password of a database URL left out."""
+    values = config.model_dump(mode="json")
+    return {**values, "queue_db": _no_password(config.queue_db), "registry_db": _no_password(config.registry_db)}
+
+
 def effective(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Effective]:
     """Every key and setting with its value and its source, for `contimg config check`."""
     config, written = load(settings, environ), read_file(settings.config_path)
-    found = []
+    values, found = shown(config), []
     for key, about in StreamingConfig.model_fields.items():
         source = f"file {settings.config_path}" if key in written else "default"
         if environ.get(_variable(key)):
             source = f"environment {_variable(key)}"
-        found.append(Effective(key, getattr(config, key), source, about.description or ""))
+        found.append(Effective(key, values[key], source, about.description or ""))
     rules = queue_rules(config, environ)
     sources = {one.key: one.source for one in found}
     of_config = {"expected_subbands": sources["expected_subbands"], "cadence_s": sources["chunk_duration"]}
@@ -203,10 +210,15 @@ def _resolved(config: StreamingConfig, settings: Settings) -> StreamingConfig:
     registry = _place(config.registry_db, base) if config.registry_db else queue
     if registry != queue:
         raise Misconfigured(
-            f"{settings.config_path}: registry_db={registry} must be the same as queue_db={queue}: a calibration and "
+            f"{settings.config_path}: registry_db={_no_password(registry)} must be the same as "
+            f"queue_db={_no_password(queue)}: a calibration and "
             "the stage that made it are committed in one transaction; remove registry_db"
         )
     return config.model_copy(update={**paths, "queue_db": queue, "registry_db": registry})
+
+
+def _no_password(database: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database)
 
 
 def _place(database: str, base: Path) -> str:
