@@ -1,0 +1,131 @@
+"""Apply a calibration set to a tile in one pass: CORRECTED_DATA = DATA / (g1 g2*), as CASA's applycal has it.
+
+Nothing is interpolated across missing solutions: such samples are flagged and set to zero. WEIGHT stays as it is
+(calwt=False).
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from casacore.tables import table
+from numpy.typing import NDArray
+
+from contimg.calibration import tables
+from contimg.calibration.columns import NOTE, write_note
+from contimg.calibration.sets import CalibrationSet
+from contimg.errors import BadInput
+from contimg.measurement_set.columns import add_like
+from contimg.measurement_set.description import Description
+
+BLOCK_BYTES = 128 * 2**20
+CORRECTED = "CORRECTED_DATA"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the pass did: the fraction of the cross-correlations' samples that are flagged now."""
+
+    flagged_fraction: float
+
+
+def apply(one: CalibrationSet, tile: Description) -> Applied:
+    """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit."""
+    inverse = inverse_gains(one, tile)
+    note = {
+        "set": one.name, "calibrator": one.calibrator, "mjd": one.mjd, "flux_scale": one.flux_scale,
+        "tables": [str(path) for path in one.paths],
+    }  # fmt: skip
+    with table(str(tile.path), readonly=False, ack=False) as main:
+        prepare(main)
+        flagged, total = 0, 0
+        for start, count in blocks(main):
+            data, flags = main.getcol("DATA", start, count), main.getcol("FLAG", start, count)
+            first, second = main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count)
+            divide(data, flags, first, second, inverse)
+            main.putcol(CORRECTED, data, start, count)
+            main.putcol("FLAG", flags, start, count)
+            cross = first != second
+            flagged += int(np.count_nonzero(flags[cross]))
+            total += int(np.count_nonzero(cross)) * flags[0].size
+        main.flush()
+        write_note(main, CORRECTED, note)
+    return Applied(flagged / max(total, 1))
+
+
+def leave_uncalibrated(tile: Description, reason: str) -> None:
+    """Say on DATA that nothing calibrates it; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
+    note = {"set": None, "reason": reason}
+    with table(str(tile.path), readonly=False, ack=False) as main:
+        write_note(main, "DATA", note)
+        if CORRECTED in main.colnames():
+            write_note(main, CORRECTED, note)
+            for start, count in blocks(main):
+                main.putcol(CORRECTED, main.getcol("DATA", start, count), start, count)
+
+
+def prepare(main: table) -> None:
+    """Have a CORRECTED_DATA whose note says that it is unfinished, so that a killed pass deceives nobody."""
+    unfinished = {"set": None, "reason": "the calibration did not finish"}
+    if CORRECTED not in main.colnames():
+        add_like(main, CORRECTED, "DATA", {})
+    write_note(main, CORRECTED, unfinished)
+    if NOTE in main.getcolkeywords("DATA"):
+        main.removecolkeyword("DATA", NOTE)
+    main.flush()
+
+
+def blocks(main: table) -> list[tuple[int, int]]:
+    """Runs of rows (start, count) whose DATA takes about BLOCK_BYTES."""
+    rows = main.nrows()
+    size = max(1, BLOCK_BYTES // main.getcell("DATA", 0).nbytes)
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
+
+
+def inverse_gains(one: CalibrationSet, tile: Description) -> NDArray[np.complex64]:
+    """1/g for each slot, channel and receptor of the tile; NaN without a solution. Antennas are matched by name."""
+    product = np.ones((len(tile.antenna_names), len(tile.freqs_hz), len(tile.correlations)), dtype=np.complex128)
+    for path in one.paths:
+        found = tables.read(path)
+        known = {name: index for index, name in enumerate(found.antenna_names)}
+        slots = np.array([known.get(name, -1) for name in tile.antenna_names])
+        gains = found.steady()
+        if gains.shape[2] != product.shape[2]:
+            raise BadInput(f"{path}: {gains.shape[2]} receptors for a tile of {product.shape[2]} correlations")
+        channels = _matching(found.freqs_hz, tile)
+        chosen = np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
+        product *= np.where((channels >= 0)[None, :, None], chosen[:, channels], np.nan)
+    return (1.0 / product).astype(np.complex64)
+
+
+def _matching(freqs_hz: NDArray[np.float64], tile: Description) -> NDArray[np.int64]:
+    """For each channel of the tile the table's channel at the same frequency, -1 if none; one channel serves all."""
+    if freqs_hz.size == 1:
+        return np.zeros(len(tile.freqs_hz), dtype=np.int64)
+    order = np.argsort(freqs_hz)
+    nearest = order[
+        np.clip(np.searchsorted(freqs_hz[order], tile.freqs_hz - 0.5 * tile.channel_width_hz), 0, order.size - 1)
+    ]
+    same = np.abs(freqs_hz[nearest] - tile.freqs_hz) < 0.01 * tile.channel_width_hz
+    return np.where(same, nearest, -1)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def divide(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], first: NDArray[np.int32], second: NDArray[np.int32],
+    inverse: NDArray[np.complex64],
+) -> None:  # fmt: skip
+    """data *= inverse[first] conj(inverse[second]) in place; zero and flagged where either is NaN.
+
+    data, flags : (rows, channels, correlations); inverse : (slots, channels, correlations).
+    """
+    for row in range(data.shape[0]):
+        one, other = inverse[first[row]], inverse[second[row]]
+        for channel in range(data.shape[1]):
+            for pol in range(data.shape[2]):
+                factor = one[channel, pol] * np.conj(other[channel, pol])
+                if np.isfinite(factor.real) and np.isfinite(factor.imag):
+                    data[row, channel, pol] *= factor
+                else:
+                    data[row, channel, pol] = 0.0
+                    flags[row, channel, pol] = True

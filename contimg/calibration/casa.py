@@ -1,0 +1,86 @@
+"""Run CASA tasks in a process of their own, with its own home, working directory, log and time limit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from contimg.errors import BadInput, Transient
+from contimg.offline import casa_environment
+
+
+class CasaFailed(BadInput):
+    """A CASA task refused its input; the message carries what CASA said."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of a CASA task: its name and its arguments (JSON values; paths as text)."""
+
+    task: str
+    arguments: dict[str, Any]
+
+
+def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float) -> str:
+    """Run CASA tasks one after the other; returns CASA's version.
+
+    Parameters
+    ----------
+    room : an empty scratch directory: home, working directory and messages of the process.
+    log : where CASA's log goes.
+
+    Raises
+    ------
+    CasaFailed : a task raised. An unknown reference antenna raises nothing: look for the tables yourself.
+    Transient : the process died or ran into the time limit.
+    """
+    home = room / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    job, answer = room / "job.json", room / "answer.json"
+    answer.unlink(missing_ok=True)
+    asked = {"log": str(log), "answer": str(answer), "parent": os.getpid(), "steps": [asdict(one) for one in steps]}
+    job.write_text(json.dumps(asked), encoding="utf-8")
+    output = room / "output.txt"
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "contimg.calibration.casa_process", str(job)],
+            env=_environment(home), cwd=room, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        _wait(process, timeout_s, log)
+    if not answer.exists():
+        lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
+        raise Transient(f"the CASA process died with status {process.returncode} ({lines[-1]}); see {log}")
+    said: dict[str, str | None] = json.loads(answer.read_text(encoding="utf-8"))
+    if said["error"]:
+        raise CasaFailed(f"CASA {said['error']}; see {log}")
+    return said["version"] or "unknown"
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, log: Path) -> None:
+    """Wait for the end; at the time limit, or when we are interrupted, nothing of the process's session stays."""
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise Transient(f"the CASA process took longer than {timeout_s:g} s and was stopped; see {log}") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """CASA's environment; the package's own root goes first on the path, for the working directory is another."""
+    root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    threads = os.environ.get("OMP_NUM_THREADS", "2")
+    return {
+        **casa_environment(home),
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, inherited])),
+        "OMP_NUM_THREADS": threads,
+    }

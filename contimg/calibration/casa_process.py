@@ -1,0 +1,48 @@
+"""The CASA process: `python -m contimg.calibration.casa_process JOB.json` runs CASA tasks and says how it went.
+
+The job is {"log": path, "answer": path, "parent": pid, "steps": [{"task": name, "arguments": {...}}, ...]}; the answer
+{"error": null or text, "version": text}. CASA lives in a process of its own because its libraries clash with
+python-casacore's, hold global state and log where they please. The process ends with its parent.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run the job named on the command line and write its answer."""
+    job: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != job["parent"]:
+        sys.exit("the process that asked for this job is gone")
+    answer = Path(job["answer"])
+    part = answer.with_suffix(".part")
+    part.write_text(json.dumps(_run(job)), encoding="utf-8")
+    part.replace(answer)
+
+
+def _run(job: dict[str, Any]) -> dict[str, str | None]:
+    import casatasks
+
+    casatasks.casalog.setlogfile(job["log"])
+    version = casatasks.version_string()
+    for step in job["steps"]:
+        try:
+            getattr(casatasks, step["task"])(**step["arguments"])
+        except Exception as error:  # noqa: BLE001 - whatever CASA raises is this job's answer
+            return {"error": f"{step['task']}: {error}", "version": version}
+        made = step["arguments"].get("caltable")
+        if made and not Path(made).exists():
+            return {"error": f"{step['task']} made no table {Path(made).name}", "version": version}
+    return {"error": None, "version": version}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Solve a tile on its calibrator: the recipe, its checks, and the finished set under its name.
+
+A first bandpass takes out the delays (up to 1.7 microseconds: without it an average over the band is noise), then
+phases per minute on the long baselines, the bandpass proper with those phases applied, and gains of amplitude and
+phase on top of it.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg import __version__
+from contimg.calibration import casa, tables
+from contimg.calibration import reference as choice
+from contimg.calibration.calibrators import InBeam
+from contimg.calibration.model import sky_model
+from contimg.calibration.options import CalibrateOptions
+from contimg.calibration.sets import CalibrationSet
+from contimg.calibration.solving_set import write_solving_set
+from contimg.errors import BadInput
+from contimg.measurement_set.description import Description
+
+LONG_WAVELENGTHS = 1000.0
+
+
+def solve(
+    tile: Description,
+    found: Sequence[InBeam],
+    unflagged: NDArray[np.float64],
+    directory: Path,
+    options: CalibrateOptions,
+    reference: str | None = None,
+) -> CalibrationSet:
+    """Solve and put the set at `directory/<tile name>`, in place of an earlier one of that name.
+
+    Parameters
+    ----------
+    found : the calibrators in the beam; the first gives the set its name, all are in the model.
+    unflagged : usable fraction of each antenna slot's data, shape (slots,).
+    reference : name of the reference antenna; chosen by health when not given.
+
+    Raises
+    ------
+    BadInput : CASA refused, made no table, or flagged too much of it; `<tile name>.failed.log` beside the sets
+        is then CASA's log.
+    Transient : CASA died or took too long.
+    """
+    target, log = directory / tile.name, directory / f"{tile.name}.failed.log"
+    directory.mkdir(parents=True, exist_ok=True)
+    _sweep(directory, tile.name)
+    room = Path(tempfile.mkdtemp(prefix=f".{tile.name}.", suffix=".part", dir=directory))
+    try:
+        made = room / "set"
+        made.mkdir()
+        work = room / "work"
+        work.mkdir()
+        visibilities = work / "solving.ms"
+        model = sky_model(tile, [one.calibrator for one in found])
+        write_solving_set(tile, model, options.presolve_s, visibilities)
+        name = reference or tile.antenna_names[choice.reference_antenna(tile, unflagged)]
+        long_only = choice.long_baselines_serve(tile, unflagged, LONG_WAVELENGTHS)
+        steps = recipe(visibilities, made, tile.name, name, long_only, options)
+        version = casa.run(steps, work, log, options.casa_timeout_s)
+        described = _describe(tile, found[0], made, name, unflagged, options, version)
+        described.write()
+        log.replace(made / "casa.log")
+        _replace(made, target)
+        return described.at(target)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def recipe(
+    visibilities: Path, made: Path, name: str, reference: str, long_only: bool, options: CalibrateOptions
+) -> list[casa.Task]:
+    """The CASA tasks, in order; the tables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `made`."""
+    start, phase, bandpass, gains = (str(made / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
+    common = {"vis": str(visibilities), "refant": reference, "solnorm": False}
+    of_channels = {
+        "bandtype": "B", "solint": "inf", "combine": "scan", "minsnr": options.bandpass_snr,
+        "fillgaps": options.fill_gaps,
+    }  # fmt: skip
+    uvrange = f">{LONG_WAVELENGTHS:g}lambda" if long_only else ""
+    gain_snr = options.gain_snr
+    return [
+        casa.Task("bandpass", {**common, **of_channels, "caltable": start}),
+        casa.Task(
+            "gaincal",
+            {**common, "caltable": phase, "solint": "int", "calmode": "p", "minsnr": gain_snr, "uvrange": uvrange,
+             "gaintable": [start]},
+        ),
+        casa.Task("bandpass", {**common, **of_channels, "caltable": bandpass, "gaintable": [phase]}),
+        casa.Task(
+            "gaincal",
+            {**common, "caltable": gains, "solint": "inf", "combine": "scan", "calmode": "ap", "minsnr": gain_snr,
+             "gaintable": [bandpass]},
+        ),
+    ]  # fmt: skip
+
+
+def _describe(
+    tile: Description, main: InBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
+    options: CalibrateOptions, casa_version: str,
+) -> CalibrationSet:  # fmt: skip
+    names = (f"{tile.name}.bcal", f"{tile.name}.gcal")
+    bandpass, gains = (tables.read(made / name) for name in names)
+    phases = tables.read(made / f"{tile.name}.phase")
+    live = tile.antennas[unflagged[tile.antennas] > 0]
+    solved = bandpass.solved[0] & gains.solved[0]
+    flagged = 1.0 - float(np.mean(solved[live]))
+    if flagged > options.max_flagged:
+        raise BadInput(
+            f"{tile.path}: {flagged:.0%} of the live antennas' solutions on {main.calibrator.label} are flagged "
+            f"(limit {options.max_flagged:.0%}); its tables are not used"
+        )
+    mjd = tile.mid_mjd_s / 86400.0
+    return CalibrationSet(
+        name=tile.name,
+        directory=made,
+        tables=names,
+        calibrator=main.calibrator.label,
+        model_jy=float(main.calibrator.flux_jy(tile.freqs_hz.mean())),
+        flux_scale=main.calibrator.scale,
+        attenuation=main.attenuation,
+        mjd=mjd,
+        valid_from_mjd=mjd - options.hours_before / 24.0,
+        valid_to_mjd=mjd + options.hours_after / 24.0,
+        reference_antenna=reference,
+        antennas=tuple(tile.antenna_names[slot] for slot in live if solved[slot].any()),
+        first_freq_hz=float(tile.freqs_hz[0]),
+        channel_width_hz=tile.channel_width_hz,
+        channels=len(tile.freqs_hz),
+        flagged_fraction=flagged,
+        quality=_quality(bandpass, gains, phases),
+        versions={"contimg": __version__, "casa": casa_version},
+    )
+
+
+def _quality(bandpass: tables.Solutions, gains: tables.Solutions, phases: tables.Solutions) -> dict[str, float]:
+    with np.errstate(invalid="ignore"):
+        turned = np.angle(phases.gains * np.conj(np.nanmean(phases.gains, axis=0, keepdims=True)))[phases.solved]
+    return {
+        "bandpass_snr": float(np.nanmedian(bandpass.snr)),
+        "gain_snr": float(np.nanmedian(gains.snr)),
+        "phase_scatter_deg": float(np.rad2deg(np.sqrt(np.mean(turned**2)))),
+        "bandpass_amplitude": float(np.nanmedian(np.abs(bandpass.gains))),
+        "gain_amplitude": float(np.nanmedian(np.abs(gains.gains))),
+    }
+
+
+def _sweep(directory: Path, name: str) -> None:
+    """Remove what a killed run of the same tile left behind."""
+    for left in directory.glob(f".{name}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _replace(made: Path, target: Path) -> None:
+    """Rename the finished set to its place; an older one goes away with the room that the new one came from."""
+    if target.exists():
+        target.rename(made.parent / "older")
+    made.rename(target)

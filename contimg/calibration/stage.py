@@ -1,0 +1,104 @@
+"""The calibrate stage: flag, solve when a calibrator is in the beam, apply the set that holds for the tile."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg.calibration.applying import apply, leave_uncalibrated
+from contimg.calibration.calibrators import InBeam, in_beam
+from contimg.calibration.options import CalibrateOptions
+from contimg.calibration.sets import CalibrationSet, choose
+from contimg.calibration.solving import solve
+from contimg.errors import BadInput
+from contimg.flagging import Flagged, flag
+from contimg.measurement_set.description import Description, describe
+
+
+@dataclass(frozen=True)
+class CalibratedSet:
+    """What the stage did to a Measurement Set.
+
+    Attributes
+    ----------
+    ms : the Measurement Set; CORRECTED_DATA is in it when `applied` is not None.
+    applied : name of the set that was applied, or None: then DATA is uncalibrated.
+    reason : why that set, or why none, in words.
+    new_set : the set solved on this tile, if any.
+    flagged_fraction : of the cross-correlations' samples, after everything.
+    dead_antennas : names.
+    seconds : of each step.
+    """
+
+    ms: Path
+    applied: str | None
+    reason: str
+    new_set: CalibrationSet | None
+    flagged_fraction: float
+    dead_antennas: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+def calibrate(
+    ms: Path, calibrations: Sequence[CalibrationSet], directory: Path, options: CalibrateOptions
+) -> CalibratedSet:
+    """Flag and calibrate a Measurement Set.
+
+    Parameters
+    ----------
+    calibrations : the known sets, to choose from when this tile gives none of its own.
+    directory : where a new set goes, under the tile's name.
+
+    Raises
+    ------
+    BadInput : not a Measurement Set, or nothing in it is alive.
+    Transient : the CASA process died or took too long.
+    """
+    seconds: dict[str, float] = {}
+    tile = describe(ms)
+    with _timed(seconds, "flag"):
+        flagged = flag(tile, search=options.flag)
+    with _timed(seconds, "solve"):
+        new, story = _solve(tile, flagged, directory, options)
+    known = [one for one in calibrations if one.name != tile.name or (new is None and not options.solve)]
+    chosen, why = (new, f"solved on {new.calibrator} in this tile") if new else choose(known, tile)
+    fraction = flagged.fraction
+    with _timed(seconds, "apply"):
+        if chosen is None:
+            why = f"{story}; {why}"
+            leave_uncalibrated(tile, why)
+        else:
+            fraction = apply(chosen, tile).flagged_fraction
+            why = why if new else f"{why} ({story})"
+    return CalibratedSet(
+        ms=ms,
+        applied=chosen.name if chosen else None,
+        reason=why,
+        new_set=new,
+        flagged_fraction=fraction,
+        dead_antennas=tuple(tile.antenna_names[slot] for slot in sorted(flagged.dead)),
+        seconds=seconds,
+    )
+
+
+def _solve(
+    tile: Description, flagged: Flagged, directory: Path, options: CalibrateOptions
+) -> tuple[CalibrationSet | None, str]:
+    """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""
+    if not options.solve:
+        return None, "solving is switched off"
+    found: list[InBeam] = in_beam(tile, options.min_attenuation, options.min_apparent_jy)
+    if not found:
+        return None, "no calibrator in the beam"
+    try:
+        return solve(tile, found, flagged.unflagged, directory, options), ""
+    except BadInput as error:
+        return None, f"solving on {found[0].calibrator.label} failed: {error}"
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begin

@@ -1,0 +1,215 @@
+"""Flag a Measurement Set: what the conversion flagged, dead antennas, and interference found by AOFlagger.
+
+FLAG is always made anew from FLAG_ORIGINAL, so that flagging twice is flagging once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+import aoflagger
+import numpy as np
+from casacore.tables import table
+from numpy.typing import NDArray
+
+from contimg.antennas import Survey, dead_antennas
+from contimg.errors import BadInput
+from contimg.measurement_set.columns import add_like
+from contimg.measurement_set.description import Description
+
+CHUNK_BYTES = 256 * 2**20
+ORIGINAL = "FLAG_ORIGINAL"
+_UNFINISHED = "UNFINISHED"
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """The outcome.
+
+    Attributes
+    ----------
+    fraction : of the cross-correlations' samples that are flagged now.
+    interference : fraction of all cross-correlation samples that only AOFlagger flagged.
+    dead : slots of the dead antennas, with the reason of each.
+    unflagged : usable fraction of each slot's cross-correlations, shape (slots,); 0 for dead ones.
+    """
+
+    fraction: float
+    interference: float
+    dead: dict[int, str]
+    unflagged: NDArray[np.float64]
+
+
+def flag(tile: Description, search: bool = True) -> Flagged:
+    """Make FLAG anew; `search` looks for interference as well.
+
+    Raises
+    ------
+    BadInput : no antenna is alive.
+    """
+    with table(str(tile.path), readonly=False, ack=False) as main:
+        keep_original(main)
+        survey = start_over(main, len(tile.antenna_names))
+        dead = dead_antennas(survey, tile.antennas)
+        if len(dead) >= np.count_nonzero(survey.samples[tile.antennas]):
+            some = next(iter(dead.values()), "no cross-correlations")
+            raise BadInput(f"{tile.path}: no live antenna in it ({some}); look at the correlator's output")
+        flag_antennas(main, dead)
+        found = find_interference(main, tile, dead) if search else 0
+        samples, unflagged = _tally(main, len(tile.antenna_names))
+    total = samples.sum()
+    return Flagged(
+        fraction=float(1.0 - unflagged.sum() / total),
+        interference=float(2 * found / total),
+        dead=dead,
+        unflagged=unflagged / np.maximum(samples, 1),
+    )
+
+
+def keep_original(main: table) -> None:
+    """Have FLAG_ORIGINAL: where the conversion left none, a copy of FLAG as it is now.
+
+    The column bears the keyword UNFINISHED until it is whole, and FLAG is not touched before that.
+    """
+    if ORIGINAL in main.colnames() and _UNFINISHED not in main.getcolkeywords(ORIGINAL):
+        return
+    if ORIGINAL not in main.colnames():
+        add_like(main, ORIGINAL, "FLAG", {_UNFINISHED: True})
+    for start, count in _blocks(main):
+        main.putcol(ORIGINAL, main.getcol("FLAG", start, count), start, count)
+    main.flush()
+    main.removecolkeyword(ORIGINAL, _UNFINISHED)
+    main.flush()
+
+
+def start_over(main: table, slots: int) -> Survey:
+    """Set FLAG to FLAG_ORIGINAL, samples that are zero or not numbers flagged; returns the survey of the antennas."""
+    survey = Survey.of(slots)
+    for start, count in _blocks(main):
+        data, flags = main.getcol("DATA", start, count), main.getcol(ORIGINAL, start, count)
+        flags |= main.getcol("FLAG_ROW", start, count)[:, None, None]
+        flags |= ~np.isfinite(data) | (data == 0)
+        survey.add(data, flags, main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count))
+        main.putcol("FLAG", flags, start, count)
+    return survey
+
+
+def flag_antennas(main: table, slots: dict[int, str]) -> None:
+    """Flag every row of these antenna slots."""
+    listed = np.array(sorted(slots), dtype=np.int64)
+    hit = np.isin(main.getcol("ANTENNA1"), listed) | np.isin(main.getcol("ANTENNA2"), listed)
+    for run in _runs(np.flatnonzero(hit)):
+        shape = (run.size, *main.getcell("FLAG", 0).shape)
+        main.putcol("FLAG", np.ones(shape, dtype=bool), int(run[0]), run.size)
+
+
+def find_interference(main: table, tile: Description, dead: dict[int, str]) -> int:
+    """Flag interference on each baseline of live antennas; returns the number of samples newly flagged."""
+    flagger = aoflagger.AOFlagger()
+    with as_file(files("contimg.data").joinpath("interference.lua")) as path:
+        strategy = flagger.load_strategy_file(str(path))
+    channels = len(tile.freqs_hz)
+    image = flagger.make_image_set(len(tile.times_mjd_s), channels, 1)
+    found = 0
+    for rows in _baseline_chunks(main, tile, dead):
+        data, flags = (_read(main, name, rows) for name in ("DATA", "FLAG"))
+        before = np.count_nonzero(flags)
+        for amplitude, known, baseline in zip(*_amplitudes(data, flags), flags, strict=True):
+            if known.all():
+                continue
+            image.set_image_buffer(0, amplitude.T)
+            mask = flagger.make_flag_mask(amplitude.shape[0], channels, False)
+            mask.set_buffer(np.ascontiguousarray(known.T))
+            baseline |= strategy.run(image, mask).get_buffer().T[:, :, None]
+        found += int(np.count_nonzero(flags) - before)
+        _write_flags(main, flags, rows)
+    return found
+
+
+def _amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What AOFlagger looks at: |V| over each polarisation's mean, averaged over the unflagged polarisations.
+
+    data, flags : (baselines, times, channels, polarisations); returns amplitudes and where there is none,
+    both (baselines, times, channels).
+    """
+    good = (~flags).astype(np.float32)
+    amplitude = np.abs(data, out=np.zeros(data.shape, dtype=np.float32), where=~flags)
+    counts = np.maximum(good.sum(axis=(1, 2), keepdims=True), 1)
+    mean = amplitude.sum(axis=(1, 2), keepdims=True) / counts
+    amplitude /= np.where(mean > 0, mean, 1)
+    used = good.sum(axis=3)
+    return amplitude.sum(axis=3) / np.maximum(used, 1), used == 0
+
+
+def _baseline_chunks(main: table, tile: Description, dead: dict[int, str]) -> Iterator[Rows]:
+    """Rows of live cross-correlations as (baselines, times), -1 where a time is missing; bounded in memory.
+
+    Baselines keep the order of their first rows, so that a chunk is a few runs of consecutive rows.
+    """
+    first, second = main.getcol("ANTENNA1").astype(np.int64), main.getcol("ANTENNA2").astype(np.int64)
+    listed = np.array(sorted(dead), dtype=np.int64)
+    wanted = np.flatnonzero((first != second) & ~np.isin(first, listed) & ~np.isin(second, listed))
+    times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME")[wanted])
+    pairs = first[wanted] * len(tile.antenna_names) + second[wanted]
+    _, start, which = np.unique(pairs, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(start))
+    rows = np.full((start.size, len(tile.times_mjd_s)), -1, dtype=np.int64)
+    rows[rank[which.reshape(-1)], times] = wanted
+    sample_bytes = 24  # of one sample: DATA, FLAG and the amplitudes' temporaries
+    per_baseline = sample_bytes * len(tile.times_mjd_s) * len(tile.freqs_hz) * len(tile.correlations)
+    size = max(1, CHUNK_BYTES // per_baseline)
+    for begin in range(0, len(rows), size):
+        yield rows[begin : begin + size]
+
+
+def _read(main: table, column: str, rows: Rows) -> NDArray[Any]:
+    """Cells of a column, shape (*rows.shape, channels, polarisations); zero data and set flags where a row is -1."""
+    cell = main.getcell(column, 0)
+    out = (
+        np.ones((rows.size, *cell.shape), dtype=bool)
+        if cell.dtype == bool
+        else np.zeros((rows.size, *cell.shape), cell.dtype)
+    )
+    flat = rows.reshape(-1)
+    order = np.argsort(flat, kind="stable")[np.count_nonzero(flat < 0) :]
+    at = 0
+    for run in _runs(flat[order]):
+        out[order[at : at + run.size]] = main.getcol(column, int(run[0]), run.size)
+        at += run.size
+    return out.reshape(*rows.shape, *cell.shape)
+
+
+def _write_flags(main: table, flags: NDArray[np.bool_], rows: Rows) -> None:
+    flat, cells = rows.reshape(-1), flags.reshape(rows.size, *flags.shape[2:])
+    order = np.argsort(flat, kind="stable")[np.count_nonzero(flat < 0) :]
+    at = 0
+    for run in _runs(flat[order]):
+        main.putcol("FLAG", cells[order[at : at + run.size]], int(run[0]), run.size)
+        at += run.size
+
+
+def _runs(rows: Rows) -> list[Rows]:
+    """Ascending row numbers split into runs of consecutive ones."""
+    return [run for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if run.size]
+
+
+def _blocks(main: table) -> list[tuple[int, int]]:
+    rows = main.nrows()
+    size = max(1, CHUNK_BYTES // (2 * main.getcell("DATA", 0).nbytes))
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
+
+
+def _tally(main: table, slots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Samples and unflagged samples of each slot's cross-correlations, shape (slots,)."""
+    samples, unflagged = np.zeros(slots), np.zeros(slots)
+    for start, count in _blocks(main):
+        flags = main.getcol("FLAG", start, count)
+        ends = [main.getcol(name, start, count) for name in ("ANTENNA1", "ANTENNA2")]
+        cross = ends[0] != ends[1]
+        good = flags[0].size - np.count_nonzero(flags, axis=(1, 2))
+        for end in ends:
+            samples += np.bincount(end[cross], minlength=slots) * float(flags[0].size)
+            unflagged += np.bincount(end[cross], good[cross], minlength=slots)
+    return samples, unflagged
