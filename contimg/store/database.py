@@ -29,7 +29,9 @@ def url_of(place: str | Path) -> URL:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise Misconfigured(f"queue_db={place}: give the path of a SQLite file, or postgresql+psycopg://user@host/name")
+        raise Misconfigured(
+            f"queue_db={url.render_as_string()}: give the path of a SQLite file, or postgresql+psycopg://user@host/name"
+        )
     return url
 
 

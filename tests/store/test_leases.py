@@ -1,0 +1,138 @@
+"""Claim, heartbeat, and the ways in which a lease ends: on both databases."""
+
+import pytest
+
+from contimg.errors import LeaseLost
+from contimg.store import Lease, Outcome, Refusal, RunFigures, Stage, State
+
+
+@pytest.fixture
+def group(telescope):
+    return telescope.whole_group()
+
+
+def outcomes(store, group):
+    return [(run.stage, run.attempt, run.outcome) for run in store.queue.runs(group)]
+
+
+def test_one_group_passes_through_its_three_stages(store, group, clock):
+    for stage, following in (
+        (Stage.CONVERT, Stage.CALIBRATE),
+        (Stage.CALIBRATE, Stage.IMAGE),
+        (Stage.IMAGE, None),
+    ):
+        lease = store.leases.claim(group, stage, "host:1", task_id="t")
+        assert store.queue.group(group).state == State.IN_PROGRESS
+        clock.advance(7)
+        assert store.leases.commit(lease, (), RunFigures(peak_rss_bytes=3_000_000_000)) is following
+    record = store.queue.group(group)
+    assert (record.state, record.completed_at, record.lease_owner) == (State.COMPLETED, clock.now, None)
+    runs = store.queue.runs(group)
+    assert [(run.outcome, run.seconds, run.peak_rss_bytes) for run in runs] == [("committed", 7, 3_000_000_000)] * 3
+    assert [point.value for point in store.metrics.history("stage.image.seconds")] == [7]
+
+
+def test_claims_out_of_order_are_refused_with_the_reason(store, group, telescope):
+    claim = store.leases.claim
+    assert claim("2020-01-01T00:00:00", Stage.CONVERT, "a").reason is Refusal.UNKNOWN
+    assert claim(group, Stage.IMAGE, "a").reason is Refusal.NOT_READY
+    lease = claim(group, Stage.CONVERT, "a")
+    refused = claim(group, Stage.CONVERT, "b")
+    assert (refused.reason, refused.retry_at) == (Refusal.LEASED, lease.expires_at)
+    store.leases.commit(lease)
+    assert claim(group, Stage.CONVERT, "b").reason is Refusal.DONE
+    collecting = telescope.arrive(5, 0).file.group
+    assert claim(collecting, Stage.CONVERT, "a").reason is Refusal.NOT_READY
+
+
+def test_heartbeats_keep_a_lease_and_silence_loses_it(store, group, clock):
+    lease = store.leases.claim(group, Stage.CONVERT, "a")
+    for _ in range(10):
+        clock.advance(100)
+        lease = store.leases.heartbeat(lease)
+        assert store.leases.expire() == ()
+    clock.advance(121)
+    assert store.leases.expire() == (group,)
+    with pytest.raises(LeaseLost):
+        store.leases.heartbeat(lease)
+    record = store.queue.group(group)
+    assert (record.state, record.attempts) == (State.PENDING, 1)
+    assert "silent" in record.error
+
+
+def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, clock):
+    frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
+    clock.advance(121)
+    other = store.leases.claim(group, Stage.CONVERT, "other")
+    assert isinstance(other, Lease)
+    assert other.fence == frozen.fence + 1
+    for end in (
+        lambda: store.leases.commit(frozen, [], RunFigures()),
+        lambda: store.leases.fail(frozen, "no", permanent=True),
+        lambda: store.leases.release(frozen),
+    ):
+        with pytest.raises(LeaseLost):
+            end()
+    store.leases.commit(other)
+    with pytest.raises(LeaseLost):
+        store.leases.commit(other)
+    assert outcomes(store, group) == [("convert", 1, Outcome.EXPIRED), ("convert", 2, Outcome.COMMITTED)]
+
+
+def test_an_overdue_lease_that_nobody_took_may_still_commit(store, group, clock):
+    lease = store.leases.claim(group, Stage.CONVERT, "slow")
+    clock.advance(500)
+    assert store.leases.commit(lease) is Stage.CALIBRATE
+
+
+def test_transient_errors_wait_longer_each_time_and_end_in_failed(store, group, clock):
+    waits = []
+    for _ in range(2):
+        assert (
+            store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False) == "pending"
+        )
+        refused = store.leases.claim(group, Stage.CONVERT, "a")
+        assert refused.reason is Refusal.WAITING
+        waits.append(refused.retry_at - clock.now)
+        assert store.queue.work_waiting(0) == ()
+        clock.advance(waits[-1])
+        assert [work.group for work in store.queue.work_waiting(0)] == [group]
+    assert waits == [30, 60]
+    assert store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False) == "failed"
+    assert store.queue.group(group).error == "disk full"
+    assert store.events.last(1, level="error")[0].group == group
+
+
+def test_a_permanent_error_fails_at_once(store, group):
+    lease = store.leases.claim(group, Stage.CONVERT, "a")
+    assert store.leases.fail(lease, "no such axis", permanent=True) == State.FAILED
+    assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.ENDED
+
+
+def test_poison_that_kills_its_workers_ends_as_failed(store, group, clock):
+    for _ in range(3):
+        assert isinstance(store.leases.claim(group, Stage.CONVERT, "victim"), Lease)
+        clock.advance(121)
+        store.leases.expire()
+        clock.advance(900)
+    assert store.queue.group(group).state == State.FAILED
+
+
+def test_poison_ends_as_failed_without_a_reconciler_too(store, group, clock):
+    for _ in range(3):
+        assert isinstance(store.leases.claim(group, Stage.CONVERT, "victim"), Lease)
+        clock.advance(121)
+    assert store.leases.claim(group, Stage.CONVERT, "victim").reason is Refusal.ENDED
+
+
+def test_a_soft_shutdown_costs_no_attempt(store, group):
+    for _ in range(10):
+        store.leases.release(store.leases.claim(group, Stage.CONVERT, "a"))
+    assert [work.attempts for work in store.queue.work_waiting(600)] == [0]
+
+
+def test_attempts_start_anew_with_each_stage(store, group, clock):
+    store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "once", permanent=False)
+    clock.advance(30)
+    store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
+    assert store.leases.claim(group, Stage.CALIBRATE, "a").attempt == 1

@@ -1,0 +1,136 @@
+"""What the operator and the reconciler do: on both databases."""
+
+import pytest
+
+from contimg.errors import BadInput
+from contimg.store import Outcome, Refusal, Stage, State
+
+
+def complete(store, group):
+    for stage in Stage:
+        store.leases.commit(store.leases.claim(group, stage, "a"))
+
+
+def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, telescope, clock):
+    later, earlier = telescope.whole_group(1), telescope.whole_group(0)
+    assert [work.group for work in store.queue.work_waiting(300)] == [earlier, later]
+    assert [work.group for work in store.queue.work_waiting(300, limit=1)] == [earlier]
+    store.queue.mark_enqueued([earlier, later])
+    assert store.queue.work_waiting(300) == ()
+    clock.advance(301)
+    lease = store.leases.claim(earlier, Stage.CONVERT, "a")
+    assert [work.group for work in store.queue.work_waiting(300)] == [later]
+    store.leases.commit(lease)
+    assert [work.group for work in store.queue.work_waiting(300)] == [later], "the chain's next message is on its way"
+    clock.advance(301)
+    assert [(work.group, work.stage) for work in store.queue.work_waiting(300)] == [
+        (earlier, Stage.CALIBRATE),
+        (later, Stage.CONVERT),
+    ]
+
+
+def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
+    first, second = telescope.whole_group(0), telescope.whole_group(1)
+    under_way = store.leases.claim(first, Stage.CONVERT, "a")
+    store.queue.mark_enqueued([second])
+    store.queue.pause("ops")
+    assert store.queue.paused
+    assert store.overview.snapshot().paused
+    refused = store.leases.claim(second, Stage.CONVERT, "a")
+    assert (refused.reason, "ops" in refused.detail) == (Refusal.PAUSED, True)
+    assert store.queue.work_waiting(0) == ()
+    store.leases.commit(under_way)
+    store.queue.resume("ops")
+    assert {work.group for work in store.queue.work_waiting(300)} == {first, second}
+    assert store.leases.claim(second, Stage.CONVERT, "a").stage is Stage.CONVERT
+
+
+def test_retry_goes_on_where_a_group_stopped(store, telescope):
+    group = telescope.whole_group()
+    store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
+    with pytest.raises(BadInput, match="is pending"):
+        store.queue.retry(group)
+    store.leases.fail(store.leases.claim(group, Stage.CALIBRATE, "a"), "no", permanent=True)
+    with pytest.raises(BadInput, match="calibrate comes before image"):
+        store.queue.retry(group, stage=Stage.IMAGE)
+    record = store.queue.retry(group)
+    assert (record.state, record.stage, record.attempts, record.error) == (State.PENDING, Stage.CALIBRATE, 0, None)
+    assert [work.group for work in store.queue.work_waiting(300)] == [group]
+
+
+def test_a_completed_group_is_made_again_on_request(store, telescope):
+    group = telescope.whole_group()
+    complete(store, group)
+    assert store.queue.retry(group, stage=Stage.IMAGE).stage == Stage.IMAGE
+    assert [run.outcome for run in store.queue.runs(group)] == [
+        Outcome.COMMITTED,
+        Outcome.COMMITTED,
+        Outcome.SUPERSEDED,
+    ]
+    store.leases.commit(store.leases.claim(group, Stage.IMAGE, "a"))
+    assert store.queue.group(group).state == State.COMPLETED
+    assert store.queue.retry(group).stage == Stage.CONVERT
+    complete(store, group)
+
+
+def test_discard_takes_a_group_out_and_retry_brings_it_back(store, telescope):
+    group = telescope.whole_group()
+    lease = store.leases.claim(group, Stage.CONVERT, "a")
+    with pytest.raises(BadInput, match="in_progress"):
+        store.queue.discard(group)
+    store.leases.release(lease)
+    assert store.queue.discard(group).state == State.DISCARDED
+    assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.ENDED
+    assert store.queue.work_waiting(0) == ()
+    assert store.queue.retry(group).state == State.PENDING
+
+
+def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, telescope, clock):
+    one, none = telescope.arrive(0, 0).file.group, telescope.arrive(1, 0).file.group
+    store.arrivals.set_aside(telescope.path(1, 0), "not HDF5")
+    clock.advance(601)
+    store.arrivals.check_timeouts()
+    store.queue.retry(one)
+    lease = store.leases.claim(one, Stage.CONVERT, "a")
+    assert (sorted(lease.files), lease.partial) == ([0], True)
+    with pytest.raises(BadInput, match="nothing to convert"):
+        store.queue.retry(none)
+
+
+def test_an_unknown_group_is_named(store):
+    assert store.queue.group("nowhere") is None
+    with pytest.raises(BadInput, match="group nowhere: not in the store"):
+        store.queue.retry("nowhere")
+
+
+def test_the_age_of_the_last_success_is_kept(store, clock):
+    assert store.queue.last_beat("producer.scan") is None
+    store.queue.beat("producer.scan")
+    clock.advance(60)
+    assert clock.now - store.queue.last_beat("producer.scan") == 60
+
+
+def test_snapshot_counts_everything(store, telescope, clock):
+    done, running, waiting = (telescope.whole_group(number) for number in range(3))
+    telescope.arrive(3, 0)
+    telescope.arrive(4, 0)
+    store.arrivals.set_aside(telescope.path(4, 0), "NaN")
+    clock.advance(30)
+    complete(store, done)
+    clock.advance(10)
+    lease = store.leases.claim(running, Stage.CONVERT, "host:9")
+    status = store.overview.snapshot()
+    assert {state: number for state, number in status.states.items() if number} == {
+        State.COLLECTING: 2,
+        State.PENDING: 1,
+        State.IN_PROGRESS: 1,
+        State.COMPLETED: 1,
+    }
+    assert status.waiting == {Stage.CONVERT: 1, Stage.CALIBRATE: 0, Stage.IMAGE: 0}
+    assert [(one.group, one.owner, one.expires_at) for one in status.running] == [(running, "host:9", lease.expires_at)]
+    assert status.oldest_pending_s == 40
+    assert (status.rates.groups_per_hour, status.rates.latency_s) == (1, 30)
+    assert (status.set_aside_count, status.set_aside[0].reason) == (1, "NaN")
+    clock.advance(3601)
+    assert store.overview.snapshot().rates.groups_per_hour == 0
+    assert waiting in {work.group for work in store.queue.work_waiting(0)}
