@@ -29,7 +29,8 @@ DEAF_GAIN = 0.05
 class Corruption:
     """The receivers, by slot and polarisation.
 
-    A gain g acts on a field E, and UVH5's visibility of baseline (1, 2) becomes conj(g1) g2 V12. A delay tau means
+    A gain g acts on a field E, and UVH5's visibility of baseline (1, 2) becomes conj(g1) g2 V12;
+    in a Measurement Set, which holds the conjugate, g1 conj(g2) V12, so g is what CASA solves for. A delay tau means
     that the signal comes late: g has the factor exp(-2 pi i (f - band centre) tau).
 
     Attributes

@@ -1,7 +1,6 @@
 """Which tiles a run has, when each is taken, where the dishes point and what sky lies there."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.sky import CALIBRATOR, Source, target_sky
+from contimg.subbands import SubbandName, seconds_of, stamp_of
 from contimg.telescope import BAND
 
 UNIX_EPOCH_JD = 2440587.5
@@ -40,13 +40,9 @@ class TilePlan:
     centre_dec_deg: float
     sources: tuple[Source, ...]
 
-    def stamp(self, offset_s: int = 0) -> str:
-        """The name that a machine whose clock is `offset_s` late gives its file."""
-        return (datetime.fromisoformat(self.group) + timedelta(seconds=offset_s)).strftime("%Y-%m-%dT%H:%M:%S")
-
-    def file_name(self, subband: int, offset_s: int = 0) -> str:
-        """Name of one finished subband file."""
-        return f"{self.stamp(offset_s)}_sb{subband:02d}.hdf5"
+    def file_name(self, subband: int, late_s: int = 0) -> str:
+        """The name that a machine whose clock is `late_s` late gives its finished file."""
+        return str(SubbandName(seconds_of(self.group) + late_s, subband))
 
 
 def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
@@ -80,8 +76,7 @@ def _times_jd(mid_jd: float, options: SimulateOptions) -> NDArray[np.float64]:
 
 
 def _group_name(start_jd: float) -> str:
-    start = datetime.fromtimestamp(np.floor((start_jd - UNIX_EPOCH_JD) * DAY_S), tz=UTC)
-    return start.strftime("%Y-%m-%dT%H:%M:%S")
+    return stamp_of(float(np.floor((start_jd - UNIX_EPOCH_JD) * DAY_S)))
 
 
 def _within_reach(sky: tuple[Source, ...], pointing: NDArray[np.float64], mid_jd: float) -> tuple[Source, ...]:

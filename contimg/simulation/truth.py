@@ -16,7 +16,10 @@ from contimg.simulation.visibilities import Run
 from contimg.telescope import BAND
 
 MJD_ZERO_JD = 2400000.5
-GAIN_CONVENTION = "UVH5 visibility of (antenna 1, antenna 2) = conj(g1) g2 V12; in a Measurement Set g is conjugate"
+GAIN_CONVENTION = (
+    "UVH5: visibility of (antenna 1, antenna 2) = conj(g1) g2 V12; Measurement Set, the conjugate: g1 conj(g2) V12, "
+    "so these are the gains that CASA solves for"
+)
 
 
 def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
