@@ -64,7 +64,7 @@ def simulate_tile(
     try:
         truth = write_truth(directory, run, plan)
         size_bytes = _write_subbands(run, plan, paths, progress)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise Misconfigured(f"{directory}: cannot write here ({error.strerror}); give a writable directory") from error
     except OSError as error:
         raise Transient(f"{directory}: writing failed ({error}); make room or check the file system") from error
