@@ -21,6 +21,7 @@ from contimg.measurement_set.description import Description
 CHUNK_BYTES = 256 * 2**20
 ORIGINAL = "FLAG_ORIGINAL"
 _UNFINISHED = "UNFINISHED"
+SKY_VARIATION = 0.1  # of a baseline's mean amplitude: sources that beat against each other do as much
 Rows = NDArray[np.int64]
 
 
@@ -112,6 +113,10 @@ def find_interference(main: table, tile: Description, dead: dict[int, str]) -> i
         strategy = flagger.load_strategy_file(str(path))
     channels = len(tile.freqs_hz)
     image = flagger.make_image_set(len(tile.times_mjd_s), channels, 1)
+    # AOFlagger takes its thresholds from the scatter it sees. A floor under that scatter keeps it from taking the
+    # beats of a strong sky for interference where the noise is smaller still. Always the same: same data, same flags.
+    shape = (len(tile.times_mjd_s), channels)
+    floor = np.random.default_rng(0).normal(scale=SKY_VARIATION, size=shape).astype(np.float32)
     found = 0
     for rows in _baseline_chunks(main, tile, dead):
         data, flags = (_read(main, name, rows) for name in ("DATA", "FLAG"))
@@ -119,7 +124,7 @@ def find_interference(main: table, tile: Description, dead: dict[int, str]) -> i
         for amplitude, known, baseline in zip(*_amplitudes(data, flags), flags, strict=True):
             if known.all():
                 continue
-            image.set_image_buffer(0, amplitude.T)
+            image.set_image_buffer(0, (amplitude + floor).T)
             mask = flagger.make_flag_mask(amplitude.shape[0], channels, False)
             mask.set_buffer(np.ascontiguousarray(known.T))
             baseline |= strategy.run(image, mask).get_buffer().T[:, :, None]

@@ -95,7 +95,7 @@ def inverse_gains(one: CalibrationSet, tile: Description) -> NDArray[np.complex6
         channels = _matching(found.freqs_hz, tile)
         chosen = np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
         product *= np.where((channels >= 0)[None, :, None], chosen[:, channels], np.nan)
-    return (1.0 / product).astype(np.complex64)
+    return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
 
 
 def _matching(freqs_hz: NDArray[np.float64], tile: Description) -> NDArray[np.int64]:

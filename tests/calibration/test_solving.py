@@ -1,8 +1,8 @@
 import json
-import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,8 +176,8 @@ def test_casa_that_takes_too_long_is_stopped(tmp_path):
 
 
 def test_casa_refusal_is_one_line_that_names_the_task(tmp_path):
-    before = sorted(os.listdir())
+    before = sorted(Path.cwd().iterdir())
     with pytest.raises(casa.CasaFailed, match="gaincal"):
         casa.run([casa.Task("gaincal", {"vis": "nowhere.ms", "caltable": "x"})], tmp_path, tmp_path / "casa.log", 60)
     assert (tmp_path / "casa.log").exists()
-    assert sorted(os.listdir()) == before
+    assert sorted(Path.cwd().iterdir()) == before

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from casacore.tables import table
+from small_ms import FREQS, TIMES, flux_3c48, make_ms
+
+from contimg.errors import BadInput
+from contimg.flagging import flag
+from contimg.measurement_set.description import describe
+
+CALIBRATOR = (24.9, 33.9, flux_3c48)  # 16 Jy, 0.9 deg from the centre: its fringes turn fast
+
+
+def edit(path, name, change):
+    with table(str(path), readonly=False, ack=False) as main:
+        values = main.getcol(name)
+        ends = [main.getcol("ANTENNA1"), main.getcol("ANTENNA2")]
+        change(values, *ends)
+        main.putcol(name, values)
+
+
+def cells(path, *names):
+    with table(str(path), ack=False) as main:
+        return [main.getcol(name) for name in names]
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    """A bright calibrator off the centre beside a second source, ordinary noise."""
+    sources = [CALIBRATOR, (24.0, 33.5, lambda f: 3.0 + 0 * f)]
+    return make_ms(tmp_path / "quiet.ms", sources=sources, noise=1.8).path
+
+
+def test_fringes_of_a_bright_calibrator_survive(quiet):
+    done = flag(describe(quiet))
+    assert done.fraction < 0.03
+    assert done.dead == {}
+
+
+def test_strong_calibrator_without_noise_survives(tmp_path):
+    path = make_ms(tmp_path / "bare.ms", sources=[CALIBRATOR, (24.0, 33.5, lambda f: 3.0 + 0 * f)], noise=0.02).path
+    assert flag(describe(path)).fraction < 0.03
+
+
+def test_interference_is_found(quiet):
+    """A narrow steady carrier, a burst in time over a band, and single spikes; at least nine tenths of each."""
+    rng = np.random.default_rng(7)
+    where = np.zeros((len(cells(quiet, "TIME")[0]), FREQS.size), dtype=bool)
+    where[:, 40:42] = True
+    per_time = len(where) // TIMES
+    where[3 * per_time : 4 * per_time, 100:120] = True
+    where[rng.integers(0, len(where), 300), rng.integers(0, FREQS.size, 300)] = True
+
+    def disturb(data, one, two):
+        phase = np.exp(2j * np.pi * rng.uniform(size=data.shape))
+        data += (where[..., None] * 40.0 * phase).astype(np.complex64)
+
+    edit(quiet, "DATA", disturb)
+    flag(describe(quiet))
+    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    cross = one != two
+    hit = where[cross]
+    assert flags[cross][hit].mean() > 0.9
+    assert flags[cross][~hit].mean() < 0.05
+
+
+def test_dead_antennas_are_named_with_the_reason(quiet):
+    def silence(data, one, two):
+        data[(one == 4) | (two == 4)] = 0
+        data[(one == 7) ^ (two == 7)] *= 1e-4
+        data[(one == 9) & (two == 9)] = 0.5
+
+    edit(quiet, "DATA", silence)
+    done = flag(describe(quiet))
+    assert sorted(done.dead) == [4, 7, 9]
+    assert "zero" in done.dead[4]
+    assert "amplitude" in done.dead[7]
+    assert "flat" in done.dead[9]
+    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    listed = np.isin(one, [4, 7, 9]) | np.isin(two, [4, 7, 9])
+    assert flags[listed].all()
+    assert (done.unflagged[[4, 7, 9]] == 0).all()
+    assert done.unflagged[0] == pytest.approx(1 - flags[(one == 0) ^ (two == 0)].mean())
+    assert done.fraction == pytest.approx(flags[one != two].mean())
+
+
+def test_flagging_starts_from_the_conversions_flags_each_time(quiet):
+    def given(flags, one, two):
+        flags[:, 50:60] = True
+
+    edit(quiet, "FLAG", given)
+    flag(describe(quiet), search=False)
+    once = cells(quiet, "FLAG")[0]
+    assert once[:, 50:60].all()
+    assert once.mean() == pytest.approx(10 / 192)
+    edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
+    flag(describe(quiet), search=False)
+    assert np.array_equal(cells(quiet, "FLAG")[0], once)
+
+
+def test_not_a_number_is_flagged(quiet):
+    def spoil(data, one, two):
+        data[5, 3, 1] = np.nan
+
+    edit(quiet, "DATA", spoil)
+    flag(describe(quiet))
+    assert cells(quiet, "FLAG")[0][5, 3, 1]
+
+
+def test_all_flagged_is_bad_input(quiet):
+    edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
+    with pytest.raises(BadInput, match="no live antenna"):
+        flag(describe(quiet))
