@@ -1,0 +1,53 @@
+"""A PostgreSQL of the tests' own."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+from contimg.store.models import Base
+
+
+class PostgresServer:
+    """A private PostgreSQL on a Unix socket in a directory of its own; one new database for whoever asks."""
+
+    def __init__(self, binaries: Path, directory: Path) -> None:
+        self.binaries, self.directory = binaries, directory
+        self._as_user: list[str] = []
+        self._numbers = count()
+        if os.geteuid() == 0:  # the server refuses to run as root
+            user = next(one for one in ("postgres", "nobody") if one in {entry.pw_name for entry in pwd.getpwall()})
+            shutil.chown(directory, user)
+            self._as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
+        self._run("initdb", "-D", directory / "data", "-U", "contimg", "-A", "trust", "--no-sync", "-E", "UTF8")
+        # Nothing here has to survive a power cut, so nothing waits for the disk.
+        options = f"-c listen_addresses='' -k {directory} -c fsync=off -c synchronous_commit=off -c max_connections=100"
+        log = directory / "log"
+        self._run("pg_ctl", "-D", directory / "data", "-w", "-l", log, "-o", options, "start")
+
+    def new_database(self) -> str:
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(
+            host=str(self.directory), user="contimg", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        return f"postgresql+psycopg://contimg@/{name}?host={self.directory}"
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", self.directory / "data", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [*self._as_user, str(self.binaries / program), *map(str, arguments)]
+        done = subprocess.run(command, cwd=self.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def empty(url: str) -> None:
+    """Take every row out of a PostgreSQL store."""
+    names = ", ".join(Base.metadata.tables)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {names} RESTART IDENTITY")

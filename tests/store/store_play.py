@@ -1,0 +1,43 @@
+"""A clock that stands still, a telescope that only names files, and rules for groups of four."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contimg.store import QueueRules, Store
+from contimg.subbands import SubbandName
+
+RULES = QueueRules(expected_subbands=4, min_subbands=3, max_attempts=3)
+T0 = 1_771_802_271.0  # 2026-02-22T23:17:51
+
+
+class Clock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self, now: float = T0 + 1000) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Telescope:
+    """Writes files into a store as the producer would: `arrive(group, subband)`."""
+
+    store: Store
+
+    def path(self, group: int, subband: int, shift_s: float = 0) -> Path:
+        return Path(f"/incoming/{SubbandName(T0 + 309 * group + shift_s, subband)}")
+
+    def arrive(self, group: int, subband: int, *, shift_s: float = 0, size: int = 100, mtime: float = 1.0):
+        path = self.path(group, subband, shift_s)
+        return self.store.arrivals.register_file(path, size, mtime, SubbandName.parse(path))
+
+    def whole_group(self, group: int = 0) -> str:
+        for subband in range(self.store.database.rules.expected_subbands):
+            arrival = self.arrive(group, subband)
+        assert arrival.became_pending
+        return arrival.file.group

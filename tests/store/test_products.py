@@ -1,0 +1,163 @@
+"""Product rows stand with the commit that made them, and the registry answers by time: on both databases."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contimg.errors import BadInput, LeaseLost
+from contimg.store import (
+    AppliedCalibration,
+    CalibrationSetRow,
+    ImageRow,
+    MeasurementSetRow,
+    Stage,
+    TableRow,
+)
+
+MS = MeasurementSetRow(
+    path=Path("/products/a.ms"),
+    mjd_start=61093.97,
+    mjd_end=61093.9736,
+    ra_deg=24.4,
+    dec_deg=33.16,
+    integrations=24,
+    channels=768,
+    antennas=96,
+    missing_subbands=(3, 7),
+    flagged_fraction=0.125,
+    bytes=2_300_000_000_000,
+)
+IMAGE = ImageRow(
+    fits_path=Path("/products/images/a.fits"),
+    beam_fits_path=Path("/products/images/a.pb.fits"),
+    png_path=Path("/products/images/a.png"),
+    thumbnail_path=None,
+    rms_jy=0.003,
+    peak_jy=16.2,
+    dynamic_range=5400.0,
+    beam_major_arcsec=21.0,
+    beam_minor_arcsec=15.5,
+    beam_angle_deg=-12.0,
+    ra_deg=24.4,
+    dec_deg=33.16,
+    mjd=61093.9718,
+    freq_hz=1.405e9,
+    pixels=2048,
+    cell_arcsec=6.0,
+    calibration_set="3C48_61093.9",
+    sources=({"name": "3C48", "flux_jy": 16.2},),
+)
+
+
+def solve(name: str, mjd: float, hours: float = 12) -> CalibrationSetRow:
+    return CalibrationSetRow(
+        name=name,
+        tables=(TableRow(Path(f"/cal/{name}/b"), "bandpass"), TableRow(Path(f"/cal/{name}/a"), "gain")),
+        calibrator="3C48",
+        mjd=mjd,
+        valid_from_mjd=mjd - hours / 24,
+        valid_to_mjd=mjd + hours / 24,
+        reference_antenna="pad103",
+        quality={"flagged_fraction": 0.01},
+    )
+
+
+def commit(store, group, stage, *produced):
+    store.leases.commit(store.leases.claim(group, stage, "a"), produced)
+
+
+def test_a_group_leaves_its_products(store, telescope, clock):
+    group = telescope.whole_group()
+    commit(store, group, Stage.CONVERT, MS)
+    record = store.products.measurement_set(group)
+    assert (record.path, record.missing_subbands, record.bytes) == (MS.path, (3, 7), 2_300_000_000_000)
+    assert (record.calibrated_at, record.calibration_set) == (None, None)
+    commit(store, group, Stage.CALIBRATE, solve("s1", 61093.9), AppliedCalibration("s1", flagged_fraction=0.2))
+    record = store.products.measurement_set(group)
+    assert (record.calibrated_at, record.calibration_set, record.flagged_fraction) == (clock.now, "s1", 0.2)
+    commit(store, group, Stage.IMAGE, IMAGE)
+    image = store.products.image_of(group)
+    assert {name: getattr(image, name) for name in vars(IMAGE)} == vars(IMAGE)
+    assert store.products.image(image.id) == image
+    assert store.overview.snapshot().images == (image,)
+    assert store.products.image(99) is None
+    assert store.products.images(before_mjd=IMAGE.mjd) == ()
+
+
+def test_a_refused_commit_leaves_no_product(store, telescope, clock):
+    group = telescope.whole_group()
+    frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
+    clock.advance(200)
+    store.leases.expire()
+    with pytest.raises(LeaseLost):
+        store.leases.commit(frozen, [MS])
+    assert store.products.measurement_set(group) is None
+
+
+def test_a_commit_that_breaks_leaves_nothing_at_all(store, telescope):
+    group = telescope.whole_group()
+    lease = store.leases.claim(group, Stage.CONVERT, "a")
+    with pytest.raises(TypeError, match="no product row: str"):
+        store.leases.commit(lease, [MS, "not a product"])
+    assert store.products.measurement_set(group) is None
+    assert store.leases.commit(lease, [MS]) is Stage.CALIBRATE
+
+
+def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, telescope):
+    group = telescope.whole_group()
+    commit(store, group, Stage.CONVERT, MS)
+    commit(store, group, Stage.CALIBRATE, AppliedCalibration(None, "no calibration valid at that time"))
+    assert store.products.measurement_set(group).calibration_note == "no calibration valid at that time"
+    commit(store, group, Stage.IMAGE, IMAGE)
+    store.queue.retry(group)
+    commit(store, group, Stage.CONVERT, replace(MS, missing_subbands=()))
+    (record,) = store.products.measurement_sets()
+    assert (record.missing_subbands, record.calibrated_at, record.calibration_note) == ((), None, None)
+
+
+def test_the_registry_gives_the_sets_in_force_nearest_first(store):
+    for name, mjd in (("yesterday", 61093.0), ("today", 61094.0), ("tomorrow", 61095.0)):
+        store.registry.register(solve(name, mjd, hours=30))
+    assert [one.name for one in store.registry.valid_at(61094.1)] == ["today", "tomorrow", "yesterday"]
+    assert [one.name for one in store.registry.valid_at(61092.0)] == ["yesterday"]
+    assert store.registry.valid_at(61080.0) == ()
+    today = store.registry.set_named("today")
+    assert [table.kind for table in today.tables] == ["bandpass", "gain"], "in the order in which they are applied"
+    assert (today.quality, today.reference_antenna, today.group) == ({"flagged_fraction": 0.01}, "pad103", None)
+    assert [one.name for one in store.registry.sets(2)] == ["tomorrow", "today"]
+
+
+def test_superseded_sets_are_kept_but_out_of_force(store):
+    store.registry.register(solve("old", 61094.0))
+    store.registry.register(solve("new", 61094.0))
+    store.registry.supersede("old", "new")
+    assert [one.name for one in store.registry.valid_at(61094.0)] == ["new"]
+    assert store.registry.set_named("old").superseded_by == "new"
+    with pytest.raises(BadInput, match="calibration set none"):
+        store.registry.supersede("none", "new")
+
+
+def test_a_tile_solved_again_supersedes_its_earlier_set(store, telescope):
+    group = telescope.whole_group()
+    store.registry.register(solve("first", 61094.0), group=group)
+    store.registry.register(solve("second", 61094.0), group=group)
+    store.registry.register(solve("second", 61094.0), group=group)
+    assert [one.name for one in store.registry.valid_at(61094.0)] == ["second"]
+    assert len(store.registry.set_named("second").tables) == 2
+
+
+def test_events_and_metrics_are_kept_in_order_and_pruned(store, clock):
+    for number in range(3):
+        store.events.add(f"event {number}", level="warning" if number else "info", group=None)
+        store.metrics.add({"disk.free_bytes": number * 1e12, "not.known": None})
+        clock.advance(10)
+    first, *later = store.events.after(0)
+    assert store.events.after(first.id) == tuple(later)
+    assert [one.text for one in store.events.last(level="warning")] == ["event 2", "event 1"]
+    assert [point.value for point in store.metrics.history("disk.free_bytes")] == [0, 1e12, 2e12]
+    assert [point.value for point in store.metrics.history("disk.free_bytes", limit=1)] == [2e12]
+    assert [point.value for point in store.metrics.history("disk.free_bytes", since=clock.now - 10)] == [2e12]
+    assert store.metrics.history("not.known") == ()
+    assert (store.events.prune(clock.now - 15), store.metrics.prune(clock.now - 15)) == (2, 2)
+    assert [one.text for one in store.events.after(0)] == ["event 2"]

@@ -1,0 +1,252 @@
+"""Any history of arrivals, claims, kills, errors and operators: the rules that must hold through all of them."""
+
+import itertools
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from postgres_server import empty
+from store_play import Clock, Telescope
+
+from contimg.errors import BadInput, LeaseLost
+from contimg.store import FileState, Lease, QueueRules, Refusal, Refused, Stage, State, Store
+
+RULES = QueueRules(expected_subbands=3, min_subbands=2, max_attempts=2, lease_s=100, retry_delay_s=10)
+GROUPS = st.integers(0, 2)
+SUBBANDS = st.integers(0, 2)
+PICK = st.integers(0, 1000)
+
+
+class Stream(RuleBasedStateMachine):
+    """A store driven at random beside a model that knows only who was granted what and what was committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.store = self.open_store()
+        self.telescope = Telescope(self.store)
+        self.registered: set[Path] = set()
+        self.leases: list[Lease] = []  # every lease ever granted: the dead ones too try to commit
+        self.holder: dict[str, Lease] = {}  # the newest per group, while nothing has ended it
+        self.committed: Counter[tuple[str, int, Stage]] = Counter()
+        self.generation: Counter[str] = Counter()  # grows with each redo by an operator
+        self.numbers = itertools.count()
+
+    def open_store(self) -> Store:
+        raise NotImplementedError
+
+    # -- what may happen ------------------------------------------------------------------------------------------
+
+    @initialize(count=st.integers(0, 3))
+    def some_whole_groups(self, count):
+        for group in range(count):
+            for subband in range(3):
+                self.arrives(group, subband, 0, False)
+
+    @rule(group=GROUPS, subband=SUBBANDS, shift=st.sampled_from([0, 1, 40, -82]), rewritten=st.booleans())
+    def arrives(self, group, subband, shift, rewritten):
+        mtime = float(next(self.numbers)) if rewritten else 1.0
+        arrival = self.telescope.arrive(group, subband, shift_s=shift, mtime=mtime)
+        self.registered.add(arrival.file.path)
+
+    @precondition(lambda self: self.registered)
+    @rule(pick=PICK)
+    def is_set_aside(self, pick):
+        path = sorted(self.registered)[pick % len(self.registered)]
+        self.store.arrivals.set_aside(path, "zeroed")
+
+    @rule(seconds=st.sampled_from([1, 11, 101, 601]))
+    def time_passes(self, seconds):
+        self.clock.advance(seconds)
+
+    @rule()
+    def timeouts_are_checked(self):
+        self.store.arrivals.check_timeouts()
+
+    @rule()
+    def leases_expire(self):
+        for group in self.store.leases.expire():
+            lease = self.holder.pop(group)
+            assert self.expires_at(lease) <= self.clock.now
+
+    @precondition(lambda self: self.store.queue.groups())
+    @rule(pick=PICK, stage=st.sampled_from(Stage))
+    def is_claimed(self, pick, stage):
+        group = self.pick_group(pick)
+        before = self.store.queue.group(group)
+        claimed = self.store.leases.claim(group, stage, f"worker {next(self.numbers)}")
+        holder = self.holder.get(group)
+        if holder is not None and self.expires_at(holder) > self.clock.now:
+            assert isinstance(claimed, Refused), "two live leases"
+        if isinstance(claimed, Refused):
+            if self.store.queue.group(group).state != State.IN_PROGRESS:
+                self.holder.pop(group, None)  # overdue, and ended by the claim
+            return
+        assert claimed.stage == stage == before.stage
+        assert not self.store.queue.paused
+        if stage == Stage.CONVERT:
+            assert claimed.files, "nothing to convert"
+            assert claimed.partial == (len(claimed.files) < 3)
+        self.leases.append(claimed)
+        self.holder[group] = claimed
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, end=st.sampled_from(["commit", "fail", "poison", "release", "beat", "bad file"]))
+    def a_worker_acts(self, pick, end):
+        lease = self.leases[-1 - pick % len(self.leases)]
+        before = self.store.queue.runs(lease.group), self.store.queue.group(lease.group)
+        try:
+            self.act(lease, end)
+        except LeaseLost:
+            assert self.holder.get(lease.group) is not lease, "the holder was refused"
+            assert before == (self.store.queue.runs(lease.group), self.store.queue.group(lease.group))
+            return
+        assert self.holder.get(lease.group) is lease, "a lost lease was honoured"
+        if end == "commit":
+            self.committed[lease.group, self.generation[lease.group], lease.stage] += 1
+        if end != "beat":
+            del self.holder[lease.group]
+
+    def act(self, lease, end):
+        leases = self.store.leases
+        if end == "commit":
+            assert leases.commit(lease) == lease.stage.following
+        elif end == "fail":
+            leases.fail(lease, "disk full", permanent=False)
+        elif end == "poison":
+            leases.fail(lease, "no such axis", permanent=True)
+        elif end == "release":
+            leases.release(lease)
+        elif end == "beat":
+            leases.heartbeat(lease)
+        else:
+            files = lease.files or {0: next(f.path for f in self.store.arrivals.files_of(lease.group))}
+            self.store.arrivals.set_aside(next(iter(files.values())), "NaN", lease=lease)
+
+    @precondition(lambda self: self.store.queue.groups())
+    @rule(pick=PICK)
+    def is_retried(self, pick):
+        group = self.pick_group(pick)
+        before = self.store.queue.group(group)
+        try:
+            self.store.queue.retry(group)
+        except BadInput:
+            return
+        assert before.state in (State.FAILED, State.DISCARDED, State.COMPLETED)
+        if before.state == State.COMPLETED:
+            self.generation[group] += 1
+
+    @precondition(lambda self: self.store.queue.groups())
+    @rule(pick=PICK)
+    def is_discarded(self, pick):
+        group = self.pick_group(pick)
+        if self.store.queue.group(group).state in (State.IN_PROGRESS, State.COMPLETED):
+            with pytest.raises(BadInput):
+                self.store.queue.discard(group)
+        else:
+            assert self.store.queue.discard(group).state == State.DISCARDED
+
+    @rule(paused=st.booleans())
+    def is_paused(self, paused):
+        (self.store.queue.pause if paused else self.store.queue.resume)("ops")
+
+    # -- what must hold -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def each_stage_is_committed_at_most_once(self):
+        assert all(times == 1 for times in self.committed.values())
+
+    @invariant()
+    def stages_are_committed_in_order(self):
+        for group, generation, stage in self.committed:
+            for earlier in Stage:
+                assert not earlier.precedes(stage) or self.committed[group, generation, earlier] == 1
+
+    @invariant()
+    def no_file_is_lost(self):
+        files = {file.path: file for file in self.store.arrivals.files()}
+        assert set(files) == self.registered
+        taken = Counter((f.group, f.subband) for f in files.values() if f.state != FileState.SET_ASIDE)
+        assert all(times == 1 for times in taken.values())
+        assert all(file.reason for file in files.values() if file.state == FileState.SET_ASIDE)
+
+    @invariant()
+    def a_group_in_progress_has_a_lease_and_no_other_has(self):
+        for group in self.store.queue.groups():
+            assert (group.state == State.IN_PROGRESS) == (group.lease_owner is not None) == (group.id in self.holder)
+            assert 0 <= group.attempts <= RULES.max_attempts
+            assert (group.state == State.FAILED) <= (group.error is not None)
+
+    def teardown(self):
+        """Whatever happened, it goes on from here: everything ends, and nothing waits for ever."""
+        try:
+            self.run_to_the_end()
+        finally:
+            self.store.close()
+            self.clean_up()
+
+    def run_to_the_end(self):
+        self.store.queue.resume("ops")
+        for _ in range(20):
+            self.clock.advance(1000)
+            self.leases_expire()
+            self.store.arrivals.check_timeouts()
+            for work in self.store.queue.work_waiting(0):
+                lease = self.store.leases.claim(work.group, work.stage, "last")
+                assert isinstance(lease, Lease)
+                self.store.leases.commit(lease)
+        for group in self.store.queue.groups():
+            assert group.state in (State.COMPLETED, State.FAILED, State.DISCARDED)
+            if group.state == State.COMPLETED:
+                assert self.store.leases.claim(group.id, Stage.IMAGE, "late").reason is Refusal.DONE
+
+    def clean_up(self) -> None:
+        pass
+
+    def pick_group(self, pick: int) -> str:
+        groups = self.store.queue.groups()
+        return groups[pick % len(groups)].id
+
+    def expires_at(self, lease: Lease) -> float:
+        return self.store.queue.group(lease.group).lease_expires_at or 0.0
+
+
+def check(machine: type[Stream], examples: int) -> None:
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=slow),
+    )
+
+
+def test_any_history_on_sqlite(made_sqlite):
+    class OnSqlite(Stream):
+        def open_store(self) -> Store:
+            self.directory = tempfile.mkdtemp(prefix="contimg-history-")
+            return Store.open(shutil.copy(made_sqlite, f"{self.directory}/store.sqlite3"), RULES, clock=self.clock)
+
+        def clean_up(self) -> None:
+            shutil.rmtree(self.directory)
+
+    check(OnSqlite, 60)
+
+
+def test_any_history_on_postgresql(made_postgres):
+    class OnPostgres(Stream):
+        def open_store(self) -> Store:
+            empty(made_postgres)
+            return Store.open(made_postgres, RULES, clock=self.clock)
+
+    check(OnPostgres, 15)

@@ -1,0 +1,118 @@
+"""The tables as migrated, and opening what is not this version's: on both databases."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+import contimg.store
+from contimg.errors import Misconfigured, Transient
+from contimg.store import QueueRules, Store, schema
+from contimg.store.database import make_engine, url_of
+from contimg.store.models import Base
+
+
+def test_head_is_the_last_migration():
+    scripts = ScriptDirectory(str(Path(contimg.store.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [schema.HEAD]
+
+
+def test_migrations_make_exactly_the_models(untouched, open_store):
+    store = open_store(untouched)
+    with store.database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert differences == []
+
+
+def test_downgrade_leaves_nothing_and_upgrade_makes_all_again(untouched):
+    from alembic import command
+    from alembic.config import Config
+
+    engine = make_engine(url_of(untouched))
+    schema.upgrade(engine)
+    config = Config()
+    config.set_main_option("script_location", str(Path(contimg.store.__file__).parent / "migrations"))
+    with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    assert schema.current(engine) is None
+    assert schema.upgrade(engine) == schema.HEAD == schema.current(engine)
+    engine.dispose()
+
+
+def test_many_may_open_an_untouched_database_at_once(untouched, open_store):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: open_store(untouched).queue.groups(), range(8)))
+    assert found == [()] * 8
+
+
+def test_a_newer_database_is_refused(untouched, open_store):
+    store = open_store(untouched)
+    with store.database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Misconfigured, match=r"newer contimg \(revision 9999"):
+        Store.open(untouched)
+
+
+def test_an_older_postgresql_waits_for_its_operator(postgres, open_store):
+    url = postgres.new_database()
+    with open_store(url).database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(Misconfigured, match="contimg db upgrade"):
+        Store.open(url)
+
+
+def test_sqlite_is_in_wal_mode_and_writers_begin_immediately(tmp_path, open_store):
+    store = open_store(str(tmp_path / "store.sqlite3"))
+    with sqlite3.connect(tmp_path / "store.sqlite3", timeout=0, isolation_level=None) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        with store.database.read():
+            other.execute("BEGIN IMMEDIATE")  # readers are in nobody's way
+            other.execute("ROLLBACK")
+        with store.database.write() as session:
+            session.scalar(text("SELECT count(*) FROM groups"))  # nothing has been written yet
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize(
+    ("place", "message", "kind"),
+    [
+        ("mysql://user:secret@host/name", "give the path of a SQLite file", Misconfigured),
+        ("postgresql://user:secret@127.0.0.1:1/name", "Connection refused", Transient),
+        ("{tmp}/junk", "not a database", Misconfigured),
+        ("{tmp}/junk/below/a/file", "Not a directory|File exists", Misconfigured),
+    ],
+)
+def test_a_wrong_place_is_one_clear_line_without_the_password(place, message, kind, tmp_path):
+    (tmp_path / "junk").write_text("this is no database, and long enough for SQLite to notice it" * 20)
+    with pytest.raises(kind, match=message) as caught:
+        Store.open(place.format(tmp=tmp_path))
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_guards_its_own_rules(store, telescope):
+    """Even a bug above cannot put a subband twice into a group, or commit a stage twice."""
+    from sqlalchemy.exc import IntegrityError
+
+    from contimg.store import models
+
+    group = telescope.whole_group()
+    same = {"group_id": group, "subband": 0, "size": 1, "mtime": 1.0, "arrived_at": 1.0, "state": "present"}
+    with pytest.raises(IntegrityError), store.database.write() as session:
+        session.add(models.SubbandFile(path="/elsewhere", **same))
+    run = {"group_id": group, "stage": "convert", "attempt": 1, "fence": 1, "owner": "a", "started_at": 1.0}
+    with pytest.raises(IntegrityError), store.database.write() as session:
+        session.add_all([models.StageRun(outcome="committed", **run), models.StageRun(outcome="committed", **run)])
+
+
+def test_rules_that_would_mix_groups_are_refused():
+    with pytest.raises(Misconfigured, match="half the cadence"):
+        QueueRules(cadence_s=240, group_tolerance_s=120)
