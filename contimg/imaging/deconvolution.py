@@ -1,4 +1,4 @@
-"""Clean: Radler's minor cycles (van der Tol et al., the deconvolution of WSClean) between ducc0's major cycles."""
+"""Clean: minor cycles by Radler (the deconvolution of WSClean; Offringa et al. 2014), major cycles by ducc0."""
 
 import logging
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ import radler
 
 from contimg.imaging.chatter import chatter_logged
 from contimg.imaging.gridding import Gridder, Image
+from contimg.imaging.noise import robust_rms
 from contimg.imaging.options import ImageOptions
 
 log = logging.getLogger(__name__)
+
+NOISE_FALLS = 0.9  # a cycle that brings the noise below this part of what it was may have uncovered sources
 
 
 @dataclass(frozen=True)
@@ -35,37 +38,70 @@ class Cleaned:
         return int(np.count_nonzero(self.model))
 
 
-def clean(gridder: Gridder, point_spread: Image, beam_rad: float, options: ImageOptions) -> Cleaned:
-    """Clean to `mask_sigma` anywhere, then to `threshold_sigma` where components were found.
+def clean(gridder: Gridder, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions) -> Cleaned:
+    """Clean anywhere to `mask_sigma` times the noise, then where components were found to `threshold_sigma`.
 
-    `beam_rad` is the rough size of the beam.
+    The noise is measured anew in every major cycle, because the sidelobes of bright sources fill the first dirty
+    image: a mask drawn at its noise would leave out all but those. `beam_rad` is the rough size of the beam;
+    `thermal_jy` is the noise expected, below which nothing is cleaned, whatever the residual looks like.
     """
-    residual = gridder.dirty(gridder.visibilities.stokes_i)
-    model = np.zeros_like(residual)
-    if options.iterations == 0:
-        return Cleaned(model, residual, 0, 0)
-    minor = radler.Radler(_settings(gridder, options), point_spread, residual, model, beam_rad)
-    minor.worker_thread_count = options.threads
-    cycle, more = 0, True
-    while more and cycle < options.major_cycles:
+    cycles = _Cycles(gridder, point_spread, beam_rad, thermal_jy, options)
+    while cycles.left() and cycles.peak_jy() > options.mask_sigma * cycles.noise_jy and cycles.run(masked=False):
+        pass
+    if cycles.model.any():
+        while cycles.left() and cycles.run(masked=True):
+            pass
+    return Cleaned(cycles.model, cycles.residual, cycles.iterations, cycles.number)
+
+
+class _Cycles:
+    """The state of a clean: the model so far, the residual it leaves, the effort spent."""
+
+    def __init__(
+        self, gridder: Gridder, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions
+    ) -> None:
+        self.gridder, self.point_spread, self.options = gridder, point_spread, options
+        self.beam_rad, self.thermal_jy = beam_rad, thermal_jy
+        self.residual = gridder.dirty(gridder.visibilities.stokes_i)
+        self.model = np.zeros_like(self.residual)
+        self.noise_jy = max(robust_rms(self.residual), thermal_jy)
+        self.iterations = self.number = 0
+
+    def left(self) -> bool:
+        """Whether iterations and major cycles are left."""
+        return self.iterations < self.options.iterations and self.number < self.options.major_cycles
+
+    def peak_jy(self) -> float:
+        """The residual's largest absolute value."""
+        return float(max(self.residual.max(), -self.residual.min()))
+
+    def run(self, masked: bool) -> bool:
+        """One major cycle, perhaps within the model's pixels alone; whether another one would help."""
+        iterations, noise_jy = self.iterations, self.noise_jy
+        settings = self._settings(masked)
+        minor = radler.Radler(settings, self.point_spread, self.residual, self.model, self.beam_rad)
+        minor.worker_thread_count = self.options.threads
         with chatter_logged(log):
-            more = minor.perform(cycle)
-        cycle += 1
-        residual[:] = gridder.residual(model)
-        log.debug("major cycle %d: %d iterations, %.6g Jy cleaned", cycle, minor.iteration_number, model.sum())
-    return Cleaned(model, residual, int(minor.iteration_number), cycle)
+            more = bool(minor.perform(0))
+        self.iterations += int(minor.iteration_number)
+        self.number += 1
+        self.residual[:] = self.gridder.residual(self.model)
+        self.noise_jy = max(robust_rms(self.residual), self.thermal_jy)
+        log.debug("major cycle %d: %d iterations, %.6g Jy", self.number, self.iterations, self.model.sum())
+        uncovered = not masked and self.noise_jy < NOISE_FALLS * noise_jy
+        return self.iterations > iterations and (more or uncovered)
 
-
-def _settings(gridder: Gridder, options: ImageOptions) -> radler.Settings:
-    settings = radler.Settings()
-    settings.algorithm_type = radler.AlgorithmType.generic_clean
-    settings.trimmed_image_width = settings.trimmed_image_height = gridder.size
-    settings.pixel_scale.x = settings.pixel_scale.y = gridder.pixel_rad
-    settings.minor_iteration_count = options.iterations
-    settings.major_iteration_count = options.major_cycles
-    settings.minor_loop_gain = options.gain
-    settings.major_loop_gain = options.major_gain
-    settings.auto_mask_sigma = options.mask_sigma
-    settings.auto_threshold_sigma = options.threshold_sigma
-    settings.thread_count = options.threads
-    return settings
+    def _settings(self, masked: bool) -> radler.Settings:
+        options, settings = self.options, radler.Settings()
+        settings.algorithm_type = radler.AlgorithmType.generic_clean
+        settings.trimmed_image_width = settings.trimmed_image_height = self.gridder.size
+        settings.pixel_scale.x = settings.pixel_scale.y = self.gridder.pixel_rad
+        settings.minor_iteration_count = options.iterations - self.iterations
+        settings.minor_loop_gain = options.gain
+        settings.major_loop_gain = options.major_gain
+        settings.auto_mask_sigma = options.mask_sigma if masked else None
+        depth_sigma = options.threshold_sigma if masked else options.mask_sigma
+        settings.auto_threshold_sigma = depth_sigma
+        settings.absolute_threshold = depth_sigma * self.thermal_jy
+        settings.thread_count = options.threads
+        return settings

@@ -12,6 +12,7 @@ from contimg.imaging.product import Beam
 
 LOBE_LEVEL = 0.35  # of the peak: below it sidelobes begin to bend the main lobe
 REACH = 64  # pixels around the centre that may hold the main lobe
+MAGNIFIED = 4
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
@@ -25,23 +26,31 @@ def gaussian(
 
 def fit_beam(point_spread: Image, pixel_arcsec: float) -> Beam:
     """Least-squares fit to the pixels of the main lobe above `LOBE_LEVEL`; raises BadInput when there is no lobe."""
-    middle = point_spread.shape[0] // 2
-    reach = min(REACH, middle - 1)
-    cut = point_spread[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1].astype(np.float64)
-    lobes, _ = label(cut > LOBE_LEVEL)
-    y, x = np.nonzero(lobes == lobes[reach, reach])
-    if lobes[reach, reach] == 0 or x.size < 4:
-        raise BadInput(
-            f"the point spread function has no main lobe that pixels of {pixel_arcsec:g} arcsec resolve; "
-            "choose smaller pixels or look at the flags"
-        )
-    values = cut[y, x]
-    offsets = x - float(reach), y - float(reach)
+    reach = min(REACH, point_spread.shape[0] // 2 - 1)
+    fine = _magnified(point_spread, reach)
+    middle = reach * MAGNIFIED
+    lobes, _ = label(fine > LOBE_LEVEL)
+    y, x = np.nonzero(lobes == lobes[middle, middle])
+    values = fine[y, x]
+    offsets = (x - middle) / MAGNIFIED, (y - middle) / MAGNIFIED
     # The logarithm is a quadratic: its linear solution starts the fit.
     design = np.stack([offsets[0] ** 2, 2 * offsets[0] * offsets[1], offsets[1] ** 2], axis=1)
     start = np.linalg.lstsq(design * values[:, None], -np.log(values) * values, rcond=None)[0]
     fitted = least_squares(lambda form: np.exp(-design @ form) - values, start).x
     return _ellipse(fitted, pixel_arcsec)
+
+
+def _magnified(point_spread: Image, reach: int) -> NDArray[np.float64]:
+    """The middle of an image, `reach` pixels to each side, on a finer grid: a beam may be two pixels wide.
+
+    Interpolation by the Dirichlet kernel is exact for an image whose pixels sample its longest baseline.
+    """
+    size = point_spread.shape[0]
+    places = size // 2 + np.arange(-reach * MAGNIFIED, reach * MAGNIFIED + 1) / MAGNIFIED
+    angle = np.pi * (places[:, None] - np.arange(size))
+    turns = size * np.tan(angle / size)
+    kernel = np.where(np.abs(turns) < 1e-9, 1.0, np.sin(angle) / np.where(turns == 0, 1.0, turns))
+    return np.asarray(kernel @ point_spread.astype(np.float64) @ kernel.T)
 
 
 def restore(model: Image, residual: Image, beam: Beam, pixel_arcsec: float) -> Image:

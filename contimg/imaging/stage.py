@@ -53,6 +53,7 @@ class Picture:
     attenuation: Image
     cleaned: Cleaned
     beam: Beam
+    thermal_jy: float
 
 
 def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> QuickLook:
@@ -104,11 +105,12 @@ def _picture(description: Description, gridder: Gridder, options: ImageOptions, 
         point_spread = gridder.point_spread()
         beam = fit_beam(point_spread, pixel_arcsec)
         attenuation = drift_attenuation(description, gridder)
+    thermal_jy = expected_rms_jy(description, gridder)
     with steps("clean"):
-        cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), options)
+        cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
     with steps("restore"):
         restored = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec)
-    return Picture(restored, attenuation, cleaned, beam)
+    return Picture(restored, attenuation, cleaned, beam, thermal_jy)
 
 
 def _look(
@@ -132,7 +134,7 @@ def _look(
         pixel_arcsec=gridder.pixel_rad / ARCSEC_RAD,
         beam=beam,
         rms_jy=robust_rms(cleaned.residual),
-        expected_rms_jy=expected_rms_jy(description, gridder),
+        expected_rms_jy=picture.thermal_jy,
         peak_jy=float(picture.restored.max()),
         minimum_jy=float(picture.restored.min()),
         residual_peak_jy=float(np.abs(cleaned.residual).max()),
