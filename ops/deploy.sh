@@ -137,7 +137,7 @@ install_program() {
     trap 'rm -rf "$copy"' EXIT
     cp -R contimg workers web pyproject.toml requirements.lock README.md LICENSE "$copy"
     PIP_CONSTRAINT=$copy/requirements.lock /opt/contimg/bin/python -m pip install \
-        --quiet --disable-pip-version-check "${copy}[postgres]"
+        --quiet --no-cache-dir --disable-pip-version-check "${copy}[postgres]"
 }
 
 systemd_settings() {

@@ -1,0 +1,36 @@
+"""The files that deploy the service, and what the program itself reads and runs."""
+
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from contimg.config import PREFIX, QueueRules, Settings, StreamingConfig
+from contimg.options import variable_name
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def known_variables() -> frozenset[str]:
+    """The environment variables that configure the deployment and the stream."""
+    names = {variable_name(PREFIX, spec) for cls in (Settings, QueueRules) for spec in fields(cls)}
+    return frozenset(names | {f"{PREFIX}_{key.upper()}" for key in StreamingConfig.model_fields})
+
+
+@pytest.fixture(scope="session")
+def compose() -> None:
+    """Skip where there is no compose binary."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("docker compose is not installed here")

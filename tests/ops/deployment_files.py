@@ -1,0 +1,27 @@
+"""What a settings file and a command line in the deployment's files say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from celery.bin.worker import worker
+
+from contimg.cli import contimg
+
+
+def variables_in(example: Path) -> set[str]:
+    """The variables that a settings file gives, those it only suggests in a comment included."""
+    lines = [line.lstrip("#") for line in example.read_text(encoding="utf-8").splitlines()]
+    return {name for name, equals, _ in (line.partition("=") for line in lines) if equals and name.isupper()}
+
+
+def check_command(words: Sequence[str]) -> None:
+    """Raise click.ClickException unless a `contimg …` or `celery … worker …` command line parses."""
+    program = Path(words[0]).name
+    if program == "contimg":
+        command = contimg.get_command(click.Context(contimg), words[1])
+        if command is None:
+            raise click.UsageError(f"contimg has no command {words[1]}")
+        command.make_context(words[1], list(words[2:]), resilient_parsing=True)
+    elif "worker" in words:
+        worker.make_context("worker", list(words[list(words).index("worker") + 1 :]), resilient_parsing=True)

@@ -1,0 +1,101 @@
+"""docker-compose.yml as compose itself understands it: valid, closed to the network, its commands the program's own."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployment_files import check_command, variables_in
+
+SECRETS = {"CONTIMG_TOKEN": "for-the-panel", "FLOWER_BASIC_AUTH": "someone:secret"}
+QUEUES = ("convert", "calibrate", "image")
+pytestmark = pytest.mark.engine
+
+
+def compose_config(checkout: Path, directory: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`docker compose config` of the file alone: no .env of this checkout or variable of this terminal has a say."""
+    shutil.copy(checkout / "docker-compose.yml", directory)
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        ["docker", "compose", "--profile", "*", "config", "--format", "json"],
+        cwd=directory, env=inherited | environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def services(checkout: Path, tmp_path_factory: pytest.TempPathFactory, compose: None) -> dict[str, Any]:
+    """The services, with the defaults of the file and both secrets given."""
+    outcome = compose_config(checkout, tmp_path_factory.mktemp("compose"), **SECRETS)
+    assert outcome.returncode == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)["services"]
+    return found
+
+
+def test_every_part_is_a_service(services: dict[str, Any]) -> None:
+    workers = {f"worker-{queue}" for queue in QUEUES}
+    assert set(services) == {"redis", "postgres", "stream", "web", "flower"} | workers
+    assert services["postgres"]["profiles"] == ["postgres"]
+
+
+@pytest.mark.parametrize("secret", sorted(SECRETS))
+def test_no_secret_no_start(checkout: Path, tmp_path: Path, compose: None, secret: str) -> None:
+    others = {name: value for name, value in SECRETS.items() if name != secret}
+    outcome = compose_config(checkout, tmp_path, **others)
+    assert outcome.returncode != 0
+    assert secret in outcome.stderr
+    assert "ops/deploy.sh" in outcome.stderr
+
+
+def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
+    published = {name: one["host_ip"] for name, service in services.items() for one in service.get("ports", ())}
+    assert published == {"web": "127.0.0.1", "flower": "127.0.0.1"}
+
+
+def test_commands_are_the_programs_own(services: dict[str, Any]) -> None:
+    for name in ("stream", "web", *(f"worker-{queue}" for queue in QUEUES)):
+        check_command(services[name]["command"])
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_each_queue_has_its_worker(services: dict[str, Any], queue: str) -> None:
+    command = services[f"worker-{queue}"]["command"]
+    assert command[command.index("-Q") + 1] == queue
+    assert "--disable-prefetch" in command
+    assert f"{queue}@$$HOSTNAME" in services[f"worker-{queue}"]["healthcheck"]["test"][-1]
+    assert services[f"worker-{queue}"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+
+
+def test_concurrency_comes_from_the_environment(checkout: Path, tmp_path: Path, compose: None) -> None:
+    outcome = compose_config(checkout, tmp_path, IMAGE_CONCURRENCY="3", **SECRETS)
+    command = json.loads(outcome.stdout)["services"]["worker-image"]["command"]
+    assert command[command.index("-c") + 1] == "3"
+
+
+def test_messages_outlive_the_broker(services: dict[str, Any]) -> None:
+    command = shlex.join(services["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert [one["target"] for one in services["redis"]["volumes"]] == ["/data"]
+
+
+def test_the_incoming_directory_is_read_only(services: dict[str, Any]) -> None:
+    for name in ("stream", "web", *(f"worker-{queue}" for queue in QUEUES)):
+        binds = [one for one in services[name]["volumes"] if one["type"] == "bind"]
+        assert [one["target"] for one in binds if one.get("read_only")] == ["/var/lib/contimg/incoming"]
+        assert all(one["source"] == one["target"] for one in binds)
+
+
+def test_everything_comes_back_after_a_crash(services: dict[str, Any]) -> None:
+    assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+
+
+def test_the_example_names_only_what_is_read(checkout: Path, known_variables: frozenset[str]) -> None:
+    asked_for = set(re.findall(r"\$\{(\w+)", (checkout / "docker-compose.yml").read_text(encoding="utf-8")))
+    of_others = {"OMP_NUM_THREADS", "COMPOSE_PROFILES"}
+    unknown = variables_in(checkout / "ops/docker/.env.example") - asked_for - known_variables - of_others
+    assert not unknown
