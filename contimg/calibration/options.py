@@ -14,7 +14,7 @@ class CalibrateOptions:
     flag: bool = option(True, "search for interference with AOFlagger")
     solve: bool = option(True, "solve when a catalogued calibrator is in the beam")
     min_attenuation: float = option(
-        0.5, "primary beam response at mid-tile that a calibrator needs", minimum=0.05, maximum=1.0
+        0.7, "primary beam response at mid-tile that a calibrator needs", minimum=0.05, maximum=1.0
     )
     min_apparent_jy: float = option(3.0, "flux after the primary beam that a calibrator needs, Jy", minimum=0.0)
     hours_before: float = option(12.0, "a set is valid from so many hours before its solutions", minimum=0.0)

@@ -117,7 +117,7 @@ def choose(sets: Sequence[CalibrationSet], tile: Description) -> tuple[Calibrati
     if fitting:
         best = min(fitting, key=lambda one: (abs(one.mjd - mjd), -one.mjd))
         hours = 24.0 * (mjd - best.mjd)
-        return best, f"{best.name} on {best.calibrator}, {abs(hours):.1f} h {'before' if hours >= 0 else 'after'}"
+        return best, f"{best.name} on {best.calibrator}, {abs(hours):.1f} h {'earlier' if hours >= 0 else 'later'}"
     if not sets:
         return None, "no calibration set"
     said = ", ".join(f"{name}: {why}" for name, why in list(reasons.items())[-3:])

@@ -17,6 +17,7 @@ from contimg import __version__
 from contimg.calibration import casa, tables
 from contimg.calibration import reference as choice
 from contimg.calibration.calibrators import InBeam
+from contimg.calibration.filling import fill_table
 from contimg.calibration.model import sky_model
 from contimg.calibration.options import CalibrateOptions
 from contimg.calibration.sets import CalibrationSet
@@ -49,6 +50,7 @@ def solve(
         is then CASA's log.
     Transient : CASA died or took too long.
     """
+    directory = directory.absolute()  # CASA works in a directory of its own
     target, log = directory / tile.name, directory / f"{tile.name}.failed.log"
     directory.mkdir(parents=True, exist_ok=True)
     _sweep(directory, tile.name)
@@ -65,6 +67,7 @@ def solve(
         long_only = choice.long_baselines_serve(tile, unflagged, LONG_WAVELENGTHS)
         steps = recipe(visibilities, made, tile.name, name, long_only, options)
         version = casa.run(steps, work, log, options.casa_timeout_s)
+        fill_table(tables.present(made / f"{tile.name}.bcal"), options.fill_gaps)
         described = _describe(tile, found[0], made, name, unflagged, options, version)
         described.write()
         log.replace(made / "casa.log")
@@ -80,10 +83,7 @@ def recipe(
     """The CASA tasks, in order; the tables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `made`."""
     start, phase, bandpass, gains = (str(made / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
     common = {"vis": str(visibilities), "refant": reference, "solnorm": False}
-    of_channels = {
-        "bandtype": "B", "solint": "inf", "combine": "scan", "minsnr": options.bandpass_snr,
-        "fillgaps": options.fill_gaps,
-    }  # fmt: skip
+    of_channels = {"bandtype": "B", "solint": "inf", "combine": "scan", "minsnr": options.bandpass_snr}
     uvrange = f">{LONG_WAVELENGTHS:g}lambda" if long_only else ""
     gain_snr = options.gain_snr
     return [
@@ -91,13 +91,13 @@ def recipe(
         casa.Task(
             "gaincal",
             {**common, "caltable": phase, "solint": "int", "calmode": "p", "minsnr": gain_snr, "uvrange": uvrange,
-             "gaintable": [start]},
+             "gaintable": [start], "interp": ["linear,linearflag"]},
         ),
         casa.Task("bandpass", {**common, **of_channels, "caltable": bandpass, "gaintable": [phase]}),
         casa.Task(
             "gaincal",
             {**common, "caltable": gains, "solint": "inf", "combine": "scan", "calmode": "ap", "minsnr": gain_snr,
-             "gaintable": [bandpass]},
+             "gaintable": [bandpass], "interp": ["linear,linearflag"]},
         ),
     ]  # fmt: skip
 
@@ -141,8 +141,8 @@ def _describe(
 
 
 def _quality(bandpass: tables.Solutions, gains: tables.Solutions, phases: tables.Solutions) -> dict[str, float]:
-    with np.errstate(invalid="ignore"):
-        turned = np.angle(phases.gains * np.conj(np.nanmean(phases.gains, axis=0, keepdims=True)))[phases.solved]
+    mean = np.nansum(phases.gains, axis=0, keepdims=True)
+    turned = np.angle(phases.gains * np.conj(mean))[phases.solved]
     return {
         "bandpass_snr": float(np.nanmedian(bandpass.snr)),
         "gain_snr": float(np.nanmedian(gains.snr)),

@@ -70,7 +70,7 @@ def calibrate(
             leave_uncalibrated(tile, why)
         else:
             fraction = apply(chosen, tile).flagged_fraction
-            why = why if new else f"{why} ({story})"
+            why = why if new else f"{why}; {story}"
     return CalibratedSet(
         ms=ms,
         applied=chosen.name if chosen else None,

@@ -39,12 +39,17 @@ class Solutions:
         return np.asarray(self.gains[0])
 
 
-def read(path: Path) -> Solutions:
-    """Read a CASA table of type G or B; raises BadInput when it is missing, unreadable or without any solution."""
+def present(path: Path) -> Path:
+    """The path itself; raises BadInput when no table is there: CASA makes none and raises nothing when it fails."""
     if not (path / "table.dat").exists():
         raise BadInput(f"{path}: CASA made no such table; see its log (is the reference antenna in the data?)")
+    return path
+
+
+def read(path: Path) -> Solutions:
+    """Read a CASA table of type G or B; raises BadInput when it is missing, unreadable or without any solution."""
     try:
-        found = _read(path)
+        found = _read(present(path))
     except RuntimeError as error:
         raise BadInput(f"{path}: not a readable calibration table ({error})") from error
     if not found.solved.any():
