@@ -1,0 +1,145 @@
+"""A night at the telescope, told to a real store through its own API: what the panel's tests look at."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imsave
+
+from contimg.store import (
+    AppliedCalibration,
+    CalibrationSetRow,
+    ImageRow,
+    Lease,
+    MeasurementSetRow,
+    RunFigures,
+    Stage,
+    Store,
+    TableRow,
+)
+from contimg.subbands import SubbandName, seconds_of
+
+CADENCE_S = 309.0
+SECONDS = {Stage.CONVERT: 6.4, Stage.CALIBRATE: 31.0, Stage.IMAGE: 9.7}
+
+
+class Night:
+    """Files come, stages run, time passes: `at` is the clock (epoch seconds) of the store that is written."""
+
+    def __init__(self, database: Path, incoming: Path, output: Path, at: float) -> None:
+        self.at = at
+        self.incoming, self.output = incoming, output
+        self.store = Store.open(database, clock=lambda: self.at)
+        (output / "images").mkdir(parents=True, exist_ok=True)
+
+    def files(self, subbands: Iterable[int] = range(16), at: float | None = None) -> str:
+        """Subbands of the tile observed now arrive; the group's id."""
+        when = float(int(self.at if at is None else at))
+        for subband in subbands:
+            name = SubbandName(when, subband)
+            arrival = self.store.arrivals.register_file(self.incoming / str(name), 144_973_824, self.at, name)
+        assert arrival.file.group is not None
+        return arrival.file.group
+
+    def claim(self, group: str, stage: Stage, owner: str = "lwacalim07:2214") -> Lease:
+        """A worker takes a stage."""
+        lease = self.store.leases.claim(group, stage, owner, task_id=f"task-{stage}")
+        assert isinstance(lease, Lease), lease
+        return lease
+
+    def run(self, group: str, stage: Stage, produced: list[object]) -> None:
+        """A worker takes a stage and commits it some seconds later."""
+        lease = self.claim(group, stage)
+        self.at += SECONDS[stage]
+        self.store.leases.commit(
+            lease, produced, RunFigures(SECONDS[stage], 1_600_000_000, 2_300_000_000, 1_900_000_000)
+        )
+
+    def tile(self, *, peak_jy: float = 0.42, calibrated: str | None = None, seed: int = 0) -> str:
+        """One tile from its files to its image."""
+        group = self.files()
+        mjd = 40587.0 + seconds_of(group) / 86400
+        self.run(group, Stage.CONVERT, [self._measurement_set(group, mjd)])
+        applied = AppliedCalibration(calibrated, None if calibrated else "no set is valid at this time", 0.083)
+        self.run(group, Stage.CALIBRATE, [applied])
+        self.run(group, Stage.IMAGE, [self._image(group, mjd, peak_jy, calibrated, seed)])
+        return group
+
+    def calibrator(self, name: str = "3C48_2026-02-22", seed: int = 99) -> str:
+        """A tile with a calibrator in it, solved on it."""
+        group = self.files()
+        mjd = 40587.0 + seconds_of(group) / 86400
+        self.run(group, Stage.CONVERT, [self._measurement_set(group, mjd)])
+        tables = tuple(TableRow(self.output / "calibration" / name / kind, kind) for kind in ("bandpass", "gain"))
+        solved = CalibrationSetRow(name, tables, "3C48", mjd, mjd - 0.5, mjd + 1.0, "103", {"flagged_fraction": 0.011})
+        self.run(group, Stage.CALIBRATE, [solved, AppliedCalibration(name)])
+        self.run(group, Stage.IMAGE, [self._image(group, mjd, 16.37, name, seed)])
+        return group
+
+    def _measurement_set(self, group: str, mjd: float) -> MeasurementSetRow:
+        return MeasurementSetRow(
+            self.output / f"{group}.ms", mjd, mjd + 0.0036, 24.4, 33.16, 24, 768, 96, (), 0.083, 1_900_000_000
+        )
+
+    def _image(self, group: str, mjd: float, peak_jy: float, calibrated: str | None, seed: int) -> ImageRow:
+        images = self.output / "images"
+        paths = [images / f"{group}{suffix}" for suffix in (".fits", ".pb.fits", ".png", ".thumb.png")]
+        paths[0].write_bytes(b"SIMPLE  =                    T" + b" " * 2850)
+        paint(paths[2], 512, seed)
+        paint(paths[3], 256, seed)
+        rms_jy = 0.0032 if calibrated else 0.047
+        return ImageRow(
+            *paths, rms_jy=rms_jy, peak_jy=peak_jy, dynamic_range=peak_jy / rms_jy, beam_major_arcsec=19.6,
+            beam_minor_arcsec=15.8, beam_angle_deg=-12.0, ra_deg=24.4, dec_deg=33.16, mjd=mjd, freq_hz=1.405e9,
+            pixels=2048, cell_arcsec=6.0, calibration_set=calibrated,
+            calibration_note=None if calibrated else "no set is valid at this time",
+            sources=({"ra_deg": 24.42, "dec_deg": 33.16, "flux_jy": peak_jy},),
+        )  # fmt: skip
+
+
+def paint(path: Path, pixels: int, seed: int) -> None:
+    """Noise, a handful of point sources and their sidelobes, in the colours of the real preview."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:pixels, :pixels] / pixels
+    sky = 0.16 + 0.035 * random.standard_normal((pixels, pixels))
+    for _ in range(14):
+        x0, y0, bright = random.uniform(0.06, 0.94), random.uniform(0.06, 0.94), random.pareto(1.6) * 0.35 + 0.2
+        r = np.hypot(x - x0, y - y0)
+        sky += bright * (np.exp(-((r / 0.007) ** 2)) + 0.03 * np.cos(r * 90) * np.exp(-r * 9))
+    imsave(path, np.arcsinh(np.clip(sky, 0, None) * 3) / 1.9, vmin=0, vmax=1, cmap="inferno", format="png")
+
+
+def whole_night(night: Night, end: float) -> None:
+    """A realistic evening that ends at `end`: calibrator, targets, a bad file, a failed group, work under way."""
+    night.at = end - 17 * CADENCE_S
+    for seed, peak in enumerate((0.31, 0.0872)):
+        night.tile(peak_jy=peak, seed=seed)
+        night.at = end - (16 - seed) * CADENCE_S
+    night.calibrator()
+    for seed in range(2, 11):
+        night.at = end - (15 - seed) * CADENCE_S - 40
+        night.tile(peak_jy=0.06 + 0.11 * (seed % 4), calibrated="3C48_2026-02-22", seed=seed)
+    night.at = end - 5 * CADENCE_S
+    truncated = night.incoming / f"{SubbandName(float(int(night.at)), 7)}"
+    night.store.arrivals.set_aside(truncated, "truncated: 81 920 of 144 973 824 bytes", size=81920, mtime=night.at)
+    night.store.arrivals.set_aside(
+        night.incoming / "notes.txt", "foreign: not named like a subband file", size=12, mtime=1.0
+    )
+    night.at = end - 4 * CADENCE_S
+    failed = night.files()
+    lease = night.claim(failed, Stage.CONVERT)
+    night.at += 3
+    night.store.leases.fail(lease, "declination differs between subbands: 33.16° and 16.27°", permanent=True)
+    night.at = end - 1.5 * CADENCE_S
+    first, second, third = (night.files(at=night.at + n * CADENCE_S) for n in (-0.5, 0.5, 1.5))
+    night.at = end - 70
+    night.run(first, Stage.CONVERT, [night._measurement_set(first, 61093.1)])
+    night.run(first, Stage.CALIBRATE, [AppliedCalibration("3C48_2026-02-22", None, 0.07)])
+    night.run(second, Stage.CONVERT, [night._measurement_set(second, 61093.2)])
+    night.at = end - 8
+    night.claim(first, Stage.IMAGE, "lwacalim07:2219")
+    night.claim(second, Stage.CALIBRATE, "lwacalim08:871")
+    night.files((0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 14), at=end + 2 * CADENCE_S)
+    night.at = end
+    night.store.queue.beat("producer.scan")
+    assert third

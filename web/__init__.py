@@ -1,0 +1,36 @@
+"""The control panel: one page, a REST API, live events. It asks the store and the service; it runs no stage itself."""
+
+from flask import Flask
+
+from contimg.config import Settings, load
+from contimg.store import Store
+from web.api import blueprints
+from web.condition import scan_patience_s
+from web.errors import handle_errors
+from web.headers import add_headers
+from web.live import Live
+from web.panel import panel
+from web.service import Bystander, StreamingService
+from web.stream import EXTENSION, Stream
+
+VIEWERS = 50
+MAX_BODY_BYTES = 64 * 1024
+
+
+def create_app(settings: Settings, store: Store | None = None, service: StreamingService | None = None) -> Flask:
+    """The panel as a WSGI application.
+
+    `store` None: the one that the configuration names. `service` None: the panel watches a stream that somebody else
+    runs, and commands nothing.
+    """
+    store = store or Store.of(load(settings))
+    service = service or Bystander(store, lambda: scan_patience_s(load(settings).poll_interval))
+    app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS))
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    app.register_blueprint(panel)
+    handle_errors(app)
+    add_headers(app)
+    return app

@@ -1,0 +1,14 @@
+"""`GET /api/status`: the stream at a glance."""
+
+from flask import Blueprint, Response
+
+from web.api.answers import respond, status_answer
+from web.stream import stream
+
+status = Blueprint("status", __name__, url_prefix="/api")
+
+
+@status.get("/status")
+def read() -> Response:
+    """Condition, service, queue, rates, newest products and complaints."""
+    return respond(status_answer(stream().glance()))

@@ -1,0 +1,98 @@
+"""The stream in one word with its reason: running, paused, stalled, stopped.
+
+Twice at the telescope a thread died while its process lived on with a fresh heartbeat. So what counts here is the age
+of the newest success: the last scan of the incoming directory, the last group that a worker took.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contimg.store import State, Status
+
+SCANS_MISSED = 6
+LEAST_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One word and why."""
+
+    state: Literal["running", "paused", "stalled", "stopped"]
+    reason: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether an operator can sleep."""
+        return self.state in ("running", "paused")
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What a condition is judged from.
+
+    Attributes
+    ----------
+    snapshot : the store's own view.
+    running, error : what the service says of itself.
+    scan_age_s : seconds since the incoming directory was last scanned with success, None for never.
+    scan_patience_s : the age at which that becomes a fault.
+    untaken : a group was sent to the workers long ago and none has taken it.
+    """
+
+    snapshot: Status
+    running: bool
+    error: str | None
+    scan_age_s: float | None
+    scan_patience_s: float
+    untaken: bool
+
+
+def scan_patience_s(poll_interval_s: float) -> float:
+    """How old the last scan may be, given the time between scans."""
+    return max(LEAST_PATIENCE_S, SCANS_MISSED * poll_interval_s)
+
+
+def judge(signs: Signs) -> Condition:
+    """The condition of the stream."""
+    snapshot = signs.snapshot
+    if not signs.running:
+        return Condition("stopped", signs.error or _last_seen(signs.scan_age_s))
+    if snapshot.paused:
+        return Condition("paused", "no further stage begins until it is resumed; files are still collected")
+    if signs.error:
+        return Condition("stalled", signs.error)
+    if signs.scan_age_s is None or signs.scan_age_s > signs.scan_patience_s:
+        return Condition("stalled", f"the producer does not scan: {_last_seen(signs.scan_age_s)}")
+    if signs.untaken and not snapshot.running:
+        pending = snapshot.states[State.PENDING]
+        groups = "1 group waits" if pending == 1 else f"{pending} groups wait"
+        return Condition("stalled", f"{groups} and no worker takes them: look at the workers and the broker")
+    return Condition("running", _work(snapshot))
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that reads best: 0.8 s, 42 s, 12 min, 3.5 h, 4 d."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    for limit, unit, word in ((99.5, 1, "s"), (5970, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            value = seconds / unit
+            return f"{value:.1f} {word}" if unit == 3600 and value < 9.95 else f"{value:.0f} {word}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def _last_seen(scan_age_s: float | None) -> str:
+    if scan_age_s is None:
+        return "the incoming directory has never been scanned"
+    return f"the incoming directory was last scanned {duration(scan_age_s)} ago"
+
+
+def _work(snapshot: Status) -> str:
+    count = len(snapshot.running)
+    if count:
+        return f"{count} {'stage' if count == 1 else 'stages'} under way"
+    if snapshot.states[State.COLLECTING]:
+        return "a group is being collected"
+    if snapshot.states[State.PENDING]:
+        return "work is on its way to the workers"
+    return "idle: waiting for subband files"

@@ -1,0 +1,76 @@
+"""The start page: state, queue, pace, newest images, what is under way, what needs a person, what happens."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+import psutil
+from flask import render_template
+
+from contimg.config import StreamingConfig
+from contimg.errors import Misconfigured
+from contimg.store import GroupRecord, Running, Stage, State
+from contimg.telescope import BAND, CADENCE_S, LONGITUDE_DEG
+from web.api.answers import epoch_s_of_mjd
+from web.panel.chart import Segment, segments
+from web.stream import Glance, stream
+
+IMAGES, UNDER_WAY, COMPLAINTS, EVENTS = 8, 6, 6, 20
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A group on its way: `running` while a worker has it."""
+
+    group: GroupRecord
+    running: Running | None
+
+
+def show() -> str:
+    """The page."""
+    room = stream()
+    glance = room.glance(IMAGES)
+    return render_template(
+        "streaming.html",
+        glance=glance,
+        snapshot=glance.snapshot,
+        now=glance.snapshot.at,
+        config=_config(),
+        busy=Counter(one.stage for one in glance.snapshot.running),
+        machine=_machine(),
+        budget=_budget(glance),
+        cadence_s=CADENCE_S,
+        under_way=_under_way(glance),
+        events=room.store.events.last(EVENTS),
+        complaints=COMPLAINTS,
+        longitude_deg=LONGITUDE_DEG,
+        subbands=BAND.subbands,
+        stages=tuple(Stage),
+        epoch_s_of_mjd=epoch_s_of_mjd,
+    )
+
+
+def _config() -> StreamingConfig | None:
+    try:
+        return stream().config()
+    except Misconfigured:
+        return None  # the condition says what is wrong
+
+
+def _machine() -> dict[str, float]:
+    """What the bars are full at: CPU in per cent of one core, memory in MB."""
+    return {"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2}
+
+
+def _budget(glance: Glance) -> tuple[Segment, ...]:
+    """How the stages share the time between two tiles."""
+    seconds = glance.snapshot.rates.stage_seconds
+    return segments([(str(stage), seconds[stage]) for stage in Stage if stage in seconds], CADENCE_S)
+
+
+def _under_way(glance: Glance) -> tuple[UnderWay, ...]:
+    """Groups in the workers' hands first, then those that wait, then those that collect."""
+    queue = stream().store.queue
+    runs = {one.group: one for one in glance.snapshot.running}
+    states = (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
+    return tuple(UnderWay(group, runs.get(group.id)) for state in states for group in queue.groups(state, UNDER_WAY))

@@ -1,0 +1,92 @@
+// Keeps the page live: each event appears at once, and the rest of the page follows from a fresh rendering.
+
+import { morph } from "./morph.js";
+import { serverTimeIs, tick } from "./times.js";
+
+const main = document.getElementById("main");
+const link = document.getElementById("link");
+const SHOWN = 20;
+const SETTLE_MS = 400;
+const REFRESH_MS = 10000;
+const RETRY_MS = 15000;
+const WORDS = { on: "live", wait: "reconnecting", off: "not live", lost: "panel does not answer" };
+
+let newest = Number(main.dataset.newestEvent);
+let pending = 0;
+let refreshing = false;
+
+function say(state) {
+  link.dataset.link = state;
+  link.lastElementChild.textContent = WORDS[state];
+}
+
+function element(name, attributes, text) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+}
+
+function show(event) {
+  const list = document.getElementById("event-list");
+  document.getElementById("event-none")?.remove();
+  if (document.getElementById(`event-${event.id}`)) return;
+  const item = element("li", { id: `event-${event.id}`, class: `${event.level} fresh` }, "");
+  const title = `${event.at.slice(0, 19).replace("T", " ")} UTC`;
+  item.append(element("time", { datetime: event.at, title, "data-age": "" }, "just now"), " ");
+  const text = element("span", { class: "text" }, "");
+  if (event.level !== "info") text.append(element("b", {}, event.level), " ");
+  text.append(event.text);
+  item.append(text);
+  if (event.group) item.append(" ", element("span", { class: "id" }, event.group));
+  list.prepend(item);
+  while (list.children.length > SHOWN) list.lastElementChild.remove();
+}
+
+async function refresh() {
+  if (refreshing || document.hidden) return;
+  refreshing = true;
+  try {
+    const answer = await fetch(location.pathname, { cache: "no-store" });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const wanted = fresh.getElementById("main");
+    serverTimeIs(Number(wanted.dataset.now));
+    morph(main, wanted);
+    document.title = fresh.title;
+    tick();
+    if (link.dataset.link === "lost") say("wait");
+  } catch {
+    say("lost");
+  } finally {
+    refreshing = false;
+  }
+}
+
+function refreshSoon() {
+  clearTimeout(pending);
+  pending = setTimeout(refresh, SETTLE_MS);
+}
+
+function follow() {
+  const source = new EventSource(`${main.dataset.events}?after=${newest}`);
+  source.onopen = () => say("on");
+  source.onmessage = (message) => {
+    const event = JSON.parse(message.data);
+    newest = event.id;
+    show(event);
+    refreshSoon();
+  };
+  source.onerror = () => {
+    say("wait");
+    if (source.readyState !== EventSource.CLOSED) return;
+    say("off");
+    setTimeout(follow, RETRY_MS);
+  };
+}
+
+tick();
+setInterval(tick, 1000);
+setInterval(refresh, REFRESH_MS);
+document.addEventListener("visibilitychange", refresh);
+follow();

@@ -1,0 +1,78 @@
+"""How the page says numbers, times and paths: with units, relative where that helps, never bare."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from web.condition import duration
+
+FILTERS = ("ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "shortened", "file_name")
+
+
+def ago(seconds: float) -> str:
+    """An age: `just now`, `42 s ago`, `12 min ago`."""
+    return "just now" if seconds < 1.5 else f"{whole(seconds)} ago"
+
+
+def whole(seconds: float) -> str:
+    """A length of time without a fraction of a second, as a counter shows it."""
+    return duration(round(seconds)).replace(".0 s", " s")
+
+
+def span(seconds: float | None) -> str:
+    """A length of time, or a dash."""
+    return "–" if seconds is None else duration(seconds)
+
+
+def utc(epoch_s: float) -> str:
+    """A time for a person."""
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(epoch_s: float) -> str:
+    """A time for a machine."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def clock(epoch_s: float) -> str:
+    """Hour and minute, UTC."""
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%H:%M")
+
+
+def day(epoch_s: float) -> str:
+    """The day of a time that stands beside its hour: `21 Nov`."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%-d %b}"
+
+
+def flux(jansky: float) -> str:
+    """A flux density in Jy, mJy or μJy."""
+    for unit, factor in (("Jy", 1.0), ("mJy", 1e3)):
+        if abs(jansky) * factor >= 1:
+            return f"{_three_digits(jansky * factor)} {unit}"
+    return f"{_three_digits(jansky * 1e6)} μJy"
+
+
+def count(number: int) -> str:
+    """A count with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def megabytes(value: float | None) -> str:
+    """Memory given in MB, or a dash."""
+    if value is None:
+        return "–"
+    return f"{value / 1024:.1f} GB" if value >= 1024 else f"{value:.0f} MB"
+
+
+def shortened(text: str, most: int = 160) -> str:
+    """A text that fits; its end is cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def file_name(path: Path) -> str:
+    """The last part of a path."""
+    return path.name
+
+
+def _three_digits(value: float) -> str:
+    digits = max(0, 2 - len(str(int(abs(value)))) + 1)
+    return f"{value:.{digits}f}"

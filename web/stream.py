@@ -1,0 +1,68 @@
+"""What every page and answer of the panel draws from: the settings, the store, the service, the live events."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from contimg.config import Settings, StreamingConfig, load
+from contimg.errors import Misconfigured
+from contimg.store import Stage, Status, Store
+from contimg.telescope import CADENCE_S
+from web.condition import Condition, Signs, judge, scan_patience_s
+from web.live import Live
+from web.service import SCAN, ServiceStatus, StreamingService
+
+EXTENSION = "contimg"
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The stream at one moment.
+
+    `scan_age_s`: seconds since the incoming directory was last scanned with success, None for never.
+    """
+
+    snapshot: Status
+    service: ServiceStatus
+    condition: Condition
+    scan_age_s: float | None
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of sky per second of processing, the stages one after the other; None until each has run."""
+        seconds = self.snapshot.rates.stage_seconds
+        total = sum(seconds.values())
+        return CADENCE_S / total if total > 0 and set(seconds) == set(Stage) else None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The stream as the panel sees it."""
+
+    settings: Settings
+    store: Store
+    service: StreamingService
+    live: Live
+
+    def config(self) -> StreamingConfig:
+        """The configuration in force now; raises Misconfigured."""
+        return load(self.settings)
+
+    def glance(self, shown: int = 5) -> Glance:
+        """One look at the stream, with the newest `shown` of each list."""
+        snapshot, status = self.store.overview.snapshot(shown), self.service.status()
+        beat = self.store.queue.last_beat(SCAN)
+        scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
+        try:
+            patience_s, error = scan_patience_s(self.config().poll_interval), status.error
+        except Misconfigured as wrong:
+            patience_s, error = scan_patience_s(0.0), str(wrong)
+        untaken = bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1))
+        signs = Signs(snapshot, status.running, error, scan_age_s, patience_s, untaken)
+        return Glance(snapshot, status, judge(signs), scan_age_s)
+
+
+def stream() -> Stream:
+    """The stream of the application that serves the request."""
+    return cast(Stream, current_app.extensions[EXTENSION])
