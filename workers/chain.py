@@ -1,0 +1,39 @@
+"""The messages of a group: one chain of its remaining stages, each carrying the group's id and nothing else."""
+
+from typing import Any
+
+from celery import chain
+from kombu.exceptions import OperationalError
+
+from contimg.errors import Transient
+from contimg.store import Stage
+from workers.app import app
+from workers.broker import without_password
+
+# The producer must not stand still while the broker is away: what is not sent, the reconciler sends later.
+_BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
+
+
+def remaining(group: str, stage: Stage) -> Any:
+    """The chain of a group from `stage` on."""
+    return chain(
+        *(app.signature(f"contimg.{one}", (group,), immutable=True) for one in Stage if not one.precedes(stage))
+    )
+
+
+def send(group: str, stage: Stage = Stage.CONVERT) -> None:
+    """Send the chain of a group; Transient when the broker does not take it soon."""
+    try:
+        remaining(group, stage).apply_async(retry=True, retry_policy=_BRIEFLY)
+    except OperationalError as error:
+        raise Transient(f"broker {without_password(app.conf.broker_url)}: did not take a message ({error})") from None
+
+
+def backlog() -> dict[Stage, int]:
+    """How many messages wait in the queue of each stage; Transient when the broker does not say."""
+    try:
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            return {stage: int(channel._size(str(stage))) for stage in Stage}
+    except (OperationalError, *app.connection_for_read().connection_errors) as error:
+        raise Transient(f"broker {without_password(app.conf.broker_url)}: does not answer ({error})") from None

@@ -1,0 +1,75 @@
+"""File system events as hints that save waiting for the next scan. None of them is relied upon.
+
+Renames from outside give only `created`, an overflow drops events, a directory made anew gives none at all: the
+periodic scan is what guarantees.
+"""
+
+import logging
+import threading
+from collections import deque
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+log = logging.getLogger(__name__)
+_MOST = 10_000  # beyond that a scan is quicker than looking at each
+
+
+class Hints(FileSystemEventHandler):
+    """Names of files that have just been renamed, closed or created in one directory.
+
+    `wake` is set with each; `take` empties. A handler that raised would end watchdog's thread, so all it does here
+    is put a name into a bounded queue.
+    """
+
+    def __init__(self, wake: threading.Event) -> None:
+        self.wake = wake
+        self._names: deque[tuple[str, bool]] = deque(maxlen=_MOST)
+        self._observer: object | None = None
+        self._watched: tuple[int, int] | None = None
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note the name; a rename or a close by the writer says that the file is finished."""
+        if event.is_directory or event.event_type not in ("created", "moved", "closed"):
+            return
+        place = event.dest_path if event.event_type == "moved" else event.src_path
+        name = Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")).name
+        self._names.append((name, event.event_type != "created"))
+        self.wake.set()
+
+    def take(self) -> dict[str, bool]:
+        """The names since the last time, each with whether it is known to be finished."""
+        names: dict[str, bool] = {}
+        while self._names:
+            name, finished = self._names.popleft()
+            names[name] = names.get(name, False) or finished
+        return names
+
+    def watch(self, directory: Path) -> None:
+        """Watch the directory that now bears this path; a new one under the old name is watched anew."""
+        try:
+            found = directory.stat()
+        except OSError:
+            self.stop()
+            return
+        identity = (found.st_dev, found.st_ino)
+        if identity == self._watched:
+            return
+        self.stop()
+        observer = Observer()
+        try:
+            observer.schedule(self, str(directory), recursive=False)
+            observer.start()
+        except OSError as error:  # no inotify instances left, or a file system without events
+            log.warning("%s: no events (%s); the periodic scan goes on without them", directory, error)
+        else:
+            self._observer = observer
+        self._watched = identity
+
+    def stop(self) -> None:
+        """Watch nothing."""
+        observer, self._observer, self._watched = self._observer, None, None
+        if isinstance(observer, threading.Thread):
+            observer.stop()  # type: ignore[attr-defined]
+            observer.join(timeout=5)

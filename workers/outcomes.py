@@ -1,0 +1,85 @@
+"""What a stage returned, in the store's words."""
+
+from functools import singledispatch
+from typing import Any
+
+from contimg.calibration.sets import CalibrationSet
+from contimg.calibration.stage import CalibratedSet
+from contimg.conversion import MeasurementSet
+from contimg.imaging import QuickLook
+from contimg.measurement_set.description import describe
+from contimg.store import AppliedCalibration, CalibrationSetRow, ImageRow, MeasurementSetRow, TableRow
+
+_KINDS = {".bcal": "bandpass", ".gcal": "gain"}
+
+
+@singledispatch
+def rows(product: Any) -> list[Any]:
+    """The product rows that a commit writes for a stage's result."""
+    raise TypeError(f"no stage returns {type(product).__name__}")
+
+
+@rows.register
+def _converted(made: MeasurementSet) -> list[Any]:
+    return [
+        MeasurementSetRow(
+            path=made.path,
+            mjd_start=made.start_mjd,
+            mjd_end=made.end_mjd,
+            ra_deg=made.ra_deg,
+            dec_deg=made.dec_deg,
+            integrations=int(describe(made.path).times_mjd_s.size),
+            channels=made.channels,
+            antennas=made.antennas,
+            missing_subbands=made.missing,
+            flagged_fraction=made.flagged_fraction,
+            bytes=made.bytes_written,
+        )
+    ]
+
+
+@rows.register
+def _calibrated(made: CalibratedSet) -> list[Any]:
+    applied = AppliedCalibration(made.applied, made.reason, made.flagged_fraction)
+    return [calibration_row(made.new_set), applied] if made.new_set else [applied]
+
+
+@rows.register
+def _imaged(made: QuickLook) -> list[Any]:
+    products, beam = made.products, made.beam
+    return [
+        ImageRow(
+            fits_path=products.fits,
+            beam_fits_path=products.primary_beam,
+            png_path=products.png,
+            thumbnail_path=products.thumbnail,
+            rms_jy=made.rms_jy,
+            peak_jy=made.peak_jy,
+            dynamic_range=made.dynamic_range,
+            beam_major_arcsec=beam.major_arcsec,
+            beam_minor_arcsec=beam.minor_arcsec,
+            beam_angle_deg=beam.angle_deg,
+            ra_deg=made.phase_centre_deg[0],
+            dec_deg=made.phase_centre_deg[1],
+            mjd=(made.start_mjd_s + 0.5 * made.exposure_s) / 86400.0,
+            freq_hz=made.freq_hz,
+            pixels=made.size,
+            cell_arcsec=made.pixel_arcsec,
+            calibration_set=made.calibration.set,
+            calibration_note=made.calibration.reason or None,
+        )
+    ]
+
+
+def calibration_row(made: CalibrationSet) -> CalibrationSetRow:
+    """The registry's row of a set of tables."""
+    return CalibrationSetRow(
+        name=made.name,
+        tables=tuple(TableRow(path, _KINDS.get(path.suffix, path.suffix.lstrip("."))) for path in made.paths),
+        calibrator=made.calibrator,
+        mjd=made.mjd,
+        valid_from_mjd=made.valid_from_mjd,
+        valid_to_mjd=made.valid_to_mjd,
+        reference_antenna=made.reference_antenna,
+        quality={**made.quality, "flagged_fraction": made.flagged_fraction},
+    )

@@ -1,0 +1,115 @@
+"""Processes of this machine: who they are beyond their reused pids, and children that cannot outlive their parent."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_STARTTIME = 19  # of the fields after the command's name in /proc/PID/stat: clock ticks from boot to start
+
+
+@dataclass(frozen=True)
+class ProcessName:
+    """One process, past or present: a pid alone is used again, with its start time it is not.
+
+    Attributes
+    ----------
+    host, namespace : the machine and its pid namespace, for containers may share a host's name but not its pids.
+    pid, started : the pid and its start in clock ticks since boot.
+    """
+
+    host: str
+    pid: int
+    started: int
+    namespace: str
+
+    @classmethod
+    def of(cls, pid: int | None = None) -> "ProcessName":
+        """The name of a living process; by default this one. ProcessLookupError when there is none."""
+        number = os.getpid() if pid is None else pid
+        return cls(socket.gethostname(), number, _started(number), _namespace())
+
+    @classmethod
+    def parse(cls, text: str) -> "ProcessName | None":
+        """The name in a lease's owner, or None when it is of another form."""
+        parts = text.rsplit(":", 3)
+        if len(parts) != 4 or not (parts[1].isdigit() and parts[2].isdigit()):
+            return None
+        return cls(parts[0], int(parts[1]), int(parts[2]), parts[3])
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process certainly lives no more: only a process of this machine can be known to be dead."""
+        return (self.host, self.namespace) == (socket.gethostname(), _namespace()) and not self.is_alive
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether this very process runs here now (a zombie does not)."""
+        try:
+            return (self.host, self.namespace) == (socket.gethostname(), _namespace()) and (
+                _started(self.pid) == self.started
+            )
+        except ProcessLookupError:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}:{self.started}:{self.namespace}"
+
+
+def _started(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    if fields[0] in "ZX":
+        raise ProcessLookupError(f"process {pid} has ended")
+    return int(fields[_STARTTIME])
+
+
+@lru_cache(maxsize=1)
+def _namespace() -> str:
+    return Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def start_bound(
+    command: Sequence[str], *, environ: Mapping[str, str] | None = None, **popen: Any
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own that the kernel kills when the calling thread's process dies.
+
+    Call it from a thread that lives as long as the process: the kernel watches the thread.
+    """
+    parent = os.getpid()
+
+    def bind() -> None:  # between fork and exec: nothing here may allocate much or take a lock
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a parent that waits for signals has them blocked
+
+    return subprocess.Popen(
+        list(command),
+        env=None if environ is None else dict(environ),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=bind,
+        **popen,
+    )
+
+
+def kill_session(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a child of `start_bound` and all it started, and wait for it."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

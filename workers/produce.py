@@ -1,0 +1,45 @@
+"""The producer process: the producer's loop and the reconciler's, from configuration to clean end."""
+
+import logging
+import signal
+import threading
+
+from contimg.config import load, settings_from
+from contimg.errors import Misconfigured
+from contimg.store import Store
+from workers import chain, logs
+from workers.incoming import Incoming
+from workers.producer import Producer
+from workers.reconciler import Reconciler
+from workers.recovery import release_what_the_dead_hold
+
+log = logging.getLogger(__name__)
+_ENDING = {signal.SIGTERM, signal.SIGINT}
+
+
+def produce() -> None:
+    """Run until SIGTERM or SIGINT. Start-up is recovery: what dead processes held goes back, then all is scanned."""
+    settings = settings_from()
+    config = load(settings)
+    logs.configure(settings, config)
+    if config.input_dir.exists() and not config.input_dir.is_dir():
+        raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
+    store = Store.of(config)
+    release_what_the_dead_hold(store)
+    producer = Producer(store, Incoming(config.input_dir), chain.send, config.poll_interval)
+    reconciler = Reconciler(store, chain.send, chain.backlog, config.worker_poll_interval)
+    # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    stop = threading.Event()
+    loops = [threading.Thread(target=one.run, args=(stop,), name=type(one).__name__) for one in (producer, reconciler)]
+    for loop in loops:
+        loop.start()
+    log.info("watching %s", config.input_dir)
+    while signal.sigtimedwait(_ENDING, 1.0) is None and all(loop.is_alive() for loop in loops):
+        pass
+    stop.set()
+    producer.wake()
+    for loop in loops:
+        loop.join()
+    store.close()
+    log.info("ended")

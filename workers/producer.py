@@ -1,0 +1,109 @@
+"""The producer: files in the incoming directory become groups in the store, and complete groups become messages."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from contimg.errors import Transient
+from contimg.store import Stage, Store
+from workers.hints import Hints
+from workers.incoming import Incoming, Seen
+
+log = logging.getLogger(__name__)
+BEAT = "producer.scan"
+Send = Callable[[str, Stage], None]
+
+
+class Producer:
+    """One loop over one directory: events are hints, the periodic scan guarantees. Two producers do no harm."""
+
+    def __init__(self, store: Store, incoming: Incoming, send: Send, poll_interval_s: float) -> None:
+        self._store = store
+        self._incoming = incoming
+        self._send = send
+        self._poll_interval_s = poll_interval_s
+        self._wake = threading.Event()
+        self._hints = Hints(self._wake)
+        self._trouble = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Scan and follow hints until `stop` is set; call `wake` to make it look at once."""
+        try:
+            while not stop.is_set():
+                self._guarded(self.scan)
+                self._follow_hints_until(time.monotonic() + self._poll_interval_s, stop)
+        finally:
+            self._hints.stop()
+
+    def wake(self) -> None:
+        """Let `run` look at `stop` now."""
+        self._wake.set()
+
+    def scan(self) -> None:
+        """Look at every file, decide on groups past their timeout, and record the success: its age is health."""
+        self._hints.watch(self._incoming.directory)
+        self._take_in(self._incoming.scan())
+        pending, _failed = self._store.arrivals.check_timeouts()
+        self._send_all(pending)
+        self._store.queue.beat(BEAT)
+
+    def follow_hints(self) -> None:
+        """Look at the files that events named since the last time."""
+        seen = (self._incoming.look(name, finished=done) for name, done in self._hints.take().items())
+        self._take_in(one for one in seen if one)
+
+    def _follow_hints_until(self, deadline: float, stop: threading.Event) -> None:
+        while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            if self._wake.wait(left):
+                self._wake.clear()
+                self._guarded(self.follow_hints)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Run a step; when store, broker or directory are away, say so once and leave the rest to the next scan."""
+        try:
+            step()
+        except (Transient, SQLAlchemyError, OSError) as error:
+            trouble = str(error).splitlines()[0]
+            if trouble != self._trouble:
+                log.error("%s", trouble)
+            self._trouble = trouble
+        except Exception:
+            log.exception("unexpected; the next scan tries again")
+        else:
+            if self._trouble and step == self.scan:
+                log.info("going on after: %s", self._trouble)
+                self._trouble = ""
+
+    def _take_in(self, files: Iterable[Seen]) -> None:
+        for one in files:
+            group = self._register(one)
+            self._incoming.taken(one)
+            if group:
+                self._send_all([group])
+
+    def _register(self, one: Seen) -> str | None:
+        """Record a file; returns its group when it made the group ready."""
+        if one.name is None or one.wrong:
+            self._store.arrivals.set_aside(
+                one.path, one.wrong or "it has no name of a subband file", size=one.size, mtime=one.mtime
+            )
+            return None
+        arrival = self._store.arrivals.register_file(one.path, one.size, one.mtime, one.name)
+        return arrival.file.group if arrival.became_pending else None
+
+    def _send_all(self, groups: Iterable[str]) -> None:
+        """Send chains, unless paused; what is not sent now, the reconciler finds in the store."""
+        waiting = list(groups)
+        if not waiting or self._store.queue.paused:
+            return
+        for group in waiting:
+            try:
+                self._send(group, Stage.CONVERT)
+            except Transient as error:
+                log.error("group %s waits for the reconciler: %s", group, error)
+            else:
+                self._store.queue.mark_enqueued([group])
+                log.info("group %s: sent", group)

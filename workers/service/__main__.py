@@ -1,0 +1,16 @@
+"""`python -m workers.service`: the stream without a terminal or a panel, as the manager starts it."""
+
+import sys
+
+from contimg.config import load, settings_from
+from contimg.errors import ContimgError
+from workers import logs
+from workers.service import Supervisor, run_until_told
+
+try:
+    settings = settings_from()
+    logs.configure(settings, load(settings))
+    run_until_told(Supervisor(settings))
+except ContimgError as error:
+    sys.stderr.write(f"contimg: {error}\n")
+    sys.exit(error.exit_code)

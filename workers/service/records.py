@@ -1,0 +1,133 @@
+"""What the service says about itself: the file that the supervisor writes, and the answers of the manager."""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contimg.errors import Misconfigured
+from workers.processes import ProcessName
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    """STATE/service.json, written by the supervisor every other second.
+
+    Attributes
+    ----------
+    process : the supervisor (see ProcessName).
+    stream : starting, running, stopping or stopped; the panel may live on while the stream is stopped.
+    since : when the stream came into that state, epoch seconds.
+    children : pid by name, of those that run.
+    restarts : how often each child had to be started again.
+    cpu_percent, memory_mb : of the supervisor and everything below it; 100 % is one core.
+    """
+
+    process: str
+    stream: str
+    since: float
+    children: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    cpu_percent: float = 0.0
+    memory_mb: float = 0.0
+    error: str | None = None
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's pid."""
+        name = ProcessName.parse(self.process)
+        return name.pid if name else 0
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """The answer of GET /api/streaming/status. Times are epoch seconds; 100 % is one core."""
+
+    running: bool
+    pid: int | None
+    started_at: float | None
+    uptime_seconds: float | None
+    cpu_percent: float | None
+    memory_mb: float | None
+    last_heartbeat: float | None
+    config: Mapping[str, Any]
+    error: str | None
+    paused: bool
+
+
+@dataclass(frozen=True)
+class ServiceHealth:
+    """The answer of GET /api/streaming/health."""
+
+    healthy: bool
+    running: bool
+    uptime_seconds: float | None
+    cpu_percent: float | None
+    memory_mb: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class CommandOutcome:
+    """The answer to a command: whether it was done, in words, and the supervisor's pid."""
+
+    success: bool
+    message: str
+    pid: int | None = None
+
+
+def read_record(state_dir: Path) -> ServiceRecord | None:
+    """The record of the supervisor that lives on this state directory, or None; what a killed one left counts not."""
+    try:
+        record = ServiceRecord(**json.loads(_path(state_dir).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    process = ProcessName.parse(record.process)
+    return record if process and process.is_alive else None
+
+
+def write_record(state_dir: Path, record: ServiceRecord) -> None:
+    """Replace the record, whole."""
+    handle, temporary = tempfile.mkstemp(dir=state_dir, prefix=".service.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(asdict(record), file)
+    Path(temporary).replace(_path(state_dir))
+
+
+def remove_record(state_dir: Path) -> None:
+    """Say that no supervisor runs."""
+    _path(state_dir).unlink(missing_ok=True)
+
+
+class Claim:
+    """The right to run the one supervisor of a state directory; the kernel takes it back when the process dies."""
+
+    def __init__(self, state_dir: Path) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        path = state_dir / "service.lock"
+        self._file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise Misconfigured(
+                f"{state_dir}: `contimg run` is running here already (pid {holder}); stop it, or give another "
+                "directory in PIPELINE_STATE_DIR"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def give_back(self) -> None:
+        """Let another supervisor run."""
+        self._file.close()
+
+
+def _path(state_dir: Path) -> Path:
+    return state_dir / "service.json"

@@ -1,0 +1,68 @@
+"""The supervisor as a process: the loop that ticks it and obeys signals, in the foreground or by itself.
+
+SIGTERM and SIGINT end it after the stages under way, a second one at once. SIGUSR1 stops the stream and leaves the
+panel, SIGUSR2 starts it, SIGHUP starts it anew with the configuration as it stands then.
+"""
+
+import logging
+import signal
+from collections.abc import Callable
+
+from contimg.errors import ContimgError
+from workers.service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
+STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP
+_ALL = ENDING | {STOP_STREAM, START_STREAM, RESTART_STREAM}
+
+
+def run_until_told(
+    supervisor: Supervisor,
+    look: Callable[[], bool] = lambda: True,
+    leave: Callable[[], None] = lambda: None,
+) -> None:
+    """Start, then tick and `look` four times a second until SIGTERM, Ctrl-C or a look that says False; then stop.
+
+    `leave` is called when the stop begins.
+
+    Signals are waited for, not handled, so a Ctrl-C raises no KeyboardInterrupt in here.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+    try:
+        supervisor.start()
+        try:
+            while look():
+                told = _next(0.25)
+                if told in ENDING:
+                    return
+                if told is not None:
+                    _obey(supervisor, told)
+                supervisor.tick()
+        finally:
+            leave()
+            supervisor.stop(hurry=lambda: _next(0) in ENDING)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _next(wait_s: float) -> signal.Signals | None:
+    found = signal.sigtimedwait(_ALL, wait_s)
+    return None if found is None else signal.Signals(found.si_signo)
+
+
+def _obey(supervisor: Supervisor, told: signal.Signals) -> None:
+    if told in (STOP_STREAM, RESTART_STREAM):
+        supervisor.stop_stream(hurry=_is_told_to_end)
+    if told in (START_STREAM, RESTART_STREAM) and supervisor.stream != "running":
+        try:
+            supervisor.start_stream()
+        except ContimgError as error:
+            log.error("%s", error)
+            supervisor.store.events.add(f"the stream did not start: {error}", level="error")
+            supervisor.stop_stream(limit_s=0)
+
+
+def _is_told_to_end() -> bool:
+    """Whether an end is waiting to be taken from the queue of signals."""
+    return bool(signal.sigpending() & ENDING)

@@ -1,0 +1,97 @@
+"""Which function a stage is, where its products go, and what it gets from the store."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contimg.config import StreamingConfig
+from contimg.errors import BadInput
+from contimg.options import from_environment
+from contimg.store import Lease, MeasurementSetRecord, Stage, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class House:
+    """What a process that runs stages holds: the configuration and the store."""
+
+    config: StreamingConfig
+    store: Store
+
+    def measurement_set_path(self, group: str) -> Path:
+        """Where a group's Measurement Set goes."""
+        return self.config.output_dir / f"{group}.ms"
+
+    @property
+    def calibration_dir(self) -> Path:
+        """Where calibration sets go, each in a directory of its own."""
+        return self.config.output_dir / "calibration"
+
+    @property
+    def image_dir(self) -> Path:
+        """Where images go."""
+        return self.config.output_dir / "images"
+
+
+def run(house: House, lease: Lease) -> list[Any]:
+    """Run the leased stage and return the rows that its commit writes. Raises what the stage raises.
+
+    The stages' libraries load here, in the process that computes, and not where messages are only passed on.
+    """
+    from workers.outcomes import rows
+
+    return rows(_STAGES[lease.stage](house, lease))
+
+
+def _convert(house: House, lease: Lease) -> Any:
+    from contimg.conversion import ENVIRONMENT, ConvertOptions, convert
+
+    options = from_environment(ConvertOptions, ENVIRONMENT)
+    return convert(lease.files, house.measurement_set_path(lease.group), options)
+
+
+def _calibrate(house: House, lease: Lease) -> Any:
+    from contimg.calibration import CalibrateOptions, calibrate
+    from contimg.calibration.options import PREFIX
+
+    ms = _measurement_set(house, lease)
+    sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
+    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, PREFIX))
+
+
+def _image(house: House, lease: Lease) -> Any:
+    from contimg.imaging import ENVIRONMENT_PREFIX, ImageOptions, image
+
+    options = from_environment(ImageOptions, ENVIRONMENT_PREFIX)
+    return image(_measurement_set(house, lease).path, house.image_dir, options)
+
+
+_STAGES: dict[Stage, Callable[[House, Lease], Any]] = {
+    Stage.CONVERT: _convert,
+    Stage.CALIBRATE: _calibrate,
+    Stage.IMAGE: _image,
+}
+
+
+def _measurement_set(house: House, lease: Lease) -> MeasurementSetRecord:
+    found = house.store.products.measurement_set(lease.group)
+    if found is None or not found.path.is_dir():
+        where = found.path if found else house.measurement_set_path(lease.group)
+        raise BadInput(f"{where}: is gone; `contimg groups retry {lease.group} --stage convert` makes it again")
+    return found
+
+
+def _sets_in_force(store: Store, mjd: float) -> Sequence[Any]:
+    """The registry's sets for a time, as their directories describe them; one that is gone is left out, said so."""
+    from contimg.calibration import CalibrationSet
+
+    found = []
+    for record in store.registry.valid_at(mjd):
+        try:
+            found.append(CalibrationSet.read(record.tables[0].path.parent))
+        except BadInput as error:
+            log.warning("calibration set %s is in the registry but cannot be read: %s", record.name, error)
+    return found
