@@ -108,7 +108,7 @@ deploy_docker() {
     if ! compose up --detach --wait --wait-timeout "$WAIT_S"; then
         compose ps --all >&2
         compose logs --tail 20 >&2
-        echo "deploy: not healthy within $WAIT_S s; the lines above say what each service did last" >&2
+        echo "deploy: the service did not become healthy (limit $WAIT_S s); the lines above say what each part did last" >&2
         exit 1
     fi
     compose ps
@@ -179,7 +179,7 @@ deploy_systemd() {
     until systemctl is-active --quiet contimg-stream && panel_answers; do
         if [ "$waited" -ge "$WAIT_S" ]; then
             systemctl --no-pager --lines 20 status contimg-stream contimg-web >&2 || true
-            echo "deploy: not healthy within $WAIT_S s; see journalctl -u contimg-stream -u contimg-web" >&2
+            echo "deploy: the service did not become healthy within $WAIT_S s; see journalctl -u contimg-stream -u contimg-web" >&2
             exit 1
         fi
         sleep 1

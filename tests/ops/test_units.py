@@ -61,7 +61,7 @@ def test_a_crash_restarts_and_a_stop_outlasts_the_soft_shutdown(checkout: Path, 
 
 
 def test_the_settings_are_ones_that_are_read(checkout: Path, known_variables: frozenset[str]) -> None:
-    assert not variables_in(checkout / "ops/systemd/contimg.env.example") - known_variables - {"OMP_NUM_THREADS"}
+    assert not variables_in(checkout / "ops/systemd/contimg.env.example") - known_variables
 
 
 def test_nothing_listens_to_the_network_by_default(checkout: Path) -> None:
