@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from typing import Any
 
 import aoflagger
+import numba
 import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from contimg.measurement_set.description import Description
 CHUNK_BYTES = 256 * 2**20
 ORIGINAL = "FLAG_ORIGINAL"
 _UNFINISHED = "UNFINISHED"
+MAJORITY = 0.5  # of the baselines
 SKY_VARIATION = 0.1  # of a baseline's mean amplitude: sources that beat against each other do as much
 Rows = NDArray[np.int64]
 
@@ -107,45 +109,90 @@ def flag_antennas(main: table, slots: dict[int, str]) -> None:
 
 
 def find_interference(main: table, tile: Description, dead: dict[int, str]) -> int:
-    """Flag interference on each baseline of live antennas; returns the number of samples newly flagged."""
-    flagger = aoflagger.AOFlagger()
-    with as_file(files("contimg.data").joinpath("interference.lua")) as path:
-        strategy = flagger.load_strategy_file(str(path))
-    channels = len(tile.freqs_hz)
-    image = flagger.make_image_set(len(tile.times_mjd_s), channels, 1)
-    # AOFlagger takes its thresholds from the scatter it sees. A floor under that scatter keeps it from taking the
-    # beats of a strong sky for interference where the noise is smaller still. Always the same: same data, same flags.
-    shape = (len(tile.times_mjd_s), channels)
-    floor = np.random.default_rng(0).normal(scale=SKY_VARIATION, size=shape).astype(np.float32)
-    found = 0
+    """Flag interference on each baseline of live antennas; returns the number of samples newly flagged.
+
+    Where most baselines see interference at a time and channel, the rest have it too, only weaker: all are flagged.
+    """
+    search = _Search(tile)
+    votes = np.zeros((len(tile.times_mjd_s), len(tile.freqs_hz)))
+    voters, found = 0, 0
     for rows in _baseline_chunks(main, tile, dead):
         data, flags = (_read(main, name, rows) for name in ("DATA", "FLAG"))
         before = np.count_nonzero(flags)
-        for amplitude, known, baseline in zip(*_amplitudes(data, flags), flags, strict=True):
-            if known.all():
-                continue
-            image.set_image_buffer(0, (amplitude + floor).T)
-            mask = flagger.make_flag_mask(amplitude.shape[0], channels, False)
-            mask.set_buffer(np.ascontiguousarray(known.T))
-            baseline |= strategy.run(image, mask).get_buffer().T[:, :, None]
+        amplitude, missing = amplitudes(data, flags)
+        for index in np.flatnonzero(~missing.all(axis=(1, 2))):
+            mask = search.run(amplitude[index], missing[index])
+            flags[index] |= mask[:, :, None]
+            votes += mask
+            voters += 1
         found += int(np.count_nonzero(flags) - before)
         _write_flags(main, flags, rows)
+    return found + _flag_samples(main, tile, votes > MAJORITY * max(voters, 1))
+
+
+class _Search:
+    """AOFlagger with the strategy of contimg/data/interference.lua, for baselines of one shape."""
+
+    def __init__(self, tile: Description) -> None:
+        self._flagger = aoflagger.AOFlagger()
+        with as_file(files("contimg.data").joinpath("interference.lua")) as path:
+            self._strategy = self._flagger.load_strategy_file(str(path))
+        shape = (len(tile.times_mjd_s), len(tile.freqs_hz))
+        self._image = self._flagger.make_image_set(*shape, 1)
+        # AOFlagger takes its thresholds from the scatter it sees. A floor under that scatter keeps it from taking the
+        # beats of a strong sky for interference where the noise is smaller still. Always the same: same data, same
+        # flags.
+        self._floor = np.random.default_rng(0).normal(scale=SKY_VARIATION, size=shape).astype(np.float32)
+
+    def run(self, amplitude: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where there is interference or nothing; all (times, channels)."""
+        self._image.set_image_buffer(0, (amplitude + self._floor).T)
+        mask = self._flagger.make_flag_mask(*amplitude.shape, False)
+        mask.set_buffer(np.ascontiguousarray(missing.T))
+        return np.asarray(self._strategy.run(self._image, mask).get_buffer().T)
+
+
+def _flag_samples(main: table, tile: Description, hit: NDArray[np.bool_]) -> int:
+    """Flag these samples (times, channels) on every baseline; returns how many of cross-correlations are new."""
+    found = 0
+    for start, count in _blocks(main):
+        times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME", start, count))
+        flags = main.getcol("FLAG", start, count)
+        cross = main.getcol("ANTENNA1", start, count) != main.getcol("ANTENNA2", start, count)
+        new = hit[times][:, :, None] & ~flags
+        found += int(np.count_nonzero(new[cross]))
+        main.putcol("FLAG", flags | new, start, count)
     return found
 
 
-def _amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """What AOFlagger looks at: |V| over each polarisation's mean, averaged over the unflagged polarisations.
 
     data, flags : (baselines, times, channels, polarisations); returns amplitudes and where there is none,
     both (baselines, times, channels).
     """
-    good = (~flags).astype(np.float32)
-    amplitude = np.abs(data, out=np.zeros(data.shape, dtype=np.float32), where=~flags)
-    counts = np.maximum(good.sum(axis=(1, 2), keepdims=True), 1)
-    mean = amplitude.sum(axis=(1, 2), keepdims=True) / counts
-    amplitude /= np.where(mean > 0, mean, 1)
-    used = good.sum(axis=3)
-    return amplitude.sum(axis=3) / np.maximum(used, 1), used == 0
+    baselines, times, channels, pols = data.shape
+    out = np.zeros((baselines, times, channels), dtype=np.float32)
+    missing = np.zeros((baselines, times, channels), dtype=np.bool_)
+    for baseline in range(baselines):
+        total, count = np.zeros(pols), np.zeros(pols)
+        for time in range(times):
+            for channel in range(channels):
+                for pol in range(pols):
+                    if not flags[baseline, time, channel, pol]:
+                        total[pol] += abs(data[baseline, time, channel, pol])
+                        count[pol] += 1
+        for time in range(times):
+            for channel in range(channels):
+                summed, used = 0.0, 0
+                for pol in range(pols):
+                    if not flags[baseline, time, channel, pol] and total[pol] > 0:
+                        summed += abs(data[baseline, time, channel, pol]) * count[pol] / total[pol]
+                        used += 1
+                missing[baseline, time, channel] = used == 0
+                out[baseline, time, channel] = summed / max(used, 1)
+    return out, missing
 
 
 def _baseline_chunks(main: table, tile: Description, dead: dict[int, str]) -> Iterator[Rows]:

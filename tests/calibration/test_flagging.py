@@ -4,7 +4,7 @@ from casacore.tables import table
 from small_ms import FREQS, TIMES, flux_3c48, make_ms
 
 from contimg.errors import BadInput
-from contimg.flagging import flag
+from contimg.flagging import amplitudes, flag
 from contimg.measurement_set.description import describe
 
 CALIBRATOR = (24.9, 33.9, flux_3c48)  # 16 Jy, 0.9 deg from the centre: its fringes turn fast
@@ -61,6 +61,31 @@ def test_interference_is_found(quiet):
     hit = where[cross]
     assert flags[cross][hit].mean() > 0.9
     assert flags[cross][~hit].mean() < 0.05
+
+
+def test_a_majority_speaks_for_all(quiet):
+    """Interference too weak for some baselines is flagged on them too when most others see it."""
+    faint = {0, 1, 2, 3}
+
+    def disturb(data, one, two):
+        weak = np.isin(one, list(faint)) & np.isin(two, list(faint))
+        data[~weak, 90:94] += 60.0
+
+    edit(quiet, "DATA", disturb)
+    flag(describe(quiet))
+    assert cells(quiet, "FLAG")[0][:, 90:94].all()
+
+
+def test_amplitudes_equal_plain_numpy():
+    rng = np.random.default_rng(4)
+    data = (rng.normal(size=(3, 5, 7, 2)) + 1j * rng.normal(size=(3, 5, 7, 2))).astype(np.complex64)
+    flags = rng.uniform(size=data.shape) < 0.3
+    flags[1, ..., 1] = True
+    ours, missing = amplitudes(data, flags)
+    size = np.ma.masked_array(np.abs(data), flags)
+    expected = (size / size.mean(axis=(1, 2), keepdims=True)).mean(axis=3)
+    assert np.array_equal(missing, np.ma.getmaskarray(expected))
+    assert np.allclose(ours, expected.filled(0), rtol=1e-5)
 
 
 def test_dead_antennas_are_named_with_the_reason(quiet):
