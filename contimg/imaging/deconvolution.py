@@ -1,12 +1,13 @@
 """Clean: minor cycles by Radler (the deconvolution of WSClean; Offringa et al. 2014), major cycles by ducc0."""
 
 import logging
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 
 import numpy as np
 import radler
 
-from contimg.imaging.chatter import chatter_logged
 from contimg.imaging.gridding import Gridder, Image
 from contimg.imaging.noise import robust_rms
 from contimg.imaging.options import ImageOptions
@@ -81,8 +82,9 @@ class _Cycles:
         settings = self._settings(masked)
         minor = radler.Radler(settings, self.point_spread, self.residual, self.model, self.beam_rad)
         minor.worker_thread_count = self.options.threads
-        with chatter_logged(log):
+        with redirect_stdout(StringIO()) as said:  # Radler prints its progress there
             more = bool(minor.perform(0))
+        log.debug("%s", said.getvalue().rstrip())
         self.iterations += int(minor.iteration_number)
         self.number += 1
         self.residual[:] = self.gridder.residual(self.model)

@@ -72,7 +72,7 @@ def _geometry(look: QuickLook) -> fits.Header:
     start = Time(look.start_mjd_s / 86400, format="mjd", scale="utc")
     header["TIMESYS"] = "UTC"
     header["DATE-OBS"] = (start.isot, "beginning of the observation")
-    middle = Time(start.mjd + look.exposure_s / 172800, format="mjd", scale="utc")
+    middle = Time(look.mid_mjd_s / 86400, format="mjd", scale="utc")
     header["DATE-AVG"] = (middle.isot, "its middle")
     header["MJD-OBS"] = start.mjd
     header["MJD-AVG"] = middle.mjd
@@ -88,7 +88,7 @@ def _geometry(look: QuickLook) -> fits.Header:
     if look.calibration.mjd is not None:
         header["CALMJD"] = (look.calibration.mjd, "[d] time of the calibration")
     if look.calibration.reason:
-        header["CALWHY"] = (_ascii(look.calibration.reason), "why uncalibrated")
+        header["CALWHY"] = _ascii(look.calibration.reason)
     for keyword, number_of in software_versions().items():
         header[keyword] = (number_of, "version")
     return header

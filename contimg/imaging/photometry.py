@@ -73,16 +73,19 @@ def measure(fits_path: Path, ra_deg: float, dec_deg: float, search_beams: float 
 def _read(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
     try:
         with fits.open(path, memmap=False) as units:
-            return np.asarray(np.squeeze(units[0].data), dtype=np.float64), units[0].header
+            image, header = np.squeeze(units[0].data), units[0].header
     except OSError as error:
-        raise BadInput(f"{path}: not a readable FITS image ({error})") from error
+        raise BadInput(f"{path}: not a readable FITS image ({error}); make it again") from error
+    if image.ndim != 2:
+        raise BadInput(f"{path}: no picture in its first unit; give a FITS image of one frequency and Stokes I")
+    return np.asarray(image, dtype=np.float64), header
 
 
 def _beam(path: Path, header: fits.Header) -> tuple[Beam, float]:
     try:
         beam = Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, header["BPA"])
-    except KeyError as error:
-        raise BadInput(f"{path}: no restored image, its header lacks {error.args[0]}") from None
+    except KeyError:
+        raise BadInput(f"{path}: no restored image, its header lacks BMAJ, BMIN, BPA or CDELT2") from None
     return beam, abs(float(header["CDELT2"])) * 3600
 
 
@@ -108,7 +111,7 @@ def _fit(
     peak = values.max()
 
     def left(source: NDArray[np.float64]) -> NDArray[np.float64]:
-        return source[0] * gaussian(beam, pixel_arcsec, x - source[1], y - source[2]) - values / peak
+        return np.asarray(source[0] * gaussian(beam, pixel_arcsec, x - source[1], y - source[2]) - values / peak)
 
     found = least_squares(left, np.array([1.0, *brightest])).x
     return float(found[0] * peak), found[1:]

@@ -74,7 +74,8 @@ class QuickLook:
     residual_peak_jy : largest absolute residual, per beam.
     iterations, components, cleaned_jy : clean's iterations, its model's pixels and their total flux.
     freq_hz, bandwidth_hz : weighted mean frequency and the width of the band that has data.
-    start_mjd_s, exposure_s : beginning and length of the observation, UTC.
+    start_mjd_s, mid_mjd_s : beginning and middle of the observation, UTC.
+    exposure_s : time integrated.
     unflagged_fraction : samples of cross-correlations that were left to image.
     channel_average : native channels averaged into one.
     calibration : what the data were calibrated with.
@@ -100,6 +101,7 @@ class QuickLook:
     freq_hz: float
     bandwidth_hz: float
     start_mjd_s: float
+    mid_mjd_s: float
     exposure_s: float
     unflagged_fraction: float
     channel_average: int

@@ -144,6 +144,7 @@ def _look(
         freq_hz=float(by_channel @ data.freqs_hz / by_channel.sum()),
         bandwidth_hz=float(np.count_nonzero(by_channel) * description.channel_width_hz * data.averaged),
         start_mjd_s=float(description.times_mjd_s[0] - 0.5 * description.integration_s),
+        mid_mjd_s=description.mid_mjd_s,
         exposure_s=float(description.times_mjd_s.size * description.integration_s),
         unflagged_fraction=data.unflagged_fraction,
         channel_average=data.averaged,

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+from point_source_ms import Source, make_ms
+
+from contimg.imaging import ImageOptions, image
+
+SOURCES = (Source(0.05, -0.1, 2.0), Source(0.8, 0.6, 1.5), Source(-0.55, -0.7, 0.8), Source(-0.9, 0.4, 0.4))
+OPTIONS = ImageOptions(size=1280, iterations=1000)
+
+
+@pytest.fixture(scope="session")
+def tile_ms(tmp_path_factory) -> Path:
+    """Four sources up to 1 degree off, an Airy beam that drifts by 0.9 degrees, noise; said to be calibrated."""
+    path = tmp_path_factory.mktemp("tile") / "2026-02-22T23:17:51.ms"
+    said = {"set": "2026-02-22T20:00:00_3C48", "calibrator": "3C48", "mjd": 61093.83, "tables": ["a.b"]}
+    return make_ms(path, SOURCES, antennas=32, times=6, spacing=3.0, channels=48, sefd_jy=650.0, corrected=said)
+
+
+@pytest.fixture(scope="session")
+def tile(tile_ms):
+    """The tile's image."""
+    return image(tile_ms, tile_ms.parent / "images", OPTIONS)
+
+
+@pytest.fixture
+def small_ms(tmp_path) -> Path:
+    """A few antennas and channels, one source, no noise; a fresh one for each test."""
+    return make_ms(tmp_path / "small.ms", (Source(0.0, 0.0, 1.0),), antennas=12, times=3, channels=16, airy=False)
