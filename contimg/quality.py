@@ -20,6 +20,9 @@ class QualityThresholds:
     dynamic_range_limit: float = option(
         200.0, "peak over noise at which calibration errors, not thermal noise, set the noise expected", minimum=1.0
     )
+    bad_dynamic_range: float = option(
+        10.0, "peak over noise, below which an image whose noise is too high shows nothing and is bad", minimum=0.0
+    )
     max_negative: float = option(0.3, "depth of the deepest hole over the peak", minimum=0.0)
     max_beam_ratio: float = option(4.0, "length of the beam over its width", minimum=1.0)
 
@@ -53,7 +56,8 @@ def judge_image(numbers: ImageNumbers, limits: QualityThresholds) -> Verdict:
         return Verdict(BAD, tuple(bad))
     ratio = numbers.rms_jy / math.hypot(numbers.expected_rms_jy, numbers.peak_jy / limits.dynamic_range_limit)
     noise = f"noise {numbers.rms_jy * 1e3:.3g} mJy/beam is {ratio:.1f} times what is expected"
-    if ratio > limits.bad_noise_ratio:
+    empty = numbers.peak_jy < limits.bad_dynamic_range * numbers.rms_jy
+    if ratio > limits.bad_noise_ratio or (ratio > limits.max_noise_ratio and empty):
         bad.append(noise)
     elif ratio > limits.max_noise_ratio:
         suspect.append(noise)

@@ -21,6 +21,7 @@ def test_a_quiet_image_is_good():
     ("change", "grade", "reason"),
     [
         ({"rms_jy": 0.02}, "suspect", "times what is expected"),
+        ({"rms_jy": 0.06}, "bad", "times what is expected"),
         ({"rms_jy": 0.5}, "bad", "times what is expected"),
         ({"unflagged_fraction": 0.2}, "suspect", "20.0% of the samples"),
         ({"unflagged_fraction": 0.01}, "bad", "1.0% of the samples"),

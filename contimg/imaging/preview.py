@@ -18,6 +18,7 @@ from contimg.imaging.gridding import Image
 from contimg.imaging.product import QuickLook
 
 INCHES, DPI = 10.0, 100
+SHOWN_PIXELS = 760  # what the axes hold: a finer picture would lose point sources in drawing
 THUMBNAIL_PIXELS = 256
 COLOURS = "inferno"
 WARNING_COLOUR = "#c0392b"
@@ -28,13 +29,15 @@ def write_preview(path: Path, image: Image, look: QuickLook, header: fits.Header
     """A picture of 1000 × 1000 pixels with sky coordinates, beam, noise, peak, calibration and verdict."""
     figure = Figure(figsize=(INCHES, INCHES), dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    axes = WCSAxes(figure, (0.1, 0.07, 0.76, 0.8), wcs=WCS(header).celestial)
+    axes = WCSAxes(figure, (0.1, 0.08, 0.76, 0.79), wcs=WCS(header).celestial)
     figure.add_axes(axes)
-    shown = _brightest(image, 1000)
-    edge = -0.5, look.size - 0.5
+    shown, factor = _brightest(image, SHOWN_PIXELS)
+    edge = -0.5, factor * shown.shape[0] - 0.5
     drawn = axes.imshow(
         shown, origin="lower", cmap=COLOURS, norm=_stretch(look), extent=(*edge, *edge), interpolation="nearest"
     )
+    axes.set_xlim(-0.5, look.size - 0.5)
+    axes.set_ylim(-0.5, look.size - 0.5)
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.coords.grid(color="white", alpha=0.15, linestyle="solid")
@@ -49,7 +52,7 @@ def write_preview(path: Path, image: Image, look: QuickLook, header: fits.Header
 
 def write_thumbnail(path: Path, image: Image, look: QuickLook) -> None:
     """The image alone, about 256 pixels on a side; each shows the brightest of the pixels it stands for."""
-    shown = _brightest(image, THUMBNAIL_PIXELS)
+    shown, _ = _brightest(image, THUMBNAIL_PIXELS)
     imsave(path, _stretch(look)(shown), vmin=0, vmax=1, cmap=COLOURS, origin="lower", format="png")
 
 
@@ -59,12 +62,12 @@ def _stretch(look: QuickLook) -> AsinhNorm:
     return AsinhNorm(linear_width=3 * rms, vmin=-3 * rms, vmax=max(look.peak_jy, 10 * rms), clip=True)
 
 
-def _brightest(image: Image, pixels: int) -> NDArray[np.float32]:
-    """The image in blocks of their maximum, so that no point source is lost."""
-    factor = max(1, image.shape[0] // pixels)
+def _brightest(image: Image, pixels: int) -> tuple[NDArray[np.float32], int]:
+    """The image in blocks of their maximum, so that no point source is lost, and the side of a block."""
+    factor = -(-image.shape[0] // pixels)
     kept = image.shape[0] // factor * factor
     blocks = image[:kept, :kept].reshape(kept // factor, factor, kept // factor, factor)
-    return np.asarray(blocks.max(axis=(1, 3)))
+    return np.asarray(blocks.max(axis=(1, 3))), factor
 
 
 def _draw_beam(axes: Any, look: QuickLook) -> None:

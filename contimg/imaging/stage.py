@@ -25,9 +25,11 @@ from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibil
 from contimg.imaging.weighting import briggs
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
-from contimg.staging import staged
+from contimg.staging import leftovers, staged
 
 log = logging.getLogger(__name__)
+
+ABANDONED_S = 3600.0  # writing takes seconds: a temporary this old belongs to a process that was killed
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
 
 def _write(look: QuickLook, picture: Picture, options: ImageOptions) -> None:
     """All four products, the FITS image last: when it is there, the others are."""
+    _sweep(look)
     header = image_header(look, options)
     targets = look.products.fits, look.products.primary_beam, look.products.png, look.products.thumbnail
     with ExitStack() as stack:
@@ -178,3 +181,10 @@ def _write(look: QuickLook, picture: Picture, options: ImageOptions) -> None:
         write_primary_beam(primary_beam, picture.attenuation, look)
         write_preview(png, picture.restored, look, header)
         write_thumbnail(thumbnail, picture.restored, look)
+
+
+def _sweep(look: QuickLook) -> None:
+    """Remove what killed runs left of this group's products."""
+    for path in leftovers(look.products.fits.parent):
+        if path.name.startswith(f"{look.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
+            path.unlink(missing_ok=True)

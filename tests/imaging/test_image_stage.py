@@ -1,6 +1,7 @@
 """The image stage from Measurement Set to product, against sources whose place and flux are known."""
 
 import json
+import os
 
 import matplotlib.image
 import numpy as np
@@ -167,6 +168,26 @@ def test_imaging_again_replaces_the_product(small_ms, tmp_path):
     made = sorted(path.name for path in (tmp_path / "images").iterdir())
     assert made == ["small.fits", "small.pb.fits", "small.png", "small.thumb.png"]
     assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
+
+
+def test_remains_of_killed_runs_are_swept(small_ms, tmp_path):
+    old, young, other = (tmp_path / f"{name}.fits.writing-00" for name in ("small", "small.pb", "another"))
+    for path in (old, young, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (1e9, 1e9))
+    image(small_ms, tmp_path, SMALL)
+    assert not old.exists()
+    assert young.exists()
+    assert other.exists()
+
+
+def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
+    with table(str(small_ms), ack=False, readonly=False) as main:
+        data = main.getcol("DATA")
+        turns = np.random.default_rng(2).random(data.shape)
+        main.putcol("DATA", (1e30 * np.exp(2j * np.pi * turns)).astype(np.complex64))
+    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade == "bad"
 
 
 def test_silence_makes_a_bad_image_not_an_error(tmp_path):
