@@ -61,8 +61,7 @@ def calibrate(
         flagged = flag(tile, search=options.flag)
     with _timed(seconds, "solve"):
         new, story = _solve(tile, flagged, directory, options)
-    known = [one for one in calibrations if one.name != tile.name or (new is None and not options.solve)]
-    chosen, why = (new, f"solved on {new.calibrator} in this tile") if new else choose(known, tile)
+    chosen, why = (new, f"solved on {new.calibrator} in this tile") if new else choose(calibrations, tile)
     fraction = flagged.fraction
     with _timed(seconds, "apply"):
         if chosen is None:

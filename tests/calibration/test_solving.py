@@ -2,21 +2,22 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from casacore.tables import table
 from small_ms import FREQS, SOURCES, flux_3c48, make_ms
 
 from contimg.calibration import CalibrateOptions, casa, tables
 from contimg.calibration.calibrators import catalogue, in_beam
-from contimg.calibration.model import SkyModel, accumulate, direction_cosines, sky_model
+from contimg.calibration.model import SkyModel, accumulate, sky_model
 from contimg.calibration.reference import reference_antenna, station_number
 from contimg.calibration.solving import solve
 from contimg.calibration.solving_set import intervals, write_solving_set
 from contimg.errors import BadInput, Transient
-from contimg.flagging import flag
 from contimg.measurement_set.description import describe
 from contimg.offline import casa_environment
 
@@ -24,6 +25,13 @@ from contimg.offline import casa_environment
 def model_of(path, names=("3C48",)):
     tile = describe(path)
     return tile, sky_model(tile, [one for one in catalogue() if one.alias in names])
+
+
+def sine_projection(ra_0, dec_0, ra, dec):
+    """l, m, n - 1 of one direction by spherical trigonometry, shape (1, 3): the geometry of `ft`."""
+    east, north = np.cos(dec) * np.sin(ra - ra_0), np.sin(dec) * np.cos(dec_0)
+    north -= np.cos(dec) * np.sin(dec_0) * np.cos(ra - ra_0)
+    return np.array([[east, north, np.sqrt(1 - east**2 - north**2) - 1]])
 
 
 def cells(path, *columns):
@@ -34,7 +42,7 @@ def cells(path, *columns):
 def test_model_equals_the_sky_of_first_principles(tmp_path):
     """One source off the centre, no noise, no gains: V M* / |M|^2 is one everywhere, in amplitude and phase.
 
-    To 0.03 rad: aberration (1e-4) squeezes the offset of half a degree by 0.2", a hundredth of the beam.
+    Aberration, which squeezes the offset of half a degree by 0.2", is in both: without it they differ by 0.01 rad.
     """
     truth = make_ms(tmp_path / "one.ms", sources=[(*SOURCES["3C48"], flux_3c48)], noise=0.0)
     tile, model = model_of(truth.path)
@@ -42,13 +50,13 @@ def test_model_equals_the_sky_of_first_principles(tmp_path):
     data, flags = cells(tmp_path / "solving.ms", "DATA", "FLAG")
     assert not flags.any()
     assert np.abs(np.abs(data) - 1).max() < 1e-4
-    assert np.abs(np.angle(data)).max() < 0.03
+    assert np.abs(np.angle(data)).max() < 1e-3
 
 
 def test_model_of_the_wrong_sign_would_not():
     """The test above can fail: the fringe of a conjugated model turns by radians."""
     uvw = np.array([[600.0, 300.0, 0.0]])
-    lmn = np.array([direction_cosines(np.deg2rad([24.0, 33.4]), *np.deg2rad(SOURCES["3C48"]))])
+    lmn = sine_projection(*np.deg2rad([24.0, 33.4]), *np.deg2rad(SOURCES["3C48"]))
     phase = 2 * np.pi * FREQS[0] / 299792458.0 * float((uvw @ lmn.T)[0, 0])
     assert abs(phase) > 1.0
 
@@ -71,7 +79,7 @@ def test_casa_predicts_the_same_model(tmp_path):
     )  # fmt: skip
     theirs, uvw, one, two = cells(truth.path, "MODEL_DATA", "UVW", "ANTENNA1", "ANTENNA2")
     tile = describe(truth.path)
-    lmn = np.array([direction_cosines(tile.phase_centre_rad, *np.deg2rad(SOURCES["3C48"]))])
+    lmn = sine_projection(*tile.phase_centre_rad, *np.deg2rad(SOURCES["3C48"]))
     model = SkyModel(lmn, np.ones((1, len(tile.times_mjd_s), FREQS.size), dtype=np.float32))
     products, power = np.zeros(theirs.shape, np.complex64), np.zeros(theirs.shape, np.float32)
     rows = np.arange(len(theirs))
@@ -145,14 +153,6 @@ def test_unknown_reference_antenna_is_said(fresh):
     assert left == [f"{tile.name}.failed.log"]
 
 
-def test_noise_alone_gives_no_set(tmp_path):
-    truth = make_ms(tmp_path / "noise.ms", sources=[], noise=60.0)
-    tile = describe(truth.path)
-    with pytest.raises(BadInput, match=r"no table|flagged"):
-        solve(tile, in_beam(tile, 0.5, 3.0), flag(tile, False).unflagged, tmp_path / "calibration", CalibrateOptions())
-    assert not (tmp_path / "calibration" / "noise").exists()
-
-
 def test_reference_antenna_by_health(corrupted):
     tile = describe(corrupted.path)
     names = list(tile.antenna_names)
@@ -181,3 +181,24 @@ def test_casa_refusal_is_one_line_that_names_the_task(tmp_path):
         casa.run([casa.Task("gaincal", {"vis": "nowhere.ms", "caltable": "x"})], tmp_path, tmp_path / "casa.log", 60)
     assert (tmp_path / "casa.log").exists()
     assert sorted(Path.cwd().iterdir()) == before
+
+
+def test_casa_ends_with_its_parent(tmp_path):
+    """The parent is killed while CASA starts: no process stays, no answer is written."""
+    script = (
+        "import sys; from pathlib import Path; from contimg.calibration import casa; "
+        "room = Path(sys.argv[1]); casa.run([], room, room / 'casa.log', 60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    children = []
+    for _ in range(600):
+        children = psutil.Process(parent.pid).children()
+        if children:
+            break
+        time.sleep(0.05)
+    assert "contimg.calibration.casa_process" in children[0].cmdline()
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert not (tmp_path / "answer.json").exists()

@@ -1,6 +1,5 @@
 import hashlib
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +19,6 @@ def state(path):
         names = [name for name in ("FLAG", "CORRECTED_DATA") if name in main.colnames()]
         digests = [hashlib.sha256(np.ascontiguousarray(main.getcol(name)).tobytes()).hexdigest() for name in names]
         return names, digests, [columns.read_note(main, name) for name in ("DATA", "CORRECTED_DATA")]
-
-
-def test_twice_is_once_and_after_a_kill_too(fresh):
-    room = fresh.path.parent / "calibration"
-    calibrate(fresh.path, [], room, CalibrateOptions())
-    first = state(fresh.path)
-    with table(str(fresh.path), readonly=False, ack=False) as main:  # a pass killed half-way leaves such a mixture
-        rows = main.nrows() // 2
-        main.putcol("CORRECTED_DATA", main.getcol("DATA", 0, rows), 0, rows)
-        main.putcol("FLAG", np.ones_like(main.getcol("FLAG", 0, rows)), 0, rows)
-    (room / f".{fresh.path.name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
-    again = calibrate(fresh.path, scan(room), room, CalibrateOptions())
-    assert state(fresh.path) == first
-    assert again.new_set == scan(room)[0]
-    assert [path.name for path in room.iterdir()] == [again.new_set.name]
 
 
 def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
@@ -60,13 +44,13 @@ def test_without_any_set_the_data_say_so(fresh):
     assert "no calibration set" in done.reason
 
 
-def test_a_failed_solution_leaves_the_tile_to_the_valid_set(fresh, calibrated):
-    options = CalibrateOptions(bandpass_snr=1e9)
-    older = calibrated.done.new_set
-    known = replace(older, name="older")
-    done = calibrate(fresh.path, [known], fresh.path.parent / "calibration", options)
-    assert done.applied == "older"
+def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrated, tmp_path):
+    path = make_ms(tmp_path / "noise.ms", sources=[], noise=60.0).path
+    done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", CalibrateOptions())
+    assert done.new_set is None
+    assert done.applied == calibrated.done.new_set.name
     assert "solving on 3C48 failed" in done.reason
+    assert [one.name for one in (tmp_path / "calibration").iterdir()] == ["noise.failed.log"]
 
 
 def test_nothing_alive_is_bad_input(tmp_path):
@@ -77,14 +61,30 @@ def test_nothing_alive_is_bad_input(tmp_path):
         calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
 
 
-def test_command_prints_what_it_did_and_leaves_no_litter(corrupted, tmp_path, monkeypatch):
-    shutil.copytree(corrupted.path, tmp_path / corrupted.path.name)
-    elsewhere = tmp_path / "elsewhere"
+def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated, tmp_path, monkeypatch):
+    """FLAG and CORRECTED_DATA half written, scratch left behind: the same result, told in words, and no litter."""
+    name = calibrated.truth.path.name
+    path, room, elsewhere = (tmp_path / one for one in (name, "calibration", "elsewhere"))
+    shutil.copytree(calibrated.truth.path, path)
+    shutil.copytree(calibrated.directory, room)
+    (room / f".{name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
+    with table(str(path), readonly=False, ack=False) as main:
+        rows = main.nrows() // 2
+        main.putcol("CORRECTED_DATA", main.getcol("DATA", 0, rows), 0, rows)
+        main.putcol("FLAG", np.ones_like(main.getcol("FLAG", 0, rows)), 0, rows)
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    said = CliRunner().invoke(command, [f"../{corrupted.path.name}/"], catch_exceptions=False)
+    said = CliRunner().invoke(command, [f"../{name}/"], catch_exceptions=False)
     assert said.exit_code == 0
     for expected in ("3C48", "Perley & Butler 2017", ".bcal", ".gcal", "solved on 3C48", "flagged"):
         assert expected in said.output
     assert list(Path.cwd().iterdir()) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == [corrupted.path.name, "calibration", "elsewhere"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
+    assert scan(room) == [calibrated.done.new_set.at(room / name.removesuffix(".ms"))]
+    assert [one.name for one in room.iterdir()] == [name.removesuffix(".ms")]
+    (names, digests, notes), (_, before, notes_before) = state(path), state(calibrated.truth.path)
+    assert names == ["FLAG", "CORRECTED_DATA"]
+    assert digests == before
+    for note in (notes[1], notes_before[1]):
+        note.pop("tables")
+    assert notes == notes_before
