@@ -103,6 +103,12 @@ class Stream(RuleBasedStateMachine):
         self.leases.append(claimed)
         self.holder[group] = claimed
 
+    @precondition(lambda self: self.holder)
+    @rule(pick=PICK)
+    def a_frozen_worker_is_overtaken(self, pick):
+        self.clock.advance(101)
+        self.is_claimed(pick, None)
+
     @precondition(lambda self: self.leases)
     @rule(pick=PICK, end=st.sampled_from(ENDS))
     def a_worker_acts(self, pick, end):
