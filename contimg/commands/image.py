@@ -22,9 +22,9 @@ def image(ms: Path, directory: Path | None, **given: Any) -> None:
     look = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
     beam, products = look.beam, look.products
     click.echo(f"image    {products.fits}")
-    click.echo(f"beam     {products.primary_beam}  (primary beam)")
+    click.echo(f"dishes   {products.primary_beam}  (their primary beam)")
     click.echo(f"preview  {products.png}")
-    click.echo(f"psf      {beam.major_arcsec:.1f} x {beam.minor_arcsec:.1f} arcsec, {beam.angle_deg:.0f} deg")
+    click.echo(f"beam     {beam.major_arcsec:.1f} x {beam.minor_arcsec:.1f} arcsec, {beam.angle_deg:.0f} deg")
     click.echo(f"peak     {look.peak_jy:.4g} Jy/beam, apparent")
     click.echo(f"rms      {look.rms_jy * 1e3:.3g} mJy/beam, thermal {look.expected_rms_jy * 1e3:.3g}")
     click.echo(f"clean    {look.cleaned_jy:.4g} Jy in {look.iterations} iterations")
