@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.errors import Transient
-from contimg.store import GroupRecord, Stage, State, Store
+from contimg.store import EventRecord, GroupRecord, Stage, State, Store
 
 ENDED = {State.COMPLETED, State.FAILED, State.DISCARDED}
 _LOOK_S = 0.5
@@ -33,7 +33,7 @@ def follow(
             for event in store.events.after(last_event):
                 last_event = event.id
                 if not console.is_terminal:
-                    console.print(f"{_clock(event.at)}  {event.text}", highlight=False)
+                    console.print(_line(event), highlight=False, soft_wrap=True)
             if console.is_terminal:
                 live.update(_picture(store, expected, groups))
             seen = [(group.state, group.stage, group.subbands) for group in groups.values()]
@@ -59,7 +59,7 @@ def _picture(store: Store, expected: Sequence[str], groups: dict[str, GroupRecor
         stages = [_stage_cell(group, stage, seconds.get(stage)) for stage in Stage]
         style = _STYLES.get(group.state, "")
         table.add_row(name, f"{len(group.subbands)} of 16", *stages, Text(str(group.state), style=style))
-    events = [Text(f"{_clock(event.at)}  {event.text}", style="dim") for event in store.events.last(_EVENTS_SHOWN)]
+    events = [Text(_line(event), style="dim") for event in store.events.last(_EVENTS_SHOWN)]
     return Group(table, Text(), *events)
 
 
@@ -71,5 +71,6 @@ def _stage_cell(group: GroupRecord, stage: Stage, seconds: float | None) -> Text
     return Text("-", style="dim")
 
 
-def _clock(at_s: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at_s))
+def _line(event: EventRecord) -> str:
+    clock = time.strftime("%H:%M:%S", time.gmtime(event.at))
+    return f"{clock}  {event.group}  {event.text}" if event.group else f"{clock}  {event.text}"

@@ -75,9 +75,14 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
 
 def print_fluxes(console: Console, checked: Iterable[Checked]) -> None:
     """The table of measured against true fluxes."""
-    table = Table(title="measured against the truth (apparent flux, through the primary beam)", title_justify="left")
-    for heading in ("group", "source", "true, Jy", "measured, Jy", "ratio", "offset, beams", ""):
-        table.add_column(heading, justify="left" if heading in ("group", "source", "") else "right")
+    table = Table(
+        title="measured against the truth (apparent flux, through the primary beam)",
+        title_justify="left",
+        box=None,
+        padding=(0, 1),
+    )
+    for heading in ("group", "source", "true Jy", "seen Jy", "ratio", "off, beams", ""):
+        table.add_column(heading, justify="left" if heading in ("group", "source", "") else "right", no_wrap=True)
     for one in checked:
         verdict = "[green]ok[/green]" if one.within else "[bold red]off[/bold red]"
         table.add_row(
