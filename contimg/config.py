@@ -195,7 +195,7 @@ def _validated(values: Mapping[str, Any], path: Path, sources: Mapping[str, str]
                 f"{path}: {key}: no such key; known: {', '.join(StreamingConfig.model_fields)}"
             ) from None
         place = sources.get(key, f"{path}: {key}")
-        raise Misconfigured(f"{place}={first['input']!r}: {first['msg'].lower()}") from None
+        raise Misconfigured(f"{place}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
 
 
 def _resolved(config: StreamingConfig, settings: Settings) -> StreamingConfig:

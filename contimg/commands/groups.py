@@ -30,7 +30,7 @@ def groups() -> None:
 
 
 @groups.command("list")
-@click.option("--state", type=click.Choice(list(State)), help="Only groups in this state.")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only groups in this state.")
 @click.option("--limit", default=20, show_default=True, help="At most so many, the latest observed first.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
@@ -82,7 +82,9 @@ def show(group: str, as_json: bool) -> None:
 @groups.command()
 @click.argument("group")
 @click.option(
-    "--stage", type=click.Choice(list(Stage)), help="From this stage on; without it, where the group stopped."
+    "--stage",
+    type=click.Choice([stage.value for stage in Stage]),
+    help="From this stage on; without it, where the group stopped.",
 )
 def retry(group: str, stage: str | None) -> None:
     """Put a failed or discarded group back in the queue; make a completed one again."""

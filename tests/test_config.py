@@ -1,0 +1,134 @@
+"""The configuration: what is in force, from where, and one clear line when it is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contimg import config
+from contimg.config import Settings, StreamingConfig
+from contimg.errors import Misconfigured
+
+KEYS = ["input_dir", "output_dir", "queue_db", "registry_db", "scratch_dir", "expected_subbands", "chunk_duration"]
+KEYS += ["log_level", "use_subprocess", "monitoring", "monitor_interval", "poll_interval", "worker_poll_interval"]
+KEYS += ["max_workers", "stage_to_tmpfs", "tmpfs_path"]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(state_dir=tmp_path / "state")
+
+
+def write(settings, content):
+    settings.state_dir.mkdir(exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content)
+    settings.config_path.write_text(text, encoding="utf-8")
+
+
+def test_the_sixteen_keys():
+    assert list(StreamingConfig.model_fields) == KEYS
+
+
+def test_without_a_file_the_defaults_hold_and_paths_are_absolute(settings, tmp_path):
+    loaded = config.load(settings, {})
+    assert (loaded.expected_subbands, loaded.chunk_duration) == (16, 5.0)
+    assert loaded.input_dir == tmp_path / "incoming"
+    assert loaded.queue_db == loaded.registry_db == str(tmp_path / "state" / "contimg.sqlite3")
+    assert not settings.config_path.exists(), "reading writes nothing"
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(settings):
+    write(settings, {"max_workers": 3, "poll_interval": 2, "input_dir": "/data/incoming"})
+    loaded = config.load(settings, {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_STAGE_TO_TMPFS": "yes"})
+    assert (loaded.max_workers, loaded.poll_interval, loaded.stage_to_tmpfs) == (7, 2.0, True)
+    assert loaded.input_dir == Path("/data/incoming")
+
+
+def test_effective_says_where_each_value_came_from(settings):
+    write(settings, {"max_workers": 3, "chunk_duration": 6})
+    environ = {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_TOKEN": "t", "CONTIMG_MIN_SUBBANDS": "14"}
+    found = {one.key: one for one in config.effective(settings, environ)}
+    assert (found["max_workers"].value, found["max_workers"].source) == (7, "environment CONTIMG_MAX_WORKERS")
+    assert found["chunk_duration"].source == f"file {settings.config_path}"
+    assert (found["cadence_s"].value, found["cadence_s"].source) == (360.0, f"file {settings.config_path}")
+    assert (found["min_subbands"].value, found["min_subbands"].source) == (14, "environment CONTIMG_MIN_SUBBANDS")
+    assert (found["web_port"].value, found["web_port"].source) == (8080, "default")
+    assert found["token"].secret
+    assert set(KEYS) < set(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "one JSON object"),
+        ({"max_workers": "four"}, "max_workers='four': input should be a valid integer"),
+        ({"max_workers": 0}, "max_workers=0: input should be greater than or equal to 1"),
+        ({"log_level": "LOUD"}, "log_level='LOUD': input should be 'DEBUG'"),
+        ({"imput_dir": "/data"}, "imput_dir: no such key; known: input_dir, output_dir"),
+        ({"registry_db": "/elsewhere.sqlite3"}, "registry_db=/elsewhere.sqlite3 must be the same as queue_db"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_file_and_key(settings, content, message):
+    write(settings, content)
+    with pytest.raises(Misconfigured) as caught:
+        config.load(settings, {})
+    line = str(caught.value)
+    assert line.startswith(f"{settings.config_path}: ")
+    assert message in line
+    assert "\n" not in line
+
+
+def test_a_file_that_cannot_be_read_is_no_silent_default(settings):
+    settings.config_path.mkdir(parents=True)
+    with pytest.raises(Misconfigured, match=r"streaming_config\.json: Is a directory"):
+        config.load(settings, {})
+
+
+def test_a_wrong_variable_is_named(settings):
+    with pytest.raises(Misconfigured, match="CONTIMG_POLL_INTERVAL='soon': "):
+        config.load(settings, {"CONTIMG_POLL_INTERVAL": "soon"})
+    with pytest.raises(Misconfigured, match="CONTIMG_WEB_PORT=70000: must be at most 65535"):
+        config.settings_from({"CONTIMG_WEB_PORT": "70000"})
+
+
+def test_saving_keeps_the_other_keys_and_writes_only_what_was_set(settings):
+    write(settings, {"max_workers": 3})
+    saved = config.save(settings, {"poll_interval": "2.5", "input_dir": "in"}, {})
+    assert saved == config.load(settings, {})
+    assert json.loads(settings.config_path.read_text()) == {"max_workers": 3, "poll_interval": 2.5, "input_dir": "in"}
+    assert [path.name for path in settings.state_dir.iterdir()] == ["streaming_config.json"], "no temporary file stays"
+
+
+def test_a_change_that_would_not_load_leaves_the_file_as_it_was(settings):
+    write(settings, {"max_workers": 3})
+    for wrong in ({"max_workers": 0}, {"no_such": 1}, {"registry_db": "/elsewhere"}):
+        with pytest.raises(Misconfigured):
+            config.save(settings, wrong, {})
+    assert json.loads(settings.config_path.read_text()) == {"max_workers": 3}
+
+
+def test_passwords_are_not_shown(settings):
+    url = "postgresql+psycopg://ops:secret@db/contimg"
+    loaded = config.load(settings, {"CONTIMG_QUEUE_DB": url})
+    assert loaded.queue_db == loaded.registry_db == url
+    assert "secret" not in str(config.shown(loaded))
+    assert "secret" not in str([one.value for one in config.effective(settings, {"CONTIMG_QUEUE_DB": url})])
+    with pytest.raises(Misconfigured) as caught:
+        config.load(settings, {"CONTIMG_QUEUE_DB": url, "CONTIMG_REGISTRY_DB": "/elsewhere"})
+    assert "secret" not in str(caught.value)
+
+
+def test_the_rules_follow_the_configuration_and_are_checked(settings):
+    loaded = config.load(settings, {"CONTIMG_EXPECTED_SUBBANDS": "8", "CONTIMG_CHUNK_DURATION": "5.15"})
+    rules = config.queue_rules(loaded, {})
+    assert (rules.expected_subbands, rules.min_subbands, rules.cadence_s) == (8, 8, pytest.approx(309))
+    with pytest.raises(Misconfigured, match=r"CONTIMG_GROUP_TOLERANCE_S=160.*half the cadence of 309"):
+        config.queue_rules(loaded, {"CONTIMG_GROUP_TOLERANCE_S": "160"})
+    with pytest.raises(Misconfigured, match="CONTIMG_MIN_SUBBANDS=9: more than expected_subbands=8"):
+        config.queue_rules(loaded, {"CONTIMG_MIN_SUBBANDS": "9"})
+
+
+def test_waits_between_attempts_double_up_to_a_limit():
+    rules = config.QueueRules(retry_delay_s=30, retry_delay_max_s=100)
+    assert [rules.retry_after_s(attempts) for attempts in (1, 2, 3, 50)] == [30, 60, 100, 100]
