@@ -5,7 +5,6 @@ from flask import Flask
 from contimg.config import Settings, load
 from contimg.store import Store
 from web.api import blueprints
-from web.condition import scan_patience_s
 from web.errors import handle_errors
 from web.headers import add_headers
 from web.live import Live
@@ -24,7 +23,7 @@ def create_app(settings: Settings, store: Store | None = None, service: Streamin
     runs, and commands nothing.
     """
     store = store or Store.of(load(settings))
-    service = service or Bystander(store, lambda: scan_patience_s(load(settings).poll_interval))
+    service = service or Bystander(settings, store)
     app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS))

@@ -33,7 +33,7 @@ class Signs:
     Attributes
     ----------
     snapshot : the store's own view.
-    running, error : what the service says of itself.
+    running, error, uptime_s : what the service says of itself; uptime None when it cannot be known.
     scan_age_s : seconds since the incoming directory was last scanned with success, None for never.
     scan_patience_s : the age at which that becomes a fault.
     untaken : a group was sent to the workers long ago and none has taken it.
@@ -42,9 +42,16 @@ class Signs:
     snapshot: Status
     running: bool
     error: str | None
+    uptime_s: float | None
     scan_age_s: float | None
     scan_patience_s: float
     untaken: bool
+
+    @property
+    def scans(self) -> bool:
+        """Whether the producer does its work; one that has just been started may still come to it."""
+        young = self.uptime_s is not None and self.uptime_s < self.scan_patience_s
+        return young or (self.scan_age_s is not None and self.scan_age_s <= self.scan_patience_s)
 
 
 def scan_patience_s(poll_interval_s: float) -> float:
@@ -61,7 +68,7 @@ def judge(signs: Signs) -> Condition:
         return Condition("paused", "no further stage begins until it is resumed; files are still collected")
     if signs.error:
         return Condition("stalled", signs.error)
-    if signs.scan_age_s is None or signs.scan_age_s > signs.scan_patience_s:
+    if not signs.scans:
         return Condition("stalled", f"the producer does not scan: {_last_seen(signs.scan_age_s)}")
     if signs.untaken and not snapshot.running:
         pending = snapshot.states[State.PENDING]

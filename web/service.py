@@ -1,10 +1,13 @@
 """What the panel asks of whoever runs the stream, and the answer when nobody does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from contimg.config import Settings, load, shown
+from contimg.errors import Misconfigured
 from contimg.store import Store
+from web.condition import scan_patience_s
 
 SCAN = "producer.scan"
 
@@ -82,18 +85,23 @@ class NotDone:
 class Bystander:
     """A panel beside a stream that somebody else runs: it sees the store and commands nothing.
 
-    The stream counts as running while the producer's last successful scan is younger than `patience_s()`.
+    The stream counts as running while the producer's last successful scan is young (see `scan_patience_s`).
     """
 
-    def __init__(self, store: Store, patience_s: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
         self._store = store
-        self._patience_s = patience_s
 
     def status(self) -> Observed:
         """Running or not by the age of the last scan of the incoming directory."""
-        beat = self._store.queue.last_beat(SCAN)
-        alive = beat is not None and self._store.database.clock() - beat <= self._patience_s()
-        return Observed(running=alive, last_heartbeat=beat, paused=self._store.queue.paused)
+        beat, error, poll_interval_s, keys = self._store.queue.last_beat(SCAN), None, 0.0, None
+        try:
+            config = load(self._settings)
+            poll_interval_s, keys = config.poll_interval, shown(config)
+        except Misconfigured as wrong:
+            error = str(wrong)
+        alive = beat is not None and self._store.database.clock() - beat <= scan_patience_s(poll_interval_s)
+        return Observed(running=alive, last_heartbeat=beat, paused=self._store.queue.paused, error=error, config=keys)
 
     def start(self) -> NotDone:
         """Not here."""

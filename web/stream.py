@@ -55,11 +55,18 @@ class Stream:
         beat = self.store.queue.last_beat(SCAN)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
         try:
-            patience_s, error = scan_patience_s(self.config().poll_interval), status.error
+            poll_interval_s, error = self.config().poll_interval, status.error
         except Misconfigured as wrong:
-            patience_s, error = scan_patience_s(0.0), str(wrong)
-        untaken = bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1))
-        signs = Signs(snapshot, status.running, error, scan_age_s, patience_s, untaken)
+            poll_interval_s, error = 0.0, str(wrong)
+        signs = Signs(
+            snapshot=snapshot,
+            running=status.running,
+            error=error,
+            uptime_s=status.uptime_seconds,
+            scan_age_s=scan_age_s,
+            scan_patience_s=scan_patience_s(poll_interval_s),
+            untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1)),
+        )
         return Glance(snapshot, status, judge(signs), scan_age_s)
 
 

@@ -1,75 +1,78 @@
 """The panel over a real store in a temporary directory, and over a real server on a free port."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from observing_night import Night, whole_night
+from running_service import TOKEN, RunningService
 
-from contimg.config import Settings, load
+from contimg.config import Settings, load, save
 from contimg.store import Store
 from web import create_app
 from web.serving import listen, make_server, url_of
 from web.stream import EXTENSION, Stream
 
-TOKEN = "correct horse battery staple"
+
+@pytest.fixture(scope="session")
+def empty_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an empty store: making the tables once is enough for all tests."""
+    house = tmp_path_factory.mktemp("empty")
+    moved_in(house, time.time()).store.close()
+    return house
 
 
-@dataclass
-class RunningService:
-    """A service that is up, as the service manager describes one; it writes down what it was told."""
+@pytest.fixture(scope="session")
+def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the store and the products of a whole night that ends now."""
+    house = tmp_path_factory.mktemp("full")
+    night = moved_in(house, time.time())
+    whole_night(night, time.time())
+    night.store.close()
+    return house
 
-    store: Store
-    told: list[str] = field(default_factory=list)
-    running: bool = True
-    pid: int | None = 4711
-    started_at: float | None = field(default_factory=lambda: time.time() - 45_000)
-    uptime_seconds: float | None = 45_000.0
-    cpu_percent: float | None = 61.0
-    memory_mb: float | None = 2212.0
-    last_heartbeat: float | None = None
-    config: dict[str, object] | None = None
-    error: str | None = None
-    paused: bool = False
-    success: bool = True
 
-    @property
-    def message(self) -> str:
-        return f"{self.told[-1]} done"
-
-    def status(self) -> "RunningService":
-        return replace(self, paused=self.store.queue.paused)
-
-    def start(self) -> "RunningService":
-        self.told.append("start")
-        return self
-
-    def stop(self) -> "RunningService":
-        self.told.append("stop")
-        return self
-
-    def restart(self) -> "RunningService":
-        self.told.append("restart")
-        return self
+def moved_in(house: Path, at: float) -> Night:
+    """The writing side of a directory: what producer and workers do to its store."""
+    config = load(Settings(state_dir=house / "state"))
+    return Night(Path(config.queue_db), config.input_dir, config.output_dir, at)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state", token=TOKEN)
+def house(request: pytest.FixtureRequest, tmp_path: Path, empty_house: Path) -> Path:
+    """A copy of the empty house, or of the full one for tests that ask for `full_night`."""
+    full = "full_night" in request.fixturenames
+    source: Path = request.getfixturevalue("full_house") if full else empty_house
+    copy = tmp_path / "house"
+    shutil.copytree(source / "state", copy / "state")
+    if full:  # its products stay where they are
+        settings = Settings(state_dir=copy / "state")
+        save(settings, {"output_dir": str(source / "products")})
+    return copy
 
 
 @pytest.fixture
-def night(settings: Settings) -> Iterator[Night]:
-    """The writing side: what producer and workers do to the store."""
-    config = load(settings)
-    made = Night(Path(config.queue_db), config.input_dir, config.output_dir, time.time())
-    yield made
-    made.store.close()
+def settings(house: Path) -> Settings:
+    return Settings(state_dir=house / "state", token=TOKEN)
+
+
+@pytest.fixture
+def night(house: Path) -> Iterator[Night]:
+    night = moved_in(house, time.time())
+    yield night
+    night.store.close()
+
+
+@pytest.fixture
+def full_night(night: Night) -> Night:
+    """The night is over; the producer has just scanned once more."""
+    night.store.queue.beat("producer.scan")
+    return night
 
 
 @pytest.fixture
@@ -99,12 +102,6 @@ def client(app: Flask) -> FlaskClient:
 def operator() -> dict[str, str]:
     """The header of somebody who may change things."""
     return {"Authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture
-def full_night(night: Night) -> Night:
-    whole_night(night, time.time())
-    return night
 
 
 @pytest.fixture

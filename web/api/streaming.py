@@ -19,8 +19,7 @@ streaming = Blueprint("streaming", __name__, url_prefix="/api/streaming")
 @streaming.get("/status")
 def read_status() -> Response:
     """The service's process, what it uses, and the configuration in force."""
-    status = ServiceAnswer.model_validate(stream().service.status())
-    return respond(status.model_copy(update={"config": shown(stream().config())}))
+    return respond(ServiceAnswer.model_validate(stream().service.status()))
 
 
 @streaming.get("/health")
@@ -63,7 +62,7 @@ def write_config() -> Response:
     service = stream().service
     if service.status().running:
         outcome = service.restart()
-        return _command(outcome, f"saved; {outcome.message}")
+        return respond(CommandAnswer(success=outcome.success, message=f"saved; {outcome.message}", pid=outcome.pid))
     return respond(CommandAnswer(success=True, message="saved; it holds from the next start"))
 
 
@@ -131,9 +130,4 @@ def _commanded(word: str, command: Callable[[], CommandOutcome]) -> Response:
     stream().store.events.add(
         f"{word} by {operator_name()}: {outcome.message}", level="info" if outcome.success else "warning"
     )
-    return _command(outcome, outcome.message)
-
-
-def _command(outcome: CommandOutcome, message: str) -> Response:
-    answer = CommandAnswer(success=outcome.success, message=message, pid=outcome.pid)
-    return respond(answer, 200 if outcome.success else 409)
+    return respond(CommandAnswer.model_validate(outcome), 200 if outcome.success else 409)

@@ -1,0 +1,46 @@
+"""A service that is up, as the service manager describes one."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+from contimg.store import Store
+
+TOKEN = "correct horse battery staple"
+
+
+@dataclass
+class RunningService:
+    """A service that is up, as the service manager describes one; it writes down what it was told."""
+
+    store: Store
+    told: list[str] = field(default_factory=list)
+    running: bool = True
+    pid: int | None = 4711
+    started_at: float | None = field(default_factory=lambda: time.time() - 45_000)
+    uptime_seconds: float | None = 45_000.0
+    cpu_percent: float | None = 61.0
+    memory_mb: float | None = 2212.0
+    last_heartbeat: float | None = None
+    config: dict[str, object] | None = None
+    error: str | None = None
+    paused: bool = False
+    success: bool = True
+
+    @property
+    def message(self) -> str:
+        return f"{self.told[-1]} done"
+
+    def status(self) -> "RunningService":
+        return replace(self, paused=self.store.queue.paused)
+
+    def start(self) -> "RunningService":
+        self.told.append("start")
+        return self
+
+    def stop(self) -> "RunningService":
+        self.told.append("stop")
+        return self
+
+    def restart(self) -> "RunningService":
+        self.told.append("restart")
+        return self

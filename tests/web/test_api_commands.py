@@ -1,0 +1,124 @@
+"""Who may change the stream, and what happens when somebody does."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+from observing_night import Night
+from running_service import TOKEN, RunningService
+
+from contimg.config import Settings, load
+from contimg.store import State, Store
+from web import create_app
+
+COMMANDS = ["pause", "resume", "start", "stop", "restart", "config"]
+
+
+WRONG = [
+    None, "Bearer wrong", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN,
+    f"Digest {TOKEN}", "Bearer пароль",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nobody_commands_without_the_token(
+    client: FlaskClient, service: RunningService, store: Store, settings: Settings, command: str
+) -> None:
+    for header in WRONG:
+        headers = {} if header is None else {"Authorization": header}
+        answer = client.post(f"/api/streaming/{command}", json={"max_workers": 7}, headers=headers)
+        assert answer.status_code == 401, header
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert set(answer.get_json()) == {"error", "hint"}
+    assert service.told == []
+    assert not store.queue.paused
+    assert not settings.config_path.exists()
+
+
+def test_without_a_configured_token_nothing_is_changed(settings: Settings, store: Store) -> None:
+    client = create_app(replace(settings, token=""), store).test_client()
+    for given in ("", "Bearer ", "Bearer anything"):
+        answer = client.post("/api/streaming/pause", headers={"Authorization": given})
+        assert answer.status_code == 403
+        assert "CONTIMG_TOKEN" in answer.get_json()["hint"]
+    assert not store.queue.paused
+
+
+def test_pause_and_resume_reach_the_store(client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+    assert client.post("/api/streaming/pause", headers=operator).get_json()["success"] is True
+    assert store.queue.paused
+    assert client.get("/api/streaming/status").get_json()["paused"] is True
+    client.post("/api/streaming/resume", headers=operator)
+    assert not store.queue.paused
+    assert [event.text.split(" by ")[0] for event in store.events.last(2)] == ["resumed", "paused"]
+
+
+def test_the_service_is_told_and_the_event_log_knows(
+    client: FlaskClient, store: Store, service: RunningService, operator: dict[str, str]
+) -> None:
+    for command in ("start", "stop", "restart"):
+        answer = client.post(f"/api/streaming/{command}", headers=operator)
+        assert answer.get_json() == {"success": True, "message": f"{command} done", "pid": 4711}
+        assert store.events.last(1)[0].text.startswith(f"{command} by the API at 127.0.0.1")
+    assert service.told == ["start", "stop", "restart"]
+
+
+def test_a_command_that_cannot_be_done_says_so(settings: Settings, store: Store, operator: dict[str, str]) -> None:
+    answer = create_app(settings, store).test_client().post("/api/streaming/start", headers=operator)
+    assert answer.status_code == 409
+    assert answer.get_json()["success"] is False
+    assert "runs no stream" in answer.get_json()["message"]
+
+
+def test_a_changed_configuration_is_kept_and_the_service_restarted(
+    client: FlaskClient, settings: Settings, service: RunningService, operator: dict[str, str]
+) -> None:
+    answer = client.post("/api/streaming/config", json={"max_workers": 4}, headers=operator).get_json()
+    assert answer == {"success": True, "message": "saved; restart done", "pid": 4711}
+    assert load(settings).max_workers == 4
+    assert service.told == ["restart"]
+
+
+def test_a_wrong_configuration_changes_nothing(
+    client: FlaskClient, settings: Settings, service: RunningService, operator: dict[str, str]
+) -> None:
+    wrong = (
+        ({"max_workers": 0}, "max_workers"),
+        ({"colour": "red"}, "colour"),
+        ([], "body"),
+        ({}, "body"),
+        (3, "body"),
+    )
+    for body, words in wrong:
+        answer = client.post("/api/streaming/config", json=body, headers=operator)
+        assert answer.status_code == 400
+        assert words in answer.get_json()["error"]
+    assert not settings.config_path.exists()
+    assert service.told == []
+
+
+def test_a_body_that_is_not_json(client: FlaskClient, operator: dict[str, str]) -> None:
+    answer = client.post("/api/streaming/config", data="{", headers={**operator, "Content-Type": "application/json"})
+    assert answer.status_code == 400
+    answer = client.post("/api/streaming/config", data=json.dumps({"max_workers": 3}), headers=operator)
+    assert answer.status_code == 415
+    answer = client.post("/api/streaming/config", json={"input_dir": "x" * 100_000}, headers=operator)
+    assert answer.status_code == 413
+
+
+def test_a_failed_group_is_tried_again(
+    client: FlaskClient, full_night: Night, store: Store, operator: dict[str, str]
+) -> None:
+    (failed,) = store.queue.groups(State.FAILED)
+    path = f"/api/groups/{failed.id}/retry"
+    assert client.post(path).status_code == 401
+    assert client.post(path, json={"stage": "image"}, headers=operator).status_code == 409
+    assert client.post(path, json={"stage": "bake"}, headers=operator).status_code == 400
+    answer = client.post(path, headers=operator)
+    assert answer.get_json()["state"] == "pending"
+    again = client.post(path, headers=operator)
+    assert again.status_code == 409
+    assert "only failed, discarded or completed" in again.get_json()["error"]
+    unknown = client.post("/api/groups/2001-01-01T00:00:00/retry", headers=operator)
+    assert unknown.status_code == 404

@@ -1,0 +1,212 @@
+"""What the API answers about a night that the store really holds."""
+
+import time
+from datetime import datetime
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from observing_night import Night
+from prometheus_client.parser import text_string_to_metric_families
+from running_service import RunningService
+
+from contimg.config import Settings
+from contimg.store import Stage, State, Store
+from web import create_app
+
+pytestmark = pytest.mark.usefixtures("full_night")
+
+
+def test_status_agrees_with_the_store(client: FlaskClient, store: Store) -> None:
+    answer = client.get("/api/status").get_json()
+    snapshot = store.overview.snapshot()
+    assert answer["states"] == {str(state): number for state, number in snapshot.states.items()}
+    assert answer["states"] == {
+        "collecting": 1, "pending": 1, "in_progress": 2, "completed": 12, "failed": 1, "discarded": 0
+    }  # fmt: skip
+    assert answer["condition"]["state"] == "running"
+    assert {one["stage"] for one in answer["running"]} == {"image", "calibrate"}
+    assert answer["set_aside_count"] == 2
+    assert "truncated" in answer["set_aside"][0]["reason"] + answer["set_aside"][1]["reason"]
+    assert answer["failed"][0]["error"].startswith("declination differs")
+    at = datetime.fromisoformat(answer["at"])
+    assert at.utcoffset() is not None
+    assert abs(at.timestamp() - time.time()) < 30
+
+
+def test_real_time_factor_is_sky_time_over_processing_time(client: FlaskClient) -> None:
+    rates = client.get("/api/status").get_json()["rates"]
+    assert rates["stage_seconds"] == {"convert": 6.4, "calibrate": 31.0, "image": 9.7}
+    assert rates["real_time_factor"] == pytest.approx(309 / (6.4 + 31.0 + 9.7))
+
+
+def test_streaming_reads(client: FlaskClient, service: RunningService) -> None:
+    status = client.get("/api/streaming/status").get_json()
+    assert set(status) == {
+        "running", "pid", "started_at", "uptime_seconds", "cpu_percent", "memory_mb", "last_heartbeat", "config",
+        "error", "paused",
+    }  # fmt: skip
+    assert status["pid"] == service.pid
+    health = client.get("/api/streaming/health").get_json()
+    assert health == {
+        "healthy": True, "running": True, "uptime_seconds": 45_000.0, "cpu_percent": 61.0, "memory_mb": 2212.0,
+        "error": None,
+    }  # fmt: skip
+    config = client.get("/api/streaming/config").get_json()
+    assert len(config) == 16
+    assert config["expected_subbands"] == 16
+    metrics = client.get("/api/streaming/metrics").get_json()
+    assert metrics["states"]["completed"] == 12
+    assert metrics["scan_age_s"] < 30
+
+
+def test_health_is_the_age_of_the_last_scan(client: FlaskClient, full_night: Night) -> None:
+    full_night.at = time.time() - 3600
+    full_night.store.queue.beat("producer.scan")
+    health = client.get("/api/streaming/health").get_json()
+    assert health["running"] is True
+    assert health["healthy"] is False
+    assert "last scanned 60 min ago" in health["error"]
+
+
+def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
+    settings: Settings, store: Store, full_night: Night
+) -> None:
+    client = create_app(settings, store).test_client()
+    assert client.get("/api/status").get_json()["condition"]["state"] == "running"
+    full_night.at = time.time() - 600
+    full_night.store.queue.beat("producer.scan")
+    answer = client.get("/api/status").get_json()
+    assert answer["condition"] == {
+        "state": "stopped", "reason": "the incoming directory was last scanned 10 min ago"
+    }  # fmt: skip
+
+
+def test_a_broken_configuration_is_a_reason_and_no_crash(client: FlaskClient, settings: Settings, store: Store) -> None:
+    settings.config_path.write_text('{"max_workers": 0}', encoding="utf-8")
+    for one in (client, create_app(settings, store).test_client()):
+        condition = one.get("/api/status").get_json()["condition"]
+        assert condition["state"] == "stalled"
+        assert "max_workers=0" in condition["reason"]
+        assert one.get("/").status_code == 200
+    answer = client.get("/api/streaming/config")
+    assert answer.status_code == 500
+    assert "max_workers" in answer.get_json()["error"]
+
+
+def test_queue_by_state_and_limit(client: FlaskClient) -> None:
+    everything = client.get("/api/queue").get_json()
+    assert len(everything["groups"]) == 17
+    ids = [one["id"] for one in everything["groups"]]
+    assert ids == sorted(ids, reverse=True)
+    failed = client.get("/api/queue?state=failed").get_json()["groups"]
+    assert [one["state"] for one in failed] == ["failed"]
+    assert len(client.get("/api/queue?limit=3").get_json()["groups"]) == 3
+    collecting = client.get("/api/queue?state=collecting").get_json()["groups"][0]
+    assert collecting["subbands"] == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 14]
+
+
+def test_one_group_with_its_whole_story(client: FlaskClient, store: Store) -> None:
+    image = store.products.images(1)[0]
+    group = client.get(f"/api/groups/{image.group}").get_json()
+    assert group["state"] == "completed"
+    assert [(run["stage"], run["outcome"]) for run in group["runs"]] == [
+        ("convert", "committed"), ("calibrate", "committed"), ("image", "committed")
+    ]  # fmt: skip
+    assert group["runs"][0]["peak_rss_bytes"] == 1_600_000_000
+    assert len(group["files"]) == 16
+    assert group["measurement_set"]["channels"] == 768
+    assert group["image"]["id"] == image.id
+    assert any(event["text"].startswith("completed") for event in group["events"])
+
+
+def test_images_page_by_observation_time(client: FlaskClient, store: Store) -> None:
+    seen, before = [], ""
+    while True:
+        page = client.get(f"/api/images?limit=5{before}").get_json()
+        seen += [one["id"] for one in page["images"]]
+        if page["next_before_mjd"] is None:
+            break
+        before = f"&before_mjd={page['next_before_mjd']!r}"
+    assert seen == [one.id for one in store.products.images(100)]
+
+
+def test_an_image_says_how_it_was_calibrated(client: FlaskClient) -> None:
+    images = client.get("/api/images").get_json()["images"]
+    plain = [one for one in images if not one["calibrated"]]
+    assert len(plain) == 2
+    assert all(one["calibration_note"] == "no set is valid at this time" for one in plain)
+    one = images[0]
+    assert one["calibration_set"] == "3C48_2026-02-22"
+    assert one["observed_at"][:19] == one["group"]
+
+
+def test_calibrations(client: FlaskClient) -> None:
+    (one,) = client.get("/api/calibrations").get_json()["calibrations"]
+    assert (one["name"], one["calibrator"], one["reference_antenna"]) == ("3C48_2026-02-22", "3C48", "103")
+    assert [table["kind"] for table in one["tables"]] == ["bandpass", "gain"]
+
+
+def test_prometheus_reads_the_metrics(client: FlaskClient) -> None:
+    answer = client.get("/metrics")
+    assert answer.content_type.startswith("text/plain")
+    samples = {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples["contimg_groups", (str(State.COMPLETED),)] == 12
+    assert samples["contimg_groups_waiting", (str(Stage.CONVERT),)] == 1
+    assert samples["contimg_stage_seconds_median", (str(Stage.CALIBRATE),)] == 31.0
+    assert samples["contimg_files_set_aside", ()] == 2
+    assert samples["contimg_memory_bytes", ()] == 2212.0 * 1024**2
+    assert samples["contimg_healthy", ()] == 1
+
+
+def test_healthz(client: FlaskClient) -> None:
+    assert client.get("/healthz").text == "ok\n"
+
+
+ERRORS = (
+    ("/api/groups/2001-01-01T00:00:00", 404, "not in the store"),
+    ("/api/images/999", 404, "image 999"),
+    ("/api/images/99999999999999999999999", 404, "not in the store"),
+    ("/api/nothing", 404, "/api/nothing"),
+    ("/api/queue?limit=0", 400, "limit"),
+    ("/api/queue?limit=9999", 400, "limit"),
+    ("/api/queue?state=lost", 400, "state"),
+    ("/api/queue?colour=red", 400, "colour"),
+    ("/api/images?before_mjd=nan", 400, "before_mjd"),
+    ("/api/events?after=-1", 400, "after"),
+    ("/api/events?after=99999999999999999999", 400, "after"),
+)
+
+
+def test_errors_say_what_and_what_to_do(client: FlaskClient) -> None:
+    for path, status, words in ERRORS:
+        answer = client.get(path)
+        assert answer.status_code == status, path
+        assert set(answer.get_json()) == {"error", "hint"}
+        assert words in answer.get_json()["error"]
+        assert answer.get_json()["hint"]
+
+
+def test_a_method_that_is_not_allowed_is_named(client: FlaskClient) -> None:
+    answer = client.post("/api/status")
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+    assert "error" in answer.get_json()
+
+
+def test_a_store_that_does_not_answer_is_503(app: Flask, store: Store) -> None:
+    with store.database.engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE events RENAME TO gone")
+        connection.commit()
+    client = app.test_client()
+    answer = client.get("/api/status")
+    assert answer.status_code == 503
+    assert answer.get_json()["error"] == "the store does not answer"
+    assert answer.headers["Retry-After"]
+    page = client.get("/")
+    assert page.status_code == 503
+    assert "the store does not answer" in page.text

@@ -1,0 +1,195 @@
+"""The page in a real Chromium, at a desk and on a phone, by day and by night."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import erfa
+import pytest
+from observing_night import Night
+from running_service import RunningService
+
+from contimg.store import Store
+from contimg.telescope import LONGITUDE_DEG
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+
+DESK = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"}
+PHONE = {"viewport": {"width": 375, "height": 812}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}
+SMALLEST = {"viewport": {"width": 320, "height": 640}, "color_scheme": "light"}
+
+
+@dataclass
+class Visit:
+    """A page and everything that its console complained of."""
+
+    page: "sync_api.Page"
+    complaints: list[str] = field(default_factory=list)
+
+    def text(self, selector: str) -> str:
+        return " ".join(self.page.inner_text(selector).split())
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[DESK, PHONE, SMALLEST], ids=["desk", "phone", "smallest"])
+def visit(request: pytest.FixtureRequest, chromium: "sync_api.Browser", url: str) -> Iterator[Visit]:
+    context = chromium.new_context(**request.param)
+    visit = Visit(context.new_page())
+    visit.page.on("console", lambda message: visit.complaints.append(message.text) if message.type == "error" else None)
+    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    visit.page.goto(url)
+    visit.page.wait_for_selector("#link[data-link=on]")
+    yield visit
+    context.close()
+    assert visit.complaints == []
+
+
+def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
+    wide = page.evaluate("""() => [...document.querySelectorAll('body *')].filter(one =>
+        one.getBoundingClientRect().right > innerWidth + 0.5 && !one.closest('.hidden, .skip, svg'))
+        .map(one => one.tagName + '.' + one.className)""")
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.usefixtures("full_night")
+def test_the_night_is_there_and_fits(visit: Visit) -> None:
+    page = visit.page
+    assert visit.text("#condition-word") == "Running"
+    assert page.title() == "running · contimg"
+    assert_nothing_sticks_out(page)
+    page.wait_for_function("[...document.querySelectorAll('.wall img')].some(one => one.naturalWidth === 256)")
+    link = page.get_attribute(".picture", "href")
+    assert link is not None
+    answer = page.request.get(link if link.startswith("http") else page.url.rstrip("/") + link)
+    assert answer.body().startswith(b"\x89PNG")
+
+
+def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None:
+    page = visit.page
+    page.evaluate("window.untouched = true")
+    assert "No image yet" in visit.text("#images")
+    night.store.queue.beat("producer.scan")
+    night.store.events.add("a <b>storm</b> is coming", level="warning")
+    page.wait_for_selector("#event-list >> text=a <b>storm</b> is coming", timeout=8000)
+    night.tile()
+    page.wait_for_selector(".wall img", timeout=10_000)
+    page.wait_for_function("document.querySelector('#queue-completed .number').textContent === '1'")
+    assert "UNCALIBRATED" in visit.text("#images")
+    assert page.evaluate("window.untouched")
+    listed = page.locator("#event-list li")
+    ids = [one.get_attribute("id") for one in listed.all()]
+    assert len(ids) == len(set(ids))
+    assert ids == sorted(ids, key=lambda one: -int(str(one).split("-")[1]))
+    assert_nothing_sticks_out(page)
+
+
+def test_a_pause_changes_the_lamp_while_one_looks(visit: Visit, store: Store, full_night: Night) -> None:
+    store.queue.pause("a colleague")
+    visit.page.wait_for_selector("#condition.paused", timeout=8000)
+    assert visit.page.title() == "paused · contimg"
+
+
+def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
+    page = visit.page
+    got = page.evaluate(
+        """async (longitude) => {
+          const { siderealTime } = await import("/static/times.js");
+          return siderealTime(new Date("2026-02-22T03:04:05Z"), longitude);
+        }""",
+        LONGITUDE_DEG,
+    )
+    at = datetime(2026, 2, 22, 3, 4, 5, tzinfo=UTC)
+    jd = at.timestamp() / 86400 + 2440587.5
+    turns = (erfa.gmst06(jd, 0.0, jd + 69.2 / 86400, 0.0) / (2 * 3.141592653589793) + LONGITUDE_DEG / 360) % 1.0
+    hours, minutes, seconds = (int(part) for part in got.split(":"))
+    assert hours * 3600 + minutes * 60 + seconds == pytest.approx(turns * 86400, abs=1.5)
+
+
+def test_the_page_counts_as_the_server_does(visit: Visit) -> None:
+    from web.condition import duration
+
+    for seconds in (0.3, 9.9, 42.4, 99.6, 5969, 5971, 36000, 172000, 400000):
+        script = "async (s) => (await import('/static/times.js')).duration(s)"
+        assert visit.page.evaluate(script, seconds) == duration(seconds)
+
+
+def test_the_keyboard_reaches_everything(visit: Visit, full_night: Night) -> None:
+    page = visit.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.className || document.activeElement.id"))
+    assert {"brand", "picture", "fits", "event-list"} <= reached
+
+
+def test_focus_stays_through_an_update(visit: Visit, full_night: Night) -> None:
+    page = visit.page
+    page.focus("#images li:nth-child(2) .picture")
+    link = page.evaluate("document.activeElement.href")
+    full_night.store.events.add("something")
+    page.wait_for_selector("#event-list >> text=something", timeout=8000)
+    page.wait_for_timeout(1500)
+    assert page.evaluate("document.activeElement.href") == link
+
+
+def test_a_panel_that_is_gone_is_said(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/*", lambda route: route.abort())
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("#link[data-link=lost]")
+    assert visit.text("#link") == "panel does not answer"
+    visit.complaints.clear()  # the browser reports the connection that was refused
+
+
+@pytest.mark.usefixtures("full_night")
+def test_contrast_is_enough_in_every_scheme(visit: Visit, service: RunningService) -> None:
+    """WCAG AA: 4.5 to 1 for text against what is really behind it."""
+    poor = visit.page.evaluate(CONTRAST)
+    assert poor == []
+
+
+CONTRAST = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgb = (colour) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((one) => one / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = rgb(getComputedStyle(one).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const one of document.querySelectorAll('body *')) {
+    if (one.closest('.chain .busy') || !one.checkVisibility()) continue;
+    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim());
+    if (!own) continue;
+    const [a, b] = [light(rgb(getComputedStyle(one).color).slice(0, 3)), light(behind(one).slice(0, 3))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${one.className || one.tagName}: ${one.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""

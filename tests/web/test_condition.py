@@ -1,0 +1,92 @@
+"""The one word that an operator reads, from every kind of sign."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.store import Rates, Running, Stage, State, Status
+from web.condition import Signs, duration, judge, scan_patience_s
+
+QUIET = Status(
+    at=1000.0,
+    paused=False,
+    states=dict.fromkeys(State, 0),
+    waiting=dict.fromkeys(Stage, 0),
+    running=(),
+    oldest_pending_s=None,
+    rates=Rates(0.0, None, {}),
+    set_aside_count=0,
+    set_aside=(),
+    failed=(),
+    images=(),
+    warnings=(),
+)
+WAITING = replace(QUIET, states={**QUIET.states, State.PENDING: 3})
+WELL = Signs(QUIET, True, None, uptime_s=9000.0, scan_age_s=2.0, scan_patience_s=30.0, untaken=False)
+AT_WORK = (Running("2026-02-22T03:04:05", Stage.IMAGE, "host:1", 1, 990.0, 1110.0),)
+
+
+def test_a_quiet_stream_runs() -> None:
+    assert judge(WELL).state == "running"
+    assert "idle" in judge(WELL).reason
+    assert judge(replace(WELL, snapshot=replace(QUIET, running=AT_WORK))).reason == "1 stage under way"
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        ({"running": False}, "stopped", "scanned 2.0 s ago"),
+        ({"running": False, "scan_age_s": None}, "stopped", "never been scanned"),
+        ({"running": False, "error": "input_dir is gone"}, "stopped", "input_dir is gone"),
+        ({"scan_age_s": 31.0}, "stalled", "last scanned 31 s ago"),
+        ({"scan_age_s": None}, "stalled", "never been scanned"),
+        ({"error": "the broker does not answer"}, "stalled", "the broker does not answer"),
+        ({"untaken": True, "snapshot": WAITING}, "stalled", "3 groups wait"),
+        ({"snapshot": replace(QUIET, paused=True)}, "paused", "until it is resumed"),
+        ({"snapshot": replace(QUIET, paused=True), "running": False}, "stopped", ""),
+    ],
+)  # fmt: skip
+def test_each_fault_has_its_word_and_its_reason(change: dict[str, object], state: str, reason: str) -> None:
+    condition = judge(replace(WELL, **change))
+    assert condition.state == state
+    assert reason in condition.reason
+    assert condition.healthy == (state in ("running", "paused"))
+
+
+def test_a_living_process_that_does_not_scan_is_not_healthy() -> None:
+    """As at the telescope: the service up for days, the thread inside it dead."""
+    condition = judge(replace(WELL, uptime_s=200_000.0, scan_age_s=170_000.0))
+    assert condition.state == "stalled"
+    assert "47 h" in condition.reason
+
+
+def test_a_service_just_started_may_still_come_to_its_first_scan() -> None:
+    assert judge(replace(WELL, uptime_s=4.0, scan_age_s=None)).state == "running"
+    assert judge(replace(WELL, uptime_s=31.0, scan_age_s=None)).state == "stalled"
+
+
+def test_waiting_groups_do_not_alarm_while_workers_are_busy() -> None:
+    assert judge(replace(WELL, untaken=True, snapshot=replace(QUIET, running=AT_WORK))).state == "running"
+
+
+def test_patience_follows_the_interval_of_scans() -> None:
+    assert scan_patience_s(5.0) == 30.0
+    assert scan_patience_s(60.0) == 360.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (99.4, "99 s"), (99.6, "2 min"), (5940, "99 min"),
+     (5971, "1.7 h"), (36000, "10 h"), (172000, "48 h"), (172801, "2 d"), (9e6, "104 d")],
+)  # fmt: skip
+def test_lengths_of_time_read_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@given(st.floats(0, 1e8))
+def test_a_length_of_time_is_never_far_from_the_truth(seconds: float) -> None:
+    number, unit = duration(seconds).split()
+    back = float(number) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[unit]
+    assert back == pytest.approx(seconds, rel=0.26, abs=0.051)

@@ -1,0 +1,124 @@
+"""Server-sent events through the real server: at once, in order, from where the viewer left off."""
+
+import json
+import time
+from collections.abc import Callable
+from urllib.request import urlopen
+
+import pytest
+from flask import Flask
+from live_viewer import following, next_event
+from observing_night import Night
+from running_service import RunningService
+
+from contimg.config import Settings
+from contimg.store import Store
+from web import create_app, live
+from web.live import Live
+from web.stream import EXTENSION, Stream
+
+
+def stream_of(app: Flask) -> Stream:
+    stream: Stream = app.extensions[EXTENSION]
+    return stream
+
+
+def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    ends = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < ends, "did not come about"
+        time.sleep(0.05)
+
+
+def test_an_event_arrives_while_one_watches(url: str, night: Night) -> None:
+    night.store.events.add("before")
+    with following(url) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        began = time.monotonic()
+        night.store.events.add("the sky is falling", level="error")
+        event = next_event(answer)
+        assert (event["text"], event["level"]) == ("the sky is falling", "error")
+        assert time.monotonic() - began < 5
+        night.store.events.add("and again")
+        assert next_event(answer)["text"] == "and again"
+
+
+def test_a_viewer_that_comes_back_misses_nothing(url: str, night: Night) -> None:
+    for number in range(5):
+        night.store.events.add(f"event {number}")
+    with following(url, "/api/events?after=0") as answer:
+        seen = [next_event(answer) for _ in range(3)]
+    with following(url, "/api/events?after=0", last=str(seen[-1]["id"])) as answer:
+        seen += [next_event(answer) for _ in range(2)]
+    assert [event["text"] for event in seen] == [f"event {number}" for number in range(5)]
+
+
+def test_a_long_backlog_comes_whole(url: str, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "BACKLOG", 4)
+    for number in range(11):
+        night.store.events.add(f"event {number}")
+    with following(url, "/api/events?after=0") as answer:
+        assert [next_event(answer)["text"] for _ in range(11)] == [f"event {number}" for number in range(11)]
+
+
+def test_quiet_connections_are_kept_alive(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.1)
+    with following(url) as answer:
+        assert answer.readline() == b"retry: 2000\n"
+        answer.readline()
+        assert answer.readline() == b": quiet\n"
+
+
+def test_viewers_are_bounded_and_leave_room_for_others(
+    settings: Settings, store: Store, service: RunningService, app: Flask, url: str
+) -> None:
+    stream_of(app).live.capacity = 2
+    with following(url) as first, following(url) as second:
+        assert (first.status, second.status) == (200, 200)
+        with following(url) as third:
+            assert third.status == 503
+            assert third.headers["Retry-After"]
+            assert "2 viewers" in json.loads(third.read())["error"]
+        assert urlopen(f"{url}/healthz", timeout=5).status == 200
+    until(lambda: stream_of(app).live.viewers == 0)
+    with following(url) as again:
+        assert again.status == 200
+
+
+def test_a_session_ends_by_itself(settings: Settings, store: Store) -> None:
+    live = Live(store, 1, poll_s=0.05, session_s=0.3)
+    assert live.enter()
+    began = time.monotonic()
+    assert list(live.follow(0)) == []
+    assert 0.3 <= time.monotonic() - began < 5
+    live.leave()
+
+
+def test_a_viewer_that_never_read_gives_its_place_back(settings: Settings, store: Store) -> None:
+    app = create_app(settings, store)
+    answer = app.test_client().head("/api/events")
+    assert answer.status_code == 200
+    answer.close()
+    assert stream_of(app).live.viewers == 0
+
+
+def test_one_watcher_serves_all(
+    settings: Settings, store: Store, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty viewers of a quiet stream cost the store no more than one."""
+    live, asked = Live(store, 50, poll_s=0.2), []
+    after = type(store.events).after
+    monkeypatch.setattr(type(store.events), "after", lambda *given: asked.append(1) or after(*given))
+    assert all(live.enter() for _ in range(50))
+    assert not live.enter()
+    followed = live.follow(0)
+    night.store.events.add("one")
+    event = next(followed)
+    assert event is not None
+    assert event.text == "one"
+    assert len(asked) <= 2
+    live.close()
+    assert list(followed) == []
+    for _ in range(50):
+        live.leave()

@@ -1,0 +1,161 @@
+"""The page as the server renders it: what an operator must find on it, and what browsers are told."""
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from observing_night import Night
+from running_service import RunningService
+
+from contimg.store import Store
+from web.panel.chart import segments
+from web.panel.words import ago, count, flux, megabytes
+
+
+class Page(HTMLParser):
+    """Text by the nearest id, tags, and ids."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.html = html
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if attributes.get("id"):
+            self.ids.append(str(attributes["id"]))
+
+    def section(self, name: str) -> str:
+        """The words of one section or list item."""
+        match = re.search(rf'<(section|li)[^>]*id="{re.escape(name)}".*?</\1>', self.html, re.DOTALL)
+        assert match, name
+        return " ".join(re.sub(r"<[^>]+>", " ", match[0]).split())
+
+
+def page(client: FlaskClient, path: str = "/") -> Page:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return Page(answer.text)
+
+
+def test_the_page_shows_the_night(client: FlaskClient, full_night: Night, store: Store) -> None:
+    shown = page(client, "/streaming")
+    assert "Running" in shown.section("condition")
+    assert "61 %" in shown.section("condition")
+    assert "2.2 GB" in shown.section("condition")
+    for state, number in (("collecting", 1), ("pending", 1), ("in-progress", 2), ("completed", 12), ("failed", 1)):
+        assert shown.section(f"queue-{state}").startswith(f"{number} ")
+    assert "6.6 ×" in shown.section("pace")
+    assert "convert 6.4 s" in shown.section("pace")
+    newest = store.products.images(1)[0]
+    caption = shown.section(f"image-{newest.id}-{int(newest.created_at)}")
+    assert f"peak {flux(newest.peak_jy)} rms 3.20 mJy calibrated" in caption
+    assert newest.group[11:16] in caption
+    assert "truncated: 81 920 of 144 973 824 bytes" in shown.section("attention")
+    assert "declination differs between subbands" in shown.section("attention")
+    assert "collecting, 11 of 16" in shown.section("way")
+    assert "on lwacalim08:871" in shown.section("way")
+
+
+def test_an_uncalibrated_image_says_so_and_why(client: FlaskClient, night: Night) -> None:
+    night.tile()
+    html = client.get("/").text
+    assert re.search(r'class="badge uncalibrated" title="no set is valid at this time">uncalibrated<', html)
+
+
+def test_an_empty_house_is_explained(client: FlaskClient) -> None:
+    shown = page(client)
+    assert "No image yet" in shown.section("images")
+    assert "house/incoming" in shown.section("images")
+    assert "Nothing on its way" in shown.section("way")
+    assert "No failed group, no file set aside" in shown.section("attention")
+    assert "Nothing has happened yet" in shown.section("events")
+
+
+@pytest.mark.usefixtures("full_night")
+def test_the_states_have_their_words(client: FlaskClient, store: Store, service: RunningService) -> None:
+    store.queue.pause("a test")
+    assert "Paused" in page(client).section("condition")
+    service.running = False
+    assert "Stopped" in page(client).section("condition")
+
+
+def test_text_from_files_is_never_markup(client: FlaskClient, night: Night) -> None:
+    night.store.events.add("<script>alert(1)</script>", level="error")
+    night.store.arrivals.set_aside(night.incoming / "<img src=x>.hdf5", '"><b>', size=1, mtime=1.0)
+    html = client.get("/").text
+    assert "<script>alert" not in html
+    assert "<img src=x>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+@pytest.mark.usefixtures("full_night")
+def test_the_markup_keeps_to_the_policy(client: FlaskClient) -> None:
+    """Nothing inline, nothing from elsewhere, no id twice, every picture described, every link with words."""
+    shown = page(client)
+    assert len(shown.ids) == len(set(shown.ids))
+    for tag, attributes in shown.tags:
+        assert "style" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "action"):
+            assert not str(attributes.get(name) or "/").startswith(("http", "//", "javascript:", "data:"))
+        assert tag != "style"
+        assert tag != "script" or attributes.get("src")
+        assert tag != "img" or attributes.get("alt")
+    headings = [int(tag[1]) for tag, _ in shown.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+
+
+def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
+    for path in ("/", "/api/status", "/static/panel.css", "/nothing", "/api/nothing", "/metrics"):
+        headers = client.get(path).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "*" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "Set-Cookie" not in headers
+    assert client.get("/").headers["Cache-Control"] == "no-store"
+
+
+def test_an_error_page_says_what_to_do(client: FlaskClient) -> None:
+    answer = client.get("/<b>nothing</b>")
+    assert answer.status_code == 404
+    assert "Back to the stream" in answer.text
+    assert "<b>nothing" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("jansky", "words"),
+    [(16.372, "16.4 Jy"), (1.0, "1.00 Jy"), (0.9994, "999 mJy"), (0.0872, "87.2 mJy"), (0.0032, "3.20 mJy"),
+     (0.00042, "420 μJy"), (-0.05, "-50.0 mJy"), (0.0, "0.00 μJy"), (120.4, "120 Jy")],
+)  # fmt: skip
+def test_fluxes_carry_their_unit(jansky: float, words: str) -> None:
+    assert flux(jansky) == words
+
+
+def test_other_words() -> None:
+    assert ago(0.4) == "just now"
+    assert ago(3.2) == "3 s ago"
+    assert ago(600) == "10 min ago"
+    assert count(1_234_567) == "1\u202f234\u202f567"
+    assert (megabytes(None), megabytes(512), megabytes(3000)) == ("–", "512 MB", "2.9 GB")
+
+
+@given(st.lists(st.floats(0, 1e4), max_size=6), st.floats(1, 1e4))
+def test_segments_lie_end_to_end_and_fit(values: list[float], whole: float) -> None:
+    placed = segments([(str(n), value) for n, value in enumerate(values)], whole)
+    ends = [0.0, *(one.start + one.width for one in placed)]
+    assert [one.start for one in placed] == pytest.approx(ends[:-1])
+    assert ends[-1] <= 100.000001
+    assert ends[-1] == pytest.approx(100 * min(1.0, sum(values) / whole))

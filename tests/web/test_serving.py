@@ -1,0 +1,106 @@
+"""`contimg web` as an operator starts it: where it listens, what it refuses, how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from live_viewer import following
+
+from contimg.errors import Misconfigured
+from web.serving import check_exposure, is_loopback, listen, url_of
+
+
+def environment(house: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
+    return {**kept, "PIPELINE_STATE_DIR": str(house / "state"), "PYTHONUNBUFFERED": "1"}
+
+
+def contimg_web(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from contimg.cli import main; main()", "web", *arguments]
+
+
+@pytest.fixture
+def panel(house: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A panel in a process of its own, and its address."""
+    command = contimg_web("--port", "0")
+    process = subprocess.Popen(
+        command, env=environment(house), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    match = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert match, line + (process.stdout.read() if process.poll() is not None else "")
+    yield process, match[0]
+    process.kill()
+    process.wait(10)
+    process.stdout.close()
+
+
+def test_it_serves_and_ends_cleanly_with_a_viewer_watching(panel: tuple[subprocess.Popen[str], str]) -> None:
+    process, url = panel
+    assert urlopen(f"{url}/healthz", timeout=10).read() == b"ok\n"
+    assert b"contimg" in urlopen(f"{url}/", timeout=10).read()
+    with following(url) as viewer:
+        assert viewer.readline() == b"retry: 2000\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 8
+    assert process.stdout is not None
+    words = process.stdout.read()
+    assert "Traceback" not in words
+    assert "GET" not in words  # reading is not news
+
+
+def test_a_busy_port_is_one_clear_line(house: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            contimg_web("--port", str(port)), env=environment(house), capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == Misconfigured.exit_code
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"contimg: port {port} on 127.0.0.1 is busy: ")
+    assert line.endswith("choose another with --port or CONTIMG_WEB_PORT")
+
+
+def test_others_are_let_in_only_with_a_token(house: Path) -> None:
+    done = subprocess.run(
+        contimg_web("--host", "0.0.0.0", "--port", "0"),
+        env=environment(house), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == Misconfigured.exit_code
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "CONTIMG_TOKEN" in done.stderr
+    check_exposure("0.0.0.0", "a token")
+    check_exposure("127.0.0.1", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+     ("192.168.1.4", False), ("", False), ("panel.example.org", False)],
+)  # fmt: skip
+def test_which_addresses_are_private(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    with pytest.raises(Misconfigured, match=r"192\.0\.2\.1:\d+: cannot listen there: .*--host"):
+        listen("192.0.2.1", 0)
+    with pytest.raises(Misconfigured, match=r"no-such-host\.invalid: no address to listen on"):
+        listen("no-such-host.invalid", 0)
+
+
+def test_the_address_that_is_printed_can_be_opened() -> None:
+    with listen("0.0.0.0", 0) as open_to_all:
+        port = open_to_all.getsockname()[1]
+        assert url_of(open_to_all) == f"http://127.0.0.1:{port}/"
