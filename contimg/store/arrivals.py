@@ -143,6 +143,8 @@ class Arrivals:
     def _reopen(self, session: Session, row: models.SubbandFile, reason: str, lease: Lease | None, now: float) -> None:
         """Let the group of a file that was just set aside collect again, if it has not been converted."""
         if lease is not None:
+            if lease.stage != Stage.CONVERT:
+                raise ValueError(f"only convert reads subband files, not {lease.stage}")
             group = held(session, lease)
             if group is None or row.group_id != group.id:
                 raise LeaseLost(f"group {lease.group}: another worker holds it now; {row.path} was not set aside")

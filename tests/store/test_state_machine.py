@@ -63,11 +63,6 @@ class Stream(RuleBasedStateMachine):
         arrival = self.telescope.arrive(group, subband, shift_s=shift, mtime=mtime)
         self.registered.add(arrival.file.path)
 
-    @rule(pick=PICK)
-    def is_set_aside(self, pick):
-        path = sorted(self.registered)[pick % len(self.registered)]
-        self.store.arrivals.set_aside(path, "zeroed")
-
     @rule(seconds=st.sampled_from([1, 11, 101, 601]), reconciler_is_up=st.booleans())
     def time_passes(self, seconds, reconciler_is_up):
         self.clock.advance(seconds)
@@ -112,7 +107,25 @@ class Stream(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(pick=PICK, end=st.sampled_from(ENDS))
     def a_worker_acts(self, pick, end):
-        lease = self.leases[-1 - pick % min(3, len(self.leases))]
+        self.ends(self.leases[-1 - pick % min(3, len(self.leases))], end)
+
+    @rule(pick=PICK, end=st.sampled_from(ENDS))
+    def a_worker_takes_a_turn(self, pick, end):
+        self.is_claimed(pick, None)
+        self.newest_holder_ends(end)
+
+    @rule(pick=PICK)
+    def a_worker_does_its_work(self, pick):
+        self.is_claimed(pick, None)
+        self.newest_holder_ends("commit")
+
+    def newest_holder_ends(self, end):
+        if self.holder:
+            self.ends(max(self.holder.values(), key=lambda lease: lease.run_id), end)
+
+    def ends(self, lease, end):
+        if end == "bad file" and lease.stage != Stage.CONVERT:
+            end = "poison"
         before = self.store.queue.runs(lease.group), self.store.queue.group(lease.group)
         try:
             self.act(lease, end)
@@ -139,8 +152,7 @@ class Stream(RuleBasedStateMachine):
         elif end == "beat":
             leases.heartbeat(lease)
         else:
-            files = lease.files or {0: next(f.path for f in self.store.arrivals.files_of(lease.group))}
-            self.store.arrivals.set_aside(next(iter(files.values())), "NaN", lease=lease)
+            self.store.arrivals.set_aside(next(iter(lease.files.values())), "NaN", lease=lease)
 
     @rule(pick=PICK)
     def is_retried(self, pick):
@@ -154,18 +166,22 @@ class Stream(RuleBasedStateMachine):
         if before.state == State.COMPLETED:
             self.generation[group] += 1
 
-    @rule(pick=PICK)
-    def is_discarded(self, pick):
-        group = self.pick_group(pick)
+    @rule(pick=PICK, what=st.sampled_from(["a file is set aside", "discard", "pause", "resume", "resume"]))
+    def something_interferes(self, pick, what):
+        if what == "a file is set aside":
+            path = sorted(self.registered)[pick % len(self.registered)]
+            self.store.arrivals.set_aside(path, "zeroed")
+        elif what == "discard":
+            self.discards(self.pick_group(pick))
+        else:
+            (self.store.queue.pause if what == "pause" else self.store.queue.resume)("ops")
+
+    def discards(self, group):
         if self.store.queue.group(group).state in (State.IN_PROGRESS, State.COMPLETED):
             with pytest.raises(BadInput):
                 self.store.queue.discard(group)
         else:
             assert self.store.queue.discard(group).state == State.DISCARDED
-
-    @rule(paused=st.booleans())
-    def is_paused(self, paused):
-        (self.store.queue.pause if paused else self.store.queue.resume)("ops")
 
     # -- what must hold -------------------------------------------------------------------------------------------
 
@@ -244,7 +260,7 @@ def test_any_history_on_sqlite(made_sqlite):
         def clean_up(self) -> None:
             shutil.rmtree(self.directory)
 
-    check(OnSqlite, 25)
+    check(OnSqlite, 40)
 
 
 def test_any_history_on_postgresql(made_postgres):
