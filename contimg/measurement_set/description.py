@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 
+CELESTIAL_FRAMES = {"ICRS", "J2000"}
 CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 
 
@@ -104,9 +105,13 @@ def _read(path: Path) -> Description:
 
 
 def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pointing at each time, interpolated from the first antenna's POINTING rows; the phase centre if none."""
+    """Pointing at each time, interpolated from the first antenna's POINTING rows; the phase centre if none.
+
+    Rows that give azimuth and elevation, as other writers' do, count as none.
+    """
     with table(f"{path}::POINTING", ack=False) as pointing:
-        if pointing.nrows() == 0:
+        frame = pointing.getcolkeyword("DIRECTION", "MEASINFO")["Ref"]
+        if pointing.nrows() == 0 or frame not in CELESTIAL_FRAMES:
             return np.tile(phase_centre, (times.size, 1))
         first = pointing.getcol("ANTENNA_ID") == pointing.getcell("ANTENNA_ID", 0)
         stamps = pointing.getcol("TIME")[first]
