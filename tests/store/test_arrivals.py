@@ -175,3 +175,11 @@ def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telesc
     assert "incomplete, 0 of 4" in store.queue.group(group).error
     assert "not HDF5" in store.queue.group(group).error
     assert store.leases.claim(group, Stage.CONVERT, "here").reason is Refusal.ENDED
+
+
+def test_only_convert_sets_files_aside(store, telescope):
+    group = telescope.whole_group()
+    store.leases.commit(store.leases.claim(group, Stage.CONVERT, "here"))
+    lease = store.leases.claim(group, Stage.CALIBRATE, "here")
+    with pytest.raises(ValueError, match="not calibrate"):
+        store.arrivals.set_aside(telescope.path(0, 1), "NaN", lease=lease)

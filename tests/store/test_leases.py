@@ -60,6 +60,15 @@ def test_heartbeats_keep_a_lease_and_silence_loses_it(store, group, clock):
     assert "silent" in record.error
 
 
+def test_a_lease_holds_until_its_last_second(store, group, clock):
+    store.leases.claim(group, Stage.CONVERT, "a")
+    clock.advance(119.5)
+    assert store.leases.claim(group, Stage.CONVERT, "b").reason is Refusal.LEASED
+    assert store.leases.expire() == ()
+    clock.advance(0.5)
+    assert store.leases.claim(group, Stage.CONVERT, "b").attempt == 2
+
+
 def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, clock):
     frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(121)
