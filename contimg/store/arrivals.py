@@ -98,6 +98,13 @@ class Arrivals:
                     failed.append(group.id)
         return tuple(pending), tuple(failed)
 
+    def known_files(self) -> dict[Path, tuple[int, float]]:
+        """Path to (size, mtime) of every file in the store: what a scan need not register again."""
+        file = models.SubbandFile
+        with self._database.read() as session:
+            found = session.execute(select(file.path, file.size, file.mtime))
+            return {Path(path): (size, mtime) for path, size, mtime in found}
+
     def files(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
         """Files, the last to arrive first; of one state if asked."""
         query = select(models.SubbandFile).order_by(models.SubbandFile.arrived_at.desc()).limit(limit)

@@ -30,6 +30,7 @@ def test_registering_a_file_again_changes_nothing(store, telescope):
     assert (first.known, again.known) == (False, True)
     assert again.file == first.file
     assert len(store.arrivals.files()) == 1
+    assert store.arrivals.known_files() == {telescope.path(0, 0): (100, 1.0)}
 
 
 def test_neighbouring_groups_do_not_mix(store, telescope):
