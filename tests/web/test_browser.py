@@ -4,14 +4,15 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import erfa
 import pytest
 from observing_night import Night
-from running_service import RunningService
 
 from contimg.store import Store
 from contimg.telescope import LONGITUDE_DEG
+from web.condition import duration
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -44,9 +45,9 @@ def chromium() -> Iterator["sync_api.Browser"]:
         browser.close()
 
 
-@pytest.fixture(params=[DESK, PHONE, SMALLEST], ids=["desk", "phone", "smallest"])
+@pytest.fixture
 def visit(request: pytest.FixtureRequest, chromium: "sync_api.Browser", url: str) -> Iterator[Visit]:
-    context = chromium.new_context(**request.param)
+    context = chromium.new_context(**getattr(request, "param", DESK))
     visit = Visit(context.new_page())
     visit.page.on("console", lambda message: visit.complaints.append(message.text) if message.type == "error" else None)
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
@@ -57,6 +58,13 @@ def visit(request: pytest.FixtureRequest, chromium: "sync_api.Browser", url: str
     assert visit.complaints == []
 
 
+def on(*screens: dict[str, Any]) -> pytest.MarkDecorator:
+    """Visit with each of these screens; without it, at a desk."""
+    return pytest.mark.parametrize(
+        "visit", screens, indirect=True, ids=[str(one["viewport"]["width"]) for one in screens]
+    )
+
+
 def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
     wide = page.evaluate("""() => [...document.querySelectorAll('body *')].filter(one =>
         one.getBoundingClientRect().right > innerWidth + 0.5 && !one.closest('.hidden, .skip, svg'))
@@ -65,6 +73,7 @@ def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@on(DESK, PHONE, SMALLEST)
 @pytest.mark.usefixtures("full_night")
 def test_the_night_is_there_and_fits(visit: Visit) -> None:
     page = visit.page
@@ -78,6 +87,7 @@ def test_the_night_is_there_and_fits(visit: Visit) -> None:
     assert answer.body().startswith(b"\x89PNG")
 
 
+@on(DESK, PHONE)
 def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None:
     page = visit.page
     page.evaluate("window.untouched = true")
@@ -120,8 +130,6 @@ def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
 
 
 def test_the_page_counts_as_the_server_does(visit: Visit) -> None:
-    from web.condition import duration
-
     for seconds in (0.3, 9.9, 42.4, 99.6, 5969, 5971, 36000, 172000, 400000):
         script = "async (s) => (await import('/static/times.js')).duration(s)"
         assert visit.page.evaluate(script, seconds) == duration(seconds)
@@ -157,8 +165,9 @@ def test_a_panel_that_is_gone_is_said(visit: Visit) -> None:
     visit.complaints.clear()  # the browser reports the connection that was refused
 
 
+@on(DESK, PHONE)
 @pytest.mark.usefixtures("full_night")
-def test_contrast_is_enough_in_every_scheme(visit: Visit, service: RunningService) -> None:
+def test_contrast_is_enough_in_every_scheme(visit: Visit) -> None:
     """WCAG AA: 4.5 to 1 for text against what is really behind it."""
     poor = visit.page.evaluate(CONTRAST)
     assert poor == []
@@ -172,7 +181,8 @@ CONTRAST = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
   const light = (colour) => {
-    const [r, g, b] = colour.map((one) => one / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = colour.map((one) => one / 255).map((c) =>
+      c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (one) => {
@@ -189,7 +199,7 @@ CONTRAST = """() => {
     if (!own) continue;
     const [a, b] = [light(rgb(getComputedStyle(one).color).slice(0, 3)), light(behind(one).slice(0, 3))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(`${one.className || one.tagName}: ${one.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+    if (ratio < 4.5) poor.push(`${one.className || one.tagName}: ${one.textContent.trim()} ${ratio.toFixed(2)}`);
   }
   return poor;
 }"""

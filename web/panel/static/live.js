@@ -11,6 +11,7 @@ const REFRESH_MS = 10000;
 const RETRY_MS = 15000;
 const WORDS = { on: "live", wait: "reconnecting", off: "not live", lost: "panel does not answer" };
 
+let source = null;
 let newest = Number(main.dataset.newestEvent);
 let pending = 0;
 let refreshing = false;
@@ -55,7 +56,7 @@ async function refresh() {
     morph(main, wanted);
     document.title = fresh.title;
     tick();
-    if (link.dataset.link === "lost") say("wait");
+    if (link.dataset.link === "lost") say(source.readyState === EventSource.OPEN ? "on" : "wait");
   } catch {
     say("lost");
   } finally {
@@ -69,7 +70,7 @@ function refreshSoon() {
 }
 
 function follow() {
-  const source = new EventSource(`${main.dataset.events}?after=${newest}`);
+  source = new EventSource(`${main.dataset.events}?after=${newest}`);
   source.onopen = () => say("on");
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);
