@@ -59,6 +59,8 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
             "priority_steps": [0, 3, 6, 9],
             "global_keyprefix": PREFIX,
         },
+        # The store holds what came of a stage; waiting for results would make sending depend on a second connection.
+        "task_ignore_result": True,
         "result_backend_transport_options": {"global_keyprefix": PREFIX},
         "result_expires": 86400,
         "result_backend_always_retry": True,

@@ -48,13 +48,18 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The URL that clients connect to."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return url_of(self.port, self.password)
 
     @property
     def is_live(self) -> bool:
         """Whether that process still runs on this machine; a file left by a kill is not live."""
         process = ProcessName.parse(self.process)
         return process is not None and process.is_alive
+
+
+def url_of(port: int, password: str) -> str:
+    """The URL of an embedded broker."""
+    return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def url_in_force(settings: Settings) -> str:
@@ -142,8 +147,8 @@ class EmbeddedBroker:
             self.process = start_bound(
                 [str(server_program()), str(configuration)], stdout=log, stderr=subprocess.STDOUT
             )
+        self._wait_until_it_answers(url_of(port, password))
         endpoint = Endpoint(port, password, str(ProcessName.of(self.process.pid)))
-        self._wait_until_it_answers(endpoint)
         _write_private(_endpoint_file(self._state_dir), json.dumps(asdict(endpoint)))
         return endpoint
 
@@ -165,9 +170,9 @@ class EmbeddedBroker:
             except subprocess.TimeoutExpired:
                 kill_session(self.process)
 
-    def _wait_until_it_answers(self, endpoint: Endpoint) -> None:
+    def _wait_until_it_answers(self, url: str) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        client = redis.Redis.from_url(endpoint.url, socket_connect_timeout=1, socket_timeout=1)
+        client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)
         while True:
             try:
                 client.ping()

@@ -16,9 +16,11 @@ _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "inte
 
 def remaining(group: str, stage: Stage) -> Any:
     """The chain of a group from `stage` on."""
-    return chain(
-        *(app.signature(f"contimg.{one}", (group,), immutable=True) for one in Stage if not one.precedes(stage))
-    )
+    stages = [one for one in Stage if not one.precedes(stage)]
+    # Said in each message, for a sender does not load the tasks and their defaults: without, it would wait for the
+    # result backend, and the messages would have the highest priority.
+    options = {"ignore_result": True, "priority": app.conf.task_default_priority}
+    return chain(*(app.signature(f"contimg.{one}", (group,), options=options, immutable=True) for one in stages))
 
 
 def send(group: str, stage: Stage = Stage.CONVERT) -> None:
@@ -31,9 +33,11 @@ def send(group: str, stage: Stage = Stage.CONVERT) -> None:
 
 def backlog() -> dict[Stage, int]:
     """How many messages wait in the queue of each stage; Transient when the broker does not say."""
-    try:
-        with app.connection_for_read() as connection:
-            channel = connection.default_channel
-            return {stage: int(channel._size(str(stage))) for stage in Stage}
-    except (OperationalError, *app.connection_for_read().connection_errors) as error:
-        raise Transient(f"broker {without_password(app.conf.broker_url)}: does not answer ({error})") from None
+    with app.connection_for_read() as connection:
+        try:
+            with connection.channel() as channel:  # default_channel would try for ever
+                # Declared, not asked for passively: with a key prefix kombu then finds no queue at all.
+                return {stage: int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
+        except connection.connection_errors as error:
+            broker = without_password(app.conf.broker_url)
+            raise Transient(f"broker {broker}: does not answer ({error})") from None

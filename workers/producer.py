@@ -28,6 +28,7 @@ class Producer:
         self._wake = threading.Event()
         self._hints = Hints(self._wake)
         self._trouble = ""
+        self._broker_away = False
 
     def run(self, stop: threading.Event) -> None:
         """Scan and follow hints until `stop` is set; call `wake` to make it look at once."""
@@ -44,6 +45,7 @@ class Producer:
 
     def scan(self) -> None:
         """Look at every file, decide on groups past their timeout, and record the success: its age is health."""
+        self._broker_away = False
         self._hints.watch(self._incoming.directory)
         self._take_in(self._incoming.scan())
         pending, _failed = self._store.arrivals.check_timeouts()
@@ -95,14 +97,17 @@ class Producer:
         return arrival.file.group if arrival.became_pending else None
 
     def _send_all(self, groups: Iterable[str]) -> None:
-        """Send chains, unless paused; what is not sent now, the reconciler finds in the store."""
-        waiting = list(groups)
-        if not waiting or self._store.queue.paused:
-            return
-        for group in waiting:
+        """Send chains, unless paused; what is not sent now, the reconciler finds in the store.
+
+        A broker that is away is asked once for each scan, so that files are taken in at their usual speed.
+        """
+        for group in groups:
+            if self._broker_away or self._store.queue.paused:
+                return
             try:
                 self._send(group, Stage.CONVERT)
             except Transient as error:
+                self._broker_away = True
                 log.error("group %s waits for the reconciler: %s", group, error)
             else:
                 self._store.queue.mark_enqueued([group])

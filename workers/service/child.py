@@ -25,7 +25,7 @@ WELL_AFTER_S = 60.0
 
 @dataclass(frozen=True)
 class ChildPlan:
-    """What to run under which name, and what to add to the environment."""
+    """What to run under which name, and what it needs in its environment."""
 
     name: str
     command: Sequence[str]
@@ -56,7 +56,7 @@ class Child:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         process = start_bound(
             self.plan.command,
-            environ={**os.environ, **self.plan.environ},
+            environ=self.plan.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

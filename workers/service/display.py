@@ -1,14 +1,17 @@
 """What `contimg run` shows: events as they happen, and on a terminal the state of the queue below them."""
 
+import logging
 from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.store import EventRecord, Stage, State, Status, Store
 
+log = logging.getLogger(__name__)
 _STYLES = {"warning": "yellow", "error": "bold red"}
 _SHOWN = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.COMPLETED, State.FAILED)
 
@@ -26,12 +29,15 @@ class Display:
             self._live.start()
 
     def refresh(self) -> None:
-        """Print what is new and bring the summary up to date."""
-        for event in self._store.events.after(self._last):
-            self._console.print(event_line(event), soft_wrap=True)
-            self._last = event.id
-        if self._live.is_started:
-            self._live.update(summary(self._store.overview.snapshot()), refresh=True)
+        """Print what is new and bring the summary up to date; a store that is away for a while is said."""
+        try:
+            for event in self._store.events.after(self._last):
+                self._console.print(event_line(event), soft_wrap=True)
+                self._last = event.id
+            if self._live.is_started:
+                self._live.update(summary(self._store.overview.snapshot()), refresh=True)
+        except SQLAlchemyError as error:
+            log.error("store: %s", str(error).splitlines()[0])
 
     def close(self) -> None:
         """Print the last events and take the summary away."""

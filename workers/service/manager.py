@@ -14,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg.config import Settings, StreamingConfig, load, shown
 from contimg.errors import ContimgError
 from contimg.store import Store
-from workers.service.records import CommandOutcome, ServiceHealth, ServiceRecord, ServiceStatus, read_record
+from workers.service.records import CommandOutcome, ServiceHealth, ServiceRecord, ServiceStatus, last_sign, read_record
 from workers.service.running import RESTART_STREAM, START_STREAM, STOP_STREAM
+from workers.service.supervisor import RECORD_EVERY_S
 
 SCAN = "producer.scan"
 START_LIMIT_S = 20.0
@@ -38,7 +39,7 @@ class StreamingServiceManager:
         config, store, error = self._house()
         heartbeat = store.queue.last_beat(SCAN) if store else None
         running = record is not None and record.stream == "running"
-        elsewhere = not running and config is not None and _is_fresh(heartbeat, config)
+        elsewhere = not running and config is not None and self._beats_elsewhere(heartbeat, config)
         return ServiceStatus(
             running=running or elsewhere,
             pid=record.pid if record else None,
@@ -107,6 +108,11 @@ class StreamingServiceManager:
     def resume(self, by: str) -> CommandOutcome:
         """Let stages begin again."""
         return self._with_store(lambda store: store.queue.resume(by), "resumed")
+
+    def _beats_elsewhere(self, heartbeat: float | None, config: StreamingConfig) -> bool:
+        """Whether a producer that is no child of a supervisor here (systemd's, a container's) has scanned lately."""
+        own = last_sign(self._settings.state_dir) + 2 * RECORD_EVERY_S  # a supervisor's own producer ended with it
+        return _is_fresh(heartbeat, config) and heartbeat is not None and heartbeat > own
 
     def _house(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
         """Configuration and store as far as they can be had, and what is in the way of the rest."""

@@ -98,6 +98,12 @@ def write_record(state_dir: Path, record: ServiceRecord) -> None:
     Path(temporary).replace(_path(state_dir))
 
 
+def last_sign(state_dir: Path) -> float:
+    """When a supervisor on this state directory last showed life, epoch seconds; 0.0 when there never was one."""
+    files = (_path(state_dir), _lock(state_dir))
+    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+
+
 def remove_record(state_dir: Path) -> None:
     """Say that no supervisor runs."""
     _path(state_dir).unlink(missing_ok=True)
@@ -108,8 +114,7 @@ class Claim:
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
-        path = state_dir / "service.lock"
-        self._file = path.open("a+", encoding="utf-8")
+        self._file = _lock(state_dir).open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -125,8 +130,13 @@ class Claim:
         self._file.flush()
 
     def give_back(self) -> None:
-        """Let another supervisor run."""
+        """Let another supervisor run; the file's time tells when this one ended."""
+        os.utime(self._file.fileno())
         self._file.close()
+
+
+def _lock(state_dir: Path) -> Path:
+    return state_dir / "service.lock"
 
 
 def _path(state_dir: Path) -> Path:

@@ -59,7 +59,7 @@ def _obey(supervisor: Supervisor, told: signal.Signals) -> None:
             supervisor.start_stream()
         except ContimgError as error:
             log.error("%s", error)
-            supervisor.store.events.add(f"the stream did not start: {error}", level="error")
+            supervisor.tell(f"the stream did not start: {error}", "error")
             supervisor.stop_stream(limit_s=0)
 
 

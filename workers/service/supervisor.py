@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from contimg.config import Settings, StreamingConfig, load
 from contimg.errors import ContimgError, Misconfigured
 from contimg.store import Store
@@ -95,7 +97,7 @@ class Supervisor:
         release_what_the_dead_hold(self.store)
         self._children = [self._started(plan) for plan in stream_plans(config, self.url, self.environ)]
         self._enter(Stream.RUNNING)
-        self.store.events.add("the stream was started")
+        self.tell("the stream was started")
 
     def stop_stream(self, limit_s: float = STOP_LIMIT_S, hurry: Callable[[], bool] = lambda: False) -> None:
         """End producer and workers after the stages under way, at the latest after `limit_s` or when `hurry` says so.
@@ -113,12 +115,14 @@ class Supervisor:
         for child in self._children:
             child.kill()
         self._children = []
-        for group in release_what_the_dead_hold(self.store):
-            log.warning("group %s: its stage was cut short and will be done again", group)
+        try:
+            release_what_the_dead_hold(self.store)
+        except SQLAlchemyError as error:  # the next start does it
+            log.error("store: %s", str(error).splitlines()[0])
         if self._broker is not None:
             self._broker.stop()
         self._enter(Stream.STOPPED)
-        self.store.events.add("the stream was stopped")
+        self.tell("the stream was stopped")
 
     def tick(self) -> None:
         """Look after the children; call it a few times a second."""
@@ -126,7 +130,7 @@ class Supervisor:
             told = child.watch()
             if told:
                 log.error("%s; see %s", told, child.log_path)
-                self.store.events.add(told, level="error")
+                self.tell(told, "error")
         self._mend_broker()
         if time.monotonic() - self._recorded > RECORD_EVERY_S:
             self._record()
@@ -164,13 +168,20 @@ class Supervisor:
     def _mend_broker(self) -> None:
         if self._broker is None or self.stream is not Stream.RUNNING or self._broker.is_running:
             return
-        self.store.events.add("the broker ended; starting it again", level="error")
+        self.tell("the broker ended; starting it again", "error")
         try:
             self._broker.start()
             self._error = None
         except ContimgError as error:  # the next tick tries again
             self._error = str(error)
             log.error("%s", error)
+
+    def tell(self, text: str, level: str = "info") -> None:
+        """An event for the operator; a store that is away must not end the supervisor."""
+        try:
+            self.store.events.add(text, level=level)
+        except SQLAlchemyError as error:
+            log.error("store: %s", str(error).splitlines()[0])
 
     def _started(self, plan: ChildPlan) -> Child:
         # The supervisor may have been given another environment than the one it runs in, in tests and demos.

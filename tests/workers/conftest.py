@@ -1,0 +1,84 @@
+"""A place of its own for each test: state, incoming and products, and the real broker, store and processes there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from contimg.config import Settings, StreamingConfig, load, settings_from
+from contimg.simulation import SimulateOptions, simulate
+from contimg.store import Store
+
+
+@dataclass
+class Place:
+    """Directories of one test, and the environment in which everything works there, quickly."""
+
+    root: Path
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
+        return kept | {
+            "PIPELINE_STATE_DIR": str(self.root / "state"),
+            "CONTIMG_INPUT_DIR": str(self.root / "incoming"),
+            "CONTIMG_OUTPUT_DIR": str(self.root / "products"),
+            "CONTIMG_POLL_INTERVAL": "0.5",
+            "CONTIMG_WORKER_POLL_INTERVAL": "0.5",
+            "CONTIMG_RETRY_DELAY_S": "0.5",
+            "CONTIMG_IMAGE_SIZE": "256",
+            **self.more,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        return settings_from(self.environ)
+
+    @property
+    def config(self) -> StreamingConfig:
+        return load(self.settings, self.environ)
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-c", "from contimg.cli import main; main()", *arguments]
+
+    def contimg(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), env=self.environ, cwd=self.root, capture_output=True, text=True, timeout=timeout_s
+        )
+
+    def start(self, *command: str, log: str) -> subprocess.Popen[bytes]:
+        with (self.root / log).open("wb") as sink:
+            return subprocess.Popen(
+                command, env=self.environ, cwd=self.root, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    (tmp_path / "incoming").mkdir()
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    opened = Store.open(place.config.queue_db)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def small_groups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """A calibrator's tile and a target's, 8 antennas and 48 channels, 2 MB each: paths by group."""
+    directory = tmp_path_factory.mktemp("telescope")
+    options = SimulateOptions(groups=2, antennas=8, channels=48, integrations=6, clock_spread=0, threads=1)
+    return {tile.plan.group: sorted(tile.files.values()) for tile in simulate(options, directory)}

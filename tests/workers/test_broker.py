@@ -1,0 +1,136 @@
+import os
+import signal
+import socket
+import time
+
+import pytest
+import redis
+from waiting import until
+
+from contimg.config import settings_from
+from contimg.errors import Misconfigured, Transient
+from workers import broker
+from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force, without_password
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    one = EmbeddedBroker(tmp_path)
+    yield one
+    one.stop()
+
+
+def client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, decode_responses=True)
+
+
+def test_it_answers_to_the_password_alone(embedded):
+    endpoint = embedded.start()
+    check_answers(endpoint.url)
+    with pytest.raises(Misconfigured, match="check its password"):
+        check_answers(f"redis://:wrong@127.0.0.1:{endpoint.port}/0")
+
+
+def test_it_listens_on_this_machine_only(embedded):
+    port = embedded.start().port
+    elsewhere = [row[4][0] for row in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)]
+    for address in elsewhere:
+        if not address.startswith("127."):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((address, port), timeout=2)
+
+
+def test_it_keeps_messages_and_refuses_rather_than_forgets(embedded):
+    settings = client(embedded.start().url).config_get()
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "everysec"
+    assert settings["maxmemory-policy"] == "noeviction"
+
+
+def test_its_files_are_for_its_owner_only(embedded, tmp_path):
+    embedded.start()
+    assert (tmp_path / "broker").stat().st_mode & 0o077 == 0
+    for name in ("endpoint.json", "server.conf"):
+        assert (tmp_path / "broker" / name).stat().st_mode & 0o077 == 0
+
+
+def test_messages_survive_a_kill_and_clients_find_it_where_it_was(embedded):
+    before = embedded.start()
+    client(before.url).lpush("queue", "message")
+    time.sleep(1.2)  # the file is flushed every second
+    os.kill(embedded.process.pid, signal.SIGKILL)
+    until(lambda: not embedded.is_running, 5, "it is dead")
+    assert not before.is_live
+    after = embedded.start()
+    assert after.url == before.url
+    assert client(after.url).lrange("queue", 0, -1) == ["message"]
+
+
+def test_messages_survive_a_stop_and_a_start_by_another_process(embedded, tmp_path):
+    client(embedded.start().url).lpush("queue", "message")
+    embedded.stop()
+    other = EmbeddedBroker(tmp_path)
+    try:
+        assert client(other.start().url).lrange("queue", 0, -1) == ["message"]
+    finally:
+        other.stop()
+
+
+def test_a_second_one_on_the_same_directory_is_refused(embedded, tmp_path):
+    embedded.start()
+    with pytest.raises(Misconfigured, match="a broker runs here already"):
+        EmbeddedBroker(tmp_path).start()
+
+
+def test_a_port_taken_meanwhile_is_left_to_its_taker(embedded):
+    before = embedded.start()
+    embedded.stop()
+    with socket.create_server(("127.0.0.1", before.port)):
+        assert embedded.start().port != before.port
+
+
+def test_the_broker_in_force(embedded, tmp_path):
+    """The configured one, else the embedded one while it lives, else the usual place."""
+    environ = {"PIPELINE_STATE_DIR": str(tmp_path)}
+    settings = settings_from(environ)
+    assert url_in_force(settings) == broker.LAST_RESORT
+    endpoint = embedded.start()
+    assert url_in_force(settings) == endpoint.url
+    assert url_in_force(settings_from({**environ, "CONTIMG_BROKER_URL": "redis://far:1/0"})) == "redis://far:1/0"
+    embedded.stop()
+    assert url_in_force(settings) == broker.LAST_RESORT
+
+
+def test_a_damaged_endpoint_file_counts_for_nothing(tmp_path):
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker" / "endpoint.json").write_text('{"port": 1}')
+    assert read_endpoint(tmp_path) is None
+
+
+def test_an_absent_broker_is_one_line_without_the_password():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, nobody answers
+        url = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
+        with pytest.raises(Transient, match="does not answer") as raised:
+            check_answers(url)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_url_of_another_kind_is_misconfigured():
+    with pytest.raises(Misconfigured, match="give redis://host:port/0"):
+        check_answers("amqp://localhost")
+
+
+def test_a_password_is_not_shown():
+    assert without_password("redis://:abc@host:1/0") == "redis://:***@host:1/0"
+    assert without_password("redis://host:1/0") == "redis://host:1/0"
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
+    program = tmp_path / "server"
+    program.write_text("#!/bin/sh\necho 'no room for the append-only file'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(broker, "server_program", lambda: program)
+    with pytest.raises(Transient, match=r"did not start \(no room for the append-only file\); see .*server.log"):
+        EmbeddedBroker(tmp_path / "state").start()

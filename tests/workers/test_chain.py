@@ -1,0 +1,75 @@
+"""What is sent, read back from a real broker; each case is a process of its own, as senders are."""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import redis
+
+from workers.broker import EmbeddedBroker
+
+SEND = """
+import base64
+import json
+from contimg.store import Stage
+from workers import chain
+chain.send("2026-02-22T23:17:51")
+chain.send("2026-02-22T23:23:00", Stage.CALIBRATE)
+chain.send("2026-02-22T23:28:09", Stage.CALIBRATE)
+print(json.dumps({str(stage): number for stage, number in chain.backlog().items()}))
+"""
+TRY = """
+from contimg.errors import Transient
+from workers import chain
+for attempt in (lambda: chain.send("2026-02-22T23:17:51"), chain.backlog):
+    try:
+        attempt()
+    except Transient as error:
+        print(error)
+"""
+
+
+@pytest.fixture
+def broker(tmp_path):
+    one = EmbeddedBroker(tmp_path / "state")
+    yield one
+    one.stop()
+
+
+def python(program: str, place) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", program], env=place.environ, check=True, capture_output=True, text=True, timeout=30
+    ).stdout
+
+
+def test_messages_carry_the_group_and_the_stages_that_remain(broker, place):
+    place.more["CONTIMG_BROKER_URL"] = url = broker.start().url
+    assert json.loads(python(SEND, place)) == {"convert": 1, "calibrate": 2, "image": 0}
+    client = redis.Redis.from_url(url, decode_responses=True)
+    queues = {key for key in client.keys("contimg:c*")}
+    assert queues == {"contimg:convert\x06\x166", "contimg:calibrate\x06\x166"}, (
+        "at the usual priority, not the highest"
+    )
+    message = json.loads(client.lindex("contimg:convert\x06\x166", 0))
+    assert message["content-type"] == "application/json"
+    assert message["headers"]["task"] == "contimg.convert"
+    assert message["headers"]["ignore_result"] is True
+    (arguments, _named, embedded) = json.loads(base64.b64decode(message["body"]))
+    assert arguments == ["2026-02-22T23:17:51"]
+    assert [one["task"] for one in reversed(embedded["chain"])] == ["contimg.calibrate", "contimg.image"]
+    assert all(one["immutable"] and one["args"] == arguments for one in embedded["chain"])
+
+
+def test_a_broker_that_is_away_is_said_soon(place):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        place.more["CONTIMG_BROKER_URL"] = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
+        began = time.monotonic()
+        said = python(TRY, place).splitlines()
+        assert time.monotonic() - began < 10
+    assert [line.split(" (")[0].split(": ")[-1] for line in said] == ["did not take a message", "does not answer"]
+    assert not any("secret" in line for line in said)

@@ -1,0 +1,193 @@
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from waiting import until
+
+from contimg.config import QueueRules
+from contimg.errors import Transient
+from contimg.store import FileState, Stage, State, Store
+from workers.incoming import EMPTY, FOREIGN, Incoming
+from workers.producer import BEAT, Producer
+from workers.reconciler import Reconciler
+
+STAMP = "2026-02-22T23:17:51"
+NEVER_S = 3600.0
+
+
+class Running:
+    """A producer at work in a thread, and what it sent."""
+
+    def __init__(self, store: Store, place, poll_interval_s: float) -> None:
+        self.sent: list[tuple[str, Stage]] = []
+        self.broker_away = False
+        self.producer = Producer(store, Incoming(place.incoming), self.send, poll_interval_s)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.producer.run, args=(self._stop,))
+        self._thread.start()
+        until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+
+    def send(self, group: str, stage: Stage) -> None:
+        if self.broker_away:
+            raise Transient("broker: does not answer")
+        self.sent.append((group, stage))
+
+    def end(self) -> None:
+        self._stop.set()
+        self.producer.wake()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def hinted(store, place) -> Iterator[Running]:
+    """A producer that scans once and then lives on events alone."""
+    running = Running(store, place, NEVER_S)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def scanning(store, place) -> Iterator[Running]:
+    """A producer that scans five times a second."""
+    running = Running(store, place, 0.2)
+    yield running
+    running.end()
+
+
+def arrive(place, subbands=range(16), stamp=STAMP) -> None:
+    """Files come as the correlator writes them: under another name first."""
+    for subband in subbands:
+        unfinished = place.incoming / f"{stamp}_sb{subband:02d}_incomplete.hdf5"
+        unfinished.write_bytes(b"visibilities")
+        unfinished.rename(place.incoming / f"{stamp}_sb{subband:02d}.hdf5")
+
+
+def test_renamed_files_become_a_group_without_waiting_for_a_scan(hinted, store, place):
+    arrive(place)
+    until(lambda: hinted.sent, 3, "the group is sent")
+    assert hinted.sent == [(STAMP, Stage.CONVERT)]
+    group = store.queue.group(STAMP)
+    assert (group.state, len(group.subbands)) == (State.PENDING, 16)
+    assert group.enqueued_at is not None
+
+
+def test_files_renamed_in_from_elsewhere_are_found_by_the_scan(scanning, place, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for subband in range(16):
+        path = outside / f"{STAMP}_sb{subband:02d}.hdf5"
+        path.write_bytes(b"visibilities")
+        path.rename(place.incoming / path.name)
+    until(lambda: scanning.sent == [(STAMP, Stage.CONVERT)], 6, "the group is sent")
+
+
+def test_what_lay_there_before_the_start_is_taken_in(store, place):
+    arrive(place)
+    time.sleep(2.1)  # files so young could still be written
+    running = Running(store, place, NEVER_S)
+    running.end()
+    assert running.sent == [(STAMP, Stage.CONVERT)]
+
+
+def test_a_second_start_sends_nothing_twice(store, place):
+    arrive(place)
+    time.sleep(2.1)
+    Running(store, place, NEVER_S).end()
+    again = Running(store, place, NEVER_S)
+    again.end()
+    assert again.sent == []
+
+
+def test_two_producers_on_one_directory_send_a_group_once(store, place):
+    both = [Running(store, place, 0.2) for _ in range(2)]
+    arrive(place)
+    until(lambda: store.queue.group(STAMP) and store.queue.group(STAMP).enqueued_at, 5, "the group is sent")
+    time.sleep(0.5)
+    for one in both:
+        one.end()
+    assert both[0].sent + both[1].sent == [(STAMP, Stage.CONVERT)]
+
+
+def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinted, store, place):
+    (place.incoming / f"{STAMP}_sb00.hdf5").touch()
+    (place.incoming / "notes.txt").write_text("not from the correlator")
+    until(lambda: len(store.arrivals.files(FileState.SET_ASIDE)) == 2, 3, "both are set aside")
+    reasons = {file.path.name: file.reason for file in store.arrivals.files(FileState.SET_ASIDE)}
+    assert reasons == {f"{STAMP}_sb00.hdf5": EMPTY, "notes.txt": FOREIGN}
+    assert (place.incoming / "notes.txt").exists()
+
+
+def test_a_replaced_bad_file_joins_its_group(hinted, store, place):
+    bad = place.incoming / f"{STAMP}_sb00.hdf5"
+    bad.touch()
+    until(lambda: store.arrivals.files(FileState.SET_ASIDE), 3, "it is set aside")
+    arrive(place)
+    until(lambda: hinted.sent, 3, "the group is complete and sent")
+    assert store.arrivals.files(FileState.SET_ASIDE) == ()
+
+
+def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
+    store.queue.pause("a test")
+    arrive(place)
+    until(lambda: (group := store.queue.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
+    reconciler = Reconciler(store, hinted.send, lambda: dict.fromkeys(Stage, 0), NEVER_S)
+    assert reconciler.round() == ()
+    assert hinted.sent == []
+    store.queue.resume("a test")
+    assert reconciler.round() == (STAMP,)
+    assert hinted.sent == [(STAMP, Stage.CONVERT)]
+
+
+def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
+    hinted.broker_away = True
+    arrive(place)
+    until(lambda: (group := store.queue.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
+    hinted.broker_away = False
+    assert Reconciler(store, hinted.send, lambda: dict.fromkeys(Stage, 0), NEVER_S).round() == (STAMP,)
+
+
+def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):
+    store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=0.5))
+    running = Running(store, place, 0.2)
+    arrive(place, range(13))
+    arrive(place, range(5), stamp="2026-02-22T23:23:00")
+    until(lambda: store.queue.groups(State.FAILED), 5, "the lesser group fails")
+    until(lambda: running.sent, 5, "the greater group is sent")
+    running.end()
+    assert running.sent == [(STAMP, Stage.CONVERT)]
+    assert store.queue.group(STAMP).partial
+    assert store.queue.groups(State.FAILED)[0].error == "incomplete, 5 of 16"
+    store.close()
+
+
+def test_a_directory_that_vanishes_and_comes_back_is_watched_again(store, place):
+    running = Running(store, place, 0.3)
+    shutil.rmtree(place.incoming)
+    time.sleep(0.8)
+    stale = store.queue.last_beat(BEAT)
+    time.sleep(0.8)
+    assert store.queue.last_beat(BEAT) == stale, "a scan that failed is no success"
+    place.incoming.mkdir()
+    until(lambda: store.queue.last_beat(BEAT) > stale, 3, "it scans again")
+    began = time.monotonic()
+    arrive(place)
+    until(lambda: running.sent, 3, "the group is sent")
+    assert time.monotonic() - began < 1.5, "by events: a scan waits until the files stand still for 2 s"
+    running.end()
+
+
+def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def away(*_args, **_more):
+        raise OperationalError("select", {}, Exception("database is locked"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(store.arrivals), "register_file", away)
+        arrive(place)
+        time.sleep(0.6)
+        assert scanning.sent == []
+    until(lambda: scanning.sent, 6, "the group is sent after all")

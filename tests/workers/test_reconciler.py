@@ -1,0 +1,157 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.config import QueueRules
+from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
+from contimg.subbands import SubbandName, stamp_of
+from workers.processes import ProcessName
+from workers.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexplained
+from workers.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
+
+NEVER_S = 3600.0
+WAITING = st.lists(
+    st.builds(
+        WaitingWork,
+        group=st.uuids().map(str),
+        stage=st.sampled_from(Stage),
+        attempts=st.integers(0, 3),
+        enqueued_at=st.none() | st.floats(0, 1e9),
+    ),
+    max_size=30,
+)
+BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in Stage})
+
+
+@given(WAITING, BACKLOG)
+def test_what_is_sent_is_what_no_message_stands_for(waiting, backlog):
+    lost = unexplained(waiting, backlog)
+    assert len(set(lost)) == len(lost)
+    assert {one for one in waiting if one.enqueued_at is None} <= set(lost)
+    for stage in Stage:
+        sent = [one for one in waiting if one.stage is stage and one.enqueued_at is not None]
+        again = [one for one in lost if one.stage is stage and one.enqueued_at is not None]
+        assert len(again) == max(0, len(sent) - backlog[stage])
+        kept = [one.enqueued_at for one in sent if one not in again]
+        assert all(one.enqueued_at <= at for one in again for at in kept), "the longest ago first"
+
+
+@given(WAITING)
+def test_an_empty_broker_explains_nothing(waiting):
+    assert set(unexplained(waiting, dict.fromkeys(Stage, 0))) == set(waiting)
+
+
+class Clock:
+    now = 1_771_802_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(tmp_path, clock) -> Store:
+    opened = Store.open(tmp_path / "timed.sqlite3", QueueRules(expected_subbands=1, min_subbands=1), clock=clock)
+    yield opened
+    opened.close()
+
+
+def arrive(store: Store, at_s: float) -> str:
+    name = SubbandName(at_s, 0)
+    arrival = store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name)
+    assert arrival.became_pending
+    return arrival.file.group
+
+
+def reconciler_of(store, sent, backlog=0) -> Reconciler:
+    return Reconciler(store, lambda *one: sent.append(one), lambda: dict.fromkeys(Stage, backlog), NEVER_S)
+
+
+def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_read(timed, clock):
+    sent = []
+    group = arrive(timed, clock.now)
+    timed.queue.mark_enqueued([group])
+    assert reconciler_of(timed, sent).round() == ()
+    clock.now += IN_FLIGHT_S + 1
+    assert reconciler_of(timed, sent).round() == (group,)
+    assert reconciler_of(timed, sent).round() == ()
+    assert sent == [(group, Stage.CONVERT)]
+    assert timed.queue.last_beat(BEAT) == clock.now
+
+
+def test_a_backlog_is_no_loss_however_old(timed, clock):
+    sent = []
+    groups = [arrive(timed, clock.now + 1000 * n) for n in range(5)]
+    timed.queue.mark_enqueued(groups)
+    clock.now += 86400
+    assert reconciler_of(timed, sent, backlog=5).round() == ()
+    assert reconciler_of(timed, sent, backlog=3).round() == tuple(groups[:2])
+
+
+def test_work_is_sent_from_the_stage_where_it_stopped(timed, clock):
+    sent = []
+    group = arrive(timed, clock.now)
+    lease = timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
+    row = MeasurementSetRow(f"/products/{group}.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
+    timed.leases.commit(lease, [row])
+    clock.now += IN_FLIGHT_S + 1
+    reconciler_of(timed, sent).round()
+    assert sent == [(group, Stage.CALIBRATE)]
+
+
+def test_a_silent_worker_of_another_host_loses_its_group(timed, clock):
+    sent = []
+    group = arrive(timed, clock.now)
+    timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
+    assert reconciler_of(timed, sent).round() == ()
+    assert timed.queue.group(group).state is State.IN_PROGRESS
+    clock.now += 121
+    reconciler_of(timed, sent).round()
+    clock.now += 61
+    assert reconciler_of(timed, sent).round() == (group,) or sent == [(group, Stage.CONVERT)]
+
+
+def dead_process() -> ProcessName:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = ProcessName.of(process.pid)
+    process.communicate()
+    return name
+
+
+def test_a_process_that_died_here_has_spoilt_an_attempt(timed, clock):
+    """Three times: the group is poison and fails, which a lease's expiry alone would take six minutes to see."""
+    group = arrive(timed, clock.now)
+    for attempt in (1, 2, 3):
+        lease = timed.leases.claim(group, Stage.CONVERT, str(dead_process()))
+        assert isinstance(lease, Lease)
+        assert lease.attempt == attempt
+        assert fail_what_the_dead_hold(timed) == (group,)
+        clock.now += 1000
+    assert timed.queue.group(group).state is State.FAILED
+    assert timed.queue.group(group).error == "the worker process died during convert"
+
+
+def test_what_the_dead_held_at_a_start_goes_on_at_once_and_uncounted(timed, clock):
+    group = arrive(timed, clock.now)
+    timed.leases.claim(group, Stage.CONVERT, str(dead_process()))
+    assert release_what_the_dead_hold(timed) == (group,)
+    assert [run.outcome for run in timed.queue.runs(group)] == [Outcome.RELEASED]
+    assert timed.leases.claim(group, Stage.CONVERT, "next").attempt == 1
+
+
+def test_the_living_and_those_elsewhere_keep_their_groups(timed, clock):
+    for number, owner in enumerate((str(ProcessName.of()), "elsewhere:1:1:1", "somebody")):
+        timed.leases.claim(arrive(timed, clock.now + 1000 * number), Stage.CONVERT, owner)
+    assert release_what_the_dead_hold(timed) == ()
+    assert fail_what_the_dead_hold(timed) == ()
+
+
+def test_stamps_are_group_ids(timed, clock):
+    assert arrive(timed, clock.now) == stamp_of(clock.now)

@@ -1,0 +1,254 @@
+"""`contimg run` as an operator knows it: real broker, workers and files, and what becomes of them when things die."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from waiting import processes_with, until
+
+from contimg.store import Outcome, Stage, State, Store
+from contimg.subbands import SubbandName
+from workers.broker import EmbeddedBroker
+from workers.processes import ProcessName
+from workers.service import StreamingServiceManager
+from workers.service.records import read_record
+
+pytestmark = pytest.mark.slow
+STARTED_WITHIN_S = 30
+DONE_WITHIN_S = 90
+
+
+class Service:
+    """`contimg run --no-web` in a place, as a process of its own."""
+
+    def __init__(self, place) -> None:
+        self.place = place
+        self.process = place.start(*place.command("run", "--no-web"), log="run.log")
+        self.store = None
+
+    def wait_until_running(self) -> None:
+        def running() -> bool:
+            assert self.process.poll() is None, self.words()
+            record = read_record(self.place.settings.state_dir)
+            return record is not None and record.stream == "running"
+
+        until(running, STARTED_WITHIN_S, "the service runs")
+        self.store = Store.open(self.place.config.queue_db)
+
+    def words(self) -> str:
+        return (self.place.root / "run.log").read_text()
+
+    def pid_of(self, child: str) -> int:
+        return read_record(self.place.settings.state_dir).children[child]
+
+    def deliver(self, files) -> None:
+        for path in files:
+            unfinished = self.place.incoming / path.name.replace(".hdf5", "_incomplete.hdf5")
+            shutil.copy(path, unfinished)
+            unfinished.rename(self.place.incoming / path.name)
+
+    def wait_for(self, group: str, state: State, limit_s: float = DONE_WITHIN_S) -> None:
+        until(lambda: (one := self.store.queue.group(group)) and one.state is state, limit_s, f"{group} is {state}")
+
+    def worker_on(self, stage: Stage, limit_s: float = 40) -> ProcessName:
+        """The process that runs this stage now."""
+        found = []
+
+        def look() -> bool:
+            found[:] = [one.owner for one in self.store.overview.snapshot().running if one.stage is stage]
+            return bool(found)
+
+        until(look, limit_s, f"{stage} is under way")
+        return ProcessName.parse(found[0])
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.store is not None:
+            self.store.close()
+
+
+@pytest.fixture
+def service(place) -> Iterator[Service]:
+    one = Service(place)
+    try:
+        one.wait_until_running()
+        yield one
+    finally:
+        one.end()
+
+
+def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_nothing(service, small_groups):
+    """The worker is killed in the middle of the calibrator's solution; the group completes, each stage once."""
+    (calibrator, files), (target, more) = small_groups.items()
+    (service.place.incoming / f"{target}_sb03.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    service.deliver(files)
+    victim = service.worker_on(Stage.CALIBRATE)
+    time.sleep(1)
+    os.kill(victim.pid, signal.SIGKILL)
+    service.deliver(path for path in more if "_sb03" not in path.name)
+    service.wait_for(calibrator, State.COMPLETED)
+    outcomes = [(run.stage, run.outcome) for run in service.store.queue.runs(calibrator)]
+    assert outcomes == [
+        (Stage.CONVERT, Outcome.COMMITTED),
+        (Stage.CALIBRATE, Outcome.FAILED),
+        (Stage.CALIBRATE, Outcome.COMMITTED),
+        (Stage.IMAGE, Outcome.COMMITTED),
+    ]
+    image = service.store.products.image_of(calibrator)
+    assert image.calibration_set == calibrator
+    assert 12 < image.peak_jy < 20, "3C48 is 15 to 16 Jy at 1.4 GHz"
+    assert service.store.registry.set_named(calibrator).group == calibrator
+    for path in (image.fits_path, image.png_path, image.thumbnail_path, image.beam_fits_path):
+        assert path.stat().st_size > 0
+
+    said = json.loads(service.place.contimg("status", "--json").stdout)
+    assert said["states"]["completed"] == 1
+    assert said["health"] == said["health"] | {"healthy": True, "error": None}
+    until(lambda: service.store.overview.snapshot().set_aside_count == 1, 20, "the truncated file is set aside")
+    told = service.place.contimg("status").stdout
+    assert f"{target}_sb03.hdf5: " in told
+    assert str(image.fits_path) in told
+
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(15) == 0, service.words()
+    assert "nothing is left running" in service.words()
+    assert processes_with(str(service.place.root)) == []
+    assert service.store.queue.groups(State.IN_PROGRESS) == ()
+    assert not list(service.place.config.output_dir.rglob("*.writing-*"))
+
+
+def test_a_stop_in_the_middle_of_a_stage_is_resumed_by_the_next_start(service, small_groups):
+    """Killed whole by SIGKILL: nothing lives on, and the next start takes the group up again at once, uncounted."""
+    calibrator, files = next(iter(small_groups.items()))
+    service.deliver(files)
+    service.worker_on(Stage.CALIBRATE)
+    time.sleep(0.5)
+    service.process.kill()
+    service.process.wait()
+    until(lambda: processes_with(str(service.place.root)) == [], 5, "nothing survives the supervisor")
+    assert [one.id for one in service.store.queue.groups(State.IN_PROGRESS)] == [calibrator]
+
+    again = Service(service.place)
+    try:
+        again.wait_until_running()
+        again.wait_for(calibrator, State.COMPLETED, 60)
+        outcomes = [run.outcome for run in again.store.queue.runs(calibrator)]
+        assert outcomes == [Outcome.COMMITTED, Outcome.RELEASED, Outcome.COMMITTED, Outcome.COMMITTED]
+    finally:
+        again.end()
+
+
+def test_what_dies_is_started_again_and_a_second_service_is_refused(service):
+    refused = service.place.contimg("run", "--no-web")
+    assert refused.returncode == 2
+    assert "`contimg run` is running here already" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+    before = {name: service.pid_of(name) for name in ("producer", "convert")}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    record = lambda: read_record(service.place.settings.state_dir)  # noqa: E731
+    until(lambda: set(record().restarts) == set(before), 15, "both were started again")
+    assert all(service.pid_of(name) != pid for name, pid in before.items())
+
+    manager = StreamingServiceManager(service.place.settings)
+    assert manager.start().message == "the stream is running already"
+    restarted = manager.restart()
+    assert restarted.success, restarted.message
+    assert manager.status().pid == service.process.pid == restarted.pid
+    assert manager.stop().success
+    assert service.process.wait(10) == 0
+    assert not manager.status().running
+    assert manager.stop().success, "stopping what is stopped is no failure"
+
+
+def test_the_manager_starts_and_stops_a_service_of_its_own(place, monkeypatch):
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    manager = StreamingServiceManager(place.settings)
+    assert not manager.health().healthy
+    started = manager.start()
+    try:
+        assert started.success, started.message
+        until(lambda: manager.status().last_heartbeat, 20, "the directory was scanned")
+        status, health = manager.status(), manager.health()
+        assert (status.running, status.pid, status.error, status.paused) == (True, started.pid, None, False)
+        assert (health.healthy, health.error) == (True, None)
+        assert status.memory_mb > 50
+        assert status.config["input_dir"] == str(place.incoming)
+        assert manager.pause("a test").success
+        assert manager.status().paused
+        assert manager.resume("a test").success
+    finally:
+        stopped = manager.stop()
+    assert stopped.success, stopped.message
+    until(lambda: processes_with(str(place.root / "state" / "broker")) == [], 5, "the broker ended too")
+
+
+def test_a_service_that_cannot_start_says_why(place, monkeypatch):
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    place.incoming.rmdir()
+    outcome = StreamingServiceManager(place.settings).start()
+    assert not outcome.success
+    assert outcome.message.endswith(
+        f"{place.incoming}: no such directory; make it, or give the one where subband files arrive"
+    )
+
+
+def test_wrong_paths_and_busy_ports_are_one_line(place):
+    wrong = place.contimg("run", str(place.root / "nowhere"), "--no-web")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith(f"contimg: {place.root}/nowhere: no such directory")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        busy = place.contimg("run", "--port", str(port))
+    assert (busy.returncode, busy.stdout) == (2, "")
+    assert f"127.0.0.1:{port} for the panel: address already in use" in busy.stderr
+    place.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+    away = place.contimg("run", "--no-web")
+    assert away.returncode == 4
+    assert "does not answer" in away.stderr
+    assert [len(one.stderr.splitlines()) for one in (wrong, busy, away)] == [1, 1, 1]
+    assert processes_with(str(place.root)) == []
+
+
+def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_sim_files):
+    """`celery -A workers.app worker -Q convert` without anything else; then a broker, a group and a message."""
+    broker = EmbeddedBroker(place.root / "elsewhere")
+    url = broker.start().url
+    broker.stop()
+    place.more["CONTIMG_BROKER_URL"] = url
+    worker = place.start(
+        sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert", "-c", "1", log="worker.log"
+    )
+    log = place.root / "worker.log"
+    try:
+        until(lambda: "trying again until it does" in log.read_text(), 20, "it says that there is no broker")
+        broker.start()
+        for path in drift_sim_files.values():
+            arrival = store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+        group = arrival.file.group
+        send = "import sys; from contimg.store import Stage; from workers.chain import send; send(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=30)
+        until(lambda: store.queue.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
+        worker.terminate()
+        assert worker.wait(20) == 0
+        count = "from workers.chain import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
+        said = subprocess.run(
+            [sys.executable, "-c", count], env=place.environ, check=True, timeout=30, capture_output=True, text=True
+        )
+        assert said.stdout.strip() == "[('calibrate', 1), ('convert', 0), ('image', 0)]", "the chain waits its worker"
+    finally:
+        worker.kill()
+        worker.wait()
+        broker.stop()

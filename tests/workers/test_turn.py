@@ -1,0 +1,197 @@
+"""One turn on real files and the real store, in this process; and what goes wrong."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+
+from contimg.config import QueueRules
+from contimg.errors import LeaseLost
+from contimg.store import FileState, Lease, Outcome, Stage, State, Store
+from contimg.subbands import SubbandName
+from workers import stages, turn
+from workers.heartbeat import kept_alive
+from workers.stages import House
+from workers.turn import Then, take_turn
+
+
+@pytest.fixture
+def house(place, tmp_path) -> House:
+    store = Store.open(place.config.queue_db, QueueRules(retry_delay_s=0.0, max_attempts=2))
+    yield House(place.config, store)
+    store.close()
+
+
+@pytest.fixture
+def group(house, place, drift_sim_files) -> str:
+    """The outside judge's group, arrived."""
+    for path in drift_sim_files.values():
+        copy = shutil.copy(path, place.incoming)
+        arrival = house.store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+    assert arrival.became_pending
+    return arrival.file.group
+
+
+def test_a_stage_is_committed_with_its_product_and_its_cost(house, group):
+    assert take_turn(house, Stage.CONVERT, group, "task 1") is Then.GO_ON
+    record = house.store.products.measurement_set(group)
+    assert record.path == house.config.output_dir / f"{group}.ms"
+    assert (record.path / "table.dat").exists()
+    assert (record.integrations, record.channels, record.antennas) == (6, 768, 8)
+    (run,) = house.store.queue.runs(group)
+    assert (run.outcome, run.task_id) == (Outcome.COMMITTED, "task 1")
+    assert run.owner.split(":")[1] == str(os.getpid())
+    arrived = sum(path.stat().st_size for path in house.config.input_dir.iterdir())
+    assert run.bytes_read > arrived
+    assert run.bytes_written >= record.bytes
+    assert 50e6 < run.peak_rss_bytes < 4e9
+    assert house.store.queue.group(group).stage is Stage.CALIBRATE
+
+
+def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(house, group):
+    take_turn(house, Stage.CONVERT, group)
+    made = house.store.products.measurement_set(group)
+    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+    assert house.store.products.measurement_set(group) == made
+    assert len(house.store.queue.runs(group)) == 1
+
+
+def test_a_message_for_nothing_ends_its_chain(house, group):
+    assert take_turn(house, Stage.CONVERT, "2000-01-01T00:00:00") is Then.END
+    assert take_turn(house, Stage.IMAGE, group) is Then.END, "convert comes first"
+    house.store.queue.pause("a test")
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    assert house.store.queue.runs(group) == ()
+
+
+def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(house, group):
+    bad = next(house.config.input_dir.glob("*sb05*"))
+    with bad.open("r+b") as file:
+        file.truncate(2000)
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    (aside,) = house.store.arrivals.files(FileState.SET_ASIDE)
+    assert (aside.path, bool(aside.reason)) == (bad, True)
+    record = house.store.queue.group(group)
+    assert (record.state, record.attempts, len(record.subbands)) == (State.COLLECTING, 0, 15)
+    assert bad.exists()
+    assert not (house.config.output_dir / f"{group}.ms").exists()
+
+
+def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(house, group):
+    take_turn(house, Stage.CONVERT, group)
+    shutil.rmtree(house.config.output_dir / f"{group}.ms")
+    assert take_turn(house, Stage.CALIBRATE, group) is Then.END
+    record = house.store.queue.group(group)
+    assert (record.state, record.attempts) == (State.FAILED, 1)
+    assert f"`contimg groups retry {group} --stage convert`" in record.error
+
+
+def test_an_output_directory_that_cannot_be_written_is_tried_again(house, group):
+    house.config.output_dir.write_text("a file where the directory should be")
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    record = house.store.queue.group(group)
+    assert (record.state, record.attempts) == (State.PENDING, 1)
+    house.config.output_dir.unlink()
+    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+
+
+def test_a_wrong_option_is_named_and_waits_for_a_person(house, group, monkeypatch):
+    monkeypatch.setenv("CONTIMG_CONVERT_BLOCK_MB", "many")
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    record = house.store.queue.group(group)
+    assert record.state is State.PENDING
+    assert "CONTIMG_CONVERT_BLOCK_MB='many'" in record.error
+
+
+def failing_with(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(house, group, monkeypatch, caplog):
+    monkeypatch.setattr(stages, "run", failing_with(ZeroDivisionError("division by zero")))
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    assert house.store.queue.group(group).state is State.PENDING
+    assert house.store.queue.group(group).error == "ZeroDivisionError: division by zero"
+    assert any(record.exc_info for record in caplog.records)
+    take_turn(house, Stage.CONVERT, group)
+    assert house.store.queue.group(group).state is State.FAILED, "after the last attempt"
+
+
+def test_memory_that_runs_out_is_tried_again(house, group, monkeypatch):
+    monkeypatch.setattr(stages, "run", failing_with(MemoryError()))
+    take_turn(house, Stage.CONVERT, group)
+    assert house.store.queue.group(group).error == "not enough memory"
+    assert house.store.queue.group(group).state is State.PENDING
+
+
+def test_a_worker_told_to_exit_gives_its_group_back_uncounted(house, group, monkeypatch):
+    monkeypatch.setattr(stages, "run", failing_with(SystemExit()))
+    with pytest.raises(SystemExit):
+        take_turn(house, Stage.CONVERT, group)
+    record = house.store.queue.group(group)
+    assert (record.state, record.attempts) == (State.PENDING, 0)
+
+
+@pytest.fixture
+def impatient(place) -> Store:
+    store = Store.open(place.config.queue_db, QueueRules(lease_s=1.0, expected_subbands=1, min_subbands=1))
+    yield store
+    store.close()
+
+
+def claimed(store: Store) -> Lease:
+    name = SubbandName(1_771_802_000.0, 0)
+    store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name)
+    lease = store.leases.claim(name.stamp, Stage.CONVERT, "a test")
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def test_a_lease_outlives_its_term_while_its_stage_runs(impatient):
+    lease = claimed(impatient)
+    with kept_alive(impatient, lease):
+        time.sleep(1.6)
+        assert impatient.leases.expire() == ()
+    assert impatient.queue.group(lease.group).lease_expires_at > lease.expires_at
+
+
+def test_losing_the_lease_interrupts_the_stage(impatient):
+    lease = claimed(impatient)
+    began = time.monotonic()
+
+    def stage():
+        with kept_alive(impatient, lease):
+            impatient.leases.release(lease)  # as if another had it now
+            time.sleep(10)
+
+    with pytest.raises(LeaseLost):
+        stage()
+    assert time.monotonic() - began < 3
+
+
+def test_a_loss_noticed_late_interrupts_nothing_else(impatient):
+    lease = claimed(impatient)
+    with kept_alive(impatient, lease):
+        pass
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR2)
+    time.sleep(0.01)
+
+
+def test_a_product_made_without_the_lease_is_not_committed(house, group, monkeypatch):
+    real = stages.run
+
+    def slow(house, lease):
+        produced = real(house, lease)
+        house.store.leases.release(lease)
+        return produced
+
+    monkeypatch.setattr(turn.stages, "run", slow)
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    assert house.store.products.measurement_set(group) is None
+    assert house.store.queue.group(group).stage is Stage.CONVERT
