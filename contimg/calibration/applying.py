@@ -12,11 +12,11 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.calibration import tables
-from contimg.calibration.columns import NOTE, write_note
 from contimg.calibration.sets import CalibrationSet
 from contimg.errors import BadInput
 from contimg.measurement_set.columns import add_like
 from contimg.measurement_set.description import Description
+from contimg.measurement_set.note import NOTE, write_note
 
 BLOCK_BYTES = 128 * 2**20
 CORRECTED = "CORRECTED_DATA"

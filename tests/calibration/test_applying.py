@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.calibration import casa, columns
+from contimg.calibration import casa
 from contimg.calibration.applying import apply, divide, inverse_gains, leave_uncalibrated
 from contimg.errors import BadInput
 from contimg.measurement_set.description import describe
+from contimg.measurement_set.note import read_note
 
 
 def column(path, name):
@@ -63,7 +64,7 @@ def test_corrected_data_match_the_uncorrupted_sky(calibrated):
     assert scale == pytest.approx(1.0, abs=0.01)
     residual = corrected[good] - truth.sky[good]
     assert np.sqrt(np.mean(np.abs(residual) ** 2)) < 1.0
-    note = columns.read_note
+    note = read_note
     with table(str(path), ack=False) as main:
         said = note(main, "CORRECTED_DATA")
         assert note(main, "DATA") is None
@@ -124,4 +125,4 @@ def test_stale_corrected_data_become_data_again(fresh, calibrated):
     assert np.array_equal(column(fresh.path, "CORRECTED_DATA"), column(fresh.path, "DATA"))
     with table(str(fresh.path), ack=False) as main:
         for name in ("DATA", "CORRECTED_DATA"):
-            assert columns.read_note(main, name) == {"set": None, "reason": "no calibrator in the beam"}
+            assert read_note(main, name) == {"set": None, "reason": "no calibrator in the beam"}

@@ -8,9 +8,10 @@ from casacore.tables import table
 from click.testing import CliRunner
 from small_ms import make_ms, random_gains
 
-from contimg.calibration import CalibrateOptions, calibrate, columns, scan
+from contimg.calibration import CalibrateOptions, calibrate, scan
 from contimg.commands.calibrate import calibrate as command
 from contimg.errors import BadInput
+from contimg.measurement_set.note import read_note
 
 
 def state(path):
@@ -18,7 +19,7 @@ def state(path):
     with table(str(path), ack=False) as main:
         names = [name for name in ("FLAG", "CORRECTED_DATA") if name in main.colnames()]
         digests = [hashlib.sha256(np.ascontiguousarray(main.getcol(name)).tobytes()).hexdigest() for name in names]
-        return names, digests, [columns.read_note(main, name) for name in ("DATA", "CORRECTED_DATA")]
+        return names, digests, [read_note(main, name) for name in ("DATA", "CORRECTED_DATA")]
 
 
 def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):

@@ -1,12 +1,9 @@
 from pathlib import Path
 
 import pytest
-from point_source_ms import Source, make_ms
+from point_source_ms import OPTIONS, SOURCES, Source, make_ms
 
-from contimg.imaging import ImageOptions, image
-
-SOURCES = (Source(0.05, -0.1, 2.0), Source(0.8, 0.6, 1.5), Source(-0.55, -0.7, 0.8), Source(-0.9, 0.4, 0.4))
-OPTIONS = ImageOptions(size=1280, iterations=1000)
+from contimg.imaging import image
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import numpy as np
 from casacore.tables import default_ms, makearrcoldesc, maketabdesc, table
 
 from contimg import telescope
+from contimg.imaging import ImageOptions
 
 SIDEREAL = 7.292115e-5  # rad/s
 START_MJD_S = 5278518948.0
@@ -36,6 +37,11 @@ class Source:
             np.sin(angle) * np.sin(distance) * np.cos(dec0), np.cos(distance) - np.sin(dec0) * np.sin(dec)
         )
         return np.rad2deg(ra) % 360, np.rad2deg(dec)
+
+
+# The tile that most tests look at: four sources up to 1 degree off its centre.
+SOURCES = (Source(0.05, -0.1, 2.0), Source(0.8, 0.6, 1.5), Source(-0.55, -0.7, 0.8), Source(-0.9, 0.4, 0.4))
+OPTIONS = ImageOptions(size=1280, iterations=1000)
 
 
 def direction_cosines(ra_deg, dec_deg, ra0=RA0, dec0=DEC0):

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import SOURCES
-from point_source_ms import direction_cosines, separation_rad
+from point_source_ms import SOURCES, direction_cosines, separation_rad
 
 from contimg import telescope
 from contimg.imaging.attenuation import drift_attenuation

@@ -10,8 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from casacore.tables import table
 from click.testing import CliRunner
-from conftest import OPTIONS, SOURCES
-from point_source_ms import DEC0, RA0, START_MJD_S, Source, make_ms, separation_rad
+from point_source_ms import DEC0, OPTIONS, RA0, SOURCES, START_MJD_S, Source, make_ms, separation_rad
 
 from contimg.commands.image import image as command
 from contimg.errors import BadInput, Misconfigured, Transient
@@ -118,7 +117,7 @@ def test_averaging_must_divide_the_channels(small_ms, tmp_path):
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (None, "no CORRECTED_DATA"),
+        (None, "DATA does not say"),
         ({}, "does not say"),
         ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h"),
     ],

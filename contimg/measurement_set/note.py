@@ -1,9 +1,11 @@
-"""The note on a data column: which calibration made it."""
+"""The note on a data column: which calibration made it. Calibrate writes it, image reads it."""
 
 import json
 from typing import Any
 
 from casacore.tables import table
+
+from contimg.errors import BadInput
 
 NOTE = "CONTIMG_CALIBRATION"
 
@@ -14,8 +16,13 @@ def write_note(main: table, column: str, note: dict[str, Any]) -> None:
 
 
 def read_note(main: table, column: str) -> dict[str, Any] | None:
-    """What `write_note` left on a column, or None."""
+    """What `write_note` left on a column, or None; BadInput when it is damaged."""
     if column not in main.colnames() or NOTE not in main.getcolkeywords(column):
         return None
-    note: dict[str, Any] = json.loads(main.getcolkeyword(column, NOTE))
-    return note
+    try:
+        note = json.loads(main.getcolkeyword(column, NOTE))
+    except ValueError as error:
+        raise BadInput(
+            f"{main.name()}: the note {NOTE} on {column} is damaged ({error}); calibrate the group again"
+        ) from None
+    return note if isinstance(note, dict) else None
