@@ -178,7 +178,7 @@ deploy_systemd() {
     waited=0
     until systemctl is-active --quiet contimg-stream && panel_answers; do
         if [ "$waited" -ge "$WAIT_S" ]; then
-            systemctl --no-pager --lines 20 status contimg-stream contimg-web >&2 || true
+            journalctl --no-pager --lines 20 --unit contimg-stream --unit contimg-web >&2
             echo "deploy: the service did not become healthy within $WAIT_S s; see journalctl -u contimg-stream -u contimg-web" >&2
             exit 1
         fi
