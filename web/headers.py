@@ -1,6 +1,6 @@
 """What every answer tells the browser: run nothing that is not ours, frame us nowhere, keep no copy of live numbers."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 POLICY = "; ".join(
     (
@@ -32,6 +32,5 @@ def add_headers(app: Flask) -> None:
     def add(response: Response) -> Response:
         response.headers.extend(HEADERS)
         if "Cache-Control" not in response.headers:
-            kept = "max-age=3600" if request.endpoint == "static" and response.status_code < 300 else "no-store"
-            response.headers["Cache-Control"] = kept
+            response.headers["Cache-Control"] = "no-store"
         return response

@@ -1,11 +1,10 @@
 """`contimg web`: serve the control panel."""
 
-import logging
 from dataclasses import replace
 
 import click
 
-from contimg.config import settings_from
+from contimg.config import load, settings_from
 
 
 @click.command()
@@ -20,6 +19,8 @@ def web(host: str | None, port: int | None) -> None:
     """Serve the control panel and the REST API until Ctrl-C or SIGTERM."""
     from web import create_app
     from web.serving import check_exposure, listen, serve, url_of
+    from workers.logs import configure
+    from workers.service import StreamingServiceManager
 
     settings = settings_from()
     settings = replace(
@@ -27,11 +28,9 @@ def web(host: str | None, port: int | None) -> None:
         web_host=settings.web_host if host is None else host,
         web_port=settings.web_port if port is None else port,
     )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     check_exposure(settings.web_host, settings.token)
     listening = listen(settings.web_host, settings.web_port)
-    from workers.service import StreamingServiceManager
-
+    configure(settings, load(settings))
     app = create_app(settings, service=StreamingServiceManager(settings))
     click.echo(f"panel at {url_of(listening)}")
     serve(app, listening)
