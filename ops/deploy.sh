@@ -87,6 +87,9 @@ docker_prerequisites() {
 
 docker_settings() {
     settings_file ops/docker/.env.example "$env"
+    if [ "$(id -u)" -eq 0 ]; then owner=1000 group=1000; else owner=$(id -u) group=$(id -g); fi
+    fill_in "$env" CONTIMG_UID "$owner"
+    fill_in "$env" CONTIMG_GID "$group"
     fill_in "$env" CONTIMG_TOKEN "$(secret)"
     fill_in "$env" FLOWER_BASIC_AUTH "contimg:$(secret)"
     if grep -q '^COMPOSE_PROFILES=.*postgres' "$env"; then
