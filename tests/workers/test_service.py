@@ -26,11 +26,11 @@ DONE_WITHIN_S = 90
 
 
 class Service:
-    """`contimg run --no-web` in a place, as a process of its own."""
+    """`contimg run` in a place, as a process of its own."""
 
-    def __init__(self, place) -> None:
+    def __init__(self, place, *arguments) -> None:
         self.place = place
-        self.process = place.start(*place.command("run", "--no-web"), log="run.log")
+        self.process = place.start(*place.command(*(arguments or ("run", "--no-web"))), log="run.log")
         self.store = None
 
     def wait_until_running(self) -> None:
@@ -169,6 +169,49 @@ def test_what_dies_is_started_again_and_a_second_service_is_refused(service):
     assert service.process.wait(10) == 0
     assert not manager.status().running
     assert manager.stop().success, "stopping what is stopped is no failure"
+
+
+def test_the_panel_outlives_a_stop_and_start_of_the_stream(place):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    service = Service(place, "run", "--port", str(port))
+    try:
+        service.wait_until_running()
+        panel = service.pid_of("web")
+        manager = StreamingServiceManager(place.settings)
+        assert manager.stop().success
+        assert read_record(place.settings.state_dir).children.keys() == {"web"}
+        assert not manager.status().running
+        assert "not running" in manager.health().error
+        assert manager.start().success
+        assert service.pid_of("web") == panel
+        assert manager.status().running
+        service.process.terminate()
+        assert service.process.wait(15) == 0
+        assert processes_with(str(place.root)) == []
+    finally:
+        service.end()
+
+
+def test_a_terminal_that_closes_ends_the_service(place):
+    """Whatever it printed last meets a terminal that is gone; nothing is left running all the same."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *place.command("run", "--no-web")],
+        env=place.environ, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        shown = b""
+        while b"in progress 0" not in shown:  # the summary at the bottom of a terminal
+            shown += os.read(ours, 4096)
+        os.close(ours)
+        process.wait(15)
+        until(lambda: processes_with(str(place.root)) == [], 5, "nothing is left")
+        assert read_record(place.settings.state_dir) is None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_manager_starts_and_stops_a_service_of_its_own(place, monkeypatch):

@@ -85,7 +85,7 @@ class StreamingServiceManager:
             running = self.status().running
             why = "run by something else (systemd, containers); stop it there" if running else "not running"
             return CommandOutcome(not running, f"the stream is {why}")
-        _tell(record, STOP_STREAM if "web" in record.children else signal.SIGTERM)
+        _tell(record, STOP_STREAM)
         return self._wait(lambda now: now is None or now.stream == "stopped", STOP_LIMIT_S, "stopped")
 
     def restart(self) -> CommandOutcome:

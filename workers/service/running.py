@@ -1,7 +1,8 @@
 """The supervisor as a process: the loop that ticks it and obeys signals, in the foreground or by itself.
 
-SIGTERM and SIGINT end it after the stages under way, a second one at once. SIGUSR1 stops the stream and leaves the
-panel, SIGUSR2 starts it, SIGHUP starts it anew with the configuration as it stands then.
+SIGTERM, SIGINT and SIGHUP (a terminal that closes) end it after the stages under way, a second one at once. SIGUSR1
+stops the stream and leaves the panel (where there is none, all ends), SIGUSR2 starts the stream, SIGRTMIN starts it
+anew with the configuration as it then is.
 """
 
 import logging
@@ -12,8 +13,8 @@ from contimg.errors import ContimgError
 from workers.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
-ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
-STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN
 _ALL = ENDING | {STOP_STREAM, START_STREAM, RESTART_STREAM}
 
 
@@ -24,9 +25,8 @@ def run_until_told(
 ) -> None:
     """Start, then tick and `look` four times a second until SIGTERM, Ctrl-C or a look that says False; then stop.
 
-    `leave` is called when the stop begins.
-
-    Signals are waited for, not handled, so a Ctrl-C raises no KeyboardInterrupt in here.
+    `leave` is called when the stop begins. Signals are waited for, not handled, so a Ctrl-C raises no
+    KeyboardInterrupt in here.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
     try:
@@ -34,14 +34,16 @@ def run_until_told(
         try:
             while look():
                 told = _next(0.25)
-                if told in ENDING:
+                if told in ENDING or (told == STOP_STREAM and not supervisor.has_more_than_the_stream):
                     return
                 if told is not None:
                     _obey(supervisor, told)
                 supervisor.tick()
         finally:
-            leave()
-            supervisor.stop(hurry=lambda: _next(0) in ENDING)
+            try:
+                leave()
+            finally:
+                supervisor.stop(hurry=lambda: _next(0) in ENDING)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

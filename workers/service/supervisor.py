@@ -70,6 +70,11 @@ class Supervisor:
             raise RuntimeError("the supervisor has not been started")
         return self._store
 
+    @property
+    def has_more_than_the_stream(self) -> bool:
+        """Whether the panel or Flower runs here as well."""
+        return bool(self._beside)
+
     def start(self) -> None:
         """Start everything; raises Misconfigured or Transient with one line, and nothing is left running.
 
@@ -81,9 +86,9 @@ class Supervisor:
         self._claim = Claim(self.settings.state_dir.absolute())
         try:
             self._store = Store.of(config)
-            self.start_stream()
+            self._start_broker()
             self._beside = [self._started(plan) for plan in extra_plans(self.extras, self.url)]
-            self._record()
+            self.start_stream()
         except BaseException:
             self.stop(limit_s=0)
             raise
@@ -157,9 +162,11 @@ class Supervisor:
                 self._claim.give_back()
 
     def _start_broker(self) -> None:
-        """The configured broker must answer; without one, an embedded one is started."""
+        """The configured broker must answer; without one, an embedded one is started unless it runs already."""
         if self.settings.broker_url:
             check_answers(self.settings.broker_url)
+            return
+        if self._broker is not None and self._broker.is_running:
             return
         self._broker = EmbeddedBroker(self.settings.state_dir)
         self.url = self._broker.start().url

@@ -1,0 +1,91 @@
+"""What an operator types: status, pause, resume; on a store with something in it, and on none."""
+
+import json
+import socket
+import time
+
+from contimg.store import Stage
+from contimg.subbands import SubbandName
+from workers.processes import ProcessName
+from workers.service import StreamingServiceManager
+from workers.service.records import ServiceRecord, write_record
+
+
+def test_status_of_a_place_where_nothing_ever_ran(place):
+    told = place.contimg("status")
+    assert told.returncode == 0
+    assert told.stdout.splitlines()[0] == "stopped; `contimg run` starts it"
+    said = json.loads(place.contimg("status", "--json").stdout)
+    assert set(said["states"].values()) == {0}
+    assert said["service"]["running"] is False
+    assert said["health"] == said["health"] | {"healthy": False, "error": "the stream is not running"}
+
+
+def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
+    for number in range(16):
+        name = SubbandName(1_771_802_000.0, number)
+        store.arrivals.register_file(f"{place.incoming}/{name}", 1, 1.0, name)
+        store.arrivals.register_file(f"{place.incoming}/{SubbandName(name.time_s + 309, number)}", 1, 1.0,
+                                     SubbandName(name.time_s + 309, number))  # fmt: skip
+    store.arrivals.set_aside(place.incoming / "notes.txt", "its name is wrong", size=1, mtime=1.0)
+    running, waiting = "2026-02-22T23:13:20", "2026-02-22T23:18:29"
+    store.leases.claim(running, Stage.CONVERT, "host:1:1:1")
+    told = place.contimg("status").stdout
+    assert f"{running}  convert, attempt 1, for " in told
+    assert "waiting: 1 for convert; the oldest for " in told
+    assert f"{place.incoming}/notes.txt: its name is wrong" in told
+    said = json.loads(place.contimg("status", "--json").stdout)
+    assert said["states"] == said["states"] | {"pending": 1, "in_progress": 1}
+    assert said["running"][0]["group"] == running
+    assert waiting not in [one["group"] for one in said["running"]]
+
+
+def test_pause_and_resume(place, store):
+    assert place.contimg("pause", "--by", "a test").returncode == 0
+    assert store.queue.paused
+    assert place.contimg("resume").returncode == 0
+    assert not store.queue.paused
+    assert [event.text.split(" by ")[0] for event in store.events.last(2)] == ["resumed", "paused"]
+
+
+def test_a_stream_run_by_something_else_counts_as_running_and_is_not_ours_to_stop(place, store, monkeypatch):
+    """systemd or containers run a producer on the same store: its scans tell."""
+    store.queue.beat("producer.scan")
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    manager = StreamingServiceManager(place.settings)
+    status = manager.status()
+    assert (status.running, status.pid) == (True, None)
+    assert manager.health().healthy
+    for outcome in (manager.start(), manager.stop()):
+        assert not outcome.success
+        assert "systemd" in outcome.message
+
+
+def test_health_is_the_age_of_the_last_scan(place, store, monkeypatch):
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    store.queue.beat("producer.scan")
+    record = ServiceRecord(process=str(ProcessName.of()), stream="running", since=time.time() - 3600)
+    write_record(place.root / "state", record)
+    manager = StreamingServiceManager(place.settings)
+    assert manager.health().healthy
+    later = time.time() + 40
+    monkeypatch.setattr("workers.service.manager.time.time", lambda: later)
+    health = manager.health()
+    assert (health.healthy, health.running) == (False, True), "processes live, but nothing is scanned"
+    assert "was last scanned 40 s ago" in health.error
+
+
+def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        place.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
+        producer = place.start(*place.command("producer"), log="producer.log")
+        deadline = time.monotonic() + 20
+        while store.queue.last_beat("producer.scan") is None:
+            assert time.monotonic() < deadline, "it scans although no broker answers"
+            time.sleep(0.05)
+        producer.terminate()
+        assert producer.wait(10) == 0
+    assert (place.root / "producer.log").read_text().splitlines()[-1].endswith("ended")
