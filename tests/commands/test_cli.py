@@ -1,0 +1,68 @@
+"""The command as typed: quick help, one line for each refusal, its exit code for the queue and the shell."""
+
+import subprocess
+import sys
+
+import pytest
+
+DRIFT_SIM = "tests/data/drift_sim/g2_8ant_6t_768ch"
+
+
+def contimg(*arguments, state=None, cwd=None):
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PIPELINE_STATE_DIR": str(state or "/nonexistent")}
+    return subprocess.run(
+        [sys.executable, "-m", "contimg", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=120, env=environ, cwd=cwd,
+    )  # fmt: skip
+
+
+def test_every_command_says_what_it_does():
+    listing = contimg("--help").stdout
+    for name in ("calibrate", "config", "convert", "demo", "groups", "image", "pause", "producer", "resume", "run",
+                 "simulate", "status", "web"):  # fmt: skip
+        assert f"\n  {name} " in listing
+        shown = contimg(name, "--help")
+        assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("convert", "/nowhere", "out", "2026-02-22", "2026-02-23"), 2, "/nowhere: not a directory"),
+        (("calibrate", "/nowhere.ms"), 3, "/nowhere.ms: not a Measurement Set"),
+        (("image", "/nowhere.ms"), 3, "/nowhere.ms: not a Measurement Set"),
+        (("simulate", "/proc/nowhere"), 2, "/proc/nowhere"),
+        (("convert", "tests", "out", "2026-02-22", "2026-02-23"), 3, "no group of subband files"),
+    ],
+)
+def test_a_refusal_is_one_line_with_its_exit_code(arguments, code, says, pytestconfig):
+    done = contimg(*arguments, cwd=pytestconfig.rootpath)
+    assert done.returncode == code
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+def test_a_time_that_is_none_is_named():
+    done = contimg("convert", ".", "out", "yesterday", "2026-02-23")
+    assert done.returncode == 2
+    assert "'yesterday' is not a time" in done.stderr
+
+
+def test_run_conversion_takes_the_four_arguments_that_operators_know(tmp_path, pytestconfig):
+    script = pytestconfig.rootpath / "scripts" / "run_conversion.sh"
+    source = pytestconfig.rootpath / DRIFT_SIM
+    done = subprocess.run(
+        ["sh", script, source, tmp_path, "2026-02-22T23:00:00", "2026-02-23"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "2026-02-22T23:17:51.ms" / "table.dat").exists()
+    assert subprocess.run(["sh", script, "one"], capture_output=True, check=False).returncode == 2
+
+
+def test_pause_is_kept_and_shown_until_resume(tmp_path):
+    state = tmp_path / "state"
+    assert "paused" in contimg("pause", state=state).stdout
+    assert '"paused": true' in contimg("status", "--json", state=state).stdout
+    assert contimg("resume", state=state).returncode == 0
+    assert '"paused": false' in contimg("status", "--json", state=state).stdout
