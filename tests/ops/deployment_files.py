@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from celery import Celery
+from celery.bin.base import CLIContext
 from celery.bin.worker import worker
 
 from contimg.cli import contimg
@@ -22,6 +24,7 @@ def check_command(words: Sequence[str]) -> None:
         command = contimg.get_command(click.Context(contimg), words[1])
         if command is None:
             raise click.UsageError(f"contimg has no command {words[1]}")
-        command.make_context(words[1], list(words[2:]), resilient_parsing=True)
+        command.make_context(words[1], list(words[2:]))
     elif "worker" in words:
-        worker.make_context("worker", list(words[list(words).index("worker") + 1 :]), resilient_parsing=True)
+        context = CLIContext(app=Celery(), no_color=True, workdir=None)
+        worker.make_context("worker", list(words[list(words).index("worker") + 1 :]), obj=context)
