@@ -110,10 +110,17 @@ def url(app: Flask) -> Iterator[str]:
     stream: Stream = app.extensions[EXTENSION]
     listening = listen("127.0.0.1", 0)
     server = make_server(app, listening)
-    thread = threading.Thread(target=server.run, daemon=True)
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.is_set():
+            server.asyncore.loop(timeout=0.1, map=server._map, count=1)
+
+    thread = threading.Thread(target=loop)
     thread.start()
     yield url_of(listening).rstrip("/")
     stream.live.close()
     server.task_dispatcher.shutdown()
+    over.set()
+    thread.join()
     server.close()
-    thread.join(5)
