@@ -67,6 +67,8 @@ def _imaged(made: QuickLook) -> list[Any]:
             cell_arcsec=made.pixel_arcsec,
             calibration_set=made.calibration.set,
             calibration_note=made.calibration.reason or None,
+            verdict=made.verdict.grade,
+            verdict_reasons=made.verdict.reasons,
         )
     ]
 

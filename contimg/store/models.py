@@ -189,6 +189,8 @@ class Image(Base):
     calibration_set: Mapped[str | None] = mapped_column(String(128))
     calibration_note: Mapped[str | None] = mapped_column(Text)
     sources: Mapped[list[Any]]
+    verdict: Mapped[str | None]
+    verdict_reasons: Mapped[list[Any]]
     created_at: Mapped[float] = mapped_column(index=True)
 
 

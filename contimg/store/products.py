@@ -49,7 +49,7 @@ class ImageRow:
     """A quick-look image. Fluxes Jy/beam, sizes arcseconds, angles degrees, `mjd` mid-tile UTC days.
 
     `sources`: the brightest, each a mapping of plain numbers and strings. `calibration_set` None: uncalibrated, and
-    `calibration_note` says why.
+    `calibration_note` says why. `verdict`: good, suspect or bad.
     """
 
     fits_path: Path
@@ -71,6 +71,8 @@ class ImageRow:
     calibration_set: str | None
     calibration_note: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
+    verdict: str | None = None
+    verdict_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class ImageRecord:
     calibration_set: str | None
     calibration_note: str | None
     sources: tuple[Mapping[str, Any], ...]
+    verdict: str | None
+    verdict_reasons: tuple[str, ...]
     created_at: float
 
 
@@ -193,6 +197,7 @@ def _write_image(product: ImageRow, session: Session, group: str, now: float) ->
     row = session.scalar(select(models.Image).where(models.Image.group_id == group)) or models.Image(group_id=group)
     _fill(row, product)
     row.sources = [dict(source) for source in product.sources]
+    row.verdict_reasons = list(product.verdict_reasons)
     row.created_at = now
     session.add(row)
 
@@ -212,4 +217,4 @@ def image_record(row: models.Image) -> ImageRecord:
     """The record of an image's row."""
     names: Sequence[str] = ("fits_path", "beam_fits_path", "png_path", "thumbnail_path")
     paths = {name: Path(getattr(row, name)) if getattr(row, name) else None for name in names}
-    return record_of(ImageRecord, row, **paths, sources=tuple(row.sources))
+    return record_of(ImageRecord, row, **paths, sources=tuple(row.sources), verdict_reasons=tuple(row.verdict_reasons))

@@ -47,6 +47,8 @@ IMAGE = ImageRow(
     cell_arcsec=6.0,
     calibration_set="3C48_61093.9",
     sources=({"name": "3C48", "flux_jy": 16.2},),
+    verdict="suspect",
+    verdict_reasons=("uncalibrated: no calibrator within 12 h",),
 )
 
 

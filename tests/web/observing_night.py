@@ -98,6 +98,8 @@ class Night:
             pixels=2048, cell_arcsec=6.0, calibration_set=calibrated,
             calibration_note=None if calibrated else "no set is valid at this time",
             sources=({"ra_deg": 24.42, "dec_deg": 33.16, "flux_jy": peak_jy},),
+            verdict="good" if calibrated else "suspect",
+            verdict_reasons=() if calibrated else ("uncalibrated: no calibrator in the beam",),
         )  # fmt: skip
 
 

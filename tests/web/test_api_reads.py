@@ -136,6 +136,7 @@ def test_an_image_says_how_it_was_calibrated(client: FlaskClient) -> None:
     plain = [one for one in images if not one["calibrated"]]
     assert len(plain) == 2
     assert all(one["calibration_note"] == "no set is valid at this time" for one in plain)
+    assert all(one["verdict"] == "suspect" and one["verdict_reasons"] for one in plain)
     one = images[0]
     assert one["calibration_set"] == "3C48_2026-02-22"
     assert one["observed_at"][:19] == one["group"]

@@ -56,7 +56,7 @@ def test_the_page_shows_the_night(client: FlaskClient, full_night: Night, store:
     assert "convert 6.4 s" in shown.section("pace")
     newest = store.products.images(1)[0]
     caption = shown.section(f"image-{newest.id}-{int(newest.created_at)}")
-    assert f"peak {flux(newest.peak_jy)} rms 3.20 mJy calibrated" in caption
+    assert f"peak {flux(newest.peak_jy)} rms 3.20 mJy good calibrated" in caption
     assert newest.group[11:16] in caption
     assert "truncated: 81 920 of 144 973 824 bytes" in shown.section("attention")
     assert "declination differs between subbands" in shown.section("attention")

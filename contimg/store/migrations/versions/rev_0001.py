@@ -113,6 +113,8 @@ def upgrade() -> None:
         sa.Column("calibration_set", sa.String(length=128), nullable=True),
         sa.Column("calibration_note", sa.Text(), nullable=True),
         sa.Column("sources", sa.JSON(), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=True),
+        sa.Column("verdict_reasons", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["group_id"], ["groups.id"]),
         sa.PrimaryKeyConstraint("id"),
