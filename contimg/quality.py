@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contimg.options import option
 
-ENVIRONMENT_PREFIX = "CONTIMG_QUALITY"
+ENVIRONMENT = "CONTIMG_QUALITY"
 GOOD, SUSPECT, BAD = "good", "suspect", "bad"
 
 

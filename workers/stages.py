@@ -54,18 +54,43 @@ def _convert(house: House, lease: Lease) -> Any:
 
 
 def _calibrate(house: House, lease: Lease) -> Any:
-    from contimg.calibration import CalibrateOptions, calibrate
-    from contimg.calibration.options import PREFIX
+    from contimg.calibration import ENVIRONMENT, CalibrateOptions, calibrate
 
     ms = _measurement_set(house, lease)
     sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, PREFIX))
+    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, ENVIRONMENT))
 
 
 def _image(house: House, lease: Lease) -> Any:
-    from contimg.imaging import ENVIRONMENT_PREFIX, ImageOptions, image
+    from contimg import imaging, quality
 
-    options = from_environment(ImageOptions, ENVIRONMENT_PREFIX)
+    options = from_environment(imaging.ImageOptions, imaging.ENVIRONMENT)
+    thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
+    return imaging.image(_measurement_set(house, lease).path, house.image_dir, options, thresholds)
+
+
+_STAGES[lease.stage](house, lease))
+
+
+def _convert(house: House, lease: Lease) -> Any:
+    from contimg.conversion import ENVIRONMENT, ConvertOptions, convert
+
+    options = from_environment(ConvertOptions, ENVIRONMENT)
+    return convert(lease.files, house.measurement_set_path(lease.group), options)
+
+
+def _calibrate(house: House, lease: Lease) -> Any:
+    from contimg.calibration import ENVIRONMENT, CalibrateOptions, calibrate
+
+    ms = _measurement_set(house, lease)
+    sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
+    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, ENVIRONMENT))
+
+
+def _image(house: House, lease: Lease) -> Any:
+    from contimg.imaging import ENVIRONMENT, ImageOptions, image
+
+    options = from_environment(ImageOptions, ENVIRONMENT)
     return image(_measurement_set(house, lease).path, house.image_dir, options)
 
 

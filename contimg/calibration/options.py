@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contimg.options import option
 
-PREFIX = "CONTIMG_CALIBRATE"
+ENVIRONMENT = "CONTIMG_CALIBRATE"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from contimg.calibration import CalibratedSet, CalibrateOptions, scan
+from contimg.calibration import ENVIRONMENT, CalibratedSet, CalibrateOptions, scan
 from contimg.calibration import calibrate as calibrate_stage
-from contimg.calibration.options import PREFIX
 from contimg.options import flags, from_flags
 
 
@@ -18,7 +17,7 @@ from contimg.options import flags, from_flags
     type=click.Path(path_type=Path),
     help="Where calibration sets are found and put.  [default: calibration/ beside the MS]",
 )
-@flags(CalibrateOptions, PREFIX)
+@flags(CalibrateOptions, ENVIRONMENT)
 def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     """Flag the Measurement Set MS, solve on a calibrator in its beam, and write CORRECTED_DATA.
 

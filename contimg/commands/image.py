@@ -14,11 +14,11 @@ from contimg.options import flags, from_environment, from_flags
 @click.option(
     "--directory", type=click.Path(path_type=Path), help="where the products go  [default: images, beside the MS]"
 )
-@flags(imaging.ImageOptions, imaging.ENVIRONMENT_PREFIX)
+@flags(imaging.ImageOptions, imaging.ENVIRONMENT)
 def image(ms: Path, directory: Path | None, **given: Any) -> None:
     """Image the Measurement Set MS: FITS, primary beam, PNG and thumbnail."""
     options = from_flags(imaging.ImageOptions, given)
-    thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT_PREFIX)
+    thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
     look = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
     beam, products = look.beam, look.products
     click.echo(f"image    {products.fits}")

@@ -8,11 +8,11 @@ Importing this package is light; the numerical libraries load with the first ima
 
 from pathlib import Path
 
-from contimg.imaging.options import ENVIRONMENT_PREFIX, ImageOptions
+from contimg.imaging.options import ENVIRONMENT, ImageOptions
 from contimg.imaging.product import Beam, Calibration, QuickLook
 from contimg.quality import QualityThresholds
 
-__all__ = ["ENVIRONMENT_PREFIX", "Beam", "Calibration", "ImageOptions", "QuickLook", "image"]
+__all__ = ["ENVIRONMENT", "Beam", "Calibration", "ImageOptions", "QuickLook", "image"]
 
 
 def image(

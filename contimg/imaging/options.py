@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from contimg.errors import Misconfigured
 from contimg.options import option
 
-ENVIRONMENT_PREFIX = "CONTIMG_IMAGE"
+ENVIRONMENT = "CONTIMG_IMAGE"
 
 
 @dataclass(frozen=True)

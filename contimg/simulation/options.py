@@ -8,7 +8,7 @@ from contimg.errors import Misconfigured
 from contimg.options import option
 from contimg.telescope import BAND
 
-PREFIX = "CONTIMG_SIMULATE"
+ENVIRONMENT = "CONTIMG_SIMULATE"
 
 
 @dataclass(frozen=True)

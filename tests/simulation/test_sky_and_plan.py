@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from contimg import telescope
 from contimg.errors import Misconfigured
 from contimg.options import from_environment
-from contimg.simulation import CALIBRATOR, PREFIX, SimulateOptions, drift, plan_tiles
+from contimg.simulation import CALIBRATOR, ENVIRONMENT, SimulateOptions, drift, plan_tiles
 from contimg.simulation.sky import beam_response, power_law
 
 RUN = SimulateOptions(groups=3)
@@ -101,4 +101,4 @@ def test_spectra_and_beam() -> None:
 )
 def test_wrong_options_are_named(wrong: dict[str, str], says: str) -> None:
     with pytest.raises(Misconfigured, match=says):
-        from_environment(SimulateOptions, PREFIX, {f"{PREFIX}_{name}": text for name, text in wrong.items()})
+        from_environment(SimulateOptions, ENVIRONMENT, {f"{ENVIRONMENT}_{name}": text for name, text in wrong.items()})

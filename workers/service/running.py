@@ -5,14 +5,12 @@ stops the stream and leaves the panel (where there is none, all ends), SIGUSR2 s
 anew with the configuration as it then is.
 """
 
-import logging
 import signal
 from collections.abc import Callable
 
 from contimg.errors import ContimgError
 from workers.service.supervisor import Supervisor
 
-log = logging.getLogger(__name__)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN
 _ALL = ENDING | {STOP_STREAM, START_STREAM, RESTART_STREAM}
@@ -60,7 +58,6 @@ def _obey(supervisor: Supervisor, told: signal.Signals) -> None:
         try:
             supervisor.start_stream()
         except ContimgError as error:
-            log.error("%s", error)
             supervisor.tell(f"the stream did not start: {error}", "error")
             supervisor.stop_stream(limit_s=0)
 

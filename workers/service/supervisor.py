@@ -134,8 +134,7 @@ class Supervisor:
         for child in [*self._children, *self._beside]:
             told = child.watch()
             if told:
-                log.error("%s; see %s", told, child.log_path)
-                self.tell(told, "error")
+                self.tell(f"{told}; see {child.log_path}", "error")
         self._mend_broker()
         if time.monotonic() - self._recorded > RECORD_EVERY_S:
             self._record()
@@ -181,10 +180,10 @@ class Supervisor:
             self._error = None
         except ContimgError as error:  # the next tick tries again
             self._error = str(error)
-            log.error("%s", error)
 
     def tell(self, text: str, level: str = "info") -> None:
         """An event for the operator; a store that is away must not end the supervisor."""
+        log.info("%s", text)
         try:
             self.store.events.add(text, level=level)
         except SQLAlchemyError as error:
