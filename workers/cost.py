@@ -1,36 +1,43 @@
 """What one run of a stage costs this process: seconds, peak memory, bytes read and written."""
 
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
 from contimg.store import RunFigures
 
+_PROC = Path("/proc/self")
+
 
 class Cost:
-    """Measures from its making on. The bytes include finished child processes; the memory is this process's own."""
+    """Measures from its making on. The bytes include finished child processes; the memory is this process's own.
+
+    A kernel or container that does not tell leaves the figure unknown; it is no reason to fail a stage.
+    """
 
     def __init__(self) -> None:
         self._began = perf_counter()
-        self._read, self._written = _bytes_moved()
-        # "5" resets the high-water mark, so that an earlier, larger stage does not show in this one's figures.
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        self._before = _numbers("io")
+        with suppress(OSError):
+            # "5" resets the high-water mark, so that an earlier, larger stage does not show in this one's figures.
+            (_PROC / "clear_refs").write_text("5", encoding="ascii")
 
     def figures(self) -> RunFigures:
         """The cost so far."""
-        read, written = _bytes_moved()
+        now, peak_kb = _numbers("io"), _numbers("status").get("VmHWM")
         return RunFigures(
             seconds=perf_counter() - self._began,
-            peak_rss_bytes=_peak_rss_bytes(),
-            bytes_read=read - self._read,
-            bytes_written=written - self._written,
+            peak_rss_bytes=None if peak_kb is None else 1024 * peak_kb,
+            bytes_read=now["rchar"] - self._before["rchar"] if "rchar" in self._before else None,
+            bytes_written=now["wchar"] - self._before["wchar"] if "wchar" in self._before else None,
         )
 
 
-def _bytes_moved() -> tuple[int, int]:
-    counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="ascii").splitlines())
-    return int(counts["rchar"]), int(counts["wchar"])
-
-
-def _peak_rss_bytes() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+def _numbers(name: str) -> dict[str, int]:
+    """The lines `Key: number ...` of a file of /proc/self; none when it cannot be read."""
+    try:
+        lines = (_PROC / name).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    split = (line.partition(":") for line in lines)
+    return {key: int(value.split()[0]) for key, _, value in split if value.split()[:1] and value.split()[0].isdigit()}

@@ -6,7 +6,7 @@ stage's queue, or has lost it: as many as there are messages are explained, and 
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -64,7 +64,7 @@ class Reconciler:
         return tuple(one.group for one in lost)
 
 
-def unexplained(waiting: Iterable[WaitingWork], backlog: Mapping[Stage, int]) -> tuple[WaitingWork, ...]:
+def unexplained(waiting: Sequence[WaitingWork], backlog: Mapping[Stage, int]) -> tuple[WaitingWork, ...]:
     """The waiting work that no message in the broker stands for.
 
     Never sent: all of it. Sent before: of each stage as many as there are more groups than messages, the longest ago

@@ -69,31 +69,6 @@ def _image(house: House, lease: Lease) -> Any:
     return imaging.image(_measurement_set(house, lease).path, house.image_dir, options, thresholds)
 
 
-_STAGES[lease.stage](house, lease))
-
-
-def _convert(house: House, lease: Lease) -> Any:
-    from contimg.conversion import ENVIRONMENT, ConvertOptions, convert
-
-    options = from_environment(ConvertOptions, ENVIRONMENT)
-    return convert(lease.files, house.measurement_set_path(lease.group), options)
-
-
-def _calibrate(house: House, lease: Lease) -> Any:
-    from contimg.calibration import ENVIRONMENT, CalibrateOptions, calibrate
-
-    ms = _measurement_set(house, lease)
-    sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, ENVIRONMENT))
-
-
-def _image(house: House, lease: Lease) -> Any:
-    from contimg.imaging import ENVIRONMENT, ImageOptions, image
-
-    options = from_environment(ImageOptions, ENVIRONMENT)
-    return image(_measurement_set(house, lease).path, house.image_dir, options)
-
-
 _STAGES: dict[Stage, Callable[[House, Lease], Any]] = {
     Stage.CONVERT: _convert,
     Stage.CALIBRATE: _calibrate,
