@@ -143,7 +143,7 @@ class EmbeddedBroker:
         _write_private(
             configuration, _CONFIGURATION.format(port=port, password=password, directory=str(self.directory))
         )
-        with (self.directory / "server.log").open("wb") as log:
+        with (self.directory / "server.log").open("ab") as log:
             self.process = start_bound(
                 [str(server_program()), str(configuration)], stdout=log, stderr=subprocess.STDOUT
             )

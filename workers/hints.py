@@ -11,6 +11,7 @@ from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
 log = logging.getLogger(__name__)
 _MOST = 10_000  # beyond that a scan is quicker than looking at each
@@ -26,7 +27,7 @@ class Hints(FileSystemEventHandler):
     def __init__(self, wake: threading.Event) -> None:
         self.wake = wake
         self._names: deque[tuple[str, bool]] = deque(maxlen=_MOST)
-        self._observer: object | None = None
+        self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -70,6 +71,6 @@ class Hints(FileSystemEventHandler):
     def stop(self) -> None:
         """Watch nothing."""
         observer, self._observer, self._watched = self._observer, None, None
-        if isinstance(observer, threading.Thread):
-            observer.stop()  # type: ignore[attr-defined]
+        if observer is not None:
+            observer.stop()
             observer.join(timeout=5)

@@ -49,7 +49,7 @@ class Place:
 
     @staticmethod
     def command(*arguments: str) -> list[str]:
-        return [sys.executable, "-c", "from contimg.cli import main; main()", *arguments]
+        return [sys.executable, "-m", "contimg", *arguments]
 
     def contimg(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

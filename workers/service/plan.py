@@ -78,7 +78,7 @@ def worker_command(stage: Stage, processes: int) -> list[str]:
 
 def contimg_command(*arguments: str) -> list[str]:
     """A `contimg` subcommand, run by this very Python."""
-    return [sys.executable, "-c", "from contimg.cli import main; main()", *arguments]
+    return [sys.executable, "-m", "contimg", *arguments]
 
 
 def check_ports(extras: Extras) -> None:
