@@ -5,6 +5,7 @@ acknowledged early; a stage that a killed worker leaves behind comes back throug
 """
 
 import logging
+import sys
 from typing import Any
 
 from celery import Celery, signals
@@ -13,7 +14,7 @@ from contimg.config import load, settings_from
 from contimg.errors import ContimgError
 from contimg.store import Stage
 from workers import logs
-from workers.broker import check_answers, url_in_force, without_password
+from workers.broker import check_answers, check_url, url_in_force, without_password
 
 PREFIX = "contimg:"
 log = logging.getLogger(__name__)
@@ -81,8 +82,17 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
     }
 
 
+def _broker_url() -> str:
+    """The broker in force; the `celery` command would show a traceback for a wrong setting, so it ends here."""
+    try:
+        return check_url(url_in_force(settings_from()))
+    except ContimgError as error:
+        sys.stderr.write(f"contimg: {error}\n")
+        sys.exit(error.exit_code)
+
+
 app = Celery("contimg", include=["workers.tasks"])
-app.conf.update(celery_settings(url_in_force(settings_from())))
+app.conf.update(celery_settings(_broker_url()))
 
 
 @signals.setup_logging.connect

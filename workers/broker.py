@@ -88,10 +88,7 @@ def without_password(url: str) -> str:
 
 def check_answers(url: str) -> None:
     """Raises Transient with one line when no broker answers at a URL, Misconfigured when the URL is none."""
-    try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
-    except ValueError as error:
-        raise Misconfigured(f"CONTIMG_BROKER_URL={without_password(url)}: {error}; give redis://host:port/0") from None
+    client = _client(url)
     try:
         client.ping()
     except redis.exceptions.AuthenticationError as error:
@@ -103,6 +100,22 @@ def check_answers(url: str) -> None:
         ) from None
     finally:
         client.close()
+
+
+def check_url(url: str) -> str:
+    """The URL itself if it is one of a Redis-compatible broker; otherwise Misconfigured."""
+    _client(url).close()
+    return url
+
+
+def _client(url: str) -> redis.Redis:
+    try:
+        return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
+    except ValueError:
+        raise Misconfigured(
+            f"CONTIMG_BROKER_URL={without_password(url)}: not the URL of a Redis-compatible broker; "
+            "give redis://host:port/0"
+        ) from None
 
 
 def server_program() -> Path:

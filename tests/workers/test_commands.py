@@ -2,7 +2,11 @@
 
 import json
 import socket
+import subprocess
+import sys
 import time
+
+import pytest
 
 from contimg.store import Stage
 from contimg.subbands import SubbandName
@@ -75,6 +79,22 @@ def test_health_is_the_age_of_the_last_scan(place, store, monkeypatch):
     health = manager.health()
     assert (health.healthy, health.running) == (False, True), "processes live, but nothing is scanned"
     assert "was last scanned 40 s ago" in health.error
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CONTIMG_WEB_PORT", "many", "contimg: CONTIMG_WEB_PORT='many': expected int"),
+        ("CONTIMG_BROKER_URL", "amqp://host", "contimg: CONTIMG_BROKER_URL=amqp://host: not the URL of a Redis"),
+    ],
+)
+def test_a_worker_with_a_wrong_setting_is_one_line(place, name, value, said):
+    place.more[name] = value
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert"]
+    worker = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=30)
+    assert worker.returncode == 2
+    assert worker.stderr.startswith(said)
+    assert len(worker.stderr.splitlines()) == 1
 
 
 def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
