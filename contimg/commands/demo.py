@@ -77,12 +77,11 @@ def _report(console: Console, scene: Scene, store: Store) -> None:
 
 def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
     """`contimg run` on the scene, its words kept in a file; Ctrl-C reaches it only through us."""
+    from workers.processes import start_bound
+
     log = (scene.directory / "service.log").open("wb")
-    return subprocess.Popen(
-        [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)],
-        env={**os.environ, **scene.environ}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)]
+    return start_bound(command, environ={**os.environ, **scene.environ}, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _wait_for_producer(store: Store, service: subprocess.Popen[bytes], scene: Scene) -> None:
