@@ -1,7 +1,7 @@
 # One command for each habit. `make demo` and `make test` set everything up themselves.
 BIN := .venv/bin
 SERVICE ?= stream
-COMPOSE := docker compose
+COMPOSE := docker compose --env-file ops/docker/.env
 
 .PHONY: help setup demo test lint bench clean compose-build compose-up compose-down compose-logs
 

@@ -10,10 +10,10 @@ debian() {
     command -v apt-get >/dev/null || { echo "setup: please install $* by your system's own means" >&2; return 1; }
     become=""
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null && sudo -n true 2>/dev/null || {
+        if ! { command -v sudo && sudo -n true; } >/dev/null 2>&1; then
             echo "setup: please run as root: apt-get install $*" >&2
             return 1
-        }
+        fi
         become="sudo -n"
     fi
     echo "setup: installing $* from Debian"
@@ -43,7 +43,7 @@ environment() {
 }
 
 # The lock file and the project's own metadata decide whether anything is to be done.
-if ! cmp -s requirements.lock .venv/installed.lock || [ pyproject.toml -nt .venv/installed.lock ]; then
+if ! cmp -s requirements.lock .venv/installed.lock || [ -n "$(find pyproject.toml -newer .venv/installed.lock)" ]; then
     environment
 fi
 
