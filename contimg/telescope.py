@@ -31,16 +31,18 @@ class BandPlan:
 
     Attributes
     ----------
-    top_hz : upper edge of subband 0, Hz.
+    top_hz : upper edge of the band, Hz.
     subband_width_hz : width of one subband, Hz.
     subbands : their number.
     channels : native channels per subband.
+    rising : another array's other way round: subband 0 is the lowest, channels ascend.
     """
 
     top_hz: float
     subband_width_hz: float
     subbands: int
     channels: int
+    rising: bool = False
 
     @property
     def channel_width_hz(self) -> float:
@@ -49,7 +51,7 @@ class BandPlan:
 
     @property
     def bottom_hz(self) -> float:
-        """Lower edge of the last subband, Hz."""
+        """Lower edge of the band, Hz."""
         return self.top_hz - self.subbands * self.subband_width_hz
 
     @property
@@ -57,12 +59,17 @@ class BandPlan:
         """Middle of the band, Hz."""
         return 0.5 * (self.top_hz + self.bottom_hz)
 
+    def place_from_top(self, subband: int) -> int:
+        """How many subbands lie above this one."""
+        return self.subbands - 1 - subband if self.rising else subband
+
     def channel_freqs_hz(self, subband: int, channels: int | None = None) -> NDArray[np.float64]:
-        """Channel centres of one subband, shape (channels,), Hz, descending as in the files."""
+        """Channel centres of one subband, shape (channels,), Hz, in the files' order."""
         number = channels or self.channels
         width = self.subband_width_hz / number
-        top = self.top_hz - subband * self.subband_width_hz
-        return np.asarray(top - (np.arange(number) + 0.5) * width, dtype=np.float64)
+        top = self.top_hz - self.place_from_top(subband) * self.subband_width_hz
+        descending = np.asarray(top - (np.arange(number) + 0.5) * width, dtype=np.float64)
+        return descending[::-1] if self.rising else descending
 
     def subband_of(self, freqs_hz: ArrayLike, width_hz: float, tolerance_hz: float = 1.0) -> int | None:
         """Which subband these channels fill edge to edge, or None when they fill none.
@@ -72,12 +79,12 @@ class BandPlan:
         freqs = np.asarray(freqs_hz, dtype=np.float64)
         upper = freqs.max() + 0.5 * abs(width_hz)
         lower = freqs.min() - 0.5 * abs(width_hz)
-        subband = round((self.top_hz - upper) / self.subband_width_hz)
-        if not 0 <= subband < self.subbands:
+        above = round((self.top_hz - upper) / self.subband_width_hz)
+        if not 0 <= above < self.subbands:
             return None
-        edge = self.top_hz - subband * self.subband_width_hz
+        edge = self.top_hz - above * self.subband_width_hz
         fits = abs(upper - edge) <= tolerance_hz and abs(lower - edge + self.subband_width_hz) <= tolerance_hz
-        return subband if fits else None
+        return self.place_from_top(above) if fits else None
 
 
 # Channel centres f[sb, k] = 1.53e9 - (1024 + 384 sb + 8 k + 3.5) * 250e6/8192 Hz, k = 0..47: eight fine

@@ -9,27 +9,46 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.bands import plan_from
 from contimg.errors import BadFile, BadInput
 from contimg.telescope import BAND, CADENCE_S, BandPlan
-from contimg.uvh5 import SubbandHeader, read_header
+from contimg.uvh5 import Phasing, Sidereal, SubbandHeader, read_header
 
 TIME_TOLERANCE_S = 0.01
 NAME_TOLERANCE_S = 2 * CADENCE_S  # a name is stamped near its tile's start; a file of another tile is further away
-POINTING_TOLERANCE_RAD = np.deg2rad(1 / 3600)
+DIRECTION_TOLERANCE_RAD = np.deg2rad(1 / 3600)
 UNIX_EPOCH_JD = 2440587.5
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One group's headers by subband; `reference` speaks for all in what they share."""
+    """One group's headers by subband; `reference` speaks for all in what they share.
+
+    Attributes
+    ----------
+    headers, band : the files and the plan that they fill.
+    times_jd : integration centres of the tile; a file may lack some, shape (times,).
+    slots_1, slots_2 : antenna slots of each baseline, slot 1 <= slot 2, sorted; a file may lack some,
+        shape (baselines,).
+    own_telescope : whether it is the DSA-110's.
+    """
 
     headers: Mapping[int, SubbandHeader]
     band: BandPlan
+    times_jd: NDArray[np.float64]
+    slots_1: NDArray[np.int64]
+    slots_2: NDArray[np.int64]
+    own_telescope: bool = True
 
     @property
     def reference(self) -> SubbandHeader:
-        """A header to read times, baselines, antennas, polarisations and pointing from."""
+        """A header to read antennas, polarisations, integration time and phasing from."""
         return next(iter(self.headers.values()))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tile: times × baselines."""
+        return self.times_jd.size * self.slots_1.size
 
     @property
     def channels(self) -> int:
@@ -39,8 +58,8 @@ class Tile:
     @property
     def freqs_hz(self) -> NDArray[np.float64]:
         """Channel centres of the whole band, ascending, missing subbands included, shape (subbands × channels,)."""
-        descending = [self.band.channel_freqs_hz(subband, self.channels) for subband in range(self.band.subbands)]
-        return np.concatenate(descending)[::-1]
+        every = [self.band.channel_freqs_hz(subband, self.channels) for subband in range(self.band.subbands)]
+        return np.sort(np.concatenate(every))
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -49,16 +68,25 @@ class Tile:
 
     def channel_slice(self, subband: int) -> slice:
         """Where a subband's channels lie in `freqs_hz`."""
-        start = (self.band.subbands - 1 - subband) * self.channels
+        start = (self.band.subbands - 1 - self.band.place_from_top(subband)) * self.channels
         return slice(start, start + self.channels)
 
 
-def read_tile(files: Mapping[int, Path], band: BandPlan = BAND) -> Tile:
+def read_tile(
+    files: Mapping[int, Path],
+    band: BandPlan | None = BAND,
+    *,
+    own_telescope: bool = True,
+    locking: str = "best-effort",
+) -> Tile:
     """Read and compare the headers of a group.
 
     Parameters
     ----------
     files : path by the subband that the file's name claims.
+    band : the plan that they have to fill; None takes the one that they show.
+    own_telescope : hold them to the DSA-110's place, names and band; else only to one another.
+    locking : see `contimg.uvh5.opening.opened`.
 
     Raises
     ------
@@ -68,12 +96,30 @@ def read_tile(files: Mapping[int, Path], band: BandPlan = BAND) -> Tile:
         raise BadInput("a group without files cannot be converted; look at its files in the incoming directory")
     headers = {}
     for subband, path in sorted(files.items()):
-        headers[subband] = header = read_header(path, band)
-        if header.subband != subband:
+        headers[subband] = header = read_header(path, band, own_telescope=own_telescope, locking=locking)
+        if band and header.subband != subband:
             raise BadFile(path, f"its channels are those of subband {header.subband}, its name says {subband}")
-        _check_name(header)
+        if own_telescope:
+            _check_name(header)
     _check_agreement(headers)
-    return Tile(headers, band)
+    slots_1, slots_2 = _baselines(headers)
+    return Tile(headers, band or plan_from(headers), _times(headers), slots_1, slots_2, own_telescope)
+
+
+def slots_of(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Antenna slots of a file's baselines in its own order and sense, each of shape (baselines,)."""
+    order = np.argsort(header.array.numbers)
+    ascending = header.array.numbers[order]
+    first, second = (order[np.searchsorted(ascending, one)] for one in (header.antenna_1, header.antenna_2))
+    return first, second
+
+
+def nearest(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index of the nearest of `common_jd` (ascending) to each time."""
+    after = np.clip(np.searchsorted(common_jd, times_jd), 1, max(1, common_jd.size - 1))
+    before = after - 1
+    after = np.minimum(after, common_jd.size - 1)
+    return np.where(np.abs(times_jd - common_jd[before]) <= np.abs(times_jd - common_jd[after]), before, after)
 
 
 def _check_name(header: SubbandHeader) -> None:
@@ -89,15 +135,71 @@ def _check_name(header: SubbandHeader) -> None:
 
 def _check_agreement(headers: Mapping[int, SubbandHeader]) -> None:
     _same(headers, "number of channels", lambda header: header.freqs_hz.size)
-    _same(headers, "polarisations", lambda header: header.polarizations)
-    _same(headers, "number of integrations", lambda header: header.times_jd.size)
-    _same(headers, "baselines", lambda header: header.antenna_1.tobytes() + header.antenna_2.tobytes())
-    _same(headers, "antenna table", lambda header: (header.antenna_numbers.tobytes(), header.antenna_names))
+    _same(headers, "set of polarisations", lambda header: tuple(sorted(header.polarizations)))
+    _same(headers, "antenna table", lambda header: (header.array.numbers.tobytes(), header.array.names))
+    _near(headers, "array's centre (m)", lambda header: header.array.centre_m, 1.0)
     _near(headers, "antenna positions (m)", lambda header: header.antenna_positions_m, 1e-3)
     _near(headers, "integration time (s)", lambda header: np.asarray(header.integration_s), 1e-3)
-    _near(headers, "declination (rad)", lambda header: np.asarray(header.pointing_dec_rad), POINTING_TOLERANCE_RAD)
-    start = float(next(iter(headers.values())).times_jd[0])
-    _near(headers, "times (s)", lambda header: (header.times_jd - start) * 86400, TIME_TOLERANCE_S)
+    _same(headers, "kind of phase centre", lambda header: type(header.phasing).__name__)
+    _same(headers, "knowledge of a declination", lambda header: header.pointing_dec_rad is None)
+    if headers and next(iter(headers.values())).pointing_dec_rad is not None:
+        _near(headers, "declination (rad)", lambda header: np.asarray(header.pointing_dec_rad), DIRECTION_TOLERANCE_RAD)
+    _near(headers, "phase centre (rad)", lambda header: _direction(header.phasing), DIRECTION_TOLERANCE_RAD)
+
+
+def _direction(phasing: Phasing) -> NDArray[np.float64]:
+    """A unit vector to the phase centre; zero where there is none on the sky."""
+    if not isinstance(phasing, Sidereal):
+        return np.zeros(3)
+    across = np.cos(phasing.dec_rad)
+    return np.array([across * np.cos(phasing.ra_rad), across * np.sin(phasing.ra_rad), np.sin(phasing.dec_rad)])
+
+
+def _times(headers: Mapping[int, SubbandHeader]) -> NDArray[np.float64]:
+    """The tile's times: those of the file that has all the times of the most files.
+
+    A file with fewer is aligned. One with times that the others lack is refused: its clock is wrong.
+    """
+
+    def away_s(one: SubbandHeader, common: SubbandHeader) -> float:
+        found = common.times_jd[nearest(one.times_jd, common.times_jd)]
+        return float(np.abs(found - one.times_jd).max() * 86400)
+
+    def holds(common: SubbandHeader) -> tuple[int, int]:
+        inside = sum(away_s(one, common) <= TIME_TOLERANCE_S for one in headers.values())
+        return inside, common.times_jd.size
+
+    common = max(headers.values(), key=holds)
+    for header in headers.values():
+        away = away_s(header, common)
+        if away > TIME_TOLERANCE_S:
+            raise BadFile(header.path, f"its times (s) lie up to {away:.6g} from those of the other files of its group")
+    return common.times_jd
+
+
+def _baselines(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Slots of the tile's baselines, sorted: those of the file that has all the baselines of the most files.
+
+    A file with fewer is aligned. One with baselines that the others lack is refused: it is of another setup.
+    """
+    slots = next(iter(headers.values())).array.numbers.size
+    codes: dict[int, NDArray[np.int64]] = {}
+    for subband, header in headers.items():
+        first, second = slots_of(header)
+        codes[subband] = np.unique(np.minimum(first, second) * slots + np.maximum(first, second))
+    distinct = {one.tobytes(): one for one in codes.values()}
+
+    def holds(common: NDArray[np.int64]) -> tuple[int, int]:
+        return sum(bool(np.isin(one, common).all()) for one in codes.values()), common.size
+
+    common = max(distinct.values(), key=holds)
+    for subband, one in codes.items():
+        strange = np.setdiff1d(one, common)
+        if strange.size:
+            raise BadFile(
+                headers[subband].path, f"it has {strange.size} baselines that the other files of its group do not have"
+            )
+    return common // slots, common % slots
 
 
 def _same(headers: Mapping[int, SubbandHeader], what: str, value: Callable[[SubbandHeader], Hashable]) -> None:

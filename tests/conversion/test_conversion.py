@@ -8,8 +8,9 @@ from casacore.tables import table
 from contimg.conversion import convert
 from contimg.errors import BadFile
 from contimg.measurement_set.description import describe
-from contimg.measurement_set.fringe import rotate_block
+from contimg.measurement_set.fringe import Axes, Rotated, RowChanges, Sums, rotate_block
 from contimg.telescope import BAND, C_M_S
+from contimg.uvh5.bricks import Bricks, one_brick
 
 
 def test_the_description_says_what_went_in(drift_sim_ms):
@@ -96,21 +97,44 @@ def test_converting_again_gives_the_same(drift_sim_files, drift_sim_ms, tmp_path
         assert np.array_equal(ours.getcol("DATA"), theirs.getcol("DATA"))
 
 
-def test_the_kernel_equals_its_plain_reference():
+def chunked(values, rows, channels, correlations, skipped):
+    """An array cut into bricks as HDF5 would cut it, in random order, with rows before the block's first."""
+    rng = np.random.default_rng(2)
+    size = (rows, channels, correlations)
+    before = np.concatenate([np.zeros_like(values[:1]).repeat(skipped, axis=0), values])
+    counts = [-(-have // step) for have, step in zip(before.shape, size, strict=True)]
+    padded = np.zeros([count * step for count, step in zip(counts, size, strict=True)], values.dtype)
+    padded[tuple(slice(0, have) for have in before.shape)] = before
+    order, volume = rng.permutation(np.prod(counts)), np.prod(size)
+    flat, starts = np.empty(padded.size, values.dtype), np.empty(counts, dtype=np.int64)
+    for place, (i, j, k) in zip(order, np.ndindex(*counts), strict=True):
+        part = padded[i * rows : (i + 1) * rows, j * channels : (j + 1) * channels]
+        flat[place * volume : (place + 1) * volume] = part[..., k * correlations : (k + 1) * correlations].ravel()
+        starts[i, j, k] = place * volume
+    return Bricks(flat, starts, rows, channels, correlations, skipped)
+
+
+@pytest.mark.parametrize("cut", [one_brick, lambda values: chunked(values, 16, 2, 1, 5)], ids=["one brick", "chunks"])
+@pytest.mark.parametrize("step", [-2.5e5, 2.5e5], ids=["descending", "ascending"])
+def test_the_kernel_equals_its_plain_reference(cut, step):
     rng = np.random.default_rng(1)
-    rows, channels, correlations = 7, 5, 2
-    shape = (rows, channels, correlations)
+    shape = rows, channels, correlations = 150, 5, 2
     visibilities = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
     flags, nsamples = rng.random(shape) < 0.1, np.ones(shape, dtype=np.float32)
     w_change, swapped, place = rng.normal(size=rows) * 500, rng.random(rows) < 0.5, rng.permutation(rows)
-    top, step = 1.49e9, 2.5e5
-    data, flagged = np.empty_like(visibilities), np.empty_like(flags)
-    samples, good = np.zeros((rows, correlations)), np.zeros((rows, correlations), dtype=np.int64)
-    rotate_block(visibilities, flags, nsamples, w_change, swapped, place, top, step, data, flagged, samples, good)
-    freqs = top - step * np.arange(channels)
-    turned = visibilities * np.exp(2j * np.pi / C_M_S * w_change[:, None] * freqs)[:, :, None]
-    expected = np.where(swapped[:, None, None], turned, turned.conj())[:, ::-1]
-    assert np.abs(data[place] - expected).max() < 1e-6
-    assert np.array_equal(flagged[place], flags[:, ::-1])
-    assert np.array_equal(good[place], (~flags).sum(axis=1))
-    assert np.array_equal(samples[place], (~flags).sum(axis=1))
+    freqs = 1.49e9 + step * np.arange(channels)
+    out = Rotated(np.empty_like(visibilities), np.empty_like(flags), np.empty(shape, dtype=np.float32))
+    sums = Sums(np.zeros((rows, correlations), np.float32), np.zeros((rows, correlations), np.int32))
+    axes = Axes(freqs[0], step, np.array([[0, 1], [1, 0]]))
+    rotated = RowChanges(w_change, swapped, place)
+    counts = rotate_block(cut(visibilities), cut(flags), cut(nsamples), rotated, axes, sums, out)
+    exchanged = np.where(swapped[:, None, None], visibilities[:, :, ::-1], visibilities.conj())
+    expected = exchanged * np.exp(-2j * np.pi / C_M_S * w_change[:, None] * freqs)[:, :, None]
+    expected_flags = np.where(swapped[:, None, None], flags[:, :, ::-1], flags)
+    if step < 0:
+        expected, expected_flags = expected[:, ::-1], expected_flags[:, ::-1]
+    assert np.abs(out.data[place] - expected).max() < 1e-6
+    assert np.array_equal(out.flags[place], expected_flags)
+    assert np.array_equal(sums.good[place], (~expected_flags).sum(axis=1))
+    assert np.array_equal(sums.samples, sums.good)
+    assert counts.tolist() == [flags.sum(), 0, 0, 0, 0, 0]

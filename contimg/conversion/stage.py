@@ -1,0 +1,102 @@
+"""The convert stage itself."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from contimg.conversion.options import ConvertOptions
+from contimg.conversion.product import FlagCounts, MeasurementSet
+from contimg.conversion.sky import Sky
+from contimg.conversion.visibilities import UnevenWeights, put_visibilities
+from contimg.measurement_set.subtables import write_subtables
+from contimg.measurement_set.writer import MainTable
+from contimg.staging import size_bytes, staged
+from contimg.tile import Tile, read_tile
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+def convert(
+    files: Mapping[int, Path],
+    target: Path,
+    options: ConvertOptions | None = None,
+    *,
+    rooms: Sequence[Path] = (),
+) -> MeasurementSet:
+    """Convert one group of subband files into the Measurement Set `target`.
+
+    The phase centre is the meridian at mid-tile, expressed in ICRS, or a phased file's own; see docs/maths.md.
+
+    Parameters
+    ----------
+    files : path by subband number, as the names say; a missing subband becomes a flagged gap.
+    target : `<group>.ms`; replaced when it exists.
+    rooms : directories to write in, such as a tmpfs, the first that has room; the finished Measurement Set is then
+        moved. Without one it is written beside the target.
+
+    Raises
+    ------
+    BadFile naming the file that spoils the group; Transient when the disk is full or a file cannot be reached.
+    """
+    began = perf_counter()
+    options = options or ConvertOptions()
+    tile = read_tile(
+        files, options.plan, own_telescope=options.own_telescope, locking=options.file_locking
+    )  # fmt: skip
+    sky = Sky.of(tile)
+    name = target.name.removesuffix(".ms")
+    try:
+        flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=False)
+    except UnevenWeights:
+        flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=True)
+    half = 0.5 * tile.reference.integration_s / 86400
+    values = tile.rows * tile.channels * len(tile.reference.polarizations) * len(tile.headers)
+    return MeasurementSet(
+        path=target,
+        group=name,
+        start_mjd=float(tile.times_jd[0] - 2400000.5 - half),
+        end_mjd=float(tile.times_jd[-1] - 2400000.5 + half),
+        ra_deg=float(np.rad2deg(sky.phase_centre[0])),
+        dec_deg=float(np.rad2deg(sky.phase_centre[1])),
+        rows=tile.rows,
+        channels=tile.freqs_hz.size,
+        antennas=int(np.unique([tile.slots_1, tile.slots_2]).size),
+        subbands=len(tile.headers),
+        missing=tile.missing,
+        flagged_fraction=flags.total / values,
+        bytes_read=sum(one.path.stat().st_size for one in tile.headers.values()),
+        bytes_written=written,
+        seconds=perf_counter() - began,
+        flags=flags,
+    )
+
+
+def _write(
+    target: Path,
+    tile: Tile,
+    sky: Sky,
+    name: str,
+    options: ConvertOptions,
+    rooms: Sequence[Path],
+    weight_spectrum: bool,
+) -> tuple[FlagCounts, int]:
+    """Write the Measurement Set; returns what is flagged and its size."""
+    with staged(target) as temporary:
+        with MainTable(temporary, tile, weight_spectrum) as main:
+            step = max(1, _ROWS_AT_ONCE // tile.slots_1.size)
+            for first in range(0, tile.times_jd.size, step):
+                last = min(first + step, tile.times_jd.size)
+                main.put_rows(first, last, sky.uvw_m(first, last))
+            flags = put_visibilities(main, tile, sky, options.block_mb, weight_spectrum)
+        notes = [_phasing_note(sky), f"flagged values: {flags}"]
+        write_subtables(temporary, tile, name, sky.phase_centre, sky.pointing, sky.tracking, notes)
+        return flags, size_bytes(temporary)
+
+
+def _phasing_note(sky: Sky) -> str:
+    if sky.w_old_m is None:
+        return "phased to the files' own phase centre"
+    undone = "fringe-stop to the meridian undone" if sky.w_old_m.any() else "never fringe-stopped"
+    return f"{undone}, phased to the meridian of mid-tile"
