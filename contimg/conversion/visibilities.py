@@ -67,7 +67,8 @@ def put_visibilities(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weigh
     for start in range(0, tile.rows, _ROWS_OF_WEIGHTS):
         part = slice(start, start + _ROWS_OF_WEIGHTS)
         main.put_weights(start, (sums.samples[part] / np.maximum(sums.good[part], 1)).astype(np.float32))
-    return FlagCounts(*(int(count) for count in counts[:UNEVEN]), absent)
+    given, not_a_number, too_large, zero, no_samples = (int(count) for count in counts[:UNEVEN])
+    return FlagCounts(given, not_a_number, too_large, zero, no_samples, absent)
 
 
 def _portions(placements: dict[int, Placement], size_bytes: int) -> Iterator[_Portion]:
