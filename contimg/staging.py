@@ -3,13 +3,34 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 
 from contimg.errors import Transient
 
 MARK = ".writing-"
+Permit = Callable[[], AbstractContextManager[None]]
+_permit: ContextVar[Permit] = ContextVar("permit", default=nullcontext)
+
+
+@contextmanager
+def renaming_under(permit: Permit) -> Iterator[None]:
+    """Inside the block every rename of a product happens within `permit()`, which raises when it must not happen.
+
+    A worker that was frozen past its lease and thawed would otherwise put its product over another's.
+    """
+    token = _permit.set(permit)
+    try:
+        yield
+    finally:
+        _permit.reset(token)
+
+
+def permitted() -> AbstractContextManager[None]:
+    """The permit in force, to rename a product in; outside workers everything is permitted."""
+    return _permit.get()()
 
 
 @contextmanager
@@ -22,7 +43,8 @@ def staged(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _replace(temporary, target)
+        with permitted():
+            _replace(temporary, target)
     except OSError as error:
         _remove(temporary)
         raise Transient(

@@ -4,6 +4,7 @@ import logging
 from enum import Enum
 
 from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost, Transient
+from contimg.staging import renaming_under
 from contimg.store import Lease, Refusal, Refused, Stage, State
 from workers import logs, stages
 from workers.cost import Cost
@@ -44,7 +45,7 @@ def _attempt(house: House, lease: Lease) -> Then:
     """Run and commit; whatever goes wrong ends the lease in the way that its class says. LeaseLost passes through."""
     cost = Cost()
     try:
-        with kept_alive(house.store, lease):
+        with kept_alive(house.store, lease), renaming_under(lambda: house.store.leases.held_fast(lease)):
             produced = stages.run(house, lease)
         house.store.leases.commit(lease, produced, cost.figures())
     except LeaseLost:

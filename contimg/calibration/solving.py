@@ -8,22 +8,27 @@ phase on top of it.
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg import __version__
-from contimg.calibration import casa, tables
+from contimg.calibration import bootstrap, casa, quality, tables
 from contimg.calibration import reference as choice
+from contimg.calibration.applying import inverse_gains
+from contimg.calibration.assessing import assess
 from contimg.calibration.calibrators import InBeam
 from contimg.calibration.filling import fill_table
 from contimg.calibration.model import sky_model
-from contimg.calibration.options import CalibrateOptions
-from contimg.calibration.sets import CalibrationSet
+from contimg.calibration.options import CalibrateOptions, SolutionLimits
+from contimg.calibration.plots import write_plots
+from contimg.calibration.sets import CalibrationSet, declination_deg
 from contimg.calibration.solving_set import write_solving_set
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
+from contimg.staging import permitted
 
 LONG_WAVELENGTHS = 1000.0
 
@@ -34,20 +39,23 @@ def solve(
     unflagged: NDArray[np.float64],
     directory: Path,
     options: CalibrateOptions,
+    limits: SolutionLimits | None = None,
+    previous: CalibrationSet | None = None,
     reference: str | None = None,
 ) -> CalibrationSet:
     """Solve and put the set at `directory/<tile name>`, in place of an earlier one of that name.
 
     Parameters
     ----------
-    found : the calibrators in the beam; the first gives the set its name, all are in the model.
+    found : the catalogued sources in the beam; the first is the calibrator, all are in the model.
     unflagged : usable fraction of each antenna slot's data, shape (slots,).
+    previous : an earlier set to compare with, and to take the flux scale from when the calibrator is variable.
     reference : name of the reference antenna; chosen by health when not given.
 
     Raises
     ------
-    BadInput : CASA refused, made no table, or flagged too much of it; `<tile name>.failed.log` beside the sets
-        is then CASA's log.
+    BadInput : CASA refused, made no table, or the set is rejected, with its numbers; `<tile name>.failed.log` beside
+        the sets is then CASA's log.
     Transient : CASA died or took too long.
     """
     directory = directory.absolute()  # CASA works in a directory of its own
@@ -66,12 +74,17 @@ def solve(
         name = reference or tile.antenna_names[choice.reference_antenna(tile, unflagged)]
         long_only = choice.long_baselines_serve(tile, unflagged, LONG_WAVELENGTHS)
         steps = recipe(visibilities, made, tile.name, name, long_only, options)
-        version = casa.run(steps, work, log, options.casa_timeout_s)
+        version = casa.run(steps, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
         fill_table(tables.present(made / f"{tile.name}.bcal"), options.fill_gaps)
         described = _describe(tile, found[0], made, name, unflagged, options, version)
+        described = _judged(described, tile, unflagged, visibilities, limits or SolutionLimits(), previous)
+        if found[0].calibrator.variable:
+            described = _on_scale_of(previous, described, tile)
         described.write()
+        _plot(described, tile)
         log.replace(made / "casa.log")
-        _replace(made, target)
+        with permitted():
+            _replace(made, target)
         return described.at(target)
     finally:
         shutil.rmtree(room, ignore_errors=True)
@@ -108,15 +121,8 @@ def _describe(
 ) -> CalibrationSet:  # fmt: skip
     names = (f"{tile.name}.bcal", f"{tile.name}.gcal")
     bandpass, gains = (tables.read(made / name) for name in names)
-    phases = tables.read(made / f"{tile.name}.phase")
     live = tile.antennas[unflagged[tile.antennas] > 0]
     solved = bandpass.solved[0] & gains.solved[0]
-    flagged = 1.0 - float(np.mean(solved[live]))
-    if flagged > options.max_flagged:
-        raise BadInput(
-            f"{tile.path}: {flagged:.0%} of the live antennas' solutions on {main.calibrator.label} are flagged "
-            f"(limit {options.max_flagged:.0%}); its tables are not used"
-        )
     mjd = tile.mid_mjd_s / 86400.0
     return CalibrationSet(
         name=tile.name,
@@ -134,22 +140,44 @@ def _describe(
         first_freq_hz=float(tile.freqs_hz[0]),
         channel_width_hz=tile.channel_width_hz,
         channels=len(tile.freqs_hz),
-        flagged_fraction=flagged,
-        quality=_quality(bandpass, gains, phases),
+        flagged_fraction=1.0 - float(np.mean(solved[live])),
+        quality={},
         versions={"contimg": __version__, "casa": casa_version},
+        dec_deg=declination_deg(tile),
     )
 
 
-def _quality(bandpass: tables.Solutions, gains: tables.Solutions, phases: tables.Solutions) -> dict[str, float]:
-    mean = np.nansum(phases.gains, axis=0, keepdims=True)
-    turned = np.angle(phases.gains * np.conj(mean))[phases.solved]
-    return {
-        "bandpass_snr": float(np.nanmedian(bandpass.snr)),
-        "gain_snr": float(np.nanmedian(gains.snr)),
-        "phase_scatter_deg": float(np.rad2deg(np.sqrt(np.mean(turned**2)))),
-        "bandpass_amplitude": float(np.nanmedian(np.abs(bandpass.gains))),
-        "gain_amplitude": float(np.nanmedian(np.abs(gains.gains))),
-    }
+def _judged(
+    made: CalibrationSet, tile: Description, unflagged: NDArray[np.float64], solving_set: Path,
+    limits: SolutionLimits, previous: CalibrationSet | None,
+) -> CalibrationSet:  # fmt: skip
+    """The set with its numbers and verdict; BadInput when it is rejected."""
+    live = [tile.antenna_names[slot] for slot in tile.antennas if unflagged[slot] > 0]
+    phases = made.directory / f"{tile.name}.phase"
+    numbers = assess(
+        made, live, limits, phases=phases, tile=tile, solving_set=solving_set, previous=previous
+    )  # fmt: skip
+    verdict = quality.judge(numbers, limits)
+    if verdict.grade == quality.REJECTED:
+        raise BadInput(f"{tile.path}: solutions on {made.calibrator} rejected: {'; '.join(verdict.reasons)}")
+    return replace(made, quality=numbers.as_dict(), grade=verdict.grade, reasons=verdict.reasons)
+
+
+def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: Description) -> CalibrationSet:
+    """The set of a variable calibrator with an earlier set's amplitudes: it is good for phases and shapes alone."""
+    if previous is None:
+        raise BadInput(
+            f"{tile.path}: {made.calibrator} is variable and no earlier set fits whose flux scale it could take over"
+        )
+    ratio = bootstrap.flux_ratio(made, previous, tile)
+    bootstrap.rescale(made.paths[-1], ratio)
+    return replace(made, model_jy=made.model_jy * ratio, flux_scale=f"taken over from {previous.name}")
+
+
+def _plot(made: CalibrationSet, tile: Description) -> None:
+    gains = np.reciprocal(inverse_gains(made, tile)).astype(np.complex128)[tile.antennas]
+    names = [tile.antenna_names[slot] for slot in tile.antennas]
+    write_plots(made.directory, f"{made.name} on {made.calibrator}", names, gains, tile.freqs_hz)
 
 
 def _sweep(directory: Path, name: str) -> None:

@@ -4,7 +4,8 @@ Claim, then work under a temporary name, then commit: the commit counts only whi
 lease's token and fence. A worker that was frozen and thawed finds them changed and is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
@@ -53,6 +54,17 @@ class Leases:
         with self._database.write() as session:
             _must_hold(session, lease).lease_expires_at = expires_at
         return replace(lease, expires_at=expires_at)
+
+    @contextmanager
+    def held_fast(self, lease: Lease) -> Iterator[None]:
+        """While the block runs nobody can take the lease, and it is certainly this one; LeaseLost when it is not.
+
+        For the instant in which a product gets its name: a process that is frozen in here keeps others waiting, and
+        cannot come back to find that they have overtaken it.
+        """
+        with self._database.write() as session:
+            _must_hold(session, lease)
+            yield
 
     def commit(self, lease: Lease, produced: Sequence[Any] = (), figures: RunFigures | None = None) -> Stage | None:
         """Write products, end the stage and the lease, set the next stage, all or nothing; returns the next stage.

@@ -10,7 +10,9 @@ import pytest
 
 from contimg.config import QueueRules
 from contimg.errors import LeaseLost
+from contimg.staging import leftovers
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store
+from contimg.store.leases import Leases
 from contimg.subbands import SubbandName
 from workers import stages, turn
 from workers.heartbeat import kept_alive
@@ -195,3 +197,22 @@ def test_a_product_made_without_the_lease_is_not_committed(house, group, monkeyp
     assert take_turn(house, Stage.CONVERT, group) is Then.END
     assert house.store.products.measurement_set(group) is None
     assert house.store.queue.group(group).stage is Stage.CONVERT
+
+
+def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(house, group, monkeypatch):
+    """Frozen just before the rename, for so long that another worker has converted the group: its product stays."""
+    real, product, others = Leases.held_fast, house.config.output_dir / f"{group}.ms", []
+
+    def frozen_meanwhile(leases, lease):
+        if not others:
+            others.append(None)
+            leases.release(lease)
+            assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+            others[0] = product.stat().st_ino
+        return real(leases, lease)
+
+    monkeypatch.setattr(Leases, "held_fast", frozen_meanwhile)
+    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    assert product.stat().st_ino == others[0]
+    assert leftovers(house.config.output_dir) == []
+    assert [run.outcome for run in house.store.queue.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
