@@ -37,6 +37,9 @@ class Settings:
     web_port: int = option(8080, "port of the panel", minimum=0, maximum=65535)
     flower_port: int = option(5555, "port of Flower", minimum=0, maximum=65535)
     token: str = option("", "bearer token that the API asks of commands; empty: none", secret=True)
+    view_token: str = option("", "token that reading the panel asks for; empty: anybody may read", secret=True)
+    web_names: str = option("", "further host names of the panel, separated by spaces")
+    flower_url: str = option("", "address of Flower as a browser reaches it, for the panel's links; empty: none")
     log_format: str = option("text", "form of log lines", choices=("text", "json"))
 
     @property

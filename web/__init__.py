@@ -4,11 +4,12 @@ from flask import Flask
 
 from contimg.config import Settings, load
 from contimg.store import Store
+from web.access import guard
 from web.api import blueprints
 from web.errors import handle_errors
 from web.headers import add_headers
 from web.live import Live
-from web.panel import panel
+from web.panel import pages
 from web.service import Bystander, StreamingService
 from web.stream import EXTENSION, Stream
 
@@ -16,20 +17,23 @@ VIEWERS = 50
 MAX_BODY_BYTES = 64 * 1024
 
 
-def create_app(settings: Settings, store: Store | None = None, service: StreamingService | None = None) -> Flask:
+def create_app(
+    settings: Settings, store: Store | None = None, service: StreamingService | None = None, *, fresh_s: float = 1.0
+) -> Flask:
     """The panel as a WSGI application.
 
     `store` None: the one that the configuration names. `service` None: the panel watches a stream that somebody else
-    runs, and commands nothing.
+    runs, and commands nothing. `fresh_s`: how old a look at the stream may be that visitors share.
     """
     store = store or Store.of(load(settings))
     service = service or Bystander(settings, store)
     app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS))
+    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS), fresh_s)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    app.register_blueprint(panel)
+    guard(app, settings)
+    pages(app)
     handle_errors(app)
     add_headers(app)
     return app

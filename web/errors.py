@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 HINTS = {
     400: "look at the request's parameters and body",
+    403: "sign in as operator",
     404: "look at the address; /api/status, /api/queue and /api/images list what there is",
     405: "use GET to read and POST to change",
     413: "send less",
@@ -25,19 +26,33 @@ STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
 class Refusal(Exception):
     """A request that is answered with an error on purpose: HTTP status, what is wrong, what to do."""
 
-    def __init__(self, status: int, error: str, hint: str) -> None:
+    def __init__(self, status: int, error: str, hint: str, *, retry_after_s: float = 10.0) -> None:
         super().__init__(error)
-        self.status, self.error, self.hint = status, error, hint
+        self.status, self.error, self.hint, self.retry_after_s = status, error, hint, retry_after_s
 
 
 def handle_errors(app: Flask) -> None:
     """Turn each kind of exception into an answer."""
-    app.register_error_handler(Refusal, lambda refusal: _answer(refusal.status, refusal.error, refusal.hint))
+    app.register_error_handler(Refusal, _of_refusal)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(ValidationError, _of_validation)
     app.register_error_handler(ContimgError, _of_contimg)
     app.register_error_handler(SQLAlchemyError, _of_store)
     app.register_error_handler(Exception, _of_bug)
+
+
+def is_for_machines(path: str) -> bool:
+    """Whether an address is answered in JSON or plain text, not with a page."""
+    return path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
+
+
+def wants_json() -> bool:
+    """Whether the one who asks is a program: of the API, or of a page's script."""
+    return is_for_machines(request.path) or request.accept_mimetypes.best == "application/json"
+
+
+def _of_refusal(refusal: Refusal) -> Response:
+    return _answer(refusal.status, refusal.error, refusal.hint, refusal.retry_after_s)
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -71,14 +86,14 @@ def _of_bug(error: Exception) -> Response:
     return _answer(500, "something went wrong in the panel", "the panel's log has the traceback; the stream goes on")
 
 
-def _answer(status: int, error: str, hint: str) -> Response:
-    if request.path.startswith(("/api", "/metrics", "/healthz")):
+def _answer(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
+    if wants_json():
         body = ErrorAnswer(error=error, hint=hint).model_dump_json()
         answer = make_response(body, status, {"Content-Type": "application/json"})
     else:
         answer = make_response(render_template("error.html", status=status, error=error, hint=hint), status)
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="contimg"'
-    if status == 503:
-        answer.headers["Retry-After"] = "10"
+    if status in (429, 503):
+        answer.headers["Retry-After"] = f"{retry_after_s:.0f}"
     return answer

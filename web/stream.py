@@ -1,6 +1,8 @@
 """What every page and answer of the panel draws from: the settings, the store, the service, the live events."""
 
-from dataclasses import dataclass
+import threading
+import time
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app
@@ -38,19 +40,38 @@ class Glance:
 
 @dataclass(frozen=True)
 class Stream:
-    """The stream as the panel sees it."""
+    """The stream as the panel sees it.
+
+    `fresh_s`: how old a glance may be that several visitors share, s.
+    """
 
     settings: Settings
     store: Store
     service: StreamingService
     live: Live
+    fresh_s: float = 1.0
+    _glances: dict[int, tuple[float, Glance]] = field(default_factory=dict)
+    _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def config(self) -> StreamingConfig:
         """The configuration in force now; raises Misconfigured."""
         return load(self.settings)
 
     def glance(self, shown: int = 5) -> Glance:
-        """One look at the stream, with the newest `shown` of each list."""
+        """One look at the stream, with the newest `shown` of each list; one look serves all who ask at a time."""
+        with self._looking:
+            looked, seen = self._glances.get(shown, (0.0, None))
+            if seen is None or time.monotonic() - looked >= self.fresh_s:
+                seen = self._look(shown)
+                self._glances[shown] = (time.monotonic(), seen)
+            return seen
+
+    def forget_glance(self) -> None:
+        """Look anew the next time: something was just changed."""
+        with self._looking:
+            self._glances.clear()
+
+    def _look(self, shown: int) -> Glance:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
         beat = self.store.queue.last_beat(SCAN)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)

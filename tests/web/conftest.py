@@ -90,7 +90,7 @@ def service(store: Store) -> RunningService:
 
 @pytest.fixture
 def app(settings: Settings, store: Store, service: RunningService) -> Flask:
-    return create_app(settings, store, service)
+    return create_app(settings, store, service, fresh_s=0.0)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_health_is_the_age_of_the_last_scan(client: FlaskClient, full_night: Nig
 def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
     settings: Settings, store: Store, full_night: Night
 ) -> None:
-    client = create_app(settings, store).test_client()
+    client = create_app(settings, store, fresh_s=0.0).test_client()
     assert client.get("/api/status").get_json()["condition"]["state"] == "running"
     full_night.at = time.time() - 600
     full_night.store.queue.beat("producer.scan")
@@ -84,7 +84,7 @@ def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
 
 def test_a_broken_configuration_is_a_reason_and_no_crash(client: FlaskClient, settings: Settings, store: Store) -> None:
     settings.config_path.write_text('{"max_workers": 0}', encoding="utf-8")
-    for one in (client, create_app(settings, store).test_client()):
+    for one in (client, create_app(settings, store, fresh_s=0.0).test_client()):
         condition = one.get("/api/status").get_json()["condition"]
         assert condition["state"] == "stalled"
         assert "max_workers=0" in condition["reason"]

@@ -1,19 +1,17 @@
 """`/api/streaming`: the service as a whole, read by anybody, commanded by the operator."""
 
-from collections.abc import Callable
-
 from flask import Blueprint, Response, jsonify, request
 
 from contimg.config import save, shown
 from contimg.errors import Misconfigured
 from web.api.answers import rates_answer, respond
+from web.api.commands import carry_out
 from web.auth import operator_name, operator_only
 from web.errors import Refusal
 from web.models import CommandAnswer, HealthAnswer, MetricsAnswer, ServiceAnswer
-from web.service import CommandOutcome
 from web.stream import stream
 
-streaming = Blueprint("streaming", __name__, url_prefix="/api/streaming")
+streaming = Blueprint("streaming_api", __name__, url_prefix="/api/streaming")
 
 
 @streaming.get("/status")
@@ -92,42 +90,37 @@ def read_metrics() -> Response:
 @operator_only
 def pause() -> Response:
     """Let no further stage begin."""
-    stream().store.queue.pause(operator_name())
-    return respond(CommandAnswer(success=True, message="paused: stages under way end as usual, none begins"))
+    return _commanded("pause")
 
 
 @streaming.post("/resume")
 @operator_only
 def resume() -> Response:
     """Let stages begin again."""
-    stream().store.queue.resume(operator_name())
-    return respond(CommandAnswer(success=True, message="resumed"))
+    return _commanded("resume")
 
 
 @streaming.post("/start")
 @operator_only
 def start() -> Response:
     """Start the service."""
-    return _commanded("start", stream().service.start)
+    return _commanded("start")
 
 
 @streaming.post("/stop")
 @operator_only
 def stop() -> Response:
     """Stop the service."""
-    return _commanded("stop", stream().service.stop)
+    return _commanded("stop")
 
 
 @streaming.post("/restart")
 @operator_only
 def restart() -> Response:
     """Stop the service and start it again."""
-    return _commanded("restart", stream().service.restart)
+    return _commanded("restart")
 
 
-def _commanded(word: str, command: Callable[[], CommandOutcome]) -> Response:
-    outcome = command()
-    stream().store.events.add(
-        f"{word} by {operator_name()}: {outcome.message}", level="info" if outcome.success else "warning"
-    )
-    return respond(CommandAnswer.model_validate(outcome), 200 if outcome.success else 409)
+def _commanded(name: str) -> Response:
+    done = carry_out(name)
+    return respond(done, 200 if done.success else 409)

@@ -1,12 +1,19 @@
 """The pages: server-rendered, whole without JavaScript, kept live by it."""
 
-from flask import Blueprint
+from flask import Flask
 
-from web.panel import words
-from web.panel.page import show
+from web.panel import frame, words
+from web.panel.commands import commands
+from web.panel.sign_in import sign_in
+from web.panel.streaming import streaming
 
-panel = Blueprint("panel", __name__)
-panel.add_url_rule("/", "start", show)
-panel.add_url_rule("/streaming", "streaming", show)
-for name in words.FILTERS:
-    panel.add_app_template_filter(getattr(words, name), name)
+blueprints = (streaming, commands, sign_in)
+
+
+def pages(app: Flask) -> None:
+    """Every page, and what their templates share."""
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    app.context_processor(frame.shared)
+    for name in words.FILTERS:
+        app.add_template_filter(getattr(words, name), name)

@@ -1,5 +1,6 @@
 // Keeps the page live: each event appears at once, and the rest of the page follows from a fresh rendering.
 
+import "./page.js";
 import { morph } from "./morph.js";
 import { serverTimeIs, tick } from "./times.js";
 
@@ -30,6 +31,7 @@ function element(name, attributes, text) {
 
 function show(event) {
   const list = document.getElementById("event-list");
+  if (!list) return;
   document.getElementById("event-none")?.remove();
   if (document.getElementById(`event-${event.id}`)) return;
   const item = element("li", { id: `event-${event.id}`, class: `${event.level} fresh` }, "");
@@ -48,7 +50,7 @@ async function refresh() {
   if (refreshing || document.hidden) return;
   refreshing = true;
   try {
-    const answer = await fetch(location.pathname, { cache: "no-store" });
+    const answer = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
     if (!answer.ok) throw new Error(`${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const wanted = fresh.getElementById("main");
@@ -86,8 +88,7 @@ function follow() {
   };
 }
 
-tick();
-setInterval(tick, 1000);
 setInterval(refresh, REFRESH_MS);
 document.addEventListener("visibilitychange", refresh);
+document.addEventListener("changed", refresh);
 follow();

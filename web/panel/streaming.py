@@ -5,15 +5,18 @@ from collections import Counter
 from dataclasses import dataclass
 
 import psutil
-from flask import render_template
+from flask import Blueprint, render_template
 
 from contimg.config import StreamingConfig
 from contimg.errors import Misconfigured
 from contimg.store import GroupRecord, Running, Stage, State
-from contimg.telescope import BAND, CADENCE_S, LONGITUDE_DEG
+from contimg.telescope import BAND, CADENCE_S
 from web.api.answers import epoch_s_of_mjd
 from web.panel.chart import Segment, segments
+from web.panel.commands import offered
 from web.stream import Glance, stream
+
+streaming = Blueprint("streaming", __name__)
 
 IMAGES, UNDER_WAY, COMPLAINTS, EVENTS = 8, 6, 6, 20
 
@@ -26,6 +29,8 @@ class UnderWay:
     running: Running | None
 
 
+@streaming.get("/", endpoint="start")
+@streaming.get("/streaming", endpoint="show")
 def show() -> str:
     """The page."""
     room = stream()
@@ -34,7 +39,7 @@ def show() -> str:
         "streaming.html",
         glance=glance,
         snapshot=glance.snapshot,
-        now=glance.snapshot.at,
+        buttons=offered(glance.service.running, glance.snapshot.paused),
         config=_config(),
         busy=Counter(one.stage for one in glance.snapshot.running),
         machine=_machine(),
@@ -43,7 +48,6 @@ def show() -> str:
         under_way=_under_way(glance),
         events=room.store.events.last(EVENTS),
         complaints=COMPLAINTS,
-        longitude_deg=LONGITUDE_DEG,
         subbands=BAND.subbands,
         stages=tuple(Stage),
         epoch_s_of_mjd=epoch_s_of_mjd,

@@ -1,0 +1,54 @@
+"""What every page has around it: the ways to the other pages, the clocks, who looks at it, what was just done."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+
+from contimg.telescope import LONGITUDE_DEG
+from web.access import visitor
+from web.access.guard import access
+from web.access.visitor import Visitor
+
+
+@dataclass(frozen=True)
+class Way:
+    """A link of the header: an endpoint of a blueprint whose every page belongs to it."""
+
+    blueprint: str
+    endpoint: str
+    name: str
+
+
+WAYS = (Way("streaming", "streaming.start", "Stream"),)
+
+
+def shared() -> dict[str, Any]:
+    """The names that every template knows."""
+    asker = visitor()
+    return {
+        "now": time.time(),
+        "ways": WAYS,
+        "here": request.blueprint,
+        "visitor": asker,
+        "csrf": asker.session.csrf if asker.session else "",
+        "notes": _notes(asker),
+        "can_sign_in": bool(access().settings.token or access().settings.view_token),
+        "flower_url": access().settings.flower_url,
+        "longitude_deg": LONGITUDE_DEG,
+    }
+
+
+def tell(text: str, level: str = "info") -> None:
+    """Have the next page say something to whoever has signed in."""
+    session = visitor().session
+    if session is not None:
+        session.notes.append((level, text))
+
+
+def _notes(asker: Visitor) -> list[tuple[str, str]]:
+    if asker.session is None or request.headers.get("X-Refresh"):
+        return []
+    told, asker.session.notes[:] = list(asker.session.notes), []
+    return told
