@@ -135,6 +135,7 @@ def _check_name(header: SubbandHeader) -> None:
 
 def _check_agreement(headers: Mapping[int, SubbandHeader]) -> None:
     _same(headers, "number of channels", lambda header: header.freqs_hz.size)
+    _same(headers, "direction of channels", lambda header: bool(header.freqs_hz[-1] > header.freqs_hz[0]))
     _same(headers, "set of polarisations", lambda header: tuple(sorted(header.polarizations)))
     _same(headers, "antenna table", lambda header: (header.array.numbers.tobytes(), header.array.names))
     _near(headers, "array's centre (m)", lambda header: header.array.centre_m, 1.0)

@@ -20,6 +20,7 @@ from contimg.uvh5.reader import Block
 
 _OTHER_WAY = {-3: -4, -4: -3, -7: -8, -8: -7}  # a baseline the other way round: RL is LR, XY is YX
 _ROWS_OF_WEIGHTS = 1 << 16
+_MIB = 1 << 20
 
 
 class UnevenWeights(Exception):
@@ -48,7 +49,7 @@ def put_visibilities(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weigh
     placements = {subband: Placement.of(header, tile) for subband, header in tile.headers.items()}
     counts = np.zeros(6, dtype=np.int64)
     good = dict.fromkeys(tile.headers, 0)
-    for portion in ahead(_portions(placements, block_mb << 20)):
+    for portion in ahead(_portions(placements, block_mb * _MIB)):
         subband = portion.subband
         found = _put_portion(main, tile, sky, placements[subband], portion, sums, weight_spectrum)
         counts += found
