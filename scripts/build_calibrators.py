@@ -1,8 +1,11 @@
 """Make contimg/data/calibrators.csv from the VLA calibrator manual's list, given as the first argument.
 
-Keeps sources with an L-band (20 cm) flux of at least 0.5 Jy north of declination -40 deg. The spectral index comes
-from the 20 cm and 6 cm fluxes; the quality is the worse of the list's codes for configurations C and D at 20 cm,
-whose beams bracket the DSA-110's (P: closure errors under 3 %, S: 3-10 %, W: more, X: do not use).
+Keeps sources with an L-band (20 cm) flux of at least 0.1 Jy north of declination -40 deg: the faint ones are no
+calibrators here but belong to the model of a bright one's tile. The spectral index comes from the 20 cm and 6 cm
+fluxes; the quality is the worse of the list's codes for configurations C and D at 20 cm, whose beams bracket the
+DSA-110's (P: closure errors under 3 %, S: 3-10 %, W: more, X: do not use). Aliases are the names people use, then the
+B1950 name. A source is marked variable when it is a blazar or radio core that is known to be, or when its spectrum
+is flat: then most of its flux comes from a core.
 """
 
 import csv
@@ -13,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TARGET = Path(__file__).parent.parent / "contimg" / "data" / "calibrators.csv"
-COLUMNS = ("name", "alias", "ra_deg", "dec_deg", "flux_20cm_jy", "spectral_index", "quality")
-MIN_FLUX_JY = 0.5
+COLUMNS = ("name", "aliases", "ra_deg", "dec_deg", "flux_20cm_jy", "spectral_index", "quality", "variable")
+MIN_FLUX_JY = 0.1
 MIN_DEC_DEG = -40.0
 USUAL_INDEX = -0.7
+FLAT_INDEX = -0.3
 WORST_LAST = "PSWX"
 FREQ_20CM_GHZ, FREQ_6CM_GHZ = 1.45, 4.86
 
@@ -25,7 +29,18 @@ _HEAD = re.compile(
     r"(?P<h>\d+)h(?P<m>\d+)m(?P<s>[\d.]+)s\s+(?P<sign>[+-]?)(?P<d>\d+)d(?P<am>\d+)'(?P<as>[\d.]+)\"(?P<rest>.*)$"
 )
 _BAND = re.compile(r"^\s*(?P<band>20cm|6cm)\s+[LC]\s+\S\s+\S\s+(?P<c>\S)\s+(?P<d>\S)\s+(?P<flux>[\d.]+)")
-_ALIAS = re.compile(r"\b3C\d+(\.\d)?\b")
+_B1950 = re.compile(r"^(?P<name>\d{4}[+-]\d{3,4})\s+B1950", re.MULTILINE)
+_ALIAS = re.compile(r"\b(3C\d+(\.\d)?|BLLAC|OQ208|NGC\d+|SgrA\*)")
+COMMON_NAMES = {  # well known, and not in the list
+    "0238+166": "AO0235+164", "0423-013": "PKS0420-01", "0433+053": "3C120", "0721+713": "S50716+71",
+    "0750+125": "OI280", "0834+555": "4C55.16", "0854+201": "OJ287", "0927+390": "4C39.25", "1751+096": "OT081",
+    "2148+069": "4C06.69", "2232+117": "CTA102",
+}  # fmt: skip
+KNOWN_VARIABLE = {
+    "0238+166", "0319+415", "0423-013", "0433+053", "0721+713", "0750+125", "0854+201", "0927+390", "1229+020",
+    "1256-057", "1642+398", "1751+096", "1806+698", "2148+069", "2202+422", "2225-049", "2232+117", "2253+161",
+}  # fmt: skip
+FLUX_SCALE = {"3C48", "3C138", "3C147", "3C196", "3C286", "3C295"}  # steady, or their changes followed, by definition
 
 
 def entries(text: str) -> Iterator[dict[str, str]]:
@@ -40,16 +55,28 @@ def entries(text: str) -> Iterator[dict[str, str]]:
         dec = -dec if head["sign"] == "-" else dec
         if flux < MIN_FLUX_JY or dec < MIN_DEC_DEG:
             continue
-        alias = _ALIAS.search(head["rest"])
+        index = spectral_index(flux, bands.get("6cm"))
+        aliases = names(head["name"], head["rest"], block)
+        flat = "6cm" in bands and index > FLAT_INDEX
+        variable = not FLUX_SCALE.intersection(aliases) and (flat or head["name"] in KNOWN_VARIABLE)
         yield {
             "name": head["name"],
-            "alias": alias.group() if alias else "",
+            "aliases": " ".join(aliases),
             "ra_deg": f"{15 * (float(head['h']) + float(head['m']) / 60 + float(head['s']) / 3600):.8f}",
             "dec_deg": f"{dec:.8f}",
             "flux_20cm_jy": f"{flux:g}",
-            "spectral_index": f"{spectral_index(flux, bands.get('6cm')):.2f}",
+            "spectral_index": f"{index:.2f}",
             "quality": max(bands["20cm"]["c"], bands["20cm"]["d"], key=_badness),
+            "variable": str(int(variable)),
         }
+
+
+def names(name: str, rest: str, block: str) -> list[str]:
+    """The other names of a source: those people use, then the B1950 one."""
+    found = [one.group() for one in _ALIAS.finditer(rest)]
+    found += [COMMON_NAMES[name]] if name in COMMON_NAMES else []
+    older = _B1950.search(block)
+    return [*found, older["name"]] if older else found
 
 
 def spectral_index(flux_20cm_jy: float, six: re.Match[str] | None) -> float:
@@ -71,7 +98,9 @@ def main() -> None:
     part = TARGET.with_suffix(".csv.part")
     with part.open("w", encoding="utf-8", newline="") as out:
         out.write("# L-band calibrators: ICRS positions (degrees), flux at 1.45 GHz, spectral index 20-6 cm, quality\n")
-        out.write("# code at 20 cm (P best, S, W, X unusable). Source: the VLA calibrator manual's list.\n")
+        out.write(
+            "# code at 20 cm (P best, S, W, X unusable), 1 for variable. Source: the VLA calibrator manual's list.\n"
+        )
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

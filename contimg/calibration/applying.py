@@ -92,22 +92,17 @@ def inverse_gains(one: CalibrationSet, tile: Description) -> NDArray[np.complex6
         gains = found.steady()
         if gains.shape[2] != product.shape[2]:
             raise BadInput(f"{path}: {gains.shape[2]} receptors for a tile of {product.shape[2]} correlations")
-        channels = _matching(found.freqs_hz, tile)
+        channels = _matching(found, tile)
         chosen = np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
         product *= np.where((channels >= 0)[None, :, None], chosen[:, channels], np.nan)
     return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
 
 
-def _matching(freqs_hz: NDArray[np.float64], tile: Description) -> NDArray[np.int64]:
-    """For each channel of the tile the table's channel at the same frequency, -1 if none; one channel serves all."""
-    if freqs_hz.size == 1:
-        return np.zeros(len(tile.freqs_hz), dtype=np.int64)
-    order = np.argsort(freqs_hz)
-    nearest = order[
-        np.clip(np.searchsorted(freqs_hz[order], tile.freqs_hz - 0.5 * tile.channel_width_hz), 0, order.size - 1)
-    ]
-    same = np.abs(freqs_hz[nearest] - tile.freqs_hz) < 0.01 * tile.channel_width_hz
-    return np.where(same, nearest, -1)
+def _matching(found: tables.Solutions, tile: Description) -> NDArray[np.int64]:
+    """For each channel of the tile the index of the solution that holds at its frequency, -1 if none."""
+    middles = 0.5 * (found.freqs_hz[1:] + found.freqs_hz[:-1])
+    nearest = np.searchsorted(middles, tile.freqs_hz)
+    return np.where(np.abs(found.freqs_hz[nearest] - tile.freqs_hz) <= found.reach_hz[nearest], nearest, -1)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]

@@ -26,13 +26,17 @@ class Task:
     arguments: dict[str, Any]
 
 
-def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float) -> str:
+MEMORY_BYTES = 8_000_000_000
+
+
+def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> str:
     """Run CASA tasks one after the other; returns CASA's version.
 
     Parameters
     ----------
     room : an empty scratch directory: home, working directory and messages of the process.
     log : where CASA's log goes.
+    memory_bytes : address space of the process; CASA that wants more fails.
 
     Raises
     ------
@@ -43,7 +47,10 @@ def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float) -> str:
     home.mkdir(parents=True, exist_ok=True)
     job, answer = room / "job.json", room / "answer.json"
     answer.unlink(missing_ok=True)
-    asked = {"log": str(log), "answer": str(answer), "parent": os.getpid(), "steps": [asdict(one) for one in steps]}
+    asked = {
+        "log": str(log), "answer": str(answer), "parent": os.getpid(), "memory_bytes": memory_bytes,
+        "steps": [asdict(one) for one in steps],
+    }  # fmt: skip
     job.write_text(json.dumps(asked), encoding="utf-8")
     output = room / "output.txt"
     with output.open("wb") as sink:

@@ -1,13 +1,15 @@
 """The CASA process: `python -m contimg.calibration.casa_process JOB.json` runs CASA tasks and says how it went.
 
-The job is {"log": path, "answer": path, "parent": pid, "steps": [{"task": name, "arguments": {...}}, ...]}; the answer
-{"error": null or text, "version": text}. CASA lives in a process of its own because its libraries clash with
-python-casacore's, hold global state and log where they please. The process ends with its parent.
+The job is {"log": path, "answer": path, "parent": pid, "memory_bytes": address space,
+"steps": [{"task": name, "arguments": {...}}, ...]}; the answer {"error": null or text, "version": text}. CASA lives in
+a process of its own because its libraries clash with python-casacore's, hold global state and log where they please.
+The process ends with its parent.
 """
 
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != job["parent"]:
         sys.exit("the process that asked for this job is gone")
+    resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
     answer = Path(job["answer"])
     part = answer.with_suffix(".part")
     part.write_text(json.dumps(_run(job)), encoding="utf-8")

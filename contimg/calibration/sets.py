@@ -10,8 +10,10 @@ import numpy as np
 
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
+from contimg.quality import GOOD
 
 DESCRIPTION_FILE = "set.json"
+STRIP_DEG = 0.5  # precession since J2000 moves a strip of one apparent declination by up to 0.15 deg either way
 _FEWEST_SHARED = 0.5  # of the tile's channels, and of its antennas
 
 
@@ -31,7 +33,9 @@ class CalibrationSet:
     antennas : names of the antennas with solutions.
     first_freq_hz, channel_width_hz, channels : the bandpass's channels, ascending.
     flagged_fraction : of the live antennas' bandpass and gain solutions.
-    quality : numbers: median signal to noise, phase scatter (degrees), amplitudes.
+    quality : numbers, of the set and of each table; see contimg.calibration.quality.
+    grade, reasons : good or suspect, and why it is not good. A rejected set is never written.
+    dec_deg : declination (ICRS) that the telescope pointed at: a set holds for its own strip.
     versions : of the software that solved.
     """
 
@@ -51,8 +55,11 @@ class CalibrationSet:
     channel_width_hz: float
     channels: int
     flagged_fraction: float
-    quality: dict[str, float]
+    quality: dict[str, Any]
     versions: dict[str, str]
+    dec_deg: float
+    grade: str = GOOD
+    reasons: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -70,7 +77,11 @@ class CalibrationSet:
         path = directory / DESCRIPTION_FILE
         try:
             given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**given | {key: tuple(given[key]) for key in ("tables", "antennas")} | {"directory": directory})
+            return cls(
+                **given
+                | {key: tuple(given[key]) for key in ("tables", "antennas", "reasons")}
+                | {"directory": directory}
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadInput(f"{path}: not a calibration set's description ({error}); solve again") from error
 
@@ -91,11 +102,13 @@ def scan(directory: Path) -> list[CalibrationSet]:
     return sorted(found, key=lambda one: (one.mjd, one.name))
 
 
-def unfit(one: CalibrationSet, tile: Description) -> str | None:
+def unfit(one: CalibrationSet, tile: Description, strip_deg: float = STRIP_DEG) -> str | None:
     """Why a set cannot calibrate a tile, in a few words, or None when it can."""
     mjd = tile.mid_mjd_s / 86400.0
     if not one.valid_from_mjd <= mjd <= one.valid_to_mjd:
         return "out of its time"
+    if abs(one.dec_deg - declination_deg(tile)) > strip_deg:
+        return "another declination"
     if not all((path / "table.dat").exists() for path in one.paths):
         return "tables missing"
     spacing = (tile.freqs_hz - one.first_freq_hz) / one.channel_width_hz
@@ -109,15 +122,27 @@ def unfit(one: CalibrationSet, tile: Description) -> str | None:
     return None
 
 
-def choose(sets: Sequence[CalibrationSet], tile: Description) -> tuple[CalibrationSet | None, str]:
-    """The fitting set nearest in time to the tile's middle, and the reason of the choice in words."""
+def declination_deg(tile: Description) -> float:
+    """The declination (ICRS) that the telescope points at in mid-tile."""
+    return float(np.rad2deg(tile.pointing_rad[len(tile.times_mjd_s) // 2, 1]))
+
+
+def choose(
+    sets: Sequence[CalibrationSet], tile: Description, strip_deg: float = STRIP_DEG
+) -> tuple[CalibrationSet | None, str]:
+    """The good set nearest in time to the tile's middle among those that fit, and the reason of the choice in words.
+
+    A suspect one is taken only where no good one fits, and the reason says so.
+    """
     mjd = tile.mid_mjd_s / 86400.0
-    reasons = {one.name: unfit(one, tile) for one in sets}
+    reasons = {one.name: unfit(one, tile, strip_deg) for one in sets}
     fitting = [one for one in sets if reasons[one.name] is None]
     if fitting:
-        best = min(fitting, key=lambda one: (abs(one.mjd - mjd), -one.mjd))
+        best = min(fitting, key=lambda one: (one.grade != GOOD, abs(one.mjd - mjd), -one.mjd))
         hours = 24.0 * (mjd - best.mjd)
-        return best, f"{best.name} on {best.calibrator}, {abs(hours):.1f} h {'earlier' if hours >= 0 else 'later'}"
+        suspect = "" if best.grade == GOOD else f", {best.grade}: {'; '.join(best.reasons)}"
+        said = f"{best.name} on {best.calibrator}, {abs(hours):.1f} h {'earlier' if hours >= 0 else 'later'}{suspect}"
+        return best, said
     if not sets:
         return None, "no calibration set"
     said = ", ".join(f"{name}: {why}" for name, why in list(reasons.items())[-3:])

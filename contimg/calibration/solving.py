@@ -175,7 +175,8 @@ def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: De
 
 
 def _plot(made: CalibrationSet, tile: Description) -> None:
-    gains = np.reciprocal(inverse_gains(made, tile)).astype(np.complex128)[tile.antennas]
+    inverse = inverse_gains(made, tile)[tile.antennas].astype(np.complex128)
+    gains = np.divide(1.0, inverse, out=np.full_like(inverse, np.nan), where=np.isfinite(inverse))
     names = [tile.antenna_names[slot] for slot in tile.antennas]
     write_plots(made.directory, f"{made.name} on {made.calibrator}", names, gains, tile.freqs_hz)
 

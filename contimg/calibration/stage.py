@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.calibration.applying import apply, leave_uncalibrated
-from contimg.calibration.calibrators import InBeam, in_beam
-from contimg.calibration.options import CalibrateOptions
+from contimg.calibration.calibrators import in_beam, with_company
+from contimg.calibration.options import CalibrateOptions, SolutionLimits
 from contimg.calibration.sets import CalibrationSet, choose
 from contimg.calibration.solving import solve
 from contimg.errors import BadInput
 from contimg.flagging import Flagged, flag
 from contimg.measurement_set.description import Description, describe
+from contimg.quality import GOOD
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class CalibratedSet:
 
 
 def calibrate(
-    ms: Path, calibrations: Sequence[CalibrationSet], directory: Path, options: CalibrateOptions
+    ms: Path,
+    calibrations: Sequence[CalibrationSet],
+    directory: Path,
+    options: CalibrateOptions,
+    limits: SolutionLimits | None = None,
 ) -> CalibratedSet:
     """Flag and calibrate a Measurement Set.
 
@@ -49,6 +54,7 @@ def calibrate(
     ----------
     calibrations : the known sets, to choose from when this tile gives none of its own.
     directory : where a new set goes, under the tile's name.
+    limits : where a new set's solutions stop being good.
 
     Raises
     ------
@@ -60,8 +66,8 @@ def calibrate(
     with _timed(seconds, "flag"):
         flagged = flag(tile, search=options.flag)
     with _timed(seconds, "solve"):
-        new, story = _solve(tile, flagged, directory, options)
-    chosen, why = (new, f"solved on {new.calibrator} in this tile") if new else choose(calibrations, tile)
+        new, story = _solve(tile, flagged, calibrations, directory, options, limits or SolutionLimits())
+    chosen, why = _chosen(tile, new, calibrations, options)
     fraction = flagged.fraction
     with _timed(seconds, "apply"):
         if chosen is None:
@@ -69,7 +75,7 @@ def calibrate(
             leave_uncalibrated(tile, why)
         else:
             fraction = apply(chosen, tile).flagged_fraction
-            why = why if new else f"{why}; {story}"
+            why = f"{why}; {story}" if story else why
     return CalibratedSet(
         ms=ms,
         applied=chosen.name if chosen else None,
@@ -82,18 +88,32 @@ def calibrate(
 
 
 def _solve(
-    tile: Description, flagged: Flagged, directory: Path, options: CalibrateOptions
-) -> tuple[CalibrationSet | None, str]:
+    tile: Description, flagged: Flagged, calibrations: Sequence[CalibrationSet], directory: Path,
+    options: CalibrateOptions, limits: SolutionLimits,
+) -> tuple[CalibrationSet | None, str]:  # fmt: skip
     """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""
     if not options.solve:
         return None, "solving is switched off"
-    found: list[InBeam] = in_beam(tile, options.min_attenuation, options.min_apparent_jy)
+    found = in_beam(tile, options.min_attenuation, options.min_apparent_jy)
     if not found:
         return None, "no calibrator in the beam"
+    earlier = [one for one in calibrations if one.name != tile.name]
+    previous, _ = choose(earlier, tile, options.strip_deg)
+    sources = with_company(tile, found[0])
     try:
-        return solve(tile, found, flagged.unflagged, directory, options), ""
+        return solve(tile, sources, flagged.unflagged, directory, options, limits, previous), ""
     except BadInput as error:
         return None, f"solving on {found[0].calibrator.label} failed: {error}"
+
+
+def _chosen(
+    tile: Description, new: CalibrationSet | None, calibrations: Sequence[CalibrationSet], options: CalibrateOptions
+) -> tuple[CalibrationSet | None, str]:
+    """The tile's own set if it is good, else the best of all."""
+    if new is not None and new.grade == GOOD:
+        return new, f"solved on {new.calibrator} in this tile"
+    others = [one for one in calibrations if one.name != tile.name]
+    return choose([*others, new] if new else others, tile, options.strip_deg)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_build_script_reads_the_manuals_list():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     first, second = module.entries(LIST)
-    assert (first["name"], first["alias"], first["quality"]) == ("0137+331", "3C48", "S")
+    assert (first["name"], first["aliases"], first["quality"]) == ("0137+331", "3C48 0134+329", "S")
     assert float(first["spectral_index"]) == pytest.approx(np.log(5.48 / 16.5) / np.log(4.86 / 1.45), abs=0.01)
     assert float(second["dec_deg"]) == pytest.approx(-(17 + 27 / 60 + 11.781 / 3600))
     assert second["quality"] == "X"

@@ -56,9 +56,9 @@ def test_the_nearest_valid_one_is_chosen(new, tile, hours):
         assert abs(chosen.mjd - mjd) == min(abs(one.mjd - mjd) for one in valid)
 
 
-def test_validity_is_asymmetric(new, tile):
-    assert unfit(moved(new, -24, "yesterday"), tile) is None
-    assert unfit(moved(new, -26, "older"), tile) == "out of its time"
+def test_validity_is_half_a_day_either_side(new, tile):
+    assert unfit(moved(new, -11, "earlier"), tile) is None
+    assert unfit(moved(new, -13, "older"), tile) == "out of its time"
     assert unfit(moved(new, 11, "later"), tile) is None
     assert unfit(moved(new, 13, "much later"), tile) == "out of its time"
 

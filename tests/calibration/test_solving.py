@@ -138,7 +138,8 @@ def test_the_set_describes_itself(calibrated):
     assert new.quality["bandpass_snr"] > 10
     assert json.loads((new.directory / "set.json").read_text())["versions"]["casa"]
     assert sorted(path.name for path in new.directory.iterdir()) == sorted(
-        [f"{new.name}.{kind}" for kind in ("start", "phase", "bcal", "gcal")] + ["set.json", "casa.log"]
+        [f"{new.name}.{kind}" for kind in ("start", "phase", "bcal", "gcal")]
+        + ["set.json", "casa.log", "amplitude.png", "phase.png", "waterfall.png"]
     )
     assert [path.name for path in calibrated.directory.iterdir()] == [new.name]
 
