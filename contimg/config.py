@@ -112,11 +112,14 @@ def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, s
     """
     path = settings.config_path
     values = {**read_file(path), **changes}
-    checked = _validated(values, path, {})
-    _resolved(checked, settings)
-    kept = checked.model_dump(mode="json", include=set(values))
+    kept = _checked(settings, values).model_dump(mode="json", include=set(values))
     _write_atomically(path, json.dumps(kept, indent=2, sort_keys=True) + "\n")
     return load(settings, environ)
+
+
+def check(settings: Settings, changes: Mapping[str, Any]) -> StreamingConfig:
+    """What would be in force after `save`, the environment aside; nothing is written. Misconfigured as there."""
+    return _resolved(_checked(settings, {**read_file(settings.config_path), **changes}), settings)
 
 
 def shown(config: StreamingConfig) -> dict[str, Any]:
@@ -218,6 +221,12 @@ def _resolved(config: StreamingConfig, settings: Settings) -> StreamingConfig:
             "the stage that made it are committed in one transaction; remove registry_db"
         )
     return config.model_copy(update={**paths, "queue_db": queue, "registry_db": registry})
+
+
+def _checked(settings: Settings, values: Mapping[str, Any]) -> StreamingConfig:
+    checked = _validated(values, settings.config_path, {})
+    _resolved(checked, settings)
+    return checked
 
 
 def _no_password(database: str) -> str:

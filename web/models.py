@@ -64,6 +64,29 @@ class CommandAnswer(Answer):
     pid: int | None = None
 
 
+class ReviewAnswer(Answer):
+    """What setting keys would do: what is wrong with them, and what to know about them."""
+
+    errors: Mapping[str, str]
+    remarks: Mapping[str, str]
+
+
+class ChangeAnswer(Answer):
+    """A change of the configuration, without passwords; `undoes`: it took an earlier one back."""
+
+    at: datetime
+    by: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undoes: bool
+
+
+class ChangesAnswer(Answer):
+    """Changes of the configuration, the newest first."""
+
+    changes: tuple[ChangeAnswer, ...]
+
+
 class RatesAnswer(Answer):
     """How fast the stream goes, over the last hour; None where nothing has happened yet.
 

@@ -1,6 +1,7 @@
 """The REST API: a blueprint per file."""
 
 from web.api.calibrations import calibrations
+from web.api.configuration import configuration
 from web.api.events import events
 from web.api.health import health
 from web.api.images import images
@@ -8,4 +9,4 @@ from web.api.queue import queue
 from web.api.status import status
 from web.api.streaming import streaming
 
-blueprints = (status, streaming, queue, images, calibrations, events, health)
+blueprints = (status, streaming, configuration, queue, images, calibrations, events, health)

@@ -1,14 +1,11 @@
 """`/api/streaming`: the service as a whole, read by anybody, commanded by the operator."""
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response
 
-from contimg.config import save, shown
-from contimg.errors import Misconfigured
 from web.api.answers import rates_answer, respond
 from web.api.commands import carry_out
-from web.auth import operator_name, operator_only
-from web.errors import Refusal
-from web.models import CommandAnswer, HealthAnswer, MetricsAnswer, ServiceAnswer
+from web.auth import operator_only
+from web.models import HealthAnswer, MetricsAnswer, ServiceAnswer
 from web.stream import stream
 
 streaming = Blueprint("streaming_api", __name__, url_prefix="/api/streaming")
@@ -35,33 +32,6 @@ def read_health() -> Response:
             error=None if condition.healthy else f"{condition.state}: {condition.reason}",
         )
     )
-
-
-@streaming.get("/config")
-def read_config() -> Response:
-    """The sixteen keys in force, without passwords."""
-    return jsonify(shown(stream().config()))
-
-
-@streaming.post("/config")
-@operator_only
-def write_config() -> Response:
-    """Set keys; a running service is restarted with them."""
-    changes = request.get_json()
-    if not isinstance(changes, dict) or not changes:
-        raise Refusal(400, "body: give one JSON object of keys and values", 'for example {"max_workers": 4}')
-    try:
-        save(stream().settings, changes)
-    except Misconfigured as error:
-        raise Refusal(
-            400, str(error), "nothing was changed; GET /api/streaming/config shows what is in force"
-        ) from None
-    stream().store.events.add(f"configuration changed by {operator_name()}: {', '.join(sorted(changes))}")
-    service = stream().service
-    if service.status().running:
-        outcome = service.restart()
-        return respond(CommandAnswer(success=outcome.success, message=f"saved; {outcome.message}", pid=outcome.pid))
-    return respond(CommandAnswer(success=True, message="saved; it holds from the next start"))
 
 
 @streaming.get("/metrics")

@@ -4,10 +4,11 @@ from flask import Flask
 
 from web.panel import frame, words
 from web.panel.commands import commands
+from web.panel.configuration import configuration
 from web.panel.sign_in import sign_in
 from web.panel.streaming import streaming
 
-blueprints = (streaming, commands, sign_in)
+blueprints = (streaming, commands, sign_in, configuration)
 
 
 def pages(app: Flask) -> None:

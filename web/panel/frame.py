@@ -21,7 +21,10 @@ class Way:
     name: str
 
 
-WAYS = (Way("streaming", "streaming.start", "Stream"),)
+WAYS = (
+    Way("streaming", "streaming.start", "Stream"),
+    Way("configuration", "configuration.edit", "Configuration"),
+)
 
 
 def shared() -> dict[str, Any]:
