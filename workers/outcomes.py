@@ -84,4 +84,7 @@ def calibration_row(made: CalibrationSet) -> CalibrationSetRow:
         valid_to_mjd=made.valid_to_mjd,
         reference_antenna=made.reference_antenna,
         quality={**made.quality, "flagged_fraction": made.flagged_fraction},
+        dec_deg=made.dec_deg,
+        grade=made.grade,
+        reasons=made.reasons,
     )

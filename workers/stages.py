@@ -54,11 +54,13 @@ def _convert(house: House, lease: Lease) -> Any:
 
 
 def _calibrate(house: House, lease: Lease) -> Any:
-    from contimg.calibration import ENVIRONMENT, CalibrateOptions, calibrate
+    from contimg import calibration
 
     ms = _measurement_set(house, lease)
     sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    return calibrate(ms.path, sets, house.calibration_dir, from_environment(CalibrateOptions, ENVIRONMENT))
+    options = from_environment(calibration.CalibrateOptions, calibration.ENVIRONMENT)
+    limits = from_environment(calibration.SolutionLimits, calibration.LIMITS_ENVIRONMENT)
+    return calibration.calibrate(ms.path, sets, house.calibration_dir, options, limits)
 
 
 def _image(house: House, lease: Lease) -> Any:

@@ -47,7 +47,7 @@ from contimg.store.records import (
     State,
     WaitingWork,
 )
-from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Registry, TableRow
+from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
 from contimg.store.status import Overview, Rates, Running, Status
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "MeasurementSetRow",
     "MetricRecord",
     "Outcome",
+    "Outdated",
     "QueueRules",
     "Rates",
     "Refusal",

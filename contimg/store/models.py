@@ -142,7 +142,10 @@ class MeasurementSet(Base):
 
 
 class CalibrationTable(Base):
-    """One calibration table. Tables of one solve share `set_name`; `superseded_by` names the set that replaced it."""
+    """One calibration table. Tables of one solve share `set_name`; `superseded_by` names the set that replaced it.
+
+    `dec_deg` is the strip it holds for (None: any); `retired` is why an operator took it out of force.
+    """
 
     __tablename__ = "calibrations"
 
@@ -157,7 +160,11 @@ class CalibrationTable(Base):
     valid_from_mjd: Mapped[float]
     valid_to_mjd: Mapped[float]
     quality: Mapped[dict[str, Any]]
+    dec_deg: Mapped[float | None]
+    grade: Mapped[str] = mapped_column(String(16))
+    reasons: Mapped[list[Any]]
     superseded_by: Mapped[str | None] = mapped_column(String(128))
+    retired: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
 
     __table_args__ = (Index("ix_calibrations_validity", "valid_from_mjd", "valid_to_mjd"),)

@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadInput
 from contimg.store import models, products
 from contimg.store.database import Database
+from contimg.store.events import INFO, note
+
+STRIP_DEG = 0.5  # as CalibrateOptions.strip_deg
+_GOOD = "good"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class CalibrationSetRow:
     ----------
     mjd : when the calibrator was observed; validity is from `valid_from_mjd` up to `valid_to_mjd`, MJD days UTC.
     quality : plain numbers, for example {"flagged_fraction": 0.01}.
+    dec_deg : the declination strip that it holds for; None for any.
+    grade, reasons : good or suspect, and why.
     """
 
     name: str
@@ -40,11 +46,17 @@ class CalibrationSetRow:
     valid_to_mjd: float
     reference_antenna: str | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
+    dec_deg: float | None = None
+    grade: str = _GOOD
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CalibrationSetRecord:
-    """A set as the registry holds it; `group` is the tile it was solved on, `created_at` epoch seconds."""
+    """A set as the registry holds it; `group` is the tile it was solved on, `created_at` epoch seconds.
+
+    It is in force unless `superseded_by` names another or `retired` says why an operator took it out.
+    """
 
     name: str
     tables: tuple[TableRow, ...]
@@ -57,6 +69,25 @@ class CalibrationSetRecord:
     group: str | None
     superseded_by: str | None
     created_at: float
+    dec_deg: float | None = None
+    grade: str = _GOOD
+    reasons: tuple[str, ...] = ()
+    retired: str | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether tiles may take it."""
+        return self.superseded_by is None and self.retired is None
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """A calibrated tile that would get another set, or a newer one of the same name, if it were calibrated now."""
+
+    group: str
+    path: Path
+    applied: str | None
+    better: str
 
 
 class Registry:
@@ -65,13 +96,21 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def valid_at(self, mjd: float) -> tuple[CalibrationSetRecord, ...]:
-        """Sets in force at a time (MJD days UTC), the one observed nearest to it first; superseded ones left out."""
+    def valid_at(
+        self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG
+    ) -> tuple[CalibrationSetRecord, ...]:
+        """Sets in force at a time (MJD days UTC) and, if given, on a strip: good ones first, then the nearest in time.
+
+        Superseded and retired ones are left out.
+        """
         table = models.CalibrationTable
         query = select(table).where(
-            table.valid_from_mjd <= mjd, table.valid_to_mjd >= mjd, table.superseded_by.is_(None)
+            table.valid_from_mjd <= mjd,
+            table.valid_to_mjd >= mjd,
+            table.superseded_by.is_(None),
+            table.retired.is_(None),
         )
-        return tuple(sorted(self._sets(query), key=lambda one: (abs(one.mjd - mjd), -one.created_at)))
+        return _ranked(self._sets(query), mjd, dec_deg, strip_deg)
 
     def sets(self, limit: int = 50) -> tuple[CalibrationSetRecord, ...]:
         """The latest sets by observation time, newest first, superseded ones included."""
@@ -99,10 +138,24 @@ class Registry:
             table = models.CalibrationTable
             session.execute(update(table).where(table.set_name == old).values(superseded_by=new))
 
+    def retire(self, name: str, reason: str) -> None:
+        """Take a set out of force for good, with the reason; raises BadInput when it is unknown."""
+        with self._database.write() as session:
+            table = models.CalibrationTable
+            if not session.scalar(select(table.id).filter_by(set_name=name).limit(1)):
+                raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
+            session.execute(update(table).where(table.set_name == name).values(retired=reason))
+            session.flush()
+            _say_outdated(session, f"calibration set {name} is retired ({reason})", self._database.clock())
+
+    def outdated(self, strip_deg: float = STRIP_DEG) -> tuple[Outdated, ...]:
+        """The calibrated tiles that a set in force would change, the oldest first."""
+        with self._database.read() as session:
+            return _outdated(session, strip_deg)
+
     def _sets(self, query: Select[models.CalibrationTable]) -> list[CalibrationSetRecord]:
         with self._database.read() as session:
-            rows = session.scalars(query.order_by(models.CalibrationTable.set_name, models.CalibrationTable.id)).all()
-        return [_record(list(tables)) for _, tables in groupby(rows, key=lambda row: row.set_name)]
+            return _sets(session, query)
 
 
 @products.write.register
@@ -119,6 +172,47 @@ def _write_set(product: CalibrationSetRow, session: Session, group: str | None, 
             .values(superseded_by=product.name)
         )
     session.add_all(_rows(product, group, now))
+    session.flush()
+    _say_outdated(session, f"calibration set {product.name} on {product.calibrator} is {product.grade}", now, group)
+
+
+def _sets(session: Session, query: Select[models.CalibrationTable]) -> list[CalibrationSetRecord]:
+    rows = session.scalars(query.order_by(models.CalibrationTable.set_name, models.CalibrationTable.id)).all()
+    return [_record(list(tables)) for _, tables in groupby(rows, key=lambda row: row.set_name)]
+
+
+def _ranked(
+    sets: Iterable[CalibrationSetRecord], mjd: float, dec_deg: float | None, strip_deg: float
+) -> tuple[CalibrationSetRecord, ...]:
+    """The sets of a strip, good ones first, then the nearest in time, then the newest."""
+    here = [
+        one for one in sets if dec_deg is None or one.dec_deg is None or abs(one.dec_deg - dec_deg) <= strip_deg
+    ]  # fmt: skip
+    return tuple(sorted(here, key=lambda one: (one.grade != _GOOD, abs(one.mjd - mjd), -one.created_at)))
+
+
+def _outdated(session: Session, strip_deg: float = STRIP_DEG) -> tuple[Outdated, ...]:
+    table, tile = models.CalibrationTable, models.MeasurementSet
+    sets = _sets(session, select(table).where(table.superseded_by.is_(None), table.retired.is_(None)))
+    found = []
+    for row in session.scalars(select(tile).where(tile.calibrated_at.is_not(None)).order_by(tile.mjd_start)):
+        mjd = 0.5 * (row.mjd_start + row.mjd_end)
+        valid = [one for one in sets if one.valid_from_mjd <= mjd <= one.valid_to_mjd]
+        best = next(iter(_ranked(valid, mjd, row.dec_deg, strip_deg)), None)
+        if best is None:
+            continue
+        renewed = row.calibrated_at is not None and row.calibrated_at < best.created_at
+        if best.name != row.calibration_set or renewed:
+            found.append(Outdated(row.group_id, Path(row.path), row.calibration_set, best.name))
+    return tuple(found)
+
+
+def _say_outdated(session: Session, what: str, now: float, group: str | None = None) -> None:
+    """Tell the operator how many tiles a change of the registry would change; the group being calibrated aside."""
+    tiles = [one for one in _outdated(session) if one.group != group]
+    if tiles:
+        count = f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''}"
+        note(session, now, INFO, group, f"{what}: {count} would change; `contimg recalibrate` makes them again")
 
 
 def _rows(product: CalibrationSetRow, group: str | None, now: float) -> Iterable[models.CalibrationTable]:
@@ -134,7 +228,11 @@ def _rows(product: CalibrationSetRow, group: str | None, now: float) -> Iterable
             valid_from_mjd=product.valid_from_mjd,
             valid_to_mjd=product.valid_to_mjd,
             quality=dict(product.quality),
+            dec_deg=product.dec_deg,
+            grade=product.grade,
+            reasons=list(product.reasons),
             superseded_by=None,
+            retired=None,
             created_at=now,
         )
 
@@ -153,4 +251,8 @@ def _record(tables: list[models.CalibrationTable]) -> CalibrationSetRecord:
         group=one.group_id,
         superseded_by=one.superseded_by,
         created_at=one.created_at,
+        dec_deg=one.dec_deg,
+        grade=one.grade,
+        reasons=tuple(one.reasons),
+        retired=one.retired,
     )
