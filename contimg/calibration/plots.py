@@ -96,7 +96,10 @@ def _waterfall(
     for receptor in range(amplitude.shape[2]):
         letter = "XY"[receptor % 2]
         for row, (values, what, scale) in enumerate(
-            ((amplitude, "amplitude", ("viridis", 0.0, 1.0)), (phase, "phase less the delay, -60 to 60 deg", ("RdBu", -60.0, 60.0)))
+            (
+                (amplitude, "amplitude", ("viridis", 0.0, 1.0)),
+                (phase, "phase less the delay, -60 to 60 deg", ("RdBu", -60.0, 60.0)),
+            )
         ):
             axes = figure.add_subplot(2, amplitude.shape[2], 1 + receptor + row * amplitude.shape[2])
             _image(axes, values[:, :, receptor], freqs_hz, scale)
