@@ -1,58 +1,142 @@
-"""A product appears whole or not at all: written beside its target under a temporary name, renamed at the end."""
+"""A product appears whole or not at all: written under a temporary name, renamed at the end.
 
+It is written beside its target, or in a room such as a tmpfs or a scratch disk and then moved. What a file system
+refuses (no space, read-only, gone) becomes one Transient, casacore's RuntimeErrors included.
+"""
+
+import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from contimg.errors import Transient
 
 MARK = ".writing-"
-Permit = Callable[[], AbstractContextManager[None]]
-_permit: ContextVar[Permit] = ContextVar("permit", default=nullcontext)
+_MARGIN = 1.1  # tables grow a little past what their data need
+_MARGIN_BYTES = 64 << 20
+_REFUSALS = tuple(
+    os.strerror(code)
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV)
+)
 
 
 @contextmanager
-def renaming_under(permit: Permit) -> Iterator[None]:
-    """Inside the block every rename of a product happens within `permit()`, which raises when it must not happen.
+def staged(
+    target: Path, rooms: Sequence[Path] = (), need_bytes: int = 0, durable: bool = False
+) -> Iterator[Path]:  # fmt: skip
+    """Give a temporary path (for a file or directory) that replaces `target` when the block ends well.
 
-    A worker that was frozen past its lease and thawed would otherwise put its product over another's.
+    On any error the temporary is removed and the target stays as it was.
+
+    Parameters
+    ----------
+    rooms : directories to write in, the first that has `need_bytes` free and a margin; what is written there is
+        copied beside the target, flushed and renamed. Without one it is written beside the target.
+    durable : flush to the disk before the renaming, also what is written beside the target: it survives a power cut.
+
+    Raises
+    ------
+    Transient when the disk has no room or cannot be written.
     """
-    token = _permit.set(permit)
-    try:
-        yield
-    finally:
-        _permit.reset(token)
-
-
-def permitted() -> AbstractContextManager[None]:
-    """The permit in force, to rename a product in; outside workers everything is permitted."""
-    return _permit.get()()
-
-
-@contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target` (file or directory) that replaces it when the block ends well.
-
-    On any error the temporary is removed and the target stays as it was. A full disk becomes Transient.
-    """
-    temporary = target.with_name(f"{target.name}{MARK}{uuid.uuid4().hex[:8]}")
+    name = f"{target.name}{MARK}{uuid.uuid4().hex[:8]}"
+    beside = target.with_name(name)
+    temporary = beside
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(target, need_bytes)
+        room = next((room for room in rooms if has_room(room, need_bytes)), None)
+        temporary = room / name if room else beside
         yield temporary
-        with permitted():
-            _replace(temporary, target)
+        if temporary != beside:
+            _copy(temporary, beside)
+        if durable or temporary != beside:
+            _flush(beside)
+        _replace(beside, target)
+        if durable or temporary != beside:
+            _flush_one(target.parent)
     except OSError as error:
+        raise _refused(target, error.strerror or str(error)) from error
+    except RuntimeError as error:
+        refusal = next((text for text in _REFUSALS if text in str(error)), None)
+        if refusal is None and _full(temporary):
+            refusal = os.strerror(errno.ENOSPC)
+        if refusal is None:
+            raise
+        raise _refused(target, refusal) from error
+    finally:
         _remove(temporary)
+        _remove(beside)
+
+
+def has_room(room: Path, need_bytes: int) -> bool:
+    """Whether a directory can be written and has the room, by what is free now; memory too where it is a tmpfs."""
+    try:
+        room.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(room).free
+        if not os.access(room, os.W_OK | os.X_OK):
+            return False
+    except OSError:
+        return False
+    if _is_memory(room):
+        free = min(free, psutil.virtual_memory().available // 2)
+    return free >= need_bytes * _MARGIN + _MARGIN_BYTES
+
+
+def _is_memory(room: Path) -> bool:
+    """Whether a directory lies in memory: what is written there is taken from the processes."""
+    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    place = next((one for one in (room.resolve(), *room.resolve().parents) if one in mounts), None)
+    return place is not None and mounts[place] in ("tmpfs", "ramfs")
+
+
+def _check_room(target: Path, need_bytes: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < need_bytes:
         raise Transient(
-            f"{target}: cannot be written ({error.strerror or error}); check disk and permissions"
-        ) from error
-    except BaseException:
-        _remove(temporary)
-        raise
+            f"{target}: needs {need_bytes / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; make room on its disk"
+        )
+
+
+def _refused(target: Path, reason: str) -> Transient:
+    return Transient(f"{target}: cannot be written ({reason}); check disk and permissions")
+
+
+def _full(path: Path) -> bool:
+    """Whether the disk beneath a path is full, for errors that do not say why."""
+    try:
+        return shutil.disk_usage(path.parent).free < 1 << 20
+    except OSError:
+        return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=shutil.copyfile)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _flush(path: Path) -> None:
+    """Flush a file, or a directory with all that is in it, to the disk."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _flush_one(Path(folder) / name)
+        _flush_one(Path(folder))
+    if not path.is_dir():
+        _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def leftovers(directory: Path) -> list[Path]:

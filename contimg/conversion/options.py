@@ -27,6 +27,9 @@ class ConvertOptions:
     file_locking: str = option(
         "best-effort", "whether HDF5 locks the files it reads; off for network file systems", choices=LOCKING
     )
+    durable: bool = option(
+        False, "flush the Measurement Set to the disk before it takes its name, so that it survives a power cut"
+    )
 
     def __post_init__(self) -> None:
         band_plan(self.band)

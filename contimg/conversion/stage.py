@@ -83,7 +83,7 @@ def _write(
     weight_spectrum: bool,
 ) -> tuple[FlagCounts, int]:
     """Write the Measurement Set; returns what is flagged and its size."""
-    with staged(target) as temporary:
+    with staged(target, rooms, _bytes_needed(tile, weight_spectrum), options.durable) as temporary:
         with MainTable(temporary, tile, weight_spectrum) as main:
             step = max(1, _ROWS_AT_ONCE // tile.slots_1.size)
             for first in range(0, tile.times_jd.size, step):
@@ -93,6 +93,12 @@ def _write(
         notes = [_phasing_note(sky), f"flagged values: {flags}"]
         write_subtables(temporary, tile, name, sky.phase_centre, sky.pointing, sky.tracking, notes)
         return flags, size_bytes(temporary)
+
+
+def _bytes_needed(tile: Tile, weight_spectrum: bool) -> int:
+    """Size of the Measurement Set: data and twice a bit of flags a value, 140 bytes of columns a row, 8 MB of tables."""
+    values = tile.rows * tile.freqs_hz.size * len(tile.reference.polarizations)
+    return int(values * (8.25 + 4 * weight_spectrum)) + 140 * tile.rows + (8 << 20)
 
 
 def _phasing_note(sky: Sky) -> str:

@@ -32,6 +32,8 @@ def opened(path: Path, locking: str = "best-effort") -> Any:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
+        if not path.parent.is_dir() or next(path.parent.iterdir(), None) is None:
+            raise Transient(f"{path.parent}: is gone or empty; is its file system mounted?") from None
         raise BadFile(path, "the file is gone; put it back or discard the group") from None
     except OSError as error:
         raise Transient(f"{path}: cannot be reached ({error.strerror}); check the file system") from error
