@@ -8,8 +8,9 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 import psutil
@@ -17,12 +18,35 @@ import psutil
 from contimg.errors import Transient
 
 MARK = ".writing-"
+Permit = Callable[[], AbstractContextManager[None]]
+_permit: ContextVar[Permit] = ContextVar("permit", default=nullcontext)
 _MARGIN = 1.1  # tables grow a little past what their data need
 _MARGIN_BYTES = 64 << 20
+_EMPTY_TABLES_BYTES = 8 << 20
 _REFUSALS = tuple(
     os.strerror(code)
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV)
 )
+
+_CASACORES_WORDS = ("tracePWRITE", "write error", "cannot be created")  # where it gives no reason or a wrong one
+
+
+@contextmanager
+def renaming_under(permit: Permit) -> Iterator[None]:
+    """Inside the block every rename of a product happens within `permit()`, which raises when it must not happen.
+
+    A worker that was frozen past its lease and thawed would otherwise put its product over another's.
+    """
+    token = _permit.set(permit)
+    try:
+        yield
+    finally:
+        _permit.reset(token)
+
+
+def permitted() -> AbstractContextManager[None]:
+    """The permit in force, to rename a product in; outside workers everything is permitted."""
+    return _permit.get()()
 
 
 @contextmanager
@@ -48,6 +72,7 @@ def staged(
     temporary = beside
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(target.parent)
         _check_room(target, need_bytes)
         room = next((room for room in rooms if has_room(room, need_bytes)), None)
         temporary = room / name if room else beside
@@ -56,15 +81,16 @@ def staged(
             _copy(temporary, beside)
         if durable or temporary != beside:
             _flush(beside)
-        _replace(beside, target)
+        with permitted():
+            _replace(beside, target)
         if durable or temporary != beside:
             _flush_one(target.parent)
     except OSError as error:
         raise _refused(target, error.strerror or str(error)) from error
     except RuntimeError as error:
         refusal = next((text for text in _REFUSALS if text in str(error)), None)
-        if refusal is None and _full(temporary):
-            refusal = os.strerror(errno.ENOSPC)
+        if refusal is None and any(text in str(error) for text in _CASACORES_WORDS):
+            refusal = f"its disk takes no more, most likely it is full: {str(error).splitlines()[0]}"
         if refusal is None:
             raise
         raise _refused(target, refusal) from error
@@ -94,24 +120,23 @@ def _is_memory(room: Path) -> bool:
     return place is not None and mounts[place] in ("tmpfs", "ramfs")
 
 
+def _check_writable(directory: Path) -> None:
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def _check_room(target: Path, need_bytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < need_bytes:
         raise Transient(
-            f"{target}: needs {need_bytes / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; make room on its disk"
+            f"{target}: needs {need_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; make room on its disk"
         )
 
 
 def _refused(target: Path, reason: str) -> Transient:
     return Transient(f"{target}: cannot be written ({reason}); check disk and permissions")
-
-
-def _full(path: Path) -> bool:
-    """Whether the disk beneath a path is full, for errors that do not say why."""
-    try:
-        return shutil.disk_usage(path.parent).free < 1 << 20
-    except OSError:
-        return True
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -159,7 +184,42 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+class Ballast:
+    """A file that holds some of a disk's space until something goes wrong; a context manager.
+
+    Where casacore cannot flush a table as it closes it, it ends the whole process. So whoever writes with casacore
+    takes ballast aboard first and drops it at the first error: then there is room to close.
+
+    Raises
+    ------
+    OSError when there is no room for it.
+    """
+
+    def __init__(self, beside: Path, need_bytes: int) -> None:
+        self._path = beside.with_name(f"{beside.name}-ballast")
+        self._bytes = min(max(need_bytes // 4, 8 << 20), 96 << 20)
+
+    def __enter__(self) -> "Ballast":
+        try:
+            with self._path.open("wb") as file:
+                # Some more for an instant: the empty tables have to find room, too.
+                os.posix_fallocate(file.fileno(), 0, self._bytes + _EMPTY_TABLES_BYTES)
+                file.truncate(self._bytes)
+        except OSError:
+            self.drop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Give the space back."""
+        _remove(self._path)
 
 
 def size_bytes(path: Path) -> int:

@@ -12,7 +12,7 @@ from contimg.conversion.sky import Sky
 from contimg.conversion.visibilities import UnevenWeights, put_visibilities
 from contimg.measurement_set.subtables import write_subtables
 from contimg.measurement_set.writer import MainTable
-from contimg.staging import size_bytes, staged
+from contimg.staging import Ballast, size_bytes, staged
 from contimg.tile import Tile, read_tile
 
 _ROWS_AT_ONCE = 1 << 16
@@ -83,8 +83,9 @@ def _write(
     weight_spectrum: bool,
 ) -> tuple[FlagCounts, int]:
     """Write the Measurement Set; returns what is flagged and its size."""
-    with staged(target, rooms, _bytes_needed(tile, weight_spectrum), options.durable) as temporary:
-        with MainTable(temporary, tile, weight_spectrum) as main:
+    need = _bytes_needed(tile, weight_spectrum)
+    with staged(target, rooms, need, options.durable) as temporary:
+        with Ballast(temporary, need) as ballast, MainTable(temporary, tile, weight_spectrum, ballast.drop) as main:
             step = max(1, _ROWS_AT_ONCE // tile.slots_1.size)
             for first in range(0, tile.times_jd.size, step):
                 last = min(first + step, tile.times_jd.size)
@@ -96,7 +97,7 @@ def _write(
 
 
 def _bytes_needed(tile: Tile, weight_spectrum: bool) -> int:
-    """Size of the Measurement Set: data and twice a bit of flags a value, 140 bytes of columns a row, 8 MB of tables."""
+    """Size of the Measurement Set: data and two flags a value, 140 bytes a row, 8 MB of tables."""
     values = tile.rows * tile.freqs_hz.size * len(tile.reference.polarizations)
     return int(values * (8.25 + 4 * weight_spectrum)) + 140 * tile.rows + (8 << 20)
 

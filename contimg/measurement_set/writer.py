@@ -1,5 +1,6 @@
 """Creates a Measurement Set's main table and puts the blocks of a tile into it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -23,16 +24,27 @@ class MainTable:
     that a later flagging begins from them and not from its own earlier result.
     """
 
-    def __init__(self, path: Path, tile: Tile, weight_spectrum: bool) -> None:
-        self._tile = tile
+    def __init__(
+        self, path: Path, tile: Tile, weight_spectrum: bool, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        self._tile, self._on_failure = tile, on_failure
         self._correlations = len(tile.reference.polarizations)
         self._table = _create(path, tile, self._correlations, weight_spectrum)
 
     def __enter__(self) -> "MainTable":
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._table.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._table.flush()  # what fails here raises; what fails in close ends the process
+            else:
+                self._on_failure()
+        except RuntimeError:
+            self._on_failure()
+            raise
+        finally:
+            self._table.close()
 
     def put_rows(self, first: int, last: int, uvw_m: Vectors) -> None:
         """Write what the rows of integrations [first, last) say of themselves; uvw has the shape (rows, 3)."""

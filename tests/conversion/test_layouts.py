@@ -1,4 +1,4 @@
-"""Other layouts of UVH5, written by pyuvdata or by hand: the Measurement Set does not depend on the form of the files."""
+"""Other layouts of UVH5, by pyuvdata or by hand: the Measurement Set does not depend on the form of the files."""
 
 from dataclasses import replace
 
