@@ -9,9 +9,10 @@ from contimg.errors import Misconfigured
 from contimg.store import Store
 from workers import chain, logs
 from workers.incoming import Incoming
-from workers.producer import Producer
+from workers.producer import BEAT, Producer
 from workers.reconciler import Reconciler
 from workers.recovery import release_what_the_dead_hold
+from workers.service.watchdog import ScanWatchdog
 
 log = logging.getLogger(__name__)
 _ENDING = {signal.SIGTERM, signal.SIGINT}
@@ -28,6 +29,7 @@ def produce() -> None:
     release_what_the_dead_hold(store)
     producer = Producer(store, Incoming(config.input_dir), chain.send, config.poll_interval)
     reconciler = Reconciler(store, chain.send, chain.backlog, config.worker_poll_interval)
+    watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     stop = threading.Event()
@@ -36,7 +38,7 @@ def produce() -> None:
         loop.start()
     log.info("watching %s", config.input_dir)
     while signal.sigtimedwait(_ENDING, 1.0) is None and all(loop.is_alive() for loop in loops):
-        pass
+        watchdog.tick()
     stop.set()
     producer.wake()
     for loop in loops:
