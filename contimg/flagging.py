@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from contimg.antennas import Survey, dead_antennas
 from contimg.errors import BadInput
+from contimg.flag_summary import FlagCount, FlagSummary
 from contimg.measurement_set.columns import add_like
 from contimg.measurement_set.description import Description
 
@@ -37,12 +38,14 @@ class Flagged:
     interference : fraction of all cross-correlation samples that only AOFlagger flagged.
     dead : slots of the dead antennas, with the reason of each.
     unflagged : usable fraction of each slot's cross-correlations, shape (slots,); 0 for dead ones.
+    summary : the fractions before and after, by antenna and by channel.
     """
 
     fraction: float
     interference: float
     dead: dict[int, str]
     unflagged: NDArray[np.float64]
+    summary: FlagSummary
 
 
 def flag(tile: Description, search: bool = True) -> Flagged:
@@ -54,20 +57,20 @@ def flag(tile: Description, search: bool = True) -> Flagged:
     """
     with table(str(tile.path), readonly=False, ack=False) as main:
         keep_original(main)
-        survey = start_over(main, len(tile.antenna_names))
+        survey, before = start_over(main, len(tile.antenna_names), len(tile.freqs_hz))
         dead = dead_antennas(survey, tile.antennas)
         if len(dead) >= np.count_nonzero(survey.samples[tile.antennas]):
             some = next(iter(dead.values()), "no cross-correlations")
             raise BadInput(f"{tile.path}: no live antenna in it ({some}); look at the correlator's output")
         flag_antennas(main, dead)
         found = find_interference(main, tile, dead) if search else 0
-        samples, unflagged = _tally(main, len(tile.antenna_names))
-    total = samples.sum()
+        after = _tally(main, len(tile.antenna_names), len(tile.freqs_hz))
     return Flagged(
-        fraction=float(1.0 - unflagged.sum() / total),
-        interference=float(2 * found / total),
+        fraction=after.fraction,
+        interference=float(2 * found / after.samples.sum()),
         dead=dead,
-        unflagged=unflagged / np.maximum(samples, 1),
+        unflagged=np.where(after.samples > 0, 1.0 - after.by_antenna, 0.0),
+        summary=FlagSummary(before, after),
     )
 
 
@@ -87,16 +90,21 @@ def keep_original(main: table) -> None:
     main.flush()
 
 
-def start_over(main: table, slots: int) -> Survey:
-    """Set FLAG to FLAG_ORIGINAL, samples that are zero or not numbers flagged; returns the survey of the antennas."""
-    survey = Survey.of(slots)
+def start_over(main: table, slots: int, channels: int) -> tuple[Survey, FlagCount]:
+    """Set FLAG to FLAG_ORIGINAL, samples that are zero or not numbers flagged.
+
+    Returns the survey of the antennas, and how much is flagged now.
+    """
+    survey, before = Survey.of(slots), FlagCount.of(slots, channels)
     for start, count in _blocks(main):
         data, flags = main.getcol("DATA", start, count), main.getcol(ORIGINAL, start, count)
         flags |= main.getcol("FLAG_ROW", start, count)[:, None, None]
         flags |= ~np.isfinite(data) | (data == 0)
-        survey.add(data, flags, main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count))
+        ends = main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count)
+        survey.add(data, flags, *ends)
+        before.add(flags, *ends)
         main.putcol("FLAG", flags, start, count)
-    return survey
+    return survey, before
 
 
 def flag_antennas(main: table, slots: dict[int, str]) -> None:
@@ -253,15 +261,8 @@ def _blocks(main: table) -> list[tuple[int, int]]:
     return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
-def _tally(main: table, slots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Samples and unflagged samples of each slot's cross-correlations, shape (slots,)."""
-    samples, unflagged = np.zeros(slots), np.zeros(slots)
-    for start, count in _blocks(main):
-        flags = main.getcol("FLAG", start, count)
-        ends = [main.getcol(name, start, count) for name in ("ANTENNA1", "ANTENNA2")]
-        cross = ends[0] != ends[1]
-        good = flags[0].size - np.count_nonzero(flags, axis=(1, 2))
-        for end in ends:
-            samples += np.bincount(end[cross], minlength=slots) * float(flags[0].size)
-            unflagged += np.bincount(end[cross], good[cross], minlength=slots)
-    return samples, unflagged
+def _tally(main: table, slots: int, channels: int) -> FlagCount:
+    count = FlagCount.of(slots, channels)
+    for start, rows in _blocks(main):
+        count.add(*(main.getcol(name, start, rows) for name in ("FLAG", "ANTENNA1", "ANTENNA2")))
+    return count

@@ -20,6 +20,8 @@ from contimg.calibration import reference as choice
 from contimg.calibration.applying import inverse_gains
 from contimg.calibration.assessing import assess
 from contimg.calibration.calibrators import InBeam
+from contimg.calibration.clearing import clear_failed
+from contimg.calibration.crossed import explain
 from contimg.calibration.filling import fill_table
 from contimg.calibration.model import sky_model
 from contimg.calibration.options import CalibrateOptions, SolutionLimits
@@ -76,6 +78,7 @@ def solve(
         steps = recipe(visibilities, made, tile.name, name, long_only, options)
         version = casa.run(steps, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
         fill_table(tables.present(made / f"{tile.name}.bcal"), options.fill_gaps)
+        clear_failed(made / f"{tile.name}.bcal")
         described = _describe(tile, found[0], made, name, unflagged, options, version)
         described = _judged(described, tile, unflagged, visibilities, limits or SolutionLimits(), previous)
         if found[0].calibrator.variable:
@@ -160,7 +163,9 @@ def _judged(
     verdict = quality.judge(numbers, limits)
     if verdict.grade == quality.REJECTED:
         raise BadInput(f"{tile.path}: solutions on {made.calibrator} rejected: {'; '.join(verdict.reasons)}")
-    return replace(made, quality=numbers.as_dict(), grade=verdict.grade, reasons=verdict.reasons)
+    blind = [name for name in live if name not in made.antennas]
+    found = {**numbers.as_dict(), "without_fringes": explain(solving_set, tile.antenna_names, blind)}
+    return replace(made, quality=found, grade=verdict.grade, reasons=verdict.reasons)
 
 
 def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: Description) -> CalibrationSet:

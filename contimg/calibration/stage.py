@@ -16,6 +16,8 @@ from contimg.flagging import Flagged, flag
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import GOOD
 
+FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' directory
+
 
 @dataclass(frozen=True)
 class CalibratedSet:
@@ -65,6 +67,9 @@ def calibrate(
     tile = describe(ms)
     with _timed(seconds, "flag"):
         flagged = flag(tile, search=options.flag)
+        flagged.summary.write(
+            directory / FLAGS, tile.name, tile.antenna_names, tile.antennas, tile.freqs_hz, flagged.dead
+        )
     with _timed(seconds, "solve"):
         new, story = _solve(tile, flagged, calibrations, directory, options, limits or SolutionLimits())
     chosen, why = _chosen(tile, new, calibrations, options)

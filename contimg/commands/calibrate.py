@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from contimg.calibration import ENVIRONMENT, CalibratedSet, CalibrateOptions, scan
+from contimg.calibration import ENVIRONMENT, LIMITS_ENVIRONMENT, CalibratedSet, CalibrateOptions, SolutionLimits, scan
 from contimg.calibration import calibrate as calibrate_stage
-from contimg.options import flags, from_flags
+from contimg.options import flags, from_environment, from_flags
 
 
 @click.command()
@@ -25,7 +25,8 @@ def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     """
     ms = Path(str(ms).rstrip("/"))
     place = directory or ms.absolute().parent / "calibration"
-    report(calibrate_stage(ms, scan(place), place, from_flags(CalibrateOptions, given)))
+    limits = from_environment(SolutionLimits, LIMITS_ENVIRONMENT)
+    report(calibrate_stage(ms, scan(place), place, from_flags(CalibrateOptions, given), limits))
 
 
 def report(done: CalibratedSet) -> None:
@@ -36,6 +37,9 @@ def report(done: CalibratedSet) -> None:
             f"calibrator  {new.calibrator}: {new.model_jy:.2f} Jy ({new.flux_scale}), beam {new.attenuation:.2f}; "
             f"reference antenna {new.reference_antenna}, {new.flagged_fraction:.1%} of solutions flagged"
         )
+        for name, reason in new.quality.get("without_fringes", {}).items():
+            click.echo(f"antenna     {name}: {reason}")
+        click.echo(f"quality     {new.grade}{': ' if new.reasons else ''}{'; '.join(new.reasons)}")
         for path in new.paths:
             click.echo(f"table       {path}")
     click.echo(f"applied     {done.applied or 'nothing: uncalibrated'} ({done.reason})")

@@ -58,8 +58,10 @@ def show(name: str, as_json: bool) -> None:
     for reason in one.reasons:
         click.echo(f"  {one.grade}      {reason}")
     for key, value in one.quality.items():
-        if key != "tables":
+        if not isinstance(value, dict):
             click.echo(f"  {key:<22} {value:.4g}" if isinstance(value, float) else f"  {key:<22} {value}")
+    for antenna, reason in one.quality.get("without_fringes", {}).items():
+        click.echo(f"  antenna {antenna}: {reason}")
     for table, numbers in one.quality.get("tables", {}).items():
         click.echo(f"  {table}")
         for key, value in numbers.items():

@@ -1,0 +1,23 @@
+"""Take out what is left of antennas whose solutions mostly failed: the rest held by chance and would add noise."""
+
+from pathlib import Path
+
+import numpy as np
+from casacore.tables import table
+
+MOSTLY = 0.5  # of the channels at which the array has solutions
+
+
+def clear_failed(path: Path) -> int:
+    """Flag receptors of a bandpass with most channels flagged altogether, in place; returns how many were cleared."""
+    cleared = 0
+    with table(str(path), readonly=False, ack=False) as main:
+        flags = main.getcol("FLAG")
+        solvable = ~flags.all(axis=0, keepdims=True)
+        missing = (flags & solvable).sum(axis=1) / np.maximum(solvable.sum(axis=1), 1)
+        for row, receptor in np.argwhere((missing > MOSTLY) & (missing < 1)):
+            flags[row, :, receptor] = True
+            cleared += 1
+        if cleared:
+            main.putcol("FLAG", flags)
+    return cleared
