@@ -90,12 +90,15 @@ class ChangesAnswer(Answer):
 class RatesAnswer(Answer):
     """How fast the stream goes, over the last hour; None where nothing has happened yet.
 
-    `real_time_factor`: seconds of sky per second of processing, all three stages in a row on one worker each.
+    `latency_s`: from a group's first file to its image; `image_after_s`: from its last file, median, and the 95th
+    percentile. `real_time_factor`: seconds of sky per second of processing, the three stages in a row.
     """
 
     groups_per_hour: float
     real_time_factor: float | None
     latency_s: float | None
+    image_after_s: float | None
+    image_after_p95_s: float | None
     stage_seconds: Mapping[Stage, float]
 
 

@@ -17,10 +17,11 @@ from typing import Self
 from contimg.config import QueueRules, StreamingConfig, queue_rules
 from contimg.store import schema
 from contimg.store.arrivals import Arrivals
+from contimg.store.browse import Browse, GroupFilter, GroupOrder, Tile
 from contimg.store.database import Database, make_engine, url_of
 from contimg.store.events import Events
 from contimg.store.leases import Leases
-from contimg.store.metrics import Metrics
+from contimg.store.metrics import Bucket, Metrics
 from contimg.store.products import (
     AppliedCalibration,
     ImageRecord,
@@ -53,11 +54,14 @@ from contimg.store.status import Overview, Rates, Running, Status
 __all__ = [
     "AppliedCalibration",
     "Arrival",
+    "Bucket",
     "CalibrationSetRecord",
     "CalibrationSetRow",
     "EventRecord",
     "FileRecord",
     "FileState",
+    "GroupFilter",
+    "GroupOrder",
     "GroupRecord",
     "ImageRecord",
     "ImageRow",
@@ -79,6 +83,7 @@ __all__ = [
     "Status",
     "Store",
     "TableRow",
+    "Tile",
     "WaitingWork",
 ]
 
@@ -95,6 +100,7 @@ class Store:
     events: Events
     metrics: Metrics
     overview: Overview
+    browse: Browse
     database: Database
 
     @classmethod
@@ -117,6 +123,7 @@ class Store:
             events=Events(database),
             metrics=Metrics(database),
             overview=Overview(database),
+            browse=Browse(database),
             database=database,
         )
 

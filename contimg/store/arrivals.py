@@ -35,7 +35,8 @@ class Arrivals:
             row = session.scalar(select(models.SubbandFile).where(models.SubbandFile.path == str(path)))
             if row is not None:
                 unchanged = (row.size, row.mtime) == (size, mtime)
-                row.size, row.mtime = size, mtime
+                if not unchanged:
+                    row.size, row.mtime, row.arrived_at = size, mtime, self._database.clock()
                 if unchanged or row.state != FileState.SET_ASIDE:
                     return Arrival(file_record(row), known=unchanged, became_pending=False)
             row = row or models.SubbandFile(path=str(path), size=size, mtime=mtime)
@@ -61,6 +62,8 @@ class Arrivals:
                 name = SubbandName.parse(path)
                 if name is not None:
                     row.subband, row.time_s = name.subband, name.time_s
+            if lease is not None and self._replaced_meanwhile(session, row, lease, now):
+                return file_record(row)
             again = row.state == FileState.SET_ASIDE and row.reason == reason
             row.state, row.reason = FileState.SET_ASIDE, reason
             if size and mtime:
@@ -146,6 +149,17 @@ class Arrivals:
         became_pending = _admit(session, group, row, rules.expected_subbands, now)
         session.flush()
         return became_pending
+
+    def _replaced_meanwhile(self, session: Session, row: models.SubbandFile, lease: Lease, now: float) -> bool:
+        """Whether a file has changed since the run that complains about it began; the group is then pending again."""
+        group, run = held(session, lease), session.get(models.StageRun, lease.run_id)
+        if group is None or run is None or row.group_id != group.id or row.arrived_at <= run.started_at:
+            return False
+        end_run(session, lease, Outcome.BAD_FILE, now, error=f"{Path(row.path).name} was replaced while it was read")
+        group.attempts -= 1
+        end_lease(group, State.PENDING, now)
+        group.enqueued_at = None
+        return True
 
     def _reopen(self, session: Session, row: models.SubbandFile, reason: str, lease: Lease | None, now: float) -> None:
         """Let the group of a file that was just set aside collect again, if it has not been converted."""

@@ -1,8 +1,9 @@
 """The history of numbers for charts: one row per name and time."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from contimg.store import models
@@ -17,6 +18,16 @@ def measure(session: Session, at: float, values: Mapping[str, float | None], gro
         for name, value in values.items()
         if value is not None
     )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The values of a step of time: its middle (epoch seconds), their mean and their range."""
+
+    at: float
+    mean: float
+    least: float
+    most: float
 
 
 class Metrics:
@@ -40,6 +51,20 @@ class Metrics:
         )
         with self._database.read() as session:
             return tuple(reversed([record_of(MetricRecord, row) for row in session.scalars(query)]))
+
+    def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
+        """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
+        metric, width = models.Metric, (until - since) / points
+        step = func.floor((metric.at - since) / width)
+        query = (
+            select(step, func.avg(metric.value), func.min(metric.value), func.max(metric.value))
+            .where(metric.name == name, metric.at >= since, metric.at < until)
+            .group_by(step)
+            .order_by(step)
+        )
+        with self._database.read() as session:
+            found = session.execute(query).all()
+        return tuple(Bucket(since + (float(number) + 0.5) * width, *values) for number, *values in found)
 
     def prune(self, before: float) -> int:
         """Forget numbers older than a time (epoch seconds); returns how many."""

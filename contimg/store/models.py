@@ -51,6 +51,9 @@ class Group(Base):
     __table_args__ = (
         Index("ix_groups_state_reference", "state", "reference_s"),
         Index("ix_groups_completed_at", "completed_at"),
+        Index("ix_groups_updated_at", "updated_at"),
+        Index("ix_groups_state_updated", "state", "updated_at"),
+        Index("ix_groups_partial_reference", "partial", "reference_s"),
     )
 
 
@@ -67,10 +70,11 @@ class SubbandFile(Base):
     size: Mapped[int]
     mtime: Mapped[float]
     arrived_at: Mapped[float]
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
+        Index("ix_subband_files_state_arrived", "state", "arrived_at"),
         # No subband twice in a group, whatever the code above believes.
         Index(
             "uq_subband_in_group",
@@ -200,6 +204,8 @@ class Image(Base):
     verdict_reasons: Mapped[list[Any]]
     created_at: Mapped[float] = mapped_column(index=True)
 
+    __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)
+
 
 class Event(Base):
     """What an operator sees happening. `level` is info, warning or error."""
@@ -211,6 +217,8 @@ class Event(Base):
     level: Mapped[str] = mapped_column(String(16))
     group_id: Mapped[str | None] = mapped_column(String(32), index=True)
     text: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_events_level", "level", "id"),)
 
 
 class Metric(Base):
@@ -224,7 +232,7 @@ class Metric(Base):
     value: Mapped[float]
     group_id: Mapped[str | None] = mapped_column(String(32))
 
-    __table_args__ = (Index("ix_metrics_name_at", "name", "at"),)
+    __table_args__ = (Index("ix_metrics_name_at", "name", "at", "value"),)
 
 
 class Control(Base):

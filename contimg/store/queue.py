@@ -33,7 +33,7 @@ class Queue:
         """One group, or None."""
         with self._database.read() as session:
             row = session.get(models.Group, group)
-            return _records(session, [row])[0] if row else None
+            return group_records(session, [row])[0] if row else None
 
     def groups(self, state: State | None = None, limit: int = 50) -> tuple[GroupRecord, ...]:
         """Groups, the latest observed first; of one state if asked."""
@@ -41,7 +41,7 @@ class Queue:
         if state is not None:
             query = query.where(models.Group.state == state)
         with self._database.read() as session:
-            return _records(session, session.scalars(query).all())
+            return group_records(session, session.scalars(query).all())
 
     def runs(self, group: str) -> tuple[StageRunRecord, ...]:
         """Every attempt at every stage of a group, in order."""
@@ -71,7 +71,7 @@ class Queue:
             row.error = row.completed_at = None
             end_lease(row, State.PENDING, now)
             note(session, now, INFO, group, f"retry from {start}")
-            return _records(session, [row])[0]
+            return group_records(session, [row])[0]
 
     def discard(self, group: str) -> GroupRecord:
         """Take a group out of the stream; its files stay on disk. BadInput while a worker has it or when completed."""
@@ -83,7 +83,7 @@ class Queue:
             end_lease(row, State.DISCARDED, now)
             row.error = "discarded by an operator"
             note(session, now, WARNING, group, row.error)
-            return _records(session, [row])[0]
+            return group_records(session, [row])[0]
 
     def pause(self, by: str) -> None:
         """Let no further stage begin, on any host, until `resume`; stages under way end as usual."""
@@ -161,7 +161,8 @@ def _supersede_runs(session: Session, group: str, start: Stage) -> None:
     session.execute(committed.values(outcome=Outcome.SUPERSEDED))
 
 
-def _records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:
+def group_records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:
+    """The records of groups' rows, each with the subbands it has."""
     found = list(rows)
     file = models.SubbandFile
     usable = select(file.group_id, file.subband).where(

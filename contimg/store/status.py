@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 
 from sqlalchemy import func, select
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from contimg.store import models
 from contimg.store.database import Database
-from contimg.store.events import INFO
+from contimg.store.events import ERROR, WARNING
 from contimg.store.leases import PAUSED
 from contimg.store.products import ImageRecord, image_record
 from contimg.store.records import EventRecord, FileRecord, FileState, Stage, State, record_of
@@ -38,12 +39,15 @@ class Rates:
     ----------
     groups_per_hour : completed in the last hour.
     latency_s : median time from a group's first file to its image, over the same hour.
+    image_after_s, image_after_p95_s : median and 95th percentile of the time from a group's last file to its image.
     stage_seconds : median seconds of a committed run, per stage, over the same hour.
     """
 
     groups_per_hour: float
     latency_s: float | None
     stage_seconds: Mapping[Stage, float]
+    image_after_s: float | None = None
+    image_after_p95_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,6 @@ class Overview:
         aside = select(file).where(file.state == FileState.SET_ASIDE).order_by(file.arrived_at.desc()).limit(shown)
         failed = select(group).where(group.state == State.FAILED).order_by(group.updated_at.desc()).limit(shown)
         images = select(models.Image).order_by(models.Image.created_at.desc()).limit(shown)
-        warnings = select(models.Event).where(models.Event.level != INFO).order_by(models.Event.id.desc()).limit(shown)
         with self._database.read() as session:
             switch = session.get(models.Control, PAUSED)
             oldest = session.scalar(select(func.min(group.created_at)).where(group.state == State.PENDING))
@@ -104,8 +107,17 @@ class Overview:
                 set_aside=tuple(file_record(row) for row in session.scalars(aside)),
                 failed=tuple((row.id, row.error or "") for row in session.scalars(failed)),
                 images=tuple(image_record(row) for row in session.scalars(images)),
-                warnings=tuple(record_of(EventRecord, row) for row in session.scalars(warnings)),
+                warnings=_warnings(session, shown),
             )
+
+
+def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
+    """The newest of each level, then the newest of those: one look for both would read past every other event."""
+    event = models.Event
+    rows: list[models.Event] = []
+    for level in (WARNING, ERROR):
+        rows += session.scalars(select(event).where(event.level == level).order_by(event.id.desc()).limit(shown))
+    return tuple(record_of(EventRecord, row) for row in sorted(rows, key=lambda row: -row.id)[:shown])
 
 
 def _states(session: Session) -> dict[State, int]:
@@ -147,10 +159,16 @@ def _running(session: Session) -> tuple[Running, ...]:
 def _rates(session: Session, now: float) -> Rates:
     group, run = models.Group, models.StageRun
     since = now - RATE_WINDOW_S
-    completed = select(group.created_at, group.completed_at).where(
-        group.state == State.COMPLETED, group.completed_at > since
-    )
+    file, recent = models.SubbandFile, (group.state == State.COMPLETED) & (group.completed_at > since)
+    completed = select(group.created_at, group.completed_at).where(recent)
     done = [float(end) - start for start, end in session.execute(completed) if end is not None]
+    last_files = (
+        select(group.completed_at - func.max(file.arrived_at))
+        .join(file, file.group_id == group.id)
+        .where(recent, file.state == FileState.PRESENT)
+        .group_by(group.id, group.completed_at)
+    )
+    after = sorted(float(one) for one in session.scalars(last_files) if one is not None)
     seconds: dict[Stage, list[float]] = {}
     runs = select(run.stage, run.seconds).where(run.outcome == "committed", run.ended_at > since)
     for stage, value in session.execute(runs):
@@ -160,4 +178,6 @@ def _rates(session: Session, now: float) -> Rates:
         groups_per_hour=len(done) * 3600.0 / RATE_WINDOW_S,
         latency_s=median(done) if done else None,
         stage_seconds={stage: median(values) for stage, values in seconds.items()},
+        image_after_s=median(after) if after else None,
+        image_after_p95_s=after[ceil(0.95 * len(after)) - 1] if after else None,
     )

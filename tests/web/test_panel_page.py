@@ -123,7 +123,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
         assert "unsafe" not in policy
         assert "*" not in policy
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert "Set-Cookie" not in headers
     assert client.get("/").headers["Cache-Control"] == "no-store"
 

@@ -30,6 +30,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_events_at", "events", ["at"])
     op.create_index("ix_events_group_id", "events", ["group_id"])
+    op.create_index("ix_events_level", "events", ["level", "id"])
 
     op.create_table(
         "groups",
@@ -56,6 +57,9 @@ def upgrade() -> None:
     op.create_index("ix_groups_completed_at", "groups", ["completed_at"])
     op.create_index("ix_groups_reference_s", "groups", ["reference_s"])
     op.create_index("ix_groups_state_reference", "groups", ["state", "reference_s"])
+    op.create_index("ix_groups_updated_at", "groups", ["updated_at"])
+    op.create_index("ix_groups_state_updated", "groups", ["state", "updated_at"])
+    op.create_index("ix_groups_partial_reference", "groups", ["partial", "reference_s"])
 
     op.create_table(
         "metrics",
@@ -66,7 +70,7 @@ def upgrade() -> None:
         sa.Column("group_id", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_metrics_name_at", "metrics", ["name", "at"])
+    op.create_index("ix_metrics_name_at", "metrics", ["name", "at", "value"])
 
     op.create_table(
         "calibrations",
@@ -127,6 +131,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_images_created_at", "images", ["created_at"])
     op.create_index("ix_images_mjd", "images", ["mjd"])
+    op.create_index("ix_images_verdict_mjd", "images", ["verdict", "mjd"])
 
     op.create_table(
         "ms_index",
@@ -202,7 +207,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("path"),
     )
     op.create_index("ix_subband_files_group_id", "subband_files", ["group_id"])
-    op.create_index("ix_subband_files_state", "subband_files", ["state"])
+    op.create_index("ix_subband_files_state_arrived", "subband_files", ["state", "arrived_at"])
     op.create_index(
         "uq_subband_in_group",
         "subband_files",
