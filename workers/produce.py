@@ -1,4 +1,4 @@
-"""The producer process: the producer's loop and the reconciler's, from configuration to clean end."""
+"""The producer process: the loops of producer, reconciler and housekeeper, from configuration to clean end."""
 
 import logging
 import signal
@@ -8,6 +8,8 @@ from contimg.config import load, settings_from
 from contimg.errors import Misconfigured
 from contimg.store import Store
 from workers import chain, logs
+from workers.chores import chores
+from workers.housekeeping import Housekeeper
 from workers.incoming import Incoming
 from workers.producer import BEAT, Producer
 from workers.reconciler import Reconciler
@@ -33,7 +35,8 @@ def produce() -> None:
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     stop = threading.Event()
-    loops = [threading.Thread(target=one.run, args=(stop,), name=type(one).__name__) for one in (producer, reconciler)]
+    working = (producer, reconciler, Housekeeper(chores(config, store)))
+    loops = [threading.Thread(target=one.run, args=(stop,), name=type(one).__name__) for one in working]
     for loop in loops:
         loop.start()
     log.info("watching %s", config.input_dir)

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -24,10 +25,25 @@ class PostgresServer:
             shutil.chown(directory, user)
             self._as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
         self._run("initdb", "-D", directory / "data", "-U", "contimg", "-A", "trust", "--no-sync", "-E", "UTF8")
-        # Nothing here has to survive a power cut, so nothing waits for the disk.
-        options = f"-c listen_addresses='' -k {directory} -c fsync=off -c synchronous_commit=off -c max_connections=100"
-        log = directory / "log"
-        self._run("pg_ctl", "-D", directory / "data", "-w", "-l", log, "-o", options, "start")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server; nothing here has to survive a power cut, so nothing waits for the disk."""
+        place = self.directory
+        options = f"-c listen_addresses='' -k {place} -c fsync=off -c synchronous_commit=off -c max_connections=100"
+        self._run("pg_ctl", "-D", place / "data", "-w", "-l", place / "log", "-o", options, "start")
+
+    @property
+    def is_running(self) -> bool:
+        try:
+            os.kill(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), 0)
+        except (OSError, IndexError):
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL to the server's first process; its others notice and end."""
+        os.kill(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
     def new_database(self) -> str:
         name = f"test_{next(self._numbers)}"

@@ -184,3 +184,20 @@ def test_only_convert_sets_files_aside(store, telescope):
     lease = store.leases.claim(group, Stage.CALIBRATE, "here")
     with pytest.raises(ValueError, match="not calibrate"):
         store.arrivals.set_aside(telescope.path(0, 1), "NaN", lease=lease)
+
+
+def test_a_file_replaced_while_it_was_read_is_read_again(store, telescope, clock):
+    """What the worker found wrong was in the file before; to set the new one aside would lose it for good."""
+    group = telescope.whole_group()
+    clock.advance(10)
+    lease = store.leases.claim(group, Stage.CONVERT, "worker")
+    clock.advance(10)
+    telescope.arrive(0, 2, size=101, mtime=2.0)
+    clock.advance(10)
+    store.arrivals.set_aside(lease.files[2], "truncated", lease=lease)
+    assert store.arrivals.files(FileState.SET_ASIDE) == ()
+    record = store.queue.group(group)
+    assert (record.state, record.attempts, record.enqueued_at) == (State.PENDING, 0, None)
+    again = store.leases.claim(group, Stage.CONVERT, "worker")
+    store.arrivals.set_aside(again.files[2], "truncated", lease=again)
+    assert [one.path for one in store.arrivals.files(FileState.SET_ASIDE)] == [again.files[2]]
