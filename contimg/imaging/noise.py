@@ -1,8 +1,10 @@
 """The noise of an image: measured, and expected from the telescope's SEFD."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from contimg.imaging.gridding import Gridder, Image
+from contimg.imaging.gridding import Image
+from contimg.imaging.visibilities import Visibilities
 from contimg.measurement_set.description import Description
 from contimg.telescope import SEFD_JY
 
@@ -14,13 +16,14 @@ def robust_rms(image: Image) -> float:
     return float(MAD_TO_SIGMA * np.median(np.abs(image - np.median(image))))
 
 
-def expected_rms_jy(description: Description, gridder: Gridder, sefd_jy: float = SEFD_JY) -> float:
-    """Thermal noise per beam of the samples and weights used.
+def expected_rms_jy(
+    description: Description, data: Visibilities, imaging: NDArray[np.float32], sefd_jy: float = SEFD_JY
+) -> float:
+    """Thermal noise per beam of samples, not yet averaged in time, with imaging weights of shape (rows, channels).
 
     A native sample of Stokes I has σ² = SEFD² / (4 Δν τ) in its real part (Thompson, Moran & Swenson, 3rd ed.,
     eq. 6.50, two hands); the image is their weighted mean.
     """
-    data, imaging = gridder.visibilities, gridder.weights
     # Natural weight over a native sample's: how many native samples each averaged one is the mean of.
     shares = np.divide(imaging, data.weights, out=np.zeros_like(imaging), where=data.weights > 0)
     squares = np.sum(imaging * shares * data.row_weights[:, None], dtype=np.float64)

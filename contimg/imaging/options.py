@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from contimg.errors import Misconfigured
 from contimg.options import option
 
+BRIGGS, UNIFORM, NATURAL = "briggs", "uniform", "natural"
 ENVIRONMENT = "CONTIMG_IMAGE"
 
 
@@ -16,14 +17,19 @@ class ImageOptions:
     pixel_arcsec: float = option(
         0.0, "pixel size; 0 chooses from the longest baseline, at most 6 arcsec", minimum=0.0, maximum=120.0
     )
+    weighting: str = option(BRIGGS, "how samples weigh", choices=(BRIGGS, UNIFORM, NATURAL))
     robust: float = option(0.5, "Briggs robustness, -2 uniform to 2 natural", minimum=-2.0, maximum=2.0)
     min_uv_klambda: float = option(1.0, "leave out baselines shorter than this, kilowavelengths", minimum=0.0)
+    taper_arcsec: float = option(
+        0.0, "taper the uv plane to a Gaussian beam of this full width at half maximum; 0 for none", minimum=0.0
+    )
+    average: bool = option(True, "average channels and, on short baselines, integrations as far as smearing allows")
     channel_average: int = option(
         0, "native channels averaged into one; 0 chooses from the smearing allowed", minimum=0, maximum=1024
     )
     smearing_percent: float = option(
         1.0,
-        "flux that channel averaging may cost a source at the edge of the primary beam or image",
+        "flux that averaging may cost a source at the edge of the image",
         minimum=0.0,
         maximum=50.0,
     )

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.imaging.attenuation import drift_attenuation
+from contimg.imaging.averaging import average_in_time, plan
 from contimg.imaging.deconvolution import Cleaned, clean
 from contimg.imaging.fits_image import image_header, write_fits, write_primary_beam
-from contimg.imaging.geometry import ARCSEC_RAD, channel_average, longest_baseline_lambda, pixel_size_arcsec
+from contimg.imaging.geometry import ARCSEC_RAD, MAX_PIXEL_ARCSEC, longest_baseline_lambda, pixel_size_arcsec
 from contimg.imaging.gridding import Gridder, Image
 from contimg.imaging.noise import expected_rms_jy, robust_rms
 from contimg.imaging.options import ImageOptions
@@ -22,7 +24,7 @@ from contimg.imaging.product import Beam, Calibration, Products, QuickLook
 from contimg.imaging.provenance import read_calibration
 from contimg.imaging.restoring import fit_beam, restore
 from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
-from contimg.imaging.weighting import briggs
+from contimg.imaging.weighting import Weighting, imaging_weights
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
 from contimg.staging import leftovers, staged
@@ -64,15 +66,12 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
     description = describe(ms)
     calibration = read_calibration(description)
     with steps("read"):
-        data = _read(description, calibration.column, options)
+        data, spans = _read(description, calibration.column, options)
     pixel_arcsec = options.pixel_arcsec or pixel_size_arcsec(data)
     with steps("weight"):
         pixel_rad = pixel_arcsec * ARCSEC_RAD
-        weights = briggs(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, options.robust)
-        if not weights.any():
-            raise BadInput(f"{ms}: pixels of {pixel_arcsec:g} arcsec are too coarse for every baseline; choose smaller")
-        gridder = Gridder(data, weights, options.size, pixel_rad, options.threads)
-    picture = _picture(description, gridder, options, steps)
+        gridder, thermal_jy = _weighted(description, data, spans, pixel_rad, options)
+    picture = _picture(description, gridder, thermal_jy, options, steps)
     look = _look(description, directory, gridder, picture, calibration, thresholds, steps)
     with steps("write"):
         _write(look, picture, options)
@@ -80,34 +79,54 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
     return look
 
 
-def _read(description: Description, column: str, options: ImageOptions) -> Visibilities:
-    rows = choose_rows(description, options.min_uv_klambda)
-    averaged = options.channel_average or channel_average(description, rows.uvw_m, options)
-    if description.freqs_hz.size % averaged:
+def _read(description: Description, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
+    """The visibilities, and for each row the number of the span in which it may be averaged."""
+    rows = choose_rows(description)
+    edge_rad = 0.5 * options.size * (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
+    limit = options.smearing_percent / 100 if options.average else 0.0
+    averaging = plan(description, rows, edge_rad, 1000 * options.min_uv_klambda, limit, options.channel_average)
+    if description.freqs_hz.size % averaging.channels:
         raise Misconfigured(
-            f"channel_average={averaged}: does not divide the {description.freqs_hz.size} channels of "
+            f"channel_average={averaging.channels}: does not divide the {description.freqs_hz.size} channels of "
             f"{description.path}; give a divisor, or 0"
         )
-    data = read_visibilities(description, rows, column, averaged, options.min_uv_klambda)
+    data = read_visibilities(description, rows, column, averaging.channels)
     if data.samples == 0 and rows.uvw_m.size:
         raise BadInput(
             f"{description.path}: no data left: all visibilities flagged; look at its flags, or flag less and try again"
         )
-    if not data.weights.any():
+    return data, averaging.spans
+
+
+def _weighted(
+    description: Description, data: Visibilities, spans: NDArray[np.int64], pixel_rad: float, options: ImageOptions
+) -> tuple[Gridder, float]:
+    """A gridder of the rows that have imaging weight, averaged, and the thermal noise to expect."""
+    weighting = Weighting(
+        options.weighting, options.robust, 1000 * options.min_uv_klambda, options.taper_arcsec * ARCSEC_RAD
+    )
+    weights = imaging_weights(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, weighting)
+    kept = np.asarray(weights.any(axis=1))
+    if not kept.any():
         raise BadInput(
-            f"{description.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths; "
-            "lower min_uv_klambda"
+            f"{description.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths "
+            f"and short enough for pixels of {pixel_rad / ARCSEC_RAD:g} arcsec; lower min_uv_klambda or choose "
+            "smaller pixels"
         )
-    return data
+    data, weights, spans = data.of_rows(kept), weights[kept], spans[kept]
+    thermal_jy = expected_rms_jy(description, data, weights)
+    data, weights = average_in_time(data, weights, spans)
+    return Gridder(data, weights, options.size, pixel_rad, options.threads), thermal_jy
 
 
-def _picture(description: Description, gridder: Gridder, options: ImageOptions, steps: Steps) -> Picture:
+def _picture(
+    description: Description, gridder: Gridder, thermal_jy: float, options: ImageOptions, steps: Steps
+) -> Picture:
     pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
     with steps("beam"):
         point_spread = gridder.point_spread()
         beam = fit_beam(point_spread, pixel_arcsec)
         attenuation = drift_attenuation(description, gridder)
-    thermal_jy = expected_rms_jy(description, gridder)
     with steps("clean"):
         cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
     with steps("restore"):

@@ -1,9 +1,9 @@
 """Stokes I visibilities of a Measurement Set, read in blocks of rows and averaged in frequency on the way.
 
-I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations and short baselines are left out.
+I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations are left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from casacore.tables import table
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
-from contimg.telescope import C_M_S
 
 BLOCK_BYTES = 64 << 20
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
@@ -24,12 +23,14 @@ class Rows:
     Attributes
     ----------
     chosen : mask over the MS's rows.
+    baselines : a number for each pair of antennas, shape (rows,).
     uvw_m : of the chosen rows, shape (rows, 3).
     times : index into `Description.times_mjd_s`, shape (rows,).
     weights : of Stokes I, shape (rows,); inverse variances if WEIGHT is.
     """
 
     chosen: NDArray[np.bool_]
+    baselines: NDArray[np.int64]
     uvw_m: NDArray[np.float64]
     times: NDArray[np.int64]
     weights: NDArray[np.float32]
@@ -61,30 +62,38 @@ class Visibilities:
     samples: int
     candidates: int
 
+    def of_rows(self, kept: NDArray[np.bool_]) -> "Visibilities":
+        """The rows of a mask alone; what was read stays what it was."""
+        if kept.all():
+            return self
+        per_row = ("uvw_m", "stokes_i", "weights", "row_weights", "times")
+        return replace(self, **{name: getattr(self, name)[kept] for name in per_row})
+
     @property
     def unflagged_fraction(self) -> float:
         """Part of the chosen rows' samples that are unflagged in both hands."""
         return self.samples / self.candidates if self.candidates else 0.0
 
 
-def choose_rows(description: Description, min_uv_klambda: float) -> Rows:
-    """Cross-correlations that reach the shortest baseline allowed at some frequency."""
+def choose_rows(description: Description) -> Rows:
+    """Every cross-correlation that is not flagged as a whole and has weight, short ones too.
+
+    Baselines too short for the image still count in the density that uniform and robust weights are made of.
+    """
     hands = _parallel_hands(description)
     with table(str(description.path), ack=False) as main:
-        crossed = main.getcol("ANTENNA1") != main.getcol("ANTENNA2")
+        first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         uvw, stamps, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
         unflagged = ~main.getcol("FLAG_ROW")
-    reach = np.hypot(uvw[:, 0], uvw[:, 1]) * description.freqs_hz.max() / C_M_S
-    chosen = crossed & unflagged & (reach >= 1000 * min_uv_klambda) & (weight > 0).all(axis=1)
+    chosen = (first != second) & unflagged & (weight > 0).all(axis=1)
     # var I = (var XX + var YY)/4
     of_stokes_i = 4 / (1 / weight[chosen]).sum(axis=1)
+    baselines = first[chosen].astype(np.int64) * len(description.antenna_names) + second[chosen]
     times = np.searchsorted(description.times_mjd_s, stamps[chosen])
-    return Rows(chosen, np.ascontiguousarray(uvw[chosen]), times, of_stokes_i.astype(np.float32))
+    return Rows(chosen, baselines, np.ascontiguousarray(uvw[chosen]), times, of_stokes_i.astype(np.float32))
 
 
-def read_visibilities(
-    description: Description, rows: Rows, column: str, averaged: int, min_uv_klambda: float
-) -> Visibilities:
+def read_visibilities(description: Description, rows: Rows, column: str, averaged: int) -> Visibilities:
     """Read the chosen rows of a data column, averaging `averaged` channels (a divisor of their number) into one."""
     hands = _parallel_hands(description)
     freqs = description.freqs_hz.reshape(-1, averaged).mean(axis=1)
@@ -103,8 +112,6 @@ def read_visibilities(
             weights[block] = counts * rows.weights[block, None]
             samples += int(counts.sum(dtype=np.int64))
             filled = block.stop
-    reach = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
-    weights[reach[:, None] * (freqs / C_M_S) < 1000 * min_uv_klambda] = 0
     candidates = shape[0] * description.freqs_hz.size
     return Visibilities(rows.uvw_m, freqs, stokes_i, weights, rows.weights, rows.times, averaged, samples, candidates)
 
