@@ -35,6 +35,11 @@ class House:
         """Where images go."""
         return self.config.output_dir / "images"
 
+    @property
+    def staging_rooms(self) -> list[Path]:
+        """Where a Measurement Set is written before it is moved to its place, the best first; none: at its place."""
+        return [self.config.tmpfs_path, self.config.scratch_dir] if self.config.stage_to_tmpfs else []
+
 
 def run(house: House, lease: Lease) -> list[Any]:
     """Run the leased stage and return the rows that its commit writes. Raises what the stage raises.
@@ -50,7 +55,7 @@ def _convert(house: House, lease: Lease) -> Any:
     from contimg.conversion import ENVIRONMENT, ConvertOptions, convert
 
     options = from_environment(ConvertOptions, ENVIRONMENT)
-    return convert(lease.files, house.measurement_set_path(lease.group), options)
+    return convert(lease.files, house.measurement_set_path(lease.group), options, rooms=house.staging_rooms)
 
 
 def _calibrate(house: House, lease: Lease) -> Any:
