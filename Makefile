@@ -3,7 +3,7 @@ BIN := .venv/bin
 SERVICE ?= stream
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test lint bench clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -18,14 +18,21 @@ test: ## every test, real server, workers, panel and browser included
 	@scripts/setup.sh tests
 	@$(BIN)/python -m pytest -q $(ARGS)
 
+test-deploy: ## the deployment for real: containers, systemd, plain processes; needs a container engine
+	@scripts/setup.sh
+	@CONTIMG_TEST_DEPLOY=1 $(BIN)/python -m pytest -q tests/ops $(ARGS)
+
 lint: setup ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: setup ## the benchmarks, as ratios to a plain copy or a peer
 	@for one in benchmarks/bench_*.py; do $(BIN)/python $$one || exit 1; done
 
+bench-calibrate: setup ## seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
+	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
+
 compose-build: ## build the container image
-	@$(COMPOSE) build
+	@$(COMPOSE) build stream
 
 compose-up: ## start the service in containers
 	@$(COMPOSE) up --detach

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -112,7 +113,7 @@ class FlagSummary:
         return figure
 
 
-def _steps(axes: Axes, x: NDArray[np.float64], before: Counts, after: Counts) -> None:
+def _steps(axes: Axes, x: NDArray[Any], before: Counts, after: Counts) -> None:
     axes.fill_between(x, after, step="mid", color="#c8551b", alpha=0.5, label="after flagging")
     axes.step(x, before, where="mid", color="#1f5fa8", label="as converted")
     axes.set_ylim(0, 1.02)

@@ -26,11 +26,19 @@ class Task:
     arguments: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a run was: CASA's version and the seconds of each task."""
+
+    version: str
+    seconds: tuple[float, ...]
+
+
 MEMORY_BYTES = 8_000_000_000
 
 
-def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> str:
-    """Run CASA tasks one after the other; returns CASA's version.
+def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> Finished:
+    """Run CASA tasks one after the other.
 
     Parameters
     ----------
@@ -63,10 +71,10 @@ def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_b
     if not answer.exists():
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         raise Transient(f"the CASA process died with status {process.returncode} ({lines[-1]}); see {log}")
-    said: dict[str, str | None] = json.loads(answer.read_text(encoding="utf-8"))
+    said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if said["error"]:
         raise CasaFailed(f"CASA {said['error']}; see {log}")
-    return said["version"] or "unknown"
+    return Finished(said["version"] or "unknown", tuple(said["seconds"]))
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, log: Path) -> None:

@@ -1,9 +1,9 @@
 """The CASA process: `python -m contimg.calibration.casa_process JOB.json` runs CASA tasks and says how it went.
 
 The job is {"log": path, "answer": path, "parent": pid, "memory_bytes": address space,
-"steps": [{"task": name, "arguments": {...}}, ...]}; the answer {"error": null or text, "version": text}. CASA lives in
-a process of its own because its libraries clash with python-casacore's, hold global state and log where they please.
-The process ends with its parent.
+"steps": [{"task": name, "arguments": {...}}, ...]}; the answer {"error": null or text, "version": text,
+"seconds": [of each task]}. CASA lives in a process of its own because its libraries clash with python-casacore's,
+hold global state and log where they please. The process ends with its parent.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,24 @@ def main() -> None:
     part.replace(answer)
 
 
-def _run(job: dict[str, Any]) -> dict[str, str | None]:
+def _run(job: dict[str, Any]) -> dict[str, Any]:
     import casatasks
 
     casatasks.casalog.setlogfile(job["log"])
     version = casatasks.version_string()
+    seconds: list[float] = []
     for step in job["steps"]:
+        begun = time.perf_counter()
         try:
             getattr(casatasks, step["task"])(**step["arguments"])
         except Exception as error:  # noqa: BLE001 - whatever CASA raises is this job's answer
-            return {"error": f"{step['task']}: {error}", "version": version}
+            return {"error": f"{step['task']}: {error}", "version": version, "seconds": seconds}
         made = step["arguments"].get("caltable")
         if made and not Path(made).exists():
-            return {"error": f"{step['task']} made no table {Path(made).name}", "version": version}
-    return {"error": None, "version": version}
+            said = f"{step['task']} made no table {Path(made).name}"
+            return {"error": said, "version": version, "seconds": seconds}
+        seconds.append(time.perf_counter() - begun)
+    return {"error": None, "version": version, "seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -76,10 +76,10 @@ def solve(
         name = reference or tile.antenna_names[choice.reference_antenna(tile, unflagged)]
         long_only = choice.long_baselines_serve(tile, unflagged, LONG_WAVELENGTHS)
         steps = recipe(visibilities, made, tile.name, name, long_only, options)
-        version = casa.run(steps, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+        ran = casa.run(steps, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
         fill_table(tables.present(made / f"{tile.name}.bcal"), options.fill_gaps)
         clear_failed(made / f"{tile.name}.bcal")
-        described = _describe(tile, found[0], made, name, unflagged, options, version)
+        described = _describe(tile, found[0], made, name, unflagged, options, ran.version)
         described = _judged(described, tile, unflagged, visibilities, limits or SolutionLimits(), previous)
         if found[0].calibrator.variable:
             described = _on_scale_of(previous, described, tile)
