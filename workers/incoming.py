@@ -51,7 +51,7 @@ class Incoming:
 
         Raises Transient when the directory is not there: a mount may come back.
         """
-        present: dict[str, os.stat_result] = {}
+        present: dict[str, tuple[int, float]] = {}  # two numbers of each, for there may be a hundred thousand
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
@@ -64,7 +64,7 @@ class Incoming:
             del self._taken[gone]
         self._moving = {name: one for name, one in self._moving.items() if name in present}
         for name in sorted(present):
-            seen = self._judge(name, present[name], finished=False)
+            seen = self._judge(name, *present[name], finished=False)
             if seen:
                 yield seen
 
@@ -79,15 +79,14 @@ class Incoming:
             return None
         if not _may_be_whole(name) or not S_ISREG(found.st_mode):
             return None
-        return self._judge(name, found, finished=finished)
+        return self._judge(name, found.st_size, found.st_mtime, finished=finished)
 
     def taken(self, seen: Seen) -> None:
         """Do not report this file again until its size or mtime changes."""
         self._taken[seen.path.name] = (seen.size, _key(seen.mtime))
         self._moving.pop(seen.path.name, None)
 
-    def _judge(self, name: str, found: os.stat_result, *, finished: bool) -> Seen | None:
-        size, mtime = found.st_size, found.st_mtime
+    def _judge(self, name: str, size: int, mtime: float, *, finished: bool) -> Seen | None:
         if self._taken.get(name) == (size, _key(mtime)):
             return None
         if not finished and not self._stands_still(name, size, mtime):
@@ -115,9 +114,10 @@ def _may_be_whole(name: str) -> bool:
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 
-def _stat_of_file(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """The state of a regular file, symlinks followed; None for what is none or vanished meanwhile."""
+def _stat_of_file(entry: os.DirEntry[str]) -> tuple[int, float] | None:
+    """Size and mtime of a regular file, symlinks followed; None for what is none or vanished meanwhile."""
     try:
-        return entry.stat() if entry.is_file() else None
+        found = entry.stat() if entry.is_file() else None
     except OSError:
         return None
+    return None if found is None else (found.st_size, found.st_mtime)

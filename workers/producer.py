@@ -3,18 +3,20 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
-from contimg.store import Stage, Store
+from contimg.store import FoundFile, Stage, Store
 from workers.hints import Hints
 from workers.incoming import Incoming, Seen
 
 log = logging.getLogger(__name__)
 BEAT = "producer.scan"
 Send = Callable[[str, Stage], None]
+_FILES_A_TRANSACTION = 512
 
 
 class Producer:
@@ -80,21 +82,24 @@ class Producer:
                 self._trouble = ""
 
     def _take_in(self, files: Iterable[Seen]) -> None:
-        for one in files:
-            group = self._register(one)
-            self._incoming.taken(one)
-            if group:
-                self._send_all([group])
+        """Record files, so many in a transaction that a backlog is taken in fast and the store is never held long."""
+        for some in _slices(files, _FILES_A_TRANSACTION):
+            ready = self._register(some)
+            for one in some:
+                self._incoming.taken(one)
+            self._send_all(ready)
 
-    def _register(self, one: Seen) -> str | None:
-        """Record a file; returns its group when it made the group ready."""
-        if one.name is None or one.wrong:
-            self._store.arrivals.set_aside(
-                one.path, one.wrong or "it has no name of a subband file", size=one.size, mtime=one.mtime
-            )
-            return None
-        arrival = self._store.arrivals.register_file(one.path, one.size, one.mtime, one.name)
-        return arrival.file.group if arrival.became_pending else None
+    def _register(self, files: Sequence[Seen]) -> list[str]:
+        """Record files; returns the groups that became ready by it."""
+        whole = []
+        for one in files:
+            if one.name is None or one.wrong:
+                reason = one.wrong or "it has no name of a subband file"
+                self._store.arrivals.set_aside(one.path, reason, size=one.size, mtime=one.mtime)
+            else:
+                whole.append(FoundFile(one.path, one.size, one.mtime, one.name))
+        arrivals = self._store.arrivals.register_files(whole) if whole else ()
+        return [one.file.group for one in arrivals if one.became_pending and one.file.group]
 
     def _send_all(self, groups: Iterable[str]) -> None:
         """Send chains, unless paused; what is not sent now, the reconciler finds in the store.
@@ -112,3 +117,10 @@ class Producer:
             else:
                 self._store.queue.mark_enqueued([group])
                 log.info("group %s: sent", group)
+
+
+def _slices(files: Iterable[Seen], most: int) -> Iterator[list[Seen]]:
+    """The files in lists of at most so many."""
+    rest = iter(files)
+    while some := list(islice(rest, most)):
+        yield some

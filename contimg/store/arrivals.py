@@ -1,5 +1,6 @@
 """Files come in, groups fill up: everything that happens to a group before its first stage can run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -8,15 +9,12 @@ from sqlalchemy.orm import Session
 from contimg.errors import LeaseLost
 from contimg.store import models
 from contimg.store.database import Database
-from contimg.store.events import INFO, WARNING, note
+from contimg.store.events import WARNING, note
 from contimg.store.leases import end_run, held
-from contimg.store.records import Arrival, FileRecord, FileState, Lease, Outcome, Stage, State
-from contimg.store.rows import end_lease, file_record, files_of, known_group, locked_group
-from contimg.subbands import GroupInReach, SubbandName, founds_echo, nearest_group
-from contimg.telescope import BAND
-
-# A file of a group in one of these states can still be converted with the rest.
-_OPEN = (State.COLLECTING, State.PENDING)
+from contimg.store.records import Arrival, FileRecord, FileState, FoundFile, Lease, Outcome, Stage, State
+from contimg.store.rows import end_lease, file_record, files_of, locked_group
+from contimg.store.sorting import Sorter, make_pending
+from contimg.subbands import SubbandName
 
 
 class Arrivals:
@@ -26,23 +24,36 @@ class Arrivals:
         self._database = database
 
     def register_file(self, path: Path, size: int, mtime: float, name: SubbandName) -> Arrival:
-        """Sort a finished file into its group. Safe to call again and again for the same file.
+        """Sort one finished file into its group; see `register_files`."""
+        return self.register_files([FoundFile(path, size, mtime, name)])[0]
 
-        A file that was set aside is reconsidered when its size (bytes) or mtime (epoch seconds) has changed. A file
-        whose group has already been converted joins it as late: the operator hears of it and may redo the group.
+    def register_files(self, files: Sequence[FoundFile]) -> tuple[Arrival, ...]:
+        """Sort finished files into their groups, in order and in one transaction. Safe to call again and again.
+
+        A few hundred at a time cost little more than one. A file that was set aside is reconsidered when its size
+        (bytes) or mtime (epoch seconds) has changed. A file whose group has already been converted joins it as late:
+        the operator hears of it and may redo the group.
         """
+        now, rules = self._database.clock(), self._database.rules
         with self._database.write_arrivals() as session:
-            row = session.scalar(select(models.SubbandFile).where(models.SubbandFile.path == str(path)))
-            if row is not None:
-                unchanged = (row.size, row.mtime) == (size, mtime)
-                if not unchanged:
-                    row.size, row.mtime, row.arrived_at = size, mtime, self._database.clock()
-                if unchanged or row.state != FileState.SET_ASIDE:
-                    return Arrival(file_record(row), known=unchanged, became_pending=False)
-            row = row or models.SubbandFile(path=str(path), size=size, mtime=mtime)
-            row.subband, row.time_s, row.arrived_at = name.subband, name.time_s, self._database.clock()
-            became_pending = self._sort_in(session, row, name)
-            return Arrival(file_record(row), known=False, became_pending=became_pending)
+            rows = _rows_of(session, [str(one.path) for one in files])
+            sorter = Sorter(session, [one.name for one in files if _is_to_sort(one, rows)], rules, now)
+            told = []
+            for one in files:
+                row = rows.get(str(one.path))
+                unchanged = row is not None and (row.size, row.mtime) == (one.size, one.mtime)
+                if row is not None and not _is_to_sort(one, rows):
+                    if not unchanged:
+                        row.size, row.mtime, row.arrived_at = one.size, one.mtime, now
+                    told.append((row, unchanged, False))
+                    continue
+                row = row or models.SubbandFile(path=str(one.path))
+                rows[row.path] = row
+                row.size, row.mtime, row.arrived_at = one.size, one.mtime, now
+                row.subband, row.time_s = one.name.subband, one.name.time_s
+                told.append((row, False, sorter.sort(row, one.name)))
+            sorter.finish()
+            return tuple(Arrival(file_record(row), known=known, became_pending=pending) for row, known, pending in told)
 
     def set_aside(
         self, path: Path, reason: str, *, size: int = 0, mtime: float = 0.0, lease: Lease | None = None
@@ -92,7 +103,7 @@ class Arrivals:
             for group in session.scalars(overdue).all():
                 present = len(files_of(session, group.id, FileState.PRESENT))
                 if present >= rules.min_subbands:
-                    _make_pending(session, group, present, rules.expected_subbands, now)
+                    make_pending(session, group, present, rules.expected_subbands, now)
                     pending.append(group.id)
                 else:
                     group.error = _why_incomplete(session, group, present, rules.expected_subbands)
@@ -120,35 +131,6 @@ class Arrivals:
         """All files of a group, whatever their state, in order of subband."""
         with self._database.read() as session:
             return tuple(file_record(row) for row in files_of(session, group))
-
-    def _sort_in(self, session: Session, row: models.SubbandFile, name: SubbandName) -> bool:
-        """Give a file its group, or set it aside; True when its group became pending by it."""
-        now, rules = self._database.clock(), self._database.rules
-        reach = _groups_in_reach(session, name.time_s, rules.group_tolerance_s)
-        home = nearest_group(name, reach, rules.group_tolerance_s)
-        wrong = None
-        if name.subband >= BAND.subbands:
-            wrong = f"subband {name.subband}: the band has 0 to {BAND.subbands - 1}"
-        elif home is None and any(one.id == name.stamp for one in reach):
-            row.group_id = name.stamp
-            wrong = f"duplicate: group {name.stamp} has its subband {name.subband} from another file"
-        if wrong:
-            row.state, row.reason = FileState.SET_ASIDE, wrong
-            session.add(row)
-            note(session, now, WARNING, row.group_id, f"{Path(row.path).name} set aside: {wrong}")
-            session.flush()
-            return False
-        if home is None:
-            group = _new_group(name, founds_echo(name, reach, rules.group_tolerance_s), now)
-            session.add(group)
-            session.flush()
-        else:
-            group = known_group(session, home)
-        row.group_id, row.state, row.reason = group.id, FileState.PRESENT, None
-        session.add(row)
-        became_pending = _admit(session, group, row, rules.expected_subbands, now)
-        session.flush()
-        return became_pending
 
     def _replaced_meanwhile(self, session: Session, row: models.SubbandFile, lease: Lease, now: float) -> bool:
         """Whether a file has changed since the run that complains about it began; the group is then pending again."""
@@ -178,63 +160,16 @@ class Arrivals:
             end_lease(group, State.COLLECTING, now)
 
 
-def _groups_in_reach(session: Session, time_s: float, tolerance_s: float) -> list[GroupInReach]:
-    near = select(models.Group).where(models.Group.reference_s.between(time_s - tolerance_s, time_s + tolerance_s))
-    groups = session.scalars(near).all()
-    taken: dict[str, set[int]] = {group.id: set() for group in groups}
-    files = select(models.SubbandFile).where(
-        models.SubbandFile.group_id.in_(taken), models.SubbandFile.state != FileState.SET_ASIDE
-    )
-    for file in session.scalars(files):
-        if file.group_id is not None and file.subband is not None:
-            taken[file.group_id].add(file.subband)
-    return [GroupInReach(group.id, group.reference_s, taken[group.id], group.echo) for group in groups]
+def _rows_of(session: Session, paths: Sequence[str]) -> dict[str, models.SubbandFile]:
+    """The rows of these paths that the store has."""
+    file = models.SubbandFile
+    return {row.path: row for row in session.scalars(select(file).where(file.path.in_(paths)))}
 
 
-def _new_group(name: SubbandName, echo: bool, now: float) -> models.Group:
-    return models.Group(
-        id=name.stamp,
-        reference_s=name.time_s,
-        echo=echo,
-        state=State.COLLECTING,
-        stage=Stage.CONVERT,
-        collecting_since=now,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _admit(session: Session, group: models.Group, row: models.SubbandFile, expected: int, now: float) -> bool:
-    """Take a file into a group according to the group's state; True when that made the group pending."""
-    timed_out = group.state == State.FAILED and group.stage == Stage.CONVERT and group.attempts == 0
-    if timed_out:
-        group.state, group.error, group.collecting_since = State.COLLECTING, None, now
-        note(session, now, INFO, group.id, f"collecting again: {Path(row.path).name} came after the timeout")
-    if group.state not in _OPEN or group.stage != Stage.CONVERT:
-        row.state = FileState.LATE
-        text = f"{Path(row.path).name} came after its group was {group.state}; `contimg groups retry {group.id}`"
-        note(session, now, WARNING, group.id, f"{text} makes the group again with it")
-        return False
-    group.updated_at = now
-    session.flush()
-    present = len(files_of(session, group.id, FileState.PRESENT))
-    if group.state == State.PENDING:
-        group.partial = present < expected
-        return False
-    if present < expected:
-        return False
-    _make_pending(session, group, present, expected, now)
-    return True
-
-
-def _make_pending(session: Session, group: models.Group, present: int, expected: int, now: float) -> None:
-    group.state, group.partial, group.error = State.PENDING, present < expected, None
-    group.not_before = group.enqueued_at = None
-    group.updated_at = now
-    if group.partial:
-        note(session, now, WARNING, group.id, f"partial: goes on with {present} of {expected} subbands")
-    else:
-        note(session, now, INFO, group.id, f"complete: {present} subbands")
+def _is_to_sort(one: FoundFile, rows: Mapping[str, models.SubbandFile]) -> bool:
+    """Whether a file is new, or was set aside and has changed since."""
+    row = rows.get(str(one.path))
+    return row is None or (row.state == FileState.SET_ASIDE and (row.size, row.mtime) != (one.size, one.mtime))
 
 
 def _why_incomplete(session: Session, group: models.Group, present: int, expected: int) -> str:

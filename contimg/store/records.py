@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from contimg.subbands import SubbandName
+
 Record = TypeVar("Record")
 
 
@@ -126,6 +128,16 @@ class FileRecord:
     size: int
     mtime: float
     arrived_at: float
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A finished file as it lies on disk: size in bytes, mtime in epoch seconds, and what its name says."""
+
+    path: Path
+    size: int
+    mtime: float
+    name: SubbandName
 
 
 @dataclass(frozen=True)

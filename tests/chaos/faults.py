@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,10 +75,13 @@ def _freeze(pid: int | None, name: str, for_s: float) -> Blow:
 
 def _busy_or_any(world: World, choice: int) -> int | None:
     """A process in the middle of a stage if there is one, else one that waits for work."""
-    found = []
-    with suppress(SQLAlchemyError):
-        running = world.store.overview.snapshot(0).running if world.store else ()
-        found = [name.pid for one in running if (name := ProcessName.parse(one.owner)) and name.is_alive]
+    found: list[int] = []
+    deadline = time.monotonic() + 1.0
+    while not found and time.monotonic() < deadline:
+        with suppress(SQLAlchemyError):
+            running = world.store.overview.snapshot(0).running if world.store else ()
+            found = [name.pid for one in running if (name := ProcessName.parse(one.owner)) and name.is_alive]
+        time.sleep(0.02)
     found = found or world.pool_processes()
     return found[choice % len(found)] if found else None
 

@@ -151,7 +151,7 @@ def _rows(store: Store, delivered: Delivered) -> Iterator[str]:
 def _disk(world: World, store: Store, delivered: Delivered) -> Iterator[str]:
     """Nothing in the product directory but products of the store, nothing unfinished anywhere."""
     output = world.disk / "products"
-    expected = {output / "images", output / "calibration"}
+    expected = {output / "images", output / "calibration", output / "calibration" / "flags"}
     for name in delivered.groups:
         made, image = store.products.measurement_set(name), store.products.image_of(name)
         expected |= {made.path} if made else set()

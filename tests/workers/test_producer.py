@@ -186,7 +186,7 @@ def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, mon
         raise OperationalError("select", {}, Exception("database is locked"))
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(store.arrivals), "register_file", away)
+        broken.setattr(type(store.arrivals), "register_files", away)
         arrive(place)
         time.sleep(0.6)
         assert scanning.sent == []
