@@ -1,6 +1,6 @@
 """Other people's readers open the Measurement Set and see what casacore sees: dask-ms, arcae, xarray-ms, AOFlagger.
 
-They live in an environment of their own (`make setup-readers`), named by CONTIMG_READERS or found as .venv-readers.
+They live in an environment of their own (scripts/setup_readers.sh), named by CONTIMG_READERS or found as .venv-readers.
 """
 
 import json
@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
 from casacore.tables import table
 
@@ -18,15 +17,18 @@ from contimg.conversion import convert
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
-needs_readers = pytest.mark.skipif(not PYTHON.exists(), reason="no readers here; make setup-readers installs them")
+needs_readers = pytest.mark.skipif(
+    not PYTHON.exists(), reason="no readers here; scripts/setup_readers.sh installs them"
+)
 
 SEEN = """
 import json, sys
 import numpy as np
 def say(data, uvw, time, **more):
     data = np.asarray(data)
-    print(json.dumps(dict(shape=data.shape, sum=[float(np.nansum(part, dtype=float)) for part in (data.real, data.imag)],
-                          uvw=float(np.nansum(np.asarray(uvw) ** 2)), start=float(np.min(time)), **more)))
+    total = [float(np.nansum(part, dtype=float)) for part in (data.real, data.imag)]
+    length = float(np.nansum(np.asarray(uvw) ** 2))
+    print(json.dumps(dict(shape=data.shape, sum=total, uvw=length, start=float(np.min(time)), **more)))
 """
 DASK_MS = """
 from daskms import xds_from_ms, xds_from_table

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Install the readers of Measurement Sets that tests/conversion/test_readers.py judges with into .venv-readers.
+set -eu
+cd "$(dirname "$0")/.."
+[ -x .venv-readers/bin/python ] || .venv/bin/python -m venv .venv-readers
+.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-readers.lock
