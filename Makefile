@@ -3,13 +3,16 @@ BIN := .venv/bin
 SERVICE ?= stream
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 setup: ## make .venv with everything in it
 	@scripts/setup.sh
+
+setup-readers: setup ## the readers of Measurement Sets that some tests judge with, in .venv-readers
+	@scripts/setup_readers.sh
 
 demo: setup ## a synthetic telescope streams through the real pipeline to images
 	@$(BIN)/contimg demo $(ARGS)
@@ -30,6 +33,9 @@ bench: setup ## the benchmarks, as ratios to a plain copy or a peer
 
 bench-calibrate: setup ## seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
+
+bench-convert: setup ## conversion at full scale against a plain copy and pyuvdata
+	@$(BIN)/python benchmarks/bench_convert.py $(ARGS)
 
 compose-build: ## build the container image
 	@$(COMPOSE) build stream
