@@ -39,7 +39,11 @@ def services(checkout: Path, tmp_path_factory: pytest.TempPathFactory, compose: 
 def test_every_part_is_a_service(services: dict[str, Any]) -> None:
     workers = {f"worker-{queue}" for queue in QUEUES}
     assert set(services) == {"redis", "postgres", "stream", "web", "flower"} | workers
-    assert services["postgres"]["profiles"] == ["postgres"]
+    profiles = {name: service.get("profiles") for name, service in services.items()}
+    assert profiles.pop("redis") is None
+    assert profiles.pop("web") == ["manual"]
+    assert profiles.pop("postgres") == ["postgres"]
+    assert set(map(str, profiles.values())) == {"['streaming']"}
 
 
 @pytest.mark.parametrize("secret", sorted(SECRETS))
@@ -94,7 +98,26 @@ def test_everything_comes_back_after_a_crash(services: dict[str, Any]) -> None:
     assert {service["restart"] for service in services.values()} == {"unless-stopped"}
 
 
+def test_nothing_grows_without_limit(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_roots_are_read_only(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert "/tmp" in service["tmpfs"], name
+    for name in ("stream", "web", "flower", *(f"worker-{queue}" for queue in QUEUES)):
+        assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_a_stop_outlasts_the_soft_shutdown(services: dict[str, Any]) -> None:
+    assert {services[f"worker-{queue}"]["stop_grace_period"] for queue in QUEUES} == {"1m0s"}
+
+
 def test_the_example_names_only_what_is_read(checkout: Path, known_variables: frozenset[str]) -> None:
     asked_for = set(re.findall(r"\$\{(\w+)", (checkout / "docker-compose.yml").read_text(encoding="utf-8")))
-    unknown = variables_in(checkout / "ops/docker/.env.example") - asked_for - known_variables - {"COMPOSE_PROFILES"}
+    for_compose = {"COMPOSE_PROFILES"}
+    unknown = variables_in(checkout / "ops/docker/.env.example") - asked_for - known_variables - for_compose
     assert not unknown

@@ -3,20 +3,33 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 SCRIPTS = ("ops/deploy.sh", "scripts/setup.sh", "scripts/run_conversion.sh", ".ci/run")
-NEEDED = ("dirname", "sed", "tail", "id", "sh", "grep", "od", "tr", "cp")
+NEEDED = (
+    "dirname", "sed", "tail", "id", "sh", "grep", "od", "tr", "cp", "cat", "mktemp", "rm", "awk", "df", "stat",
+)  # fmt: skip
 
 
-def deploy(checkout: Path, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def deploy(
+    checkout: Path, *arguments: str, path: str = os.environ["PATH"], **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run the script."""
     return subprocess.run(
-        [str(checkout / "ops/deploy.sh"), *arguments], env={"PATH": path}, capture_output=True, text=True, check=False
-    )
+        [str(checkout / "ops/deploy.sh"), *arguments],
+        env={"PATH": path, "DEPLOY_MIN_FREE_GB": "0", **environ}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def copy(checkout: Path, tmp_path: Path) -> Path:
+    """The script and its examples, away from this checkout's own settings."""
+    shutil.copytree(checkout / "ops", tmp_path / "copy/ops", ignore=shutil.ignore_patterns(".env", "contimg.env"))
+    return tmp_path / "copy"
 
 
 @pytest.fixture
@@ -36,59 +49,104 @@ def test_the_shell_can_read_it(checkout: Path, script: str) -> None:
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed here")
 def test_shellcheck_finds_no_fault(checkout: Path) -> None:
-    outcome = subprocess.run(["shellcheck", "ops/deploy.sh"], cwd=checkout, capture_output=True, text=True, check=False)
+    outcome = subprocess.run(
+        ["shellcheck", "-x", "ops/deploy.sh", *map(str, Path(checkout, "ops/deploy").glob("*.sh"))],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert outcome.returncode == 0, outcome.stdout
 
 
-@pytest.mark.parametrize("arguments", [(), ("kubernetes",), ("docker", "now")])
+@pytest.mark.parametrize("arguments", [("docker",), ("--mode", "night"), ("--engine", "kubernetes"), ("--env-file",)])
 def test_usage(checkout: Path, arguments: tuple[str, ...]) -> None:
     outcome = deploy(checkout, *arguments)
     assert outcome.returncode == 2
-    assert "ops/deploy.sh docker" in outcome.stderr
-    assert "ops/deploy.sh systemd" in outcome.stderr
+    assert arguments[-1] in outcome.stderr.splitlines()[0]
+    assert "--mode streaming|manual|both" in outcome.stderr
 
 
-def test_no_docker_is_one_line(checkout: Path, bare_path: str) -> None:
-    outcome = deploy(checkout, "docker", path=bare_path)
+def test_no_docker_is_one_line(copy: Path, bare_path: str) -> None:
+    outcome = deploy(copy, "--dry-run", path=bare_path)
     assert outcome.returncode == 1
-    assert outcome.stdout == ""
     assert outcome.stderr.splitlines() == [
         "deploy: docker is not installed; install Docker Engine with its compose and buildx plugins"
     ]
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here: it would be a real installation")
-def test_each_missing_prerequisite_is_one_line(checkout: Path, bare_path: str) -> None:
-    outcome = deploy(checkout, "systemd", path=bare_path)
+def test_each_missing_prerequisite_is_one_line(copy: Path, bare_path: str) -> None:
+    outcome = deploy(copy, "--engine", "systemd", "--dry-run", path=bare_path)
     assert outcome.returncode == 1
-    assert outcome.stdout == ""
     said = outcome.stderr.splitlines()
     assert all(line.startswith("deploy: ") for line in said)
     assert any("systemd is not the init system here" in line for line in said)
     assert any("Python 3.11" in line for line in said)
 
 
-@pytest.mark.engine
-def test_secrets_are_made_once_and_a_wrong_directory_is_named(checkout: Path, tmp_path: Path) -> None:
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no container engine answers here")
-    shutil.copytree(checkout / "ops", tmp_path / "ops", ignore=shutil.ignore_patterns(".env"))
-    settings = tmp_path / "ops/docker/.env"
-    example = settings.with_name(".env.example").read_text(encoding="utf-8")
-    relative = example.replace("CONTIMG_INPUT_DIR=/var/lib", "CONTIMG_INPUT_DIR=var/lib").replace(
-        "=/var", f"={tmp_path}/var"
-    )
-    settings.with_name(".env.example").write_text(relative, encoding="utf-8")
+def settings_of(copy: Path, **changes: str) -> Path:
+    """A settings file from the example of the units, with paths below the copy."""
+    example = (copy / "ops/systemd/contimg.env.example").read_text(encoding="utf-8")
+    kept = [line for line in example.splitlines() if line.partition("=")[0] not in changes]
+    lines = [line.replace("=/var/lib", f"={copy}/var") for line in kept] + [f"{k}={v}" for k, v in changes.items()]
+    path = copy / "given.env"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
-    outcomes = [deploy(tmp_path, "docker")]
+
+def test_all_problems_are_one_list_and_nothing_is_touched(copy: Path) -> None:
+    (copy / "a-file").touch()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        settings = settings_of(
+            copy,
+            PIPELINE_STATE_DIR="",
+            CONTIMG_INPUT_DIR="var/incoming",
+            CONTIMG_OUTPUT_DIR=f"{copy}/a-file",
+            CONTIMG_SCRATCH_DIR=f"{copy}/a-file/scratch",
+            CONTIMG_WEB_PORT=str(listening.getsockname()[1]),
+            CONTIMG_MAX_WORKERS="many",
+        )
+        before = sorted(copy.rglob("*")), settings.read_text()
+        arguments = ("--engine", "process", "--env-file", str(settings))
+        outcome = deploy(copy, *arguments, "--dry-run", DEPLOY_MIN_FREE_GB="99999999")
+    assert outcome.returncode == 1
+    said = [line.removeprefix("deploy: ").partition(";")[0].partition(":")[0] for line in outcome.stderr.splitlines()]
+    assert [line.partition("=")[0] for line in said[:-1]] == [
+        "PIPELINE_STATE_DIR", "CONTIMG_INPUT_DIR", "CONTIMG_OUTPUT_DIR", "CONTIMG_SCRATCH_DIR",
+        "CONTIMG_MAX_WORKERS", "CONTIMG_WEB_PORT", "CONTIMG_OUTPUT_DIR",
+    ]  # fmt: skip
+    assert said[-1].startswith("7 problems")
+    assert (sorted(copy.rglob("*")), settings.read_text()) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory somebody else's")
+def test_a_directory_of_another_owner_is_named_with_its_remedy(copy: Path) -> None:
+    theirs = copy / "theirs"
+    theirs.mkdir(mode=0o700)
+    settings = settings_of(copy, CONTIMG_OUTPUT_DIR=str(theirs), CONTIMG_INPUT_DIR=str(theirs))
+    settings.write_text(settings.read_text() + "CONTIMG_UID=4321\nCONTIMG_GID=4321\n")
+    outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
+    assert f"CONTIMG_OUTPUT_DIR={theirs}: user 4321 cannot write to it; run: chown 4321:4321 {theirs}" in outcome.stderr
+    assert f"CONTIMG_INPUT_DIR={theirs}: user 4321 cannot read it" in outcome.stderr
+    theirs.chmod(0o755)
+    outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
+    assert "cannot read it" not in outcome.stderr
+    assert "user 4321 cannot write to it" in outcome.stderr
+
+
+def test_secrets_are_made_once(copy: Path) -> None:
+    settings = copy / "ops/docker/.env"
+    example = settings.with_name(".env.example")
+    relative = example.read_text(encoding="utf-8").replace("CONTIMG_INPUT_DIR=/var/lib", "CONTIMG_INPUT_DIR=var/lib")
+    example.write_text(relative.replace("=/var", f"={copy}/var"), encoding="utf-8")
+    outcomes = [deploy(copy)]
     made = settings.read_text(encoding="utf-8")
-    outcomes.append(deploy(tmp_path, "docker"))
+    outcomes.append(deploy(copy))
 
-    wrong = "deploy: ops/docker/.env: CONTIMG_INPUT_DIR=var/lib/contimg/incoming: must be an absolute path"
-    assert [(one.returncode, one.stderr.strip()) for one in outcomes] == [(1, wrong)] * 2
+    for outcome in outcomes:
+        assert outcome.returncode == 1
+        assert "deploy: CONTIMG_INPUT_DIR=var/lib/contimg/incoming: must be an absolute path" in outcome.stderr
     assert settings.read_text(encoding="utf-8") == made
     assert settings.stat().st_mode & 0o777 == 0o600
     given = dict(line.split("=", 1) for line in made.splitlines() if line and not line.startswith("#"))
@@ -96,4 +154,5 @@ def test_secrets_are_made_once_and_a_wrong_directory_is_named(checkout: Path, tm
     assert re.fullmatch(r"contimg:[0-9a-f]{48}", given["FLOWER_BASIC_AUTH"])
     assert given["CONTIMG_TOKEN"] not in given["FLOWER_BASIC_AUTH"]
     assert int(given["CONTIMG_UID"]) > 0
-    assert (tmp_path / "var/lib/contimg/products").is_dir()
+    assert given["REPO_ROOT"] == str(copy)
+    assert not (copy / "var").exists()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-LEAST_PATIENCE_S = 120.0
 _MISSED_SCANS = 4
 
 
@@ -29,8 +28,8 @@ def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
 class ScanWatchdog:
     """Passes each new success of a scan on to systemd; silence is what makes it start the stream again.
 
-    `last_scan`: epoch seconds of the last success, or None. `poll_interval_s`: time between scans; systemd waits for
-    four of them, two minutes at least.
+    `last_scan`: epoch seconds of the last success, or None. `poll_interval_s`: time between scans; systemd is asked to
+    wait for four of them where the unit's WatchdogSec is shorter.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class ScanWatchdog:
         self._last_scan = last_scan
         self._environ = environ
         self._wanted = bool(environ.get("NOTIFY_SOCKET"))
-        self._patience_s = max(LEAST_PATIENCE_S, _MISSED_SCANS * poll_interval_s)
+        self._patience_s = _MISSED_SCANS * poll_interval_s
         self._passed_on: float | None = None
         self._passed_on = self._look()  # of an earlier process; only what comes after it counts
         self._ready = False
@@ -58,7 +57,9 @@ class ScanWatchdog:
         moment = datetime.fromtimestamp(scanned, UTC).strftime("%H:%M:%SZ")
         lines = [f"STATUS=last scan at {moment}", "WATCHDOG=1"]
         if not self._ready:
-            lines = ["READY=1", f"WATCHDOG_USEC={self._patience_s * 1e6:.0f}", *lines]
+            lines = ["READY=1", *lines]
+            if self._patience_s * 1e6 > float(self._environ.get("WATCHDOG_USEC") or "inf"):
+                lines.append(f"WATCHDOG_USEC={self._patience_s * 1e6:.0f}")
         self._ready = notify("\n".join(lines), self._environ)
 
     def _look(self) -> float | None:

@@ -1,0 +1,183 @@
+"""The service in containers by ops/deploy.sh: to an image, scaled, killed part by part, replaced, in three modes."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+from deployed import Deployed, Spool, answer_of, run, until
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
+PROJECT = "contimg-test"
+WEB_PORT, FLOWER_PORT = 18080, 15555
+STREAMING = {"redis", "stream", "worker-convert", "worker-calibrate", "worker-image", "flower"}
+# Quick to notice the dead, quick to try again.
+CHANGES = {
+    "CONTIMG_WEB_PORT": str(WEB_PORT), "CONTIMG_FLOWER_PORT": str(FLOWER_PORT), "CONTIMG_LEASE_S": "15",
+    "CONTIMG_RETRY_DELAY_S": "1", "CONTIMG_POLL_INTERVAL": "1", "CONTIMG_WORKER_POLL_INTERVAL": "2",
+    "CONTIMG_MAX_ATTEMPTS": "9", "WORKER_THREADS": "1", "SMALL_MEMORY": "900m",
+}  # fmt: skip
+
+
+class Site:
+    """A deployment of its own beside whatever else runs on this engine."""
+
+    def __init__(self, program: Path, directory: Path) -> None:
+        self.program = program
+        self.settings = directory / "deployment.env"
+        example = (program / "ops/docker/.env.example").read_text(encoding="utf-8")
+        kept = [line for line in example.splitlines() if line.partition("=")[0] not in CHANGES]
+        lines = [line.replace("=/var/lib/contimg", f"={directory}") for line in kept]
+        lines += [f"{key}={text}" for key, text in CHANGES.items()]
+        self.settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.environ |= {"COMPOSE_PROJECT_NAME": PROJECT, "DEPLOY_MIN_FREE_GB": "1"}
+        self.stream = Deployed(directory / "incoming", partial(self.compose, "exec", "-T", "stream"))
+
+    def deploy(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = (str(self.program / "ops/deploy.sh"), "--env-file", str(self.settings), *arguments)
+        return run(*command, environ=self.environ, check=check)
+
+    def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ("docker", "compose", "--env-file", str(self.settings), "--profile", "*", *arguments)
+        return run(*command, cwd=self.program, environ=self.environ, check=check)
+
+    def running(self) -> set[str]:
+        return set(self.compose("ps", "--services", "--status", "running").stdout.split())
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).stdout.split()
+
+    def health(self, container: str) -> str:
+        return run("docker", "inspect", "--format", "{{.State.Health.Status}}", container).stdout.strip()
+
+    def kill(self, container: str) -> None:
+        """SIGKILL from outside to its first process, as a crash would; the restart policy is to bring it back."""
+        before = run("docker", "inspect", "--format", "{{.State.Pid}} {{.RestartCount}}", container).stdout.split()
+        os.kill(int(before[0]), signal.SIGKILL)
+
+        def back() -> bool:
+            seen = run("docker", "inspect", "--format", "{{.State.Running}} {{.RestartCount}}", container).stdout
+            return seen.split() == ["true", str(int(before[1]) + 1)]
+
+        until(back, 60, f"{container} is started again")
+
+
+@pytest.fixture(scope="module")
+def site(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if os.geteuid() != 0:
+        pytest.skip("killing a container's process from outside needs root")
+    site = Site(program, tmp_path_factory.mktemp("site"))
+    site.settings.parent.chmod(0o755)
+    for parent in site.settings.parent.parents[:2]:
+        parent.chmod(0o755)
+    try:
+        yield site
+    finally:
+        site.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+
+
+def test_one_command_brings_everything_up_healthy(site: Site) -> None:
+    outcome = site.deploy()
+    assert site.running() == STREAMING | {"web"}
+    assert f"http://127.0.0.1:{WEB_PORT}/" in outcome.stdout
+    status = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")
+    assert status["service"]["running"]
+    assert site.settings.stat().st_mode & 0o077 == 0 or "CONTIMG_TOKEN=" in site.settings.read_text()
+
+
+def test_roots_are_read_only_and_nothing_runs_as_root(site: Site) -> None:
+    for service in STREAMING | {"web"}:
+        (container,) = site.containers(service)
+        about = json.loads(run("docker", "inspect", container).stdout)[0]
+        assert about["HostConfig"]["ReadonlyRootfs"], service
+        assert about["HostConfig"]["Memory"] > 0, service
+        assert about["HostConfig"]["LogConfig"]["Config"]["max-size"], service
+        if service != "redis":
+            assert about["Config"]["User"] == "1000:1000", service
+            assert site.compose("exec", "-T", service, "touch", "/opt/here", check=False).returncode
+
+
+def test_a_group_goes_through_to_an_image(site: Site, spool: Spool) -> None:
+    site.stream.deliver(spool.take(1))
+    site.stream.wait_until_completed()
+    site.stream.check_nothing_lost_nothing_twice()
+    image = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]
+    assert image["rms_jy"] > 0
+
+
+def test_two_image_workers_share_the_queue(site: Site, spool: Spool) -> None:
+    site.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker-image=2", "worker-image")
+    first, second = site.containers("worker-image")
+    run("docker", "pause", first)  # whatever comes now can only be the second's
+    try:
+        (group,) = site.stream.deliver(spool.take(1))
+        site.stream.wait_until_completed()
+    finally:
+        run("docker", "unpause", first)
+    owner = [one["owner"] for one in site.stream.history(group)["runs"] if one["stage"] == "image"][-1]
+    assert second.startswith(owner.partition(":")[0])
+
+
+def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Spool) -> None:
+    site.stream.deliver(spool.take(2))
+    for stage in ("convert", "calibrate", "image"):
+        until(lambda stage=stage: stage in site.stream.under_way().values(), 120, f"{stage} is under way")
+        for container in site.containers(f"worker-{stage}"):
+            site.kill(container)
+    for service in ("redis", "web", "flower", "stream"):
+        (container,) = site.containers(service)
+        site.kill(container)
+    site.stream.deliver(spool.take(1))
+    until(lambda: site.stream.inside("true", check=False).returncode == 0, 60, "the stream's container answers")
+    site.stream.wait_until_completed()
+    site.stream.check_nothing_lost_nothing_twice()
+    for service in STREAMING | {"web"}:
+        for container in site.containers(service):
+            until(lambda one=container: site.health(one) == "healthy", 90, f"{service} is healthy again")
+
+
+def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
+    (group,) = site.stream.deliver(spool.take(1))
+    for stage in ("convert", "calibrate", "image"):
+        until(lambda stage=stage: stage in site.stream.under_way().values(), 120, f"{stage} is under way")
+        site.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", f"worker-{stage}")
+    site.stream.wait_until_completed()
+    site.stream.check_nothing_lost_nothing_twice()
+    outcomes = {one["outcome"] for one in site.stream.history(group)["runs"]}
+    assert outcomes <= {"committed", "released"}
+
+
+@pytest.mark.parametrize(("mode", "services"), [
+    ("manual", {"redis", "web"}), ("streaming", STREAMING), ("both", STREAMING | {"web"}),
+])  # fmt: skip
+def test_modes(site: Site, mode: str, services: set[str]) -> None:
+    site.deploy("--mode", mode)
+    assert site.running() == services
+    if "web" in services:
+        running = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["service"]["running"]
+        assert running or mode == "manual"
+
+
+def test_what_does_not_become_healthy_is_named_with_its_last_words(site: Site) -> None:
+    settings = site.settings.read_text(encoding="utf-8")
+    site.settings.write_text(settings + "CONTIMG_MAX_ATTEMPTS=0\n", encoding="utf-8")
+    outcome = site.deploy("--mode", "streaming", check=False)
+    site.settings.write_text(settings, encoding="utf-8")
+    assert outcome.returncode == 1
+    assert "CONTIMG_MAX_ATTEMPTS=0: must be at least 1" in outcome.stderr
+    assert "deploy: failed: bringing the store up to date" in outcome.stderr
+
+
+def test_down_leaves_state_and_products(site: Site, sky: Mapping[str, tuple[Path, ...]]) -> None:
+    site.deploy("--down")
+    assert site.compose("ps", "--all", "--quiet").stdout == ""
+    directory = site.settings.parent
+    assert (directory / "state/contimg.sqlite3").is_file()
+    assert list((directory / "products/images").glob("*.fits"))
+    site.deploy("--mode", "streaming")
+    site.stream.check_nothing_lost_nothing_twice()
