@@ -203,3 +203,16 @@ def test_casa_ends_with_its_parent(tmp_path):
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert not (tmp_path / "answer.json").exists()
+
+
+def test_casa_that_wants_too_much_memory_ends_and_is_said(tmp_path):
+    with pytest.raises((Transient, casa.CasaFailed)):
+        casa.run([casa.Task("listcal", {"vis": "x", "caltable": "y"})], tmp_path, tmp_path / "casa.log", 60, 2 * 10**8)
+
+
+def test_casa_says_how_long_each_task_took(calibrated, tmp_path):
+    listing = {"vis": str(calibrated.truth.path), "listfile": str(tmp_path / "listing.txt")}
+    ran = casa.run([casa.Task("listobs", listing)], tmp_path, tmp_path / "casa.log", 60)
+    assert ran.version.startswith("6.")
+    assert len(ran.seconds) == 1
+    assert 0 < ran.seconds[0] < 60
