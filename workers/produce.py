@@ -4,11 +4,15 @@ import logging
 import signal
 import threading
 
-from contimg.config import load, settings_from
+from contimg.config import PREFIX, load, settings_from
 from contimg.errors import Misconfigured
+from contimg.flow import FlowRules
+from contimg.options import from_environment
 from contimg.store import Store
 from workers import chain, logs
+from workers.calibrator_tiles import CalibratorTiles
 from workers.chores import chores
+from workers.dispatcher import Dispatcher
 from workers.housekeeping import Housekeeper
 from workers.incoming import Incoming
 from workers.producer import BEAT, Producer
@@ -23,14 +27,15 @@ _ENDING = {signal.SIGTERM, signal.SIGINT}
 def produce() -> None:
     """Run until SIGTERM or SIGINT. Start-up is recovery: what dead processes held goes back, then all is scanned."""
     settings = settings_from()
-    config = load(settings)
+    config, flow = load(settings), from_environment(FlowRules, PREFIX)
     logs.configure(settings, config)
     if config.input_dir.exists() and not config.input_dir.is_dir():
         raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
     store = Store.of(config)
     release_what_the_dead_hold(store)
-    producer = Producer(store, Incoming(config.input_dir), chain.send, config.poll_interval)
-    reconciler = Reconciler(store, chain.send, chain.backlog, config.worker_poll_interval)
+    dispatcher = Dispatcher(store, chain.send, flow, config.max_workers, _calibrators(store))
+    producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval)
+    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval)
     watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
@@ -48,3 +53,11 @@ def produce() -> None:
         loop.join()
     store.close()
     log.info("ended")
+
+
+def _calibrators(store: Store) -> CalibratorTiles:
+    """Tiles of calibrators, by the limits that the calibrate stage has."""
+    from contimg.calibration.options import ENVIRONMENT, CalibrateOptions
+
+    limits = from_environment(CalibrateOptions, ENVIRONMENT)
+    return CalibratorTiles(store, limits.min_attenuation, limits.min_apparent_jy)

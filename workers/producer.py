@@ -9,23 +9,23 @@ from itertools import islice
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
-from contimg.store import FoundFile, Stage, Store
+from contimg.store import FoundFile, Store
+from workers.dispatcher import Dispatcher
 from workers.hints import Hints
 from workers.incoming import Incoming, Seen
 
 log = logging.getLogger(__name__)
 BEAT = "producer.scan"
-Send = Callable[[str, Stage], None]
 _FILES_A_TRANSACTION = 512
 
 
 class Producer:
     """One loop over one directory: events are hints, the periodic scan guarantees. Two producers do no harm."""
 
-    def __init__(self, store: Store, incoming: Incoming, send: Send, poll_interval_s: float) -> None:
+    def __init__(self, store: Store, incoming: Incoming, dispatcher: Dispatcher, poll_interval_s: float) -> None:
         self._store = store
         self._incoming = incoming
-        self._send = send
+        self._dispatcher = dispatcher
         self._poll_interval_s = poll_interval_s
         self._wake = threading.Event()
         self._hints = Hints(self._wake)
@@ -50,8 +50,8 @@ class Producer:
         self._broker_away = False
         self._hints.watch(self._incoming.directory)
         self._take_in(self._incoming.scan())
-        pending, _failed = self._store.arrivals.check_timeouts()
-        self._send_all(pending)
+        self._store.arrivals.check_timeouts()
+        self._dispatch()
         self._store.queue.beat(BEAT)
 
     def follow_hints(self) -> None:
@@ -84,13 +84,14 @@ class Producer:
     def _take_in(self, files: Iterable[Seen]) -> None:
         """Record files, so many in a transaction that a backlog is taken in fast and the store is never held long."""
         for some in _slices(files, _FILES_A_TRANSACTION):
-            ready = self._register(some)
+            is_ready = self._register(some)
             for one in some:
                 self._incoming.taken(one)
-            self._send_all(ready)
+            if is_ready:
+                self._dispatch()
 
-    def _register(self, files: Sequence[Seen]) -> list[str]:
-        """Record files; returns the groups that became ready by it."""
+    def _register(self, files: Sequence[Seen]) -> bool:
+        """Record files; whether a group became ready by it."""
         whole = []
         for one in files:
             if one.name is None or one.wrong:
@@ -99,24 +100,20 @@ class Producer:
             else:
                 whole.append(FoundFile(one.path, one.size, one.mtime, one.name))
         arrivals = self._store.arrivals.register_files(whole) if whole else ()
-        return [one.file.group for one in arrivals if one.became_pending and one.file.group]
+        return any(one.became_pending for one in arrivals)
 
-    def _send_all(self, groups: Iterable[str]) -> None:
-        """Send chains, unless paused; what is not sent now, the reconciler finds in the store.
+    def _dispatch(self) -> None:
+        """Send what there is room for; what is not sent now, the reconciler finds in the store.
 
         A broker that is away is asked once for each scan, so that files are taken in at their usual speed.
         """
-        for group in groups:
-            if self._broker_away or self._store.queue.paused:
-                return
-            try:
-                self._send(group, Stage.CONVERT)
-            except Transient as error:
-                self._broker_away = True
-                log.error("group %s waits for the reconciler: %s", group, error)
-            else:
-                self._store.queue.mark_enqueued([group])
-                log.info("group %s: sent", group)
+        if self._broker_away:
+            return
+        try:
+            self._dispatcher.fill()
+        except Transient as error:
+            self._broker_away = True
+            log.error("complete groups wait for the reconciler: %s", error)
 
 
 def _slices(files: Iterable[Seen], most: int) -> Iterator[list[Seen]]:

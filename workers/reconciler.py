@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
 from contimg.store import Stage, Store, WaitingWork
+from workers.dispatcher import Dispatcher
 from workers.recovery import fail_what_the_dead_hold
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,12 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        send: Callable[[str, Stage], None],
+        dispatcher: Dispatcher,
         backlog: Callable[[], Mapping[Stage, int]],
         interval_s: float,
     ) -> None:
         self._store = store
-        self._send = send
+        self._dispatcher = dispatcher
         self._backlog = backlog
         self._interval_s = interval_s
 
@@ -50,30 +51,27 @@ class Reconciler:
                 return
 
     def round(self) -> tuple[str, ...]:
-        """End the leases of the dead and the silent, re-send lost work; returns the groups sent."""
+        """End the leases of the dead and the silent, send what was lost and what there is room for; returns these."""
         fail_what_the_dead_hold(self._store)
         for group in self._store.leases.expire():
             log.warning("group %s: its worker was silent too long", group)
-        waiting = self._store.queue.work_waiting(IN_FLIGHT_S, limit=_MOST_A_ROUND)
-        lost = unexplained(waiting, self._backlog()) if waiting else ()
-        for one in lost:
-            self._send(one.group, one.stage)
-            self._store.queue.mark_enqueued([one.group])
-            log.info("group %s: sent from %s", one.group, one.stage)
+        waiting = self._store.queue.work_waiting(IN_FLIGHT_S, limit=_MOST_A_ROUND, sent_only=True)
+        lost = [one.group for one in unexplained(waiting, self._backlog())] if waiting else []
+        for group in lost:
+            log.info("group %s: no message stands for it", group)
+        self._store.queue.mark_unsent(lost)
+        sent = self._dispatcher.fill()
         self._store.queue.beat(BEAT)
-        return tuple(one.group for one in lost)
+        return sent
 
 
 def unexplained(waiting: Sequence[WaitingWork], backlog: Mapping[Stage, int]) -> tuple[WaitingWork, ...]:
-    """The waiting work that no message in the broker stands for.
+    """The waiting work that was sent and that no message in the broker stands for.
 
-    Never sent: all of it. Sent before: of each stage as many as there are more groups than messages, the longest ago
-    first, since queues are served in order.
+    Of each stage as many as there are more groups than messages, the longest ago first: queues are served in order.
     """
-    lost = [one for one in waiting if one.enqueued_at is None]
-    sent = sorted(
-        (one for one in waiting if one.enqueued_at is not None), key=lambda one: (one.stage, one.enqueued_at or 0.0)
-    )
+    lost: list[WaitingWork] = []
+    sent = sorted(waiting, key=lambda one: (one.stage, one.enqueued_at or 0.0))
     for stage, ones in groupby(sent, key=lambda one: one.stage):
         groups = list(ones)
         lost += groups[: max(0, len(groups) - backlog[stage])]

@@ -47,6 +47,7 @@ from contimg.store.records import (
     Stage,
     StageRunRecord,
     State,
+    Unsent,
     WaitingWork,
 )
 from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
@@ -86,6 +87,7 @@ __all__ = [
     "Store",
     "TableRow",
     "Tile",
+    "Unsent",
     "WaitingWork",
 ]
 

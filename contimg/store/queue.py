@@ -1,8 +1,8 @@
 """What an operator and the reconciler do with groups: look, retry, discard, pause, find work that nobody has."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
@@ -17,6 +17,7 @@ from contimg.store.records import (
     Stage,
     StageRunRecord,
     State,
+    Unsent,
     WaitingWork,
     record_of,
 )
@@ -100,20 +101,19 @@ class Queue:
             switch = session.get(models.Control, PAUSED)
             return switch is not None and switch.value == "1"
 
-    def work_waiting(self, older_than_s: float, limit: int = 100) -> tuple[WaitingWork, ...]:
+    def work_waiting(
+        self, older_than_s: float, limit: int = 100, *, sent_only: bool = False
+    ) -> tuple[WaitingWork, ...]:
         """Pending groups to send (again): never enqueued, or longer ago than the queue's backlog could explain.
 
-        Oldest observation first; none while paused.
+        Oldest observation first; none while paused. `sent_only` leaves out what was never enqueued.
         """
         now = self._database.clock()
         group = models.Group
+        sent = group.enqueued_at <= now - older_than_s
         query = (
             select(group)
-            .where(
-                group.state == State.PENDING,
-                or_(group.not_before.is_(None), group.not_before <= now),
-                or_(group.enqueued_at.is_(None), group.enqueued_at <= now - older_than_s),
-            )
+            .where(_due(now), sent if sent_only else or_(group.enqueued_at.is_(None), sent))
             .order_by(group.reference_s)
             .limit(limit)
         )
@@ -123,6 +123,35 @@ class Queue:
             return tuple(
                 WaitingWork(row.id, Stage(row.stage), row.attempts, row.enqueued_at) for row in session.scalars(query)
             )
+
+    def take_unsent(
+        self, most_in_flight: int, order: Callable[[Sequence[Unsent]], Sequence[Unsent]]
+    ) -> tuple[Unsent, ...]:
+        """Take pending groups that nobody has sent, the first in `order`, and count them as sent now.
+
+        So many that at most `most_in_flight` are then sent or in progress; none while paused. Whoever cannot send
+        them says so with `mark_unsent`.
+        """
+        now, group = self._database.clock(), models.Group
+        unsent = select(group.id, group.stage, group.reference_s).where(_due(now), group.enqueued_at.is_(None))
+        with self._database.read() as session:
+            if session.execute(unsent.limit(1)).first() is None or _room(session, most_in_flight) <= 0:
+                return ()
+        if self.paused:
+            return ()
+        with self._database.write() as session:
+            waiting = [Unsent(name, Stage(stage), at) for name, stage, at in session.execute(unsent)]
+            taken = tuple(order(waiting)[: max(0, _room(session, most_in_flight))])
+            names = [one.group for one in taken]
+            session.execute(update(group).where(group.id.in_(names), _due(now)).values(enqueued_at=now))
+            return taken
+
+    def mark_unsent(self, groups: Iterable[str]) -> None:
+        """Say that no message for these groups could be sent after all."""
+        names, group = list(groups), models.Group
+        with self._database.write() as session:
+            waiting = update(group).where(group.id.in_(names), group.state == State.PENDING)
+            session.execute(waiting.values(enqueued_at=None))
 
     def mark_enqueued(self, groups: Iterable[str]) -> None:
         """Say that messages for these groups have just been sent."""
@@ -152,6 +181,20 @@ class Queue:
                 pending = update(models.Group).where(models.Group.state == State.PENDING)
                 session.execute(pending.values(enqueued_at=None))
             note(session, now, INFO, None, f"{word} by {by}")
+
+
+def _due(now: float) -> ColumnElement[bool]:
+    """The condition of pending groups whose wait after an error, if any, is over."""
+    group = models.Group
+    return (group.state == State.PENDING) & or_(group.not_before.is_(None), group.not_before <= now)
+
+
+def _room(session: Session, most_in_flight: int) -> int:
+    """How many groups more may be sent."""
+    group = models.Group
+    sent = (group.state == State.PENDING) & group.enqueued_at.is_not(None)
+    under_way = select(func.count()).select_from(group).where(or_(group.state == State.IN_PROGRESS, sent))
+    return most_in_flight - session.scalars(under_way).one()
 
 
 def _supersede_runs(session: Session, group: str, start: Stage) -> None:

@@ -206,6 +206,15 @@ class WaitingWork:
 
 
 @dataclass(frozen=True)
+class Unsent:
+    """A pending group that no message stands for, and when its tile was taken (epoch seconds)."""
+
+    group: str
+    stage: Stage
+    reference_s: float
+
+
+@dataclass(frozen=True)
 class EventRecord:
     """A row of events; `at` is epoch seconds."""
 

@@ -9,6 +9,7 @@ from waiting import until
 from contimg.config import QueueRules
 from contimg.errors import Transient
 from contimg.store import FileState, Stage, State, Store
+from workers.dispatcher import Dispatcher
 from workers.incoming import EMPTY, FOREIGN, Incoming
 from workers.producer import BEAT, Producer
 from workers.reconciler import Reconciler
@@ -23,7 +24,8 @@ class Running:
     def __init__(self, store: Store, place, poll_interval_s: float) -> None:
         self.sent: list[tuple[str, Stage]] = []
         self.broker_away = False
-        self.producer = Producer(store, Incoming(place.incoming), self.send, poll_interval_s)
+        self.dispatcher = Dispatcher(store, self.send)
+        self.producer = Producer(store, Incoming(place.incoming), self.dispatcher, poll_interval_s)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.producer.run, args=(self._stop,))
         self._thread.start()
@@ -133,7 +135,7 @@ def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
     store.queue.pause("a test")
     arrive(place)
     until(lambda: (group := store.queue.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
-    reconciler = Reconciler(store, hinted.send, lambda: dict.fromkeys(Stage, 0), NEVER_S)
+    reconciler = Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S)
     assert reconciler.round() == ()
     assert hinted.sent == []
     store.queue.resume("a test")
@@ -146,7 +148,7 @@ def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
     arrive(place)
     until(lambda: (group := store.queue.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
     hinted.broker_away = False
-    assert Reconciler(store, hinted.send, lambda: dict.fromkeys(Stage, 0), NEVER_S).round() == (STAMP,)
+    assert Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S).round() == (STAMP,)
 
 
 def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):

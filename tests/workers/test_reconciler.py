@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from contimg.config import QueueRules
 from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
 from contimg.subbands import SubbandName, stamp_of
+from workers.dispatcher import Dispatcher
 from workers.processes import ProcessName
 from workers.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexplained
 from workers.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
@@ -19,7 +20,7 @@ WAITING = st.lists(
         group=st.uuids().map(str),
         stage=st.sampled_from(Stage),
         attempts=st.integers(0, 3),
-        enqueued_at=st.none() | st.floats(0, 1e9),
+        enqueued_at=st.floats(0, 1e9),
     ),
     max_size=30,
 )
@@ -30,10 +31,9 @@ BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in Stage})
 def test_what_is_sent_is_what_no_message_stands_for(waiting, backlog):
     lost = unexplained(waiting, backlog)
     assert len(set(lost)) == len(lost)
-    assert {one for one in waiting if one.enqueued_at is None} <= set(lost)
     for stage in Stage:
-        sent = [one for one in waiting if one.stage is stage and one.enqueued_at is not None]
-        again = [one for one in lost if one.stage is stage and one.enqueued_at is not None]
+        sent = [one for one in waiting if one.stage is stage]
+        again = [one for one in lost if one.stage is stage]
         assert len(again) == max(0, len(sent) - backlog[stage])
         kept = [one.enqueued_at for one in sent if one not in again]
         assert all(one.enqueued_at <= at for one in again for at in kept), "the longest ago first"
@@ -71,7 +71,8 @@ def arrive(store: Store, at_s: float) -> str:
 
 
 def reconciler_of(store, sent, backlog=0) -> Reconciler:
-    return Reconciler(store, lambda *one: sent.append(one), lambda: dict.fromkeys(Stage, backlog), NEVER_S)
+    dispatcher = Dispatcher(store, lambda *one: sent.append(one))
+    return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog), NEVER_S)
 
 
 def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_read(timed, clock):
@@ -92,7 +93,7 @@ def test_a_backlog_is_no_loss_however_old(timed, clock):
     timed.queue.mark_enqueued(groups)
     clock.now += 86400
     assert reconciler_of(timed, sent, backlog=5).round() == ()
-    assert reconciler_of(timed, sent, backlog=3).round() == tuple(groups[:2])
+    assert set(reconciler_of(timed, sent, backlog=3).round()) == set(groups[:2])
 
 
 def test_work_is_sent_from_the_stage_where_it_stopped(timed, clock):

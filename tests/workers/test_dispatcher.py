@@ -1,0 +1,86 @@
+"""What is sent, in which order, and how much at once."""
+
+import numpy as np
+import pytest
+
+from contimg.errors import Transient
+from contimg.flow import FlowRules
+from contimg.simulation import SimulateOptions, plan_tiles
+from contimg.store import QueueRules, Stage, Store, Unsent
+from contimg.subbands import SubbandName, seconds_of, stamp_of
+from workers.calibrator_tiles import with_calibrator
+from workers.dispatcher import Dispatcher
+
+T0 = 1_771_802_000.0
+
+
+@pytest.fixture
+def few(tmp_path) -> Store:
+    opened = Store.open(tmp_path / "few.sqlite3", QueueRules(expected_subbands=1, min_subbands=1))
+    yield opened
+    opened.close()
+
+
+def arrive(store: Store, number: int) -> str:
+    name = SubbandName(T0 + 309 * number, 0)
+    return store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+
+
+@pytest.mark.parametrize(("order", "expected"), [("newest", [4, 3, 2, 1, 0]), ("oldest", [0, 1, 2, 3, 4])])
+def test_groups_go_in_the_order_that_is_set(few, order, expected):
+    sent = []
+    groups = [arrive(few, number) for number in range(5)]
+    Dispatcher(few, lambda group, _: sent.append(group), FlowRules(order=order)).fill()
+    assert sent == [groups[number] for number in expected]
+
+
+def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
+    sent = []
+    dispatcher = Dispatcher(few, lambda group, _: sent.append(group), FlowRules(max_in_flight=3))
+    groups = [arrive(few, number) for number in range(8)]
+    assert len(dispatcher.fill()) == 3
+    assert dispatcher.fill() == ()
+    lease = few.leases.claim(groups[7], Stage.CONVERT, "a worker")
+    assert dispatcher.fill() == (), "a group in progress takes its place as well"
+    few.leases.fail(lease, "bad", permanent=True)
+    assert dispatcher.fill() == (groups[4],)
+    newest = arrive(few, 9)
+    few.leases.fail(few.leases.claim(groups[6], Stage.CONVERT, "a worker"), "bad", permanent=True)
+    assert dispatcher.fill() == (newest,), "the newest overtakes the backlog, which waits in the store"
+
+
+def test_what_cannot_be_sent_is_not_counted_as_sent(few):
+    def away(_group, _stage):
+        raise Transient("broker: does not answer")
+
+    arrive(few, 0)
+    with pytest.raises(Transient):
+        Dispatcher(few, away).fill()
+    assert few.queue.groups()[0].enqueued_at is None
+    sent = []
+    Dispatcher(few, lambda group, _: sent.append(group)).fill()
+    assert len(sent) == 1
+
+
+def test_tiles_of_calibrators_go_first(few):
+    class Known:
+        def among(self, reference_s):
+            return [at == T0 + 309 for at in reference_s]
+
+    groups = [arrive(few, number) for number in range(3)]
+    assert Dispatcher(few, lambda *_: None, calibrators=Known()).fill() == (groups[1], groups[2], groups[0])
+    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered([Unsent("a", Stage.CONVERT, T0)])
+
+
+def test_the_sky_tells_which_tile_has_3c48_in_its_beam():
+    """The simulator plans 3C48's transit with Astropy in the middle of its first tile; a day of tiles around it."""
+    tiles = plan_tiles(SimulateOptions(groups=250))
+    starts = np.array([seconds_of(tile.group) for tile in tiles])
+    dec_rad = np.deg2rad(tiles[0].centre_dec_deg)
+    found = with_calibrator(starts, dec_rad, 0.7, 10.0)
+    assert found[0], "its transit"
+    assert not found[3:200].all()
+    # 0.7 of the beam is reached 0.9 deg off the centre, 4.7 min of drift at this declination: the next tile is out.
+    assert not found[2:5].any()
+    assert with_calibrator(starts[:1] + 86164.1, dec_rad, 0.7, 10.0)[0], "a sidereal day later again"
+    assert stamp_of(starts[0]) == tiles[0].group
