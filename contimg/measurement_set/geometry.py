@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import erfa
 import numpy as np
-from astropy.time import Time
-from astropy.utils import iers
 from numpy.typing import NDArray
 
-from contimg.offline import use_bundled_iers
+from contimg.measurement_set.earth import earth_orientation
 
 Vectors = NDArray[np.float64]
 _NORTH_STEP_RAD = 1e-3  # a finite step to the north and south: wide against rounding, narrow against curvature
@@ -93,7 +91,7 @@ def _place(site: Site) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class _Clock:
-    """UTC in two parts with UT1-UTC (s) and polar motion (rad), from the IERS tables that astropy carries."""
+    """UTC in two parts with UT1-UTC (s) and polar motion (rad)."""
 
     utc: tuple[Vectors, Vectors]
     dut1: Vectors
@@ -102,7 +100,6 @@ class _Clock:
 
     @classmethod
     def at(cls, times_jd: Vectors) -> "_Clock":
-        use_bundled_iers()
-        times = Time(np.atleast_1d(times_jd), format="jd", scale="utc")
-        xp, yp = iers.earth_orientation_table.get().pm_xy(times)
-        return cls((times.jd1, times.jd2), times.delta_ut1_utc, xp.to_value("rad"), yp.to_value("rad"))
+        times = np.atleast_1d(times_jd)
+        whole = np.floor(times)
+        return cls((whole, times - whole), *earth_orientation().at(times))

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK5, SkyCoord
-from astropy.time import Time
 
 from contimg.errors import BadFile
 from contimg.uvh5.opening import text_of
@@ -132,6 +129,11 @@ def _sidereal(path: Path, centre: Mapping[str, Any], declination: float | None) 
     if frame == "icrs":
         return Sidereal(lon, lat, declination)
     if frame == "fk5":
+        # Loaded here: it takes longer than a small conversion, and few files need it.
+        import astropy.units as u
+        from astropy.coordinates import FK5, SkyCoord
+        from astropy.time import Time
+
         epoch = float(centre.get("cat_epoch") or 2000.0)
         place = SkyCoord(lon * u.rad, lat * u.rad, frame=FK5(equinox=Time(epoch, format="jyear"))).icrs
         return Sidereal(float(place.ra.rad), float(place.dec.rad), declination)
