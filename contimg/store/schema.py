@@ -26,7 +26,9 @@ def upgrade(engine: Engine) -> str:
         with engine.execution_options(begin="IMMEDIATE").begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            if _revision(connection) != HEAD:
+            revision = _revision(connection)
+            refuse_newer(engine, revision)
+            if revision != HEAD:
                 _run_migrations(connection)
     except DBAPIError as error:
         raise _unreachable(engine, error) from None
@@ -41,11 +43,19 @@ def prepare(engine: Engine) -> None:
     revision = current(engine)
     if revision == HEAD:
         return
-    if revision is not None and revision > HEAD:
-        raise Misconfigured(f"{_place(engine)}: made by a newer contimg (revision {revision}, this one knows {HEAD})")
+    refuse_newer(engine, revision)
     if revision is not None and engine.dialect.name == "postgresql":
         raise Misconfigured(f"{_place(engine)}: revision {revision}, {HEAD} is needed; run `contimg db upgrade`")
     upgrade(engine)
+
+
+def refuse_newer(engine: Engine, revision: str | None) -> None:
+    """Raises Misconfigured when a database was made by a newer version than this one."""
+    if revision is not None and revision > HEAD:
+        raise Misconfigured(
+            f"{_place(engine)}: made by a newer contimg (revision {revision}, this one knows {HEAD}); "
+            "install that version again, or restore a backup from before it"
+        )
 
 
 def _revision(connection: Connection) -> str | None:

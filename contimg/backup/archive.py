@@ -1,0 +1,105 @@
+"""The file of a backup: a compressed tar of the store, the configuration, and a manifest that vouches for both.
+
+manifest.json       what is in it: version, revision, when, rows of each table, SHA-256 of each member
+contimg.sqlite3     the store, as SQLite whatever it was
+state/...           the other files of the state directory: streaming_config.json above all
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from contimg.errors import BadInput
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+STORE = "contimg.sqlite3"
+STATE = "state/"
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup holds.
+
+    Attributes
+    ----------
+    version, revision : of the program that took it and of its store's tables.
+    taken_at : when the store's one consistent view was taken, epoch seconds.
+    rows : per table.
+    sha256 : of each member of the archive.
+    """
+
+    version: str
+    revision: str
+    taken_at: float
+    rows: Mapping[str, int]
+    sha256: Mapping[str, str]
+    format: int = FORMAT
+
+
+def write_archive(target: Path, backup: Backup, members: Mapping[str, Path]) -> None:
+    """Write the archive; members by their names in it. Its owner alone may read it."""
+    manifest = target.with_name(f"{target.name}.manifest")
+    try:
+        manifest.write_text(json.dumps(asdict(backup), indent=2), encoding="utf-8")
+        target.touch(mode=0o600)
+        with tarfile.open(target, "w:gz", compresslevel=3) as tar:
+            tar.add(manifest, MANIFEST)
+            for name, path in members.items():
+                tar.add(path, name, recursive=False)
+    finally:
+        manifest.unlink(missing_ok=True)
+
+
+def read_backup(archive: Path) -> Backup:
+    """What an archive says that it holds; raises BadInput when it is none."""
+    with opened(archive) as tar:
+        return _manifest(archive, tar)
+
+
+def unpack(archive: Path, directory: Path) -> Backup:
+    """Unpack into a directory and check every member against the manifest; raises BadInput when one differs."""
+    with opened(archive) as tar:
+        backup = _manifest(archive, tar)
+        try:
+            tar.extractall(directory, filter="data")
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise BadInput(f"{archive}: cannot be unpacked ({error})") from None
+    for name, wanted in backup.sha256.items():
+        path = directory / name
+        if not path.is_file() or sha256_of(path) != wanted:
+            raise BadInput(f"{archive}: {name} is damaged; take another backup's file")
+    return backup
+
+
+def opened(archive: Path) -> tarfile.TarFile:
+    """The archive, open; raises BadInput when it is none."""
+    try:
+        return tarfile.open(archive, "r:gz")
+    except FileNotFoundError:
+        raise BadInput(f"{archive}: no such file") from None
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BadInput(f"{archive}: not a backup by contimg ({error})") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(archive: Path, tar: tarfile.TarFile) -> Backup:
+    try:
+        file = tar.extractfile(MANIFEST)
+        if file is None:
+            raise KeyError(MANIFEST)
+        said = json.loads(file.read())
+        backup = Backup(**said)
+    except (KeyError, TypeError, ValueError, tarfile.TarError, EOFError, OSError) as error:
+        raise BadInput(f"{archive}: not a backup by contimg ({error})") from None
+    if backup.format > FORMAT:
+        raise BadInput(f"{archive}: made by a newer contimg ({backup.version}); restore it with that")
+    return backup

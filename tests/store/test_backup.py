@@ -1,0 +1,164 @@
+"""Backup and restore on each database, while others write; what comes back is what was there at one moment."""
+
+import sqlite3
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+from store_play import Telescope
+
+from contimg.backup import back_up, read_backup, restore
+from contimg.cli import contimg
+from contimg.config import Settings, save
+from contimg.errors import BadInput, ContimgError, Misconfigured
+from contimg.store import Stage, State, Store, schema
+
+
+@pytest.fixture
+def settings(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    found = Settings(state_dir=tmp_path / "state")
+    found.state_dir.mkdir(exist_ok=True)
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(found.state_dir))
+    save(found, {"poll_interval": 7.0})
+    return found
+
+
+def filled(place: str, groups: int) -> Store:
+    store = Store.open(place)
+    telescope = Telescope(store)
+    for group in range(groups):
+        telescope.whole_group(group)
+    return store
+
+
+def everything(store: Store) -> tuple[object, ...]:
+    groups = store.queue.groups(limit=1000)
+    return groups, tuple(store.arrivals.files_of(one.id) for one in groups), store.events.last(1000)
+
+
+def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(place, 3)
+    before = everything(store)
+    made = back_up(settings, tmp_path / "backup.tar.gz")
+    assert made.rows["groups"] == 3
+    assert read_backup(tmp_path / "backup.tar.gz") == made
+    assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o077 == 0
+    Telescope(store).whole_group(9)
+    save(settings, {"poll_interval": 1.0})
+    store.close()
+
+    restore(settings, tmp_path / "backup.tar.gz", force=True)
+    store = Store.open(place)
+    assert everything(store) == before
+    assert '"poll_interval": 7.0' in settings.config_path.read_text()
+    store.events.add("numbers go on")  # a sequence that stood still would give a number twice
+    Telescope(store).whole_group(9)
+    lease = store.leases.claim(before[0][0].id, Stage.CONVERT, "a worker")
+    store.leases.release(lease)
+    store.close()
+
+
+def test_a_backup_while_others_write_is_one_moment(place: str, settings: Settings, tmp_path: Path) -> None:
+    """Each whole group is 16 files; the writer commits file by file, the backup must not see half a transaction."""
+    store = filled(place, 1)
+    stop = threading.Event()
+
+    def write() -> None:
+        telescope, number = Telescope(store), 1
+        while not stop.is_set():
+            telescope.whole_group(number)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = [back_up(settings, tmp_path / f"backup-{number}.tar.gz") for number in range(5)]
+    finally:
+        stop.set()
+        writer.join()
+    store.close()
+    assert made[0].rows["groups"] < made[-1].rows["groups"]  # it did go on
+    for number in range(5):
+        with tarfile.open(tmp_path / f"backup-{number}.tar.gz") as tar:
+            tar.extract("contimg.sqlite3", tmp_path, filter="data")
+        with sqlite3.connect(tmp_path / "contimg.sqlite3") as copy:
+            assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
+            # a group becomes pending in the transaction of its last file
+            sizes = (
+                "SELECT g.id, count(f.id) FROM groups g JOIN subband_files f ON f.group_id = g.id "
+                "WHERE g.state = ? GROUP BY 1"
+            )
+            whole = dict(copy.execute(sizes, (State.PENDING,)).fetchall())
+            assert whole
+            assert set(whole.values()) == {16}
+
+
+def test_from_sqlite_to_postgresql(settings: Settings, made_sqlite: Path, made_postgres: str, tmp_path: Path,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    small = str(tmp_path / "small.sqlite3")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", small)
+    store = filled(small, 2)
+    before = everything(store)
+    store.close()
+    back_up(settings, tmp_path / "backup.tar.gz")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", made_postgres)
+    restore(settings, tmp_path / "backup.tar.gz", force=True)
+    store = Store.open(made_postgres)
+    assert everything(store) == before
+    store.close()
+    with pytest.raises(Misconfigured, match="--force replaces them"):
+        restore(settings, tmp_path / "backup.tar.gz")
+
+
+def damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [damaged, lambda path: path.write_text("not a backup"), Path.unlink])
+def test_what_is_no_whole_backup_changes_nothing(place: str, settings: Settings, tmp_path: Path, spoil) -> None:
+    filled(place, 1).close()
+    archive = tmp_path / "backup.tar.gz"
+    back_up(settings, archive)
+    store = Store.open(place)
+    Telescope(store).whole_group(5)
+    before = everything(store)
+    spoil(archive)
+    with pytest.raises(BadInput, match=r"backup\.tar\.gz: "):
+        restore(settings, archive, force=True)
+    assert everything(store) == before
+    store.close()
+
+
+def test_a_newer_store_is_refused_by_every_command(place: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(place, 1)
+    with store.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    try:
+        for command in (["db", "upgrade"], ["status"], ["backup", str(tmp_path / "backup.tar.gz")]):
+            refused = CliRunner().invoke(contimg, command).exception
+            assert isinstance(refused, ContimgError), command
+            assert "made by a newer contimg (revision 9999" in str(refused)
+            assert "\n" not in str(refused)
+        assert not list(tmp_path.glob("backup*"))
+    finally:
+        with store.database.write() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": schema.HEAD})
+        store.close()
+
+
+def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(place, 1)
+    back_up(settings, tmp_path / "backup.tar.gz")
+    store.queue.beat("producer.scan")  # a producer that scanned just now
+    store.close()
+    outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz"), "--force"])
+    assert isinstance(outcome.exception, Misconfigured)
+    assert "the stream is running; stop it first" in str(outcome.exception)
