@@ -95,7 +95,8 @@ class _Cycles:
 
     def _settings(self, masked: bool) -> radler.Settings:
         options, settings = self.options, radler.Settings()
-        settings.algorithm_type = radler.AlgorithmType.generic_clean
+        kinds = radler.AlgorithmType
+        settings.algorithm_type = kinds.multiscale if options.multiscale else kinds.generic_clean
         settings.trimmed_image_width = settings.trimmed_image_height = self.gridder.size
         settings.pixel_scale.x = settings.pixel_scale.y = self.gridder.pixel_rad
         settings.minor_iteration_count = options.iterations - self.iterations
@@ -105,5 +106,7 @@ class _Cycles:
         depth_sigma = options.threshold_sigma if masked else options.mask_sigma
         settings.auto_threshold_sigma = depth_sigma
         settings.absolute_threshold = depth_sigma * self.thermal_jy
+        if options.local_noise:
+            settings.local_rms.method = radler.LocalRmsMethod.rms_window
         settings.thread_count = options.threads
         return settings

@@ -10,7 +10,7 @@ from contimg import telescope
 from contimg.imaging.gridding import Image
 from contimg.imaging.options import ImageOptions
 from contimg.imaging.product import QuickLook
-from contimg.imaging.provenance import software_versions
+from contimg.imaging.provenance import imager_version, software_versions
 
 
 def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
@@ -25,8 +25,14 @@ def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
     header["RMSTHERM"] = (look.expected_rms_jy, "[Jy/beam] thermal noise expected")
     header["PEAK"] = (look.peak_jy, "[Jy/beam] brightest pixel")
     header["VERDICT"] = (look.verdict.grade, "quality")
+    header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
+    header["WEIGHT"] = (options.weighting, "weighting")
     header["ROBUST"] = (options.robust, "Briggs robustness")
     header["MINUVKL"] = (options.min_uv_klambda, "[klambda] shortest baseline")
+    header["TAPER"] = (options.taper_arcsec, "[arcsec] taper, 0 for none")
+    header["GAIN"] = (options.gain, "clean gain")
+    header["MASKSIG"] = (options.mask_sigma, "[noise] cleaned freely down to this")
+    header["THRSIG"] = (options.threshold_sigma, "[noise] cleaned within the mask down to this")
     header["CHANAVG"] = (look.channel_average, "native channels averaged into one")
     header["NITER"] = (look.iterations, "clean iterations")
     header["UNFLAG"] = (round(look.unflagged_fraction, 6), "fraction of samples unflagged")
@@ -46,7 +52,7 @@ def write_fits(path: Path, image: Image, header: fits.Header) -> None:
     """Write a picture of shape (size, size) as a FITS image of four axes, under any file name."""
     data = np.ascontiguousarray(image, dtype=np.float32)[None, None]
     with path.open("wb") as file:
-        fits.PrimaryHDU(data, header).writeto(file)
+        fits.PrimaryHDU(data, header).writeto(file, checksum=True)
 
 
 def _geometry(look: QuickLook) -> fits.Header:

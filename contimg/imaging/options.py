@@ -6,6 +6,7 @@ from contimg.errors import Misconfigured
 from contimg.options import option
 
 BRIGGS, UNIFORM, NATURAL = "briggs", "uniform", "natural"
+DUCC, WSCLEAN = "ducc", "wsclean"
 ENVIRONMENT = "CONTIMG_IMAGE"
 
 
@@ -13,6 +14,9 @@ ENVIRONMENT = "CONTIMG_IMAGE"
 class ImageOptions:
     """Options of the image stage; the defaults make the quick look of a full tile."""
 
+    imager: str = option(
+        DUCC, "ducc: ducc0 and Radler in this process; wsclean: WSClean's own", choices=(DUCC, WSCLEAN)
+    )
     size: int = option(2048, "pixels on a side, even", minimum=64, maximum=16384)
     pixel_arcsec: float = option(
         0.0, "pixel size; 0 chooses from the longest baseline, at most 6 arcsec", minimum=0.0, maximum=120.0
@@ -37,9 +41,13 @@ class ImageOptions:
     major_cycles: int = option(8, "major cycles of clean at most", minimum=1, maximum=100)
     gain: float = option(0.1, "clean gain of one iteration", minimum=0.001, maximum=1.0)
     major_gain: float = option(0.85, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
+    multiscale: bool = option(False, "clean with components of several sizes, for extended sources")
     mask_sigma: float = option(5.0, "clean freely down to this many times the noise", minimum=1.0)
     threshold_sigma: float = option(
         1.0, "then, only where components were found, down to this many times the noise", minimum=0.1
+    )
+    local_noise: bool = option(
+        False, "measure the noise around each place: less is cleaned amid the artefacts of the brightest sources"
     )
     threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
 

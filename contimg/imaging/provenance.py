@@ -1,12 +1,16 @@
 """Where an image comes from: the calibration its column carries, and the versions of the software that made it."""
 
+import re
+import subprocess
 from importlib.metadata import version
 
 from casacore.tables import table
 
 import contimg
 from contimg.errors import BadInput
+from contimg.imaging.options import WSCLEAN, ImageOptions
 from contimg.imaging.product import Calibration
+from contimg.imaging.wsclean import PROGRAM
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.note import read_note
 
@@ -31,6 +35,15 @@ def read_calibration(description: Description) -> Calibration:
         calibrator=note.get("calibrator"),
         mjd=None if mjd is None else float(mjd),
     )
+
+
+def imager_version(options: ImageOptions) -> str:
+    """The imager's name and version, as it says itself."""
+    if options.imager != WSCLEAN:
+        return f"ducc0 {version('ducc0')} and Radler {version('radler')}"
+    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"WSClean version (\S+)", said)
+    return f"WSClean {found[1] if found else 'of unknown version'}"
 
 
 def software_versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,14 @@ from contimg.imaging.fits_image import image_header, write_fits, write_primary_b
 from contimg.imaging.geometry import ARCSEC_RAD, MAX_PIXEL_ARCSEC, longest_baseline_lambda, pixel_size_arcsec
 from contimg.imaging.gridding import Gridder, Image
 from contimg.imaging.noise import expected_rms_jy, robust_rms
-from contimg.imaging.options import ImageOptions
+from contimg.imaging.options import WSCLEAN, ImageOptions
 from contimg.imaging.preview import write_preview, write_thumbnail
 from contimg.imaging.product import Beam, Calibration, Products, QuickLook
 from contimg.imaging.provenance import read_calibration
 from contimg.imaging.restoring import fit_beam, restore
 from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
 from contimg.imaging.weighting import Weighting, imaging_weights
+from contimg.imaging.wsclean import run_wsclean
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
 from contimg.staging import leftovers, staged
@@ -71,7 +73,10 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
     with steps("weight"):
         pixel_rad = pixel_arcsec * ARCSEC_RAD
         gridder, thermal_jy = _weighted(description, data, spans, pixel_rad, options)
-    picture = _picture(description, gridder, thermal_jy, options, steps)
+    if options.imager == WSCLEAN:
+        picture = _wscleaned(description, calibration.column, gridder, thermal_jy, directory, options, steps)
+    else:
+        picture = _picture(description, gridder, thermal_jy, options, steps)
     look = _look(description, directory, gridder, picture, calibration, thresholds, steps)
     with steps("write"):
         _write(look, picture, options)
@@ -131,6 +136,25 @@ def _picture(
         cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
     with steps("restore"):
         restored = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec)
+    return Picture(restored, attenuation, cleaned, beam, thermal_jy)
+
+
+def _wscleaned(
+    description: Description,
+    column: str,
+    gridder: Gridder,
+    thermal_jy: float,
+    directory: Path,
+    options: ImageOptions,
+    steps: Steps,
+) -> Picture:
+    """The same by WSClean; the gridder tells the weights that the primary beam and the thermal noise need."""
+    with steps("beam"):
+        attenuation = drift_attenuation(description, gridder)
+    directory.mkdir(parents=True, exist_ok=True)
+    with steps("wsclean"), TemporaryDirectory(prefix=f"{description.name}.wsclean-", dir=directory) as scratch:
+        pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
+        restored, cleaned, beam = run_wsclean(description.path, column, Path(scratch), pixel_arcsec, options)
     return Picture(restored, attenuation, cleaned, beam, thermal_jy)
 
 
