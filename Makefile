@@ -1,9 +1,11 @@
 # One command for each habit. `make demo` and `make test` set everything up themselves.
 BIN := .venv/bin
 SERVICE ?= stream
+SEED ?= 6
+HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -34,8 +36,22 @@ bench: setup ## the benchmarks, as ratios to a plain copy or a peer
 bench-calibrate: setup ## seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
 
+bench-image: setup ## the quick look at full scale against WSClean
+	@$(BIN)/python benchmarks/bench_image.py $(ARGS)
+
 bench-convert: setup ## conversion at full scale against a plain copy and pyuvdata
 	@$(BIN)/python benchmarks/bench_convert.py $(ARGS)
+
+bench-intake: setup ## how fast files are taken in, and how soon a whole group is sent
+	@$(BIN)/python benchmarks/bench_intake.py $(ARGS)
+
+chaos: ## 300 groups through the real service under 200 faults; SEED=… replays a run, ARGS="--store sqlite" …
+	@scripts/setup.sh tests
+	@$(BIN)/python tests/chaos/chaos.py --seed $(SEED) $(ARGS)
+
+soak: ## simulated nights at many times real speed for HOURS=…: what grows?
+	@scripts/setup.sh tests
+	@$(BIN)/python tests/chaos/soak.py --hours $(HOURS) $(ARGS)
 
 compose-build: ## build the container image
 	@$(COMPOSE) build stream

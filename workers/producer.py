@@ -57,7 +57,8 @@ class Producer:
     def follow_hints(self) -> None:
         """Look at the files that events named since the last time."""
         seen = (self._incoming.look(name, finished=done) for name, done in self._hints.take().items())
-        self._take_in(one for one in seen if one)
+        if self._take_in(one for one in seen if one):
+            self._dispatch()
 
     def _follow_hints_until(self, deadline: float, stop: threading.Event) -> None:
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
@@ -81,14 +82,18 @@ class Producer:
                 log.info("going on after: %s", self._trouble)
                 self._trouble = ""
 
-    def _take_in(self, files: Iterable[Seen]) -> None:
-        """Record files, so many in a transaction that a backlog is taken in fast and the store is never held long."""
+    def _take_in(self, files: Iterable[Seen]) -> bool:
+        """Record files; whether a group became ready by it.
+
+        So many in a transaction that a backlog is taken in fast and the store is never held long. Nothing is sent
+        before all are recorded: of a backlog the newest may go first.
+        """
+        is_ready = False
         for some in _slices(files, _FILES_A_TRANSACTION):
-            is_ready = self._register(some)
+            is_ready |= self._register(some)
             for one in some:
                 self._incoming.taken(one)
-            if is_ready:
-                self._dispatch()
+        return is_ready
 
     def _register(self, files: Sequence[Seen]) -> bool:
         """Record files; whether a group became ready by it."""

@@ -1,0 +1,56 @@
+"""Seventeen days of the real telescope's file times through the real producer into a real store."""
+
+import csv
+import gzip
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from contimg.config import QueueRules
+from contimg.store import State, Store
+from contimg.subbands import SubbandName, seconds_of
+from workers.dispatcher import Dispatcher
+from workers.incoming import Incoming
+from workers.producer import Producer
+
+SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def real_stamps() -> list[float]:
+    """Times of all 35,435 files, epoch seconds; the list says how many came in each second."""
+    path = SHARED / "real_arrivals.csv.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here: real arrivals are not part of this project (CONTIMG_TEST_SHARED)")
+    with gzip.open(path, "rt") as text:
+        rows = [(row["timestamp"], int(row["n_subbands_found"]), row["group_source"]) for row in csv.DictReader(text)]
+    return sorted(
+        seconds_of(stamp) for stamp, number, source in rows if source == "fs" and number <= 16 for _ in range(number)
+    )
+
+
+def test_the_real_arrivals_come_out_as_the_groups_that_they_were(tmp_path):
+    """2208 complete and 23 incomplete groups, none above 16; the shards of one group are dealt their subbands."""
+    incoming, dealer, hand, before = tmp_path / "incoming", random.Random(6), [], 0.0
+    incoming.mkdir()
+    for time_s in real_stamps():
+        if time_s - before > 120:
+            hand = dealer.sample(range(16), 16)
+        before = time_s
+        path = incoming / str(SubbandName(time_s, hand.pop()))
+        path.write_bytes(b"v")
+        os.utime(path, (time_s, time_s))
+    store = Store.open(tmp_path / "store.sqlite3", QueueRules(collection_timeout_s=0.0, min_subbands=16))
+    sent = []
+    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda group, _: sent.append(group)), 3600)
+    producer.scan()
+    groups = store.queue.groups(limit=10_000)
+    sizes = Counter(len(group.subbands) for group in groups)
+    assert (sizes[16], sum(sizes.values()) - sizes[16], max(sizes)) == (2208, 23, 16)
+    assert Counter(group.state for group in groups) == {State.PENDING: 2208, State.FAILED: 23}
+    assert all(group.error.startswith("incomplete, ") for group in groups if group.state is State.FAILED)
+    assert len(sent) == 12, "the bound on groups under way"
+    assert sent == [group.id for group in groups if group.state is State.PENDING][:12], "the newest first"
+    store.close()
