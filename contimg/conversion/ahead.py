@@ -1,17 +1,27 @@
-"""Reads one item ahead of its use, in a thread."""
+"""Work done ahead of its use, in threads."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Item = TypeVar("Item")
-_END = object()
+Result = TypeVar("Result")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; the next one is made in a thread while the last one is in use. Errors come in their place."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
-        following = pool.submit(next, items, _END)
-        while (item := following.result()) is not _END:
-            following = pool.submit(next, items, _END)
-            yield item  # type: ignore[misc]
+def ahead(jobs: Iterator[Callable[[], Result]], threads: int = 2) -> Iterator[Result]:
+    """The jobs' results in their order, with as many jobs at work in threads as there are threads.
+
+    A job's error comes in its place; those after it are then not begun.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()

@@ -16,7 +16,6 @@ from contimg.uvh5.bricks import Bricks
 
 ABSURD = 1e12  # no correlator count of this telescope comes near
 _TURNS = 2.0 * np.pi / C_M_S
-_RUN = 64  # rows that a thread takes at a time
 GIVEN, NOT_A_NUMBER, TOO_LARGE, ZERO, NO_SAMPLES, UNEVEN = range(6)
 
 
@@ -51,7 +50,7 @@ class Axes(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the rows of the whole tile gain from each block, shape (rows, correlations).
+    """What is summed over the channels of a row, shape (rows, correlations).
 
     Attributes
     ----------
@@ -106,17 +105,17 @@ def _reason(given: bool, size: float) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _rotate_run(
-    first: int, last: int, visibilities: Bricks, flags: Bricks, nsamples: Bricks, changes: RowChanges, axes: Axes,
-    sums: Sums, out: Rotated, counts: NDArray[np.int64],
+def _rotate_rows(
+    visibilities: Bricks, flags: Bricks, nsamples: Bricks, changes: RowChanges, axes: Axes, sums: Sums, out: Rotated,
+    counts: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    """Rotate rows [first, last) of the block; `counts` gains theirs."""
+    """Rotate every row of the block; `counts` gains what is flagged."""
     channels, correlations = out.data.shape[1], out.data.shape[2]
     values = np.empty((correlations, channels), dtype=np.complex64)
     given = np.empty((correlations, channels), dtype=np.bool_)
     weights = np.empty((correlations, channels), dtype=np.float32)
     turns = np.empty(channels, dtype=np.complex64)
-    for row in range(first, last):
+    for row in range(changes.place.size):
         _gather(visibilities, row, values)
         _gather(flags, row, given)
         _gather(nsamples, row, weights)
@@ -146,11 +145,11 @@ def _rotate_run(
             sums.samples[place, correlation], sums.good[place, correlation] = samples, good
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def rotate_block(
     visibilities: Bricks, flags: Bricks, nsamples: Bricks, changes: RowChanges, axes: Axes, sums: Sums, out: Rotated
 ) -> NDArray[np.int64]:
-    """Rotate one block of one subband and put it into the Measurement Set's order.
+    """Rotate one block of one subband and put it into the Measurement Set's order. Threads may run it side by side.
 
     What the file flags, what is not a number, absurdly large or exactly zero, and what has no positive, finite number
     of samples is flagged; what is not a number or absurd is stored as zero.
@@ -168,13 +167,6 @@ def rotate_block(
     how many values were flagged and why, by GIVEN, NOT_A_NUMBER, TOO_LARGE, ZERO, NO_SAMPLES; and UNEVEN, the number
     of unflagged values whose nsamples differ from those before them in the same row.
     """
-    count = changes.place.size
-    runs = (count + _RUN - 1) // _RUN
-    counts = np.zeros((runs, 8), dtype=np.int64)
-    for run in numba.prange(runs):
-        _rotate_run(
-            run * _RUN, min(count, (run + 1) * _RUN), visibilities, flags, nsamples, changes, axes, sums, out,
-            counts[run],
-        )  # fmt: skip
-    total: NDArray[np.int64] = counts.sum(axis=0)[:6]
-    return total
+    counts = np.zeros(6, dtype=np.int64)
+    _rotate_rows(visibilities, flags, nsamples, changes, axes, sums, out, counts)
+    return counts

@@ -52,10 +52,14 @@ class SubbandReader:
         values = [rows_of(self.header.path, self._data[name], kind, start, stop) for name, kind in _TYPES.items()]
         return values[0], values[1], values[2]
 
-    def block(self, start: int, stop: int) -> Block:
-        """The same values as they lie in the file, which is quicker."""
+    def prepare(self) -> None:
+        """Find out how blocks are read best; after it threads may read blocks side by side."""
         if self._quick is None:
             self._quick = [brick_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
+
+    def block(self, start: int, stop: int) -> Block:
+        """The same values as they lie in the file, which is quicker."""
+        self.prepare()
         return Block(*(read(start, stop) for read in self._quick))
 
     def fingerprint(self) -> bytes | None:
