@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from contimg.store import FileState, Outcome, Stage, State
 
@@ -282,6 +282,10 @@ class CalibrationSetAnswer(Answer):
     tables: tuple[TableAnswer, ...]
     group: str | None
     superseded_by: str | None
+    dec_deg: float | None
+    grade: str
+    reasons: tuple[str, ...]
+    retired: str | None
     created_at: datetime
 
 
@@ -317,29 +321,45 @@ class StatusAnswer(Answer):
     warnings: tuple[EventAnswer, ...]
 
 
-class Listing(BaseModel):
-    """How much of a list is asked for."""
+class ChartLine(Answer):
+    """One line of a chart: for each step its middle (epoch seconds), mean, least and greatest value."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    limit: int = Field(20, ge=1, le=500)
-
-
-class GroupListing(Listing):
-    """Which groups are asked for."""
-
-    state: State | None = None
+    name: str
+    points: tuple[tuple[float, float, float, float], ...]
 
 
-class ImageListing(Listing):
-    """Which images are asked for: those observed before a time, MJD days."""
+class ChartAnswer(Answer):
+    """A chart's lines, which share a unit."""
 
-    before_mjd: float | None = Field(None, allow_inf_nan=False)
+    name: str
+    title: str
+    unit: str
+    lines: tuple[ChartLine, ...]
 
 
-class RetryOrder(BaseModel):
-    """From which stage on a group is made again; without it, where the group stopped."""
+class LogLine(Answer):
+    """One line of a process' log; `at` None when the line does not say."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    process: str
+    at: str | None
+    level: str
+    logger: str
+    message: str
+    group: str | None = None
+    stage: str | None = None
+    task: str | None = None
+    host: str | None = None
 
-    stage: Stage | None = None
+
+class LogsAnswer(Answer):
+    """Log lines, the newest first, and the processes that have a log."""
+
+    lines: tuple[LogLine, ...]
+    processes: tuple[str, ...]
+
+
+class EventsAnswer(Answer):
+    """Events, the newest first; `next_before` is the `before` of the next page."""
+
+    events: tuple[EventAnswer, ...]
+    next_before: int | None

@@ -13,6 +13,7 @@ from flask import Flask
 from waitress.server import create_server
 
 from contimg.errors import Misconfigured
+from web.history import Sampler
 from web.stream import EXTENSION, Stream
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def serve(app: Flask, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C: viewers are let go, requests under way end, the port is free."""
     stream: Stream = app.extensions[EXTENSION]
     server = make_server(app, listening)
+    sampler = Sampler(stream)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stream.live.close()
@@ -97,9 +99,11 @@ def serve(app: Flask, listening: socket.socket) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
+    sampler.start()
     try:
         server.run()
     finally:
+        sampler.stop()
         stream.live.close()
         server.close()
         stream.store.close()

@@ -13,6 +13,7 @@ from contimg.store import Stage, Status, Store
 from contimg.telescope import CADENCE_S
 from web.condition import Condition, Signs, judge, scan_patience_s
 from web.live import Live
+from web.picture import Pictures
 from web.service import SCAN, ServiceStatus, StreamingService
 
 EXTENSION = "contimg"
@@ -50,6 +51,7 @@ class Stream:
     service: StreamingService
     live: Live
     fresh_s: float = 1.0
+    pictures: Pictures = field(default_factory=Pictures)
     _glances: dict[int, tuple[float, Glance]] = field(default_factory=dict)
     _looking: threading.Lock = field(default_factory=threading.Lock)
 

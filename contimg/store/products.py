@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from contimg.store import models
 from contimg.store.database import Database
+from contimg.store.metrics import measure
 from contimg.store.records import record_of
 
 
@@ -199,6 +200,7 @@ def _write_image(product: ImageRow, session: Session, group: str, now: float) ->
     row.sources = [dict(source) for source in product.sources]
     row.verdict_reasons = list(product.verdict_reasons)
     row.created_at = now
+    measure(session, now, {"image.rms_jy": product.rms_jy}, group)
     session.add(row)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from matplotlib.image import imsave
 from sqlalchemy import event
 
@@ -88,14 +89,14 @@ class Night:
     def _image(self, group: str, mjd: float, peak_jy: float, calibrated: str | None, seed: int) -> ImageRow:
         images = self.output / "images"
         paths = [images / f"{group}{suffix}" for suffix in (".fits", ".pb.fits", ".png", ".thumb.png")]
-        paths[0].write_bytes(b"SIMPLE  =                    T" + b" " * 2850)
+        write_fits(paths[0], seed)
         paint(paths[2], 512, seed)
         paint(paths[3], 256, seed)
         rms_jy = 0.0032 if calibrated else 0.047
         return ImageRow(
             *paths, rms_jy=rms_jy, peak_jy=peak_jy, dynamic_range=peak_jy / rms_jy, beam_major_arcsec=19.6,
             beam_minor_arcsec=15.8, beam_angle_deg=-12.0, ra_deg=24.4, dec_deg=33.16, mjd=mjd, freq_hz=1.405e9,
-            pixels=2048, cell_arcsec=6.0, calibration_set=calibrated,
+            pixels=512, cell_arcsec=24.0, calibration_set=calibrated,
             calibration_note=None if calibrated else "no set is valid at this time",
             sources=({"ra_deg": 24.42, "dec_deg": 33.16, "flux_jy": peak_jy},),
             verdict="good" if calibrated else "suspect",
@@ -118,6 +119,32 @@ def paint(path: Path, pixels: int, seed: int) -> None:
         r = np.hypot(x - x0, y - y0)
         sky += bright * (np.exp(-((r / 0.007) ** 2)) + 0.03 * np.cos(r * 90) * np.exp(-r * 9))
     imsave(path, np.arcsinh(np.clip(sky, 0, None) * 3) / 1.9, vmin=0, vmax=1, cmap="inferno", format="png")
+
+
+def write_fits(path: Path, seed: int, pixels: int = 512) -> None:
+    """A small FITS image of noise with a source at the phase centre: its pixel is the one that the header names."""
+    data = 0.003 * np.random.default_rng(seed).standard_normal((pixels, pixels))
+    data[pixels // 2, pixels // 2] = 1.0
+    fits.PrimaryHDU(data[None, None].astype(np.float32)).writeto(path, overwrite=True)
+
+
+def samples(night: Night, hours: float = 24.0, step_s: float = 600.0) -> None:
+    """A day of the machine's numbers, as the sampler would have written them; the clock comes back to where it was."""
+    end = night.at
+    for n in range(int(hours * 3600 / step_s)):
+        night.at = end - hours * 3600 + n * step_s
+        wave = np.sin(n / 9)
+        night.store.metrics.add(
+            {
+                "service.cpu_percent": 62 + 30 * wave, "machine.cpu_percent": 80 + 30 * wave,
+                "service.memory_mb": 2200 + 400 * wave, "machine.memory_mb": 5200 + 380 * wave,
+                "queue.collecting": float(n % 2), "queue.pending": float(n % 5), "queue.in_progress": float(n % 3),
+                "stream.groups_per_hour": 11.6, "stream.image_after_s": 47 + 3 * wave,
+                "stream.image_after_p95_s": 63 + 8 * wave, "disk.output_free_bytes": 4.1e11 - 7.8e9 * n / 6,
+                "disk.input_free_bytes": 8.2e11 - 2e9 * n,
+            }
+        )  # fmt: skip
+    night.at = end
 
 
 def whole_night(night: Night, end: float) -> None:

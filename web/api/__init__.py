@@ -4,9 +4,11 @@ from web.api.calibrations import calibrations
 from web.api.configuration import configuration
 from web.api.events import events
 from web.api.health import health
+from web.api.history import history
 from web.api.images import images
+from web.api.logs import logs
 from web.api.queue import queue
 from web.api.status import status
 from web.api.streaming import streaming
 
-blueprints = (status, streaming, configuration, queue, images, calibrations, events, health)
+blueprints = (status, streaming, configuration, queue, images, calibrations, events, history, logs, health)

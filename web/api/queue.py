@@ -3,9 +3,10 @@
 from flask import Blueprint, Response, request
 
 from web.api.answers import group_detail, respond
-from web.auth import operator_only
+from web.asked import GroupListing, RetryOrder
+from web.auth import operator_name, operator_only
 from web.errors import Refusal
-from web.models import GroupAnswer, GroupDetailAnswer, GroupListing, QueueAnswer, RetryOrder, RunningAnswer
+from web.models import GroupAnswer, GroupDetailAnswer, QueueAnswer, RunningAnswer
 from web.stream import stream
 
 queue = Blueprint("queue", __name__, url_prefix="/api")
@@ -42,6 +43,16 @@ def retry(group: str) -> Response:
     _known(group)
     order = RetryOrder.model_validate(request.get_json() if request.content_length else {})
     stream().store.queue.retry(group, stage=order.stage)
+    return respond(_known(group))
+
+
+@queue.post("/groups/<group>/discard")
+@operator_only
+def discard(group: str) -> Response:
+    """Take a group out of the stream; its files stay."""
+    _known(group)
+    stream().store.queue.discard(group)
+    stream().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
     return respond(_known(group))
 
 

@@ -3,12 +3,20 @@
 from flask import Flask
 
 from web.panel import frame, words
+from web.panel.calibration import calibration
 from web.panel.commands import commands
 from web.panel.configuration import configuration
+from web.panel.groups import groups
+from web.panel.history import history
+from web.panel.image_pages import image_pages
+from web.panel.logs import logs
 from web.panel.sign_in import sign_in
+from web.panel.sky import sky
 from web.panel.streaming import streaming
 
-blueprints = (streaming, commands, sign_in, configuration)
+blueprints = (
+    streaming, commands, sign_in, configuration, groups, image_pages, calibration, history, logs, sky,
+)  # fmt: skip
 
 
 def pages(app: Flask) -> None:

@@ -23,6 +23,12 @@ class Way:
 
 WAYS = (
     Way("streaming", "streaming.start", "Stream"),
+    Way("groups", "groups.table", "Groups"),
+    Way("image_pages", "image_pages.wall", "Images"),
+    Way("sky", "sky.show", "Sky"),
+    Way("calibration", "calibration.show", "Calibration"),
+    Way("history", "history.show", "History"),
+    Way("logs", "logs.show", "Logs"),
     Way("configuration", "configuration.edit", "Configuration"),
 )
 

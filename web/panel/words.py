@@ -5,7 +5,10 @@ from pathlib import Path
 
 from web.condition import duration
 
-FILTERS = ("ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "shortened", "file_name")
+FILTERS = (
+    "ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "size", "percent", "position",
+    "shortened", "file_name",
+)  # fmt: skip
 
 
 def ago(seconds: float) -> str:
@@ -61,6 +64,31 @@ def megabytes(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value / 1024:.1f} GB" if value >= 1024 else f"{value:.0f} MB"
+
+
+def size(number: float | None) -> str:
+    """An amount of bytes in the unit that reads best, or a dash."""
+    if number is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 999.5:
+            return f"{number:.0f} B" if unit == "B" else f"{_three_digits(number)} {unit}"
+        number /= 1000
+    return f"{_three_digits(number)} TB"
+
+
+def percent(part: float | None) -> str:
+    """A fraction in per cent, or a dash."""
+    return "–" if part is None else f"{100 * part:.1f} %"
+
+
+def position(ra_deg: float, dec_deg: float) -> str:
+    """A place on the sky: 01h37m41.3s +33°09′35″."""
+    tenths = round((ra_deg % 360) / 15 * 36000) % 864000
+    seconds = round(abs(dec_deg) * 3600)
+    hours, minutes = f"{tenths // 36000:02d}h{tenths // 600 % 60:02d}m", f"{tenths % 600 / 10:04.1f}s"
+    sign = "−" if dec_deg < 0 else "+"
+    return f"{hours}{minutes} {sign}{seconds // 3600:02d}°{seconds // 60 % 60:02d}′{seconds % 60:02d}″"
 
 
 def shortened(text: str, most: int = 160) -> str:

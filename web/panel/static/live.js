@@ -41,7 +41,7 @@ function show(event) {
   if (event.level !== "info") text.append(element("b", {}, event.level), " ");
   text.append(event.text);
   item.append(text);
-  if (event.group) item.append(" ", element("span", { class: "id" }, event.group));
+  if (event.group) item.append(" ", element("a", { class: "id", href: `/groups/${event.group}` }, event.group));
   list.prepend(item);
   while (list.children.length > SHOWN) list.lastElementChild.remove();
 }
@@ -72,7 +72,8 @@ function refreshSoon() {
 }
 
 function follow() {
-  source = new EventSource(`${main.dataset.events}?after=${newest}`);
+  const after = "fromNow" in main.dataset && !newest ? "" : `?after=${newest}`;
+  source = new EventSource(main.dataset.events + after);
   source.onopen = () => say("on");
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);

@@ -1,0 +1,289 @@
+"""Groups, images, sky, calibration, history, logs: each page says what the store holds, and no more than was asked."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+from observing_night import Night, samples
+from signing_in import csrf_of, sign_in
+
+from contimg.config import Settings
+from contimg.store import Stage, State, Store
+from web.asked import span_of
+from web.panel.chain import Chain
+from web.panel.sky_grid import Sky
+from web.panel.words import percent, position, size
+
+PAGES = (
+    "/groups",
+    "/images",
+    "/sky",
+    "/sky?view=all",
+    "/calibration",
+    "/history",
+    "/logs",
+    "/events",
+    "/configuration",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_stands_in_an_empty_house_too(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.text.count("<h1") == 1
+    assert 'aria-current="page"' in answer.text
+    assert "style=" not in answer.text
+
+
+def listed(html: str) -> list[str]:
+    return re.findall(r'<tr id="group-([^"]+)"', html)
+
+
+def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night: Night, store: Store) -> None:
+    every = [one.id for one in store.queue.groups(limit=500)]
+    assert len(every) == 17
+    seen, path = [], "/groups?limit=5"
+    for _ in range(4):
+        html = client.get(path).text
+        seen += listed(html)
+        following = re.search(r'rel="next" href="([^"]+)"', html)
+        if not following:
+            break
+        path = following[1].replace("&amp;", "&")
+    assert seen == every
+    assert listed(client.get("/groups?ascending=true").text) == every[::-1]
+    changed = listed(client.get("/groups?order=updated&limit=500").text)
+    times = [next(one.updated_at for one in store.queue.groups(limit=500) if one.id == name) for name in changed]
+    assert times == sorted(times, reverse=True)
+    assert len(listed(client.get("/groups?state=failed").text)) == 1
+    hour = every[3][:13]
+    assert listed(client.get(f"/groups?observed={hour}").text) == [one for one in every if one.startswith(hour)]
+    assert listed(client.get("/groups?partial=true").text) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["observed=soon", "observed=2026-13", "after=x", "after=nan~a", "limit=0", "state=x", "q=1"]
+)
+def test_a_table_that_cannot_be_is_refused(client: FlaskClient, query: str) -> None:
+    assert client.get(f"/groups?{query}").status_code == 400
+
+
+def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Store) -> None:
+    (failed,) = store.queue.groups(State.FAILED)
+    html = client.get(f"/groups/{failed.id}").text
+    assert "declination differs between subbands" in html
+    assert html.count('<li class="present"') == 16
+    assert "lwacalim07" in html
+    done = next(one for one in store.queue.groups(limit=500) if one.state == State.COMPLETED)
+    html = client.get(f"/groups/{done.id}").text
+    for words in ("6.4 s", "31 s", "9.7 s", "1.60 GB", "8.3 %", "145 MB"):
+        assert words in html
+    assert client.get("/groups/nothing").status_code == 404
+
+
+def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
+    client: FlaskClient, full_night: Night, store: Store
+) -> None:
+    (failed,) = store.queue.groups(State.FAILED)
+    path = f"/groups/{failed.id}"
+    assert client.post(f"{path}/retry", data={"confirmed": "1"}).status_code == 401
+    sign_in(client)
+    data = {"csrf": csrf_of(client), "stage": "convert"}
+    assert "Make it again?" in client.post(f"{path}/retry", data=data).text
+    assert store.queue.group(failed.id).state == State.FAILED  # type: ignore[union-attr]
+    client.post(f"{path}/retry", data={**data, "confirmed": "1"})
+    assert store.queue.group(failed.id).state == State.PENDING  # type: ignore[union-attr]
+    client.post(f"{path}/discard", data={**data, "confirmed": "1"})
+    assert store.queue.group(failed.id).state == State.DISCARDED  # type: ignore[union-attr]
+    assert [one.text for one in store.events.last(4, group=failed.id)][::2] == [
+        "discarded by Vera at 127.0.0.1", "retry asked for by Vera at 127.0.0.1",
+    ]  # fmt: skip
+
+
+def test_the_chain_is_drawn_to_scale(full_night: Night, store: Store) -> None:
+    done = next(one for one in store.queue.groups(limit=500) if one.state == State.COMPLETED)
+    chain = Chain.of(done, store.queue.runs(done.id), store.arrivals.files_of(done.id), full_night.at)
+    widths = {stage: bars[0].width for stage, bars in chain.bars}
+    assert widths[Stage.CALIBRATE] / widths[Stage.CONVERT] == pytest.approx(31.0 / 6.4, rel=1e-3)
+    last = chain.bars[-1][1][-1]
+    assert last.x + last.width == pytest.approx(1000)
+    assert chain.bars[1][1][0].waited_s == pytest.approx(0, abs=1e-3)
+
+
+def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
+    client: FlaskClient, full_night: Night, store: Store
+) -> None:
+    first = client.get("/images?limit=5").text
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following
+    second = client.get(following[1].replace("&amp;", "&")).text
+    ids = [int(one) for one in re.findall(r'<li id="image-(\d+)-', first + second)]
+    assert ids[:10] == [one.id for one in store.products.images(10)]
+    suspect = re.findall(r'<li id="image-(\d+)-', client.get("/images?verdict=suspect").text)
+    assert len(suspect) == 2
+    newest, older = store.products.images(2)
+    html = client.get(f"/images/{newest.id}").text
+    assert f'rel="prev" href="/images/{older.id}"' in html
+    assert 'rel="next"' not in html
+    assert "3C48_2026-02-22" in html
+    assert client.get(f"/images/{older.id}.pb.fits").status_code == 404
+    assert client.get("/images/99999").status_code == 404
+
+
+def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
+    image = store.products.images(1)[0]
+    data = np.zeros((512, 512), np.float32)
+    data[300, 100] = 1.0
+    fits.PrimaryHDU(data).writeto(image.fits_path, overwrite=True)
+    answer = client.get(f"/images/{image.id}/pixels.png")
+    picture = imread(io.BytesIO(answer.data), format="png")[..., :3].sum(axis=2)
+    assert picture.shape == (512, 512)
+    assert np.unravel_index(picture.argmax(), picture.shape) == (511 - 300, 100)
+    image.fits_path.write_text("no image")
+    assert client.get(f"/images/{image.id}/pixels.png").status_code == 409
+
+
+@given(st.floats(0, 360), st.floats(-85, 89), st.floats(-1, 1), st.floats(-1, 1))
+def test_directions_fall_where_astropy_says(ra: float, dec: float, east: float, north: float) -> None:
+    sky = Sky(ra, dec, 512, 24 / 3600)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ("RA---SIN", "DEC--SIN"), (ra, dec)
+    wcs.wcs.crpix, wcs.wcs.cdelt = (257, 257), (-24 / 3600, 24 / 3600)
+    wanted = (ra + east) % 360, max(-89.9, min(89.9, dec + north))
+    x, y = wcs.wcs_world2pix([wanted], 0)[0]
+    assert sky.place(*wanted) == pytest.approx((x + 0.5, 512 - (y + 0.5)), abs=1e-4)
+
+
+def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
+    client: FlaskClient, full_night: Night, store: Store
+) -> None:
+    name = "3C48_2026-02-22"
+    home = store.registry.set_named(name).tables[0].path.parent  # type: ignore[union-attr]
+    home.mkdir(parents=True, exist_ok=True)
+    store.products.images(1)[0].png_path.rename(home / "phase.png")  # type: ignore[union-attr]
+    try:
+        assert client.get(f"/api/calibrations/{name}/phase.png").data.startswith(b"\x89PNG")
+        assert f"/api/calibrations/{name}/phase.png" in client.get("/calibration").text
+    finally:
+        (home / "phase.png").rename(store.products.images(1)[0].png_path)  # type: ignore[arg-type]
+    assert client.get(f"/api/calibrations/{name}/amplitude.png").status_code == 404
+    assert client.get(f"/api/calibrations/{name}/set.png").status_code == 404
+    sign_in(client)
+    data = {"csrf": csrf_of(client), "reason": "antenna 103 was off"}
+    assert "Retire 3C48" in client.post(f"/calibration/{name}/retire", data=data).text
+    client.post(f"/calibration/{name}/retire", data={**data, "confirmed": "1"})
+    retired = store.registry.set_named(name)
+    assert retired is not None
+    assert retired.retired == "antenna 103 was off (Vera at 127.0.0.1)"
+    assert not retired.in_force
+
+
+@pytest.mark.parametrize("path", ["/etc", "/etc/passwd", "products/../../etc", "../..", "--help"])
+def test_tables_come_only_from_where_products_are(client: FlaskClient, operator: dict[str, str], path: str) -> None:
+    answer = client.post("/api/calibrations/import", json={"tables": [path]}, headers=operator)
+    assert answer.status_code == 400
+    assert "output_dir or scratch_dir" in answer.get_json()["error"]
+
+
+def test_the_charts_numbers_are_the_stores(client: FlaskClient, night: Night, store: Store) -> None:
+    end = night.at
+    samples(night, hours=2, step_s=60)
+    query = f"since={end - 7200}&until={end}&points=12"
+    chart = client.get(f"/api/history/cpu?{query}").get_json()
+    assert [line["name"] for line in chart["lines"]] == ["stream", "machine"]
+    points = chart["lines"][0]["points"]
+    assert len(points) == 12
+    raw = [one.value for one in store.metrics.history("service.cpu_percent")]
+    assert points[0][1] == pytest.approx(np.mean(raw[:10]))
+    assert points[0][2:] == pytest.approx([min(raw[:10]), max(raw[:10])])
+    assert points[0][0] == pytest.approx(end - 7200 + 300)
+    assert client.get("/api/history/tides?since=0&until=1").status_code == 404
+    for wrong in ("since=5&until=5", "since=-1&until=5", "since=0&until=inf", "since=0", "since=0&until=9&points=1e9"):
+        assert client.get(f"/api/history/cpu?{wrong}").status_code == 400
+
+
+@pytest.fixture
+def logs(settings: Settings) -> Path:
+    directory = settings.state_dir / "logs"
+    directory.mkdir()
+    group = "2026-02-22T03:04:05"
+    (directory / "convert.log").write_text(
+        f"2026-02-22T03:05:00.000Z INFO workers.turn [{group} convert] began\n"
+        f"2026-02-22T03:05:09.000Z ERROR workers.turn [{group} convert] broke\nTraceback (most recent call last):\n"
+        '  File "x.py", line 1\nValueError: no\n'
+    )
+    line = {"time": "2026-02-22T03:05:05.000Z", "level": "WARNING", "logger": "a.b", "message": "<b>slow</b>",
+            "group": group, "stage": "image", "task": "t-1"}  # fmt: skip
+    (directory / "image.log").write_text(json.dumps(line) + "\nsomething else\n")
+    (directory / "secret.txt").write_text("no log")
+    return directory
+
+
+def test_logs_are_merged_filtered_and_whole(client: FlaskClient, logs: Path) -> None:
+    def lines(query: str = "") -> list[str]:
+        return [one["message"].splitlines()[0] for one in client.get(f"/api/logs{query}").get_json()["lines"]]
+
+    everything = lines()
+    assert set(everything) == {"broke", "<b>slow</b>", "began", "something else"}
+    assert [one for one in everything if one in ("broke", "<b>slow</b>", "began")] == ["broke", "<b>slow</b>", "began"]
+    whole = client.get("/api/logs?level=ERROR").get_json()["lines"][0]["message"]
+    assert whole.endswith('File "x.py", line 1\nValueError: no')
+    assert lines("?level=WARNING") == ["broke", "<b>slow</b>"]
+    assert lines("?stage=image&level=INFO") == ["<b>slow</b>"]
+    assert lines("?task=t-1") == ["<b>slow</b>"]
+    assert lines("?group=2026-02-22T03:04:05&process=convert") == ["broke", "began"]
+    assert lines("?text=SLOW") == ["<b>slow</b>"]
+    assert lines("?host=elsewhere") == []
+    assert len(lines("?limit=2")) == 2
+    html = client.get("/logs").text
+    assert "<b>slow" not in html
+    assert "&lt;b&gt;slow" in html
+    assert client.get("/api/logs/convert.log").data == (logs / "convert.log").read_bytes()
+    for path in ("/api/logs/secret.txt", "/api/logs/secret.log", "/api/logs/..%2fcontimg.log", "/api/logs/%2e%2e.log"):
+        assert client.get(path).status_code == 404
+    assert client.get("/api/logs?process=../../etc/passwd").status_code == 400
+
+
+def test_a_long_log_is_read_from_its_end(client: FlaskClient, logs: Path) -> None:
+    text = "".join(
+        f"2026-02-22T04:{n // 600 % 60:02d}:{n // 10 % 60:02d}.{n % 10}00Z INFO a line {n}\n" for n in range(36000)
+    )
+    (logs / "convert.log").write_text(text)
+    found = client.get("/api/logs?process=convert&limit=2000").get_json()["lines"]
+    assert [one["message"] for one in found] == [f"line {n}" for n in range(35999, 33999, -1)]
+
+
+def test_events_are_paged_by_level(client: FlaskClient, store: Store) -> None:
+    for n in range(30):
+        store.events.add(f"thing {n}", level="warning" if n % 3 == 0 else "info")
+    html = client.get("/events?level=warning&limit=4").text
+    assert re.findall(r"thing (\d+)", html) == ["27", "24", "21", "18"]
+    following = re.search(r'rel="next" href="([^"]+)"', html)
+    assert following
+    assert re.findall(r"thing (\d+)", client.get(following[1].replace("&amp;", "&")).text)[0] == "15"
+
+
+def test_tiles_lie_on_the_sky(client: FlaskClient, full_night: Night) -> None:
+    html = client.get("/sky").text
+    spots = re.findall(r'<ellipse class="\w+" cx="([\d.]+)" cy="([\d.]+)"', html)
+    assert len(spots) == 12
+    assert {x for x, _ in spots} == {f"{1000 * (1 - 24.4 / 360):.1f}"}
+
+
+def test_more_words() -> None:
+    assert (size(None), size(512), size(144_973_824), size(2.3e9)) == ("–", "512 B", "145 MB", "2.30 GB")
+    assert percent(0.0834) == "8.3 %"
+    assert position(24.422080962, 33.159759164) == "01h37m41.3s +33°09′35″"
+    assert position(359.99999, -0.5) == "00h00m00.0s −00°30′00″"
+    assert span_of("2026-12") == (1796083200.0, 1798761600.0)
+    assert span_of("2026-02-22T03") == (1771729200.0, 1771732800.0)

@@ -1,0 +1,109 @@
+"""The wall of images with the strip of the night, and the page of one image."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, render_template, request
+
+from contimg.options import from_environment
+from contimg.quality import ENVIRONMENT, QualityThresholds
+from contimg.store import ImageRecord, MeasurementSetRecord
+from web.api.answers import epoch_s_of_mjd
+from web.api.images import known_image
+from web.asked import ImageWall
+from web.files import product_file
+from web.panel.sky_grid import Sky
+from web.panel.strip import Strip, strip
+from web.panel.words import flux, percent
+from web.stream import stream
+
+image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
+NIGHT_DAYS = 1.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A number beside the limit that the verdict holds it against; `good` None when nothing judges it."""
+
+    name: str
+    value: str
+    limit: str = ""
+    good: bool | None = None
+
+
+@image_pages.get("")
+def wall() -> str:
+    """Thumbnails, the latest observed first, and the strip of the day that ends with the latest."""
+    asked = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
+    browse = stream().store.browse
+    found = browse.images(verdict=asked.verdict, before=asked.key, limit=asked.limit + 1)
+    shown = found[: asked.limit]
+    until = shown[0].mjd + 1e-6 if shown else 0.0
+    return render_template(
+        "images.html",
+        asked=asked,
+        images=shown,
+        following=asked.key_of(shown[-1]) if len(found) > asked.limit else None,
+        strips=_strips(until - NIGHT_DAYS, until) if shown else (),
+        verdicts=("good", "suspect", "bad"),
+        until_mjd=until,
+        epoch_s_of_mjd=epoch_s_of_mjd,
+    )
+
+
+@image_pages.get("/<int:image_id>")
+def show(image_id: int) -> str:
+    """One image."""
+    image = known_image(image_id)
+    store, sky = stream().store, Sky.of(image)
+    made = store.products.measurement_set(image.group)
+    before, after = store.browse.neighbours(image.id, image.mjd)
+    applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
+    return render_template(
+        "image.html",
+        image=image,
+        made=made,
+        applied=applied,
+        before=before,
+        after=after,
+        grid=sky.grid(),
+        sources=sky.sources(image.sources),
+        judged=_judged(image, made),
+        epoch_s_of_mjd=epoch_s_of_mjd,
+    )
+
+
+@image_pages.get("/<int:image_id>/pixels.png")
+def pixels(image_id: int) -> Response:
+    """Every pixel of the image, for looking into."""
+    image, room = known_image(image_id), stream()
+    path = product_file(image.fits_path, room.config().output_dir, "image")
+    response = Response(room.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
+    response.headers["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
+    tiles = stream().store.browse.tiles(since_mjd, until_mjd)
+    return (
+        strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
+        strip("peak over noise", tiles, lambda one: one.peak_jy / one.rms_jy if one.rms_jy > 0 else None,
+              since_mjd, until_mjd, logarithmic=True),
+        strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd),
+    )  # fmt: skip
+
+
+def _judged(image: ImageRecord, made: MeasurementSetRecord | None) -> tuple[Judged, ...]:
+    """The image's numbers against the thresholds in force."""
+    limits = from_environment(QualityThresholds, ENVIRONMENT)
+    beam = image.beam_major_arcsec / image.beam_minor_arcsec if image.beam_minor_arcsec > 0 else 0.0
+    left = None if made is None else 1 - made.flagged_fraction
+    return (
+        Judged("noise", f"{flux(image.rms_jy)}/beam"),
+        Judged("peak", f"{flux(image.peak_jy)}/beam"),
+        Judged("dynamic range", f"{image.dynamic_range:.0f}", f"{limits.bad_dynamic_range:g} or more",
+               image.dynamic_range >= limits.bad_dynamic_range),
+        Judged("beam, length over width", f"{beam:.2f}", f"up to {limits.max_beam_ratio:g}",
+               beam <= limits.max_beam_ratio),
+        Judged("samples left after flagging", percent(left), f"{percent(limits.min_unflagged)} or more",
+               None if left is None else left >= limits.min_unflagged),
+    )  # fmt: skip
