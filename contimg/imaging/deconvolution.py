@@ -14,6 +14,8 @@ from contimg.imaging.options import ImageOptions
 
 log = logging.getLogger(__name__)
 
+DIVERGED = 1.5  # a cycle that leaves a residual this many times higher than it found made things worse
+FEW = 0.05  # a masked cycle that took less than this part of all iterations has nothing left to find
 NOISE_FALLS = 0.9  # a cycle that brings the noise below this part of what it was may have uncovered sources
 
 
@@ -78,7 +80,27 @@ class _Cycles:
 
     def run(self, masked: bool) -> bool:
         """One major cycle, perhaps within the model's pixels alone; whether another one would help."""
-        iterations, noise_jy = self.iterations, self.noise_jy
+        iterations, noise_jy, peak_jy = self.iterations, self.noise_jy, self.peak_jy()
+        before = self.model.copy(), self.residual.copy()
+        more = self._minor(masked)
+        self.number += 1
+        if self.iterations == iterations:
+            self.residual[:] = before[1]
+            return False
+        self.residual[:] = self.gridder.residual(self.model)
+        self.noise_jy = max(robust_rms(self.residual), self.thermal_jy)
+        log.debug("major cycle %d: %d iterations, %.6g Jy", self.number, self.iterations, self.model.sum())
+        if self.peak_jy() > DIVERGED * peak_jy:
+            log.warning("clean diverged in cycle %d: stopped before it", self.number)
+            self.model[:], self.residual[:] = before
+            self.iterations = self.options.iterations
+            return False
+        if masked:
+            return more and self.iterations - iterations > FEW * self.iterations
+        return more or self.noise_jy < NOISE_FALLS * noise_jy
+
+    def _minor(self, masked: bool) -> bool:
+        """Minor iterations on the residual; whether Radler wants another major cycle."""
         settings = self._settings(masked)
         minor = radler.Radler(settings, self.point_spread, self.residual, self.model, self.beam_rad)
         minor.worker_thread_count = self.options.threads
@@ -86,12 +108,7 @@ class _Cycles:
             more = bool(minor.perform(0))
         log.debug("%s", said.getvalue().rstrip())
         self.iterations += int(minor.iteration_number)
-        self.number += 1
-        self.residual[:] = self.gridder.residual(self.model)
-        self.noise_jy = max(robust_rms(self.residual), self.thermal_jy)
-        log.debug("major cycle %d: %d iterations, %.6g Jy", self.number, self.iterations, self.model.sum())
-        uncovered = not masked and self.noise_jy < NOISE_FALLS * noise_jy
-        return self.iterations > iterations and (more or uncovered)
+        return more
 
     def _settings(self, masked: bool) -> radler.Settings:
         options, settings = self.options, radler.Settings()

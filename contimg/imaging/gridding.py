@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from contimg.imaging.visibilities import Visibilities
 
 ACCURACY = 1e-4
+# What is left after a model is small, and gridded anew in each major cycle: its errors are small too, and do not add.
+RESIDUAL_ACCURACY = 1e-3
 
 Image = NDArray[np.float32]
 
@@ -27,12 +29,12 @@ class Gridder:
     pixel_rad: float
     threads: int
 
-    def dirty(self, stokes_i: NDArray[np.complex64]) -> Image:
+    def dirty(self, stokes_i: NDArray[np.complex64], accuracy: float = ACCURACY) -> Image:
         """The dirty image of visibilities of shape (rows, channels), Jy per beam."""
         image = ducc0.wgridder.vis2dirty(
-            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry()
+            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(accuracy)
         )
-        image /= np.float32(self.weights.sum(dtype=np.float64))
+        image /= np.float32(self._total)
         return np.asarray(image, dtype=np.float32)
 
     def point_spread(self) -> Image:
@@ -41,9 +43,13 @@ class Gridder:
 
     def residual(self, model: Image) -> Image:
         """The dirty image of what a model (Jy per pixel) leaves of the visibilities."""
-        left = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry())
+        left = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(ACCURACY))
         np.subtract(self.visibilities.stokes_i, left, out=left)
-        return self.dirty(left)
+        return self.dirty(left, RESIDUAL_ACCURACY)
+
+    @cached_property
+    def _total(self) -> float:
+        return float(self.weights.sum(dtype=np.float64))
 
     @cached_property
     def _turned_m(self) -> NDArray[np.float64]:
@@ -52,13 +58,13 @@ class Gridder:
         u, v, w = self.visibilities.uvw_m.T
         return np.ascontiguousarray(np.stack([-v, u, w], axis=1))
 
-    def _geometry(self) -> dict[str, object]:
+    def _geometry(self, accuracy: float) -> dict[str, object]:
         return {
             "uvw": self._turned_m,
             "freq": self.visibilities.freqs_hz,
             "pixsize_x": self.pixel_rad,
             "pixsize_y": self.pixel_rad,
-            "epsilon": ACCURACY,
+            "epsilon": accuracy,
             "do_wgridding": True,
             "divide_by_n": False,
             "nthreads": self.threads,

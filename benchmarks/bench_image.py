@@ -1,0 +1,127 @@
+"""The quick look at full scale against WSClean in the same run: seconds, memory, sources and noise.
+
+    python benchmarks/bench_image.py [--antennas 96] [--channels 768] [--ms MS --truth JSON]
+
+Makes a transit of 3C48 without corruption unless given a converted tile. Both clean from the same column with the same
+size, weights and stopping rule, each in a process of its own. WSClean runs as it does by default and, as the judge of
+fluxes, with its w-gridder. Exits with 1 when the quick tier is not 12 times faster, 4096² at 3″ not 5 times, a process
+takes more than 4 GiB, or a source or the noise differ from the judge's.
+"""
+
+import json
+import multiprocessing
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from astropy.io import fits
+
+TIERS = ((2048, 6.0, 12.0), (4096, 3.0, 5.0))  # size, pixel and the least ratio of times
+MOST_BYTES = 4 * 2**30
+SIGMA = 5.0
+
+
+def make_tile(room: Path, antennas: int, channels: int) -> tuple[Path, Path]:
+    """A converted transit of 3C48 without corruption, and its truth."""
+    from contimg.conversion import ConvertOptions, convert
+    from contimg.simulation import SimulateOptions, simulate
+
+    tile = next(iter(simulate(SimulateOptions(groups=1, antennas=antennas, channels=channels, corrupt=False), room)))
+    ms = convert(tile.files, room / f"{tile.plan.group}.ms", ConvertOptions()).path
+    return ms, room / "truth" / f"{tile.plan.group}.json"
+
+
+def ours(ms: Path, directory: Path, size: int, pixel: float) -> tuple[Any, float, int]:
+    """The quick look, its seconds from reading to the last file, and the process' peak memory in bytes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_image, (ms, directory, size, pixel))
+
+
+def _image(ms: Path, directory: Path, size: int, pixel: float) -> tuple[Any, float, int]:
+    from contimg.imaging import ImageOptions, image
+
+    options = ImageOptions(size=size, pixel_arcsec=pixel, mask_sigma=SIGMA, threshold_sigma=SIGMA, iterations=50000)
+    begun = time.perf_counter()
+    look = image(ms, directory, options)
+    return look, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def wsclean(ms: Path, name: Path, size: int, pixel: float, *more: str) -> float:
+    """WSClean's seconds for the same picture."""
+    command = ["wsclean", "-j", "2", "-size", str(size), str(size), "-scale", f"{pixel}asec", "-minuv-l", "1000"]
+    command += ["-weight", "briggs", "0.5", "-pol", "I", "-data-column", "DATA", "-no-update-model-required"]
+    command += ["-niter", "50000", "-mgain", "0.85", "-auto-threshold", str(SIGMA), *more]
+    begun = time.perf_counter()
+    subprocess.run([*command, "-name", str(name), str(ms)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def compare(look: Any, judge: Path, truth: Path) -> list[str]:
+    """Prints every bright source against the judge and the truth; what differs by more than is allowed."""
+    from contimg.imaging.noise import robust_rms
+    from contimg.imaging.photometry import measure
+
+    wrong = []
+    noise = robust_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])
+    print(
+        f"  noise {look.rms_jy * 1e3:.3f} mJy, WSClean {noise * 1e3:.3f} mJy, thermal {look.expected_rms_jy * 1e3:.3f}"
+    )
+    if abs(look.rms_jy / noise - 1) > 0.05:
+        wrong.append(f"noise differs by {look.rms_jy / noise - 1:+.1%}")
+    for source in json.loads(truth.read_text())["sources"]:
+        true_jy, place = source["apparent_flux_jy"], (source["ra_deg"], source["dec_deg"])
+        if true_jy < 100 * look.rms_jy:
+            continue
+        mine, other = measure(look.products.fits, *place), measure(Path(f"{judge}-image.fits"), *place)
+        apart = np.hypot((mine.ra_deg - other.ra_deg) * np.cos(np.deg2rad(place[1])), mine.dec_deg - other.dec_deg)
+        ratio = mine.apparent_jy / other.apparent_jy
+        print(
+            f"  {source['name']:18} {true_jy:8.4f} Jy  ours {mine.apparent_jy / true_jy:.4f}  "
+            f"WSClean {other.apparent_jy / true_jy:.4f}  apart {apart * 3600:.2f} arcsec"
+        )
+        if abs(ratio - 1) > 0.01 or apart * 3600 > 0.1 * look.beam.minor_arcsec:
+            wrong.append(f"{source['name']}: {ratio - 1:+.2%}, {apart * 3600:.2f} arcsec from WSClean's")
+    return wrong
+
+
+@click.command()
+@click.option("--antennas", default=96, show_default=True)
+@click.option("--channels", default=768, show_default=True)
+@click.option("--ms", type=click.Path(path_type=Path), help="A converted tile instead of a new one.")
+@click.option("--truth", type=click.Path(path_type=Path), help="The truth of its simulation.")
+def main(antennas: int, channels: int, ms: Path | None, truth: Path | None) -> None:
+    """Time both imagers and compare their pictures."""
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="bench-image-") as directory:
+        room = Path(directory)
+        if ms is None or truth is None:
+            ms, truth = make_tile(room, antennas, channels)
+        ours(ms, room / "warm", 256, 6.0)  # numba compiles and the disk's cache fills, for both
+        for size, pixel, least in TIERS:
+            look, seconds, most = ours(ms, room / f"ours{size}", size, pixel)
+            theirs = wsclean(ms, room / f"default{size}", size, pixel)
+            ratio = theirs / seconds
+            print(f"{size} at {pixel:g} arcsec: {seconds:.1f} s, WSClean {theirs:.1f} s, {ratio:.1f} times", flush=True)
+            print(
+                f"  peak memory {most / 2**30:.2f} GiB; " + ", ".join(f"{k} {v:.1f}" for k, v in look.seconds.items())
+            )
+            if ratio < least:
+                wrong.append(f"{size}: {ratio:.1f} times faster than WSClean, not {least:g}")
+            if most > MOST_BYTES:
+                wrong.append(f"{size}: {most / 2**30:.2f} GiB")
+            if size == TIERS[0][0]:
+                judge = room / f"judge{size}"
+                print(f"  WSClean with its w-gridder {wsclean(ms, judge, size, pixel, '-use-wgridder'):.1f} s")
+                wrong += compare(look, judge, truth)
+    print("\n".join(wrong) or "all within what is asked")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
