@@ -18,7 +18,8 @@ from contimg.measurement_set.columns import add_like
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.note import NOTE, write_note
 
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 64 * 2**20
+_READ = {"DATA": np.complex64, "FLAG": np.bool_}
 CORRECTED = "CORRECTED_DATA"
 
 
@@ -39,9 +40,16 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
     with table(str(tile.path), readonly=False, ack=False) as main:
         prepare(main)
         flagged, total = 0, 0
+        ends = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        buffers = [np.empty((0, *main.getcell(name, 0).shape), kind) for name, kind in _READ.items()]
         for start, count in blocks(main):
-            data, flags = main.getcol("DATA", start, count), main.getcol("FLAG", start, count)
-            first, second = main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count)
+            # The same memory for every block: fresh pages for each would cost as much as the reading.
+            if len(buffers[0]) != count:
+                buffers = [np.empty((count, *one.shape[1:]), one.dtype) for one in buffers]
+            data, flags = buffers
+            for name, into in zip(_READ, buffers, strict=True):
+                main.getcolnp(name, into, start, count)
+            first, second = (one[start : start + count] for one in ends)
             divide(data, flags, first, second, inverse)
             main.putcol(CORRECTED, data, start, count)
             main.putcol("FLAG", flags, start, count)
