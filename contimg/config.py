@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from contimg import options
 from contimg.errors import Misconfigured
+from contimg.flow import FlowRules
 from contimg.options import Effective, option
 from contimg.subbands import TOLERANCE_S, check_tolerance
+from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
 
 FILE_NAME = "streaming_config.json"
 PREFIX = "CONTIMG"
@@ -94,8 +96,15 @@ class StreamingConfig(BaseModel):
     poll_interval: float = Field(5.0, gt=0, description="time between scans of input_dir, s")
     worker_poll_interval: float = Field(10.0, gt=0, description="time between rounds of the reconciler, s")
     max_workers: int = Field(2, ge=1, le=256, description="worker processes over all queues")
-    stage_to_tmpfs: bool = Field(False, description="copy a group to memory before converting it")
+    stage_to_tmpfs: bool = Field(False, description="write a Measurement Set in memory first, then move it")
     tmpfs_path: Path = Field(Path("/dev/shm"), description="the memory file system")  # noqa: S108
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError("must not hold control characters")
+        return value
 
 
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
@@ -144,7 +153,8 @@ def effective(settings: Settings, environ: Mapping[str, str] = os.environ) -> li
         source = of_config.get(one.key, one.source) if one.source == "default" else one.source
         if one.key != "expected_subbands":
             found.append(replace(one, value=getattr(rules, one.key), source=source))
-    return found + options.effective(Settings, PREFIX, environ)
+    more = [FlowRules, DiskRules, RetentionRules, NotifyRules, Settings]
+    return found + [one for rules in more for one in options.effective(rules, PREFIX, environ)]
 
 
 def queue_rules(config: StreamingConfig, environ: Mapping[str, str] = os.environ) -> QueueRules:

@@ -1,13 +1,34 @@
 """Which chores the house has, and how often each is done."""
 
-from contimg.config import StreamingConfig
+from contimg.config import PREFIX, StreamingConfig
+from contimg.flow import FlowRules
+from contimg.options import from_environment
 from contimg.store import Store
+from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
+from workers.alarms import Alarms
+from workers.disks import DiskWatch, disks
 from workers.housekeeping import Chore
+from workers.notify import Notifier
+from workers.retention import retire
+from workers.sampling import sample
 from workers.sweep import sweep
 
 
 def chores(config: StreamingConfig, store: Store) -> list[Chore]:
-    """All of them, for one service."""
-    return [
-        Chore("sweep", 3 * config.worker_poll_interval, lambda: sweep(config, store)),
+    """All of them, for one service; raises Misconfigured when a rule in the environment is wrong."""
+    often_s = config.worker_poll_interval
+    watch = DiskWatch(store, from_environment(DiskRules, PREFIX), lambda: disks(config))
+    alarms = Alarms(store, from_environment(FlowRules, PREFIX))
+    retention = from_environment(RetentionRules, PREFIX)
+    notifier = Notifier(store, from_environment(NotifyRules, PREFIX))
+    found = [
+        Chore("disk watch", often_s, watch.look),
+        Chore("sweep", 3 * often_s, lambda: sweep(config, store)),
+        Chore("alarms", often_s, alarms.look),
+        Chore("retention", retention.retention_interval_s, lambda: retire(store, retention)),
     ]
+    if config.monitoring:
+        found.append(Chore("sampling", config.monitor_interval, lambda: sample(config, store)))
+    if notifier.is_wanted:
+        found.append(Chore("notification", often_s, notifier.look))
+    return found

@@ -51,6 +51,7 @@ from contimg.store.records import (
     WaitingWork,
 )
 from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
+from contimg.store.retiring import Retirable, Retiring
 from contimg.store.status import Overview, Rates, Running, Status
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Rates",
     "Refusal",
     "Refused",
+    "Retirable",
     "RunFigures",
     "Running",
     "Stage",
@@ -105,6 +107,7 @@ class Store:
     metrics: Metrics
     overview: Overview
     browse: Browse
+    retiring: Retiring
     database: Database
 
     @classmethod
@@ -128,6 +131,7 @@ class Store:
             metrics=Metrics(database),
             overview=Overview(database),
             browse=Browse(database),
+            retiring=Retiring(database),
             database=database,
         )
 

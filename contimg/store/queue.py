@@ -101,6 +101,13 @@ class Queue:
             switch = session.get(models.Control, PAUSED)
             return switch is not None and switch.value == "1"
 
+    @property
+    def paused_by(self) -> str | None:
+        """Who has paused the stream; None when nobody has."""
+        with self._database.read() as session:
+            switch = session.get(models.Control, PAUSED)
+            return (switch.changed_by or "somebody") if switch is not None and switch.value == "1" else None
+
     def work_waiting(
         self, older_than_s: float, limit: int = 100, *, sent_only: bool = False
     ) -> tuple[WaitingWork, ...]:
@@ -171,6 +178,12 @@ class Queue:
         with self._database.read() as session:
             row = session.get(models.Control, f"beat.{name}")
             return row.changed_at if row else None
+
+    def beat_text(self, name: str) -> str | None:
+        """What was recorded with that success, or None."""
+        with self._database.read() as session:
+            row = session.get(models.Control, f"beat.{name}")
+            return row.value if row else None
 
     def _switch(self, value: str, by: str, word: str) -> None:
         now = self._database.clock()

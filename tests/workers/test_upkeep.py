@@ -1,0 +1,363 @@
+"""The house is kept: orphans, disks, alarms, retention, samples, notifications."""
+
+import http.server
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from contimg.config import QueueRules
+from contimg.errors import Misconfigured
+from contimg.flow import FlowRules
+from contimg.store import (
+    AppliedCalibration,
+    CalibrationSetRow,
+    ImageRow,
+    Lease,
+    MeasurementSetRow,
+    Stage,
+    State,
+    Store,
+    TableRow,
+)
+from contimg.subbands import SubbandName
+from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
+from workers.alarms import Alarms
+from workers.disks import WHO, Disk, DiskWatch, disks
+from workers.housekeeping import Chore, Housekeeper
+from workers.notify import Notifier
+from workers.retention import retire
+from workers.sampling import sample
+from workers.sweep import sweep
+
+T0, DAY_S = 1_771_802_000.0, 86400.0
+
+
+class Clock:
+    now = T0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def house_store(place, clock) -> Store:
+    rules = QueueRules(expected_subbands=1, min_subbands=1, lease_s=60)
+    opened = Store.open(place.config.queue_db, rules, clock=clock)
+    yield opened
+    opened.close()
+
+
+def arrive(store: Store, number: int = 0) -> str:
+    name = SubbandName(T0 + 309 * number, 0)
+    return store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+
+
+def lease(store: Store, group: str, stage: Stage) -> Lease:
+    found = store.leases.claim(group, stage, "elsewhere:1:1:1")
+    assert isinstance(found, Lease)
+    return found
+
+
+def complete(store: Store, place, number: int, verdict: str = "good") -> str:
+    """A group with files for its products, as small as they may be."""
+    group = arrive(store, number)
+    output = place.config.output_dir
+    ms, fits = output / f"{group}.ms", output / "images" / f"{group}.fits"
+    ms.mkdir(parents=True)
+    (ms / "table.dat").write_bytes(bytes(1000))
+    fits.parent.mkdir(exist_ok=True)
+    fits.write_bytes(bytes(100))
+    row = MeasurementSetRow(ms, 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1000)
+    store.leases.commit(lease(store, group, Stage.CONVERT), [row])
+    store.leases.commit(lease(store, group, Stage.CALIBRATE), [AppliedCalibration(None, "none", 0.0)])
+    image = ImageRow(
+        fits_path=fits, beam_fits_path=None, png_path=None, thumbnail_path=None, rms_jy=1.0, peak_jy=1.0,
+        dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0, ra_deg=0.0, dec_deg=0.0,
+        mjd=61000.0, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None, verdict=verdict,
+    )  # fmt: skip
+    store.leases.commit(lease(store, group, Stage.IMAGE), [image])
+    return group
+
+
+def aged(path: Path, at: float) -> Path:
+    path.mkdir(parents=True)
+    (path / "table.dat").touch()
+    for one in (path / "table.dat", path):
+        os.utime(one, (at, at))
+    return path
+
+
+def test_orphans_are_swept_and_what_somebody_writes_is_not(house_store, place, clock):
+    output, real = place.config.output_dir, time.time()
+    group, other = arrive(house_store, 0), arrive(house_store, 1)
+    orphan = aged(output / f"{group}.ms.writing-00000001", real - 100)
+    fresh = aged(output / f"{group}.ms.writing-00000002", real)
+    room = aged(output / "calibration" / f".{other}.abc.part", real - 100)
+    picture = output / "images" / f"{other}.fits.writing-00000003"
+    picture.parent.mkdir()
+    picture.touch()
+    os.utime(picture, (real - 100, real - 100))
+    product = aged(output / f"{group}.ms", real - 100)
+    assert set(sweep(place.config, house_store)) == {orphan, room, picture}
+    assert (fresh.exists(), product.exists()) == (True, True)
+    assert not any(path.exists() for path in (orphan, room, picture))
+
+
+def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(house_store, place, clock):
+    clock.now = time.time() - 500
+    group, output = arrive(house_store), place.config.output_dir
+    lease(house_store, group, Stage.CONVERT)
+    before = aged(output / f"{group}.ms.writing-00000001", clock.now - 10)
+    mine = aged(output / f"{group}.ms.writing-00000002", clock.now + 10)
+    assert sweep(place.config, house_store) == (before,)
+    assert mine.exists()
+
+
+def test_a_full_disk_pauses_and_an_emptier_one_goes_on(house_store):
+    used = []
+    watch = DiskWatch(house_store, DiskRules(), lambda: [Disk(Path("/products"), used[-1], 10**9)])
+    for percent, paused in ((80, False), (94.9, False), (95, True), (93, True), (89, False), (97, True)):
+        used.append(percent)
+        watch.look()
+        assert house_store.queue.paused is paused, f"at {percent} %"
+    told = house_store.events.last(level="error")[-1].text
+    assert told == "/products: its disk is 95.0 % full, 1.0 GB free; paused, it goes on by itself below 90 %"
+
+
+def test_the_disk_watch_leaves_an_operators_pause_alone(house_store):
+    watch = DiskWatch(house_store, DiskRules(), lambda: [Disk(Path("/products"), 10.0, 1)])
+    house_store.queue.pause("the night's observer")
+    watch.look()
+    assert house_store.queue.paused_by == "the night's observer"
+    house_store.queue.resume("the night's observer")
+    assert house_store.queue.paused_by is None
+    assert WHO != "the night's observer"
+
+
+def test_each_file_system_is_looked_at_once(place):
+    found = disks(place.config)
+    assert len({disk.directory for disk in found}) == len(found) >= 1
+    assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in found)
+
+
+def test_watermarks_the_wrong_way_round_are_refused():
+    with pytest.raises(Misconfigured, match="CONTIMG_DISK_LOW_PERCENT=95: must be below"):
+        DiskRules(disk_high_percent=95, disk_low_percent=95)
+
+
+def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(house_store, clock):
+    alarms = Alarms(house_store, FlowRules(stall_s=600))
+    group = arrive(house_store)
+    for seconds in (0, 599, 1, 300):
+        clock.now += seconds
+        alarms.look()
+    (told,) = house_store.events.last(level="error")
+    assert told.text == "stall: 1 groups wait and none has advanced for 600 s; are the workers up?"
+    row = MeasurementSetRow("/p.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
+    house_store.leases.commit(lease(house_store, group, Stage.CONVERT), [row])
+    alarms.look()
+    assert house_store.events.last(1)[0].text == "groups advance again"
+
+
+def test_a_paused_stream_does_not_stall(house_store, clock):
+    arrive(house_store)
+    house_store.queue.pause("a test")
+    clock.now += 10_000
+    Alarms(house_store, FlowRules()).look()
+    assert house_store.events.last(level="error") == ()
+
+
+def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock):
+    for number in range(4):
+        complete(house_store, place, number)
+    clock.now += 901  # those that came are no longer counted as arriving
+    for number in range(10, 16):
+        arrive(house_store, number)
+    Alarms(house_store, FlowRules(backlog_groups=5)).look()
+    assert house_store.events.last(1)[0].text == "backlog: 6 groups wait, not shrinking at present"
+    clock.now += 901
+    for number in range(20, 23):
+        complete(house_store, place, number)
+    clock.now += 1
+    Alarms(house_store, FlowRules(backlog_groups=5)).look()
+    assert "backlog: 6 groups wait" in house_store.events.last(1)[0].text
+
+
+def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
+    groups = [complete(house_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
+    table = TableRow(place.config.output_dir / "calibration" / "x.bcal", "bandpass")
+    house_store.registry.register(
+        CalibrationSetRow("x", (table,), "3C48", 61000.0, 60999.0, 61001.0, "pad1"), group=groups[2]
+    )
+    clock.now += 40 * DAY_S
+    house_store.queue.retry(groups[3], stage=Stage.IMAGE)
+    newest = complete(house_store, place, 9)
+    rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
+
+    def told(gone) -> set[tuple[str, str]]:
+        return {(one.product.group, one.product.kind) for one in gone}
+
+    expected = {
+        (groups[0], "Measurement Set"), (groups[4], "Measurement Set"),
+        (groups[0], "image"), (groups[2], "image"), (groups[4], "image"),
+    }  # fmt: skip
+    files = sorted(place.config.output_dir.rglob("*"))
+    assert told(retire(house_store, rules, dry_run=True)) == expected
+    assert sorted(place.config.output_dir.rglob("*")) == files, "a dry run touches nothing"
+    assert told(retire(house_store, rules)) == expected
+    left = {path.name for path in place.config.output_dir.glob("*.ms")}
+    assert left == {f"{group}.ms" for group in (groups[1], groups[2], groups[3], newest)}
+    assert house_store.products.measurement_set(groups[0]) is None
+    assert house_store.products.image_of(groups[1]).verdict == "bad"
+    assert retire(house_store, rules) == ()
+    assert RetentionRules().keep_ms_days == RetentionRules().keep_images_days == 0, "by default nothing is deleted"
+
+
+def test_a_group_that_goes_back_to_work_keeps_what_was_about_to_go(house_store, place, clock):
+    group = complete(house_store, place, 0)
+    clock.now += 40 * DAY_S
+    (due,) = house_store.retiring.due(RetentionRules(keep_ms_days=30, keep_last=0))
+    house_store.queue.retry(group, stage=Stage.IMAGE)
+    assert not house_store.retiring.retire(due, lambda paths: pytest.fail("its name was taken"))
+    assert house_store.queue.group(group).state is State.PENDING
+    assert house_store.products.measurement_set(group) is not None
+
+
+def test_retention_from_the_command_line_says_first_and_deletes_when_told(place):
+    store = Store.open(place.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
+    group = complete(store, place, 0)
+    options = ("--keep-ms-days", "0.0000001", "--keep-last", "0")
+    said = place.contimg("retention", *options).stdout
+    assert said.endswith("1 products, 0.00 GB, would be deleted; --delete does it\n")
+    assert (place.config.output_dir / f"{group}.ms").exists()
+    assert place.contimg("retention", "--delete", *options).stdout.endswith("1 products, 0.00 GB, deleted\n")
+    assert not (place.config.output_dir / f"{group}.ms").exists()
+    assert place.contimg("retention").stdout == "nothing is past its time\n"
+    store.close()
+
+
+def test_the_machine_is_sampled_for_the_charts(house_store, place):
+    arrive(house_store)
+    values = sample(place.config, house_store)
+    assert values["queue.waiting.convert"] == 1
+    assert 0 < values["disk.used_percent"] < 100
+    assert house_store.metrics.history("machine.memory_used_bytes")[0].value > 1e6
+
+
+class Listener:
+    """A webhook's server: keeps what it is told, or refuses."""
+
+    def __init__(self) -> None:
+        self.told: list[dict] = []
+        self.refuse = False
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                text = self.rfile.read(int(self.headers["Content-Length"]))
+                if not listener.refuse:
+                    listener.told.append(json.loads(text))
+                self.send_response(503 if listener.refuse else 204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+@pytest.fixture
+def listener() -> Listener:
+    one = Listener()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def test_a_webhook_hears_of_warnings_once_each(house_store, listener):
+    house_store.events.add("before the start", level="error")
+    notifier = Notifier(house_store, NotifyRules(notify_webhook=listener.url))
+    house_store.events.add("nothing special")
+    house_store.events.add("a disk is full", level="error", group="2026-02-22T23:17:51")
+    notifier.look()
+    notifier.look()
+    (told,) = listener.told
+    assert (told["text"], told["level"], told["group"]) == ("a disk is full", "error", "2026-02-22T23:17:51")
+    house_store.events.add("while it was down", level="warning")
+    Notifier(house_store, NotifyRules(notify_webhook=listener.url)).look()
+    assert listener.told[-1]["text"] == "while it was down", "the next one goes on where the last one stopped"
+
+
+def test_a_webhook_that_refuses_is_told_again(house_store, listener):
+    notifier = Notifier(house_store, NotifyRules(notify_webhook=listener.url))
+    house_store.events.add("a disk is full", level="error")
+    listener.refuse = True
+    with pytest.raises(OSError, match="did not take an event"):
+        notifier.look()
+    listener.refuse = False
+    notifier.look()
+    assert [one["text"] for one in listener.told] == ["a disk is full"]
+
+
+def test_a_storm_of_events_is_held_back_and_counted(house_store, listener, clock):
+    rules = NotifyRules(notify_webhook=listener.url, notify_per_hour=3)
+    notifier = Notifier(house_store, rules, clock)
+    for number in range(10):
+        house_store.events.add(f"trouble {number}", level="error")
+    notifier.look()
+    assert [one["text"] for one in listener.told] == ["trouble 0", "trouble 1", "trouble 2"]
+    clock.now += 3601
+    house_store.events.add("an hour later", level="error")
+    notifier.look()
+    assert (listener.told[-1]["text"], listener.told[-1]["held_back"]) == ("an hour later", 7)
+
+
+def test_a_command_gets_events_on_its_standard_input(house_store, tmp_path):
+    note = tmp_path / "told.json"
+    script = f"import sys; open({str(note)!r}, 'w').write(sys.stdin.read())"
+    command = shlex.join([sys.executable, "-c", script])
+    notifier = Notifier(house_store, NotifyRules(notify_command=command, notify_level="info"))
+    house_store.events.add("a tile is done")
+    notifier.look()
+    assert json.loads(note.read_text())["text"] == "a tile is done"
+    broken = Notifier(house_store, NotifyRules(notify_command="false"))
+    house_store.events.add("a disk is full", level="error")
+    with pytest.raises(OSError, match="the notification command false failed"):
+        broken.look()
+
+
+def test_a_chore_that_fails_stops_no_other(caplog):
+    done, fails = [], [True]
+
+    def breaks() -> None:
+        if fails[0]:
+            raise OSError("the disk is away")
+        done.append("mended")
+
+    stop = threading.Event()
+    keeper = Housekeeper([Chore("a", 0.02, breaks), Chore("b", 0.02, lambda: done.append("b"))])
+    thread = threading.Thread(target=keeper.run, args=(stop,))
+    thread.start()
+    until(lambda: done.count("b") > 3, 5, "the other is done again and again")
+    fails[0] = False
+    until(lambda: "mended" in done, 5, "it is tried again")
+    stop.set()
+    thread.join(5)
+    assert [record.getMessage() for record in caplog.records] == ["a: the disk is away"], "said once"
