@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv with everything that the lock file names, and fetch from Debian what no wheel brings.
 # usage: scripts/setup.sh          the environment
-#        scripts/setup.sh tests    also what the tests judge with: a browser, WSClean, PostgreSQL
+#        scripts/setup.sh tests    also what the tests judge with: a browser, WSClean, AOFlagger, PostgreSQL, readers
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -51,8 +51,11 @@ if [ "${1:-}" = tests ]; then
     missing=""
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v wsclean >/dev/null || missing="$missing wsclean"
+    command -v aoflagger >/dev/null || missing="$missing aoflagger"
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
     # A test whose judge cannot be installed skips and says so; the rest runs.
     # shellcheck disable=SC2086
     [ -z "$missing" ] || debian $missing || echo "setup: going on without$missing"
+    cmp -s requirements-readers.lock .venv-readers/installed.lock || scripts/setup_readers.sh \
+        || echo "setup: going on without the other readers of Measurement Sets"
 fi

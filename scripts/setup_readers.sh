@@ -4,3 +4,4 @@ set -eu
 cd "$(dirname "$0")/.."
 [ -x .venv-readers/bin/python ] || .venv/bin/python -m venv .venv-readers
 .venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-readers.lock
+cp requirements-readers.lock .venv-readers/installed.lock
