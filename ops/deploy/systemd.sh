@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # The service under systemd: units that contimg.target holds, a user, and a Python environment in /opt/contimg.
-# Reads: env settings mode ROOT WAIT_S.
+# Reads: env settings mode dry ROOT WAIT_S.
 
 STREAMING="contimg-broker.service contimg-stream.service contimg-worker@convert.service
 contimg-worker@calibrate.service contimg-worker@image.service contimg-flower.service"
@@ -15,8 +15,11 @@ mode_so_far() {
 
 choose_owner() {
     fill_in FLOWER_BASIC_AUTH "contimg:$(secret)"
-    owner_uid=$(id -u contimg 2>/dev/null) || owner_uid=-1
-    owner_gid=$(id -g contimg 2>/dev/null) || owner_gid=-1
+    if [ -z "$dry" ] && [ "$(id -u)" -eq 0 ] && ! id contimg >/dev/null 2>&1; then
+        useradd --system --user-group --home-dir /var/lib/contimg --shell /usr/sbin/nologin contimg
+    fi
+    owner_uid=$(id -u contimg 2>/dev/null) || owner_uid=999999
+    owner_gid=$(id -g contimg 2>/dev/null) || owner_gid=999999
 }
 
 has_flower() { true; }
@@ -48,11 +51,7 @@ wanted() {
 }
 
 install_and_start() {
-    id contimg >/dev/null 2>&1 ||
-        useradd --system --user-group --home-dir /var/lib/contimg --shell /usr/sbin/nologin contimg
-    owner_uid=$(id -u contimg) owner_gid=$(id -g contimg)
     install -d -o contimg -g contimg /var/lib/contimg
-    chown_new_directories
     chown root:contimg "$env"
     chmod 640 "$env"
     step "installing the program into /opt/contimg (2.8 GB, a minute or two the first time)" install_program
@@ -64,14 +63,6 @@ install_and_start() {
         systemctl --no-pager --failed list-units 'contimg*' >&2
         give_up "the service did not become healthy (limit $WAIT_S s); the lines above are the end of its journal"
     fi
-}
-
-chown_new_directories() {
-    # Before the first installation the user did not exist: what was made for it is given to it now.
-    for key in $(directory_keys); do
-        path=$(value "$key")
-        [ -n "$(ls -A "$path")" ] || chown contimg:contimg "$path"
-    done
 }
 
 install_program() {
@@ -105,6 +96,7 @@ install_units() {
     # in contimg-.service.d is for every unit whose name begins so.
     install -m 644 ops/systemd/contimg-*.service $UNITS/
     install -D -m 644 -t $UNITS/contimg-.service.d ops/systemd/contimg-.service.d/*.conf
+    install -D -m 644 -t $UNITS/contimg-agent.service.d ops/systemd/contimg-agent.service.d/*.conf
     writable="$(value PIPELINE_STATE_DIR) $(value CONTIMG_OUTPUT_DIR) $(value CONTIMG_SCRATCH_DIR)"
     printf '[Service]\nEnvironmentFile=\nEnvironmentFile=%s\nReadWritePaths=%s\n' "$env" "$writable" \
         >$UNITS/contimg-.service.d/90-deployment.conf

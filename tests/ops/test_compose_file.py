@@ -38,10 +38,11 @@ def services(checkout: Path, tmp_path_factory: pytest.TempPathFactory, compose: 
 
 def test_every_part_is_a_service(services: dict[str, Any]) -> None:
     workers = {f"worker-{queue}" for queue in QUEUES}
-    assert set(services) == {"redis", "postgres", "stream", "web", "flower"} | workers
+    assert set(services) == {"redis", "postgres", "stream", "web", "flower", "agent"} | workers
     profiles = {name: service.get("profiles") for name, service in services.items()}
     assert profiles.pop("redis") is None
     assert profiles.pop("web") == ["manual"]
+    assert profiles.pop("agent") == ["agent"]
     assert profiles.pop("postgres") == ["postgres"]
     assert set(map(str, profiles.values())) == {"['streaming']"}
 
@@ -96,6 +97,15 @@ def test_the_incoming_directory_is_read_only(services: dict[str, Any]) -> None:
 
 def test_everything_comes_back_after_a_crash(services: dict[str, Any]) -> None:
     assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+
+
+def test_only_the_agent_reaches_the_engine_and_nobody_reaches_the_agent(services: dict[str, Any]) -> None:
+    reaching = [name for name, one in services.items() if any("docker.sock" in v["target"] for v in one["volumes"])]
+    assert reaching == ["agent"]
+    assert services["agent"]["network_mode"] == "none"
+    assert "ports" not in services["agent"]
+    sharing = [name for name, one in services.items() if any(v["target"] == "/run/contimg" for v in one["volumes"])]
+    assert sorted(sharing) == ["agent", "web"]
 
 
 def test_nothing_grows_without_limit(services: dict[str, Any]) -> None:

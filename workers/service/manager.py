@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg.config import Settings, StreamingConfig, load, shown
 from contimg.errors import ContimgError
 from contimg.store import Store
+from workers.service.backends import Backend, PartsStatus, choose
 from workers.service.records import CommandOutcome, ServiceHealth, ServiceRecord, ServiceStatus, last_sign, read_record
 from workers.service.running import RESTART_STREAM, START_STREAM, STOP_STREAM
 from workers.service.supervisor import RECORD_EVERY_S
@@ -24,6 +25,9 @@ STOP_LIMIT_S = 45.0
 # Scans come each poll_interval; so many missed in a row, or this long without any, is a stream that stands.
 _MISSED_SCANS = 3
 _LEAST_ALARM_S = 30.0
+# The engine takes a second to say what its containers use; whoever runs the stream seldom changes.
+_PARTS_FRESH_S = 5.0
+_BACKEND_FRESH_S = 30.0
 
 
 class StreamingServiceManager:
@@ -32,12 +36,16 @@ class StreamingServiceManager:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opened: tuple[str, Store] | None = None
+        self._chosen: tuple[float, Backend | None] | None = None
+        self._parts: tuple[float, PartsStatus] | None = None
 
     def status(self) -> ServiceStatus:
         """The service now; what cannot be found out is None, with the reason in `error`."""
         record = read_record(self._settings.state_dir)
         config, store, error = self._house()
         heartbeat = store.queue.last_beat(SCAN) if store else None
+        if record is None and (backend := self._backend()) is not None:
+            return self._status_of(backend, heartbeat, config, store, error)
         running = record is not None and record.stream == "running"
         elsewhere = not running and config is not None and self._beats_elsewhere(heartbeat, config)
         return ServiceStatus(
@@ -72,6 +80,8 @@ class StreamingServiceManager:
             return CommandOutcome(True, "the stream is running already", record.pid)
         if record:
             _tell(record, START_STREAM)
+        elif (backend := self._backend()) is not None:
+            return self._told(backend.start)
         elif self.status().running:
             return CommandOutcome(False, "the stream is run by something else (systemd, containers); start it there")
         else:
@@ -81,6 +91,8 @@ class StreamingServiceManager:
     def stop(self) -> CommandOutcome:
         """Stop the stream after the stages under way. A supervisor that also runs the panel stays for it."""
         record = read_record(self._settings.state_dir)
+        if record is None and (backend := self._backend()) is not None:
+            return self._told(backend.stop)
         if record is None:
             running = self.status().running
             why = "run by something else (systemd, containers); stop it there" if running else "not running"
@@ -91,6 +103,8 @@ class StreamingServiceManager:
     def restart(self) -> CommandOutcome:
         """Stop and start the stream, with the configuration as it stands now."""
         record = read_record(self._settings.state_dir)
+        if record is None and (backend := self._backend()) is not None:
+            return self._told(backend.restart)
         if record is None:
             return self.start()
         began = time.time()
@@ -108,6 +122,52 @@ class StreamingServiceManager:
     def resume(self, by: str) -> CommandOutcome:
         """Let stages begin again."""
         return self._with_store(lambda store: store.queue.resume(by), "resumed")
+
+    def _backend(self) -> Backend | None:
+        """Who runs the stream where no supervisor of ours does, looked for anew now and then."""
+        now = time.monotonic()
+        if self._chosen is None or now - self._chosen[0] > _BACKEND_FRESH_S:
+            self._chosen = (now, choose(self._settings))
+        return self._chosen[1]
+
+    def _told(self, command: Callable[[], CommandOutcome]) -> CommandOutcome:
+        """What came of a command to the backend; one that cannot be reached is an outcome, too."""
+        self._parts = None
+        try:
+            return command()
+        except ContimgError as error:
+            return CommandOutcome(False, str(error))
+
+    def _status_of(
+        self,
+        backend: Backend,
+        heartbeat: float | None,
+        config: StreamingConfig | None,
+        store: Store | None,
+        error: str | None,
+    ) -> ServiceStatus:
+        now = time.monotonic()
+        try:
+            if self._parts is None or now - self._parts[0] > _PARTS_FRESH_S:
+                self._parts = (now, backend.status())
+            parts = self._parts[1]
+        except ContimgError as away:  # the producer's own beat tells whether it runs
+            parts = PartsStatus(config is not None and _is_fresh(heartbeat, config))
+            error = error or str(away)
+        return ServiceStatus(
+            running=parts.running,
+            pid=parts.pid,
+            started_at=parts.started_at,
+            uptime_seconds=None if parts.started_at is None else time.time() - parts.started_at,
+            cpu_percent=parts.cpu_percent,
+            memory_mb=parts.memory_mb,
+            last_heartbeat=heartbeat,
+            config=shown(config) if config else {},
+            error=error,
+            paused=store.queue.paused if store else False,
+            backend=backend.kind,
+            container=parts.name,
+        )
 
     def _beats_elsewhere(self, heartbeat: float | None, config: StreamingConfig) -> bool:
         """Whether a producer that is no child of a supervisor here (systemd's, a container's) has scanned lately."""

@@ -45,7 +45,13 @@ class ServiceRecord:
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """The answer of GET /api/streaming/status. Times are epoch seconds; 100 % is one core."""
+    """The answer of GET /api/streaming/status. Times are epoch seconds; 100 % is one core.
+
+    Attributes
+    ----------
+    backend : who runs the stream: process, docker, systemd, or the agent for one of these.
+    container : the producer's container or unit, where it has one.
+    """
 
     running: bool
     pid: int | None
@@ -57,6 +63,8 @@ class ServiceStatus:
     config: Mapping[str, Any]
     error: str | None
     paused: bool
+    backend: str = "process"
+    container: str | None = None
 
 
 @dataclass(frozen=True)

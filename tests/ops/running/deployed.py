@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 STAGES = ("convert", "calibrate", "image")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,6 +37,15 @@ def until(look: Callable[[], Any], limit_s: float, what: str) -> Any:
 def answer_of(url: str) -> Any:
     """The JSON that an address of the API answers."""
     with urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def command_of(url: str, token: str) -> Any:
+    """What the API answers to a command."""
+    asked = Request(url, method="POST", data=b"{}", headers={
+        "Authorization": f"Bearer {token}", "Content-Type": "application/json",
+    })  # fmt: skip
+    with urlopen(asked, timeout=200) as answer:
         return json.load(answer)
 
 
@@ -85,7 +94,7 @@ class Deployed:
         status = json.loads(self.inside("contimg", "status", "--json").stdout)
         return {one["group"]: one["stage"] for one in status["running"]}
 
-    def wait_until_completed(self, limit_s: float = 300) -> None:
+    def wait_until_completed(self, limit_s: float = 600) -> None:
         """Every group that was delivered has its image."""
 
         def done() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -9,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from deployed import Deployed, Spool, answer_of, run, until
+from deployed import Deployed, Spool, answer_of, command_of, run, until
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 PROJECT = "contimg-test"
 WEB_PORT, FLOWER_PORT = 18080, 15555
 STREAMING = {"redis", "stream", "worker-convert", "worker-calibrate", "worker-image", "flower"}
@@ -19,7 +20,7 @@ STREAMING = {"redis", "stream", "worker-convert", "worker-calibrate", "worker-im
 CHANGES = {
     "CONTIMG_WEB_PORT": str(WEB_PORT), "CONTIMG_FLOWER_PORT": str(FLOWER_PORT), "CONTIMG_LEASE_S": "15",
     "CONTIMG_RETRY_DELAY_S": "1", "CONTIMG_POLL_INTERVAL": "1", "CONTIMG_WORKER_POLL_INTERVAL": "2",
-    "CONTIMG_MAX_ATTEMPTS": "9", "WORKER_THREADS": "1", "SMALL_MEMORY": "900m",
+    "CONTIMG_MAX_ATTEMPTS": "9", "CONTIMG_IMAGE_SIZE": "256", "WORKER_THREADS": "1", "SMALL_MEMORY": "900m",
 }  # fmt: skip
 
 
@@ -45,6 +46,10 @@ class Site:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = ("docker", "compose", "--env-file", str(self.settings), "--profile", "*", *arguments)
         return run(*command, cwd=self.program, environ=self.environ, check=check)
+
+    def up(self, *arguments: str) -> None:
+        command = ("docker", "compose", "--env-file", str(self.settings), "up", "--detach", "--wait", *arguments)
+        run(*command, cwd=self.program, environ=self.environ)
 
     def running(self) -> set[str]:
         return set(self.compose("ps", "--services", "--status", "running").stdout.split())
@@ -111,7 +116,7 @@ def test_a_group_goes_through_to_an_image(site: Site, spool: Spool) -> None:
 
 
 def test_two_image_workers_share_the_queue(site: Site, spool: Spool) -> None:
-    site.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker-image=2", "worker-image")
+    site.up("--no-recreate", "--scale", "worker-image=2", "worker-image")
     first, second = site.containers("worker-image")
     run("docker", "pause", first)  # whatever comes now can only be the second's
     try:
@@ -145,7 +150,7 @@ def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool
     (group,) = site.stream.deliver(spool.take(1))
     for stage in ("convert", "calibrate", "image"):
         until(lambda stage=stage: stage in site.stream.under_way().values(), 120, f"{stage} is under way")
-        site.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", f"worker-{stage}")
+        site.up("--force-recreate", "--no-deps", f"worker-{stage}")
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
     outcomes = {one["outcome"] for one in site.stream.history(group)["runs"]}
@@ -161,6 +166,53 @@ def test_modes(site: Site, mode: str, services: set[str]) -> None:
     if "web" in services:
         running = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["service"]["running"]
         assert running or mode == "manual"
+
+
+def test_the_panel_stops_and_starts_the_stream_through_the_agent(site: Site) -> None:
+    """The panel's container has no way to the engine; the agent's has, and understands four words only."""
+    settings = site.settings.read_text(encoding="utf-8")
+    with_agent = settings.replace("COMPOSE_PROFILES=streaming,manual", "COMPOSE_PROFILES=streaming,manual,agent")
+    site.settings.write_text(with_agent, encoding="utf-8")
+    site.deploy()
+    token = re.search("^CONTIMG_TOKEN=(.+)$", settings, re.MULTILINE)[1]
+    api = f"http://127.0.0.1:{WEB_PORT}/api/streaming"
+    until(lambda: answer_of(f"{api}/status")["container"] == f"{PROJECT}-stream-1", 40, "the panel asks the agent")
+    status = answer_of(f"{api}/status")
+    assert (status["backend"], status["running"]) == ("agent", True)
+    assert status["memory_mb"] > 50
+    assert command_of(f"{api}/stop", token)["success"]
+    assert site.running() == {"redis", "web", "flower", "agent"}
+    assert not answer_of(f"{api}/status")["running"]
+    assert command_of(f"{api}/start", token)["success"]
+    assert site.running() == STREAMING | {"web", "agent"}
+    (web,) = site.containers("web")
+    assert "docker.sock" not in run("docker", "inspect", web).stdout
+    ask = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/contimg/agent.sock'); "
+        "s.sendall({!r}); print(s.recv(400))"
+    )
+    refused = site.compose("exec", "-T", "web", "python", "-c", ask.format(b"remove redis\n")).stdout
+    assert "only status, start, stop, restart are understood" in refused
+
+
+def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) -> None:
+    state = site.settings.parent / "state"
+    before = site.stream.groups()
+    site.stream.inside("contimg", "backup", f"{state}/night.tar.gz")
+    (late,) = site.stream.deliver(spool.take(1))
+    until(lambda: late in site.stream.groups(), 60, "another group arrives after the backup")
+    refused = site.stream.inside("contimg", "restore", f"{state}/night.tar.gz", check=False)
+    assert refused.returncode == 2
+    assert "the stream is running; stop it first" in refused.stderr
+    site.compose("stop", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower")
+    run("sleep", "31")  # until the last scan is no longer a sign of life
+    inside = ("run", "--rm", "--no-deps", "-T", "stream", "contimg")
+    site.compose(*inside, "restore", f"{state}/night.tar.gz")
+    restored = json.loads(site.compose(*inside, "groups", "list", "--json").stdout)
+    assert {one["id"]: one["state"] for one in restored} == {name: one["state"] for name, one in before.items()}
+    site.up()
+    site.stream.wait_until_completed()
+    site.stream.check_nothing_lost_nothing_twice()
 
 
 def test_what_does_not_become_healthy_is_named_with_its_last_words(site: Site) -> None:

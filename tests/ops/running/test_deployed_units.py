@@ -1,5 +1,6 @@
 """The service under a real systemd by ops/deploy.sh: installed, to an image, killed, frozen, stopped."""
 
+import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -9,9 +10,10 @@ from subprocess import CompletedProcess
 import pytest
 from deployed import Deployed, Spool, run, until
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 HOST = "contimg-test-host"
 IMAGE = "contimg-test-host"
+API = "http://127.0.0.1:8080/api/streaming"
 HERE = Path(__file__).parent
 STREAMING = ("broker", "stream", "worker@convert", "worker@calibrate", "worker@image", "flower")
 # What a host's systemd needs of a container to be the first process in it.
@@ -25,6 +27,7 @@ SETTINGS = {
     "CONTIMG_POLL_INTERVAL": "1",
     "CONTIMG_WORKER_POLL_INTERVAL": "2",
     "CONTIMG_RETRY_DELAY_S": "1",
+    "CONTIMG_IMAGE_SIZE": "256",
 }
 
 
@@ -133,6 +136,21 @@ def test_a_stream_that_hangs_is_started_again_by_the_watchdog(host: Host) -> Non
 def test_modes(host: Host, mode: str, units: set[str]) -> None:
     host.deploy("--mode", mode)
     assert host.active() == units
+
+
+def test_the_panel_stops_and_starts_the_stream_through_the_agent(host: Host) -> None:
+    host.run("systemctl", "start", "contimg-agent")
+    host.run("systemctl", "restart", "contimg-api")
+    until(lambda: host.run("curl", "--fail", "--silent", f"{API}/status", check=False).returncode == 0, 60, "the panel")
+    told = partial(host.run, "sh", "-c", '. /etc/contimg/contimg.env; exec curl --fail --silent --request POST '
+                   '--header "Authorization: Bearer $CONTIMG_TOKEN" "$@"', "told")  # fmt: skip
+    assert json.loads(told(f"{API}/stop").stdout)["success"]
+    assert host.active() == {"broker", "api", "flower", "agent"}
+    status = json.loads(host.run("curl", "--fail", "--silent", f"{API}/status").stdout)
+    assert (status["backend"], status["running"]) == ("agent", False)
+    assert json.loads(told(f"{API}/start").stdout)["success"]
+    assert host.active() == {*STREAMING, "api", "agent"}
+    host.run("systemd-analyze", "security", "--threshold=39", "contimg-agent.service")
 
 
 def test_a_stop_leaves_no_process(host: Host) -> None:

@@ -1,0 +1,138 @@
+"""Who runs the stream: the agent on a real socket here; a real engine and a real systemd in tests/ops/running."""
+
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contimg.config import Settings
+from contimg.errors import ContimgError, Transient
+from workers.service import CommandOutcome, StreamingServiceManager
+from workers.service.backends import BackendOptions, PartsStatus, choose
+from workers.service.backends.agent import AgentClient, AgentServer
+from workers.service.backends.containers import Containers
+
+
+class Parts:
+    """A stream that is only a word, and notes what it is told."""
+
+    kind = "parts"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.running = True
+
+    def status(self) -> PartsStatus:
+        return PartsStatus(self.running, "contimg-stream-1", 4711, 1000.0, 12.5, 345.6)
+
+    def start(self) -> CommandOutcome:
+        self.told.append("start")
+        self.running = True
+        return CommandOutcome(True, "the stream was started")
+
+    def stop(self) -> CommandOutcome:
+        self.told.append("stop")
+        self.running = False
+        return CommandOutcome(True, "the stream was stopped")
+
+    def restart(self) -> CommandOutcome:
+        raise Transient("the engine is away")
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+@pytest.fixture
+def agent(parts: Parts, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "run/agent.sock"
+    server = AgentServer(path, parts)
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+    yield path
+    server.close()
+    serving.join(5)
+    assert not serving.is_alive()
+
+
+def test_four_words_and_their_answers(agent: Path, parts: Parts) -> None:
+    client = AgentClient(agent)
+    assert client.status() == parts.status()
+    assert client.stop() == CommandOutcome(True, "the stream was stopped")
+    assert not client.status().running
+    assert client.start().success
+    assert parts.told == ["stop", "start"]
+    with pytest.raises(ContimgError, match="the engine is away"):
+        client.restart()
+
+
+@pytest.mark.parametrize(
+    "said", [b"remove\n", b"stop redis\n", b"__init__\n", b"\xff\xfe\n", b"s" * 500 + b"\n", b"\n"]
+)
+def test_nothing_else_is_understood(agent: Path, parts: Parts, said: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(agent))
+        connection.sendall(said)
+        assert b"only status, start, stop, restart are understood" in connection.recv(1000)
+    assert parts.told == []
+
+
+def test_a_client_that_leaves_or_says_nothing_stops_nobody(agent: Path) -> None:
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    for one in silent:
+        one.connect(str(agent))
+    silent.pop().close()
+    assert AgentClient(agent).status().running
+    for one in silent:
+        one.close()
+
+
+def test_only_its_owner_and_group_may_ask(agent: Path) -> None:
+    assert stat.S_IMODE(agent.stat().st_mode) == 0o660
+
+
+def test_the_manager_goes_through_the_agent(agent: Path, parts: Parts, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("CONTIMG_SERVICE_AGENT", str(agent))
+    manager = StreamingServiceManager(Settings(state_dir=tmp_path / "state"))
+    status = manager.status()
+    assert (status.backend, status.container, status.pid, status.memory_mb) == (
+        "agent",
+        "contimg-stream-1",
+        4711,
+        345.6,
+    )
+    assert manager.stop().success
+    assert not manager.status().running
+    refused = manager.restart()
+    assert not refused.success
+    assert "the engine is away" in refused.message
+
+
+def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_SERVICE_AGENT", str(tmp_path / "nobody.sock"))
+    monkeypatch.setenv("CONTIMG_SERVICE_BACKEND", "agent")
+    manager = StreamingServiceManager(Settings(state_dir=tmp_path / "state"))
+    status = manager.status()
+    assert not status.running
+    assert "nobody.sock: the agent does not answer" in (status.error or "")
+    assert not manager.start().success
+
+
+def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    nowhere = tmp_path / "none.sock"
+    kinds = {
+        name: (one.kind if (one := choose(settings, BackendOptions(name, engine=nowhere, agent=nowhere))) else None)
+        for name in ("docker", "systemd", "agent", "process")
+    }
+    assert kinds == {"docker": "docker", "systemd": "systemd", "agent": "agent", "process": None}
+
+
+def test_an_engine_that_is_away_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Transient, match="the container engine does not answer"):
+        Containers(tmp_path / "docker.sock", "contimg").status()
