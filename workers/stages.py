@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,33 @@ class House:
         return [self.config.tmpfs_path, self.config.scratch_dir] if self.config.stage_to_tmpfs else []
 
 
+def load(stage: Stage) -> None:
+    """Import what a stage needs, before its lease is taken.
+
+    Losing the lease interrupts a stage wherever it is; in the middle of an import it would leave half a library in
+    this process, for every later stage to stumble over.
+    """
+    for name in _LIBRARIES[stage]:
+        import_module(name)
+
+
+def is_broken(house: House, lease: Lease) -> bool:
+    """Whether the Measurement Set that a later stage works on is there and cannot be read.
+
+    A process killed, or a disk filled, while a column is being added to it leaves one.
+    """
+    from contimg.measurement_set.description import describe
+
+    found = house.store.products.measurement_set(lease.group)
+    if lease.stage is Stage.CONVERT or found is None or not found.path.is_dir():
+        return False
+    try:
+        describe(found.path)
+    except BadInput:
+        return True
+    return False
+
+
 def run(house: House, lease: Lease) -> list[Any]:
     """Run the leased stage and return the rows that its commit writes. Raises what the stage raises.
 
@@ -73,7 +101,28 @@ def _image(house: House, lease: Lease) -> Any:
 
     options = from_environment(imaging.ImageOptions, imaging.ENVIRONMENT)
     thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
-    return imaging.image(_measurement_set(house, lease).path, house.image_dir, options, thresholds)
+    ms = _measurement_set(house, lease)
+    _refine(house, ms, options)
+    return imaging.image(ms.path, house.image_dir, options, thresholds)
+
+
+_LIBRARIES = {
+    Stage.CONVERT: ("contimg.conversion", "contimg.measurement_set.description"),
+    Stage.CALIBRATE: ("contimg.calibration", "contimg.calibration.stage"),
+    Stage.IMAGE: ("contimg.imaging.stage", "contimg.quality"),
+}
+
+
+def _refine(house: House, ms: MeasurementSetRecord, pictured: Any) -> None:
+    """Self-calibrate a calibrated tile before its image, where that is switched on."""
+    from contimg import selfcal
+    from contimg.calibration import CalibrationSet
+
+    options = from_environment(selfcal.SelfcalOptions, selfcal.ENVIRONMENT)
+    record = house.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
+    if options.enabled and record is not None:
+        done = selfcal.selfcal(ms.path, CalibrationSet.read(record.tables[0].path.parent), options, pictured)
+        house.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
 
 
 _STAGES: dict[Stage, Callable[[House, Lease], Any]] = {

@@ -29,6 +29,7 @@ def take_turn(house: House, stage: Stage, group: str, task_id: str | None = None
     another when there is work again.
     """
     with logs.about(group=group, stage=str(stage), **({"task": task_id} if task_id else {})):
+        stages.load(stage)
         claimed = house.store.leases.claim(group, stage, str(ProcessName.of()), task_id=task_id)
         if isinstance(claimed, Refused):
             log.info("nothing to do: %s", claimed.detail)
@@ -54,7 +55,11 @@ def _attempt(house: House, lease: Lease) -> Then:
         house.store.arrivals.set_aside(error.path, error.reason, lease=lease)
         log.warning("set aside %s", error)
     except BadInput as error:
-        _fail(house, lease, str(error), cost, permanent=True)
+        if stages.is_broken(house, lease):
+            state = house.store.leases.redo(lease, Stage.CONVERT, str(error))
+            log.warning("%s: its Measurement Set is made again: %s", state, error)
+        else:
+            _fail(house, lease, str(error), cost, permanent=True)
     except Transient as error:
         _fail(house, lease, str(error), cost, permanent=False)
     except MemoryError:

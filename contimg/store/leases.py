@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contimg.errors import LeaseLost
@@ -19,7 +19,7 @@ from contimg.store.database import Database
 from contimg.store.events import ERROR, INFO, WARNING, note
 from contimg.store.metrics import measure
 from contimg.store.records import FileState, Lease, Outcome, Refusal, Refused, RunFigures, Stage, State
-from contimg.store.rows import end_lease, files_of, locked_group, subband_paths
+from contimg.store.rows import end_lease, files_of, locked_group, subband_paths, supersede_runs
 
 PAUSED = "paused"
 
@@ -105,6 +105,26 @@ class Leases:
             end_run(session, lease, Outcome.FAILED, now, error=error, figures=figures)
             _end_attempt(session, row, error, now, last=permanent or row.attempts >= rules.max_attempts)
             row.not_before = now + rules.retry_after_s(row.attempts)
+            return State(row.state)
+
+    def redo(self, lease: Lease, start: Stage, error: str) -> State:
+        """An earlier stage's product is broken: the group goes back to that stage; returns its state then.
+
+        What a process killed in the middle of a change in place leaves is made again by itself, but not for ever:
+        after as many times as a stage has attempts the group fails.
+        """
+        now, rules = self._database.clock(), self._database.rules
+        with self._database.write() as session:
+            row = _must_hold(session, lease)
+            end_run(session, lease, Outcome.FAILED, now, error=error)
+            run = models.StageRun
+            superseded = (run.group_id == row.id, run.stage == start, run.outcome == Outcome.SUPERSEDED)
+            redone = session.scalars(select(func.count()).select_from(run).where(*superseded)).one()
+            _end_attempt(session, row, error, now, last=redone + 1 >= rules.max_attempts)
+            if row.state == State.PENDING:
+                supersede_runs(session, row.id, start)
+                row.stage, row.attempts, row.not_before = start, 0, None
+                note(session, now, WARNING, row.id, f"goes back to {start}")
             return State(row.state)
 
     def release(self, lease: Lease) -> None:

@@ -13,7 +13,6 @@ from contimg.store.leases import PAUSED
 from contimg.store.records import (
     FileState,
     GroupRecord,
-    Outcome,
     Stage,
     StageRunRecord,
     State,
@@ -21,7 +20,7 @@ from contimg.store.records import (
     WaitingWork,
     record_of,
 )
-from contimg.store.rows import end_lease, files_of, group_record, known_group
+from contimg.store.rows import end_lease, files_of, group_record, known_group, supersede_runs
 
 
 class Queue:
@@ -67,7 +66,7 @@ class Queue:
                 raise BadInput(f"group {group}: {row.stage} comes before {start}; retry from there")
             if start == Stage.CONVERT and not files_of(session, group, FileState.PRESENT, FileState.LATE):
                 raise BadInput(f"group {group}: none of its files is usable; nothing to convert")
-            _supersede_runs(session, group, start)
+            supersede_runs(session, group, start)
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
             end_lease(row, State.PENDING, now)
@@ -208,13 +207,6 @@ def _room(session: Session, most_in_flight: int) -> int:
     sent = (group.state == State.PENDING) & group.enqueued_at.is_not(None)
     under_way = select(func.count()).select_from(group).where(or_(group.state == State.IN_PROGRESS, sent))
     return most_in_flight - session.scalars(under_way).one()
-
-
-def _supersede_runs(session: Session, group: str, start: Stage) -> None:
-    again = [stage for stage in Stage if not stage.precedes(start)]
-    run = models.StageRun
-    committed = update(run).where(run.group_id == group, run.stage.in_(again), run.outcome == Outcome.COMMITTED)
-    session.execute(committed.values(outcome=Outcome.SUPERSEDED))
 
 
 def group_records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:

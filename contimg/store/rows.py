@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.store import models
-from contimg.store.records import FileRecord, FileState, GroupRecord, State, record_of
+from contimg.store.records import FileRecord, FileState, GroupRecord, Outcome, Stage, State, record_of
 
 
 def locked_group(session: Session, group: str) -> models.Group | None:
@@ -52,3 +52,11 @@ def group_record(row: models.Group, subbands: Iterable[int | None]) -> GroupReco
 def subband_paths(rows: Iterable[models.SubbandFile]) -> dict[int, Path]:
     """Subband number to path."""
     return {row.subband: Path(row.path) for row in rows if row.subband is not None}
+
+
+def supersede_runs(session: Session, group: str, start: Stage) -> None:
+    """What was committed from a stage on no longer stands: it is made again."""
+    again = [stage for stage in Stage if not stage.precedes(start)]
+    run = models.StageRun
+    committed = update(run).where(run.group_id == group, run.stage.in_(again), run.outcome == Outcome.COMMITTED)
+    session.execute(committed.values(outcome=Outcome.SUPERSEDED))

@@ -145,3 +145,17 @@ def test_attempts_start_anew_with_each_stage(store, group, clock):
     clock.advance(30)
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
     assert store.leases.claim(group, Stage.CALIBRATE, "a").attempt == 1
+
+
+def test_a_broken_product_is_made_again_but_not_for_ever(store, telescope):
+    group, outcomes = telescope.whole_group(), []
+    for _ in range(3):
+        lease = store.leases.claim(group, Stage.CONVERT, "worker")
+        store.leases.commit(lease, [])
+        lease = store.leases.claim(group, Stage.CALIBRATE, "worker")
+        outcomes.append(store.leases.redo(lease, Stage.CONVERT, "its table is unreadable"))
+    assert outcomes == [State.PENDING, State.PENDING, State.FAILED]
+    record = store.queue.group(group)
+    assert (record.stage, record.error) == (Stage.CALIBRATE, "its table is unreadable")
+    with pytest.raises(LeaseLost):
+        store.leases.redo(lease, Stage.CONVERT, "too late")

@@ -216,3 +216,19 @@ def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(house, group,
     assert product.stat().st_ino == others[0]
     assert leftovers(house.config.output_dir) == []
     assert [run.outcome for run in house.store.queue.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
+
+
+def test_a_measurement_set_broken_by_a_kill_in_the_middle_of_a_change_is_made_again(house, group):
+    """As a full disk leaves it when a column is being added: the table names a file that is not there."""
+    take_turn(house, Stage.CONVERT, group)
+    ms = house.config.output_dir / f"{group}.ms"
+    (ms / "table.f0").unlink()
+    assert take_turn(house, Stage.CALIBRATE, group) is Then.END
+    record = house.store.queue.group(group)
+    assert (record.state, record.stage, record.attempts) == (State.PENDING, Stage.CONVERT, 0)
+    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+    assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
+    assert [run.outcome for run in house.store.queue.runs(group) if run.stage is Stage.CONVERT] == [
+        Outcome.SUPERSEDED,
+        Outcome.COMMITTED,
+    ]
