@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from contimg.antenna_gains import solve_gains
-from contimg.calibration.applying import CORRECTED, apply, blocks, divide
+from contimg.calibration.applying import CORRECTED, UNFINISHED, apply, blocks, divide
 from contimg.calibration.calibrators import Calibrator
 from contimg.calibration.model import SkyModel, accumulate, direction_cosines
 from contimg.calibration.sets import CalibrationSet
@@ -32,6 +32,7 @@ from contimg.options import option
 log = logging.getLogger(__name__)
 ENVIRONMENT = "CONTIMG_SELFCAL"
 PHASE, AMPLITUDE = "phase", "amplitude"
+_CUT_SHORT = "the self-calibration did not finish"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def selfcal(ms: Path, one: CalibrationSet, options: SelfcalOptions, pictured: Im
 def _check(tile: Description, one: CalibrationSet) -> None:
     with table(str(tile.path), ack=False) as main:
         note = read_note(main, CORRECTED)
-    if note is None or note.get("set") != one.name:
+    if note is not None and note.get("reason") in (UNFINISHED, _CUT_SHORT):
+        apply(one, tile)  # a run that was killed left it so
+    elif note is None or note.get("set") != one.name:
         raise BadInput(f"{tile.path}: not calibrated with {one.name}; run `contimg calibrate` first")
 
 
@@ -172,7 +175,7 @@ def _write(
     inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(tile.freqs_hz), axis=1)
     with table(str(tile.path), readonly=False, ack=False) as main:
         note = read_note(main, CORRECTED) or {}
-        write_note(main, CORRECTED, {"set": None, "reason": "the self-calibration did not finish"})
+        write_note(main, CORRECTED, {"set": None, "reason": _CUT_SHORT})
         main.flush()
         for start, count in blocks(main):
             names = (CORRECTED, "FLAG", "ANTENNA1", "ANTENNA2")

@@ -21,6 +21,7 @@ from contimg.measurement_set.note import NOTE, write_note
 BLOCK_BYTES = 64 * 2**20
 _READ = {"DATA": np.complex64, "FLAG": np.bool_}
 CORRECTED = "CORRECTED_DATA"
+UNFINISHED = "the calibration did not finish"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def leave_uncalibrated(tile: Description, reason: str) -> None:
 
 def prepare(main: table) -> None:
     """Have a CORRECTED_DATA whose note says that it is unfinished, so that a killed pass deceives nobody."""
-    unfinished = {"set": None, "reason": "the calibration did not finish"}
+    unfinished = {"set": None, "reason": UNFINISHED}
     if CORRECTED not in main.colnames():
         add_like(main, CORRECTED, "DATA", {})
     write_note(main, CORRECTED, unfinished)

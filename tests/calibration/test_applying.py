@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.calibration import casa
+from contimg.calibration import casa, tables
 from contimg.calibration.applying import apply, divide, inverse_gains, leave_uncalibrated
 from contimg.errors import BadInput
 from contimg.measurement_set.description import describe
@@ -126,3 +126,26 @@ def test_stale_corrected_data_become_data_again(fresh, calibrated):
     with table(str(fresh.path), ack=False) as main:
         for name in ("DATA", "CORRECTED_DATA"):
             assert read_note(main, name) == {"set": None, "reason": "no calibrator in the beam"}
+
+
+def test_apply_is_exact_where_applycal_rounds(fresh, calibrated, tmp_path):
+    """Delays of 1.7 microseconds and a flagged stretch: single precision everywhere, against plain double precision."""
+    new, tile = calibrated.done.new_set, describe(fresh.path)
+    moved = new.at(tmp_path / "set")
+    shutil.copytree(new.directory, moved.directory)
+    with table(str(moved.paths[0]), readonly=False, ack=False) as main:
+        values, flags = main.getcol("CPARAM"), main.getcol("FLAG")
+        slope = np.where(np.arange(len(values)) % 2, 1.7e-6, -1.7e-6)[:, None, None]
+        values *= np.exp(2j * np.pi * slope * (tile.freqs_hz - tile.freqs_hz[0])[None, :, None])
+        flags[:, 50:70] = True
+        main.putcol("CPARAM", values.astype(np.complex64))
+        main.putcol("FLAG", flags)
+    apply(moved, tile)
+    gains = [tables.read(path).steady() for path in moved.paths]
+    product = np.where(np.isfinite(gains[0] * gains[1]), gains[0] * gains[1], 1)
+    data, ours, flagged, one, two = (
+        column(fresh.path, name) for name in ("DATA", "CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")
+    )
+    exact = data / (product[one] * product[two].conj())
+    assert flagged[:, 50:70].all()
+    assert (np.abs(ours - exact) / np.abs(exact))[~flagged].max() < 1e-6
