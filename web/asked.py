@@ -189,6 +189,13 @@ class ImportOrder(BaseModel):
     tables: tuple[str, ...] = Field(min_length=1, max_length=8)
     name: str = Field("", pattern=r"^[A-Za-z0-9_.:+-]{0,100}$")
 
+    @field_validator("tables")
+    @classmethod
+    def _are_printable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(one.isprintable() for one in value):
+            raise ValueError("must be paths without control characters")
+        return value
+
 
 class SkyView(BaseModel):
     """Which tiles are drawn on the sky, and how: the strip that was observed, or all that can be."""

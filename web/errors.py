@@ -43,7 +43,7 @@ def handle_errors(app: Flask) -> None:
 
 def is_for_machines(path: str) -> bool:
     """Whether an address is answered in JSON or plain text, not with a page."""
-    return path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
+    return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
 
 
 def wants_json() -> bool:

@@ -131,7 +131,8 @@ def test_a_private_panel_tells_strangers_nothing(private: Flask) -> None:
         if "GET" not in (rule.methods or ()) or rule.endpoint in ("static", "health.healthz", "sign_in.form"):
             continue
         with private.test_request_context():
-            path = rule.build(dict.fromkeys(rule.arguments, 1), append_unknown=False)
+            values = {**dict.fromkeys(rule.arguments, 1), "plot": "phase"}
+            path = rule.build({name: values[name] for name in rule.arguments}, append_unknown=False)
         assert path is not None
         answer = stranger.get(path[1].removeprefix("localhost"))
         assert answer.status_code in (302, 401), rule

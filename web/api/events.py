@@ -6,8 +6,10 @@ from typing import cast
 from flask import Blueprint, Response, request
 
 from contimg.store import EventRecord
+from web.api.answers import respond
+from web.asked import EventListing
 from web.errors import Refusal
-from web.models import EventAnswer
+from web.models import EventAnswer, EventsAnswer
 from web.stream import stream
 
 RECONNECT_MS = 2000
@@ -31,6 +33,18 @@ def follow() -> Response:
     )
     response.call_on_close(live.leave)
     return response
+
+
+@events.get("/events/list")
+def listed() -> Response:
+    """Events, the newest first: `?level=&group=&before=&limit=`."""
+    asked = EventListing.model_validate(request.args.to_dict())
+    found = stream().store.browse.events(
+        level=asked.level, group=asked.group, before=asked.before, limit=asked.limit + 1
+    )
+    shown = found[: asked.limit]
+    following = shown[-1].id if len(found) > asked.limit else None
+    return respond(EventsAnswer(events=tuple(EventAnswer.model_validate(one) for one in shown), next_before=following))
 
 
 def _asked_from() -> int:

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from contimg.store import CalibrationSetRecord
 from web.api.answers import UNIX_EPOCH_MJD, epoch_s_of_mjd, respond
 from web.api.calibrations import PLOTS, bring_in, known_set, plots_of, retire_set
+from web.asked import ImportOrder
 from web.auth import operator_only
 from web.errors import wants_json
 from web.models import CommandAnswer
@@ -61,7 +62,8 @@ def retire(name: str) -> AnyResponse | str:
 @operator_only
 def take_in() -> AnyResponse:
     """Bring in tables that were solved elsewhere."""
-    return _done(bring_in(request.form.get("tables", "").split(), request.form.get("name", "").strip()))
+    order = ImportOrder(tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip())
+    return _done(bring_in(order.tables, order.name))
 
 
 def _done(message: str) -> Response | AnyResponse:

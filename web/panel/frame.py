@@ -30,6 +30,7 @@ WAYS = (
     Way("history", "history.show", "History"),
     Way("logs", "logs.show", "Logs"),
     Way("configuration", "configuration.edit", "Configuration"),
+    Way("api_page", "api_page.show", "API"),
 )
 
 

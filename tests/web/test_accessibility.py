@@ -1,0 +1,34 @@
+"""axe-core on every page, at a desk by day and on a phone by night; and nothing sticks out of any."""
+
+import pytest
+from observing_night import Night, samples
+from running_service import TOKEN
+from test_browser import DESK, PHONE, Visit, assert_nothing_sticks_out, chromium, on, pytestmark, visit
+
+axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+__all__ = ["chromium", "pytestmark", "visit"]
+PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibration", "/history", "/logs", "/events",
+         "/configuration", "/api/docs", "/sign-in", "/nothing")  # fmt: skip
+
+
+@on(DESK, PHONE)
+def test_no_page_has_a_barrier(visit: Visit, full_night: Night) -> None:
+    samples(full_night, hours=3)
+    page, found = visit.page, {}
+    base = page.url.rstrip("/")
+    page.goto(f"{base}/sign-in")
+    page.fill("#name", "Vera")
+    page.fill("#token", TOKEN)
+    page.click("button.main")
+    group = full_night.store.queue.groups(limit=500)[-1].id
+    image = full_night.store.products.images(1)[0].id
+    for path in (*PAGES, f"/groups/{group}", f"/images/{image}"):
+        page.goto(base + path)
+        page.wait_for_timeout(150)
+        assert_nothing_sticks_out(page)
+        results = axe_playwright.Axe().run(page)
+        found |= {f"{path} {one['id']} {node['target']}": one["help"]
+                  for one in results.response["violations"] for node in one["nodes"]}  # fmt: skip
+    visit.complaints[:] = [one for one in visit.complaints if "404" not in one]  # the page that is not there
+    assert found == {}

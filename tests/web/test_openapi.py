@@ -1,0 +1,51 @@
+"""The API's document is true: every route is in it, and whatever is sent, what comes back is what it says."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from observing_night import Night
+from running_service import TOKEN
+
+from web.openapi import ROUTES
+
+schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+from schemathesis.checks import not_a_server_error  # noqa: E402
+from schemathesis.specs.openapi.checks import (  # noqa: E402
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 12
+ENDLESS = "/api/events$"
+
+
+def test_no_answer_is_undocumented(app: Flask, full_night: Night) -> None:
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app).exclude(path_regex=ENDLESS)
+    tried = []
+    for operation in (found.ok() for found in schema.get_all_operations()):
+
+        @settings(
+            max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(operation.as_strategy())
+        def answers(case: "schemathesis.Case") -> None:
+            case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
+
+        answers()
+        tried.append(operation.label)
+    assert len(tried) == len(ROUTES) - 1
+
+
+def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
+    routes = {rule.endpoint for rule in app.url_map.iter_rules() if rule.rule.startswith("/api")}
+    assert routes - {"api_page.show"} == set(ROUTES)
+    whole = client.get("/openapi.json").get_json()
+    assert whole["openapi"] == "3.1.0"
+    assert sum(len(one) for one in whole["paths"].values()) == len(ROUTES)
+    assert all(call["summary"] for path in whole["paths"].values() for call in path.values())
+    page = client.get("/api/docs").text
+    assert page.count('<details class="call"') == len(ROUTES)
