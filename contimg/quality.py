@@ -24,6 +24,15 @@ class QualityThresholds:
         10.0, "peak over noise, below which an image whose noise is too high shows nothing and is bad", minimum=0.0
     )
     max_negative: float = option(0.3, "depth of the deepest hole over the peak", minimum=0.0)
+    max_bowl: float = option(0.03, "depth of the bowl around the brightest source over its peak", minimum=0.0)
+    max_offset_beams: float = option(
+        0.5,
+        "median offset from the catalogue over the width of the beam; calibration errors shift sources",
+        minimum=0.0,
+    )
+    max_flux_factor: float = option(
+        1.5, "factor by which the median flux may differ from the catalogue's; calibrators vary", minimum=1.0
+    )
     max_beam_ratio: float = option(4.0, "length of the beam over its width", minimum=1.0)
 
 
@@ -37,7 +46,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ImageNumbers:
-    """The numbers of an image that a verdict looks at; fluxes in Jy per beam, `uncalibrated` empty or the reason."""
+    """The numbers of an image that a verdict looks at; fluxes in Jy per beam, `uncalibrated` empty or the reason.
+
+    `bowl_jy` is the median around the brightest source; `offset_beams` and `flux_ratio` are medians against a
+    catalogue, nan when the image shows none of its sources.
+    """
 
     rms_jy: float
     expected_rms_jy: float
@@ -46,6 +59,9 @@ class ImageNumbers:
     unflagged_fraction: float
     beam_ratio: float
     uncalibrated: str = ""
+    bowl_jy: float = 0.0
+    offset_beams: float = math.nan
+    flux_ratio: float = math.nan
 
 
 def judge_image(numbers: ImageNumbers, limits: QualityThresholds) -> Verdict:
@@ -68,8 +84,21 @@ def judge_image(numbers: ImageNumbers, limits: QualityThresholds) -> Verdict:
         suspect.append(left)
     if -numbers.minimum_jy > limits.max_negative * numbers.peak_jy + 6 * numbers.rms_jy:
         suspect.append(f"a hole of {numbers.minimum_jy:.3g} Jy/beam beside a peak of {numbers.peak_jy:.3g}")
+    suspect += _out_of_place(numbers, limits)
     if numbers.beam_ratio > limits.max_beam_ratio:
         suspect.append(f"the beam is {numbers.beam_ratio:.1f} times longer than wide")
     if numbers.uncalibrated:
         suspect.append(f"uncalibrated: {numbers.uncalibrated}")
     return Verdict(BAD if bad else SUSPECT if suspect else GOOD, tuple(bad + suspect))
+
+
+def _out_of_place(numbers: ImageNumbers, limits: QualityThresholds) -> list[str]:
+    """What is wrong around the brightest source and against the catalogue."""
+    found = []
+    if -numbers.bowl_jy > limits.max_bowl * numbers.peak_jy + 3 * numbers.rms_jy:
+        found.append(f"the brightest source lies in a bowl of {numbers.bowl_jy:.3g} Jy/beam")
+    if numbers.offset_beams > limits.max_offset_beams:
+        found.append(f"sources lie {numbers.offset_beams:.2f} beams from where the catalogue has them")
+    if max(numbers.flux_ratio, 1 / numbers.flux_ratio if numbers.flux_ratio > 0 else 0) > limits.max_flux_factor:
+        found.append(f"sources have {numbers.flux_ratio:.2f} times the flux that the catalogue gives them")
+    return found

@@ -1,5 +1,6 @@
 """What a stage returned, in the store's words."""
 
+from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
@@ -10,6 +11,7 @@ from contimg.imaging import QuickLook
 from contimg.measurement_set.description import describe
 from contimg.store import AppliedCalibration, CalibrationSetRow, ImageRow, MeasurementSetRow, TableRow
 
+MOST_SOURCES = 200
 _KINDS = {".bcal": "bandpass", ".gcal": "gain"}
 
 
@@ -69,8 +71,36 @@ def _imaged(made: QuickLook) -> list[Any]:
             calibration_note=made.calibration.reason or None,
             verdict=made.verdict.grade,
             verdict_reasons=made.verdict.reasons,
+            sources=_sources(made),
+            expected_rms_jy=made.expected_rms_jy,
+            minimum_jy=made.minimum_jy,
+            bowl_jy=made.bowl_jy,
+            unflagged_fraction=made.unflagged_fraction,
+            catalogue_matches=len(made.matches),
+            catalogue_offset_arcsec=made.agreement.offset_arcsec if made.matches else None,
+            catalogue_flux_ratio=made.agreement.flux_ratio if made.matches else None,
         )
     ]
+
+
+def _sources(made: QuickLook) -> tuple[dict[str, Any], ...]:
+    """The sources found blindly; without finding, the catalogued ones that the image shows."""
+    if made.sources:
+        return tuple(
+            {name: value for name, value in asdict(one).items() if value == value}  # JSON knows no nan
+            for one in made.sources[:MOST_SOURCES]
+        )
+    return tuple(
+        {
+            "name": one.entry.name,
+            "ra_deg": one.entry.ra_deg,
+            "dec_deg": one.entry.dec_deg,
+            "flux_jy": one.apparent_jy,
+            "true_flux_jy": one.flux_jy,
+            "catalogue_jy": one.entry.flux_jy,
+        }
+        for one in made.matches
+    )
 
 
 def calibration_row(made: CalibrationSet) -> CalibrationSetRow:

@@ -12,9 +12,11 @@ from contimg.imaging.options import ImageOptions
 from contimg.imaging.product import QuickLook
 from contimg.imaging.provenance import imager_version, software_versions
 
+LEAST_ATTENUATION = 0.05
+
 
 def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
-    """The header of an image in Jy per beam, apparent: not corrected for the primary beam."""
+    """The header of an image in Jy per beam."""
     header = _geometry(look)
     header["BUNIT"] = "JY/BEAM"
     header["BTYPE"] = "Intensity"
@@ -24,6 +26,13 @@ def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
     header["RMS"] = (look.rms_jy, "[Jy/beam] noise of the residual (MAD)")
     header["RMSTHERM"] = (look.expected_rms_jy, "[Jy/beam] thermal noise expected")
     header["PEAK"] = (look.peak_jy, "[Jy/beam] brightest pixel")
+    header["DYNRANGE"] = (look.dynamic_range, "peak over noise")
+    header["MINIMUM"] = (look.minimum_jy, "[Jy/beam] faintest pixel")
+    header["BOWL"] = (look.bowl_jy, "[Jy/beam] median around the brightest source")
+    header["CATMATCH"] = (len(look.matches), "catalogued sources compared")
+    if look.matches:
+        header["CATOFFS"] = (look.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
+        header["CATFLUX"] = (look.agreement.flux_ratio, "median flux over the catalogue's")
     header["VERDICT"] = (look.verdict.grade, "quality")
     header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
     header["WEIGHT"] = (options.weighting, "weighting")
@@ -37,6 +46,16 @@ def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
     header["NITER"] = (look.iterations, "clean iterations")
     header["UNFLAG"] = (round(look.unflagged_fraction, 6), "fraction of samples unflagged")
     return header
+
+
+def write_corrected(path: Path, image: Image, attenuation: Image, header: fits.Header) -> None:
+    """Write the image over the primary beam; blank where the beam is below `LEAST_ATTENUATION`."""
+    corrected = np.full_like(image, np.nan)
+    np.divide(image, attenuation, out=corrected, where=attenuation >= LEAST_ATTENUATION)
+    header = header.copy()
+    header["COMMENT"] = "Corrected for the primary beam: true fluxes; RMS and PEAK are of the apparent image"
+    header["PBCUT"] = (LEAST_ATTENUATION, "blank where the primary beam is below this")
+    write_fits(path, corrected, header)
 
 
 def write_primary_beam(path: Path, attenuation: Image, look: QuickLook) -> None:

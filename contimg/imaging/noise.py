@@ -9,6 +9,7 @@ from contimg.measurement_set.description import Description
 from contimg.telescope import SEFD_JY
 
 MAD_TO_SIGMA = 1.4826
+BOWL_BEAMS = 3.0, 8.0  # inner and outer radius of the ring around the brightest source, in major axes
 
 
 def robust_rms(image: Image) -> float:
@@ -29,3 +30,15 @@ def expected_rms_jy(
     squares = np.sum(imaging * shares * data.row_weights[:, None], dtype=np.float64)
     variance = sefd_jy**2 / (4 * description.channel_width_hz * description.integration_s)
     return float(np.sqrt(variance * squares) / imaging.sum(dtype=np.float64))
+
+
+def bowl_jy(image: Image, beam_pixels: float) -> float:
+    """Median around the brightest pixel: below zero when short baselines or clean left a bowl there."""
+    y, x = np.unravel_index(int(image.argmax()), image.shape)
+    inner, outer = (radius * beam_pixels for radius in BOWL_BEAMS)
+    low, left = max(0, int(y - outer)), max(0, int(x - outer))
+    around = image[low : int(y + outer) + 1, left : int(x + outer) + 1]
+    rows, columns = np.indices(around.shape, sparse=True)
+    distance = np.hypot(rows + low - y, columns + left - x)
+    ring = around[(distance >= inner) & (distance <= outer)]
+    return float(np.median(ring)) if ring.size else 0.0

@@ -49,6 +49,14 @@ class ImageOptions:
     local_noise: bool = option(
         False, "measure the noise around each place: less is cleaned amid the artefacts of the brightest sources"
     )
+    catalogue: str = option(
+        "", "CSV or FITS table of sources to compare the image with, true fluxes; empty: the flux calibrators"
+    )
+    catalogue_ra: str = option("ra_deg", "the catalogue's column of right ascension, ICRS degrees")
+    catalogue_dec: str = option("dec_deg", "its column of declination, ICRS degrees")
+    catalogue_flux: str = option("flux_jy", "its column of flux, Jy")
+    find_sources: bool = option(False, "find sources with PyBDSF and write them as tables; needs `pip install bdsf`")
+    source_sigma: float = option(5.0, "peak of a source that is found, over the local noise", minimum=3.0)
     threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
 
     def __post_init__(self) -> None:

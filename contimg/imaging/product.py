@@ -1,9 +1,10 @@
 """What the image stage hands back: the product's files and its numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from contimg.imaging.agreement import Agreement, FoundSource, Match
 from contimg.quality import Verdict
 
 
@@ -42,17 +43,29 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Products:
-    """Where a group's image lies: the image, its primary beam, the preview and the thumbnail."""
+    """Where a group's image lies.
+
+    Attributes
+    ----------
+    fits, primary_beam : the image of apparent fluxes and flat noise, and the primary beam.
+    corrected : the image over the primary beam: true fluxes, noise that rises outwards.
+    png, thumbnail : the preview and a small one.
+    votable, csv : tables of the sources found; there only when they were looked for.
+    """
 
     fits: Path
     primary_beam: Path
+    corrected: Path
     png: Path
     thumbnail: Path
+    votable: Path
+    csv: Path
 
     @classmethod
     def of(cls, group: str, directory: Path) -> "Products":
         """The paths of a group's products in a directory."""
-        return cls(*(directory / f"{group}{suffix}" for suffix in (".fits", ".pb.fits", ".png", ".thumb.png")))
+        suffixes = (".fits", ".pb.fits", ".pbcor.fits", ".png", ".thumb.png", ".sources.vot", ".sources.csv")
+        return cls(*(directory / f"{group}{suffix}" for suffix in suffixes))
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,9 @@ class QuickLook:
     unflagged_fraction : samples of cross-correlations that were left to image.
     channel_average : native channels averaged into one.
     calibration : what the data were calibrated with.
+    bowl_jy : median around the brightest source, per beam.
+    agreement : with the catalogue, of the sources that the image should show.
+    sources : found blindly, the brightest first; empty when they were not looked for.
     verdict : the quality verdict.
     seconds : time of each step.
     """
@@ -108,6 +124,14 @@ class QuickLook:
     calibration: Calibration
     verdict: Verdict
     seconds: Mapping[str, float]
+    bowl_jy: float = 0.0
+    agreement: Agreement = field(default_factory=Agreement)
+    sources: tuple[FoundSource, ...] = ()
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """Catalogued sources that the image should show, as it shows them."""
+        return self.agreement.matches
 
     @property
     def dynamic_range(self) -> float:

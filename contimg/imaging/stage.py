@@ -15,15 +15,17 @@ from contimg.errors import BadInput, Misconfigured
 from contimg.imaging.attenuation import drift_attenuation
 from contimg.imaging.averaging import average_in_time, plan
 from contimg.imaging.deconvolution import Cleaned, clean
-from contimg.imaging.fits_image import image_header, write_fits, write_primary_beam
+from contimg.imaging.fits_image import image_header, write_corrected, write_fits, write_primary_beam
 from contimg.imaging.geometry import ARCSEC_RAD, MAX_PIXEL_ARCSEC, longest_baseline_lambda, pixel_size_arcsec
 from contimg.imaging.gridding import Gridder, Image
-from contimg.imaging.noise import expected_rms_jy, robust_rms
+from contimg.imaging.noise import bowl_jy, expected_rms_jy, robust_rms
 from contimg.imaging.options import WSCLEAN, ImageOptions
 from contimg.imaging.preview import write_preview, write_thumbnail
 from contimg.imaging.product import Beam, Calibration, Products, QuickLook
 from contimg.imaging.provenance import read_calibration
+from contimg.imaging.reference import compare, entries
 from contimg.imaging.restoring import fit_beam, restore
+from contimg.imaging.sources import find_sources, write_tables
 from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
 from contimg.imaging.weighting import Weighting, imaging_weights
 from contimg.imaging.wsclean import run_wsclean
@@ -77,7 +79,10 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
         picture = _wscleaned(description, calibration.column, gridder, thermal_jy, directory, options, steps)
     else:
         picture = _picture(description, gridder, thermal_jy, options, steps)
-    look = _look(description, directory, gridder, picture, calibration, thresholds, steps)
+    look = _look(description, directory, gridder, picture, calibration, steps)
+    with steps("sources"):
+        look = _with_sources(look, picture, options)
+    look = replace(look, verdict=_judge(look, thresholds))
     with steps("write"):
         _write(look, picture, options)
     log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.verdict.grade)
@@ -164,13 +169,12 @@ def _look(
     gridder: Gridder,
     picture: Picture,
     calibration: Calibration,
-    thresholds: QualityThresholds,
     steps: Steps,
 ) -> QuickLook:
     data, cleaned, beam = gridder.visibilities, picture.cleaned, picture.beam
     by_channel = gridder.weights.sum(axis=0, dtype=np.float64)
     ra, dec = np.rad2deg(description.phase_centre_rad)
-    look = QuickLook(
+    return QuickLook(
         group=description.name,
         ms=description.path,
         products=Products.of(description.name, directory),
@@ -196,8 +200,21 @@ def _look(
         calibration=calibration,
         verdict=Verdict("good"),
         seconds=steps.seconds,
+        bowl_jy=bowl_jy(picture.restored, beam.major_arcsec / (gridder.pixel_rad / ARCSEC_RAD)),
     )
-    return replace(look, verdict=_judge(look, thresholds))
+
+
+def _with_sources(look: QuickLook, picture: Picture, options: ImageOptions) -> QuickLook:
+    """Compare with the catalogue and, if asked for, find sources."""
+    header = image_header(look, options)
+    wanted = entries(options, look.freq_hz)
+    agreement = compare(wanted, picture.restored, picture.attenuation, header, look.rms_jy)
+    if not options.find_sources:
+        return replace(look, agreement=agreement)
+    look.products.fits.parent.mkdir(parents=True, exist_ok=True)
+    directory = look.products.fits.parent
+    found = find_sources(picture.restored, picture.attenuation, header, options.source_sigma, directory)
+    return replace(look, agreement=agreement, sources=found)
 
 
 def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
@@ -209,21 +226,29 @@ def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
         unflagged_fraction=look.unflagged_fraction,
         beam_ratio=look.beam.major_arcsec / look.beam.minor_arcsec,
         uncalibrated=look.calibration.reason,
+        bowl_jy=look.bowl_jy,
+        offset_beams=look.agreement.offset_arcsec / look.beam.minor_arcsec,
+        flux_ratio=look.agreement.flux_ratio,
     )
     return judge_image(numbers, thresholds)
 
 
 def _write(look: QuickLook, picture: Picture, options: ImageOptions) -> None:
-    """All four products, the FITS image last: when it is there, the others are."""
+    """All products, the FITS image last: when it is there, the others are."""
     _sweep(look)
-    header = image_header(look, options)
-    targets = look.products.fits, look.products.primary_beam, look.products.png, look.products.thumbnail
+    header, products = image_header(look, options), look.products
     with ExitStack() as stack:
-        fits, primary_beam, png, thumbnail = (stack.enter_context(staged(target)) for target in targets)
-        write_fits(fits, picture.restored, header)
-        write_primary_beam(primary_beam, picture.attenuation, look)
-        write_preview(png, picture.restored, look, header)
-        write_thumbnail(thumbnail, picture.restored, look)
+
+        def place(target: Path) -> Path:
+            return stack.enter_context(staged(target))
+
+        write_fits(place(products.fits), picture.restored, header)
+        write_primary_beam(place(products.primary_beam), picture.attenuation, look)
+        write_corrected(place(products.corrected), picture.restored, picture.attenuation, header)
+        if options.find_sources:
+            write_tables(place(products.votable), place(products.csv), look.sources)
+        write_preview(place(products.png), picture.restored, look, header)
+        write_thumbnail(place(products.thumbnail), picture.restored, look)
 
 
 def _sweep(look: QuickLook) -> None:

@@ -202,6 +202,13 @@ class Image(Base):
     sources: Mapped[list[Any]]
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[Any]]
+    expected_rms_jy: Mapped[float | None]
+    minimum_jy: Mapped[float | None]
+    bowl_jy: Mapped[float | None]
+    unflagged_fraction: Mapped[float | None]
+    catalogue_matches: Mapped[int | None]
+    catalogue_offset_arcsec: Mapped[float | None]
+    catalogue_flux_ratio: Mapped[float | None]
     created_at: Mapped[float] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)

@@ -74,6 +74,13 @@ class ImageRow:
     sources: tuple[Mapping[str, Any], ...] = ()
     verdict: str | None = None
     verdict_reasons: tuple[str, ...] = ()
+    expected_rms_jy: float | None = None
+    minimum_jy: float | None = None
+    bowl_jy: float | None = None
+    unflagged_fraction: float | None = None
+    catalogue_matches: int | None = None
+    catalogue_offset_arcsec: float | None = None
+    catalogue_flux_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,13 @@ class ImageRecord:
     sources: tuple[Mapping[str, Any], ...]
     verdict: str | None
     verdict_reasons: tuple[str, ...]
+    expected_rms_jy: float | None
+    minimum_jy: float | None
+    bowl_jy: float | None
+    unflagged_fraction: float | None
+    catalogue_matches: int | None
+    catalogue_offset_arcsec: float | None
+    catalogue_flux_ratio: float | None
     created_at: float
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,14 @@ def tile_ms(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tile(tile_ms):
-    """The tile's image."""
-    return image(tile_ms, tile_ms.parent / "images", OPTIONS)
+    """The tile's image, compared with the catalogue of what is in it."""
+    rows = [
+        f"{name},{one.direction()[0]},{one.direction()[1]},{one.flux_jy}"
+        for name, one in zip("abcd", SOURCES, strict=True)
+    ]
+    catalogue = tile_ms.parent / "catalogue.csv"
+    catalogue.write_text("\n".join(["name,ra_deg,dec_deg,flux_jy", *rows]) + "\n")
+    return image(tile_ms, tile_ms.parent / "images", replace(OPTIONS, catalogue=str(catalogue)))
 
 
 @pytest.fixture

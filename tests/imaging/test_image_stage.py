@@ -53,6 +53,18 @@ def test_header_tells_what_and_whence(tile):
     assert "CALWHY" not in header
 
 
+def test_the_corrected_image_has_true_fluxes(tile):
+    with fits.open(tile.products.corrected) as corrected, fits.open(tile.products.fits) as apparent:
+        with fits.open(tile.products.primary_beam) as beam:
+            seen = beam[0].data >= 0.05
+            expected = apparent[0].data[seen] / beam[0].data[seen]
+        assert corrected[0].data[seen] == pytest.approx(expected, rel=1e-5)
+        assert np.isnan(corrected[0].data[~seen]).all()
+        for units in (corrected, apparent):
+            assert units[0].verify_checksum() == 1
+            assert units[0].verify_datasum() == 1
+
+
 def test_numbers_of_the_quick_look(tile):
     assert tile.calibration.calibrated
     assert tile.verdict.grade == "good"
@@ -61,7 +73,10 @@ def test_numbers_of_the_quick_look(tile):
         sum(measure(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
     )
     assert tile.dynamic_range == pytest.approx(tile.peak_jy / tile.rms_jy)
-    assert set(tile.seconds) == {"read", "weight", "beam", "clean", "restore", "write"}
+    assert [one.entry.name for one in tile.matches] == list("abcd")
+    assert tile.agreement.flux_ratio == pytest.approx(1, abs=0.01)
+    assert tile.agreement.offset_arcsec < 0.5
+    assert set(tile.seconds) == {"read", "weight", "beam", "clean", "restore", "sources", "write"}
 
 
 def test_previews_show_the_brightest_source_at_its_place(tile):
@@ -165,7 +180,7 @@ def test_imaging_again_replaces_the_product(small_ms, tmp_path):
     first = image(small_ms, tmp_path / "images", SMALL)
     second = image(small_ms, tmp_path / "images", SMALL)
     made = sorted(path.name for path in (tmp_path / "images").iterdir())
-    assert made == ["small.fits", "small.pb.fits", "small.png", "small.thumb.png"]
+    assert made == ["small.fits", "small.pb.fits", "small.pbcor.fits", "small.png", "small.thumb.png"]
     assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
 
 
