@@ -14,6 +14,7 @@ from contimg.telescope import CADENCE_S
 from web.condition import Condition, Signs, judge, scan_patience_s
 from web.live import Live
 from web.picture import Pictures
+from web.prometheus import EndedStages
 from web.service import SCAN, ServiceStatus, StreamingService
 
 EXTENSION = "contimg"
@@ -52,6 +53,7 @@ class Stream:
     live: Live
     fresh_s: float = 1.0
     pictures: Pictures = field(default_factory=Pictures)
+    ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))
     _glances: dict[int, tuple[float, Glance]] = field(default_factory=dict)
     _looking: threading.Lock = field(default_factory=threading.Lock)
 

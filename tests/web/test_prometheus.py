@@ -1,0 +1,51 @@
+"""What Prometheus reads: true counts, kept up to date, and a Grafana dashboard that asks for what there is."""
+
+import json
+import re
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from observing_night import SECONDS, Night
+from prometheus_client.parser import text_string_to_metric_families
+
+from contimg.store import Stage
+
+DASHBOARD = Path(__file__).parents[2] / "ops" / "grafana" / "contimg.json"
+
+
+def samples_of(client: FlaskClient) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, night: Night) -> None:
+    before = samples_of(client)
+    assert before["contimg_stage_seconds_count", "convert"] == 0
+    for _ in range(3):
+        night.tile()
+        night.at += 1
+        samples_of(client)
+    lease = night.claim(night.files(at=night.at + 309), Stage.CONVERT)
+    night.store.leases.fail(lease, "no", permanent=True)
+    after = samples_of(client)
+    for stage in Stage:
+        assert after["contimg_stage_seconds_count", stage] == 3
+        assert after["contimg_stage_seconds_sum", stage] == 3 * SECONDS[stage]
+    assert after["contimg_stage_seconds_bucket", "convert", "5.0"] == 0
+    assert after["contimg_stage_seconds_bucket", "convert", "10.0"] == 3
+    assert after["contimg_stage_seconds_bucket", "calibrate", "60.0"] == 3
+    assert after["contimg_stage_runs_total", "convert", "failed"] == 1
+    assert after["contimg_groups", "completed"] == 3
+    assert after["contimg_disk_free_bytes", "output"] > 0
+
+
+def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, full_night: Night) -> None:
+    told = {name for name, *_ in samples_of(client)}
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = {
+        name for panel in panels for target in panel["targets"] for name in re.findall(r"contimg_\w+", target["expr"])
+    }
+    assert len(panels) == 16
+    assert asked <= told
+    places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in panels]
+    assert len(places) == len(set(places))
