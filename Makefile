@@ -27,6 +27,10 @@ test-deploy: ## the deployment for real: containers, systemd, plain processes; n
 	@scripts/setup.sh
 	@CONTIMG_TEST_DEPLOY=1 $(BIN)/python -m pytest -q tests/ops $(ARGS)
 
+docs-check: setup ## every command, link and setting that the documentation names
+	@$(BIN)/python scripts/write_reference.py --check
+	@$(BIN)/python -m pytest -q tests/ops/test_docs.py $(ARGS)
+
 lint: setup ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
