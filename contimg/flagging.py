@@ -24,6 +24,8 @@ CHUNK_BYTES = 256 * 2**20
 ORIGINAL = "FLAG_ORIGINAL"
 _UNFINISHED = "UNFINISHED"
 MAJORITY = 0.5  # of the baselines
+CLIP = 1000.0  # times the typical amplitude of a cross-correlation
+_EVERY_ROW, _EVERY_CHANNEL = 17, 5
 SKY_VARIATION = 0.1  # of a baseline's mean amplitude: sources that beat against each other do as much
 Rows = NDArray[np.int64]
 
@@ -101,10 +103,39 @@ def start_over(main: table, slots: int, channels: int) -> tuple[Survey, FlagCoun
         flags |= main.getcol("FLAG_ROW", start, count)[:, None, None]
         flags |= ~np.isfinite(data) | (data == 0)
         ends = main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count)
+        clip(data, flags, *ends)
         survey.add(data, flags, *ends)
         before.add(flags, *ends)
         main.putcol("FLAG", flags, start, count)
     return survey, before
+
+
+def clip(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], first: NDArray[np.int32], second: NDArray[np.int32]
+) -> None:
+    """Flag cross-correlations far above all that a receiver gives, before they spoil the mean that AOFlagger sees.
+
+    data, flags : (rows, channels, correlations), `flags` in place; the typical amplitude is a sample's median.
+    """
+    some = (first != second)[::_EVERY_ROW]
+    sample, bad = data[::_EVERY_ROW, ::_EVERY_CHANNEL][some], flags[::_EVERY_ROW, ::_EVERY_CHANNEL][some]
+    if not bad.all():
+        _clip(data, flags, first, second, CLIP * float(np.median(np.abs(sample[~bad]))))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _clip(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], first: NDArray[np.int32], second: NDArray[np.int32],
+    limit: float,
+) -> None:  # fmt: skip
+    for row in range(data.shape[0]):
+        if first[row] == second[row]:
+            continue
+        for channel in range(data.shape[1]):
+            for pol in range(data.shape[2]):
+                value = data[row, channel, pol]
+                if abs(value.real) > limit or abs(value.imag) > limit:
+                    flags[row, channel, pol] = True
 
 
 def flag_antennas(main: table, slots: dict[int, str]) -> None:

@@ -131,6 +131,25 @@ def test_not_a_number_is_flagged(quiet):
     assert cells(quiet, "FLAG")[0][5, 3, 1]
 
 
+def test_wild_values_are_clipped_and_hide_nothing(quiet):
+    """Values of 1e30 on some baselines: flagged, and interference beside them is found all the same."""
+
+    def spoil(data, one, two):
+        data[::7, 20, 0] = 1e30
+        data[:, 120:123] += 60.0
+
+    edit(quiet, "DATA", spoil)
+    flag(describe(quiet))
+    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    cross = one != two
+    hit = np.zeros(len(cross), dtype=bool)
+    hit[::7] = True
+    assert flags[hit & cross, 20, 0].all()
+    assert flags[cross][:, 120:123].mean() > 0.95
+    rest = np.r_[0:20, 21:119, 124:192]
+    assert flags[cross][:, rest].mean() < 0.03
+
+
 def test_all_flagged_is_bad_input(quiet):
     edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
     with pytest.raises(BadInput, match="no live antenna"):
