@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from faults import Blow, kinds_for, strike
 from plan import ChaosPlan, make_plan
 from sqlalchemy.exc import SQLAlchemyError
-from telescope import Telescope
+from telescope import Delivered, Telescope
 from verdict import judge, wait_until_quiet
 from waiting import processes_with
 from world import Parts, World, can_mount
@@ -72,8 +72,18 @@ class Mending:
                 heapq.heappush(self._due, (time.monotonic() + 1.0, next(self._numbers), mend))
 
 
-def run(plan: ChaosPlan, faults: int, world: World, say: Callable[[str], None], quiet_limit_s: float) -> Report:
-    """Deliver, strike, mend, wait, judge. `faults`: so many blows that hit somebody."""
+def run(
+    plan: ChaosPlan,
+    faults: int,
+    world: World,
+    say: Callable[[str], None],
+    quiet_limit_s: float,
+    afterwards: Callable[[World, Delivered], None] = lambda _world, _delivered: None,
+) -> Report:
+    """Deliver, strike, mend, wait, judge. `faults`: so many blows that hit somebody.
+
+    `afterwards` is called when all is judged and the world still stands.
+    """
     report, began = Report(plan), time.monotonic()
     telescope, mending = Telescope(plan, world.root), Mending()
     world.start()
@@ -94,6 +104,7 @@ def run(plan: ChaosPlan, faults: int, world: World, say: Callable[[str], None], 
         _wait_for_the_sweep(world)
         report.deviations += judge(world, telescope.delivered)
         _measure(world, telescope, report, struck_s, time.monotonic() - began)
+        afterwards(world, telescope.delivered)
         status = world.stop_service()
         if status:
             report.deviations.append(f"the service ended with status {status}")

@@ -161,7 +161,8 @@ def _disk(world: World, store: Store, delivered: Delivered) -> Iterator[str]:
     expected |= {output / "calibration" / one.name for one in store.registry.sets()}
     for directory in (output, output / "images", output / "calibration"):
         present = {Path(entry.path) for entry in os.scandir(directory)} if directory.exists() else set()
-        yield from (f"{path}: no product of any group; left behind" for path in sorted(present - expected))
+        strange = sorted(path for path in present - expected if not path.name.endswith(".failed.log"))
+        yield from (f"{path}: no product of any group; left behind" for path in strange)
     scratch = world.disk / "scratch"
     if scratch.exists():
         yield from (f"{path}: left behind" for path in scratch.iterdir())
