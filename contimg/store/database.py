@@ -43,7 +43,8 @@ def make_engine(url: URL) -> Engine:
     """
     try:
         if url.get_backend_name() == "postgresql":
-            return create_engine(url, pool_pre_ping=True)
+            # Names and reasons are UTF-8 whatever the database was made for.
+            return create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})

@@ -45,12 +45,12 @@ class PostgresServer:
         """SIGKILL to the server's first process; its others notice and end."""
         os.kill(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(
             host=str(self.directory), user="contimg", dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
         return f"postgresql+psycopg://contimg@/{name}?host={self.directory}"
 
     def stop(self) -> None:

@@ -116,3 +116,11 @@ def test_a_database_guards_its_own_rules(store, telescope):
 def test_rules_that_would_mix_groups_are_refused():
     with pytest.raises(Misconfigured, match="half the cadence"):
         QueueRules(cadence_s=240, group_tolerance_s=120)
+
+
+def test_a_database_without_an_encoding_keeps_every_letter(postgres, open_store):
+    """SQL_ASCII, which a server started in the C locale makes, would hand out bytes in place of text."""
+    url = postgres.new_database(encoding="SQL_ASCII")
+    store = open_store(url)
+    store.events.add("Größe der Datei: 0 — nicht ganz")
+    assert store.events.last(1)[0].text == "Größe der Datei: 0 — nicht ganz"
