@@ -15,7 +15,11 @@ DASHBOARD = Path(__file__).parents[2] / "ops" / "grafana" / "contimg.json"
 
 def samples_of(client: FlaskClient) -> dict[tuple[str, ...], float]:
     families = text_string_to_metric_families(client.get("/metrics").text)
-    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+    return {
+        (one.name, *(one.labels[key] for key in sorted(one.labels, reverse=True))): one.value
+        for family in families
+        for one in family.samples
+    }
 
 
 def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, night: Night) -> None:

@@ -12,9 +12,11 @@ from contimg.errors import Misconfigured
 from contimg.store import GroupRecord, Running, Stage, State
 from contimg.telescope import BAND, CADENCE_S
 from web.api.answers import epoch_s_of_mjd
+from web.history import Disk, disks
 from web.panel.chart import Segment, segments
 from web.panel.commands import offered
 from web.stream import Glance, stream
+from workers.service.records import read_record
 
 streaming = Blueprint("streaming", __name__)
 
@@ -44,6 +46,8 @@ def show() -> str:
         busy=Counter(one.stage for one in glance.snapshot.running),
         machine=_machine(),
         budget=_budget(glance),
+        disks=_disks(),
+        processes=_processes(),
         cadence_s=CADENCE_S,
         under_way=_under_way(glance),
         events=room.store.events.last(EVENTS),
@@ -64,6 +68,19 @@ def _config() -> StreamingConfig | None:
 def _machine() -> dict[str, float]:
     """What the bars are full at: CPU in per cent of one core, memory in MB."""
     return {"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2}
+
+
+def _disks() -> tuple[Disk, ...]:
+    config = _config()
+    return disks(config) if config else ()
+
+
+def _processes() -> list[tuple[str, int, int]]:
+    """The children of the supervisor on this machine: name, pid, how often each was started again."""
+    record = read_record(stream().settings.state_dir)
+    return (
+        [(name, pid, record.restarts.get(name, 0)) for name, pid in sorted(record.children.items())] if record else []
+    )
 
 
 def _budget(glance: Glance) -> tuple[Segment, ...]:
