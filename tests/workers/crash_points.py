@@ -1,0 +1,90 @@
+"""Run as a program: a stage is killed just before its n-th write boundary, for every n; then it is done again.
+
+    python crash_points.py STAGE GROUP
+
+A write boundary is a rename or a commit. Each attempt is a fork of this process, so that the libraries load once.
+Prints one JSON list a line: the boundary it was killed at, then what recovery found and made.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from sqlalchemy import event
+
+from contimg.config import load, queue_rules, settings_from
+from contimg.store import Stage, Store
+from workers import stages
+from workers.recovery import release_what_the_dead_hold
+from workers.stages import House
+from workers.sweep import sweep
+from workers.turn import take_turn
+
+NONE = "end"
+
+
+def main(stage: Stage, group: str) -> None:
+    stages.load(stage)
+    number = 0
+    while True:
+        number += 1
+        reached = _in_a_fork(lambda n=number: _attempt(stage, group, n))
+        _in_a_fork(lambda: _recover(stage, group))
+        sys.stdout.write(json.dumps([number, reached]) + "\n")
+        sys.stdout.flush()
+        if reached == 0:
+            return
+
+
+def _in_a_fork(do: Callable[[], None]) -> int:
+    """How it ended: the signal's number, 0 when it came to its end."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            do()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1]
+
+
+def _attempt(stage: Stage, group: str, number: int) -> None:
+    left = [number]
+
+    def boundary(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    house = _house()
+    event.listen(house.store.database.engine, "commit", boundary)
+    sys.addaudithook(lambda name, _: boundary() if name == "os.rename" else None)
+    take_turn(house, stage, group)
+
+
+def _recover(stage: Stage, group: str) -> None:
+    """What a start of the service does, and the stage once more; then everything must be as if nothing had been."""
+    house = _house()
+    release_what_the_dead_hold(house.store)
+    take_turn(house, stage, group)
+    runs = [run for run in house.store.queue.runs(group) if run.stage is stage and run.outcome == "committed"]
+    assert len(runs) == 1, runs
+    record = house.store.queue.group(group)
+    assert record.lease_owner is None
+    sweep(house.config, house.store)
+    # Once more for the next boundary, as an operator would have it done again.
+    if stage.following:
+        house.store.queue.discard(group)
+    house.store.queue.retry(group, stage=stage)
+
+
+def _house() -> House:
+    config = load(settings_from())
+    return House(config, Store.open(config.queue_db, queue_rules(config)))
+
+
+if __name__ == "__main__":
+    main(Stage(sys.argv[1]), sys.argv[2])
