@@ -75,7 +75,7 @@ check_port() {
     check_number "$1" 1 65535 || return 0
     port=$(value "$1")
     port=${port:-$2}
-    if is_listened_on "$port" && ! holds_port "$3" "$port"; then
+    if is_listened_on "$port" && ! holds_port "$3" "$port" "$2"; then
         problem "$1=$port: the port is in use by something else; give another, or stop what uses it (ss -ltnp)"
     fi
 }

@@ -67,8 +67,8 @@ check_engine() {
 }
 
 holds_port() {
-    [ -n "$(compose --profile '*' ps --quiet "$1" 2>/dev/null)" ] &&
-        compose --profile '*' ps --format '{{.Publishers}}' "$1" | grep -q "[ {]$2[ }]"
+    # Whether the part $1, whose port is $3 inside its container, has the port $2 of this machine already.
+    case $(compose --profile '*' port "$(echo "$1" | sed s/panel/web/)" "$3" 2>/dev/null) in *:"$2") ;; *) return 1 ;; esac
 }
 
 say_plan() {

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,16 @@ def answer_of(url: str) -> Any:
     """The JSON that an address of the API answers."""
     with urlopen(url, timeout=10) as answer:
         return json.load(answer)
+
+
+def wait_for_stage(store: Path, stage: str, limit_s: float = 240) -> None:
+    """Until a worker is at a stage, seen in the SQLite file itself: the moment may last a tenth of a second."""
+    deadline = time.monotonic() + limit_s
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as reading:
+        query = "SELECT count(*) FROM groups WHERE state = 'in_progress' AND stage = ?"
+        while not reading.execute(query, (stage,)).fetchone()[0]:
+            assert time.monotonic() < deadline, f"not within {limit_s:g} s: {stage} is under way"
+            time.sleep(0.01)
 
 
 def command_of(url: str, token: str) -> Any:
@@ -88,11 +100,6 @@ class Deployed:
     def groups(self) -> dict[str, dict[str, Any]]:
         """Every group of the store by the time of its first file."""
         return {one["id"]: one for one in json.loads(self.inside("contimg", "groups", "list", "--json").stdout)}
-
-    def under_way(self) -> dict[str, str]:
-        """Stages that run now, by group."""
-        status = json.loads(self.inside("contimg", "status", "--json").stdout)
-        return {one["group"]: one["stage"] for one in status["running"]}
 
     def wait_until_completed(self, limit_s: float = 600) -> None:
         """Every group that was delivered has its image."""

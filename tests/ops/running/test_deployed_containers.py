@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from deployed import Deployed, Spool, answer_of, command_of, run, until
+from deployed import Deployed, Spool, answer_of, command_of, run, until, wait_for_stage
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 PROJECT = "contimg-test"
@@ -29,7 +29,7 @@ class Site:
 
     def __init__(self, program: Path, directory: Path) -> None:
         self.program = program
-        self.settings = directory / "deployment.env"
+        self.settings, self.store = directory / "deployment.env", directory / "state/contimg.sqlite3"
         example = (program / "ops/docker/.env.example").read_text(encoding="utf-8")
         kept = [line for line in example.splitlines() if line.partition("=")[0] not in CHANGES]
         lines = [line.replace("=/var/lib/contimg", f"={directory}") for line in kept]
@@ -131,7 +131,7 @@ def test_two_image_workers_share_the_queue(site: Site, spool: Spool) -> None:
 def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Spool) -> None:
     site.stream.deliver(spool.take(2))
     for stage in ("convert", "calibrate", "image"):
-        until(lambda stage=stage: stage in site.stream.under_way().values(), 120, f"{stage} is under way")
+        wait_for_stage(site.store, stage)
         for container in site.containers(f"worker-{stage}"):
             site.kill(container)
     for service in ("redis", "web", "flower", "stream"):
@@ -149,7 +149,7 @@ def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Sp
 def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
     (group,) = site.stream.deliver(spool.take(1))
     for stage in ("convert", "calibrate", "image"):
-        until(lambda stage=stage: stage in site.stream.under_way().values(), 120, f"{stage} is under way")
+        wait_for_stage(site.store, stage)
         site.up("--force-recreate", "--no-deps", f"worker-{stage}")
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
