@@ -38,19 +38,20 @@ def plan(
 ) -> Averaging:
     """The most averaging that costs a source at `edge_rad` no more than `limit`, a fraction, of its flux.
 
-    Short baselines are averaged in time, each within the limit; what then is left of it goes to the channels, the same
-    for all baselines. `channels` above 0 prescribes their number.
+    Channels come first, the same number for all baselines; short baselines are averaged in time, each within what is
+    left of the limit. `channels` above 0 prescribes their number.
     """
     lengths = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
     used = lengths[lengths * description.freqs_hz.max() / C_M_S >= min_uv_lambda]
     spread = float(np.mean(np.square(used))) if used.size else 0.0
-    spans, in_time = _spans(description, rows, lengths, edge_rad, limit)
     per_channel = (np.pi * edge_rad * description.channel_width_hz / C_M_S) ** 2 * spread / 6
     if not channels:
         count = description.freqs_hz.size
         divisors = [number for number in range(1, count + 1) if count % number == 0]
-        channels = max((one for one in divisors if per_channel * (one**2 - 1) + in_time <= limit), default=1)
-    return Averaging(channels, spans, per_channel * (channels**2 - 1) + in_time)
+        channels = max((one for one in divisors if per_channel * (one**2 - 1) <= limit), default=1)
+    in_channels = per_channel * (channels**2 - 1)
+    spans, in_time = _spans(description, rows, lengths, edge_rad, max(0.0, limit - in_channels))
+    return Averaging(channels, spans, in_channels + in_time)
 
 
 def _spans(
