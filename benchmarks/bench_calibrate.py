@@ -104,7 +104,7 @@ def run_applycal(ms: Path, one: Any, room: Path) -> float:
         "calwt": [False], "flagbackup": False, "applymode": "calflag",
     }  # fmt: skip
     work = room / "applycal"
-    work.mkdir()
+    work.mkdir(exist_ok=True)
     return casa.run([casa.Task("applycal", arguments)], work, room / "casa.log", 3600).seconds[0]
 
 
@@ -134,7 +134,7 @@ def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]
             same &= bool(np.array_equal(flags, their_flags))
             good = ~flags & ~their_flags
             data, first, second = (mine.getcol(name, start, count) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
-            exact = (data / (gains[first] * gains[second].conj()))[good]
+            exact = data[good] / (gains[first] * gains[second].conj())[good]
             if exact.size:
                 pair = [
                     np.abs(each.getcol("CORRECTED_DATA", start, count)[good] - exact).max() for each in (mine, other)
@@ -168,8 +168,9 @@ def _bench(room: Path, antennas: int, channels: int, given: Path | None) -> bool
     _say("solve", solving.seconds, solving, f"{one.calibrator}, {one.grade}, CASA's memory not counted")
     shutil.copytree(ours, theirs)
     measured(warm, room, one, ours)
-    casa_s, casa_cost = measured(run_applycal, theirs, one, room)
-    apply_s, applying = measured(apply_set, ours, one)
+    # In turns, the better of two: the first pass after a copy waits for the disk.
+    runs = [(measured(run_applycal, theirs, one, room), measured(apply_set, ours, one)) for _ in range(2)]
+    (casa_s, casa_cost), (apply_s, applying) = (min(each, key=lambda run: run[0]) for each in zip(*runs, strict=True))
     worst, theirs_worst, same = differences(ours, theirs, one)
     _say("apply", apply_s, applying, "one pass, imports not counted")
     _say("applycal", casa_s, casa_cost, "the task alone, CASA's start not counted")
