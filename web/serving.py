@@ -75,6 +75,7 @@ def make_server(app: Flask, listening: socket.socket) -> Any:
     """waitress over a listening socket, not yet running."""
     stream: Stream = app.extensions[EXTENSION]
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue drains by itself
+    logging.getLogger("waitress").setLevel(logging.WARNING)  # viewers come and go
     return create_server(
         app,
         sockets=[listening],

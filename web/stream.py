@@ -2,8 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from flask import current_app
 
@@ -18,6 +19,7 @@ from web.prometheus import EndedStages
 from web.service import SCAN, ServiceStatus, StreamingService
 
 EXTENSION = "contimg"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Stream:
     fresh_s: float = 1.0
     pictures: Pictures = field(default_factory=Pictures)
     ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))
-    _glances: dict[int, tuple[float, Glance]] = field(default_factory=dict)
-    _looking: threading.Lock = field(default_factory=threading.Lock)
+    _shared: dict[object, tuple[float, Any]] = field(default_factory=dict)
+    _making: threading.RLock = field(default_factory=threading.RLock)
 
     def config(self) -> StreamingConfig:
         """The configuration in force now; raises Misconfigured."""
@@ -63,17 +65,21 @@ class Stream:
 
     def glance(self, shown: int = 5) -> Glance:
         """One look at the stream, with the newest `shown` of each list; one look serves all who ask at a time."""
-        with self._looking:
-            looked, seen = self._glances.get(shown, (0.0, None))
-            if seen is None or time.monotonic() - looked >= self.fresh_s:
-                seen = self._look(shown)
-                self._glances[shown] = (time.monotonic(), seen)
-            return seen
+        return self.shared(("glance", shown), lambda: self._look(shown))
+
+    def shared(self, name: object, make: Callable[[], Made]) -> Made:
+        """What was made under a name less than `fresh_s` ago, or made now, once for all who wait for it."""
+        with self._making:
+            at, made = self._shared.get(name, (0.0, None))
+            if made is None or time.monotonic() - at >= self.fresh_s:
+                made = make()
+                self._shared[name] = (time.monotonic(), made)
+            return cast(Made, made)
 
     def forget_glance(self) -> None:
         """Look anew the next time: something was just changed."""
-        with self._looking:
-            self._glances.clear()
+        with self._making:
+            self._shared.clear()
 
     def _look(self, shown: int) -> Glance:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()

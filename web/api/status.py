@@ -11,4 +11,5 @@ status = Blueprint("status", __name__, url_prefix="/api")
 @status.get("/status")
 def read() -> Response:
     """Condition, service, queue, rates, newest products and complaints."""
-    return respond(status_answer(stream().glance()))
+    room = stream()
+    return respond(room.shared("status", lambda: status_answer(room.glance())))

@@ -5,12 +5,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import psutil
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 
 from contimg.config import StreamingConfig
 from contimg.errors import Misconfigured
 from contimg.store import GroupRecord, Running, Stage, State
 from contimg.telescope import BAND, CADENCE_S
+from web.access import visitor
 from web.api.answers import epoch_s_of_mjd
 from web.history import Disk, disks
 from web.panel.chart import Segment, segments
@@ -34,7 +35,13 @@ class UnderWay:
 @streaming.get("/", endpoint="start")
 @streaming.get("/streaming", endpoint="show")
 def show() -> str:
-    """The page."""
+    """The page; those who have not signed in all see the same."""
+    if visitor().session is None:
+        return stream().shared(("start page", visitor().role, request.path), _render)
+    return _render()
+
+
+def _render() -> str:
     room = stream()
     glance = room.glance(IMAGES)
     return render_template(
