@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg import options
 from contimg.errors import Misconfigured
-from contimg.flow import FlowRules
+from contimg.flow import FlowRules, StageLimits
 from contimg.options import Effective, option
 from contimg.subbands import TOLERANCE_S, check_tolerance
 from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
@@ -146,7 +146,7 @@ def effective(settings: Settings, environ: Mapping[str, str] = os.environ) -> li
         source = of_config.get(one.key, one.source) if one.source == "default" else one.source
         if one.key != "expected_subbands":
             found.append(replace(one, value=getattr(rules, one.key), source=source))
-    more = [FlowRules, DiskRules, RetentionRules, NotifyRules, Settings]
+    more = [FlowRules, StageLimits, DiskRules, RetentionRules, NotifyRules, Settings]
     return found + [one for rules in more for one in options.effective(rules, PREFIX, environ)]
 
 

@@ -22,3 +22,13 @@ class FlowRules:
     def in_flight(self, max_workers: int) -> int:
         """So many groups at most have messages: enough that no worker waits for the next round of the reconciler."""
         return self.max_in_flight or max(12, 4 * max_workers)
+
+
+@dataclass(frozen=True)
+class StageLimits:
+    """What one stage may take before it is stopped. Environment: CONTIMG_<NAME>."""
+
+    stage_limit_s: float = option(3600.0, "a stage that takes longer is killed, an attempt of it spoilt, s", minimum=1)
+    stage_memory_mb: int = option(
+        0, "memory of its own that a worker process, and each program it starts, may have, MB; 0: no limit", minimum=0
+    )

@@ -10,17 +10,21 @@ from typing import Any
 
 from celery import Celery, signals
 
+from contimg.config import PREFIX as ENVIRONMENT
 from contimg.config import load, settings_from
 from contimg.errors import ContimgError
+from contimg.flow import StageLimits
+from contimg.options import from_environment
 from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
+from workers.processes import limit_memory
 
 PREFIX = "contimg:"
 log = logging.getLogger(__name__)
 
 
-def celery_settings(broker_url: str) -> dict[str, Any]:
+def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str, Any]:
     """Celery's configuration over one broker."""
     return {
         "broker_url": broker_url,
@@ -60,6 +64,8 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
             "priority_steps": [0, 3, 6, 9],
             "global_keyprefix": PREFIX,
         },
+        # A stage that hangs is killed with its process, whose lease the reconciler then takes back.
+        "task_time_limit": stage_limit_s,
         # The store holds what came of a stage; waiting for results would make sending depend on a second connection.
         "task_ignore_result": True,
         "result_backend_transport_options": {"global_keyprefix": PREFIX},
@@ -91,8 +97,17 @@ def _broker_url() -> str:
         sys.exit(error.exit_code)
 
 
+def _limits() -> StageLimits:
+    """The limits of stages; a wrong one is one line, as a wrong broker is."""
+    try:
+        return from_environment(StageLimits, ENVIRONMENT)
+    except ContimgError as error:
+        sys.stderr.write(f"contimg: {error}\n")
+        sys.exit(error.exit_code)
+
+
 app = Celery("contimg", include=["workers.tasks"])
-app.conf.update(celery_settings(_broker_url()))
+app.conf.update(celery_settings(_broker_url(), _limits().stage_limit_s))
 
 
 @signals.setup_logging.connect
@@ -110,6 +125,11 @@ def _say_when_there_is_no_broker(**_: Any) -> None:
         log.info("broker %s", without_password(url))
     except ContimgError as error:
         log.error("%s; trying again until it does", error)
+
+
+@signals.worker_process_init.connect
+def _limit_memory(**_: Any) -> None:
+    limit_memory(_limits().stage_memory_mb)
 
 
 @signals.worker_shutdown.connect

@@ -17,6 +17,12 @@ log = logging.getLogger(__name__)
 _MOST = 10_000  # beyond that a scan is quicker than looking at each
 
 
+# What another machine writes there raises no event here.
+_WITHOUT_EVENTS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "beegfs", "gpfs", "glusterfs", "afs", "virtiofs", "fuse"}
+)
+
+
 class Hints(FileSystemEventHandler):
     """Names of files that have just been renamed, closed or created in one directory.
 
@@ -24,8 +30,9 @@ class Hints(FileSystemEventHandler):
     is put a name into a bounded queue.
     """
 
-    def __init__(self, wake: threading.Event) -> None:
+    def __init__(self, wake: threading.Event, mode: str = "auto") -> None:
         self.wake = wake
+        self._mode = mode
         self._names: deque[tuple[str, bool]] = deque(maxlen=_MOST)
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
@@ -58,6 +65,11 @@ class Hints(FileSystemEventHandler):
         if identity == self._watched:
             return
         self.stop()
+        self._watched = identity
+        kind = file_system(directory)
+        if self._mode == "polling" or (self._mode == "auto" and kind in _WITHOUT_EVENTS):
+            log.info("%s: on %s, looked at by the periodic scan alone", directory, kind)
+            return
         observer = Observer()
         try:
             observer.schedule(self, str(directory), recursive=False)
@@ -66,7 +78,6 @@ class Hints(FileSystemEventHandler):
             log.warning("%s: no events (%s); the periodic scan goes on without them", directory, error)
         else:
             self._observer = observer
-        self._watched = identity
 
     def stop(self) -> None:
         """Watch nothing."""
@@ -74,3 +85,19 @@ class Hints(FileSystemEventHandler):
         if observer is not None:
             observer.stop()
             observer.join(timeout=5)
+
+
+def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that a directory lies on, as the kernel calls it; "unknown" when it does not say."""
+    place = directory.resolve()
+    found, depth = "unknown", -1
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, point, kind = line.split()[:3]
+        mounted = Path(point.replace("\\040", " "))
+        if place.is_relative_to(mounted) and len(mounted.parts) >= depth:
+            found, depth = kind.partition(".")[0], len(mounted.parts)
+    return found

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -113,3 +114,13 @@ def kill_session(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process, and each that it starts, have so much writable memory of its own; 0 leaves it unlimited.
+
+    An allocation beyond it fails, which a stage turns into an attempt to be made again, instead of the kernel killing
+    whatever on the machine is largest.
+    """
+    if megabytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]))

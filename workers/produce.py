@@ -34,7 +34,7 @@ def produce() -> None:
     store = Store.of(config)
     release_what_the_dead_hold(store)
     dispatcher = Dispatcher(store, chain.send, flow, config.max_workers, _calibrators(store))
-    producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval)
+    producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval, flow.events)
     reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval)
     watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.

@@ -22,13 +22,15 @@ _FILES_A_TRANSACTION = 512
 class Producer:
     """One loop over one directory: events are hints, the periodic scan guarantees. Two producers do no harm."""
 
-    def __init__(self, store: Store, incoming: Incoming, dispatcher: Dispatcher, poll_interval_s: float) -> None:
+    def __init__(
+        self, store: Store, incoming: Incoming, dispatcher: Dispatcher, poll_interval_s: float, events: str = "auto"
+    ) -> None:
         self._store = store
         self._incoming = incoming
         self._dispatcher = dispatcher
         self._poll_interval_s = poll_interval_s
         self._wake = threading.Event()
-        self._hints = Hints(self._wake)
+        self._hints = Hints(self._wake, events)
         self._trouble = ""
         self._broker_away = False
 

@@ -94,3 +94,13 @@ def test_a_session_is_killed_with_all_that_the_child_started(tmp_path):
     kill_session(child)
     assert child.returncode == -signal.SIGKILL
     until(lambda: grandchild.is_dead, 5, "the grandchild is dead")
+
+
+def test_memory_beyond_the_limit_is_refused_here_and_in_what_is_started():
+    grabs = "import sys; bytearray(400 << 20)"
+    limited = "from workers.processes import limit_memory; limit_memory(300); {}"
+    here = subprocess.run([sys.executable, "-c", limited.format(grabs)], capture_output=True, text=True)
+    assert here.stderr.strip().endswith("MemoryError")
+    starts = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {grabs!r}]).returncode)"
+    assert subprocess.run([sys.executable, "-c", limited.format(starts)], capture_output=True).returncode == 1
+    assert subprocess.run([sys.executable, "-c", grabs]).returncode == 0

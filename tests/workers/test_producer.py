@@ -1,7 +1,9 @@
+import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from waiting import until
@@ -10,6 +12,7 @@ from contimg.config import QueueRules
 from contimg.errors import Transient
 from contimg.store import FileState, Stage, State, Store
 from workers.dispatcher import Dispatcher
+from workers.hints import file_system
 from workers.incoming import EMPTY, FOREIGN, Incoming
 from workers.producer import BEAT, Producer
 from workers.reconciler import Reconciler
@@ -195,3 +198,55 @@ def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, mon
         time.sleep(0.6)
         assert scanning.sent == []
     until(lambda: scanning.sent, 6, "the group is sent after all")
+
+
+def test_without_events_the_scan_alone_takes_everything_in(store, place):
+    """As on NFS, where another machine's renames raise none."""
+    sent = []
+    producer = Producer(
+        store, Incoming(place.incoming), Dispatcher(store, lambda *one: sent.append(one)), 0.3, "polling"
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=producer.run, args=(stop,))
+    thread.start()
+    until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+    began = time.monotonic()
+    arrive(place)
+    until(lambda: sent, 6, "the group is sent")
+    assert time.monotonic() - began > 1.5, "only when the files have stood still"
+    stop.set()
+    producer.wake()
+    thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("place_of", "kind"),
+    [("/", "ext4"), ("/data/incoming", "nfs4"), ("/data/incoming/x", "nfs4"), ("/mnt/a b", "fuse")],
+)
+def test_the_kind_of_file_system_is_what_the_kernel_says(tmp_path, place_of, kind):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/vda / ext4 rw 0 0\nserver:/export /data nfs4 rw 0 0\nhost:/ /mnt/a\\040b fuse.sshfs rw 0 0\n", "utf-8"
+    )
+    assert file_system(Path(place_of), mounts) == kind
+
+
+def test_a_link_to_a_file_elsewhere_is_a_file(hinted, store, place, tmp_path):
+    for subband in range(16):
+        real = tmp_path / f"real{subband}"
+        real.write_bytes(b"visibilities")
+        (place.incoming / f"{STAMP}_sb{subband:02d}.hdf5").symlink_to(real)
+    (place.incoming / "2026-02-22T23:23:00_sb00.hdf5").symlink_to(tmp_path / "nowhere")
+    time.sleep(2.1)
+    hinted.producer.scan()
+    assert hinted.sent == [(STAMP, Stage.CONVERT)]
+    assert len(store.arrivals.files()) == 16, "a link to nothing is none"
+
+
+def test_a_clock_that_steps_back_delays_no_file_for_ever(scanning, place):
+    """Files from a machine whose clock is an hour ahead count as whole when they stand still under our eyes."""
+    arrive(place, range(15))
+    last = place.incoming / f"{STAMP}_sb15.hdf5"
+    last.write_bytes(b"visibilities")
+    os.utime(last, (time.time() + 3600, time.time() + 3600))
+    until(lambda: scanning.sent, 8, "the group is sent")
