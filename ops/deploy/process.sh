@@ -67,8 +67,9 @@ install_and_start() {
     say "starting, mode $mode"
     log=$(value PIPELINE_STATE_DIR)/logs/deployment.log
     mkdir -p "$(dirname "$log")"
-    # shellcheck disable=SC2046 # words, by intent
-    with_settings setsid .venv/bin/$(command_line) </dev/null >"$log" 2>&1 &
+    # One simple command: what goes to the background is the service itself, with nothing of this terminal's open.
+    # shellcheck disable=SC2016,SC2046 # for the inner shell; words, by intent
+    setsid sh -c 'set -a; . "$1"; set +a; shift; exec "$@"' sh "$settings" .venv/bin/$(command_line) </dev/null >"$log" 2>&1 &
     pid=$!
     sleep 0.2
     echo "$pid $(started_at "$pid")" >"$(process_file)"

@@ -136,6 +136,7 @@ print_summary() {
 
 bring_down() {
     [ "$(id -u)" -eq 0 ] || give_up "stopping units needs root; run it with sudo"
-    step "stopping the units" systemctl stop contimg.target
+    # The units by name as well: systemctl waits for those it was told.
+    step "stopping the units" systemctl stop contimg.target 'contimg-*.service'
     systemctl disable --quiet contimg.target
 }

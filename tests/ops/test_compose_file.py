@@ -126,6 +126,26 @@ def test_a_stop_outlasts_the_soft_shutdown(services: dict[str, Any]) -> None:
     assert {services[f"worker-{queue}"]["stop_grace_period"] for queue in QUEUES} == {"1m0s"}
 
 
+def test_the_swarm_stack_is_the_same_service(
+    checkout: Path, tmp_path: Path, compose: None, services: dict[str, Any]
+) -> None:
+    shutil.copy(checkout / "ops/docker/stack.yml", tmp_path / "docker-compose.yml")
+    outcome = subprocess.run(
+        ["docker", "compose", "config", "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "POSTGRES_PASSWORD": "secret", **SECRETS},
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    stack = json.loads(outcome.stdout)["services"]
+    assert set(stack) == set(services) - {"agent"}
+    for name, service in stack.items():
+        assert service.get("command") == services[name].get("command"), name
+        label = "worker" if name.startswith("worker") else "core"
+        assert service["deploy"]["placement"]["constraints"] == [f"node.labels.contimg.{label} == true"]
+    for queue in QUEUES:
+        assert stack[f"worker-{queue}"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+        assert stack[f"worker-{queue}"]["stop_grace_period"] == "1m0s"
+
+
 def test_the_example_names_only_what_is_read(checkout: Path, known_variables: frozenset[str]) -> None:
     asked_for = set(re.findall(r"\$\{(\w+)", (checkout / "docker-compose.yml").read_text(encoding="utf-8")))
     for_compose = {"COMPOSE_PROFILES"}
