@@ -52,6 +52,7 @@ class World:
         self.port = _free_port()
         self.service: subprocess.Popen[bytes] | None = None
         self.store: Store | None = None
+        self.more: dict[str, str] = {}
 
     @property
     def environ(self) -> dict[str, str]:
@@ -77,7 +78,7 @@ class World:
             more["CONTIMG_QUEUE_DB"] = self.database
         if self.proxy:
             more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
-        return kept | more
+        return kept | more | self.more
 
     @property
     def settings(self) -> Settings:

@@ -1,0 +1,44 @@
+"""A stage that takes too long is stopped, with what it started, and the group says why."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from waiting import processes_with, until
+
+from contimg.store import Outcome, Stage, State, Store
+
+
+@pytest.mark.slow
+def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_attempt(place, small_groups):
+    """The calibrator's solution needs seconds and gets one; CASA's process dies with the worker's."""
+    place.more |= {"CONTIMG_STAGE_LIMIT_S": "1", "CONTIMG_MAX_ATTEMPTS": "2", "CONTIMG_CALIBRATE_MIN_APPARENT_JY": "1"}
+    service = place.start(*place.command("run", "--no-web"), log="run.log")
+    store = Store.open(place.config.queue_db)
+    try:
+        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
+        group, files = next(iter(small_groups.items()))
+        for path in files:
+            shutil.copy(path, place.incoming)
+        until(lambda: (one := store.queue.group(group)) and one.state is State.FAILED, 120, "the group fails")
+        record = store.queue.group(group)
+        assert record.error == f"the worker process died during {record.stage}"
+        spoilt = [run for run in store.queue.runs(group) if run.outcome is Outcome.FAILED]
+        assert len(spoilt) >= 2
+        assert all(run.ended_at - run.started_at < 30 for run in spoilt)
+        assert record.stage in (Stage.CONVERT, Stage.CALIBRATE)
+        time.sleep(1)
+        assert not [pid for pid in processes_with("casa_process") if str(place.root) in _words(pid)]
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.wait(60)
+        store.close()
+
+
+def _words(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
