@@ -82,6 +82,7 @@ class Overview:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._completed: tuple[object, int] = (None, 0)
 
     def snapshot(self, shown: int = 5) -> Status:
         """The stream now, with the newest `shown` of each list."""
@@ -96,7 +97,7 @@ class Overview:
             return Status(
                 at=now,
                 paused=switch is not None and switch.value == "1",
-                states=_states(session),
+                states=self._states(session),
                 waiting=_waiting(session),
                 running=_running(session),
                 oldest_pending_s=None if oldest is None else now - oldest,
@@ -110,6 +111,21 @@ class Overview:
                 warnings=_warnings(session, shown),
             )
 
+    def _states(self, session: Session) -> dict[State, int]:
+        """Groups per state. The completed are many: they are counted anew only when one has come or gone."""
+        group = models.Group
+
+        def count(state: State) -> int:
+            return session.scalars(select(func.count()).select_from(group).where(group.state == state)).one()
+
+        others = {state: count(state) for state in State if state != State.COMPLETED}
+        key = (tuple(others.values()), session.scalar(select(func.max(group.completed_at))))
+        known, completed = self._completed
+        if known != key:
+            completed = count(State.COMPLETED)
+            self._completed = (key, completed)
+        return {state: completed if state == State.COMPLETED else others[state] for state in State}
+
 
 def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
     """The newest of each level, then the newest of those: one look for both would read past every other event."""
@@ -118,14 +134,6 @@ def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
     for level in (WARNING, ERROR):
         rows += session.scalars(select(event).where(event.level == level).order_by(event.id.desc()).limit(shown))
     return tuple(record_of(EventRecord, row) for row in sorted(rows, key=lambda row: -row.id)[:shown])
-
-
-def _states(session: Session) -> dict[State, int]:
-    group = models.Group
-    counted = {
-        state: number for state, number in session.execute(select(group.state, func.count()).group_by(group.state))
-    }
-    return {state: counted.get(state, 0) for state in State}
 
 
 def _waiting(session: Session) -> dict[Stage, int]:
@@ -159,16 +167,17 @@ def _running(session: Session) -> tuple[Running, ...]:
 def _rates(session: Session, now: float) -> Rates:
     group, run = models.Group, models.StageRun
     since = now - RATE_WINDOW_S
-    file, recent = models.SubbandFile, (group.state == State.COMPLETED) & (group.completed_at > since)
-    completed = select(group.created_at, group.completed_at).where(recent)
-    done = [float(end) - start for start, end in session.execute(completed) if end is not None]
+    # Only completed groups have a time of completion; asking for the state too, SQLite would walk through all of them.
+    completed = select(group.id, group.created_at, group.completed_at).where(group.completed_at > since)
+    ended = {name: (start, float(end)) for name, start, end in session.execute(completed) if end is not None}
+    done = [end - start for start, end in ended.values()]
+    file = models.SubbandFile
     last_files = (
-        select(group.completed_at - func.max(file.arrived_at))
-        .join(file, file.group_id == group.id)
-        .where(recent, file.state == FileState.PRESENT)
-        .group_by(group.id, group.completed_at)
+        select(file.group_id, func.max(file.arrived_at))
+        .where(file.group_id.in_(list(ended)), file.state != FileState.SET_ASIDE)
+        .group_by(file.group_id)
     )
-    after = sorted(float(one) for one in session.scalars(last_files) if one is not None)
+    after = sorted(ended[name][1] - arrived for name, arrived in session.execute(last_files) if name is not None)
     seconds: dict[Stage, list[float]] = {}
     runs = select(run.stage, run.seconds).where(run.outcome == "committed", run.ended_at > since)
     for stage, value in session.execute(runs):
