@@ -16,8 +16,6 @@ from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.store import schema
 from contimg.store.database import make_engine, url_of
 
-_LOGS = ("", "-wal", "-shm")
-
 
 def restore(settings: Settings, archive: Path, *, force: bool = False) -> Backup:
     """Put a backup back into the configured store and state directory. The stream must not run.
@@ -73,15 +71,29 @@ def _replace_file(place: Path, store: Path) -> None:
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    for log in _LOGS:
-        there = place.with_name(place.name + log)
-        if there.exists():
-            there.rename(place.with_name(f"{place.name}.before-{moment}{log}"))
+    if place.exists():
+        _take_alone(place)
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        place.rename(place.with_name(f"{place.name}.before-{moment}"))
     if place.parent.exists():
         owner = place.parent.stat()
         shutil.chown(store, owner.st_uid, owner.st_gid)
     shutil.move(store, place)
+
+
+def _take_alone(place: Path) -> None:
+    """Bring the store's log into its one file, which SQLite does only where nobody else has it open."""
+    with closing(sqlite3.connect(place, timeout=1.0)) as connection:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            mode = str(error)
+        except sqlite3.DatabaseError:  # damaged: that may be why somebody restores
+            return
+    if mode != "delete":
+        raise Misconfigured(
+            f"{place}: is open in another process; stop workers, panel and Flower as well, then restore"
+        )
 
 
 def _replace_rows(engine: Engine, store: Path, force: bool) -> None:

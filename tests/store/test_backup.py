@@ -162,3 +162,19 @@ def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, t
     outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz"), "--force"])
     assert isinstance(outcome.exception, Misconfigured)
     assert "the stream is running; stop it first" in str(outcome.exception)
+
+
+def test_a_store_that_somebody_has_open_is_not_replaced(settings: Settings, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A worker would go on writing to the file that was put aside."""
+    place = str(tmp_path / "open.sqlite3")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
+    filled(place, 1).close()
+    back_up(settings, tmp_path / "backup.tar.gz")
+    with sqlite3.connect(place) as worker:
+        worker.execute("SELECT count(*) FROM groups").fetchone()
+        with pytest.raises(Misconfigured, match="is open in another process"):
+            restore(settings, tmp_path / "backup.tar.gz")
+    worker.close()
+    restore(settings, tmp_path / "backup.tar.gz")
+    assert len(list(tmp_path.glob("open.sqlite3.before-*"))) == 1
