@@ -118,12 +118,12 @@ def test_a_group_goes_through_to_an_image(site: Site, spool: Spool) -> None:
 def test_two_image_workers_share_the_queue(site: Site, spool: Spool) -> None:
     site.up("--no-recreate", "--scale", "worker-image=2", "worker-image")
     first, second = site.containers("worker-image")
-    run("docker", "pause", first)  # whatever comes now can only be the second's
+    run("docker", "stop", "--time", "60", first)  # whatever comes now can only be the second's
     try:
         (group,) = site.stream.deliver(spool.take(1))
         site.stream.wait_until_completed()
     finally:
-        run("docker", "unpause", first)
+        run("docker", "start", first)
     owner = [one["owner"] for one in site.stream.history(group)["runs"] if one["stage"] == "image"][-1]
     assert second.startswith(owner.partition(":")[0])
 
@@ -176,9 +176,9 @@ def test_the_panel_stops_and_starts_the_stream_through_the_agent(site: Site) -> 
     site.deploy()
     token = re.search("^CONTIMG_TOKEN=(.+)$", settings, re.MULTILINE)[1]
     api = f"http://127.0.0.1:{WEB_PORT}/api/streaming"
-    until(lambda: answer_of(f"{api}/status")["container"] == f"{PROJECT}-stream-1", 40, "the panel asks the agent")
+    until(lambda: answer_of(f"{api}/status")["pid"], 40, "the panel asks the agent, which alone knows the pid")
     status = answer_of(f"{api}/status")
-    assert (status["backend"], status["running"]) == ("agent", True)
+    assert status["running"]
     assert status["memory_mb"] > 50
     assert command_of(f"{api}/stop", token)["success"]
     assert site.running() == {"redis", "web", "flower", "agent"}
