@@ -16,8 +16,8 @@ from contimg.store.models import Base
 class PostgresServer:
     """A private PostgreSQL on a Unix socket in a directory of its own; one new database for whoever asks."""
 
-    def __init__(self, binaries: Path, directory: Path) -> None:
-        self.binaries, self.directory = binaries, directory
+    def __init__(self, binaries: Path, directory: Path, listen: str = "") -> None:
+        self.binaries, self.directory, self._listen = binaries, directory, listen
         self._as_user: list[str] = []
         self._numbers = count()
         if os.geteuid() == 0:  # the server refuses to run as root
@@ -25,12 +25,18 @@ class PostgresServer:
             shutil.chown(directory, user)
             self._as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
         self._run("initdb", "-D", directory / "data", "-U", "contimg", "-A", "trust", "--no-sync", "-E", "UTF8")
+        if listen:
+            with (directory / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         self.start()
 
     def start(self) -> None:
         """Start the server; nothing here has to survive a power cut, so nothing waits for the disk."""
         place = self.directory
-        options = f"-c listen_addresses='' -k {place} -c fsync=off -c synchronous_commit=off -c max_connections=100"
+        options = (
+            f"-c listen_addresses='{self._listen}' -k {place} -c fsync=off -c synchronous_commit=off "
+            "-c max_connections=100"
+        )
         self._run("pg_ctl", "-D", place / "data", "-w", "-l", place / "log", "-o", options, "start")
 
     @property

@@ -1,0 +1,135 @@
+"""Two hosts with addresses of their own, as network namespaces, on one broker and one PostgreSQL; one is cut off."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import until
+
+from contimg.store import Outcome, Stage, State, Store
+from workers.broker import server_program
+from workers.processes import ProcessName
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "store"))
+from postgres_server import PostgresServer
+
+NETWORK, BRIDGE = "10.231.77", "contimgbr"
+LEASE_S = 6.0
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="network namespaces need root and ip"),
+]
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[str]]:
+    """Two namespaces on a bridge; the bridge's own address is where broker and database listen."""
+    names = ["contimg-a", "contimg-b"]
+    ip("link", "add", BRIDGE, "type", "bridge")
+    try:
+        ip("addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
+        ip("link", "set", BRIDGE, "up")
+        for number, name in enumerate(names):
+            ip("netns", "add", name)
+            ip("link", "add", f"cveth{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", f"cveth{number}", "master", BRIDGE, "up")
+            for words in (("addr", "add", f"{NETWORK}.{number + 2}/24", "dev", "eth0"), ("link", "set", "eth0", "up"),
+                          ("link", "set", "lo", "up")):  # fmt: skip
+                ip("-n", name, *words)
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+
+
+@pytest.fixture
+def database(hosts) -> Iterator[str]:
+    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    server = PostgresServer(found[-1].parent, directory, listen=f"{NETWORK}.1")
+    url = server.new_database()
+    yield url.replace(f"@/{url.split('@/')[1]}", f"@{NETWORK}.1/{url.split('@/')[1].split('?')[0]}")
+    server.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def broker(hosts) -> Iterator[str]:
+    flags = ["--port", "6399", "--bind", f"{NETWORK}.1", "--protected-mode", "no", "--save", "", "--appendonly", "no"]
+    server = subprocess.Popen([str(server_program()), *flags], stdout=subprocess.DEVNULL)
+    yield f"redis://{NETWORK}.1:6399/0"
+    server.kill()
+    server.wait()
+
+
+def owned_by(process: subprocess.Popen[bytes], owner: str) -> bool:
+    name = ProcessName.parse(owner)
+    return name is not None and name.pid in {one.pid for one in psutil.Process(process.pid).children(recursive=True)}
+
+
+def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, hosts, database, broker, small_groups):
+    place.more |= {
+        "CONTIMG_QUEUE_DB": database, "CONTIMG_BROKER_URL": broker, "CONTIMG_LEASE_S": f"{LEASE_S:g}",
+        "CONTIMG_MAX_ATTEMPTS": "10", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    store = Store.open(database)
+    celery = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert,calibrate,image"]
+    flags = ["-c", "1", "--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
+    workers = [
+        place.start("ip", "netns", "exec", name, *celery, "-n", f"all@{name}", *flags, log=f"{name}.log")
+        for name in hosts
+    ]
+    producer = place.start(*place.command("producer"), log="producer.log")
+    try:
+        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
+        for files in small_groups.values():
+            for path in files:
+                shutil.copy(path, place.incoming)
+        held = []
+
+        def first_host_works() -> bool:
+            held[:] = [one for one in store.overview.snapshot(0).running if owned_by(workers[0], one.owner)]
+            return bool(held)
+
+        until(first_host_works, 90, "the first host is in the middle of a stage")
+        ip("link", "set", "cveth0", "down")
+        until(
+            lambda: any(run.outcome is Outcome.EXPIRED for run in store.queue.runs(held[0].group)),
+            60, "its lease expires",
+        )  # fmt: skip
+        ip("link", "set", "cveth0", "up")
+        done = [State.COMPLETED] * len(small_groups)
+        until(lambda: [one.state for one in store.queue.groups()] == done, 200, "all groups complete")
+        time.sleep(2)  # whatever the first host still had is refused by now
+        for group in small_groups:
+            committed = Counter(run.stage for run in store.queue.runs(group) if run.outcome is Outcome.COMMITTED)
+            assert committed == dict.fromkeys(Stage, 1)
+            runs = {run.stage: run for run in store.queue.runs(group) if run.outcome is Outcome.COMMITTED}
+            image, made = store.products.image_of(group), runs[Stage.IMAGE]
+            assert made.started_at - 0.1 <= image.fits_path.stat().st_mtime <= made.ended_at + 0.1, "not overwritten"
+    finally:
+        for one in (*workers, producer):
+            one.terminate()
+        for one in (*workers, producer):
+            try:
+                one.wait(20)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait()
+        store.close()
