@@ -78,7 +78,7 @@ def fill(database: Path, groups: int) -> None:
     )  # fmt: skip
     db.executemany(
         "INSERT INTO metrics (at, name, value) VALUES (?, 'service.cpu_percent', ?)",
-        ((time.time() - n * 30, random.random() * 100) for n in range(260_000)),  # noqa: S311
+        ((time.time() - n * 30, random.random() * 100) for n in range(260_000)),
     )
     db.commit()
     db.execute("PRAGMA journal_mode = WAL")
