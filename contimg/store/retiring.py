@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from contimg.staging import MARK
 from contimg.store import models
 from contimg.store.database import Database
 from contimg.store.events import INFO, note
@@ -92,8 +93,11 @@ def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[Ret
     if not rules.keep_images_days:
         return
     for row in _old(session, models.Image, rules, now - rules.keep_images_days * DAY_S):
-        files = (row.fits_path, row.beam_fits_path, row.png_path, row.thumbnail_path)
-        yield Retirable(row.group_id, "image", tuple(Path(one) for one in files if one), row.created_at)
+        # Every file of the group's that lies there: there may be more kinds than the row names.
+        files = (one for one in Path(row.fits_path).parent.glob(f"{row.group_id}.*") if MARK not in one.name)
+        yield Retirable(
+            row.group_id, "image", (Path(row.fits_path), *sorted(set(files) - {Path(row.fits_path)})), row.created_at
+        )
 
 
 Product = TypeVar("Product", models.MeasurementSet, models.Image)

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from telescope import Delivered
 from world import World
 
+from contimg.staging import MARK
 from contimg.store import FileState, Outcome, Stage, State, Store, models
 
 _SLACK_S = 0.05  # a file system's clock is as coarse as a tick of the kernel
@@ -158,6 +159,7 @@ def _disk(world: World, store: Store, delivered: Delivered) -> Iterator[str]:
         if image:
             files = (image.fits_path, image.beam_fits_path, image.png_path, image.thumbnail_path)
             expected |= {path for path in files if path}
+            expected |= {path for path in image.fits_path.parent.glob(f"{name}.*.fits") if MARK not in path.name}
     expected |= {output / "calibration" / one.name for one in store.registry.sets()}
     for directory in (output, output / "images", output / "calibration"):
         present = {Path(entry.path) for entry in os.scandir(directory)} if directory.exists() else set()
