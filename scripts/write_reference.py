@@ -18,7 +18,7 @@ from flask import Flask
 import contimg
 import workers
 from contimg.cli import contimg as command
-from contimg.config import Settings, StreamingConfig
+from contimg.config import PREFIX, Settings, StreamingConfig
 from contimg.options import variable_name
 from contimg.store import Store
 from web import create_app
@@ -94,7 +94,7 @@ def _prefix_of(one: object, module: object) -> str | None:
         name for name in vars(module) if name.endswith("_ENVIRONMENT") and name.split("_")[0] in one.__name__.upper()
     ]
     names = (*own, "ENVIRONMENT", "PREFIX")
-    return next((str(getattr(module, name)) for name in names if hasattr(module, name)), None)
+    return next((str(getattr(module, name)) for name in names if hasattr(module, name)), PREFIX)
 
 
 def _modules() -> Iterator[object]:
