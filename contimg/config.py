@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from contimg import options
 from contimg.errors import Misconfigured
@@ -98,6 +98,13 @@ class StreamingConfig(BaseModel):
     max_workers: int = Field(2, ge=1, le=256, description="worker processes over all queues")
     stage_to_tmpfs: bool = Field(False, description="write a Measurement Set in memory first, then move it")
     tmpfs_path: Path = Field(Path("/dev/shm"), description="the memory file system")  # noqa: S108
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError("must not hold control characters")
+        return value
 
 
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:

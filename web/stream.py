@@ -96,7 +96,7 @@ class Stream:
             uptime_s=status.uptime_seconds,
             scan_age_s=scan_age_s,
             scan_patience_s=scan_patience_s(poll_interval_s),
-            untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1)),
+            untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
         )
         return Glance(snapshot, status, judge(signs), scan_age_s)
 
