@@ -7,7 +7,9 @@ state/...           the other files of the state directory: streaming_config.jso
 
 import hashlib
 import json
+import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,15 +66,28 @@ def unpack(archive: Path, directory: Path) -> Backup:
     """Unpack into a directory and check every member against the manifest; raises BadInput when one differs."""
     with opened(archive) as tar:
         backup = _manifest(archive, tar)
-        try:
-            tar.extractall(directory, filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise BadInput(f"{archive}: cannot be unpacked ({error})") from None
+        for name in backup.sha256:
+            # Only names that a backup has, so that no archive can write anywhere else.
+            if name != STORE and (not name.startswith(STATE) or "/" in name.removeprefix(STATE) or ".." in name):
+                raise BadInput(f"{archive}: {name} is no part of a backup")
+            _extract(archive, tar, name, directory / name)
     for name, wanted in backup.sha256.items():
         path = directory / name
         if not path.is_file() or sha256_of(path) != wanted:
             raise BadInput(f"{archive}: {name} is damaged; take another backup's file")
     return backup
+
+
+def _extract(archive: Path, tar: tarfile.TarFile, name: str, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    try:
+        member = tar.extractfile(name)
+        if member is None:
+            raise KeyError(name)
+        with member, target.open("wb") as file:
+            shutil.copyfileobj(member, file)
+    except (KeyError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{archive}: {name} cannot be unpacked ({error})") from None
 
 
 def opened(archive: Path) -> tarfile.TarFile:
