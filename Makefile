@@ -21,7 +21,7 @@ demo: setup ## a synthetic telescope streams through the real pipeline to images
 
 test: ## every test, real server, workers, panel and browser included
 	@scripts/setup.sh tests
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-deploy: ## the deployment for real: containers, systemd, plain processes; needs a container engine
 	@scripts/setup.sh
