@@ -81,12 +81,12 @@ def print_fluxes(console: Console, checked: Iterable[Checked]) -> None:
         box=None,
         padding=(0, 1),
     )
-    for heading in ("group", "source", "true Jy", "seen Jy", "ratio", "noise", "off, beams", ""):
-        table.add_column(heading, justify="left" if heading in ("group", "source", "") else "right", no_wrap=True)
+    for heading in ("tile", "source", "true Jy", "seen Jy", "ratio", "noise", "beams off", ""):
+        table.add_column(heading, justify="left" if heading in ("tile", "source", "") else "right", no_wrap=True)
     for one in checked:
         verdict = "[green]ok[/green]" if one.within else "[bold red]off[/bold red]"
         table.add_row(
-            one.group, one.name, f"{one.true_jy:.4f}", f"{one.measured.apparent_jy:.4f}", f"{one.ratio:.3f}",
+            one.group[11:], one.name, f"{one.true_jy:.4f}", f"{one.measured.apparent_jy:.4f}", f"{one.ratio:.3f}",
             f"{one.measured.noise_jy / one.true_jy:.3f}",
             f"{one.measured.offset_beams:.3f}", verdict,
         )  # fmt: skip
