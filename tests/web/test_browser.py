@@ -36,6 +36,9 @@ class Visit:
     def text(self, selector: str) -> str:
         return " ".join(self.page.inner_text(selector).split())
 
+    def note(self, message: "sync_api.ConsoleMessage") -> None:
+        self.complaints.append(f"{message.text} at {message.location['url']}")
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["sync_api.Browser"]:
@@ -49,7 +52,7 @@ def chromium() -> Iterator["sync_api.Browser"]:
 def visit(request: pytest.FixtureRequest, chromium: "sync_api.Browser", url: str) -> Iterator[Visit]:
     context = chromium.new_context(**getattr(request, "param", DESK))
     visit = Visit(context.new_page())
-    visit.page.on("console", lambda message: visit.complaints.append(message.text) if message.type == "error" else None)
+    visit.page.on("console", lambda message: visit.note(message) if message.type == "error" else None)
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     visit.page.goto(url)
     visit.page.wait_for_selector("#link[data-link=on]")

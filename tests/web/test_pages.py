@@ -142,15 +142,19 @@ def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
 
 def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
     image = store.products.images(1)[0]
+    as_it_was = image.fits_path.read_bytes()  # the night's products are shared by all tests
     data = np.zeros((512, 512), np.float32)
     data[300, 100] = 1.0
-    fits.PrimaryHDU(data).writeto(image.fits_path, overwrite=True)
-    answer = client.get(f"/images/{image.id}/pixels.png")
-    picture = imread(io.BytesIO(answer.data), format="png")[..., :3].sum(axis=2)
-    assert picture.shape == (512, 512)
-    assert np.unravel_index(picture.argmax(), picture.shape) == (511 - 300, 100)
-    image.fits_path.write_text("no image")
-    assert client.get(f"/images/{image.id}/pixels.png").status_code == 409
+    try:
+        fits.PrimaryHDU(data).writeto(image.fits_path, overwrite=True)
+        answer = client.get(f"/images/{image.id}/pixels.png")
+        picture = imread(io.BytesIO(answer.data), format="png")[..., :3].sum(axis=2)
+        assert picture.shape == (512, 512)
+        assert np.unravel_index(picture.argmax(), picture.shape) == (511 - 300, 100)
+        image.fits_path.write_text("no image")
+        assert client.get(f"/images/{image.id}/pixels.png").status_code == 409
+    finally:
+        image.fits_path.write_bytes(as_it_was)
 
 
 @given(st.floats(0, 360), st.floats(-85, 89), st.floats(-1, 1), st.floats(-1, 1))
