@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from contimg.calibration import ENVIRONMENT, LIMITS_ENVIRONMENT, CalibrateOptions, CalibrationSet, SolutionLimits
-from contimg.commands.groups import opened
 from contimg.config import load, settings_from
 from contimg.errors import BadInput
 from contimg.options import from_environment
 from contimg.store import CalibrationSetRecord, CalibrationSetRow, TableRow
+from contimg.store.configured import opened
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 _KINDS = {".bcal": "bandpass", ".gcal": "gain"}

@@ -1,27 +1,15 @@
 """`contimg groups list|show|retry|discard`."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from contimg.config import load, settings_from
 from contimg.errors import BadInput
-from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store
-
-
-@contextmanager
-def opened() -> Iterator[Store]:
-    """The configured store, closed at the end."""
-    store = Store.of(load(settings_from()))
-    try:
-        yield store
-    finally:
-        store.close()
+from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State
+from contimg.store.configured import opened
 
 
 @click.group()

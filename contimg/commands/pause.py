@@ -4,15 +4,13 @@ import getpass
 
 import click
 
-from contimg.config import load, settings_from
-from contimg.store import Store
+from contimg.store.configured import opened
 
 
 @click.command()
 @click.option("--by", default=getpass.getuser, show_default="you", help="Who pauses, for those who wonder.")
 def pause(by: str) -> None:
     """Let no further stage begin, on any host, until `contimg resume`; files are still taken in."""
-    store = Store.of(load(settings_from()))
-    store.queue.pause(by)
-    store.close()
+    with opened() as store:
+        store.queue.pause(by)
     click.echo("paused: stages under way end, no other begins; `contimg resume` goes on")

@@ -6,11 +6,11 @@ import click
 
 from contimg.calibration import ENVIRONMENT, CalibrateOptions, CalibrationSet
 from contimg.calibration.sets import choose
-from contimg.commands.groups import opened
 from contimg.errors import BadInput
 from contimg.measurement_set.description import describe
 from contimg.options import from_environment
 from contimg.store import Outdated, Stage, State, Store
+from contimg.store.configured import opened
 
 
 @click.command()

@@ -4,15 +4,13 @@ import getpass
 
 import click
 
-from contimg.config import load, settings_from
-from contimg.store import Store
+from contimg.store.configured import opened
 
 
 @click.command()
 @click.option("--by", default=getpass.getuser, show_default="you", help="Who resumes, for those who wonder.")
 def resume(by: str) -> None:
     """Let stages begin again after `contimg pause`; what waited is sent at the reconciler's next round."""
-    store = Store.of(load(settings_from()))
-    store.queue.resume(by)
-    store.close()
+    with opened() as store:
+        store.queue.resume(by)
     click.echo("resumed")

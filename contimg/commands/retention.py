@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import click
 
-from contimg.config import PREFIX, load, settings_from
+from contimg.config import PREFIX
 from contimg.options import flags, from_flags
-from contimg.store import Store
+from contimg.store.configured import opened
 from contimg.upkeep import RetentionRules
 
 
@@ -21,11 +21,8 @@ def retention(delete: bool, **given: object) -> None:
     from workers.retention import retire
 
     rules = from_flags(RetentionRules, dict(given))
-    store = Store.of(load(settings_from()))
-    try:
+    with opened() as store:
         gone = retire(store, rules, dry_run=not delete)
-    finally:
-        store.close()
     for one in gone:
         made = datetime.fromtimestamp(one.product.created_at, UTC).strftime("%Y-%m-%d %H:%MZ")
         click.echo(f"{one.product.paths[0]}  {one.product.kind}, made {made}, {one.bytes / 1e9:.2f} GB")

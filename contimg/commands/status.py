@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contimg.config import load, settings_from
-from contimg.store import Stage, Status, Store
+from contimg.config import settings_from
+from contimg.store import Stage, Status
+from contimg.store.configured import opened
 from workers.service.manager import StreamingServiceManager
 from workers.service.records import ServiceHealth, ServiceStatus
 
@@ -20,13 +21,9 @@ from workers.service.records import ServiceHealth, ServiceStatus
 @click.option("--shown", default=5, show_default=True, help="At most so many of each list.")
 def status(as_json: bool, shown: int) -> None:
     """Show the service, the queue, the newest images, failures, and files set aside with their reasons."""
-    settings = settings_from()
-    store = Store.of(load(settings))
-    try:
+    with opened() as store:
         seen = store.overview.snapshot(shown)
-    finally:
-        store.close()
-    manager = StreamingServiceManager(settings)
+    manager = StreamingServiceManager(settings_from())
     service, health = manager.status(), manager.health()
     if as_json:
         whole = {**asdict(seen), "service": asdict(service), "health": asdict(health)}

@@ -1,0 +1,17 @@
+"""The store that the configuration names, for one command or one look."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from contimg.config import load, settings_from
+from contimg.store import Store
+
+
+@contextmanager
+def opened() -> Iterator[Store]:
+    """The configured store, closed at the end."""
+    store = Store.of(load(settings_from()))
+    try:
+        yield store
+    finally:
+        store.close()
