@@ -21,7 +21,10 @@ def restore(archive: Path, force: bool) -> None:
     from workers.service import StreamingServiceManager
 
     settings = settings_from()
-    if StreamingServiceManager(settings).status().running:
+    service = StreamingServiceManager(settings)
+    running = service.status().running
+    service.close()  # or this very process would have the store open
+    if running:
         raise Misconfigured("the stream is running; stop it first (`contimg pause` is not enough), then restore")
     backup = put_back(settings, archive, force=force)
     click.echo(f"restored {backup.rows['groups']} groups and {backup.rows['images']} images; start the stream to go on")

@@ -3,6 +3,7 @@
 import sqlite3
 import tarfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,22 @@ def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, t
     outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz"), "--force"])
     assert isinstance(outcome.exception, Misconfigured)
     assert "the stream is running; stop it first" in str(outcome.exception)
+
+
+def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """It looks at the store itself, to see whether the stream runs, and must not be in its own way."""
+    place = str(tmp_path / "store.sqlite3")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
+    store = filled(place, 2)
+    store.queue.beat("producer.scan")
+    store.close()
+    back_up(settings, tmp_path / "backup.tar.gz")
+    with closing(sqlite3.connect(place)) as connection, connection:  # and it was a while ago
+        assert connection.execute("UPDATE control SET changed_at = changed_at - 60").rowcount == 1
+    outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz")], catch_exceptions=False)
+    assert outcome.output == "restored 2 groups and 0 images; start the stream to go on\n"
+    assert len(list(tmp_path.glob("store.sqlite3.before-*"))) == 1
 
 
 def test_a_store_that_somebody_has_open_is_not_replaced(settings: Settings, tmp_path: Path,

@@ -39,6 +39,12 @@ class StreamingServiceManager:
         self._chosen: tuple[float, Backend | None] | None = None
         self._parts: tuple[float, PartsStatus] | None = None
 
+    def close(self) -> None:
+        """Let go of the store: a SQLite file can be replaced only where nobody has it open."""
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
     def status(self) -> ServiceStatus:
         """The service now; what cannot be found out is None, with the reason in `error`."""
         record = read_record(self._settings.state_dir)
