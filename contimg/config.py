@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from contimg import options
+from contimg.alerting import AlertRules
 from contimg.errors import Misconfigured
 from contimg.flow import FlowRules, StageLimits
 from contimg.options import Effective, option
@@ -153,7 +154,7 @@ def effective(settings: Settings, environ: Mapping[str, str] = os.environ) -> li
         source = of_config.get(one.key, one.source) if one.source == "default" else one.source
         if one.key != "expected_subbands":
             found.append(replace(one, value=getattr(rules, one.key), source=source))
-    more = [FlowRules, StageLimits, DiskRules, RetentionRules, NotifyRules, Settings]
+    more = [FlowRules, AlertRules, StageLimits, DiskRules, RetentionRules, NotifyRules, Settings]
     return found + [one for rules in more for one in options.effective(rules, PREFIX, environ)]
 
 

@@ -1,8 +1,4 @@
-"""The Celery app: `celery -A workers.app worker -Q convert` works by itself.
-
-Every setting here was tried by experiment. The store is the truth and messages only wake people up, so they are
-acknowledged early; a stage that a killed worker leaves behind comes back through its lease, not through the broker.
-"""
+"""The Celery app: `celery -A workers.app worker -Q convert` works by itself."""
 
 import logging
 import sys
@@ -15,77 +11,12 @@ from contimg.config import load, settings_from
 from contimg.errors import ContimgError
 from contimg.flow import StageLimits
 from contimg.options import from_environment
-from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
+from workers.celery_settings import celery_settings
 from workers.processes import limit_memory
 
-PREFIX = "contimg:"
 log = logging.getLogger(__name__)
-
-
-def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str, Any]:
-    """Celery's configuration over one broker."""
-    return {
-        "broker_url": broker_url,
-        "result_backend": broker_url,
-        # JSON only: a message cannot carry code.
-        "task_serializer": "json",
-        "result_serializer": "json",
-        "accept_content": ["json"],
-        # One queue for each stage.
-        "task_routes": {f"contimg.{stage}": {"queue": str(stage)} for stage in Stage},
-        "task_default_queue": str(Stage.CONVERT),
-        # Early acknowledgement, no prefetch; a killed child is a counted retry, never an endless redelivery.
-        "task_acks_late": False,
-        "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,
-        "task_retry_on_worker_lost": True,
-        "task_reject_on_worker_lost": False,
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # A broker that is away for a minute or two loses nothing.
-        "task_publish_retry_policy": {
-            "max_retries": 120,
-            "interval_start": 0.2,
-            "interval_step": 0.5,
-            "interval_max": 5,
-        },
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-        "broker_transport_options": {
-            "visibility_timeout": 43200,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "queue_order_strategy": "priority",
-            "priority_steps": [0, 3, 6, 9],
-            "global_keyprefix": PREFIX,
-        },
-        # A stage that hangs is killed with its process, whose lease the reconciler then takes back.
-        "task_time_limit": stage_limit_s,
-        # The store holds what came of a stage; waiting for results would make sending depend on a second connection.
-        "task_ignore_result": True,
-        "result_backend_transport_options": {"global_keyprefix": PREFIX},
-        "result_expires": 86400,
-        "result_backend_always_retry": True,
-        "result_backend_max_retries": 60,
-        "redis_socket_timeout": 10,
-        "redis_socket_keepalive": True,
-        "redis_backend_health_check_interval": 10,
-        # HDF5, casacore and CASA do not like fork; a child is replaced before what it leaks matters.
-        "worker_pool_start_method": "spawn",
-        "worker_max_tasks_per_child": 20,
-        "worker_soft_shutdown_timeout": 30,
-        # 0 is the highest priority on Redis, and no priority would mean 0.
-        "task_default_priority": 6,
-        "task_inherit_parent_priority": True,
-        "task_track_started": True,
-        "worker_send_task_events": True,
-        "task_send_sent_event": True,
-    }
 
 
 def _broker_url() -> str:

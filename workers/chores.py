@@ -1,13 +1,18 @@
 """Which chores the house has, and how often each is done."""
 
-from contimg.config import PREFIX, StreamingConfig
+from functools import partial
+
+from contimg.alerting import AlertRules
+from contimg.config import PREFIX, StreamingConfig, settings_from
 from contimg.flow import FlowRules
 from contimg.options import from_environment
 from contimg.store import Store
 from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
 from workers.alarms import Alarms
+from workers.broker import url_in_force
 from workers.disks import DiskWatch, disks
 from workers.housekeeping import Chore
+from workers.inspection import Asker, Inspector
 from workers.notify import Notifier
 from workers.retention import retire
 from workers.sampling import sample
@@ -18,7 +23,9 @@ def chores(config: StreamingConfig, store: Store) -> list[Chore]:
     """All of them, for one service; raises Misconfigured when a rule in the environment is wrong."""
     often_s = config.worker_poll_interval
     watch = DiskWatch(store, from_environment(DiskRules, PREFIX), lambda: disks(config))
-    alarms = Alarms(store, from_environment(FlowRules, PREFIX))
+    inspector = Inspector(partial(Asker().ask, url_in_force(settings_from())))
+    limits = from_environment(AlertRules, PREFIX)
+    alarms = Alarms(store, from_environment(FlowRules, PREFIX), limits, inspector.latest)
     retention = from_environment(RetentionRules, PREFIX)
     notifier = Notifier(store, from_environment(NotifyRules, PREFIX))
     found = [

@@ -51,12 +51,21 @@ class DiskWatch:
         reason = f"{fullest.directory}: its disk is {fullest.used_percent:.1f} % full"
         if who is None and fullest.used_percent >= self._rules.disk_high_percent:
             self._store.queue.pause(WHO)
-            low = f"it goes on by itself below {self._rules.disk_low_percent:g} %"
-            self._store.events.add(f"{reason}, {fullest.free_bytes / _GB:.1f} GB free; paused, {low}", level="error")
             log.error("%s; paused", reason)
         elif who == WHO and fullest.used_percent < self._rules.disk_low_percent:
             self._store.queue.resume(WHO)
             log.info("%s; resumed", reason)
+        self._alert(fullest, reason)
+
+    def _alert(self, fullest: Disk, reason: str) -> None:
+        """Alarm above the high watermark, until it is below the low one."""
+        is_on = any(one.rule == "disk" for one in self._store.alerts.on())
+        limit = self._rules.disk_low_percent if is_on else self._rules.disk_high_percent
+        trouble = f"{reason}, {fullest.free_bytes / _GB:.1f} GB free; paused"
+        if self._store.queue.paused_by == WHO:
+            trouble += f", it goes on by itself below {self._rules.disk_low_percent:g} %"
+        is_full = fullest.used_percent >= limit
+        self._store.alerts.judge("disk", trouble if is_full else None, level="error", over=f"{reason} again")
 
 
 def _each_once(directories: Iterable[Path]) -> Iterable[Disk]:

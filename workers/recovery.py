@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from contimg.errors import LeaseLost
 from contimg.store import Lease, Stage, State, Store, models
+from contimg.store.leases import WORKER_DIED
 from workers.processes import ProcessName
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ def fail_what_the_dead_hold(store: Store) -> tuple[str, ...]:
     """While the service runs: a worker process that died during a stage has spoilt one of the stage's attempts."""
 
     def fail(lease: Lease) -> None:
-        store.leases.fail(lease, f"the worker process died during {lease.stage}", permanent=False)
+        error = f"the worker process died during {lease.stage}"
+        store.leases.fail(lease, error, permanent=False, error_class=WORKER_DIED)
 
     return _each(store, fail)
 

@@ -36,6 +36,7 @@ def retire(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tup
         before = store.database.clock() - rules.keep_events_days * DAY_S
         store.events.prune(before)
         store.metrics.prune(before)
+        store.alerts.prune(before)
     if gone and not dry_run:
         log.info("retention: %d products, %.1f GB", len(gone), sum(one.bytes for one in gone) / 1e9)
     return tuple(gone)

@@ -59,16 +59,14 @@ def _attempt(house: House, lease: Lease) -> Then:
             state = house.store.leases.redo(lease, Stage.CONVERT, str(error))
             log.warning("%s: its Measurement Set is made again: %s", state, error)
         else:
-            _fail(house, lease, str(error), cost, permanent=True)
-    except Transient as error:
-        _fail(house, lease, str(error), cost, permanent=False)
-    except MemoryError:
-        _fail(house, lease, "not enough memory", cost, permanent=False)
+            _fail(house, lease, error, cost, permanent=True)
+    except (Transient, MemoryError) as error:
+        _fail(house, lease, error, cost, permanent=False)
     except ContimgError as error:  # Misconfigured: a person mends it while the group waits
-        _fail(house, lease, str(error), cost, permanent=False)
+        _fail(house, lease, error, cost, permanent=False)
     except Exception as error:
         log.exception("unexpected")
-        _fail(house, lease, f"{type(error).__name__}: {error}", cost, permanent=False)
+        _fail(house, lease, error, cost, permanent=False)
     except BaseException:  # told to exit
         house.store.leases.release(lease)
         raise
@@ -78,6 +76,14 @@ def _attempt(house: House, lease: Lease) -> Then:
     return Then.END
 
 
-def _fail(house: House, lease: Lease, error: str, cost: Cost, *, permanent: bool) -> None:
-    state = house.store.leases.fail(lease, error, permanent=permanent, figures=cost.figures())
-    log.log(logging.ERROR if state is State.FAILED else logging.WARNING, "%s: %s", state, error)
+def _fail(house: House, lease: Lease, error: Exception, cost: Cost, *, permanent: bool) -> None:
+    words, kind = _in_words(error), type(error).__name__
+    state = house.store.leases.fail(lease, words, permanent=permanent, error_class=kind, figures=cost.figures())
+    log.log(logging.ERROR if state is State.FAILED else logging.WARNING, "%s: %s", state, words)
+
+
+def _in_words(error: Exception) -> str:
+    """An error as an operator reads it; only one that nobody expected needs its class."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error) if isinstance(error, ContimgError) else f"{type(error).__name__}: {error}"

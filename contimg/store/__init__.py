@@ -16,6 +16,7 @@ from typing import Self
 
 from contimg.config import QueueRules, StreamingConfig, queue_rules
 from contimg.store import schema
+from contimg.store.alerts import AlertRecord, Alerts
 from contimg.store.arrivals import Arrivals
 from contimg.store.browse import Browse, GroupFilter, GroupOrder, Tile
 from contimg.store.database import Database, make_engine, url_of
@@ -30,6 +31,7 @@ from contimg.store.products import (
     MeasurementSetRow,
     Products,
 )
+from contimg.store.pulse import Pulse, Pulses
 from contimg.store.queue import Queue
 from contimg.store.records import (
     Arrival,
@@ -55,6 +57,7 @@ from contimg.store.retiring import Retirable, Retiring
 from contimg.store.status import Overview, Rates, Running, Status
 
 __all__ = [
+    "AlertRecord",
     "AppliedCalibration",
     "Arrival",
     "Bucket",
@@ -75,6 +78,7 @@ __all__ = [
     "MetricRecord",
     "Outcome",
     "Outdated",
+    "Pulse",
     "QueueRules",
     "Rates",
     "Refusal",
@@ -104,8 +108,10 @@ class Store:
     products: Products
     registry: Registry
     events: Events
+    alerts: Alerts
     metrics: Metrics
     overview: Overview
+    pulses: Pulses
     browse: Browse
     retiring: Retiring
     database: Database
@@ -128,8 +134,10 @@ class Store:
             products=Products(database),
             registry=Registry(database),
             events=Events(database),
+            alerts=Alerts(database),
             metrics=Metrics(database),
             overview=Overview(database),
+            pulses=Pulses(database),
             browse=Browse(database),
             retiring=Retiring(database),
             database=database,

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.errors import LeaseLost
+from contimg.errors import BadFile, LeaseLost
 from contimg.store import models
 from contimg.store.database import Database
 from contimg.store.events import WARNING, note
@@ -151,7 +151,8 @@ class Arrivals:
             group = held(session, lease)
             if group is None or row.group_id != group.id:
                 raise LeaseLost(f"group {lease.group}: another worker holds it now; {row.path} was not set aside")
-            end_run(session, lease, Outcome.BAD_FILE, now, error=f"{Path(row.path).name}: {reason}")
+            error = f"{Path(row.path).name}: {reason}"
+            end_run(session, lease, Outcome.BAD_FILE, now, error=error, error_class=BadFile.__name__)
             group.attempts -= 1
             end_lease(group, State.COLLECTING, now)
             return

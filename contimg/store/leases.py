@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contimg.errors import LeaseLost
+from contimg.errors import BadInput, LeaseLost
 from contimg.store import models, products
 from contimg.store.database import Database
 from contimg.store.events import ERROR, INFO, WARNING, note
@@ -22,6 +22,8 @@ from contimg.store.records import FileState, Lease, Outcome, Refusal, Refused, R
 from contimg.store.rows import end_lease, files_of, locked_group, subband_paths, supersede_runs
 
 PAUSED = "paused"
+# Classes of failures that no exception tells of.
+WORKER_SILENT, WORKER_DIED = "WorkerSilent", "WorkerDied"
 
 
 class Leases:
@@ -93,8 +95,16 @@ class Leases:
             measure(session, now, {f"stage.{lease.stage}.{key}": one for key, one in values.items()}, lease.group)
             return following
 
-    def fail(self, lease: Lease, error: str, *, permanent: bool, figures: RunFigures | None = None) -> State:
-        """End an attempt with an error; returns the group's state then.
+    def fail(
+        self,
+        lease: Lease,
+        error: str,
+        *,
+        permanent: bool,
+        error_class: str | None = None,
+        figures: RunFigures | None = None,
+    ) -> State:
+        """End an attempt with an error, whose class is counted; returns the group's state then.
 
         Transient: `pending` again after a wait that doubles with each attempt, `failed` after the last one.
         Permanent: `failed` at once. LeaseLost when the lease is no longer this one.
@@ -102,7 +112,7 @@ class Leases:
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
             row = _must_hold(session, lease)
-            end_run(session, lease, Outcome.FAILED, now, error=error, figures=figures)
+            end_run(session, lease, Outcome.FAILED, now, error=error, error_class=error_class, figures=figures)
             _end_attempt(session, row, error, now, last=permanent or row.attempts >= rules.max_attempts)
             row.not_before = now + rules.retry_after_s(row.attempts)
             return State(row.state)
@@ -116,7 +126,7 @@ class Leases:
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
             row = _must_hold(session, lease)
-            end_run(session, lease, Outcome.FAILED, now, error=error)
+            end_run(session, lease, Outcome.FAILED, now, error=error, error_class=BadInput.__name__)
             run = models.StageRun
             superseded = (run.group_id == row.id, run.stage == start, run.outcome == Outcome.SUPERSEDED)
             redone = session.scalars(select(func.count()).select_from(run).where(*superseded)).one()
@@ -194,7 +204,7 @@ class Leases:
         rules = self._database.rules
         error = f"worker {row.lease_owner} was silent for {rules.lease_s:g} s during {row.stage}"
         run = session.scalars(select(models.StageRun).filter_by(group_id=row.id, fence=row.fence)).one()
-        run.ended_at, run.outcome, run.error = now, Outcome.EXPIRED, error
+        run.ended_at, run.outcome, run.error, run.error_class = now, Outcome.EXPIRED, error, WORKER_SILENT
         _end_attempt(session, row, error, now, last=row.attempts >= rules.max_attempts)
         row.not_before = now + rules.retry_after_s(row.attempts) if wait else None
 
@@ -213,11 +223,12 @@ def end_run(
     now: float,
     *,
     error: str | None = None,
+    error_class: str | None = None,
     figures: RunFigures | None = None,
 ) -> float:
     """Close the row of the attempt that a lease stands for; returns its seconds."""
     run = session.get_one(models.StageRun, lease.run_id)
-    run.ended_at, run.outcome, run.error = now, outcome, error
+    run.ended_at, run.outcome, run.error, run.error_class = now, outcome, error, error_class
     for name, value in asdict(figures or RunFigures()).items():
         setattr(run, name, value)
     if run.seconds is None:

@@ -51,6 +51,7 @@ class Group(Base):
     __table_args__ = (
         Index("ix_groups_state_reference", "state", "reference_s"),
         Index("ix_groups_completed_at", "completed_at"),
+        Index("ix_groups_created_at", "created_at"),
         Index("ix_groups_updated_at", "updated_at"),
         Index("ix_groups_state_updated", "state", "updated_at"),
         Index("ix_groups_partial_reference", "partial", "reference_s"),
@@ -103,6 +104,7 @@ class StageRun(Base):
     ended_at: Mapped[float | None] = mapped_column(index=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
     error: Mapped[str | None] = mapped_column(Text)
+    error_class: Mapped[str | None] = mapped_column(String(64))
     seconds: Mapped[float | None]
     peak_rss_bytes: Mapped[int | None]
     bytes_read: Mapped[int | None]
@@ -226,6 +228,33 @@ class Event(Base):
     text: Mapped[str] = mapped_column(Text)
 
     __table_args__ = (Index("ix_events_level", "level", "id"),)
+
+
+_ON = text("ended_at IS NULL")
+
+
+class Alert(Base):
+    """A rule that was broken for a while; `ended_at` is empty while it is."""
+
+    __tablename__ = "alerts"
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    rule: Mapped[str] = mapped_column(String(32))
+    level: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+    began_at: Mapped[float]
+    ended_at: Mapped[float | None] = mapped_column(index=True)
+
+    __table_args__ = (
+        # A rule is broken once at a time, however many processes judge it.
+        Index(
+            "uq_alert_on",
+            "rule",
+            unique=True,
+            sqlite_where=_ON,
+            postgresql_where=_ON,
+        ),
+    )
 
 
 class Metric(Base):

@@ -189,6 +189,7 @@ class StageRunRecord:
     ended_at: float | None
     outcome: Outcome | None
     error: str | None
+    error_class: str | None
     seconds: float | None
     peak_rss_bytes: int | None
     bytes_read: int | None

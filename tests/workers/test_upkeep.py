@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import until
 
+from contimg.alerting import AlertRules
 from contimg.config import QueueRules
 from contimg.errors import Misconfigured
 from contimg.flow import FlowRules
@@ -31,6 +32,7 @@ from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
 from workers.alarms import Alarms
 from workers.disks import WHO, Disk, DiskWatch, disks
 from workers.housekeeping import Chore, Housekeeper
+from workers.inspection import Inspection, Worker
 from workers.notify import Notifier
 from workers.retention import retire
 from workers.sampling import sample
@@ -72,7 +74,10 @@ def lease(store: Store, group: str, stage: Stage) -> Lease:
 
 def complete(store: Store, place, number: int, verdict: str = "good") -> str:
     """A group with files for its products, as small as they may be."""
-    group = arrive(store, number)
+    return finish(store, place, arrive(store, number), verdict)
+
+
+def finish(store: Store, place, group: str, verdict: str = "good") -> str:
     output = place.config.output_dir
     ms, fits = output / f"{group}.ms", output / "images" / f"{group}.fits"
     ms.mkdir(parents=True)
@@ -191,8 +196,69 @@ def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock)
     for number in range(20, 23):
         complete(house_store, place, number)
     clock.now += 1
+    house_store.alerts.judge("backlog", None)
     Alarms(house_store, FlowRules(backlog_groups=5)).look()
-    assert "backlog: 6 groups wait" in house_store.events.last(1)[0].text
+    assert "backlog: 6 groups wait, not shrinking" in house_store.events.last(1)[0].text
+    seen = house_store.pulses.take()
+    assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
+    clock.now += 1
+    for group in (one.id for one in house_store.queue.groups(State.PENDING, 2)):
+        finish(house_store, place, group)
+    seen = house_store.pulses.take()
+    assert (seen.waiting, seen.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
+
+
+def test_files_without_products_are_told_but_not_after_a_quiet_night(house_store, place, clock):
+    alarms = Alarms(house_store, FlowRules(stall_s=1e6), AlertRules(alert_no_product_s=1800))
+    complete(house_store, place, 0)
+    clock.now += 8 * 3600  # the telescope stood still
+    for number, told in ((1, 0), (2, 0), (3, 1)):
+        arrive(house_store, number)
+        alarms.look()
+        assert len(house_store.events.last(level="error")) == told, number
+        clock.now += 900
+    assert house_store.events.last(level="error")[0].text.startswith("no product: files have come for 30 min")
+    complete(house_store, place, 4)
+    alarms.look()
+    assert house_store.alerts.on() == ()
+
+
+def test_failures_in_a_row_are_told_until_a_group_is_completed(house_store, place, clock):
+    alarms = Alarms(house_store, FlowRules(), AlertRules(alert_failures=3))
+    for number in range(5):
+        if number == 2:
+            clock.now += 1
+            complete(house_store, place, 10)
+        clock.now += 1
+        failing = lease(house_store, arrive(house_store, number), Stage.CONVERT)
+        house_store.leases.fail(failing, "no", permanent=True)
+        alarms.look()
+        assert [one.rule for one in house_store.alerts.on()] == (["failures"] if number == 4 else []), number
+    clock.now += 1
+    complete(house_store, place, 20)
+    alarms.look()
+    assert house_store.alerts.on() == ()
+
+
+def test_a_queue_without_a_worker_is_told_after_a_while(house_store, clock):
+    def worker(queue: str) -> Worker:
+        return Worker(f"{queue}@host", (queue,), 1, 0, 0, 10.0)
+
+    seen = [Inspection(0.0, (worker("convert"), worker("calibrate")))]
+    alarms = Alarms(house_store, FlowRules(), AlertRules(alert_worker_s=120), lambda: seen[-1])
+    for seconds, told in ((0, 0), (119, 0), (1, 1), (500, 1)):
+        clock.now += seconds
+        alarms.look()
+        assert len(house_store.events.last(level="error")) == told, seconds
+    assert house_store.events.last(level="error")[0].text == "worker: no worker takes from image"
+    seen.append(Inspection(0.0, (*seen[0].workers, worker("image"))))
+    alarms.look()
+    assert house_store.alerts.on() == ()
+    seen.append(Inspection(0.0, error="broker redis://x: does not answer"))
+    alarms.look()
+    clock.now += 120
+    alarms.look()
+    assert house_store.alerts.on()[0].text == "worker: broker redis://x: does not answer"
 
 
 def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
@@ -253,7 +319,7 @@ def test_the_machine_is_sampled_for_the_charts(house_store, place):
     values = sample(place.config, house_store)
     assert values["queue.waiting.convert"] == 1
     assert 0 < values["disk.used_percent"] < 100
-    assert house_store.metrics.history("machine.memory_used_bytes")[0].value > 1e6
+    assert house_store.metrics.history("machine.memory_mb")[0].value > 10
 
 
 class Listener:

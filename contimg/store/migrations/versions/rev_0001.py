@@ -12,6 +12,26 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make every table."""
     op.create_table(
+        "alerts",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("rule", sa.String(length=32), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_alerts_ended_at", "alerts", ["ended_at"])
+    op.create_index(
+        "uq_alert_on",
+        "alerts",
+        ["rule"],
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+
+    op.create_table(
         "control",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -55,6 +75,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_groups_completed_at", "groups", ["completed_at"])
+    op.create_index("ix_groups_created_at", "groups", ["created_at"])
     op.create_index("ix_groups_reference_s", "groups", ["reference_s"])
     op.create_index("ix_groups_state_reference", "groups", ["state", "reference_s"])
     op.create_index("ix_groups_updated_at", "groups", ["updated_at"])
@@ -179,6 +200,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Double(), nullable=True),
         sa.Column("outcome", sa.String(length=16), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error_class", sa.String(length=64), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("peak_rss_bytes", sa.BigInteger(), nullable=True),
         sa.Column("bytes_read", sa.BigInteger(), nullable=True),
@@ -237,5 +259,6 @@ def downgrade() -> None:
         "groups",
         "events",
         "control",
+        "alerts",
     ):
         op.drop_table(table)

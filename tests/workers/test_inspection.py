@@ -1,0 +1,74 @@
+"""Workers and queues as a real Celery over a real broker tells them, and who asks while the broker is dead."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from waiting import until
+
+from contimg.store import Stage
+from workers.broker import EmbeddedBroker
+from workers.chain import remaining
+from workers.inspection import Asker, Inspection, Inspector
+from workers.processes import kill_session, start_bound
+from workers.service.plan import worker_command
+
+
+@pytest.fixture
+def broker_url(tmp_path) -> Iterator[str]:
+    broker = EmbeddedBroker(tmp_path / "state")
+    yield broker.start().url
+    broker.stop()
+
+
+def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
+    environ = {**place.environ, "CONTIMG_BROKER_URL": broker_url}
+    asker = Asker()
+    nobody = asker.ask(broker_url)
+    assert (nobody.workers, nobody.error) == ((), None)
+    assert nobody.unserved == ("convert", "calibrate", "image")
+    worker = start_bound(worker_command(Stage.IMAGE, 1), environ=environ)
+    try:
+        until(lambda: asker.ask(broker_url).workers, 60, "the worker answers")
+        found = asker.ask(broker_url)
+    finally:
+        kill_session(worker)
+    (seen,) = found.workers
+    assert (seen.name.split("@")[0], seen.queues, seen.processes, seen.busy) == ("image", ("image",), 1, 0)
+    assert found.unserved == ("convert", "calibrate")
+
+
+def test_messages_that_wait_are_counted(place, broker_url):
+    chain = remaining("2026-02-22T03:04:05", Stage.CONVERT)
+    from workers.app import app
+
+    with app.connection_for_write(url=broker_url) as connection:
+        for _ in range(3):
+            chain.apply_async(connection=connection)
+    assert Asker().ask(broker_url).waiting == {"convert": 3, "calibrate": 0, "image": 0}
+
+
+def test_a_dead_broker_is_said(broker_url):
+    assert "127.0.0.1:1" in str(Asker().ask("redis://127.0.0.1:1/0").error)
+    assert Asker().ask("redis://127.0.0.1:1/0").unserved == ()
+
+
+def test_nobody_waits_for_an_answer_and_one_look_serves_all():
+    looks, go_on = [], threading.Event()
+
+    def look() -> Inspection:
+        looks.append(time.monotonic())
+        go_on.wait(10)
+        return Inspection(float(len(looks)))
+
+    inspector = Inspector(look, fresh_s=0.2)
+    began = time.monotonic()
+    assert [inspector.latest() for _ in range(100)] == [None] * 100
+    assert time.monotonic() - began < 0.5
+    go_on.set()
+    until(lambda: inspector.latest() is not None, 5, "the first answer")
+    assert len(looks) == 1
+    time.sleep(0.3)
+    assert inspector.latest() == Inspection(1.0)  # old, but at once
+    until(lambda: inspector.latest() == Inspection(2.0), 5, "the second answer")
