@@ -1,5 +1,7 @@
 """The control panel: one page, a REST API, live events. It asks the store and the service; it runs no stage itself."""
 
+from collections.abc import Callable
+
 from flask import Flask
 
 from contimg.config import Settings, load
@@ -12,24 +14,34 @@ from web.live import Live
 from web.panel import pages
 from web.service import Bystander, StreamingService
 from web.stream import EXTENSION, Stream
+from workers.broker import url_in_force
+from workers.inspection import Asker, Inspection, Inspector
 
 VIEWERS = 50
 MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app(
-    settings: Settings, store: Store | None = None, service: StreamingService | None = None, *, fresh_s: float = 1.0
+    settings: Settings,
+    store: Store | None = None,
+    service: StreamingService | None = None,
+    *,
+    inspect: Callable[[], Inspection] | None = None,
+    fresh_s: float = 1.0,
 ) -> Flask:
     """The panel as a WSGI application.
 
     `store` None: the one that the configuration names. `service` None: the panel watches a stream that somebody else
-    runs, and commands nothing. `fresh_s`: how old a look at the stream may be that visitors share.
+    runs, and commands nothing. `inspect` None: the broker in force is asked for workers and queues. `fresh_s`: how old a
+    look at the stream may be that visitors share.
     """
     store = store or Store.of(load(settings))
     service = service or Bystander(settings, store)
+    asker = Asker()
+    inspector = Inspector(inspect or (lambda: asker.ask(url_in_force(settings))))
     app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS), fresh_s)
+    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS), inspector, fresh_s)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     guard(app, settings)

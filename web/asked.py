@@ -156,6 +156,13 @@ class EventListing(Listing):
     before: int | None = Field(None, ge=0, le=GREATEST_ID)
 
 
+class AlertListing(Listing):
+    """Which alerts: older than an id."""
+
+    limit: int = Field(50, ge=1, le=500)
+    before: int | None = Field(None, ge=0, le=GREATEST_ID)
+
+
 class Span(BaseModel):
     """A stretch of time for charts, epoch seconds, and the number of steps in it."""
 

@@ -15,10 +15,11 @@ LEAST_PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Condition:
-    """One word and why."""
+    """One word and why; `scans_not`: the producer should scan, and does not."""
 
     state: Literal["running", "paused", "stalled", "stopped"]
     reason: str
+    scans_not: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -69,7 +70,7 @@ def judge(signs: Signs) -> Condition:
     if signs.error:
         return Condition("stalled", signs.error)
     if not signs.scans:
-        return Condition("stalled", f"the producer does not scan: {_last_seen(signs.scan_age_s)}")
+        return Condition("stalled", f"the producer does not scan: {_last_seen(signs.scan_age_s)}", scans_not=True)
     if signs.untaken and not snapshot.running:
         pending = snapshot.states[State.PENDING]
         groups = "1 group waits" if pending == 1 else f"{pending} groups wait"

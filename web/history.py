@@ -72,6 +72,13 @@ def sample(room: Stream) -> dict[str, float | None]:
     }
 
 
+def judge_scan(room: Stream) -> None:
+    """The one alarm that a producer cannot raise itself: it is said to run, and does not scan."""
+    condition = room.glance(8).condition
+    trouble = f"scan: {condition.reason}" if condition.scans_not else None
+    room.store.alerts.judge("scan", trouble, level="error", over="the incoming directory is scanned again")
+
+
 @dataclass(frozen=True)
 class Disk:
     """The file system of a directory: bytes in all and free."""
@@ -123,5 +130,6 @@ class Sampler:
                 pause_s = max(LEAST_INTERVAL_S, config.monitor_interval)
                 if config.monitoring:
                     self._room.store.metrics.add(sample(self._room))
+                judge_scan(self._room)
             except (ContimgError, SQLAlchemyError, OSError) as error:
                 log.warning("no sample: %s", str(error).splitlines()[0])

@@ -103,7 +103,10 @@ class RatesAnswer(Answer):
 
 
 class MetricsAnswer(RatesAnswer):
-    """The rates, with what the machine gives and what waits."""
+    """The rates, with what the machine gives and what waits.
+
+    `backlog`: groups that are ready and not done; `catch_up_s`: how long until they are, None when they grow no fewer.
+    """
 
     at: datetime
     cpu_percent: float | None
@@ -111,6 +114,8 @@ class MetricsAnswer(RatesAnswer):
     states: Mapping[State, int]
     waiting: Mapping[Stage, int]
     oldest_pending_s: float | None
+    backlog: int
+    catch_up_s: float | None
     scan_age_s: float | None
     set_aside_count: int
 
@@ -197,6 +202,7 @@ class StageRunAnswer(Answer):
     ended_at: datetime | None
     outcome: Outcome | None
     error: str | None
+    error_class: str | None
     seconds: float | None
     peak_rss_bytes: int | None
     bytes_read: int | None
@@ -335,6 +341,57 @@ class ChartAnswer(Answer):
     title: str
     unit: str
     lines: tuple[ChartLine, ...]
+
+
+class AlertAnswer(Answer):
+    """A rule that is broken, or was until `ended_at`."""
+
+    id: int
+    rule: str
+    level: str
+    text: str
+    began_at: datetime
+    ended_at: datetime | None
+
+
+class AlertRuleAnswer(Answer):
+    """A rule, the setting that holds its limit, and whether it is switched off."""
+
+    name: str
+    level: str
+    about: str
+    setting: str
+    off: bool
+
+
+class AlertsAnswer(Answer):
+    """Every rule, the alerts that hold, and those that were, the newest first."""
+
+    rules: tuple[AlertRuleAnswer, ...]
+    on: tuple[AlertAnswer, ...]
+    alerts: tuple[AlertAnswer, ...]
+    next_before: int | None
+
+
+class WorkerAnswer(Answer):
+    """A Celery worker: its queues, its processes and how many of them are busy, stages done since its start."""
+
+    name: str
+    queues: tuple[str, ...]
+    processes: int
+    busy: int
+    done: int
+    uptime_s: float | None
+
+
+class WorkersAnswer(Answer):
+    """What Celery last said; `at` None before it said anything. `waiting`: messages in each queue."""
+
+    at: datetime | None
+    workers: tuple[WorkerAnswer, ...]
+    waiting: Mapping[str, int]
+    unserved: tuple[str, ...]
+    error: str | None
 
 
 class LogLine(Answer):

@@ -76,6 +76,8 @@ ROUTES = {
                                   errors=(*COMMANDED.items(), (504, "it took too long"))),
     "events.follow": Route("text/event-stream"),
     "events.listed": Route(models.EventsAnswer, query=asked.EventListing),
+    "alerts_api.read": Route(models.AlertsAnswer, query=asked.AlertListing),
+    "workers_api.read": Route(models.WorkersAnswer),
     "history_api.read": Route(models.ChartAnswer, query=asked.Span, errors=tuple(NOT_THERE.items())),
     "logs_api.read": Route(models.LogsAnswer, query=asked.LogListing),
     "logs_api.download": _files("text/plain"),

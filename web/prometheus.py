@@ -7,8 +7,10 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from contimg.alerting import AlertRule
 from contimg.store import Outcome, Stage, Store
 
+FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
 # Seconds: a tile comes every 309 s, so what matters lies below.
 BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
@@ -19,6 +21,7 @@ class EndedStages:
     def __init__(self, since_s: float) -> None:
         self.buckets: defaultdict[Stage, Counter[float]] = defaultdict(Counter)
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.failures: Counter[tuple[str, str]] = Counter()
         self.count: Counter[Stage] = Counter()
         self.total_s: Counter[Stage] = Counter()
         self._looked_s = since_s
@@ -34,6 +37,8 @@ class EndedStages:
                 if run.id in self._seen or run.outcome is None:
                     continue
                 self.outcomes[run.stage, run.outcome] += 1
+                if run.outcome in FAILURES:
+                    self.failures[run.stage, run.error_class or "unknown"] += 1
                 if run.outcome == Outcome.COMMITTED and run.seconds is not None:
                     self.count[run.stage] += 1
                     self.total_s[run.stage] += run.seconds  # type: ignore[assignment]
@@ -46,8 +51,11 @@ class EndedStages:
 class Collector:
     """One glance, the disks and the ended stages as metrics."""
 
-    def __init__(self, glance: Any, viewers: int, disks: Sequence[Any], ended: EndedStages) -> None:
+    def __init__(
+        self, glance: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
+    ) -> None:
         self._glance = glance
+        self._rules = rules
         self._viewers = viewers
         self._disks = disks
         self._ended = ended
@@ -73,7 +81,25 @@ class Collector:
         for name, about, value in self._numbers():
             if value is not None:
                 yield GaugeMetricFamily(f"contimg_{name}", about, value=value)
+        yield from self._alerts()
+        yield from self._workers()
         yield from self._stages()
+
+    def _alerts(self) -> Iterable[Metric]:
+        on = {one.rule for one in self._glance.alerts}
+        holds = {one.name: float(one.name in on) for one in self._rules if not one.off}
+        yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
+
+    def _workers(self) -> Iterable[Metric]:
+        """Celery's own view; left out when nobody could be asked, for no worker is something else."""
+        seen = self._glance.inspection
+        if seen is None or seen.error:
+            return
+        served = Counter(queue for one in seen.workers for queue in one.queues for _ in range(one.processes))
+        yield _labelled(
+            "contimg_workers", "Processes that take from a queue.", "queue", {str(one): served[one] for one in Stage}
+        )
+        yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", seen.waiting)
 
     def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
         glance, snapshot, service = self._glance, self._glance.snapshot, self._glance.service
@@ -87,6 +113,8 @@ class Collector:
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
         yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
         yield "real_time_factor", "Seconds of sky per second of processing.", glance.real_time_factor
+        yield "backlog_groups", "Groups that are ready and not done.", float(glance.pulse.waiting)
+        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", glance.pulse.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
         yield "scan_age_seconds", "Since the last scan of the incoming directory.", glance.scan_age_s
         yield "files_set_aside", "Files set aside with a reason.", float(snapshot.set_aside_count)
@@ -111,6 +139,10 @@ class Collector:
             for outcome in Outcome:
                 outcomes.add_metric([stage, outcome], float(ended.outcomes[stage, outcome]))
         yield outcomes
+        failures = CounterMetricFamily("contimg_failures", "Attempts that failed.", labels=["stage", "class"])
+        for (name, kind), number in sorted(ended.failures.items()):
+            failures.add_metric([name, kind], float(number))
+        yield failures
 
 
 def _labelled(name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:

@@ -10,13 +10,14 @@ from flask import current_app
 
 from contimg.config import Settings, StreamingConfig, load
 from contimg.errors import Misconfigured
-from contimg.store import Stage, Status, Store
+from contimg.store import AlertRecord, Pulse, Stage, Status, Store
 from contimg.telescope import CADENCE_S
 from web.condition import Condition, Signs, judge, scan_patience_s
 from web.live import Live
 from web.picture import Pictures
 from web.prometheus import EndedStages
 from web.service import SCAN, ServiceStatus, StreamingService
+from workers.inspection import Inspection, Inspector
 
 EXTENSION = "contimg"
 Made = TypeVar("Made")
@@ -26,13 +27,17 @@ Made = TypeVar("Made")
 class Glance:
     """The stream at one moment.
 
-    `scan_age_s`: seconds since the incoming directory was last scanned with success, None for never.
+    `scan_age_s`: seconds since the incoming directory was last scanned with success, None for never. `alerts`: those
+    that hold. `inspection`: what Celery last said of workers and queues, None before it said anything.
     """
 
     snapshot: Status
     service: ServiceStatus
     condition: Condition
     scan_age_s: float | None
+    pulse: Pulse
+    alerts: tuple[AlertRecord, ...]
+    inspection: Inspection | None
 
     @property
     def real_time_factor(self) -> float | None:
@@ -53,6 +58,7 @@ class Stream:
     store: Store
     service: StreamingService
     live: Live
+    inspector: Inspector
     fresh_s: float = 1.0
     pictures: Pictures = field(default_factory=Pictures)
     ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))
@@ -98,7 +104,10 @@ class Stream:
             scan_patience_s=scan_patience_s(poll_interval_s),
             untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
         )
-        return Glance(snapshot, status, judge(signs), scan_age_s)
+        return Glance(
+            snapshot, status, judge(signs), scan_age_s, self.store.pulses.take(), self.store.alerts.on(),
+            self.inspector.latest(),
+        )  # fmt: skip
 
 
 def stream() -> Stream:

@@ -37,7 +37,10 @@ class GroupFilter:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image as one mark on a chart or on the sky: its numbers without its files and sources."""
+    """An image as one mark on a chart or on the sky: its numbers without its files and sources.
+
+    `flux_ratio`: measured over catalogued flux, the median of the sources that were matched.
+    """
 
     id: int
     group: str
@@ -48,6 +51,7 @@ class Tile:
     peak_jy: float
     verdict: str | None
     calibrated: bool
+    flux_ratio: float | None
     flagged_fraction: float | None
 
 
@@ -100,7 +104,7 @@ class Browse:
         query = (
             select(
                 image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
-                image.verdict, image.calibration_set.is_not(None), made.flagged_fraction,
+                image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio, made.flagged_fraction,
             )
             .outerjoin(made, made.group_id == image.group_id)
             .where(image.mjd >= since_mjd, image.mjd < until_mjd)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery_words import everybody
 from flask import Flask
 from flask.testing import FlaskClient
 from observing_night import Night, whole_night
@@ -90,7 +91,11 @@ def service(store: Store) -> RunningService:
 
 @pytest.fixture
 def app(settings: Settings, store: Store, service: RunningService) -> Flask:
-    return create_app(settings, store, service, fresh_s=0.0)
+    made = create_app(settings, store, service, inspect=everybody, fresh_s=0.0)
+    stream: Stream = made.extensions[EXTENSION]
+    while stream.inspector.latest() is None:
+        time.sleep(0.001)
+    return made
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from test_browser import DESK, PHONE, Visit, assert_nothing_sticks_out, chromium
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 __all__ = ["chromium", "pytestmark", "visit"]
-PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibration", "/history", "/logs", "/events",
-         "/configuration", "/api/docs", "/sign-in", "/nothing")  # fmt: skip
+PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibration", "/history", "/alerts", "/logs",
+         "/events", "/configuration", "/api/docs", "/sign-in", "/nothing")  # fmt: skip
 
 
 @on(DESK, PHONE)

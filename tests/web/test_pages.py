@@ -32,6 +32,7 @@ PAGES = (
     "/history",
     "/logs",
     "/events",
+    "/alerts",
     "/configuration",
 )
 

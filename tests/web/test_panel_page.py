@@ -75,7 +75,7 @@ def test_an_empty_house_is_explained(client: FlaskClient) -> None:
     assert "No image yet" in shown.section("images")
     assert "house/incoming" in shown.section("images")
     assert "Nothing on its way" in shown.section("way")
-    assert "No failed group, no file set aside" in shown.section("attention")
+    assert "No alert, no failed group, no file set aside" in shown.section("attention")
     assert "Nothing has happened yet" in shown.section("events")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 from flask.testing import FlaskClient
@@ -30,7 +31,8 @@ def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, ni
         night.at += 1
         samples_of(client)
     lease = night.claim(night.files(at=night.at + 309), Stage.CONVERT)
-    night.store.leases.fail(lease, "no", permanent=True)
+    night.store.leases.fail(lease, "no", permanent=True, error_class="BadInput")
+    night.store.alerts.judge("stall", "nothing moves")
     after = samples_of(client)
     for stage in Stage:
         assert after["contimg_stage_seconds_count", stage] == 3
@@ -39,17 +41,27 @@ def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, ni
     assert after["contimg_stage_seconds_bucket", "convert", "10.0"] == 3
     assert after["contimg_stage_seconds_bucket", "calibrate", "60.0"] == 3
     assert after["contimg_stage_runs_total", "convert", "failed"] == 1
+    assert after["contimg_failures_total", "convert", "BadInput"] == 1
+    assert (after["contimg_alert", "stall"], after["contimg_alert", "disk"]) == (1, 0)
+    assert (after["contimg_workers", "image"], after["contimg_queue_messages", "convert"]) == (1, 2)
     assert after["contimg_groups", "completed"] == 3
     assert after["contimg_disk_free_bytes", "output"] > 0
 
 
-def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, full_night: Night) -> None:
+def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, night: Night) -> None:
+    night.at -= 1800
+    first, second, *_ = [night.files(at=night.at + 309 * number) for number in range(4)]
+    night.at += 1790
+    night.finish(first)
+    night.store.leases.fail(night.claim(second, Stage.CONVERT), "no", permanent=True, error_class="BadInput")
+    night.at = time.time()
+    night.store.queue.beat("producer.scan")
     told = {name for name, *_ in samples_of(client)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = {
         name for panel in panels for target in panel["targets"] for name in re.findall(r"contimg_\w+", target["expr"])
     }
-    assert len(panels) == 16
+    assert len(panels) == 22
     assert asked <= told
     places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in panels]
     assert len(places) == len(set(places))

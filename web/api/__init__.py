@@ -1,5 +1,6 @@
 """The REST API: a blueprint per file."""
 
+from web.api.alerts import alerts
 from web.api.calibrations import calibrations
 from web.api.configuration import configuration
 from web.api.events import events
@@ -10,5 +11,8 @@ from web.api.logs import logs
 from web.api.queue import queue
 from web.api.status import status
 from web.api.streaming import streaming
+from web.api.workers import workers
 
-blueprints = (status, streaming, configuration, queue, images, calibrations, events, history, logs, health)
+blueprints = (
+    status, streaming, configuration, queue, workers, images, calibrations, events, alerts, history, logs, health,
+)  # fmt: skip

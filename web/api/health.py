@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from contimg.errors import Misconfigured
+from web.alerting import rules_in_force
 from web.history import Disk, disks
 from web.prometheus import Collector
 from web.stream import stream
@@ -24,7 +25,7 @@ def metrics() -> Response:
     """Every number of a glance, and the stages that have ended since the panel began."""
     room, registry = stream(), CollectorRegistry()
     room.ended.look(room.store)
-    registry.register(Collector(room.glance(8), room.live.viewers, _disks(), room.ended))
+    registry.register(Collector(room.glance(8), room.live.viewers, _disks(), room.ended, rules_in_force(room)))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 

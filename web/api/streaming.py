@@ -49,6 +49,8 @@ def read_metrics() -> Response:
                 "states": snapshot.states,
                 "waiting": snapshot.waiting,
                 "oldest_pending_s": snapshot.oldest_pending_s,
+                "backlog": glance.pulse.waiting,
+                "catch_up_s": glance.pulse.catch_up_s,
                 "scan_age_s": glance.scan_age_s,
                 "set_aside_count": snapshot.set_aside_count,
             }

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from web.panel import frame, words
+from web.panel.alerts import alerts
 from web.panel.api_page import api_page
 from web.panel.calibration import calibration
 from web.panel.commands import commands
@@ -16,7 +17,8 @@ from web.panel.sky import sky
 from web.panel.streaming import streaming
 
 blueprints = (
-    streaming, commands, sign_in, configuration, groups, image_pages, calibration, history, logs, sky, api_page,
+    streaming, commands, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky,
+    api_page,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ WAYS = (
     Way("sky", "sky.show", "Sky"),
     Way("calibration", "calibration.show", "Calibration"),
     Way("history", "history.show", "History"),
+    Way("alerts", "alerts.show", "Alerts"),
     Way("logs", "logs.show", "Logs"),
     Way("configuration", "configuration.edit", "Configuration"),
     Way("api_page", "api_page.show", "API"),
@@ -45,7 +46,7 @@ def shared() -> dict[str, Any]:
         "csrf": asker.session.csrf if asker.session else "",
         "notes": _notes(asker),
         "can_sign_in": bool(access().settings.token or access().settings.view_token),
-        "flower_url": access().settings.flower_url,
+        "flower_url": access().settings.flower_url.rstrip("/"),
         "longitude_deg": LONGITUDE_DEG,
     }
 

@@ -86,8 +86,7 @@ def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
     tiles = stream().store.browse.tiles(since_mjd, until_mjd)
     return (
         strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
-        strip("peak over noise", tiles, lambda one: one.peak_jy / one.rms_jy if one.rms_jy > 0 else None,
-              since_mjd, until_mjd, logarithmic=True),
+        strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),
         strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd),
     )  # fmt: skip
 

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import psutil
 from flask import Blueprint, render_template, request
 
-from contimg.config import StreamingConfig
+from contimg.config import PREFIX, StreamingConfig
 from contimg.errors import Misconfigured
-from contimg.store import GroupRecord, Running, Stage, State
+from contimg.options import from_environment
+from contimg.store import GroupRecord, Pulse, Running, Stage, State
 from contimg.telescope import BAND, CADENCE_S
+from contimg.upkeep import DiskRules
 from web.access import visitor
 from web.api.answers import epoch_s_of_mjd
+from web.condition import duration
 from web.history import Disk, disks
 from web.panel.chart import Segment, segments
 from web.panel.commands import offered
 from web.stream import Glance, stream
+from workers.inspection import Inspection, Worker
 from workers.service.records import read_record
 
 streaming = Blueprint("streaming", __name__)
@@ -52,6 +56,9 @@ def _render() -> str:
         config=_config(),
         busy=Counter(one.stage for one in glance.snapshot.running),
         machine=_machine(),
+        watermarks=watermarks(),
+        workers_of=_workers_of,
+        backlog_words=_backlog_words,
         budget=_budget(glance),
         disks=_disks(),
         processes=_processes(),
@@ -80,6 +87,28 @@ def _machine() -> dict[str, float]:
 def _disks() -> tuple[Disk, ...]:
     config = _config()
     return disks(config) if config else ()
+
+
+def watermarks() -> DiskRules:
+    """At what levels of a disk the stream pauses and goes on; the defaults when what is set makes no sense."""
+    try:
+        return from_environment(DiskRules, PREFIX)
+    except Misconfigured:
+        return DiskRules()
+
+
+def _workers_of(seen: Inspection, stage: Stage) -> list[Worker]:
+    return [one for one in seen.workers if str(stage) in one.queues]
+
+
+def _backlog_words(pulse: Pulse) -> str:
+    """How long the groups that are ready will wait, at the pace of the last quarter of an hour."""
+    if not pulse.waiting:
+        return "nothing waits"
+    if pulse.catch_up_s is not None:
+        return f"caught up in about {duration(pulse.catch_up_s)}"
+    since = "" if pulse.waiting_since is None else f"the oldest for {duration(pulse.at - pulse.waiting_since)}"
+    return f"{since}, not shrinking" if pulse.waiting > len(Stage) else since
 
 
 def _processes() -> list[tuple[str, int, int]]:

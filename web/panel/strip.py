@@ -21,28 +21,28 @@ class Dot:
 
 @dataclass(frozen=True)
 class Strip:
-    """One number over the night; `least` and `most` are the strip's lower and upper edge."""
+    """One number over the night; `least` and `most` are those of its dots, `mark` is where a line is drawn."""
 
     name: str
     dots: tuple[Dot, ...]
     least: float
     most: float
+    mark: float | None = None
 
 
 def strip(
     name: str, tiles: Sequence[Tile], number: Callable[[Tile], float | None], since_mjd: float, until_mjd: float,
-    *, logarithmic: bool = False,
+    *, logarithmic: bool = False, mark: float | None = None,
 ) -> Strip:  # fmt: skip
-    """The strip of a number; tiles without it are left out."""
+    """The strip of a number; tiles without it are left out. `mark`: a value that stands on the strip as a line."""
     known = [(tile, value) for tile in tiles if (value := number(tile)) is not None and math.isfinite(value)]
     if logarithmic:
         known = [(tile, value) for tile, value in known if value > 0]
     values = [value for _, value in known]
     least, most = (min(values), max(values)) if values else (0.0, 1.0)
-    if not logarithmic:
-        least = 0.0
+    top = max(most, mark or 0.0)
     drawn: Callable[[float], float] = math.log if logarithmic else float
-    low, high = (drawn(least / 1.1), drawn(most * 1.1)) if logarithmic else (0.0, max(most * 1.1, 1e-9))
+    low, high = (drawn(least / 1.1), drawn(top * 1.1)) if logarithmic else (0.0, max(top * 1.1, 1e-9))
     dots = tuple(
         Dot(
             WIDTH * (tile.mjd - since_mjd) / (until_mjd - since_mjd),
@@ -52,4 +52,5 @@ def strip(
         )
         for tile, value in known
     )
-    return Strip(name, dots, least, most)
+    marked = None if mark is None else HEIGHT * (1 - (drawn(mark) - low) / (high - low))
+    return Strip(name, dots, least, most, marked)

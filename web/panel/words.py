@@ -7,7 +7,7 @@ from web.condition import duration
 
 FILTERS = (
     "ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "size", "percent", "position",
-    "shortened", "file_name",
+    "shortened", "file_name", "host_of",
 )  # fmt: skip
 
 
@@ -99,6 +99,11 @@ def shortened(text: str, most: int = 160) -> str:
 def file_name(path: Path) -> str:
     """The last part of a path."""
     return path.name
+
+
+def host_of(worker: str) -> str:
+    """The machine of a Celery worker, `image@host`."""
+    return worker.partition("@")[2] or worker
 
 
 def _three_digits(value: float) -> str:

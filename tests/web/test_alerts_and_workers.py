@@ -1,0 +1,178 @@
+"""Alerts, workers, the backlog and the disks' watermarks: on the pages, in the API, and what a dead broker costs."""
+
+import re
+import time
+
+import pytest
+from celery_words import everybody
+from flask import Flask
+from flask.testing import FlaskClient
+from observing_night import Night
+from running_service import RunningService
+from test_panel_page import page
+
+from contimg.alerting import AlertRules, alert_rules
+from contimg.config import Settings
+from contimg.flow import FlowRules
+from contimg.store import Store
+from contimg.upkeep import DiskRules
+from web import create_app
+from web.history import judge_scan
+from web.stream import EXTENSION, Stream
+from workers.inspection import Asker, Inspection, Worker
+
+DEAD = "redis://127.0.0.1:1/0"
+
+
+def panel_with(settings: Settings, store: Store, service: RunningService, seen: Inspection) -> FlaskClient:
+    app = create_app(settings, store, service, inspect=lambda: seen, fresh_s=0.0)
+    stream: Stream = app.extensions[EXTENSION]
+    while stream.inspector.latest() is None:
+        time.sleep(0.001)
+    return app.test_client()
+
+
+def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskClient, night: Night) -> None:
+    night.store.alerts.judge("stall", "stall: 3 groups wait", level="error")
+    assert "alert" in page(client).section("attention")
+    assert "stall: 3 groups wait" in page(client).section("attention")
+    html = client.get("/alerts").text
+    assert re.search(r'class="on error">.*?stall: 3 groups wait.*?CONTIMG_STALL_S', html, re.DOTALL)
+    answer = client.get("/api/alerts").get_json()
+    assert [(one["rule"], one["ended_at"]) for one in answer["on"]] == [("stall", None)]
+    assert answer["alerts"] == answer["on"]
+    night.at += 90
+    night.store.alerts.judge("stall", None)
+    assert "stall" not in page(client).section("attention")
+    assert client.get("/api/alerts").get_json()["on"] == []
+    assert '<td class="for">90 s</td><td>stall</td>' in client.get("/alerts").text
+
+
+def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
+    for number in range(5):
+        night.store.alerts.judge("disk", f"disk: {number}")
+        night.store.alerts.judge("disk", None)
+    first = client.get("/api/alerts?limit=3").get_json()
+    rest = client.get(f"/api/alerts?limit=3&before={first['next_before']}").get_json()
+    assert [one["text"][-1] for one in first["alerts"] + rest["alerts"]] == ["4", "3", "2", "1", "0"]
+    assert rest["next_before"] is None
+    following = re.search(r'rel="next" href="([^"]+)"', client.get("/alerts?limit=3").text)
+    assert following
+    assert "disk: 0" in client.get(following[1].replace("&amp;", "&")).text
+
+
+def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_STALL_S", "777")
+    monkeypatch.setenv("CONTIMG_ALERT_FAILURES", "0")
+    rules = {one["name"]: one for one in client.get("/api/alerts").get_json()["rules"]}
+    assert set(rules) == {"scan", "stall", "worker", "no product", "failures", "disk", "backlog"}
+    assert "777 s" in rules["stall"]["about"]
+    assert rules["failures"]["off"]
+    assert not rules["stall"]["off"]
+    monkeypatch.setenv("CONTIMG_STALL_S", "soon")
+    assert client.get("/api/alerts").get_json()["rules"] == []
+    assert client.get("/alerts").status_code == 200
+
+
+def test_the_settings_that_rules_name_are_real() -> None:
+    named = {one.setting for one in alert_rules(FlowRules(), DiskRules(), AlertRules(), 30.0)}
+    fields = {f"CONTIMG_{name.upper()}" for kind in (FlowRules, DiskRules, AlertRules) for name in vars(kind())}
+    assert named - fields == {"poll_interval"}
+
+
+@pytest.mark.usefixtures("full_night")
+def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: Store, night: Night) -> None:
+    room: Stream = app.extensions[EXTENSION]
+    judge_scan(room)
+    assert store.alerts.on() == ()
+    night.at = time.time() - 400
+    night.store.queue.beat("producer.scan")
+    judge_scan(room)
+    (alert,) = store.alerts.on()
+    assert (alert.rule, alert.level) == ("scan", "error")
+    assert "last scanned" in alert.text
+    night.at = time.time()
+    night.store.queue.beat("producer.scan")
+    judge_scan(room)
+    assert store.alerts.on() == ()
+
+
+def test_workers_lead_into_flower(settings: Settings, store: Store, service: RunningService) -> None:
+    place = Settings(state_dir=settings.state_dir, flower_url="http://tunnel.example/flower/")
+    shown = page(panel_with(place, store, service, everybody())).html
+    for address in ("/", "/broker", "/worker/image@lwacalim07"):
+        assert f'href="http://tunnel.example/flower{address}"' in shown
+
+
+def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
+    words = page(client).section("workers")
+    assert "image lwacalim07 1 of 1 busy, 41 done 0 queued" in words
+    assert "convert lwacalim07 0 of 1 busy, 41 done 2 queued" in words
+    answer = client.get("/api/workers").get_json()
+    assert [one["name"] for one in answer["workers"]] == [
+        "convert@lwacalim07", "calibrate@lwacalim07", "image@lwacalim07",
+    ]  # fmt: skip
+    assert answer["unserved"] == []
+
+
+def test_a_queue_without_a_worker_is_said(settings: Settings, store: Store, service: RunningService) -> None:
+    seen = Inspection(time.time(), (Worker("convert@a", ("convert",), 2, 2, 0, None),), {})
+    client = panel_with(settings, store, service, seen)
+    assert page(client).section("workers").count("no worker") == 2
+    assert client.get("/api/workers").get_json()["unserved"] == ["calibrate", "image"]
+
+
+def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: RunningService) -> None:
+    asker = Asker()
+
+    def slowly() -> Inspection:
+        time.sleep(1.0)  # a broker whose machine is off answers nothing at all
+        return asker.ask(DEAD)
+
+    app = create_app(settings, store, service, inspect=slowly, fresh_s=0.0)
+    client, took = app.test_client(), []
+    client.get("/")
+    for _ in range(5):
+        began = time.monotonic()
+        assert "Celery is being asked" in client.get("/").text
+        took.append(time.monotonic() - began)
+    assert max(took) < 0.5
+    stream: Stream = app.extensions[EXTENSION]
+    while stream.inspector.latest() is None:
+        time.sleep(0.01)
+    assert "does not answer" in page(client).section("workers")
+
+
+def test_the_backlog_says_when_it_will_be_gone(client: FlaskClient, night: Night) -> None:
+    assert "Backlog 0 groups nothing waits" in page(client).section("pace")
+    waiting = []
+    night.at -= 1800
+    for number in range(6):
+        waiting.append(night.files(at=night.at + 309 * number))
+    assert "6 groups the oldest for" in page(client).section("pace")
+    night.at += 1700
+    for group in waiting[:3]:
+        night.finish(group)
+    night.at = time.time()
+    assert "3 groups caught up in about 15 min" in page(client).section("pace")
+    metrics = client.get("/api/streaming/metrics").get_json()
+    assert (metrics["backlog"], metrics["catch_up_s"]) == (3, pytest.approx(900))
+
+
+def test_watermarks_stand_on_the_disks_bars(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTIMG_DISK_HIGH_PERCENT", "80")
+    monkeypatch.setenv("CONTIMG_DISK_LOW_PERCENT", "0")
+    shown = page(client)
+    assert "pauses at 80 %, goes on below 0 %" in shown.section("machine")
+    marks = [attributes["x"] for tag, attributes in shown.tags if attributes.get("class") == "watermark"]
+    assert set(marks) == {"-0.4", "79.6"}
+    assert re.search(r'class="part (high|over)"', shown.html)  # every disk is fuller than 0 %
+
+
+def test_the_night_is_on_three_strips(client: FlaskClient, full_night: Night) -> None:
+    html = client.get("/images").text
+    assert re.findall(r"<figcaption>(\w[\w ]*?) <", html) == ["noise", "flux ratio", "flagged"]
+    strip = html.split("<figcaption>flux ratio")[1].split("</figure>")[0]
+    known = [one for one in full_night.store.products.images(50) if one.catalogue_flux_ratio is not None]
+    assert strip.count("<circle") == len(known) > 3
+    assert 'class="even"' in strip
