@@ -15,6 +15,7 @@ from workers.chores import chores
 from workers.dispatcher import Dispatcher
 from workers.housekeeping import Housekeeper
 from workers.incoming import Incoming
+from workers.living import Signs
 from workers.producer import BEAT, Producer
 from workers.reconciler import Reconciler
 from workers.recovery import release_what_the_dead_hold
@@ -35,7 +36,8 @@ def produce() -> None:
     release_what_the_dead_hold(store)
     dispatcher = Dispatcher(store, chain.send, flow, config.max_workers, _calibrators(store))
     producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval, flow.events)
-    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval)
+    signs = Signs(settings.state_dir)
+    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval, signs)
     watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)

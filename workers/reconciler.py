@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg.errors import Transient
 from contimg.store import Stage, Store, WaitingWork
 from workers.dispatcher import Dispatcher
+from workers.living import Signs
 from workers.recovery import fail_what_the_dead_hold
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ class Reconciler:
         dispatcher: Dispatcher,
         backlog: Callable[[], Mapping[Stage, int]],
         interval_s: float,
+        signs: Signs | None = None,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._backlog = backlog
         self._interval_s = interval_s
+        self._signs = signs
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until `stop` is set; a round that fails is said and tried again."""
@@ -52,7 +55,7 @@ class Reconciler:
 
     def round(self) -> tuple[str, ...]:
         """End the leases of the dead and the silent, send what was lost and what there is room for; returns these."""
-        fail_what_the_dead_hold(self._store)
+        fail_what_the_dead_hold(self._store, self._signs)
         for group in self._store.leases.expire():
             log.warning("group %s: its worker was silent too long", group)
         waiting = self._store.queue.work_waiting(IN_FLIGHT_S, limit=_MOST_A_ROUND, sent_only=True)

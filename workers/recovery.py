@@ -1,13 +1,17 @@
-"""Leases whose process lives no more. Their end need not wait for the expiry when the process was on this machine."""
+"""Leases whose process lives no more. Their end need not wait for the expiry when the process was on this machine.
+
+A process beside this one is known by its pid, one in another container by its sign of life.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from sqlalchemy import select
 
 from contimg.errors import LeaseLost
 from contimg.store import Lease, Stage, State, Store, models
 from contimg.store.leases import WORKER_DIED
+from workers.living import Signs
 from workers.processes import ProcessName
 
 log = logging.getLogger(__name__)
@@ -18,19 +22,28 @@ def release_what_the_dead_hold(store: Store) -> tuple[str, ...]:
     return _each(store, store.leases.release)
 
 
-def fail_what_the_dead_hold(store: Store) -> tuple[str, ...]:
-    """While the service runs: a worker process that died during a stage has spoilt one of the stage's attempts."""
+def fail_what_the_dead_hold(store: Store, signs: Signs | None = None) -> tuple[str, ...]:
+    """While the service runs: a worker process that died during a stage has spoilt one of the stage's attempts.
+
+    `signs` tell of processes that no pid tells of, in other containers of this machine.
+    """
 
     def fail(lease: Lease) -> None:
         error = f"the worker process died during {lease.stage}"
         store.leases.fail(lease, error, permanent=False, error_class=WORKER_DIED)
 
-    return _each(store, fail)
+    if signs is None:
+        return _each(store, fail)
+    dead = signs.dead()
+    ended = _each(store, fail, dead)
+    for name in dead:
+        signs.forget(name)
+    return ended
 
 
-def _each(store: Store, end: Callable[[Lease], object]) -> tuple[str, ...]:
+def _each(store: Store, end: Callable[[Lease], object], dead: Set[str] = frozenset()) -> tuple[str, ...]:
     ended = []
-    for lease in _held_by_the_dead(store):
+    for lease in _held_by_the_dead(store, dead):
         try:
             end(lease)
         except LeaseLost:
@@ -40,7 +53,7 @@ def _each(store: Store, end: Callable[[Lease], object]) -> tuple[str, ...]:
     return tuple(ended)
 
 
-def _held_by_the_dead(store: Store) -> list[Lease]:
+def _held_by_the_dead(store: Store, dead: Set[str]) -> list[Lease]:
     group, run = models.Group, models.StageRun
     query = (
         select(group, run.id)
@@ -61,4 +74,9 @@ def _held_by_the_dead(store: Store) -> list[Lease]:
             )
             for row, run_id in session.execute(query)
         ]
-    return [lease for lease in leases if (owner := ProcessName.parse(lease.owner)) and owner.is_dead]
+    return [lease for lease in leases if lease.owner in dead or _is_dead(lease.owner)]
+
+
+def _is_dead(owner: str) -> bool:
+    name = ProcessName.parse(owner)
+    return name is not None and name.is_dead

@@ -6,8 +6,15 @@ from typing import Any
 from contimg.config import load, settings_from
 from contimg.store import Stage, Store
 from workers.app import app
+from workers.living import Sign
 from workers.stages import House
 from workers.turn import Then, take_turn
+
+
+@lru_cache(maxsize=1)
+def sign() -> Sign:
+    """The sign of life of this worker process."""
+    return Sign(settings_from().state_dir)
 
 
 @lru_cache(maxsize=1)
@@ -20,6 +27,7 @@ def house() -> House:
 def _task(stage: Stage) -> Any:
     @app.task(bind=True, name=f"contimg.{stage}", max_retries=2, default_retry_delay=15)
     def turn(self: Any, group: str) -> str:
+        sign()
         then = take_turn(house(), stage, group, self.request.id)
         if then is Then.END:
             self.request.chain = None

@@ -1,0 +1,116 @@
+"""Signs of life between real processes, one of them in a pid namespace of its own, as in a container."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from contimg.config import QueueRules
+from contimg.store import Lease, Stage, State, Store
+from contimg.subbands import SubbandName
+from workers.living import Sign, Signs
+from workers.recovery import fail_what_the_dead_hold
+
+HOLDER = """
+import sys
+from pathlib import Path
+from workers.living import Sign
+from workers.processes import ProcessName
+sign = Sign(Path(sys.argv[1]))
+print(ProcessName.of(), flush=True)
+input()
+"""
+IN_A_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
+Hold = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Hold:
+    """Start a process that shows its sign; its name as well."""
+    started = []
+
+    def start(*prefix: str) -> tuple[subprocess.Popen[str], str]:
+        command = [*prefix, sys.executable, "-c", HOLDER, str(tmp_path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store.open(tmp_path / "store.sqlite3", QueueRules(expected_subbands=1, min_subbands=1))
+    yield opened
+    opened.close()
+
+
+def held_by(store: Store, owner: str) -> str:
+    name = SubbandName(1_771_802_000.0, 0)
+    group = store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+    assert isinstance(store.leases.claim(group, Stage.CONVERT, owner), Lease)
+    return group
+
+
+def test_the_living_are_not_dead_and_the_killed_are(tmp_path: Path, hold: Hold) -> None:
+    signs = Signs(tmp_path, grace_s=0)
+    killed, dead = hold()
+    _, alive = hold()
+    assert signs.dead() == frozenset()
+    killed.kill()
+    until(lambda: signs.dead() == {dead}, 5, "the dead one is found out")
+    signs.forget(dead)
+    assert {path.name for path in (tmp_path / "living").iterdir()} == {alive}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
+def test_a_container_that_died_gives_up_its_group_long_before_its_lease_ends(tmp_path: Path, hold: Hold,
+                                                                             store: Store) -> None:  # fmt: skip
+    container, owner = hold(*IN_A_CONTAINER)
+    group = held_by(store, owner)
+    signs = Signs(tmp_path, grace_s=0)
+    assert fail_what_the_dead_hold(store, signs) == ()
+    container.kill()
+    container.wait()
+    until(lambda: fail_what_the_dead_hold(store, signs) == (group,), 5, "its lease is taken back")
+    assert store.queue.group(group).state is State.PENDING
+    assert store.queue.runs(group)[0].error == "the worker process died during convert"
+    assert not list((tmp_path / "living").iterdir())
+
+
+def test_a_worker_that_is_being_stopped_has_time_to_give_back_by_itself(tmp_path: Path, hold: Hold) -> None:
+    signs = Signs(tmp_path, grace_s=0.3)
+    killed, dead = hold()
+    killed.kill()
+    killed.wait()
+    seen = time.monotonic()
+    assert signs.dead() == frozenset()
+    until(lambda: signs.dead() == {dead}, 5, "the grace is over")
+    assert time.monotonic() - seen >= 0.3
+
+
+def test_an_owner_without_a_sign_is_not_known_to_be_dead(tmp_path: Path, store: Store) -> None:
+    held_by(store, "elsewhere:1:1:1")
+    assert fail_what_the_dead_hold(store, Signs(tmp_path, grace_s=0)) == ()
+
+
+def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "living").mkdir()
+    (tmp_path / "living" / "gone:1:1:1").touch()
+    assert Signs(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
+    monkeypatch.setattr("workers.living.file_system", lambda directory: "nfs4")
+    assert Signs(tmp_path, grace_s=0).dead() == frozenset()
+
+
+def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog) -> None:
+    (tmp_path / "living").write_text("a file in its place")
+    Sign(tmp_path).withdraw()
+    assert "no sign of life here" in caplog.text
