@@ -8,14 +8,14 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from astropy.utils import iers
-
 from contimg.errors import Misconfigured
 
 
 @lru_cache(maxsize=1)
 def use_bundled_iers() -> None:
     """Let Astropy take the Earth-orientation tables it carries, however old, and download nothing."""
+    from astropy.utils import iers  # loads much of Astropy, which who asks for CASA's directory can do without
+
     iers.conf.auto_download = False
     iers.conf.auto_max_age = None
     iers.conf.iers_degraded_accuracy = "warn"

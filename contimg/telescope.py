@@ -11,7 +11,6 @@ from importlib.resources import files
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import j1
 
 NAME = "OVRO_MMA"
 LONGITUDE_DEG = -118.283
@@ -133,6 +132,8 @@ def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.fl
     -------
     attenuation of an apparent (power) flux, 1 at the centre, the broadcast shape of the inputs.
     """
+    from scipy.special import j1  # takes a fifth of a second to load, and most processes only ask for the band
+
     x = np.pi * DISH_DIAMETER_M * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
     x = np.where(np.abs(x) < 1e-9, 1e-9, x)
     return np.asarray((2.0 * j1(x) / x) ** 2)

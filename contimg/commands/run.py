@@ -21,8 +21,10 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     Ctrl-C ends it after the stages under way, a second one at once; the next start goes on where this one stopped.
     """
     from workers import logs
-    from workers.service import Extras, Supervisor, run_until_told
+    from workers.service import Extras
     from workers.service.display import Display
+    from workers.service.running import run_until_told
+    from workers.service.supervisor import Supervisor
 
     settings = settings_from()
     given = {"CONTIMG_INPUT_DIR": input_dir, "CONTIMG_OUTPUT_DIR": output_dir}

@@ -1,10 +1,11 @@
-"""The service of one machine: a supervisor that runs it, and a manager that asks and tells it from outside."""
+"""The service of one machine: a supervisor that runs it, and a manager that asks and tells it from outside.
+
+The supervisor is in `workers.service.running` and `.supervisor`: who only asks loads none of what it runs.
+"""
 
 from workers.service.manager import StreamingServiceManager
 from workers.service.plan import Extras
 from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
-from workers.service.running import run_until_told
-from workers.service.supervisor import Supervisor
 
 __all__ = [
     "CommandOutcome",
@@ -12,6 +13,4 @@ __all__ = [
     "ServiceHealth",
     "ServiceStatus",
     "StreamingServiceManager",
-    "Supervisor",
-    "run_until_told",
 ]

@@ -5,7 +5,8 @@ import sys
 from contimg.config import load, settings_from
 from contimg.errors import ContimgError
 from workers import logs
-from workers.service import Supervisor, run_until_told
+from workers.service.running import run_until_told
+from workers.service.supervisor import Supervisor
 
 try:
     settings = settings_from()

@@ -15,9 +15,16 @@ from contimg.config import Settings, StreamingConfig, load, shown
 from contimg.errors import ContimgError
 from contimg.store import Store
 from workers.service.backends import Backend, PartsStatus, choose
-from workers.service.records import CommandOutcome, ServiceHealth, ServiceRecord, ServiceStatus, last_sign, read_record
-from workers.service.running import RESTART_STREAM, START_STREAM, STOP_STREAM
-from workers.service.supervisor import RECORD_EVERY_S
+from workers.service.records import (
+    RECORD_EVERY_S,
+    CommandOutcome,
+    ServiceHealth,
+    ServiceRecord,
+    ServiceStatus,
+    last_sign,
+    read_record,
+)
+from workers.service.signals import RESTART_STREAM, START_STREAM, STOP_STREAM
 
 SCAN = "producer.scan"
 START_LIMIT_S = 20.0

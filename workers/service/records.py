@@ -12,6 +12,8 @@ from typing import Any
 from contimg.errors import Misconfigured
 from workers.processes import ProcessName
 
+RECORD_EVERY_S = 2.0
+
 
 @dataclass(frozen=True)
 class ServiceRecord:

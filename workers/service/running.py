@@ -9,10 +9,10 @@ import signal
 from collections.abc import Callable
 
 from contimg.errors import ContimgError
+from workers.service.signals import RESTART_STREAM, START_STREAM, STOP_STREAM
 from workers.service.supervisor import Supervisor
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN
 _ALL = ENDING | {STOP_STREAM, START_STREAM, RESTART_STREAM}
 
 

@@ -24,11 +24,10 @@ from workers.processes import ProcessName
 from workers.recovery import release_what_the_dead_hold
 from workers.service.child import Child, ChildPlan
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
-from workers.service.records import Claim, ServiceRecord, remove_record, write_record
+from workers.service.records import RECORD_EVERY_S, Claim, ServiceRecord, remove_record, write_record
 from workers.service.usage import Usage
 
 log = logging.getLogger(__name__)
-RECORD_EVERY_S = 2.0
 # Longer than any stage of a usual tile has left; what takes longer is killed and done again at the next start.
 STOP_LIMIT_S = 30.0
 
@@ -87,7 +86,9 @@ class Supervisor:
         try:
             self._store = Store.of(config)
             self._start_broker()
-            self._beside = [self._started(plan) for plan in extra_plans(self.extras, self.url)]
+            self._beside = [
+                self._started(plan) for plan in extra_plans(self.extras, self.url, self.settings, self.environ)
+            ]
             self.start_stream()
         except BaseException:
             self.stop(limit_s=0)

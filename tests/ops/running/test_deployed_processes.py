@@ -35,7 +35,7 @@ class Machine:
         self.settings = directory / "deployment.env"
         self.settings.write_text("\n".join([*kept, *(f"{k}={v}" for k, v in changes.items())]) + "\n", encoding="utf-8")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-        self.environ |= {"DEPLOY_MIN_FREE_GB": "1"}
+        self.environ |= {"DEPLOY_MIN_FREE_GB": "1", "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
         self.stream = Deployed(directory / "incoming", partial(self.inside))
 
     def deploy(self, *arguments: str, check: bool = True) -> CompletedProcess[str]:
