@@ -32,8 +32,8 @@ def create_app(
     """The panel as a WSGI application.
 
     `store` None: the one that the configuration names. `service` None: the panel watches a stream that somebody else
-    runs, and commands nothing. `inspect` None: the broker in force is asked for workers and queues. `fresh_s`: how old a
-    look at the stream may be that visitors share.
+    runs, and commands nothing. `inspect` None: the broker in force is asked for workers and queues. `fresh_s`: how old
+    a look at the stream may be that visitors share.
     """
     store = store or Store.of(load(settings))
     service = service or Bystander(settings, store)

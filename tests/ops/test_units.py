@@ -13,7 +13,7 @@ from deployment_files import check_command, variables_in
 
 UNITS = ("broker", "stream", "worker@image", "api", "flower", "agent")
 SERVICE_NAMES = tuple(f"contimg-{unit}.service" for unit in UNITS)
-NOT_READ_BY_US = {"FLOWER_BASIC_AUTH"}
+NOT_READ_BY_US = {"FLOWER_BASIC_AUTH", "FLOWER_URL_PREFIX"}
 systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
 
 

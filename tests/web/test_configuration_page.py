@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 from running_service import RunningService
 from signing_in import csrf_of, sign_in
 
+from contimg.changes import HISTORY
 from contimg.config import Settings, StreamingConfig, load
 from contimg.store import Store
-from web.configuration.changes import HISTORY
 from web.configuration.fields import SUBJECTS, fields
 
 

@@ -109,3 +109,27 @@ def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
         producer.terminate()
         assert producer.wait(10) == 0
     assert (place.root / "producer.log").read_text().splitlines()[-1].endswith("ended")
+
+
+def test_the_stream_is_started_restarted_and_stopped_by_commands(place, store):
+    try:
+        started = place.contimg("start", "--by", "Vera")
+        assert (started.returncode, started.stdout) == (0, "the stream was started\n"), started.stderr
+        first = place.contimg("status", "--json")
+        assert json.loads(first.stdout)["service"]["running"]
+        assert place.contimg("restart", "--by", "Vera").stdout == "the stream was restarted\n"
+        assert place.contimg("config", "set", "max_workers=3", "--by", "Vera", "--restart").returncode == 0
+    finally:
+        stopped = place.contimg("stop", "--by", "Vera")
+    assert (stopped.returncode, stopped.stdout) == (0, "the stream was stopped\n"), stopped.stderr
+    told = [one.text for one in reversed(store.events.last(50))]
+    orders = [one for one in told if " by Vera" in one]
+    assert [one.split(" by ")[0] for one in orders] == ["start", "restart", "configuration changed", "restart", "stop"]
+
+
+def test_an_order_that_cannot_be_carried_out_says_why(place):
+    place.incoming.rmdir()
+    refused = place.contimg("start")
+    assert refused.returncode == 1
+    assert "no such directory" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from contimg.changes import Change, change, history, in_words, review, undo, without_password
 from contimg.config import shown
 from contimg.errors import Misconfigured
 from web.api.answers import respond
 from web.auth import operator_name, operator_only
-from web.configuration.changes import Change, change, history, in_words, review, undo, without_password
 from web.errors import Refusal
 from web.models import ChangeAnswer, ChangesAnswer, CommandAnswer, ReviewAnswer
 from web.stream import stream

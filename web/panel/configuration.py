@@ -3,9 +3,9 @@
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from contimg.changes import change, history, review, to_undo, undo, without_password
 from web.api.configuration import put_in_force
 from web.auth import operator_name, operator_only
-from web.configuration.changes import change, history, review, to_undo, undo, without_password
 from web.configuration.fields import SUBJECTS, fields, given
 from web.panel.frame import tell
 from web.stream import stream

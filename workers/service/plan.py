@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contimg.config import StreamingConfig
+from contimg.config import Settings, StreamingConfig
 from contimg.errors import Misconfigured
 from contimg.store import Stage
 from workers.service.child import ChildPlan
@@ -37,17 +37,40 @@ def stream_plans(config: StreamingConfig, broker_url: str, environ: Mapping[str,
     return plans
 
 
-def extra_plans(extras: Extras, broker_url: str) -> list[ChildPlan]:
+def extra_plans(extras: Extras, broker_url: str, settings: Settings, environ: Mapping[str, str]) -> list[ChildPlan]:
     """The panel and Flower, as far as wanted."""
     common = {"CONTIMG_BROKER_URL": broker_url, **_without_buffering()}
     plans = []
     if extras.web:
         command = contimg_command("web", "--host", extras.web_host, "--port", str(extras.web_port))
-        plans.append(ChildPlan("web", command, common))
+        plans.append(ChildPlan("web", command, {**common, **_link_to_flower(extras, environ)}))
     if extras.flower:
         listen = (f"--address={extras.web_host}", f"--port={extras.flower_port}")
-        plans.append(ChildPlan("flower", [*_celery(), "flower", *listen], common))
+        plans.append(
+            ChildPlan("flower", [*_celery(), "flower", *listen], {**common, **_flower_settings(settings, environ)})
+        )
     return plans
+
+
+def _flower_settings(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Flower remembers beside the store and asks for the operator's token, if there is one and nothing else is said."""
+    wanted = {
+        "FLOWER_PERSISTENT": "true",
+        "FLOWER_DB": str(settings.state_dir.absolute() / "flower"),
+        "FLOWER_STATE_SAVE_INTERVAL": "60000",  # ms; a kill loses no more
+    }
+    if settings.token:
+        wanted["FLOWER_BASIC_AUTH"] = f"contimg:{settings.token}"
+    return {name: value for name, value in wanted.items() if not environ.get(name)}
+
+
+def _link_to_flower(extras: Extras, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where the panel's links into Flower go, for browsers on this machine."""
+    if not extras.flower or environ.get("CONTIMG_FLOWER_URL"):
+        return {}
+    host = extras.web_host if extras.web_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104 (only compared)
+    prefix = environ.get("FLOWER_URL_PREFIX", "").strip("/")
+    return {"CONTIMG_FLOWER_URL": f"http://{host}:{extras.flower_port}/{prefix}"}
 
 
 def shares(max_workers: int) -> dict[Stage, int]:

@@ -1,4 +1,4 @@
-"""Changing keys: checked before, written down with who and when, and taken back again."""
+"""Changing the configuration: checked before, written down with who and when, and taken back again."""
 
 import fcntl
 import json
@@ -72,7 +72,7 @@ def change(settings: Settings, changes: Mapping[str, Any], by: str, *, undoes: b
 
 
 def history(settings: Settings) -> tuple[Change, ...]:
-    """Every change that was made from here, the newest first."""
+    """Every change that was made by panel, API or `contimg config`, the newest first."""
     try:
         lines = _path(settings).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

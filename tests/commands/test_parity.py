@@ -1,0 +1,103 @@
+"""Whatever the panel can do, a command can: nobody needs a browser to run the stream."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from contimg.changes import history
+from contimg.cli import contimg
+from contimg.config import Settings, load, settings_from
+from contimg.errors import BadInput, Misconfigured
+from contimg.store import Store
+from web import create_app
+
+# Every address that changes something, and the command that does the same.
+COMMANDS = {
+    "/api/streaming/start": "start",
+    "/api/streaming/stop": "stop",
+    "/api/streaming/restart": "restart",
+    "/api/streaming/pause": "pause",
+    "/api/streaming/resume": "resume",
+    "/streaming/<name>": "start",
+    "/api/streaming/config": "config set",
+    "/api/streaming/config/check": "config check",
+    "/api/streaming/config/undo": "config undo",
+    "/configuration": "config set",
+    "/configuration/undo": "config undo",
+    "/api/groups/<group>/retry": "groups retry",
+    "/api/groups/<group>/discard": "groups discard",
+    "/groups/<group>/retry": "groups retry",
+    "/groups/<group>/discard": "groups discard",
+    "/api/calibrations/<name>/retire": "calibrations retire",
+    "/api/calibrations/import": "calibrations import",
+    "/calibration/<name>/retire": "calibrations retire",
+    "/calibration/import": "calibrations import",
+}
+OF_THE_BROWSER = {"/sign-in", "/sign-out"}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
+
+    def runs(*words: str) -> str:
+        result = CliRunner().invoke(contimg, words, standalone_mode=False)
+        if result.exception:
+            raise result.exception
+        return result.output
+
+    return runs
+
+
+def test_every_action_of_the_panel_is_a_command(tmp_path):
+    app = create_app(Settings(state_dir=tmp_path / "state"))
+    actions = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    assert actions - OF_THE_BROWSER == set(COMMANDS)
+    for words in COMMANDS.values():
+        command: click.Command = contimg
+        for word in words.split():
+            assert isinstance(command, click.Group)
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, words
+            command = found
+        assert command.help
+
+
+def test_a_change_is_written_down_and_taken_back(run):
+    run("config", "set", "max_workers=5", "poll_interval=9", "--by", "Vera")
+    run("config", "set", "max_workers=6", "--by", "Henrietta")
+    assert load(settings_from()).max_workers == 6
+    assert "max_workers  5" in run("config", "undo", "--by", "Vera")
+    assert load(settings_from()).max_workers == 5
+    lines = run("config", "history").splitlines()
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        "Vera  put back max_workers 6 → 5",
+        "Henrietta  max_workers 5 → 6",
+        "Vera  max_workers 2 → 5, poll_interval 5.0 → 9.0",
+    ]
+    assert [one.by for one in history(settings_from())] == ["Vera", "Henrietta", "Vera"]
+    told = run("events")
+    assert "configuration put back by Vera: max_workers 6 → 5" in told
+    run("config", "undo")
+    with pytest.raises(BadInput, match="no change to undo"):
+        run("config", "undo")
+
+
+def test_a_wrong_change_is_none(run):
+    with pytest.raises(Misconfigured, match="max_workers"):
+        run("config", "set", "max_workers=0")
+    assert run("config", "history") == "no change has been made\n"
+
+
+def test_alerts_and_events_are_listed(run):
+    assert run("alerts") == "no alert has been raised\n"
+    store = Store.of(load(settings_from()))
+    store.alerts.judge("stall", "stall: nothing moves", level="error")
+    assert run("alerts", "--on").split()[2:] == ["on", "error", "stall:", "nothing", "moves"]
+    store.alerts.judge("stall", None, over="it moves")
+    assert run("alerts", "--on") == "no alert holds\n"
+    assert "stall: nothing moves" in run("alerts")
+    lines = run("events").splitlines()
+    assert [line.split("  ")[-1] for line in lines] == ["stall: nothing moves", "it moves"]
+    assert run("events", "--level", "error").count("\n") == 1
+    store.close()
