@@ -19,6 +19,7 @@ from contimg.flag_summary import FlagCount, FlagSummary
 from contimg.interference import Searchers, amplitudes
 from contimg.measurement_set.columns import add_like
 from contimg.measurement_set.description import Description
+from contimg.measurement_set.writable import writable
 
 CHUNK_BYTES = 128 * 2**20
 ORIGINAL = "FLAG_ORIGINAL"
@@ -59,8 +60,8 @@ def flag(tile: Description, search: bool = True, processes: int = PROCESSES) -> 
     BadInput : no antenna is alive.
     Transient : a searching process died.
     """
-    with Searchers(processes if search else 0) as searchers, table(str(tile.path), readonly=False, ack=False) as main:
-        keep_original(main)
+    keep_original(tile)
+    with Searchers(processes if search else 0) as searchers, writable(tile.path) as main:
         survey, before = start_over(main, len(tile.antenna_names), len(tile.freqs_hz))
         dead = dead_antennas(survey, tile.antennas)
         if len(dead) >= np.count_nonzero(survey.samples[tile.antennas]):
@@ -79,20 +80,26 @@ def flag(tile: Description, search: bool = True, processes: int = PROCESSES) -> 
     )
 
 
-def keep_original(main: table) -> None:
+def keep_original(tile: Description) -> None:
     """Have FLAG_ORIGINAL: where the conversion left none, a copy of FLAG as it is now.
 
     The column bears the keyword UNFINISHED until it is whole, and FLAG is not touched before that.
     """
-    if ORIGINAL in main.colnames() and _UNFINISHED not in main.getcolkeywords(ORIGINAL):
+    if ORIGINAL in tile.columns and not unfinished(tile):
         return
-    if ORIGINAL not in main.colnames():
-        add_like(main, ORIGINAL, "FLAG", {_UNFINISHED: True})
-    for start, count in _blocks(main):
-        main.putcol(ORIGINAL, main.getcol("FLAG", start, count), start, count)
-    main.flush()
-    main.removecolkeyword(ORIGINAL, _UNFINISHED)
-    main.flush()
+    with writable(tile.path, 0 if ORIGINAL in tile.columns else tile.samples) as main:
+        if ORIGINAL not in tile.columns:
+            add_like(main, ORIGINAL, "FLAG", {_UNFINISHED: True})
+        for start, count in _blocks(main):
+            main.putcol(ORIGINAL, main.getcol("FLAG", start, count), start, count)
+    with writable(tile.path) as main:
+        main.removecolkeyword(ORIGINAL, _UNFINISHED)
+
+
+def unfinished(tile: Description) -> bool:
+    """Whether FLAG_ORIGINAL is of a copy that was cut short."""
+    with table(str(tile.path), ack=False) as main:
+        return _UNFINISHED in main.getcolkeywords(ORIGINAL)
 
 
 def start_over(main: table, slots: int, channels: int) -> tuple[Survey, FlagCount]:

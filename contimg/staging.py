@@ -4,9 +4,12 @@ It is written beside its target, or in a room such as a tmpfs or a scratch disk 
 refuses (no space, read-only, gone) becomes one Transient, casacore's RuntimeErrors included.
 """
 
+import ctypes
 import errno
+import glob
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -18,6 +21,7 @@ import psutil
 from contimg.errors import Transient
 
 MARK = ".writing-"
+_ASIDE = f"{MARK}old-"
 Permit = Callable[[], AbstractContextManager[None]]
 _permit: ContextVar[Permit] = ContextVar("permit", default=nullcontext)
 _MARGIN = 1.1  # tables grow a little past what their data need
@@ -28,6 +32,8 @@ _REFUSALS = tuple(
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV)
 )
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _CASACORES_WORDS = ("tracePWRITE", "write error", "cannot be created")  # where it gives no reason or a wrong one
 
 
@@ -71,32 +77,55 @@ def staged(
     beside = target.with_name(name)
     temporary = beside
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _check_writable(target.parent)
-        _check_room(target, need_bytes)
-        room = next((room for room in rooms if has_room(room, need_bytes)), None)
-        temporary = room / name if room else beside
-        yield temporary
-        if temporary != beside:
-            _copy(temporary, beside)
-        if durable or temporary != beside:
-            _flush(beside)
-        with permitted():
-            _replace(beside, target)
-        if durable or temporary != beside:
-            _flush_one(target.parent)
-    except OSError as error:
-        raise _refused(target, error.strerror or str(error)) from error
-    except RuntimeError as error:
-        refusal = next((text for text in _REFUSALS if text in str(error)), None)
-        if refusal is None and any(text in str(error) for text in _CASACORES_WORDS):
-            refusal = f"its disk takes no more, most likely it is full: {str(error).splitlines()[0]}"
-        if refusal is None:
-            raise
-        raise _refused(target, refusal) from error
+        with refusals(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(target.parent)
+            check_room(target, need_bytes)
+            room = next((room for room in rooms if has_room(room, need_bytes)), None)
+            temporary = room / name if room else beside
+            yield temporary
+            if temporary != beside:
+                _copy(temporary, beside)
+            if durable or temporary != beside:
+                _flush(beside)
+            with permitted():
+                _replace(beside, target)
+            if durable or temporary != beside:
+                _flush_one(target.parent)
     finally:
         _remove(temporary)
         _remove(beside)
+
+
+@contextmanager
+def refusals(target: Path) -> Iterator[None]:
+    """Whatever the file system refuses inside the block becomes one Transient that names `target`."""
+    try:
+        yield
+    except OSError as error:
+        raise _refused(target, error.strerror or str(error)) from error
+    except RuntimeError as error:
+        reason = refusal(str(error))
+        if reason is None:
+            raise
+        raise _refused(target, reason) from error
+
+
+def refusal(said: str) -> str | None:
+    """What the file system refused, by the words of casacore or CASA; None where they speak of something else."""
+    reason = next((text for text in _REFUSALS if text in said), None)
+    if reason is None and any(text in said for text in _CASACORES_WORDS):
+        reason = f"its disk takes no more, most likely it is full: {said.splitlines()[0]}"
+    return reason
+
+
+def check_room(target: Path, need_bytes: int) -> None:
+    """Raise Transient when the disk that `target` lies on has less than this free."""
+    free = shutil.disk_usage(target.parent).free
+    if free < need_bytes:
+        raise Transient(
+            f"{target}: needs {need_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; make room on its disk"
+        )
 
 
 def has_room(room: Path, need_bytes: int) -> bool:
@@ -125,14 +154,6 @@ def _check_writable(directory: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     if not os.access(directory, os.W_OK | os.X_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def _check_room(target: Path, need_bytes: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < need_bytes:
-        raise Transient(
-            f"{target}: needs {need_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; make room on its disk"
-        )
 
 
 def _refused(target: Path, reason: str) -> Transient:
@@ -169,15 +190,43 @@ def leftovers(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"*{MARK}*"))
 
 
+def place_of(temporary: Path) -> Path:
+    """The name that a product under a temporary name is to get; that of any other path is its own."""
+    return temporary.with_name(temporary.name.partition(MARK)[0])
+
+
+def put_back(target: Path) -> bool:
+    """Undo a replacement that a kill cut in two: the old product gets its name again; whether there was one.
+
+    Only on file systems that cannot exchange two names in one instant does that ever happen.
+    """
+    old = next(target.parent.glob(f"{glob.escape(target.name)}{_ASIDE}*"), None)
+    if old is None or target.exists():
+        return False
+    old.rename(target)
+    return True
+
+
 def _replace(temporary: Path, target: Path) -> None:
+    """Give a product its name; what had it before is then at `temporary`, or gone."""
     if not target.is_dir():
         temporary.replace(target)
-        return
-    # A directory cannot be renamed over another: the old one steps aside for an instant.
-    old = target.with_name(f"{target.name}{MARK}old-{uuid.uuid4().hex[:8]}")
-    target.rename(old)
-    temporary.rename(target)
-    shutil.rmtree(old)
+    elif not _exchange(temporary, target):
+        # A directory cannot be renamed over another: the old one steps aside for an instant.
+        old = target.with_name(f"{target.name}{_ASIDE}{uuid.uuid4().hex[:8]}")
+        target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one instant; False where kernel or file system cannot."""
+    sys.audit("os.rename", str(one), str(other), -1, -1)  # said to auditors as every other rename is
+    try:
+        failed = _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    except AttributeError:  # no Linux, or an old one
+        return False
+    return not failed
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,8 @@ Nothing is interpolated across missing solutions: such samples are flagged and s
 (calwt=False).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numba
@@ -17,6 +19,7 @@ from contimg.errors import BadInput
 from contimg.measurement_set.columns import add_like
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.note import NOTE, write_note
+from contimg.measurement_set.writable import writable
 
 BLOCK_BYTES = 64 * 2**20
 _READ = {"DATA": np.complex64, "FLAG": np.bool_}
@@ -32,14 +35,14 @@ class Applied:
 
 
 def apply(one: CalibrationSet, tile: Description) -> Applied:
-    """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit."""
+    """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit, Transient
+    when the disk has no room."""
     inverse = inverse_gains(one, tile)
     note = {
         "set": one.name, "calibrator": one.calibrator, "mjd": one.mjd, "flux_scale": one.flux_scale,
         "tables": [str(path) for path in one.paths],
     }  # fmt: skip
-    with table(str(tile.path), readonly=False, ack=False) as main:
-        prepare(main)
+    with correcting(tile) as main:
         flagged, total = 0, 0
         ends = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         buffers = [np.empty((0, *main.getcell(name, 0).shape), kind) for name, kind in _READ.items()]
@@ -57,7 +60,7 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
             cross = first != second
             flagged += int(np.count_nonzero(flags[cross]))
             total += int(np.count_nonzero(cross)) * flags[0].size
-        main.flush()
+    with writable(tile.path) as main:
         write_note(main, CORRECTED, note)
     return Applied(flagged / max(total, 1))
 
@@ -65,7 +68,7 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
 def leave_uncalibrated(tile: Description, reason: str) -> None:
     """Say on DATA that nothing calibrates it; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
     note = {"set": None, "reason": reason}
-    with table(str(tile.path), readonly=False, ack=False) as main:
+    with writable(tile.path) as main:
         write_note(main, "DATA", note)
         if CORRECTED in main.colnames():
             write_note(main, CORRECTED, note)
@@ -73,15 +76,30 @@ def leave_uncalibrated(tile: Description, reason: str) -> None:
                 main.putcol(CORRECTED, main.getcol("DATA", start, count), start, count)
 
 
-def prepare(main: table) -> None:
-    """Have a CORRECTED_DATA whose note says that it is unfinished, so that a killed pass deceives nobody."""
-    unfinished = {"set": None, "reason": UNFINISHED}
-    if CORRECTED not in main.colnames():
-        add_like(main, CORRECTED, "DATA", {})
-    write_note(main, CORRECTED, unfinished)
+@contextmanager
+def correcting(tile: Description) -> Iterator[table]:
+    """The main table with a CORRECTED_DATA whose note says that it is unfinished: a killed pass deceives nobody."""
+    with table(str(tile.path), ack=False) as main:
+        there = CORRECTED in main.colnames()
+    if there:
+        with writable(tile.path) as main:
+            _say_unfinished(main)
+    with writable(tile.path, 0 if there else corrected_bytes(tile)) as main:
+        if not there:
+            add_like(main, CORRECTED, "DATA", {})
+            _say_unfinished(main)
+        yield main
+
+
+def _say_unfinished(main: table) -> None:
+    write_note(main, CORRECTED, {"set": None, "reason": UNFINISHED})
     if NOTE in main.getcolkeywords("DATA"):
         main.removecolkeyword("DATA", NOTE)
-    main.flush()
+
+
+def corrected_bytes(tile: Description) -> int:
+    """What CORRECTED_DATA takes."""
+    return tile.samples * np.dtype(_READ["DATA"]).itemsize
 
 
 def blocks(main: table) -> list[tuple[int, int]]:

@@ -7,12 +7,12 @@ over the old ones, squared, is the source's true flux over the one assumed.
 from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
 
 from contimg.calibration.applying import inverse_gains
 from contimg.calibration.sets import CalibrationSet
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
+from contimg.measurement_set.writable import writable
 
 
 def flux_ratio(new: CalibrationSet, old: CalibrationSet, tile: Description) -> float:
@@ -27,5 +27,5 @@ def flux_ratio(new: CalibrationSet, old: CalibrationSet, tile: Description) -> f
 
 def rescale(gains: Path, ratio: float) -> None:
     """Divide the amplitudes of a table by the root of a flux ratio, in place."""
-    with table(str(gains), readonly=False, ack=False) as main:
+    with writable(gains) as main:
         main.putcol("CPARAM", (main.getcol("CPARAM") / np.sqrt(ratio)).astype(np.complex64))

@@ -12,6 +12,7 @@ from typing import Any
 
 from contimg.errors import BadInput, Transient
 from contimg.offline import casa_environment
+from contimg.staging import refusal
 
 
 class CasaFailed(BadInput):
@@ -49,7 +50,7 @@ def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_b
     Raises
     ------
     CasaFailed : a task raised. An unknown reference antenna raises nothing: look for the tables yourself.
-    Transient : the process died or ran into the time limit.
+    Transient : the process died or ran into the time limit, or its disk is full.
     """
     home = room / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,8 @@ def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_b
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         raise Transient(f"the CASA process died with status {process.returncode} ({lines[-1]}); see {log}")
     said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if said["error"] and refusal(said["error"]):
+        raise Transient(f"CASA {said['error']}; make room on the disk, see {log}")
     if said["error"]:
         raise CasaFailed(f"CASA {said['error']}; see {log}")
     return Finished(said["version"] or "unknown", tuple(said["seconds"]))

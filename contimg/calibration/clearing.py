@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
+
+from contimg.measurement_set.writable import writable
 
 MOSTLY = 0.5  # of the channels at which the array has solutions
 
@@ -11,7 +12,7 @@ MOSTLY = 0.5  # of the channels at which the array has solutions
 def clear_failed(path: Path) -> int:
     """Flag receptors of a bandpass with most channels flagged altogether, in place; returns how many were cleared."""
     cleared = 0
-    with table(str(path), readonly=False, ack=False) as main:
+    with writable(path) as main:
         flags = main.getcol("FLAG")
         solvable = ~flags.all(axis=0, keepdims=True)
         missing = (flags & solvable).sum(axis=1) / np.maximum(solvable.sum(axis=1), 1)

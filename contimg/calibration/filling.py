@@ -7,8 +7,9 @@ from channel to channel, and the filled channels come out wrong by up to half a 
 from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
+
+from contimg.measurement_set.writable import writable
 
 _PADDING = 8
 
@@ -16,7 +17,7 @@ _PADDING = 8
 def fill_table(path: Path, widest: int) -> int:
     """Fill the gaps of a table of type B in place; returns the number of solutions filled."""
     filled = 0
-    with table(str(path), readonly=False, ack=False) as main:
+    with writable(path) as main:
         values, flags, snr = main.getcol("CPARAM"), main.getcol("FLAG"), main.getcol("SNR")
         for row in range(values.shape[0]):
             for receptor in range(values.shape[2]):

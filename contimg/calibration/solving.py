@@ -7,7 +7,8 @@ phase on top of it.
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from contimg.calibration.sets import CalibrationSet, declination_deg
 from contimg.calibration.solving_set import write_solving_set
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
-from contimg.staging import permitted
+from contimg.staging import permitted, refusals
 
 LONG_WAVELENGTHS = 1000.0
 
@@ -58,14 +59,11 @@ def solve(
     ------
     BadInput : CASA refused, made no table, or the set is rejected, with its numbers; `<tile name>.failed.log` beside
         the sets is then CASA's log.
-    Transient : CASA died or took too long.
+    Transient : CASA died or took too long, or the disk is full.
     """
     directory = directory.absolute()  # CASA works in a directory of its own
     target, log = directory / tile.name, directory / f"{tile.name}.failed.log"
-    directory.mkdir(parents=True, exist_ok=True)
-    _sweep(directory, tile.name)
-    room = Path(tempfile.mkdtemp(prefix=f".{tile.name}.", suffix=".part", dir=directory))
-    try:
+    with refusals(target), _room(directory, tile.name) as room:
         made = room / "set"
         made.mkdir()
         work = room / "work"
@@ -89,8 +87,6 @@ def solve(
         with permitted():
             _replace(made, target)
         return described.at(target)
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 def recipe(
@@ -186,10 +182,17 @@ def _plot(made: CalibrationSet, tile: Description) -> None:
     write_plots(made.directory, f"{made.name} on {made.calibrator}", names, gains, tile.freqs_hz)
 
 
-def _sweep(directory: Path, name: str) -> None:
-    """Remove what a killed run of the same tile left behind."""
+@contextmanager
+def _room(directory: Path, name: str) -> Iterator[Path]:
+    """A directory to work in, removed at the end; what a killed run of the same tile left behind goes first."""
+    directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(f".{name}.*.part"):
         shutil.rmtree(left, ignore_errors=True)
+    room = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=directory))
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _replace(made: Path, target: Path) -> None:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from contimg.calibration.model import SkyModel, accumulate
 from contimg.measurement_set.description import Description
+from contimg.measurement_set.writable import writable
 
+_BYTES = 9  # of a sample: DATA and FLAG
 _COPIED = ("FIELD_ID", "DATA_DESC_ID", "SCAN_NUMBER", "OBSERVATION_ID", "ARRAY_ID", "PROCESSOR_ID", "STATE_ID")
 
 
@@ -39,7 +41,9 @@ def write_solving_set(tile: Description, model: SkyModel, interval_s: float, tar
     with table(str(tile.path), ack=False) as main:
         constants = {name: main.getcell(name, 0) for name in _COPIED}
         subtables = {name: value for name, value in main.getkeywords().items() if _is_table(value)}
-        with _create(tile, subtables, target) as out:
+        pairs = tile.antennas.size * (tile.antennas.size - 1) // 2
+        cells = pairs * len(intervals(tile, interval_s)) * len(tile.freqs_hz) * len(tile.correlations)
+        with writable(target, cells * _BYTES, lambda: _create(tile, subtables, target)) as out:
             for cell in _cells(main, tile, model, interval_s):
                 _append(out, cell, constants)
 

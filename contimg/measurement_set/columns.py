@@ -1,14 +1,23 @@
 """A column of a Measurement Set's main table made like another."""
 
+import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from casacore.tables import makecoldesc, maketabdesc, table
 
 
 def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> None:
     """Add column `name` with the type, shape and tiling of column `like`, and its keywords from the first instant on.
 
-    A process that dies right after leaves a column that says what it is.
+    Its space on the disk is taken at once, so that putting its cells cannot fail for want of it. Put them all before
+    the next flush: that writes what is not put yet as zeros. The column is not on the disk before it; a process that
+    dies leaves the table as it was.
+
+    Raises
+    ------
+    OSError : the disk has no room for it; the column is then there without its space, to be removed.
     """
     described = main.getcoldesc(like)
     described["comment"] = f"made like {like}"
@@ -20,3 +29,16 @@ def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> Non
     if not spec:
         info = {"TYPE": "StandardStMan", "NAME": f"Standard{name.title().replace('_', '')}", "SPEC": {}}
     main.addcols(maketabdesc(makecoldesc(name, described)), info)
+    _take_space(main, name)
+
+
+def _take_space(main: table, name: str) -> None:
+    manager = main.getdminfo(name)
+    cubes = manager["SPEC"].get("HYPERCUBES", {})
+    files = sorted(Path(main.name()).glob(f"table.f{manager['SEQNR']}_TSM*"))
+    if len(cubes) != 1 or len(files) != 1:
+        return
+    (cube,) = cubes.values()
+    tiles = np.prod(-(-cube["CubeShape"].astype(np.int64) // cube["TileShape"]))
+    with files[0].open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, int(tiles) * int(cube["BucketSize"]))

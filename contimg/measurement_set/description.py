@@ -8,6 +8,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
+from contimg.staging import place_of
 
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
 CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
@@ -50,8 +51,13 @@ class Description:
 
     @property
     def name(self) -> str:
-        """The group's name: the file name without `.ms`."""
-        return self.path.name.removesuffix(".ms")
+        """The group's name: the file name without `.ms`, also while it has a temporary one."""
+        return place_of(self.path).name.removesuffix(".ms")
+
+    @property
+    def samples(self) -> int:
+        """Number of values in a column such as DATA."""
+        return self.rows * len(self.freqs_hz) * len(self.correlations)
 
     @property
     def mid_mjd_s(self) -> float:
