@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from contimg.antenna_gains import solve_gains
-from contimg.calibration.applying import CORRECTED, UNFINISHED, apply, blocks, divide
+from contimg.calibration.applying import CORRECTED, apply, blocks, divide
 from contimg.calibration.calibrators import Calibrator
 from contimg.calibration.model import SkyModel, accumulate, direction_cosines
 from contimg.calibration.sets import CalibrationSet
@@ -27,12 +27,13 @@ from contimg.imaging import ImageOptions, QuickLook, image
 from contimg.imaging.photometry import measure
 from contimg.measurement_set.description import Description, describe
 from contimg.measurement_set.note import read_note, write_note
+from contimg.measurement_set.revision import revised
+from contimg.measurement_set.writable import writable
 from contimg.options import option
 
 log = logging.getLogger(__name__)
 ENVIRONMENT = "CONTIMG_SELFCAL"
 PHASE, AMPLITUDE = "phase", "amplitude"
-_CUT_SHORT = "the self-calibration did not finish"
 
 
 @dataclass(frozen=True)
@@ -86,36 +87,47 @@ def selfcal(ms: Path, one: CalibrationSet, options: SelfcalOptions, pictured: Im
     """
     tile = describe(ms)
     _check(tile, one)
-    kept: NDArray[np.complex128] | None = None
-    rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms.parent) as room:
         look = image(ms, Path(room), pictured)
-        for kind in (PHASE, AMPLITUDE) if options.amplitude else (PHASE,):
-            if look.dynamic_range < options.min_dynamic_range:
-                reason = f"dynamic range {look.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
-                return SelfCalibrated(ms, tuple(rounds), reason)
-            model = _model(tile, look, options)
-            found = solve_gains(*_products(tile, model), phase_only=kind == PHASE)
-            total = found if kept is None else kept * found
-            _write(tile, one, total, [*rounds, Round(kind, len(model.lmn), look.rms_jy, 0.0, True)])
-            new = image(ms, Path(room), pictured)
-            better = new.rms_jy < (1 - options.least_gain) * look.rms_jy and new.dynamic_range > look.dynamic_range
-            rounds.append(Round(kind, len(model.lmn), look.rms_jy, new.rms_jy, better))
-            log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", ms, kind, look.rms_jy, new.rms_jy, better)
-            if not better:
-                _write(tile, one, kept, rounds)
-                break
-            kept, look = total, new
-    said = "the noise fell" if kept is not None else "the noise did not fall"
-    return SelfCalibrated(ms, tuple(rounds), said)
+        if look.dynamic_range < options.min_dynamic_range:
+            return SelfCalibrated(ms, (), _too_faint(look, options))
+        with revised(ms, ("FLAG", CORRECTED)) as copy:
+            rounds, reason = _improve(describe(copy), one, look, options, pictured, Path(room))
+    return SelfCalibrated(ms, rounds, reason)
+
+
+def _improve(
+    tile: Description, one: CalibrationSet, look: QuickLook, options: SelfcalOptions, pictured: ImageOptions, room: Path
+) -> tuple[tuple[Round, ...], str]:
+    """Rounds on a tile that was imaged as `look`, as long as they help; CORRECTED_DATA is then the best of them."""
+    kept: NDArray[np.complex128] | None = None
+    rounds: list[Round] = []
+    for kind in (PHASE, AMPLITUDE) if options.amplitude else (PHASE,):
+        if look.dynamic_range < options.min_dynamic_range:
+            return tuple(rounds), _too_faint(look, options)
+        model = _model(tile, look, options)
+        found = solve_gains(*_products(tile, model), phase_only=kind == PHASE)
+        total = found if kept is None else kept * found
+        _write(tile, one, total, [*rounds, Round(kind, len(model.lmn), look.rms_jy, 0.0, True)])
+        new = image(tile.path, room, pictured)
+        better = new.rms_jy < (1 - options.least_gain) * look.rms_jy and new.dynamic_range > look.dynamic_range
+        rounds.append(Round(kind, len(model.lmn), look.rms_jy, new.rms_jy, better))
+        log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", tile.name, kind, look.rms_jy, new.rms_jy, better)
+        if not better:
+            _write(tile, one, kept, rounds)
+            break
+        kept, look = total, new
+    return tuple(rounds), "the noise fell" if kept is not None else "the noise did not fall"
+
+
+def _too_faint(look: QuickLook, options: SelfcalOptions) -> str:
+    return f"dynamic range {look.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
 
 
 def _check(tile: Description, one: CalibrationSet) -> None:
     with table(str(tile.path), ack=False) as main:
         note = read_note(main, CORRECTED)
-    if note is not None and note.get("reason") in (UNFINISHED, _CUT_SHORT):
-        apply(one, tile)  # a run that was killed left it so
-    elif note is None or note.get("set") != one.name:
+    if note is None or note.get("set") != one.name:
         raise BadInput(f"{tile.path}: not calibrated with {one.name}; run `contimg calibrate` first")
 
 
@@ -173,10 +185,8 @@ def _write(
     if gains is None:
         return
     inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(tile.freqs_hz), axis=1)
-    with table(str(tile.path), readonly=False, ack=False) as main:
+    with writable(tile.path) as main:
         note = read_note(main, CORRECTED) or {}
-        write_note(main, CORRECTED, {"set": None, "reason": _CUT_SHORT})
-        main.flush()
         for start, count in blocks(main):
             names = (CORRECTED, "FLAG", "ANTENNA1", "ANTENNA2")
             data, flags, first, second = (main.getcol(name, start, count) for name in names)

@@ -10,6 +10,7 @@ from typing import Any
 from contimg.config import StreamingConfig
 from contimg.errors import BadInput
 from contimg.options import from_environment
+from contimg.staging import put_back
 from contimg.store import Lease, MeasurementSetRecord, Stage, Store
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def load(stage: Stage) -> None:
 def is_broken(house: House, lease: Lease) -> bool:
     """Whether the Measurement Set that a later stage works on is there and cannot be read.
 
-    A process killed, or a disk filled, while a column is being added to it leaves one.
+    No stage leaves one, for all of them change a copy: a power cut does, or a failing disk.
     """
     from contimg.measurement_set.description import describe
 
@@ -134,6 +135,8 @@ _STAGES: dict[Stage, Callable[[House, Lease], Any]] = {
 
 def _measurement_set(house: House, lease: Lease) -> MeasurementSetRecord:
     found = house.store.products.measurement_set(lease.group)
+    if found is not None and put_back(found.path):
+        log.warning("%s: was put aside by a process that was killed; put back", found.path)
     if found is None or not found.path.is_dir():
         where = found.path if found else house.measurement_set_path(lease.group)
         raise BadInput(f"{where}: is gone; `contimg groups retry {lease.group} --stage convert` makes it again")

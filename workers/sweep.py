@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contimg.config import StreamingConfig
-from contimg.staging import MARK
+from contimg.staging import MARK, place_of, put_back
 from contimg.store import Store
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,9 @@ def sweep(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     """
     found = tuple(orphans(config, store))
     for path in found:
+        if put_back(place_of(path)):
+            log.warning("%s: was put aside by a process that was killed; put back", place_of(path))
+            continue
         log.warning("%s: left by a process that was killed; removed", path)
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contimg.calibration.applying import apply, leave_uncalibrated
+from contimg.calibration.applying import CORRECTED, apply, corrected_bytes, leave_uncalibrated
 from contimg.calibration.calibrators import in_beam, with_company
 from contimg.calibration.options import CalibrateOptions, SolutionLimits
 from contimg.calibration.sets import CalibrationSet, choose
 from contimg.calibration.solving import solve
 from contimg.errors import BadInput
-from contimg.flagging import Flagged, flag
+from contimg.flagging import ORIGINAL, Flagged, flag
 from contimg.measurement_set.description import Description, describe
+from contimg.measurement_set.revision import revised
 from contimg.quality import GOOD
 
+CHANGED = ("FLAG", ORIGINAL)
 FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' directory
 
 
@@ -50,7 +52,7 @@ def calibrate(
     options: CalibrateOptions,
     limits: SolutionLimits | None = None,
 ) -> CalibratedSet:
-    """Flag and calibrate a Measurement Set.
+    """Flag and calibrate a Measurement Set, in a copy that takes its place when all is done.
 
     Parameters
     ----------
@@ -61,17 +63,26 @@ def calibrate(
     Raises
     ------
     BadInput : not a Measurement Set, or nothing in it is alive.
-    Transient : the CASA process died or took too long.
+    Transient : the CASA process died or took too long, or the disk has no room.
     """
+    with revised(ms, CHANGED, drops=(CORRECTED,), grows_by=corrected_bytes(describe(ms))) as copy:
+        done = _calibrate(describe(copy), calibrations, directory, options, limits or SolutionLimits())
+    return replace(done, ms=ms)
+
+
+def _calibrate(
+    tile: Description, calibrations: Sequence[CalibrationSet], directory: Path, options: CalibrateOptions,
+    limits: SolutionLimits,
+) -> CalibratedSet:  # fmt: skip
+    """The same in place."""
     seconds: dict[str, float] = {}
-    tile = describe(ms)
     with _timed(seconds, "flag"):
         flagged = flag(tile, search=options.flag)
         flagged.summary.write(
             directory / FLAGS, tile.name, tile.antenna_names, tile.antennas, tile.freqs_hz, flagged.dead
         )
     with _timed(seconds, "solve"):
-        new, story = _solve(tile, flagged, calibrations, directory, options, limits or SolutionLimits())
+        new, story = _solve(tile, flagged, calibrations, directory, options, limits)
     chosen, why = _chosen(tile, new, calibrations, options)
     fraction = flagged.fraction
     with _timed(seconds, "apply"):
@@ -82,7 +93,7 @@ def calibrate(
             fraction = apply(chosen, tile).flagged_fraction
             why = f"{why}; {story}" if story else why
     return CalibratedSet(
-        ms=ms,
+        ms=tile.path,
         applied=chosen.name if chosen else None,
         reason=why,
         new_set=new,

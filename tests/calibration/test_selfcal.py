@@ -11,7 +11,7 @@ from contimg.antenna_gains import solve_gains
 from contimg.calibration import CalibrateOptions, calibrate
 from contimg.errors import BadInput
 from contimg.imaging import ImageOptions
-from contimg.measurement_set.note import read_note, write_note
+from contimg.measurement_set.note import read_note
 from contimg.selfcal import SelfcalOptions, selfcal
 
 PICTURED = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, iterations=2000)
@@ -73,9 +73,6 @@ def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path
 def test_what_does_not_help_is_not_kept(calibrated, tmp_path):
     path, one = tile(calibrated, tmp_path, 0.0)
     before, _, note = corrected(path)
-    with table(str(path), readonly=False, ack=False) as main:  # a run that was killed while it wrote
-        write_note(main, "CORRECTED_DATA", {"set": None, "reason": "the self-calibration did not finish"})
-        main.putcol("CORRECTED_DATA", np.zeros_like(before))
     done = selfcal(path, one, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED)
     assert not done.changed
     assert len(done.rounds) == 1

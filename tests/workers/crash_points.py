@@ -1,6 +1,6 @@
 """Run as a program: a stage is killed just before its n-th write boundary, for every n; then it is done again.
 
-    python crash_points.py STAGE GROUP
+    python crash_points.py STAGE GROUP [FIRST LAST]
 
 A write boundary is a rename or a commit. Each attempt is a fork of this process, so that the libraries load once.
 Prints one JSON list a line: the boundary it was killed at, then what recovery found and made.
@@ -25,11 +25,9 @@ from workers.turn import take_turn
 NONE = "end"
 
 
-def main(stage: Stage, group: str) -> None:
+def main(stage: Stage, group: str, first: int = 1, last: int = 1000) -> None:
     stages.load(stage)
-    number = 0
-    while True:
-        number += 1
+    for number in range(first, last + 1):
         reached = _in_a_fork(lambda n=number: _attempt(stage, group, n))
         _in_a_fork(lambda: _recover(stage, group))
         sys.stdout.write(json.dumps([number, reached]) + "\n")
@@ -87,4 +85,4 @@ def _house() -> House:
 
 
 if __name__ == "__main__":
-    main(Stage(sys.argv[1]), sys.argv[2])
+    main(Stage(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

@@ -1,14 +1,17 @@
 """A stage killed at every rename and every commit, once each: done again, its product is whole and nothing is left."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from casacore.tables import table
 
 from contimg.config import QueueRules
 from contimg.measurement_set.description import describe
@@ -22,11 +25,11 @@ from workers.turn import take_turn
 SIGKILL = 9
 
 
-def crash_everywhere(place, stage: Stage, group: str) -> list[int]:
-    """How each attempt ended: killed at its boundary, the last one not."""
+def crash_everywhere(place, stage: Stage, group: str, *between: int) -> list[int]:
+    """How each attempt ended: killed at its boundary, the last one not; `between`: the first and the last boundary."""
     program = Path(__file__).with_name("crash_points.py")
     done = subprocess.run(
-        [sys.executable, str(program), stage, group],
+        [sys.executable, str(program), stage, group, *map(str, between)],
         env={**place.environ, "CONTIMG_LEASE_S": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
@@ -51,17 +54,75 @@ def check_runs(store: Store, group: str, stage: Stage, endings: list[int]) -> No
     assert outcomes[Outcome.RELEASED] >= len(endings) - 2
 
 
+def sweep_all(place) -> None:
+    """After a lease's length: what is silent for so long is nobody's."""
+    time.sleep(1.1)
+    impatient = Store.open(place.config.queue_db, QueueRules(lease_s=1))
+    sweep(place.config, impatient)
+    impatient.close()
+
+
 def test_convert_killed_at_every_boundary(place, store, group):
     endings = crash_everywhere(place, Stage.CONVERT, group)
     assert len(endings) >= 4, "claim, the two sides of the rename, commit, and the end"
     check_runs(store, group, Stage.CONVERT, endings)
     ms = place.config.output_dir / f"{group}.ms"
     assert describe(ms).times_mjd_s.size == 6
-    time.sleep(1.1)  # the lease's length: what is silent for so long is nobody's
-    impatient = Store.open(place.config.queue_db, QueueRules(lease_s=1))
-    sweep(place.config, impatient)
-    impatient.close()
+    sweep_all(place)
     assert leftovers(place.config.output_dir) == []
+
+
+def arrive(place, store: Store, files: Sequence[Path]) -> str:
+    for path in files:
+        copy = Path(shutil.copy(path, place.incoming))
+        arrival = store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+    return arrival.file.group
+
+
+def corrected(ms: Path) -> tuple[str, str]:
+    """Digests of FLAG and CORRECTED_DATA."""
+    with table(str(ms), ack=False) as main:
+        return tuple(hashlib.sha256(main.getcol(name).tobytes()).hexdigest() for name in ("FLAG", "CORRECTED_DATA"))
+
+
+@pytest.fixture
+def tiles(place, store, small_groups) -> list[str]:
+    """A calibrator's tile, calibrated with its own set, and a target with that one."""
+    groups, house = [arrive(place, store, files) for files in small_groups.values()], House(place.config, store)
+    for group in groups:
+        for stage in (Stage.CONVERT, Stage.CALIBRATE):
+            take_turn(house, stage, group)
+    return groups
+
+
+def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]:
+    """Kill and calibrate again and again: nothing but the number of attempts may be another in the end."""
+    ms = place.config.output_dir / f"{group}.ms"
+    before, used = corrected(ms), store.products.measurement_set(group).calibration_set
+    store.queue.discard(group)
+    store.queue.retry(group, stage=Stage.CALIBRATE)
+    endings = crash_everywhere(place, Stage.CALIBRATE, group, *between)
+    assert {run.outcome for run in store.queue.runs(group) if run.stage is Stage.CONVERT} == {Outcome.COMMITTED}
+    assert (corrected(ms), store.products.measurement_set(group).calibration_set) == (before, used)
+    assert [one.name for one in store.registry.sets()] == [used]
+    sweep_all(place)
+    assert leftovers(place.config.output_dir) == []
+    assert sorted(one.name for one in (place.config.output_dir / "calibration").iterdir()) == [used, "flags"]
+    return endings
+
+
+@pytest.mark.slow
+def test_calibrate_killed_at_every_boundary(place, store, tiles):
+    endings = calibrate_again(place, store, tiles[1])
+    assert len(endings) >= 8, "claim, two files of the flag summary, Measurement Set, each with its sides, commit"
+    check_runs(store, tiles[1], Stage.CALIBRATE, endings)
+
+
+@pytest.mark.slow
+def test_calibrate_killed_where_a_set_gets_its_name(place, store, tiles):
+    """The boundaries before are those of any tile; an earlier set of that name steps aside, the new one comes."""
+    endings = calibrate_again(place, store, tiles[0], 6, 8)
+    assert endings == [SIGKILL] * 3
 
 
 @pytest.mark.slow

@@ -1,0 +1,121 @@
+"""A worker process frozen past its lease and thawed: what it still writes is in a copy that never gets a name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from contimg.config import queue_rules
+from contimg.staging import leftovers
+from contimg.store import Outcome, Stage, State, Store
+from contimg.subbands import SubbandName
+from workers.stages import House
+from workers.sweep import sweep
+from workers.turn import Then, take_turn
+
+ROOT = Path(__file__).parents[2]
+TURN = """
+import sys
+from contimg.store import Stage
+from workers import stages
+from workers.tasks import house
+from workers.turn import take_turn
+stages.load(Stage(sys.argv[1]))
+print("ready", flush=True)
+print(take_turn(house(), Stage(sys.argv[1]), sys.argv[2]), flush=True)
+"""
+LEASE_S = 2.0
+
+
+@pytest.fixture
+def house(place, monkeypatch) -> Iterator[House]:
+    place.more |= {"CONTIMG_LEASE_S": f"{LEASE_S:g}", "OMP_NUM_THREADS": "1"}
+    monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "256")
+    store = Store.open(place.config.queue_db, queue_rules(place.config, place.environ))
+    yield House(place.config, store)
+    store.close()
+
+
+@pytest.fixture
+def group(house, drift_sim_files) -> str:
+    for path in drift_sim_files.values():
+        arrival = house.store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+    take_turn(house, Stage.CONVERT, arrival.file.group)
+    return arrival.file.group
+
+
+def contents(place: Path) -> dict[str, tuple[int, int, int]]:
+    """Identity, size and last change of every file, but the locks that readers leave."""
+    found = [one for one in sorted(place.rglob("*")) if one.is_file() and one.name != "table.lock"]
+    return {
+        str(one.relative_to(place)): (one.stat().st_ino, one.stat().st_size, one.stat().st_mtime_ns) for one in found
+    }
+
+
+def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> subprocess.Popen[str]:
+    """A worker process in the middle of a stage, stopped as soon as what it writes has a temporary name."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TURN, stage, group], env={**place.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 60
+    while not list(began.glob(pattern)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    process.send_signal(signal.SIGSTOP)
+    return process
+
+
+@pytest.mark.parametrize("stage", [Stage.CALIBRATE, Stage.IMAGE])
+def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, house, group, stage):
+    if stage is Stage.IMAGE:
+        take_turn(house, Stage.CALIBRATE, group)
+    output = house.config.output_dir
+    began, pattern = {
+        Stage.CALIBRATE: (output, f"{group}.ms.writing-*"),
+        Stage.IMAGE: (output / "images", f"{group}*.writing-*"),
+    }[stage]
+    process = frozen_in(place, stage, group, began, pattern)
+    try:
+        until(lambda: house.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
+        until(lambda: house.store.queue.work_waiting(0), 5, "the wait after the lost attempt is over")
+        assert take_turn(house, stage, group) is Then.GO_ON
+        made = contents(output)
+        process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert said.strip() == str(Then.END)
+    left = {name for name in contents(output) if ".writing-" in name}
+    assert left == set(), "it clears away what it had begun"
+    assert {name: one for name, one in made.items() if ".writing-" not in name} == contents(output)
+    assert [run.outcome for run in house.store.queue.runs(group) if run.stage is stage] == [
+        Outcome.EXPIRED,
+        Outcome.COMMITTED,
+    ]
+
+
+def test_a_worker_that_never_thaws_holds_nobody_up(place, house, group):
+    """It has no lock on the Measurement Set, and the sweep clears away after it."""
+    process = frozen_in(place, Stage.CALIBRATE, group, house.config.output_dir, f"{group}.ms.writing-*")
+    try:
+        until(lambda: house.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
+        until(lambda: house.store.queue.work_waiting(0), 5, "the wait after the lost attempt is over")
+        began = time.monotonic()
+        assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
+        assert take_turn(house, Stage.IMAGE, group) is Then.GO_ON
+        assert time.monotonic() - began < 30
+        assert house.store.queue.group(group).state is State.COMPLETED
+        until(lambda: sweep(house.config, house.store) or not leftovers(house.config.output_dir), 10, "it is swept")
+        assert leftovers(house.config.output_dir) == []
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
