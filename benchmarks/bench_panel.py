@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -76,13 +77,36 @@ def fill(database: Path, groups: int) -> None:
         ((stamp(n), n * 1.29 % 360, 40587 + (BEGIN_S + n * CADENCE_S) / 86400, "suspect" if n % 50 == 0 else "good",
           BEGIN_S + n * CADENCE_S) for n in range(max(0, groups - 300_000), groups)),
     )  # fmt: skip
+    _fill_products(db, groups, stamp)
+    now = time.time()
     db.executemany(
-        "INSERT INTO metrics (at, name, value) VALUES (?, 'service.cpu_percent', ?)",
-        ((time.time() - n * 30, random.random() * 100) for n in range(260_000)),
-    )
+        "INSERT INTO metrics (at, name, value) VALUES (?, ?, ?)",
+        ((now - n * 30, name, random.random() * 100) for n in range(260_000)
+         for name in ("service.cpu_percent", "machine.cpu_percent")),
+    )  # fmt: skip
     db.commit()
     db.execute("PRAGMA journal_mode = WAL")
     db.close()
+
+
+def _fill_products(db: sqlite3.Connection, groups: int, stamp: Callable[[int], str]) -> None:
+    """Measurement Sets of the groups that have images, and a calibration set for every fifth hour."""
+    day = lambda n: 40587 + (BEGIN_S + n * CADENCE_S) / 86400  # noqa: E731
+    first = max(0, groups - 300_000)
+    db.executemany(
+        "INSERT INTO ms_index (group_id, path, mjd_start, mjd_end, ra_deg, dec_deg, integrations, channels, antennas,"
+        " missing_subbands, flagged_fraction, bytes, created_at)"
+        " VALUES (?1, ?1, ?2, ?2 + 0.0036, ?3, 33.1, 24, 768, 96, '[]', 0.08, 1900000000, ?4)",
+        ((stamp(n), day(n), n * 1.29 % 360, BEGIN_S + n * CADENCE_S) for n in range(first, groups)),
+    )
+    quality = (
+        '{"flagged_fraction": 0.011, "without_fringes": {' + ", ".join(f'"{n}": "no fringe"' for n in range(30)) + "}}"
+    )
+    db.executemany(
+        "INSERT INTO calibrations (path, set_name, kind, calibrator, mjd, valid_from_mjd, valid_to_mjd, quality, grade,"
+        " reasons, created_at) VALUES (?1 || ?2, ?1, ?2, '3C48', ?3, ?3 - 0.5, ?3 + 1, ?4, 'good', '[]', 1)",
+        ((stamp(n), kind, day(n), quality) for n in range(0, groups, 58) for kind in ("bandpass", "gain")),
+    )
 
 
 def panel(directory: Path, cores: set[int]) -> tuple[subprocess.Popen[str], int]:
@@ -177,7 +201,7 @@ def size(directory: Path, groups: int) -> bool:
         "/groups?state=completed&order=updated&ascending=true", f"/groups?observed={middle[:10]}",
         f"/groups/{middle}",
         "/images", "/images?verdict=suspect", f"/images/{min(groups, 300_000) // 2}", "/sky?days=3650",
-        "/calibration",
+        "/calibration", "/alerts",
         "/history", f"/api/history/cpu?since={now - 7776000}&until={now}", "/logs", "/events",
         "/events?level=warning", "/events?level=error", f"/events?group={middle}", "/configuration", "/api/status",
         "/api/queue", "/metrics",

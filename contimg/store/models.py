@@ -173,7 +173,10 @@ class CalibrationTable(Base):
     retired: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
 
-    __table_args__ = (Index("ix_calibrations_validity", "valid_from_mjd", "valid_to_mjd"),)
+    __table_args__ = (
+        Index("ix_calibrations_validity", "valid_from_mjd", "valid_to_mjd"),
+        Index("ix_calibrations_mjd", "mjd"),
+    )
 
 
 class Image(Base):

@@ -15,6 +15,7 @@ from contimg.store.database import Database
 from contimg.store.events import INFO, note
 
 STRIP_DEG = 0.5  # as CalibrateOptions.strip_deg
+MOST_TABLES = 8  # of one set
 _GOOD = "good"
 
 
@@ -114,8 +115,12 @@ class Registry:
 
     def sets(self, limit: int = 50) -> tuple[CalibrationSetRecord, ...]:
         """The latest sets by observation time, newest first, superseded ones included."""
-        newest = sorted(self._sets(select(models.CalibrationTable)), key=lambda one: -one.mjd)
-        return tuple(newest[:limit])
+        table = models.CalibrationTable
+        newest = select(table.set_name).order_by(table.mjd.desc(), table.id.desc()).limit(MOST_TABLES * limit)
+        with self._database.read() as session:
+            names = list(dict.fromkeys(session.scalars(newest)))[:limit]
+            found = _sets(session, select(table).where(table.set_name.in_(names)))
+        return tuple(sorted(found, key=lambda one: -one.mjd))
 
     def set_named(self, name: str) -> CalibrationSetRecord | None:
         """One set by name, or None."""

@@ -98,6 +98,6 @@ def test_alerts_and_events_are_listed(run):
     assert run("alerts", "--on") == "no alert holds\n"
     assert "stall: nothing moves" in run("alerts")
     lines = run("events").splitlines()
-    assert [line.split("  ")[-1] for line in lines] == ["stall: nothing moves", "it moves"]
+    assert [line.split("  ")[-1].strip() for line in lines] == ["stall: nothing moves", "it moves"]
     assert run("events", "--level", "error").count("\n") == 1
     store.close()

@@ -29,11 +29,12 @@ SECONDS = {Stage.CONVERT: 6.4, Stage.CALIBRATE: 31.0, Stage.IMAGE: 9.7}
 class Night:
     """Files come, stages run, time passes: `at` is the clock (epoch seconds) of the store that is written."""
 
-    def __init__(self, database: Path, incoming: Path, output: Path, at: float) -> None:
+    def __init__(self, database: Path | str, incoming: Path, output: Path, at: float) -> None:
         self.at = at
         self.incoming, self.output = incoming, output
         self.store = Store.open(database, clock=lambda: self.at)
-        event.listen(self.store.database.engine, "connect", _leave_it_to_the_disk)
+        if self.store.database.engine.dialect.name == "sqlite":
+            event.listen(self.store.database.engine, "connect", _leave_it_to_the_disk)
         self.store.close()  # the connections that are there already go
         (output / "images").mkdir(parents=True, exist_ok=True)
 

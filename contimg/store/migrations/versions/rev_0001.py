@@ -117,6 +117,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("path"),
     )
     op.create_index("ix_calibrations_set_name", "calibrations", ["set_name"])
+    op.create_index("ix_calibrations_mjd", "calibrations", ["mjd"])
     op.create_index("ix_calibrations_validity", "calibrations", ["valid_from_mjd", "valid_to_mjd"])
 
     op.create_table(

@@ -1,0 +1,157 @@
+"""Every question that the pages ask of a store is answered by an index: what was read is asked again with EXPLAIN.
+
+A table that grows for years may be walked only along an index in the order that is asked for, and then no further than
+a limit.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from observing_night import Night, whole_night
+from sqlalchemy import Connection, event, text
+
+from contimg.config import Settings, load, save
+from contimg.store import Store
+from web import create_app
+from web.history import CHARTS, judge_scan
+from web.stream import EXTENSION
+
+sys.path.append(str(Path(__file__).parents[1] / "store"))
+from postgres_server import PostgresServer
+
+GROWING = ("groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations", "alerts")
+Asked = dict[str, Any]
+
+
+def paths(store: Store) -> list[str]:
+    """Every page, and every list of the API, as they are and turned to a later page."""
+    group, image = store.queue.groups()[-1], store.products.images(1)[0]
+    key, now = f"{group.reference_s!r}~{group.id}", time.time()
+    states = [
+        f"/groups?state={one}&order={order}" for one in ("failed", "completed") for order in ("observed", "updated")
+    ]
+    return [
+        "/", "/groups", f"/groups?after={key}", f"/groups?after={key}&ascending=true", "/groups?order=updated",
+        "/groups?partial=true", f"/groups?observed={group.id[:10]}", f"/groups?state=failed&observed={group.id[:7]}",
+        *states, f"/groups/{group.id}", f"/api/groups/{group.id}", "/images", "/images?verdict=good",
+        f"/images?before={image.mjd}~{image.id}", f"/images?verdict=good&before={image.mjd}~{image.id}",
+        f"/images/{image.id}", f"/api/images?before_mjd={image.mjd}", "/sky", "/sky?days=365", "/calibration",
+        "/history",
+        *(f"/api/history/{one.name}?since={now - 7.8e6}&until={now}" for one in CHARTS), "/logs", "/alerts",
+        "/alerts?before=99", "/events", "/events?before=99", "/events?level=warning&before=99",
+        f"/events?group={group.id}", "/configuration", "/api/status", "/api/queue", "/api/queue?state=failed",
+        "/api/calibrations", "/api/streaming/metrics", "/api/streaming/health", "/metrics", "/healthz",
+    ]  # fmt: skip
+
+
+def everything_asked(app: Flask, store: Store) -> Asked:
+    """The statements that the pages read with, and the values they were sent with."""
+    asked: Asked = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            asked.setdefault(statement, parameters)
+
+    client: FlaskClient = app.test_client()
+    wanted = paths(store)
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    for path in wanted:
+        assert client.get(path).status_code == 200, path
+    judge_scan(app.extensions[EXTENSION])
+    event.remove(store.database.engine, "before_cursor_execute", note)
+    return asked
+
+
+@pytest.fixture
+def asked(app: Flask, store: Store, full_night: Night) -> Asked:
+    full_night.store.alerts.judge("stall", "nothing moves")
+    return everything_asked(app, store)
+
+
+def test_sqlite_walks_through_no_table(asked: Asked, store: Store) -> None:
+    assert len(asked) > 60
+    assert all(any(f"FROM {table}" in one for one in asked) for table in GROWING)
+    walks = {}
+    with store.database.engine.connect() as connection:
+        for statement, parameters in asked.items():
+            plan = plan_of(connection, statement, parameters)
+            if any(walked_by_sqlite(connection, step, plan, statement) for step in plan):
+                walks[statement] = plan
+    assert walks == {}
+
+
+def plan_of(connection: Connection, statement: str, parameters: Any = ()) -> list[str]:
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    return [str(row[-1]) for row in rows]
+
+
+def walked_by_sqlite(connection: Connection, step: str, plan: list[str], statement: str) -> bool:
+    """Whether a step reads a whole table: a scan that is neither in the order asked for nor limited.
+
+    Sorting the last term of an order sorts only rows that are alike in the first. A greatest value is called a search,
+    but it is one only in an index that begins with its column.
+    """
+    named = re.match(rf"(SCAN|SEARCH) ({'|'.join(GROWING)})\b(.*)", step)
+    if named is None:
+        return False
+    if named[1] == "SEARCH":
+        index = re.search(r"INDEX (\w+)$", named[3])
+        first = connection.exec_driver_sql(f"PRAGMA index_info({index[1]})").all()[0][2] if index else ""
+        return "(" not in named[3] and not re.search(rf"\b(max|min)\((\w+\.)?{first or '!'}\)", statement)
+    sorted_whole = any("TEMP B-TREE FOR ORDER BY" in one for one in plan)
+    return not ("ORDER BY" in statement and "LIMIT" in statement and not sorted_whole)
+
+
+def test_the_check_finds_a_walk(store: Store) -> None:
+    """What it would miss proves nothing: each of these reads a whole table."""
+    for statement in (
+        "SELECT count(*) FROM groups WHERE error IS NOT NULL",
+        "SELECT * FROM events ORDER BY text LIMIT 5",
+        "SELECT max(at) FROM metrics",
+        "SELECT * FROM images WHERE rms_jy > 1 ORDER BY peak_jy DESC LIMIT 3",
+    ):
+        with store.database.engine.connect() as connection:
+            plan = plan_of(connection, statement)
+            assert any(walked_by_sqlite(connection, step, plan, statement) for step in plan), statement
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
+    server = PostgresServer(found[-1].parent, directory)
+    yield server.new_database()
+    server.stop()
+    shutil.rmtree(directory)
+
+
+def test_postgresql_walks_through_no_table(postgres: str, tmp_path: Path) -> None:
+    """With walks forbidden the planner still takes one where nothing else leads to the rows."""
+    settings = Settings(state_dir=tmp_path / "state")
+    save(settings, {"queue_db": postgres})
+    config = load(settings)
+    night = Night(postgres, config.input_dir, config.output_dir, time.time())
+    whole_night(night, time.time())
+    store = Store.of(config)
+    asked = everything_asked(create_app(settings, store, fresh_s=0.0), store)
+    walks = {}
+    with store.database.engine.connect() as connection:
+        connection.execute(text("SET enable_seqscan = off"))
+        for statement, parameters in asked.items():
+            plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+            if re.search(rf"Seq Scan on ({'|'.join(GROWING)})\b", plan):
+                walks[statement] = plan
+    night.store.close()
+    store.close()
+    assert walks == {}
