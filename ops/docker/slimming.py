@@ -1,7 +1,7 @@
 """Takes out of the image's Python environment what nothing in it uses: `slimming.py /opt/contimg`, at build time.
 
 What goes: the debugging symbols of compiled packages, those of CASA's reference data that no measure and no task of
-ours reads, the packages' own tests, and pip. It halves the image; what stays is as the lock file says.
+ours reads, and the packages' own tests. It halves the image; what stays is as the lock file says.
 """
 
 import shutil
@@ -32,8 +32,6 @@ def main(environment: Path) -> None:
         for tests in sorted((packages / package).rglob("tests")):
             if str(tests.relative_to(packages)) not in IN_USE:
                 remove(tests)
-    for installer in (*packages.glob("pip"), *packages.glob("pip-*"), *environment.glob("bin/pip*")):
-        remove(installer)
     for library in compiled(packages):
         strip(library)
     print(f"slimming: {before / 1e6:.0f} MB became {size_of(packages) / 1e6:.0f} MB")
@@ -66,7 +64,9 @@ def can_be_mapped(library: Path) -> bool:
     (table,) = struct.unpack_from("<Q", content, 32)
     entry_size, entries = struct.unpack_from("<HH", content, 54)
     for number in range(entries):
-        kind, _, offset, address, _, _, _, alignment = struct.unpack_from("<IIQQQQQQ", content, table + number * entry_size)
+        kind, _, offset, address, _, _, _, alignment = struct.unpack_from(
+            "<IIQQQQQQ", content, table + number * entry_size
+        )
         if kind == _LOAD and alignment > 1 and (offset - address) % alignment:
             return False
     return True

@@ -71,7 +71,8 @@ def test_each_queue_has_its_worker(services: dict[str, Any], queue: str) -> None
     command = services[f"worker-{queue}"]["command"]
     assert command[command.index("-Q") + 1] == queue
     assert "--disable-prefetch" in command
-    assert f"{queue}@$$HOSTNAME" in services[f"worker-{queue}"]["healthcheck"]["test"][-1]
+    assert "$$CONTIMG_WORKER_BEAT" in services[f"worker-{queue}"]["healthcheck"]["test"][-1]
+    assert services[f"worker-{queue}"]["environment"]["CONTIMG_WORKER_BEAT"].startswith("/tmp/")
     assert services[f"worker-{queue}"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
 
 
