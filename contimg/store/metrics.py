@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.orm import Session
 
 from contimg.store import models
@@ -55,16 +56,18 @@ class Metrics:
     def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
         """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
         metric, width = models.Metric, (until - since) / points
-        step = func.floor((metric.at - since) / width)
-        query = (
-            select(step, func.avg(metric.value), func.min(metric.value), func.max(metric.value))
-            .where(metric.name == name, metric.at >= since, metric.at < until)
-            .group_by(step)
-            .order_by(step)
-        )
+        step = select(literal(0).label("n")).cte("step", recursive=True)
+        step = step.union_all(select(step.c.n + 1).where(step.c.n + 1 < points))
+
+        # Each step is a stretch of the index; grouping by step would sort every value first, and take twice as long.
+        def over_step(aggregate: Any) -> Any:
+            within = (metric.at >= since + step.c.n * width, metric.at < since + (step.c.n + 1) * width)
+            return select(aggregate(metric.value)).where(metric.name == name, *within).scalar_subquery()
+
+        query = select(step.c.n, over_step(func.avg), over_step(func.min), over_step(func.max)).order_by(step.c.n)
         with self._database.read() as session:
             found = session.execute(query).all()
-        return tuple(Bucket(since + (float(number) + 0.5) * width, *values) for number, *values in found)
+        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in found if values[0] is not None)
 
     def prune(self, before: float) -> int:
         """Forget numbers older than a time (epoch seconds); returns how many."""
