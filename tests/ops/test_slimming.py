@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from numpy.random import _pcg64
 
-SCRIPT = Path(__file__).parents[2] / "ops/docker/slimming.py"
-sys.path.append(str(SCRIPT.parent))
+sys.path.append(str(Path(__file__).parents[2] / "ops/docker"))
 import slimming
 
 REAL = Path(_pcg64.__file__)
@@ -33,7 +32,7 @@ def packages(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(not shutil.which("strip"), reason="no binutils here, which the image's build installs")
 def test_what_nothing_uses_goes_and_all_else_stays(packages: Path, tmp_path: Path) -> None:
-    outcome = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=True)
+    outcome = subprocess.run([sys.executable, slimming.__file__, tmp_path], capture_output=True, text=True, check=True)
     assert "MB became" in outcome.stdout
     left = {str(path.relative_to(packages)) for path in packages.rglob("*") if path.is_file()}
     assert left == {
