@@ -31,7 +31,11 @@ class ConditionAnswer(Answer):
 
 
 class ServiceAnswer(Answer):
-    """The streaming service: its main process, what it uses, and the configuration in force."""
+    """The streaming service: its main process, what it uses, and the configuration in force.
+
+    `backend` is who runs it (process, docker, systemd, agent; null where this panel cannot tell), `container` the name
+    of the producer's container or unit.
+    """
 
     running: bool
     pid: int | None
@@ -43,6 +47,8 @@ class ServiceAnswer(Answer):
     config: Mapping[str, Any] | None
     error: str | None
     paused: bool
+    backend: str | None
+    container: str | None
 
 
 class HealthAnswer(Answer):
@@ -158,6 +164,13 @@ class ImageAnswer(Answer):
     rms_jy: float
     peak_jy: float
     dynamic_range: float
+    expected_rms_jy: float | None
+    minimum_jy: float | None
+    bowl_jy: float | None
+    unflagged_fraction: float | None
+    catalogue_matches: int | None
+    catalogue_offset_arcsec: float | None
+    catalogue_flux_ratio: float | None
     beam_major_arcsec: float
     beam_minor_arcsec: float
     beam_angle_deg: float

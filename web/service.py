@@ -35,6 +35,10 @@ class ServiceStatus(Protocol):
     def error(self) -> str | None: ...  # noqa: D102
     @property
     def paused(self) -> bool: ...  # noqa: D102
+    @property
+    def backend(self) -> str | None: ...  # noqa: D102
+    @property
+    def container(self) -> str | None: ...  # noqa: D102
 
 
 class CommandOutcome(Protocol):
@@ -71,6 +75,8 @@ class Observed:
     uptime_seconds: float | None = None
     cpu_percent: float | None = None
     memory_mb: float | None = None
+    backend: str | None = None
+    container: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,20 @@
 """The wall of images with the strip of the night, and the page of one image."""
 
-from dataclasses import dataclass
-
 from flask import Blueprint, Response, render_template, request
 
 from contimg.options import from_environment
 from contimg.quality import ENVIRONMENT, QualityThresholds
-from contimg.store import ImageRecord, MeasurementSetRecord
 from web.api.answers import epoch_s_of_mjd
 from web.api.images import known_image
 from web.asked import ImageWall
 from web.files import product_file
+from web.panel.judged import judged
 from web.panel.sky_grid import Sky
 from web.panel.strip import Strip, strip
-from web.panel.words import flux, percent
 from web.stream import stream
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
 NIGHT_DAYS = 1.0
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A number beside the limit that the verdict holds it against; `good` None when nothing judges it."""
-
-    name: str
-    value: str
-    limit: str = ""
-    good: bool | None = None
 
 
 @image_pages.get("")
@@ -67,7 +54,7 @@ def show(image_id: int) -> str:
         after=after,
         grid=sky.grid(),
         sources=sky.sources(image.sources),
-        judged=_judged(image, made),
+        judged=judged(image, from_environment(QualityThresholds, ENVIRONMENT)),
         epoch_s_of_mjd=epoch_s_of_mjd,
     )
 
@@ -88,21 +75,4 @@ def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
         strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
         strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),
         strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd),
-    )  # fmt: skip
-
-
-def _judged(image: ImageRecord, made: MeasurementSetRecord | None) -> tuple[Judged, ...]:
-    """The image's numbers against the thresholds in force."""
-    limits = from_environment(QualityThresholds, ENVIRONMENT)
-    beam = image.beam_major_arcsec / image.beam_minor_arcsec if image.beam_minor_arcsec > 0 else 0.0
-    left = None if made is None else 1 - made.flagged_fraction
-    return (
-        Judged("noise", f"{flux(image.rms_jy)}/beam"),
-        Judged("peak", f"{flux(image.peak_jy)}/beam"),
-        Judged("dynamic range", f"{image.dynamic_range:.0f}", f"{limits.bad_dynamic_range:g} or more",
-               image.dynamic_range >= limits.bad_dynamic_range),
-        Judged("beam, length over width", f"{beam:.2f}", f"up to {limits.max_beam_ratio:g}",
-               beam <= limits.max_beam_ratio),
-        Judged("samples left after flagging", percent(left), f"{percent(limits.min_unflagged)} or more",
-               None if left is None else left >= limits.min_unflagged),
     )  # fmt: skip

@@ -1,0 +1,73 @@
+"""The table of an image's numbers says what the verdict said: nothing is off in a good image, something in others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.quality import ImageNumbers, QualityThresholds, judge_image
+from contimg.store import ImageRecord
+from web.panel.judged import judged
+
+LIMITS = QualityThresholds()
+IMAGE = ImageRecord(
+    id=1, group="2026-02-22T03:04:05", fits_path=Path("/p.fits"), beam_fits_path=None, png_path=None,
+    thumbnail_path=None, rms_jy=0.003, peak_jy=0.5, dynamic_range=166.0, beam_major_arcsec=20.0,
+    beam_minor_arcsec=16.0, beam_angle_deg=0.0, ra_deg=1.0, dec_deg=2.0, mjd=61000.0, freq_hz=1.4e9, pixels=2048,
+    cell_arcsec=6.0, calibration_set="x", calibration_note=None, sources=(), verdict="good", verdict_reasons=(),
+    expected_rms_jy=0.0025, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91, catalogue_matches=4,
+    catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, created_at=1.0,
+)  # fmt: skip
+
+
+def off(image: ImageRecord) -> list[str]:
+    return [one.name for one in judged(image, LIMITS) if one.good is False]
+
+
+def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
+    assert off(IMAGE) == []
+    faults = {
+        "noise over expected": {"rms_jy": 0.2},
+        "deepest hole over peak": {"minimum_jy": -0.4},
+        "bowl over peak": {"bowl_jy": -0.1},
+        "flux over catalogue": {"catalogue_flux_ratio": 0.5},
+        "offset from catalogue, beams": {"catalogue_offset_arcsec": 9.0},
+        "beam, length over width": {"beam_major_arcsec": 90.0},
+        "samples left after flagging": {"unflagged_fraction": 0.2},
+    }
+    for name, change in faults.items():
+        assert off(replace(IMAGE, **change)) == [name]
+    rows = {one.name: one.value for one in judged(IMAGE, LIMITS)}
+    assert rows["flux over catalogue"] == "0.97 (4)"
+    assert rows["offset from catalogue, beams"] == "0.12"
+
+
+def test_what_was_never_measured_is_a_dash() -> None:
+    names = ("expected_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
+             "catalogue_offset_arcsec", "catalogue_flux_ratio")  # fmt: skip
+    rows = judged(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
+    assert [one.value for one in rows].count("–") == 6
+    assert not any(one.good is False for one in rows)
+
+
+@given(
+    rms=st.floats(1e-4, 1), peak=st.floats(1e-3, 20), expected=st.floats(1e-4, 0.1), minimum=st.floats(-2, 0),
+    bowl=st.floats(-1, 0.1), left=st.floats(0, 1), ratio=st.floats(0.1, 5), offset=st.floats(0, 40),
+    major=st.floats(16, 120),
+)  # fmt: skip
+def test_it_agrees_with_the_verdict(
+    rms: float, peak: float, expected: float, minimum: float, bowl: float, left: float, ratio: float, offset: float,
+    major: float,
+) -> None:  # fmt: skip
+    image = replace(
+        IMAGE, rms_jy=rms, peak_jy=peak, expected_rms_jy=expected, minimum_jy=minimum, bowl_jy=bowl,
+        unflagged_fraction=left, catalogue_flux_ratio=ratio, catalogue_offset_arcsec=offset, beam_major_arcsec=major,
+    )  # fmt: skip
+    numbers = ImageNumbers(
+        rms, expected, peak, minimum, left, major / image.beam_minor_arcsec, "", bowl,
+        offset / image.beam_minor_arcsec, ratio,
+    )  # fmt: skip
+    verdict = judge_image(numbers, LIMITS)
+    assert (verdict.grade == "good") == (off(image) == [])
+    assert len(verdict.reasons) == len(off(image))
