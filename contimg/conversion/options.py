@@ -15,7 +15,7 @@ DSA_110, ANY = "DSA-110", "any"
 class ConvertOptions:
     """How to convert a group."""
 
-    block_mb: int = option(32, "size of the block of one subband that is read and rotated at once", minimum=1)
+    block_mb: int = option(8, "size of the block of one subband that is read and rotated at once", minimum=1)
     telescope: str = option(
         DSA_110,
         "whose data these are; any: another array's, held only to agree with one another",

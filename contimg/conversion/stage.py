@@ -9,13 +9,11 @@ import numpy as np
 from contimg.conversion.options import ConvertOptions
 from contimg.conversion.product import FlagCounts, MeasurementSet
 from contimg.conversion.sky import Sky
-from contimg.conversion.visibilities import UnevenWeights, put_visibilities
+from contimg.conversion.visibilities import UnevenWeights, put_tile
 from contimg.measurement_set.subtables import write_subtables
 from contimg.measurement_set.writer import MainTable
 from contimg.staging import Ballast, size_bytes, staged
 from contimg.tile import Tile, read_tile
-
-_ROWS_AT_ONCE = 1 << 16
 
 
 def convert(
@@ -86,11 +84,7 @@ def _write(
     need = _bytes_needed(tile, weight_spectrum)
     with staged(target, rooms, need, options.durable) as temporary:
         with Ballast(temporary, need) as ballast, MainTable(temporary, tile, weight_spectrum, ballast.drop) as main:
-            step = max(1, _ROWS_AT_ONCE // tile.slots_1.size)
-            for first in range(0, tile.times_jd.size, step):
-                last = min(first + step, tile.times_jd.size)
-                main.put_rows(first, last, sky.uvw_m(first, last))
-            flags = put_visibilities(main, tile, sky, options.block_mb, weight_spectrum)
+            flags = put_tile(main, tile, sky, options.block_mb, weight_spectrum)
         notes = [_phasing_note(sky), f"flagged values: {flags}"]
         write_subtables(temporary, tile, name, sky.phase_centre, sky.pointing, sky.tracking, notes)
         return flags, size_bytes(temporary)

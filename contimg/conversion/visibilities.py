@@ -1,8 +1,10 @@
 """The visibilities of a tile: read ahead, turned to the phase centre, put into their rows and channels."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ from contimg.measurement_set.fringe import UNEVEN, Axes, Rotated, RowChanges, Su
 from contimg.measurement_set.subtables import in_casa_order
 from contimg.measurement_set.writer import MainTable
 from contimg.tile import Tile
-from contimg.uvh5 import SubbandHeader, SubbandReader
+from contimg.uvh5 import Space, SubbandHeader, SubbandReader
 
 _OTHER_WAY = {-3: -4, -4: -3, -7: -8, -8: -7}  # a baseline the other way round: RL is LR, XY is YX
 _ROWS_OF_WEIGHTS = 1 << 16
@@ -31,7 +33,7 @@ class UnevenWeights(Exception):
 class _Turned(NamedTuple):
     """Rows of one subband, ready to be written.
 
-    `targets` are the tile's rows in runs of neighbours; `last` says that no more of the subband's rows follow.
+    `targets` are the tile's rows in runs of neighbours; all lies in `space`.
     """
 
     subband: int
@@ -39,11 +41,11 @@ class _Turned(NamedTuple):
     block: Rotated
     sums: Sums
     counts: NDArray[np.int64]
-    last: bool
+    space: Space
 
 
-def put_visibilities(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weight_spectrum: bool) -> FlagCounts:
-    """Write every subband's visibilities and flags, then the weights.
+def put_tile(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weight_spectrum: bool) -> FlagCounts:
+    """Write all rows: what they say of themselves, every subband's visibilities and flags, and the weights.
 
     Two threads read and turn the next blocks while casacore writes one.
 
@@ -54,25 +56,26 @@ def put_visibilities(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weigh
     """
     correlations = len(tile.reference.polarizations)
     sums = Sums(np.zeros((tile.rows, correlations), np.float32), np.zeros((tile.rows, correlations), np.int32))
-    placements = {subband: Placement.of(header, tile) for subband, header in tile.headers.items()}
+    placements = {subband: Placement.of(tile.headers[subband], tile) for subband in _by_channel(tile)}
     counts = np.zeros(6, dtype=np.int64)
     good = dict.fromkeys(tile.headers, 0)
+    described = 0
+    free: deque[Space] = deque()
     with ExitStack() as files:
-        for turned in ahead(_jobs(files, tile, sky, placements, block_mb * _MIB, weight_spectrum)):
+        for turned in ahead(_jobs(files, free, tile, sky, placements, block_mb * _MIB, weight_spectrum)):
             counts += turned.counts
             good[turned.subband] += int(turned.sums.good.sum())
             uneven = _add(sums, turned) or bool(turned.counts[UNEVEN])
             if uneven and not weight_spectrum:
                 raise UnevenWeights
+            described = _describe(main, tile, sky, described, turned.targets[-1].stop)
             _put(main, tile.channel_slice(turned.subband), turned)
-            if turned.last and not good[turned.subband]:
-                path = tile.headers[turned.subband].path
-                raise BadFile(path, "it holds no usable value (all flagged, zero, not a number or without samples)")
-    absent = 0
-    for subband, placement in placements.items():
-        absent += sum(_put_gap(main, tile, subband, rows, weight_spectrum) for rows in placement.absent())
-    for subband in tile.missing:
-        _put_gap(main, tile, subband, slice(0, tile.rows), weight_spectrum)
+            free.append(turned.space)
+    _describe(main, tile, sky, described, tile.rows)
+    for subband, header in tile.headers.items():
+        if not good[subband]:
+            raise BadFile(header.path, "it holds no usable value (all flagged, zero, not a number or without samples)")
+    absent = _put_gaps(main, tile, placements, weight_spectrum)
     for start in range(0, tile.rows, _ROWS_OF_WEIGHTS):
         part = slice(start, start + _ROWS_OF_WEIGHTS)
         main.put_weights(start, (sums.samples[part] / np.maximum(sums.good[part], 1)).astype(np.float32))
@@ -80,33 +83,59 @@ def put_visibilities(main: MainTable, tile: Tile, sky: Sky, block_mb: int, weigh
     return FlagCounts(given, not_a_number, too_large, zero, no_samples, absent)
 
 
+def _by_channel(tile: Tile) -> list[int]:
+    """The subbands in the order of their channels."""
+    return sorted(tile.headers, key=lambda subband: tile.channel_slice(subband).start)
+
+
+def _describe(main: MainTable, tile: Tile, sky: Sky, done: int, row: int) -> int:
+    """Write what the rows of integrations from `done` to that of a row say of themselves; returns the next one."""
+    last = -(-row // tile.slots_1.size)
+    if last > done:
+        main.put_rows(done, last, sky.uvw_m(done, last))
+    return max(done, last)
+
+
 def _jobs(
-    files: ExitStack, tile: Tile, sky: Sky, placements: dict[int, Placement], size_bytes: int, weight_spectrum: bool
-) -> Iterator[Callable[[], _Turned]]:
-    """The reading and turning of every file's rows, a portion at a time; BadFile for the copy of another file."""
+    files: ExitStack, free: deque[Space], tile: Tile, sky: Sky, placements: dict[int, Placement], size_bytes: int,
+    weight_spectrum: bool,
+) -> Iterator[Callable[[], _Turned]]:  # fmt: skip
+    """The reading and turning of all files, a portion of each at a time, in spaces that are free again or new.
+
+    All subbands of some rows come before the next rows: so casacore's tiles are written once, one after the other.
+    Raises BadFile for the copy of another file.
+    """
+    readers: dict[int, SubbandReader] = {}
     seen: dict[bytes, SubbandHeader] = {}
-    for subband, placement in placements.items():
-        with ExitStack() as opening:
-            reader = opening.enter_context(SubbandReader(placement.header))
-            fingerprint = reader.fingerprint()
-            reader.prepare()
-            files.push(opening.pop_all())  # closed when the last job is done
-        if fingerprint in seen:
-            raise BadFile(
-                placement.header.path,
-                f"its visibilities are those of {seen[fingerprint].path.name}: one of the two is a duplicate",
-            )
-        if fingerprint is not None:
-            seen[fingerprint] = placement.header
-        for start, stop in placement.portions(size_bytes):
-            yield partial(_turn, reader, tile, sky, placement, subband, start, stop, weight_spectrum)
+    for portions in zip_longest(*(placement.portions(size_bytes) for placement in placements.values())):
+        for (subband, placement), portion in zip(placements.items(), portions, strict=True):
+            if portion is None:
+                continue
+            if subband not in readers:
+                readers[subband] = _opened(files, placement.header, seen)
+            space = free.popleft() if free else Space()
+            yield partial(_turn, readers[subband], space, tile, sky, placement, subband, portion, weight_spectrum)
+
+
+def _opened(files: ExitStack, header: SubbandHeader, seen: dict[bytes, SubbandHeader]) -> SubbandReader:
+    """A file's reader, ready for threads; raises BadFile when the visibilities are those of a file seen before."""
+    reader = files.enter_context(SubbandReader(header))
+    fingerprint = reader.fingerprint()
+    if fingerprint in seen:
+        first, second = sorted((header.path, seen[fingerprint].path))
+        raise BadFile(second, f"its visibilities are those of {first.name}: one of the two is a duplicate")
+    if fingerprint is not None:
+        seen[fingerprint] = header
+    reader.prepare()
+    return reader
 
 
 def _turn(
-    reader: SubbandReader, tile: Tile, sky: Sky, placement: Placement, subband: int, start: int, stop: int,
-    weight_spectrum: bool,
+    reader: SubbandReader, space: Space, tile: Tile, sky: Sky, placement: Placement, subband: int,
+    portion: tuple[int, int], weight_spectrum: bool,
 ) -> _Turned:  # fmt: skip
-    """Read rows [start, stop) of a file and turn them."""
+    """Read a portion of a file's rows, [start, stop), and turn them."""
+    start, stop = portion
     integration, baseline, swapped = placement.cells(start, stop)
     rows = integration * placement.grid[1] + baseline
     order = np.argsort(rows)
@@ -114,14 +143,15 @@ def _turn(
     place[order] = np.arange(order.size)
     shape = (rows.size, tile.channels, len(tile.reference.polarizations))
     out = Rotated(
-        np.empty(shape, np.complex64),
-        np.empty(shape, np.bool_),
-        np.empty(shape if weight_spectrum else (0, *shape[1:]), np.float32),
+        space.array("turned", shape, np.complex64),
+        space.array("flagged", shape, np.bool_),
+        space.array("weights", shape if weight_spectrum else (0, *shape[1:]), np.float32),
     )
+    out.flags[...] = False
     sums = Sums(np.zeros((rows.size, shape[2]), np.float32), np.zeros((rows.size, shape[2]), np.int32))
     changes = RowChanges(sky.w_change_m(integration, baseline), swapped, place)
-    counts = rotate_block(*reader.block(start, stop), changes, _axes(placement.header), sums, out)
-    return _Turned(subband, runs(rows[order]), out, sums, np.asarray(counts), stop == placement.header.rows)
+    counts = rotate_block(*reader.block(start, stop, space), changes, _axes(placement.header), sums, out)
+    return _Turned(subband, runs(rows[order]), out, sums, np.asarray(counts), space)
 
 
 def _add(total: Sums, turned: _Turned) -> bool:
@@ -156,6 +186,17 @@ def _axes(header: SubbandHeader) -> Axes:
     freqs = header.freqs_hz
     step = float(freqs[-1] - freqs[0]) / (freqs.size - 1) if freqs.size > 1 else -header.channel_width_hz
     return Axes(float(freqs[0]), step, np.array([[codes.index(code) for code in wanted], turned]))
+
+
+def _put_gaps(main: MainTable, tile: Tile, placements: dict[int, Placement], weight_spectrum: bool) -> int:
+    """Flag what no file fills; returns how many values of the files that are there are absent."""
+    for subband in tile.missing:
+        _put_gap(main, tile, subband, slice(0, tile.rows), weight_spectrum)
+    return sum(
+        _put_gap(main, tile, subband, rows, weight_spectrum)
+        for subband, placement in placements.items()
+        for rows in placement.absent()
+    )
 
 
 def _put_gap(main: MainTable, tile: Tile, subband: int, rows: slice, weight_spectrum: bool) -> int:

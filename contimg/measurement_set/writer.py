@@ -92,9 +92,8 @@ def _create(path: Path, tile: Tile, correlations: int, weight_spectrum: bool) ->
         cube = name in cubes
         shape = [tile.freqs_hz.size, correlations] if cube else [correlations]
         descriptions.append(makearrcoldesc(name, None, valuetype=kind, ndim=len(shape), shape=shape, options=5))
-        bytes_per_row = 8 * tile.channels * correlations
         brick = [correlations, tile.channels] if cube else [correlations]
-        managers.append(_tiled(name, [*brick, max(1, TILE_BYTES // bytes_per_row)]))
+        managers.append(_tiled(name, [*brick, _tile_rows(tile)]))
     descriptions.append(
         makearrcoldesc("UVW", None, valuetype="double", ndim=1, shape=[3], options=5,
                        keywords={"QuantumUnits": ["m", "m", "m"], "MEASINFO": {"type": "uvw", "Ref": "ITRF"}})
@@ -103,6 +102,14 @@ def _create(path: Path, tile: Tile, correlations: int, weight_spectrum: bool) ->
     main = default_ms(str(path), maketabdesc(descriptions), {f"*{i + 1}": one for i, one in enumerate(managers)})
     main.addrows(tile.rows)
     return main
+
+
+def _tile_rows(tile: Tile) -> int:
+    """Rows of a tile of about TILE_BYTES: if they can, a part of an integration, so that blocks are whole tiles."""
+    most = max(1, TILE_BYTES // (8 * tile.channels * len(tile.reference.polarizations)))
+    baselines = tile.slots_1.size
+    parts = next((rows for rows in range(min(most, baselines), most // 2, -1) if baselines % rows == 0), None)
+    return parts or most
 
 
 def _tiled(column: str, shape: list[int]) -> dict[str, object]:

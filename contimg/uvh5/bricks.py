@@ -7,6 +7,7 @@ over all values; the fringe kernel reads them where they lie instead.
 import errno
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadFile
 from contimg.uvh5.opening import unreadable
+from contimg.uvh5.space import Space
+
+_READ_ALONG_BYTES = 1 << 16  # reading so much too much costs less than another call
 
 
 class Bricks(NamedTuple):
@@ -22,7 +26,7 @@ class Bricks(NamedTuple):
 
     Attributes
     ----------
-    values : every brick one after the other, one-dimensional.
+    values : every brick, one-dimensional, perhaps with something else in between.
     starts : where each brick begins in `values`, shape (row bricks, channel bricks, correlation bricks).
     rows, channels, correlations : size of one brick; those at the end may reach past the data.
     skipped : rows of the first brick that come before the block's first.
@@ -43,11 +47,11 @@ def one_brick(values: NDArray[Any]) -> Bricks:
     return Bricks(whole, np.zeros((1, 1, 1), dtype=np.int64), rows, channels, correlations, 0)
 
 
-BrickReader = Callable[[int, int], Bricks]
+BrickReader = Callable[[int, int, Space], Bricks]
 
 
 def brick_reader(path: Path, dataset: Any, dtype: type) -> BrickReader:
-    """How to read rows [start, stop) of a data set the quickest way that its storage allows.
+    """How to read rows [start, stop) of a data set, into a space, the quickest way that its storage allows.
 
     Uncompressed chunks of the right type are read by their place in the file, past HDF5, which spends more time on
     each 12 KiB chunk than the disk does. All else goes through HDF5 and comes as one brick.
@@ -56,7 +60,7 @@ def brick_reader(path: Path, dataset: Any, dtype: type) -> BrickReader:
         places = _chunk_places(dataset)
         if places is not None:
             return _Chunks(path, dataset, np.dtype(dtype), places).read
-    return lambda start, stop: one_brick(_converted(path, dataset, dtype, start, stop))
+    return lambda start, stop, _: one_brick(_converted(path, dataset, dtype, start, stop))
 
 
 def rows_of(path: Path, dataset: Any, dtype: type, start: int, stop: int) -> NDArray[Any]:
@@ -95,6 +99,7 @@ def _chunk_places(dataset: Any) -> NDArray[np.int64] | None:
         places[tuple(at // step for at, step in zip(info.chunk_offset, chunk, strict=True))] = info.byte_offset
 
     dataset.id.chunk_iter(note)
+    dataset.id.refresh()  # or the library keeps the index that was walked, of every open file
     places = places.reshape(counts[0], *counts[-2:])
     return None if (places < 0).any() else places
 
@@ -103,29 +108,34 @@ class _Chunks:
     """Reads chunks by their byte offsets."""
 
     def __init__(self, path: Path, dataset: Any, dtype: np.dtype[Any], places: NDArray[np.int64]) -> None:
-        self._path, self._dtype, self._places = path, dtype, places
+        self._path, self._name, self._dtype, self._places = path, dataset.name, dtype, places
         self._shape = (dataset.chunks[0], *dataset.chunks[-2:])
-        self._values = int(np.prod(self._shape))
+        self._bytes = int(np.prod(self._shape)) * self._dtype.itemsize
         self._descriptor = dataset.file.id.get_vfd_handle()
         self._base = dataset.file.userblock_size
 
-    def read(self, start: int, stop: int) -> Bricks:
+    def read(self, start: int, stop: int, space: Space) -> Bricks:
         rows, channels, correlations = self._shape
         first, last = start // rows, -(-stop // rows)
         places = self._places[first:last]
         order = np.argsort(places, axis=None)
-        values = np.empty(order.size * self._values, dtype=self._dtype)
-        self._fill(values.view(np.uint8).data, places.ravel()[order])
-        starts = np.empty(order.size, dtype=np.int64)
-        starts[order] = np.arange(order.size) * self._values
+        sorted_places = places.ravel()[order]
+        runs = self._runs(sorted_places)
+        lengths = [int(sorted_places[end - 1] - sorted_places[begin]) + self._bytes for begin, end in runs]
+        values = space.array(self._name, (sum(lengths) // self._dtype.itemsize,), self._dtype)
+        buffer, starts, at = values.view(np.uint8).data, np.empty(order.size, dtype=np.int64), 0
+        for (begin, end), length in zip(runs, lengths, strict=True):
+            self._read_at(buffer[at : at + length], int(sorted_places[begin]) + self._base)
+            starts[order[begin:end]] = (at + sorted_places[begin:end] - sorted_places[begin]) // self._dtype.itemsize
+            at += length
         return Bricks(values, starts.reshape(places.shape), rows, channels, correlations, start - first * rows)
 
-    def _fill(self, buffer: memoryview, places: NDArray[np.int64]) -> None:
-        """Read chunks in order of place, neighbours in the file by one call."""
-        size = self._values * self._dtype.itemsize
-        runs = np.flatnonzero(np.append(True, np.diff(places) != size))
-        for begin, end in zip(runs, np.append(runs[1:], places.size), strict=True):
-            self._read_at(buffer[begin * size : end * size], int(places[begin]) + self._base)
+    def _runs(self, places: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Chunks, sorted by place, that one call reads, with the little that HDF5 keeps between them."""
+        gaps = np.diff(places) - self._bytes
+        apart = (gaps > _READ_ALONG_BYTES) | (gaps % self._dtype.itemsize != 0)
+        edges = [0, *(np.flatnonzero(apart) + 1).tolist(), places.size]
+        return list(pairwise(edges))
 
     def _read_at(self, buffer: memoryview, offset: int) -> None:
         done = 0

@@ -11,6 +11,7 @@ from contimg.errors import BadFile
 from contimg.uvh5.bricks import Bricks, brick_reader, rows_of
 from contimg.uvh5.header import SubbandHeader
 from contimg.uvh5.opening import opened
+from contimg.uvh5.space import Space
 
 _SAMPLE_ROWS = 256
 _TYPES: dict[str, type] = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}
@@ -57,10 +58,10 @@ class SubbandReader:
         if self._quick is None:
             self._quick = [brick_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
 
-    def block(self, start: int, stop: int) -> Block:
-        """The same values as they lie in the file, which is quicker."""
+    def block(self, start: int, stop: int, space: Space) -> Block:
+        """The same values as they lie in the file, which is quicker; they may lie in `space`."""
         self.prepare()
-        return Block(*(read(start, stop) for read in self._quick))
+        return Block(*(read(start, stop, space) for read in self._quick))
 
     def fingerprint(self) -> bytes | None:
         """A digest of some visibilities from the file's begin and middle; None when these are all alike.

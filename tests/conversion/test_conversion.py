@@ -116,25 +116,29 @@ def chunked(values, rows, channels, correlations, skipped):
 
 @pytest.mark.parametrize("cut", [one_brick, lambda values: chunked(values, 16, 2, 1, 5)], ids=["one brick", "chunks"])
 @pytest.mark.parametrize("step", [-2.5e5, 2.5e5], ids=["descending", "ascending"])
-def test_the_kernel_equals_its_plain_reference(cut, step):
+@pytest.mark.parametrize("flagged", [0.1, 0.001, 0.0], ids=["many flags", "few flags", "no flag"])
+def test_the_kernel_equals_its_plain_reference(cut, step, flagged):
     rng = np.random.default_rng(1)
     shape = rows, channels, correlations = 150, 5, 2
     visibilities = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-    flags, nsamples = rng.random(shape) < 0.1, np.ones(shape, dtype=np.float32)
+    flags, nsamples = rng.random(shape) < flagged, np.ones(shape, dtype=np.float32)
+    visibilities[rows // 2, 2, 1] = np.nan
     w_change, swapped, place = rng.normal(size=rows) * 500, rng.random(rows) < 0.5, rng.permutation(rows)
     freqs = 1.49e9 + step * np.arange(channels)
-    out = Rotated(np.empty_like(visibilities), np.empty_like(flags), np.empty(shape, dtype=np.float32))
+    out = Rotated(np.empty_like(visibilities), np.zeros_like(flags), np.empty(shape, dtype=np.float32))
     sums = Sums(np.zeros((rows, correlations), np.float32), np.zeros((rows, correlations), np.int32))
     axes = Axes(freqs[0], step, np.array([[0, 1], [1, 0]]))
     rotated = RowChanges(w_change, swapped, place)
     counts = rotate_block(cut(visibilities), cut(flags), cut(nsamples), rotated, axes, sums, out)
     exchanged = np.where(swapped[:, None, None], visibilities[:, :, ::-1], visibilities.conj())
     expected = exchanged * np.exp(-2j * np.pi / C_M_S * w_change[:, None] * freqs)[:, :, None]
-    expected_flags = np.where(swapped[:, None, None], flags[:, :, ::-1], flags)
+    unusable = flags | np.isnan(visibilities)
+    expected_flags = np.where(swapped[:, None, None], unusable[:, :, ::-1], unusable)
     if step < 0:
         expected, expected_flags = expected[:, ::-1], expected_flags[:, ::-1]
-    assert np.abs(out.data[place] - expected).max() < 1e-6
+    assert np.abs(out.data[place] - np.nan_to_num(expected)).max() < 1e-6
     assert np.array_equal(out.flags[place], expected_flags)
     assert np.array_equal(sums.good[place], (~expected_flags).sum(axis=1))
     assert np.array_equal(sums.samples, sums.good)
-    assert counts.tolist() == [flags.sum(), 0, 0, 0, 0, 0]
+    given = flags.sum()
+    assert counts.tolist() == [given, unusable.sum() - given, 0, 0, 0, 0]
