@@ -12,7 +12,7 @@ from contimg.measurement_set.description import describe
 from contimg.store import AppliedCalibration, CalibrationSetRow, ImageRow, MeasurementSetRow, TableRow
 
 MOST_SOURCES = 200
-_KINDS = {".bcal": "bandpass", ".gcal": "gain"}
+_KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
 
 
 @singledispatch

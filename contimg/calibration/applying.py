@@ -1,12 +1,13 @@
 """Apply a calibration set to a tile in one pass: CORRECTED_DATA = DATA / (g1 g2*), as CASA's applycal has it.
 
-Nothing is interpolated across missing solutions: such samples are flagged and set to zero. WEIGHT stays as it is
-(calwt=False).
+Amplitudes, phases and delays are interpolated between the times of solutions; nothing is across missing ones: such
+samples are flagged and set to zero. WEIGHT stays as it is (calwt=False).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -37,7 +38,7 @@ class Applied:
 def apply(one: CalibrationSet, tile: Description) -> Applied:
     """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit, Transient
     when the disk has no room."""
-    inverse = inverse_gains(one, tile)
+    inverses = inverses_in_time(one, tile)
     note = {
         "set": one.name, "calibrator": one.calibrator, "mjd": one.mjd, "flux_scale": one.flux_scale,
         "tables": [str(path) for path in one.paths],
@@ -45,6 +46,7 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
     with correcting(tile) as main:
         flagged, total = 0, 0
         ends = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        when = np.searchsorted(tile.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ends[0])
         buffers = [np.empty((0, *main.getcell(name, 0).shape), kind) for name, kind in _READ.items()]
         for start, count in blocks(main):
             # The same memory for every block: fresh pages for each would cost as much as the reading.
@@ -54,7 +56,8 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
             for name, into in zip(_READ, buffers, strict=True):
                 main.getcolnp(name, into, start, count)
             first, second = (one[start : start + count] for one in ends)
-            divide(data, flags, first, second, inverse)
+            for rows in _runs(when[start : start + count]):
+                divide(data[rows], flags[rows], first[rows], second[rows], inverses[when[start + rows.start]])
             main.putcol(CORRECTED, data, start, count)
             main.putcol("FLAG", flags, start, count)
             cross = first != second
@@ -109,27 +112,37 @@ def blocks(main: table) -> list[tuple[int, int]]:
     return [(start, min(size, rows - start)) for start in range(0, rows, size)]
 
 
+def _runs(values: NDArray[np.integer]) -> list[slice]:
+    """Runs of equal values."""
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1), values.size]
+    return [slice(int(one), int(other)) for one, other in pairwise(edges)]
+
+
 def inverse_gains(one: CalibrationSet, tile: Description) -> NDArray[np.complex64]:
-    """1/g for each slot, channel and receptor of the tile; NaN without a solution. Antennas are matched by name."""
+    """1/g for each slot, channel and receptor at the tile's middle; NaN without a solution."""
+    return _inverse([tables.read(path) for path in one.paths], one, tile, tile.mid_mjd_s)
+
+
+def inverses_in_time(one: CalibrationSet, tile: Description) -> NDArray[np.complex64]:
+    """The same for each of the tile's times, shape (times, slots, channels, receptors); one for all if it is steady."""
+    found = [tables.read(path) for path in one.paths]
+    times = tile.times_mjd_s if any(len(each.gains) > 1 for each in found) else [tile.mid_mjd_s]
+    return np.stack([_inverse(found, one, tile, float(time)) for time in times])
+
+
+def _inverse(
+    found: Sequence[tables.Solutions], one: CalibrationSet, tile: Description, time_mjd_s: float
+) -> NDArray[np.complex64]:
+    """1/g of tables at a time; antennas are matched by name, channels by frequency."""
     product = np.ones((len(tile.antenna_names), len(tile.freqs_hz), len(tile.correlations)), dtype=np.complex128)
-    for path in one.paths:
-        found = tables.read(path)
-        known = {name: index for index, name in enumerate(found.antenna_names)}
+    for path, each in zip(one.paths, found, strict=True):
+        known = {name: index for index, name in enumerate(each.antenna_names)}
         slots = np.array([known.get(name, -1) for name in tile.antenna_names])
-        gains = found.steady()
+        gains = each.at(time_mjd_s, tile.freqs_hz)
         if gains.shape[2] != product.shape[2]:
             raise BadInput(f"{path}: {gains.shape[2]} receptors for a tile of {product.shape[2]} correlations")
-        channels = _matching(found, tile)
-        chosen = np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
-        product *= np.where((channels >= 0)[None, :, None], chosen[:, channels], np.nan)
+        product *= np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
     return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
-
-
-def _matching(found: tables.Solutions, tile: Description) -> NDArray[np.int64]:
-    """For each channel of the tile the index of the solution that holds at its frequency, -1 if none."""
-    middles = 0.5 * (found.freqs_hz[1:] + found.freqs_hz[:-1])
-    nearest = np.searchsorted(middles, tile.freqs_hz)
-    return np.where(np.abs(found.freqs_hz[nearest] - tile.freqs_hz) <= found.reach_hz[nearest], nearest, -1)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]

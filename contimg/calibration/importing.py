@@ -1,4 +1,4 @@
-"""Bring existing CASA tables into a set: a bandpass and gains of any tool, their windows in any order."""
+"""Bring existing CASA tables into a set: a bandpass, gains and delays of any tool, their windows in any order."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from contimg.calibration.sets import CalibrationSet
 from contimg.errors import BadInput
 from contimg.staging import staged
 
-KINDS = {"B Jones": "bcal", "G Jones": "gcal"}
+KINDS = {"B Jones": "bcal", "G Jones": "gcal", "K Jones": "kcal"}
 
 
 def import_set(
@@ -34,13 +34,12 @@ def import_set(
 
     Parameters
     ----------
-    given : one table of type B and at most one of type G, each with one solution in time.
+    given : one table of type B and at most one each of types G and K; several solution times are interpolated.
     calibrator, dec_deg : what was observed and where the telescope pointed; from the tables' FIELD when not given.
 
     Raises
     ------
-    BadInput : a table is unreadable, of another type or has several solution times, or the set is rejected, with its
-        numbers.
+    BadInput : a table is unreadable or of another type, or the set is rejected, with its numbers.
     """
     by_kind: dict[str, Path] = {}
     for path in given:
@@ -65,29 +64,30 @@ def import_set(
 
 
 def kind_of(path: Path) -> str:
-    """`bcal` or `gcal` by the table's own word; BadInput for anything else."""
+    """`bcal`, `gcal` or `kcal` by the table's own word; BadInput for anything else."""
     tables.present(path)
     with table(str(path), ack=False) as main:
         found = str(main.info().get("subType", "")).strip()
     if found not in KINDS:
-        raise BadInput(f"{path}: a table of type {found or 'unknown'}; types {' and '.join(KINDS)} can be imported")
+        raise BadInput(f"{path}: a table of type {found or 'unknown'}; types {', '.join(KINDS)} can be imported")
     return KINDS[found]
 
 
 def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CalibrationSet:
     found = [tables.read(made / one) for one in names]
-    gains = [one.steady() for one in found]
-    if any(one.shape[2] != 2 for one in gains):
-        raise BadInput(f"{made}: solutions of {gains[0].shape[2]} receptors; two are needed, X and Y")
+    if len({one.antenna_names for one in found}) > 1:
+        raise BadInput(f"{made}: its tables are of different antennas; import a set for each")
+    if any(one.gains.shape[3] != 2 for one in found):
+        raise BadInput(f"{made}: solutions of {found[0].gains.shape[3]} receptors; two are needed, X and Y")
     bandpass = found[0]
     width_hz = float(np.median(np.diff(bandpass.freqs_hz))) if bandpass.freqs_hz.size > 1 else 0.0
     steps = np.diff(bandpass.freqs_hz) / width_hz if width_hz > 0 else np.zeros(1)
     if width_hz <= 0 or np.abs(steps - np.rint(steps)).max() > 0.01 or steps.min() < 0.5:
         raise BadInput(f"{made / names[0]}: its windows do not make one band of evenly spaced channels")
-    solved = np.all([np.isfinite(one).any(axis=(1, 2)) for one in gains], axis=0)
+    solved = np.all([one.solved.any(axis=(0, 2, 3)) for one in found], axis=0)
     with table(str(made / names[0]), ack=False) as main:
-        mjd = float(np.median(main.getcol("TIME"))) / 86400.0
         references = main.getcol("ANTENNA2")
+    times = np.concatenate([one.times_mjd_s.ravel() for one in found]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
     return CalibrationSet(
         name=name,
@@ -97,15 +97,15 @@ def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateO
         model_jy=float("nan"),
         flux_scale="as imported",
         attenuation=float("nan"),
-        mjd=mjd,
-        valid_from_mjd=mjd - options.hours_before / 24.0,
-        valid_to_mjd=mjd + options.hours_after / 24.0,
+        mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
+        valid_from_mjd=float(times.min()) - options.hours_before / 24.0,
+        valid_to_mjd=float(times.max()) + options.hours_after / 24.0,
         reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "",
         antennas=tuple(name for name, alive in zip(bandpass.antenna_names, solved, strict=True) if alive),
         first_freq_hz=float(bandpass.freqs_hz[0]),
         channel_width_hz=width_hz,
         channels=1 + round(float(bandpass.freqs_hz[-1] - bandpass.freqs_hz[0]) / width_hz),
-        flagged_fraction=float(np.mean([1 - np.isfinite(one[solved]).mean() for one in gains])),
+        flagged_fraction=float(np.mean([1 - one.solved[:, solved].mean() for one in found])),
         quality={},
         versions={"contimg": __version__},
         dec_deg=0.0,
@@ -119,7 +119,8 @@ def _judged(made: CalibrationSet, limits: SolutionLimits) -> CalibrationSet:
         raise BadInput(f"calibration set {made.name}: rejected: {'; '.join(verdict.reasons)}")
     bandpass = tables.read(made.paths[0])
     slots = [bandpass.antenna_names.index(name) for name in made.antennas]
-    write_plots(made.directory, f"{made.name}, imported", made.antennas, bandpass.steady()[slots], bandpass.freqs_hz)
+    shape = bandpass.at(86400.0 * made.mjd, bandpass.freqs_hz)[slots]
+    write_plots(made.directory, f"{made.name}, imported", made.antennas, shape, bandpass.freqs_hz)
     return replace(made, quality=numbers.as_dict(), grade=verdict.grade, reasons=verdict.reasons)
 
 

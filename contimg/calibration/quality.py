@@ -19,6 +19,7 @@ from contimg.quality import GOOD, SUSPECT, Verdict
 
 REJECTED = "rejected"
 RECEPTORS = "XY"
+DELAYS = "kcal"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SetNumbers:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers for set.json, what is unknown left out; `bandpass_snr` and the like lead."""
-        kinds = {"bcal": "bandpass", "gcal": "gain"}
+        kinds = {"bcal": "bandpass", "gcal": "gain", DELAYS: "delay"}
         leading = {
             f"{kinds.get(name.rpartition('.')[2], name)}_{what}": getattr(one, what)
             for name, one in self.tables.items()
@@ -130,10 +131,12 @@ def judge(numbers: SetNumbers, limits: SolutionLimits) -> Verdict:
         found += [
             (one.flagged_fraction, limits.suspect_flagged, limits.reject_flagged,
              f"{kind}: {one.flagged_fraction:.0%} of the live antennas' solutions flagged"),
-            (-one.snr, -limits.suspect_snr, -limits.reject_snr, f"{kind}: median signal to noise {one.snr:.1f}"),
             (one.outlier_fraction, limits.suspect_outliers, limits.reject_outliers,
              f"{kind}: {one.outlier_fraction:.0%} of the receptors have an outlying amplitude"),
         ]  # fmt: skip
+        if kind != DELAYS or one.snr > 0:  # CASA may state none for delays
+            said = f"{kind}: median signal to noise {one.snr:.1f}"
+            found.append((-one.snr, -limits.suspect_snr, -limits.reject_snr, said))
     if numbers.phase_scatter_deg is not None:
         scatter = numbers.phase_scatter_deg
         said = f"phases scatter by {scatter:.1f} deg within the transit"

@@ -87,7 +87,6 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, forei
         "no bandpass": [gains],
         "second table": [bandpass, bandpass],
         "no such table": [tmp_path / "nowhere"],
-        "2 solution times|solution times": [bandpass, calibrated.done.new_set.directory / f"{NAME}.phase"],
     }
     for said, paths in ways.items():
         with pytest.raises(BadInput, match=said):
