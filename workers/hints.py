@@ -36,6 +36,7 @@ class Hints(FileSystemEventHandler):
         self._names: deque[tuple[str, bool]] = deque(maxlen=_MOST)
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
+        self._trouble = ""
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note the name; a rename or a close by the writer says that the file is finished."""
@@ -55,29 +56,32 @@ class Hints(FileSystemEventHandler):
         return names
 
     def watch(self, directory: Path) -> None:
-        """Watch the directory that now bears this path; a new one under the old name is watched anew."""
+        """Watch the directory that now bears this path.
+
+        A new one under the old name is watched anew, and so is one whose observer has died or never came to life.
+        """
         try:
             found = directory.stat()
         except OSError:
             self.stop()
             return
         identity = (found.st_dev, found.st_ino)
-        if identity == self._watched:
+        if identity == self._watched and self._is_alive:
             return
         self.stop()
         self._watched = identity
         kind = file_system(directory)
         if self._mode == "polling" or (self._mode == "auto" and kind in _WITHOUT_EVENTS):
-            log.info("%s: on %s, looked at by the periodic scan alone", directory, kind)
+            self._say(logging.INFO, f"{directory}: on {kind}, looked at by the periodic scan alone")
             return
         observer = Observer()
         try:
             observer.schedule(self, str(directory), recursive=False)
             observer.start()
         except OSError as error:  # no inotify instances left, or a file system without events
-            log.warning("%s: no events (%s); the periodic scan goes on without them", directory, error)
+            self._say(logging.WARNING, f"{directory}: no events ({error}); the periodic scan goes on without them")
         else:
-            self._observer = observer
+            self._observer, self._trouble = observer, ""
 
     def stop(self) -> None:
         """Watch nothing."""
@@ -85,6 +89,17 @@ class Hints(FileSystemEventHandler):
         if observer is not None:
             observer.stop()
             observer.join(timeout=5)
+
+    @property
+    def _is_alive(self) -> bool:
+        observer = self._observer
+        return observer is not None and observer.is_alive() and all(one.is_alive() for one in observer.emitters)
+
+    def _say(self, level: int, trouble: str) -> None:
+        """Once, for it is tried at every scan."""
+        if trouble != self._trouble:
+            log.log(level, "%s", trouble)
+        self._trouble = trouble
 
 
 def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, LeaseLost
 from contimg.store import models, products
+from contimg.store.clock_steps import bring_near
 from contimg.store.database import Database
 from contimg.store.events import ERROR, INFO, WARNING, note
 from contimg.store.metrics import measure
@@ -148,7 +149,10 @@ class Leases:
             row.enqueued_at = None
 
     def expire(self) -> tuple[str, ...]:
-        """End leases past their expiry: each counts as an attempt; returns the groups."""
+        """End leases past their expiry: each counts as an attempt; returns the groups.
+
+        After a clock was set back, what would wait for it to catch up does so no longer.
+        """
         now = self._database.clock()
         overdue = (
             select(models.Group)
@@ -156,6 +160,7 @@ class Leases:
             .with_for_update(skip_locked=True)
         )
         with self._database.write() as session:
+            bring_near(session, now, self._database.rules)
             groups = session.scalars(overdue).all()
             for row in groups:
                 self._expire(session, row, now)
@@ -232,7 +237,7 @@ def end_run(
     for name, value in asdict(figures or RunFigures()).items():
         setattr(run, name, value)
     if run.seconds is None:
-        run.seconds = now - run.started_at
+        run.seconds = max(0.0, now - run.started_at)
     return run.seconds
 
 

@@ -21,14 +21,14 @@ from postgres_server import empty
 from store_play import Clock, Telescope
 
 from contimg.errors import BadInput, LeaseLost
-from contimg.store import FileState, Lease, QueueRules, Refusal, Refused, Stage, State, Store
+from contimg.store import FileState, Lease, Outcome, QueueRules, Refusal, Refused, Stage, State, Store
 
 RULES = QueueRules(expected_subbands=3, min_subbands=2, max_attempts=2, lease_s=100, retry_delay_s=10)
 GROUPS = st.integers(0, 1)
 SUBBANDS = st.integers(0, 2)
 PICK = st.integers(0, 5)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of commits need no disk
-ENDS = ["commit", "commit", "fail", "poison", "release", "beat", "bad file"]
+ENDS = ["commit", "commit", "fail", "poison", "release", "beat", "bad file", "redo"]
 
 
 class Stream(RuleBasedStateMachine):
@@ -43,7 +43,8 @@ class Stream(RuleBasedStateMachine):
         self.leases: list[Lease] = []  # every lease ever granted: the dead ones too try to commit
         self.holder: dict[str, Lease] = {}  # the newest per group, while nothing has ended it
         self.committed: Counter[tuple[str, int, Stage]] = Counter()
-        self.generation: Counter[str] = Counter()  # grows with each redo by an operator
+        self.generation: Counter[str] = Counter()  # grows whenever a group is made again from its files
+        self.redone: Counter[str] = Counter()  # how often that was because a product was broken
         self.numbers = itertools.count()
 
     def open_store(self) -> Store:
@@ -63,7 +64,7 @@ class Stream(RuleBasedStateMachine):
         arrival = self.telescope.arrive(group, subband, shift_s=shift, mtime=mtime)
         self.registered.add(arrival.file.path)
 
-    @rule(seconds=st.sampled_from([1, 11, 101, 601]), reconciler_is_up=st.booleans())
+    @rule(seconds=st.sampled_from([1, 11, 101, 601, -3600]), reconciler_is_up=st.booleans())
     def time_passes(self, seconds, reconciler_is_up):
         self.clock.advance(seconds)
         if reconciler_is_up:
@@ -126,6 +127,8 @@ class Stream(RuleBasedStateMachine):
     def ends(self, lease, end):
         if end == "bad file" and lease.stage != Stage.CONVERT:
             end = "poison"
+        if end == "redo" and lease.stage == Stage.CONVERT:
+            end = "fail"
         before = self.store.queue.runs(lease.group), self.store.queue.group(lease.group)
         try:
             self.act(lease, end)
@@ -151,8 +154,26 @@ class Stream(RuleBasedStateMachine):
             leases.release(lease)
         elif end == "beat":
             leases.heartbeat(lease)
+        elif end == "redo":
+            self.is_made_again(lease)
         else:
             self.store.arrivals.set_aside(next(iter(lease.files.values())), "NaN", lease=lease)
+
+    def is_made_again(self, lease):
+        """An earlier product is broken: all is made again, and nothing of the time before stands; but not for ever."""
+        state = self.store.leases.redo(lease, Stage.CONVERT, "the Measurement Set is broken")
+        record = self.store.queue.group(lease.group)
+        committed = [run for run in self.store.queue.runs(lease.group) if run.outcome == Outcome.COMMITTED]
+        if state == State.PENDING:
+            assert (record.stage, record.attempts, committed) == (Stage.CONVERT, 0, [])
+            self.generation[lease.group] += 1
+        else:
+            assert (state, record.stage) == (State.FAILED, lease.stage)
+            assert committed, "what stood still stands"
+        again = [run for run in self.store.queue.runs(lease.group) if run.error == "the Measurement Set is broken"]
+        self.redone[lease.group] += state == State.PENDING
+        assert self.redone[lease.group] < RULES.max_attempts
+        assert len(again) >= self.redone[lease.group]
 
     @rule(pick=PICK)
     def is_retried(self, pick):

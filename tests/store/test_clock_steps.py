@@ -1,0 +1,56 @@
+"""The clock is set back by a day: nothing waits for it to catch up, and no live worker loses its group."""
+
+from store_play import RULES
+
+from contimg.store import Lease, Stage, State
+
+BACK_S = -86400.0
+
+
+def test_the_living_keep_their_group_and_the_dead_lose_it_after_a_lease(store, telescope, clock):
+    group = telescope.whole_group()
+    lease = store.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
+    clock.advance(BACK_S)
+    assert store.leases.expire() == ()
+    assert store.queue.group(group).lease_expires_at == clock.now + RULES.lease_s
+    clock.advance(RULES.lease_s / 2)
+    store.leases.heartbeat(lease)
+    clock.advance(RULES.lease_s - 1)
+    assert store.leases.expire() == ()
+    clock.advance(2)
+    assert store.leases.expire() == (group,)
+
+
+def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, clock):
+    group = telescope.whole_group()
+    store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False)
+    clock.advance(BACK_S)
+    store.leases.expire()
+    assert store.queue.work_waiting(0) == ()
+    clock.advance(RULES.retry_delay_max_s)
+    assert [one.group for one in store.queue.work_waiting(0)] == [group]
+    assert isinstance(store.leases.claim(group, Stage.CONVERT, "b"), Lease)
+
+
+def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
+    lost, waiting = telescope.whole_group(0), telescope.arrive(1, 0).file.group
+    store.queue.mark_enqueued([lost])
+    clock.advance(BACK_S)
+    store.leases.expire()
+    assert store.queue.work_waiting(30, sent_only=True) == ()
+    clock.advance(31)
+    assert [one.group for one in store.queue.work_waiting(30, sent_only=True)] == [lost]
+    clock.advance(RULES.collection_timeout_s - 30)
+    assert store.arrivals.check_timeouts() == ((), (waiting,))
+    assert store.queue.group(waiting).state is State.FAILED
+
+
+def test_a_clock_that_goes_on_evenly_changes_nothing(store, telescope, clock):
+    groups = [telescope.whole_group(number) for number in range(3)]
+    store.leases.claim(groups[0], Stage.CONVERT, "a")
+    store.leases.fail(store.leases.claim(groups[1], Stage.CONVERT, "a"), "disk full", permanent=False)
+    store.queue.mark_enqueued(groups[2:])
+    before = store.queue.groups()
+    clock.advance(1)
+    store.leases.expire()
+    assert store.queue.groups() == before

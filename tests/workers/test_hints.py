@@ -1,0 +1,157 @@
+"""Events are hints: whatever becomes of them, the scan takes in every file, and a new observer brings them back."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import until
+from watchdog.events import FileSystemEvent
+
+from contimg.config import QueueRules
+from contimg.store import FileState, State, Store
+from contimg.subbands import stamp_of
+from workers.dispatcher import Dispatcher
+from workers.hints import Hints
+from workers.incoming import Incoming
+from workers.producer import BEAT, Producer
+
+T0, CADENCE_S = 1_771_802_271, 309
+QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+
+
+def arrive(place, number: int, subbands=range(16)) -> str:
+    """A group comes as the correlator writes it; its name."""
+    stamp = stamp_of(T0 + CADENCE_S * number)
+    for subband in subbands:
+        unfinished = place.incoming / f"{stamp}_sb{subband:02d}_incomplete.hdf5"
+        unfinished.write_bytes(b"visibilities")
+        unfinished.rename(place.incoming / f"{stamp}_sb{subband:02d}.hdf5")
+    return stamp
+
+
+def is_complete(store: Store, group: str) -> bool:
+    found = store.queue.group(group)
+    return found is not None and found.state is State.PENDING and len(found.subbands) == 16
+
+
+@pytest.fixture
+def little_queue() -> Iterator[None]:
+    """The kernel keeps four events for whoever begins to watch meanwhile, and drops the rest."""
+    if os.geteuid() != 0 or not QUEUE.exists():
+        pytest.skip("only root may make the kernel's queue of events smaller")
+    before = QUEUE.read_text()
+    QUEUE.write_text("4")
+    yield
+    QUEUE.write_text(before)
+
+
+def test_an_overflow_of_events_loses_no_file(place, store, little_queue):
+    """A producer process that cannot read its events for a while, and a kernel that drops them."""
+    place.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
+    producer = place.start(*place.command("producer"), log="producer.log")
+    try:
+        until(lambda: store.queue.last_beat(BEAT), 30, "the first scan")
+        process = psutil.Process(producer.pid)
+        process.send_signal(signal.SIGSTOP)
+        groups = [arrive(place, number) for number in range(5)]
+        process.send_signal(signal.SIGCONT)
+        until(lambda: all(is_complete(store, group) for group in groups), 15, "every group is complete")
+        assert store.arrivals.files(FileState.SET_ASIDE) == ()
+        assert producer.poll() is None
+    finally:
+        producer.kill()
+        producer.wait()
+
+
+@pytest.fixture
+def producing(store, place) -> Iterator[Producer]:
+    """A producer that scans every second."""
+    producer = Producer(store, Incoming(place.incoming), Dispatcher(store, lambda *_: None), 1.0)
+    stop = threading.Event()
+    loop = threading.Thread(target=producer.run, args=(stop,))
+    loop.start()
+    until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+    yield producer
+    stop.set()
+    producer.wake()
+    loop.join(10)
+    assert not loop.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, place, monkeypatch):
+    real, raised = Hints.on_any_event, []
+
+    def fail_once(hints: Hints, event: FileSystemEvent) -> None:
+        if not raised:
+            raised.append(event)
+            raise ValueError("a mistake of ours")
+        real(hints, event)
+
+    monkeypatch.setattr(Hints, "on_any_event", fail_once)
+    first = arrive(place, 0)
+    until(lambda: is_complete(store, first), 8, "the scan finds it without events")
+    assert raised
+    time.sleep(1.2)  # a scan, which watches anew
+    began = time.monotonic()
+    second = arrive(place, 1)
+    until(lambda: is_complete(store, second), 5, "the next one is found")
+    assert time.monotonic() - began < 1.5, "by events: a scan waits until the files stand still for 2 s"
+
+
+def test_without_instances_the_scan_goes_on_and_events_come_back_with_one(place, store, monkeypatch, caplog):
+    from workers import hints
+
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    producer = Producer(store, Incoming(place.incoming), Dispatcher(store, lambda *_: None), 3600.0)
+    with monkeypatch.context() as poor:
+        poor.setattr(hints.Observer, "start", none_left)
+        for _ in range(3):
+            producer.scan()
+    said = [record for record in caplog.records if "no events" in record.message]
+    assert len(said) == 1, "said once, tried at every scan"
+    producer.scan()
+    group = arrive(place, 0)
+
+    def is_followed() -> bool:
+        producer.follow_hints()
+        return is_complete(store, group)
+
+    until(is_followed, 3, "by events alone")
+    producer._hints.stop()
+
+
+class Clock:
+    now = float(T0)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("step_s", [-86400.0, 86400.0])
+def test_a_clock_that_steps_while_a_group_arrives_costs_no_group(place, step_s):
+    clock, sent = Clock(), []
+    store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
+    producer = Producer(
+        store, Incoming(place.incoming), Dispatcher(store, lambda group, _: sent.append(group)), 3600, "polling"
+    )
+    group = arrive(place, 0, range(8))
+    time.sleep(2.1)  # a scan takes what stands still
+    producer.scan()
+    clock.now += step_s
+    producer.scan()
+    state = store.queue.group(group).state
+    assert state is (State.FAILED if step_s > 0 else State.COLLECTING)
+    arrive(place, 0, range(8, 16))
+    time.sleep(2.1)
+    producer.scan()
+    assert sent == [group]
+    assert not store.queue.group(group).partial
+    store.close()
