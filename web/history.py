@@ -76,7 +76,9 @@ def judge_scan(room: Stream) -> None:
     """The one alarm that a producer cannot raise itself: it is said to run, and does not scan."""
     condition = room.glance(8).condition
     trouble = f"scan: {condition.reason}" if condition.scans_not else None
-    room.store.alerts.judge("scan", trouble, level="error", over="the incoming directory is scanned again")
+    room.store.alerts.judge(
+        "scan", trouble, level="error", over="the incoming directory is scanned again, or the stream was stopped"
+    )
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _operation(rule: Rule, route: Route, words: str, method: str, schemas: dict[
         ]
     found: dict[str, Any] = {
         "operationId": rule.endpoint.replace(".", "_"),
-        "summary": words.splitlines()[0],
+        "summary": words.splitlines()[0].replace("`", ""),
         "tags": [rule.rule.split("/")[2]],
         "parameters": parameters,
         "responses": _responses(route),

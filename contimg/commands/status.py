@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.config import settings_from
-from contimg.store import Stage, Status
+from contimg.store import Pulse, Stage, Status
 from contimg.store.configured import opened
 from workers.service.manager import StreamingServiceManager
 from workers.service.records import ServiceHealth, ServiceStatus
@@ -22,16 +22,19 @@ from workers.service.records import ServiceHealth, ServiceStatus
 def status(as_json: bool, shown: int) -> None:
     """Show the service, the queue, the newest images, failures, and files set aside with their reasons."""
     with opened() as store:
-        seen = store.overview.snapshot(shown)
+        seen, pulse, alerts = store.overview.snapshot(shown), store.pulses.take(), store.alerts.on()
     manager = StreamingServiceManager(settings_from())
     service, health = manager.status(), manager.health()
     if as_json:
         whole = {**asdict(seen), "service": asdict(service), "health": asdict(health)}
+        whole |= {"pulse": {**asdict(pulse), "catch_up_s": pulse.catch_up_s}, "alerts": [asdict(one) for one in alerts]}
         click.echo(json.dumps(whole, indent=2, default=str))
         return
     console = Console(highlight=False)
     console.print(_service_line(service, health))
-    _print_queue(console, seen)
+    for one in alerts:
+        console.print(f"alert for {_span(seen.at - one.began_at)}: {one.text}", style="red", soft_wrap=True)
+    _print_queue(console, seen, pulse)
     _print_lists(console, seen)
 
 
@@ -48,7 +51,7 @@ def _service_line(service: ServiceStatus, health: ServiceHealth) -> Text:
     return Text(" ".join(parts), style="red" if health.error else "yellow" if service.paused else "green")
 
 
-def _print_queue(console: Console, seen: Status) -> None:
+def _print_queue(console: Console, seen: Status, pulse: Pulse) -> None:
     counts = Table(box=None, padding=(0, 3, 0, 0))
     for state in seen.states:
         counts.add_column(state.replace("_", " "), justify="right")
@@ -60,6 +63,8 @@ def _print_queue(console: Console, seen: Status) -> None:
     for one in seen.running:
         console.print(f"{one.group}  {one.stage}, attempt {one.attempt}, for {_span(seen.at - one.started_at)}")
     rates = seen.rates
+    if pulse.catch_up_s is not None and pulse.waiting:
+        console.print(f"backlog of {pulse.waiting} groups, caught up in about {_span(pulse.catch_up_s)}")
     took = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in rates.stage_seconds.items())
     if rates.latency_s is not None:
         console.print(f"last hour: {rates.groups_per_hour:g} groups, first file to image {_span(rates.latency_s)}")

@@ -44,6 +44,15 @@ def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
     assert waiting not in [one["group"] for one in said["running"]]
 
 
+def test_status_names_alerts_and_the_backlog(place, store):
+    store.alerts.judge("worker", "worker: no worker takes from image", level="error")
+    told = place.contimg("status").stdout
+    assert "alert for 0 s: worker: no worker takes from image" in told or "alert for 1 s: worker" in told
+    said = json.loads(place.contimg("status", "--json").stdout)
+    assert [one["rule"] for one in said["alerts"]] == ["worker"]
+    assert (said["pulse"]["waiting"], said["pulse"]["catch_up_s"]) == (0, None)
+
+
 def test_pause_and_resume(place, store):
     assert place.contimg("pause", "--by", "a test").returncode == 0
     assert store.queue.paused

@@ -74,5 +74,5 @@ def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
     return (
         strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
         strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),
-        strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd),
+        strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd, height=0.2),
     )  # fmt: skip

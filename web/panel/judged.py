@@ -55,7 +55,7 @@ def _depth(name: str, level_jy: float | None, image: ImageRecord, limit: float, 
     if level_jy is None or image.peak_jy <= 0:
         return _at_most(name, None, limit)
     good = -level_jy <= limit * image.peak_jy + noises * image.rms_jy
-    return Judged(name, f"{max(0.0, -level_jy / image.peak_jy):.2f}", f"up to {limit:g} and {noises:g} rms", good)
+    return Judged(name, f"{max(0.0, -level_jy / image.peak_jy):.2f}", f"up to {limit:g}", good)
 
 
 def _flux_ratio(image: ImageRecord, limits: QualityThresholds) -> Judged:

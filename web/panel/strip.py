@@ -32,9 +32,13 @@ class Strip:
 
 def strip(
     name: str, tiles: Sequence[Tile], number: Callable[[Tile], float | None], since_mjd: float, until_mjd: float,
-    *, logarithmic: bool = False, mark: float | None = None,
+    *, logarithmic: bool = False, mark: float | None = None, height: float = 1e-9,
 ) -> Strip:  # fmt: skip
-    """The strip of a number; tiles without it are left out. `mark`: a value that stands on the strip as a line."""
+    """The strip of a number; tiles without it are left out.
+
+    `mark`: a value that stands on the strip as a line. `height`: the least that a strip from zero reaches up to, so
+    that nothing is made much of.
+    """
     known = [(tile, value) for tile in tiles if (value := number(tile)) is not None and math.isfinite(value)]
     if logarithmic:
         known = [(tile, value) for tile, value in known if value > 0]
@@ -42,7 +46,7 @@ def strip(
     least, most = (min(values), max(values)) if values else (0.0, 1.0)
     top = max(most, mark or 0.0)
     drawn: Callable[[float], float] = math.log if logarithmic else float
-    low, high = (drawn(least / 1.1), drawn(top * 1.1)) if logarithmic else (0.0, max(top * 1.1, 1e-9))
+    low, high = (drawn(least / 1.1), drawn(top * 1.1)) if logarithmic else (0.0, max(top * 1.1, height))
     dots = tuple(
         Dot(
             WIDTH * (tile.mjd - since_mjd) / (until_mjd - since_mjd),
