@@ -24,6 +24,8 @@ class RunningService:
     config: dict[str, object] | None = None
     error: str | None = None
     paused: bool = False
+    backend: str | None = "docker"
+    container: str | None = "contimg-stream-1"
     success: bool = True
 
     @property

@@ -44,9 +44,10 @@ def test_streaming_reads(client: FlaskClient, service: RunningService) -> None:
     status = client.get("/api/streaming/status").get_json()
     assert set(status) == {
         "running", "pid", "started_at", "uptime_seconds", "cpu_percent", "memory_mb", "last_heartbeat", "config",
-        "error", "paused",
+        "error", "paused", "backend", "container",
     }  # fmt: skip
     assert status["pid"] == service.pid
+    assert (status["backend"], status["container"]) == ("docker", "contimg-stream-1")
     health = client.get("/api/streaming/health").get_json()
     assert health == {
         "healthy": True, "running": True, "uptime_seconds": 45_000.0, "cpu_percent": 61.0, "memory_mb": 2212.0,

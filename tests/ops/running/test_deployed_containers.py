@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -148,9 +149,13 @@ def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Sp
 
 def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
     (group,) = site.stream.deliver(spool.take(1))
-    for stage in ("convert", "calibrate", "image"):
-        wait_for_stage(site.store, stage)
-        site.up("--force-recreate", "--no-deps", f"worker-{stage}")
+    with ThreadPoolExecutor(3) as several:  # a stop may outlast the next stage
+        restarts = []
+        for stage in ("convert", "calibrate", "image"):
+            wait_for_stage(site.store, stage)
+            restarts.append(several.submit(site.up, "--force-recreate", "--no-deps", f"worker-{stage}"))
+    for restart in restarts:
+        restart.result()
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
     outcomes = {one["outcome"] for one in site.stream.history(group)["runs"]}
