@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from contimg.imaging.visibilities import Visibilities
 
-ACCURACY = 1e-4
-# What is left after a model is small, and gridded anew in each major cycle: its errors are small too, and do not add.
-RESIDUAL_ACCURACY = 1e-3
+ACCURACY = 1e-3  # of an image: its errors go with what is in it, and clean makes it anew of what is left
+PREDICTION_ACCURACY = 1e-4  # of a model's visibilities: what they are wrong by stays in the residual
 
 Image = NDArray[np.float32]
 
@@ -29,10 +28,10 @@ class Gridder:
     pixel_rad: float
     threads: int
 
-    def dirty(self, stokes_i: NDArray[np.complex64], accuracy: float = ACCURACY) -> Image:
+    def dirty(self, stokes_i: NDArray[np.complex64]) -> Image:
         """The dirty image of visibilities of shape (rows, channels), Jy per beam."""
         image = ducc0.wgridder.vis2dirty(
-            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(accuracy)
+            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(ACCURACY)
         )
         image /= np.float32(self._total)
         return np.asarray(image, dtype=np.float32)
@@ -43,9 +42,9 @@ class Gridder:
 
     def residual(self, model: Image) -> Image:
         """The dirty image of what a model (Jy per pixel) leaves of the visibilities."""
-        left = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(ACCURACY))
+        left = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY))
         np.subtract(self.visibilities.stokes_i, left, out=left)
-        return self.dirty(left, RESIDUAL_ACCURACY)
+        return self.dirty(left)
 
     @cached_property
     def _total(self) -> float:

@@ -1,5 +1,6 @@
 """The noise of an image: measured, and expected from the telescope's SEFD."""
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,11 +26,24 @@ def expected_rms_jy(
     A native sample of Stokes I has σ² = SEFD² / (4 Δν τ) in its real part (Thompson, Moran & Swenson, 3rd ed.,
     eq. 6.50, two hands); the image is their weighted mean.
     """
-    # Natural weight over a native sample's: how many native samples each averaged one is the mean of.
-    shares = np.divide(imaging, data.weights, out=np.zeros_like(imaging), where=data.weights > 0)
-    squares = np.sum(imaging * shares * data.row_weights[:, None], dtype=np.float64)
+    total, squares = _sums(imaging, data.weights, data.row_weights)
     variance = sefd_jy**2 / (4 * description.channel_width_hz * description.integration_s)
-    return float(np.sqrt(variance * squares) / imaging.sum(dtype=np.float64))
+    return float(np.sqrt(variance * squares) / total)
+
+
+@numba.njit(cache=True)
+def _sums(
+    imaging: NDArray[np.float32], natural: NDArray[np.float32], native: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Sum of the weights, and of their squares over the number of native samples that each is of."""
+    total, squares = 0.0, 0.0
+    for row in range(imaging.shape[0]):
+        for channel in range(imaging.shape[1]):
+            weight = np.float64(imaging[row, channel])
+            if natural[row, channel] > 0:
+                total += weight
+                squares += weight * weight * native[row] / natural[row, channel]
+    return total, squares
 
 
 def bowl_jy(image: Image, beam_pixels: float) -> float:

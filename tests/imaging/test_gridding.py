@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contimg.imaging.gridding import Gridder
+from contimg.imaging.gridding import ACCURACY, Gridder
 from contimg.imaging.visibilities import Visibilities
 from contimg.telescope import C_M_S
 
@@ -53,4 +53,4 @@ def test_the_true_model_leaves_nothing(gridder):
 def test_point_spread_peaks_at_one_in_the_middle(gridder):
     spread = gridder.point_spread()
     assert np.unravel_index(spread.argmax(), spread.shape) == (32, 32)
-    assert spread.max() == pytest.approx(1, rel=1e-4)
+    assert spread.max() == pytest.approx(1, rel=ACCURACY)
