@@ -53,9 +53,9 @@ CHARTS = (
 
 
 def sample(room: Stream) -> dict[str, float | None]:
-    """The numbers of this moment."""
+    """The numbers of this moment, under the names and in the units of the producer's own samples."""
     glance, config = room.glance(8), room.config()
-    snapshot, rates = glance.snapshot, glance.snapshot.rates
+    snapshot, rates, memory = glance.snapshot, glance.snapshot.rates, psutil.virtual_memory()
     queue = {f"queue.{state}": float(snapshot.states[state]) for state in
              (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)}  # fmt: skip
     return {
@@ -67,7 +67,7 @@ def sample(room: Stream) -> dict[str, float | None]:
         "service.cpu_percent": glance.service.cpu_percent,
         "service.memory_mb": glance.service.memory_mb,
         "machine.cpu_percent": psutil.cpu_percent() * psutil.cpu_count(),
-        "machine.memory_mb": psutil.virtual_memory().used / 1024**2,
+        "machine.memory_mb": (memory.total - memory.available) / 1024**2,
         **{f"disk.{one.name}_free_bytes": float(one.free) for one in disks(config)},
     }
 

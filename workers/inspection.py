@@ -4,6 +4,7 @@ Asking takes a second, and longer when the broker is away: an `Inspector` asks i
 wants to know, and whoever wants to know gets the last answer at once.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +13,14 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from contimg.errors import ContimgError
 from contimg.store import Stage
 from workers.broker import check_answers, without_password
 from workers.celery_settings import celery_settings
+
+log = logging.getLogger(__name__)
 
 ANSWER_S = 1.0
 FRESH_S = 10.0
@@ -69,7 +73,7 @@ class Asker:
             return _asked(self._app)
         except ContimgError as error:
             return Inspection(time.time(), error=str(error))
-        except (OperationalError, OSError) as error:
+        except (OperationalError, RedisError, OSError) as error:
             return Inspection(time.time(), error=f"broker {without_password(url)}: does not answer ({error})")
 
 
@@ -97,7 +101,11 @@ class Inspector:
 
     def _run(self) -> None:
         while self._wanted.wait():
-            self._latest = self._look()
+            try:
+                self._latest = self._look()
+            except Exception as error:
+                log.exception("inspection: unexpected; it is tried again")
+                self._latest = Inspection(time.time(), error=f"{type(error).__name__}: {error}")
             self._looked = time.monotonic()
             self._wanted.clear()
 

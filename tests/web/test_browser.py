@@ -89,6 +89,29 @@ def test_the_night_is_there_and_fits(visit: Visit) -> None:
     assert_nothing_sticks_out(page)
 
 
+@on(PHONE)
+def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night) -> None:
+    """Messages lie within the width of the screen, as does the name of the page; what needs a look comes first."""
+    page = visit.page
+    base = page.url.rstrip("/")
+    full_night.store.alerts.judge("stall", "stall: nothing moves", level="error")
+    page.goto(base)
+    assert page.locator("#attention").bounding_box()["y"] < page.locator("#images").bounding_box()["y"]  # type: ignore[index]
+    for path, cell in (
+        ("/events?level=error", ".message"), ("/alerts", ".message"), ("/groups?state=failed", "td.why"),
+        ("/configuration", "h1"),
+    ):  # fmt: skip
+        page.goto(base + path)
+        for one in (cell, ".ways [aria-current]"):
+            box = page.locator(one).first.bounding_box()
+            assert box, (path, one)
+            assert box["x"] >= 0, (path, one)
+            assert box["x"] + box["width"] <= 375, (path, one)
+    page.goto(f"{base}/events?level=error")
+    assert page.get_by_role("cell", name="stall: nothing moves").is_visible()
+    assert page.get_by_role("row").count() > 1
+
+
 @on(DESK, PHONE)
 def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None:
     page = visit.page

@@ -58,7 +58,7 @@ def everything_asked(app: Flask, store: Store) -> Asked:
     asked: Asked = {}
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             asked.setdefault(statement, parameters)
 
     client: FlaskClient = app.test_client()

@@ -54,6 +54,34 @@ def test_a_dead_broker_is_said(broker_url):
     assert Asker().ask("redis://127.0.0.1:1/0").unserved == ()
 
 
+def test_it_finds_its_way_back_to_a_broker_that_was_away(tmp_path):
+    broker, asker = EmbeddedBroker(tmp_path / "state"), Asker()
+    url = broker.start().url
+    assert asker.ask(url).error is None
+    broker.stop()
+    assert "does not answer" in str(asker.ask(url).error)
+    try:
+        assert broker.start().url == url
+        assert asker.ask(url).error is None
+    finally:
+        broker.stop()
+
+
+def test_a_look_that_breaks_is_said_and_taken_again():
+    looks = []
+
+    def look() -> Inspection:
+        looks.append(1)
+        if len(looks) == 1:
+            raise KeyError("pool")
+        return Inspection(2.0)
+
+    inspector = Inspector(look, fresh_s=0.05)
+    seen: list[Inspection | None] = [None]
+    until(lambda: seen.append(inspector.latest()) or seen[-1] == Inspection(2.0), 5, "the second answer")
+    assert "KeyError: 'pool'" in {one.error for one in seen if one}
+
+
 def test_nobody_waits_for_an_answer_and_one_look_serves_all():
     looks, go_on = [], threading.Event()
 
