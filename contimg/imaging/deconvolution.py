@@ -8,7 +8,7 @@ from io import StringIO
 import numpy as np
 import radler
 
-from contimg.imaging.gridding import Gridder, Image
+from contimg.imaging.gridding import Bands, Image
 from contimg.imaging.noise import robust_rms
 from contimg.imaging.options import ImageOptions
 
@@ -41,34 +41,45 @@ class Cleaned:
         return int(np.count_nonzero(self.model))
 
 
-def clean(gridder: Gridder, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions) -> Cleaned:
+def clean(bands: Bands, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions) -> Cleaned:
     """Clean anywhere to `mask_sigma` times the noise, then where components were found to `threshold_sigma`.
 
     The noise is measured anew in every major cycle, because the sidelobes of bright sources fill the first dirty
-    image: a mask drawn at its noise would leave out all but those. `beam_rad` is the rough size of the beam;
-    `thermal_jy` is the noise expected, below which nothing is cleaned, whatever the residual looks like.
+    image: a mask drawn at its noise would leave out all but those. Several parts of the band are cleaned together:
+    components are found in their mean, and their spectra are fitted with a polynomial (Offringa & Smirnov 2017).
+
+    Parameters
+    ----------
+    point_spread : of the parts, shape (parts, size, size).
+    beam_rad : the rough size of the beam.
+    thermal_jy : the noise expected, below which nothing is cleaned, whatever the residual looks like.
     """
-    cycles = _Cycles(gridder, point_spread, beam_rad, thermal_jy, options)
+    cycles = _Cycles(bands, point_spread, beam_rad, thermal_jy, options)
     while cycles.left() and cycles.peak_jy() > options.mask_sigma * cycles.noise_jy and cycles.run(masked=False):
         pass
-    if cycles.model.any():
+    if cycles.models.any():
         while cycles.left() and cycles.run(masked=True):
             pass
-    return Cleaned(cycles.model, cycles.residual, cycles.iterations, cycles.number)
+    return Cleaned(bands.mean(cycles.models), cycles.residual, cycles.iterations, cycles.number)
 
 
 class _Cycles:
-    """The state of a clean: the model so far, the residual it leaves, the effort spent."""
+    """The state of a clean: the models so far, the residuals that they leave, the effort spent."""
 
     def __init__(
-        self, gridder: Gridder, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions
+        self, bands: Bands, point_spread: Image, beam_rad: float, thermal_jy: float, options: ImageOptions
     ) -> None:
-        self.gridder, self.point_spread, self.options = gridder, point_spread, options
+        self.bands, self.point_spread, self.options = bands, point_spread, options
         self.beam_rad, self.thermal_jy = beam_rad, thermal_jy
-        self.residual = gridder.dirty(gridder.visibilities.stokes_i)
-        self.model = np.zeros_like(self.residual)
+        self.residuals = bands.dirty()
+        self.models = np.zeros_like(self.residuals)
         self.noise_jy = max(robust_rms(self.residual), thermal_jy)
         self.iterations = self.number = 0
+
+    @property
+    def residual(self) -> Image:
+        """The residual of the whole band."""
+        return self.bands.mean(self.residuals)
 
     def left(self) -> bool:
         """Whether iterations and major cycles are left."""
@@ -76,23 +87,25 @@ class _Cycles:
 
     def peak_jy(self) -> float:
         """The residual's largest absolute value."""
-        return float(max(self.residual.max(), -self.residual.min()))
+        residual = self.residual
+        return float(max(residual.max(), -residual.min()))
 
     def run(self, masked: bool) -> bool:
-        """One major cycle, perhaps within the model's pixels alone; whether another one would help."""
+        """One major cycle, perhaps within the models' pixels alone; whether another one would help."""
         iterations, noise_jy, peak_jy = self.iterations, self.noise_jy, self.peak_jy()
-        before = self.model.copy(), self.residual.copy()
+        before = self.models.copy(), self.residuals.copy()
         more = self._minor(masked)
         self.number += 1
         if self.iterations == iterations:
-            self.residual[:] = before[1]
+            self.residuals[:] = before[1]
             return False
-        self.residual[:] = self.gridder.residual(self.model)
+        self.residuals[:] = self.bands.residual(self.models)
         self.noise_jy = max(robust_rms(self.residual), self.thermal_jy)
-        log.debug("major cycle %d: %d iterations, %.6g Jy", self.number, self.iterations, self.model.sum())
+        cleaned_jy = self.bands.mean(self.models).sum()
+        log.debug("major cycle %d: %d iterations, %.6g Jy", self.number, self.iterations, cleaned_jy)
         if self.peak_jy() > DIVERGED * peak_jy:
             log.warning("clean diverged in cycle %d: stopped before it", self.number)
-            self.model[:], self.residual[:] = before
+            self.models[:], self.residuals[:] = before
             self.iterations = self.options.iterations
             return False
         if masked:
@@ -100,9 +113,12 @@ class _Cycles:
         return more or self.noise_jy < NOISE_FALLS * noise_jy
 
     def _minor(self, masked: bool) -> bool:
-        """Minor iterations on the residual; whether Radler wants another major cycle."""
-        settings = self._settings(masked)
-        minor = radler.Radler(settings, self.point_spread, self.residual, self.model, self.beam_rad)
+        """Minor iterations on the residuals; whether Radler wants another major cycle."""
+        settings, parts = self._settings(masked), len(self.bands.parts)
+        minor = radler.Radler(
+            settings, self.point_spread, self.residuals, self.models, self.beam_rad, parts, self.bands.edges_hz,
+            self.bands.shares,
+        )  # fmt: skip
         minor.worker_thread_count = self.options.threads
         with redirect_stdout(StringIO()) as said:  # Radler prints its progress there
             more = bool(minor.perform(0))
@@ -114,8 +130,8 @@ class _Cycles:
         options, settings = self.options, radler.Settings()
         kinds = radler.AlgorithmType
         settings.algorithm_type = kinds.multiscale if options.multiscale else kinds.generic_clean
-        settings.trimmed_image_width = settings.trimmed_image_height = self.gridder.size
-        settings.pixel_scale.x = settings.pixel_scale.y = self.gridder.pixel_rad
+        settings.trimmed_image_width = settings.trimmed_image_height = self.models.shape[-1]
+        settings.pixel_scale.x = settings.pixel_scale.y = self.bands.parts[0].pixel_rad
         settings.minor_iteration_count = options.iterations - self.iterations
         settings.minor_loop_gain = options.gain
         settings.major_loop_gain = options.major_gain
@@ -125,5 +141,9 @@ class _Cycles:
         settings.absolute_threshold = depth_sigma * self.thermal_jy
         if options.local_noise:
             settings.local_rms.method = radler.LocalRmsMethod.rms_window
+        if len(self.bands.parts) > 1:
+            settings.channels_out = len(self.bands.parts)
+            settings.spectral_fitting.mode = radler.SpectralFittingMode.polynomial
+            settings.spectral_fitting.terms = min(options.spectral_terms, len(self.bands.parts))
         settings.thread_count = options.threads
         return settings

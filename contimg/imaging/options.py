@@ -42,6 +42,11 @@ class ImageOptions:
     gain: float = option(0.1, "clean gain of one iteration", minimum=0.001, maximum=1.0)
     major_gain: float = option(0.85, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
     multiscale: bool = option(False, "clean with components of several sizes, for extended sources")
+    band_parts: int = option(
+        1, "parts of the band that are imaged by themselves and cleaned together, so that spectra are taken out too",
+        minimum=1, maximum=64,
+    )  # fmt: skip
+    spectral_terms: int = option(2, "terms of the polynomial over frequency that components follow then", minimum=1)
     mask_sigma: float = option(5.0, "clean freely down to this many times the noise", minimum=1.0)
     threshold_sigma: float = option(
         1.0, "then, only where components were found, down to this many times the noise", minimum=0.1

@@ -17,7 +17,7 @@ from contimg.imaging.averaging import average_in_time, plan
 from contimg.imaging.deconvolution import Cleaned, clean
 from contimg.imaging.fits_image import image_header, write_corrected, write_fits, write_primary_beam
 from contimg.imaging.geometry import ARCSEC_RAD, MAX_PIXEL_ARCSEC, longest_baseline_lambda, pixel_size_arcsec
-from contimg.imaging.gridding import Gridder, Image
+from contimg.imaging.gridding import Bands, Gridder, Image
 from contimg.imaging.noise import bowl_jy, expected_rms_jy, robust_rms
 from contimg.imaging.options import WSCLEAN, ImageOptions
 from contimg.imaging.preview import write_preview, write_thumbnail
@@ -134,11 +134,12 @@ def _picture(
 ) -> Picture:
     pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
     with steps("beam"):
-        point_spread = gridder.point_spread()
-        beam = fit_beam(point_spread, pixel_arcsec)
+        bands = Bands.of(gridder, options.band_parts)
+        point_spread = bands.point_spread()
+        beam = fit_beam(bands.mean(point_spread), pixel_arcsec)
         attenuation = drift_attenuation(description, gridder)
     with steps("clean"):
-        cleaned = clean(gridder, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
+        cleaned = clean(bands, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
     with steps("restore"):
         restored = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec)
     return Picture(restored, attenuation, cleaned, beam, thermal_jy)
