@@ -133,7 +133,7 @@ def test_the_swarm_stack_is_the_same_service(
     shutil.copy(checkout / "ops/docker/stack.yml", tmp_path / "docker-compose.yml")
     outcome = subprocess.run(
         ["docker", "compose", "config", "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "POSTGRES_PASSWORD": "secret", **SECRETS},
+        env={"PATH": os.environ["PATH"], "POSTGRES_PASSWORD": "secret", "CONTIMG_ENV_FILE": os.devnull, **SECRETS},
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr
     stack = json.loads(outcome.stdout)["services"]
