@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadFile, LeaseLost
@@ -101,6 +101,7 @@ class Arrivals:
         pending, failed = [], []
         with self._database.write_arrivals() as session:
             for group in session.scalars(overdue).all():
+                _adopt_strays(session, group, rules.group_tolerance_s)
                 present = len(files_of(session, group.id, FileState.PRESENT))
                 if present >= rules.min_subbands:
                     make_pending(session, group, present, rules.expected_subbands, now)
@@ -171,6 +172,14 @@ def _is_to_sort(one: FoundFile, rows: Mapping[str, models.SubbandFile]) -> bool:
     """Whether a file is new, or was set aside and has changed since."""
     row = rows.get(str(one.path))
     return row is None or (row.state == FileState.SET_ASIDE and (row.size, row.mtime) != (one.size, one.mtime))
+
+
+def _adopt_strays(session: Session, group: models.Group, tolerance_s: float) -> None:
+    """Files that were set aside before they could be sorted, by their name's time: they explain what is missing."""
+    file = models.SubbandFile
+    near = file.time_s.between(group.reference_s - tolerance_s, group.reference_s + tolerance_s)
+    strays = update(file).where(file.state == FileState.SET_ASIDE, file.group_id.is_(None), near)
+    session.execute(strays.values(group_id=group.id))
 
 
 def _why_incomplete(session: Session, group: models.Group, present: int, expected: int) -> str:

@@ -178,6 +178,20 @@ def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telesc
     assert store.leases.claim(group, Stage.CONVERT, "here").reason is Refusal.ENDED
 
 
+def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, telescope, clock):
+    """Set aside before it was sorted, for it was empty; and one of another time has nothing to do with it."""
+    group = telescope.arrive(0, 0).file.group
+    for number in (0, 5):
+        store.arrivals.set_aside(telescope.path(number, 1, shift_s=3), "it is empty")
+    clock.advance(601)
+    store.arrivals.check_timeouts()
+    name = telescope.path(0, 1, shift_s=3).name
+    assert store.queue.group(group).error == f"incomplete, 1 of 4; 1 set aside ({name}: it is empty)"
+    assert [one.path.name for one in store.arrivals.files_of(group) if one.state is FileState.SET_ASIDE] == [name]
+    assert [one.group for one in store.arrivals.files(FileState.SET_ASIDE)].count(None) == 1
+    assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written anew, it joins after all"
+
+
 def test_only_convert_sets_files_aside(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "here"))

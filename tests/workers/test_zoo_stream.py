@@ -1,0 +1,129 @@
+"""Every kind of bad file comes through the real stream, each followed by a good group, as on a very bad night.
+
+Each is set aside with its reason or waited for in vain, its group says so, and the group after it has its image.
+"""
+
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from contimg.simulation import SimulateOptions, simulate
+from contimg.store import FileState, State, Store
+from workers.incoming import EMPTY
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "conversion"))
+from test_bad_files import SPOILED
+
+BAD = 7  # the subband that is spoilt
+ENDED = {State.COMPLETED, State.FAILED}
+Files = dict[int, Path]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a group's files before they come, and the reason that the bad one is set aside for, if it is."""
+
+    spoil: Callable[[Files, Files], None]  # of the group, and of the good group after it
+    reason: str | None
+
+
+def in_place(change: Callable[[Path], object]) -> Callable[[Files, Files], None]:
+    return lambda files, _: change(files[BAD])
+
+
+def unfinished(files: Files, _: Files) -> None:
+    files[BAD] = files[BAD].rename(files[BAD].with_name(files[BAD].name.replace(".hdf5", "_incomplete.hdf5")))
+
+
+def duplicate(files: Files, _: Files) -> None:
+    shutil.copy(files[3], files[BAD])
+
+
+def of_another_tile(files: Files, after: Files) -> None:
+    shutil.copy(after[BAD], files[BAD])
+
+
+def absent(files: Files, _: Files) -> None:
+    files.pop(BAD).unlink()
+
+
+# "gone" is a file that was there, and vanishes between its arrival and the conversion: a pause makes sure of that.
+FAULTS = {
+    **{kind: Fault(in_place(spoil), reason) for kind, (spoil, reason) in SPOILED.items() if kind != "gone"},
+    "empty": Fault(in_place(SPOILED["empty"][0]), EMPTY),
+    "a duplicate of another subband": Fault(duplicate, "subband 3"),
+    "of another tile": Fault(of_another_tile, "times (s)"),
+    "never finished": Fault(unfinished, None),
+    "never came": Fault(absent, None),
+    "gone": Fault(lambda *_: None, SPOILED["gone"][1]),
+}
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> list[tuple[str, Files]]:
+    """Two groups a fault, and one before all: name and files, in order of time."""
+    options = SimulateOptions(
+        groups=2 * len(FAULTS) + 1, antennas=8, channels=48, integrations=4, clock_spread=0, threads=1, noise=False
+    )
+    return [(tile.plan.group, dict(tile.files)) for tile in simulate(options, tmp_path / "telescope")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
+    place.more |= {
+        "CONTIMG_COLLECTION_TIMEOUT_S": "6", "CONTIMG_MIN_SUBBANDS": "16", "CONTIMG_ORDER": "oldest",
+        "CONTIMG_IMAGE_SIZE": "128", "CONTIMG_CALIBRATE_FLAG": "0", "CONTIMG_MAX_WORKERS": "3", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    first, good, bad = night[0], night[2::2], dict(zip(FAULTS, night[1::2], strict=True))
+    for (kind, (_, files)), (_, after) in zip(bad.items(), good, strict=True):
+        FAULTS[kind].spoil(files, after)
+    service = place.start(*place.command("run", "--no-web"), log="run.log")
+    store = Store.open(place.config.queue_db)
+    try:
+        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
+        store.queue.pause("a test")
+        for _, files in night:
+            for path in files.values():
+                path.rename(place.incoming / path.name)
+        names, (lost, files) = [name for name, _ in night], bad["gone"]
+        until(lambda: (one := store.queue.group(lost)) and one.state is State.PENDING, 20, "the whole night is there")
+        (place.incoming / files[BAD].name).unlink()
+        store.queue.resume("a test")
+        until(lambda: all((one := store.queue.group(name)) and one.state in ENDED for name in names), 200, "all end")
+        assert service.poll() is None
+        for name, _ in (first, *good):
+            group = store.queue.group(name)
+            assert (group.state, group.partial, group.error) == (State.COMPLETED, False, None), name
+            assert store.products.image_of(name).fits_path.exists()
+        reasons = {one.path.name: one.reason for one in store.arrivals.files(FileState.SET_ASIDE, limit=1000)}
+        for kind, (name, _) in bad.items():
+            check_bad(store, FAULTS[kind], name, reasons)
+        assert reasons == {}, "nothing else was set aside"
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.wait(60)
+        store.close()
+
+
+def check_bad(store: Store, fault: Fault, name: str, reasons: dict[str, str]) -> None:
+    """The group has failed, says why, and has no product; its file has a reason for people, taken out of `reasons`."""
+    group, file = store.queue.group(name), f"{name}_sb{BAD:02d}.hdf5"
+    assert (group.state, group.lease_owner, len(group.subbands)) == (State.FAILED, None, 15), name
+    if fault.reason is None:
+        assert (group.error, file in reasons) == ("incomplete, 15 of 16", False)
+    else:
+        said = reasons.pop(file)
+        assert fault.reason in said
+        assert re.fullmatch(r"[^\n]{5,300}", said)
+        assert "Traceback" not in said
+        assert group.error == f"incomplete, 15 of 16; 1 set aside ({file}: {said})"
+    assert store.products.measurement_set(name) is None
+    assert store.products.image_of(name) is None
