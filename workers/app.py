@@ -76,6 +76,14 @@ def _limit_memory(**_: Any) -> None:
     limit_memory(_limits().stage_memory_mb)
 
 
+@signals.worker_init.connect
+def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
+    from workers.stopping import wait_for_stages
+    from workers.tasks import house
+
+    sender.wait_for_soft_shutdown = lambda: wait_for_stages(sender, house().store)
+
+
 @signals.worker_shutdown.connect
 def _give_back_what_was_cut_short(**_: Any) -> None:
     """Leases of children that a cold shutdown ended go back uncounted, so that a restart goes on at once."""

@@ -30,8 +30,11 @@ def answers() -> bool:
 def engine() -> None:
     """A container engine that answers; brought up where that is possible, otherwise the reason to skip."""
     script = os.environ.get("CONTIMG_TEST_ENGINE", "")
-    if script:
-        subprocess.run([script], check=True)
+    if script:  # it may have more to make than the engine, and does nothing twice
+        brought = subprocess.run([script], capture_output=True, text=True, check=False)
+        if brought.returncode:
+            words = (brought.stderr or brought.stdout).strip().splitlines()
+            pytest.skip(f"{script} brought no engine up: {words[-1] if words else f'status {brought.returncode}'}")
     elif not answers() and os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "start", "docker"], check=False)
     if not answers():

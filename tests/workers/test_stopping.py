@@ -1,0 +1,50 @@
+"""A worker under REMAP_SIGTERM=SIGQUIT, as containers and units run it, told to stop in the middle of a stage."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from waiting import until
+
+from contimg.store import Outcome, Stage, State
+from contimg.subbands import SubbandName
+from workers.broker import EmbeddedBroker
+
+FLAGS = ("-Q", "convert", "-c", "1", "--disable-prefetch", "-E", "--without-gossip", "--without-mingle")
+SEND = "import sys; from contimg.store import Stage; from workers.chain import send; send(sys.argv[1])"
+
+
+@pytest.fixture
+def worker(place) -> Iterator[subprocess.Popen[bytes]]:
+    broker = EmbeddedBroker(place.root / "elsewhere")
+    place.more |= {"CONTIMG_BROKER_URL": broker.start().url, "REMAP_SIGTERM": "SIGQUIT"}
+    process = place.start(sys.executable, "-m", "celery", "-A", "workers.app", "worker", *FLAGS, log="worker.log")
+    yield process
+    process.kill()
+    process.wait()
+    broker.stop()
+
+
+def told_to_stop_during_a_stage(place, store, worker, files) -> str:
+    for path in files.values():
+        arrival = store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+    group = arrival.file.group
+    subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=30)
+    until(lambda: store.queue.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")
+    worker.send_signal(signal.SIGTERM)
+    return group
+
+
+def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(place, store, worker, drift_sim_files):
+    group = told_to_stop_during_a_stage(place, store, worker, drift_sim_files)
+    began = time.monotonic()
+    worker.wait(25)
+    assert time.monotonic() - began < 20, "Celery's own wait is 30 s"
+    assert [run.outcome for run in store.queue.runs(group)] == [Outcome.COMMITTED]
+    assert store.queue.group(group).stage is Stage.CALIBRATE
+    count = "from contimg.store import Stage; from workers.chain import backlog; print(backlog()[Stage.CALIBRATE])"
+    said = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "1", "the chain waits for its worker"
