@@ -1,8 +1,10 @@
 """Signing in, what it allows, and each way around it that was thought of."""
 
+import re
 from dataclasses import replace
 
 import pytest
+from celery_words import everybody
 from flask import Flask
 from flask.testing import FlaskClient
 from running_service import TOKEN, RunningService
@@ -183,3 +185,29 @@ def test_limits_and_sessions_forget_in_time() -> None:
     now[0] = LIFETIME_S
     assert sessions.find(cookie) is None
     assert sessions.find("") is None
+
+
+def test_what_was_done_is_said_once_on_the_next_page(client: FlaskClient) -> None:
+    sign_in(client)
+    client.post("/streaming/resume", data={"csrf": csrf_of(client)})
+    assert re.search(r'<p class="note info">Resume: resumed</p>', client.get("/").text)
+    assert '<p class="note' not in client.get("/").text
+
+
+def test_visitors_share_what_is_the_same_and_nothing_else(
+    settings: Settings, store: Store, service: RunningService
+) -> None:
+    """One rendering serves all who look at a time; buttons, secrets and notes are each visitor's own."""
+    app = create_app(settings, store, service, inspect=everybody, fresh_s=60.0)
+    strangers, vera, henrietta = (app.test_client() for _ in range(3))
+    plain = strangers.get("/").text
+    for client, name in ((vera, "Vera"), (henrietta, "Henrietta")):
+        sign_in(client, name=name)
+    pages = {name: client.get("/").text for client, name in ((vera, "Vera"), (henrietta, "Henrietta"))}
+    shared = [text.split('id="queue"')[1].split("</main>")[0] for text in (plain, *pages.values())]
+    assert shared[0] == shared[1] == shared[2]
+    assert "Henrietta" not in pages["Vera"]
+    assert "Vera" not in pages["Henrietta"]
+    assert csrf_of(vera) != csrf_of(henrietta)
+    assert "csrf" not in shared[0]
+    assert 'name="csrf" content' not in plain

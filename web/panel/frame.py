@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import request
@@ -44,7 +45,7 @@ def shared() -> dict[str, Any]:
         "here": request.blueprint,
         "visitor": asker,
         "csrf": asker.session.csrf if asker.session else "",
-        "notes": _notes(asker),
+        "notes": partial(_notes, asker),
         "can_sign_in": bool(access().settings.token or access().settings.view_token),
         "flower_url": access().settings.flower_url.rstrip("/"),
         "longitude_deg": LONGITUDE_DEG,
@@ -59,6 +60,7 @@ def tell(text: str, level: str = "info") -> None:
 
 
 def _notes(asker: Visitor) -> list[tuple[str, str]]:
+    """What is to be said; only a whole page says it, a piece of one must not take it away."""
     if asker.session is None or request.headers.get("X-Refresh"):
         return []
     told, asker.session.notes[:] = list(asker.session.notes), []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 from flask import Blueprint, render_template, request
+from markupsafe import Markup
 
 from contimg.config import PREFIX, StreamingConfig
 from contimg.errors import Misconfigured
@@ -46,16 +47,29 @@ def show() -> str:
 
 
 def _render() -> str:
-    room = stream()
-    glance = room.glance(IMAGES)
+    """The page of one visitor: his buttons, and the rest that all share."""
+    glance = stream().glance(IMAGES)
+    newest_event, rest = stream().shared("start page, the rest", _rest)
     return render_template(
         "streaming.html",
         glance=glance,
-        snapshot=glance.snapshot,
         buttons=offered(glance.service.running, glance.snapshot.paused),
+        machine=_machine(),
+        newest_event=newest_event,
+        rest=rest,
+    )
+
+
+def _rest() -> tuple[int, Markup]:
+    """What is the same for everybody, and the id of the newest event in it."""
+    room = stream()
+    glance, events = room.glance(IMAGES), room.store.events.last(EVENTS)
+    rest = render_template(
+        "sections/rest.html",
+        glance=glance,
+        snapshot=glance.snapshot,
         config=_config(),
         busy=Counter(one.stage for one in glance.snapshot.running),
-        machine=_machine(),
         watermarks=watermarks(),
         workers_of=_workers_of,
         backlog_words=_backlog_words,
@@ -64,12 +78,13 @@ def _render() -> str:
         processes=_processes(),
         cadence_s=CADENCE_S,
         under_way=_under_way(glance),
-        events=room.store.events.last(EVENTS),
+        events=events,
         complaints=COMPLAINTS,
         subbands=BAND.subbands,
         stages=tuple(Stage),
         epoch_s_of_mjd=epoch_s_of_mjd,
     )
+    return events[0].id if events else 0, Markup(rest)  # noqa: S704 (a template's own, escaped there)
 
 
 def _config() -> StreamingConfig | None:
