@@ -4,6 +4,8 @@ import logging
 import signal
 import threading
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from contimg.config import PREFIX, load, settings_from
 from contimg.errors import Misconfigured
 from contimg.flow import FlowRules
@@ -16,7 +18,7 @@ from workers.dispatcher import Dispatcher
 from workers.housekeeping import Housekeeper
 from workers.incoming import Incoming
 from workers.living import Signs
-from workers.producer import BEAT, Producer
+from workers.producer import BEAT, ENDED, Producer
 from workers.reconciler import Reconciler
 from workers.recovery import release_what_the_dead_hold
 from workers.service.watchdog import ScanWatchdog
@@ -53,8 +55,16 @@ def produce() -> None:
     producer.wake()
     for loop in loops:
         loop.join()
+    _say_that_it_ended(store)
     store.close()
     log.info("ended")
+
+
+def _say_that_it_ended(store: Store) -> None:
+    try:
+        store.queue.beat(ENDED)
+    except SQLAlchemyError as error:  # it will be seen by the age of the last scan
+        log.error("store: %s", str(error).splitlines()[0])
 
 
 def _calibrators(store: Store) -> CalibratorTiles:

@@ -16,6 +16,7 @@ from workers.incoming import Incoming, Seen
 
 log = logging.getLogger(__name__)
 BEAT = "producer.scan"
+ENDED = "producer.ended"  # a scan before it is no sign that anybody scans now
 _FILES_A_TRANSACTION = 512
 
 

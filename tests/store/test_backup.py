@@ -165,8 +165,12 @@ def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, t
     assert "the stream is running; stop it first" in str(outcome.exception)
 
 
-def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+@pytest.mark.parametrize("ending", [
+    "UPDATE control SET changed_at = changed_at - 60",
+    "INSERT INTO control (key, value, changed_at) SELECT 'beat.producer.ended', '', changed_at + 0.1 FROM control",
+], ids=["killed a while ago", "told to end just now"])  # fmt: skip
+def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                 ending: str) -> None:  # fmt: skip
     """It looks at the store itself, to see whether the stream runs, and must not be in its own way."""
     place = str(tmp_path / "store.sqlite3")
     monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
@@ -174,8 +178,8 @@ def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: P
     store.queue.beat("producer.scan")
     store.close()
     back_up(settings, tmp_path / "backup.tar.gz")
-    with closing(sqlite3.connect(place)) as connection, connection:  # and it was a while ago
-        assert connection.execute("UPDATE control SET changed_at = changed_at - 60").rowcount == 1
+    with closing(sqlite3.connect(place)) as connection, connection:
+        assert connection.execute(ending).rowcount == 1
     outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz")], catch_exceptions=False)
     assert outcome.output == "restored 2 groups and 0 images; start the stream to go on\n"
     assert len(list(tmp_path.glob("store.sqlite3.before-*"))) == 1

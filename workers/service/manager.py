@@ -26,7 +26,7 @@ from workers.service.records import (
 )
 from workers.service.signals import RESTART_STREAM, START_STREAM, STOP_STREAM
 
-SCAN = "producer.scan"
+SCAN, ENDED = "producer.scan", "producer.ended"
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 45.0
 # Scans come each poll_interval; so many missed in a row, or this long without any, is a stream that stands.
@@ -60,7 +60,7 @@ class StreamingServiceManager:
         if record is None and (backend := self._backend()) is not None:
             return self._status_of(backend, heartbeat, config, store, error)
         running = record is not None and record.stream == "running"
-        elsewhere = not running and config is not None and self._beats_elsewhere(heartbeat, config)
+        elsewhere = not running and store is not None and self._beats_elsewhere(heartbeat, store, config)
         return ServiceStatus(
             running=running or elsewhere,
             pid=record.pid if record else None,
@@ -182,10 +182,12 @@ class StreamingServiceManager:
             container=parts.name,
         )
 
-    def _beats_elsewhere(self, heartbeat: float | None, config: StreamingConfig) -> bool:
-        """Whether a producer that is no child of a supervisor here (systemd's, a container's) has scanned lately."""
+    def _beats_elsewhere(self, heartbeat: float | None, store: Store, config: StreamingConfig | None) -> bool:
+        """Whether a producer that is no child of a supervisor here (systemd's, a container's) scans."""
+        if heartbeat is None or config is None or not _is_fresh(heartbeat, config):
+            return False
         own = last_sign(self._settings.state_dir) + 2 * RECORD_EVERY_S  # a supervisor's own producer ended with it
-        return _is_fresh(heartbeat, config) and heartbeat is not None and heartbeat > own
+        return heartbeat > max(own, store.queue.last_beat(ENDED) or 0.0)
 
     def _house(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
         """Configuration and store as far as they can be had, and what is in the way of the rest."""

@@ -210,7 +210,6 @@ def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) ->
     assert refused.returncode == 2
     assert "the stream is running; stop it first" in refused.stderr
     site.compose("stop", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower")
-    run("sleep", "31")  # until the last scan is no longer a sign of life
     inside = ("run", "--rm", "--no-deps", "-T", "stream", "contimg")
     site.compose(*inside, "restore", f"{state}/night.tar.gz")
     restored = json.loads(site.compose(*inside, "groups", "list", "--json").stdout)
