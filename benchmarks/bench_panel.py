@@ -189,6 +189,7 @@ def size(directory: Path, groups: int) -> bool:
     database = house(directory)
     began = time.monotonic()
     fill(database, groups)
+    os.sync()  # or the disk would still be busy with what was written while the pages are timed
     print(f"{groups} groups, {10 * groups} events: {database.stat().st_size / 1e9:.1f} GB, "
           f"written in {time.monotonic() - began:.0f} s")  # fmt: skip
     process, port = panel(directory, {0})
