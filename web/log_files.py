@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from web.asked import LogListing
-from web.models import LogLine
+from web.house_models import LogLine
 
 MOST_BYTES = 8 * 1024 * 1024
 BLOCK = 64 * 1024

@@ -11,7 +11,7 @@ from werkzeug.routing import Rule
 
 from contimg import __version__
 from contimg.config import StreamingConfig
-from web import asked, models
+from web import asked, house_models, models
 from web.models import ErrorAnswer
 
 PREFIX = "#/components/schemas/{model}"
@@ -75,11 +75,11 @@ ROUTES = {
     "calibrations.take_in": Route(models.CommandAnswer, body=asked.ImportOrder,
                                   errors=(*COMMANDED.items(), (504, "it took too long"))),
     "events.follow": Route("text/event-stream"),
-    "events.listed": Route(models.EventsAnswer, query=asked.EventListing),
-    "alerts_api.read": Route(models.AlertsAnswer, query=asked.AlertListing),
-    "workers_api.read": Route(models.WorkersAnswer),
-    "history_api.read": Route(models.ChartAnswer, query=asked.Span, errors=tuple(NOT_THERE.items())),
-    "logs_api.read": Route(models.LogsAnswer, query=asked.LogListing),
+    "events.listed": Route(house_models.EventsAnswer, query=asked.EventListing),
+    "alerts_api.read": Route(house_models.AlertsAnswer, query=asked.AlertListing),
+    "workers_api.read": Route(house_models.WorkersAnswer),
+    "history_api.read": Route(house_models.ChartAnswer, query=asked.Span, errors=tuple(NOT_THERE.items())),
+    "logs_api.read": Route(house_models.LogsAnswer, query=asked.LogListing),
     "logs_api.download": _files("text/plain"),
 }  # fmt: skip
 

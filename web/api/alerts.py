@@ -5,7 +5,7 @@ from flask import Blueprint, Response, request
 from web.alerting import rules_in_force
 from web.api.answers import respond
 from web.asked import AlertListing
-from web.models import AlertAnswer, AlertRuleAnswer, AlertsAnswer
+from web.house_models import AlertAnswer, AlertRuleAnswer, AlertsAnswer
 from web.stream import stream
 
 alerts = Blueprint("alerts_api", __name__, url_prefix="/api/alerts")

@@ -9,7 +9,8 @@ from contimg.store import EventRecord
 from web.api.answers import respond
 from web.asked import EventListing
 from web.errors import Refusal
-from web.models import EventAnswer, EventsAnswer
+from web.house_models import EventsAnswer
+from web.models import EventAnswer
 from web.stream import stream
 
 RECONNECT_MS = 2000

@@ -6,7 +6,7 @@ from web.api.answers import respond
 from web.asked import Span
 from web.errors import Refusal
 from web.history import CHARTS
-from web.models import ChartAnswer, ChartLine
+from web.house_models import ChartAnswer, ChartLine
 from web.stream import stream
 
 history = Blueprint("history_api", __name__, url_prefix="/api/history")

@@ -5,8 +5,8 @@ from flask import Blueprint, Response, request, send_file
 from web.api.answers import respond
 from web.asked import LogListing
 from web.errors import Refusal
+from web.house_models import LogsAnswer
 from web.log_files import log_path, newest, processes
-from web.models import LogsAnswer
 from web.stream import stream
 
 logs = Blueprint("logs_api", __name__, url_prefix="/api/logs")

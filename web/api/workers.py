@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from web.api.answers import respond
-from web.models import WorkersAnswer
+from web.house_models import WorkersAnswer
 from web.stream import stream
 
 workers = Blueprint("workers_api", __name__, url_prefix="/api/workers")
