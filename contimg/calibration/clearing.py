@@ -1,5 +1,6 @@
 """Take out what is left of antennas whose solutions mostly failed: the rest held by chance and would add noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,14 @@ import numpy as np
 from contimg.measurement_set.writable import writable
 
 MOSTLY = 0.5  # of the channels at which the array has solutions
+
+
+def clear_antennas(path: Path, slots: Sequence[int]) -> None:
+    """Flag every solution of these antenna slots in a table, in place."""
+    with writable(path) as main:
+        flags = main.getcol("FLAG")
+        flags[np.isin(main.getcol("ANTENNA1"), slots)] = True
+        main.putcol("FLAG", flags)
 
 
 def clear_failed(path: Path) -> int:

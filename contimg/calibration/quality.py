@@ -84,8 +84,8 @@ def table_numbers(found: tables.Solutions, live: Sequence[str], outlier_factor: 
     solved = np.isfinite(gains.real) & np.isfinite(gains.imag)
     some = solved.any(axis=(0, 2))
     with np.errstate(all="ignore"):
-        typical = _median(np.abs(gains), axis=(0, 2))
-        ratio = typical / _median(typical, axis=0)
+        typical = finite_median(np.abs(gains), axis=(0, 2))
+        ratio = typical / finite_median(typical, axis=0)
     wild = some & ((ratio > outlier_factor) | (ratio < 1 / outlier_factor))
     snr = found.snr[:, slots][solved]
     return TableNumbers(
@@ -159,7 +159,7 @@ def _receptors(names: Sequence[str], hit: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(f"{names[slot]} {letters[receptor]}" for slot, receptor in np.argwhere(hit))
 
 
-def _median(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+def finite_median(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
     """Median without what is not a number; NaN where nothing is left, without numpy's warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -20,15 +20,16 @@ from contimg.calibration import bootstrap, casa, quality, tables
 from contimg.calibration import reference as choice
 from contimg.calibration.applying import inverse_gains
 from contimg.calibration.assessing import assess
-from contimg.calibration.calibrators import InBeam
-from contimg.calibration.clearing import clear_failed
-from contimg.calibration.crossed import explain
+from contimg.calibration.calibrators import Calibrator, InBeam
+from contimg.calibration.clearing import clear_antennas, clear_failed
+from contimg.calibration.crossed import explain, faint, total_powers
 from contimg.calibration.filling import fill_table
 from contimg.calibration.model import sky_model
 from contimg.calibration.options import CalibrateOptions, SolutionLimits
 from contimg.calibration.plots import write_plots
 from contimg.calibration.sets import CalibrationSet, declination_deg
 from contimg.calibration.solving_set import write_solving_set
+from contimg.calibration.turning import turning
 from contimg.errors import BadInput
 from contimg.measurement_set.description import Description
 from contimg.staging import permitted, refusals
@@ -75,10 +76,9 @@ def solve(
         long_only = choice.long_baselines_serve(tile, unflagged, LONG_WAVELENGTHS)
         steps = recipe(visibilities, made, tile.name, name, long_only, options)
         ran = casa.run(steps, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
-        fill_table(tables.present(made / f"{tile.name}.bcal"), options.fill_gaps)
-        clear_failed(made / f"{tile.name}.bcal")
+        turned = _clean(made, tile, found[0].calibrator, options.fill_gaps)
         described = _describe(tile, found[0], made, name, unflagged, options, ran.version)
-        described = _judged(described, tile, unflagged, visibilities, limits or SolutionLimits(), previous)
+        described = _judged(described, tile, unflagged, visibilities, limits or SolutionLimits(), previous, turned)
         if found[0].calibrator.variable:
             described = _on_scale_of(previous, described, tile)
         described.write()
@@ -112,6 +112,19 @@ def recipe(
              "gaintable": [bandpass], "interp": ["linear,linearflag"]},
         ),
     ]  # fmt: skip
+
+
+def _clean(made: Path, tile: Description, calibrator: Calibrator, widest: int) -> dict[int, str]:
+    """Fill narrow gaps of the bandpass and take out what only seems to be a solution.
+
+    Returns the slots of antennas that stand elsewhere than they should, with what is said of each.
+    """
+    bandpass = tables.present(made / f"{tile.name}.bcal")
+    fill_table(bandpass, widest)
+    clear_failed(bandpass)
+    turned = turning(tables.read(made / f"{tile.name}.phase"), tile, calibrator)
+    clear_antennas(bandpass, [*turned, *faint(_solved(made, tile), total_powers(tile))])
+    return turned
 
 
 def _describe(
@@ -148,7 +161,7 @@ def _describe(
 
 def _judged(
     made: CalibrationSet, tile: Description, unflagged: NDArray[np.float64], solving_set: Path,
-    limits: SolutionLimits, previous: CalibrationSet | None,
+    limits: SolutionLimits, previous: CalibrationSet | None, turned: dict[int, str],
 ) -> CalibrationSet:  # fmt: skip
     """The set with its numbers and verdict; BadInput when it is rejected."""
     live = [tile.antenna_names[slot] for slot in tile.antennas if unflagged[slot] > 0]
@@ -160,8 +173,18 @@ def _judged(
     if verdict.grade == quality.REJECTED:
         raise BadInput(f"{tile.path}: solutions on {made.calibrator} rejected: {'; '.join(verdict.reasons)}")
     blind = [name for name in live if name not in made.antennas]
-    found = {**numbers.as_dict(), "without_fringes": explain(solving_set, tile.antenna_names, blind)}
+    said = {tile.antenna_names[slot]: reason for slot, reason in turned.items()}
+    alone = [name for name in blind if name not in said]
+    if alone:
+        said |= explain(solving_set, tile.antenna_names, alone, _solved(made.directory, tile), total_powers(tile))
+    found = {**numbers.as_dict(), "without_fringes": said}
     return replace(made, quality=found, grade=verdict.grade, reasons=verdict.reasons)
+
+
+def _solved(made: Path, tile: Description) -> NDArray[np.complex128]:
+    """The whole gains, bandpass and gains multiplied, shape (slots, channels, receptors)."""
+    bandpass, gains = (tables.read(made / f"{tile.name}.{kind}") for kind in ("bcal", "gcal"))
+    return bandpass.steady() * gains.steady()
 
 
 def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: Description) -> CalibrationSet:

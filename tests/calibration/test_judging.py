@@ -1,5 +1,6 @@
 """Sets are judged by numbers: good ones pass, poisoned ones are rejected, and a rejected one is no product."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from conftest import copied
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from small_ms import make_ms, random_gains
+from small_ms import FREQS, flux_3c48, make_ms, random_gains
 
 from contimg.calibration import CalibrateOptions, SolutionLimits, calibrate, quality
 from contimg.calibration.assessing import assess
@@ -238,3 +239,59 @@ def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
     hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
     assert flags[hit].all()
     assert flags[~hit].mean() < 0.03
+
+
+@pytest.mark.parametrize("leak", [0.05, 0.015])
+def test_each_antenna_has_what_is_wrong_with_it(leak, tmp_path):
+    """Slot 4 crossed, leaking so much; slot 6 without signal; slot 9's phase turns: its place is another."""
+    truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0)
+    rng = np.random.default_rng(3)
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        data, one, two, times = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2", "TIME"))
+        cross = one != two
+        seen = truth.sky * truth.gains[one] * truth.gains[two].conj()
+        noise = data - seen
+        for slot, factor in ((4, leak * np.exp(1j)), (6, 0.0)):
+            rows = cross & ((one == slot) | (two == slot))
+            seen[rows] *= factor
+            noise[rows] = rng.normal(size=noise[rows].shape) + 1j * rng.normal(size=noise[rows].shape)
+        turn = np.exp(2j * np.pi * (times - times[0]) / 103.0)[:, None, None]
+        seen = np.where((cross & (one == 9))[:, None, None], seen * turn, seen)
+        seen = np.where((cross & (two == 9))[:, None, None], seen * turn.conj(), seen)
+        main.putcol("DATA", (seen + noise).astype(np.complex64))
+    done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
+    found = done.new_set.quality["without_fringes"]
+    assert sorted(found) == sorted(["30", "52", "80"])
+    share = float(re.search(r"receptors crossed, most likely: ([\d.]+)% of the fringes", found["30"])[1])
+    assert share == pytest.approx(100 * leak, rel=0.4)
+    assert "no signal" in found["52"]
+    assert "turn from minute to minute" in found["80"]
+    assert done.dead_antennas == ()
+    flags = column_of(truth.path, "FLAG")
+    hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
+    assert flags[hit].all()
+    assert flags[~hit].mean() < 0.03
+
+
+def test_exchanged_cables_are_named(tmp_path):
+    """Slots 3 and 4 stand six metres apart and come in on one another's cables: each is named with the other."""
+    slots = (1, 5, 12, 18, 19, 30, 44, 52, 60, 71, 80, 90, 100, 103)
+    really = (1, 5, 12, 19, 18, 30, 44, 52, 60, 71, 80, 90, 100, 103)
+    sources = [(24.42208096, 33.15975916, flux_3c48)]
+    truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", slots=slots, sources=sources, noise=1.0)
+    other = make_ms(tmp_path / "really.ms", slots=really, sources=sources, noise=1.0).path
+    path_m = column_of(other, "UVW")[:, 2] - column_of(truth.path, "UVW")[:, 2]
+    turn = np.exp(2j * np.pi * path_m[:, None] * FREQS / 299_792_458.0)[..., None]
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        main.putcol("DATA", (column_of(other, "DATA") * turn).astype(np.complex64))
+    done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(presolve_s=26.0))
+    found = done.new_set.quality["without_fringes"]
+    assert sorted(found) == ["18", "19"]
+    assert "at the place of 19: their cables are exchanged" in found["18"]
+    assert "at the place of 18: their cables are exchanged" in found["19"]
+    assert not {"18", "19"} & set(done.new_set.antennas)
+
+
+def column_of(path, name):
+    with table(str(path), ack=False) as main:
+        return main.getcol(name)
