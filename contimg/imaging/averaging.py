@@ -1,7 +1,11 @@
-"""How far samples may be averaged before the sources at an image's edge smear, and the averaging in time.
+"""How far samples may be averaged before the sources at an image's edge smear, and the averaging.
 
-A source at distance θ from the phase centre turns by θ B Δν / c over a channel and by at most θ B ω Δt / λ over an
-integration; a turn of x costs (π x)² / 6 of its flux (Bridle & Schwab, in Synthesis Imaging II, ch. 18).
+A source in the direction (l, m) turns by (u l + v m) Δν / c over a channel and by (u' l + v' m) Δt / λ over an
+integration; a turn of x costs (π x)² / 6 of its flux (Bridle & Schwab, in Synthesis Imaging II, ch. 18). u' and v' are
+those of the turning Earth (Thompson, Moran & Swenson, 3rd ed., sec. 4.1).
+
+Long baselines pay for it, most samples are of short ones: so each baseline is averaged in time where that saves the
+most samples for the flux that it costs.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +19,10 @@ from contimg.measurement_set.description import Description
 from contimg.telescope import C_M_S
 
 EARTH_RAD_S = 7.292115e-5
+_DIRECTIONS = np.linspace(0, np.pi, 8, endpoint=False)
+_SAMPLE = 8192  # rows that tell about all
+_HALVINGS = 40
+_PRICES = 1e-6, 1e12  # of flux, in samples: nothing is averaged at the highest
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Averaging:
     ----------
     channels : native channels into one, a divisor of their number.
     spans : for each of the chosen rows a number: rows of the same number belong to one baseline and may be averaged.
-    loss : the flux that this costs a source at the image's edge on average over baselines, as a fraction.
+    loss : the flux that this costs a source at the image's edge, as a fraction.
     """
 
     channels: int
@@ -33,41 +41,98 @@ class Averaging:
     loss: float
 
 
+@dataclass(frozen=True)
+class _Costs:
+    """What smearing costs a source at the edge, in each direction, for each row by its weight in the image.
+
+    Shape (directions, rows); times n² - 1 for n channels or integrations into one.
+    """
+
+    channel: NDArray[np.float64]
+    time: NDArray[np.float64]
+
+    def of(self, part: slice) -> "_Costs":
+        return _Costs(self.channel[:, part], self.time[:, part])
+
+    def loss(self, channels: int, integrations: NDArray[np.int64]) -> float:
+        """The loss of flux, in the direction where it is worst."""
+        if not integrations.size:
+            return 0.0
+        lost = self.channel * (channels**2 - 1) + self.time * (np.square(integrations) - 1)
+        return float(lost.mean(axis=1).max())
+
+
 def plan(
-    description: Description, rows: Rows, edge_rad: float, min_uv_lambda: float, limit: float, channels: int = 0
+    description: Description, rows: Rows, weights: NDArray[np.float32], edge_rad: float, limit: float, channels: int = 0
 ) -> Averaging:
     """The most averaging that costs a source at `edge_rad` no more than `limit`, a fraction, of its flux.
 
-    Channels come first, the same number for all baselines; short baselines are averaged in time, each within what is
-    left of the limit. `channels` above 0 prescribes their number.
+    Channels are averaged alike for all baselines. `weights` are the rows' in the image, as far as they are known before
+    the data are read, shape (rows,); `channels` above 0 prescribes their number.
     """
-    lengths = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
-    used = lengths[lengths * description.freqs_hz.max() / C_M_S >= min_uv_lambda]
-    spread = float(np.mean(np.square(used))) if used.size else 0.0
-    per_channel = (np.pi * edge_rad * description.channel_width_hz / C_M_S) ** 2 * spread / 6
-    if not channels:
-        count = description.freqs_hz.size
-        divisors = [number for number in range(1, count + 1) if count % number == 0]
-        channels = max((one for one in divisors if per_channel * (one**2 - 1) <= limit), default=1)
-    in_channels = per_channel * (channels**2 - 1)
-    spans, in_time = _spans(description, rows, lengths, edge_rad, max(0.0, limit - in_channels))
-    return Averaging(channels, spans, in_channels + in_time)
+    used = np.flatnonzero(weights)
+    costs = _costs(description, rows.uvw_m[used], weights[used], edge_rad)
+    count, most = description.freqs_hz.size, description.times_mjd_s.size
+    width, integrations, least = max(channels, 1), np.ones(used.size, dtype=np.int64), np.inf
+    sample = costs.of(slice(None, None, max(1, used.size // _SAMPLE)))
+    for tried in [channels] if channels else [number for number in range(1, count + 1) if count % number == 0]:
+        if sample.loss(tried, np.ones(sample.time.shape[1], dtype=np.int64)) > limit:
+            break
+        found = _integrations(costs.time, most, _price(sample, tried, most, limit))
+        samples = float(np.sum(1 / (tried * found)))
+        if samples < least:
+            width, integrations, least = tried, found, samples
+    every = np.ones(weights.size, dtype=np.int64)
+    every[used] = integrations
+    return Averaging(width, _spans(description, rows, every), costs.loss(width, integrations))
 
 
-def _spans(
-    description: Description, rows: Rows, lengths_m: NDArray[np.float64], edge_rad: float, limit: float
-) -> tuple[NDArray[np.int64], float]:
-    """A number for each row, the same for those of a baseline that may be averaged, and the mean loss by it."""
-    wavelengths = lengths_m * description.freqs_hz.max() / C_M_S
-    once = np.square(np.pi * edge_rad * wavelengths * EARTH_RAD_S * description.integration_s) / 6
-    most = description.times_mjd_s.size
-    # once · (n² - 1) is what n integrations cost beyond what one has cost already.
-    integrations = np.floor(np.sqrt(1 + limit / np.maximum(once, limit / most**2 + 1e-30))).astype(np.int64)
+def _costs(
+    description: Description, uvw_m: NDArray[np.float64], weights: NDArray[np.float32], edge_rad: float
+) -> _Costs:
+    u, v, w = uvw_m.T
+    declination = float(description.phase_centre_rad[1])
+    u_rate = EARTH_RAD_S * (w * np.cos(declination) - v * np.sin(declination))
+    v_rate = EARTH_RAD_S * u * np.sin(declination)
+    l, m = edge_rad * np.cos(_DIRECTIONS)[:, None], edge_rad * np.sin(_DIRECTIONS)[:, None]  # noqa: E741
+    channel_turns = (u * l + v * m) * description.channel_width_hz / C_M_S
+    time_turns = (u_rate * l + v_rate * m) * _step_s(description) * description.freqs_hz.max() / C_M_S
+    share = weights.astype(np.float64) / max(float(weights.mean(dtype=np.float64)), 1e-30)
+    return _Costs(share * np.square(np.pi * channel_turns) / 6, share * np.square(np.pi * time_turns) / 6)
+
+
+def _step_s(description: Description) -> float:
+    """Seconds from one integration to the next; more than its length where some are left out between them."""
+    times = description.times_mjd_s
+    return float(np.median(np.diff(times))) if times.size > 1 else description.integration_s
+
+
+def _price(costs: _Costs, channels: int, most: int, limit: float) -> float:
+    """The price of flux, in samples of one row, at which what is bought costs no more than the limit."""
+    low, high = np.log(_PRICES)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        affordable = costs.loss(channels, _integrations(costs.time, most, float(np.exp(middle)))) <= limit
+        low, high = (low, middle) if affordable else (middle, high)
+    return float(np.exp(high))
+
+
+def _integrations(of_time: NDArray[np.float64], most: int, price: float) -> NDArray[np.int64]:
+    """Integrations into one for each row, n where 1 / n and the price of the flux lost are least together."""
+    lost = of_time.mean(axis=0)
+    # Where the slopes of 1 / n and of price · lost · n² meet; one below or above it is the best whole number.
+    ideal = np.cbrt(1 / np.maximum(2 * price * lost, 1e-30))
+    below, above = (np.clip(one(ideal), 1, most) for one in (np.floor, np.ceil))
+    better = 1 / above + price * lost * np.square(above) < 1 / below + price * lost * np.square(below)
+    return np.asarray(np.where(better, above, below).astype(np.int64))
+
+
+def _spans(description: Description, rows: Rows, integrations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each row, the same for those of a baseline that are averaged: neighbours in time."""
     since_s = description.times_mjd_s[rows.times] - description.times_mjd_s[0]
-    bins = np.floor(since_s / (description.integration_s * integrations) + 1e-3).astype(np.int64)
-    keys = (rows.baselines * (most + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
-    loss = once * (np.square(integrations) - 1)
-    return keys, float(loss.mean()) if loss.size else 0.0
+    bins = np.floor(since_s / (_step_s(description) * integrations) + 1e-3).astype(np.int64)
+    most = int(integrations.max(initial=1))
+    return (rows.baselines * (most + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
 
 
 def average_in_time(
@@ -75,32 +140,33 @@ def average_in_time(
 ) -> tuple[Visibilities, NDArray[np.float32]]:
     """Means of the rows of one span, weighted as in the image, and their weights in the image, shape (spans, channels).
 
-    Imaging weights are made before this: where samples lie close together is what they are made of.
+    Rows without weight are left out. Imaging weights are made before this: where samples lie close together is what
+    they are made of.
     """
-    _, first, into = np.unique(spans, return_index=True, return_inverse=True)
-    if first.size == spans.size:
+    mine = np.flatnonzero(weights.any(axis=1))
+    kept, into = np.unique(spans[mine], return_inverse=True)
+    if kept.size == weights.shape[0]:
         return data, weights
-    rows, channels = first.size, data.freqs_hz.size
-    stokes_i, total = np.zeros((rows, channels), np.complex64), np.zeros((rows, channels), np.float32)
+    share, shape = np.bincount(into), (kept.size, data.freqs_hz.size)
+    stokes_i, total = np.zeros(shape, np.complex64), np.zeros(shape, np.float32)
     natural = np.zeros_like(total)
-    _accumulate(data.stokes_i, weights, data.weights, into, stokes_i, total, natural)
-    share = np.bincount(into, minlength=rows)
-    uvw = np.stack([np.bincount(into, data.uvw_m[:, axis]) / share for axis in range(3)], axis=1)
+    _accumulate(data.stokes_i, weights, data.weights, mine, into, stokes_i, total, natural)
+    uvw = np.stack([np.bincount(into, data.uvw_m[mine, axis]) / share for axis in range(3)], axis=1)
     averaged = replace(
         data,
         uvw_m=np.ascontiguousarray(uvw),
         stokes_i=stokes_i,
         weights=natural,
-        row_weights=(np.bincount(into, data.row_weights) / share).astype(np.float32),
-        times=(np.bincount(into, data.times) / share).astype(np.int64),
+        row_weights=(np.bincount(into, data.row_weights[mine]) / share).astype(np.float32),
+        times=(np.bincount(into, data.times[mine]) / share).astype(np.int64),
     )
     return averaged, total
 
 
 @numba.njit(cache=True)
-def _accumulate(data, weights, natural, into, sums, total, total_natural):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    for row in range(into.size):
-        to = into[row]
+def _accumulate(data, weights, natural, mine, into, sums, total, total_natural):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    for index in range(into.size):
+        row, to = mine[index], into[index]
         for channel in range(data.shape[1]):
             sums[to, channel] += weights[row, channel] * data[row, channel]
             total[to, channel] += weights[row, channel]

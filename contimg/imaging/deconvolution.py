@@ -57,7 +57,7 @@ def clean(bands: Bands, point_spread: Image, beam_rad: float, thermal_jy: float,
     cycles = _Cycles(bands, point_spread, beam_rad, thermal_jy, options)
     while cycles.left() and cycles.peak_jy() > options.mask_sigma * cycles.noise_jy and cycles.run(masked=False):
         pass
-    if cycles.models.any():
+    if cycles.models.any() and options.threshold_sigma < options.mask_sigma:
         while cycles.left() and cycles.run(masked=True):
             pass
     return Cleaned(bands.mean(cycles.models), cycles.residual, cycles.iterations, cycles.number)

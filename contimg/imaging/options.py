@@ -32,15 +32,15 @@ class ImageOptions:
         0, "native channels averaged into one; 0 chooses from the smearing allowed", minimum=0, maximum=1024
     )
     smearing_percent: float = option(
-        1.0,
-        "flux that averaging may cost a source at the edge of the image",
+        0.5,
+        "flux that averaging may cost a source at the image's edge; restored after clean it has lost up to twice that",
         minimum=0.0,
         maximum=50.0,
     )
     iterations: int = option(5000, "clean iterations at most; 0 gives the dirty image", minimum=0)
     major_cycles: int = option(8, "major cycles of clean at most", minimum=1, maximum=100)
     gain: float = option(0.1, "clean gain of one iteration", minimum=0.001, maximum=1.0)
-    major_gain: float = option(0.85, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
+    major_gain: float = option(0.9, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
     multiscale: bool = option(False, "clean with components of several sizes, for extended sources")
     band_parts: int = option(
         1, "parts of the band that are imaged by themselves and cleaned together, so that spectra are taken out too",

@@ -27,7 +27,7 @@ from contimg.imaging.reference import compare, entries
 from contimg.imaging.restoring import fit_beam, restore
 from contimg.imaging.sources import find_sources, write_tables
 from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
-from contimg.imaging.weighting import Weighting, imaging_weights
+from contimg.imaging.weighting import Weighting, foreseen_weights, imaging_weights
 from contimg.imaging.wsclean import run_wsclean
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
@@ -73,12 +73,12 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
         data, spans = _read(description, calibration.column, options)
     pixel_arcsec = options.pixel_arcsec or pixel_size_arcsec(data)
     with steps("weight"):
-        pixel_rad = pixel_arcsec * ARCSEC_RAD
-        gridder, thermal_jy = _weighted(description, data, spans, pixel_rad, options)
+        gridder = _weighted(description, data, pixel_arcsec * ARCSEC_RAD, options)
+        thermal_jy = expected_rms_jy(description, gridder.visibilities, gridder.weights)
     if options.imager == WSCLEAN:
         picture = _wscleaned(description, calibration.column, gridder, thermal_jy, directory, options, steps)
     else:
-        picture = _picture(description, gridder, thermal_jy, options, steps)
+        picture = _picture(description, gridder, spans, thermal_jy, options, steps)
     look = _look(description, directory, gridder, picture, calibration, steps)
     with steps("sources"):
         look = _with_sources(look, picture, options)
@@ -92,9 +92,10 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
 def _read(description: Description, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
     """The visibilities, and for each row the number of the span in which it may be averaged."""
     rows = choose_rows(description)
-    edge_rad = 0.5 * options.size * (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
+    pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     limit = options.smearing_percent / 100 if options.average else 0.0
-    averaging = plan(description, rows, edge_rad, 1000 * options.min_uv_klambda, limit, options.channel_average)
+    weights = foreseen_weights(description, rows, options.size, pixel_rad, _weighting(options))
+    averaging = plan(description, rows, weights, 0.5 * options.size * pixel_rad, limit, options.channel_average)
     if description.freqs_hz.size % averaging.channels:
         raise Misconfigured(
             f"channel_average={averaging.channels}: does not divide the {description.freqs_hz.size} channels of "
@@ -108,33 +109,36 @@ def _read(description: Description, column: str, options: ImageOptions) -> tuple
     return data, averaging.spans
 
 
-def _weighted(
-    description: Description, data: Visibilities, spans: NDArray[np.int64], pixel_rad: float, options: ImageOptions
-) -> tuple[Gridder, float]:
-    """A gridder of the rows that have imaging weight, averaged, and the thermal noise to expect."""
-    weighting = Weighting(
-        options.weighting, options.robust, 1000 * options.min_uv_klambda, options.taper_arcsec * ARCSEC_RAD
-    )
-    weights = imaging_weights(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, weighting)
-    kept = np.asarray(weights.any(axis=1))
-    if not kept.any():
+def _weighting(options: ImageOptions) -> Weighting:
+    taper_rad = options.taper_arcsec * ARCSEC_RAD
+    return Weighting(options.weighting, options.robust, 1000 * options.min_uv_klambda, taper_rad)
+
+
+def _weighted(description: Description, data: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
+    """The visibilities with their weights in the image."""
+    weights = imaging_weights(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, _weighting(options))
+    if not weights.any():
         raise BadInput(
             f"{description.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths "
             f"and short enough for pixels of {pixel_rad / ARCSEC_RAD:g} arcsec; lower min_uv_klambda or choose "
             "smaller pixels"
         )
-    data, weights, spans = data.of_rows(kept), weights[kept], spans[kept]
-    thermal_jy = expected_rms_jy(description, data, weights)
-    data, weights = average_in_time(data, weights, spans)
-    return Gridder(data, weights, options.size, pixel_rad, options.threads), thermal_jy
+    return Gridder(data, weights, options.size, pixel_rad, options.threads)
 
 
 def _picture(
-    description: Description, gridder: Gridder, thermal_jy: float, options: ImageOptions, steps: Steps
+    description: Description,
+    gridder: Gridder,
+    spans: NDArray[np.int64],
+    thermal_jy: float,
+    options: ImageOptions,
+    steps: Steps,
 ) -> Picture:
     pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
+    with steps("average"):
+        samples, weights = average_in_time(gridder.visibilities, gridder.weights, spans)
+        bands = Bands.of(replace(gridder, visibilities=samples, weights=weights), options.band_parts)
     with steps("beam"):
-        bands = Bands.of(gridder, options.band_parts)
         point_spread = bands.point_spread()
         beam = fit_beam(bands.mean(point_spread), pixel_arcsec)
         attenuation = drift_attenuation(description, gridder)

@@ -3,7 +3,7 @@
 I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations are left out.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -62,13 +62,6 @@ class Visibilities:
     averaged: int
     samples: int
     candidates: int
-
-    def of_rows(self, kept: NDArray[np.bool_]) -> "Visibilities":
-        """The rows of a mask alone; what was read stays what it was."""
-        if kept.all():
-            return self
-        per_row = ("uvw_m", "stokes_i", "weights", "row_weights", "times")
-        return replace(self, **{name: getattr(self, name)[kept] for name in per_row})
 
     @property
     def unflagged_fraction(self) -> float:

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.imaging.options import BRIGGS, NATURAL, UNIFORM
+from contimg.imaging.visibilities import Rows
+from contimg.measurement_set.description import Description
 from contimg.telescope import C_M_S
 
 PADDING = 1.2
+_FORESEEN = 8  # frequencies that tell about all
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 Plane = NDArray[np.float64]
@@ -62,6 +65,16 @@ def imaging_weights(
     found = np.empty_like(weights)
     _spread(uvw_m, per_metre, weights, factors, found)
     return found
+
+
+def foreseen_weights(
+    description: Description, rows: Rows, size: int, pixel_rad: float, weighting: Weighting
+) -> NDArray[np.float32]:
+    """Each row's mean weight in the image if nothing were flagged in part, from a few frequencies, shape (rows,)."""
+    freqs = description.freqs_hz[:: max(1, description.freqs_hz.size // _FORESEEN)]
+    natural = np.repeat(rows.weights[:, None], freqs.size, axis=1)
+    weights = imaging_weights(rows.uvw_m, freqs, natural, size, pixel_rad, weighting)
+    return np.asarray(weights.mean(axis=1))
 
 
 def padded(size: int) -> int:

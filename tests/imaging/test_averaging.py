@@ -12,16 +12,17 @@ from contimg.telescope import C_M_S
 EDGE_RAD = np.deg2rad(0.8)
 
 
-@pytest.fixture
-def read(tmp_path):
-    description = describe(make_ms(tmp_path / "fine.ms", antennas=12, times=4, channels=384, airy=False))
+@pytest.fixture(params=[1.0, 3.0], ids=["every integration", "a third of the integrations"])
+def read(tmp_path, request):
+    path = make_ms(tmp_path / "fine.ms", antennas=12, times=4, channels=384, airy=False, spacing=request.param)
+    description = describe(path)
     rows = choose_rows(description)
     return description, rows, read_visibilities(description, rows, "DATA", 1)
 
 
 def test_nothing_is_averaged_when_nothing_may_be_lost(read):
     description, rows, data = read
-    nothing = plan(description, rows, EDGE_RAD, 0.0, 0.0)
+    nothing = plan(description, rows, rows.weights, EDGE_RAD, 0.0)
     assert nothing.channels == 1
     assert nothing.loss == 0
     assert average_in_time(data, data.weights, nothing.spans)[0] is data
@@ -29,7 +30,7 @@ def test_nothing_is_averaged_when_nothing_may_be_lost(read):
 
 def test_spans_are_of_one_baseline_and_of_neighbours(read):
     description, rows, _ = read
-    averaging = plan(description, rows, EDGE_RAD, 0.0, 0.05)
+    averaging = plan(description, rows, rows.weights, EDGE_RAD, 0.005)
     lengths = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
     members = {}
     for row, span in enumerate(averaging.spans):
@@ -43,14 +44,6 @@ def test_spans_are_of_one_baseline_and_of_neighbours(read):
     assert averaged
     assert alone
     assert np.median(lengths[averaged]) < np.median(lengths[alone])
-
-
-def test_a_gap_in_time_is_not_averaged_over(tmp_path):
-    description = describe(make_ms(tmp_path / "gaps.ms", antennas=6, times=3, channels=8, spacing=5.0, airy=False))
-    rows = choose_rows(description)
-    averaging = plan(description, rows, 1e-4, 0.0, 0.001)
-    assert averaging.loss > 0
-    assert np.unique(averaging.spans).size == averaging.spans.size
 
 
 def test_rows_become_weighted_means_over_their_span(read):
@@ -73,7 +66,7 @@ def test_rows_become_weighted_means_over_their_span(read):
 @pytest.mark.parametrize("percent", [1.0, 5.0])
 def test_the_loss_at_the_edge_stays_within_the_limit(read, percent):
     description, rows, data = read
-    averaging = plan(description, rows, EDGE_RAD, 0.0, percent / 100)
+    averaging = plan(description, rows, rows.weights, EDGE_RAD, percent / 100)
     assert averaging.channels > 1
     worst = 0.0
     for east, north in ((1, 0), (0, 1), (-0.7, 0.7), (0.7, 0.7)):
@@ -93,4 +86,4 @@ def test_the_loss_at_the_edge_stays_within_the_limit(read, percent):
         flux = (weights * vis * seen(averaged.uvw_m, freqs).conj()).sum().real / weights.sum()
         worst = max(worst, 1 - flux)
     assert worst <= percent / 100
-    assert worst >= 0.1 * averaging.loss
+    assert worst >= 0.5 * averaging.loss
