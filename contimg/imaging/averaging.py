@@ -122,9 +122,10 @@ def _integrations(of_time: NDArray[np.float64], most: int, price: float) -> NDAr
     lost = of_time.mean(axis=0)
     # Where the slopes of 1 / n and of price · lost · n² meet; one below or above it is the best whole number.
     ideal = np.cbrt(1 / np.maximum(2 * price * lost, 1e-30))
-    below, above = (np.clip(one(ideal), 1, most) for one in (np.floor, np.ceil))
+    below, above = np.clip(np.floor(ideal), 1, most), np.clip(np.ceil(ideal), 1, most)
     better = 1 / above + price * lost * np.square(above) < 1 / below + price * lost * np.square(below)
-    return np.asarray(np.where(better, above, below).astype(np.int64))
+    found: NDArray[np.int64] = np.where(better, above, below).astype(np.int64)
+    return found
 
 
 def _spans(description: Description, rows: Rows, integrations: NDArray[np.int64]) -> NDArray[np.int64]:

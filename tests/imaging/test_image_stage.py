@@ -76,7 +76,7 @@ def test_numbers_of_the_quick_look(tile):
     assert [one.entry.name for one in tile.matches] == list("abcd")
     assert tile.agreement.flux_ratio == pytest.approx(1, abs=0.01)
     assert tile.agreement.offset_arcsec < 0.5
-    assert set(tile.seconds) == {"read", "weight", "beam", "clean", "restore", "sources", "write"}
+    assert set(tile.seconds) == {"read", "weight", "average", "beam", "clean", "restore", "sources", "write"}
 
 
 def test_previews_show_the_brightest_source_at_its_place(tile):
