@@ -133,7 +133,8 @@ def _spans(description: Description, rows: Rows, integrations: NDArray[np.int64]
     since_s = description.times_mjd_s[rows.times] - description.times_mjd_s[0]
     bins = np.floor(since_s / (_step_s(description) * integrations) + 1e-3).astype(np.int64)
     most = int(integrations.max(initial=1))
-    return (rows.baselines * (most + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
+    keys: NDArray[np.int64] = (rows.baselines * (most + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
+    return keys
 
 
 def average_in_time(
