@@ -1,0 +1,108 @@
+"""Workers are drained, taken back and made larger while they run, by the commands that the documentation gives."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import until
+
+from contimg.store import Stage, State, Store
+from contimg.subbands import SubbandName
+from workers.broker import EmbeddedBroker
+
+CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
+FLAGS = ["--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
+SEND = "import sys; from workers.chain import send\nfor group in sys.argv[1:]: send(group)"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def worker(place) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a worker for conversions with the flags given, and waits until it listens."""
+    broker, started = EmbeddedBroker(place.root / "broker state"), []
+    place.more |= {"CONTIMG_BROKER_URL": broker.start().url, "OMP_NUM_THREADS": "1"}
+
+    def start(*flags: str) -> subprocess.Popen[bytes]:
+        started.append(place.start(*CELERY, "worker", "-Q", "convert", "-n", "convert@%h", *flags, *FLAGS, log="w.log"))
+        until(lambda: b"ready" in (place.root / "w.log").read_bytes(), 40, "the worker is ready")
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.send_signal(signal.SIGTERM)
+        one.wait(40)
+    broker.stop()
+
+
+@pytest.fixture
+def groups(place, store, small_groups) -> list[str]:
+    """Two groups that wait for their conversion."""
+    for files in small_groups.values():
+        for path in files:
+            copy = Path(shutil.copy(path, place.incoming))
+            store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+    return list(small_groups)
+
+
+def control(place, *words: str) -> None:
+    target = ["-d", f"convert@{os.uname().nodename}"]
+    done = subprocess.run(
+        [*CELERY, "control", *words, *target], env=place.environ, cwd=place.root, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OK" in done.stdout
+
+
+def send(place, *groups: str) -> None:
+    subprocess.run([sys.executable, "-c", SEND, *groups], env=place.environ, cwd=place.root, check=True, timeout=60)
+
+
+def pool(process: subprocess.Popen[bytes]) -> int:
+    """How many processes run stages."""
+    lines = [one.cmdline() for one in psutil.Process(process.pid).children()]
+    return sum("billiard.spawn" in " ".join(line) or "spawn_main" in " ".join(line) for line in lines)
+
+
+def is_converted(store: Store, group: str) -> bool:
+    return store.queue.group(group).stage is not Stage.CONVERT
+
+
+def test_a_drained_worker_takes_nothing_until_it_is_taken_back(place, store, worker, groups):
+    worker("-c", "1")
+    control(place, "cancel_consumer", "convert")
+    send(place, groups[0])
+    time.sleep(3)
+    assert store.queue.group(groups[0]).state is State.PENDING
+    assert store.queue.runs(groups[0]) == ()
+    control(place, "add_consumer", "convert")
+    until(lambda: is_converted(store, groups[0]), 40, "the group is converted")
+
+
+def test_a_worker_grows_and_shrinks(place, store, worker, groups):
+    process = worker("-c", "1")
+    before = pool(process)
+    control(place, "pool_grow", "1")
+    until(lambda: pool(process) == before + 1, 20, "one more process")
+    send(place, *groups)
+    until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
+    owners = {run.owner for group in groups for run in store.queue.runs(group)}
+    assert len(owners) == 2, "by two processes"
+    control(place, "pool_shrink", "1")
+    until(lambda: pool(process) == before, 20, "one fewer again")
+
+
+def test_an_autoscaled_worker_grows_with_its_queue(place, store, worker, groups):
+    process = worker("--autoscale=2,1")
+    before = pool(process)
+    send(place, *groups)
+    until(lambda: pool(process) == before + 1, 20, "one more process")
+    until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
+    assert len({run.owner for group in groups for run in store.queue.runs(group)}) == 2
