@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-panel bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ bench-image: setup ## the quick look at full scale against WSClean
 
 bench-convert: setup ## conversion at full scale against a plain copy and pyuvdata
 	@$(BIN)/python benchmarks/bench_convert.py $(ARGS)
+
+bench-stream: setup ## full-scale tiles through the real service: latency, backlog, memory
+	@$(BIN)/python benchmarks/bench_stream.py $(ARGS)
 
 bench-intake: setup ## how fast files are taken in, and how soon a whole group is sent
 	@$(BIN)/python benchmarks/bench_intake.py $(ARGS)
