@@ -142,6 +142,10 @@ def test_the_swarm_stack_is_the_same_service(
         assert service.get("command") == services[name].get("command"), name
         label = "worker" if name.startswith("worker") else "core"
         assert service["deploy"]["placement"]["constraints"] == [f"node.labels.contimg.{label} == true"]
+        # A stack's short `tmpfs` is dropped without a word, which leaves a read-only /tmp.
+        assert not service.get("read_only") or {"/tmp"} <= {
+            one["target"] for one in service["volumes"] if one["type"] == "tmpfs"
+        }
     for queue in QUEUES:
         assert stack[f"worker-{queue}"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
         assert stack[f"worker-{queue}"]["stop_grace_period"] == "1m0s"

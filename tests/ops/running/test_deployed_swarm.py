@@ -11,9 +11,7 @@ from deployed import Deployed, Spool, answer_of, run, until
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 STACK = "contimg-test"
 WEB_PORT = 18081
-SERVICES = {
-    "redis", "postgres", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower",
-}  # fmt: skip
+SERVICES = {"redis", "postgres", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower"}
 LABELS = ("contimg.core", "contimg.worker")
 
 
@@ -78,7 +76,13 @@ def swarm(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory)
         yield Swarm(program, directory)
     finally:
         run("docker", "stack", "rm", STACK, check=False)
+        gone = f"label=com.docker.stack.namespace={STACK}"
+        until(
+            lambda: not run("docker", "ps", "--all", "--quiet", "--filter", gone).stdout, 60, "its containers are gone"
+        )
         run("docker", "swarm", "leave", "--force", check=False)
+        volumes = run("docker", "volume", "ls", "--quiet", "--filter", gone).stdout.split()
+        run("docker", "volume", "rm", *volumes, check=False)
 
 
 def test_the_stack_waits_for_a_machine_that_may_have_it_and_then_runs(swarm: Swarm) -> None:
