@@ -20,6 +20,8 @@ from web.service import SCAN, ServiceStatus, StreamingService
 from workers.inspection import Inspection, Inspector
 
 EXTENSION = "contimg"
+# How many times its usual age a shared look may have while a newer one is being made.
+STALE = 3.0
 Made = TypeVar("Made")
 
 
@@ -74,13 +76,26 @@ class Stream:
         return self.shared(("glance", shown), lambda: self._look(shown))
 
     def shared(self, name: object, make: Callable[[], Made]) -> Made:
-        """What was made under a name less than `fresh_s` ago, or made now, once for all who wait for it."""
-        with self._making:
+        """What was made under a name less than `fresh_s` ago, or made now, once for all who want it.
+
+        While one makes a newer one, others get the last, if it is not much older: nobody waits for a rendering but
+        him who does it.
+        """
+        at, made = self._shared.get(name, (0.0, None))
+        age_s = time.monotonic() - at
+        if made is not None and age_s < self.fresh_s:
+            return cast(Made, made)
+        must_wait = made is None or age_s >= STALE * self.fresh_s
+        if not self._making.acquire(blocking=must_wait):
+            return cast(Made, made)
+        try:
             at, made = self._shared.get(name, (0.0, None))
             if made is None or time.monotonic() - at >= self.fresh_s:
                 made = make()
                 self._shared[name] = (time.monotonic(), made)
             return cast(Made, made)
+        finally:
+            self._making.release()
 
     def forget_glance(self) -> None:
         """Look anew the next time: something was just changed."""

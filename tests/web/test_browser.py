@@ -74,6 +74,9 @@ def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
         .map(one => one.tagName + '.' + one.className)""")
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    over = page.evaluate("""() => [...document.querySelectorAll('.card:not(.scroll) table')].filter(one =>
+        !one.closest('.scroll') && one.scrollWidth > one.closest('.card').clientWidth).map(one => one.className)""")
+    assert over == []
 
 
 @on(DESK, PHONE, SMALLEST)

@@ -32,15 +32,15 @@ def judged(image: ImageRecord, limits: QualityThresholds) -> tuple[Judged, ...]:
         _offset(image, limits),
         _at_most("beam, length over width", beam, limits.max_beam_ratio),
         Judged("samples left after flagging", percent(image.unflagged_fraction),
-               f"{percent(limits.min_unflagged)} or more",
+               f"≥ {100 * limits.min_unflagged:g} %",
                None if image.unflagged_fraction is None else image.unflagged_fraction >= limits.min_unflagged),
     )  # fmt: skip
 
 
 def _at_most(name: str, value: float | None, limit: float) -> Judged:
     if value is None or not math.isfinite(value):
-        return Judged(name, "–", f"up to {limit:g}")
-    return Judged(name, f"{value:.2f}", f"up to {limit:g}", value <= limit)
+        return Judged(name, "–", f"≤ {limit:g}")
+    return Judged(name, f"{value:.2f}", f"≤ {limit:g}", value <= limit)
 
 
 def _noise_ratio(image: ImageRecord, limits: QualityThresholds) -> Judged:
@@ -55,7 +55,7 @@ def _depth(name: str, level_jy: float | None, image: ImageRecord, limit: float, 
     if level_jy is None or image.peak_jy <= 0:
         return _at_most(name, None, limit)
     good = -level_jy <= limit * image.peak_jy + noises * image.rms_jy
-    return Judged(name, f"{max(0.0, -level_jy / image.peak_jy):.2f}", f"up to {limit:g}", good)
+    return Judged(name, f"{max(0.0, -level_jy / image.peak_jy):.2f}", f"≤ {limit:g}", good)
 
 
 def _flux_ratio(image: ImageRecord, limits: QualityThresholds) -> Judged:

@@ -65,7 +65,8 @@ function draw(chart) {
   }
   for (const [at, every] of timeMarks(since, view.until)) {
     parts.push(element("line", { class: "tick", x1: x(at), x2: x(at), y1: TOP, y2: HEIGHT - BOTTOM }));
-    parts.push(element("text", { class: "mark", x: x(at), y: HEIGHT - 7 }, timeWords(at, every)));
+    const place = Math.min(x(at), WIDTH - 26); // the last one has no room to its right
+    parts.push(element("text", { class: "mark", x: place, y: HEIGHT - 7 }, timeWords(at, every)));
   }
   const gap = chart.step * 3.5;
   chart.lines.forEach((line, index) => {

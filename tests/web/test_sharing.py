@@ -1,0 +1,67 @@
+"""One look serves all who want it at a time, and nobody but him who takes it waits for it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from flask import Flask
+
+from web.stream import EXTENSION, Stream
+
+
+def room_of(app: Flask, fresh_s: float) -> Stream:
+    stream: Stream = app.extensions[EXTENSION]
+    return replace(stream, fresh_s=fresh_s, _shared={}, _making=threading.RLock())
+
+
+def slowly(made: list[float], seconds: float) -> Callable[[], int]:
+    def make() -> int:
+        time.sleep(seconds)
+        made.append(time.monotonic())
+        return len(made)
+
+    return make
+
+
+def test_all_wait_for_the_first_and_it_is_made_once(app: Flask) -> None:
+    room, made, got = room_of(app, 60.0), list[float](), list[int]()
+    threads = [threading.Thread(target=lambda: got.append(room.shared("x", slowly(made, 0.1)))) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert got == [1] * 8
+    assert len(made) == 1
+
+
+def test_while_a_newer_one_is_made_the_last_is_given_at_once(app: Flask) -> None:
+    room, made = room_of(app, 0.3), list[float]()
+    assert room.shared("x", slowly(made, 0.0)) == 1
+    time.sleep(0.35)
+    maker = threading.Thread(target=lambda: room.shared("x", slowly(made, 0.4)))
+    maker.start()
+    time.sleep(0.05)
+    began = time.monotonic()
+    assert room.shared("x", slowly(made, 0.4)) == 1
+    assert time.monotonic() - began < 0.1
+    maker.join()
+    assert room.shared("x", slowly(made, 0.0)) == 2
+
+
+def test_one_that_is_much_too_old_is_waited_for(app: Flask) -> None:
+    room, made = room_of(app, 0.05), list[float]()
+    assert room.shared("x", slowly(made, 0.0)) == 1
+    time.sleep(0.2)
+    maker = threading.Thread(target=lambda: room.shared("x", slowly(made, 0.2)))
+    maker.start()
+    time.sleep(0.05)
+    assert room.shared("x", slowly(made, 0.0)) >= 2
+    maker.join()
+
+
+def test_after_a_command_the_next_look_is_new(app: Flask) -> None:
+    room, made = room_of(app, 60.0), list[float]()
+    assert room.shared("x", slowly(made, 0.0)) == 1
+    room.forget_glance()
+    assert room.shared("x", slowly(made, 0.0)) == 2
