@@ -78,7 +78,7 @@ def swarm(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory)
         run("docker", "stack", "rm", STACK, check=False)
         gone = f"label=com.docker.stack.namespace={STACK}"
         until(
-            lambda: not run("docker", "ps", "--all", "--quiet", "--filter", gone).stdout, 60, "its containers are gone"
+            lambda: not run("docker", "ps", "--all", "--quiet", "--filter", gone).stdout, 120, "its containers are gone"
         )
         run("docker", "swarm", "leave", "--force", check=False)
         volumes = run("docker", "volume", "ls", "--quiet", "--filter", gone).stdout.split()
