@@ -29,10 +29,11 @@ def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> Non
     if not spec:
         info = {"TYPE": "StandardStMan", "NAME": f"Standard{name.title().replace('_', '')}", "SPEC": {}}
     main.addcols(maketabdesc(makecoldesc(name, described)), info)
-    _take_space(main, name)
+    take_space(main, name)
 
 
-def _take_space(main: table, name: str) -> None:
+def take_space(main: table, name: str) -> None:
+    """Take a new, tiled column's space on the disk at once; raises OSError when there is none."""
     manager = main.getdminfo(name)
     cubes = manager["SPEC"].get("HYPERCUBES", {})
     files = sorted(Path(main.name()).glob(f"table.f{manager['SEQNR']}_TSM*"))

@@ -8,6 +8,7 @@ import numpy as np
 from casacore.tables import default_ms, makearrcoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
+from contimg.measurement_set.columns import take_space
 from contimg.measurement_set.fringe import Rotated
 from contimg.measurement_set.geometry import Vectors
 from contimg.measurement_set.subtables import mjd_s
@@ -30,6 +31,15 @@ class MainTable:
         self._tile, self._on_failure = tile, on_failure
         self._correlations = len(tile.reference.polarizations)
         self._table = _create(path, tile, self._correlations, weight_spectrum)
+        cubes = list(_cubes(weight_spectrum))
+        try:
+            for name in cubes:
+                take_space(self._table, name)
+        except OSError:
+            self._table.removecols(cubes)  # closing would look for their space once more, and end the process
+            on_failure()
+            self._table.close()
+            raise
 
     def __enter__(self) -> "MainTable":
         return self
@@ -81,11 +91,15 @@ class MainTable:
         self._table.putcol("SIGMA", sigma, start, len(weight))
 
 
+def _cubes(weight_spectrum: bool) -> dict[str, str]:
+    """The columns of many channels, and their types."""
+    cubes = {"DATA": "complex", "FLAG": "boolean", "FLAG_ORIGINAL": "boolean"}
+    return cubes | {"WEIGHT_SPECTRUM": "float"} if weight_spectrum else cubes
+
+
 def _create(path: Path, tile: Tile, correlations: int, weight_spectrum: bool) -> table:
     """The empty main table with its default subtables and all its rows."""
-    cubes = {"DATA": "complex", "FLAG": "boolean", "FLAG_ORIGINAL": "boolean"}
-    if weight_spectrum:
-        cubes["WEIGHT_SPECTRUM"] = "float"
+    cubes = _cubes(weight_spectrum)
     value_type = {**cubes, "WEIGHT": "float", "SIGMA": "float"}
     descriptions, managers = [], []
     for name, kind in value_type.items():
