@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-panel bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'

@@ -59,6 +59,12 @@ class Room:
     directory: Path
     store: Store
     memory: Memory
+    pid: int
+
+    def core_s(self) -> float:
+        """Seconds of a core that the service has taken so far, programs that it ran to their end included."""
+        tree = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        return sum(sum(process.cpu_times()[:4]) for process in tree)
 
     def feed(self, files: list[Path]) -> float:
         """Let a group's files arrive as the correlator's do, by renames; returns when the last one did."""
@@ -103,7 +109,7 @@ def serving(directory: Path) -> Iterator[Room]:
         time.sleep(10)  # the workers import what they need
         watcher.start()
         store = Store.open(database)
-        yield Room(directory, store, memory)
+        yield Room(directory, store, memory, service.pid)
         store.close()
     finally:
         memory.over.set()
@@ -130,7 +136,7 @@ def one_by_one(directory: Path, arriving: list[list[Path]]) -> tuple[list[dict[s
     found: list[dict[str, object]] = []
     with serving(directory) as room:
         for number, files in enumerate(arriving):
-            begun = room.feed(files)
+            before, begun = room.core_s(), room.feed(files)
             room.wait(number + 1)
             (group,) = (one for one in room.store.queue.groups(limit=1000) if one.id not in {x["group"] for x in found})
             runs = room.store.queue.runs(group.id)
@@ -139,6 +145,7 @@ def one_by_one(directory: Path, arriving: list[list[Path]]) -> tuple[list[dict[s
                     "group": group.id,
                     "kind": "target" if number else "calibrator",
                     "latency_s": round((group.completed_at or time.time()) - begun, 2),
+                    "core_s": round(room.core_s() - before, 1),
                     **{run.stage.value: round(run.seconds or 0.0, 2) for run in runs},
                 }
             )
