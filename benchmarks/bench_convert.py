@@ -40,12 +40,18 @@ convert({int(path.stem[-2:]): path for path in files}, out / "tile.ms", ConvertO
     "pyuvdata, fast_concat": """
 data = UVData.from_file([str(files[0])], file_type="uvh5", run_check=False)
 rest = [UVData.from_file([str(path)], file_type="uvh5", run_check=False) for path in files[1:]]
+for one in (data, *rest):
+    one.uvw_array = one.uvw_array.astype(float)  # the files have float32, which is an error to pyuvdata
 data.fast_concat(rest, axis="freq", inplace=True, run_check=False)
 data.phase(lon=0.42, lat=0.58, cat_name="tile", phase_frame="icrs")
 data.write_ms(str(out / "tile.ms"), run_check=False)
 """,
     "pyuvdata": """
-data = UVData.from_file([str(path) for path in files], file_type="uvh5", run_check=False)
+data = None
+for path in files:
+    one = UVData.from_file([str(path)], file_type="uvh5", run_check=False)
+    one.uvw_array = one.uvw_array.astype(float)
+    data = one if data is None else data.__iadd__(one, run_check=False)
 data.phase(lon=0.42, lat=0.58, cat_name="tile", phase_frame="icrs")
 data.write_ms(str(out / "tile.ms"), run_check=False)
 """,
