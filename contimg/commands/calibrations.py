@@ -87,7 +87,7 @@ def retire(name: str, reason: str) -> None:
 @click.option("--calibrator", help="The source observed.  [default: the table's field]")
 @click.option("--dec", "dec_deg", type=float, help="Declination that the telescope pointed at, deg, ICRS.")
 def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None) -> None:
-    """Bring existing CASA TABLES (one of type B, perhaps one of type G and one of type K) into the registry as a set."""
+    """Bring existing CASA TABLES (one of type B, perhaps one of type G and of type K) into the registry as a set."""
     from contimg.calibration.importing import import_set
 
     paths = [Path(str(one).rstrip("/")) for one in tables]
