@@ -32,8 +32,8 @@ class ImageOptions:
         0, "native channels averaged into one; 0 chooses from the smearing allowed", minimum=0, maximum=1024
     )
     smearing_percent: float = option(
-        0.5,
-        "flux that averaging may cost a source at the image's edge; restored after clean it has lost up to twice that",
+        1.0,
+        "flux that averaging may cost a source at the image's edge",
         minimum=0.0,
         maximum=50.0,
     )

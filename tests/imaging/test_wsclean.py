@@ -26,7 +26,9 @@ CALIBRATED = {"set": "2026-02-22T20:00:00_3C48", "calibrator": "3C48", "mjd": 61
 needs_wsclean = pytest.mark.skipif(shutil.which("wsclean") is None, reason="there is no WSClean on this machine")
 PIXEL_ARCSEC, SIZE = 6.0, 1280
 # One stopping rule for both, and nothing averaged by one of them alone.
-SAME = ImageOptions(size=SIZE, pixel_arcsec=PIXEL_ARCSEC, mask_sigma=5.0, threshold_sigma=1.0, iterations=5000)
+SAME = ImageOptions(
+    size=SIZE, pixel_arcsec=PIXEL_ARCSEC, mask_sigma=5.0, threshold_sigma=1.0, iterations=5000, smearing_percent=0.5
+)
 
 
 @pytest.fixture(scope="module")
