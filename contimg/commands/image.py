@@ -16,7 +16,7 @@ from contimg.options import flags, from_environment, from_flags
 )
 @flags(imaging.ImageOptions, imaging.ENVIRONMENT)
 def image(ms: Path, directory: Path | None, **given: Any) -> None:
-    """Image the Measurement Set MS: FITS, primary beam, corrected FITS, PNG and thumbnail."""
+    """Image the Measurement Set MS: FITS, primary beam, corrected FITS, pictures."""
     options = from_flags(imaging.ImageOptions, given)
     thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
     look = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
@@ -25,6 +25,9 @@ def image(ms: Path, directory: Path | None, **given: Any) -> None:
     click.echo(f"dishes   {products.primary_beam}  (their primary beam)")
     click.echo(f"true     {products.corrected}  (over the primary beam)")
     click.echo(f"preview  {products.png}")
+    click.echo(f"zoom     {products.zoom}  (the brightest source)")
+    if options.plots:
+        click.echo(f"plots    {products.uv}, {products.spectrum}")
     click.echo(f"beam     {beam.major_arcsec:.1f} x {beam.minor_arcsec:.1f} arcsec, {beam.angle_deg:.0f} deg")
     click.echo(f"peak     {look.peak_jy:.4g} Jy/beam, apparent")
     click.echo(f"rms      {look.rms_jy * 1e3:.3g} mJy/beam, thermal {look.expected_rms_jy * 1e3:.3g}")

@@ -69,7 +69,8 @@ def write_primary_beam(path: Path, attenuation: Image, look: QuickLook) -> None:
 
 def write_fits(path: Path, image: Image, header: fits.Header) -> None:
     """Write a picture of shape (size, size) as a FITS image of four axes, under any file name."""
-    data = np.ascontiguousarray(image, dtype=np.float32)[None, None]
+    # In the file's own byte order: astropy would turn the bytes of ours in place for a while, under others' eyes.
+    data = image.astype(">f4")[None, None]
     with path.open("wb") as file:
         fits.PrimaryHDU(data, header).writeto(file, checksum=True)
 

@@ -60,8 +60,11 @@ class ImageOptions:
     catalogue_ra: str = option("ra_deg", "the catalogue's column of right ascension, ICRS degrees")
     catalogue_dec: str = option("dec_deg", "its column of declination, ICRS degrees")
     catalogue_flux: str = option("flux_jy", "its column of flux, Jy")
-    find_sources: bool = option(False, "find sources with PyBDSF and write them as tables; needs `pip install bdsf`")
+    find_sources: bool = option(
+        False, "find sources with PyBDSF and write them as tables; needs `pip install contimg[sources]`"
+    )
     source_sigma: float = option(5.0, "peak of a source that is found, over the local noise", minimum=3.0)
+    plots: bool = option(False, "also draw the uv coverage and the spectrum of the brightest source")
     threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
 
     def __post_init__(self) -> None:

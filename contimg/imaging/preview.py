@@ -1,115 +1,130 @@
-"""PNG previews for people: an annotated picture and a thumbnail. Matplotlib by its objects, without pyplot's state."""
+"""PNG previews for people: the whole tile with its sources, and a thumbnail."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.time import Time
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from matplotlib.patches import Ellipse
-from numpy.typing import NDArray
 
 from contimg.imaging.gridding import Image
+from contimg.imaging.labels import RING, Text, labels, placed
 from contimg.imaging.product import QuickLook
+from contimg.imaging.sheet import (
+    COLOURS,
+    FAINT,
+    GOOD,
+    GRADE_COLOURS,
+    INK,
+    QUICKLY,
+    WARNING,
+    bar_tick,
+    beam_text,
+    blocks,
+    draw_beam,
+    flux_text,
+    save,
+    sheet,
+    shortened,
+    stretch,
+)
 
-INCHES, DPI = 10.0, 100
+SIDE = 1000  # pixels of the picture
 SHOWN_PIXELS = 760  # what the axes hold: a finer picture would lose point sources in drawing
 THUMBNAIL_PIXELS = 256
-COLOURS = "inferno"
-WARNING_COLOUR = "#c0392b"
-GRADE_COLOURS = {"good": "#1e8449", "suspect": "#b9770e", "bad": WARNING_COLOUR}
+LEFT, BOTTOM, WIDTH = 0.1, 0.08, 0.76
+HALF_POWER = 0.5
+FOUND = "#a9dfbf"  # the names of sources that no catalogue has
 
 
-def write_preview(path: Path, image: Image, look: QuickLook, header: fits.Header) -> None:
-    """A picture of 1000 × 1000 pixels with sky coordinates, beam, noise, peak, calibration and verdict."""
-    figure = Figure(figsize=(INCHES, INCHES), dpi=DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
-    axes = WCSAxes(figure, (0.1, 0.08, 0.76, 0.79), wcs=WCS(header).celestial)
+def write_preview(path: Path, image: Image, attenuation: Image, look: QuickLook, header: fits.Header) -> None:
+    """A picture of 1000 × 1000 pixels: sky grid, named sources, half power, beam, noise, calibration and verdict."""
+    figure, wcs = sheet(SIDE, SIDE), WCS(header).celestial
+    axes = WCSAxes(figure, (LEFT, BOTTOM, WIDTH, WIDTH), wcs=wcs)
     figure.add_axes(axes)
-    shown, factor = _brightest(image, SHOWN_PIXELS)
+    shown, factor = blocks(image, SHOWN_PIXELS)
     edge = -0.5, factor * shown.shape[0] - 0.5
     drawn = axes.imshow(
-        shown, origin="lower", cmap=COLOURS, norm=_stretch(look), extent=(*edge, *edge), interpolation="nearest"
+        shown, origin="lower", cmap=COLOURS, norm=stretch(look), extent=(*edge, *edge), interpolation="nearest"
     )
     axes.set_xlim(-0.5, look.size - 0.5)
     axes.set_ylim(-0.5, look.size - 0.5)
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
-    axes.coords.grid(color="white", alpha=0.15, linestyle="solid")
+    axes.coords.grid(color="white", alpha=0.18, linestyle="solid", linewidth=0.6)
+    _draw_half_power(axes, attenuation)
+    for one in placed(labels(look, wcs), look.size):
+        _draw_label(axes, one, look.size)
     _draw_beam(axes, look)
-    box = axes.get_position()
-    bar = figure.add_axes((box.x1 + 0.015, box.y0, 0.02, box.height))
-    figure.colorbar(drawn, cax=bar, label="mJy/beam", format=lambda value, _: f"{value * 1e3:g}")
+    bar = figure.add_axes((LEFT + WIDTH + 0.015, BOTTOM, 0.02, WIDTH))
+    figure.colorbar(drawn, cax=bar, label="mJy/beam", format=bar_tick)
     _write_title(figure, look)
-    with path.open("wb") as file:
-        canvas.print_png(file)
+    save(figure, path)
 
 
 def write_thumbnail(path: Path, image: Image, look: QuickLook) -> None:
     """The image alone, about 256 pixels on a side; each shows the brightest of the pixels it stands for."""
-    shown, _ = _brightest(image, THUMBNAIL_PIXELS)
-    imsave(path, _stretch(look)(shown), vmin=0, vmax=1, cmap=COLOURS, origin="lower", format="png")
+    shown, _ = blocks(image, THUMBNAIL_PIXELS)
+    imsave(
+        path,
+        stretch(look)(shown),
+        vmin=0,
+        vmax=1,
+        cmap=COLOURS,
+        origin="lower",
+        format="png",
+        pil_kwargs={"compress_level": QUICKLY},
+    )
 
 
-def _stretch(look: QuickLook) -> AsinhNorm:
-    """Linear through the noise, logarithmic above: faint sources and the brightest in one picture."""
-    rms = look.rms_jy or 1.0
-    return AsinhNorm(linear_width=3 * rms, vmin=-3 * rms, vmax=max(look.peak_jy, 10 * rms), clip=True)
+def _draw_half_power(axes: Any, attenuation: Image) -> None:
+    """The line on which the primary beam halves every flux, where it lies in the picture."""
+    size = attenuation.shape[0]
+    step = max(1, size // 128)
+    coarse, places = attenuation[::step, ::step], np.arange(0, size, step)
+    if coarse.min() < HALF_POWER < coarse.max():
+        axes.contour(places, places, coarse, levels=[HALF_POWER], colors="white", alpha=0.45, linestyles="dashed",
+                     linewidths=0.8)  # fmt: skip
 
 
-def _brightest(image: Image, pixels: int) -> tuple[NDArray[np.float32], int]:
-    """The image in blocks of their maximum, so that no point source is lost, and the side of a block."""
-    factor = -(-image.shape[0] // pixels)
-    kept = image.shape[0] // factor * factor
-    blocks = image[:kept, :kept].reshape(kept // factor, factor, kept // factor, factor)
-    return np.asarray(blocks.max(axis=(1, 3))), factor
+def _draw_label(axes: Any, text: Text, size: int) -> None:
+    """A ring around a source and its name beside it."""
+    source, away = text.label, (RING if text.right else -RING) * size
+    colour = "white" if source.catalogued else FOUND
+    axes.plot(source.x, source.y, "o", markersize=15, markerfacecolor="none", markeredgecolor=colour, alpha=0.75,
+              markeredgewidth=0.9)  # fmt: skip
+    axes.text(source.x + away, source.y + text.lift, source.text, color=colour, fontsize=8.5, va="center",
+              ha="left" if text.right else "right")  # fmt: skip
 
 
 def _draw_beam(axes: Any, look: QuickLook) -> None:
     place = 0.04 * look.size
-    major, minor = (side / look.pixel_arcsec for side in (look.beam.major_arcsec, look.beam.minor_arcsec))
-    axes.add_patch(
-        Ellipse((place, place), minor, major, angle=look.beam.angle_deg, facecolor="white", edgecolor="white")
-    )
-    axes.text(
-        place + 0.025 * look.size,
-        place,
-        f"beam {look.beam.major_arcsec:.1f}″ × {look.beam.minor_arcsec:.1f}″, {look.beam.angle_deg:.0f}°",
-        color="white",
-        va="center",
-        fontsize=9,
-    )
+    draw_beam(axes, look, place, place)
+    axes.text(place + 0.025 * look.size, place, beam_text(look), color="white", va="center", fontsize=9)
 
 
 def _write_title(figure: Figure, look: QuickLook) -> None:
-    calibration = look.calibration
-    figure.text(0.1, 0.955, look.group, fontsize=17, weight="bold")
-    figure.text(
-        0.86, 0.957, look.verdict.grade, fontsize=13, weight="bold", ha="right", color=GRADE_COLOURS[look.verdict.grade]
+    figure.text(LEFT, 0.955, look.group, fontsize=17, weight="bold", color=INK)
+    right = LEFT + WIDTH
+    grade = GRADE_COLOURS[look.verdict.grade]
+    figure.text(right, 0.957, look.verdict.grade, fontsize=13, weight="bold", ha="right", color=grade)
+    numbers = (
+        f"peak {flux_text(look.peak_jy)}/beam   rms {flux_text(look.rms_jy)}/beam   "
+        f"dynamic range {look.dynamic_range:,.0f}   {look.freq_hz / 1e6:.0f} MHz"
     )
-    figure.text(
-        0.1,
-        0.925,
-        f"peak {_flux(look.peak_jy)}/beam   rms {_flux(look.rms_jy)}/beam   dynamic range {look.dynamic_range:,.0f}   "
-        f"{look.freq_hz / 1e6:.0f} MHz",
-        fontsize=11,
-    )
-    if calibration.calibrated:
-        by = f" by {calibration.calibrator}" if calibration.calibrator else ""
-        figure.text(0.1, 0.895, f"calibrated: {calibration.set}{by}", fontsize=11, color="#1e8449")
+    figure.text(LEFT, 0.925, numbers, fontsize=11, color=INK)
+    middle = Time(look.mid_mjd_s / 86400, format="mjd", scale="utc").strftime("%H:%M:%S")
+    figure.text(right, 0.897, f"{look.exposure_s:.0f} s about {middle} UTC", fontsize=10, ha="right", color=FAINT)
+    if look.calibration.calibrated:
+        by = f" by {look.calibration.calibrator}" if look.calibration.calibrator else ""
+        figure.text(LEFT, 0.895, f"calibrated: {look.calibration.set}{by}", fontsize=11, color=GOOD)
     else:
-        text = f"UNCALIBRATED: {calibration.reason}"
-        figure.text(0.1, 0.895, _shortened(text, 90), fontsize=11, weight="bold", color=WARNING_COLOUR)
-
-
-def _flux(jansky: float) -> str:
-    return f"{jansky:.3g} Jy" if abs(jansky) >= 1 else f"{jansky * 1e3:.3g} mJy"
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+        text = shortened(f"UNCALIBRATED: {look.calibration.reason}", 66)
+        figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=WARNING)
+    reasons = [one for one in look.verdict.reasons if not one.startswith("uncalibrated")]
+    if reasons:
+        figure.text(LEFT, 0.868, shortened("; ".join(reasons), 115), fontsize=9, color=grade)

@@ -49,7 +49,8 @@ class Products:
     ----------
     fits, primary_beam : the image of apparent fluxes and flat noise, and the primary beam.
     corrected : the image over the primary beam: true fluxes, noise that rises outwards.
-    png, thumbnail : the preview and a small one.
+    png, thumbnail, zoom : the preview, a small one, and the brightest source.
+    uv, spectrum : plots; there only when they were asked for.
     votable, csv : tables of the sources found; there only when they were looked for.
     """
 
@@ -58,13 +59,17 @@ class Products:
     corrected: Path
     png: Path
     thumbnail: Path
+    zoom: Path
+    uv: Path
+    spectrum: Path
     votable: Path
     csv: Path
 
     @classmethod
     def of(cls, group: str, directory: Path) -> "Products":
         """The paths of a group's products in a directory."""
-        suffixes = (".fits", ".pb.fits", ".pbcor.fits", ".png", ".thumb.png", ".sources.vot", ".sources.csv")
+        pictures = (".png", ".thumb.png", ".zoom.png", ".uv.png", ".spectrum.png")
+        suffixes = (".fits", ".pb.fits", ".pbcor.fits", *pictures, ".sources.vot", ".sources.csv")
         return cls(*(directory / f"{group}{suffix}" for suffix in suffixes))
 
 

@@ -50,7 +50,7 @@ def find_sources(
         bdsf = import_module("bdsf")
     except ImportError as error:
         raise Misconfigured(
-            f"find_sources: PyBDSF is not there ({error}); `pip install bdsf`, or switch it off"
+            f"find_sources: PyBDSF is not there ({error}); `pip install 'contimg[sources]'`, or switch it off"
         ) from error
     beam_pixels = header["BMAJ"] / abs(header["CDELT2"])
     box = round(NOISE_BOX_BEAMS * beam_pixels), round(NOISE_STEP_BEAMS * beam_pixels)
@@ -112,10 +112,13 @@ def source_table(sources: Sequence[FoundSource]) -> QTable:
     return table
 
 
-def write_tables(votable: Path, csv: Path, sources: Sequence[FoundSource]) -> None:
-    """The sources as a VOTable and as CSV, both with a header even when there are none."""
-    table = source_table(sources)
-    with votable.open("wb") as file:
-        writeto(from_table(table), file)
-    with csv.open("w", encoding="utf-8", newline="") as text:
-        table.write(text, format="ascii.csv")
+def write_votable(path: Path, sources: Sequence[FoundSource]) -> None:
+    """The sources as a VOTable, with its fields even when there are none."""
+    with path.open("wb") as file:
+        writeto(from_table(source_table(sources)), file)
+
+
+def write_csv(path: Path, sources: Sequence[FoundSource]) -> None:
+    """The sources as CSV, with a header even when there are none."""
+    with path.open("w", encoding="utf-8", newline="") as text:
+        source_table(sources).write(text, format="ascii.csv")

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,27 +15,25 @@ from contimg.errors import BadInput, Misconfigured
 from contimg.imaging.attenuation import drift_attenuation
 from contimg.imaging.averaging import average_in_time, plan
 from contimg.imaging.deconvolution import Cleaned, clean
-from contimg.imaging.fits_image import image_header, write_corrected, write_fits, write_primary_beam
+from contimg.imaging.fits_image import image_header
 from contimg.imaging.geometry import ARCSEC_RAD, MAX_PIXEL_ARCSEC, longest_baseline_lambda, pixel_size_arcsec
 from contimg.imaging.gridding import Bands, Gridder, Image
 from contimg.imaging.noise import bowl_jy, expected_rms_jy, robust_rms
 from contimg.imaging.options import WSCLEAN, ImageOptions
-from contimg.imaging.preview import write_preview, write_thumbnail
+from contimg.imaging.plots import plots
 from contimg.imaging.product import Beam, Calibration, Products, QuickLook
 from contimg.imaging.provenance import read_calibration
 from contimg.imaging.reference import compare, entries
 from contimg.imaging.restoring import fit_beam, restore
-from contimg.imaging.sources import find_sources, write_tables
+from contimg.imaging.sources import find_sources
 from contimg.imaging.visibilities import Visibilities, choose_rows, read_visibilities
 from contimg.imaging.weighting import Weighting, foreseen_weights, imaging_weights
+from contimg.imaging.writing import write_products
 from contimg.imaging.wsclean import run_wsclean
 from contimg.measurement_set.description import Description, describe
 from contimg.quality import ImageNumbers, QualityThresholds, Verdict, judge_image
-from contimg.staging import leftovers, staged
 
 log = logging.getLogger(__name__)
-
-ABANDONED_S = 3600.0  # writing takes seconds: a temporary this old belongs to a process that was killed
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,8 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
         look = _with_sources(look, picture, options)
     look = replace(look, verdict=_judge(look, thresholds))
     with steps("write"):
-        _write(look, picture, options)
+        wanted = plots(look, description, gridder, picture.restored, options.min_uv_klambda) if options.plots else {}
+        write_products(look, picture.restored, picture.attenuation, options, wanted)
     log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.verdict.grade)
     return look
 
@@ -92,6 +91,11 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
 def _read(description: Description, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
     """The visibilities, and for each row the number of the span in which it may be averaged."""
     rows = choose_rows(description)
+    if not rows.uvw_m.size:
+        raise BadInput(
+            f"{description.path}: no data left: no cross-correlation is unflagged and has weight; look at FLAG_ROW and "
+            "WEIGHT"
+        )
     pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     limit = options.smearing_percent / 100 if options.average else 0.0
     weights = foreseen_weights(description, rows, options.size, pixel_rad, _weighting(options))
@@ -102,7 +106,7 @@ def _read(description: Description, column: str, options: ImageOptions) -> tuple
             f"{description.path}; give a divisor, or 0"
         )
     data = read_visibilities(description, rows, column, averaging.channels)
-    if data.samples == 0 and rows.uvw_m.size:
+    if data.samples == 0:
         raise BadInput(
             f"{description.path}: no data left: all visibilities flagged; look at its flags, or flag less and try again"
         )
@@ -140,7 +144,10 @@ def _picture(
         bands = Bands.of(replace(gridder, visibilities=samples, weights=weights), options.band_parts)
     with steps("beam"):
         point_spread = bands.point_spread()
-        beam = fit_beam(bands.mean(point_spread), pixel_arcsec)
+        try:
+            beam = fit_beam(bands.mean(point_spread), pixel_arcsec)
+        except BadInput as error:
+            raise BadInput(f"{description.path}: {error}") from error
         attenuation = drift_attenuation(description, gridder)
     with steps("clean"):
         cleaned = clean(bands, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
@@ -236,28 +243,3 @@ def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
         flux_ratio=look.agreement.flux_ratio,
     )
     return judge_image(numbers, thresholds)
-
-
-def _write(look: QuickLook, picture: Picture, options: ImageOptions) -> None:
-    """All products, the FITS image last: when it is there, the others are."""
-    _sweep(look)
-    header, products = image_header(look, options), look.products
-    with ExitStack() as stack:
-
-        def place(target: Path) -> Path:
-            return stack.enter_context(staged(target))
-
-        write_fits(place(products.fits), picture.restored, header)
-        write_primary_beam(place(products.primary_beam), picture.attenuation, look)
-        write_corrected(place(products.corrected), picture.restored, picture.attenuation, header)
-        if options.find_sources:
-            write_tables(place(products.votable), place(products.csv), look.sources)
-        write_preview(place(products.png), picture.restored, look, header)
-        write_thumbnail(place(products.thumbnail), picture.restored, look)
-
-
-def _sweep(look: QuickLook) -> None:
-    """Remove what killed runs left of this group's products."""
-    for path in leftovers(look.products.fits.parent):
-        if path.name.startswith(f"{look.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
-            path.unlink(missing_ok=True)

@@ -158,7 +158,7 @@ def _disk(world: World, store: Store, delivered: Delivered) -> Iterator[str]:
         expected |= {made.path} if made else set()
         if image:
             files = (image.fits_path, image.beam_fits_path, image.png_path, image.thumbnail_path)
-            expected |= {path for path in files if path}
+            expected |= {path for path in files if path} | {image.fits_path.with_name(f"{name}.zoom.png")}
             expected |= {path for path in image.fits_path.parent.glob(f"{name}.*.fits") if MARK not in path.name}
     expected |= {output / "calibration" / one.name for one in store.registry.sets()}
     for directory in (output, output / "images", output / "calibration"):

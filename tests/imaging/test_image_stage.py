@@ -167,10 +167,10 @@ def test_one_hand_alone_gives_no_stokes_i(small_ms, tmp_path):
 
 
 def test_a_failure_while_writing_leaves_no_part_of_a_product(small_ms, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("contimg.imaging.stage.write_thumbnail", full)
+    monkeypatch.setattr("contimg.imaging.writing.write_thumbnail", full)
     with pytest.raises(Transient, match="No space left"):
         image(small_ms, tmp_path / "images", SMALL)
     assert not list((tmp_path / "images").iterdir())
@@ -180,7 +180,7 @@ def test_imaging_again_replaces_the_product(small_ms, tmp_path):
     first = image(small_ms, tmp_path / "images", SMALL)
     second = image(small_ms, tmp_path / "images", SMALL)
     made = sorted(path.name for path in (tmp_path / "images").iterdir())
-    assert made == ["small.fits", "small.pb.fits", "small.pbcor.fits", "small.png", "small.thumb.png"]
+    assert made == ["small.fits", "small.pb.fits", "small.pbcor.fits", "small.png", "small.thumb.png", "small.zoom.png"]
     assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
 
 
