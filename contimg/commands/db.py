@@ -2,7 +2,7 @@
 
 import click
 
-from contimg.config import load, settings_from
+from contimg.config import load, queue_rules, settings_from
 from contimg.store import schema
 from contimg.store.database import make_engine, url_of
 
@@ -24,5 +24,7 @@ def current() -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the database to the form that this version needs; make it if there is none."""
-    engine = make_engine(url_of(load(settings_from()).queue_db))
+    config = load(settings_from())
+    queue_rules(config)  # what would keep every part from starting is said here, before anything is replaced
+    engine = make_engine(url_of(config.queue_db))
     click.echo(f"{engine.url.render_as_string()}  revision {schema.upgrade(engine)}")
