@@ -50,12 +50,16 @@ class Report:
         return "\n".join(lines)
 
 
+MEND_LIMIT_S = 120.0
+
+
 class Mending:
-    """What has to be mended when; a mend that fails is tried again until it works."""
+    """What has to be mended when; a mend that fails is tried again for two minutes."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
+        self._failing_since: float | None = None
 
     def add(self, blow: Blow) -> None:
         if blow.mend is not None:
@@ -68,7 +72,11 @@ class Mending:
             time.sleep(max(0.0, at - time.monotonic()))
             try:
                 mend()
+                self._failing_since = None
             except (SQLAlchemyError, AssertionError, OSError):
+                self._failing_since = self._failing_since or time.monotonic()
+                if time.monotonic() - self._failing_since > MEND_LIMIT_S:
+                    raise
                 heapq.heappush(self._due, (time.monotonic() + 1.0, next(self._numbers), mend))
 
 
@@ -185,11 +193,16 @@ def main() -> int:
     sys.stdout.write(f"chaos run, seed {given.seed}, in {root}\n")
     began = time.monotonic()
     world = World(root, parts, given.groups)
-    report = run(plan, given.faults, world, lambda text: sys.stdout.write(text + "\n"), quiet_limit_s=900)
+    report = run(plan, given.faults, world, _say, quiet_limit_s=900)
     sys.stdout.write(f"{report}\n{time.monotonic() - began:.0f} s\n")
     if not given.keep and not report.deviations:
         shutil.rmtree(root, ignore_errors=True)
     return 1 if report.deviations else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def planned(parts: Parts, seed: int, groups: int, faults: int, duration_s: float) -> ChaosPlan:

@@ -8,6 +8,7 @@ import subprocess
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from contimg.store.models import Base
@@ -31,7 +32,9 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
-        """Start the server; nothing here has to survive a power cut, so nothing waits for the disk."""
+        """Start the server if it does not run; nothing has to survive a power cut, so nothing waits for the disk."""
+        if self.is_running:
+            return
         place = self.directory
         options = (
             f"-c listen_addresses='{self._listen}' -k {place} -c fsync=off -c synchronous_commit=off "
@@ -41,11 +44,12 @@ class PostgresServer:
 
     @property
     def is_running(self) -> bool:
+        """Whether its first process lives; one that was killed and that nobody has waited for does not."""
         try:
-            os.kill(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), 0)
-        except (OSError, IndexError):
+            pid = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except (OSError, IndexError, psutil.NoSuchProcess):
             return False
-        return True
 
     def kill(self) -> None:
         """SIGKILL to the server's first process; its others notice and end."""
