@@ -103,6 +103,6 @@ def _write_title(figure: Any, look: QuickLook, wcs: WCS, x: int, y: int, nearest
     if known:
         said = (
             f"{flux_text(known.flux_jy)} over the primary beam, {known.flux_ratio:.2f} × the catalogue's; "
-            f"{known.east_arcsec:+.1f}″ {known.north_arcsec:+.1f}″ from it (+)"
+            f"{round(known.east_arcsec, 1) + 0.0:+.1f}″ {round(known.north_arcsec, 1) + 0.0:+.1f}″ from it (+)"
         )
         figure.text(0.13, 0.84, said, fontsize=8.5, color=FAINT)
