@@ -56,8 +56,6 @@ class _Costs:
 
     def loss(self, channels: int, integrations: NDArray[np.int64]) -> float:
         """The loss of flux, in the direction where it is worst."""
-        if not integrations.size:
-            return 0.0
         lost = self.channel * (channels**2 - 1) + self.time * (np.square(integrations) - 1)
         return float(lost.mean(axis=1).max())
 
@@ -71,6 +69,8 @@ def plan(
     the data are read, shape (rows,); `channels` above 0 prescribes their number.
     """
     used = np.flatnonzero(weights)
+    if not used.size:
+        return Averaging(max(channels, 1), np.arange(weights.size), 0.0)
     costs = _costs(description, rows.uvw_m[used], weights[used], edge_rad)
     count, most = description.freqs_hz.size, description.times_mjd_s.size
     width, integrations, least = max(channels, 1), np.ones(used.size, dtype=np.int64), np.inf
