@@ -31,6 +31,7 @@ from waiting import processes_with
 from world import Parts, World, can_mount
 
 from contimg.store import Outcome
+from workers.producer import BEAT
 
 
 @dataclass
@@ -97,6 +98,7 @@ def run(
     world.start()
     telescope.start()
     try:
+        _wait_for_the_service(world)
         _strike_all(plan, faults, world, mending, report, say)
         mending.do(all_of_it=True)
         struck_s = time.monotonic() - began
@@ -144,6 +146,14 @@ def _strike_all(
         if not blow.missed:
             report.hits[fault.kind] += 1
         say(f"{time.monotonic() - began:6.1f} s  {number:3d}  {fault.kind}: {blow.told}")
+
+
+def _wait_for_the_service(world: World) -> None:
+    """The fire begins when there is somebody to hit."""
+    assert world.store is not None
+    deadline = time.monotonic() + 60
+    while world.store.queue.last_beat(BEAT) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _wait_for_the_sweep(world: World) -> None:

@@ -118,7 +118,7 @@ class ChaosPlan:
 def make_plan(seed: int, groups: int, faults: int, kinds: frozenset[Kind], duration_s: float) -> ChaosPlan:
     """The plan of a seed: every kind at least once if there are faults enough, and then by weight.
 
-    There are half as many blows again in it, for those that find nobody to hit.
+    There are twice as many blows in it, for those that find nobody to hit.
     """
     rng = random.Random(seed)
     arriving = tuple(_group(rng, index, 0.9 * duration_s / groups) for index in range(groups))
@@ -126,10 +126,13 @@ def make_plan(seed: int, groups: int, faults: int, kinds: frozenset[Kind], durat
     chosen = rng.sample(possible, min(faults, len(possible)))
     chosen += rng.choices(possible, [_WEIGHTS[kind] for kind in possible], k=faults - len(chosen))
     rng.shuffle(chosen)
-    chosen += rng.choices(possible, [_WEIGHTS[kind] for kind in possible], k=faults // 2)
     mean_s = duration_s / max(faults, 1)
-    blows = tuple(Fault(kind, rng.uniform(0.3, 1.7) * mean_s, rng.randrange(1 << 30)) for kind in chosen)
-    return ChaosPlan(seed, arriving, blows)
+    blows: list[Fault] = []
+    for spare in (faults // 2, faults - faults // 2):
+        chosen += rng.choices(possible, [_WEIGHTS[kind] for kind in possible], k=spare)
+        later = chosen[len(blows) :]
+        blows += [Fault(kind, rng.uniform(0.3, 1.7) * mean_s, rng.randrange(1 << 30)) for kind in later]
+    return ChaosPlan(seed, arriving, tuple(blows))
 
 
 def _group(rng: random.Random, index: int, mean_s: float) -> GroupPlan:

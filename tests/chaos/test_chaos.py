@@ -64,11 +64,18 @@ def test_nothing_is_lost_and_nothing_made_twice_under_fire(tmp_path: Path):
     def inspect(world: World, delivered) -> None:
         """While the store is open: each tampering must be noticed."""
         image = next(one for one in world.store.products.images(20))
-        shutil.copy(image.png_path, kept)
+        shutil.copy2(image.png_path, kept)
         image.png_path.unlink()
         seen["a file that is gone"] = judge(world, delivered)
         shutil.copy(kept, image.png_path)
         seen["a file written again"] = judge(world, delivered)
+        shutil.copystat(kept, image.png_path)
+        table = world.store.products.measurement_set(image.group).path / "table.dat"
+        shutil.copy2(table, kept)
+        table.touch()
+        seen["a Measurement Set written to"] = judge(world, delivered)
+        shutil.copystat(kept, table)
+        assert judge(world, delivered) == []
         with world.store.database.write() as session:
             first = session.query(models.StageRun).filter_by(outcome=Outcome.COMMITTED).first()
             first.outcome = Outcome.FAILED

@@ -76,8 +76,11 @@ def _measurement_set(store: Store, name: str, plan: GroupPlan) -> Iterator[str]:
             yield f"{row.path}: {gaps} subbands are flagged gaps, not {EXPECTED - plan.subbands_in_product}"
         if row.calibration_set and "CORRECTED_DATA" not in main.colnames():
             yield f"{row.path}: calibrated with {row.calibration_set}, and no CORRECTED_DATA"
-    # The main table's directory gets its name from the run that was committed, and no other run renames over it.
-    yield from _made_by(store, name, Stage.CONVERT, row.path / "table.info", until=Stage.CALIBRATE)
+    # Calibration's copy shares bytes with what was converted; nobody else may have written to either.
+    for path in sorted(one for one in row.path.rglob("*") if one.is_file() and one.name != "table.lock"):
+        yield from _made_by(store, name, Stage.CONVERT, path, until=Stage.CALIBRATE)
+        if path.stat().st_nlink != 1:
+            yield f"{path}: has another name still"
 
 
 def _image(store: Store, name: str) -> Iterator[str]:
@@ -101,7 +104,7 @@ def _image(store: Store, name: str) -> Iterator[str]:
 
 
 def _made_by(store: Store, name: str, stage: Stage, path: Path, until: Stage | None = None) -> Iterator[str]:
-    """Whether a product's file was last written during the run that was committed for it (or, in place, a later)."""
+    """Whether a product's file was last written during the run that was committed for it (or for it and a later)."""
     runs = [run for run in store.queue.runs(name) if run.outcome is Outcome.COMMITTED]
     first = next(run for run in runs if run.stage is stage)
     last = next(run for run in runs if run.stage is (until or stage))
