@@ -47,8 +47,8 @@ def test_names_lie_in_the_picture_and_over_nothing(places):
     spans = []
     for one in placed(wanted, SIZE):
         x, y = one.label.x, one.label.y + one.lift
-        length = RING * SIZE + LETTER * SIZE * len(one.label.text)
-        spans.append((x, x + length, y) if one.right else (x - length, x, y))
+        gap, length = RING * SIZE, LETTER * SIZE * len(one.label.text)
+        spans.append((x + gap, x + gap + length, y) if one.right else (x - gap - length, x - gap, y))
     for number, (left, right, y) in enumerate(spans):
         assert left >= -RING * SIZE
         assert right <= SIZE + RING * SIZE

@@ -22,7 +22,7 @@ def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_atte
         group, files = next(iter(small_groups.items()))
         for path in files:
             shutil.copy(path, place.incoming)
-        until(lambda: (one := store.queue.group(group)) and one.state is State.FAILED, 120, "the group fails")
+        until(lambda: (one := store.queue.group(group)) and one.state is State.FAILED, 240, "the group fails")
         record = store.queue.group(group)
         assert record.error == f"the worker process died during {record.stage}"
         spoilt = [run for run in store.queue.runs(group) if run.outcome is Outcome.FAILED]
