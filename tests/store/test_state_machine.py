@@ -120,6 +120,11 @@ class Stream(RuleBasedStateMachine):
         self.is_claimed(pick, None)
         self.newest_holder_ends("commit")
 
+    @rule(pick=PICK)
+    def a_later_stage_finds_its_product_broken(self, pick):
+        self.a_worker_does_its_work(pick)
+        self.a_worker_takes_a_turn(pick, "redo")
+
     def newest_holder_ends(self, end):
         if self.holder:
             self.ends(max(self.holder.values(), key=lambda lease: lease.run_id), end)
