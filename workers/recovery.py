@@ -1,4 +1,4 @@
-"""Leases whose process lives no more. Their end need not wait for the expiry when the process was on this machine.
+"""Leases that need not wait for their expiry: their process lives no more, or is about to be killed for its slowness.
 
 A process beside this one is known by its pid, one in another container by its sign of life.
 """
@@ -6,11 +6,11 @@ A process beside this one is known by its pid, one in another container by its s
 import logging
 from collections.abc import Callable, Set
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from contimg.errors import LeaseLost
 from contimg.store import Lease, Stage, State, Store, models
-from contimg.store.leases import WORKER_DIED
+from contimg.store.leases import TOOK_TOO_LONG, WORKER_DIED
 from workers.living import Signs
 from workers.processes import ProcessName
 
@@ -41,9 +41,26 @@ def fail_what_the_dead_hold(store: Store, signs: Signs | None = None) -> tuple[s
     return ended
 
 
+def fail_what_took_too_long(store: Store, task_id: str, limit_s: float) -> None:
+    """Before a worker kills its child for the time that its task takes.
+
+    The child is told to end first, and would give its stage back uncounted, as one does that is stopped with its
+    worker: the stage would be begun anew for ever.
+    """
+    for lease in _held(store, models.StageRun.task_id == task_id):
+        error = f"{lease.stage} took longer than it may ({limit_s:g} s, CONTIMG_STAGE_LIMIT_S)"
+        try:
+            state = store.leases.fail(lease, error, permanent=False, error_class=TOOK_TOO_LONG)
+        except LeaseLost:
+            continue  # it has ended just now
+        log.error("group %s: %s: %s", lease.group, state, error)
+
+
 def _each(store: Store, end: Callable[[Lease], object], dead: Set[str] = frozenset()) -> tuple[str, ...]:
     ended = []
-    for lease in _held_by_the_dead(store, dead):
+    for lease in _held(store):
+        if lease.owner not in dead and not _is_dead(lease.owner):
+            continue
         try:
             end(lease)
         except LeaseLost:
@@ -53,15 +70,15 @@ def _each(store: Store, end: Callable[[Lease], object], dead: Set[str] = frozens
     return tuple(ended)
 
 
-def _held_by_the_dead(store: Store, dead: Set[str]) -> list[Lease]:
+def _held(store: Store, *which: ColumnElement[bool]) -> list[Lease]:
     group, run = models.Group, models.StageRun
     query = (
         select(group, run.id)
         .join(run, (run.group_id == group.id) & (run.fence == group.fence))
-        .where(group.state == State.IN_PROGRESS)
+        .where(group.state == State.IN_PROGRESS, *which)
     )
     with store.database.read() as session:
-        leases = [
+        return [
             Lease(
                 group=row.id,
                 stage=Stage(row.stage),
@@ -74,7 +91,6 @@ def _held_by_the_dead(store: Store, dead: Set[str]) -> list[Lease]:
             )
             for row, run_id in session.execute(query)
         ]
-    return [lease for lease in leases if lease.owner in dead or _is_dead(lease.owner)]
 
 
 def _is_dead(owner: str) -> bool:

@@ -1,6 +1,7 @@
 """One turn of a worker: claim a stage, run it, commit it. The class of an error decides what becomes of the group."""
 
 import logging
+from contextlib import suppress
 from enum import Enum
 
 from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost, Transient
@@ -68,7 +69,8 @@ def _attempt(house: House, lease: Lease) -> Then:
         log.exception("unexpected")
         _fail(house, lease, error, cost, permanent=False)
     except BaseException:  # told to exit
-        house.store.leases.release(lease)
+        with suppress(LeaseLost):  # it took too long, and its lease was ended first
+            house.store.leases.release(lease)
         raise
     else:
         log.info("done in %.1f s", cost.figures().seconds)

@@ -24,7 +24,7 @@ from contimg.store.rows import end_lease, files_of, locked_group, subband_paths,
 
 PAUSED = "paused"
 # Classes of failures that no exception tells of.
-WORKER_SILENT, WORKER_DIED = "WorkerSilent", "WorkerDied"
+WORKER_SILENT, WORKER_DIED, TOOK_TOO_LONG = "WorkerSilent", "WorkerDied", "TookTooLong"
 
 
 class Leases:
