@@ -1,30 +1,23 @@
 """`contimg alerts`: what holds, and what has been."""
 
-import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
 
+from contimg.listing import as_json_option, limit_option, print_list
 from contimg.store import AlertRecord
 from contimg.store.configured import opened
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@limit_option(20)
 @click.option("--on", "only_on", is_flag=True, help="Only those that hold now.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
     """List alerts, the newest first; `contimg config check` says what the limits of the rules are."""
     with opened() as store:
         found = store.alerts.on()[::-1][:limit] if only_on else store.alerts.listed(limit=limit)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
-        return
-    for one in found:
-        click.echo(_line(one))
-    if not found:
-        click.echo("no alert holds" if only_on else "no alert has been raised")
+    print_list(found, _line, "no alert holds" if only_on else "no alert has been raised", as_json=as_json)
 
 
 def _line(one: AlertRecord) -> str:

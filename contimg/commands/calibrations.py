@@ -1,6 +1,5 @@
 """`contimg calibrations list|show|retire|import`: the registry of calibration sets."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from contimg.calibration import ENVIRONMENT, LIMITS_ENVIRONMENT, CalibrateOptions, CalibrationSet, SolutionLimits
 from contimg.config import load, settings_from
 from contimg.errors import BadInput
+from contimg.listing import as_json_option, limit_option, print_json, print_list
 from contimg.options import from_environment
 from contimg.store import CalibrationSetRecord, CalibrationSetRow, TableRow
 from contimg.store.configured import opened
@@ -25,24 +25,19 @@ def calibrations() -> None:
 
 
 @calibrations.command("list")
-@click.option("--limit", default=30, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@limit_option(30)
+@as_json_option
 def list_sets(limit: int, as_json: bool) -> None:
     """List sets, the latest observed first."""
     with opened() as store:
         found = store.registry.sets(limit)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
-        return
-    for one in found:
-        click.echo(_line(one))
-    if not found:
-        click.echo("no calibration set yet: one comes when a calibrator transits, or by `contimg calibrations import`")
+    none = "no calibration set yet: one comes when a calibrator transits, or by `contimg calibrations import`"
+    print_list(found, _line, none, as_json=as_json)
 
 
 @calibrations.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def show(name: str, as_json: bool) -> None:
     """Show one set: its verdict, its tables and their numbers, its pictures."""
     with opened() as store:
@@ -50,7 +45,7 @@ def show(name: str, as_json: bool) -> None:
     if one is None:
         raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
     if as_json:
-        click.echo(json.dumps(asdict(one), indent=2, default=str))
+        print_json(asdict(one))
         return
     click.echo(_line(one))
     click.echo(f"  valid        {_when(one.valid_from_mjd)} to {_when(one.valid_to_mjd)}")

@@ -1,7 +1,6 @@
 """`contimg config show|check|set|undo|history`."""
 
 import getpass
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg import config as configuration
 from contimg.changes import Change, change, history, in_words, undo
 from contimg.errors import ContimgError, Misconfigured
+from contimg.listing import as_json_option, limit_option, print_json
 from contimg.options import Effective
 from contimg.store.configured import opened
 
@@ -25,17 +25,17 @@ def config() -> None:
 @config.command()
 def show() -> None:
     """Print the sixteen keys in force, as JSON."""
-    click.echo(json.dumps(configuration.shown(configuration.load(configuration.settings_from())), indent=2))
+    print_json(configuration.shown(configuration.load(configuration.settings_from())))
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def check(as_json: bool) -> None:
     """Check everything and say what is in force and where each value came from."""
     found = configuration.effective(configuration.settings_from())
     if as_json:
         rows = [{"key": one.key, "value": _shown(one), "source": one.source, "help": one.help} for one in found]
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     width = max(len(one.key) for one in found)
     for one in found:
@@ -69,7 +69,7 @@ def undo_last(by: str, restart: bool) -> None:
 
 
 @config.command("history")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@limit_option(20)
 def show_history(limit: int) -> None:
     """List changes, the newest first: when, by whom, what."""
     made = history(configuration.settings_from())[:limit]

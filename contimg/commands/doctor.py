@@ -1,18 +1,18 @@
 """`contimg doctor`: is this machine fit for the stream?"""
 
-import json
 import sys
 from dataclasses import asdict
 
 import click
 
 from contimg.config import Settings, settings_from
+from contimg.listing import as_json_option, print_json
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def doctor(as_json: bool) -> None:
     """Look at everything that the stream needs of this machine; each line is ok, a warning or an error with its remedy.
 
@@ -30,7 +30,7 @@ def doctor(as_json: bool) -> None:
             if one.remedy:
                 click.echo(f"{'':8} {'':18} -> {one.remedy}")
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        print_json([asdict(one) for one in found])
     sys.exit(any(one.level is Level.ERROR for one in found))
 
 

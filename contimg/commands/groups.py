@@ -1,6 +1,5 @@
 """`contimg groups list|show|retry|discard`."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from contimg.errors import BadInput
+from contimg.listing import as_json_option, limit_option, print_json, print_list
 from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State
 from contimg.store.configured import opened
 
@@ -19,24 +19,18 @@ def groups() -> None:
 
 @groups.command("list")
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only groups in this state.")
-@click.option("--limit", default=20, show_default=True, help="At most so many, the latest observed first.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@limit_option(20, "At most so many, the latest observed first.")
+@as_json_option
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, the latest observed first."""
     with opened() as store:
         found = store.queue.groups(State(state) if state else None, limit)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
-        return
-    for one in found:
-        click.echo(_line(one))
-    if not found:
-        click.echo("no groups" if state is None else f"no group is {state}")
+    print_list(found, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
 
 @groups.command()
 @click.argument("group")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def show(group: str, as_json: bool) -> None:
     """Show one group: its files, every attempt at each stage, its products, what happened."""
     with opened() as store:
@@ -53,7 +47,7 @@ def show(group: str, as_json: bool) -> None:
         whole["events"] = [asdict(one) for one in events]
         whole["measurement_set"] = asdict(made) if made else None
         whole["image"] = asdict(image) if image else None
-        click.echo(json.dumps(whole, indent=2, default=str))
+        print_json(whole)
         return
     click.echo(_line(record))
     for file in files:

@@ -1,6 +1,5 @@
 """`contimg status`: the stream at a glance."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.config import settings_from
+from contimg.listing import as_json_option, print_json
 from contimg.store import Pulse, Stage, Status
 from contimg.store.configured import opened
 from workers.service.manager import StreamingServiceManager
@@ -17,7 +17,7 @@ from workers.service.records import ServiceHealth, ServiceStatus
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 @click.option("--shown", default=5, show_default=True, help="At most so many of each list.")
 def status(as_json: bool, shown: int) -> None:
     """Show the service, the queue, the newest images, failures, and files set aside with their reasons."""
@@ -28,7 +28,7 @@ def status(as_json: bool, shown: int) -> None:
     if as_json:
         whole = {**asdict(seen), "service": asdict(service), "health": asdict(health)}
         whole |= {"pulse": {**asdict(pulse), "catch_up_s": pulse.catch_up_s}, "alerts": [asdict(one) for one in alerts]}
-        click.echo(json.dumps(whole, indent=2, default=str))
+        print_json(whole)
         return
     console = Console(highlight=False)
     console.print(_service_line(service, health))

@@ -1,16 +1,16 @@
 """`contimg workers`: workers and queues, as Celery itself says."""
 
-import json
 from dataclasses import asdict
 
 import click
 
 from contimg.config import settings_from
 from contimg.errors import Transient
+from contimg.listing import as_json_option, print_json
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@as_json_option
 def workers(as_json: bool) -> None:
     """Ask the workers who they are, what they take and what they do; the answer takes a second or two."""
     from contimg.store import Stage
@@ -21,7 +21,7 @@ def workers(as_json: bool) -> None:
     if found.error:
         raise Transient(found.error)
     if as_json:
-        click.echo(json.dumps({**asdict(found), "unserved": found.unserved}, indent=2))
+        print_json({**asdict(found), "unserved": found.unserved})
         return
     for one in found.workers:
         click.echo(f"{one.name}  takes {', '.join(one.queues)}; {one.busy} of {one.processes} busy, {one.done} done")

@@ -2,7 +2,6 @@
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from contimg.changes import history
 from contimg.cli import contimg
@@ -34,19 +33,6 @@ COMMANDS = {
     "/calibration/import": "calibrations import",
 }
 OF_THE_BROWSER = {"/sign-in", "/sign-out"}
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
-
-    def runs(*words: str) -> str:
-        result = CliRunner().invoke(contimg, words, standalone_mode=False)
-        if result.exception:
-            raise result.exception
-        return result.output
-
-    return runs
 
 
 def test_every_action_of_the_panel_is_a_command(tmp_path):

@@ -3,28 +3,13 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from contimg.cli import contimg
 from contimg.config import load, settings_from
 from contimg.errors import BadInput, Misconfigured
 from contimg.store import Stage, Store
 from contimg.subbands import SubbandName
 
 GROUP = "2026-02-22T23:17:51"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
-
-    def runs(*words: str) -> str:
-        result = CliRunner().invoke(contimg, words, standalone_mode=False)
-        if result.exception:
-            raise result.exception
-        return result.output
-
-    return runs
 
 
 @pytest.fixture

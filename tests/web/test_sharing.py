@@ -24,6 +24,14 @@ def slowly(made: list[float], seconds: float) -> Callable[[], int]:
     return make
 
 
+def begun(room: Stream, make: Callable[[], int]) -> threading.Thread:
+    """A look that another has begun a moment ago."""
+    maker = threading.Thread(target=lambda: room.shared("x", make))
+    maker.start()
+    time.sleep(0.05)
+    return maker
+
+
 def test_all_wait_for_the_first_and_it_is_made_once(app: Flask) -> None:
     room, made, got = room_of(app, 60.0), list[float](), list[int]()
     threads = [threading.Thread(target=lambda: got.append(room.shared("x", slowly(made, 0.1)))) for _ in range(8)]
@@ -39,9 +47,7 @@ def test_while_a_newer_one_is_made_the_last_is_given_at_once(app: Flask) -> None
     room, made = room_of(app, 0.3), list[float]()
     assert room.shared("x", slowly(made, 0.0)) == 1
     time.sleep(0.35)
-    maker = threading.Thread(target=lambda: room.shared("x", slowly(made, 0.4)))
-    maker.start()
-    time.sleep(0.05)
+    maker = begun(room, slowly(made, 0.4))
     began = time.monotonic()
     assert room.shared("x", slowly(made, 0.4)) == 1
     assert time.monotonic() - began < 0.1
@@ -53,9 +59,7 @@ def test_one_that_is_much_too_old_is_waited_for(app: Flask) -> None:
     room, made = room_of(app, 0.05), list[float]()
     assert room.shared("x", slowly(made, 0.0)) == 1
     time.sleep(0.2)
-    maker = threading.Thread(target=lambda: room.shared("x", slowly(made, 0.2)))
-    maker.start()
-    time.sleep(0.05)
+    maker = begun(room, slowly(made, 0.2))
     assert room.shared("x", slowly(made, 0.0)) >= 2
     maker.join()
 
