@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ bench-stream: setup ## full-scale tiles through the real service: latency, backl
 
 bench-intake: setup ## how fast files are taken in, and how soon a whole group is sent
 	@$(BIN)/python benchmarks/bench_intake.py $(ARGS)
+
+bench-overhead: setup ## what the orchestration of a group costs, with empty stages and with up to 100,000 groups waiting
+	@$(BIN)/python benchmarks/bench_overhead.py $(ARGS)
+
+bench-scaling: setup ## tiles an hour of 1, 2 and 4 worker processes and of two hosts, against `contimg plan`
+	@$(BIN)/python benchmarks/bench_scaling.py $(ARGS)
 
 chaos: ## 300 groups through the real service under 200 faults; SEED=… replays a run, ARGS="--store sqlite" …
 	@scripts/setup.sh tests

@@ -1,0 +1,32 @@
+"""The service as `contimg run --no-web` starts it, whose workers have the stages of `empty_stages`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from contimg.config import StreamingConfig, load, settings_from
+from workers import logs
+from workers.service import supervisor
+from workers.service.child import ChildPlan
+from workers.service.plan import stream_plans
+from workers.service.running import run_until_told
+from workers.service.supervisor import Supervisor
+
+
+def with_empty_stages(config: StreamingConfig, broker_url: str, environ: Mapping[str, str]) -> list[ChildPlan]:
+    """The product's own plans, each worker told to import one module more."""
+    found = {"PYTHONPATH": str(Path(__file__).parent)}
+    return [
+        replace(plan, command=[*plan.command, "-I", "empty_stages"], environ={**plan.environ, **found})
+        if "worker" in plan.command
+        else plan
+        for plan in stream_plans(config, broker_url, environ)
+    ]
+
+
+if __name__ == "__main__":
+    settings = settings_from()
+    logs.configure(settings, load(settings))
+    supervisor.stream_plans = with_empty_stages
+    run_until_told(Supervisor(settings, environ=os.environ))

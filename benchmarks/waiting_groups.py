@@ -1,0 +1,99 @@
+"""What one group costs in the store while many others wait there: taken in, sent, claimed and committed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from empty_stages import run
+from sqlalchemy import insert
+
+from contimg.calibration.options import CalibrateOptions
+from contimg.config import StreamingConfig
+from contimg.flow import FlowRules
+from contimg.store import FileState, FoundFile, Lease, Stage, State, Store, models
+from contimg.subbands import SubbandName, stamp_of
+from contimg.telescope import BAND, CADENCE_S
+from workers.calibrator_tiles import CalibratorTiles
+from workers.dispatcher import Dispatcher
+from workers.reconciler import Reconciler
+from workers.stages import House
+
+_BEGIN_S = 1_771_802_271
+_GROUPS_A_TRANSACTION = 2000
+
+
+def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
+    """Median milliseconds of a core for the steps of one group among so many, and for a round of the reconciler.
+
+    With each round one group comes and one goes, the first in the dispatcher's order.
+    """
+    store = Store.open(directory / f"{waiting}.sqlite3")
+    _let_wait(store, waiting)
+    house, options = House(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
+    calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
+    dispatcher = Dispatcher(store, lambda group, stage: None, FlowRules(max_in_flight=1), calibrators=calibrators)
+    reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0), 10.0)
+    measured: dict[str, list[float]] = {}
+    sent: list[str] = []
+    steps: dict[str, Callable[[int], object]] = {
+        "taken in": lambda number: _take_in(store, _name(number)),
+        "sent": lambda _: sent.extend(dispatcher.fill()),
+        "a round of the reconciler": lambda _: reconciler.round(),
+        "three stages": lambda _: _pass(house, sent.pop()),
+    }
+    for number in range(waiting, waiting + rounds + 1):  # the first has things to import
+        for name, step in steps.items():
+            measured.setdefault(name, []).append(_core_ms(step, number))
+    store.close()
+    return {"waiting": waiting, **{name: round(median(values[1:]), 2) for name, values in measured.items()}}
+
+
+def _core_ms(step: Callable[[int], object], number: int) -> float:
+    began = time.process_time()
+    step(number)
+    return 1000 * (time.process_time() - began)
+
+
+def _name(number: int) -> str:
+    return stamp_of(_BEGIN_S + round(CADENCE_S * number))
+
+
+def _take_in(store: Store, group: str) -> None:
+    names = [SubbandName.parse(f"{group}_sb{subband:02d}.hdf5") for subband in range(BAND.subbands)]
+    store.arrivals.register_files([FoundFile(Path("/incoming") / str(one), 1, 1.0, one) for one in names if one])
+
+
+def _pass(house: House, group: str) -> None:
+    """Claim and commit each stage, as a worker does."""
+    for stage in Stage:
+        lease = house.store.leases.claim(group, stage, "bench")
+        if not isinstance(lease, Lease):
+            raise SystemExit(lease.detail)
+        house.store.leases.commit(lease, run(house, lease))
+
+
+def _let_wait(store: Store, waiting: int) -> None:
+    """So many complete groups that nobody has sent yet, each with its files."""
+    for begin in range(0, waiting, _GROUPS_A_TRANSACTION):
+        numbers = range(begin, min(waiting, begin + _GROUPS_A_TRANSACTION))
+        with store.database.write() as session:
+            session.execute(insert(models.Group), [_group_row(number) for number in numbers])
+            session.execute(insert(models.SubbandFile), [row for number in numbers for row in _file_rows(number)])
+
+
+def _group_row(number: int) -> dict[str, object]:
+    time_s = float(_BEGIN_S + round(CADENCE_S * number))
+    times = dict.fromkeys(("reference_s", "collecting_since", "created_at", "updated_at"), time_s)
+    return {"id": _name(number), "state": State.PENDING, "stage": Stage.CONVERT, "attempts": 0, **times}
+
+
+def _file_rows(number: int) -> list[dict[str, object]]:
+    group, time_s = _name(number), float(_BEGIN_S + round(CADENCE_S * number))
+    return [
+        {
+            "path": f"/incoming/{group}_sb{subband:02d}.hdf5", "group_id": group, "subband": subband, "size": 1,
+            "time_s": time_s, "mtime": 1.0, "arrived_at": time_s, "state": FileState.PRESENT,
+        }
+        for subband in range(BAND.subbands)
+    ]  # fmt: skip
