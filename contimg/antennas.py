@@ -83,8 +83,8 @@ def _survey(
     for row in range(data.shape[0]):
         good, logs, total, square = 0, 0.0, 0.0, 0.0
         auto = first[row] == second[row]
+        product, factors = 1.0, 0  # a logarithm for several samples at once
         for channel in range(data.shape[1]):
-            product = 1.0
             for pol in range(data.shape[2]):
                 value = data[row, channel, pol]
                 power = float(value.real) ** 2 + float(value.imag) ** 2
@@ -95,8 +95,12 @@ def _survey(
                     total += np.sqrt(power)
                     square += power
                 else:
-                    product *= min(max(power, 1e-60), 1e60)
-            logs += 0.5 * np.log(product)
+                    product *= min(max(power, 1e-30), 1e30)
+                    factors += 1
+                if factors == 8:
+                    logs += 0.5 * np.log(product)
+                    product, factors = 1.0, 0
+        logs += 0.5 * np.log(product)
         one, other = first[row], second[row]
         if auto:
             autos[one] += good

@@ -8,6 +8,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.measurement_set.description import Description
+from contimg.space import Space
 
 Rows = NDArray[np.int64]
 _SAMPLE_BYTES = 24  # of one sample: DATA, FLAG and what is computed from them
@@ -16,45 +17,48 @@ _SAMPLE_BYTES = 24  # of one sample: DATA, FLAG and what is computed from them
 def baseline_chunks(
     main: table, tile: Description, dead: dict[int, str], chunk_bytes: int
 ) -> Iterator[tuple[Rows, NDArray[np.bool_]]]:
-    """Rows as (baselines, times), -1 where a time is missing, and which of the baselines join two live antennas.
+    """Rows as (times, baselines), -1 where a time is missing, and which of the baselines join two live antennas.
 
-    Baselines keep the order of their first rows, so that a chunk is a few runs of consecutive rows.
+    Baselines keep the order of their first rows, so that a chunk is a run of consecutive rows at each time.
     """
     slots, times = len(tile.antenna_names), np.searchsorted(tile.times_mjd_s, main.getcol("TIME"))
     pairs = main.getcol("ANTENNA1").astype(np.int64) * slots + main.getcol("ANTENNA2")
     found, start, which = np.unique(pairs, return_index=True, return_inverse=True)
     order = np.argsort(start)
-    rows = np.full((found.size, len(tile.times_mjd_s)), -1, dtype=np.int64)
-    rows[np.argsort(order)[which.reshape(-1)], times] = np.arange(pairs.size)
+    rows = np.full((len(tile.times_mjd_s), found.size), -1, dtype=np.int64)
+    rows[times, np.argsort(order)[which.reshape(-1)]] = np.arange(pairs.size)
     first, second = found[order] // slots, found[order] % slots
     listed = np.array(sorted(dead), dtype=np.int64)
     live = (first != second) & ~np.isin(first, listed) & ~np.isin(second, listed)
-    size = max(1, chunk_bytes // (_SAMPLE_BYTES * rows.shape[1] * len(tile.freqs_hz) * len(tile.correlations)))
-    for begin in range(0, len(rows), size):
-        yield rows[begin : begin + size], live[begin : begin + size]
+    size = max(1, chunk_bytes // (_SAMPLE_BYTES * len(rows) * len(tile.freqs_hz) * len(tile.correlations)))
+    for begin in range(0, found.size, size):
+        yield rows[:, begin : begin + size], live[begin : begin + size]
 
 
-def read(main: table, column: str, rows: Rows) -> NDArray[Any]:
-    """Cells of a column, shape (*rows.shape, channels, polarisations); zero data and set flags where a row is -1."""
+def read(main: table, column: str, rows: Rows, space: Space) -> NDArray[Any]:
+    """Cells of a column, shape (*rows.shape, channels, polarisations); zero data and set flags where a row is -1.
+
+    They lie in `space` under the column's name.
+    """
     cell = main.getcell(column, 0)
-    out = np.full((rows.size, *cell.shape), cell.dtype == bool, dtype=cell.dtype)
-    for into, run in _runs(rows):
-        out[into] = main.getcol(column, int(run[0]), run.size)
+    out = space.array(column, (rows.size, *cell.shape), cell.dtype)
+    out[rows.reshape(-1) < 0] = cell.dtype == bool
+    for into, start in _runs(rows):
+        main.getcolnp(column, out[into], start, into.stop - into.start)
     return out.reshape(*rows.shape, *cell.shape)
 
 
 def write(main: table, column: str, values: NDArray[Any], rows: Rows) -> None:
     """Put cells of a column, shaped as `read` gives them; those of a row -1 go nowhere."""
     cells = values.reshape(rows.size, *values.shape[rows.ndim :])
-    for into, run in _runs(rows):
-        main.putcol(column, cells[into], int(run[0]), run.size)
+    for into, start in _runs(rows):
+        main.putcol(column, cells[into], start, into.stop - into.start)
 
 
-def _runs(rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Runs of consecutive row numbers, and where in the flattened `rows` each of them stands."""
+def _runs(rows: Rows) -> Iterator[tuple[slice, int]]:
+    """Where in the flattened `rows` there are runs of consecutive row numbers, and the first number of each."""
     flat = rows.reshape(-1)
-    order = np.argsort(flat, kind="stable")[np.count_nonzero(flat < 0) :]
-    ascending = flat[order]
-    for run in np.split(np.arange(ascending.size), np.flatnonzero(np.diff(ascending) != 1) + 1):
+    there = np.flatnonzero(flat >= 0)
+    for run in np.split(there, np.flatnonzero((np.diff(there) != 1) | (np.diff(flat[there]) != 1)) + 1):
         if run.size:
-            yield order[run], ascending[run]
+            yield slice(int(run[0]), int(run[-1]) + 1), int(flat[run[0]])

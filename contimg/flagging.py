@@ -17,11 +17,13 @@ from contimg.baselines import Rows, baseline_chunks, read, write
 from contimg.errors import BadInput
 from contimg.flag_summary import FlagCount, FlagSummary
 from contimg.interference import Searchers, amplitudes
-from contimg.measurement_set.columns import add_like
+from contimg.measurement_set.columns import add_like, read_blocks
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.writable import writable
+from contimg.space import Space
 
-CHUNK_BYTES = 128 * 2**20
+CHUNK_BYTES = 256 * 2**20  # of baselines: narrower ones read the same tiles of the table more often
+BLOCK_BYTES = 32 * 2**20  # of rows' data
 ORIGINAL = "FLAG_ORIGINAL"
 _UNFINISHED = "UNFINISHED"
 MAJORITY = 0.5  # of the baselines
@@ -90,8 +92,8 @@ def keep_original(tile: Description) -> None:
     with writable(tile.path, 0 if ORIGINAL in tile.columns else tile.samples) as main:
         if ORIGINAL not in tile.columns:
             add_like(main, ORIGINAL, "FLAG", {_UNFINISHED: True})
-        for start, count in _blocks(main):
-            main.putcol(ORIGINAL, main.getcol("FLAG", start, count), start, count)
+        for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES // 8):
+            main.putcol(ORIGINAL, flags, rows.start, len(flags))
     with writable(tile.path) as main:
         main.removecolkeyword(ORIGINAL, _UNFINISHED)
 
@@ -108,16 +110,26 @@ def start_over(main: table, slots: int, channels: int) -> tuple[Survey, FlagCoun
     Returns the survey of the antennas, and how much is flagged now.
     """
     survey, before = Survey.of(slots), FlagCount.of(slots, channels)
-    for start, count in _blocks(main):
-        data, flags = main.getcol("DATA", start, count), main.getcol(ORIGINAL, start, count)
-        flags |= main.getcol("FLAG_ROW", start, count)[:, None, None]
-        flags |= ~np.isfinite(data) | (data == 0)
-        ends = main.getcol("ANTENNA1", start, count), main.getcol("ANTENNA2", start, count)
-        clip(data, flags, *ends)
-        survey.add(data, flags, *ends)
-        before.add(flags, *ends)
-        main.putcol("FLAG", flags, start, count)
+    one, two, whole = (main.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "FLAG_ROW"))
+    for rows, (data, flags) in read_blocks(main, ("DATA", ORIGINAL), BLOCK_BYTES):
+        first, second = one[rows], two[rows]
+        _mark(data, flags, whole[rows])
+        clip(data, flags, first, second)
+        survey.add(data, flags, first, second)
+        before.add(flags, first, second)
+        main.putcol("FLAG", flags, rows.start, len(flags))
     return survey, before
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _mark(data: NDArray[np.complex64], flags: _Mask, whole: _Mask) -> None:
+    """Flag what is zero or no number, and all of the rows of `whole`."""
+    for row in range(data.shape[0]):
+        for channel in range(data.shape[1]):
+            for pol in range(data.shape[2]):
+                value = data[row, channel, pol]
+                good = np.isfinite(value.real) and np.isfinite(value.imag) and value != 0
+                flags[row, channel, pol] |= whole[row] or not good
 
 
 def clip(
@@ -157,20 +169,21 @@ def find_interference(main: table, tile: Description, dead: dict[int, str], sear
     votes = np.zeros((len(tile.times_mjd_s), len(tile.freqs_hz)))
     voters, found = 0, 0
     searched: deque[tuple[Rows, _Mask, Rows, Callable[[], _Mask]]] = deque()
+    space = Space()
 
     def take() -> None:
         nonlocal voters, found
         rows, flags, looked, masks = searched.popleft()
         before = np.count_nonzero(flags)
         for index, mask in zip(looked, masks(), strict=True):
-            flags[index] |= mask[:, :, None]
+            flags[:, index] |= mask[:, :, None]
             votes[:] += mask
         voters += looked.size
         found += int(np.count_nonzero(flags) - before)
         write(main, "FLAG", flags, rows)
 
     for rows, live in baseline_chunks(main, tile, dead, CHUNK_BYTES):
-        data, flags = (read(main, name, rows) for name in ("DATA", "FLAG"))
+        data, flags = read(main, "DATA", rows, space), read(main, "FLAG", rows, Space())
         amplitude, missing = amplitudes(data, flags)
         looked = np.flatnonzero(live & ~missing.all(axis=(1, 2)))
         searched.append((rows, flags, looked, searchers.submit(amplitude[looked], missing[looked])))
@@ -189,13 +202,14 @@ def finish(main: table, tile: Description, dead: dict[int, str], hits: _Mask) ->
     """
     count, found = FlagCount.of(len(tile.antenna_names), len(tile.freqs_hz)), 0
     listed = np.array(sorted(dead), dtype=np.int64)
-    for start, rows in _blocks(main):
-        flags, first, second = (main.getcol(name, start, rows) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
-        times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME", start, rows))
-        silent = np.isin(first, listed) | np.isin(second, listed)
-        found += _finish(flags, times, hits, silent, (first != second) & ~silent)
+    one, two = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+    times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME"))
+    silent = np.isin(one, listed) | np.isin(two, listed)
+    for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES // 8):
+        first, second, quiet = one[rows], two[rows], silent[rows]
+        found += _finish(flags, times[rows], hits, quiet, (first != second) & ~quiet)
         count.add(flags, first, second)
-        main.putcol("FLAG", flags, start, rows)
+        main.putcol("FLAG", flags, rows.start, len(flags))
     return count, found
 
 
@@ -212,9 +226,3 @@ def _finish(flags: _Mask, times: Rows, hits: _Mask, silent: _Mask, counted: _Mas
                     found += counted[row] and not flags[row, channel, pol]
                     flags[row, channel, pol] = True
     return found
-
-
-def _blocks(main: table) -> list[tuple[int, int]]:
-    rows = main.nrows()
-    size = max(1, CHUNK_BYTES // (2 * main.getcell("DATA", 0).nbytes))
-    return [(start, min(size, rows - start)) for start in range(0, rows, size)]

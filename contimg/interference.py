@@ -99,26 +99,29 @@ def _environment() -> dict[str, str]:
 def amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """What AOFlagger looks at: |V| over each polarisation's mean, averaged over the unflagged polarisations.
 
-    data, flags : (baselines, times, channels, polarisations); returns amplitudes and where there is none,
+    data, flags : (times, baselines, channels, polarisations); returns amplitudes and where there is none,
     both (baselines, times, channels).
     """
-    baselines, times, channels, pols = data.shape
+    times, baselines, channels, pols = data.shape
     out = np.zeros((baselines, times, channels), dtype=np.float32)
     missing = np.zeros((baselines, times, channels), dtype=np.bool_)
+    size = np.empty((times, channels, pols), dtype=np.float32)
     for baseline in range(baselines):
         total, count = np.zeros(pols), np.zeros(pols)
         for time in range(times):
             for channel in range(channels):
                 for pol in range(pols):
-                    if not flags[baseline, time, channel, pol]:
-                        total[pol] += abs(data[baseline, time, channel, pol])
-                        count[pol] += 1
+                    value = data[time, baseline, channel, pol]
+                    good = not flags[time, baseline, channel, pol]
+                    size[time, channel, pol] = np.sqrt(value.real**2 + value.imag**2) if good else np.float32(0)
+                    total[pol] += size[time, channel, pol]
+                    count[pol] += good
         for time in range(times):
             for channel in range(channels):
                 summed, used = 0.0, 0
                 for pol in range(pols):
-                    if not flags[baseline, time, channel, pol] and total[pol] > 0:
-                        summed += abs(data[baseline, time, channel, pol]) * count[pol] / total[pol]
+                    if not flags[time, baseline, channel, pol] and total[pol] > 0:
+                        summed += size[time, channel, pol] * count[pol] / total[pol]
                         used += 1
                 missing[baseline, time, channel] = used == 0
                 out[baseline, time, channel] = summed / max(used, 1)

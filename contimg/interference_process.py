@@ -8,7 +8,8 @@ input, so none outlives whoever started it.
 
 import os
 import sys
-from importlib.resources import as_file, files
+from importlib.resources import files
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 import aoflagger
@@ -23,8 +24,7 @@ class Search:
 
     def __init__(self, times: int, channels: int) -> None:
         self._flagger = aoflagger.AOFlagger()
-        with as_file(files("contimg.data").joinpath("interference.lua")) as path:
-            self._strategy = self._flagger.load_strategy_file(str(path))
+        self._with_gaps, self._whole = _strategies(self._flagger)
         self.shape = (times, channels)
         self._image = self._flagger.make_image_set(times, channels, 1)
         # AOFlagger takes its thresholds from the scatter it sees. A floor under that scatter keeps it from taking the
@@ -37,7 +37,20 @@ class Search:
         self._image.set_image_buffer(0, (amplitude + self._floor).T)
         mask = self._flagger.make_flag_mask(*self.shape, False)
         mask.set_buffer(np.ascontiguousarray(missing.T))
-        return np.asarray(self._strategy.run(self._image, mask).get_buffer().T)
+        strategy = self._with_gaps if missing.any() else self._whole
+        return np.asarray(strategy.run(self._image, mask).get_buffer().T)
+
+
+def _strategies(flagger: aoflagger.AOFlagger) -> tuple[aoflagger.Strategy, aoflagger.Strategy]:
+    """For baselines with and without samples that are missing; AOFlagger reads a strategy from a file only."""
+    source = files("contimg.data").joinpath("interference.lua").read_text(encoding="utf-8")
+    loaded = []
+    for gaps in ("true", "false"):
+        with NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as file:
+            file.write(source.replace("local gaps = true", f"local gaps = {gaps}"))
+            file.flush()
+            loaded.append(flagger.load_strategy_file(file.name))
+    return loaded[0], loaded[1]
 
 
 def main() -> None:

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from contimg.antenna_gains import solve_gains
-from contimg.calibration.applying import CORRECTED, apply, blocks, divide
+from contimg.calibration.applying import BLOCK_BYTES, CORRECTED, apply, divide
 from contimg.calibration.calibrators import Calibrator
 from contimg.calibration.model import SkyModel, accumulate, direction_cosines
 from contimg.calibration.sets import CalibrationSet
 from contimg.errors import BadInput
 from contimg.imaging import ImageOptions, QuickLook, image
 from contimg.imaging.photometry import measure
+from contimg.measurement_set.columns import read_blocks
 from contimg.measurement_set.description import Description, describe
 from contimg.measurement_set.note import read_note, write_note
 from contimg.measurement_set.revision import revised
@@ -160,14 +161,12 @@ def _products(tile: Description, model: SkyModel) -> tuple[NDArray[np.complex128
         times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME"))
         shape = (len(tile.freqs_hz), len(tile.correlations))
         sums, power = np.zeros((slots, slots, shape[1]), dtype=np.complex128), np.zeros((slots, slots, shape[1]))
-        for start, count in blocks(main):
-            run = slice(start, start + count)
+        for run, columns in read_blocks(main, (CORRECTED, "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):
+            data, flags, weight, uvw = columns
             pairs, cell = np.unique(first[run].astype(np.int64) * slots + second[run], return_inverse=True)
             cell = np.where(first[run] == second[run], -1, cell.reshape(-1))
             top = np.zeros((pairs.size, *shape), dtype=np.complex64)
             bottom = np.zeros((pairs.size, *shape), dtype=np.float32)
-            columns = (main.getcol(name, start, count) for name in (CORRECTED, "FLAG", "WEIGHT", "UVW"))
-            data, flags, weight, uvw = columns
             accumulate(
                 data, flags, weight.astype(np.float32), uvw, times[run], cell, tile.freqs_hz, model.lmn,
                 model.apparent_jy, top, bottom,
@@ -187,10 +186,9 @@ def _write(
     inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(tile.freqs_hz), axis=1)
     with writable(tile.path) as main:
         note = read_note(main, CORRECTED) or {}
-        for start, count in blocks(main):
-            names = (CORRECTED, "FLAG", "ANTENNA1", "ANTENNA2")
-            data, flags, first, second = (main.getcol(name, start, count) for name in names)
-            divide(data, flags, first, second, inverse)
-            main.putcol(CORRECTED, data, start, count)
+        first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        for rows, (data, flags) in read_blocks(main, (CORRECTED, "FLAG"), BLOCK_BYTES):
+            divide(data, flags, first[rows], second[rows], inverse)
+            main.putcol(CORRECTED, data, rows.start, len(data))
         kinds = [kept.kind for kept in rounds if kept.kept]
         write_note(main, CORRECTED, {**note, "selfcal": kinds})

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from contimg.calibration import tables
 from contimg.calibration.sets import CalibrationSet
 from contimg.errors import BadInput
-from contimg.measurement_set.columns import add_like
+from contimg.measurement_set.columns import add_like, read_blocks
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.note import NOTE, write_note
 from contimg.measurement_set.writable import writable
 
 BLOCK_BYTES = 64 * 2**20
-_READ = {"DATA": np.complex64, "FLAG": np.bool_}
 CORRECTED = "CORRECTED_DATA"
 UNFINISHED = "the calibration did not finish"
 
@@ -47,19 +46,12 @@ def apply(one: CalibrationSet, tile: Description) -> Applied:
         flagged, total = 0, 0
         ends = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         when = np.searchsorted(tile.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ends[0])
-        buffers = [np.empty((0, *main.getcell(name, 0).shape), kind) for name, kind in _READ.items()]
-        for start, count in blocks(main):
-            # The same memory for every block: fresh pages for each would cost as much as the reading.
-            if len(buffers[0]) != count:
-                buffers = [np.empty((count, *one.shape[1:]), one.dtype) for one in buffers]
-            data, flags = buffers
-            for name, into in zip(_READ, buffers, strict=True):
-                main.getcolnp(name, into, start, count)
-            first, second = (one[start : start + count] for one in ends)
-            for rows in _runs(when[start : start + count]):
-                divide(data[rows], flags[rows], first[rows], second[rows], inverses[when[start + rows.start]])
-            main.putcol(CORRECTED, data, start, count)
-            main.putcol("FLAG", flags, start, count)
+        for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), BLOCK_BYTES):
+            first, second = (one[rows] for one in ends)
+            for run in _runs(when[rows]):
+                divide(data[run], flags[run], first[run], second[run], inverses[when[rows.start + run.start]])
+            main.putcol(CORRECTED, data, rows.start, len(data))
+            main.putcol("FLAG", flags, rows.start, len(flags))
             cross = first != second
             flagged += int(np.count_nonzero(flags[cross]))
             total += int(np.count_nonzero(cross)) * flags[0].size
@@ -75,8 +67,8 @@ def leave_uncalibrated(tile: Description, reason: str) -> None:
         write_note(main, "DATA", note)
         if CORRECTED in main.colnames():
             write_note(main, CORRECTED, note)
-            for start, count in blocks(main):
-                main.putcol(CORRECTED, main.getcol("DATA", start, count), start, count)
+            for rows, (data,) in read_blocks(main, ("DATA",), BLOCK_BYTES):
+                main.putcol(CORRECTED, data, rows.start, len(data))
 
 
 @contextmanager
@@ -102,14 +94,7 @@ def _say_unfinished(main: table) -> None:
 
 def corrected_bytes(tile: Description) -> int:
     """What CORRECTED_DATA takes."""
-    return tile.samples * np.dtype(_READ["DATA"]).itemsize
-
-
-def blocks(main: table) -> list[tuple[int, int]]:
-    """Runs of rows (start, count) whose DATA takes about BLOCK_BYTES."""
-    rows = main.nrows()
-    size = max(1, BLOCK_BYTES // main.getcell("DATA", 0).nbytes)
-    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
+    return tile.samples * np.dtype(np.complex64).itemsize
 
 
 def _runs(values: NDArray[np.integer]) -> list[slice]:

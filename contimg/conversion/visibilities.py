@@ -18,8 +18,9 @@ from contimg.errors import BadFile
 from contimg.measurement_set.fringe import UNEVEN, Axes, Rotated, RowChanges, Sums, rotate_block
 from contimg.measurement_set.subtables import in_casa_order
 from contimg.measurement_set.writer import MainTable
+from contimg.space import Space
 from contimg.tile import Tile
-from contimg.uvh5 import Space, SubbandHeader, SubbandReader
+from contimg.uvh5 import SubbandHeader, SubbandReader
 
 _OTHER_WAY = {-3: -4, -4: -3, -7: -8, -8: -7}  # a baseline the other way round: RL is LR, XY is YX
 _ROWS_OF_WEIGHTS = 1 << 16

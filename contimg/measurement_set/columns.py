@@ -1,11 +1,31 @@
-"""A column of a Measurement Set's main table made like another."""
+"""Columns of a Measurement Set's main table: read block by block, and made like one another."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from casacore.tables import makecoldesc, maketabdesc, table
+from numpy.typing import NDArray
+
+from contimg.space import Space
+
+
+def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
+    """Runs of rows and their cells in some columns, shapes (rows, *cell); those of the first take about `size_bytes`.
+
+    Every block lies where the one before it lay: fresh memory for each would cost as much as the reading.
+    """
+    cells, space, rows = [main.getcell(name, 0) for name in names], Space(), main.nrows()
+    step = max(1, size_bytes // cells[0].nbytes)
+    for start in range(0, rows, step):
+        count = min(step, rows - start)
+        found = []
+        for name, cell in zip(names, cells, strict=True):
+            found.append(space.array(name, (count, *cell.shape), cell.dtype))
+            main.getcolnp(name, found[-1], start, count)
+        yield slice(start, start + count), found
 
 
 def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> None:

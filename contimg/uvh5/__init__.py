@@ -3,6 +3,5 @@
 from contimg.uvh5.header import SubbandHeader, read_header
 from contimg.uvh5.phasing import Fixed, Phasing, Sidereal, Unprojected
 from contimg.uvh5.reader import SubbandReader
-from contimg.uvh5.space import Space
 
-__all__ = ["Fixed", "Phasing", "Sidereal", "Space", "SubbandHeader", "SubbandReader", "Unprojected", "read_header"]
+__all__ = ["Fixed", "Phasing", "Sidereal", "SubbandHeader", "SubbandReader", "Unprojected", "read_header"]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
+from contimg.space import Space
 from contimg.uvh5.opening import unreadable
-from contimg.uvh5.space import Space
 
 _READ_ALONG_BYTES = 1 << 16  # reading so much too much costs less than another call
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
+from contimg.space import Space
 from contimg.uvh5.bricks import Bricks, brick_reader, rows_of
 from contimg.uvh5.header import SubbandHeader
 from contimg.uvh5.opening import opened
-from contimg.uvh5.space import Space
 
 _SAMPLE_ROWS = 256
 _TYPES: dict[str, type] = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}

@@ -82,7 +82,7 @@ def test_amplitudes_equal_plain_numpy():
     data = (rng.normal(size=(3, 5, 7, 2)) + 1j * rng.normal(size=(3, 5, 7, 2))).astype(np.complex64)
     flags = rng.uniform(size=data.shape) < 0.3
     flags[1, ..., 1] = True
-    ours, missing = amplitudes(data, flags)
+    ours, missing = amplitudes(*(np.ascontiguousarray(one.swapaxes(0, 1)) for one in (data, flags)))
     size = np.ma.masked_array(np.abs(data), flags)
     expected = (size / size.mean(axis=(1, 2), keepdims=True)).mean(axis=3)
     assert np.array_equal(missing, np.ma.getmaskarray(expected))

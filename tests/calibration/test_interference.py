@@ -95,3 +95,18 @@ def test_searchers_end_with_whoever_started_them():
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_where_nothing_is_missing_the_quick_search_finds_exactly_the_same(monkeypatch):
+    rng = np.random.default_rng(5)
+    quick, thorough = Search(24, 192), Search(24, 192)
+    monkeypatch.setattr(thorough, "_whole", thorough._with_gaps)
+    for strength in (0.5, 1, 2, 5, 100):
+        amplitude = rng.rayleigh(size=(24, 192)).astype(np.float32)
+        amplitude[:, 40:43] += strength
+        amplitude[5:7] += strength
+        amplitude[15:18, 100:130] += strength
+        nothing = np.zeros(amplitude.shape, dtype=np.bool_)
+        found = quick.run(amplitude, nothing)
+        assert np.array_equal(found, thorough.run(amplitude, nothing))
+        assert strength < 100 or found[:, 41].all()
