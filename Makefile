@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ bench: setup ## the benchmarks, as ratios to a plain copy or a peer
 
 bench-calibrate: setup ## seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
+
+bench-growth: setup ## what each stage costs as antennas, integrations, channels and the image grow: is there a cliff?
+	@$(BIN)/python benchmarks/bench_growth.py $(ARGS)
+
+bench-guard: setup ## under a minute: has a stage become 30 % dearer than recorded? ARGS="--record" records anew
+	@$(BIN)/python benchmarks/guard.py $(ARGS)
 
 bench-image: setup ## the quick look at full scale against WSClean
 	@$(BIN)/python benchmarks/bench_image.py $(ARGS)
