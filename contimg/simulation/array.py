@@ -38,10 +38,14 @@ class Array:
 
 
 def choose_stations(antennas: int) -> tuple[int, ...]:
-    """That many live stations: a quarter outriggers for the long baselines, the rest evenly along the arms."""
+    """That many stations: a quarter outriggers for the long baselines, the rest evenly along the arms.
+
+    Of those that are live; of all where there are not as many.
+    """
     live = [one.number for one in stations() if one.live]
-    inner = [number for number in live if number < FIRST_OUTRIGGER]
-    outer = [number for number in live if number >= FIRST_OUTRIGGER]
+    numbers = live if antennas <= len(live) else [one.number for one in stations()]
+    inner = [number for number in numbers if number < FIRST_OUTRIGGER]
+    outer = [number for number in numbers if number >= FIRST_OUTRIGGER]
     few = min(len(outer), max(1, round(antennas / 4), antennas - len(inner)))
     return tuple(_evenly(inner, antennas - few) + _evenly(outer, few))
 

@@ -16,7 +16,7 @@ class SimulateOptions:
     """A run of the synthetic telescope; the same options give the same bytes."""
 
     groups: int = option(3, "tiles to write: the calibrator's, then target tiles", minimum=1)
-    antennas: int = option(32, "antennas; 96 is the whole telescope", minimum=2, maximum=96)
+    antennas: int = option(32, "antennas; 96 is the whole telescope, 117 every station", minimum=2, maximum=117)
     channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
     integrations: int = option(24, "integrations in a tile", minimum=1)
     integration_s: float = option(telescope.INTEGRATION_S, "length of one integration, seconds", minimum=0.1)

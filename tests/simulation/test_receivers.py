@@ -25,6 +25,13 @@ def test_arrays_are_live_antennas_with_an_eastern_outrigger(antennas: int) -> No
     assert set(chosen) & set(EASTERN)
 
 
+@pytest.mark.parametrize("antennas", [97, 110, 117])
+def test_more_antennas_than_are_live_take_any_station(antennas: int) -> None:
+    chosen = choose_stations(antennas)
+    assert len(set(chosen)) == antennas
+    assert set(chosen) <= set(range(1, 118))
+
+
 def test_baselines_come_in_the_correlators_order() -> None:
     array = build_array(4)
     pairs = list(zip(array.first.tolist(), array.second.tolist(), strict=True))
