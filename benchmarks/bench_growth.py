@@ -4,7 +4,7 @@
     make bench-growth ARGS="--plot growth.png --json growth.json"
     make bench-growth ARGS="--solve"                  solving too: CASA, some minutes more
 
-One dimension is varied at a time, the others held. Each point is the median of its rounds, in a process of its own that
+One dimension is varied at a time, the others held. Each point is the least of its rounds, in a process of its own that
 has done a small tile before. Exits with 1 when somewhere a cost grows faster than it may: by more than half a power
 above the expected one, between any two neighbouring points.
 """
@@ -100,7 +100,7 @@ def table(curves: list[Curve]) -> str:
 
 
 @click.command()
-@click.option("--rounds", default=2, show_default=True, help="runs of each point; their median counts")
+@click.option("--rounds", default=4, show_default=True, help="runs of each point at most; the least of them counts")
 @click.option("--only", type=click.Choice(tuple(SWEEPS)), multiple=True, help="these dimensions; may be repeated")
 @click.option("--solve", is_flag=True, help="solving against antennas too, by CASA")
 @click.option("--json", "record", type=click.Path(path_type=Path), help="write the measurements here")

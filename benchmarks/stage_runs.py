@@ -54,8 +54,11 @@ class MadeTile:
 
 
 def make_tile(room: Path, size: TileSize, *, calibrator: bool = False) -> MadeTile:
-    """Simulate and convert a target tile, with dead antennas and interference; or the calibrator's transit."""
-    options = SimulateOptions(groups=2, dead=max(1, size.antennas // 20), rfi=True, **asdict(size))
+    """Simulate and convert a target tile, with dead antennas and interference; or the calibrator's transit.
+
+    The target is an hour after the calibrator, which is then in no image however large.
+    """
+    options = SimulateOptions(groups=2, gap=11, dead=max(1, size.antennas // 20), rfi=True, **asdict(size))
     plan = plan_tiles(options)[0 if calibrator else 1]
     made = simulate_tile(plan, options, room / "subbands")
     ms = convert(made.files, room / f"{plan.group}.ms", ConvertOptions()).path
