@@ -10,6 +10,7 @@ from contimg import telescope
 from contimg.store import Store
 
 _UNIX_EPOCH_JD = 2440587.5
+_SAME_STRIP_DEG = 0.01  # the sky's own motion, which moves no calibrator in or out
 _REACH_RAD = np.deg2rad(5.0)  # beyond it lie only side lobes
 
 
@@ -19,14 +20,23 @@ class CalibratorTiles:
     def __init__(self, store: Store, min_attenuation: float, min_apparent_jy: float) -> None:
         self._store = store
         self._limits = (min_attenuation, min_apparent_jy)
+        self._known: dict[float, bool] = {}
+        self._dec_deg = float("nan")
 
     def among(self, reference_s: Sequence[float]) -> list[bool]:
         """Whether a tile that begins then (epoch seconds) will have a calibrator in its beam, one by one."""
         newest = self._store.products.measurement_sets(1) if reference_s else ()
         if not newest:
             return [False] * len(reference_s)
-        starts = np.asarray(reference_s, dtype=np.float64)
-        return [bool(one) for one in with_calibrator(starts, float(np.deg2rad(newest[0].dec_deg)), *self._limits)]
+        if not abs(newest[0].dec_deg - self._dec_deg) < _SAME_STRIP_DEG:
+            self._known, self._dec_deg = {}, newest[0].dec_deg
+        asked = dict.fromkeys(reference_s)  # those that wait are asked for again and again
+        self._known = {at: found for at, found in self._known.items() if at in asked}
+        new = [at for at in asked if at not in self._known]
+        if new:
+            found = with_calibrator(np.asarray(new, dtype=np.float64), float(np.deg2rad(self._dec_deg)), *self._limits)
+            self._known.update(zip(new, found.tolist(), strict=True))
+        return [self._known[at] for at in reference_s]
 
 
 def with_calibrator(

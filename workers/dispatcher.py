@@ -13,6 +13,8 @@ from workers.calibrator_tiles import CalibratorTiles
 
 log = logging.getLogger(__name__)
 Send = Callable[[str, Stage], None]
+# A day of sky: a calibrator further from the front holds for nothing that is there.
+LOOK_AHEAD = 280
 
 
 class Dispatcher:
@@ -38,7 +40,10 @@ class Dispatcher:
         A group counts as sent before it is: should this process die in between, the reconciler finds no message that
         stands for it and sends it again.
         """
-        taken = list(self._store.queue.take_unsent(self._most, self.ordered))
+        newest = self._rules.order == "newest"
+        taken = list(
+            self._store.queue.take_unsent(self._most, self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD)
+        )
         sent = []
         while taken:
             one = taken[0]

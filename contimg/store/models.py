@@ -50,6 +50,9 @@ class Group(Base):
 
     __table_args__ = (
         Index("ix_groups_state_reference", "state", "reference_s"),
+        # What is sent next, and how many are: found at once however many wait.
+        Index("ix_groups_state_enqueued", "state", "enqueued_at", "reference_s"),
+        Index("ix_groups_state_not_before", "state", "not_before"),
         Index("ix_groups_completed_at", "completed_at"),
         Index("ix_groups_created_at", "created_at"),
         Index("ix_groups_updated_at", "updated_at"),

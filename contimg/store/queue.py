@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
@@ -131,33 +131,42 @@ class Queue:
             )
 
     def take_unsent(
-        self, most_in_flight: int, order: Callable[[Sequence[Unsent]], Sequence[Unsent]]
+        self,
+        most_in_flight: int,
+        order: Callable[[Sequence[Unsent]], Sequence[Unsent]],
+        *,
+        newest_first: bool = True,
+        look_ahead: int = 1000,
     ) -> tuple[Unsent, ...]:
         """Take pending groups that nobody has sent, the first in `order`, and count them as sent now.
 
-        So many that at most `most_in_flight` are then sent or in progress; none while paused. Whoever cannot send
-        them says so with `mark_unsent`.
+        So many that at most `most_in_flight` are then sent or in progress; none while paused. `order` sees the
+        `look_ahead` newest (or oldest) of those that wait, however many they are. Whoever cannot send what was taken
+        says so with `mark_unsent`.
         """
         now, group = self._database.clock(), models.Group
         unsent = select(group.id, group.stage, group.reference_s).where(_due(now), group.enqueued_at.is_(None))
+        # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
+        keys = (group.enqueued_at, group.reference_s)
+        unsent = unsent.order_by(*(one.desc() if newest_first else one.asc() for one in keys))
         with self._database.read() as session:
             if session.execute(unsent.limit(1)).first() is None or _room(session, most_in_flight) <= 0:
                 return ()
         if self.paused:
             return ()
         with self._database.write() as session:
-            waiting = [Unsent(name, Stage(stage), at) for name, stage, at in session.execute(unsent)]
-            taken = tuple(order(waiting)[: max(0, _room(session, most_in_flight))])
-            names = [one.group for one in taken]
-            session.execute(update(group).where(group.id.in_(names), _due(now)).values(enqueued_at=now))
+            room = max(0, _room(session, most_in_flight))
+            front = session.execute(unsent.limit(max(look_ahead, room)))
+            taken = tuple(order([Unsent(name, Stage(stage), at) for name, stage, at in front])[:room])
+            _set_enqueued(session, [one.group for one in taken], now, _due(now))
             return taken
 
     def mark_unsent(self, groups: Iterable[str]) -> None:
         """Say that no message for these groups could be sent after all."""
-        names, group = list(groups), models.Group
-        with self._database.write() as session:
-            waiting = update(group).where(group.id.in_(names), group.state == State.PENDING)
-            session.execute(waiting.values(enqueued_at=None))
+        names = list(groups)
+        if names:
+            with self._database.write() as session:
+                _set_enqueued(session, names, None, models.Group.state == State.PENDING)
 
     def mark_enqueued(self, groups: Iterable[str]) -> None:
         """Say that messages for these groups have just been sent."""
@@ -201,12 +210,24 @@ def _due(now: float) -> ColumnElement[bool]:
     return (group.state == State.PENDING) & or_(group.not_before.is_(None), group.not_before <= now)
 
 
+def _set_enqueued(session: Session, names: Sequence[str], at: float | None, condition: ColumnElement[bool]) -> None:
+    """Say when these groups were sent, as far as the condition holds.
+
+    One by one: given a list of names and a state SQLite may walk through all groups of that state.
+    """
+    group = models.Group
+    one = update(group).where(group.id == bindparam("name"), condition).values(enqueued_at=at)
+    if names:
+        session.connection().execute(one, [{"name": name} for name in names])
+
+
 def _room(session: Session, most_in_flight: int) -> int:
     """How many groups more may be sent."""
     group = models.Group
-    sent = (group.state == State.PENDING) & group.enqueued_at.is_not(None)
-    under_way = select(func.count()).select_from(group).where(or_(group.state == State.IN_PROGRESS, sent))
-    return most_in_flight - session.scalars(under_way).one()
+    # A comparison, not "is not null": that one SQLite does not look up in an index.
+    sent = (group.state == State.PENDING) & (group.enqueued_at >= 0)
+    counts = [select(func.count()).select_from(group).where(one) for one in (group.state == State.IN_PROGRESS, sent)]
+    return most_in_flight - sum(session.scalars(one).one() for one in counts)
 
 
 def group_records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:

@@ -1,9 +1,13 @@
 """What the operator and the reconciler do: on both databases."""
 
+import itertools
+from functools import partial
+
 import pytest
+from sqlalchemy import insert
 
 from contimg.errors import BadInput
-from contimg.store import Outcome, Refusal, Stage, State
+from contimg.store import Outcome, Refusal, Stage, State, Store, models
 
 
 def complete(store, group):
@@ -134,3 +138,31 @@ def test_snapshot_counts_everything(store, telescope, clock):
     clock.advance(3601)
     assert store.overview.snapshot().rates.groups_per_hour == 0
     assert waiting in {work.group for work in store.queue.work_waiting(0)}
+
+
+def _tick(count):
+    next(count)  # what is not 0 would end the statement
+
+
+def test_a_round_of_sending_and_reconciling_costs_the_same_however_many_groups_wait(tmp_path):
+    """In steps of SQLite's own machine, hundreds at a time."""
+    steps = {}
+    for waiting in (500, 5000):
+        store = Store.open(tmp_path / f"{waiting}.sqlite3")
+        with store.database.write() as session:
+            times = dict.fromkeys(("collecting_since", "created_at", "updated_at"), 0.0)
+            rows = [{"id": f"{at}", "reference_s": at, "state": State.PENDING, "stage": Stage.CONVERT, **times}
+                    for at in range(waiting)]  # fmt: skip
+            session.execute(insert(models.Group), rows)
+        count = itertools.count()
+        with store.database.read() as session:  # the pool hands this connection out again
+            session.connection().connection.driver_connection.set_progress_handler(partial(_tick, count), 100)
+        sent = store.queue.take_unsent(3, lambda found: found, look_ahead=100)
+        assert [one.reference_s for one in sent] == [waiting - 1, waiting - 2, waiting - 3]
+        assert store.queue.take_unsent(3, lambda found: found) == ()
+        assert store.queue.work_waiting(0.0, sent_only=True)
+        store.queue.mark_unsent([])
+        store.leases.expire()
+        store.close()
+        steps[waiting] = next(count)
+    assert 10 < steps[5000] < 1.2 * steps[500], steps

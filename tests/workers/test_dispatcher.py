@@ -1,14 +1,16 @@
 """What is sent, in which order, and how much at once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from contimg.errors import Transient
 from contimg.flow import FlowRules
 from contimg.simulation import SimulateOptions, plan_tiles
-from contimg.store import QueueRules, Stage, Store, Unsent
+from contimg.store import MeasurementSetRow, QueueRules, Stage, Store, Unsent
 from contimg.subbands import SubbandName, seconds_of, stamp_of
-from workers.calibrator_tiles import with_calibrator
+from workers.calibrator_tiles import CalibratorTiles, with_calibrator
 from workers.dispatcher import Dispatcher
 
 T0 = 1_771_802_000.0
@@ -70,6 +72,48 @@ def test_tiles_of_calibrators_go_first(few):
     groups = [arrive(few, number) for number in range(3)]
     assert Dispatcher(few, lambda *_: None, calibrators=Known()).fill() == (groups[1], groups[2], groups[0])
     assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered([Unsent("a", Stage.CONVERT, T0)])
+
+
+@pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])
+def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monkeypatch):
+    class Known:
+        def among(self, reference_s):
+            asked.append(list(reference_s))
+            return [at in (T0 + 309, T0 + 3 * 309) for at in reference_s]
+
+    monkeypatch.setattr("workers.dispatcher.LOOK_AHEAD", 2)
+    asked, groups = [], [arrive(few, number) for number in range(5)]
+    rules = FlowRules(order=order, max_in_flight=1)
+    assert Dispatcher(few, lambda *_: None, rules, calibrators=Known()).fill() == (groups[first],)
+    assert [len(one) for one in asked] == [2], "the others were not even read"
+
+
+def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_points_elsewhere(few, monkeypatch):
+    reckoned = []
+
+    def with_calibrator(starts_s, dec_rad, *_limits):
+        reckoned.append(list(starts_s))
+        return starts_s == T0
+
+    monkeypatch.setattr("workers.calibrator_tiles.with_calibrator", with_calibrator)
+    tiles = CalibratorTiles(few, 0.7, 10.0)
+    assert tiles.among([T0]) == [False], "no declination is known yet"
+    for dec_deg, asked, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):
+        put_measurement_set(few, dec_deg)
+        assert tiles.among(asked) == [at == T0 for at in asked]
+        assert reckoned.pop() == new
+
+
+def put_measurement_set(store: Store, dec_deg: float) -> None:
+    """The newest Measurement Set, with which the declination becomes known."""
+    group = arrive(store, len(store.products.measurement_sets()))
+    lease = store.leases.claim(group, Stage.CONVERT, "a worker")
+    mjd = 61093.0 + 0.004 * len(store.products.measurement_sets())
+    made = MeasurementSetRow(
+        path=Path(f"/products/{group}.ms"), mjd_start=mjd, mjd_end=mjd, ra_deg=0.0, dec_deg=dec_deg, integrations=24,
+        channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
+    )  # fmt: skip
+    store.leases.commit(lease, [made])
 
 
 def test_the_sky_tells_which_tile_has_3c48_in_its_beam():

@@ -78,6 +78,8 @@ def upgrade() -> None:
     op.create_index("ix_groups_created_at", "groups", ["created_at"])
     op.create_index("ix_groups_reference_s", "groups", ["reference_s"])
     op.create_index("ix_groups_state_reference", "groups", ["state", "reference_s"])
+    op.create_index("ix_groups_state_enqueued", "groups", ["state", "enqueued_at", "reference_s"])
+    op.create_index("ix_groups_state_not_before", "groups", ["state", "not_before"])
     op.create_index("ix_groups_updated_at", "groups", ["updated_at"])
     op.create_index("ix_groups_state_updated", "groups", ["state", "updated_at"])
     op.create_index("ix_groups_partial_reference", "groups", ["partial", "reference_s"])
