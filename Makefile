@@ -34,8 +34,8 @@ docs-check: setup ## every command, link and setting that the documentation name
 lint: setup ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: setup ## the benchmarks, as ratios to a plain copy or a peer
-	@for one in benchmarks/bench_*.py; do $(BIN)/python $$one || exit 1; done
+bench: setup ## an hour of sky at full scale, every stage against its peers: a table, a JSON file, a picture; an hour
+	@$(BIN)/python benchmarks/whole.py $(ARGS)
 
 bench-calibrate: setup ## seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)

@@ -7,6 +7,7 @@ memory is reported. Exits with 1 when apply is not 3 times faster than applycal,
 takes over 45 s, or the corrected data are wrong by 1e-5, or flags differ.
 """
 
+import json
 import multiprocessing
 import resource
 import shutil
@@ -149,16 +150,17 @@ def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]
 @click.option("--channels", default=768, show_default=True)
 @click.option("--ms", type=click.Path(path_type=Path), help="A converted tile with a calibrator, instead of a new one.")
 @click.option("--scratch", type=click.Path(path_type=Path), help="Where to work; 12 GB at full scale.")
-def bench(antennas: int, channels: int, ms: Path | None, scratch: Path | None) -> None:
+@click.option("--json", "result", type=click.Path(path_type=Path), help="Write the figures there, too.")
+def bench(antennas: int, channels: int, ms: Path | None, scratch: Path | None, result: Path | None) -> None:
     """Measure flagging, solving and applying."""
     room = Path(tempfile.mkdtemp(prefix="contimg-bench-", dir=scratch))
     try:
-        sys.exit(0 if _bench(room, antennas, channels, ms) else 1)
+        sys.exit(0 if _bench(room, antennas, channels, ms, result) else 1)
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
 
-def _bench(room: Path, antennas: int, channels: int, given: Path | None) -> bool:
+def _bench(room: Path, antennas: int, channels: int, given: Path | None, result: Path | None) -> bool:
     ours, theirs = room / "tile.ms", room / "applycal.ms"
     source = given or measured(make_tile, room, antennas, channels)[0]
     shutil.copytree(source, ours)
@@ -176,6 +178,14 @@ def _bench(room: Path, antennas: int, channels: int, given: Path | None) -> bool
     _say("applycal", casa_s, casa_cost, "the task alone, CASA's start not counted")
     click.echo(f"ratio     {casa_s / apply_s:.1f} times faster than applycal (at least {LEAST_RATIO:g})")
     click.echo(f"error     {worst:.1e} (applycal {theirs_worst:.1e}), flags {'equal' if same else 'DIFFERENT'}")
+    if result:
+        steps = (("flag", flagging.seconds, flagging), ("solve", solving.seconds, solving))
+        steps += (("apply", apply_s, applying), ("CASA's applycal", casa_s, casa_cost))
+        figures = {
+            name: {"seconds": seconds, "core_s": cost.processor_s, "peak_gib": cost.peak_bytes / 2**30}
+            for name, seconds, cost in steps
+        }
+        result.write_text(json.dumps(figures, indent=1) + "\n")
     checks = (casa_s >= LEAST_RATIO * apply_s, applying.peak_bytes <= MOST_APPLY_BYTES, flagging.seconds <= MOST_FLAG_S)
     return all(checks) and worst < TOLERANCE and same
 

@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--antennas", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-pyuvdata", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.add_argument("--directory", type=Path, help="where to write; the disk that is measured")
     given = parser.parse_args()
     kinds = [kind for kind in CONTESTANTS if not (given.without_pyuvdata and kind.startswith("pyuvdata"))]
@@ -140,6 +141,9 @@ def main() -> None:
         copy, ours = medians["plain copy" + flushed][0], medians["contimg" + flushed][0]
         print(f"{kind:22s} {seconds:8.2f} {memory:8.0f} {seconds / copy:7.2f} {seconds / ours:8.2f}")
     print(f"\n32 antennas: {short:.0f} MB with 24 integrations, {long:.0f} MB with 240")
+    if given.json:
+        figures = {kind: {"seconds": seconds, "peak_gib": memory / 1024} for kind, (seconds, memory) in medians.items()}
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,18 +40,18 @@ def make_tile(room: Path, antennas: int, channels: int) -> tuple[Path, Path]:
     return ms, room / "truth" / f"{tile.plan.group}.json"
 
 
-def ours(ms: Path, directory: Path, size: int, pixel: float) -> tuple[Any, float, int]:
+def ours(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
     """The quick look, its seconds from reading to the last file, and the process' peak memory in bytes."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_image, (ms, directory, size, pixel))
+        return pool.apply(_image, (ms, directory, size, pixel), more)
 
 
-def _image(ms: Path, directory: Path, size: int, pixel: float) -> tuple[Any, float, int]:
+def _image(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
     from contimg.imaging import ImageOptions, image
 
     image(ms, directory / "first", ImageOptions(size=256, pixel_arcsec=pixel, iterations=1))
     options = ImageOptions(
-        size=size, pixel_arcsec=pixel, mask_sigma=SIGMA, threshold_sigma=SIGMA, iterations=ITERATIONS
+        size=size, pixel_arcsec=pixel, mask_sigma=SIGMA, threshold_sigma=SIGMA, iterations=ITERATIONS, **more
     )
     begun = time.perf_counter()
     look = image(ms, directory, options)
@@ -101,9 +101,11 @@ def compare(look: Any, judge: Path, truth: Path) -> list[str]:
 @click.option("--channels", default=768, show_default=True)
 @click.option("--ms", type=click.Path(path_type=Path), help="A converted tile instead of a new one.")
 @click.option("--truth", type=click.Path(path_type=Path), help="The truth of its simulation.")
-def main(antennas: int, channels: int, ms: Path | None, truth: Path | None) -> None:
+@click.option("--json", "result", type=click.Path(path_type=Path), help="Write the figures there, too.")
+def main(antennas: int, channels: int, ms: Path | None, truth: Path | None, result: Path | None) -> None:
     """Time both imagers and compare their pictures."""
     wrong: list[str] = []
+    figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-image-") as directory:
         room = Path(directory)
         if ms is None or truth is None:
@@ -117,12 +119,19 @@ def main(antennas: int, channels: int, ms: Path | None, truth: Path | None) -> N
             for kind, one in theirs.items():
                 print(f"  WSClean, {kind}: {one:.1f} s, {one / seconds:.1f} times as long")
             print("  " + ", ".join(f"{step} {taken:.1f}" for step, taken in look.seconds.items()))
+            figures[f"{size}² at {pixel:g}″"] = {"seconds": seconds, "peak_gib": most / 2**30}
+            figures |= {f"{size}², WSClean, {kind}": {"seconds": one} for kind, one in theirs.items()}
             if theirs["w-gridder"] / seconds < least:
                 wrong.append(f"{size}: not {least:g} times faster than WSClean with its w-gridder")
             if most > MOST_BYTES:
                 wrong.append(f"{size}: {most / 2**30:.2f} GiB")
             if size == TIERS[0][0]:
                 wrong += compare(look, judge, truth)
+                found, _, _ = ours(ms, room / "sources", size, pixel, find_sources=True)
+                figures["find sources"] = {"seconds": found.seconds["sources"]}
+                print(f"  find sources: {figures['find sources']['seconds']:.1f} s")
+    if result:
+        result.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(wrong) or "all within what is asked")
     sys.exit(bool(wrong))
 
