@@ -2,7 +2,7 @@
 
     make bench-growth                                 eight minutes on two cores, 6 GB of disk
     make bench-growth ARGS="--plot growth.png --json growth.json"
-    make bench-growth ARGS="--solve"                  solving too: CASA, some minutes more
+    make bench-growth ARGS="--stage solve"            solving: CASA, some minutes
 
 One dimension is varied at a time, the others held. Each point is the least of its rounds, in a process of its own that
 has done a small tile before. Exits with 1 when somewhere a cost grows faster than it may: by more than half a power
@@ -30,22 +30,21 @@ SWEEPS = {
     ANTENNAS: (24, 48, 72, 96, 110), INTEGRATIONS: (6, 12, 24, 48), CHANNELS: (192, 384, 768, 1536),
     PIXELS: (512, 1024, 2048, 4096, 4800),
 }  # fmt: skip
-DATA_STAGES, IMAGE, SOLVE = ("convert", "flag", "apply"), "image", "solve"
+IMAGE, SOLVE = "image", "solve"
+STAGES = ("convert", "flag", "apply", IMAGE)
 SOLVE_ANTENNAS = (24, 48, 96)
 COSTS = ("core_s", "seconds", "peak_mib")
 JUDGED = ("core_s", "peak_mib")  # seconds by the clock are other processes', too
 
 
-def points_of(dimension: str, solve: bool) -> Iterator[tuple[int, Point]]:
-    """What is measured along a dimension."""
-    stages = (IMAGE,) if dimension == PIXELS else (*DATA_STAGES, IMAGE)
-    for size in SWEEPS[dimension]:
-        tile = BASE if dimension == PIXELS else replace(BASE, **{dimension: size})
-        for stage in stages:
+def points_of(dimension: str, stages: tuple[str, ...]) -> Iterator[tuple[int, Point]]:
+    """What is measured along a dimension: the image's size matters to imaging alone, solving goes by antennas only."""
+    for stage in stages:
+        if (stage == SOLVE and dimension != ANTENNAS) or (stage != IMAGE and dimension == PIXELS):
+            continue
+        for size in SOLVE_ANTENNAS if stage == SOLVE else SWEEPS[dimension]:
+            tile = BASE if dimension == PIXELS else replace(BASE, **{dimension: size})
             yield size, Point(stage, tile, (size if dimension == PIXELS else BASE_PIXELS) if stage == IMAGE else 0)
-    if solve and dimension == ANTENNAS:
-        for size in SOLVE_ANTENNAS:
-            yield size, Point(SOLVE, replace(BASE, antennas=size), 0)
 
 
 def measure_all(wanted: list[tuple[str, int, Point]], room: Path, rounds: int) -> dict[Point, dict[str, Any]]:
@@ -102,16 +101,23 @@ def table(curves: list[Curve]) -> str:
 @click.command()
 @click.option("--rounds", default=4, show_default=True, help="runs of each point at most; the least of them counts")
 @click.option("--only", type=click.Choice(tuple(SWEEPS)), multiple=True, help="these dimensions; may be repeated")
-@click.option("--solve", is_flag=True, help="solving against antennas too, by CASA")
+@click.option(
+    "--stage", "stages", type=click.Choice((*STAGES, SOLVE)), multiple=True, default=STAGES, help="these stages"
+)
 @click.option("--json", "record", type=click.Path(path_type=Path), help="write the measurements here")
 @click.option("--plot", type=click.Path(path_type=Path), help="draw the curves here: .png or .svg")
 @click.option("--scratch", type=click.Path(path_type=Path), help="where to work; 6 GB")
 def main(
-    rounds: int, only: tuple[str, ...], solve: bool, record: Path | None, plot: Path | None, scratch: Path | None
+    rounds: int,
+    only: tuple[str, ...],
+    stages: tuple[str, ...],
+    record: Path | None,
+    plot: Path | None,
+    scratch: Path | None,
 ) -> None:
     """Measure how the stages' costs grow."""
     begun, host = time.perf_counter(), machine()
-    wanted = [(along, size, point) for along in only or SWEEPS for size, point in points_of(along, solve)]
+    wanted = [(along, size, point) for along in only or SWEEPS for size, point in points_of(along, stages)]
     with tempfile.TemporaryDirectory(prefix="bench-growth-", dir=scratch) as name:
         found = measure_all(wanted, Path(name), rounds)
     curves = curves_of(wanted, found)

@@ -79,7 +79,8 @@ def _label(panel: Axes, curves: Sequence[Curve]) -> None:
         height = float(panel.transData.transform(end)[1]) * to_points
         placed = max(height, lowest)
         lowest = placed + LINE_POINTS
+        power = f" {round(one.power, 2) + 0:.2f}" if one.cost == CORE_S else ""
         panel.annotate(
-            f"{one.stage} {one.power:.2f}" if one.cost == CORE_S else one.stage, end, (5, placed - height),
+            f"{one.stage}{power}", end, (5, placed - height),
             textcoords="offset points", color=COLOURS[one.stage], fontsize=8, va="center",
         )  # fmt: skip
