@@ -1,0 +1,115 @@
+"""A regression guard: has a stage become dearer than it was, held against plain work in the same run?
+
+    make bench-guard                      under a minute; exits with 1 when a stage lost more than 30 %
+    make bench-guard ARGS="--record"      these ratios are from now on the recorded ones
+
+A ratio is a stage's seconds of cores over those of a reference (guard_references.py), each the least of several rounds
+in which all take turns: what disturbs the machine disturbs both, and the least is the least disturbed. A stage that
+seems to have lost is measured again, as many rounds more, before it is said to have. Seconds of cores are
+not changed by waiting, so work that was parallel and no longer is goes unseen here; `make bench` shows that.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from growth_points import PIXEL_ARCSEC
+from guard_references import copy_column, grid_once, rotate_and_write, search_baselines
+from guard_verdict import Recorded, losses, report
+from known_gains import known_set
+from machine import machine
+from stage_runs import TileSize, apply_known, flag_ms, fresh_copy, make_tile, measured
+
+from contimg.conversion import ConvertOptions, convert
+from contimg.imaging import ImageOptions, image
+from contimg.measurement_set.description import describe
+
+RECORD = Path(__file__).with_name("recorded.json")
+TILE, PIXELS = TileSize(48, 24, 384), 1024
+SIZE = f"{TILE}, {PIXELS} pixels"
+TURNS = {"convert": 2, "flag": 1, "apply": 3, "image": 1}  # in a round; the shorter, the more often
+STAGES = tuple(TURNS)
+Work = Callable[[], Any]
+
+
+class Guarded:
+    """The stages and their references on one tile; the least seconds of cores of each so far."""
+
+    def __init__(self, room: Path) -> None:
+        self._room = room
+        self._tile = make_tile(room / "tile", TILE)
+        self._set = known_set(describe(self._tile.ms), self._tile.truth, room / "set")
+        for place in ("calibrated", "ours", "theirs"):
+            (room / place).mkdir()
+        self._clean = self._calibrated(room / "calibrated")
+        self.least: dict[str, tuple[float, float]] = {}
+
+    def _calibrated(self, place: Path) -> Path:
+        ms = fresh_copy(self._tile.ms, place)
+        flag_ms(ms)
+        apply_known(ms, self._set)
+        return ms
+
+    def take_turns(self, rounds: int, stages: tuple[str, ...]) -> None:
+        """So many rounds of these stages, each followed by its reference."""
+        for _ in range(rounds):
+            for stage in (one for one in stages for _ in range(TURNS[one])):
+                pair = [measured(work)[1].core_s for work in self._works(stage)]
+                before = self.least.get(stage, (float("inf"), float("inf")))
+                self.least[stage] = min(before[0], pair[0]), min(before[1], pair[1])
+
+    def _works(self, stage: str) -> tuple[Work, Work]:
+        tile, room = self._tile, self._room
+        options = ImageOptions(size=PIXELS, pixel_arcsec=PIXEL_ARCSEC)
+        if stage == "convert":
+            return lambda: convert(tile.files, room / "out.ms", ConvertOptions()), lambda: rotate_and_write(tile, room)
+        if stage == "flag":
+            ms = fresh_copy(tile.ms, room / "ours")
+            return lambda: flag_ms(ms), lambda: search_baselines(tile)
+        if stage == "apply":
+            ours, theirs = (fresh_copy(tile.ms, room / place) for place in ("ours", "theirs"))
+            return lambda: apply_known(ours, self._set), lambda: copy_column(theirs)
+        return lambda: image(self._clean, room / "images", options), lambda: grid_once(tile, PIXELS)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """A stage's cost over its reference's."""
+        return {stage: ours / reference for stage, (ours, reference) in self.least.items()}
+
+
+def guarded(room: Path, rounds: int, recorded: Recorded | None) -> Guarded:
+    """Measure; once more what seems to have lost."""
+    bench = Guarded(room)
+    bench.take_turns(1, STAGES)  # compiles, fills the page cache
+    bench.least.clear()
+    bench.take_turns(rounds, STAGES)
+    doubtful = tuple(losses(bench.ratios, recorded)) if recorded else ()
+    if doubtful:
+        click.echo(f"measuring {', '.join(doubtful)} again")
+        bench.take_turns(rounds, doubtful)
+    return bench
+
+
+@click.command()
+@click.option("--record", is_flag=True, help="write the ratios as the recorded ones")
+@click.option("--rounds", default=5, show_default=True, help="rounds; the least of them counts")
+@click.option("--scratch", type=click.Path(path_type=Path), help="where to work; 1 GB")
+def main(record: bool, rounds: int, scratch: Path | None) -> None:
+    """Compare the stages' ratios with the recorded ones."""
+    host, recorded = machine(), None if record else Recorded.read(RECORD, SIZE)
+    with tempfile.TemporaryDirectory(prefix="bench-guard-", dir=scratch) as room:
+        bench = guarded(Path(room), rounds, recorded)
+    if recorded is None:
+        Recorded(SIZE, bench.ratios, host).write(RECORD)
+        recorded = Recorded.read(RECORD, SIZE)
+    click.echo(report(bench.least, bench.ratios, recorded))
+    lost = losses(bench.ratios, recorded)
+    click.echo("\n".join(lost.values()) or "no stage has lost")
+    sys.exit(bool(lost))
+
+
+if __name__ == "__main__":
+    main()
