@@ -79,3 +79,12 @@ def plan(tiles_per_hour: float, cores: int, loads: Sequence[Load]) -> Plan:
         queues.append(Queue(load, workers, tiles_per_hour * load.core_s / 3600, workers * load.memory_gib))
     of_a_tile = sum(load.core_s for load in loads)
     return Plan(tuple(queues), cores, tiles_per_hour, 3600 * cores * UTILISATION / of_a_tile)
+
+
+def most_tiles_per_hour(loads: Sequence[Load], cores: int, workers: int) -> float:
+    """What so many workers that take from all queues do when tiles never lack.
+
+    Two bounds, and the lower one counts: a worker does one stage at a time, and the cores' seconds are shared by all.
+    """
+    seconds = sum(max(load.seconds, load.core_s / cores) for load in loads)
+    return 3600 * min(workers / seconds, cores / sum(load.core_s for load in loads))

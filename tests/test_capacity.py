@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.capacity import FULL_SCALE, UTILISATION, Load, plan
+from contimg.capacity import FULL_SCALE, UTILISATION, Load, most_tiles_per_hour, plan
 from contimg.commands.plan import plan as command
 from contimg.store import Store
 
@@ -46,6 +46,22 @@ def test_a_tile_waits_no_longer_than_planned():
         waited.append(begun - now)
         free[first] = begun + load.seconds
     assert sum(waited) / len(waited) < 1.2 * load.seconds
+
+
+@given(st.integers(1, 64), st.integers(1, 64), LOADS)
+def test_throughput_is_bound_by_workers_or_by_cores(cores, workers, loads):
+    most = most_tiles_per_hour(loads, cores, workers)
+    site = plan(1.0, cores, loads)
+    assert most <= site.most_tiles_per_hour / UTILISATION * (1 + 1e-9), "the cores never do more than all they can"
+    assert most <= most_tiles_per_hour(loads, cores, workers + 1) * (1 + 1e-9)
+    assert most <= workers * most_tiles_per_hour(loads, cores, 1) * (1 + 1e-9)
+    enough = most_tiles_per_hour(loads, cores, 10**6)
+    assert abs(enough - site.most_tiles_per_hour / UTILISATION) <= 1e-9 * enough
+
+
+def test_stages_of_one_thread_fill_as_many_cores_as_there_are_workers():
+    loads = [Load("convert", 2.0, 2.0, 0.1), Load("image", 4.0, 4.0, 0.1)]
+    assert [most_tiles_per_hour(loads, 2, workers) for workers in (1, 2, 3)] == [600, 1200, 1200]
 
 
 def test_the_command_says_when_the_cores_do_not_suffice():
