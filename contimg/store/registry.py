@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +148,13 @@ class Registry:
         """Take a set out of force for good, with the reason; raises BadInput when it is unknown."""
         with self._database.write() as session:
             table = models.CalibrationTable
-            if not session.scalar(select(table.id).filter_by(set_name=name).limit(1)):
+            one = session.scalar(select(table).filter_by(set_name=name).limit(1))
+            if one is None:
                 raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
             session.execute(update(table).where(table.set_name == name).values(retired=reason))
             session.flush()
-            _say_outdated(session, f"calibration set {name} is retired ({reason})", self._database.clock())
+            what, valid = f"calibration set {name} is retired ({reason})", (one.valid_from_mjd, one.valid_to_mjd)
+            _say_outdated(session, what, self._database.clock(), valid)
 
     def outdated(self, strip_deg: float = STRIP_DEG) -> tuple[Outdated, ...]:
         """The calibrated tiles that a set in force would change, the oldest first."""
@@ -178,7 +181,8 @@ def _write_set(product: CalibrationSetRow, session: Session, group: str | None, 
         )
     session.add_all(_rows(product, group, now))
     session.flush()
-    _say_outdated(session, f"calibration set {product.name} on {product.calibrator} is {product.grade}", now, group)
+    what = f"calibration set {product.name} on {product.calibrator} is {product.grade}"
+    _say_outdated(session, what, now, (product.valid_from_mjd, product.valid_to_mjd), group)
 
 
 def _sets(session: Session, query: Select[models.CalibrationTable]) -> list[CalibrationSetRecord]:
@@ -196,11 +200,15 @@ def _ranked(
     return tuple(sorted(here, key=lambda one: (one.grade != _GOOD, abs(one.mjd - mjd), -one.created_at)))
 
 
-def _outdated(session: Session, strip_deg: float = STRIP_DEG) -> tuple[Outdated, ...]:
+def _outdated(
+    session: Session, strip_deg: float = STRIP_DEG, within: tuple[float, float] = (-inf, inf)
+) -> tuple[Outdated, ...]:
+    """The same, of the tiles that lie `within` these times, MJD, alone."""
     table, tile = models.CalibrationTable, models.MeasurementSet
     sets = _sets(session, select(table).where(table.superseded_by.is_(None), table.retired.is_(None)))
+    calibrated = select(tile).where(tile.calibrated_at.is_not(None)).order_by(tile.mjd_start)
     found = []
-    for row in session.scalars(select(tile).where(tile.calibrated_at.is_not(None)).order_by(tile.mjd_start)):
+    for row in session.scalars(calibrated.where(tile.mjd_end >= within[0], tile.mjd_start <= within[1])):
         mjd = 0.5 * (row.mjd_start + row.mjd_end)
         valid = [one for one in sets if one.valid_from_mjd <= mjd <= one.valid_to_mjd]
         best = next(iter(_ranked(valid, mjd, row.dec_deg, strip_deg)), None)
@@ -212,9 +220,15 @@ def _outdated(session: Session, strip_deg: float = STRIP_DEG) -> tuple[Outdated,
     return tuple(found)
 
 
-def _say_outdated(session: Session, what: str, now: float, group: str | None = None) -> None:
-    """Tell the operator how many tiles a change of the registry would change; the group being calibrated aside."""
-    tiles = [one for one in _outdated(session) if one.group != group]
+def _say_outdated(
+    session: Session, what: str, now: float, valid: tuple[float, float], group: str | None = None
+) -> None:
+    """Tell the operator how many tiles a change of the registry would change; the group being calibrated aside.
+
+    Only tiles of the time in which the set is `valid` are looked at: this is within a transaction that writes, and
+    years of tiles would keep it open for seconds.
+    """
+    tiles = [one for one in _outdated(session, within=valid) if one.group != group]
     if tiles:
         count = f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''}"
         note(session, now, INFO, group, f"{what}: {count} would change; `contimg recalibrate` makes them again")
