@@ -9,12 +9,22 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from workers.incoming import may_be_whole
+
 log = logging.getLogger(__name__)
 _MOST = 10_000  # beyond that a scan is quicker than looking at each
+# The kernel is asked for no others: it would tell of every write into a file, and of every read.
+_KINDS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 
 
 # What another machine writes there raises no event here.
@@ -44,8 +54,9 @@ class Hints(FileSystemEventHandler):
             return
         place = event.dest_path if event.event_type == "moved" else event.src_path
         name = Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")).name
-        self._names.append((name, event.event_type != "created"))
-        self.wake.set()
+        if may_be_whole(name):
+            self._names.append((name, event.event_type != "created"))
+            self.wake.set()
 
     def take(self) -> dict[str, bool]:
         """The names since the last time, each with whether it is known to be finished."""
@@ -76,7 +87,7 @@ class Hints(FileSystemEventHandler):
             return
         observer = Observer()
         try:
-            observer.schedule(self, str(directory), recursive=False)
+            observer.schedule(self, str(directory), recursive=False, event_filter=_KINDS)
             observer.start()
         except OSError as error:  # no inotify instances left, or a file system without events
             self._say(logging.WARNING, f"{directory}: no events ({error}); the periodic scan goes on without them")

@@ -55,7 +55,7 @@ class Incoming:
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    found = _stat_of_file(entry) if _may_be_whole(entry.name) else None
+                    found = _stat_of_file(entry) if may_be_whole(entry.name) else None
                     if found:
                         present[entry.name] = found
         except OSError as error:
@@ -77,7 +77,7 @@ class Incoming:
             found = (self.directory / name).stat()
         except OSError:
             return None
-        if not _may_be_whole(name) or not S_ISREG(found.st_mode):
+        if not may_be_whole(name) or not S_ISREG(found.st_mode):
             return None
         return self._judge(name, found.st_size, found.st_mtime, finished=finished)
 
@@ -110,7 +110,8 @@ def _key(mtime: float) -> int:
     return round(mtime * 1e6)
 
 
-def _may_be_whole(name: str) -> bool:
+def may_be_whole(name: str) -> bool:
+    """Whether a file of this name is not, by the name alone, still being written or none of ours."""
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 
