@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
+from celery.utils.text import str_to_list
 
 from contimg.config import PREFIX as ENVIRONMENT
 from contimg.config import load, settings_from
 from contimg.errors import ContimgError
 from contimg.flow import StageLimits
 from contimg.options import from_environment
+from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
 from workers.celery_settings import celery_settings
 from workers.processes import limit_memory
 
 log = logging.getLogger(__name__)
+_QUEUES = "CELERY_WORKER_QUEUES"  # of the worker that a pool process belongs to
 
 
 def _broker_url() -> str:
@@ -71,9 +74,24 @@ def _show_that_it_works(**_: Any) -> None:
         Path(beat).touch()
 
 
+@signals.celeryd_init.connect
+def _tell_children_their_queues(options: dict[str, Any], **_: Any) -> None:
+    os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
+
+
 @signals.worker_process_init.connect
 def _limit_memory(**_: Any) -> None:
     limit_memory(_limits().stage_memory_mb)
+
+
+@signals.worker_process_init.connect
+def _load_what_its_stages_need(**_: Any) -> None:
+    """Before its first tile comes, and not while that waits."""
+    from workers import stages
+
+    for stage in Stage:
+        if stage in os.environ.get(_QUEUES, "").split(","):
+            stages.load(stage)
 
 
 @signals.worker_init.connect

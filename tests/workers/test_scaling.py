@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -66,9 +67,12 @@ def send(place, *groups: str) -> None:
 
 
 def pool(process: subprocess.Popen[bytes]) -> int:
-    """How many processes run stages."""
-    lines = [one.cmdline() for one in psutil.Process(process.pid).children()]
-    return sum("billiard.spawn" in " ".join(line) or "spawn_main" in " ".join(line) for line in lines)
+    """How many processes run stages; one that has ended and that nobody has waited for yet is none."""
+    lines = []
+    for one in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            lines.append(" ".join(one.cmdline()))
+    return sum("billiard.spawn" in line or "spawn_main" in line for line in lines)
 
 
 def is_converted(store: Store, group: str) -> bool:
