@@ -62,10 +62,12 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
         "redis_socket_timeout": 10,
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 10,
-        # HDF5, casacore and CASA do not like fork; a child is replaced before what it leaks matters. Its successor
-        # takes seconds to import what its stages need, more on a loaded machine: it is not to be killed for that.
+        # HDF5, casacore and CASA do not like fork; a child is replaced before what it leaks matters, be it by number of
+        # tiles or by what is resident after one. Its successor takes seconds to import what its stages need, more on a
+        # loaded machine: it is not to be killed for that.
         "worker_pool_start_method": "spawn",
         "worker_max_tasks_per_child": 1000,
+        "worker_max_memory_per_child": 3 << 20,  # KB
         "worker_proc_alive_timeout": 120.0,
         "worker_soft_shutdown_timeout": 30,
         # 0 is the highest priority on Redis, and no priority would mean 0.
