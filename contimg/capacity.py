@@ -29,9 +29,9 @@ class Load:
 
 # A full-scale target tile, 96 antennas × 24 integrations × 768 channels, image of 2048²; docs/performance.md.
 FULL_SCALE: tuple[Load, ...] = (
-    Load("convert", 2.5, 3.5, 0.4),
-    Load("calibrate", 14.0, 24.0, 0.9),
-    Load("image", 8.0, 13.5, 1.4),
+    Load("convert", 3.7, 4.0, 0.4),
+    Load("calibrate", 9.4, 16.0, 0.9),
+    Load("image", 8.6, 13.0, 2.4),
 )
 
 
