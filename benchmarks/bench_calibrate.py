@@ -68,7 +68,7 @@ def make_tile(room: Path, antennas: int, channels: int) -> Path:
 
 def flag_tile(ms: Path) -> Any:
     """Flag; returns what was found."""
-    from contimg.flagging import flag
+    from contimg.flagging.flagger import flag
     from contimg.measurement_set.description import describe
 
     return flag(describe(ms))

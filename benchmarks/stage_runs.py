@@ -102,7 +102,7 @@ def fresh_copy(ms: Path, room: Path) -> Path:
 
 def flag_ms(ms: Path) -> Any:
     """Flag; returns what was found."""
-    from contimg.flagging import flag
+    from contimg.flagging.flagger import flag
     from contimg.measurement_set.description import describe
 
     return flag(describe(ms))

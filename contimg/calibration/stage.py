@@ -12,7 +12,7 @@ from contimg.calibration.options import CalibrateOptions, SolutionLimits
 from contimg.calibration.sets import CalibrationSet, choose
 from contimg.calibration.solving import solve
 from contimg.errors import BadInput
-from contimg.flagging import ORIGINAL, Flagged, flag
+from contimg.flagging.flagger import ORIGINAL, Flagged, flag
 from contimg.measurement_set.description import Description, describe
 from contimg.measurement_set.revision import revised
 from contimg.quality import GOOD

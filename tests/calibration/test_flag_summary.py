@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from contimg.flag_summary import FlagCount
+from contimg.flagging.summary import FlagCount
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -4,8 +4,8 @@ from casacore.tables import table
 from small_ms import FREQS, TIMES, flux_3c48, make_ms
 
 from contimg.errors import BadInput
-from contimg.flagging import flag
-from contimg.interference import amplitudes
+from contimg.flagging.flagger import flag
+from contimg.flagging.interference import amplitudes
 from contimg.measurement_set.description import describe
 
 CALIBRATOR = (24.9, 33.9, flux_3c48)  # 16 Jy, 0.9 deg from the centre: its fringes turn fast

@@ -16,7 +16,7 @@ from casacore.tables import table
 
 from contimg.calibration.applying import apply
 from contimg.errors import Transient
-from contimg.flagging import flag
+from contimg.flagging.flagger import flag
 from contimg.measurement_set.description import describe
 
 ROOM_MB = 48
@@ -33,7 +33,7 @@ STEPS = """
 import json, os, shutil, sys
 from pathlib import Path
 import numpy as np
-from contimg import flagging
+from contimg.flagging import flagger
 from contimg.calibration import CalibrateOptions, applying, casa, solving, solving_set
 from contimg.calibration.calibrators import in_beam
 from contimg.calibration.sets import CalibrationSet
@@ -60,7 +60,7 @@ def solve():
     solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
 
 run = {
-    "flag": (lambda: flagging.flag(tile), (flagging, "add_like")),
+    "flag": (lambda: flagger.flag(tile), (flagger, "add_like")),
     "apply": (lambda: applying.apply(CalibrationSet.read(one), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),

@@ -14,9 +14,9 @@ from casacore.tables import table
 from small_ms import make_ms
 
 from contimg.errors import Transient
-from contimg.flagging import flag
-from contimg.interference import Searchers
-from contimg.interference_process import Search
+from contimg.flagging.flagger import flag
+from contimg.flagging.interference import Searchers
+from contimg.flagging.search import Search
 from contimg.measurement_set.description import describe
 
 
@@ -27,7 +27,7 @@ def request(baselines, rng):
 
 
 def searching():
-    return [one for one in psutil.Process().children() if "contimg.interference_process" in one.cmdline()]
+    return [one for one in psutil.Process().children() if "contimg.flagging.search" in one.cmdline()]
 
 
 @pytest.mark.parametrize(("processes", "baselines"), [(1, 5), (2, 5), (3, 2)])
@@ -83,7 +83,9 @@ def test_a_daemon_can_flag(tmp_path):
 
 
 def test_searchers_end_with_whoever_started_them():
-    script = "from contimg.interference import Searchers; import time; s = Searchers(2).__enter__(); time.sleep(60)"
+    script = (
+        "from contimg.flagging.interference import Searchers as S; import time; s = S(2).__enter__(); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script])
     children = []
     for _ in range(600):

@@ -1,4 +1,4 @@
-"""One searcher: `python -m contimg.interference_process` flags baselines given on its input, by AOFlagger.
+"""One searcher: `python -m contimg.flagging.search` flags baselines given on its input, by AOFlagger.
 
 A request is three int64 (baselines, times, channels), float32 amplitudes and bool, where there are none, of that
 shape; the answer is bool of that shape. AOFlagger's module keeps the interpreter's lock, and a Celery worker's child
@@ -20,7 +20,7 @@ SKY_VARIATION = 0.1  # of a baseline's mean amplitude: sources that beat against
 
 
 class Search:
-    """AOFlagger with the strategy of contimg/data/interference.lua, for baselines of one shape (times, channels)."""
+    """AOFlagger with the strategy of interference.lua, for baselines of one shape (times, channels)."""
 
     def __init__(self, times: int, channels: int) -> None:
         self._flagger = aoflagger.AOFlagger()
@@ -43,7 +43,7 @@ class Search:
 
 def _strategies(flagger: aoflagger.AOFlagger) -> tuple[aoflagger.Strategy, aoflagger.Strategy]:
     """For baselines with and without samples that are missing; AOFlagger reads a strategy from a file only."""
-    source = files("contimg.data").joinpath("interference.lua").read_text(encoding="utf-8")
+    source = files("contimg.flagging").joinpath("interference.lua").read_text(encoding="utf-8")
     loaded = []
     for gaps in ("true", "false"):
         with NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import Transient
-from contimg.interference_process import received
+from contimg.flagging.search import received
 
 Masks = NDArray[np.bool_]
 
@@ -55,7 +55,7 @@ class _Searcher:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "contimg.interference_process"],
+            [sys.executable, "-m", "contimg.flagging.search"],
             env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         self._to, self._answers = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
@@ -90,7 +90,7 @@ class _Searcher:
 
 def _environment() -> dict[str, str]:
     """This process's environment; the package's own root goes first on the path, one thread each."""
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH", "")
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, inherited])), "OMP_NUM_THREADS": "1"}
 

@@ -12,11 +12,11 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
-from contimg.antennas import Survey, dead_antennas
-from contimg.baselines import Rows, baseline_chunks, read, write
 from contimg.errors import BadInput
-from contimg.flag_summary import FlagCount, FlagSummary
-from contimg.interference import Searchers, amplitudes
+from contimg.flagging.antennas import Survey, dead_antennas
+from contimg.flagging.baselines import Rows, baseline_chunks, read, write
+from contimg.flagging.interference import Searchers, amplitudes
+from contimg.flagging.summary import FlagCount, FlagSummary
 from contimg.measurement_set.columns import add_like, read_blocks
 from contimg.measurement_set.description import Description
 from contimg.measurement_set.writable import writable
