@@ -50,10 +50,11 @@ def orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
 
 
 def _temporaries(config: StreamingConfig) -> Iterable[Path]:
-    """Products under a temporary name, and the rooms in which calibration sets are solved."""
+    """Products under a temporary name, flag summaries among them, and the rooms where calibration sets are solved."""
     products = config.output_dir
     for directory in (products, products / "images", products / "calibration", config.scratch_dir):
         yield from directory.glob(f"*{MARK}*")
+    yield from (products / "calibration").glob(f"*/*{MARK}*")
     yield from (products / "calibration").glob(".*.part")
 
 

@@ -111,13 +111,15 @@ def test_orphans_are_swept_and_what_somebody_writes_is_not(house_store, place, c
     fresh = aged(output / f"{group}.ms.writing-00000002", real)
     room = aged(output / "calibration" / f".{other}.abc.part", real - 100)
     picture = output / "images" / f"{other}.fits.writing-00000003"
-    picture.parent.mkdir()
-    picture.touch()
-    os.utime(picture, (real - 100, real - 100))
+    summary = output / "calibration" / "flags" / f"{other}.png.writing-00000004"
+    for path in (picture, summary):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (real - 100, real - 100))
     product = aged(output / f"{group}.ms", real - 100)
-    assert set(sweep(place.config, house_store)) == {orphan, room, picture}
+    assert set(sweep(place.config, house_store)) == {orphan, room, picture, summary}
     assert (fresh.exists(), product.exists()) == (True, True)
-    assert not any(path.exists() for path in (orphan, room, picture))
+    assert not any(path.exists() for path in (orphan, room, picture, summary))
 
 
 def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(house_store, place, clock):
