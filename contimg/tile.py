@@ -223,4 +223,4 @@ def _near(
     away = np.abs(values - middle).reshape(len(values), -1).max(axis=1)
     for header, distance in zip(headers.values(), away, strict=True):
         if distance > within:
-            raise BadFile(header.path, f"its {what} and the other files' of its group are {distance:.6g} apart")
+            raise BadFile(header.path, f"in {what} it is {distance:.6g} from the other files of its group")
