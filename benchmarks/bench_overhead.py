@@ -25,6 +25,7 @@ from statistics import median, quantiles
 import click
 import psutil
 import waiting_groups
+import waiting_plot
 
 from contimg.store import State, Store
 from contimg.subbands import stamp_of
@@ -156,7 +157,10 @@ def measure(service: Service, groups: int, idle_s: float) -> dict[str, object]:
               help="Groups that wait in the store; give it several times.")  # fmt: skip
 @click.option("--rounds", default=31, show_default=True, help="Groups that pass while those wait.")
 @click.option("--json", "result", type=click.Path(path_type=Path), help="Write the figures there, too.")
-def main(groups: int, idle_s: float, waiting: tuple[int, ...], rounds: int, result: Path | None) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw there how the cost grows with what waits, a PNG.")
+def main(
+    groups: int, idle_s: float, waiting: tuple[int, ...], rounds: int, result: Path | None, plot: Path | None
+) -> None:
     """Measure what the orchestration of a group costs, and how that grows with the queue."""
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="contimg-overhead-") as name:
@@ -170,6 +174,8 @@ def main(groups: int, idle_s: float, waiting: tuple[int, ...], rounds: int, resu
             print("  ".join(f"{key} {value:g}" for key, value in found[-1].items()), "ms of a core", flush=True)
     if result:
         result.write_text(json.dumps({**figures, "growth": found}, indent=1) + "\n")
+    if plot:
+        waiting_plot.draw(found, plot)
     if figures and (figures["core_ms"] > CORE_MS or figures["latency_s"]["p95"] > LATENCY_S):
         sys.exit(f"more than the {CORE_MS:g} ms of a core or the {LATENCY_S:g} s that are asked for")
 

@@ -1,0 +1,31 @@
+"""The table of a whole run: each stage beside each of its peers that was measured, and nothing invented."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from whole_figures import rows, table
+
+HOST = {"machine": {"processor": "any", "cores": 2, "memory_gib": 24.0}, "began": "2026-02-22T23:17:51Z"}
+CONVERT = {"contimg": {"seconds": 2.0, "peak_gib": 0.25}, "pyuvdata": {"seconds": 50.0}}
+
+
+def test_each_peer_that_was_measured_has_a_row():
+    found = rows({**HOST, "convert": CONVERT, "calibrate": {"flag": {"seconds": 8.0}}, "image": None})
+    assert [(row.what, row.peer, row.peer_s) for row in found] == [("contimg", "pyuvdata", 50.0), ("flag", None, None)]
+
+
+def test_the_table_says_how_many_times_faster():
+    tile = {"kind": "target", "latency_s": 21.0, "core_s": 31.0, "convert": 3.6, "calibrate": 9.2, "image": 7.7}
+    stream = {
+        "tiles": [tile],
+        "together": 12,
+        "together_s": 240.0,
+        "factor": 15.45,
+        "gib": {"process": 2.4, "all": 4.4},
+    }
+    said = table({**HOST, "convert": CONVERT, "stream": stream, "overhead": {"core_ms": 41.0}})
+    assert "| convert | contimg | 2.00 | 0.25 | pyuvdata | 50.0 | 25.0 |" in said
+    assert "| target | 21.0 | 31.0 | 3.6 | 9.2 | 7.7 |" in said
+    assert "12 tiles at once: 240 s, real-time factor 15.4" in said
+    assert "core_ms 41" in said
