@@ -1,9 +1,5 @@
 """The table of a whole run: each stage beside each of its peers that was measured, and nothing invented."""
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from whole_figures import rows, table
 
 HOST = {"machine": {"processor": "any", "cores": 2, "memory_gib": 24.0}, "began": "2026-02-22T23:17:51Z"}
