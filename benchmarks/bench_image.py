@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def make_tile(room: Path, antennas: int, channels: int) -> tuple[Path, Path]:
 
 def ours(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
     """The quick look, its seconds from reading to the last file, and the process' peak memory in bytes."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_image, (ms, directory, size, pixel), more)
+    # Not multiprocessing's own pool, whose processes may have no children: the source finder does.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_image, ms, directory, size, pixel, **more).result()
 
 
 def _image(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
