@@ -8,52 +8,20 @@ takes over 45 s, or the corrected data are wrong by 1e-5, or flags differ.
 """
 
 import json
-import multiprocessing
-import resource
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from casacore.tables import table
+from stage_runs import Cost, apart, flag_ms, measured, solve_ms
 
 LEAST_RATIO, MOST_APPLY_BYTES, MOST_FLAG_S = 3.0, 2**30, 45.0
 TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds by the clock and of the processor (CASA's process counts where it ran), and peak memory in bytes."""
-
-    seconds: float
-    processor_s: float
-    peak_bytes: int
-
-
-def measured(step: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]:
-    """What a step returns and its cost, in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_timed, (step, arguments))
-
-
-def _timed(step: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Cost]:
-    begun, used = time.perf_counter(), _processor_s()
-    result = step(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return result, Cost(time.perf_counter() - begun, _processor_s() - used, peak)
-
-
-def _processor_s() -> float:
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    )
 
 
 def make_tile(room: Path, antennas: int, channels: int) -> Path:
@@ -64,26 +32,6 @@ def make_tile(room: Path, antennas: int, channels: int) -> Path:
     options = SimulateOptions(groups=1, antennas=antennas, channels=channels, dead=max(1, antennas // 20), rfi=True)
     tile = next(iter(simulate(options, room)))
     return convert(tile.files, room / f"{tile.plan.group}.ms", ConvertOptions()).path
-
-
-def flag_tile(ms: Path) -> Any:
-    """Flag; returns what was found."""
-    from contimg.flagging.flagger import flag
-    from contimg.measurement_set.description import describe
-
-    return flag(describe(ms))
-
-
-def solve_tile(ms: Path, directory: Path, unflagged: Any) -> Any:
-    """Solve; returns the set."""
-    from contimg.calibration import CalibrateOptions
-    from contimg.calibration.calibrators import in_beam, with_company
-    from contimg.calibration.solving import solve
-    from contimg.measurement_set.description import describe
-
-    tile, options = describe(ms), CalibrateOptions()
-    main = in_beam(tile, options.min_attenuation, options.min_apparent_jy)[0]
-    return solve(tile, with_company(tile, main), unflagged, directory, options)
 
 
 def apply_set(ms: Path, one: Any) -> float:
@@ -162,16 +110,16 @@ def bench(antennas: int, channels: int, ms: Path | None, scratch: Path | None, r
 
 def _bench(room: Path, antennas: int, channels: int, given: Path | None, result: Path | None) -> bool:
     ours, theirs = room / "tile.ms", room / "applycal.ms"
-    source = given or measured(make_tile, room, antennas, channels)[0]
+    source = given or apart(make_tile, room, antennas, channels)
     shutil.copytree(source, ours)
-    flagged, flagging = measured(flag_tile, ours)
+    flagged, flagging = apart(measured, flag_ms, ours)
     _say("flag", flagging.seconds, flagging, f"{flagged.fraction:.1%} flagged, {len(flagged.dead)} dead antennas")
-    one, solving = measured(solve_tile, ours, room / "calibration", flagged.unflagged)
+    one, solving = apart(measured, solve_ms, ours, room / "calibration", flagged.unflagged)
     _say("solve", solving.seconds, solving, f"{one.calibrator}, {one.grade}, CASA's memory not counted")
     shutil.copytree(ours, theirs)
-    measured(warm, room, one, ours)
+    apart(warm, room, one, ours)
     # In turns, the better of two: the first pass after a copy waits for the disk.
-    runs = [(measured(run_applycal, theirs, one, room), measured(apply_set, ours, one)) for _ in range(2)]
+    runs = [(apart(measured, run_applycal, theirs, one, room), apart(measured, apply_set, ours, one)) for _ in range(2)]
     (casa_s, casa_cost), (apply_s, applying) = (min(each, key=lambda run: run[0]) for each in zip(*runs, strict=True))
     worst, theirs_worst, same = differences(ours, theirs, one)
     _say("apply", apply_s, applying, "one pass, imports not counted")
@@ -182,7 +130,7 @@ def _bench(room: Path, antennas: int, channels: int, given: Path | None, result:
         steps = (("flag", flagging.seconds, flagging), ("solve", solving.seconds, solving))
         steps += (("apply", apply_s, applying), ("CASA's applycal", casa_s, casa_cost))
         figures = {
-            name: {"seconds": seconds, "core_s": cost.processor_s, "peak_gib": cost.peak_bytes / 2**30}
+            name: {"seconds": seconds, "core_s": cost.core_s, "peak_gib": cost.peak_bytes / 2**30}
             for name, seconds, cost in steps
         }
         result.write_text(json.dumps(figures, indent=1) + "\n")
@@ -192,7 +140,7 @@ def _bench(room: Path, antennas: int, channels: int, given: Path | None, result:
 
 def _say(step: str, seconds: float, cost: Cost, more: str) -> None:
     peak = f"{cost.peak_bytes / 2**30:5.2f} GiB"
-    click.echo(f"{step:<9} {seconds:6.1f} s  processor {cost.processor_s:6.1f} s  {peak}  {more}")
+    click.echo(f"{step:<9} {seconds:6.1f} s  processor {cost.core_s:6.1f} s  {peak}  {more}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Then the store alone: what one more group costs while up to 100,000 wait.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import click
 import psutil
 import waiting_groups
 import waiting_plot
+from own_environ import own_environ
 
 from contimg.store import State, Store
 from contimg.subbands import stamp_of
@@ -94,13 +94,8 @@ def serving(directory: Path) -> Iterator[Service]:
     """The service with empty stages, in a new directory."""
     for name in ("incoming", "state"):
         (directory / name).mkdir(parents=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    environ = kept | {
-        "PIPELINE_STATE_DIR": str(directory / "state"),
-        "CONTIMG_INPUT_DIR": str(directory / "incoming"),
-        "CONTIMG_OUTPUT_DIR": str(directory / "products"),
-        "CONTIMG_MAX_IN_FLIGHT": "10000",  # otherwise a round of the reconciler would set the pace
-    }
+    # As many in flight as there are: otherwise a round of the reconciler would set the pace.
+    environ = own_environ(directory) | {"CONTIMG_MAX_IN_FLIGHT": "10000"}
     store = Store.open(directory / "state" / "contimg.sqlite3")
     with (directory / "service.log").open("wb") as log:
         command = [sys.executable, str(Path(__file__).with_name("empty_service.py"))]

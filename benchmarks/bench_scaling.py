@@ -26,6 +26,7 @@ from statistics import median
 import click
 import psutil
 from bench_stream import tiles
+from own_environ import own_environ
 from two_hosts import two_hosts, why_not
 
 from contimg.capacity import Load, most_tiles_per_hour
@@ -81,11 +82,8 @@ class Setting:
 def site(directory: Path, setting: Setting, size: int) -> Iterator[Site]:
     """Producer and workers at work in a new directory."""
     (directory / "incoming").mkdir(parents=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    total = setting.processes * setting.hosts
-    environ = kept | thread_settings(total, kept) | {
-        "PIPELINE_STATE_DIR": str(directory / "state"), "CONTIMG_INPUT_DIR": str(directory / "incoming"),
-        "CONTIMG_OUTPUT_DIR": str(directory / "products"), "CONTIMG_SCRATCH_DIR": str(directory / "scratch"),
+    total, own = setting.processes * setting.hosts, own_environ(directory)
+    environ = own | thread_settings(total, own) | {
         "CONTIMG_MAX_WORKERS": str(total), "CONTIMG_IMAGE_SIZE": str(size), "CONTIMG_WORKER_POLL_INTERVAL": "1",
     }  # fmt: skip
     with ExitStack() as stack:

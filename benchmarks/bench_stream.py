@@ -26,6 +26,7 @@ from pathlib import Path
 
 import click
 import psutil
+from own_environ import own_environ
 
 from contimg.store import State, Store
 from contimg.telescope import BAND, CADENCE_S
@@ -98,14 +99,7 @@ def serving(directory: Path, imaging: dict[str, str]) -> Iterator[Room]:
     """The real service in a new directory, with these settings of the image."""
     for name in ("incoming", "aside", "state"):
         (directory / name).mkdir(parents=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    environ = kept | {
-        "PIPELINE_STATE_DIR": str(directory / "state"),
-        "CONTIMG_INPUT_DIR": str(directory / "incoming"),
-        "CONTIMG_OUTPUT_DIR": str(directory / "products"),
-        "CONTIMG_SCRATCH_DIR": str(directory / "scratch"),
-    }
-    environ |= imaging
+    environ = own_environ(directory) | imaging
     with (directory / "service.log").open("wb") as log:
         service = subprocess.Popen(
             [sys.executable, "-m", "contimg", "run", "--port", "0"], env=environ, stdout=log, stderr=log
