@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contimg.calibration.sets import CalibrationSet, declination_deg
 from contimg.measurement_set.description import Description
+from contimg.quality import GOOD
 
 SNR = 100.0
 DAY_S = 86400.0
@@ -31,7 +32,7 @@ def known_set(tile: Description, truth: Path, directory: Path) -> CalibrationSet
         flux_scale="the simulation's own", attenuation=1.0, mjd=mjd, valid_from_mjd=mjd - 1, valid_to_mjd=mjd + 1,
         reference_antenna=tile.antenna_names[int(slots[0])], antennas=tuple(tile.antenna_names[one] for one in slots),
         first_freq_hz=float(tile.freqs_hz[0]), channel_width_hz=tile.channel_width_hz, channels=len(tile.freqs_hz),
-        flagged_fraction=0.0, quality={}, versions={}, dec_deg=declination_deg(tile),
+        flagged_fraction=0.0, quality={}, versions={}, dec_deg=declination_deg(tile), grade=GOOD,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from contimg.errors import Misconfigured
 from contimg.flow import FlowRules, StageLimits
 from contimg.options import Effective, option
 from contimg.subbands import TOLERANCE_S, check_tolerance
+from contimg.telescope import CADENCE_S
 from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
 
 FILE_NAME = "streaming_config.json"
@@ -61,7 +62,7 @@ class QueueRules:
     """How the store decides: grouping, completeness, attempts, leases. Environment, and two keys of the file."""
 
     expected_subbands: int = option(16, "subbands of a complete group", minimum=1, maximum=16)
-    cadence_s: float = option(300.0, "time between groups, s", minimum=1, variable="CONTIMG_CADENCE_S")
+    cadence_s: float = option(CADENCE_S, "time between groups, s", minimum=1, variable="CONTIMG_CADENCE_S")
     group_tolerance_s: float = option(TOLERANCE_S, "a file joins a group within this time, s")
     collection_timeout_s: float = option(600.0, "wait for missing subbands this long, s", minimum=0)
     min_subbands: int = option(12, "go on without the missing ones if at least so many came", minimum=1, maximum=16)
@@ -89,7 +90,7 @@ class StreamingConfig(BaseModel):
     registry_db: str = Field("", description="calibration registry; empty or the same as queue_db")
     scratch_dir: Path = Field(Path("scratch"), description="room for temporary files")
     expected_subbands: int = Field(16, ge=1, le=16, description="subbands of a complete group")
-    chunk_duration: float = Field(5.0, gt=0, description="length of a tile, minutes")
+    chunk_duration: float = Field(CADENCE_S / 60, gt=0, description="time between groups, minutes")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     use_subprocess: bool = Field(True, description="run each CASA solve in a process of its own")
     monitoring: bool = Field(True, description="sample the machine for the panel's charts")

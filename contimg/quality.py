@@ -38,9 +38,9 @@ class QualityThresholds:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`good`, `suspect` or `bad`, and why it is not good."""
+    """`good`, `suspect` or `bad`, and why it is not good; an empty grade is that of a product not yet judged."""
 
-    grade: str
+    grade: str = ""
     reasons: tuple[str, ...] = ()
 
 

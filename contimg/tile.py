@@ -15,7 +15,7 @@ from contimg.telescope import BAND, CADENCE_S, BandPlan
 from contimg.uvh5 import Phasing, Sidereal, SubbandHeader, read_header
 
 TIME_TOLERANCE_S = 0.01
-NAME_TOLERANCE_S = 2 * CADENCE_S  # a name is stamped near its tile's start; a file of another tile is further away
+NAME_TOLERANCE_S = CADENCE_S / 2  # a name is stamped near its tile's start; the next tile starts one cadence later
 DIRECTION_TOLERANCE_RAD = np.deg2rad(1 / 3600)
 UNIX_EPOCH_JD = 2440587.5
 
@@ -130,7 +130,11 @@ def _check_name(header: SubbandHeader) -> None:
         return  # a file given by hand may have any name
     away = (float(header.times_jd[0]) - UNIX_EPOCH_JD) * 86400 - named
     if abs(away) > NAME_TOLERANCE_S:
-        raise BadFile(header.path, f"its data begin {away:.0f} s from the time in its name; it is of another tile")
+        raise BadFile(
+            header.path,
+            f"first integration is {away:.1f} s after the time in its name (limit {NAME_TOLERANCE_S:.1f} s): "
+            "the file is of another tile",
+        )
 
 
 def _check_agreement(headers: Mapping[int, SubbandHeader]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from contimg import config
-from contimg.config import Settings, StreamingConfig
+from contimg.config import QueueRules, Settings, StreamingConfig
 from contimg.errors import Misconfigured
+from contimg.telescope import CADENCE_S
 
 KEYS = ["input_dir", "output_dir", "queue_db", "registry_db", "scratch_dir", "expected_subbands", "chunk_duration"]
 KEYS += ["log_level", "use_subprocess", "monitoring", "monitor_interval", "poll_interval", "worker_poll_interval"]
@@ -31,7 +32,7 @@ def test_the_sixteen_keys():
 
 def test_without_a_file_the_defaults_hold_and_paths_are_absolute(settings, tmp_path):
     loaded = config.load(settings, {})
-    assert (loaded.expected_subbands, loaded.chunk_duration) == (16, 5.0)
+    assert (loaded.expected_subbands, loaded.chunk_duration) == (16, CADENCE_S / 60)
     assert loaded.input_dir == tmp_path / "incoming"
     assert loaded.queue_db == loaded.registry_db == str(tmp_path / "state" / "contimg.sqlite3")
     assert not settings.config_path.exists(), "reading writes nothing"
@@ -127,6 +128,14 @@ def test_the_rules_follow_the_configuration_and_are_checked(settings):
         config.queue_rules(loaded, {"CONTIMG_GROUP_TOLERANCE_S": "160"})
     with pytest.raises(Misconfigured, match="CONTIMG_MIN_SUBBANDS=9: more than expected_subbands=8"):
         config.queue_rules(loaded, {"CONTIMG_MIN_SUBBANDS": "9"})
+
+
+def test_the_cadence_is_the_telescopes_unless_a_key_sets_it(settings):
+    assert QueueRules().cadence_s == config.queue_rules(config.load(settings, {}), {}).cadence_s == CADENCE_S
+    write(settings, {"chunk_duration": 5.0})
+    loaded = config.load(settings, {})
+    assert config.queue_rules(loaded, {}).cadence_s == 300
+    assert config.queue_rules(loaded, {"CONTIMG_CADENCE_S": "320"}).cadence_s == 320
 
 
 def test_waits_between_attempts_double_up_to_a_limit():

@@ -34,7 +34,7 @@ class CalibrationSet:
     first_freq_hz, channel_width_hz, channels : the bandpass's channels, ascending.
     flagged_fraction : of the live antennas' bandpass and gain solutions.
     quality : numbers, of the set and of each table; see contimg.calibration.quality.
-    grade, reasons : good or suspect, and why it is not good. A rejected set is never written.
+    grade, reasons : good or suspect, and why it is not good; empty until it is judged. A rejected set is never written.
     dec_deg : declination (ICRS) that the telescope pointed at: a set holds for its own strip.
     versions : of the software that solved.
     """
@@ -58,7 +58,7 @@ class CalibrationSet:
     quality: dict[str, Any]
     versions: dict[str, str]
     dec_deg: float
-    grade: str = GOOD
+    grade: str = ""
     reasons: tuple[str, ...] = ()
 
     @property

@@ -210,7 +210,7 @@ def _look(
         unflagged_fraction=data.unflagged_fraction,
         channel_average=data.averaged,
         calibration=calibration,
-        verdict=Verdict("good"),
+        verdict=Verdict(),
         seconds=steps.seconds,
         bowl_jy=bowl_jy(picture.restored, beam.major_arcsec / (gridder.pixel_rad / ARCSEC_RAD)),
     )

@@ -49,7 +49,7 @@ class CalibrationSetRow:
     reference_antenna: str | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
     dec_deg: float | None = None
-    grade: str = _GOOD
+    grade: str = field(kw_only=True)
     reasons: tuple[str, ...] = ()
 
 
@@ -72,7 +72,7 @@ class CalibrationSetRecord:
     superseded_by: str | None
     created_at: float
     dec_deg: float | None = None
-    grade: str = _GOOD
+    grade: str = field(kw_only=True)
     reasons: tuple[str, ...] = ()
     retired: str | None = None
 

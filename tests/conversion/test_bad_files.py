@@ -8,6 +8,9 @@ import pytest
 
 from contimg.conversion import convert
 from contimg.errors import BadFile, ContimgError
+from contimg.subbands import seconds_of, stamp_of
+from contimg.telescope import CADENCE_S
+from contimg.tile import read_tile
 
 
 def edit(change):
@@ -91,6 +94,19 @@ def test_a_file_of_another_tile_is_named(copies, tmp_path):
     copies[0].rename(renamed)
     with pytest.raises(BadFile, match="another tile"):
         convert({**copies, 0: renamed}, tmp_path / "out.ms")
+
+
+@pytest.mark.parametrize("tiles", [-1, 1])
+def test_a_group_named_one_tile_off_is_refused(tiles, copies, tmp_path):
+    name = stamp_of(seconds_of("2026-02-22T23:17:51") + tiles * CADENCE_S)
+    renamed = {sb: path.rename(path.with_name(f"{name}_sb{sb:02d}.hdf5")) for sb, path in copies.items()}
+    with pytest.raises(BadFile, match=r"limit 154\.5 s.*another tile"):
+        convert(renamed, tmp_path / "out.ms")
+
+
+def test_names_of_a_group_may_differ_by_what_real_ones_do(drift_sim_files, copies):
+    renamed = copies[0].rename(copies[0].with_name("2026-02-22T23:19:13_sb00.hdf5"))  # 82 s later
+    assert len(read_tile({**copies, 0: renamed}).headers) == 16
 
 
 def test_no_file_at_all(tmp_path):

@@ -14,7 +14,7 @@ from point_source_ms import DEC0, OPTIONS, RA0, SOURCES, START_MJD_S, Source, ma
 
 from contimg.commands.image import image as command
 from contimg.errors import BadInput, Misconfigured, Transient
-from contimg.imaging import ImageOptions, image
+from contimg.imaging import ImageOptions, image, stage
 from contimg.imaging.photometry import measure
 
 SMALL = ImageOptions(size=256)
@@ -63,6 +63,13 @@ def test_the_corrected_image_has_true_fluxes(tile):
         for units in (corrected, apparent):
             assert units[0].verify_checksum() == 1
             assert units[0].verify_datasum() == 1
+
+
+def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypatch):
+    judge, grades = stage._judge, []
+    monkeypatch.setattr(stage, "_judge", lambda look, limits: grades.append(look.verdict.grade) or judge(look, limits))
+    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade
+    assert grades == [""]
 
 
 def test_numbers_of_the_quick_look(tile):

@@ -62,6 +62,7 @@ def solve(name: str, mjd: float, hours: float = 12) -> CalibrationSetRow:
         valid_to_mjd=mjd + hours / 24,
         reference_antenna="pad103",
         quality={"flagged_fraction": 0.01},
+        grade="good",
     )
 
 

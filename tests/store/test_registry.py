@@ -7,7 +7,7 @@ import pytest
 from test_products import MS, commit, solve
 
 from contimg.errors import BadInput
-from contimg.store import AppliedCalibration, Stage
+from contimg.store import AppliedCalibration, CalibrationSetRow, Stage
 
 
 def names(found):
@@ -69,3 +69,9 @@ def test_an_uncalibrated_tile_is_marked_by_the_first_set_and_a_retired_one_unmar
     assert [(one.group, one.applied, one.better) for one in store.registry.outdated()] == [(group, None, "first")]
     store.registry.retire("first", "a mistake")
     assert store.registry.outdated() == ()
+
+
+def test_a_set_to_register_has_a_grade(store):
+    known = {key: value for key, value in vars(solve("x", 61093.9)).items() if key != "grade"}
+    with pytest.raises(TypeError, match="grade"):
+        CalibrationSetRow(**known)

@@ -80,7 +80,9 @@ class Night:
         mjd = 40587.0 + seconds_of(group) / 86400
         self.run(group, Stage.CONVERT, [self._measurement_set(group, mjd)])
         tables = tuple(TableRow(self.output / "calibration" / name / kind, kind) for kind in ("bandpass", "gain"))
-        solved = CalibrationSetRow(name, tables, "3C48", mjd, mjd - 0.5, mjd + 1.0, "103", {"flagged_fraction": 0.011})
+        solved = CalibrationSetRow(
+            name, tables, "3C48", mjd, mjd - 0.5, mjd + 1.0, "103", {"flagged_fraction": 0.011}, grade="good"
+        )
         self.run(group, Stage.CALIBRATE, [solved, AppliedCalibration(name)])
         self.run(group, Stage.IMAGE, [self._image(group, mjd, 16.37, name, seed)])
         return group

@@ -267,7 +267,7 @@ def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
     groups = [complete(house_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
     table = TableRow(place.config.output_dir / "calibration" / "x.bcal", "bandpass")
     house_store.registry.register(
-        CalibrationSetRow("x", (table,), "3C48", 61000.0, 60999.0, 61001.0, "pad1"), group=groups[2]
+        CalibrationSetRow("x", (table,), "3C48", 61000.0, 60999.0, 61001.0, "pad1", grade="good"), group=groups[2]
     )
     clock.now += 40 * DAY_S
     house_store.queue.retry(groups[3], stage=Stage.IMAGE)

@@ -59,7 +59,7 @@ FAULTS = {
     **{kind: Fault(in_place(spoil), reason) for kind, (spoil, reason) in SPOILED.items() if kind != "gone"},
     "empty": Fault(in_place(SPOILED["empty"][0]), EMPTY),
     "a duplicate of another subband": Fault(duplicate, "subband 3"),
-    "of another tile": Fault(of_another_tile, "times (s)"),
+    "of another tile": Fault(of_another_tile, "of another tile"),
     "never finished": Fault(unfinished, None),
     "never came": Fault(absent, None),
     "gone": Fault(lambda *_: None, SPOILED["gone"][1]),
