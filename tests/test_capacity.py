@@ -1,6 +1,7 @@
 """The model of a site's load: against its own promises, and against a queue that is played through."""
 
 import random
+import re
 from math import ceil
 
 from click.testing import CliRunner
@@ -70,12 +71,14 @@ def test_the_command_says_when_the_cores_do_not_suffice():
     assert all(load.stage in fine.output for load in FULL_SCALE)
     short = CliRunner().invoke(command, ["--cores", "1", "--tiles-per-hour", "500"])
     assert short.exit_code == 3
-    assert "too many" in short.output
+    assert all(load.stage in short.output for load in FULL_SCALE)
+    assert "500" in short.output
 
 
-def test_a_site_without_runs_is_told_so(tmp_path, monkeypatch):
+def test_measured_loads_need_runs_in_the_store(tmp_path, monkeypatch):
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path))
     Store.open(tmp_path / "contimg.sqlite3").close()
     done = CliRunner().invoke(command, ["--cores", "2", "--measured"])
     assert done.exit_code == 1
-    assert "only 0 runs of convert" in done.output
+    assert "convert" in done.output
+    assert re.search(r"\b0\b", done.output)

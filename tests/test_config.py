@@ -48,35 +48,37 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(settin
 def test_effective_says_where_each_value_came_from(settings):
     write(settings, {"max_workers": 3, "chunk_duration": 6})
     environ = {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_TOKEN": "t", "CONTIMG_MIN_SUBBANDS": "14"}
-    found = {one.key: one for one in config.effective(settings, environ)}
-    assert (found["max_workers"].value, found["max_workers"].source) == (7, "environment CONTIMG_MAX_WORKERS")
-    assert found["chunk_duration"].source == f"file {settings.config_path}"
-    assert (found["cadence_s"].value, found["cadence_s"].source) == (360.0, f"file {settings.config_path}")
-    assert (found["min_subbands"].value, found["min_subbands"].source) == (14, "environment CONTIMG_MIN_SUBBANDS")
-    assert (found["web_port"].value, found["web_port"].source) == (8080, "default")
-    assert found["token"].secret
-    assert set(KEYS) < set(found)
+    entries = {entry.key: entry for entry in config.effective(settings, environ)}
+    values = {key: entries[key].value for key in ("max_workers", "cadence_s", "min_subbands", "web_port")}
+    assert values == {"max_workers": 7, "cadence_s": 360.0, "min_subbands": 14, "web_port": 8080}
+    assert "CONTIMG_MAX_WORKERS" in entries["max_workers"].source
+    assert str(settings.config_path) in entries["chunk_duration"].source
+    assert str(settings.config_path) in entries["cadence_s"].source
+    assert "CONTIMG_MIN_SUBBANDS" in entries["min_subbands"].source
+    assert entries["web_port"].source == "default"
+    assert entries["token"].secret
+    assert set(KEYS) < set(entries)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "parts"),
     [
-        ("{", "not JSON"),
-        ("[1]", "one JSON object"),
-        ({"max_workers": "four"}, "max_workers='four': input should be a valid integer"),
-        ({"max_workers": 0}, "max_workers=0: input should be greater than or equal to 1"),
-        ({"log_level": "LOUD"}, "log_level='LOUD': input should be 'DEBUG'"),
-        ({"imput_dir": "/data"}, "imput_dir: no such key; known: input_dir, output_dir"),
-        ({"registry_db": "/elsewhere.sqlite3"}, "registry_db=/elsewhere.sqlite3 must be the same as queue_db"),
+        ("{", ["JSON"]),
+        ("[1]", ["list"]),
+        ({"max_workers": "four"}, ["max_workers", "'four'", "integer"]),
+        ({"max_workers": 0}, ["max_workers", "0", "1"]),
+        ({"log_level": "LOUD"}, ["log_level", "'LOUD'", "'DEBUG'"]),
+        ({"imput_dir": "/data"}, ["imput_dir", "input_dir", "output_dir"]),
+        ({"registry_db": "/elsewhere.sqlite3"}, ["registry_db", "/elsewhere.sqlite3", "queue_db"]),
     ],
 )
-def test_a_wrong_file_is_one_line_that_names_file_and_key(settings, content, message):
+def test_a_wrong_file_is_one_line_that_names_file_and_key(settings, content, parts):
     write(settings, content)
     with pytest.raises(Misconfigured) as caught:
         config.load(settings, {})
     line = str(caught.value)
     assert line.startswith(f"{settings.config_path}: ")
-    assert message in line
+    assert [part for part in parts if part not in line.removeprefix(str(settings.config_path))] == []
     assert "\n" not in line
 
 
@@ -87,9 +89,9 @@ def test_a_file_that_cannot_be_read_is_no_silent_default(settings):
 
 
 def test_a_wrong_variable_is_named(settings):
-    with pytest.raises(Misconfigured, match="CONTIMG_POLL_INTERVAL='soon': "):
+    with pytest.raises(Misconfigured, match="CONTIMG_POLL_INTERVAL='soon'"):
         config.load(settings, {"CONTIMG_POLL_INTERVAL": "soon"})
-    with pytest.raises(Misconfigured, match="CONTIMG_WEB_PORT=70000: must be at most 65535"):
+    with pytest.raises(Misconfigured, match=r"CONTIMG_WEB_PORT=70000\b.*65535"):
         config.settings_from({"CONTIMG_WEB_PORT": "70000"})
 
 
@@ -114,7 +116,7 @@ def test_passwords_are_not_shown(settings):
     loaded = config.load(settings, {"CONTIMG_QUEUE_DB": url})
     assert loaded.queue_db == loaded.registry_db == url
     assert "secret" not in str(config.shown(loaded))
-    assert "secret" not in str([one.value for one in config.effective(settings, {"CONTIMG_QUEUE_DB": url})])
+    assert "secret" not in str([entry.value for entry in config.effective(settings, {"CONTIMG_QUEUE_DB": url})])
     with pytest.raises(Misconfigured) as caught:
         config.load(settings, {"CONTIMG_QUEUE_DB": url, "CONTIMG_REGISTRY_DB": "/elsewhere"})
     assert "secret" not in str(caught.value)
@@ -124,9 +126,9 @@ def test_the_rules_follow_the_configuration_and_are_checked(settings):
     loaded = config.load(settings, {"CONTIMG_EXPECTED_SUBBANDS": "8", "CONTIMG_CHUNK_DURATION": "5.15"})
     rules = config.queue_rules(loaded, {})
     assert (rules.expected_subbands, rules.min_subbands, rules.cadence_s) == (8, 8, pytest.approx(309))
-    with pytest.raises(Misconfigured, match=r"CONTIMG_GROUP_TOLERANCE_S=160.*half the cadence of 309"):
+    with pytest.raises(Misconfigured, match=r"CONTIMG_GROUP_TOLERANCE_S=160\b.*\b309\b"):
         config.queue_rules(loaded, {"CONTIMG_GROUP_TOLERANCE_S": "160"})
-    with pytest.raises(Misconfigured, match="CONTIMG_MIN_SUBBANDS=9: more than expected_subbands=8"):
+    with pytest.raises(Misconfigured, match=r"CONTIMG_MIN_SUBBANDS=9\b.*expected_subbands\b.*\b8\b"):
         config.queue_rules(loaded, {"CONTIMG_MIN_SUBBANDS": "9"})
 
 

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(incoming, tmp_path):
     done = run(incoming, tmp_path / "out", "--dry-run")
     assert done.exit_code == 0
     first, second = done.output.splitlines()
-    assert first.startswith(f"{FIRST}  16 of 16 subbands  3 MB  to ")
-    assert second.startswith(f"{SECOND}  15 of 16 subbands")
-    assert second.endswith("too few subbands")
+    assert re.match(rf"{FIRST}\b.*\b16\b.*\b16\b.*\b3 MB\b.*{tmp_path}/out/{FIRST}\.ms$", first)
+    assert re.match(rf"{SECOND}\b.*\b15\b.*\b16\b", second)
+    assert str(tmp_path) not in second, "a group with too few subbands has no target"
     assert names(tmp_path / "out") == []
 
 
@@ -48,12 +49,13 @@ def test_groups_side_by_side_and_only_what_is_not_there(incoming, tmp_path):
     (out / f"{FIRST}.ms").mkdir(parents=True)
     skipped = run(incoming, out, "--skip-existing")
     assert skipped.exit_code == 0
-    assert "there already" in skipped.output
+    assert skipped.output.count("2026-02-22T23:") == 2, "a line for each group"
+    assert (out / f"{SECOND}.ms" / "table.dat").exists()
     assert names(out / f"{FIRST}.ms") == []
     shutil.rmtree(out)
     both = run(incoming, out, "--jobs", "2", "--room", str(tmp_path / "room"))
     assert both.exit_code == 0, both.output
-    assert both.output.count("converted") == 2
+    assert both.output.count("2026-02-22T23:") == 2
     assert names(out) == [f"{FIRST}.ms", f"{SECOND}.ms"]
     assert names(tmp_path / "room") == []
 
@@ -62,8 +64,8 @@ def test_one_failure_does_not_stop_the_others_and_shows_in_the_exit_status(incom
     (incoming / f"{FIRST}_sb05.hdf5").write_bytes(b"")
     done = run(incoming, tmp_path / "out")
     assert isinstance(done.exception, BadInput)
-    assert str(done.exception) == "1 of 2 groups were not converted; the lines above say why"
-    assert "sb05.hdf5: the file is empty" in done.output
+    assert re.search(r"\b1\b.*\b2\b", str(done.exception))
+    assert f"{FIRST}_sb05.hdf5" in done.output
     assert names(tmp_path / "out") == [f"{SECOND}.ms"]
     monkeypatch.setattr("sys.argv", ["contimg", "convert", str(incoming), str(tmp_path / "out"), *SPAN])
     with pytest.raises(SystemExit) as ended:
@@ -76,10 +78,10 @@ def test_a_bad_file_is_left_out_when_fewer_will_do(incoming, tmp_path):
         file["Data/visdata"][...] = 0
     done = run(incoming, tmp_path / "out", "--min-subbands", "15")
     assert done.exit_code == 0, done.output
-    assert "left out" in done.output
+    assert f"{FIRST}_sb05.hdf5" in done.output
     assert "partial" in done.output
 
 
-def test_no_group_in_the_span_is_said(incoming, tmp_path):
+def test_a_span_without_groups_is_refused(incoming, tmp_path):
     done = CliRunner().invoke(convert, [str(incoming), str(tmp_path / "out"), "2020-01-01", "2020-01-02"])
     assert isinstance(done.exception, BadInput)

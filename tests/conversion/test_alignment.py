@@ -90,14 +90,14 @@ def test_a_file_of_other_baselines_is_named(copies, tmp_path):
         keep_rows(copies[subband], (first != first[0]) | (second != second[0]))
     _, first, second = rows_of(copies[15])
     keep_rows(copies[15], (first != first[-1]) | (second != second[-1]))
-    with pytest.raises(BadFile, match=r"sb15.*baselines that the other files"):
+    with pytest.raises(BadFile, match=r"sb15.*\b\d+\b.*baseline"):
         convert(copies, tmp_path / "out.ms")
 
 
 def test_a_duplicate_with_a_forged_header_is_found_by_its_content(copies, tmp_path):
     with h5py.File(copies[3]) as original, h5py.File(copies[7], "r+") as forged:
         forged["Data/visdata"][...] = original["Data/visdata"][...]
-    with pytest.raises(BadFile, match=r"sb07.*those of .*sb03.*duplicate"):
+    with pytest.raises(BadFile, match=r"sb07.*sb03"):
         convert(copies, tmp_path / "out.ms")
 
 
@@ -147,7 +147,7 @@ def test_another_arrays_band_is_found_from_its_files(copies, drift_sim_ms, tmp_p
         with h5py.File(path, "r+") as file:
             file["Header/longitude"][...] = 21.44
             file["Header/telescope_name"][...] = b"MeerTest"
-    with pytest.raises(BadFile, match="fill no subband"):
+    with pytest.raises(BadFile, match="MHz"):
         convert(copies, tmp_path / "strict.ms")
     made = convert(copies, tmp_path / "any.ms", ANY)
     assert (made.channels, made.missing) == (768, (4,))
@@ -182,8 +182,8 @@ def test_a_rising_band_gives_what_the_falling_one_gives(copies, drift_sim_ms, tm
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (lambda path: set_freqs(path, lambda freqs: freqs + 24 * 244140.625), "MHz from where subband 7"),
-        (lambda path: set_freqs(path, lambda freqs: freqs[:, ::-1]), "direction of channels"),
+        (lambda path: set_freqs(path, lambda freqs: freqs + 24 * 244140.625), r"\b5\.859375 MHz"),
+        (lambda path: set_freqs(path, lambda freqs: freqs[:, ::-1]), r"\b15\b"),
     ],
     ids=["half a subband off", "reversed"],
 )
@@ -197,7 +197,7 @@ def test_any_telescopes_files_still_have_to_agree(fault, reason, copies, tmp_pat
 def test_any_telescopes_files_have_one_site_and_one_pointing(name, copies, tmp_path):
     with h5py.File(copies[7], "r+") as file:
         file[f"Header/{name}"][...] = file[f"Header/{name}"][()] + 0.01
-    with pytest.raises(BadFile, match=r"sb07.*other files of its group"):
+    with pytest.raises(BadFile, match=r"sb07.*\d"):
         convert(copies, tmp_path / "out.ms", ANY)
 
 
@@ -216,7 +216,7 @@ def test_a_file_that_its_writer_holds_is_tried_again_later(copies, tmp_path, mon
         [sys.executable, "-c", HOLD, str(copies[9])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         holder.stdout.readline()
-        with pytest.raises(Transient, match=r"sb09.*lock.*CONTIMG_CONVERT_FILE_LOCKING=off"):
+        with pytest.raises(Transient, match=r"sb09.*CONTIMG_CONVERT_FILE_LOCKING=off"):
             convert(copies, tmp_path / "out.ms")
         convert(copies, tmp_path / "out.ms", ConvertOptions(file_locking="off"))
         holder.stdin.close()

@@ -28,18 +28,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def directory(settings: Settings, about: str) -> Finding:
-    (one,) = [one for one in directories.directories(settings, load(settings)) if one.about == about]
-    return one
+    (finding,) = [row for row in directories.directories(settings, load(settings)) if row.about == about]
+    return finding
 
 
 def test_a_machine_that_is_well_and_nothing_is_changed(settings: Settings, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    seen = list(doctor.examine(settings, lambda: "answers"))
-    assert [one for one in seen if one.level is Level.ERROR] == []
-    assert all(one.remedy for one in seen if one.level is not Level.OK)
-    wanted = {"Python", "packages", "broker", "store", "input_dir", "output_dir", "inotify", "HDF5 locking", "tmpfs",
+    findings = list(doctor.examine(settings, lambda: "answers"))
+    assert [finding for finding in findings if finding.level is Level.ERROR] == []
+    assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
+    expected = {"Python", "packages", "broker", "store", "input_dir", "output_dir", "inotify", "HDF5 locking", "tmpfs",
               "memory", "cores", "clock", "CASA data", "WSClean"}  # fmt: skip
-    assert wanted <= {one.about for one in seen}
+    assert expected <= {finding.about for finding in findings}
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -52,27 +52,28 @@ def test_each_error_is_a_line_with_its_remedy(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "contimg", "doctor"]
     outcome = subprocess.run([*command, "--json"], env=environ, capture_output=True, text=True, check=False)
     assert outcome.returncode == 1
-    errors = {one["about"]: one for one in json.loads(outcome.stdout) if one["level"] == "error"}
+    errors = {row["about"]: row for row in json.loads(outcome.stdout) if row["level"] == "error"}
     assert set(errors) == {"input_dir", "broker"}
-    assert "no such directory" in errors["input_dir"]["text"]
-    assert errors["broker"]["remedy"].startswith("start it")
+    assert str(tmp_path / "none") in errors["input_dir"]["text"]
+    assert str(port) in errors["broker"]["text"]
+    assert errors["input_dir"]["remedy"]
+    assert errors["broker"]["remedy"]
 
 
 def test_a_broker_that_is_away_is_an_error(settings: Settings) -> None:
     def away() -> str:
         raise Transient("broker redis://there: does not answer; start it")
 
-    (one,) = [one for one in doctor.examine(settings, away) if one.about == "broker"]
-    assert one == Finding("broker", Level.ERROR, "broker redis://there: does not answer", "start it")
+    (finding,) = [row for row in doctor.examine(settings, away) if row.about == "broker"]
+    assert finding == Finding("broker", Level.ERROR, "broker redis://there: does not answer", "start it")
 
 
 def test_a_wrong_configuration_leaves_out_what_needs_it(settings: Settings) -> None:
     settings.state_dir.mkdir()
     settings.config_path.write_text('{"poll_interval": "often"}')
-    seen = list(doctor.examine(settings, lambda: "answers"))
-    assert seen[-1].about == "configuration"
-    assert seen[-1].level is Level.ERROR
-    assert "poll_interval" in seen[-1].text
+    last = list(doctor.examine(settings, lambda: "answers"))[-1]
+    assert (last.about, last.level) == ("configuration", Level.ERROR)
+    assert "poll_interval" in last.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's place, which root may")
@@ -84,7 +85,7 @@ def test_a_directory_that_this_user_cannot_use(settings: Settings, tmp_path: Pat
     (tmp_path / "incoming").chmod(0o700)
     os.seteuid(65534)
     try:
-        assert "uid 65534 cannot read it" in directory(settings, "input_dir").text
+        assert "65534" in directory(settings, "input_dir").text
         assert directory(settings, "output_dir").level is Level.ERROR
         assert f"chown 65534 {tmp_path}" in directory(settings, "output_dir").remedy
     finally:
@@ -104,19 +105,19 @@ def test_a_damaged_store(settings: Settings) -> None:
     content = bytearray(path.read_bytes())
     content[8192:-8192] = b"\xa5" * (len(content) - 16384)
     path.write_bytes(content)
-    one = database(config)
-    assert one.level is Level.ERROR
-    assert "contimg restore" in one.remedy or "database" in one.remedy
+    finding = database(config)
+    assert finding.level is Level.ERROR
+    assert "contimg restore" in finding.remedy or "database" in finding.remedy
 
 
 def test_a_file_that_is_locked_by_a_writer_is_said(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "incoming/2026-02-22T23:17:51_sb00.hdf5"
-    look = (
+    script = (
         "import sys, pathlib; from contimg.doctor.directories import hdf5_locking; "
         "print(hdf5_locking(pathlib.Path(sys.argv[1])).level)"
     )
     with h5py.File(path, "w", locking=True):
-        command = [sys.executable, "-c", look, str(path.parent)]
+        command = [sys.executable, "-c", script, str(path.parent)]
         outcome = subprocess.run(command, capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == "warning"
     assert directories.hdf5_locking(path.parent).level is Level.OK
@@ -140,11 +141,11 @@ def test_a_group_that_does_not_fit_into_memory(settings: Settings, tmp_path: Pat
 
 def test_a_package_that_is_too_old_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "requires", lambda _: ["numpy>=99", "nothing-of-that-name>=1", "h5py>=3"])
-    (one,) = [one for one in packages.python_packages() if one.about == "packages"]
-    assert one.level is Level.ERROR
-    assert "numpy is" in one.text
-    assert "nothing-of-that-name is missing" in one.text
-    assert "h5py" not in one.text
+    (finding,) = [row for row in packages.python_packages() if row.about == "packages"]
+    assert finding.level is Level.ERROR
+    assert "numpy" in finding.text
+    assert "nothing-of-that-name" in finding.text
+    assert "h5py" not in finding.text
 
 
 def test_many_more_workers_than_cores(settings: Settings) -> None:

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from casacore.tables import table
@@ -16,12 +18,12 @@ def test_an_azimuth_pointing_of_another_writer_counts_as_none(drift_sim_files, t
 
 
 def test_a_path_that_is_no_measurement_set_is_named(tmp_path):
-    with pytest.raises(BadInput, match="not a Measurement Set"):
+    with pytest.raises(BadInput, match=re.escape(str(tmp_path))):
         describe(tmp_path)
 
 
 def test_a_damaged_measurement_set_is_named(drift_sim_files, tmp_path):
     made = convert(drift_sim_files, tmp_path / "tile.ms")
     (made.path / "table.dat").write_bytes(b"damaged")
-    with pytest.raises(BadInput, match="casacore cannot read it"):
+    with pytest.raises(BadInput, match=r"tile\.ms\b"):
         describe(made.path)
