@@ -41,12 +41,6 @@ class Sign:
         except OSError as error:
             log.warning("%s: no sign of life here (%s); after a crash the lease has to end", directory, error.strerror)
 
-    def withdraw(self) -> None:
-        """Let go of it before the process ends."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
 
 class Signs:
     """The signs of all processes on one state directory, as one of them sees them."""

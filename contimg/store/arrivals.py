@@ -23,10 +23,6 @@ class Arrivals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register_file(self, path: Path, size: int, mtime: float, name: SubbandName) -> Arrival:
-        """Sort one finished file into its group; see `register_files`."""
-        return self.register_files([FoundFile(path, size, mtime, name)])[0]
-
     def register_files(self, files: Sequence[FoundFile]) -> tuple[Arrival, ...]:
         """Sort finished files into their groups, in order and in one transaction. Safe to call again and again.
 
@@ -112,13 +108,6 @@ class Arrivals:
                     note(session, now, WARNING, group.id, f"failed: {group.error}")
                     failed.append(group.id)
         return tuple(pending), tuple(failed)
-
-    def known_files(self) -> dict[Path, tuple[int, float]]:
-        """Path to (size, mtime) of every file in the store: what a scan need not register again."""
-        file = models.SubbandFile
-        with self._database.read() as session:
-            found = session.execute(select(file.path, file.size, file.mtime))
-            return {Path(path): (size, mtime) for path, size, mtime in found}
 
     def files(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
         """Files, the last to arrive first; of one state if asked."""

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from contimg.store import models
 from contimg.store.database import Database
-from contimg.store.records import MetricRecord, record_of
 
 
 def measure(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
@@ -41,17 +40,6 @@ class Metrics:
         """Record numbers now, for example {"disk.free_bytes": 1e12}."""
         with self._database.write() as session:
             measure(session, self._database.clock(), values, group)
-
-    def history(self, name: str, since: float = 0.0, limit: int = 10_000) -> tuple[MetricRecord, ...]:
-        """The newest `limit` values of one name since a time (epoch seconds), oldest first."""
-        query = (
-            select(models.Metric)
-            .where(models.Metric.name == name, models.Metric.at >= since)
-            .order_by(models.Metric.at.desc(), models.Metric.id.desc())
-            .limit(limit)
-        )
-        with self._database.read() as session:
-            return tuple(reversed([record_of(MetricRecord, row) for row in session.scalars(query)]))
 
     def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
         """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""

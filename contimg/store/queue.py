@@ -168,14 +168,6 @@ class Queue:
             with self._database.write() as session:
                 _set_enqueued(session, names, None, models.Group.state == State.PENDING)
 
-    def mark_enqueued(self, groups: Iterable[str]) -> None:
-        """Say that messages for these groups have just been sent."""
-        names = list(groups)
-        if names:
-            with self._database.write() as session:
-                change = update(models.Group).where(models.Group.id.in_(names))
-                session.execute(change.values(enqueued_at=self._database.clock()))
-
     def beat(self, name: str, text: str = "") -> None:
         """Record a success of a process now, for example beat("producer.scan"): its age is health."""
         with self._database.write() as session:

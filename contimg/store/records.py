@@ -145,7 +145,7 @@ class Arrival:
     """What became of a file that was registered.
 
     `known`: it was in the store already, unchanged. `became_pending`: this file made its group ready, so the
-    caller should send the group's chain and then `mark_enqueued`.
+    dispatcher has a group to send.
     """
 
     file: FileRecord
@@ -224,16 +224,6 @@ class EventRecord:
     level: str
     group: str | None
     text: str
-
-
-@dataclass(frozen=True)
-class MetricRecord:
-    """A row of metrics; `at` is epoch seconds."""
-
-    at: float
-    name: str
-    value: float
-    group: str | None
 
 
 def record_of(cls: type[Record], row: Any, **more: Any) -> Record:

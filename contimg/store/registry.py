@@ -133,17 +133,6 @@ class Registry:
         with self._database.write() as session:
             _write_set(calibration, session, group, self._database.clock())
 
-    def supersede(self, old: str, new: str) -> None:
-        """Take a set out of force because another replaces it; raises BadInput when either is unknown."""
-        with self._database.write() as session:
-            for name in (old, new):
-                if not session.scalar(select(models.CalibrationTable.id).filter_by(set_name=name).limit(1)):
-                    raise BadInput(
-                        f"calibration set {name}: not in the registry; `contimg status` lists those that are"
-                    )
-            table = models.CalibrationTable
-            session.execute(update(table).where(table.set_name == old).values(superseded_by=new))
-
     def retire(self, name: str, reason: str) -> None:
         """Take a set out of force for good, with the reason; raises BadInput when it is unknown."""
         with self._database.write() as session:

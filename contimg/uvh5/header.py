@@ -4,7 +4,6 @@ Format: UVH5 (pyuvdata memo "UVH5 file format"), the legacy layout that the corr
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +87,6 @@ class SubbandHeader:
             case Fixed(declination_rad=declination) | Sidereal(pointing_dec_rad=declination):
                 return declination
         return None
-
-    @cached_property
-    def slot_of(self) -> dict[int, int]:
-        """Antenna number to its index in the antenna table."""
-        return {int(number): slot for slot, number in enumerate(self.array.numbers)}
 
 
 def read_header(

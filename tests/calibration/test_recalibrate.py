@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 from small_ms import make_ms, random_gains
+from store_steps import register_file
 
 from contimg.calibration import CalibrateOptions, calibrate
 from contimg.cli import contimg
@@ -44,7 +45,7 @@ def uncalibrated(store, calibrated, tmp_path):
     assert done.applied is None
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        store.arrivals.register_file(tmp_path / str(name), 1, 1.0, name)
+        register_file(store, tmp_path / str(name), 1, 1.0, name)
     mjd = calibrated.done.new_set.mjd
     ms = MeasurementSetRow(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
     image = ImageRow(

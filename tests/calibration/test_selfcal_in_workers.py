@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 from small_ms import SLOTS, make_ms, random_gains
+from store_steps import register_file
 
 from contimg.config import Settings, load, save
 from contimg.measurement_set.description import describe
@@ -35,7 +36,7 @@ def house(calibrated, tmp_path, monkeypatch):
     store.registry.register(calibration_row(calibrated.done.new_set))
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        store.arrivals.register_file(config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0, name)
+        register_file(store, config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0, name)
     turned = np.exp(1j * np.deg2rad(25.0) * np.random.default_rng(2).normal(size=(len(SLOTS), 1, 2)))
     config.output_dir.mkdir()
     path = config.output_dir / f"{GROUP}.ms"

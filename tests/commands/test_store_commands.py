@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from store_steps import register_file
 
 from contimg.config import load, settings_from
 from contimg.errors import BadInput, Misconfigured
@@ -18,7 +19,7 @@ def store(run):
     opened = Store.of(load(settings_from()))
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        opened.arrivals.register_file(settings_from().base_dir / str(name), 1, 1.0, name)
+        register_file(opened, settings_from().base_dir / str(name), 1, 1.0, name)
     yield opened
     opened.close()
 

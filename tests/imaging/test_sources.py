@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io.votable import parse_single_table
 from point_source_ms import OPTIONS, SOURCES, make_ms, separation_rad
+from store_steps import register_file
 
 from contimg.errors import Misconfigured
 from contimg.imaging import image
@@ -83,7 +84,7 @@ def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
     store = Store.open(tmp_path / "store.sqlite3")
     for subband in range(16):
         path = Path(f"/incoming/{look.group}_sb{subband:02d}.hdf5")
-        group = store.arrivals.register_file(path, 1, 1.0, SubbandName.parse(path)).file.group
+        group = register_file(store, path, 1, 1.0, SubbandName.parse(path)).file.group
     for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, outcomes.rows(look))):
         store.leases.commit(store.leases.claim(group, stage, "a"), made)
     kept = store.products.image_of(group).sources

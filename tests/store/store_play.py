@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from store_steps import register_file
+
 from contimg.store import QueueRules, Store
 from contimg.subbands import SubbandName
 
@@ -34,7 +36,7 @@ class Telescope:
 
     def arrive(self, group: int, subband: int, *, shift_s: float = 0, size: int = 100, mtime: float = 1.0):
         path = self.path(group, subband, shift_s)
-        return self.store.arrivals.register_file(path, size, mtime, SubbandName.parse(path))
+        return register_file(self.store, path, size, mtime, SubbandName.parse(path))
 
     def whole_group(self, group: int = 0) -> str:
         for subband in range(self.store.database.rules.expected_subbands):

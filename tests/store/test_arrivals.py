@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from store_steps import register_file
 
 from contimg.errors import LeaseLost
 from contimg.store import FileState, Lease, Refusal, Stage, State
@@ -30,7 +31,7 @@ def test_registering_a_file_again_changes_nothing(store, telescope):
     assert (first.known, again.known) == (False, True)
     assert again.file == first.file
     assert len(store.arrivals.files()) == 1
-    assert store.arrivals.known_files() == {telescope.path(0, 0): (100, 1.0)}
+    assert [(one.path, one.size, one.mtime) for one in store.arrivals.files()] == [(telescope.path(0, 0), 100, 1.0)]
 
 
 def test_neighbouring_groups_do_not_mix(store, telescope):
@@ -74,7 +75,7 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
 def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, telescope):
     telescope.arrive(0, 0)
     other = Path("/incoming/again") / telescope.path(0, 0).name
-    arrival = store.arrivals.register_file(other, 100, 1.0, SubbandName.parse(other))
+    arrival = register_file(store, other, 100, 1.0, SubbandName.parse(other))
     assert arrival.file.state == FileState.SET_ASIDE
     assert "duplicate" in arrival.file.reason
     assert len(store.queue.groups()) == 1

@@ -1,6 +1,7 @@
 """The clock is set back by a day: nothing waits for it to catch up, and no live worker loses its group."""
 
 from store_play import RULES
+from store_steps import enqueue
 
 from contimg.store import Lease, Stage, State
 
@@ -34,7 +35,7 @@ def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, cl
 
 def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
     lost, waiting = telescope.whole_group(0), telescope.arrive(1, 0).file.group
-    store.queue.mark_enqueued([lost])
+    enqueue(store, [lost])
     clock.advance(BACK_S)
     store.leases.expire()
     assert store.queue.work_waiting(30, sent_only=True) == ()
@@ -49,7 +50,7 @@ def test_a_clock_that_goes_on_evenly_changes_nothing(store, telescope, clock):
     groups = [telescope.whole_group(number) for number in range(3)]
     store.leases.claim(groups[0], Stage.CONVERT, "a")
     store.leases.fail(store.leases.claim(groups[1], Stage.CONVERT, "a"), "disk full", permanent=False)
-    store.queue.mark_enqueued(groups[2:])
+    enqueue(store, groups[2:])
     before = store.queue.groups()
     clock.advance(1)
     store.leases.expire()

@@ -1,6 +1,7 @@
 """Claim, heartbeat, and the ways in which a lease ends: on both databases."""
 
 import pytest
+from store_steps import metric_values
 
 from contimg.errors import LeaseLost
 from contimg.store import Lease, Outcome, Refusal, RunFigures, Stage, State
@@ -29,7 +30,7 @@ def test_one_group_passes_through_its_three_stages(store, group, clock):
     assert (record.state, record.completed_at, record.lease_owner) == (State.COMPLETED, clock.now, None)
     runs = store.queue.runs(group)
     assert [(run.outcome, run.seconds, run.peak_rss_bytes) for run in runs] == [("committed", 7, 3_000_000_000)] * 3
-    assert [point.value for point in store.metrics.history("stage.image.seconds")] == [7]
+    assert metric_values(store, "stage.image.seconds") == [7]
 
 
 def test_claims_out_of_order_are_refused_with_the_reason(store, group, telescope):

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from sqlalchemy import insert
+from store_steps import enqueue
 
 from contimg.errors import BadInput
 from contimg.store import Outcome, Refusal, Stage, State, Store, models
@@ -19,7 +20,7 @@ def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, tele
     later, earlier = telescope.whole_group(1), telescope.whole_group(0)
     assert [work.group for work in store.queue.work_waiting(300)] == [earlier, later]
     assert [work.group for work in store.queue.work_waiting(300, limit=1)] == [earlier]
-    store.queue.mark_enqueued([earlier, later])
+    enqueue(store, [earlier, later])
     assert store.queue.work_waiting(300) == ()
     clock.advance(301)
     lease = store.leases.claim(earlier, Stage.CONVERT, "a")
@@ -36,7 +37,7 @@ def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, tele
 def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
     first, second = telescope.whole_group(0), telescope.whole_group(1)
     under_way = store.leases.claim(first, Stage.CONVERT, "a")
-    store.queue.mark_enqueued([second])
+    enqueue(store, [second])
     store.queue.pause("ops")
     assert store.queue.paused
     assert store.overview.snapshot().paused

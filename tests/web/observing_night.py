@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 from matplotlib.image import imsave
 from sqlalchemy import event
+from store_steps import register_file
 
 from contimg.store import (
     AppliedCalibration,
@@ -43,7 +44,7 @@ class Night:
         when = float(int(self.at if at is None else at))
         for subband in subbands:
             name = SubbandName(when, subband)
-            arrival = self.store.arrivals.register_file(self.incoming / str(name), 144_973_824, self.at, name)
+            arrival = register_file(self.store, self.incoming / str(name), 144_973_824, self.at, name)
         assert arrival.file.group is not None
         return arrival.file.group
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from observing_night import Night, samples
 from signing_in import csrf_of, sign_in
+from store_steps import metric_values
 
 from contimg.config import Settings
 from contimg.store import Stage, State, Store
@@ -208,7 +209,7 @@ def test_the_charts_numbers_are_the_stores(client: FlaskClient, night: Night, st
     assert [line["name"] for line in chart["lines"]] == ["stream", "machine"]
     points = chart["lines"][0]["points"]
     assert len(points) == 12
-    raw = [one.value for one in store.metrics.history("service.cpu_percent")]
+    raw = metric_values(store, "service.cpu_percent")
     assert points[0][1] == pytest.approx(np.mean(raw[:10]))
     assert points[0][2:] == pytest.approx([min(raw[:10]), max(raw[:10])])
     assert points[0][0] == pytest.approx(end - 7200 + 300)

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from store_steps import register_file
 
 from contimg.store import Stage
 from contimg.subbands import SubbandName
@@ -28,8 +29,8 @@ def test_status_of_a_place_where_nothing_ever_ran(place):
 def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
     for number in range(16):
         name = SubbandName(1_771_802_000.0, number)
-        store.arrivals.register_file(f"{place.incoming}/{name}", 1, 1.0, name)
-        store.arrivals.register_file(f"{place.incoming}/{SubbandName(name.time_s + 309, number)}", 1, 1.0,
+        register_file(store, f"{place.incoming}/{name}", 1, 1.0, name)
+        register_file(store, f"{place.incoming}/{SubbandName(name.time_s + 309, number)}", 1, 1.0,
                                      SubbandName(name.time_s + 309, number))  # fmt: skip
     store.arrivals.set_aside(place.incoming / "notes.txt", "its name is wrong", size=1, mtime=1.0)
     running, waiting = "2026-02-22T23:13:20", "2026-02-22T23:18:29"

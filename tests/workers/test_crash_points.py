@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from casacore.tables import table
+from store_steps import register_file
 
 from contimg.config import QueueRules
 from contimg.measurement_set.description import describe
@@ -41,7 +42,7 @@ def crash_everywhere(place, stage: Stage, group: str, *between: int) -> list[int
 def group(place, store, drift_sim_files) -> str:
     for path in drift_sim_files.values():
         copy = Path(shutil.copy(path, place.incoming))
-        arrival = store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
     return arrival.file.group
 
 
@@ -75,7 +76,7 @@ def test_convert_killed_at_every_boundary(place, store, group):
 def arrive(place, store: Store, files: Sequence[Path]) -> str:
     for path in files:
         copy = Path(shutil.copy(path, place.incoming))
-        arrival = store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
     return arrival.file.group
 
 

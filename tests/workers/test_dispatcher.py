@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_steps import register_file
 
 from contimg.errors import Transient
 from contimg.flow import FlowRules
@@ -25,7 +26,7 @@ def few(tmp_path) -> Store:
 
 def arrive(store: Store, number: int) -> str:
     name = SubbandName(T0 + 309 * number, 0)
-    return store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+    return register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
 
 
 @pytest.mark.parametrize(("order", "expected"), [("newest", [4, 3, 2, 1, 0]), ("oldest", [0, 1, 2, 3, 4])])

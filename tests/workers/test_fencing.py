@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from store_steps import register_file
 from waiting import until
 
 from contimg.config import queue_rules
@@ -45,7 +46,7 @@ def house(place, monkeypatch) -> Iterator[House]:
 @pytest.fixture
 def group(house, drift_sim_files) -> str:
     for path in drift_sim_files.values():
-        arrival = house.store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(house.store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
     take_turn(house, Stage.CONVERT, arrival.file.group)
     return arrival.file.group
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from store_steps import register_file
 from waiting import until
 
 from contimg.config import QueueRules
@@ -55,7 +56,7 @@ def store(tmp_path: Path) -> Store:
 
 def held_by(store: Store, owner: str) -> str:
     name = SubbandName(1_771_802_000.0, 0)
-    group = store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+    group = register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
     assert isinstance(store.leases.claim(group, Stage.CONVERT, owner), Lease)
     return group
 
@@ -112,5 +113,5 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
 
 def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog) -> None:
     (tmp_path / "living").write_text("a file in its place")
-    Sign(tmp_path).withdraw()
+    Sign(tmp_path)
     assert "no sign of life here" in caplog.text

@@ -4,6 +4,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from store_steps import enqueue, register_file
 
 from contimg.config import QueueRules
 from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
@@ -65,7 +66,7 @@ def timed(tmp_path, clock) -> Store:
 
 def arrive(store: Store, at_s: float) -> str:
     name = SubbandName(at_s, 0)
-    arrival = store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name)
+    arrival = register_file(store, f"/incoming/{name}", 1, 1.0, name)
     assert arrival.became_pending
     return arrival.file.group
 
@@ -78,7 +79,7 @@ def reconciler_of(store, sent, backlog=0) -> Reconciler:
 def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_read(timed, clock):
     sent = []
     group = arrive(timed, clock.now)
-    timed.queue.mark_enqueued([group])
+    enqueue(timed, [group])
     assert reconciler_of(timed, sent).round() == ()
     clock.now += IN_FLIGHT_S + 1
     assert reconciler_of(timed, sent).round() == (group,)
@@ -90,7 +91,7 @@ def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_r
 def test_a_backlog_is_no_loss_however_old(timed, clock):
     sent = []
     groups = [arrive(timed, clock.now + 1000 * n) for n in range(5)]
-    timed.queue.mark_enqueued(groups)
+    enqueue(timed, groups)
     clock.now += 86400
     assert reconciler_of(timed, sent, backlog=5).round() == ()
     assert set(reconciler_of(timed, sent, backlog=3).round()) == set(groups[:2])

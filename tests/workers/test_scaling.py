@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from store_steps import register_file
 from waiting import until
 
 from contimg.store import Stage, State, Store
@@ -48,7 +49,7 @@ def groups(place, store, small_groups) -> list[str]:
     for files in small_groups.values():
         for path in files:
             copy = Path(shutil.copy(path, place.incoming))
-            store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+            register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
     return list(small_groups)
 
 

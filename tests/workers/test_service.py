@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from store_steps import register_file
 from waiting import processes_with, until
 
 from contimg.store import Outcome, Stage, State, Store
@@ -282,7 +283,7 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
         until(lambda: "trying again until it does" in log.read_text(), 20, "it says that there is no broker")
         broker.start()
         for path in drift_sim_files.values():
-            arrival = store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+            arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
         group = arrival.file.group
         send = "import sys; from contimg.store import Stage; from workers.chain import send; send(sys.argv[1])"
         subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=30)

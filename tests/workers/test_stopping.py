@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from store_steps import register_file
 from waiting import until
 
 from contimg.store import Outcome, Stage, State
@@ -30,7 +31,7 @@ def worker(place) -> Iterator[subprocess.Popen[bytes]]:
 
 def told_to_stop_during_a_stage(place, store, worker, files) -> str:
     for path in files.values():
-        arrival = store.arrivals.register_file(path, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
     group = arrival.file.group
     subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=30)
     until(lambda: store.queue.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from store_steps import register_file
 
 from contimg.config import QueueRules
 from contimg.errors import LeaseLost
@@ -32,7 +33,7 @@ def group(house, place, drift_sim_files) -> str:
     """The outside judge's group, arrived."""
     for path in drift_sim_files.values():
         copy = shutil.copy(path, place.incoming)
-        arrival = house.store.arrivals.register_file(copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(house.store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
     assert arrival.became_pending
     return arrival.file.group
 
@@ -149,7 +150,7 @@ def impatient(place) -> Store:
 
 def claimed(store: Store) -> Lease:
     name = SubbandName(1_771_802_000.0, 0)
-    store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name)
+    register_file(store, f"/incoming/{name}", 1, 1.0, name)
     lease = store.leases.claim(name.stamp, Stage.CONVERT, "a test")
     assert isinstance(lease, Lease)
     return lease

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from store_steps import metric_values, register_file
 from waiting import until
 
 from contimg.alerting import AlertRules
@@ -63,7 +64,7 @@ def house_store(place, clock) -> Store:
 
 def arrive(store: Store, number: int = 0) -> str:
     name = SubbandName(T0 + 309 * number, 0)
-    return store.arrivals.register_file(f"/incoming/{name}", 1, 1.0, name).file.group
+    return register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
 
 
 def lease(store: Store, group: str, stage: Stage) -> Lease:
@@ -321,7 +322,7 @@ def test_the_machine_is_sampled_for_the_charts(house_store, place):
     values = sample(place.config, house_store)
     assert values["queue.waiting.convert"] == 1
     assert 0 < values["disk.used_percent"] < 100
-    assert house_store.metrics.history("machine.memory_mb")[0].value > 10
+    assert metric_values(house_store, "machine.memory_mb")[0] > 10
 
 
 class Listener:
