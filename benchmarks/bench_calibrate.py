@@ -26,8 +26,8 @@ TOLERANCE = 1e-5
 
 def make_tile(room: Path, antennas: int, channels: int) -> Path:
     """A converted transit of 3C48 with dead antennas and interference."""
-    from contimg.conversion import ConvertOptions, convert
     from contimg.simulation import SimulateOptions, simulate
+    from contimg.tile.convert import ConvertOptions, convert
 
     options = SimulateOptions(groups=1, antennas=antennas, channels=channels, dead=max(1, antennas // 20), rfi=True)
     tile = next(iter(simulate(options, room)))
@@ -36,17 +36,17 @@ def make_tile(room: Path, antennas: int, channels: int) -> Path:
 
 def apply_set(ms: Path, one: Any) -> float:
     """Write CORRECTED_DATA by the package's own pass; returns its seconds, imports not among them."""
-    from contimg.calibration.applying import apply
-    from contimg.measurement_set.description import describe
+    from contimg.formats.ms.info import read_ms_info
+    from contimg.tile.calibrate.apply import apply
 
     begun = time.perf_counter()
-    apply(one, describe(ms))
+    apply(one, read_ms_info(ms))
     return time.perf_counter() - begun
 
 
 def run_applycal(ms: Path, one: Any, room: Path) -> float:
     """CASA's applycal of the same tables; returns the task's own seconds, CASA's start not among them."""
-    from contimg.calibration import casa
+    from contimg.tile.calibrate.solve import casa
 
     arguments = {
         "vis": str(ms), "gaintable": [str(path) for path in one.paths], "interp": ["linear,linearflag", "linear"],
@@ -71,7 +71,7 @@ def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]
     Both as parts of the largest value. Where channels are flagged, applycal follows the phase over the band in single
     precision; with delays of microseconds it then errs by more than 1e-5 itself, so it cannot be the only judge.
     """
-    from contimg.calibration import tables
+    from contimg.formats.caltables import tables
 
     gains = np.prod([tables.read(path).steady() for path in one.paths[1:]], axis=0)
     gains = tables.read(one.paths[0]).steady() * gains

@@ -63,7 +63,7 @@ warnings.simplefilter("ignore")
 source, first, out = (Path(one) for one in sys.argv[1:4])
 block_mb, kind = int(sys.argv[4]), sys.argv[5]
 if kind.startswith("contimg"):
-    from contimg.conversion import ConvertOptions, convert
+    from contimg.tile.convert import ConvertOptions, convert
 elif kind.startswith("pyuvdata"):
     from astropy.utils import iers
     from pyuvdata import UVData

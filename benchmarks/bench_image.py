@@ -32,8 +32,8 @@ ITERATIONS = 50000  # enough for 5σ to end it
 
 def make_tile(room: Path, antennas: int, channels: int) -> tuple[Path, Path]:
     """A converted target tile without corruption, an hour after the calibrator's, and its truth."""
-    from contimg.conversion import ConvertOptions, convert
     from contimg.simulation import SimulateOptions, simulate
+    from contimg.tile.convert import ConvertOptions, convert
 
     options = SimulateOptions(groups=2, gap=11, antennas=antennas, channels=channels, corrupt=False)
     _, tile = simulate(options, room)
@@ -49,7 +49,7 @@ def ours(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tu
 
 
 def _image(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
-    from contimg.imaging import ImageOptions, image
+    from contimg.tile.image import ImageOptions, image
 
     image(ms, directory / "first", ImageOptions(size=256, pixel_arcsec=pixel, iterations=1))
     options = ImageOptions(
@@ -72,8 +72,8 @@ def wsclean(ms: Path, name: Path, size: int, pixel: float, *more: str) -> float:
 
 def compare(look: Any, judge: Path, truth: Path) -> list[str]:
     """Prints every bright source against the judge and the truth; what differs by more than is allowed."""
-    from contimg.imaging.noise import robust_rms
-    from contimg.imaging.photometry import measure
+    from contimg.tile.image.gridding.noise import robust_rms
+    from contimg.tile.image.sources.photometry import measure
 
     wrong = []
     noise = robust_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])

@@ -39,9 +39,9 @@ def backlog(place: Path, files: int) -> dict[str, float]:
 
 def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], None]) -> None:
     from contimg.store import Store
-    from workers.dispatcher import Dispatcher
-    from workers.incoming import Incoming
-    from workers.producer import Producer
+    from workers.producer.producer import Producer
+    from workers.producer.scanner import Incoming
+    from workers.scheduling.dispatcher import Dispatcher
 
     store, sent = Store.open(place / "store.sqlite3"), []
     before = _peak_mb()
@@ -73,11 +73,11 @@ def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], Non
 
 def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     """From the rename of a group's last file to its message, with events and a running producer."""
-    from contimg.flow import FlowRules
+    from contimg.settings.flow import FlowRules
     from contimg.store import Store
-    from workers.dispatcher import Dispatcher
-    from workers.incoming import Incoming
-    from workers.producer import BEAT, Producer
+    from workers.producer.producer import BEAT, Producer
+    from workers.producer.scanner import Incoming
+    from workers.scheduling.dispatcher import Dispatcher
 
     incoming = place / "incoming"
     incoming.mkdir(parents=True)

@@ -27,9 +27,9 @@ import waiting_groups
 import waiting_plot
 from own_environ import own_environ
 
+from contimg.formats.uvh5.grouping import stamp_of
+from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.store import State, Store
-from contimg.subbands import stamp_of
-from contimg.telescope import BAND, CADENCE_S
 
 CORE_MS, LATENCY_S = 50.0, 0.5  # asked for; the latency of 95 groups of 100
 WARM_UP = 5

@@ -29,9 +29,9 @@ from bench_stream import tiles
 from own_environ import own_environ
 from two_hosts import two_hosts, why_not
 
-from contimg.capacity import Load, most_tiles_per_hour
 from contimg.store import Outcome, Stage, State, Store
 from workers.broker import EmbeddedBroker
+from workers.scheduling.capacity import Load, most_tiles_per_hour
 from workers.service.plan import contimg_command, thread_settings
 
 _PATIENCE_S = 600.0

@@ -28,8 +28,8 @@ import click
 import psutil
 from own_environ import own_environ
 
+from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.store import State, Store
-from contimg.telescope import BAND, CADENCE_S
 
 Figures = dict[str, object]
 PATIENCE_S = 900.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contimg.config import StreamingConfig, load, settings_from
+from contimg.settings.config import StreamingConfig, load, settings_from
 from workers import logs
 from workers.service import supervisor
 from workers.service.child import ChildPlan

@@ -6,13 +6,13 @@ Importing this module replaces what runs a stage. Everything around it stays: me
 from typing import Any
 
 from contimg.store import AppliedCalibration, ImageRow, Lease, MeasurementSetRow, Stage
-from workers import stages
-from workers.stages import House
+from workers.execution import stages
+from workers.execution.stages import StageContext
 
 _MJD, _RA_DEG, _DEC_DEG = 61093.0, 24.4, 33.2
 
 
-def run(house: House, lease: Lease) -> list[Any]:
+def run(house: StageContext, lease: Lease) -> list[Any]:
     """The fewest rows that a commit of this stage can have."""
     if lease.stage is Stage.CONVERT:
         return [_measurement_set(house, lease)]
@@ -21,14 +21,14 @@ def run(house: House, lease: Lease) -> list[Any]:
     return [_image(house, lease)]
 
 
-def _measurement_set(house: House, lease: Lease) -> MeasurementSetRow:
+def _measurement_set(house: StageContext, lease: Lease) -> MeasurementSetRow:
     return MeasurementSetRow(
         path=house.measurement_set_path(lease.group), mjd_start=_MJD, mjd_end=_MJD, ra_deg=_RA_DEG, dec_deg=_DEC_DEG,
         integrations=24, channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
     )  # fmt: skip
 
 
-def _image(house: House, lease: Lease) -> ImageRow:
+def _image(house: StageContext, lease: Lease) -> ImageRow:
     return ImageRow(
         fits_path=house.image_dir / f"{lease.group}.fits", beam_fits_path=None, png_path=None, thumbnail_path=None,
         rms_jy=1.0, peak_jy=1.0, dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0,

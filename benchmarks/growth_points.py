@@ -9,9 +9,9 @@ from typing import Any
 from known_gains import known_set
 from stage_runs import Cost, MadeTile, TileSize, apply_known, flag_ms, fresh_copy, make_tile, measured, solve_ms
 
-from contimg.conversion import ConvertOptions, convert
-from contimg.imaging import ImageOptions, image
-from contimg.measurement_set.description import describe
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.convert import ConvertOptions, convert
+from contimg.tile.image import ImageOptions, image
 
 SMALL = TileSize(16, 6, 192)
 SMALL_PIXELS = 256
@@ -70,7 +70,7 @@ def _flag(tile: MadeTile, room: Path, pixels: int) -> Run:
 
 
 def _apply(tile: MadeTile, room: Path, pixels: int) -> Run:
-    one = known_set(describe(tile.ms), tile.truth, room / "set")
+    one = known_set(read_ms_info(tile.ms), tile.truth, room / "set")
 
     def run(work: Path) -> tuple[dict[str, Any], Cost]:
         return {}, measured(apply_known, fresh_copy(tile.ms, work), one)[1]
@@ -81,7 +81,7 @@ def _apply(tile: MadeTile, room: Path, pixels: int) -> Run:
 def _image(tile: MadeTile, room: Path, pixels: int) -> Run:
     ms = fresh_copy(tile.ms, room)
     flag_ms(ms)
-    apply_known(ms, known_set(describe(ms), tile.truth, room / "set"))
+    apply_known(ms, known_set(read_ms_info(ms), tile.truth, room / "set"))
     options = ImageOptions(size=pixels, pixel_arcsec=PIXEL_ARCSEC)
 
     def run(work: Path) -> tuple[dict[str, Any], Cost]:

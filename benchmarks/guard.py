@@ -24,10 +24,10 @@ from known_gains import known_set
 from machine import machine
 from stage_runs import TileSize, apply_known, flag_ms, fresh_copy, make_tile, measured
 
-from contimg.conversion import ConvertOptions, convert
 from contimg.errors import Misconfigured
-from contimg.imaging import ImageOptions, image
-from contimg.measurement_set.description import describe
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.convert import ConvertOptions, convert
+from contimg.tile.image import ImageOptions, image
 
 RECORD = Path(__file__).with_name("recorded.json")
 TILE, PIXELS = TileSize(48, 24, 384), 1024
@@ -44,7 +44,7 @@ class Guarded:
     def __init__(self, room: Path) -> None:
         self._room = room
         self._tile = make_tile(room / "tile", TILE)
-        self._set = known_set(describe(self._tile.ms), self._tile.truth, room / "set")
+        self._set = known_set(read_ms_info(self._tile.ms), self._tile.truth, room / "set")
         for place in ("calibrated", "ours", "theirs"):
             (room / place).mkdir()
         self._clean = self._calibrated(room / "calibrated")

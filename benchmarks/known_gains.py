@@ -7,15 +7,15 @@ import numpy as np
 from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
-from contimg.calibration.sets import CalibrationSet, declination_deg
-from contimg.measurement_set.description import Description
-from contimg.quality import GOOD
+from contimg.formats.caltables.caltable_set import CalibrationSet, declination_deg
+from contimg.formats.ms.info import MSInfo
+from contimg.quality.image import GOOD
 
 SNR = 100.0
 DAY_S = 86400.0
 
 
-def known_set(tile: Description, truth: Path, directory: Path) -> CalibrationSet:
+def known_set(tile: MSInfo, truth: Path, directory: Path) -> CalibrationSet:
     """A bandpass and gains as CASA leaves them, of the true gains in `truth/<group>.npz`."""
     with np.load(truth) as true:
         order = np.argsort(true["freqs_hz"])
@@ -36,9 +36,7 @@ def known_set(tile: Description, truth: Path, directory: Path) -> CalibrationSet
     )  # fmt: skip
 
 
-def _write(
-    path: Path, kind: str, tile: Description, freqs_hz: NDArray[np.float64], gains: NDArray[np.complex64]
-) -> None:
+def _write(path: Path, kind: str, tile: MSInfo, freqs_hz: NDArray[np.float64], gains: NDArray[np.complex64]) -> None:
     """One row for each slot; gains of shape (slots, channels, receptors), flagged where NaN."""
     rows, unsolved = len(gains), ~np.isfinite(gains)
     columns: dict[str, tuple[Any, Any]] = {

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from contimg.config import PREFIX
+from contimg.settings.config import PREFIX
 
 
 def own_environ(directory: Path) -> dict[str, str]:

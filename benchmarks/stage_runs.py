@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.conversion import ConvertOptions, convert
 from contimg.simulation import SimulateOptions, plan_tiles, simulate_tile
+from contimg.tile.convert import ConvertOptions, convert
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -102,27 +102,27 @@ def fresh_copy(ms: Path, room: Path) -> Path:
 
 def flag_ms(ms: Path) -> Any:
     """Flag; returns what was found."""
-    from contimg.flagging.flagger import flag
-    from contimg.measurement_set.description import describe
+    from contimg.formats.ms.info import read_ms_info
+    from contimg.tile.flag.run import flag
 
-    return flag(describe(ms))
+    return flag(read_ms_info(ms))
 
 
 def apply_known(ms: Path, one: Any) -> Any:
     """Write CORRECTED_DATA."""
-    from contimg.calibration.applying import apply
-    from contimg.measurement_set.description import describe
+    from contimg.formats.ms.info import read_ms_info
+    from contimg.tile.calibrate.apply import apply
 
-    return apply(one, describe(ms))
+    return apply(one, read_ms_info(ms))
 
 
 def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
     """Solve on the calibrator in the beam; returns the set."""
-    from contimg.calibration import CalibrateOptions
-    from contimg.calibration.calibrators import in_beam, with_company
-    from contimg.calibration.solving import solve
-    from contimg.measurement_set.description import describe
+    from contimg.formats.ms.info import read_ms_info
+    from contimg.instrument.calibrators import in_beam, with_company
+    from contimg.tile.calibrate import CalibrateOptions
+    from contimg.tile.calibrate.solve.solve import solve
 
-    tile, options = describe(ms), CalibrateOptions()
+    tile, options = read_ms_info(ms), CalibrateOptions()
     main = in_beam(tile, options.min_attenuation, options.min_apparent_jy)[0]
     return solve(tile, with_company(tile, main), unflagged, directory, options)

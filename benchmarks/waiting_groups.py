@@ -8,16 +8,17 @@ from statistics import median
 from empty_stages import run
 from sqlalchemy import insert
 
-from contimg.calibration.options import CalibrateOptions
-from contimg.config import StreamingConfig
-from contimg.flow import FlowRules
-from contimg.store import FileState, FoundFile, Lease, Stage, State, Store, models
-from contimg.subbands import SubbandName, stamp_of
-from contimg.telescope import BAND, CADENCE_S
-from workers.calibrator_tiles import CalibratorTiles
-from workers.dispatcher import Dispatcher
-from workers.reconciler import Reconciler
-from workers.stages import House
+from contimg.formats.uvh5.grouping import SubbandName, stamp_of
+from contimg.instrument.dsa110 import BAND, CADENCE_S
+from contimg.settings.config import StreamingConfig
+from contimg.settings.flow import FlowRules
+from contimg.store import FileState, FoundFile, Lease, Stage, State, Store
+from contimg.store import tables as models
+from contimg.tile.calibrate.options import CalibrateOptions
+from workers.execution.stages import StageContext
+from workers.scheduling.calibrator_tiles import CalibratorTiles
+from workers.scheduling.dispatcher import Dispatcher
+from workers.scheduling.reconciler import Reconciler
 
 _BEGIN_S = 1_771_802_271
 _GROUPS_A_TRANSACTION = 2000
@@ -30,7 +31,7 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
     """
     store = Store.open(directory / f"{waiting}.sqlite3")
     _let_wait(store, waiting)
-    house, options = House(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
+    house, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
     calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
     dispatcher = Dispatcher(store, lambda group, stage: None, FlowRules(max_in_flight=1), calibrators=calibrators)
     reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0), 10.0)
@@ -64,7 +65,7 @@ def _take_in(store: Store, group: str) -> None:
     store.arrivals.register_files([FoundFile(Path("/incoming") / str(one), 1, 1.0, one) for one in names if one])
 
 
-def _pass(house: House, group: str) -> None:
+def _pass(house: StageContext, group: str) -> None:
     """Claim and commit each stage, as a worker does."""
     for stage in Stage:
         lease = house.store.leases.claim(group, stage, "bench")

@@ -1,4 +1,4 @@
-"""Make contimg/data/calibrators.csv from the VLA calibrator manual's list, given as the first argument.
+"""Make contimg/instrument/data/calibrators.csv from the VLA calibrator manual's list, given as the first argument.
 
 Keeps sources with an L-band (20 cm) flux of at least 0.1 Jy north of declination -40 deg: the faint ones are no
 calibrators here but belong to the model of a bright one's tile. The spectral index comes from the 20 cm and 6 cm

@@ -18,8 +18,8 @@ from flask import Flask
 import contimg
 import workers
 from contimg.cli import contimg as command
-from contimg.config import PREFIX, Settings, StreamingConfig
 from contimg.options import variable_name
+from contimg.settings.config import PREFIX, Settings, StreamingConfig
 from contimg.store import Store
 from web import create_app
 

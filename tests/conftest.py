@@ -7,7 +7,7 @@ import pytest
 from astropy.config import set_temp_cache
 from astropy.utils.data import import_file_to_cache
 
-from contimg.offline import use_bundled_iers
+from contimg.instrument.bundled_data import use_bundled_iers
 
 HERE = Path(__file__).parent
 DRIFT_SIM = HERE / "data" / "drift_sim" / "g2_8ant_6t_768ch"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from contimg.store import Arrival, FoundFile, Store, models
-from contimg.subbands import SubbandName
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.store import Arrival, FoundFile, Store
+from contimg.store import tables as models
 
 
 def register_file(store: Store, path: Path | str, size: int, mtime: float, name: SubbandName) -> Arrival:

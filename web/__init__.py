@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from contimg.config import Settings, load
+from contimg.settings.config import Settings, load
 from contimg.store import Store
 from web.access import guard
 from web.api import blueprints
-from web.errors import handle_errors
-from web.headers import add_headers
+from web.http.errors import handle_errors
+from web.http.headers import add_headers
 from web.live import Live
 from web.panel import pages
-from web.service import Bystander, StreamingService
 from web.stream import EXTENSION, Stream
+from web.streaming.service import Bystander, StreamingService
 from workers.broker import url_in_force
 from workers.inspection import Asker, Inspection, Inspector
 

@@ -8,15 +8,15 @@ from typing import Any, TypeVar, cast
 
 from flask import current_app
 
-from contimg.config import Settings, StreamingConfig, load
 from contimg.errors import Misconfigured
+from contimg.instrument.dsa110 import CADENCE_S
+from contimg.settings.config import Settings, StreamingConfig, load
 from contimg.store import AlertRecord, Pulse, Stage, Status, Store
-from contimg.telescope import CADENCE_S
-from web.condition import Condition, Signs, judge, scan_patience_s
+from web.activity.prometheus import EndedStages
 from web.live import Live
-from web.picture import Pictures
-from web.prometheus import EndedStages
-from web.service import SCAN, ServiceStatus, StreamingService
+from web.streaming.condition import Condition, Signs, judge, scan_patience_s
+from web.streaming.service import SCAN, ServiceStatus, StreamingService
+from web.tiles.picture import Pictures
 from workers.inspection import Inspection, Inspector
 
 EXTENSION = "contimg"

@@ -9,16 +9,16 @@ from typing import Any
 from celery import Celery, signals
 from celery.utils.text import str_to_list
 
-from contimg.config import PREFIX as ENVIRONMENT
-from contimg.config import load, settings_from
 from contimg.errors import ContimgError
-from contimg.flow import StageLimits
 from contimg.options import from_environment
+from contimg.settings.config import PREFIX as ENVIRONMENT
+from contimg.settings.config import load, settings_from
+from contimg.settings.flow import StageLimits
 from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
 from workers.celery_settings import celery_settings
-from workers.processes import limit_memory
+from workers.execution.processes import limit_memory
 
 log = logging.getLogger(__name__)
 _QUEUES = "CELERY_WORKER_QUEUES"  # of the worker that a pool process belongs to
@@ -42,7 +42,7 @@ def _limits() -> StageLimits:
         sys.exit(error.exit_code)
 
 
-app = Celery("contimg", include=["workers.tasks"])
+app = Celery("contimg", include=["workers.execution.tasks"])
 app.conf.update(celery_settings(_broker_url(), _limits().stage_limit_s))
 
 
@@ -87,7 +87,7 @@ def _limit_memory(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load_what_its_stages_need(**_: Any) -> None:
     """Before its first tile comes, and not while that waits."""
-    from workers import stages
+    from workers.execution import stages
 
     for stage in Stage:
         if stage in os.environ.get(_QUEUES, "").split(","):
@@ -96,8 +96,8 @@ def _load_what_its_stages_need(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
-    from workers.stopping import wait_for_stages
-    from workers.tasks import house
+    from workers.execution.shutdown import wait_for_stages
+    from workers.execution.tasks import house
 
     sender.wait_for_soft_shutdown = lambda: wait_for_stages(sender, house().store)
 
@@ -105,7 +105,7 @@ def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _give_back_what_was_cut_short(**_: Any) -> None:
     """Leases of children that a cold shutdown ended go back uncounted, so that a restart goes on at once."""
-    from workers.recovery import release_what_the_dead_hold
-    from workers.tasks import house
+    from workers.execution.recovery import release_what_the_dead_hold
+    from workers.execution.tasks import house
 
     release_what_the_dead_hold(house().store)

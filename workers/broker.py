@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import redis
 
-from contimg.config import Settings
 from contimg.errors import Misconfigured, Transient
-from workers.processes import ProcessName, kill_session, start_bound
+from contimg.settings.config import Settings
+from workers.execution.processes import ProcessName, kill_session, start_bound
 
 LAST_RESORT = "redis://localhost:6379/0"
 START_LIMIT_S = 15.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from contimg.config import Settings, StreamingConfig
+from contimg.settings.config import Settings, StreamingConfig
 
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (
@@ -54,7 +54,7 @@ def _name_what_it_is_about(record: logging.LogRecord) -> bool:
 
 
 class Text(logging.Formatter):
-    """`2026-02-22T23:20:01.123Z INFO workers.turn [2026-02-22T23:17:51 convert] message`."""
+    """`2026-02-22T23:20:01.123Z INFO workers.execution.attempt [2026-02-22T23:17:51 convert] message`."""
 
     def __init__(self) -> None:
         super().__init__("%(moment)s %(levelname)s %(name)s %(where)s%(message)s")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.instrument.dsa110 import stations
 from contimg.simulation import drift
-from contimg.telescope import stations
 
 FIRST_OUTRIGGER = 103
 EASTERN = range(103, 109)  # outriggers that serve as reference antennas

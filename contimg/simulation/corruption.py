@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg import telescope
+from contimg.instrument import dsa110 as telescope
+from contimg.instrument.dsa110 import BAND
 from contimg.simulation.array import EASTERN, Array
 from contimg.simulation.options import SimulateOptions
-from contimg.telescope import BAND
 
 POLARIZATIONS = 2
 LARGEST_DELAY_NS = 1700.0

@@ -10,8 +10,8 @@ from astropy.coordinates import ICRS, AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from numpy.typing import ArrayLike, NDArray
 
-from contimg import telescope
-from contimg.offline import use_bundled_iers
+from contimg.instrument import dsa110 as telescope
+from contimg.instrument.bundled_data import use_bundled_iers
 
 SIDEREAL_PER_SOLAR = 1.00273790935  # turns of the Earth against the stars in a day of UT1
 SITE = EarthLocation.from_geodetic(

@@ -6,11 +6,11 @@ An emitter stands still on the ground, so the correlator's constant fringe-stop 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.instrument.dsa110 import C_M_S
 from contimg.simulation import drift
 from contimg.simulation.array import Array
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan
-from contimg.telescope import C_M_S
 
 RADAR_HZ, RADAR_WIDTH_HZ, RADAR_JY, RADAR_SHARE = 1330.0e6, 2.0e6, 400.0, 0.4
 SATELLITE_HZ, SATELLITE_WIDTH_HZ, SATELLITE_JY = 1381.05e6, 1.0e6, 150.0

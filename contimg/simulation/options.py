@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import date
 
-from contimg import telescope
 from contimg.errors import Misconfigured
+from contimg.instrument import dsa110 as telescope
+from contimg.instrument.dsa110 import BAND
 from contimg.options import option
-from contimg.telescope import BAND
 
 ENVIRONMENT = "CONTIMG_SIMULATE"
 

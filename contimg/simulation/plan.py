@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
+from contimg.instrument.dsa110 import BAND
 from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.sky import CALIBRATOR, Source, target_sky
-from contimg.subbands import SubbandName, seconds_of, stamp_of
-from contimg.telescope import BAND
 
 UNIX_EPOCH_JD = 2440587.5
 DAY_S = 86400.0

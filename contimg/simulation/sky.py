@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.errors import Misconfigured
-from contimg.telescope import BAND, primary_beam
+from contimg.instrument.dsa110 import BAND, primary_beam
 
 FAINTEST_JY, BRIGHTEST_JY = 0.05, 1.0
 PATCH_RADIUS_DEG = 0.8  # inside the beam's half power even while drifting

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg import telescope
+from contimg.instrument import dsa110 as telescope
 from contimg.simulation import drift
 from contimg.simulation.array import Array
 from contimg.simulation.options import SimulateOptions

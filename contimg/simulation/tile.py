@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from contimg.errors import Misconfigured, Transient
+from contimg.instrument.dsa110 import BAND
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.subband_file import incomplete_path, write_subband
 from contimg.simulation.truth import write_truth
 from contimg.simulation.visibilities import Run, prepare_run, subband_visibilities
-from contimg.telescope import BAND
 
 Progress = Callable[[Path], None]
 

@@ -8,12 +8,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from contimg.instrument.dsa110 import BAND
 from contimg.simulation import drift
 from contimg.simulation.corruption import dead_numbers
 from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
 from contimg.simulation.sky import CALIBRATOR, Source, beam_response
 from contimg.simulation.visibilities import Run
-from contimg.telescope import BAND
 
 MJD_ZERO_JD = 2400000.5
 GAIN_CONVENTION = (

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.instrument.dsa110 import C_M_S
 from contimg.simulation import drift
 from contimg.simulation.array import Array, build_array
 from contimg.simulation.corruption import POLARIZATIONS, Corruption, draw_corruption
@@ -19,7 +20,6 @@ from contimg.simulation.interference import emitter_fields
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
 from contimg.simulation.sky import CALIBRATOR, beam_response
-from contimg.telescope import C_M_S
 
 
 @dataclass(frozen=True)

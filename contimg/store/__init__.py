@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from contimg.config import QueueRules, StreamingConfig, queue_rules
+from contimg.settings.config import QueueRules, StreamingConfig, queue_rules
 from contimg.store import schema
-from contimg.store.alerts import AlertRecord, Alerts
-from contimg.store.arrivals import Arrivals
-from contimg.store.browse import Browse, GroupFilter, GroupOrder, Tile
+from contimg.store.activity.alerts import AlertRecord, Alerts
+from contimg.store.activity.events import Events
+from contimg.store.activity.metrics import Bucket, Metrics
+from contimg.store.activity.pulse import Pulse, Pulses
+from contimg.store.activity.status import Overview, Rates, Running, Status
+from contimg.store.calibrations import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
 from contimg.store.database import Database, make_engine, url_of
-from contimg.store.events import Events
-from contimg.store.leases import Leases
-from contimg.store.metrics import Bucket, Metrics
-from contimg.store.products import (
+from contimg.store.files.arrivals import Arrivals
+from contimg.store.jobs.leases import Leases
+from contimg.store.jobs.queue import Queue
+from contimg.store.products.browse import Browse, GroupFilter, GroupOrder, ObservedTile
+from contimg.store.products.products import (
     AppliedCalibration,
     ImageRecord,
     ImageRow,
@@ -31,8 +35,7 @@ from contimg.store.products import (
     MeasurementSetRow,
     Products,
 )
-from contimg.store.pulse import Pulse, Pulses
-from contimg.store.queue import Queue
+from contimg.store.products.retiring import Retirable, Retiring
 from contimg.store.records import (
     Arrival,
     EventRecord,
@@ -51,9 +54,6 @@ from contimg.store.records import (
     Unsent,
     WaitingWork,
 )
-from contimg.store.registry import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
-from contimg.store.retiring import Retirable, Retiring
-from contimg.store.status import Overview, Rates, Running, Status
 
 __all__ = [
     "AlertRecord",
@@ -74,6 +74,7 @@ __all__ = [
     "Lease",
     "MeasurementSetRecord",
     "MeasurementSetRow",
+    "ObservedTile",
     "Outcome",
     "Outdated",
     "Pulse",
@@ -90,7 +91,6 @@ __all__ = [
     "Status",
     "Store",
     "TableRow",
-    "Tile",
     "Unsent",
     "WaitingWork",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from contimg.config import load, settings_from
+from contimg.settings.config import load, settings_from
 from contimg.store import Store
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from contimg.config import QueueRules
 from contimg.errors import Misconfigured
+from contimg.settings.config import QueueRules
 
 BUSY_TIMEOUT_S = 30.0
 # Any constant does, as long as every process of a cluster takes the same for the same purpose.

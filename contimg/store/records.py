@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from contimg.subbands import SubbandName
+from contimg.formats.uvh5.grouping import SubbandName
 
 Record = TypeVar("Record")
 

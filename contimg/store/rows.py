@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
-from contimg.store import models
+from contimg.store import tables as models
 from contimg.store.records import FileRecord, FileState, GroupRecord, Outcome, Stage, State, record_of
 
 

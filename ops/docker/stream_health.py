@@ -2,7 +2,7 @@
 
 import sys
 
-from contimg.config import settings_from
+from contimg.settings.config import settings_from
 from workers.service import StreamingServiceManager
 
 if __name__ == "__main__":

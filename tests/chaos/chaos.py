@@ -31,7 +31,7 @@ from waiting import processes_with
 from world import Parts, World, can_mount
 
 from contimg.store import Outcome
-from workers.producer import BEAT
+from workers.producer.producer import BEAT
 
 
 @dataclass

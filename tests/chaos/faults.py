@@ -17,7 +17,7 @@ from world import LEASE_S, World
 
 from contimg.store import Stage
 from workers.broker import read_endpoint
-from workers.processes import ProcessName
+from workers.execution.processes import ProcessName
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _again(world: World, choice: int) -> Blow:
         return MISSED
     victims = [known[(choice + n * 7919) % len(known)] for n in range(3)]
     script = (
-        "import sys; from workers.chain import send; from contimg.store import Stage\n"
+        "import sys; from workers.scheduling.messages import send; from contimg.store import Stage\n"
         "for group in sys.argv[1:]: send(group, Stage.CONVERT)"
     )
     command = [sys.executable, "-c", script, *victims]

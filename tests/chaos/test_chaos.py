@@ -12,7 +12,8 @@ from proxy import Proxy
 from verdict import judge
 from world import Parts, World
 
-from contimg.store import Outcome, models
+from contimg.store import Outcome
+from contimg.store import tables as models
 
 SEED = 3
 ALL = frozenset(Kind)

@@ -15,8 +15,9 @@ from sqlalchemy import func, select
 from telescope import Delivered
 from world import World
 
-from contimg.staging import MARK
-from contimg.store import FileState, Outcome, Stage, State, Store, models
+from contimg.files.staging import MARK
+from contimg.store import FileState, Outcome, Stage, State, Store
+from contimg.store import tables as models
 
 _SLACK_S = 0.05  # a file system's clock is as coarse as a tick of the kernel
 

@@ -17,7 +17,7 @@ import redis
 from postgres_server import PostgresServer
 from proxy import Proxy
 
-from contimg.config import Settings, StreamingConfig, load, queue_rules, settings_from
+from contimg.settings.config import Settings, StreamingConfig, load, queue_rules, settings_from
 from contimg.store import Store
 from workers.broker import server_program
 from workers.service.records import read_record

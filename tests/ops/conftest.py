@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contimg.config import PREFIX, QueueRules, Settings, StreamingConfig
 from contimg.options import variable_name
+from contimg.settings.config import PREFIX, QueueRules, Settings, StreamingConfig
 
 ROOT = Path(__file__).parents[2]
 

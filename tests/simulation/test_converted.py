@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.conversion import convert
+from contimg.instrument.dsa110 import C_M_S
 from contimg.simulation import SimulateOptions, Source, plan_tiles, simulate_tile
-from contimg.telescope import C_M_S
+from contimg.tile.convert import convert
 
 
 def test_fluxes_come_back_through_the_converter(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contimg.formats.uvh5 import SubbandReader, read_header
+from contimg.instrument.dsa110 import SEFD_JY
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles
 from contimg.simulation.array import Array
 from contimg.simulation.corruption import draw_corruption
 from contimg.simulation.drift import antenna_positions_m
 from contimg.simulation.sky import power_law
 from contimg.simulation.visibilities import Run, correlate, prepare_run, subband_visibilities
-from contimg.telescope import SEFD_JY
-from contimg.uvh5 import SubbandReader, read_header
 
 JUDGE = Path(__file__).parents[1] / "data" / "drift_sim" / "g2_8ant_6t_768ch"
 JUDGE_SKY = (

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from contimg.instrument.dsa110 import BAND, stations
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.simulation.array import EASTERN, build_array, choose_stations
 from contimg.simulation.corruption import dead_numbers, draw_corruption
 from contimg.simulation.plan import subband_freqs_hz
 from contimg.simulation.visibilities import prepare_run, subband_visibilities
-from contimg.telescope import BAND, stations
 
 SMALL = SimulateOptions(groups=2, antennas=6, channels=64, integrations=4, noise=False)
 CROSS = [1, 3, 4, 6, 7, 8, 10, 11, 12, 13]  # among the 21 baselines of six antennas

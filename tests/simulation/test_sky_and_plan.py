@@ -11,8 +11,8 @@ from astropy.time import Time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contimg import telescope
 from contimg.errors import Misconfigured
+from contimg.instrument import dsa110 as telescope
 from contimg.options import from_environment
 from contimg.simulation import CALIBRATOR, ENVIRONMENT, SimulateOptions, drift, plan_tiles
 from contimg.simulation.sky import beam_response, power_law

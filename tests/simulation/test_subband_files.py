@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from pyuvdata import UVData
 
-from contimg.commands.simulate import simulate as simulate_command
+from contimg.cli.commands.simulate import simulate as simulate_command
 from contimg.errors import Misconfigured
+from contimg.formats.uvh5 import read_header
 from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile
 from contimg.simulation.tile import tile_paths
 from contimg.simulation.visibilities import prepare_run, subband_visibilities
-from contimg.uvh5 import read_header
 
 REAL_LAYOUT = next((Path(__file__).parents[1] / "data" / "drift_sim").rglob("*_sb00.hdf5"))
 OPTIONS = SimulateOptions(groups=2, antennas=5, channels=768, integrations=3, corrupt=False, noise=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from contimg.store.models import Base
+from contimg.store.tables import Base
 
 
 class PostgresServer:

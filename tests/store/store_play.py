@@ -5,8 +5,8 @@ from pathlib import Path
 
 from store_steps import register_file
 
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import QueueRules, Store
-from contimg.subbands import SubbandName
 
 RULES = QueueRules(expected_subbands=4, min_subbands=3, max_attempts=3)
 T0 = 1_771_802_271.0  # 2026-02-22T23:17:51

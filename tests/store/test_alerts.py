@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from contimg.store import models
+from contimg.store import tables as models
 
 
 def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(store, clock):

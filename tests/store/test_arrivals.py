@@ -6,8 +6,8 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import LeaseLost
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import FileState, Lease, Refusal, Stage, State
-from contimg.subbands import SubbandName
 
 
 def test_a_group_is_pending_with_its_last_subband(store, telescope):

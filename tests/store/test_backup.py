@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from sqlalchemy import text
 from store_play import Telescope
 
-from contimg.backup import back_up, read_backup, restore
 from contimg.cli import contimg
-from contimg.config import Settings, save
 from contimg.errors import BadInput, ContimgError, Misconfigured
+from contimg.settings.config import Settings, save
 from contimg.store import Stage, State, Store, schema
+from contimg.store.backup import back_up, read_backup, restore
 
 
 @pytest.fixture

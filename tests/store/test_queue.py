@@ -8,7 +8,8 @@ from sqlalchemy import insert
 from store_steps import enqueue
 
 from contimg.errors import BadInput
-from contimg.store import Outcome, Refusal, Stage, State, Store, models
+from contimg.store import Outcome, Refusal, Stage, State, Store
+from contimg.store import tables as models
 
 
 def complete(store, group):

@@ -14,7 +14,7 @@ import contimg.store
 from contimg.errors import Misconfigured, Transient
 from contimg.store import QueueRules, Store, schema
 from contimg.store.database import make_engine, url_of
-from contimg.store.models import Base
+from contimg.store.tables import Base
 
 
 def test_head_is_the_last_migration():
@@ -102,7 +102,7 @@ def test_a_database_guards_its_own_rules(store, telescope):
     """Even a bug above cannot put a subband twice into a group, or commit a stage twice."""
     from sqlalchemy.exc import IntegrityError
 
-    from contimg.store import models
+    from contimg.store import tables as models
 
     group = telescope.whole_group()
     same = {"group_id": group, "subband": 0, "size": 1, "mtime": 1.0, "arrived_at": 1.0, "state": "present"}

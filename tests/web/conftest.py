@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 from observing_night import Night, whole_night
 from running_service import TOKEN, RunningService
 
-from contimg.config import Settings, load, save
+from contimg.settings.config import Settings, load, save
 from contimg.store import Store
 from web import create_app
-from web.serving import listen, make_server, url_of
+from web.http.serving import listen, make_server, url_of
 from web.stream import EXTENSION, Stream
 
 

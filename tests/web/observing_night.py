@@ -10,6 +10,7 @@ from matplotlib.image import imsave
 from sqlalchemy import event
 from store_steps import register_file
 
+from contimg.formats.uvh5.grouping import SubbandName, seconds_of
 from contimg.store import (
     AppliedCalibration,
     CalibrationSetRow,
@@ -21,7 +22,6 @@ from contimg.store import (
     Store,
     TableRow,
 )
-from contimg.subbands import SubbandName, seconds_of
 
 CADENCE_S = 309.0
 SECONDS = {Stage.CONVERT: 6.4, Stage.CALIBRATE: 31.0, Stage.IMAGE: 9.7}

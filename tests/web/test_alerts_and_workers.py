@@ -11,13 +11,13 @@ from observing_night import Night
 from running_service import RunningService
 from test_panel_page import page
 
-from contimg.alerting import AlertRules, alert_rules
-from contimg.config import Settings
-from contimg.flow import FlowRules
+from contimg.settings.alerting import AlertRules, alert_rules
+from contimg.settings.config import Settings
+from contimg.settings.flow import FlowRules
+from contimg.settings.upkeep import DiskRules
 from contimg.store import Store
-from contimg.upkeep import DiskRules
 from web import create_app
-from web.history import judge_scan
+from web.activity.history import judge_scan
 from web.stream import EXTENSION, Stream
 from workers.inspection import Asker, Inspection, Worker
 

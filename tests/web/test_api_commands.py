@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from observing_night import Night
 from running_service import TOKEN, RunningService
 
-from contimg.config import Settings, load
+from contimg.settings.config import Settings, load
 from contimg.store import State, Store
 from web import create_app
 

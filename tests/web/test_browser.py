@@ -10,9 +10,9 @@ import erfa
 import pytest
 from observing_night import Night
 
+from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.store import Store
-from contimg.telescope import LONGITUDE_DEG
-from web.condition import duration
+from web.streaming.condition import duration
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.store import Rates, Running, Stage, State, Status
-from web.condition import Signs, duration, judge, scan_patience_s
+from web.streaming.condition import Signs, duration, judge, scan_patience_s
 
 QUIET = Status(
     at=1000.0,

@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.quality import ImageNumbers, QualityThresholds, judge_image
+from contimg.quality.image import ImageNumbers, QualityThresholds, judge_image
 from contimg.store import ImageRecord
-from web.panel.judged import judged
+from web.tiles.judged import judged
 
 LIMITS = QualityThresholds()
 IMAGE = ImageRecord(

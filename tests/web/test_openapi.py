@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from observing_night import Night
 from running_service import TOKEN
 
-from web.openapi import ROUTES
+from web.http.openapi import ROUTES
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 from schemathesis.checks import not_a_server_error  # noqa: E402

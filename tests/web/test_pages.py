@@ -17,12 +17,12 @@ from observing_night import Night, samples
 from signing_in import csrf_of, sign_in
 from store_steps import metric_values
 
-from contimg.config import Settings
+from contimg.settings.config import Settings
 from contimg.store import Stage, State, Store
-from web.asked import span_of
-from web.panel.chain import Chain
-from web.panel.sky_grid import Sky
+from web.http.parameters import span_of
 from web.panel.words import percent, position, size
+from web.tiles.chain import Chain
+from web.tiles.sky_grid import Sky
 
 PAGES = (
     "/groups",
@@ -224,8 +224,9 @@ def logs(settings: Settings) -> Path:
     directory.mkdir()
     group = "2026-02-22T03:04:05"
     (directory / "convert.log").write_text(
-        f"2026-02-22T03:05:00.000Z INFO workers.turn [{group} convert] began\n"
-        f"2026-02-22T03:05:09.000Z ERROR workers.turn [{group} convert] broke\nTraceback (most recent call last):\n"
+        f"2026-02-22T03:05:00.000Z INFO workers.execution.attempt [{group} convert] began\n"
+        f"2026-02-22T03:05:09.000Z ERROR workers.execution.attempt [{group} convert] broke\n"
+        "Traceback (most recent call last):\n"
         '  File "x.py", line 1\nValueError: no\n'
     )
     line = {"time": "2026-02-22T03:05:05.000Z", "level": "WARNING", "logger": "a.b", "message": "<b>slow</b>",

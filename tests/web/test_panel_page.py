@@ -12,8 +12,8 @@ from observing_night import Night
 from running_service import RunningService
 
 from contimg.store import Store
-from web.panel.chart import segments
 from web.panel.words import ago, count, flux, megabytes
+from web.streaming.chart import segments
 
 
 class Page(HTMLParser):

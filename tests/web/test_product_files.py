@@ -7,7 +7,8 @@ from flask.testing import FlaskClient
 from observing_night import Night
 from sqlalchemy import update
 
-from contimg.store import ImageRecord, Store, models
+from contimg.store import ImageRecord, Store
+from contimg.store import tables as models
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from flask.testing import FlaskClient
 from observing_night import Night, whole_night
 from sqlalchemy import Connection, event, text
 
-from contimg.config import Settings, load, save
+from contimg.settings.config import Settings, load, save
 from contimg.store import Store
 from web import create_app
-from web.history import CHARTS, judge_scan
+from web.activity.history import CHARTS, judge_scan
 from web.stream import EXTENSION
 
 sys.path.append(str(Path(__file__).parents[1] / "store"))

@@ -15,7 +15,7 @@ import pytest
 from live_viewer import following
 
 from contimg.errors import Misconfigured
-from web.serving import check_exposure, is_loopback, listen, url_of
+from web.http.serving import check_exposure, is_loopback, listen, url_of
 
 
 def environment(house: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from running_service import TOKEN, RunningService
 from signing_in import csrf_of, sign_in
 
-from contimg.config import Settings
+from contimg.settings.config import Settings
 from contimg.store import Store
 from web import create_app
 from web.access.limits import WINDOW_S, Limit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg.config import Settings, StreamingConfig, load, settings_from
+from contimg.settings.config import Settings, StreamingConfig, load, settings_from
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Store
 

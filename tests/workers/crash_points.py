@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 from sqlalchemy import event
 
-from contimg.config import load, queue_rules, settings_from
+from contimg.settings.config import load, queue_rules, settings_from
 from contimg.store import Stage, Store
-from workers import stages
-from workers.recovery import release_what_the_dead_hold
-from workers.stages import House
-from workers.sweep import sweep
-from workers.turn import take_turn
+from workers.execution import stages
+from workers.execution.attempt import take_turn
+from workers.execution.recovery import release_what_the_dead_hold
+from workers.execution.stages import StageContext
+from workers.housekeeping.orphans import sweep
 
 NONE = "end"
 
@@ -79,9 +79,9 @@ def _recover(stage: Stage, group: str) -> None:
     house.store.queue.retry(group, stage=stage)
 
 
-def _house() -> House:
+def _house() -> StageContext:
     config = load(settings_from())
-    return House(config, Store.open(config.queue_db, queue_rules(config)))
+    return StageContext(config, Store.open(config.queue_db, queue_rules(config)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import pytest
 import redis
 from waiting import until
 
-from contimg.config import settings_from
 from contimg.errors import Misconfigured, Transient
+from contimg.settings.config import settings_from
 from workers import broker
 from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force, without_password
 

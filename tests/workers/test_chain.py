@@ -16,7 +16,7 @@ SEND = """
 import base64
 import json
 from contimg.store import Stage
-from workers import chain
+from workers.scheduling import messages as chain
 chain.send("2026-02-22T23:17:51")
 chain.send("2026-02-22T23:23:00", Stage.CALIBRATE)
 chain.send("2026-02-22T23:28:09", Stage.CALIBRATE)
@@ -24,7 +24,7 @@ print(json.dumps({str(stage): number for stage, number in chain.backlog().items(
 """
 TRY = """
 from contimg.errors import Transient
-from workers import chain
+from workers.scheduling import messages as chain
 for attempt in (lambda: chain.send("2026-02-22T23:17:51"), chain.backlog):
     try:
         attempt()

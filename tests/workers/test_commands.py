@@ -9,9 +9,9 @@ import time
 import pytest
 from store_steps import register_file
 
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage
-from contimg.subbands import SubbandName
-from workers.processes import ProcessName
+from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
 from workers.service.records import ServiceRecord, write_record
 

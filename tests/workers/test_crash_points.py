@@ -14,14 +14,14 @@ import pytest
 from casacore.tables import table
 from store_steps import register_file
 
-from contimg.config import QueueRules
-from contimg.measurement_set.description import describe
-from contimg.staging import leftovers
+from contimg.files.staging import leftovers
+from contimg.formats.ms.info import read_ms_info
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import QueueRules
 from contimg.store import Outcome, Stage, Store
-from contimg.subbands import SubbandName
-from workers.stages import House
-from workers.sweep import sweep
-from workers.turn import take_turn
+from workers.execution.attempt import take_turn
+from workers.execution.stages import StageContext
+from workers.housekeeping.orphans import sweep
 
 SIGKILL = 9
 
@@ -68,7 +68,7 @@ def test_convert_killed_at_every_boundary(place, store, group):
     assert len(endings) >= 4, "claim, the two sides of the rename, commit, and the end"
     check_runs(store, group, Stage.CONVERT, endings)
     ms = place.config.output_dir / f"{group}.ms"
-    assert describe(ms).times_mjd_s.size == 6
+    assert read_ms_info(ms).times_mjd_s.size == 6
     sweep_all(place)
     assert leftovers(place.config.output_dir) == []
 
@@ -89,7 +89,7 @@ def corrected(ms: Path) -> tuple[str, str]:
 @pytest.fixture
 def tiles(place, store, small_groups) -> list[str]:
     """A calibrator's tile, calibrated with its own set, and a target with that one."""
-    groups, house = [arrive(place, store, files) for files in small_groups.values()], House(place.config, store)
+    groups, house = [arrive(place, store, files) for files in small_groups.values()], StageContext(place.config, store)
     for group in groups:
         for stage in (Stage.CONVERT, Stage.CALIBRATE):
             take_turn(house, stage, group)
@@ -129,7 +129,7 @@ def test_calibrate_killed_where_a_set_gets_its_name(place, store, tiles):
 @pytest.mark.slow
 def test_image_killed_at_every_boundary(place, store, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "128")
-    house = House(place.config, store)
+    house = StageContext(place.config, store)
     for stage in (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE):
         take_turn(house, stage, group)
     store.queue.retry(group, stage=Stage.IMAGE)

@@ -7,12 +7,12 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import Transient
-from contimg.flow import FlowRules
+from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
+from contimg.settings.flow import FlowRules
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.store import MeasurementSetRow, QueueRules, Stage, Store, Unsent
-from contimg.subbands import SubbandName, seconds_of, stamp_of
-from workers.calibrator_tiles import CalibratorTiles, with_calibrator
-from workers.dispatcher import Dispatcher
+from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
+from workers.scheduling.dispatcher import Dispatcher
 
 T0 = 1_771_802_000.0
 
@@ -82,7 +82,7 @@ def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monke
             asked.append(list(reference_s))
             return [at in (T0 + 309, T0 + 3 * 309) for at in reference_s]
 
-    monkeypatch.setattr("workers.dispatcher.LOOK_AHEAD", 2)
+    monkeypatch.setattr("workers.scheduling.dispatcher.LOOK_AHEAD", 2)
     asked, groups = [], [arrive(few, number) for number in range(5)]
     rules = FlowRules(order=order, max_in_flight=1)
     assert Dispatcher(few, lambda *_: None, rules, calibrators=Known()).fill() == (groups[first],)
@@ -96,7 +96,7 @@ def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_point
         reckoned.append(list(starts_s))
         return starts_s == T0
 
-    monkeypatch.setattr("workers.calibrator_tiles.with_calibrator", with_calibrator)
+    monkeypatch.setattr("workers.scheduling.calibrator_tiles.with_calibrator", with_calibrator)
     tiles = CalibratorTiles(few, 0.7, 10.0)
     assert tiles.among([T0]) == [False], "no declination is known yet"
     for dec_deg, asked, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):

@@ -12,21 +12,21 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.config import queue_rules
-from contimg.staging import leftovers
+from contimg.files.staging import leftovers
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import queue_rules
 from contimg.store import Outcome, Stage, State, Store
-from contimg.subbands import SubbandName
-from workers.stages import House
-from workers.sweep import sweep
-from workers.turn import Then, take_turn
+from workers.execution.attempt import Then, take_turn
+from workers.execution.stages import StageContext
+from workers.housekeeping.orphans import sweep
 
 ROOT = Path(__file__).parents[2]
 TURN = """
 import sys
 from contimg.store import Stage
-from workers import stages
-from workers.tasks import house
-from workers.turn import take_turn
+from workers.execution import stages
+from workers.execution.tasks import house
+from workers.execution.attempt import take_turn
 stages.load(Stage(sys.argv[1]))
 print("ready", flush=True)
 print(take_turn(house(), Stage(sys.argv[1]), sys.argv[2]), flush=True)
@@ -35,11 +35,11 @@ LEASE_S = 2.0
 
 
 @pytest.fixture
-def house(place, monkeypatch) -> Iterator[House]:
+def house(place, monkeypatch) -> Iterator[StageContext]:
     place.more |= {"CONTIMG_LEASE_S": f"{LEASE_S:g}", "OMP_NUM_THREADS": "1"}
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "256")
     store = Store.open(place.config.queue_db, queue_rules(place.config, place.environ))
-    yield House(place.config, store)
+    yield StageContext(place.config, store)
     store.close()
 
 

@@ -12,13 +12,13 @@ import pytest
 from waiting import until
 from watchdog.events import FileSystemEvent
 
-from contimg.config import QueueRules
+from contimg.formats.uvh5.grouping import stamp_of
+from contimg.settings.config import QueueRules
 from contimg.store import FileState, State, Store
-from contimg.subbands import stamp_of
-from workers.dispatcher import Dispatcher
-from workers.hints import Hints
-from workers.incoming import Incoming
-from workers.producer import BEAT, Producer
+from workers.producer.producer import BEAT, Producer
+from workers.producer.scanner import Incoming
+from workers.producer.watcher import Hints
+from workers.scheduling.dispatcher import Dispatcher
 
 T0, CADENCE_S = 1_771_802_271, 309
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -105,7 +105,7 @@ def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, plac
 
 
 def test_without_instances_the_scan_goes_on_and_events_come_back_with_one(place, store, monkeypatch, caplog):
-    from workers import hints
+    from workers.producer import watcher as hints
 
     def none_left(*_: object, **__: object) -> None:
         raise OSError(24, "inotify instance limit reached")

@@ -16,7 +16,7 @@ from waiting import until
 
 from contimg.store import Outcome, Stage, State, Store
 from workers.broker import server_program
-from workers.processes import ProcessName
+from workers.execution.processes import ProcessName
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "store"))
 from postgres_server import PostgresServer

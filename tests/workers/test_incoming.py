@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg.errors import Transient
-from workers.incoming import EMPTY, FOREIGN, SETTLED_AFTER_S, Incoming
+from workers.producer.scanner import EMPTY, FOREIGN, SETTLED_AFTER_S, Incoming
 
 NAME = "2026-02-22T23:17:51_sb03.hdf5"
 

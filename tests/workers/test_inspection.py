@@ -9,9 +9,9 @@ from waiting import until
 
 from contimg.store import Stage
 from workers.broker import EmbeddedBroker
-from workers.chain import remaining
+from workers.execution.processes import kill_session, start_bound
 from workers.inspection import Asker, Inspection, Inspector
-from workers.processes import kill_session, start_bound
+from workers.scheduling.messages import remaining
 from workers.service.plan import worker_command
 
 

@@ -11,17 +11,17 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.config import QueueRules
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import QueueRules
 from contimg.store import Lease, Stage, State, Store
-from contimg.subbands import SubbandName
-from workers.living import Sign, Signs
-from workers.recovery import fail_what_the_dead_hold
+from workers.execution.liveness import Sign, Signs
+from workers.execution.recovery import fail_what_the_dead_hold
 
 HOLDER = """
 import sys
 from pathlib import Path
-from workers.living import Sign
-from workers.processes import ProcessName
+from workers.execution.liveness import Sign
+from workers.execution.processes import ProcessName
 sign = Sign(Path(sys.argv[1]))
 print(ProcessName.of(), flush=True)
 input()
@@ -107,7 +107,7 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
     (tmp_path / "living").mkdir()
     (tmp_path / "living" / "gone:1:1:1").touch()
     assert Signs(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
-    monkeypatch.setattr("workers.living.file_system", lambda directory: "nfs4")
+    monkeypatch.setattr("workers.execution.liveness.file_system", lambda directory: "nfs4")
     assert Signs(tmp_path, grace_s=0).dead() == frozenset()
 
 

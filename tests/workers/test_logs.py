@@ -24,11 +24,11 @@ def lines(capsys) -> list[str]:
 def test_text_names_the_group_and_stage(root, place, capsys):
     configure(place.settings, place.config)
     with about(group="2026-02-22T23:17:51", stage="convert"):
-        logging.getLogger("workers.turn").info("attempt %d", 1)
-    logging.getLogger("workers.turn").info("other")
+        logging.getLogger("workers.execution.attempt").info("attempt %d", 1)
+    logging.getLogger("workers.execution.attempt").info("other")
     first, second = lines(capsys)
-    assert first.endswith("Z INFO workers.turn [2026-02-22T23:17:51 convert] attempt 1")
-    assert second.endswith("Z INFO workers.turn other")
+    assert first.endswith("Z INFO workers.execution.attempt [2026-02-22T23:17:51 convert] attempt 1")
+    assert second.endswith("Z INFO workers.execution.attempt other")
 
 
 def test_json_is_one_object_a_line_with_the_fields_and_the_traceback(root, place, capsys):

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from contimg.config import QueueRules
 from contimg.errors import Transient
+from contimg.settings.config import QueueRules
 from contimg.store import FileState, Stage, State, Store
-from workers.dispatcher import Dispatcher
-from workers.hints import file_system
-from workers.incoming import EMPTY, FOREIGN, Incoming
-from workers.producer import BEAT, Producer
-from workers.reconciler import Reconciler
+from workers.producer.producer import BEAT, Producer
+from workers.producer.scanner import EMPTY, FOREIGN, Incoming
+from workers.producer.watcher import file_system
+from workers.scheduling.dispatcher import Dispatcher
+from workers.scheduling.reconciler import Reconciler
 
 STAMP = "2026-02-22T23:17:51"
 NEVER_S = 3600.0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from contimg.config import QueueRules
+from contimg.formats.uvh5.grouping import SubbandName, seconds_of
+from contimg.settings.config import QueueRules
 from contimg.store import State, Store
-from contimg.subbands import SubbandName, seconds_of
-from workers.dispatcher import Dispatcher
-from workers.incoming import Incoming
-from workers.producer import Producer
+from workers.producer.producer import Producer
+from workers.producer.scanner import Incoming
+from workers.scheduling.dispatcher import Dispatcher
 
 SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_steps import enqueue, register_file
 
-from contimg.config import QueueRules
+from contimg.formats.uvh5.grouping import SubbandName, stamp_of
+from contimg.settings.config import QueueRules
 from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
-from contimg.subbands import SubbandName, stamp_of
-from workers.dispatcher import Dispatcher
-from workers.processes import ProcessName
-from workers.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexplained
-from workers.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
+from workers.execution.processes import ProcessName
+from workers.execution.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
+from workers.scheduling.dispatcher import Dispatcher
+from workers.scheduling.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexplained
 
 NEVER_S = 3600.0
 WAITING = st.lists(

@@ -15,13 +15,13 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage, State, Store
-from contimg.subbands import SubbandName
 from workers.broker import EmbeddedBroker
 
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
 FLAGS = ["--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
-SEND = "import sys; from workers.chain import send\nfor group in sys.argv[1:]: send(group)"
+SEND = "import sys; from workers.scheduling.messages import send\nfor group in sys.argv[1:]: send(group)"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 

@@ -14,10 +14,10 @@ import pytest
 from store_steps import register_file
 from waiting import processes_with, until
 
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Outcome, Stage, State, Store
-from contimg.subbands import SubbandName
 from workers.broker import EmbeddedBroker
-from workers.processes import ProcessName
+from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
 from workers.service.records import read_record
 
@@ -285,12 +285,14 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
         for path in drift_sim_files.values():
             arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
         group = arrival.file.group
-        send = "import sys; from contimg.store import Stage; from workers.chain import send; send(sys.argv[1])"
+        send = "import sys; from workers.scheduling.messages import send; send(sys.argv[1])"
         subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=30)
         until(lambda: store.queue.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
         worker.terminate()
         assert worker.wait(20) == 0
-        count = "from workers.chain import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
+        count = (
+            "from workers.scheduling.messages import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
+        )
         said = subprocess.run(
             [sys.executable, "-c", count], env=place.environ, check=True, timeout=30, capture_output=True, text=True
         )

@@ -10,12 +10,12 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
+from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Outcome, Stage, State
-from contimg.subbands import SubbandName
 from workers.broker import EmbeddedBroker
 
 FLAGS = ("-Q", "convert", "-c", "1", "--disable-prefetch", "-E", "--without-gossip", "--without-mingle")
-SEND = "import sys; from contimg.store import Stage; from workers.chain import send; send(sys.argv[1])"
+SEND = "import sys; from contimg.store import Stage; from workers.scheduling.messages import send; send(sys.argv[1])"
 
 
 @pytest.fixture
@@ -46,6 +46,6 @@ def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(pl
     assert time.monotonic() - began < 20, "Celery's own wait is 30 s"
     assert [run.outcome for run in store.queue.runs(group)] == [Outcome.COMMITTED]
     assert store.queue.group(group).stage is Stage.CALIBRATE
-    count = "from contimg.store import Stage; from workers.chain import backlog; print(backlog()[Stage.CALIBRATE])"
+    count = "from workers.scheduling.messages import Stage, backlog; print(backlog()[Stage.CALIBRATE])"
     said = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "1", "the chain waits for its worker"

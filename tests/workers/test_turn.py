@@ -9,22 +9,23 @@ import time
 import pytest
 from store_steps import register_file
 
-from contimg.config import QueueRules
 from contimg.errors import LeaseLost
-from contimg.staging import leftovers
+from contimg.files.staging import leftovers
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import QueueRules
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store
-from contimg.store.leases import Leases
-from contimg.subbands import SubbandName
-from workers import stages, turn
-from workers.heartbeat import kept_alive
-from workers.stages import House
-from workers.turn import Then, take_turn
+from contimg.store.jobs.leases import Leases
+from workers.execution import attempt as turn
+from workers.execution import stages
+from workers.execution.attempt import Then, take_turn
+from workers.execution.heartbeat import kept_alive
+from workers.execution.stages import StageContext
 
 
 @pytest.fixture
-def house(place, tmp_path) -> House:
+def house(place, tmp_path) -> StageContext:
     store = Store.open(place.config.queue_db, QueueRules(retry_delay_s=0.0, max_attempts=2))
-    yield House(place.config, store)
+    yield StageContext(place.config, store)
     store.close()
 
 

@@ -13,10 +13,12 @@ import pytest
 from store_steps import metric_values, register_file
 from waiting import until
 
-from contimg.alerting import AlertRules
-from contimg.config import QueueRules
 from contimg.errors import Misconfigured
-from contimg.flow import FlowRules
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.alerting import AlertRules
+from contimg.settings.config import QueueRules
+from contimg.settings.flow import FlowRules
+from contimg.settings.upkeep import DiskRules, NotifyRules, RetentionRules
 from contimg.store import (
     AppliedCalibration,
     CalibrationSetRow,
@@ -28,16 +30,14 @@ from contimg.store import (
     Store,
     TableRow,
 )
-from contimg.subbands import SubbandName
-from contimg.upkeep import DiskRules, NotifyRules, RetentionRules
-from workers.alarms import Alarms
-from workers.disks import WHO, Disk, DiskWatch, disks
-from workers.housekeeping import Chore, Housekeeper
+from workers.housekeeping.alarms import Alarms
+from workers.housekeeping.disks import WHO, Disk, DiskWatch, disks
+from workers.housekeeping.housekeeper import Chore, Housekeeper
+from workers.housekeeping.orphans import sweep
+from workers.housekeeping.retention import retire
+from workers.housekeeping.sampling import sample
 from workers.inspection import Inspection, Worker
-from workers.notify import Notifier
-from workers.retention import retire
-from workers.sampling import sample
-from workers.sweep import sweep
+from workers.notifications import Notifier
 
 T0, DAY_S = 1_771_802_000.0, 86400.0
 

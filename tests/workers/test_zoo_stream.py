@@ -16,9 +16,9 @@ from waiting import until
 
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import FileState, State, Store
-from workers.incoming import EMPTY
+from workers.producer.scanner import EMPTY
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "conversion"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tile" / "convert"))
 from test_bad_files import SPOILED
 
 BAD = 7  # the subband that is spoilt

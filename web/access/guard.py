@@ -7,12 +7,12 @@ from typing import cast
 from flask import Flask, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.config import Settings
+from contimg.settings.config import Settings
 from web.access.hosts import is_ours
 from web.access.limits import Limit
 from web.access.sessions import Sessions
 from web.access.visitor import Role, Visitor
-from web.errors import Refusal, is_for_machines
+from web.http.errors import Refusal, is_for_machines
 
 COOKIE = "contimg_session"
 OPEN = {"static", "health.healthz", "sign_in.form", "sign_in.enter"}

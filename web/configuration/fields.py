@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from contimg.config import Settings, StreamingConfig, effective
+from contimg.settings.config import Settings, StreamingConfig, effective
 
 SUBJECTS = {
     "Where things are": ("input_dir", "output_dir", "scratch_dir", "queue_db", "registry_db"),

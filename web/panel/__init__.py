@@ -2,19 +2,19 @@
 
 from flask import Flask
 
+from web.access.sign_in import sign_in
+from web.activity.alert_pages import alerts
+from web.activity.history_pages import history
+from web.calibration.pages import calibration
+from web.configuration.pages import configuration
+from web.http.api_page import api_page
+from web.logs.pages import logs
 from web.panel import frame, words
-from web.panel.alerts import alerts
-from web.panel.api_page import api_page
-from web.panel.calibration import calibration
-from web.panel.commands import commands
-from web.panel.configuration import configuration
-from web.panel.groups import groups
-from web.panel.history import history
-from web.panel.image_pages import image_pages
-from web.panel.logs import logs
-from web.panel.sign_in import sign_in
-from web.panel.sky import sky
-from web.panel.streaming import streaming
+from web.streaming.command_pages import commands
+from web.streaming.pages import streaming
+from web.tiles.group_pages import groups
+from web.tiles.image_pages import image_pages
+from web.tiles.sky_pages import sky
 
 blueprints = (
     streaming, commands, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky,

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import request
 
-from contimg.telescope import LONGITUDE_DEG
+from contimg.instrument.dsa110 import LONGITUDE_DEG
 from web.access import visitor
 from web.access.guard import access
 from web.access.visitor import Visitor

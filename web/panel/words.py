@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from web.condition import duration
+from web.streaming.condition import duration
 
 FILTERS = (
     "ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "size", "percent", "position",

@@ -2,8 +2,8 @@
 
 import sys
 
-from contimg.config import load, settings_from
 from contimg.errors import ContimgError
+from contimg.settings.config import load, settings_from
 from workers import logs
 from workers.service.running import run_until_told
 from workers.service.supervisor import Supervisor

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.config import Settings, StreamingConfig, load, shown
 from contimg.errors import ContimgError
+from contimg.settings.config import Settings, StreamingConfig, load, shown
 from contimg.store import Store
 from workers.service.backends import Backend, PartsStatus, choose
 from workers.service.records import (

@@ -1,7 +1,7 @@
 """An order to the service from a terminal: carried out as the panel does it, and written down in the event log."""
 
-from contimg.config import load, settings_from
 from contimg.errors import ContimgError
+from contimg.settings.config import load, settings_from
 from contimg.store import Store
 from workers.service.manager import StreamingServiceManager
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contimg.config import Settings, StreamingConfig
 from contimg.errors import Misconfigured
+from contimg.settings.config import Settings, StreamingConfig
 from contimg.store import Stage
 from workers.service.child import ChildPlan
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.errors import Misconfigured
-from workers.processes import ProcessName
+from workers.execution.processes import ProcessName
 
 RECORD_EVERY_S = 2.0
 

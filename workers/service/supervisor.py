@@ -16,12 +16,12 @@ from enum import StrEnum
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.config import Settings, StreamingConfig, load
 from contimg.errors import ContimgError, Misconfigured
+from contimg.settings.config import Settings, StreamingConfig, load
 from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
-from workers.processes import ProcessName
-from workers.recovery import release_what_the_dead_hold
+from workers.execution.processes import ProcessName
+from workers.execution.recovery import release_what_the_dead_hold
 from workers.service.child import Child, ChildPlan
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
 from workers.service.records import RECORD_EVERY_S, Claim, ServiceRecord, remove_record, write_record

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from contimg.store.models import Base
+from contimg.store.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

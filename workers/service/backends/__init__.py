@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from contimg.config import Settings
 from contimg.options import from_environment, option
+from contimg.settings.config import Settings
 from workers.service.records import CommandOutcome
 
 PREFIX = "CONTIMG_SERVICE"

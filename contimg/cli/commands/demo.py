@@ -1,0 +1,118 @@
+"""`contimg demo`: the whole pipeline on a synthetic sky, with nothing but this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from contimg.errors import BadInput, ContimgError, Transient
+from contimg.options import flags, from_flags
+from contimg.simulation.demo.progress import follow
+from contimg.simulation.demo.report import check_image, print_fluxes, print_products
+from contimg.simulation.demo.scene import ENVIRONMENT, DemoOptions, Scene, set_scene
+from contimg.simulation.demo.telescope import Telescope
+from contimg.store import State, Store
+
+_START_LIMIT_S = 60.0
+_STOP_LIMIT_S = 30.0
+
+
+@click.command()
+@click.option("--directory", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), help="The panel's port.  [default: 8080, or any free one]")
+@click.option("--stay/--no-stay", default=None, help="Keep the panel up at the end.  [default: when on a terminal]")
+@flags(DemoOptions, ENVIRONMENT)
+def demo(directory: Path, port: int | None, stay: bool | None, **given: Any) -> None:
+    """Stream a synthetic sky through the real pipeline and measure the images against the truth.
+
+    Starts an embedded message broker, the producer, a Celery worker per queue and the panel; a synthetic telescope
+    writes a transit of 3C48 and target tiles into DIRECTORY/incoming as the real one does.
+    """
+    options = from_flags(DemoOptions, given)
+    console = Console()
+    scene = set_scene(directory, port)
+    telescope = Telescope(scene, options)
+    console.print(f"contimg demo in {scene.directory}; the panel: {scene.url}", highlight=False, soft_wrap=True)
+    service = _start_service(scene)
+    try:
+        store = Store.open(scene.settings.state_dir / "contimg.sqlite3")
+        _wait_for_producer(store, service, scene)
+        telescope.start()
+        names = [plan.group for plan in telescope.plans]
+        began = time.monotonic()
+        groups = follow(store, names, console, options.patience_s, lambda: _check(service, telescope, scene))
+        console.print(f"\n{len(groups)} groups in {time.monotonic() - began:.0f} s", highlight=False)
+        _report(console, scene, store)
+        failed = [group.id for group in groups if group.state is not State.COMPLETED]
+        if failed:
+            raise BadInput(f"{len(failed)} of {len(groups)} groups did not complete: {', '.join(failed)}")
+        console.print(f"\nThe panel: {scene.url}", highlight=False)
+        if stay if stay is not None else sys.stdin.isatty() and console.is_terminal:
+            console.print("It stays up until Ctrl-C.")
+            _stay(service)
+        else:
+            console.print(f"To see it again: PIPELINE_STATE_DIR={scene.settings.state_dir} contimg web", soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print("\nstopping")
+    finally:
+        _stop(service)
+
+
+def _report(console: Console, scene: Scene, store: Store) -> None:
+    """Print products and fluxes; BadInput when a source is not where and what it should be."""
+    images = [image for image in reversed(store.products.images(limit=1000))]
+    print_products(console, store, [image.group for image in images])
+    checked = [one for image in images for one in check_image(image, scene.incoming / "truth" / f"{image.group}.json")]
+    print_fluxes(console, checked)
+    off = [f"{one.name} in {one.group}" for one in checked if not one.within]
+    if off:
+        raise BadInput(f"{len(off)} of {len(checked)} sources are off by more than 3 % or 0.2 beams: {', '.join(off)}")
+
+
+def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
+    """`contimg run` on the scene, its words kept in a file; Ctrl-C reaches it only through us."""
+    from workers.execution.processes import start_bound
+
+    log = (scene.directory / "service.log").open("wb")
+    command = [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)]
+    return start_bound(command, environ={**os.environ, **scene.environ}, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _wait_for_producer(store: Store, service: subprocess.Popen[bytes], scene: Scene) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while store.queue.last_beat("producer.scan") is None:
+        _check_service(service, scene)
+        if time.monotonic() > deadline:
+            raise Transient(f"the producer did not start; see {scene.settings.state_dir / 'logs'}")
+        time.sleep(0.2)
+
+
+def _check(service: subprocess.Popen[bytes], telescope: Telescope, scene: Scene) -> None:
+    _check_service(service, scene)
+    if telescope.error:
+        raise telescope.error
+
+
+def _check_service(service: subprocess.Popen[bytes], scene: Scene) -> None:
+    if service.poll() is not None:
+        log = scene.directory / "service.log"
+        words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise ContimgError(f"the service ended ({words[-1] if words else service.returncode}); see {log}")
+
+
+def _stay(service: subprocess.Popen[bytes]) -> None:
+    service.wait()
+
+
+def _stop(service: subprocess.Popen[bytes]) -> None:
+    service.send_signal(signal.SIGINT)
+    try:
+        service.wait(_STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        service.kill()

@@ -1,0 +1,42 @@
+"""`contimg selfcal`: self-calibrate one calibrated Measurement Set on its own image."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from contimg.errors import BadInput
+from contimg.options import flags, from_environment, from_flags
+from contimg.tile.calibrate import CalibrationSet
+from contimg.tile.image import ENVIRONMENT as IMAGE_ENVIRONMENT
+from contimg.tile.image import ImageOptions
+from contimg.tile.selfcal.run import ENVIRONMENT, SelfcalOptions
+from contimg.tile.selfcal.run import selfcal as selfcal_stage
+
+
+@click.command()
+@click.argument("ms", type=click.Path(path_type=Path))
+@flags(SelfcalOptions, ENVIRONMENT)
+def selfcal(ms: Path, **given: Any) -> None:
+    """Refine the calibration of the Measurement Set MS on its own sources; kept only where the noise falls."""
+    ms = Path(str(ms).rstrip("/"))
+    options = from_flags(SelfcalOptions, given)
+    done = selfcal_stage(ms, applied_set(ms), options, from_environment(ImageOptions, IMAGE_ENVIRONMENT))
+    for one in done.rounds:
+        noise = f"noise {one.before_jy * 1e3:.3g} to {one.after_jy * 1e3:.3g} mJy/beam"
+        click.echo(f"{one.kind:<10} {one.sources} sources, {noise}, {'kept' if one.kept else 'not kept'}")
+    click.echo(f"{'changed' if done.changed else 'unchanged'}  {done.reason}")
+
+
+def applied_set(ms: Path) -> CalibrationSet:
+    """The set that a Measurement Set's CORRECTED_DATA names; BadInput when it is uncalibrated."""
+    from casacore.tables import table
+
+    from contimg.formats.ms.calibration_note import read_note
+    from contimg.formats.ms.info import read_ms_info
+
+    with table(str(read_ms_info(ms).path), ack=False) as main:
+        note = read_note(main, "CORRECTED_DATA")
+    if note is None or not note.get("set"):
+        raise BadInput(f"{ms}: not calibrated; run `contimg calibrate` first")
+    return CalibrationSet.read(Path(note["tables"][0]).parent)

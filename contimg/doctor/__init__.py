@@ -1,6 +1,0 @@
-"""A machine looked at before and after a deployment: each finding is ok, a warning or an error, with its remedy."""
-
-from contimg.doctor.examination import examine
-from contimg.doctor.finding import Finding, Level
-
-__all__ = ["Finding", "Level", "examine"]

@@ -1,0 +1,1 @@
+"""Files on disk: staged writing and what a file system can do."""

@@ -1,0 +1,1 @@
+"""Formats: UVH5 subband files, Measurement Sets and calibration tables."""

@@ -1,0 +1,1 @@
+"""Calibration tables: sets, contents and interpolation."""

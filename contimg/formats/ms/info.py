@@ -1,0 +1,129 @@
+"""What a Measurement Set says of itself, read once: the facts that calibration and imaging work from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from casacore.tables import table
+from numpy.typing import NDArray
+
+from contimg.errors import BadInput
+from contimg.files.staging import place_of
+
+CELESTIAL_FRAMES = {"ICRS", "J2000"}
+CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
+
+
+@dataclass(frozen=True)
+class MSInfo:
+    """The facts of one Measurement Set of one field and one spectral window.
+
+    Attributes
+    ----------
+    path : the MS.
+    rows : number of rows.
+    freqs_hz : channel centres, shape (channels,), ascending.
+    channel_width_hz : width of a channel, positive.
+    correlations : names, for example ("XX", "YY"), in the order of DATA's last axis.
+    phase_centre_rad : right ascension and declination (ICRS), shape (2,).
+    times_mjd_s : the distinct integration times (UTC, MJD seconds), shape (times,), ascending.
+    integration_s : length of one integration.
+    pointing_rad : where the dishes pointed at each of `times_mjd_s` (ICRS), shape (times, 2).
+    antenna_names : of every slot in ANTENNA, so that ANTENNA1 indexes it.
+    antenna_positions_m : ITRF, shape (slots, 3).
+    antennas : the slots that have rows, ascending.
+    columns : the main table's columns.
+    """
+
+    path: Path
+    rows: int
+    freqs_hz: NDArray[np.float64]
+    channel_width_hz: float
+    correlations: tuple[str, ...]
+    phase_centre_rad: NDArray[np.float64]
+    times_mjd_s: NDArray[np.float64]
+    integration_s: float
+    pointing_rad: NDArray[np.float64]
+    antenna_names: tuple[str, ...]
+    antenna_positions_m: NDArray[np.float64]
+    antennas: NDArray[np.int64]
+    columns: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The group's name: the file name without `.ms`, also while it has a temporary one."""
+        return place_of(self.path).name.removesuffix(".ms")
+
+    @property
+    def samples(self) -> int:
+        """Number of values in a column such as DATA."""
+        return self.rows * len(self.freqs_hz) * len(self.correlations)
+
+    @property
+    def mid_mjd_s(self) -> float:
+        """Middle of the tile, UTC, MJD seconds."""
+        return float(0.5 * (self.times_mjd_s[0] + self.times_mjd_s[-1]))
+
+
+def read_ms_info(path: Path) -> MSInfo:
+    """Read the description of a Measurement Set; raises BadInput when it is none or has several windows."""
+    if not (path / "table.dat").exists():
+        raise BadInput(f"{path}: not a Measurement Set (no table.dat in it); give the path of a .ms directory")
+    try:
+        return _read(path)
+    except RuntimeError as error:
+        raise BadInput(f"{path}: casacore cannot read it ({error}); convert the group again") from error
+
+
+def _read(path: Path) -> MSInfo:
+    with table(str(path), ack=False) as main:
+        if main.nrows() == 0:
+            raise BadInput(f"{path}: the Measurement Set has no rows; convert the group again")
+        times = np.unique(main.getcol("TIME"))
+        antennas = np.unique(np.concatenate([main.getcol("ANTENNA1"), main.getcol("ANTENNA2")]))
+        integration = float(main.getcell("INTERVAL", 0))
+        columns, rows = frozenset(main.colnames()), main.nrows()
+    with table(f"{path}::SPECTRAL_WINDOW", ack=False) as windows:
+        if windows.nrows() != 1:
+            raise BadInput(f"{path}: {windows.nrows()} spectral windows, expected 1; combine them first")
+        freqs, width = windows.getcell("CHAN_FREQ", 0), abs(float(windows.getcell("CHAN_WIDTH", 0)[0]))
+    with table(f"{path}::POLARIZATION", ack=False) as polarization:
+        correlations = tuple(CORRELATION_NAMES[int(code)] for code in polarization.getcell("CORR_TYPE", 0))
+    with table(f"{path}::FIELD", ack=False) as field:
+        phase_centre = np.asarray(field.getcell("PHASE_DIR", 0)[0], dtype=np.float64)
+    with table(f"{path}::ANTENNA", ack=False) as antenna:
+        names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
+    return MSInfo(
+        path=path,
+        rows=rows,
+        freqs_hz=freqs,
+        channel_width_hz=width,
+        correlations=correlations,
+        phase_centre_rad=phase_centre,
+        times_mjd_s=times,
+        integration_s=integration,
+        pointing_rad=_pointing(path, times, phase_centre),
+        antenna_names=names,
+        antenna_positions_m=positions,
+        antennas=antennas.astype(np.int64),
+        columns=columns,
+    )
+
+
+def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pointing at each time, interpolated from the first antenna's POINTING rows; the phase centre if none.
+
+    Rows that give azimuth and elevation, as other writers' do, count as none.
+    """
+    with table(f"{path}::POINTING", ack=False) as pointing:
+        frame = pointing.getcolkeyword("DIRECTION", "MEASINFO")["Ref"]
+        if pointing.nrows() == 0 or frame not in CELESTIAL_FRAMES:
+            return np.tile(phase_centre, (times.size, 1))
+        first = pointing.getcol("ANTENNA_ID") == pointing.getcell("ANTENNA_ID", 0)
+        stamps = pointing.getcol("TIME")[first]
+        directions = np.stack([pointing.getcell("DIRECTION", int(row))[0] for row in np.flatnonzero(first)])
+    order = np.argsort(stamps)
+    ra = np.unwrap(directions[order, 0])
+    return np.stack(
+        [np.interp(times, stamps[order], ra), np.interp(times, stamps[order], directions[order, 1])], axis=1
+    )

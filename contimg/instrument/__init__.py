@@ -1,0 +1,1 @@
+"""Facts of the DSA-110: site, stations, band plan, primary beam, calibrators, coordinates."""

@@ -1,0 +1,139 @@
+"""The DSA-110 in numbers, once: site, band, stations, primary beam.
+
+Sources: OVRO_MMA in casacore's Observatories table (site); the correlator's channel formula, which equals a
+real Measurement Set's CHAN_FREQ to 0 Hz (band); the observatory's station list of 2022 (stations.csv).
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+NAME = "OVRO_MMA"
+LONGITUDE_DEG = -118.283
+LATITUDE_DEG = 37.2334051
+HEIGHT_M = 1188.0519
+DISH_DIAMETER_M = 4.65
+SEFD_JY = 6500.0
+INTEGRATION_S = 12.884902
+INTEGRATIONS_PER_TILE = 24
+CADENCE_S = 309.0
+C_M_S = 299_792_458.0
+
+
+@dataclass(frozen=True)
+class BandPlan:
+    """A band of `subbands` equal, contiguous subbands; subband 0 is the highest, channels descend inside it.
+
+    Attributes
+    ----------
+    top_hz : upper edge of the band, Hz.
+    subband_width_hz : width of one subband, Hz.
+    subbands : their number.
+    channels : native channels per subband.
+    rising : another array's other way round: subband 0 is the lowest, channels ascend.
+    """
+
+    top_hz: float
+    subband_width_hz: float
+    subbands: int
+    channels: int
+    rising: bool = False
+
+    @property
+    def channel_width_hz(self) -> float:
+        """Width of a native channel, Hz."""
+        return self.subband_width_hz / self.channels
+
+    @property
+    def bottom_hz(self) -> float:
+        """Lower edge of the band, Hz."""
+        return self.top_hz - self.subbands * self.subband_width_hz
+
+    @property
+    def centre_hz(self) -> float:
+        """Middle of the band, Hz."""
+        return 0.5 * (self.top_hz + self.bottom_hz)
+
+    def place_from_top(self, subband: int) -> int:
+        """How many subbands lie above this one."""
+        return self.subbands - 1 - subband if self.rising else subband
+
+    def channel_freqs_hz(self, subband: int, channels: int | None = None) -> NDArray[np.float64]:
+        """Channel centres of one subband, shape (channels,), Hz, in the files' order."""
+        number = channels or self.channels
+        width = self.subband_width_hz / number
+        top = self.top_hz - self.place_from_top(subband) * self.subband_width_hz
+        descending = np.asarray(top - (np.arange(number) + 0.5) * width, dtype=np.float64)
+        return descending[::-1] if self.rising else descending
+
+    def subband_of(self, freqs_hz: ArrayLike, width_hz: float, tolerance_hz: float = 1.0) -> int | None:
+        """Which subband these channels fill edge to edge, or None when they fill none.
+
+        Recognised by the edges, so channel-averaged data of the same band pass too.
+        """
+        freqs = np.asarray(freqs_hz, dtype=np.float64)
+        upper = freqs.max() + 0.5 * abs(width_hz)
+        lower = freqs.min() - 0.5 * abs(width_hz)
+        above = round((self.top_hz - upper) / self.subband_width_hz)
+        if not 0 <= above < self.subbands:
+            return None
+        edge = self.top_hz - above * self.subband_width_hz
+        fits = abs(upper - edge) <= tolerance_hz and abs(lower - edge + self.subband_width_hz) <= tolerance_hz
+        return self.place_from_top(above) if fits else None
+
+
+# Channel centres f[sb, k] = 1.53e9 - (1024 + 384 sb + 8 k + 3.5) * 250e6/8192 Hz, k = 0..47: eight fine
+# channels of 250e6/8192 Hz to a channel, 384 to a subband; the upper edge lies half a fine channel above 1024.
+_FINE_HZ = 250e6 / 8192
+BAND = BandPlan(top_hz=1.53e9 - 1023.5 * _FINE_HZ, subband_width_hz=384 * _FINE_HZ, subbands=16, channels=48)
+
+
+@dataclass(frozen=True)
+class Station:
+    """One antenna slot: 1-based number, WGS84 position, and whether it was live on 2026-01-25."""
+
+    number: int
+    latitude_deg: float
+    longitude_deg: float
+    elevation_m: float
+    live: bool
+
+
+@lru_cache(maxsize=1)
+def stations() -> tuple[Station, ...]:
+    """All 117 station slots in order of number."""
+    text = files("contimg.instrument.data").joinpath("stations.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(
+        Station(
+            int(row["station"]),
+            float(row["latitude_deg"]),
+            float(row["longitude_deg"]),
+            float(row["elevation_m"]),
+            row["live"] == "1",
+        )
+        for row in rows
+    )
+
+
+def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.float64]:
+    """Power response of a dish, an Airy disk of 4.65 m: FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz.
+
+    Parameters
+    ----------
+    separation_rad : angle from the pointing centre, radians; broadcasts against `freq_hz`.
+    freq_hz : frequency, Hz.
+
+    Returns
+    -------
+    attenuation of an apparent (power) flux, 1 at the centre, the broadcast shape of the inputs.
+    """
+    from scipy.special import j1  # takes a fifth of a second to load, and most processes only ask for the band
+
+    x = np.pi * DISH_DIAMETER_M * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
+    x = np.where(np.abs(x) < 1e-9, 1e-9, x)
+    return np.asarray((2.0 * j1(x) / x) ** 2)

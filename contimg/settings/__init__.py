@@ -1,0 +1,1 @@
+"""Settings of the stream and of the deployment."""

@@ -1,0 +1,1 @@
+"""Events, alerts, metrics and status."""

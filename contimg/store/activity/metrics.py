@@ -1,0 +1,64 @@
+"""The history of numbers for charts: one row per name and time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, literal, select
+from sqlalchemy.orm import Session
+
+from contimg.store import tables as models
+from contimg.store.database import Database
+
+
+def measure(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
+    """Add numbers within a transaction that is under way; None values are left out."""
+    session.add_all(
+        models.Metric(at=at, name=name, value=float(value), group_id=group)
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The values of a step of time: its middle (epoch seconds), their mean and their range."""
+
+    at: float
+    mean: float
+    least: float
+    most: float
+
+
+class Metrics:
+    """The history of numbers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
+        """Record numbers now, for example {"disk.free_bytes": 1e12}."""
+        with self._database.write() as session:
+            measure(session, self._database.clock(), values, group)
+
+    def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
+        """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
+        metric, width = models.Metric, (until - since) / points
+        step = select(literal(0).label("n")).cte("step", recursive=True)
+        step = step.union_all(select(step.c.n + 1).where(step.c.n + 1 < points))
+
+        # Each step is a stretch of the index; grouping by step would sort every value first, and take twice as long.
+        def over_step(aggregate: Any) -> Any:
+            within = (metric.at >= since + step.c.n * width, metric.at < since + (step.c.n + 1) * width)
+            return select(aggregate(metric.value)).where(metric.name == name, *within).scalar_subquery()
+
+        query = select(step.c.n, over_step(func.avg), over_step(func.min), over_step(func.max)).order_by(step.c.n)
+        with self._database.read() as session:
+            found = session.execute(query).all()
+        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in found if values[0] is not None)
+
+    def prune(self, before: float) -> int:
+        """Forget numbers older than a time (epoch seconds); returns how many."""
+        with self._database.write() as session:
+            gone = session.execute(delete(models.Metric).where(models.Metric.at < before).returning(models.Metric.id))
+            return len(gone.all())

@@ -1,0 +1,90 @@
+"""A backup: one consistent view of the store, whoever writes to it meanwhile, and the state directory's files."""
+
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from contimg import __version__
+from contimg.errors import Misconfigured, Transient
+from contimg.settings.config import Settings, load
+from contimg.store import schema
+from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, write_archive
+from contimg.store.backup.rows import copy_rows, count_rows
+from contimg.store.database import make_engine, url_of
+
+# What only this machine's running processes mean something by.
+_OF_THE_MOMENT = ("service.json", "service.lock", "deployment.process")
+
+
+def back_up(settings: Settings, target: Path) -> Backup:
+    """Write the backup of a deployment's state to `target`, whole or not at all; the stream may run on.
+
+    Products are not in it: they are files of their own. Misconfigured when there is no store, Transient when the
+    database does not answer or the disk is full.
+    """
+    engine = make_engine(url_of(load(settings).queue_db))
+    revision = schema.current(engine)
+    if revision is None:
+        raise Misconfigured(f"{engine.url.render_as_string()}: holds no store; nothing to back up")
+    schema.refuse_newer(engine, revision)
+    if revision != schema.HEAD:
+        raise Misconfigured(f"{engine.url.render_as_string()}: revision {revision}; run `contimg db upgrade` first")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as room:
+            return _written(settings, engine, target, Path(room))
+    except OSError as error:
+        raise Transient(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        engine.dispose()
+
+
+def _written(settings: Settings, engine: Engine, target: Path, room: Path) -> Backup:
+    store = room / STORE
+    taken_at = time.time()
+    if engine.dialect.name == "sqlite":
+        with closing(sqlite3.connect(str(engine.url.database))) as source, closing(sqlite3.connect(store)) as copy:
+            source.backup(copy)  # in one step: a reader's one view, while writers go on in the log
+            copy.execute("PRAGMA journal_mode = DELETE")
+    else:
+        _copy_database(engine, store)
+    members = {STORE: store} | {f"{STATE}{path.name}": path for path in _state_files(settings.state_dir)}
+    copied = make_engine(url_of(store))
+    with copied.connect() as connection:
+        rows = count_rows(connection)
+        connection.rollback()
+    copied.dispose()
+    _close_log(store)
+    hashes = {name: sha256_of(path) for name, path in members.items()}
+    backup = Backup(__version__, schema.HEAD, taken_at, rows, hashes)
+    whole = room / "whole"
+    write_archive(whole, backup, members)
+    whole.replace(target)
+    return backup
+
+
+def _copy_database(engine: Engine, store: Path) -> None:
+    copied = make_engine(url_of(store))
+    schema.upgrade(copied)
+    one_view = engine.execution_options(isolation_level="REPEATABLE READ")
+    with one_view.connect() as source, copied.execution_options(begin="IMMEDIATE").begin() as target:
+        copy_rows(source, target)
+    copied.dispose()
+
+
+def _close_log(store: Path) -> None:
+    """Everything into the one file that goes into the archive."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def _state_files(state_dir: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(state_dir.iterdir())
+        if path.is_file() and not path.name.startswith((".", "contimg.sqlite3")) and path.name not in _OF_THE_MOMENT
+    ]

@@ -1,0 +1,1 @@
+"""Subband files and groups."""

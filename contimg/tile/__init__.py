@@ -1,0 +1,1 @@
+"""Stages of a tile: convert, flag, calibrate, self-calibrate and image."""

@@ -1,0 +1,1 @@
+"""Solving on a calibrator with CASA."""

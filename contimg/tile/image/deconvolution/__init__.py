@@ -1,0 +1,1 @@
+"""CLEAN, restoring beam and WSClean."""

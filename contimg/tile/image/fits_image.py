@@ -1,0 +1,124 @@
+"""FITS images with a celestial SIN projection and their provenance (FITS standard 4.0; Calabretta & Greisen 2002)."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+
+from contimg.instrument import dsa110 as telescope
+from contimg.tile.image.gridding.gridding import Image
+from contimg.tile.image.options import ImageOptions
+from contimg.tile.image.provenance import imager_version, software_versions
+from contimg.tile.image.result import QuickLook
+
+LEAST_ATTENUATION = 0.05
+
+
+def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
+    """The header of an image in Jy per beam."""
+    header = _geometry(look)
+    header["BUNIT"] = "JY/BEAM"
+    header["BTYPE"] = "Intensity"
+    header["BMAJ"] = (look.beam.major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
+    header["BMIN"] = (look.beam.minor_arcsec / 3600, "[deg] minor axis FWHM")
+    header["BPA"] = (look.beam.angle_deg, "[deg] position angle, north through east")
+    header["RMS"] = (look.rms_jy, "[Jy/beam] noise of the residual (MAD)")
+    header["RMSTHERM"] = (look.expected_rms_jy, "[Jy/beam] thermal noise expected")
+    header["PEAK"] = (look.peak_jy, "[Jy/beam] brightest pixel")
+    header["DYNRANGE"] = (look.dynamic_range, "peak over noise")
+    header["MINIMUM"] = (look.minimum_jy, "[Jy/beam] faintest pixel")
+    header["BOWL"] = (look.bowl_jy, "[Jy/beam] median around the brightest source")
+    header["CATMATCH"] = (len(look.matches), "catalogued sources compared")
+    if look.matches:
+        header["CATOFFS"] = (look.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
+        header["CATFLUX"] = (look.agreement.flux_ratio, "median flux over the catalogue's")
+    header["VERDICT"] = (look.verdict.grade, "quality")
+    header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
+    header["WEIGHT"] = (options.weighting, "weighting")
+    header["ROBUST"] = (options.robust, "Briggs robustness")
+    header["MINUVKL"] = (options.min_uv_klambda, "[klambda] shortest baseline")
+    header["TAPER"] = (options.taper_arcsec, "[arcsec] taper, 0 for none")
+    header["GAIN"] = (options.gain, "clean gain")
+    header["MASKSIG"] = (options.mask_sigma, "[noise] cleaned freely down to this")
+    header["THRSIG"] = (options.threshold_sigma, "[noise] cleaned within the mask down to this")
+    header["CHANAVG"] = (look.channel_average, "native channels averaged into one")
+    header["NITER"] = (look.iterations, "clean iterations")
+    header["UNFLAG"] = (round(look.unflagged_fraction, 6), "fraction of samples unflagged")
+    return header
+
+
+def write_corrected(path: Path, image: Image, attenuation: Image, header: fits.Header) -> None:
+    """Write the image over the primary beam; blank where the beam is below `LEAST_ATTENUATION`."""
+    corrected = np.full_like(image, np.nan)
+    np.divide(image, attenuation, out=corrected, where=attenuation >= LEAST_ATTENUATION)
+    header = header.copy()
+    header["COMMENT"] = "Corrected for the primary beam: true fluxes; RMS and PEAK are of the apparent image"
+    header["PBCUT"] = (LEAST_ATTENUATION, "blank where the primary beam is below this")
+    write_fits(path, corrected, header)
+
+
+def write_primary_beam(path: Path, attenuation: Image, look: QuickLook) -> None:
+    """Write the primary beam: the image divided by it has true fluxes."""
+    header = _geometry(look)
+    header["BUNIT"] = ""
+    header["BTYPE"] = "Primary beam"
+    header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
+    write_fits(path, attenuation, header)
+
+
+def write_fits(path: Path, image: Image, header: fits.Header) -> None:
+    """Write a picture of shape (size, size) as a FITS image of four axes, under any file name."""
+    # In the file's own byte order: astropy would turn the bytes of ours in place for a while, under others' eyes.
+    data = image.astype(">f4")[None, None]
+    with path.open("wb") as file:
+        fits.PrimaryHDU(data, header).writeto(file, checksum=True)
+
+
+def _geometry(look: QuickLook) -> fits.Header:
+    """Axes, times and provenance that an image and its primary beam share."""
+    header = fits.Header()
+    reference = look.size // 2 + 1
+    step = look.pixel_arcsec / 3600
+    axes = (
+        ("RA---SIN", look.phase_centre_deg[0], reference, -step, "deg"),
+        ("DEC--SIN", look.phase_centre_deg[1], reference, step, "deg"),
+        ("FREQ", look.freq_hz, 1, look.bandwidth_hz, "Hz"),
+        ("STOKES", 1.0, 1, 1.0, ""),
+    )
+    for number, (kind, value, pixel, delta, unit) in enumerate(axes, start=1):
+        header[f"CTYPE{number}"] = kind
+        header[f"CRPIX{number}"] = float(pixel)
+        header[f"CRVAL{number}"] = value
+        header[f"CDELT{number}"] = delta
+        header[f"CUNIT{number}"] = unit
+    header["RADESYS"] = "ICRS"
+    header["SPECSYS"] = "TOPOCENT"
+    header["RESTFRQ"] = (look.freq_hz, "[Hz] weighted mean")
+    start = Time(look.start_mjd_s / 86400, format="mjd", scale="utc")
+    header["TIMESYS"] = "UTC"
+    header["DATE-OBS"] = (start.isot, "beginning of the observation")
+    middle = Time(look.mid_mjd_s / 86400, format="mjd", scale="utc")
+    header["DATE-AVG"] = (middle.isot, "its middle")
+    header["MJD-OBS"] = start.mjd
+    header["MJD-AVG"] = middle.mjd
+    header["EXPTIME"] = (look.exposure_s, "[s]")
+    header["TELESCOP"] = telescope.NAME
+    header["ORIGIN"] = "contimg"
+    header["OBJECT"] = look.group
+    header["GROUP"] = look.group
+    header["DATACOL"] = (look.calibration.column, "column of the Measurement Set")
+    header["CALSET"] = (_ascii(look.calibration.set or "none"), "calibration set")
+    if look.calibration.calibrator:
+        header["CALNAME"] = (_ascii(look.calibration.calibrator), "calibrator")
+    if look.calibration.mjd is not None:
+        header["CALMJD"] = (look.calibration.mjd, "[d] time of the calibration")
+    if look.calibration.reason:
+        header["CALWHY"] = _ascii(look.calibration.reason)
+    for keyword, number_of in software_versions().items():
+        header[keyword] = (number_of, "version")
+    return header
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii").replace("\n", " ")

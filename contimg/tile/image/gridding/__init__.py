@@ -1,0 +1,1 @@
+"""Visibilities, weights and gridding."""

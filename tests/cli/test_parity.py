@@ -1,0 +1,94 @@
+"""Whatever the panel can do, a command can: nobody needs a browser to run the stream."""
+
+import re
+
+import click
+import pytest
+
+from contimg.cli import contimg
+from contimg.errors import BadInput, Misconfigured
+from contimg.settings.changes import history
+from contimg.settings.config import Settings, load, settings_from
+from contimg.store import Store
+from web import create_app
+
+# Every address that changes something, and the command that does the same.
+COMMANDS = {
+    "/api/streaming/start": "start",
+    "/api/streaming/stop": "stop",
+    "/api/streaming/restart": "restart",
+    "/api/streaming/pause": "pause",
+    "/api/streaming/resume": "resume",
+    "/streaming/<name>": "start",
+    "/api/streaming/config": "config set",
+    "/api/streaming/config/check": "config check",
+    "/api/streaming/config/undo": "config undo",
+    "/configuration": "config set",
+    "/configuration/undo": "config undo",
+    "/api/groups/<group>/retry": "groups retry",
+    "/api/groups/<group>/discard": "groups discard",
+    "/groups/<group>/retry": "groups retry",
+    "/groups/<group>/discard": "groups discard",
+    "/api/calibrations/<name>/retire": "calibrations retire",
+    "/api/calibrations/import": "calibrations import",
+    "/calibration/<name>/retire": "calibrations retire",
+    "/calibration/import": "calibrations import",
+}
+OF_THE_BROWSER = {"/sign-in", "/sign-out"}
+
+
+def test_every_action_of_the_panel_is_a_command(tmp_path):
+    app = create_app(Settings(state_dir=tmp_path / "state"))
+    actions = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    assert actions - OF_THE_BROWSER == set(COMMANDS)
+    for words in COMMANDS.values():
+        command: click.Command = contimg
+        for word in words.split():
+            assert isinstance(command, click.Group)
+            subcommand = command.get_command(click.Context(command), word)
+            assert subcommand is not None, words
+            command = subcommand
+        assert command.help
+
+
+def test_a_change_is_written_down_and_taken_back(run):
+    run("config", "set", "max_workers=5", "poll_interval=9", "--by", "Vera")
+    run("config", "set", "max_workers=6", "--by", "Henrietta")
+    assert load(settings_from()).max_workers == 6
+    assert re.search(r"max_workers\W+5\b", run("config", "undo", "--by", "Vera"))
+    assert load(settings_from()).max_workers == 5
+    lines = run("config", "history").splitlines()
+    expected = (
+        r"\bVera\b.*max_workers 6\b.*\b5\b",
+        r"\bHenrietta\b.*max_workers 5\b.*\b6\b",
+        r"\bVera\b.*max_workers 2\b.*\b5\b.*poll_interval 5\.0\b.*\b9\.0\b",
+    )
+    assert len(lines) == 3
+    assert all(re.search(pattern, line) for pattern, line in zip(expected, lines, strict=True)), lines
+    assert [change.by for change in history(settings_from())] == ["Vera", "Henrietta", "Vera"]
+    assert re.search(r"\bVera\b.*max_workers 6\b.*\b5\b", run("events"))
+    run("config", "undo")
+    with pytest.raises(BadInput):
+        run("config", "undo")
+
+
+def test_a_wrong_change_is_none(run):
+    with pytest.raises(Misconfigured, match="max_workers"):
+        run("config", "set", "max_workers=0")
+    history_lines = run("config", "history").splitlines()
+    assert len(history_lines) == 1, "one line that there is no change"
+    assert "max_workers" not in history_lines[0]
+
+
+def test_alerts_and_events_are_listed(run):
+    assert "stall" not in run("alerts")
+    store = Store.of(load(settings_from()))
+    store.alerts.judge("stall", "stall: nothing moves", level="error")
+    assert re.search(r"\berror\b.*stall: nothing moves$", run("alerts", "--on").rstrip())
+    store.alerts.judge("stall", None, over="it moves")
+    assert "stall" not in run("alerts", "--on")
+    assert "stall: nothing moves" in run("alerts")
+    lines = run("events").splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines] == ["stall: nothing moves", "it moves"]
+    assert run("events", "--level", "error").count("\n") == 1
+    store.close()

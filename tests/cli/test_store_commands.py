@@ -1,0 +1,68 @@
+"""`contimg config`, `db` and `groups`, as typed."""
+
+import json
+import re
+
+import pytest
+from store_steps import register_file
+
+from contimg.errors import BadInput, Misconfigured
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import load, settings_from
+from contimg.store import Stage, Store, schema
+
+GROUP = "2026-02-22T23:17:51"
+
+
+@pytest.fixture
+def store(run):
+    opened = Store.of(load(settings_from()))
+    for subband in range(16):
+        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
+        register_file(opened, settings_from().base_dir / str(name), 1, 1.0, name)
+    yield opened
+    opened.close()
+
+
+def test_config_is_shown_checked_and_set(run, monkeypatch):
+    assert json.loads(run("config", "show"))["expected_subbands"] == 16
+    path = str(settings_from().config_path)
+    (line,) = [line for line in run("config", "set", "max_workers=5", "monitoring=no").splitlines() if "max_w" in line]
+    assert re.match(r"\s*max_workers\W+5\b", line)
+    assert path in line
+    assert json.loads(run("config", "show"))["monitoring"] is False
+    monkeypatch.setenv("CONTIMG_TOKEN", "open sesame")
+    checked = run("config", "check")
+    assert "sesame" not in checked
+    rows = {row["key"]: row for row in json.loads(run("config", "check", "--json"))}
+    assert path in rows["max_workers"]["source"]
+    assert "CONTIMG_TOKEN" in rows["token"]["source"]
+    with pytest.raises(Misconfigured, match="KEY=VALUE"):
+        run("config", "set", "max_workers")
+
+
+def test_the_database_says_where_it_stands(run):
+    before = run("db", "current")
+    assert "contimg db upgrade" in before
+    assert schema.HEAD in run("db", "upgrade")
+    after = run("db", "current")
+    assert schema.HEAD in after
+    assert "contimg db upgrade" not in after
+
+
+def test_a_group_is_listed_shown_discarded_and_retried(run, store):
+    assert re.fullmatch(rf"{GROUP}\s+pending\s+convert\s+16\b.*\n", run("groups", "list"))
+    lease = store.leases.claim(GROUP, Stage.CONVERT, "host:1")
+    store.leases.fail(lease, "no such axis", permanent=True)
+    store.arrivals.set_aside(lease.files[3], "NaN")
+    shown = run("groups", "show", GROUP)
+    for pattern in (r"\bfailed\b.*\bconvert\b", "no such axis", r"_sb03\.hdf5\b.*NaN", "host:1", r"\b15\b"):
+        assert re.search(pattern, shown), pattern
+    as_json = json.loads(run("groups", "show", GROUP, "--json"))
+    assert (as_json["state"], len(as_json["files"]), as_json["runs"][0]["outcome"]) == ("failed", 16, "failed")
+    assert json.loads(run("groups", "list", "--state", "failed", "--json"))[0]["id"] == GROUP
+    assert re.search(r"\bpending\b.*\bconvert\b", run("groups", "retry", GROUP))
+    assert "discarded" in run("groups", "discard", GROUP)
+    assert GROUP not in run("groups", "list", "--state", "failed")
+    with pytest.raises(BadInput, match="nowhere"):
+        run("groups", "show", "nowhere")

@@ -1,0 +1,29 @@
+import re
+
+import numpy as np
+import pytest
+from casacore.tables import table
+
+from contimg.errors import BadInput
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.convert import convert
+
+
+def test_an_azimuth_pointing_of_another_writer_counts_as_none(drift_sim_files, tmp_path):
+    made = convert(drift_sim_files, tmp_path / "tile.ms")
+    with table(f"{made.path}::POINTING", readonly=False, ack=False) as pointing:
+        pointing.putcolkeyword("DIRECTION", "MEASINFO", {"type": "direction", "Ref": "AZELGEO"})
+    description = read_ms_info(made.path)
+    assert np.array_equal(description.pointing_rad, np.tile(description.phase_centre_rad, (6, 1)))
+
+
+def test_a_path_that_is_no_measurement_set_is_named(tmp_path):
+    with pytest.raises(BadInput, match=re.escape(str(tmp_path))):
+        read_ms_info(tmp_path)
+
+
+def test_a_damaged_measurement_set_is_named(drift_sim_files, tmp_path):
+    made = convert(drift_sim_files, tmp_path / "tile.ms")
+    (made.path / "table.dat").write_bytes(b"damaged")
+    with pytest.raises(BadInput, match=r"tile\.ms\b"):
+        read_ms_info(made.path)

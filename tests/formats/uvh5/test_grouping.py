@@ -1,0 +1,153 @@
+"""File names and the grouping rule, against hand-written cases, drawn ones, and the telescope's own arrivals."""
+
+import csv
+import gzip
+import os
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.errors import Misconfigured
+from contimg.formats.uvh5.grouping import (
+    GroupInReach,
+    SubbandName,
+    check_tolerance,
+    founds_echo,
+    nearest_group,
+    seconds_of,
+)
+
+SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", Path(__file__).parents[4] / "shared" / "data"))
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "subband"),
+    [
+        ("2026-02-22T23:17:51_sb00.hdf5", 1_771_802_271, 0),
+        ("2025-02-14T13:07:28_sb15.hdf5", 1_739_538_448, 15),
+        ("/incoming/today/1970-01-01T00:00:10_sb07.hdf5", 10, 7),
+    ],
+)
+def test_a_name_says_time_and_subband(name, seconds, subband):
+    parsed = SubbandName.parse(name)
+    assert parsed == SubbandName(seconds, subband)
+    assert str(parsed) == Path(name).name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2026-02-22T23:17:51_sb00_incomplete.hdf5",
+        "2026-02-22T23:17:51_sb00.hdf5_incomplete",
+        ".2026-02-22T23:17:51_sb00.hdf5",
+        "2026-02-22T23:17:51_sb0.hdf5",
+        "2026-02-22T23:17:51_sb100.hdf5",
+        "2026-02-22T23:17:51_SB00.hdf5",
+        "2026-02-22 23:17:51_sb00.hdf5",
+        "2026-02-30T23:17:51_sb00.hdf5",
+        "2026-02-22T25:17:51_sb00.hdf5",
+        "2026-02-22T23:17:51_sb00.h5",
+        "notes.txt",
+        "",
+    ],
+)
+def test_other_names_are_none(name):
+    assert SubbandName.parse(name) is None
+
+
+@given(st.integers(0, 4_102_444_799), st.integers(0, 99))
+def test_names_come_back_as_they_went(seconds, subband):
+    assert SubbandName.parse(str(SubbandName(float(seconds), subband))) == SubbandName(float(seconds), subband)
+
+
+def test_a_file_joins_the_nearest_group_that_lacks_its_subband():
+    groups = [GroupInReach("a", 1000, {0, 1}), GroupInReach("b", 1100, {1}), GroupInReach("c", 1300, set())]
+    assert nearest_group(SubbandName(1040, 2), groups) == "a"
+    assert nearest_group(SubbandName(1040, 0), groups) == "b"
+    assert nearest_group(SubbandName(1040, 1), groups) is None
+    assert nearest_group(SubbandName(1220, 2), groups) == "c"
+    assert nearest_group(SubbandName(1421, 2), groups) is None
+
+
+def test_the_tolerance_is_inclusive_and_works_both_ways():
+    groups = [GroupInReach("a", 1000, set())]
+    assert [nearest_group(SubbandName(time, 0), groups) for time in (879, 880, 1120, 1121)] == [None, "a", "a", None]
+
+
+def test_an_echo_does_not_draw_the_rest_of_a_good_group_to_itself():
+    groups = [GroupInReach("good", 1000, {0}), GroupInReach("echo", 1001, {0}, echo=True)]
+    assert nearest_group(SubbandName(1001, 1), groups) == "good"
+    assert nearest_group(SubbandName(1001, 1), [GroupInReach("good", 1000, {0, 1}), groups[1]]) == "echo"
+    assert founds_echo(SubbandName(1050, 0), groups)
+    assert not founds_echo(SubbandName(1300, 0), groups)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, 150, 200])
+def test_a_tolerance_that_would_mix_groups_is_refused(tolerance):
+    with pytest.raises(Misconfigured, match=rf"CONTIMG_GROUP_TOLERANCE_S={tolerance}\b.*\b300\b"):
+        check_tolerance(tolerance, 300)
+    check_tolerance(149.9, 300)
+
+
+def sort_into_groups(files):
+    """Deal files out one by one as the store does; returns members (true group, file) by group id."""
+    reach: dict[str, tuple[float, set[int], bool]] = {}
+    members = defaultdict(list)
+    for truth, file in files:
+        near = [GroupInReach(one, at, have, echo) for one, (at, have, echo) in list(reach.items())[-8:]]
+        home = nearest_group(file, near)
+        if home is None:
+            home = file.stamp
+            assert home not in reach
+            reach[home] = (file.time_s, set(), founds_echo(file, near))
+        reach[home][1].add(file.subband)
+        members[home].append((truth, file))
+    return members
+
+
+@given(st.data())
+def test_whole_groups_come_out_whatever_the_clocks_and_the_order(data):
+    """Stamps up to 82 s apart, groups 308-309 s apart, files of one group in any order: found exactly."""
+    start, files = 1_771_802_271.0, []
+    for group in range(data.draw(st.integers(1, 4))):
+        offsets = data.draw(st.lists(st.integers(0, 82), min_size=16, max_size=16))
+        order = data.draw(st.permutations(range(16)))
+        files += [(group, SubbandName(start + offsets[subband], subband)) for subband in order]
+        start += data.draw(st.sampled_from([308, 309]))
+    members = sort_into_groups(files)
+    assert all(len({truth for truth, _ in one}) == 1 and len(one) == 16 for one in members.values())
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_true_groups_of_the_real_telescope(shuffled):
+    """17 days of real stamps: 2208 complete groups, 23 incomplete ones, none above 16.
+
+    The files come as counts per second; subband numbers are dealt out so that none repeats within a true group, a
+    true group being what no gap of 120 s divides.
+    """
+    path = SHARED / "real_arrivals.csv.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here: real arrivals are not part of this project (CONTIMG_TEST_SHARED)")
+    with gzip.open(path, "rt") as text:
+        rows = [
+            row for row in csv.DictReader(text) if row["group_source"] == "fs" and int(row["n_subbands_found"]) <= 16
+        ]
+    stamps = sorted(t for row in rows for t in [seconds_of(row["timestamp"])] * int(row["n_subbands_found"]))
+    assert len(stamps) == 35_435
+    dealer, files, truth = random.Random(20260222), [], -1
+    for index, time_s in enumerate(stamps):
+        if index == 0 or time_s - stamps[index - 1] > 120:
+            truth, hand = truth + 1, dealer.sample(range(16), 16)
+        files.append((truth, SubbandName(time_s, hand.pop())))
+    if shuffled:  # files of one group in any order
+        files.sort(key=lambda one: (one[0], dealer.random()))
+    members = sort_into_groups(files)
+    sizes = Counter(len(one) for one in members.values())
+    assert sizes[16] == 2208
+    assert sum(number for size, number in sizes.items() if size < 16) == 23
+    assert max(sizes) == 16
+    assert all(len({truth for truth, _ in one}) == 1 for one in members.values())

@@ -1,0 +1,45 @@
+"""Measurement Sets that several tests share: made or calibrated once, copied before a test changes them."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from small_ms import Truth, make_ms, random_gains
+
+from contimg.tile.calibrate import CalibratedSet, CalibrateOptions, calibrate
+
+NAME = "2026-02-22T23:17:51"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    truth: Truth
+    done: CalibratedSet
+    directory: Path
+
+
+@pytest.fixture(scope="session")
+def corrupted(tmp_path_factory):
+    """3C48 off the centre, a second source farther off, corrupted antennas; nobody has touched it."""
+    return make_ms(tmp_path_factory.mktemp("corrupted") / f"{NAME}.ms", gains=random_gains())
+
+
+@pytest.fixture(scope="session")
+def calibrated(corrupted, tmp_path_factory):
+    """The same after the stage. For reading only."""
+    room = tmp_path_factory.mktemp("calibrated")
+    truth = copied(corrupted, room)
+    return Calibrated(truth, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), room / "calibration")
+
+
+@pytest.fixture
+def fresh(corrupted, tmp_path):
+    """A copy of `corrupted` that a test may change."""
+    return copied(corrupted, tmp_path)
+
+
+def copied(truth, room):
+    target = room / truth.path.name
+    shutil.copytree(truth.path, target)
+    return replace(truth, path=target)

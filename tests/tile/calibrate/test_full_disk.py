@@ -1,0 +1,154 @@
+"""Calibration on a disk that fills up: one clear error, no dead process, and all well once there is room again.
+
+Each step runs in a process of its own: what casacore does on a full disk may be the end of a process.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from casacore.tables import table
+
+from contimg.errors import Transient
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.calibrate.apply import apply
+from contimg.tile.flag.run import flag
+
+ROOM_MB = 48
+
+
+def can_mount():
+    probe = ["unshare", "--mount", "true"]
+    return sys.platform == "linux" and os.geteuid() == 0 and subprocess.run(probe, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not can_mount(), reason="only root may mount a small tmpfs")
+
+STEPS = """
+import json, os, shutil, sys
+from pathlib import Path
+import numpy as np
+from contimg.tile.flag import flagger
+from contimg.tile.calibrate import CalibrateOptions, applying, casa, solving, solving_set
+from contimg.instrument.calibrators import in_beam
+from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.errors import ContimgError
+from contimg.formats.ms.info import read_ms_info
+
+step, ms, one, left_kb = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
+disk, tile = ms.parent, read_ms_info(ms)
+
+def fill(left_kb):
+    free = shutil.disk_usage(disk).free - 1024 * left_kb
+    with (disk / "another").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(free, 1))
+
+def filling(module, name):
+    plain = getattr(module, name)
+    def patched(*arguments):
+        fill(left)
+        return plain(*arguments)
+    setattr(module, name, patched)
+
+def solve():
+    found = in_beam(tile, 0.5, 3.0)
+    solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
+
+run = {
+    "flag": (lambda: flagger.flag(tile), (flagger, "add_like")),
+    "apply": (lambda: applying.apply(CalibrationSet.read(one), tile), (applying, "add_like")),
+    "solving set": (solve, (solving_set, "_append")),
+    "casa": (solve, (casa, "run")),
+    "fill": (solve, (solving, "fill_table")),
+    "plots": (solve, (solving, "write_plots")),
+}
+work, where = run[step]
+filling(*where)
+for left in left_kb:
+    try:
+        work()
+        print("done")
+    except ContimgError as error:
+        print(type(error).__name__, error)
+    (disk / "another").unlink(missing_ok=True)
+"""
+
+
+@contextmanager
+def small_disk(place):
+    place.mkdir()
+    size = f"size={ROOM_MB}m"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "contimg-test", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with small_disk(tmp_path / "small") as place:
+        yield place
+
+
+def said(step, ms, one, *left_kb):
+    """What a step says with so many kB left on the disk, one line each; the process must live through all of them."""
+    words = [sys.executable, "-c", STEPS, step, str(ms), str(one), json.dumps(left_kb)]
+    run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 0, run.stderr[-2000:]
+    lines = run.stdout.splitlines()
+    assert len(lines) == len(left_kb), run.stdout
+    return lines
+
+
+def columns(path, *names):
+    with table(str(path), ack=False) as main:
+        return [main.getcol(name) for name in names]
+
+
+@pytest.mark.parametrize(("step", "left_kb"), [("flag", (0, 4, 200)), ("apply", (0, 4, 600, 1500))])
+def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrated, disk):
+    ms, new = disk / corrupted.path.name, calibrated.done.new_set
+    shutil.copytree(corrupted.path, ms)
+    for line in said(step, ms, new.directory, *left_kb):
+        assert line.startswith(f"Transient {ms}: cannot be written ("), line
+        assert "No space left on device" in line or "is full" in line
+    assert [one.name for one in disk.iterdir()] == [ms.name]
+    if step == "flag":
+        flag(read_ms_info(ms))
+        assert np.array_equal(columns(ms, "FLAG"), columns(calibrated.truth.path, "FLAG"))
+        assert not columns(ms, "FLAG_ORIGINAL")[0].any()
+    else:
+        apply(new, read_ms_info(ms))
+        shutil.copytree(corrupted.path, disk.parent / "roomy.ms")
+        apply(new, read_ms_info(disk.parent / "roomy.ms"))
+        for ours, theirs in zip(
+            *(columns(one, "CORRECTED_DATA", "FLAG") for one in (ms, disk.parent / "roomy.ms")), strict=True
+        ):
+            assert np.array_equal(ours, theirs)
+
+
+def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated, disk):
+    ms = disk / corrupted.path.name
+    shutil.copytree(corrupted.path, ms)
+    before = sorted(ms.iterdir())
+    with (disk / "another").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (1 << 20))
+    with pytest.raises(Transient, match=r"needs 3 MB and 1 MB are free"):
+        apply(calibrated.done.new_set, read_ms_info(ms))
+    assert sorted(ms.iterdir()) == before
+
+
+@pytest.mark.parametrize("step", ["solving set", "casa", "fill", "plots"])
+def test_a_set_on_a_full_disk_is_tried_again(step, corrupted, disk):
+    ms = disk / corrupted.path.name
+    shutil.copytree(corrupted.path, ms)
+    (line,) = said(step, ms, "", 4)
+    assert line.startswith("Transient "), line
+    left = sorted(one.name for one in (disk / "calibration").iterdir())
+    assert left in ([], [f"{ms.name.removesuffix('.ms')}.failed.log"])

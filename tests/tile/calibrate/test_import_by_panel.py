@@ -1,0 +1,55 @@
+"""An operator brings real tables in through the panel: by its page and by its API, and sees the set there."""
+
+import re
+import shutil
+
+import pytest
+
+from contimg.settings.config import Settings, load, save
+from contimg.store import Store
+from contimg.tile.calibrate import CalibrationSet
+from web import create_app
+
+TOKEN = "correct horse battery staple"
+
+
+@pytest.fixture
+def panel(tmp_path, calibrated):
+    """The panel of an empty stream, whose products hold the tables of a set that nobody has registered."""
+    settings = Settings(state_dir=tmp_path / "state", token=TOKEN)
+    save(settings, {"output_dir": str(tmp_path / "products")})
+    for path in calibrated.done.new_set.paths:
+        shutil.copytree(path, tmp_path / "products" / "from-elsewhere" / path.name)
+    store = Store.of(load(settings))
+    yield create_app(settings, store, fresh_s=0.0).test_client(), store, tmp_path / "products"
+    store.close()
+
+
+def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
+    client, store, products = panel
+    assert "No set yet" in client.get("/calibration").text
+    client.post("/sign-in", data={"token": TOKEN, "name": "Vera"})
+    csrf = re.search(r'name="csrf" content="([^"]+)"', client.get("/calibration").text)[1]
+    tables = " ".join(str(products / "from-elsewhere" / path.name) for path in calibrated.done.new_set.paths)
+    done = client.post("/calibration/import", data={"csrf": csrf, "tables": tables, "name": "by-hand"})
+    assert (done.status_code, done.location) == (303, "/calibration"), done.text
+    html = client.get("/calibration").text
+    assert "imported: by-hand" in html
+    assert re.search(r"<h2[^>]*>.*by-hand", html)
+    made, new = store.registry.set_named("by-hand"), calibrated.done.new_set
+    assert (made.grade, made.in_force) == ("good", True)
+    assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
+    assert [one.kind for one in made.tables] == ["bandpass", "gain"]
+    assert CalibrationSet.read(made.tables[0].path.parent).name == "by-hand"
+    assert any("calibration imported by Vera" in one.text for one in store.events.last())
+
+
+def test_a_refused_table_is_said_and_nothing_is_registered(panel, calibrated):
+    client, store, products = panel
+    gains = products / "from-elsewhere" / calibrated.done.new_set.paths[1].name
+    order = {"tables": [str(gains)], "name": "gains-alone"}
+    answer = client.post("/api/calibrations/import", json=order, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 409
+    assert "no bandpass" in answer.get_json()["error"]
+    assert store.registry.sets() == ()
+    assert not (products / "calibration" / "gains-alone").exists()

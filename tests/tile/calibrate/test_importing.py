@@ -1,0 +1,127 @@
+"""Tables that come from elsewhere: several windows in any order, channels up or down."""
+
+import shutil
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from click.testing import CliRunner
+
+from contimg.cli import contimg
+from contimg.errors import BadInput
+from contimg.formats.caltables import tables
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.calibrate import CalibrateOptions, CalibrationSet, SolutionLimits
+from contimg.tile.calibrate.apply import inverse_gains
+from contimg.tile.calibrate.import_tables import import_set
+
+WINDOWS = 4
+
+
+def split(source, target, order, bandpass):
+    """The same table in WINDOWS windows, in the given order, their channels descending."""
+    shutil.copytree(source, target)
+    with table(str(target), readonly=False, ack=False) as main:
+        rows = main.nrows()
+        kept = {name: main.getcol(name) for name in main.colnames() if main.iscelldefined(name, 0)}
+        main.removerows(range(rows))
+        wide = [name for name in ("CPARAM", "PARAMERR", "FLAG", "SNR") if name in kept]
+        main.addrows(rows * WINDOWS)
+        size = kept["CPARAM"].shape[1] // WINDOWS
+        for index, window in enumerate(order):
+            part = slice(window * size, (window + 1) * size)
+            for name, values in kept.items():
+                cut = values[:, part][:, ::-1] if bandpass and name in wide else values
+                if name == "SPECTRAL_WINDOW_ID":
+                    cut = np.full_like(values, index)
+                main.putcol(name, cut, index * rows, rows)
+    with table(f"{target}::SPECTRAL_WINDOW", readonly=False, ack=False) as windows:
+        freqs, width = windows.getcell("CHAN_FREQ", 0), 244140.625
+        whole = {name: windows.getcell(name, 0) for name in windows.colnames() if windows.iscelldefined(name, 0)}
+        windows.addrows(WINDOWS - 1)
+        band = 1.38e9 + width * np.arange(192).reshape(WINDOWS, -1)
+        for index, window in enumerate(order):
+            for name, value in whole.items():
+                windows.putcell(name, index, value)
+            mine = band[window][::-1] if bandpass else np.array([band[window].mean()])
+            step = np.full(mine.size, -width if bandpass else width * band.shape[1])
+            windows.putcell("NUM_CHAN", index, mine.size)
+            windows.putcell("CHAN_FREQ", index, mine)
+            for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
+                windows.putcell(name, index, step)
+    assert freqs.size in (1, 192)
+
+
+@pytest.fixture
+def foreign(calibrated, tmp_path):
+    new = calibrated.done.new_set
+    split(new.paths[0], tmp_path / "night.b", (2, 0, 3, 1), bandpass=True)
+    split(new.paths[1], tmp_path / "night.g", (1, 3, 0, 2), bandpass=False)
+    return tmp_path / "night.b", tmp_path / "night.g"
+
+
+def test_windows_in_any_order_are_one_band(calibrated, foreign):
+    for ours, theirs in zip(calibrated.done.new_set.paths, foreign, strict=True):
+        plain, found = tables.read(ours), tables.read(theirs)
+        gains = np.broadcast_to(plain.steady(), (14, 192, 2))
+        if found.freqs_hz.size == 192:
+            assert np.array_equal(found.steady(), gains)
+            assert np.array_equal(found.freqs_hz, plain.freqs_hz)
+        else:
+            assert np.array_equal(np.repeat(found.steady(), 48, axis=1), gains)
+
+
+def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, tmp_path):
+    made = import_set(foreign, "night", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
+    new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
+    assert np.array_equal(inverse_gains(made, tile), inverse_gains(new, tile))
+    assert (made.antennas, made.first_freq_hz, made.channels) == (new.antennas, new.first_freq_hz, 192)
+    assert (made.grade, made.reference_antenna) == ("good", "103")
+    assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
+    assert made.dec_deg == pytest.approx(33.4)
+    assert CalibrationSet.read(tmp_path / "sets" / "night").name == "night"
+
+
+def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, foreign, tmp_path):
+    bandpass, gains = foreign
+    ways = {
+        "no bandpass": [gains],
+        "second table": [bandpass, bandpass],
+        "no such table": [tmp_path / "nowhere"],
+    }
+    for said, paths in ways.items():
+        with pytest.raises(BadInput, match=said):
+            import_set(paths, "x", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
+    with table(str(bandpass), readonly=False, ack=False) as main:
+        main.putcol("SNR", np.ones_like(main.getcol("SNR")))
+    with pytest.raises(BadInput, match=r"rejected: bcal: median signal to noise 1\.0"):
+        import_set([bandpass], "x", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
+    assert not list((tmp_path / "sets").glob("*"))
+
+
+NAME = "2026-02-22T23:17:51"
+
+
+def test_the_registry_from_a_terminal(foreign, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("CONTIMG_OUTPUT_DIR", str(tmp_path / "out"))
+
+    def run(*words):
+        result = CliRunner().invoke(contimg, ["calibrations", *map(str, words)], standalone_mode=False)
+        if result.exception:
+            raise result.exception
+        return result.output
+
+    assert "no calibration set yet" in run("list")
+    line = run("import", *foreign, "--name", "night", "--calibrator", "3C48")
+    assert run("list") == line
+    for word in ("night", "2026-02-22 23:20Z", "3C48", "dec +33.40", "good"):
+        assert word in line
+    shown = run("show", "night")
+    for word in ("valid", "bandpass_snr", "night.bcal", "outliers", "waterfall.png", "reference    103"):
+        assert word in shown
+    assert "retired: rain" in run("retire", "night", "--reason", "rain")
+    assert "retired: rain" in run("list")
+    for command in ("show", "retire"):
+        with pytest.raises(BadInput, match="nobody"):
+            run(command, "nobody")

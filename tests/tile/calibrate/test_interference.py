@@ -1,0 +1,114 @@
+"""The searching processes: the same masks as AOFlagger here, an honest word when one dies, and none left behind."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from casacore.tables import table
+from small_ms import make_ms
+
+from contimg.errors import Transient
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.flag.interference import Searchers
+from contimg.tile.flag.run import flag
+from contimg.tile.flag.searcher import Search
+
+
+def request(baselines, rng):
+    amplitude = rng.rayleigh(size=(baselines, 8, 192)).astype(np.float32)
+    amplitude[:, :, 40:42] += 30
+    return amplitude, rng.uniform(size=amplitude.shape) < 0.02
+
+
+def searching():
+    return [one for one in psutil.Process().children() if "contimg.tile.flag.searcher" in one.cmdline()]
+
+
+@pytest.mark.parametrize(("processes", "baselines"), [(1, 5), (2, 5), (3, 2)])
+def test_masks_are_those_of_aoflagger_in_this_process(processes, baselines):
+    rng = np.random.default_rng(1)
+    here = Search(8, 192)
+    with Searchers(processes) as searchers:
+        asked = [request(baselines, rng), request(baselines, rng)]
+        answers = [searchers.submit(*one) for one in asked]
+        for (amplitude, missing), answer in zip(asked, answers, strict=True):
+            masks = answer()
+            assert masks[:, :, 40:42].all()
+            assert np.array_equal(masks, [here.run(*one) for one in zip(amplitude, missing, strict=True)])
+    assert searching() == []
+
+
+def test_a_searcher_that_dies_is_a_reason_to_try_again():
+    with Searchers(2) as searchers:
+        searching()[0].kill()
+        with pytest.raises(Transient, match=r"interference ended with status -9"):
+            searchers.submit(*request(200, np.random.default_rng(1)))()
+    assert searching() == []
+
+
+def test_flags_are_the_same_however_many_search(tmp_path):
+    found = []
+    for processes in (1, 3):
+        path = make_ms(tmp_path / f"{processes}.ms", noise=2.0, sources=[]).path
+        with table(str(path), readonly=False, ack=False) as main:
+            data = main.getcol("DATA")
+            data[::3, 30:33] += 40
+            main.putcol("DATA", data)
+        done = flag(read_ms_info(path), processes=processes)
+        with table(str(path), ack=False) as main:
+            found.append((done.interference, main.getcol("FLAG")))
+    assert found[0][0] == found[1][0] > 0.003
+    assert np.array_equal(found[0][1], found[1][1])
+
+
+def flag_here(path, said):
+    said.put(flag(read_ms_info(path)).fraction)
+
+
+def test_a_daemon_can_flag(tmp_path):
+    """A Celery worker's child is a daemon and may have no children by multiprocessing."""
+    path = make_ms(tmp_path / "tile.ms", sources=[]).path
+    spawn = multiprocessing.get_context("spawn")
+    said = spawn.Queue()
+    child = spawn.Process(target=flag_here, args=(path, said), daemon=True)
+    child.start()
+    assert 0 <= said.get(timeout=60) < 0.05
+    child.join()
+
+
+def test_searchers_end_with_whoever_started_them():
+    script = (
+        "from contimg.tile.flag.interference import Searchers as S; import time; s = S(2).__enter__(); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    children = []
+    for _ in range(600):
+        children = psutil.Process(parent.pid).children()
+        if len(children) == 2:
+            break
+        time.sleep(0.05)
+    assert len(children) == 2
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_where_nothing_is_missing_the_quick_search_finds_exactly_the_same(monkeypatch):
+    rng = np.random.default_rng(5)
+    quick, thorough = Search(24, 192), Search(24, 192)
+    monkeypatch.setattr(thorough, "_whole", thorough._with_gaps)
+    for strength in (0.5, 1, 2, 5, 100):
+        amplitude = rng.rayleigh(size=(24, 192)).astype(np.float32)
+        amplitude[:, 40:43] += strength
+        amplitude[5:7] += strength
+        amplitude[15:18, 100:130] += strength
+        nothing = np.zeros(amplitude.shape, dtype=np.bool_)
+        found = quick.run(amplitude, nothing)
+        assert np.array_equal(found, thorough.run(amplitude, nothing))
+        assert strength < 100 or found[:, 41].all()

@@ -1,0 +1,298 @@
+"""Sets are judged by numbers: good ones pass, poisoned ones are rejected, and a rejected one is no product."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from conftest import copied
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+from small_ms import FREQS, flux_3c48, make_ms, random_gains
+
+from contimg.errors import BadInput
+from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.calibrators import catalogue
+from contimg.tile.calibrate import CalibrateOptions, SolutionLimits, calibrate
+from contimg.tile.calibrate.assess import quality
+from contimg.tile.calibrate.assess.assess import assess
+from contimg.tile.calibrate.assess.plots import NAMES, without_delays
+from contimg.tile.calibrate.solve.clearing import clear_failed
+from contimg.tile.calibrate.solve.sky_model import sky_model
+from contimg.tile.calibrate.solve.solving_set import write_solving_set
+
+
+@pytest.fixture(scope="module")
+def solving_set(calibrated, tmp_path_factory):
+    tile = read_ms_info(calibrated.truth.path)
+    model = sky_model(tile, [one for one in catalogue() if one.alias == "3C48"])
+    path = tmp_path_factory.mktemp("judged") / "solving.ms"
+    write_solving_set(tile, model, 60.0, path)
+    return path
+
+
+@pytest.fixture
+def judged(calibrated, solving_set, tmp_path):
+    """A copy of the set, and a function that judges it as it stands on disk."""
+    new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
+    shutil.copytree(new.directory, tmp_path / "set")
+    moved = new.at(tmp_path / "set")
+
+    def judge(limits=None, **more):
+        limits = limits or SolutionLimits()
+        phases = moved.directory / f"{moved.name}.phase"
+        numbers = assess(moved, tile.antenna_names, limits, phases=phases, tile=tile, solving_set=solving_set, **more)
+        return numbers, quality.judge(numbers, limits)
+
+    return moved, judge
+
+
+def poison(path, column, change):
+    with table(str(path), readonly=False, ack=False) as main:
+        values = main.getcol(column)
+        main.putcol(column, np.asarray(change(values), dtype=values.dtype))
+
+
+def test_a_good_set_is_good(judged):
+    numbers, verdict = judged[1]()
+    assert verdict.grade == "good"
+    assert verdict.reasons == ()
+    assert numbers.residual.scale == pytest.approx(1, abs=0.01)
+    assert numbers.residual.fraction < 0.06  # the second source of the field, 1 Jy in 16
+    for one in numbers.tables.values():
+        assert (one.without_solution, one.dead_receptors, one.outliers) == ((), (), ())
+
+
+def turned(values):
+    rng = np.random.default_rng(1)
+    return values * np.exp(2j * np.pi * rng.uniform(size=(values.shape[0], 1, values.shape[2])))
+
+
+def every_second(factor):
+    return lambda values: values * np.where(np.arange(len(values)) % 2, 1.0, factor)[:, None, None]
+
+
+@pytest.mark.parametrize(
+    ("index", "column", "change", "said"),
+    [
+        (1, "CPARAM", turned, "of the calibrator is left"),
+        (0, "CPARAM", turned, "of the calibrator is left"),
+        (0, "CPARAM", np.conj, "of the calibrator is left"),
+        (0, "CPARAM", lambda values: 2 * values, "of the calibrator is left"),
+        (1, "CPARAM", every_second(30.0), "outlying amplitude"),
+        (0, "SNR", lambda values: 0 * values + 1.5, "signal to noise 1.5"),
+        (0, "FLAG", lambda flags: flags | (np.arange(192) > 40)[:, None], "solutions flagged"),
+    ],
+)
+def test_poisoned_tables_are_rejected_with_their_numbers(judged, index, column, change, said):
+    moved, judge = judged
+    poison(moved.paths[index], column, change)
+    _, verdict = judge()
+    assert verdict.grade == "rejected"
+    assert any(said in reason for reason in verdict.reasons), verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [("FLAG", np.ones_like), ("CPARAM", lambda values: values * np.nan), ("CPARAM", np.zeros_like)],
+)
+def test_a_table_without_any_solution_is_an_error(judged, column, change):
+    moved, judge = judged
+    poison(moved.paths[0], column, change)
+    with pytest.raises(BadInput, match="every solution is flagged"):
+        judge()
+
+
+def test_a_missing_or_broken_table_is_an_error(judged):
+    moved, judge = judged
+    (moved.paths[1] / "table.dat").write_bytes(b"\0" * 100)
+    with pytest.raises(BadInput, match="not a readable"):
+        judge()
+    shutil.rmtree(moved.paths[1])
+    with pytest.raises(BadInput, match="no such table"):
+        judge()
+
+
+def test_limits_are_settings(judged):
+    _, verdict = judged[1](SolutionLimits(suspect_residual=0.001))
+    assert verdict.grade == "suspect"
+    _, verdict = judged[1](SolutionLimits(suspect_residual=0.001, reject_residual=0.002))
+    assert verdict.grade == "rejected"
+
+
+def test_the_change_since_the_previous_set_does_not_depend_on_its_reference_antenna(judged, calibrated, tmp_path):
+    moved, judge = judged
+    earlier = calibrated.done.new_set
+    poison(moved.paths[1], "CPARAM", lambda values: 1.1 * np.exp(0.7j) * values)
+    numbers, _ = judge(previous=earlier)
+    assert numbers.previous == earlier.name
+    assert numbers.phase_change_deg == pytest.approx(0, abs=1e-3)
+    assert numbers.amplitude_change == pytest.approx(1.1, rel=1e-4)
+    poison(moved.paths[1], "CPARAM", lambda values: values * np.exp(0.5j * (np.arange(14) == 3))[:, None, None])
+    numbers, _ = judge(previous=earlier)
+    assert numbers.phase_change_deg == pytest.approx(np.rad2deg(0.5 / np.sqrt(13)), rel=1e-3)
+
+
+@given(st.floats(0, 2), st.floats(0, 1), st.floats(0, 1))
+def test_the_verdict_never_improves_as_a_number_worsens(residual, flagged, more):
+    grades = ["good", "suspect", "rejected"]
+
+    def grade(part):
+        one = quality.TableNumbers(part, 50.0, 1.0, (), (), (), 0.0)
+        numbers = quality.SetNumbers({"a.bcal": one}, 1.0, quality.Residual(residual, 1.0, 0.1))
+        return grades.index(quality.judge(numbers, SolutionLimits()).grade)
+
+    assert grade(flagged) <= grade(max(flagged, more))
+
+
+def test_a_number_that_is_none_fails():
+    one = quality.TableNumbers(0.0, 50.0, 1.0, (), (), (), 0.0)
+    numbers = quality.SetNumbers({"a.bcal": one}, 1.0, quality.Residual(np.nan, np.nan, np.nan))
+    assert quality.judge(numbers, SolutionLimits()).grade == "rejected"
+
+
+def test_a_rejected_set_is_no_product(fresh, tmp_path):
+    limits = SolutionLimits(suspect_residual=1e-6, reject_residual=1e-5)
+    done = calibrate(fresh.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
+    assert (done.applied, done.new_set) == (None, None)
+    assert "rejected" in done.reason
+    assert "of the calibrator is left" in done.reason
+    left = sorted(path.name for path in (tmp_path / "calibration").iterdir())
+    assert left == [f"{read_ms_info(fresh.path).name}.failed.log", "flags"]
+
+
+def test_a_suspect_set_gives_way_to_a_good_one(calibrated, tmp_path):
+    truth = copied(calibrated.truth, tmp_path)
+    limits = SolutionLimits(suspect_residual=1e-6)
+    earlier = replace(calibrated.done.new_set, name="earlier", mjd=calibrated.done.new_set.mjd - 0.1)
+    done = calibrate(truth.path, [earlier], tmp_path / "calibration", CalibrateOptions(), limits)
+    assert done.new_set.grade == "suspect"
+    assert done.applied == "earlier"
+    alone = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
+    assert alone.applied == alone.new_set.name
+    assert "suspect" in alone.reason
+
+
+def test_a_mostly_failed_receptor_is_cleared(judged):
+    moved, _ = judged
+
+    def fail(flags):
+        flags[2, 20:, 1] = True
+        flags[5, :30, 0] = True
+        return flags
+
+    poison(moved.paths[0], "FLAG", fail)
+    assert clear_failed(moved.paths[0]) == 1
+    with table(str(moved.paths[0]), ack=False) as main:
+        flags = main.getcol("FLAG")
+    assert flags[2, :, 1].all()
+    assert not flags[2, :, 0].any()
+    assert flags[5, :, 0].sum() == 30
+
+
+def test_pictures_are_drawn(calibrated):
+    for name in NAMES:
+        picture = imread(calibrated.done.new_set.directory / name)
+        assert picture.shape[1] == 1400
+        assert picture[..., :3].std() > 0.02
+
+
+def test_delays_are_taken_out_of_the_pictures():
+    gains, freqs = random_gains(), np.arange(192) * 244140.625
+    still, delays = without_delays(gains * np.exp(2j * np.pi * 1e-6 * freqs)[None, :, None], freqs)
+    plain, before = without_delays(gains, freqs)
+    assert np.allclose(delays - before, 1000, atol=5)
+    assert np.abs(np.angle(plain)).max() < 0.3
+    assert np.abs(np.angle(still)).max() < 0.3
+
+
+@pytest.fixture(scope="module")
+def with_crossed(tmp_path_factory):
+    """Antennas 4 and 9 with X and Y exchanged, antenna 6 without signal: what the correlator gives for each."""
+    room = tmp_path_factory.mktemp("crossed")
+    path = make_ms(room / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0).path
+    rng = np.random.default_rng(3)
+    with table(str(path), readonly=False, ack=False) as main:
+        data, one, two = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
+        odd = np.isin(one, [4, 9]) != np.isin(two, [4, 9])
+        blind = ((one == 6) | (two == 6)) & (one != two)
+        noise = rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
+        data[odd | blind] = noise[odd | blind]
+        main.putcol("DATA", data)
+    return calibrate(path, [], room / "calibration", CalibrateOptions())
+
+
+def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
+    new = with_crossed.new_set
+    found = new.quality["without_fringes"]
+    assert sorted(found) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
+    assert "only with others like it" in found["30"]
+    assert "only with others like it" in found["80"]
+    assert "sees no fringes" in found["52"]
+    assert with_crossed.dead_antennas == ()
+    assert len(new.antennas) == 11
+    assert new.grade == "suspect"
+    with table(str(with_crossed.ms), ack=False) as main:
+        flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
+    hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
+    assert flags[hit].all()
+    assert flags[~hit].mean() < 0.03
+
+
+@pytest.mark.parametrize("leak", [0.05, 0.015])
+def test_each_antenna_has_what_is_wrong_with_it(leak, tmp_path):
+    """Slot 4 crossed, leaking so much; slot 6 without signal; slot 9's phase turns: its place is another."""
+    truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0)
+    rng = np.random.default_rng(3)
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        data, one, two, times = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2", "TIME"))
+        cross = one != two
+        seen = truth.sky * truth.gains[one] * truth.gains[two].conj()
+        noise = data - seen
+        for slot, factor in ((4, leak * np.exp(1j)), (6, 0.0)):
+            rows = cross & ((one == slot) | (two == slot))
+            seen[rows] *= factor
+            noise[rows] = rng.normal(size=noise[rows].shape) + 1j * rng.normal(size=noise[rows].shape)
+        turn = np.exp(2j * np.pi * (times - times[0]) / 103.0)[:, None, None]
+        seen = np.where((cross & (one == 9))[:, None, None], seen * turn, seen)
+        seen = np.where((cross & (two == 9))[:, None, None], seen * turn.conj(), seen)
+        main.putcol("DATA", (seen + noise).astype(np.complex64))
+    done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
+    found = done.new_set.quality["without_fringes"]
+    assert sorted(found) == sorted(["30", "52", "80"])
+    share = float(re.search(r"receptors crossed, most likely: ([\d.]+)% of the fringes", found["30"])[1])
+    assert share == pytest.approx(100 * leak, rel=0.4)
+    assert "no signal" in found["52"]
+    assert "turn from minute to minute" in found["80"]
+    assert done.dead_antennas == ()
+    flags = column_of(truth.path, "FLAG")
+    hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
+    assert flags[hit].all()
+    assert flags[~hit].mean() < 0.03
+
+
+def test_exchanged_cables_are_named(tmp_path):
+    """Slots 3 and 4 stand six metres apart and come in on one another's cables: each is named with the other."""
+    slots = (1, 5, 12, 18, 19, 30, 44, 52, 60, 71, 80, 90, 100, 103)
+    really = (1, 5, 12, 19, 18, 30, 44, 52, 60, 71, 80, 90, 100, 103)
+    sources = [(24.42208096, 33.15975916, flux_3c48)]
+    truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", slots=slots, sources=sources, noise=1.0)
+    other = make_ms(tmp_path / "really.ms", slots=really, sources=sources, noise=1.0).path
+    path_m = column_of(other, "UVW")[:, 2] - column_of(truth.path, "UVW")[:, 2]
+    turn = np.exp(2j * np.pi * path_m[:, None] * FREQS / 299_792_458.0)[..., None]
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        main.putcol("DATA", (column_of(other, "DATA") * turn).astype(np.complex64))
+    done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(presolve_s=26.0))
+    found = done.new_set.quality["without_fringes"]
+    assert sorted(found) == ["18", "19"]
+    assert "at the place of 19: their cables are exchanged" in found["18"]
+    assert "at the place of 18: their cables are exchanged" in found["19"]
+    assert not {"18", "19"} & set(done.new_set.antennas)
+
+
+def column_of(path, name):
+    with table(str(path), ack=False) as main:
+        return main.getcol(name)

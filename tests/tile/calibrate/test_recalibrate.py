@@ -1,0 +1,91 @@
+"""`contimg recalibrate`: a tile that a late set would change goes back into the queue, and no other."""
+
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from small_ms import make_ms, random_gains
+from store_steps import register_file
+
+from contimg.cli import contimg
+from contimg.cli.commands.calibrations import _row
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import load, settings_from
+from contimg.store import AppliedCalibration, ImageRow, MeasurementSetRow, Stage, State, Store
+from contimg.tile.calibrate import CalibrateOptions, calibrate
+
+GROUP = "2026-02-22T23:17:51"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
+
+    def runs(*words):
+        result = CliRunner().invoke(contimg, ["recalibrate", *words], standalone_mode=False)
+        if result.exception:
+            raise result.exception
+        return result.output
+
+    return runs
+
+
+@pytest.fixture
+def store(run):
+    opened = Store.of(load(settings_from()))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def uncalibrated(store, calibrated, tmp_path):
+    """A tile that went through the chain before there was any set."""
+    path = make_ms(tmp_path / f"{GROUP}.ms", sources=[(24.1, 33.5, lambda f: 2.0 + 0 * f)], gains=random_gains()).path
+    done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
+    assert done.applied is None
+    for subband in range(16):
+        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
+        register_file(store, tmp_path / str(name), 1, 1.0, name)
+    mjd = calibrated.done.new_set.mjd
+    ms = MeasurementSetRow(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
+    image = ImageRow(
+        tmp_path / "a.fits", None, None, None, 0.1, 1.0, 10.0, 20.0, 15.0, 0.0, 24.0, 33.4, mjd, 1.4e9, 64, 6.0, None
+    )
+    for stage, made in (
+        (Stage.CONVERT, ms), (Stage.CALIBRATE, AppliedCalibration(None, done.reason)), (Stage.IMAGE, image),
+    ):  # fmt: skip
+        store.leases.commit(store.leases.claim(GROUP, stage, "a"), [made])
+    return path
+
+
+def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibrated, calibrated):
+    assert run() == "no tile would change\n"
+    store.registry.register(_row(calibrated.done.new_set))
+    name = calibrated.done.new_set.name
+    assert any("1 tile would change" in event.text for event in store.events.last(5))
+    assert run("--dry-run") == f"{GROUP}  uncalibrated -> {name}, from calibrate\n"
+    assert store.queue.group(GROUP).state == State.COMPLETED
+    assert run("2026-01-01T00:00:00") == "no tile would change\n"
+    assert run() == f"{GROUP}  uncalibrated -> {name}, from calibrate\n"
+    group = store.queue.group(GROUP)
+    assert (group.state, group.stage) == (State.PENDING, Stage.CALIBRATE)
+    assert [one.group for one in store.queue.work_waiting(60)] == [GROUP]
+    assert "left alone" in run()
+
+
+def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrated, calibrated, tmp_path):
+    other = replace(calibrated.done.new_set, first_freq_hz=1.2e9, directory=tmp_path / "other")
+    other.directory.mkdir()
+    other.write()
+    for name in other.tables:
+        (other.directory / name).symlink_to(calibrated.done.new_set.directory / name)
+    store.registry.register(_row(other))
+    assert "does not fit it" in run()
+    assert store.queue.group(GROUP).state == State.COMPLETED
+
+
+def test_a_tile_whose_measurement_set_is_gone_starts_from_its_files(run, store, uncalibrated, calibrated):
+    store.registry.register(_row(calibrated.done.new_set))
+    uncalibrated.rename(uncalibrated.with_suffix(".gone"))
+    assert run().endswith("from convert\n")
+    assert store.queue.group(GROUP).stage == Stage.CONVERT

@@ -1,0 +1,91 @@
+"""Self-calibration on a tile's own sources: kept where the noise falls, else nothing changes."""
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from hypothesis import given
+from hypothesis import strategies as st
+from small_ms import SLOTS, make_ms, random_gains
+
+from contimg.errors import BadInput
+from contimg.formats.ms.calibration_note import read_note
+from contimg.tile.calibrate import CalibrateOptions, calibrate
+from contimg.tile.image import ImageOptions
+from contimg.tile.selfcal.antenna_gains import solve_gains
+from contimg.tile.selfcal.run import SelfcalOptions, selfcal
+
+PICTURED = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, iterations=2000)
+SOURCES = [(24.02, 33.42, lambda f: 8.0 + 0 * f), (23.85, 33.25, lambda f: 4.0 + 0 * f)]
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_gains_are_found_again(seed, phase_only):
+    rng = np.random.default_rng(seed)
+    size = np.ones((9, 2)) if phase_only else rng.uniform(0.7, 1.4, (9, 2))
+    size /= size.mean(axis=0)
+    true = size * np.exp(1j * rng.uniform(-np.pi, np.pi, (9, 2)))
+    power = np.triu(rng.uniform(0.5, 2.0, (9, 9)), 1)[..., None] * np.ones(2)
+    power[4] = power[:, 4] = 0
+    sums = power * true[:, None] * true[None].conj()
+    found = solve_gains(sums, power, phase_only)
+    assert np.array_equal(found[4], [1, 1])
+    alive = np.arange(9) != 4
+    ratio = found[alive] / true[alive]
+    scale = np.abs(true[alive]).mean(axis=0)
+    assert np.allclose(ratio * scale / (ratio * scale)[0], 1, atol=1e-5)
+    assert np.allclose(np.abs(found[alive]).mean(axis=0), 1)
+
+
+def tile(calibrated, room, turn_deg, grow=0.0):
+    """A calibrated target whose antennas have turned and grown since the set was solved."""
+    rng = np.random.default_rng(2)
+    shape = (len(SLOTS), 1, 2)
+    drift = np.exp(1j * np.deg2rad(turn_deg) * rng.normal(size=shape) + grow * rng.normal(size=shape))
+    path = make_ms(room / "target.ms", sources=SOURCES, gains=random_gains() * drift, noise=1.0, seed=6).path
+    new = calibrated.done.new_set
+    assert calibrate(path, [new], room / "calibration", CalibrateOptions(min_apparent_jy=99.0)).applied == new.name
+    return path, new
+
+
+def corrected(path):
+    with table(str(path), ack=False) as main:
+        return main.getcol("CORRECTED_DATA"), main.getcol("FLAG"), read_note(main, "CORRECTED_DATA")
+
+
+def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path):
+    path, one = tile(calibrated, tmp_path, 25.0, 0.15)
+    sky = make_ms(tmp_path / "sky.ms", sources=SOURCES, noise=0.0).sky
+    before, flags, _ = corrected(path)
+    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=5.0), PICTURED)
+    assert [(each.kind, each.kept) for each in done.rounds] == [("phase", True), ("amplitude", True)]
+    assert done.rounds[-1].after_jy < done.rounds[-1].before_jy < 0.7 * done.rounds[0].before_jy
+    after, _, note = corrected(path)
+    assert note["selfcal"] == ["phase", "amplitude"]
+    good = ~flags
+
+    def wrong(data):
+        return np.abs(np.mean((data - sky) * np.conj(sky), axis=1, where=good)).mean()
+
+    assert wrong(after) < 0.4 * wrong(before)
+    assert not list(tmp_path.glob(".selfcal-*"))
+
+
+def test_what_does_not_help_is_not_kept(calibrated, tmp_path):
+    path, one = tile(calibrated, tmp_path, 0.0)
+    before, _, note = corrected(path)
+    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED)
+    assert not done.changed
+    assert len(done.rounds) == 1
+    after, _, said = corrected(path)
+    assert np.array_equal(after, before)
+    assert said == note
+
+
+def test_a_faint_tile_is_left_alone_and_an_uncalibrated_one_refused(calibrated, tmp_path):
+    path, one = tile(calibrated, tmp_path, 0.0)
+    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=1e6), PICTURED)
+    assert (done.rounds, done.changed) == ((), False)
+    assert "1e+06 needed" in done.reason
+    bare = make_ms(tmp_path / "bare.ms", sources=SOURCES).path
+    with pytest.raises(BadInput, match="not calibrated"):
+        selfcal(bare, one, SelfcalOptions(), PICTURED)

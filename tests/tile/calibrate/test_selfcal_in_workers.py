@@ -1,0 +1,97 @@
+"""Self-calibration as the workers do it: switched on in the environment, a turn of the image stage, the real store."""
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from small_ms import SLOTS, make_ms, random_gains
+from store_steps import register_file
+
+from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.info import read_ms_info
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings.config import Settings, load, save
+from contimg.store import MeasurementSetRow, Stage, State, Store
+from workers.execution.attempt import Then, take_turn
+from workers.execution.outcomes import calibration_row
+from workers.execution.stages import StageContext
+
+GROUP = "2026-02-22T23:23:00"
+SOURCES = [(24.02, 33.42, lambda f: 8.0 + 0 * f), (23.85, 33.25, lambda f: 4.0 + 0 * f)]
+SETTINGS = {
+    "CONTIMG_SELFCAL_ENABLED": "1", "CONTIMG_SELFCAL_MIN_DYNAMIC_RANGE": "5", "CONTIMG_CALIBRATE_MIN_APPARENT_JY": "99",
+    "CONTIMG_IMAGE_SIZE": "512", "CONTIMG_IMAGE_PIXEL_ARCSEC": "6", "CONTIMG_IMAGE_MIN_UV_KLAMBDA": "0",
+    "CONTIMG_IMAGE_ITERATIONS": "2000",
+}  # fmt: skip
+
+
+@pytest.fixture
+def house(calibrated, tmp_path, monkeypatch):
+    """A target whose antennas have turned since the set in the registry was solved; converted, not yet calibrated."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(state_dir=tmp_path / "state")
+    save(settings, {"output_dir": str(tmp_path / "products"), "input_dir": str(tmp_path / "incoming")})
+    config = load(settings)
+    store = Store.of(config)
+    store.registry.register(calibration_row(calibrated.done.new_set))
+    for subband in range(16):
+        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
+        register_file(store, config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0, name)
+    turned = np.exp(1j * np.deg2rad(25.0) * np.random.default_rng(2).normal(size=(len(SLOTS), 1, 2)))
+    config.output_dir.mkdir()
+    path = config.output_dir / f"{GROUP}.ms"
+    make_ms(path, sources=SOURCES, gains=random_gains() * turned, noise=1.0, seed=6)
+    lease = store.leases.claim(GROUP, Stage.CONVERT, "the test")
+    store.leases.commit(lease, [row_of(path)])
+    yield StageContext(config, store)
+    store.close()
+
+
+def row_of(path):
+    tile = read_ms_info(path)
+    days = tile.times_mjd_s / 86400
+    return MeasurementSetRow(
+        path=path, mjd_start=days[0], mjd_end=days[-1], ra_deg=24.0, dec_deg=33.4, integrations=days.size,
+        channels=len(tile.freqs_hz), antennas=len(SLOTS), missing_subbands=(), flagged_fraction=0.0, bytes=1,
+    )  # fmt: skip
+
+
+def imaged(house):
+    """What a turn of each stage leaves: CORRECTED_DATA and its note before the image stage and after, and the image."""
+    assert take_turn(house, Stage.CALIBRATE, GROUP) is Then.GO_ON
+    before = corrected(house)
+    assert take_turn(house, Stage.IMAGE, GROUP) is not None
+    assert house.store.queue.group(GROUP).state is State.COMPLETED
+    return before, corrected(house), house.store.products.image_of(GROUP)
+
+
+def corrected(house):
+    with table(str(house.measurement_set_path(GROUP)), ack=False) as main:
+        return main.getcol("CORRECTED_DATA"), read_note(main, "CORRECTED_DATA")
+
+
+def said(house):
+    return [one.text for one in house.store.events.last(50) if "self-calibration" in one.text]
+
+
+def test_what_lowers_the_noise_is_kept_and_imaged(house, monkeypatch):
+    (before, _), (after, note), image = imaged(house)
+    assert said(house) == ["self-calibration: the noise fell"]
+    assert "phase" in note["selfcal"]
+    assert not np.array_equal(after, before)
+    monkeypatch.setenv("CONTIMG_SELFCAL_ENABLED", "0")
+    house.store.queue.retry(GROUP, stage=Stage.CALIBRATE)
+    (plain, _), (same, note), worse = imaged(house)
+    assert np.array_equal(plain, before)
+    assert np.array_equal(same, plain)
+    assert "selfcal" not in note
+    assert image.rms_jy < 0.7 * worse.rms_jy
+    assert image.calibration_set == worse.calibration_set
+
+
+def test_what_does_not_lower_it_enough_is_not_kept(house, monkeypatch):
+    monkeypatch.setenv("CONTIMG_SELFCAL_LEAST_GAIN", "0.95")
+    (before, note), (after, noted), _ = imaged(house)
+    assert said(house) == ["self-calibration: the noise did not fall"]
+    assert np.array_equal(after, before)
+    assert noted == note

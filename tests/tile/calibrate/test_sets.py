@@ -1,0 +1,73 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.errors import BadInput
+from contimg.formats.caltables.caltable_set import choose, unfit
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.calibrate import CalibrationSet, scan
+
+
+@pytest.fixture(scope="module")
+def new(calibrated):
+    return calibrated.done.new_set
+
+
+@pytest.fixture(scope="module")
+def tile(calibrated):
+    return read_ms_info(calibrated.truth.path)
+
+
+def moved(one, hours, name):
+    days = hours / 24
+    return replace(
+        one, name=name, mjd=one.mjd + days, valid_from_mjd=one.valid_from_mjd + days,
+        valid_to_mjd=one.valid_to_mjd + days,
+    )  # fmt: skip
+
+
+def test_scan_reads_back_what_was_written(calibrated, new):
+    assert scan(calibrated.directory) == [new]
+    assert scan(Path("/nowhere/at/all")) == []
+
+
+def test_a_broken_description_is_named(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "set.json").write_text('{"name": "one"}')
+    with pytest.raises(BadInput, match=r"one/set\.json"):
+        scan(tmp_path)
+    (tmp_path / "one" / "set.json").write_text("[")
+    with pytest.raises(BadInput, match=r"one/set\.json"):
+        CalibrationSet.read(tmp_path / "one")
+
+
+@given(hours=st.lists(st.floats(-80, 80), max_size=6))
+def test_the_nearest_valid_one_is_chosen(new, tile, hours):
+    sets = [moved(new, shift, str(index)) for index, shift in enumerate(hours)]
+    chosen, reason = choose(sets, tile)
+    mjd = tile.mid_mjd_s / 86400
+    valid = [one for one in sets if one.valid_from_mjd <= mjd <= one.valid_to_mjd]
+    assert (chosen is None) == (not valid)
+    assert reason
+    if chosen is not None:
+        assert abs(chosen.mjd - mjd) == min(abs(one.mjd - mjd) for one in valid)
+
+
+def test_validity_is_half_a_day_either_side(new, tile):
+    assert unfit(moved(new, -11, "earlier"), tile) is None
+    assert unfit(moved(new, -13, "older"), tile) == "out of its time"
+    assert unfit(moved(new, 11, "later"), tile) is None
+    assert unfit(moved(new, 13, "much later"), tile) == "out of its time"
+
+
+def test_what_does_not_fit_is_refused_with_the_reason(new, tile):
+    assert unfit(replace(new, first_freq_hz=1.2e9), tile) == "other frequencies"
+    assert unfit(replace(new, channel_width_hz=2 * new.channel_width_hz), tile) == "other frequencies"
+    assert unfit(replace(new, antennas=("200", "201")), tile) == "other antennas"
+    assert unfit(new.at(Path("/nowhere")), tile) == "tables missing"
+    chosen, reason = choose([replace(new, antennas=())], tile)
+    assert chosen is None
+    assert "other antennas" in reason

@@ -1,0 +1,176 @@
+"""What the calibration must be able to do, on simulated transits judged against what was put in.
+
+Delays to 1.7 microseconds, a structured bandpass, dead antennas and interference; sources off the centre; blazars;
+calibrators out of reach.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from small_ms import FREQS, SLOTS, SOURCES, TIMES, flux_3c48, make_ms, random_gains
+
+from contimg.formats.caltables import tables
+from contimg.formats.ms.info import read_ms_info
+from contimg.instrument import calibrators as catalogued
+from contimg.instrument import flux_scale
+from contimg.instrument.calibrators import Calibrator, catalogue, in_beam, with_company
+from contimg.tile.calibrate import CalibratedSet, CalibrateOptions, calibrate
+
+DEAD = (2, 7)
+NAME = "2026-02-22T23:17:51"
+
+
+@dataclass(frozen=True)
+class Transit:
+    gains: np.ndarray
+    done: CalibratedSet
+    rfi: np.ndarray  # (times, channels)
+
+
+def hard_gains():
+    """Delays up to 1.7 microseconds on single antennas, ripples of 20 per cent, (antennas, channels, 2)."""
+    gains = random_gains(seed=9)
+    delays = np.zeros((len(SLOTS), 1, 1))
+    delays[[0, 4, 11], 0, 0] = (1.7e-6, -1.7e-6, 0.9e-6)
+    return gains * np.exp(2j * np.pi * delays * (FREQS - FREQS.mean())[None, :, None])
+
+
+@pytest.fixture(scope="module")
+def transit(tmp_path_factory):
+    room = tmp_path_factory.mktemp("transit")
+    gains = hard_gains()
+    truth = make_ms(room / f"{NAME}.ms", sources=[(*SOURCES["3C48"], flux_3c48)], gains=gains, noise=1.5)
+    rng = np.random.default_rng(5)
+    rfi = np.zeros((TIMES, FREQS.size), dtype=bool)
+    rfi[:, 60:63] = True
+    rfi[3, 110:130] = True
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        data, one, two = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
+        per_time = len(data) // TIMES
+        hit = rfi[np.arange(len(data)) // per_time]
+        data += (hit[..., None] * 60.0 * np.exp(2j * np.pi * rng.uniform(size=data.shape))).astype(np.complex64)
+        for slot in DEAD:
+            data[(one == slot) ^ (two == slot)] = 0
+        main.putcol("DATA", data)
+    return Transit(gains, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), rfi)
+
+
+def solved_over_true(transit):
+    new = transit.done.new_set
+    parts = [np.broadcast_to(tables.read(path).steady(), transit.gains.shape) for path in new.paths]
+    found = np.prod(parts, axis=0)
+    slot = SLOTS.index(int(new.reference_antenna))
+    return found / (transit.gains * np.exp(-1j * np.angle(transit.gains[slot : slot + 1])))
+
+
+def test_gains_equal_the_truth(transit):
+    ratio = solved_over_true(transit)
+    ratio = ratio[np.isfinite(ratio)]
+    assert np.rad2deg(np.sqrt(np.mean(np.angle(ratio) ** 2))) < 3
+    assert np.sqrt(np.mean((np.abs(ratio) - 1) ** 2)) < 0.05
+    assert abs(np.median(np.abs(ratio)) - 1) < 0.01
+
+
+def test_dead_antennas_and_interference_are_flagged_and_nothing_else(transit):
+    done = transit.done
+    assert sorted(done.dead_antennas) == sorted(str(SLOTS[slot]) for slot in DEAD)
+    with table(str(done.ms), ack=False) as main:
+        flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
+    dead = np.isin(one, DEAD) | np.isin(two, DEAD)
+    rfi = transit.rfi[np.arange(len(flags)) // (len(flags) // TIMES)]
+    cross = (one != two) & ~dead
+    assert flags[dead].all()
+    assert flags[cross][rfi[cross]].mean() > 0.99
+    assert flags[cross][~rfi[cross]].mean() < 0.03
+    assert sorted(np.flatnonzero(~np.isfinite(solved_over_true(transit)).any(axis=(1, 2)))) == sorted(DEAD)
+
+
+def test_fluxes_off_the_centre_are_right_after_applying(transit, tmp_path):
+    """Two sources half and one degree out, in a tile five minutes later: their fluxes by least squares, to 3 %."""
+    places = {"one": (24.5, 33.1, 3.0), "two": (23.4, 34.1, 2.0)}
+    sources = [(ra, dec, lambda f, flux=flux: flux + 0 * f) for ra, dec, flux in places.values()]
+    target = make_ms(tmp_path / "2026-02-22T23:23:00.ms", sources=sources, gains=hard_gains(), noise=1.0, seed=8)
+    templates = [make_ms(tmp_path / f"{i}.ms", sources=[one], noise=0.0).sky for i, one in enumerate(sources)]
+    options = CalibrateOptions(min_apparent_jy=50.0)
+    done = calibrate(target.path, [transit.done.new_set], tmp_path / "calibration", options)
+    assert done.applied == NAME
+    with table(str(target.path), ack=False) as main:
+        data, flags, one, two = (
+            main.getcol(name) for name in ("CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")
+        )  # fmt: skip
+    good = ~flags & (one != two)[:, None, None]
+    seen = np.stack([template[good] for template in templates], axis=1)
+    normal, right = (seen.conj().T @ seen).real, (seen.conj().T @ data[good]).real
+    assert np.linalg.solve(normal, right) == pytest.approx([1.0, 1.0], abs=0.03)
+
+
+def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
+    """3C48 at 6.7 degrees, in a sidelobe: not a calibrator, not in a model, and the product says uncalibrated."""
+    centre = (24.422, 33.16 + 2.5 * 2.7)
+    path = make_ms(tmp_path / "far.ms", centre=centre, sources=[(24.6, 40.0, lambda f: 2.0 + 0 * f)], noise=0.3).path
+    tile = read_ms_info(path)
+    assert not [one for one in in_beam(tile, 0.0, 0.0) if one.calibrator.label == "3C48"]
+    done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
+    assert (done.applied, done.new_set) == (None, None)
+    assert "no calibrator in the beam" in done.reason
+
+
+def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_path):
+    path = make_ms(tmp_path / "empty.ms", sources=[], noise=0.5).path
+    new = transit.done.new_set
+    for spoilt, why in (
+        (replace(new, valid_to_mjd=new.mjd - 0.1), "out of its time"),
+        (replace(new, dec_deg=new.dec_deg + 1), "another declination"),
+        (replace(new, first_freq_hz=new.first_freq_hz + 5e7), "other frequencies"),
+    ):
+        done = calibrate(path, [spoilt], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
+        assert done.applied is None
+        assert why in done.reason
+
+
+def blazar(name, flux, variable=True):
+    ra, dec = np.deg2rad(SOURCES["3C48"])
+    return Calibrator(name, "", ra, dec, flux, 0.0, "P", variable=variable)
+
+
+def with_catalogue(monkeypatch, *sources):
+    monkeypatch.setattr(catalogued, "catalogue", lambda: tuple(sources))
+
+
+def test_a_variable_calibrator_gives_phases_and_takes_the_scale_from_an_earlier_set(transit, tmp_path, monkeypatch):
+    """The list says 8 Jy, tonight it has 12: phases as true as ever, amplitudes those of the earlier set."""
+    with_catalogue(monkeypatch, blazar("blazar", 8.0))
+    sources = [(*SOURCES["3C48"], lambda f: 12.0 + 0 * f)]
+    truth = make_ms(tmp_path / "2026-02-23T02:00:00.ms", sources=sources, gains=hard_gains(), noise=1.0, seed=4)
+    alone = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
+    assert (alone.applied, alone.new_set) == (None, None)
+    assert "variable and no earlier set" in alone.reason
+    done = calibrate(truth.path, [transit.done.new_set], tmp_path / "calibration", CalibrateOptions())
+    new = done.new_set
+    assert new.model_jy == pytest.approx(12.0, rel=0.02)
+    assert new.flux_scale == f"taken over from {NAME}"
+    ratio = solved_over_true(Transit(transit.gains, done, transit.rfi))
+    ratio = ratio[np.isfinite(ratio)]
+    assert np.median(np.abs(ratio)) == pytest.approx(1, abs=0.01)
+    assert np.rad2deg(np.sqrt(np.mean(np.angle(ratio) ** 2))) < 3
+
+
+def test_steady_calibrators_go_before_brighter_variable_ones(corrupted):
+    steady, bright = blazar("steady", 5.0, variable=False), blazar("bright", 50.0)
+    found = in_beam(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
+    assert [one.calibrator.name for one in found] == ["steady", "bright"]
+    assert not any(one.variable for one in catalogue() if one.alias in flux_scale.COEFFICIENTS)
+
+
+def test_company_of_one_per_cent_belongs_to_the_model(corrupted):
+    tile = read_ms_info(corrupted.path)
+    main = in_beam(tile, 0.5, 3.0)[0]
+    ra, dec = tile.pointing_rad[0]
+    near = [Calibrator(f"s{flux}", "", ra, dec, flux, 0.0, "X") for flux in (0.1, 0.2, 5.0)]
+    assert [one.calibrator.name for one in with_company(tile, main, near)] == ["0137+331", "s5.0", "s0.2"]
+    away = Calibrator("away", "", ra, dec + 0.099, 100.0, 0.0, "P")
+    beyond = Calibrator("beyond", "", ra, dec + 0.11, 1e6, 0.0, "P")
+    names = [one.calibrator.name for one in with_company(tile, main, [away, beyond])]
+    assert "beyond" not in names

@@ -1,0 +1,91 @@
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from click.testing import CliRunner
+from small_ms import make_ms, random_gains
+
+from contimg.cli.commands.calibrate import calibrate as command
+from contimg.errors import BadInput
+from contimg.formats.ms.calibration_note import read_note
+from contimg.tile.calibrate import CalibrateOptions, calibrate, scan
+
+
+def state(path):
+    """What a reader sees: a digest of FLAG and CORRECTED_DATA, and the notes."""
+    with table(str(path), ack=False) as main:
+        names = [name for name in ("FLAG", "CORRECTED_DATA") if name in main.colnames()]
+        digests = [hashlib.sha256(np.ascontiguousarray(main.getcol(name)).tobytes()).hexdigest() for name in names]
+        return names, digests, [read_note(main, name) for name in ("DATA", "CORRECTED_DATA")]
+
+
+def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
+    path = make_ms(tmp_path / "2026-02-22T23:23:00.ms", sources=[(24.3, 33.3, lambda f: 1.0 + 0 * f)],
+                   gains=random_gains(), noise=0.2).path  # fmt: skip
+    options = CalibrateOptions(min_apparent_jy=50.0)
+    done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", options)
+    assert done.applied == calibrated.done.new_set.name
+    assert done.new_set is None
+    assert "3C48" in done.reason
+    assert "no calibrator in the beam" in done.reason
+    assert [one.name for one in (tmp_path / "calibration").iterdir()] == ["flags"]
+    assert set(done.seconds) == {"flag", "solve", "apply"}
+
+
+def test_without_any_set_the_data_say_so(fresh):
+    done = calibrate(fresh.path, [], fresh.path.parent / "calibration", CalibrateOptions(solve=False))
+    assert (done.applied, done.new_set) == (None, None)
+    names, _, (note, _) = state(fresh.path)
+    assert names == ["FLAG"]
+    assert note == {"set": None, "reason": done.reason}
+    assert "switched off" in done.reason
+    assert "no calibration set" in done.reason
+
+
+def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrated, tmp_path):
+    path = make_ms(tmp_path / "noise.ms", sources=[], noise=60.0).path
+    done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", CalibrateOptions())
+    assert done.new_set is None
+    assert done.applied == calibrated.done.new_set.name
+    assert "solving on 3C48 failed" in done.reason
+    assert sorted(one.name for one in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
+
+
+def test_nothing_alive_is_bad_input(tmp_path):
+    path = make_ms(tmp_path / "dead.ms", sources=[]).path
+    with table(str(path), readonly=False, ack=False) as main:
+        main.putcol("DATA", np.zeros_like(main.getcol("DATA")))
+    with pytest.raises(BadInput, match="no live antenna"):
+        calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
+
+
+def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated, tmp_path, monkeypatch):
+    """FLAG and CORRECTED_DATA half written, scratch left behind: the same result, told in words, and no litter."""
+    name = calibrated.truth.path.name
+    path, room, elsewhere = (tmp_path / one for one in (name, "calibration", "elsewhere"))
+    shutil.copytree(calibrated.truth.path, path)
+    shutil.copytree(calibrated.directory, room)
+    (room / f".{name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
+    with table(str(path), readonly=False, ack=False) as main:
+        rows = main.nrows() // 2
+        main.putcol("CORRECTED_DATA", main.getcol("DATA", 0, rows), 0, rows)
+        main.putcol("FLAG", np.ones_like(main.getcol("FLAG", 0, rows)), 0, rows)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    said = CliRunner().invoke(command, [f"../{name}/"], catch_exceptions=False)
+    assert said.exit_code == 0
+    for expected in ("3C48", "Perley & Butler 2017", ".bcal", ".gcal", "solved on 3C48", "flagged"):
+        assert expected in said.output
+    assert list(Path.cwd().iterdir()) == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
+    assert scan(room) == [calibrated.done.new_set.at(room / name.removesuffix(".ms"))]
+    assert sorted(one.name for one in room.iterdir()) == [name.removesuffix(".ms"), "flags"]
+    (names, digests, notes), (_, before, notes_before) = state(path), state(calibrated.truth.path)
+    assert names == ["FLAG", "CORRECTED_DATA"]
+    assert digests == before
+    for note in (notes[1], notes_before[1]):
+        note.pop("tables")
+    assert notes == notes_before

@@ -1,0 +1,101 @@
+"""Other people's readers open the Measurement Set and see what casacore sees: dask-ms, arcae, xarray-ms, AOFlagger.
+
+They live in an environment of their own (scripts/setup_readers.sh), named by CONTIMG_READERS or found as .venv-readers.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import pytest
+from casacore.tables import table
+
+from contimg.tile.convert import convert
+
+ROOT = Path(__file__).parents[3]
+PYTHON = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
+needs_readers = pytest.mark.skipif(
+    not PYTHON.exists(), reason="no readers here; scripts/setup_readers.sh installs them"
+)
+
+SEEN = """
+import json, sys
+import numpy as np
+def say(data, uvw, time, **more):
+    data = np.asarray(data)
+    total = [float(np.nansum(part, dtype=float)) for part in (data.real, data.imag)]
+    length = float(np.nansum(np.asarray(uvw) ** 2))
+    print(json.dumps(dict(shape=data.shape, sum=total, uvw=length, start=float(np.min(time)), **more)))
+"""
+DASK_MS = """
+from daskms import xds_from_ms, xds_from_table
+main = xds_from_ms(sys.argv[1])[0]
+window = xds_from_table(sys.argv[1] + "::SPECTRAL_WINDOW")[0]
+say(main.DATA.values, main.UVW.values, main.TIME.values, channels=window.CHAN_FREQ.shape[-1],
+    width=float(window.CHAN_WIDTH.values.max()))
+"""
+ARCAE = """
+import arcae
+with arcae.table(sys.argv[1]) as main, arcae.table(sys.argv[1] + "::SPECTRAL_WINDOW") as window:
+    say(main.getcol("DATA"), main.getcol("UVW"), main.getcol("TIME"), channels=window.getcol("CHAN_FREQ").shape[-1],
+        width=float(window.getcol("CHAN_WIDTH").max()))
+"""
+XARRAY_MS = """
+import warnings; warnings.simplefilter("ignore")
+import xarray
+tree = xarray.open_datatree(sys.argv[1], engine="xarray-ms:msv2", auto_corrs=True)
+(name,) = [one for one in tree.children]
+part = tree[name].ds
+say(part.VISIBILITY.values, part.UVW.values, part.time.values, channels=part.sizes["frequency"],
+    width=float(part.frequency.attrs["channel_width"]["data"]), polarizations=part.polarization.values.tolist(),
+    antennas=tree[name]["antenna_xds"].sizes["antenna_name"])
+"""
+
+
+def read_by(script: str, ms: Path, where: Path) -> dict:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(PYTHON), "-c", SEEN + script, str(ms)], cwd=where, env=environment, capture_output=True, text=True,
+        check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_readers
+@pytest.mark.parametrize("script", [DASK_MS, ARCAE, XARRAY_MS], ids=["dask-ms", "arcae", "xarray-ms"])
+def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
+    seen = read_by(script, drift_sim_ms.path, tmp_path)
+    with table(str(drift_sim_ms.path), ack=False) as main:
+        data, uvw, time = (main.getcol(name) for name in ("DATA", "UVW", "TIME"))
+    assert seen["sum"] == pytest.approx([data.real.sum(dtype=float), data.imag.sum(dtype=float)], rel=1e-6)
+    assert seen["uvw"] == pytest.approx((uvw**2).sum(), rel=1e-9)
+    assert (seen["channels"], seen["width"]) == (768, pytest.approx(244140.625))
+    if script is XARRAY_MS:  # a grid of all the slots' baselines, NaN where there are none; times of the Unix epoch
+        assert seen["shape"] == [6, 117 * 118 // 2, 768, 2]
+        assert seen["start"] == pytest.approx(time.min() - 40587 * 86400, abs=1e-5)
+        assert (seen["polarizations"], seen["antennas"]) == (["XX", "YY"], 117)
+    else:
+        assert seen["shape"] == list(data.shape)
+        assert seen["start"] == pytest.approx(time.min(), abs=1e-6)
+
+
+@pytest.mark.skipif(shutil.which("aoflagger") is None, reason="aoflagger is not installed (Debian package aoflagger)")
+def test_aoflagger_finds_interference_in_it(copies, tmp_path):
+    with h5py.File(copies[5], "r+") as file:
+        file["Data/visdata"][:, 0, 20, :] = 1e5
+    made = convert(copies, tmp_path / "rfi.ms")
+    subprocess.run(
+        ["aoflagger", "-j", "2", "-column", "DATA", str(made.path)],
+        cwd=tmp_path, check=True, timeout=200, capture_output=True,
+    )  # fmt: skip
+    with table(str(made.path), ack=False) as main:
+        cross = main.getcol("ANTENNA1") != main.getcol("ANTENNA2")
+        flags, original = main.getcol("FLAG")[cross], main.getcol("FLAG_ORIGINAL")
+    spoilt = (16 - 5) * 48 - 1 - 20
+    assert flags[:, spoilt].all()
+    assert flags.mean() < 0.95  # six integrations without noise are a strange sky to it
+    assert not original.any()

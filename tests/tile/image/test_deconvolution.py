@@ -1,0 +1,65 @@
+"""What clean makes of spectra, of extended sources, and of a point spread function that is wrong."""
+
+import numpy as np
+import pytest
+from casacore.tables import table
+from point_source_ms import Source, make_ms
+
+from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.dsa110 import C_M_S
+from contimg.tile.image import ImageOptions, image
+from contimg.tile.image.deconvolution.clean import clean
+from contimg.tile.image.gridding.averaging import average_in_time
+from contimg.tile.image.gridding.gridding import Bands, Gridder
+from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+
+POINTS = (Source(0.0, 0.0, 5.0), Source(0.3, -0.2, 0.05))
+OPTIONS = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, iterations=3000)
+
+
+def reshape_sky(path, factor):
+    """Multiply the visibilities by `factor(uvw in metres, frequencies in Hz)`, shape (rows, channels)."""
+    freqs = read_ms_info(path).freqs_hz
+    with table(str(path), readonly=False, ack=False) as main:
+        data = main.getcol("DATA")
+        main.putcol("DATA", (data * factor(main.getcol("UVW"), freqs)[..., None]).astype(np.complex64))
+
+
+def test_a_steep_spectrum_is_taken_out_where_parts_of_the_band_are_cleaned_together(tmp_path):
+    path = make_ms(tmp_path / "steep.ms", POINTS, antennas=24, times=6, channels=48, sefd_jy=300.0, airy=False)
+    reshape_sky(path, lambda uvw, freqs: np.ones((len(uvw), 1)) * (freqs / freqs.mean()) ** -3.0)
+    whole = image(path, tmp_path / "whole", OPTIONS)
+    parts = image(path, tmp_path / "parts", ImageOptions(**{**vars(OPTIONS), "band_parts": 4}))
+    assert parts.rms_jy < 0.8 * whole.rms_jy
+    assert parts.rms_jy < 1.3 * parts.expected_rms_jy
+    assert parts.peak_jy == pytest.approx(5.0, rel=0.01)
+
+
+def test_several_scales_leave_less_of_an_extended_source(tmp_path):
+    path = make_ms(tmp_path / "wide.ms", POINTS[:1], antennas=32, times=6, channels=16, sefd_jy=100.0, airy=False)
+    sigma_rad = np.deg2rad(50 / 3600)
+
+    def gaussian(uvw, freqs):
+        wavelengths = np.hypot(uvw[:, :1], uvw[:, 1:2]) * freqs / C_M_S
+        return np.exp(-2 * np.square(np.pi * sigma_rad * wavelengths))
+
+    reshape_sky(path, gaussian)
+    one = image(path, tmp_path / "one", OPTIONS)
+    several = image(path, tmp_path / "several", ImageOptions(**{**vars(OPTIONS), "multiscale": True}))
+    assert several.cleaned_jy == pytest.approx(5.0, rel=0.03)
+    assert several.iterations < 0.5 * one.iterations
+    assert several.residual_peak_jy < one.residual_peak_jy
+
+
+def test_a_cycle_that_makes_it_worse_is_taken_back(tmp_path, caplog):
+    description = read_ms_info(make_ms(tmp_path / "a.ms", POINTS, antennas=16, times=3, channels=16, airy=False))
+    rows = choose_rows(description)
+    data = read_visibilities(description, rows, "DATA", 1)
+    data, weights = average_in_time(data, data.weights, np.arange(len(rows.weights)))
+    bands = Bands.of(Gridder(data, weights, 256, np.deg2rad(6 / 3600), 1), 1)
+    dirty = bands.dirty()
+    # A fifth of the true one: every component is taken for five times what it is.
+    cleaned = clean(bands, 0.2 * bands.point_spread(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
+    assert "diverged" in caplog.text
+    assert np.array_equal(cleaned.residual, dirty[0])
+    assert not cleaned.model.any()

@@ -1,0 +1,242 @@
+"""The image stage from Measurement Set to product, against sources whose place and flux are known."""
+
+import json
+import os
+
+import matplotlib.image
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from casacore.tables import table
+from click.testing import CliRunner
+from point_source_ms import DEC0, OPTIONS, RA0, SOURCES, START_MJD_S, Source, make_ms, separation_rad
+
+from contimg.cli.commands.image import image as command
+from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.tile.image import ImageOptions, image
+from contimg.tile.image import run as stage
+from contimg.tile.image.sources.photometry import measure
+
+SMALL = ImageOptions(size=256)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
+def test_sources_have_their_place_and_flux(tile, source):
+    measured = measure(tile.products.fits, *source.direction())
+    assert measured.offset_beams < 0.02
+    assert measured.flux_jy == pytest.approx(source.flux_jy, rel=0.01)
+    away = separation_rad(source.direction(), (measured.ra_deg, measured.dec_deg))
+    assert np.rad2deg(away) * 3600 < 0.5
+
+
+def test_brightest_pixel_lies_where_the_header_says(tile):
+    with fits.open(tile.products.fits) as units:
+        picture, wcs = units[0].data[0, 0], WCS(units[0].header).celestial
+    y, x = np.unravel_index(picture.argmax(), picture.shape)
+    found = wcs.pixel_to_world_values(x, y)
+    assert np.rad2deg(separation_rad(found, SOURCES[0].direction())) * 3600 < tile.pixel_arcsec
+    assert wcs.wcs.radesys == "ICRS"
+    assert list(wcs.wcs.ctype) == ["RA---SIN", "DEC--SIN"]
+    assert tuple(wcs.wcs.crval) == pytest.approx(np.rad2deg([RA0, DEC0]))
+
+
+def test_header_tells_what_and_whence(tile):
+    header = fits.getheader(tile.products.fits)
+    assert header["BUNIT"] == "JY/BEAM"
+    assert header["BMAJ"] * 3600 == pytest.approx(tile.beam.major_arcsec)
+    assert (header["CALSET"], header["CALNAME"], header["CALMJD"]) == ("2026-02-22T20:00:00_3C48", "3C48", 61093.83)
+    assert header["GROUP"] == "2026-02-22T23:17:51"
+    assert header["MJD-AVG"] * 86400 == pytest.approx(START_MJD_S, abs=0.01)
+    assert header["CTYPE3"] == "FREQ"
+    assert 1.38e9 < header["CRVAL3"] < 1.43e9
+    assert {"CONTIMG", "DUCC0", "RADLER", "CASACORE", "NUMPY", "RMS", "ROBUST", "RESTFRQ"} <= set(header)
+    assert "CALWHY" not in header
+
+
+def test_the_corrected_image_has_true_fluxes(tile):
+    with fits.open(tile.products.corrected) as corrected, fits.open(tile.products.fits) as apparent:
+        with fits.open(tile.products.primary_beam) as beam:
+            seen = beam[0].data >= 0.05
+            expected = apparent[0].data[seen] / beam[0].data[seen]
+        assert corrected[0].data[seen] == pytest.approx(expected, rel=1e-5)
+        assert np.isnan(corrected[0].data[~seen]).all()
+        for units in (corrected, apparent):
+            assert units[0].verify_checksum() == 1
+            assert units[0].verify_datasum() == 1
+
+
+def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypatch):
+    judge, grades = stage._judge, []
+    monkeypatch.setattr(stage, "_judge", lambda look, limits: grades.append(look.verdict.grade) or judge(look, limits))
+    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade
+    assert grades == [""]
+
+
+def test_numbers_of_the_quick_look(tile):
+    assert tile.calibration.calibrated
+    assert tile.verdict.grade == "good"
+    assert tile.unflagged_fraction == 1.0
+    assert tile.cleaned_jy == pytest.approx(
+        sum(measure(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
+    )
+    assert tile.dynamic_range == pytest.approx(tile.peak_jy / tile.rms_jy)
+    assert [one.entry.name for one in tile.matches] == list("abcd")
+    assert tile.agreement.flux_ratio == pytest.approx(1, abs=0.01)
+    assert tile.agreement.offset_arcsec < 0.5
+    assert set(tile.seconds) == {"read", "weight", "average", "beam", "clean", "restore", "sources", "write"}
+
+
+def test_previews_show_the_brightest_source_at_its_place(tile):
+    picture = matplotlib.image.imread(tile.products.png)
+    thumbnail = matplotlib.image.imread(tile.products.thumbnail)
+    assert picture.shape[:2] == (1000, 1000)
+    assert thumbnail.shape[0] == thumbnail.shape[1] == 256
+    y, x = np.unravel_index(thumbnail[..., :3].sum(axis=2).argmax(), thumbnail.shape[:2])
+    with fits.open(tile.products.fits) as units:
+        row, column = np.unravel_index(units[0].data[0, 0].argmax(), (tile.size, tile.size))
+    # PNG counts rows from the top, FITS from the bottom.
+    assert (x, 255 - y) == pytest.approx((column * 256 / tile.size, row * 256 / tile.size), abs=1.5)
+
+
+def test_noise_alone_has_the_thermal_rms(tmp_path):
+    path = make_ms(tmp_path / "noise.ms", antennas=24, times=4, channels=32, sefd_jy=6500.0)
+    for robust in (-1.0, 0.5, 2.0):
+        look = image(path, tmp_path / "images", ImageOptions(size=512, robust=robust))
+        assert look.rms_jy == pytest.approx(look.expected_rms_jy, rel=0.08)
+
+
+def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
+    with table(str(small_ms), ack=False, readonly=False) as main:
+        data, flag = main.getcol("DATA"), main.getcol("FLAG")
+        data[::7, 3, 0], flag[::7, 3, 0] = 1e6, True
+        data[::5, 9, 1] = np.nan
+        data[main.getcol("ANTENNA1") == main.getcol("ANTENNA2")] = 1e6
+        main.putcol("DATA", data)
+        main.putcol("FLAG", flag)
+    look = image(small_ms, tmp_path / "images", SMALL)
+    assert look.peak_jy == pytest.approx(1.0, rel=0.005)
+    assert 0.9 < look.unflagged_fraction < 0.99
+
+
+def test_everything_flagged_is_bad_input_and_leaves_nothing(small_ms, tmp_path):
+    with table(str(small_ms), ack=False, readonly=False) as main:
+        main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))
+    with pytest.raises(BadInput, match="no data left: all visibilities flagged"):
+        image(small_ms, tmp_path / "images", SMALL)
+    assert not (tmp_path / "images").exists()
+
+
+def test_no_baseline_long_enough(small_ms, tmp_path):
+    with pytest.raises(BadInput, match="lower min_uv_klambda"):
+        image(small_ms, tmp_path / "images", ImageOptions(size=256, min_uv_klambda=100.0))
+
+
+def test_averaging_must_divide_the_channels(small_ms, tmp_path):
+    with pytest.raises(Misconfigured, match="channel_average=5"):
+        image(small_ms, tmp_path / "images", ImageOptions(size=256, channel_average=5))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (None, "DATA does not say"),
+        ({}, "does not say"),
+        ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h"),
+    ],
+)
+def test_uncalibrated_is_said(tmp_path, said, reason):
+    path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=said)
+    look = image(path, tmp_path, SMALL)
+    assert not look.calibration.calibrated
+    assert reason in look.calibration.reason
+    assert look.verdict.grade == "suspect"
+    header = fits.getheader(look.products.fits)
+    assert header["CALSET"] == "none"
+    assert reason in header["CALWHY"]
+
+
+def test_corrected_data_are_imaged_and_a_damaged_keyword_is_named(small_ms, tmp_path):
+    path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected={"set": "s"})
+    with table(str(path), ack=False, readonly=False) as main:
+        main.putcol("CORRECTED_DATA", 3 * main.getcol("DATA"))
+    assert image(path, tmp_path, SMALL).peak_jy == pytest.approx(3.0 * 0.98, rel=0.03)
+    with table(str(path), ack=False, readonly=False) as main:
+        main.putcolkeyword("CORRECTED_DATA", "CONTIMG_CALIBRATION", "{half")
+    with pytest.raises(BadInput, match="CONTIMG_CALIBRATION"):
+        image(path, tmp_path, SMALL)
+
+
+def test_one_hand_alone_gives_no_stokes_i(small_ms, tmp_path):
+    with table(f"{small_ms}::POLARIZATION", ack=False, readonly=False) as polarization:
+        polarization.putcell("CORR_TYPE", 0, np.array([9, 10]))
+    with pytest.raises(BadInput, match="Stokes I needs XX and YY"):
+        image(small_ms, tmp_path, SMALL)
+
+
+def test_a_failure_while_writing_leaves_no_part_of_a_product(small_ms, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("contimg.tile.image.writing.write_thumbnail", full)
+    with pytest.raises(Transient, match="No space left"):
+        image(small_ms, tmp_path / "images", SMALL)
+    assert not list((tmp_path / "images").iterdir())
+
+
+def test_imaging_again_replaces_the_product(small_ms, tmp_path):
+    first = image(small_ms, tmp_path / "images", SMALL)
+    second = image(small_ms, tmp_path / "images", SMALL)
+    made = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert made == ["small.fits", "small.pb.fits", "small.pbcor.fits", "small.png", "small.thumb.png", "small.zoom.png"]
+    assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
+
+
+def test_remains_of_killed_runs_are_swept(small_ms, tmp_path):
+    old, young, other = (tmp_path / f"{name}.fits.writing-00" for name in ("small", "small.pb", "another"))
+    for path in (old, young, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (1e9, 1e9))
+    image(small_ms, tmp_path, SMALL)
+    assert not old.exists()
+    assert young.exists()
+    assert other.exists()
+
+
+def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
+    with table(str(small_ms), ack=False, readonly=False) as main:
+        data = main.getcol("DATA")
+        turns = np.random.default_rng(2).random(data.shape)
+        main.putcol("DATA", (1e30 * np.exp(2j * np.pi * turns)).astype(np.complex64))
+    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade == "bad"
+
+
+def test_silence_makes_a_bad_image_not_an_error(tmp_path):
+    path = make_ms(tmp_path / "zero.ms", antennas=12, times=2, channels=8)
+    look = image(path, tmp_path, SMALL)
+    assert look.verdict.grade == "bad"
+    assert look.iterations == 0
+
+
+def test_clean_says_nothing_on_standard_output(small_ms, tmp_path, capfd):
+    image(small_ms, tmp_path / "images", SMALL)
+    assert capfd.readouterr().out == ""
+
+
+def test_command_prints_paths_and_numbers(tile_ms, tmp_path):
+    ran = CliRunner().invoke(
+        command, [str(tile_ms), "--directory", str(tmp_path), "--size", "512", "--iterations", "100"]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert str(tmp_path / "2026-02-22T23:17:51.fits") in ran.output
+    assert "calibrated with 2026-02-22T20:00:00_3C48" in ran.output
+    assert (tmp_path / "2026-02-22T23:17:51.png").exists()
+
+
+def test_options_refuse_what_cannot_be():
+    with pytest.raises(Misconfigured, match="must be even"):
+        ImageOptions(size=255)
+    with pytest.raises(Misconfigured, match="must not exceed"):
+        ImageOptions(mask_sigma=3.0, threshold_sigma=4.0)
+    assert json.dumps(OPTIONS.__dict__)

@@ -1,0 +1,82 @@
+"""The image against catalogues of its own sources, true and falsified."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from point_source_ms import OPTIONS, SOURCES
+
+from contimg.errors import Misconfigured
+from contimg.tile.image import ImageOptions, image
+from contimg.tile.image.sources.catalogue import compare, entries
+
+
+def pictures(tile):
+    with fits.open(tile.products.fits) as one, fits.open(tile.products.primary_beam) as other:
+        return one[0].data[0, 0].copy(), other[0].data[0, 0].copy(), one[0].header.copy()
+
+
+@pytest.fixture(params=["csv", "fits"])
+def catalogue(request, tmp_path):
+    """The tile's sources 6 arcsec too far north and a third brighter than they are, and one outside the image."""
+    rows = [(f"s{k}", *one.direction(), one.flux_jy * 4 / 3) for k, one in enumerate(SOURCES)]
+    rows = [(name, ra, dec + 6 / 3600, flux) for name, ra, dec, flux in [*rows, ("far", 200.0, -10.0, 5.0)]]
+    table = Table(rows=rows, names=["name", "RAJ2000", "DEJ2000", "S20"])
+    path = tmp_path / f"catalogue.{request.param}"
+    table.write(path, format="ascii.csv" if request.param == "csv" else "fits")
+    return ImageOptions(catalogue=str(path), catalogue_ra="RAJ2000", catalogue_dec="DEJ2000", catalogue_flux="S20")
+
+
+def test_offsets_and_fluxes_are_those_put_in(tile, catalogue):
+    agreement = compare(entries(catalogue, tile.freq_hz), *pictures(tile), tile.rms_jy)
+    assert len(agreement.matches) == len(SOURCES)
+    assert agreement.flux_ratio == pytest.approx(0.75, rel=0.01)
+    assert agreement.offset_arcsec == pytest.approx(6, abs=0.3)
+    assert agreement.matches[0].entry.name == "s0"
+
+
+def test_faint_and_attenuated_sources_are_left_out(tile, catalogue):
+    picture, beam, header = pictures(tile)
+    assert not compare(entries(catalogue, tile.freq_hz), picture, beam, header, 1.0).matches
+    assert not compare(entries(catalogue, tile.freq_hz), picture, beam * 0.1, header, tile.rms_jy).matches
+
+
+def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
+    rows = Table.read(catalogue.catalogue, format="ascii.csv" if catalogue.catalogue.endswith("csv") else "fits")
+    rows["DEJ2000"] += 14 / 3600
+    moved = tmp_path / "moved.fits"
+    rows.write(moved)
+    options = replace(OPTIONS, **{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
+    look = image(tile_ms, tmp_path, replace(options, catalogue=str(moved)))
+    assert look.verdict.grade == "suspect"
+    assert any("beams from where the catalogue" in why for why in look.verdict.reasons)
+    header = fits.getheader(look.products.fits)
+    assert header["CATMATCH"] == len(SOURCES)
+    assert header["CATOFFS"] == pytest.approx(20, abs=0.5)
+    assert header["CATFLUX"] == pytest.approx(0.75, rel=0.01)
+
+
+def test_by_default_the_calibrators_are_the_catalogue(tile):
+    found = entries(ImageOptions(), 1.405e9)
+    by_name = {one.name: one for one in found}
+    assert by_name["3C286"].flux_jy == pytest.approx(15.057, rel=0.01)
+    assert (by_name["3C48"].ra_deg, by_name["3C48"].dec_deg) == pytest.approx((24.42208, 33.15976), abs=1e-4)
+    assert np.isfinite([one.flux_jy for one in found]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,ra_deg,dec_deg\na,1,2\n", "no column 'flux_jy'"),
+        ("ra_deg,dec_deg,flux_jy\n1,x,2\n", "could not convert"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_read_is_named(tmp_path, text, says):
+    path = tmp_path / "list.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(Misconfigured, match=says):
+        entries(ImageOptions(catalogue=str(path)), 1.4e9)

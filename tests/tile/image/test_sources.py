@@ -1,0 +1,102 @@
+"""Blind source finding and its tables; PyBDSF itself only where it is installed."""
+
+import csv
+import importlib.util
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io.votable import parse_single_table
+from point_source_ms import OPTIONS, SOURCES, make_ms, separation_rad
+from store_steps import register_file
+
+from contimg.errors import Misconfigured
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.store import Stage, Store
+from contimg.tile.image import image
+from contimg.tile.image.sources.agreement import FoundSource
+from contimg.tile.image.sources.finding import position_name, write_csv, write_votable
+from workers.execution import outcomes
+
+needs_bdsf = pytest.mark.skipif(importlib.util.find_spec("bdsf") is None, reason="PyBDSF is not installed")
+ONE = FoundSource("J013741+330935", 24.42, 33.16, 0.1, 0.2, 1.0, 0.01, 1.1, 0.02, 40.0, 30.0, 12.0, 0.003, 0.9)
+
+
+def test_tables_hold_every_number_with_its_unit(tmp_path):
+    write_votable(tmp_path / "a.vot", [ONE])
+    write_csv(tmp_path / "a.csv", [ONE])
+    table = parse_single_table(tmp_path / "a.vot").to_table()
+    assert (table["name"][0], table["flux_jy"][0], str(table["flux_jy"].unit)) == ("J013741+330935", 1.1, "Jy")
+    with (tmp_path / "a.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert {name: row[name] for name in ("name", "peak_jy", "local_rms_jy")} == {
+        "name": "J013741+330935",
+        "peak_jy": "1.0",
+        "local_rms_jy": "0.003",
+    }
+
+
+def test_no_sources_make_empty_tables(tmp_path):
+    write_votable(tmp_path / "a.vot", [])
+    write_csv(tmp_path / "a.csv", [])
+    assert len(parse_single_table(tmp_path / "a.vot").to_table()) == 0
+    assert (tmp_path / "a.csv").read_text().startswith("name,ra_deg,")
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "name"),
+    [(24.42208, 33.15976, "J013741+330935"), (0.0, -0.5, "J000000-003000"), (359.9999, 5.0, "J235959+050000")],
+)
+def test_names_are_truncated_positions(ra, dec, name):
+    assert position_name(ra, dec) == name
+
+
+def test_without_pybdsf_it_says_what_to_do(tile_ms, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bdsf", None)
+    with pytest.raises(Misconfigured, match="pip install 'contimg"):
+        image(tile_ms, tmp_path, replace(OPTIONS, size=256, iterations=10, find_sources=True))
+    assert not list(tmp_path.glob("*.fits"))
+
+
+@needs_bdsf
+def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
+    begun = time.perf_counter()
+    look = image(tile_ms, tmp_path, replace(OPTIONS, find_sources=True))
+    assert time.perf_counter() - begun < 60
+    for source in SOURCES:
+        place = source.direction()
+        away = [np.rad2deg(separation_rad(place, (one.ra_deg, one.dec_deg))) * 3600 for one in look.sources]
+        nearest = look.sources[int(np.argmin(away))]
+        assert min(away) < 1.0
+        assert nearest.peak_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.03)
+        assert nearest.flux_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.05)
+    assert look.products.votable.exists()
+    with look.products.csv.open() as file:
+        assert len(list(csv.DictReader(file))) == len(look.sources)
+
+
+@needs_bdsf
+def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
+    look = image(tile_ms, tmp_path, replace(OPTIONS, size=1280, iterations=300, find_sources=True))
+    store = Store.open(tmp_path / "store.sqlite3")
+    for subband in range(16):
+        path = Path(f"/incoming/{look.group}_sb{subband:02d}.hdf5")
+        group = register_file(store, path, 1, 1.0, SubbandName.parse(path)).file.group
+    for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, outcomes.rows(look))):
+        store.leases.commit(store.leases.claim(group, stage, "a"), made)
+    kept = store.products.image_of(group).sources
+    store.close()
+    assert [one["name"] for one in kept] == [one.name for one in look.sources]
+    assert kept[0]["flux_jy"] == look.sources[0].flux_jy
+    assert kept[0]["local_rms_jy"] > 0
+
+
+@needs_bdsf
+def test_noise_alone_has_no_sources(tmp_path):
+    path = make_ms(tmp_path / "noise.ms", antennas=24, times=3, channels=16, sefd_jy=6500.0)
+    look = image(path, tmp_path, replace(OPTIONS, size=512, find_sources=True, source_sigma=6.0))
+    assert look.sources == ()
+    assert len(parse_single_table(look.products.votable).to_table()) == 0

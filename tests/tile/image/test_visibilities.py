@@ -1,0 +1,63 @@
+"""Reading and averaging against a plain loop over samples."""
+
+import numpy as np
+import pytest
+from casacore.tables import table
+
+from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.dsa110 import C_M_S
+from contimg.tile.image.gridding import visibilities
+from contimg.tile.image.gridding.pixel_size import pixel_size_arcsec
+from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+
+
+def spoil(path):
+    rng = np.random.default_rng(8)
+    with table(str(path), ack=False, readonly=False) as main:
+        data = main.getcol("DATA")
+        data += (rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)).astype(np.complex64)
+        data[3, 5, 0] = np.inf
+        main.putcol("DATA", data)
+        main.putcol("FLAG", rng.random(data.shape) < 0.3)
+        main.putcol("FLAG_ROW", rng.random(len(data)) < 0.1)
+        main.putcol("WEIGHT", rng.uniform(0.5, 2, (len(data), 2)).astype(np.float32))
+
+
+@pytest.mark.parametrize("block_bytes", [64 << 20, 5000])
+def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
+    monkeypatch.setattr(visibilities, "BLOCK_BYTES", block_bytes)
+    spoil(small_ms)
+    description = read_ms_info(small_ms)
+    found = read_visibilities(description, choose_rows(description), "DATA", 4)
+    with table(str(small_ms), ack=False) as main:
+        names = ("ANTENNA1", "ANTENNA2", "UVW", "DATA", "FLAG", "FLAG_ROW", "WEIGHT")
+        first, second, uvw, data, flag, flag_row, weight = (main.getcol(name) for name in names)
+    row_of = {tuple(one): index for index, one in enumerate(found.uvw_m)}
+    samples = 0
+    for row in range(len(data)):
+        for channel in range(4):
+            kept = [
+                0.5 * (data[row, k, 0] + data[row, k, 1])
+                for k in range(4 * channel, 4 * channel + 4)
+                if not flag[row, k].any() and np.isfinite(data[row, k]).all()
+            ]
+            cross = first[row] != second[row] and not flag_row[row]
+            if not cross:
+                continue
+            samples += len(kept)
+            index = row_of[tuple(uvw[row])]
+            expected = 4 / (1 / weight[row]).sum() * len(kept)
+            assert found.weights[index, channel] == pytest.approx(expected, rel=1e-5)
+            if kept:
+                assert found.stokes_i[index, channel] == pytest.approx(np.mean(kept), rel=1e-4)
+    assert found.samples == samples
+    assert found.unflagged_fraction == pytest.approx(samples / (len(row_of) * 16))
+
+
+def test_pixels_sample_the_longest_baseline(small_ms):
+    description = read_ms_info(small_ms)
+    data = read_visibilities(description, choose_rows(description), "DATA", 1)
+    longest = np.hypot(*data.uvw_m[:, :2].T).max() * description.freqs_hz.max() / C_M_S
+    pixel = pixel_size_arcsec(data)
+    assert pixel <= 6.0
+    assert np.rad2deg(1 / longest) * 3600 / pixel > 2.5

@@ -1,0 +1,143 @@
+"""WSClean is the judge of the imager and a backend of it: same options, same picture."""
+
+import shutil
+import stat
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from casacore.tables import table
+from point_source_ms import SOURCES, Source, make_ms
+
+from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.formats.ms.info import read_ms_info
+from contimg.tile.image import ImageOptions, image
+from contimg.tile.image.deconvolution.restoring import fit_beam, gaussian
+from contimg.tile.image.deconvolution.wsclean import run_wsclean
+from contimg.tile.image.gridding.gridding import Gridder
+from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+from contimg.tile.image.gridding.weighting import Weighting, imaging_weights
+from contimg.tile.image.result import Beam
+from contimg.tile.image.sources.photometry import measure
+
+CALIBRATED = {"set": "2026-02-22T20:00:00_3C48", "calibrator": "3C48", "mjd": 61093.83, "tables": ["a.b"]}
+needs_wsclean = pytest.mark.skipif(shutil.which("wsclean") is None, reason="there is no WSClean on this machine")
+PIXEL_ARCSEC, SIZE = 6.0, 1280
+# One stopping rule for both, and nothing averaged by one of them alone.
+SAME = ImageOptions(
+    size=SIZE, pixel_arcsec=PIXEL_ARCSEC, mask_sigma=5.0, threshold_sigma=1.0, iterations=5000, smearing_percent=0.5
+)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A tile with the telescope's thermal noise by this imager and by WSClean."""
+    path = tmp_path_factory.mktemp("judged") / "2026-02-22T23:17:51.ms"
+    make_ms(path, SOURCES, antennas=32, times=6, spacing=3.0, channels=48, sefd_jy=6500.0, corrected=CALIBRATED)
+    theirs = replace(SAME, imager="wsclean")
+    return image(path, path.parent / "ours", SAME), image(path, path.parent / "theirs", theirs)
+
+
+def integrated_jy(look, ra_deg, dec_deg):
+    """Flux of a source in a box of three beams, in terms of the image's own beam."""
+    with fits.open(look.products.fits) as units:
+        picture, wcs = units[0].data[0, 0].astype(float), WCS(units[0].header).celestial
+    x, y = (round(float(place)) for place in wcs.all_world2pix(ra_deg, dec_deg, 0))
+    reach = round(1.5 * look.beam.major_arcsec / look.pixel_arcsec)
+    steps = np.arange(-reach, reach + 1)
+    shape = gaussian(look.beam, look.pixel_arcsec, steps[None, :], steps[:, None])
+    return picture[y - reach : y + reach + 1, x - reach : x + reach + 1].sum() / shape.sum()
+
+
+@needs_wsclean
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
+def test_sources_agree(judged, source):
+    place = source.direction()
+    ours, theirs = (measure(look.products.fits, *place) for look in judged)
+    noise = 0.5 * judged[0].rms_jy / ours.apparent_jy  # each stops at its own place within the noise
+    assert ours.apparent_jy == pytest.approx(theirs.apparent_jy, rel=0.01 + noise)
+    assert integrated_jy(judged[0], *place) == pytest.approx(integrated_jy(judged[1], *place), rel=0.01 + 3 * noise)
+    apart = np.hypot((ours.ra_deg - theirs.ra_deg) * np.cos(np.deg2rad(place[1])), ours.dec_deg - theirs.dec_deg)
+    assert apart * 3600 < 0.1 * judged[1].beam.minor_arcsec
+
+
+@needs_wsclean
+def test_noise_agrees(judged):
+    ours, theirs = judged
+    assert ours.rms_jy == pytest.approx(theirs.rms_jy, rel=0.05)
+
+
+@needs_wsclean
+@pytest.mark.parametrize(
+    ("weighting", "robust", "taper"),
+    [("natural", 0.0, 0.0), ("uniform", 0.0, 0.0), ("briggs", 0.5, 0.0), ("briggs", -0.5, 0.0), ("briggs", 0.5, 60.0)],
+)
+def test_the_synthesised_beam_agrees(tile_ms, tmp_path, weighting, robust, taper):
+    options = ImageOptions(
+        size=SIZE, pixel_arcsec=PIXEL_ARCSEC, weighting=weighting, robust=robust, taper_arcsec=taper, iterations=0
+    )
+    run_wsclean(tile_ms, "CORRECTED_DATA", tmp_path, PIXEL_ARCSEC, options)
+    theirs = fits.getdata(tmp_path / "wsclean-psf.fits")[0, 0]
+    ours = point_spread(tile_ms, weighting, robust, taper)
+    middle = slice(SIZE // 4, 3 * SIZE // 4)
+    assert np.abs(ours - theirs)[middle, middle].max() < 0.01
+    mine, judge = fit_beam(ours, PIXEL_ARCSEC), fit_beam(theirs, PIXEL_ARCSEC)
+    assert (mine.major_arcsec, mine.minor_arcsec) == pytest.approx((judge.major_arcsec, judge.minor_arcsec), rel=0.02)
+
+
+def point_spread(ms, weighting, robust, taper):
+    description, pixel_rad = read_ms_info(ms), np.deg2rad(PIXEL_ARCSEC / 3600)
+    data = read_visibilities(description, choose_rows(description), "DATA", 1)
+    chosen = Weighting(weighting, robust, 1000.0, np.deg2rad(taper / 3600))
+    weights = imaging_weights(data.uvw_m, data.freqs_hz, data.weights, SIZE, pixel_rad, chosen)
+    return Gridder(data, weights, SIZE, pixel_rad, 2).point_spread()
+
+
+@needs_wsclean
+def test_as_a_backend_it_makes_the_same_products(judged):
+    ours, theirs = judged
+    assert [path.exists() for path in vars(theirs.products).values()] == [
+        path.exists() for path in vars(ours.products).values()
+    ]
+    # The made-up sky lacks 3C48, which the catalogue has there: both verdicts say so.
+    assert theirs.verdict.grade == ours.verdict.grade == "suspect"
+    assert all("catalogue" in reason for reason in (*ours.verdict.reasons, *theirs.verdict.reasons))
+    assert theirs.iterations > 0
+    assert isinstance(theirs.beam, Beam)
+    assert fits.getheader(theirs.products.fits)["IMAGER"].startswith("WSClean 3")
+    assert not list(theirs.products.fits.parent.glob("*wsclean-*"))
+
+
+def test_no_wsclean_is_misconfigured(tile_ms, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Misconfigured, match="no wsclean on PATH"):
+        image(tile_ms, tmp_path, ImageOptions(size=256, imager="wsclean"))
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "says"),
+    [
+        ("exit 0", BadInput, "made no image"),
+        ("echo 'out of luck' ; exit 3", BadInput, "ended with 3: out of luck"),
+        ("kill -9 $$", Transient, "killed by SIGKILL"),
+    ],
+)
+def test_an_exit_code_proves_nothing(tmp_path, monkeypatch, script, error, says):
+    program = tmp_path / "bin" / "wsclean"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    with pytest.raises(error, match=says):
+        run_wsclean(tmp_path / "a.ms", "DATA", tmp_path, 6.0, ImageOptions(size=256))
+
+
+@needs_wsclean
+def test_wsclean_itself_ends_well_without_data(tmp_path):
+    path = make_ms(tmp_path / "flagged.ms", (Source(0, 0, 1.0),), antennas=8, times=2, channels=8)
+    with table(str(path), ack=False, readonly=False) as main:
+        main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))
+    with pytest.raises(BadInput, match=r"flagged\.ms: WSClean ended"):
+        run_wsclean(path, "DATA", tmp_path, 6.0, ImageOptions(size=256))

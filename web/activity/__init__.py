@@ -1,0 +1,1 @@
+"""Events, alerts, charts, workers and metrics."""

@@ -1,0 +1,33 @@
+"""`/api/history`: the numbers behind the charts, down-sampled by the store."""
+
+from flask import Blueprint, Response, request
+
+from web.activity.history import CHARTS
+from web.http.activity_models import ChartAnswer, ChartLine
+from web.http.answers import respond
+from web.http.errors import Refusal
+from web.http.parameters import Span
+from web.stream import stream
+
+history = Blueprint("history_api", __name__, url_prefix="/api/history")
+
+
+@history.get("/<name>")
+def read(name: str) -> Response:
+    """One chart's series between two times: `?since=&until=&points=`, epoch seconds."""
+    chart = next((one for one in CHARTS if one.name == name), None)
+    if chart is None:
+        raise Refusal(404, f"{name[:40]}: no such chart", f"there are {', '.join(one.name for one in CHARTS)}")
+    asked = Span.model_validate(request.args.to_dict())
+    metrics, lines = stream().store.metrics, []
+    for one in chart.lines:
+        found = metrics.series(one.series, asked.since, asked.until, asked.points)
+        lines.append(
+            ChartLine(
+                name=one.word,
+                points=tuple(
+                    (step.at, step.mean * one.factor, step.least * one.factor, step.most * one.factor) for step in found
+                ),
+            )
+        )
+    return respond(ChartAnswer(name=chart.name, title=chart.title, unit=chart.unit, lines=tuple(lines)))

@@ -1,0 +1,152 @@
+"""The stream in Prometheus' words. A number that is not known is left out, not shown as zero."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from contimg.settings.alerting import AlertRule
+from contimg.store import Outcome, Stage, Store
+
+FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
+# Seconds: a tile comes every 309 s, so what matters lies below.
+BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class EndedStages:
+    """Counts of stages that ended since a time, kept up to date look by look: no look reads what another has read."""
+
+    def __init__(self, since_s: float) -> None:
+        self.buckets: defaultdict[Stage, Counter[float]] = defaultdict(Counter)
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.failures: Counter[tuple[str, str]] = Counter()
+        self.count: Counter[Stage] = Counter()
+        self.total_s: Counter[Stage] = Counter()
+        self._looked_s = since_s
+        self._seen: set[int] = set()
+        self._looking = threading.Lock()
+
+    def look(self, store: Store) -> None:
+        """Count what has ended since the last look."""
+        with self._looking:
+            # Ends are stamped before they are committed: look back a little, and count none twice.
+            found = store.browse.ended_runs(self._looked_s - 60.0)
+            for run in found:
+                if run.id in self._seen or run.outcome is None:
+                    continue
+                self.outcomes[run.stage, run.outcome] += 1
+                if run.outcome in FAILURES:
+                    self.failures[run.stage, run.error_class or "unknown"] += 1
+                if run.outcome == Outcome.COMMITTED and run.seconds is not None:
+                    self.count[run.stage] += 1
+                    self.total_s[run.stage] += run.seconds  # type: ignore[assignment]
+                    bound = next((one for one in BOUNDS_S if run.seconds <= one), float("inf"))
+                    self.buckets[run.stage][bound] += 1
+            self._seen = {run.id for run in found}
+            self._looked_s = max([self._looked_s, *(run.ended_at or 0.0 for run in found)])
+
+
+class Collector:
+    """One glance, the disks and the ended stages as metrics."""
+
+    def __init__(
+        self, glance: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
+    ) -> None:
+        self._glance = glance
+        self._rules = rules
+        self._viewers = viewers
+        self._disks = disks
+        self._ended = ended
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics."""
+        snapshot = self._glance.snapshot
+        yield _labelled("contimg_groups", "Groups by state.", "state", snapshot.states)
+        yield _labelled("contimg_groups_waiting", "Pending groups by their next stage.", "stage", snapshot.waiting)
+        yield _labelled(
+            "contimg_stage_seconds_median",
+            "Median seconds of a stage over the last hour.",
+            "stage",
+            snapshot.rates.stage_seconds,
+        )
+        workers = Counter(str(one.stage) for one in snapshot.running)
+        yield _labelled(
+            "contimg_workers_busy", "Workers that hold a group.", "stage", {str(s): workers[s] for s in Stage}
+        )
+        for part in ("total", "free"):
+            values = {one.name: float(getattr(one, part)) for one in self._disks}
+            yield _labelled(f"contimg_disk_{part}_bytes", f"Disk of a directory, {part}.", "directory", values)
+        for name, about, value in self._numbers():
+            if value is not None:
+                yield GaugeMetricFamily(f"contimg_{name}", about, value=value)
+        yield from self._alerts()
+        yield from self._workers()
+        yield from self._stages()
+
+    def _alerts(self) -> Iterable[Metric]:
+        on = {one.rule for one in self._glance.alerts}
+        holds = {one.name: float(one.name in on) for one in self._rules if not one.off}
+        yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
+
+    def _workers(self) -> Iterable[Metric]:
+        """Celery's own view; left out when nobody could be asked, for no worker is something else."""
+        seen = self._glance.inspection
+        if seen is None or seen.error:
+            return
+        served = Counter(queue for one in seen.workers for queue in one.queues for _ in range(one.processes))
+        yield _labelled(
+            "contimg_workers", "Processes that take from a queue.", "queue", {str(one): served[one] for one in Stage}
+        )
+        yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", seen.waiting)
+
+    def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
+        glance, snapshot, service = self._glance, self._glance.snapshot, self._glance.service
+        rates = snapshot.rates
+        yield "running", "1 while the streaming service runs.", float(service.running)
+        yield "paused", "1 while the stream is paused.", float(snapshot.paused)
+        yield "healthy", "1 while the stream runs or is paused on purpose.", float(glance.condition.healthy)
+        yield "stages_in_progress", "Stages under way.", float(len(snapshot.running))
+        yield "groups_per_hour", "Groups completed in the last hour.", rates.groups_per_hour
+        yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
+        yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
+        yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
+        yield "real_time_factor", "Seconds of sky per second of processing.", glance.real_time_factor
+        yield "backlog_groups", "Groups that are ready and not done.", float(glance.pulse.waiting)
+        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", glance.pulse.catch_up_s
+        yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
+        yield "scan_age_seconds", "Since the last scan of the incoming directory.", glance.scan_age_s
+        yield "files_set_aside", "Files set aside with a reason.", float(snapshot.set_aside_count)
+        yield "cpu_percent", "CPU of the service's processes.", service.cpu_percent
+        memory = None if service.memory_mb is None else service.memory_mb * 1024 * 1024
+        yield "memory_bytes", "Memory of the service's processes.", memory
+        yield "uptime_seconds", "Since the service's start.", service.uptime_seconds
+        yield "live_viewers", "Open connections to /api/events.", float(self._viewers)
+
+    def _stages(self) -> Iterable[Metric]:
+        ended = self._ended
+        taken = HistogramMetricFamily("contimg_stage_seconds", "Seconds of committed stages.", labels=["stage"])
+        for stage in Stage:
+            below, buckets = 0, []
+            for bound in BOUNDS_S:
+                below += ended.buckets[stage][bound]
+                buckets.append((f"{bound}", float(below)))
+            taken.add_metric([stage], [*buckets, ("+Inf", float(ended.count[stage]))], float(ended.total_s[stage]))
+        yield taken
+        outcomes = CounterMetricFamily("contimg_stage_runs", "Attempts that ended.", labels=["stage", "outcome"])
+        for stage in Stage:
+            for outcome in Outcome:
+                outcomes.add_metric([stage, outcome], float(ended.outcomes[stage, outcome]))
+        yield outcomes
+        failures = CounterMetricFamily("contimg_failures", "Attempts that failed.", labels=["stage", "class"])
+        for (name, kind), number in sorted(ended.failures.items()):
+            failures.add_metric([name, kind], float(number))
+        yield failures
+
+
+def _labelled(name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], float(value))
+    return family

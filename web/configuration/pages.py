@@ -1,0 +1,64 @@
+"""The configuration page: edit, look at the difference, save; and what was changed before, by whom."""
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from contimg.settings.changes import change, history, review, to_undo, undo, without_password
+from web.access.auth import operator_name, operator_only
+from web.configuration.api import put_in_force
+from web.configuration.fields import SUBJECTS, fields, given
+from web.panel.frame import tell
+from web.stream import stream
+
+configuration = Blueprint("configuration", __name__, url_prefix="/configuration")
+SHOWN = 30
+
+
+@configuration.get("")
+def edit() -> str:
+    """The form with what is in force."""
+    return _form({}, {})
+
+
+@configuration.post("")
+@operator_only
+def look() -> Response | str:
+    """The difference that a form makes, or the form again with what is wrong; saved once it was looked at."""
+    settings = stream().settings
+    known = fields(settings)
+    changes = given(request.form, known)
+    found = review(settings, changes)
+    if found.errors or not changes:
+        return _form(changes, found.errors)
+    if not request.form.get("confirmed"):
+        running = stream().service.status().running
+        return render_template(
+            "configuration_review.html", changes=changes, known=known, remarks=found.remarks, running=running
+        )
+    done = put_in_force(lambda: change(settings, changes, operator_name()))
+    tell(f"Configuration {done.message}", "info" if done.success else "warning")
+    return redirect(url_for("configuration.edit"), 303)
+
+
+@configuration.post("/undo")
+@operator_only
+def take_back() -> Response:
+    """Take the last change back."""
+    done = put_in_force(lambda: undo(stream().settings, operator_name()))
+    tell(f"Configuration put back: {done.message}", "info" if done.success else "warning")
+    return redirect(url_for("configuration.edit"), 303)
+
+
+def _form(changes: dict[str, object], errors: object) -> str:
+    settings = stream().settings
+    return render_template(
+        "configuration.html",
+        subjects=SUBJECTS,
+        known=fields(settings),
+        changes=changes,
+        errors=errors,
+        path=settings.config_path,
+        made=history(settings)[:SHOWN],
+        last=to_undo(settings),
+        without_password=without_password,
+    )

@@ -1,0 +1,1 @@
+"""HTTP: serving, errors, headers, files and the API document."""

@@ -1,0 +1,100 @@
+"""Records of the store as answers of the API, and answers as responses."""
+
+from datetime import UTC, datetime
+
+from flask import Response, url_for
+from pydantic import BaseModel
+
+from contimg.store import ImageRecord, Store
+from web.http.models import (
+    ConditionAnswer,
+    EventAnswer,
+    FailedGroup,
+    FileAnswer,
+    GroupAnswer,
+    GroupDetailAnswer,
+    ImageAnswer,
+    MeasurementSetAnswer,
+    RatesAnswer,
+    RunningAnswer,
+    ServiceAnswer,
+    StageRunAnswer,
+    StatusAnswer,
+)
+from web.stream import Glance
+
+UNIX_EPOCH_MJD = 40587.0
+
+
+def respond(answer: BaseModel, status: int = 200) -> Response:
+    """An answer as JSON."""
+    return Response(answer.model_dump_json(), status, mimetype="application/json")
+
+
+def time_of_mjd(mjd: float) -> datetime:
+    """A Modified Julian Date (days, UTC) as a time."""
+    return datetime.fromtimestamp(epoch_s_of_mjd(mjd), UTC)
+
+
+def epoch_s_of_mjd(mjd: float) -> float:
+    """A Modified Julian Date (days, UTC) as epoch seconds."""
+    return (mjd - UNIX_EPOCH_MJD) * 86400.0
+
+
+def image_answer(image: ImageRecord) -> ImageAnswer:
+    """An image with the addresses of its files."""
+    return ImageAnswer.model_validate(
+        {
+            **vars(image),
+            "observed_at": time_of_mjd(image.mjd),
+            "calibrated": image.calibration_set is not None,
+            "fits_url": url_for("images.fits", image_id=image.id),
+            "png_url": url_for("images.png", image_id=image.id) if image.png_path else None,
+            "thumbnail_url": url_for("images.thumbnail", image_id=image.id) if image.thumbnail_path else None,
+        }
+    )
+
+
+def rates_answer(glance: Glance) -> RatesAnswer:
+    """The rates of a glance."""
+    rates = glance.snapshot.rates
+    return RatesAnswer(**vars(rates), real_time_factor=glance.real_time_factor)
+
+
+def status_answer(glance: Glance) -> StatusAnswer:
+    """The whole of a glance."""
+    snapshot = glance.snapshot
+    return StatusAnswer.model_validate(
+        {
+            "at": snapshot.at,
+            "condition": ConditionAnswer.model_validate(glance.condition),
+            "service": ServiceAnswer.model_validate(glance.service),
+            "states": snapshot.states,
+            "waiting": snapshot.waiting,
+            "running": [RunningAnswer.model_validate(one) for one in snapshot.running],
+            "oldest_pending_s": snapshot.oldest_pending_s,
+            "scan_age_s": glance.scan_age_s,
+            "rates": rates_answer(glance),
+            "set_aside_count": snapshot.set_aside_count,
+            "set_aside": [FileAnswer.model_validate(one) for one in snapshot.set_aside],
+            "failed": [FailedGroup(group=group, error=error) for group, error in snapshot.failed],
+            "images": [image_answer(one) for one in snapshot.images],
+            "warnings": [EventAnswer.model_validate(one) for one in snapshot.warnings],
+        }
+    )
+
+
+def group_detail(store: Store, group: str) -> GroupDetailAnswer | None:
+    """Everything that the store knows of a group, or None."""
+    record = store.queue.group(group)
+    if record is None:
+        return None
+    made, image = store.products.measurement_set(group), store.products.image_of(group)
+    return GroupDetailAnswer(
+        **dict(GroupAnswer.model_validate(record)),
+        files=tuple(FileAnswer.model_validate(one) for one in store.arrivals.files_of(group)),
+        runs=tuple(StageRunAnswer.model_validate(one) for one in store.queue.runs(group)),
+        measurement_set=MeasurementSetAnswer.model_validate(made) if made else None,
+        image=image_answer(image) if image else None,
+        events=tuple(EventAnswer.model_validate(one) for one in store.events.last(50, group=group)),
+    )

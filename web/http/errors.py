@@ -1,0 +1,99 @@
+"""Every error is an answer that says what is wrong and what to do: JSON for the API, a page for the panel."""
+
+import logging
+
+from flask import Flask, Response, make_response, render_template, request
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
+from web.http.models import ErrorAnswer
+
+log = logging.getLogger(__name__)
+
+HINTS = {
+    400: "look at the request's parameters and body",
+    403: "sign in as operator",
+    404: "look at the address; /api/status, /api/queue and /api/images list what there is",
+    405: "use GET to read and POST to change",
+    413: "send less",
+    415: "send JSON with Content-Type: application/json",
+}
+STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
+
+
+class Refusal(Exception):
+    """A request that is answered with an error on purpose: HTTP status, what is wrong, what to do."""
+
+    def __init__(self, status: int, error: str, hint: str, *, retry_after_s: float = 10.0) -> None:
+        super().__init__(error)
+        self.status, self.error, self.hint, self.retry_after_s = status, error, hint, retry_after_s
+
+
+def handle_errors(app: Flask) -> None:
+    """Turn each kind of exception into an answer."""
+    app.register_error_handler(Refusal, _of_refusal)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(ValidationError, _of_validation)
+    app.register_error_handler(ContimgError, _of_contimg)
+    app.register_error_handler(SQLAlchemyError, _of_store)
+    app.register_error_handler(Exception, _of_bug)
+
+
+def is_for_machines(path: str) -> bool:
+    """Whether an address is answered in JSON or plain text, not with a page."""
+    return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
+
+
+def wants_json() -> bool:
+    """Whether the one who asks is a program: of the API, or of a page's script."""
+    return is_for_machines(request.path) or request.accept_mimetypes.best == "application/json"
+
+
+def _of_refusal(refusal: Refusal) -> Response:
+    return _answer(refusal.status, refusal.error, refusal.hint, refusal.retry_after_s)
+
+
+def _of_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    what = f"{request.path}: {error.name.lower()}"
+    answer = _answer(status, what, HINTS.get(status, "see the panel's log"))
+    for name, value in error.get_headers():
+        if name == "Allow":
+            answer.headers[name] = value
+    return answer
+
+
+def _of_validation(error: ValidationError) -> Response:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "body"
+    return _answer(400, f"{place}: {first['msg'].lower()}", HINTS[400])
+
+
+def _of_contimg(error: ContimgError) -> Response:
+    status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
+    return _answer(status, str(error), "`contimg config check` and `contimg status` say more")
+
+
+def _of_store(error: SQLAlchemyError) -> Response:
+    log.error("the store does not answer: %s", error)
+    return _answer(503, "the store does not answer", "try again; if it lasts, look at the disk and the panel's log")
+
+
+def _of_bug(error: Exception) -> Response:
+    log.exception("%s %s", request.method, request.path, exc_info=error)
+    return _answer(500, "something went wrong in the panel", "the panel's log has the traceback; the stream goes on")
+
+
+def _answer(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
+    if wants_json():
+        body = ErrorAnswer(error=error, hint=hint).model_dump_json()
+        answer = make_response(body, status, {"Content-Type": "application/json"})
+    else:
+        answer = make_response(render_template("error.html", status=status, error=error, hint=hint), status)
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="contimg"'
+    if status in (429, 503):
+        answer.headers["Retry-After"] = f"{retry_after_s:.0f}"
+    return answer

@@ -1,0 +1,1 @@
+"""The stream: status and commands."""

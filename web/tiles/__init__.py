@@ -1,0 +1,1 @@
+"""Tiles: groups, images and sky."""

@@ -1,0 +1,142 @@
+"""The table of groups, and the page of one: what arrived, what was tried, what was made of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from contimg.instrument.dsa110 import BAND
+from contimg.store import FileState, GroupFilter, GroupOrder, GroupRecord, Stage, State
+from web.access.auth import operator_name, operator_only
+from web.http.answers import epoch_s_of_mjd, respond
+from web.http.errors import Refusal, wants_json
+from web.http.models import CommandAnswer
+from web.http.parameters import GroupTable
+from web.panel.frame import tell
+from web.stream import stream
+from web.tiles.chain import Chain
+
+groups = Blueprint("groups", __name__, url_prefix="/groups")
+EVENTS = 50
+
+
+@dataclass(frozen=True)
+class Subband:
+    """One of the sixteen lamps: its number and what became of its file."""
+
+    number: int
+    state: str
+    about: str
+
+
+@groups.get("")
+def table() -> str:
+    """Groups, filtered and sorted as the address says; the next page begins after the last row of this one."""
+    asked = GroupTable.model_validate({key: value for key, value in request.args.items() if value})
+    since_s, until_s = asked.observed_s
+    wanted = GroupFilter(asked.state, asked.partial, since_s, until_s)
+    found = stream().store.browse.groups(
+        wanted, asked.order, ascending=asked.ascending, after=asked.key, limit=asked.limit + 1
+    )
+    shown = found[: asked.limit]
+    return render_template(
+        "groups.html",
+        asked=asked,
+        groups=shown,
+        following=asked.key_of(shown[-1]) if len(found) > asked.limit else None,
+        states=tuple(State),
+        counts=stream().glance(8).snapshot.states,
+        orders=tuple(GroupOrder),
+        expected=BAND.subbands,
+    )
+
+
+@groups.get("/<group>")
+def show(group: str) -> str:
+    """One group."""
+    store = stream().store
+    record = _known(group)
+    runs, files = store.queue.runs(group), store.arrivals.files_of(group)
+    made, image = store.products.measurement_set(group), store.products.image_of(group)
+    return render_template(
+        "group.html",
+        group=record,
+        chain=Chain.of(record, runs, files, store.database.clock()),
+        runs=runs,
+        files=files,
+        subbands=_subbands(files),
+        made=made,
+        image=image,
+        events=store.events.last(EVENTS, group=group),
+        stages=tuple(Stage),
+        again=_may_go_again(record),
+        from_stages=[one for one in Stage if one == record.stage or one.precedes(record.stage)],
+        epoch_s_of_mjd=epoch_s_of_mjd,
+        channels=BAND.subbands,
+    )
+
+
+@groups.post("/<group>/retry")
+@operator_only
+def retry(group: str) -> Response | str:
+    """Put it back in the queue."""
+    stage = Stage(request.form["stage"]) if request.form.get("stage") in tuple(Stage) else None
+    if not request.form.get("confirmed"):
+        return _ask(group, "Make it again?", "It goes back to the queue with fresh attempts.", "Retry", "main")
+    record = stream().store.queue.retry(group, stage=stage)
+    stream().store.events.add(f"retry asked for by {operator_name()}", group=group)
+    return _done(group, f"it waits for {record.stage}")
+
+
+@groups.post("/<group>/discard")
+@operator_only
+def discard(group: str) -> Response | str:
+    """Take it out of the stream."""
+    if not request.form.get("confirmed"):
+        question = "It leaves the stream. Its files stay where they are; a retry brings it back."
+        return _ask(group, "Discard this group?", question, "Discard", "grave")
+    stream().store.queue.discard(group)
+    stream().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    return _done(group, "discarded; its files stay where they are")
+
+
+def _ask(group: str, word: str, question: str, button: str, tone: str) -> str:
+    kept = {"stage": request.form["stage"]} if request.form.get("stage") else {}
+    return render_template(
+        "confirm.html", word=word, question=f"{group}: {question}", button=button, tone=tone, action=request.path,
+        back=url_for("groups.show", group=group), kept=kept,
+    )  # fmt: skip
+
+
+def _done(group: str, message: str) -> Response:
+    stream().forget_glance()
+    if wants_json():
+        return respond(CommandAnswer(success=True, message=message))
+    tell(f"{group}: {message}")
+    return redirect(url_for("groups.show", group=group), 303)
+
+
+def _known(group: str) -> GroupRecord:
+    found = stream().store.queue.group(group)
+    if found is None:
+        raise Refusal(404, f"group {group[:40]}: not in the store", "look for it in the table of groups")
+    return found
+
+
+def _may_go_again(group: GroupRecord) -> bool:
+    return group.state in (State.FAILED, State.DISCARDED, State.COMPLETED)
+
+
+def _subbands(files: tuple[Any, ...]) -> tuple[Subband, ...]:
+    """Sixteen lamps; of several files for one subband the one that is used."""
+    found: dict[int, Any] = {}
+    for file in sorted(files, key=lambda one: one.state != FileState.SET_ASIDE):
+        if file.subband is not None:
+            found[file.subband] = file
+    return tuple(
+        Subband(number, str(found[number].state), found[number].reason or "")
+        if number in found
+        else Subband(number, "missing", "")
+        for number in range(BAND.subbands)
+    )

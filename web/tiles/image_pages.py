@@ -1,0 +1,78 @@
+"""The wall of images with the strip of the night, and the page of one image."""
+
+from flask import Blueprint, Response, render_template, request
+
+from contimg.options import from_environment
+from contimg.quality.image import ENVIRONMENT, QualityThresholds
+from web.http.answers import epoch_s_of_mjd
+from web.http.files import product_file
+from web.http.parameters import ImageWall
+from web.stream import stream
+from web.tiles.image_api import known_image
+from web.tiles.judged import judged
+from web.tiles.sky_grid import Sky
+from web.tiles.strip import Strip, strip
+
+image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
+NIGHT_DAYS = 1.0
+
+
+@image_pages.get("")
+def wall() -> str:
+    """Thumbnails, the latest observed first, and the strip of the day that ends with the latest."""
+    asked = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
+    browse = stream().store.browse
+    found = browse.images(verdict=asked.verdict, before=asked.key, limit=asked.limit + 1)
+    shown = found[: asked.limit]
+    until = shown[0].mjd + 1e-6 if shown else 0.0
+    return render_template(
+        "images.html",
+        asked=asked,
+        images=shown,
+        following=asked.key_of(shown[-1]) if len(found) > asked.limit else None,
+        strips=_strips(until - NIGHT_DAYS, until) if shown else (),
+        verdicts=("good", "suspect", "bad"),
+        until_mjd=until,
+        epoch_s_of_mjd=epoch_s_of_mjd,
+    )
+
+
+@image_pages.get("/<int:image_id>")
+def show(image_id: int) -> str:
+    """One image."""
+    image = known_image(image_id)
+    store, sky = stream().store, Sky.of(image)
+    made = store.products.measurement_set(image.group)
+    before, after = store.browse.neighbours(image.id, image.mjd)
+    applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
+    return render_template(
+        "image.html",
+        image=image,
+        made=made,
+        applied=applied,
+        before=before,
+        after=after,
+        grid=sky.grid(),
+        sources=sky.sources(image.sources),
+        judged=judged(image, from_environment(QualityThresholds, ENVIRONMENT)),
+        epoch_s_of_mjd=epoch_s_of_mjd,
+    )
+
+
+@image_pages.get("/<int:image_id>/pixels.png")
+def pixels(image_id: int) -> Response:
+    """Every pixel of the image, for looking into."""
+    image, room = known_image(image_id), stream()
+    path = product_file(image.fits_path, room.config().output_dir, "image")
+    response = Response(room.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
+    response.headers["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
+    tiles = stream().store.browse.tiles(since_mjd, until_mjd)
+    return (
+        strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
+        strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),
+        strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd, height=0.2),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Periodic tasks: disks, retention, orphans, samples and alerts."""

@@ -1,0 +1,1 @@
+"""The producer: scanner and watcher of the incoming directory."""

@@ -1,0 +1,76 @@
+"""The producer process: the loops of producer, reconciler and housekeeper, from configuration to clean end."""
+
+import logging
+import signal
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from contimg.errors import Misconfigured
+from contimg.options import from_environment
+from contimg.settings.config import PREFIX, load, settings_from
+from contimg.settings.flow import FlowRules
+from contimg.store import Store
+from workers import logs
+from workers.execution.liveness import Signs
+from workers.execution.recovery import release_what_the_dead_hold
+from workers.housekeeping.chores import chores
+from workers.housekeeping.housekeeper import Housekeeper
+from workers.producer.producer import BEAT, ENDED, Producer
+from workers.producer.scanner import Incoming
+from workers.scheduling import messages as chain
+from workers.scheduling.calibrator_tiles import CalibratorTiles
+from workers.scheduling.dispatcher import Dispatcher
+from workers.scheduling.reconciler import Reconciler
+from workers.service.watchdog import ScanWatchdog
+
+log = logging.getLogger(__name__)
+_ENDING = {signal.SIGTERM, signal.SIGINT}
+
+
+def produce() -> None:
+    """Run until SIGTERM or SIGINT. Start-up is recovery: what dead processes held goes back, then all is scanned."""
+    settings = settings_from()
+    config, flow = load(settings), from_environment(FlowRules, PREFIX)
+    logs.configure(settings, config)
+    if config.input_dir.exists() and not config.input_dir.is_dir():
+        raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
+    store = Store.of(config)
+    release_what_the_dead_hold(store)
+    dispatcher = Dispatcher(store, chain.send, flow, config.max_workers, _calibrators(store))
+    producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval, flow.events)
+    signs = Signs(settings.state_dir)
+    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval, signs)
+    watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
+    # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    stop = threading.Event()
+    working = (producer, reconciler, Housekeeper(chores(config, store)))
+    loops = [threading.Thread(target=one.run, args=(stop,), name=type(one).__name__) for one in working]
+    for loop in loops:
+        loop.start()
+    log.info("watching %s", config.input_dir)
+    while signal.sigtimedwait(_ENDING, 1.0) is None and all(loop.is_alive() for loop in loops):
+        watchdog.tick()
+    stop.set()
+    producer.wake()
+    for loop in loops:
+        loop.join()
+    _say_that_it_ended(store)
+    store.close()
+    log.info("ended")
+
+
+def _say_that_it_ended(store: Store) -> None:
+    try:
+        store.queue.beat(ENDED)
+    except SQLAlchemyError as error:  # it will be seen by the age of the last scan
+        log.error("store: %s", str(error).splitlines()[0])
+
+
+def _calibrators(store: Store) -> CalibratorTiles:
+    """Tiles of calibrators, by the limits that the calibrate stage has."""
+    from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+
+    limits = from_environment(CalibrateOptions, ENVIRONMENT)
+    return CalibratorTiles(store, limits.min_attenuation, limits.min_apparent_jy)
