@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from contimg.errors import Transient
+from contimg.files.filesystems import file_system
 
 MARK = ".writing-"
 _ASIDE = f"{MARK}old-"
@@ -137,16 +138,9 @@ def has_room(room: Path, need_bytes: int) -> bool:
             return False
     except OSError:
         return False
-    if _is_memory(room):
+    if file_system(room).is_in_memory:
         free = min(free, psutil.virtual_memory().available // 2)
     return free >= need_bytes * _MARGIN + _MARGIN_BYTES
-
-
-def _is_memory(room: Path) -> bool:
-    """Whether a directory lies in memory: what is written there is taken from the processes."""
-    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
-    place = next((one for one in (room.resolve(), *room.resolve().parents) if one in mounts), None)
-    return place is not None and mounts[place] in ("tmpfs", "ramfs")
 
 
 def _check_writable(directory: Path) -> None:

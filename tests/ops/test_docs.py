@@ -32,6 +32,9 @@ EXAMPLES = {
     "START": "2026-02-22T23:00:00", "END": "2026-02-23T00:00:00", "NODE": "node-1", "OPTIONS": "", "...": "",
     "KEY=VALUE": "max_workers=2", "N": "2",
 }  # fmt: skip
+SOURCE_DIRECTORIES = ("contimg/", "workers/", "web/", "ops/", "scripts/", "benchmarks/", "tests/")
+# A stage that the documentation adds as an example.
+EXAMPLE_PATHS = {"contimg/mosaic.py", "contimg/cli/commands/mosaic.py"}
 # These look and change nothing; they are run where there is no stream yet.
 HARMLESS = {
     ("contimg", "status"), ("contimg", "doctor"), ("contimg", "groups", "list"), ("contimg", "config", "check"),
@@ -151,6 +154,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)\)", text):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_paths_exist(page: Path) -> None:
+    """Source paths are those below a source directory, and all of Python."""
+    paths = re.findall(r"`([\w./-]+)`", page.read_text(encoding="utf-8"))
+    sources = {path for path in paths if path.startswith(SOURCE_DIRECTORIES) or path.endswith(".py")}
+    assert not {path for path in sources - EXAMPLE_PATHS if not is_source(ROOT / path)}
+
+
+def is_source(path: Path) -> bool:
+    """Directories that only hold compiled modules are left from a checkout of something older."""
+    return path.is_file() or any(file.is_file() and "__pycache__" not in file.parts for file in path.rglob("*"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,7 +15,8 @@ from contimg.cli import contimg
 from contimg.errors import BadInput, ContimgError, Misconfigured
 from contimg.settings.config import Settings, save
 from contimg.store import Stage, State, Store, schema
-from contimg.store.backup import back_up, read_backup, restore
+from contimg.store.backup import back_up, restore
+from contimg.store.backup.archive import unpack
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, t
     before = everything(store)
     made = back_up(settings, tmp_path / "backup.tar.gz")
     assert made.rows["groups"] == 3
-    assert read_backup(tmp_path / "backup.tar.gz") == made
+    assert unpack(tmp_path / "backup.tar.gz", tmp_path / "unpacked") == made
     assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o077 == 0
     Telescope(store).whole_group(9)
     save(settings, {"poll_interval": 1.0})

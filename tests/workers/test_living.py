@@ -11,6 +11,7 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
+from contimg.files.filesystems import FileSystem
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings.config import QueueRules
 from contimg.store import Lease, Stage, State, Store
@@ -107,7 +108,7 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
     (tmp_path / "living").mkdir()
     (tmp_path / "living" / "gone:1:1:1").touch()
     assert Signs(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
-    monkeypatch.setattr("workers.execution.liveness.file_system", lambda directory: "nfs4")
+    monkeypatch.setattr("workers.execution.liveness.file_system", lambda directory: FileSystem("nfs4"))
     assert Signs(tmp_path, grace_s=0).dead() == frozenset()
 
 

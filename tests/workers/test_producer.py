@@ -3,7 +3,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from waiting import until
@@ -13,7 +12,6 @@ from contimg.settings.config import QueueRules
 from contimg.store import FileState, Stage, State, Store
 from workers.producer.producer import BEAT, Producer
 from workers.producer.scanner import EMPTY, FOREIGN, Incoming
-from workers.producer.watcher import file_system
 from workers.scheduling.dispatcher import Dispatcher
 from workers.scheduling.reconciler import Reconciler
 
@@ -217,18 +215,6 @@ def test_without_events_the_scan_alone_takes_everything_in(store, place):
     stop.set()
     producer.wake()
     thread.join(5)
-
-
-@pytest.mark.parametrize(
-    ("place_of", "kind"),
-    [("/", "ext4"), ("/data/incoming", "nfs4"), ("/data/incoming/x", "nfs4"), ("/mnt/a b", "fuse")],
-)
-def test_the_kind_of_file_system_is_what_the_kernel_says(tmp_path, place_of, kind):
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
-        "/dev/vda / ext4 rw 0 0\nserver:/export /data nfs4 rw 0 0\nhost:/ /mnt/a\\040b fuse.sshfs rw 0 0\n", "utf-8"
-    )
-    assert file_system(Path(place_of), mounts) == kind
 
 
 def test_a_link_to_a_file_elsewhere_is_a_file(hinted, store, place, tmp_path):

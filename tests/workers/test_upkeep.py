@@ -14,6 +14,7 @@ from store_steps import metric_values, register_file
 from waiting import until
 
 from contimg.errors import Misconfigured
+from contimg.files.filesystems import lock
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings.alerting import AlertRules
 from contimg.settings.config import QueueRules
@@ -118,8 +119,10 @@ def test_orphans_are_swept_and_what_somebody_writes_is_not(house_store, place, c
         path.touch()
         os.utime(path, (real - 100, real - 100))
     product = aged(output / f"{group}.ms", real - 100)
+    in_use = aged(output / "calibration" / f".{other}.def.part", real - 100)
+    lock(in_use)  # a solve started by hand, which waits for CASA
     assert set(sweep(place.config, house_store)) == {orphan, room, picture, summary}
-    assert (fresh.exists(), product.exists()) == (True, True)
+    assert (fresh.exists(), product.exists(), in_use.exists()) == (True, True, True)
     assert not any(path.exists() for path in (orphan, room, picture, summary))
 
 

@@ -7,28 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import psutil
 
+from contimg.files.filesystems import file_system
 from contimg.settings.config import Settings, StreamingConfig
 from workers.doctor.finding import Finding, error, ok, warning
 
 GIGABYTE = 1e9
 ENOUGH_GB = {"output_dir": 50.0, "scratch_dir": 10.0, "state_dir": 1.0}
 LEAST_GB = 1.0
-NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "fuse.sshfs",
-    "lustre",
-    "beegfs",
-    "gpfs",
-    "ceph",
-    "glusterfs",
-    "fuse.glusterfs",
-}
-WITHOUT_EVENTS = NETWORK | {"9p", "vboxsf", "fuse.grpcfuse", "virtiofs"}
 
 
 def directories(settings: Settings, config: StreamingConfig) -> Iterator[Finding]:
@@ -37,10 +23,10 @@ def directories(settings: Settings, config: StreamingConfig) -> Iterator[Finding
     yield _written("output_dir", config.output_dir)
     yield _written("scratch_dir", config.scratch_dir)
     yield _written("state_dir", settings.state_dir.absolute())
-    if "://" not in config.queue_db and (kind := file_system_of(Path(config.queue_db))) in NETWORK:
+    if "://" not in config.queue_db and (kind := file_system(Path(config.queue_db))).is_network:
         yield error(
             "state_dir",
-            f"{config.queue_db}: SQLite on a network file system ({kind}) loses updates",
+            f"{config.queue_db}: SQLite on a network file system ({kind.name}) loses updates",
             "put the state directory on a local disk, or give a PostgreSQL URL in CONTIMG_QUEUE_DB",
         )
 
@@ -65,35 +51,20 @@ def hdf5_locking(incoming: Path) -> Finding:
     return ok(about, f"{incoming}: works")
 
 
-def file_system_of(path: Path) -> str:
-    """The kind of file system that a path, or its nearest parent that exists, lies on."""
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
-    device = there.stat().st_dev
-    for mount in reversed(psutil.disk_partitions(all=True)):
-        try:
-            if Path(mount.mountpoint).stat().st_dev == device:
-                return str(mount.fstype)
-        except OSError:
-            continue
-    return "unknown"
-
-
 def _incoming(path: Path, poll_interval_s: float) -> Finding:
     about = "input_dir"
     if not path.is_dir():
         return error(about, f"{path}: no such directory", "make it, or give the one where subband files arrive")
     if not _may(path, os.R_OK | os.X_OK):
         return error(about, f"{path}: uid {os.geteuid()} cannot read it", f"chmod o+rx {path}, or a group of its own")
-    kind = file_system_of(path)
-    if kind in WITHOUT_EVENTS:
+    kind = file_system(path)
+    if not kind.raises_events:
         return warning(
             about,
-            f"{path}: {kind} tells no events of other machines' files",
+            f"{path}: {kind.name} raises no events for files that others write",
             f"none is needed: the scan finds them within {poll_interval_s:g} s; lower poll_interval for less delay",
         )
-    return ok(about, f"{path}: readable ({kind})")
+    return ok(about, f"{path}: readable ({kind.name})")
 
 
 def _written(about: str, path: Path) -> Finding:

@@ -11,18 +11,17 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from contimg.files.filesystems import file_system, lock
 from workers.execution.processes import ProcessName
-from workers.producer.watcher import file_system
 
 log = logging.getLogger(__name__)
 # A worker that is told to stop gives back by itself what its children had, moments after they ended.
 GRACE_S = 10.0
 _NEW = ".new."
-_OF_ONE_MACHINE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"})
 
 
 class Sign:
@@ -62,7 +61,7 @@ class Signs:
         (self._directory / name).unlink(missing_ok=True)
 
     def _of_the_dead(self) -> Iterator[Path]:
-        if not self._directory.is_dir() or file_system(self._directory) not in _OF_ONE_MACHINE:
+        if not self._directory.is_dir() or not file_system(self._directory).is_local:
             return
         for path in self._directory.iterdir():
             if not path.name.startswith(_NEW) and _is_free(path):
@@ -70,8 +69,8 @@ class Signs:
 
 
 def _is_free(path: Path) -> bool:
-    with suppress(OSError), closing(path.open(encoding="utf-8")) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError):
+        os.close(lock(path))
         return True
     return False
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from contimg.files.filesystems import is_locked
 from contimg.files.staging import MARK, place_of, put_back
 from contimg.settings.config import StreamingConfig
 from contimg.store import Store
@@ -18,8 +19,9 @@ _GROUP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 def sweep(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     """Remove orphaned temporaries and return them.
 
-    One is an orphan when nobody has written to it for a lease's length and, if a stage of its group runs, when it is
-    older than that run. A worker that was frozen meanwhile finds it gone and fails; its lease is gone as well.
+    One is an orphan when nobody has written to it for a lease's length, no process holds its lock and, if a stage of
+    its group runs, when it is older than that run. A worker that was frozen meanwhile finds it gone and fails; its
+    lease is gone as well.
     """
     found = tuple(orphans(config, store))
     for path in found:
@@ -45,7 +47,8 @@ def orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
         written = _last_written(path)
         named = _GROUP.search(path.name)
         since = running.get(named[0]) if named else None
-        if written is not None and written < silent_since and (since is None or written < since):
+        is_old = written is not None and written < silent_since and (since is None or written < since)
+        if is_old and not is_locked(path):
             yield path
 
 

@@ -19,18 +19,13 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from contimg.files.filesystems import file_system
 from workers.producer.scanner import may_be_whole
 
 log = logging.getLogger(__name__)
 _MOST = 10_000  # beyond that a scan is quicker than looking at each
 # The kernel is asked for no others: it would tell of every write into a file, and of every read.
 _KINDS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
-
-
-# What another machine writes there raises no event here.
-_WITHOUT_EVENTS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "beegfs", "gpfs", "glusterfs", "afs", "virtiofs", "fuse"}
-)
 
 
 class Hints(FileSystemEventHandler):
@@ -82,8 +77,8 @@ class Hints(FileSystemEventHandler):
         self.stop()
         self._watched = identity
         kind = file_system(directory)
-        if self._mode == "polling" or (self._mode == "auto" and kind in _WITHOUT_EVENTS):
-            self._say(logging.INFO, f"{directory}: on {kind}, looked at by the periodic scan alone")
+        if self._mode == "polling" or (self._mode == "auto" and not kind.raises_events):
+            self._say(logging.INFO, f"{directory}: on {kind.name}, looked at by the periodic scan alone")
             return
         observer = Observer()
         try:
@@ -111,19 +106,3 @@ class Hints(FileSystemEventHandler):
         if trouble != self._trouble:
             log.log(level, "%s", trouble)
         self._trouble = trouble
-
-
-def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """The kind of file system that a directory lies on, as the kernel calls it; "unknown" when it does not say."""
-    place = directory.resolve()
-    found, depth = "unknown", -1
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        _, point, kind = line.split()[:3]
-        mounted = Path(point.replace("\\040", " "))
-        if place.is_relative_to(mounted) and len(mounted.parts) >= depth:
-            found, depth = kind.partition(".")[0], len(mounted.parts)
-    return found

@@ -56,12 +56,6 @@ def write_archive(target: Path, backup: Backup, members: Mapping[str, Path]) -> 
         manifest.unlink(missing_ok=True)
 
 
-def read_backup(archive: Path) -> Backup:
-    """What an archive says that it holds; raises BadInput when it is none."""
-    with opened(archive) as tar:
-        return _manifest(archive, tar)
-
-
 def unpack(archive: Path, directory: Path) -> Backup:
     """Unpack into a directory and check every member against the manifest; raises BadInput when one differs."""
     with opened(archive) as tar:

@@ -20,7 +20,7 @@ from contimg.tile.calibrate import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.reference_antenna import reference_antenna, station_number
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, sky_model
-from contimg.tile.calibrate.solve.solve import solve
+from contimg.tile.calibrate.solve.solve import _scratch_directory, solve
 from contimg.tile.calibrate.solve.solving_set import intervals, write_solving_set
 
 
@@ -184,6 +184,25 @@ def test_casa_refusal_is_one_line_that_names_the_task(tmp_path):
         casa.run([casa.Task("gaincal", {"vis": "nowhere.ms", "caltable": "x"})], tmp_path, tmp_path / "casa.log", 60)
     assert (tmp_path / "casa.log").exists()
     assert sorted(Path.cwd().iterdir()) == before
+
+
+def test_a_solve_leaves_the_scratch_directory_of_another_of_the_same_tile(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from contimg.tile.calibrate.solve.solve import _scratch_directory\n"
+        "with _scratch_directory(Path(sys.argv[1]), 'tile') as scratch:\n    print(scratch, flush=True); input()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    theirs = Path(other.stdout.readline().strip())
+    with _scratch_directory(tmp_path, "tile") as ours:
+        assert ours != theirs
+        assert set(tmp_path.iterdir()) == {ours, theirs}
+    assert list(tmp_path.iterdir()) == [theirs]
+    other.kill()
+    other.communicate()
+    with _scratch_directory(tmp_path, "tile") as ours:
+        assert list(tmp_path.iterdir()) == [ours]
+    assert not list(tmp_path.iterdir())
 
 
 def test_casa_ends_with_its_parent(tmp_path):

@@ -13,6 +13,7 @@ import h5py
 import pytest
 
 from contimg.errors import Transient
+from contimg.files.filesystems import file_system
 from contimg.settings.config import Settings, load
 from contimg.store import Store
 from workers import doctor
@@ -128,8 +129,8 @@ def test_the_file_system_is_the_one_that_stat_names(tmp_path: Path) -> None:
         named = subprocess.run(
             ["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True
         ).stdout.strip()
-        assert named.startswith(directories.file_system_of(path)[:3]), path
-    assert directories.file_system_of(tmp_path / "not/there") == directories.file_system_of(tmp_path)
+        assert named.startswith(file_system(path).name[:3]), path
+    assert file_system(tmp_path / "not/there") == file_system(tmp_path)
 
 
 def test_a_group_that_does_not_fit_into_memory(settings: Settings, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ phases per minute on the long baselines, the bandpass proper with those phases a
 phase on top of it.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from contimg import __version__
 from contimg.errors import BadInput
+from contimg.files.filesystems import lock
 from contimg.files.staging import permitted, refusals
 from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CalibrationSet, declination_deg
@@ -67,7 +69,7 @@ def solve(
     """
     directory = directory.absolute()  # CASA works in a directory of its own
     target, log = directory / tile.name, directory / f"{tile.name}.failed.log"
-    with refusals(target), _room(directory, tile.name) as room:
+    with refusals(target), _scratch_directory(directory, tile.name) as room:
         made = room / "set"
         made.mkdir()
         work = room / "work"
@@ -209,20 +211,30 @@ def _plot(made: CalibrationSet, tile: MSInfo) -> None:
 
 
 @contextmanager
-def _room(directory: Path, name: str) -> Iterator[Path]:
-    """A directory to work in, removed at the end; what a killed run of the same tile left behind goes first."""
+def _scratch_directory(directory: Path, name: str) -> Iterator[Path]:
+    """Make a scratch directory, locked while this process uses it and removed at the end.
+
+    Those of the same tile that no process has locked are left from killed solves, and are removed first. Where the
+    file system has no locks, none is: the reconciler removes them by their age.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    for left in directory.glob(f".{name}.*.part"):
-        shutil.rmtree(left, ignore_errors=True)
-    room = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=directory))
-    try:
-        yield room
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
+    for scratch in directory.glob(f".{name}.*.part"):
+        with suppress(OSError):
+            descriptor = lock(scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(descriptor)
+    # Locked under a name that no other solve looks for, so that none finds it unlocked.
+    unlocked = Path(tempfile.mkdtemp(prefix=f".new.{name}.", suffix=".part", dir=directory))
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.callback(os.close, lock(unlocked))
+        scratch = unlocked.rename(directory / unlocked.name.removeprefix(".new"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        yield scratch
 
 
 def _replace(made: Path, target: Path) -> None:
-    """Rename the finished set to its place; an older one goes away with the room that the new one came from."""
+    """Rename the finished set to its final name; an older one is removed with the scratch directory."""
     if target.exists():
         target.rename(made.parent / "older")
     made.rename(target)
