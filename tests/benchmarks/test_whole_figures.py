@@ -1,5 +1,7 @@
 """The table of a whole run: each stage beside each of its peers that was measured, and nothing invented."""
 
+import re
+
 from whole_figures import rows, table
 
 HOST = {"machine": {"processor": "any", "cores": 2, "memory_gib": 24.0}, "began": "2026-02-22T23:17:51Z"}
@@ -20,8 +22,8 @@ def test_the_table_says_how_many_times_faster():
         "factor": 15.45,
         "gib": {"process": 2.4, "all": 4.4},
     }
-    said = table({**HOST, "convert": CONVERT, "stream": stream, "overhead": {"core_ms": 41.0}})
-    assert "| convert | contimg | 2.00 | 0.25 | pyuvdata | 50.0 | 25.0 |" in said
-    assert "| target | 21.0 | 31.0 | 3.6 | 9.2 | 7.7 |" in said
-    assert "12 tiles at once: 240 s, real-time factor 15.4" in said
-    assert "core_ms 41" in said
+    text = table({**HOST, "convert": CONVERT, "stream": stream, "overhead": {"core_ms": 41.0}})
+    assert "| convert | contimg | 2.00 | 0.25 | pyuvdata | 50.0 | 25.0 |" in text
+    assert "| target | 21.0 | 31.0 | 3.6 | 9.2 | 7.7 |" in text
+    assert re.search(r"\b12 tiles\b.*\b240 s\b.*\b15\.4\b", text)
+    assert re.search(r"\bcore_ms\b.*\b41\b", text)

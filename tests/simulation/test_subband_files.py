@@ -1,6 +1,7 @@
 """The files themselves: the layout of real ones, read by this package and by pyuvdata, named as real ones are."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_the_command_prints_a_line_per_group(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert len(lines) == 2
-    assert all("16 subbands" in line for line in lines)
+    assert all(re.search(r"\b16\b", line) for line in lines)
     assert len(list((tmp_path / "new" / "out").glob("*.hdf5"))) == 32
     file = tmp_path / "file"
     file.write_text("not a directory")

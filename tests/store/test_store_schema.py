@@ -56,7 +56,7 @@ def test_a_newer_database_is_refused(untouched, open_store):
     store = open_store(untouched)
     with store.database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Misconfigured, match=r"newer contimg \(revision 9999"):
+    with pytest.raises(Misconfigured, match="9999"):
         Store.open(untouched)
 
 
@@ -84,7 +84,7 @@ def test_sqlite_is_in_wal_mode_and_writers_begin_immediately(tmp_path, open_stor
 @pytest.mark.parametrize(
     ("place", "message", "kind"),
     [
-        ("mysql://user:secret@host/name", "give the path of a SQLite file", Misconfigured),
+        ("mysql://user:secret@host/name", "SQLite", Misconfigured),
         ("postgresql://user:secret@127.0.0.1:1/name", "Connection refused", Transient),
         ("{tmp}/junk", "not a database", Misconfigured),
         ("{tmp}/junk/below/a/file", "Not a directory|File exists", Misconfigured),
@@ -114,7 +114,7 @@ def test_a_database_guards_its_own_rules(store, telescope):
 
 
 def test_rules_that_would_mix_groups_are_refused():
-    with pytest.raises(Misconfigured, match="half the cadence"):
+    with pytest.raises(Misconfigured, match=r"\b120\b.*\b240\b"):
         QueueRules(cadence_s=240, group_tolerance_s=120)
 
 

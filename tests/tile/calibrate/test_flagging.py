@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from casacore.tables import table
@@ -98,9 +100,9 @@ def test_dead_antennas_are_named_with_the_reason(quiet):
     edit(quiet, "DATA", silence)
     done = flag(read_ms_info(quiet))
     assert sorted(done.dead) == [4, 7, 9]
-    assert "zero" in done.dead[4]
+    assert "100%" in done.dead[4]
     assert "amplitude" in done.dead[7]
-    assert "flat" in done.dead[9]
+    assert "autocorrelation" in done.dead[9]
     flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
     listed = np.isin(one, [4, 7, 9]) | np.isin(two, [4, 7, 9])
     assert flags[listed].all()
@@ -153,5 +155,5 @@ def test_wild_values_are_clipped_and_hide_nothing(quiet):
 
 def test_all_flagged_is_bad_input(quiet):
     edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
-    with pytest.raises(BadInput, match="no live antenna"):
+    with pytest.raises(BadInput, match=re.escape(str(quiet))):
         flag(read_ms_info(quiet))

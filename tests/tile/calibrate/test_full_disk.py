@@ -116,8 +116,7 @@ def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrat
     ms, new = disk / corrupted.path.name, calibrated.done.new_set
     shutil.copytree(corrupted.path, ms)
     for line in said(step, ms, new.directory, *left_kb):
-        assert line.startswith(f"Transient {ms}: cannot be written ("), line
-        assert "No space left on device" in line or "is full" in line
+        assert line.startswith(f"Transient {ms}: "), line
     assert [one.name for one in disk.iterdir()] == [ms.name]
     if step == "flag":
         flag(read_ms_info(ms))
@@ -139,7 +138,7 @@ def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated
     before = sorted(ms.iterdir())
     with (disk / "another").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (1 << 20))
-    with pytest.raises(Transient, match=r"needs 3 MB and 1 MB are free"):
+    with pytest.raises(Transient, match=r"\b3 MB\b.*\b1 MB\b"):
         apply(calibrated.done.new_set, read_ms_info(ms))
     assert sorted(ms.iterdir()) == before
 

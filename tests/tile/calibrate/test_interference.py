@@ -47,7 +47,7 @@ def test_masks_are_those_of_aoflagger_in_this_process(processes, baselines):
 def test_a_searcher_that_dies_is_a_reason_to_try_again():
     with Searchers(2) as searchers:
         searching()[0].kill()
-        with pytest.raises(Transient, match=r"interference ended with status -9"):
+        with pytest.raises(Transient, match=r"-9\b"):
             searchers.submit(*request(200, np.random.default_rng(1)))()
     assert searching() == []
 
@@ -67,18 +67,18 @@ def test_flags_are_the_same_however_many_search(tmp_path):
     assert np.array_equal(found[0][1], found[1][1])
 
 
-def flag_here(path, said):
-    said.put(flag(read_ms_info(path)).fraction)
+def flag_here(path, fractions):
+    fractions.put(flag(read_ms_info(path)).fraction)
 
 
 def test_a_daemon_can_flag(tmp_path):
     """A Celery worker's child is a daemon and may have no children by multiprocessing."""
     path = make_ms(tmp_path / "tile.ms", sources=[]).path
     spawn = multiprocessing.get_context("spawn")
-    said = spawn.Queue()
-    child = spawn.Process(target=flag_here, args=(path, said), daemon=True)
+    fractions = spawn.Queue()
+    child = spawn.Process(target=flag_here, args=(path, fractions), daemon=True)
     child.start()
-    assert 0 <= said.get(timeout=60) < 0.05
+    assert 0 <= fractions.get(timeout=60) < 0.05
     child.join()
 
 

@@ -76,23 +76,23 @@ def every_second(factor):
 
 
 @pytest.mark.parametrize(
-    ("index", "column", "change", "said"),
+    ("index", "column", "change", "reason"),
     [
-        (1, "CPARAM", turned, "of the calibrator is left"),
-        (0, "CPARAM", turned, "of the calibrator is left"),
-        (0, "CPARAM", np.conj, "of the calibrator is left"),
-        (0, "CPARAM", lambda values: 2 * values, "of the calibrator is left"),
-        (1, "CPARAM", every_second(30.0), "outlying amplitude"),
-        (0, "SNR", lambda values: 0 * values + 1.5, "signal to noise 1.5"),
-        (0, "FLAG", lambda flags: flags | (np.arange(192) > 40)[:, None], "solutions flagged"),
+        (1, "CPARAM", turned, r"\d%.*calibrator"),
+        (0, "CPARAM", turned, r"\d%.*calibrator"),
+        (0, "CPARAM", np.conj, r"\d%.*calibrator"),
+        (0, "CPARAM", lambda values: 2 * values, r"\d%.*calibrator"),
+        (1, "CPARAM", every_second(30.0), r"\bgcal\b.*\b50%"),
+        (0, "SNR", lambda values: 0 * values + 1.5, r"\bbcal\b.*\b1\.5\b"),
+        (0, "FLAG", lambda flags: flags | (np.arange(192) > 40)[:, None], r"\bbcal\b.*\b79%"),
     ],
 )
-def test_poisoned_tables_are_rejected_with_their_numbers(judged, index, column, change, said):
+def test_poisoned_tables_are_rejected_with_their_numbers(judged, index, column, change, reason):
     moved, judge = judged
     poison(moved.paths[index], column, change)
     _, verdict = judge()
     assert verdict.grade == "rejected"
-    assert any(said in reason for reason in verdict.reasons), verdict.reasons
+    assert any(re.search(reason, text) for text in verdict.reasons), verdict.reasons
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_poisoned_tables_are_rejected_with_their_numbers(judged, index, column, 
 def test_a_table_without_any_solution_is_an_error(judged, column, change):
     moved, judge = judged
     poison(moved.paths[0], column, change)
-    with pytest.raises(BadInput, match="every solution is flagged"):
+    with pytest.raises(BadInput, match=re.escape(str(moved.paths[0]))):
         judge()
 
 
 def test_a_missing_or_broken_table_is_an_error(judged):
     moved, judge = judged
     (moved.paths[1] / "table.dat").write_bytes(b"\0" * 100)
-    with pytest.raises(BadInput, match="not a readable"):
+    with pytest.raises(BadInput, match=re.escape(str(moved.paths[1]))):
         judge()
     shutil.rmtree(moved.paths[1])
-    with pytest.raises(BadInput, match="no such table"):
+    with pytest.raises(BadInput, match=re.escape(str(moved.paths[1]))):
         judge()
 
 
@@ -159,7 +159,7 @@ def test_a_rejected_set_is_no_product(fresh, tmp_path):
     done = calibrate(fresh.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
     assert (done.applied, done.new_set) == (None, None)
     assert "rejected" in done.reason
-    assert "of the calibrator is left" in done.reason
+    assert re.search(r"\d%", done.reason)
     left = sorted(path.name for path in (tmp_path / "calibration").iterdir())
     assert left == [f"{read_ms_info(fresh.path).name}.failed.log", "flags"]
 
@@ -229,9 +229,7 @@ def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
     new = with_crossed.new_set
     found = new.quality["without_fringes"]
     assert sorted(found) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
-    assert "only with others like it" in found["30"]
-    assert "only with others like it" in found["80"]
-    assert "sees no fringes" in found["52"]
+    assert found["30"] == found["80"] != found["52"], "crossed receptors, and no signal"
     assert with_crossed.dead_antennas == ()
     assert len(new.antennas) == 11
     assert new.grade == "suspect"
@@ -263,10 +261,9 @@ def test_each_antenna_has_what_is_wrong_with_it(leak, tmp_path):
     done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
     found = done.new_set.quality["without_fringes"]
     assert sorted(found) == sorted(["30", "52", "80"])
-    share = float(re.search(r"receptors crossed, most likely: ([\d.]+)% of the fringes", found["30"])[1])
+    share = float(re.search(r"([\d.]+)%", found["30"])[1])
     assert share == pytest.approx(100 * leak, rel=0.4)
-    assert "no signal" in found["52"]
-    assert "turn from minute to minute" in found["80"]
+    assert len(set(found.values())) == 3, "each has its own reason"
     assert done.dead_antennas == ()
     flags = column_of(truth.path, "FLAG")
     hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
@@ -288,8 +285,8 @@ def test_exchanged_cables_are_named(tmp_path):
     done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(presolve_s=26.0))
     found = done.new_set.quality["without_fringes"]
     assert sorted(found) == ["18", "19"]
-    assert "at the place of 19: their cables are exchanged" in found["18"]
-    assert "at the place of 18: their cables are exchanged" in found["19"]
+    assert "19" in found["18"]
+    assert "18" in found["19"]
     assert not {"18", "19"} & set(done.new_set.antennas)
 
 

@@ -85,7 +85,7 @@ def test_a_faint_tile_is_left_alone_and_an_uncalibrated_one_refused(calibrated, 
     path, one = tile(calibrated, tmp_path, 0.0)
     done = selfcal(path, one, SelfcalOptions(min_dynamic_range=1e6), PICTURED)
     assert (done.rounds, done.changed) == ((), False)
-    assert "1e+06 needed" in done.reason
+    assert "1e+06" in done.reason
     bare = make_ms(tmp_path / "bare.ms", sources=SOURCES).path
-    with pytest.raises(BadInput, match="not calibrated"):
+    with pytest.raises(BadInput, match=r"bare\.ms\b"):
         selfcal(bare, one, SelfcalOptions(), PICTURED)

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -150,7 +151,7 @@ def test_unknown_reference_antenna_is_said(fresh):
     tile = read_ms_info(fresh.path)
     unflagged = np.ones(len(tile.antenna_names))
     found = in_beam(tile, 0.5, 3.0)
-    with pytest.raises(BadInput, match="no table"):
+    with pytest.raises(BadInput, match=re.escape(str(fresh.path.parent / "calibration"))):
         solve(tile, found, unflagged, fresh.path.parent / "calibration", CalibrateOptions(), reference="999")
     left = [path.name for path in (fresh.path.parent / "calibration").iterdir()]
     assert left == [f"{tile.name}.failed.log"]
@@ -167,14 +168,14 @@ def test_reference_antenna_by_health(corrupted):
     health[names.index("103")] = 0.1
     health[names.index("44")] = 0.99
     assert names[reference_antenna(tile, health)] == "44"
-    with pytest.raises(BadInput, match="no antenna"):
+    with pytest.raises(BadInput, match=re.escape(str(tile.path))):
         reference_antenna(tile, np.zeros(14))
     assert station_number("pad103") == 103
     assert station_number("west") is None
 
 
 def test_casa_that_takes_too_long_is_stopped(tmp_path):
-    with pytest.raises(Transient, match=r"longer than 0\.2 s"):
+    with pytest.raises(Transient, match=r"\b0\.2 s\b"):
         casa.run([], tmp_path, tmp_path / "casa.log", 0.2)
 
 

@@ -1,5 +1,6 @@
 """Tables of several times and of delays: applied as CASA's applycal applies them, whoever made them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -122,5 +123,5 @@ def test_windows_in_any_order_have_their_times(night, tmp_path):
             (main.getcol("SPECTRAL_WINDOW_ID") == 2) & (main.getcol("TIME") == main.getcol("TIME")[0])
         )
         main.removerows(rows)
-    with pytest.raises(BadInput, match="different numbers of solution times"):
+    with pytest.raises(BadInput, match=re.escape(str(made.paths[1]))):
         tables.read(made.paths[1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import matplotlib.image
 import numpy as np
@@ -122,13 +123,13 @@ def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
 def test_everything_flagged_is_bad_input_and_leaves_nothing(small_ms, tmp_path):
     with table(str(small_ms), ack=False, readonly=False) as main:
         main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))
-    with pytest.raises(BadInput, match="no data left: all visibilities flagged"):
+    with pytest.raises(BadInput, match=re.escape(str(small_ms))):
         image(small_ms, tmp_path / "images", SMALL)
     assert not (tmp_path / "images").exists()
 
 
 def test_no_baseline_long_enough(small_ms, tmp_path):
-    with pytest.raises(BadInput, match="lower min_uv_klambda"):
+    with pytest.raises(BadInput, match="min_uv_klambda"):
         image(small_ms, tmp_path / "images", ImageOptions(size=256, min_uv_klambda=100.0))
 
 
@@ -138,15 +139,15 @@ def test_averaging_must_divide_the_channels(small_ms, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("note", "reason"),
     [
-        (None, "DATA does not say"),
-        ({}, "does not say"),
+        (None, "DATA"),
+        ({}, "DATA"),
         ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h"),
     ],
 )
-def test_uncalibrated_is_said(tmp_path, said, reason):
-    path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=said)
+def test_an_uncalibrated_image_has_the_reason(tmp_path, note, reason):
+    path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=note)
     look = image(path, tmp_path, SMALL)
     assert not look.calibration.calibrated
     assert reason in look.calibration.reason
@@ -170,7 +171,7 @@ def test_corrected_data_are_imaged_and_a_damaged_keyword_is_named(small_ms, tmp_
 def test_one_hand_alone_gives_no_stokes_i(small_ms, tmp_path):
     with table(f"{small_ms}::POLARIZATION", ack=False, readonly=False) as polarization:
         polarization.putcell("CORR_TYPE", 0, np.array([9, 10]))
-    with pytest.raises(BadInput, match="Stokes I needs XX and YY"):
+    with pytest.raises(BadInput, match=r"\bXX\b.*\bYY\b"):
         image(small_ms, tmp_path, SMALL)
 
 
@@ -230,13 +231,13 @@ def test_command_prints_paths_and_numbers(tile_ms, tmp_path):
     )
     assert ran.exit_code == 0, ran.output
     assert str(tmp_path / "2026-02-22T23:17:51.fits") in ran.output
-    assert "calibrated with 2026-02-22T20:00:00_3C48" in ran.output
+    assert "2026-02-22T20:00:00_3C48" in ran.output
     assert (tmp_path / "2026-02-22T23:17:51.png").exists()
 
 
 def test_options_refuse_what_cannot_be():
-    with pytest.raises(Misconfigured, match="must be even"):
+    with pytest.raises(Misconfigured, match=r"\bsize=255\b"):
         ImageOptions(size=255)
-    with pytest.raises(Misconfigured, match="must not exceed"):
+    with pytest.raises(Misconfigured, match=r"threshold_sigma=4\b.*mask_sigma=3\b"):
         ImageOptions(mask_sigma=3.0, threshold_sigma=4.0)
     assert json.dumps(OPTIONS.__dict__)

@@ -51,15 +51,15 @@ def test_flux_is_corrected_for_the_beam_beside_the_image(tmp_path):
     assert measured.flux_jy == pytest.approx(0.5 / measured.attenuation, rel=1e-3)
 
 
-def test_what_cannot_be_measured_is_said(tmp_path):
+def test_what_cannot_be_measured_is_bad_input(tmp_path):
     write(tmp_path / "a.fits", 40.0, 60.0, 0.5)
-    with pytest.raises(BadInput, match="not in the image"):
+    with pytest.raises(BadInput, match=r"a\.fits\b.*\b10\.0.*\b55\.0"):
         measure(tmp_path / "a.fits", 10.0, 55.0)
-    with pytest.raises(BadInput, match="not in the image"):
+    with pytest.raises(BadInput, match=r"a\.fits\b.*\b180\.0.*-55\.0"):
         measure(tmp_path / "a.fits", 180.0, -55.0)
     write(tmp_path / "b.fits", 40.0, 60.0, 0.5, beam=False)
-    with pytest.raises(BadInput, match="no restored image"):
+    with pytest.raises(BadInput, match=r"b\.fits\b.*BMAJ"):
         measure(tmp_path / "b.fits", 359.99, 55.0)
     (tmp_path / "c.fits").write_bytes(b"not FITS")
-    with pytest.raises(BadInput, match="not a readable FITS"):
+    with pytest.raises(BadInput, match=r"c\.fits\b"):
         measure(tmp_path / "c.fits", 359.99, 55.0)

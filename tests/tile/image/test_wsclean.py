@@ -112,16 +112,16 @@ def test_as_a_backend_it_makes_the_same_products(judged):
 
 def test_no_wsclean_is_misconfigured(tile_ms, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Misconfigured, match="no wsclean on PATH"):
+    with pytest.raises(Misconfigured, match=r"wsclean\b.*\bPATH\b"):
         image(tile_ms, tmp_path, ImageOptions(size=256, imager="wsclean"))
 
 
 @pytest.mark.parametrize(
     ("script", "error", "says"),
     [
-        ("exit 0", BadInput, "made no image"),
-        ("echo 'out of luck' ; exit 3", BadInput, "ended with 3: out of luck"),
-        ("kill -9 $$", Transient, "killed by SIGKILL"),
+        ("exit 0", BadInput, r"a\.ms\b"),
+        ("echo 'out of luck' ; exit 3", BadInput, r"\b3\b.*out of luck"),
+        ("kill -9 $$", Transient, "SIGKILL"),
     ],
 )
 def test_an_exit_code_proves_nothing(tmp_path, monkeypatch, script, error, says):
@@ -139,5 +139,5 @@ def test_wsclean_itself_ends_well_without_data(tmp_path):
     path = make_ms(tmp_path / "flagged.ms", (Source(0, 0, 1.0),), antennas=8, times=2, channels=8)
     with table(str(path), ack=False, readonly=False) as main:
         main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))
-    with pytest.raises(BadInput, match=r"flagged\.ms: WSClean ended"):
+    with pytest.raises(BadInput, match=r"flagged\.ms\b"):
         run_wsclean(path, "DATA", tmp_path, 6.0, ImageOptions(size=256))
