@@ -71,13 +71,14 @@ def test_four_words_and_their_answers(agent: Path, parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"remove\n", b"stop redis\n", b"__init__\n", b"\xff\xfe\n", b"s" * 500 + b"\n", b"\n"]
+    "request_line", [b"remove\n", b"stop redis\n", b"__init__\n", b"\xff\xfe\n", b"s" * 500 + b"\n", b"\n"]
 )
-def test_nothing_else_is_understood(agent: Path, parts: Parts, said: bytes) -> None:
+def test_nothing_else_is_understood(agent: Path, parts: Parts, request_line: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(agent))
-        connection.sendall(said)
-        assert b"only status, start, stop, restart are understood" in connection.recv(1000)
+        connection.sendall(request_line)
+        answer = connection.recv(1000)
+    assert all(command in answer for command in (b"status", b"start", b"stop", b"restart"))
     assert parts.told == []
 
 
@@ -119,7 +120,7 @@ def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     manager = StreamingServiceManager(Settings(state_dir=tmp_path / "state"))
     status = manager.status()
     assert not status.running
-    assert "nobody.sock: the agent does not answer" in (status.error or "")
+    assert "nobody.sock" in (status.error or "")
     assert not manager.start().success
 
 
@@ -134,5 +135,5 @@ def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> Non
 
 
 def test_an_engine_that_is_away_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Transient, match="the container engine does not answer"):
+    with pytest.raises(Transient, match=r"docker\.sock\b"):
         Containers(tmp_path / "docker.sock", "contimg").status()

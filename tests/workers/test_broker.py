@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 import time
@@ -27,7 +28,7 @@ def client(url: str) -> redis.Redis:
 def test_it_answers_to_the_password_alone(embedded):
     endpoint = embedded.start()
     check_answers(endpoint.url)
-    with pytest.raises(Misconfigured, match="check its password"):
+    with pytest.raises(Misconfigured, match=rf"127\.0\.0\.1:{endpoint.port}\b.*password"):
         check_answers(f"redis://:wrong@127.0.0.1:{endpoint.port}/0")
 
 
@@ -78,7 +79,7 @@ def test_messages_survive_a_stop_and_a_start_by_another_process(embedded, tmp_pa
 
 def test_a_second_one_on_the_same_directory_is_refused(embedded, tmp_path):
     embedded.start()
-    with pytest.raises(Misconfigured, match="a broker runs here already"):
+    with pytest.raises(Misconfigured, match=re.escape(str(tmp_path))):
         EmbeddedBroker(tmp_path).start()
 
 
@@ -111,14 +112,14 @@ def test_an_absent_broker_is_one_line_without_the_password():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, nobody answers
         url = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
-        with pytest.raises(Transient, match="does not answer") as raised:
+        with pytest.raises(Transient, match=r"redis://.*127\.0\.0\.1:\d+") as raised:
             check_answers(url)
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_url_of_another_kind_is_misconfigured():
-    with pytest.raises(Misconfigured, match="give redis://host:port/0"):
+    with pytest.raises(Misconfigured, match="redis://host:port/0"):
         check_answers("amqp://localhost")
 
 
@@ -132,5 +133,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho 'no room for the append-only file'\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setattr(broker, "server_program", lambda: program)
-    with pytest.raises(Transient, match=r"did not start \(no room for the append-only file\); see .*server.log"):
+    with pytest.raises(Transient, match=r"no room for the append-only file.*server\.log"):
         EmbeddedBroker(tmp_path / "state").start()

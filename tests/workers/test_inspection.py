@@ -59,7 +59,7 @@ def test_it_finds_its_way_back_to_a_broker_that_was_away(tmp_path):
     url = broker.start().url
     assert asker.ask(url).error is None
     broker.stop()
-    assert "does not answer" in str(asker.ask(url).error)
+    assert url.rpartition("@")[2].partition("/")[0] in str(asker.ask(url).error)
     try:
         assert broker.start().url == url
         assert asker.ask(url).error is None
@@ -79,7 +79,7 @@ def test_a_look_that_breaks_is_said_and_taken_again():
     inspector = Inspector(look, fresh_s=0.05)
     seen: list[Inspection | None] = [None]
     until(lambda: seen.append(inspector.latest()) or seen[-1] == Inspection(2.0), 5, "the second answer")
-    assert "KeyError: 'pool'" in {one.error for one in seen if one}
+    assert "KeyError: 'pool'" in {inspection.error for inspection in seen if inspection}
 
 
 def test_nobody_waits_for_an_answer_and_one_look_serves_all():

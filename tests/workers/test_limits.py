@@ -24,7 +24,7 @@ def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_atte
             shutil.copy(path, place.incoming)
         until(lambda: (one := store.queue.group(group)) and one.state is State.FAILED, 120, "the group fails")
         record = store.queue.group(group)
-        assert record.error == f"{record.stage} took longer than it may (1 s, CONTIMG_STAGE_LIMIT_S)"
+        assert all(part in record.error for part in (record.stage, "1 s", "CONTIMG_STAGE_LIMIT_S")), record.error
         runs = store.queue.runs(group)
         spoilt = [run for run in runs if run.outcome is Outcome.FAILED]
         assert len(spoilt) >= 2

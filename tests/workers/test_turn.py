@@ -130,7 +130,7 @@ def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(house, 
 def test_memory_that_runs_out_is_tried_again(house, group, monkeypatch):
     monkeypatch.setattr(stages, "run", failing_with(MemoryError()))
     take_turn(house, Stage.CONVERT, group)
-    assert house.store.queue.group(group).error == "not enough memory"
+    assert "memory" in house.store.queue.group(group).error
     assert house.store.queue.group(group).state is State.PENDING
 
 

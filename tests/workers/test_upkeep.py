@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import shlex
 import sys
 import threading
@@ -143,8 +144,8 @@ def test_a_full_disk_pauses_and_an_emptier_one_goes_on(house_store):
         used.append(percent)
         watch.look()
         assert house_store.queue.paused is paused, f"at {percent} %"
-    told = house_store.events.last(level="error")[-1].text
-    assert told == "/products: its disk is 95.0 % full, 1.0 GB free; paused, it goes on by itself below 90 %"
+    text = house_store.events.last(level="error")[-1].text
+    assert re.search(r"/products\b.*\b95\.0 ?%.*\b1\.0 GB\b.*\b90 ?%", text)
 
 
 def test_the_disk_watch_leaves_an_operators_pause_alone(house_store):
@@ -164,7 +165,7 @@ def test_each_file_system_is_looked_at_once(place):
 
 
 def test_watermarks_the_wrong_way_round_are_refused():
-    with pytest.raises(Misconfigured, match="CONTIMG_DISK_LOW_PERCENT=95: must be below"):
+    with pytest.raises(Misconfigured, match=r"CONTIMG_DISK_LOW_PERCENT=95\b"):
         DiskRules(disk_high_percent=95, disk_low_percent=95)
 
 
@@ -174,12 +175,13 @@ def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(house_sto
     for seconds in (0, 599, 1, 300):
         clock.now += seconds
         alarms.look()
-    (told,) = house_store.events.last(level="error")
-    assert told.text == "stall: 1 groups wait and none has advanced for 600 s; are the workers up?"
+    (event,) = house_store.events.last(level="error")
+    assert re.search(r"\bstall\b.*\b1\b.*\b600 s\b", event.text)
     row = MeasurementSetRow("/p.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
     house_store.leases.commit(lease(house_store, group, Stage.CONVERT), [row])
     alarms.look()
-    assert house_store.events.last(1)[0].text == "groups advance again"
+    assert house_store.events.last(1)[0].level == "info"
+    assert house_store.alerts.on() == ()
 
 
 def test_a_paused_stream_does_not_stall(house_store, clock):
@@ -197,14 +199,14 @@ def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock)
     for number in range(10, 16):
         arrive(house_store, number)
     Alarms(house_store, FlowRules(backlog_groups=5)).look()
-    assert house_store.events.last(1)[0].text == "backlog: 6 groups wait, not shrinking at present"
+    assert re.search(r"\bbacklog\b.*\b6\b", house_store.events.last(1)[0].text)
     clock.now += 901
     for number in range(20, 23):
         complete(house_store, place, number)
     clock.now += 1
     house_store.alerts.judge("backlog", None)
     Alarms(house_store, FlowRules(backlog_groups=5)).look()
-    assert "backlog: 6 groups wait, not shrinking" in house_store.events.last(1)[0].text
+    assert re.search(r"\bbacklog\b.*\b6\b", house_store.events.last(1)[0].text)
     seen = house_store.pulses.take()
     assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
     clock.now += 1
@@ -223,7 +225,8 @@ def test_files_without_products_are_told_but_not_after_a_quiet_night(house_store
         alarms.look()
         assert len(house_store.events.last(level="error")) == told, number
         clock.now += 900
-    assert house_store.events.last(level="error")[0].text.startswith("no product: files have come for 30 min")
+    assert [alert.rule for alert in house_store.alerts.on()] == ["no product"]
+    assert re.search(r"\b30 min\b", house_store.events.last(level="error")[0].text)
     complete(house_store, place, 4)
     alarms.look()
     assert house_store.alerts.on() == ()
@@ -256,7 +259,7 @@ def test_a_queue_without_a_worker_is_told_after_a_while(house_store, clock):
         clock.now += seconds
         alarms.look()
         assert len(house_store.events.last(level="error")) == told, seconds
-    assert house_store.events.last(level="error")[0].text == "worker: no worker takes from image"
+    assert re.search(r"\bworker\b.*\bimage\b", house_store.events.last(level="error")[0].text)
     seen.append(Inspection(0.0, (*seen[0].workers, worker("image"))))
     alarms.look()
     assert house_store.alerts.on() == ()
@@ -264,7 +267,7 @@ def test_a_queue_without_a_worker_is_told_after_a_while(house_store, clock):
     alarms.look()
     clock.now += 120
     alarms.look()
-    assert house_store.alerts.on()[0].text == "worker: broker redis://x: does not answer"
+    assert re.search(r"\bworker\b.*broker redis://x: does not answer", house_store.alerts.on()[0].text)
 
 
 def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
@@ -311,12 +314,12 @@ def test_retention_from_the_command_line_says_first_and_deletes_when_told(place)
     store = Store.open(place.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
     group = complete(store, place, 0)
     options = ("--keep-ms-days", "0.0000001", "--keep-last", "0")
-    said = place.contimg("retention", *options).stdout
-    assert said.endswith("1 products, 0.00 GB, would be deleted; --delete does it\n")
+    dry_run = place.contimg("retention", *options).stdout.splitlines()[-1]
+    assert re.search(r"\b1\b.*\b0\.00 GB\b.*--delete\b", dry_run)
     assert (place.config.output_dir / f"{group}.ms").exists()
-    assert place.contimg("retention", "--delete", *options).stdout.endswith("1 products, 0.00 GB, deleted\n")
+    assert re.search(r"\b1\b.*\b0\.00 GB\b", place.contimg("retention", "--delete", *options).stdout.splitlines()[-1])
     assert not (place.config.output_dir / f"{group}.ms").exists()
-    assert place.contimg("retention").stdout == "nothing is past its time\n"
+    assert len(place.contimg("retention").stdout.splitlines()) == 1
     store.close()
 
 
@@ -381,7 +384,7 @@ def test_a_webhook_that_refuses_is_told_again(house_store, listener):
     notifier = Notifier(house_store, NotifyRules(notify_webhook=listener.url))
     house_store.events.add("a disk is full", level="error")
     listener.refuse = True
-    with pytest.raises(OSError, match="did not take an event"):
+    with pytest.raises(OSError, match="Service Unavailable"):
         notifier.look()
     listener.refuse = False
     notifier.look()
@@ -411,7 +414,7 @@ def test_a_command_gets_events_on_its_standard_input(house_store, tmp_path):
     assert json.loads(note.read_text())["text"] == "a tile is done"
     broken = Notifier(house_store, NotifyRules(notify_command="false"))
     house_store.events.add("a disk is full", level="error")
-    with pytest.raises(OSError, match="the notification command false failed"):
+    with pytest.raises(OSError, match=r"\bfalse\b"):
         broken.look()
 
 
@@ -432,4 +435,4 @@ def test_a_chore_that_fails_stops_no_other(caplog):
     until(lambda: "mended" in done, 5, "it is tried again")
     stop.set()
     thread.join(5)
-    assert [record.getMessage() for record in caplog.records] == ["a: the disk is away"], "said once"
+    assert [record.getMessage() for record in caplog.records] == ["a: the disk is away"], "logged once"
