@@ -10,11 +10,12 @@ from flask import current_app
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import CADENCE_S
+from contimg.settings.alerting import scan_limit_s
 from contimg.settings.config import Settings, StreamingConfig, load
 from contimg.store import AlertRecord, Pulse, Stage, Status, Store
 from web.activity.prometheus import EndedStages
 from web.live import Live
-from web.streaming.condition import Condition, Signs, judge, scan_patience_s
+from web.streaming.condition import Condition, Signs, judge
 from web.streaming.service import SCAN, ServiceStatus, StreamingService
 from web.tiles.picture import Pictures
 from workers.inspection import Inspection, Inspector
@@ -116,7 +117,7 @@ class Stream:
             error=error,
             uptime_s=status.uptime_seconds,
             scan_age_s=scan_age_s,
-            scan_patience_s=scan_patience_s(poll_interval_s),
+            scan_limit_s=scan_limit_s(poll_interval_s),
             untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
         )
         return Glance(

@@ -7,6 +7,25 @@ from contimg.settings.flow import FlowRules
 from contimg.settings.upkeep import DiskRules
 
 ERROR, WARNING = "error", "warning"
+MISSED_SCANS = 6
+MIN_SCAN_LIMIT_S = 30.0
+
+
+def scan_limit_s(poll_interval_s: float) -> float:
+    """Return the age of the last scan of the incoming directory beyond which the producer counts as stopped.
+
+    The panel, the API, `contimg status`, the systemd watchdog and the container's health check use this limit.
+
+    Parameters
+    ----------
+    poll_interval_s : time between two scans, s.
+
+    Returns
+    -------
+    float
+        Six poll intervals, at least 30 s.
+    """
+    return max(MIN_SCAN_LIMIT_S, MISSED_SCANS * poll_interval_s)
 
 
 @dataclass(frozen=True)
@@ -31,11 +50,12 @@ class AlertRule:
     off: bool = False
 
 
-def alert_rules(flow: FlowRules, disk: DiskRules, limits: AlertRules, scan_patience_s: float) -> tuple[AlertRule, ...]:
+def alert_rules(flow: FlowRules, disk: DiskRules, limits: AlertRules, poll_interval_s: float) -> tuple[AlertRule, ...]:
     """Every rule with its limit in words, the gravest first."""
+    limit_s = scan_limit_s(poll_interval_s)
     return (
-        AlertRule("scan", ERROR, f"the incoming directory has not been scanned for {scan_patience_s:g} s while the "
-                  "stream is said to run", "poll_interval"),
+        AlertRule("scan", ERROR, f"the incoming directory has not been scanned for {limit_s:g} s while the stream runs",
+                  "poll_interval"),
         AlertRule("stall", ERROR, f"groups wait and none has advanced for {flow.stall_s:g} s", "CONTIMG_STALL_S"),
         AlertRule("worker", ERROR, f"a queue has had no worker for {limits.alert_worker_s:g} s, or the broker does not "
                   "answer", "CONTIMG_ALERT_WORKER_S", limits.alert_worker_s == 0),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.store import Rates, Running, Stage, State, Status
-from web.streaming.condition import Signs, duration, judge, scan_patience_s
+from web.streaming.condition import Signs, duration, judge
 
 QUIET = Status(
     at=1000.0,
@@ -24,7 +24,7 @@ QUIET = Status(
     warnings=(),
 )
 WAITING = replace(QUIET, states={**QUIET.states, State.PENDING: 3})
-WELL = Signs(QUIET, True, None, uptime_s=9000.0, scan_age_s=2.0, scan_patience_s=30.0, untaken=False)
+WELL = Signs(QUIET, True, None, uptime_s=9000.0, scan_age_s=2.0, scan_limit_s=30.0, untaken=False)
 AT_WORK = (Running("2026-02-22T03:04:05", Stage.IMAGE, "host:1", 1, 990.0, 1110.0),)
 
 
@@ -69,11 +69,6 @@ def test_a_service_just_started_may_still_come_to_its_first_scan() -> None:
 
 def test_waiting_groups_do_not_alarm_while_workers_are_busy() -> None:
     assert judge(replace(WELL, untaken=True, snapshot=replace(QUIET, running=AT_WORK))).state == "running"
-
-
-def test_patience_follows_the_interval_of_scans() -> None:
-    assert scan_patience_s(5.0) == 30.0
-    assert scan_patience_s(60.0) == 360.0
 
 
 @pytest.mark.parametrize(

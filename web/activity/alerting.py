@@ -7,7 +7,6 @@ from contimg.settings.config import PREFIX
 from contimg.settings.flow import FlowRules
 from contimg.settings.upkeep import DiskRules
 from web.stream import Stream
-from web.streaming.condition import scan_patience_s
 
 
 def rules_in_force(room: Stream) -> tuple[AlertRule, ...]:
@@ -17,7 +16,7 @@ def rules_in_force(room: Stream) -> tuple[AlertRule, ...]:
             from_environment(FlowRules, PREFIX),
             from_environment(DiskRules, PREFIX),
             from_environment(AlertRules, PREFIX),
-            scan_patience_s(room.config().poll_interval),
+            room.config().poll_interval,
         )
     except Misconfigured:
         return ()

@@ -9,9 +9,6 @@ from typing import Literal
 
 from contimg.store import State, Status
 
-SCANS_MISSED = 6
-LEAST_PATIENCE_S = 30.0
-
 
 @dataclass(frozen=True)
 class Condition:
@@ -36,7 +33,7 @@ class Signs:
     snapshot : the store's own view.
     running, error, uptime_s : what the service says of itself; uptime None when it cannot be known.
     scan_age_s : seconds since the incoming directory was last scanned with success, None for never.
-    scan_patience_s : the age at which that becomes a fault.
+    scan_limit_s : the age at which that becomes a fault.
     untaken : a group was sent to the workers long ago and none has taken it.
     """
 
@@ -45,19 +42,14 @@ class Signs:
     error: str | None
     uptime_s: float | None
     scan_age_s: float | None
-    scan_patience_s: float
+    scan_limit_s: float
     untaken: bool
 
     @property
     def scans(self) -> bool:
         """Whether the producer does its work; one that has just been started may still come to it."""
-        young = self.uptime_s is not None and self.uptime_s < self.scan_patience_s
-        return young or (self.scan_age_s is not None and self.scan_age_s <= self.scan_patience_s)
-
-
-def scan_patience_s(poll_interval_s: float) -> float:
-    """How old the last scan may be, given the time between scans."""
-    return max(LEAST_PATIENCE_S, SCANS_MISSED * poll_interval_s)
+        young = self.uptime_s is not None and self.uptime_s < self.scan_limit_s
+        return young or (self.scan_age_s is not None and self.scan_age_s <= self.scan_limit_s)
 
 
 def judge(signs: Signs) -> Condition:

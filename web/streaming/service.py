@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contimg.errors import Misconfigured
+from contimg.settings.alerting import scan_limit_s
 from contimg.settings.config import Settings, load, shown
 from contimg.store import Store
-from web.streaming.condition import scan_patience_s
 
 SCAN = "producer.scan"
 
@@ -91,7 +91,7 @@ class NotDone:
 class Bystander:
     """A panel beside a stream that somebody else runs: it sees the store and commands nothing.
 
-    The stream counts as running while the producer's last successful scan is young (see `scan_patience_s`).
+    The stream counts as running while the producer's last successful scan is young (see `scan_limit_s`).
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -106,7 +106,7 @@ class Bystander:
             poll_interval_s, keys = config.poll_interval, shown(config)
         except Misconfigured as wrong:
             error = str(wrong)
-        alive = beat is not None and self._store.database.clock() - beat <= scan_patience_s(poll_interval_s)
+        alive = beat is not None and self._store.database.clock() - beat <= scan_limit_s(poll_interval_s)
         return Observed(running=alive, last_heartbeat=beat, paused=self._store.queue.paused, error=error, config=keys)
 
     def start(self) -> NotDone:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
+from contimg.settings.alerting import scan_limit_s
 from contimg.settings.config import Settings, StreamingConfig, load, shown
 from contimg.store import Store
 from workers.service.backends import Backend, PartsStatus, choose
@@ -29,9 +30,6 @@ from workers.service.signals import RESTART_STREAM, START_STREAM, STOP_STREAM
 SCAN, ENDED = "producer.scan", "producer.ended"
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 45.0
-# Scans come each poll_interval; so many missed in a row, or this long without any, is a stream that stands.
-_MISSED_SCANS = 3
-_LEAST_ALARM_S = 30.0
 # The engine takes a second to say what its containers use; whoever runs the stream seldom changes.
 _PARTS_FRESH_S = 5.0
 _BACKEND_FRESH_S = 30.0
@@ -218,7 +216,7 @@ class StreamingServiceManager:
         config = load(self._settings)
         now, beat = time.time(), status.last_heartbeat
         if beat is None or (status.started_at or 0) > beat:
-            young = status.uptime_seconds is not None and status.uptime_seconds < _alarm_after_s(config)
+            young = status.uptime_seconds is not None and status.uptime_seconds < scan_limit_s(config.poll_interval)
             return None if young else f"{config.input_dir} has not been scanned since the start"
         if not _is_fresh(beat, config):
             return f"{config.input_dir} was last scanned {now - beat:.0f} s ago"
@@ -266,9 +264,5 @@ def _tell(record: ServiceRecord, what: signal.Signals) -> None:
         os.kill(record.pid, what)
 
 
-def _alarm_after_s(config: StreamingConfig) -> float:
-    return max(_LEAST_ALARM_S, _MISSED_SCANS * config.poll_interval)
-
-
 def _is_fresh(heartbeat: float | None, config: StreamingConfig) -> bool:
-    return heartbeat is not None and time.time() - heartbeat < _alarm_after_s(config)
+    return heartbeat is not None and time.time() - heartbeat < scan_limit_s(config.poll_interval)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-_MISSED_SCANS = 4
+from contimg.settings.alerting import scan_limit_s
 
 
 def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
@@ -28,8 +28,8 @@ def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
 class ScanWatchdog:
     """Passes each new success of a scan on to systemd; silence is what makes it start the stream again.
 
-    `last_scan`: epoch seconds of the last success, or None. `poll_interval_s`: time between scans; systemd is asked to
-    wait for four of them where the unit's WatchdogSec is shorter.
+    `last_scan`: epoch seconds of the last success, or None. `poll_interval_s`: time between scans, s; the first message
+    sets the watchdog's timeout to `scan_limit_s`, whatever the unit's WatchdogSec is.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ScanWatchdog:
         self._last_scan = last_scan
         self._environ = environ
         self._wanted = bool(environ.get("NOTIFY_SOCKET"))
-        self._patience_s = _MISSED_SCANS * poll_interval_s
+        self._limit_s = scan_limit_s(poll_interval_s)
         self._passed_on: float | None = None
         self._passed_on = self._look()  # of an earlier process; only what comes after it counts
         self._ready = False
@@ -58,8 +58,8 @@ class ScanWatchdog:
         lines = [f"STATUS=last scan at {moment}", "WATCHDOG=1"]
         if not self._ready:
             lines = ["READY=1", *lines]
-            if self._patience_s * 1e6 > float(self._environ.get("WATCHDOG_USEC") or "inf"):
-                lines.append(f"WATCHDOG_USEC={self._patience_s * 1e6:.0f}")
+            if self._environ.get("WATCHDOG_USEC"):
+                lines.append(f"WATCHDOG_USEC={self._limit_s * 1e6:.0f}")
         self._ready = notify("\n".join(lines), self._environ)
 
     def _look(self) -> float | None:
