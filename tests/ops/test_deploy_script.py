@@ -64,25 +64,24 @@ def test_usage(checkout: Path, arguments: tuple[str, ...]) -> None:
     outcome = deploy(checkout, *arguments)
     assert outcome.returncode == 2
     assert arguments[-1] in outcome.stderr.splitlines()[0]
-    assert "--mode streaming|manual|both" in outcome.stderr
+    assert re.search(r"--mode .*streaming.*manual.*both", outcome.stderr)
 
 
 def test_no_docker_is_one_line(copy: Path, bare_path: str) -> None:
     outcome = deploy(copy, "--dry-run", path=bare_path)
     assert outcome.returncode == 1
-    assert outcome.stderr.splitlines() == [
-        "deploy: docker is not installed; install Docker Engine with its compose and buildx plugins"
-    ]
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith("deploy: docker ")
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here: it would be a real installation")
 def test_each_missing_prerequisite_is_one_line(copy: Path, bare_path: str) -> None:
     outcome = deploy(copy, "--engine", "systemd", "--dry-run", path=bare_path)
     assert outcome.returncode == 1
-    said = outcome.stderr.splitlines()
-    assert all(line.startswith("deploy: ") for line in said)
-    assert any("systemd is not the init system here" in line for line in said)
-    assert any("Python 3.11" in line for line in said)
+    lines = outcome.stderr.splitlines()
+    assert all(line.startswith("deploy: ") for line in lines)
+    assert any("systemd" in line for line in lines)
+    assert any("Python 3.11" in line for line in lines)
 
 
 def settings_of(copy: Path, **changes: str) -> Path:
@@ -111,12 +110,12 @@ def test_all_problems_are_one_list_and_nothing_is_touched(copy: Path) -> None:
         arguments = ("--engine", "process", "--env-file", str(settings))
         outcome = deploy(copy, *arguments, "--dry-run", DEPLOY_MIN_FREE_GB="99999999")
     assert outcome.returncode == 1
-    said = [line.removeprefix("deploy: ").partition(";")[0].partition(":")[0] for line in outcome.stderr.splitlines()]
-    assert [line.partition("=")[0] for line in said[:-1]] == [
+    lines = [line.removeprefix("deploy: ") for line in outcome.stderr.splitlines()]
+    assert [re.match(r"\w+", line)[0] for line in lines[:-1]] == [
         "PIPELINE_STATE_DIR", "CONTIMG_INPUT_DIR", "CONTIMG_OUTPUT_DIR", "CONTIMG_SCRATCH_DIR",
         "CONTIMG_MAX_WORKERS", "CONTIMG_WEB_PORT", "CONTIMG_OUTPUT_DIR",
     ]  # fmt: skip
-    assert said[-1].startswith("7 problems")
+    assert re.match(r"7\b", lines[-1])
     assert (sorted(copy.rglob("*")), settings.read_text()) == before
 
 
@@ -127,12 +126,12 @@ def test_a_directory_of_another_owner_is_named_with_its_remedy(copy: Path) -> No
     settings = settings_of(copy, CONTIMG_OUTPUT_DIR=str(theirs), CONTIMG_INPUT_DIR=str(theirs))
     settings.write_text(settings.read_text() + "CONTIMG_UID=4321\nCONTIMG_GID=4321\n")
     outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
-    assert f"CONTIMG_OUTPUT_DIR={theirs}: user 4321 cannot write to it; run: chown 4321:4321 {theirs}" in outcome.stderr
-    assert f"CONTIMG_INPUT_DIR={theirs}: user 4321 cannot read it" in outcome.stderr
+    assert re.search(rf"CONTIMG_OUTPUT_DIR={theirs}\b.*\b4321\b.*chown 4321:4321 {theirs}", outcome.stderr)
+    assert re.search(rf"CONTIMG_INPUT_DIR={theirs}\b.*\b4321\b", outcome.stderr)
     theirs.chmod(0o755)
     outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
-    assert "cannot read it" not in outcome.stderr
-    assert "user 4321 cannot write to it" in outcome.stderr
+    assert f"CONTIMG_INPUT_DIR={theirs}" not in outcome.stderr, "it can be read now"
+    assert re.search(rf"CONTIMG_OUTPUT_DIR={theirs}\b.*\b4321\b", outcome.stderr)
 
 
 def test_secrets_are_made_once(copy: Path) -> None:
@@ -146,7 +145,7 @@ def test_secrets_are_made_once(copy: Path) -> None:
 
     for outcome in outcomes:
         assert outcome.returncode == 1
-        assert "deploy: CONTIMG_INPUT_DIR=var/lib/contimg/incoming: must be an absolute path" in outcome.stderr
+        assert "deploy: CONTIMG_INPUT_DIR=var/lib/contimg/incoming" in outcome.stderr
     assert settings.read_text(encoding="utf-8") == made
     assert settings.stat().st_mode & 0o777 == 0o600
     given = dict(line.split("=", 1) for line in made.splitlines() if line and not line.startswith("#"))

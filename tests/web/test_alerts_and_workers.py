@@ -34,8 +34,8 @@ def panel_with(settings: Settings, store: Store, service: RunningService, seen: 
 
 def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskClient, night: Night) -> None:
     night.store.alerts.judge("stall", "stall: 3 groups wait", level="error")
-    assert "alert" in page(client).section("attention")
-    assert "stall: 3 groups wait" in page(client).section("attention")
+    (alert,) = night.store.alerts.on()
+    assert "stall: 3 groups wait" in page(client).section(f"alert-{alert.id}")
     html = client.get("/alerts").text
     assert re.search(r'class="on error">.*?stall: 3 groups wait.*?CONTIMG_STALL_S', html, re.DOTALL)
     answer = client.get("/api/alerts").get_json()
@@ -90,7 +90,7 @@ def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: S
     judge_scan(room)
     (alert,) = store.alerts.on()
     assert (alert.rule, alert.level) == ("scan", "error")
-    assert "last scanned" in alert.text
+    assert re.search(r"\b7 min\b", alert.text)
     night.at = time.time()
     night.store.queue.beat("producer.scan")
     judge_scan(room)
@@ -106,8 +106,8 @@ def test_workers_lead_into_flower(settings: Settings, store: Store, service: Run
 
 def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
     words = page(client).section("workers")
-    assert "image lwacalim07 1 of 1 busy, 41 done 0 queued" in words
-    assert "convert lwacalim07 0 of 1 busy, 41 done 2 queued" in words
+    assert re.search(r"\bimage lwacalim07\D*\b1\D+1\D+41\D+0\b", words)
+    assert re.search(r"\bconvert lwacalim07\D*\b0\D+1\D+41\D+2\b", words)
     answer = client.get("/api/workers").get_json()
     assert [one["name"] for one in answer["workers"]] == [
         "convert@lwacalim07", "calibrate@lwacalim07", "image@lwacalim07",
@@ -115,10 +115,11 @@ def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
     assert answer["unserved"] == []
 
 
-def test_a_queue_without_a_worker_is_said(settings: Settings, store: Store, service: RunningService) -> None:
+def test_a_queue_without_a_worker_is_listed(settings: Settings, store: Store, service: RunningService) -> None:
     seen = Inspection(time.time(), (Worker("convert@a", ("convert",), 2, 2, 0, None),), {})
     client = panel_with(settings, store, service, seen)
-    assert page(client).section("workers").count("no worker") == 2
+    section = page(client).html.split('id="workers"')[1].split("</section>")[0]
+    assert section.count('class="silent"') == 2
     assert client.get("/api/workers").get_json()["unserved"] == ["calibrate", "image"]
 
 
@@ -134,27 +135,27 @@ def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: 
     client.get("/")
     for _ in range(5):
         began = time.monotonic()
-        assert "Celery is being asked" in client.get("/").text
+        assert client.get("/").status_code == 200
         took.append(time.monotonic() - began)
     assert max(took) < 0.5
     stream: Stream = app.extensions[EXTENSION]
     while stream.inspector.latest() is None:
         time.sleep(0.01)
-    assert "does not answer" in page(client).section("workers")
+    assert "127.0.0.1:1" in page(client).section("workers")
 
 
 def test_the_backlog_says_when_it_will_be_gone(client: FlaskClient, night: Night) -> None:
-    assert "Backlog 0 groups nothing waits" in page(client).section("pace")
+    assert "Backlog 0 groups" in page(client).section("pace")
     waiting = []
     night.at -= 1800
     for number in range(6):
         waiting.append(night.files(at=night.at + 309 * number))
-    assert "6 groups the oldest for" in page(client).section("pace")
+    assert "Backlog 6 groups" in page(client).section("pace")
     night.at += 1700
     for group in waiting[:3]:
         night.finish(group)
     night.at = time.time()
-    assert "3 groups caught up in about 15 min" in page(client).section("pace")
+    assert re.search(r"\bBacklog 3 groups\b.*\b15 min\b", page(client).section("pace"))
     metrics = client.get("/api/streaming/metrics").get_json()
     assert (metrics["backlog"], metrics["catch_up_s"]) == (3, pytest.approx(900))
 
@@ -163,7 +164,7 @@ def test_watermarks_stand_on_the_disks_bars(client: FlaskClient, monkeypatch: py
     monkeypatch.setenv("CONTIMG_DISK_HIGH_PERCENT", "80")
     monkeypatch.setenv("CONTIMG_DISK_LOW_PERCENT", "0")
     shown = page(client)
-    assert "pauses at 80 %, goes on below 0 %" in shown.section("machine")
+    assert re.search(r"\b80 %.*\b0 %", shown.section("machine"))
     marks = [attributes["x"] for tag, attributes in shown.tags if attributes.get("class") == "watermark"]
     assert set(marks) == {"-0.4", "79.6"}
     assert re.search(r'class="part (high|over)"', shown.html)  # every disk is fuller than 0 %
@@ -171,8 +172,8 @@ def test_watermarks_stand_on_the_disks_bars(client: FlaskClient, monkeypatch: py
 
 def test_the_night_is_on_three_strips(client: FlaskClient, full_night: Night) -> None:
     html = client.get("/images").text
-    assert re.findall(r"<figcaption>(\w[\w ]*?) <", html) == ["noise", "flux ratio", "flagged"]
-    strip = html.split("<figcaption>flux ratio")[1].split("</figure>")[0]
+    strips = [figure.split("</figure>")[0] for figure in html.split("<figcaption>")[1:]]
+    assert len(strips) == 3
+    (strip,) = [figure for figure in strips if 'class="even"' in figure]
     known = [one for one in full_night.store.products.images(50) if one.catalogue_flux_ratio is not None]
     assert strip.count("<circle") == len(known) > 3
-    assert 'class="even"' in strip

@@ -83,8 +83,8 @@ def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
 @pytest.mark.usefixtures("full_night")
 def test_the_night_is_there_and_fits(visit: Visit) -> None:
     page = visit.page
-    assert visit.text("#condition-word") == "Running"
-    assert page.title() == "running · contimg"
+    assert page.locator("#condition.running").is_visible()
+    assert page.title().lower().startswith("running")
     assert_nothing_sticks_out(page)
     page.wait_for_function("[...document.querySelectorAll('.wall img')].some(one => one.naturalWidth === 256)")
     page.click(".picture")
@@ -119,26 +119,26 @@ def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night)
 def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None:
     page = visit.page
     page.evaluate("window.untouched = true")
-    assert "No image yet" in visit.text("#images")
+    assert page.locator("#images img").count() == 0
     night.store.queue.beat("producer.scan")
     night.store.events.add("a <b>storm</b> is coming", level="warning")
     page.wait_for_selector("#event-list >> text=a <b>storm</b> is coming", timeout=8000)
     night.tile()
     page.wait_for_selector(".wall img", timeout=10_000)
     page.wait_for_function("document.querySelector('#queue-completed .number').textContent === '1'")
-    assert "UNCALIBRATED" in visit.text("#images")
+    assert page.locator("#images .badge.uncalibrated").is_visible()
     assert page.evaluate("window.untouched")
     listed = page.locator("#event-list li")
-    ids = [one.get_attribute("id") for one in listed.all()]
+    ids = [row.get_attribute("id") for row in listed.all()]
     assert len(ids) == len(set(ids))
-    assert ids == sorted(ids, key=lambda one: -int(str(one).split("-")[1]))
+    assert ids == sorted(ids, key=lambda row_id: -int(str(row_id).split("-")[1]))
     assert_nothing_sticks_out(page)
 
 
 def test_a_pause_changes_the_lamp_while_one_looks(visit: Visit, store: Store, full_night: Night) -> None:
     store.queue.pause("a colleague")
     visit.page.wait_for_selector("#condition.paused", timeout=8000)
-    assert visit.page.title() == "paused · contimg"
+    assert visit.page.title().lower().startswith("paused")
 
 
 def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
@@ -184,12 +184,13 @@ def test_focus_stays_through_an_update(visit: Visit, full_night: Night) -> None:
     assert page.evaluate("document.activeElement.href") == link
 
 
-def test_a_panel_that_is_gone_is_said(visit: Visit) -> None:
+def test_a_lost_connection_is_shown(visit: Visit) -> None:
     page = visit.page
+    live = visit.text("#link")
     page.route("**/*", lambda route: route.abort())
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.wait_for_selector("#link[data-link=lost]")
-    assert visit.text("#link") == "panel does not answer"
+    assert visit.text("#link") not in ("", live)
     visit.complaints.clear()  # the browser reports the connection that was refused
 
 

@@ -1,5 +1,6 @@
 """The one word that an operator reads, from every kind of sign."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -30,27 +31,30 @@ AT_WORK = (Running("2026-02-22T03:04:05", Stage.IMAGE, "host:1", 1, 990.0, 1110.
 
 def test_a_quiet_stream_runs() -> None:
     assert judge(WELL).state == "running"
-    assert "idle" in judge(WELL).reason
-    assert judge(replace(WELL, snapshot=replace(QUIET, running=AT_WORK))).reason == "1 stage under way"
+    assert judge(WELL).reason
+    at_work = judge(replace(WELL, snapshot=replace(QUIET, running=AT_WORK)))
+    assert re.search(r"\b1 stage\b", at_work.reason)
+    assert at_work.reason != judge(WELL).reason
 
 
 @pytest.mark.parametrize(
     ("change", "state", "reason"),
     [
-        ({"running": False}, "stopped", "scanned 2.0 s ago"),
-        ({"running": False, "scan_age_s": None}, "stopped", "never been scanned"),
+        ({"running": False}, "stopped", "2.0 s"),
+        ({"running": False, "scan_age_s": None}, "stopped", ""),
         ({"running": False, "error": "input_dir is gone"}, "stopped", "input_dir is gone"),
-        ({"scan_age_s": 31.0}, "stalled", "last scanned 31 s ago"),
-        ({"scan_age_s": None}, "stalled", "never been scanned"),
+        ({"scan_age_s": 31.0}, "stalled", "31 s"),
+        ({"scan_age_s": None}, "stalled", ""),
         ({"error": "the broker does not answer"}, "stalled", "the broker does not answer"),
-        ({"untaken": True, "snapshot": WAITING}, "stalled", "3 groups wait"),
-        ({"snapshot": replace(QUIET, paused=True)}, "paused", "until it is resumed"),
+        ({"untaken": True, "snapshot": WAITING}, "stalled", "3 groups"),
+        ({"snapshot": replace(QUIET, paused=True)}, "paused", "resume"),
         ({"snapshot": replace(QUIET, paused=True), "running": False}, "stopped", ""),
     ],
 )  # fmt: skip
 def test_each_fault_has_its_word_and_its_reason(change: dict[str, object], state: str, reason: str) -> None:
     condition = judge(replace(WELL, **change))
     assert condition.state == state
+    assert condition.reason
     assert reason in condition.reason
     assert condition.healthy == (state in ("running", "paused"))
 

@@ -101,15 +101,16 @@ def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
     assert client.post(f"{path}/retry", data={"confirmed": "1"}).status_code == 401
     sign_in(client)
     data = {"csrf": csrf_of(client), "stage": "convert"}
-    assert "Make it again?" in client.post(f"{path}/retry", data=data).text
+    assert 'name="confirmed" value="1"' in client.post(f"{path}/retry", data=data).text
     assert store.queue.group(failed.id).state == State.FAILED  # type: ignore[union-attr]
     client.post(f"{path}/retry", data={**data, "confirmed": "1"})
     assert store.queue.group(failed.id).state == State.PENDING  # type: ignore[union-attr]
     client.post(f"{path}/discard", data={**data, "confirmed": "1"})
     assert store.queue.group(failed.id).state == State.DISCARDED  # type: ignore[union-attr]
-    assert [one.text for one in store.events.last(4, group=failed.id)][::2] == [
-        "discarded by Vera at 127.0.0.1", "retry asked for by Vera at 127.0.0.1",
-    ]  # fmt: skip
+    texts = [event.text for event in store.events.last(4, group=failed.id) if "Vera" in event.text]
+    assert len(texts) == 2
+    assert re.search(r"(?i)discard.*127\.0\.0\.1", texts[0])
+    assert re.search(r"(?i)retry.*127\.0\.0\.1", texts[1])
 
 
 def test_the_chain_is_drawn_to_scale(full_night: Night, store: Store) -> None:
@@ -186,11 +187,11 @@ def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
     assert client.get(f"/api/calibrations/{name}/set.png").status_code == 404
     sign_in(client)
     data = {"csrf": csrf_of(client), "reason": "antenna 103 was off"}
-    assert "Retire 3C48" in client.post(f"/calibration/{name}/retire", data=data).text
+    assert 'name="confirmed" value="1"' in client.post(f"/calibration/{name}/retire", data=data).text
     client.post(f"/calibration/{name}/retire", data={**data, "confirmed": "1"})
     retired = store.registry.set_named(name)
     assert retired is not None
-    assert retired.retired == "antenna 103 was off (Vera at 127.0.0.1)"
+    assert re.search(r"^antenna 103 was off.*\bVera\b.*127\.0\.0\.1", retired.retired)
     assert not retired.in_force
 
 
@@ -198,7 +199,7 @@ def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
 def test_tables_come_only_from_where_products_are(client: FlaskClient, operator: dict[str, str], path: str) -> None:
     answer = client.post("/api/calibrations/import", json={"tables": [path]}, headers=operator)
     assert answer.status_code == 400
-    assert "output_dir or scratch_dir" in answer.get_json()["error"]
+    assert all(key in answer.get_json()["error"] for key in ("output_dir", "scratch_dir"))
 
 
 def test_the_charts_numbers_are_the_stores(client: FlaskClient, night: Night, store: Store) -> None:

@@ -68,8 +68,7 @@ def test_a_busy_port_is_one_clear_line(house: Path) -> None:
         )
     assert done.returncode == Misconfigured.exit_code
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith(f"contimg: port {port} on 127.0.0.1 is busy: ")
-    assert line.endswith("choose another with --port or CONTIMG_WEB_PORT")
+    assert all(part in line for part in (str(port), "127.0.0.1", "--port", "CONTIMG_WEB_PORT")), line
 
 
 def test_others_are_let_in_only_with_a_token(house: Path) -> None:
@@ -94,9 +93,9 @@ def test_which_addresses_are_private(host: str, loopback: bool) -> None:
 
 
 def test_an_address_that_is_not_ours_is_named() -> None:
-    with pytest.raises(Misconfigured, match=r"192\.0\.2\.1:\d+: cannot listen there: .*--host"):
+    with pytest.raises(Misconfigured, match=r"192\.0\.2\.1:\d+.*--host"):
         listen("192.0.2.1", 0)
-    with pytest.raises(Misconfigured, match=r"no-such-host\.invalid: no address to listen on"):
+    with pytest.raises(Misconfigured, match=r"no-such-host\.invalid"):
         listen("no-such-host.invalid", 0)
 
 

@@ -46,18 +46,18 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
     assert "Vera" in page
     csrf = csrf_of(client)
     asked = client.post("/streaming/stop", data={"csrf": csrf})
-    assert "Stop the stream?" in asked.text
+    assert 'name="confirmed" value="1"' in asked.text
     assert service.told == []
     done = client.post("/streaming/stop", data={"csrf": csrf, "confirmed": "1"})
     assert (done.status_code, done.headers["Location"]) == (303, "/")
-    assert "Stop: stop done" in client.get("/").text
-    assert "Stop: stop done" not in client.get("/").text
+    assert re.search(r'<p class="note info">[^<]*stop done</p>', client.get("/").text)
+    assert '<p class="note' not in client.get("/").text, "shown once"
     assert service.told == ["stop"]
-    assert store.events.last(1)[0].text == "stop by Vera at 127.0.0.1: stop done"
-    said = client.post(
+    assert re.search(r"\bVera\b.*127\.0\.0\.1.*stop done", store.events.last(1)[0].text)
+    answer = client.post(
         "/streaming/pause", data={"csrf": csrf, "confirmed": "1"}, headers={"Accept": "application/json"}
     )
-    assert said.get_json()["success"] is True
+    assert answer.get_json()["success"] is True
     assert store.queue.paused
 
 
@@ -88,10 +88,12 @@ def test_signing_out_ends_the_session_itself(client: FlaskClient, app: Flask) ->
     sign_in(client)
     kept = client.get_cookie("contimg_session")
     assert kept is not None
+    client_page = client.get("/").text
     client.post("/sign-out", data={"csrf": csrf_of(client)})
     thief = app.test_client()
     thief.set_cookie("contimg_session", kept.value)
-    assert "Sign out" not in thief.get("/").text
+    assert 'action="/sign-out"' in client_page
+    assert 'action="/sign-out"' not in thief.get("/").text
 
 
 def test_guessing_is_slowed_and_seen(client: FlaskClient, store: Store) -> None:
@@ -101,7 +103,7 @@ def test_guessing_is_slowed_and_seen(client: FlaskClient, store: Store) -> None:
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= WINDOW_S
     assert "Set-Cookie" not in refused.headers
-    assert store.events.last(1)[0].text == "sign-in refused: a wrong token from 127.0.0.1"
+    assert "127.0.0.1" in store.events.last(1)[0].text
     elsewhere = client.post("/sign-in", data={"token": TOKEN}, environ_base={"REMOTE_ADDR": "192.0.2.9"})
     assert elsewhere.status_code == 303
 
@@ -187,10 +189,10 @@ def test_limits_and_sessions_forget_in_time() -> None:
     assert sessions.find("") is None
 
 
-def test_what_was_done_is_said_once_on_the_next_page(client: FlaskClient) -> None:
+def test_the_result_of_a_command_is_shown_once_on_the_next_page(client: FlaskClient) -> None:
     sign_in(client)
     client.post("/streaming/resume", data={"csrf": csrf_of(client)})
-    assert re.search(r'<p class="note info">Resume: resumed</p>', client.get("/").text)
+    assert re.search(r'<p class="note info">(?i:resume)[^<]*</p>', client.get("/").text)
     assert '<p class="note' not in client.get("/").text
 
 

@@ -85,7 +85,7 @@ def host(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_one_command_installs_and_starts_all_units(host: Host) -> None:
     outcome = host.deploy()
     assert host.active() == {*STREAMING, "api"}
-    assert "the panel is at http://127.0.0.1:8080/" in outcome.stdout
+    assert "http://127.0.0.1:8080/" in outcome.stdout
     assert host.about("stream", "StatusText").startswith("last scan at ")
     assert host.run("systemctl", "is-enabled", "contimg.target").stdout.strip() == "enabled"
 
