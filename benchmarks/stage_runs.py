@@ -119,10 +119,10 @@ def apply_known(ms: Path, one: Any) -> Any:
 def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
     """Solve on the calibrator in the beam; returns the set."""
     from contimg.formats.ms.info import read_ms_info
-    from contimg.instrument.calibrators import in_beam, with_company
     from contimg.tile.calibrate import CalibrateOptions
+    from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
     from contimg.tile.calibrate.solve.solve import solve
 
     tile, options = read_ms_info(ms), CalibrateOptions()
-    main = in_beam(tile, options.min_attenuation, options.min_apparent_jy)[0]
-    return solve(tile, with_company(tile, main), unflagged, directory, options)
+    main = select_calibrators(tile, options.min_attenuation, options.min_apparent_jy)[0]
+    return solve(tile, with_companions(tile, main), unflagged, directory, options)

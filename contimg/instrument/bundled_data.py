@@ -1,7 +1,7 @@
-"""No network at run time, said in one place: Astropy's Earth-orientation tables and CASA's reference data.
+"""Reference data from the installed packages, without the network: Earth orientation for Astropy, tables for CASA.
 
-Both would fetch fresh tables by themselves. The tables that come with the installed wheels serve: for dates past
-their end UT1−UTC is off by tens of milliseconds at most, under an arcsecond on the sky.
+Both would download newer tables by themselves. For dates past the end of the bundled tables UT1−UTC is off by tens of
+milliseconds at most, less than an arcsecond on the sky.
 """
 
 import os
@@ -13,8 +13,8 @@ from contimg.errors import Misconfigured
 
 @lru_cache(maxsize=1)
 def use_bundled_iers() -> None:
-    """Let Astropy take the Earth-orientation tables it carries, however old, and download nothing."""
-    from astropy.utils import iers  # loads much of Astropy, which who asks for CASA's directory can do without
+    """Make Astropy use its bundled Earth-orientation tables whatever their age, and download nothing."""
+    from astropy.utils import iers  # slow to import, and the functions for CASA do not need it
 
     iers.conf.auto_download = False
     iers.conf.auto_max_age = None
@@ -22,7 +22,12 @@ def use_bundled_iers() -> None:
 
 
 def casa_data_directory() -> Path:
-    """The `casadata` package's directory; raises Misconfigured when it is not installed."""
+    """Return the directory of the `casadata` package.
+
+    Raises
+    ------
+    Misconfigured : the package is not installed.
+    """
     try:
         import casadata
     except ImportError:
@@ -31,9 +36,11 @@ def casa_data_directory() -> Path:
 
 
 def casa_environment(home: Path) -> dict[str, str]:
-    """Environment of a CASA process that has `home` as its HOME: reference data from the wheel, no updates.
+    """Write CASA's settings and return the environment of a CASA process: bundled data, no updates, no log files.
 
-    CASA reads its settings from HOME/.casa/config.py, which this writes.
+    Parameters
+    ----------
+    home : the process's HOME; CASA reads its settings from `.casa/config.py` in it.
     """
     directory = home / ".casa"
     directory.mkdir(parents=True, exist_ok=True)

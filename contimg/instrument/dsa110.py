@@ -1,4 +1,4 @@
-"""The DSA-110 in numbers, once: site, band, stations, primary beam.
+"""The DSA-110 in numbers: site, band plan, stations, primary beam.
 
 Sources: OVRO_MMA in casacore's Observatories table (site); the correlator's channel formula, which equals a
 real Measurement Set's CHAN_FREQ to 0 Hz (band); the observatory's station list of 2022 (stations.csv).
@@ -26,7 +26,7 @@ C_M_S = 299_792_458.0
 
 @dataclass(frozen=True)
 class BandPlan:
-    """A band of `subbands` equal, contiguous subbands; subband 0 is the highest, channels descend inside it.
+    """Equal, contiguous subbands: subband 0 is the highest in frequency and channels descend, unless `rising`.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class BandPlan:
     subband_width_hz : width of one subband, Hz.
     subbands : their number.
     channels : native channels per subband.
-    rising : another array's other way round: subband 0 is the lowest, channels ascend.
+    rising : subband 0 is the lowest in frequency and channels ascend, as in files of other arrays.
     """
 
     top_hz: float
@@ -58,22 +58,38 @@ class BandPlan:
         """Middle of the band, Hz."""
         return 0.5 * (self.top_hz + self.bottom_hz)
 
-    def place_from_top(self, subband: int) -> int:
-        """How many subbands lie above this one."""
+    def subbands_above(self, subband: int) -> int:
+        """Return how many subbands lie above this one in frequency."""
         return self.subbands - 1 - subband if self.rising else subband
 
     def channel_freqs_hz(self, subband: int, channels: int | None = None) -> NDArray[np.float64]:
-        """Channel centres of one subband, shape (channels,), Hz, in the files' order."""
+        """Return the channel centres of a subband in the files' order.
+
+        Parameters
+        ----------
+        subband : its number.
+        channels : channels in a subband; the native number when not given.
+
+        Returns
+        -------
+        Hz, shape (channels,).
+        """
         number = channels or self.channels
         width = self.subband_width_hz / number
-        top = self.top_hz - self.place_from_top(subband) * self.subband_width_hz
+        top = self.top_hz - self.subbands_above(subband) * self.subband_width_hz
         descending = np.asarray(top - (np.arange(number) + 0.5) * width, dtype=np.float64)
         return descending[::-1] if self.rising else descending
 
     def subband_of(self, freqs_hz: ArrayLike, width_hz: float, tolerance_hz: float = 1.0) -> int | None:
-        """Which subband these channels fill edge to edge, or None when they fill none.
+        """Return the subband that channels fill from edge to edge, or None when they fill none.
 
-        Recognised by the edges, so channel-averaged data of the same band pass too.
+        Channel-averaged data of the same band have the same edges.
+
+        Parameters
+        ----------
+        freqs_hz : channel centres, shape (channels,).
+        width_hz : width of a channel.
+        tolerance_hz : largest distance of an edge from the subband's.
         """
         freqs = np.asarray(freqs_hz, dtype=np.float64)
         upper = freqs.max() + 0.5 * abs(width_hz)
@@ -83,7 +99,7 @@ class BandPlan:
             return None
         edge = self.top_hz - above * self.subband_width_hz
         fits = abs(upper - edge) <= tolerance_hz and abs(lower - edge + self.subband_width_hz) <= tolerance_hz
-        return self.place_from_top(above) if fits else None
+        return self.subbands_above(above) if fits else None
 
 
 # Channel centres f[sb, k] = 1.53e9 - (1024 + 384 sb + 8 k + 3.5) * 250e6/8192 Hz, k = 0..47: eight fine
@@ -94,7 +110,14 @@ BAND = BandPlan(top_hz=1.53e9 - 1023.5 * _FINE_HZ, subband_width_hz=384 * _FINE_
 
 @dataclass(frozen=True)
 class Station:
-    """One antenna slot: 1-based number, WGS84 position, and whether it was live on 2026-01-25."""
+    """An antenna slot.
+
+    Attributes
+    ----------
+    number : 1-based.
+    latitude_deg, longitude_deg, elevation_m : WGS84.
+    live : whether it was in use on 2026-01-25.
+    """
 
     number: int
     latitude_deg: float
@@ -105,23 +128,20 @@ class Station:
 
 @lru_cache(maxsize=1)
 def stations() -> tuple[Station, ...]:
-    """All 117 station slots in order of number."""
+    """Return all 117 station slots, sorted by number."""
     text = files("contimg.instrument.data").joinpath("stations.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
         Station(
-            int(row["station"]),
-            float(row["latitude_deg"]),
-            float(row["longitude_deg"]),
-            float(row["elevation_m"]),
+            int(row["station"]), float(row["latitude_deg"]), float(row["longitude_deg"]), float(row["elevation_m"]),
             row["live"] == "1",
         )
         for row in rows
-    )
+    )  # fmt: skip
 
 
 def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.float64]:
-    """Power response of a dish, an Airy disk of 4.65 m: FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz.
+    """Return the power response of a dish: the Airy pattern of 4.65 m, FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz.
 
     Parameters
     ----------
@@ -130,9 +150,9 @@ def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.fl
 
     Returns
     -------
-    attenuation of an apparent (power) flux, 1 at the centre, the broadcast shape of the inputs.
+    response to power, 1 at the centre, the broadcast shape of the inputs.
     """
-    from scipy.special import j1  # takes a fifth of a second to load, and most processes only ask for the band
+    from scipy.special import j1  # takes 0.2 s to import; most processes need only the band plan
 
     x = np.pi * DISH_DIAMETER_M * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
     x = np.where(np.abs(x) < 1e-9, 1e-9, x)

@@ -12,6 +12,8 @@ import astropy_iers_data  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.instrument.time import MJD_ZERO_JD
+
 Values = NDArray[np.float64]
 _ARCSEC_RAD = np.pi / 180 / 3600
 
@@ -32,23 +34,32 @@ class EarthOrientation:
     x_rad: Values
     y_rad: Values
 
-    def at(self, times_jd: Values) -> tuple[Values, Values, Values]:
-        """UT1−UTC (s) and polar motion x and y (rad) at UTC Julian dates; a day outside the table has its end's."""
-        mjd = np.clip(np.atleast_1d(times_jd) - 2400000.5, self.mjd[0], self.mjd[-1])
+    def interpolate(self, times_jd: Values) -> tuple[Values, Values, Values]:
+        """Interpolate UT1−UTC and polar motion linearly; times outside the table get its first or last values.
+
+        Parameters
+        ----------
+        times_jd : UTC Julian dates, shape (times,).
+
+        Returns
+        -------
+        UT1−UTC in seconds, polar motion x and y in radians, each of shape (times,).
+        """
+        mjd = np.clip(np.atleast_1d(times_jd) - MJD_ZERO_JD, self.mjd[0], self.mjd[-1])
         day = np.clip(np.searchsorted(self.mjd, mjd, side="right") - 1, 0, self.mjd.size - 2)
-        part = (mjd - self.mjd[day]) / (self.mjd[day + 1] - self.mjd[day])
+        fraction = (mjd - self.mjd[day]) / (self.mjd[day + 1] - self.mjd[day])
         change = self.ut1_utc_s[day + 1] - self.ut1_utc_s[day]
-        change -= np.round(change)  # a leap second comes at midnight, not little by little
-        x, y = (column[day] + part * (column[day + 1] - column[day]) for column in (self.x_rad, self.y_rad))
-        return self.ut1_utc_s[day] + part * change, x, y
+        change -= np.round(change)  # a leap second comes at midnight, not gradually
+        x, y = (column[day] + fraction * (column[day + 1] - column[day]) for column in (self.x_rad, self.y_rad))
+        return self.ut1_utc_s[day] + fraction * change, x, y
 
 
 @lru_cache(maxsize=1)
 def earth_orientation() -> EarthOrientation:
-    """The table, measured and predicted."""
+    """Read the table of measured and predicted values."""
     text = Path(astropy_iers_data.IERS_A_FILE).read_text(encoding="ascii")
     lines = [line for line in text.splitlines() if line[58:68].strip()]
     mjd, x, y, ut1 = (
-        np.array([float(line[begin:end]) for line in lines]) for begin, end in ((7, 15), (18, 27), (37, 46), (58, 68))
+        np.array([float(line[start:stop]) for line in lines]) for start, stop in ((7, 15), (18, 27), (37, 46), (58, 68))
     )
     return EarthOrientation(mjd, ut1, x * _ARCSEC_RAD, y * _ARCSEC_RAD)

@@ -18,6 +18,20 @@ NAME = "Perley & Butler 2017"
 
 
 def flux_jy(source: str, freqs_hz: ArrayLike) -> NDArray[np.float64]:
-    """Flux density of a source of the scale, Jy, the shape of `freqs_hz`; KeyError when it is not on the scale."""
+    """Return the flux density of a source of the scale.
+
+    Parameters
+    ----------
+    source : its name, a key of `COEFFICIENTS`.
+    freqs_hz : frequencies, any shape.
+
+    Returns
+    -------
+    Jy, the shape of `freqs_hz`.
+
+    Raises
+    ------
+    KeyError : the source is not on the scale.
+    """
     log_ghz = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
     return np.asarray(10.0 ** np.polynomial.polynomial.polyval(log_ghz, COEFFICIENTS[source]))

@@ -1,4 +1,4 @@
-"""When a calibrator crosses the meridian, and how the beam sees it then."""
+"""Transits of calibrators over the telescope's meridian."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,93 +6,92 @@ from datetime import date
 
 import erfa
 import numpy as np
-from astropy.coordinates import EarthLocation
 
-from contimg.instrument.calibrators import FAR_RAD, Calibrator, catalogue
-from contimg.instrument.coordinates import Site, itrf_directions
-from contimg.instrument.dsa110 import BAND, primary_beam, stations
-
-SIDEREAL_DAY_S = 86164.0905
-_MJD_0_JD = 2_400_000.5
+from contimg.instrument.calibrators import SEARCH_RADIUS_RAD, Calibrator, catalogue
+from contimg.instrument.coordinates import TELESCOPE, itrf_directions
+from contimg.instrument.dsa110 import BAND, primary_beam
+from contimg.instrument.time import DAY_S, MJD_ZERO_JD, SIDEREAL_DAY_S
 
 
 @dataclass(frozen=True)
 class Transit:
-    """One calibrator on the meridian.
+    """A calibrator on the meridian.
 
     Attributes
     ----------
-    mjd : UTC days.
-    offset_rad : apparent declination less the telescope's: how far from the beam's centre it passes, north positive.
-    attenuation : the primary beam's response there, at mid-band.
-    apparent_jy : flux after it.
-    seconds_in_beam : for how long the response stays over half of what it is at best.
+    calibrator : the source.
+    mjd : UTC, days.
+    offset_rad : apparent declination less the telescope's, north positive.
+    pb_response : response of the primary beam there, at mid-band.
+    apparent_jy : flux density through the primary beam.
+    seconds_in_beam : time for which the response stays above half of its maximum.
     """
 
     calibrator: Calibrator
     mjd: float
     offset_rad: float
-    attenuation: float
+    pb_response: float
     apparent_jy: float
     seconds_in_beam: float
 
 
 def transits(
-    day: date, declination_rad: float, min_attenuation: float, sources: Iterable[Calibrator] | None = None
+    day: date, declination_rad: float, min_pb_response: float, sources: Iterable[Calibrator] | None = None
 ) -> list[Transit]:
-    """A UTC day's transits through a beam that points at an apparent declination, in order of time.
+    """Return a day's transits through the primary beam, sorted by time.
 
     A source whose transit falls on both ends of the day (a sidereal day is four minutes shorter) is listed twice.
+
+    Parameters
+    ----------
+    day : UTC.
+    declination_rad : apparent declination that the telescope points at.
+    min_pb_response : smallest response of the primary beam at the transit.
+    sources : the catalogue when not given.
     """
-    site, start_mjd = _site(), float(erfa.cal2jd(day.year, day.month, day.day)[1])
-    found = []
+    start_mjd = float(erfa.cal2jd(day.year, day.month, day.day)[1])
+    passages = []
     for source in catalogue() if sources is None else sources:
-        if abs(source.dec_rad - declination_rad) > FAR_RAD:
+        if abs(source.dec_rad - declination_rad) > SEARCH_RADIUS_RAD:
             continue
-        mjd = _next_transit(site, source, start_mjd)
+        mjd = _next_transit(source, start_mjd)
         while mjd < start_mjd + 1:
-            one = _seen(site, source, mjd, declination_rad)
-            if one.attenuation >= min_attenuation:
-                found.append(one)
-            mjd += SIDEREAL_DAY_S / 86400.0
-    return sorted(found, key=lambda one: one.mjd)
+            passage = _transit(source, mjd, declination_rad)
+            if passage.pb_response >= min_pb_response:
+                passages.append(passage)
+            mjd += SIDEREAL_DAY_S / DAY_S
+    return sorted(passages, key=lambda passage: passage.mjd)
 
 
-def _site() -> Site:
-    live = [one for one in stations() if one.live]
-    places = [EarthLocation.from_geodetic(one.longitude_deg, one.latitude_deg, one.elevation_m) for one in live]
-    return Site.at(np.mean([[axis.to_value("m") for axis in place.to_geocentric()] for place in places], axis=0))
-
-
-def _next_transit(site: Site, source: Calibrator, start_mjd: float) -> float:
-    """The first time from `start_mjd` on at which the hour angle is 0."""
+def _next_transit(source: Calibrator, start_mjd: float) -> float:
+    """First time at or after `start_mjd` at which the hour angle is 0."""
     mjd = start_mjd
     for step in range(4):
-        hour_angle, _ = _hour_angle(site, source, mjd)
+        hour_angle, _ = _hour_angle(source, mjd)
         ahead = -hour_angle if step else (-hour_angle) % (2 * np.pi)
-        mjd += ahead / (2 * np.pi) * SIDEREAL_DAY_S / 86400.0
+        mjd += ahead / (2 * np.pi) * SIDEREAL_DAY_S / DAY_S
     return mjd
 
 
-def _hour_angle(site: Site, source: Calibrator, mjd: float) -> tuple[float, float]:
+def _hour_angle(source: Calibrator, mjd: float) -> tuple[float, float]:
     """Apparent hour angle in (-pi, pi] and declination, radians."""
-    x, y, z = itrf_directions(site, np.array([mjd + _MJD_0_JD]), source.ra_rad, source.dec_rad)[0]
-    hour_angle = (site.longitude_rad - np.arctan2(y, x) + np.pi) % (2 * np.pi) - np.pi
+    x, y, z = itrf_directions(TELESCOPE, np.array([mjd + MJD_ZERO_JD]), source.ra_rad, source.dec_rad)[0]
+    hour_angle = (TELESCOPE.longitude_rad - np.arctan2(y, x) + np.pi) % (2 * np.pi) - np.pi
     return float(hour_angle), float(np.arcsin(z))
 
 
-def _seen(site: Site, source: Calibrator, mjd: float, declination_rad: float) -> Transit:
-    _, apparent_rad = _hour_angle(site, source, mjd)
+def _transit(source: Calibrator, mjd: float, declination_rad: float) -> Transit:
+    _, apparent_rad = _hour_angle(source, mjd)
     offset = apparent_rad - declination_rad
-    attenuation = float(primary_beam(abs(offset), BAND.centre_hz))
-    away = np.linspace(0, FAR_RAD, 2000)
-    response = primary_beam(np.hypot(offset, away), BAND.centre_hz)
-    half = float(away[np.argmax(response < 0.5 * attenuation)]) / np.cos(apparent_rad)
+    response = float(primary_beam(abs(offset), BAND.centre_hz))
+    angles = np.linspace(0, SEARCH_RADIUS_RAD, 2000)
+    track = primary_beam(np.hypot(offset, angles), BAND.centre_hz)
+    half = float(angles[np.argmax(track < 0.5 * response)]) / np.cos(apparent_rad)
     return Transit(
         calibrator=source,
         mjd=mjd,
         offset_rad=offset,
-        attenuation=attenuation,
-        apparent_jy=attenuation * float(source.flux_jy(BAND.centre_hz)),
+        pb_response=response,
+        apparent_jy=response * float(source.flux_jy(BAND.centre_hz)),
         seconds_in_beam=2 * half / (2 * np.pi) * SIDEREAL_DAY_S,
     )

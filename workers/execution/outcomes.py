@@ -8,7 +8,7 @@ from contimg.formats.caltables.caltable_set import CalibrationSet
 from contimg.formats.ms.info import read_ms_info
 from contimg.store import AppliedCalibration, CalibrationSetRow, ImageRow, MeasurementSetRow, TableRow
 from contimg.tile.calibrate.run import CalibratedSet
-from contimg.tile.convert import MeasurementSet
+from contimg.tile.convert import ConvertedMS
 from contimg.tile.image import QuickLook
 
 MOST_SOURCES = 200
@@ -22,7 +22,7 @@ def rows(product: Any) -> list[Any]:
 
 
 @rows.register
-def _converted(made: MeasurementSet) -> list[Any]:
+def _converted(made: ConvertedMS) -> list[Any]:
     return [
         MeasurementSetRow(
             path=made.path,

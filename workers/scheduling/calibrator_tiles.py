@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.instrument import dsa110 as telescope
+from contimg.instrument.time import unix_to_jd
 from contimg.store import Store
 
-_UNIX_EPOCH_JD = 2440587.5
 _SAME_STRIP_DEG = 0.01  # the sky's own motion, which moves no calibrator in or out
 _REACH_RAD = np.deg2rad(5.0)  # beyond it lie only side lobes
 
@@ -49,7 +49,7 @@ def with_calibrator(
     starts_s : when they begin, epoch seconds, shape (tiles,).
     dec_rad : ICRS declination of the phase centres, good to some arc minutes.
     """
-    from contimg.instrument.calibrators import separation_rad
+    from contimg.instrument.coordinates import separation_rad
 
     middles_s = starts_s + 0.5 * telescope.INTEGRATIONS_PER_TILE * telescope.INTEGRATION_S
     directions = _meridian_rad(middles_s, dec_rad)
@@ -67,14 +67,13 @@ def with_calibrator(
 
 def _meridian_rad(times_s: NDArray[np.float64], dec_rad: float) -> NDArray[np.float64]:
     """ICRS direction on the meridian at a declination, shape (times, 2)."""
-    from contimg.instrument.coordinates import Site, meridian_icrs
+    from contimg.instrument.coordinates import TELESCOPE, meridian_icrs
 
-    site = Site(np.deg2rad(telescope.LONGITUDE_DEG), np.deg2rad(telescope.LATITUDE_DEG), telescope.HEIGHT_M)
-    times_jd = _UNIX_EPOCH_JD + times_s / 86400.0
+    times_jd = unix_to_jd(times_s)
     # The declination of date that has this ICRS declination: precession moves it by up to 0.15 deg in 26 years.
-    seen = meridian_icrs(site, times_jd[:1], dec_rad)[0]
+    seen = meridian_icrs(TELESCOPE, times_jd[:1], dec_rad)[0]
     apparent = dec_rad - (float(seen[1]) - dec_rad)
-    return meridian_icrs(site, times_jd, apparent)
+    return meridian_icrs(TELESCOPE, times_jd, apparent)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from contimg.errors import BadInput
-from contimg.instrument.calibrators import Calibrator, catalogue, cone, named
+from contimg.instrument.calibrators import Calibrator, catalogue, cone_search, find_calibrator
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.transits import Transit, transits
 
@@ -35,10 +35,10 @@ def calibrators(
     Variable sources serve for phases, never for the flux scale.
     """
     if name:
-        click.echo(_source_line(named(name)))
+        click.echo(_source_line(find_calibrator(name)))
     elif near:
         ra_rad, dec_rad = _place(near)
-        for away, source in cone(ra_rad, dec_rad, np.deg2rad(radius)):
+        for away, source in cone_search(ra_rad, dec_rad, np.deg2rad(radius)):
             click.echo(f"{np.rad2deg(away):6.3f} deg  {_source_line(source)}")
     elif dec_deg is not None:
         found = transits(_date(day), np.deg2rad(dec_deg), min_attenuation)
@@ -69,7 +69,7 @@ def _place(text: str) -> tuple[float, float]:
 def _transit_line(one: Transit) -> str:
     at = _MJD_0 + timedelta(days=one.mjd)
     return (
-        f"{at:%Y-%m-%d %H:%M:%S}Z  {np.rad2deg(one.offset_rad):+6.2f} deg  beam {one.attenuation:.3f}  "
+        f"{at:%Y-%m-%d %H:%M:%S}Z  {np.rad2deg(one.offset_rad):+6.2f} deg  beam {one.pb_response:.3f}  "
         f"{one.apparent_jy:6.2f} Jy  {one.seconds_in_beam / 60:4.0f} min  {_source_line(one.calibrator)}"
     )
 

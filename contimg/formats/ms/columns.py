@@ -9,7 +9,7 @@ import numpy as np
 from casacore.tables import makecoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool
 
 
 def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[tuple[slice, list[NDArray[Any]]]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool
 from contimg.formats.uvh5.opening import unreadable
 
 _READ_ALONG_BYTES = 1 << 16  # reading so much too much costs less than another call

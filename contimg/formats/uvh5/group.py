@@ -68,7 +68,7 @@ class SubbandGroup:
 
     def channel_slice(self, subband: int) -> slice:
         """Where a subband's channels lie in `freqs_hz`."""
-        start = (self.band.subbands - 1 - self.band.place_from_top(subband)) * self.channels
+        start = (self.band.subbands - 1 - self.band.subbands_above(subband)) * self.channels
         return slice(start, start + self.channels)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool
 from contimg.formats.uvh5.chunks import Bricks, brick_reader, rows_of
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.formats.uvh5.opening import opened

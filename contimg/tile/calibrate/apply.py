@@ -7,7 +7,6 @@ samples are flagged and set to zero. WEIGHT stays as it is (calwt=False).
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numba
 import numpy as np
@@ -15,6 +14,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
+from contimg.formats.arrays import split_runs
 from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CalibrationSet
 from contimg.formats.ms.calibration_note import NOTE, write_note
@@ -48,7 +48,7 @@ def apply(one: CalibrationSet, tile: MSInfo) -> Applied:
         when = np.searchsorted(tile.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ends[0])
         for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), BLOCK_BYTES):
             first, second = (one[rows] for one in ends)
-            for run in _runs(when[rows]):
+            for run in split_runs(np.diff(when[rows]) != 0):
                 divide(data[run], flags[run], first[run], second[run], inverses[when[rows.start + run.start]])
             main.putcol(CORRECTED, data, rows.start, len(data))
             main.putcol("FLAG", flags, rows.start, len(flags))
@@ -95,12 +95,6 @@ def _say_unfinished(main: table) -> None:
 def corrected_bytes(tile: MSInfo) -> int:
     """What CORRECTED_DATA takes."""
     return tile.samples * np.dtype(np.complex64).itemsize
-
-
-def _runs(values: NDArray[np.integer]) -> list[slice]:
-    """Runs of equal values."""
-    edges = [0, *(np.flatnonzero(np.diff(values)) + 1), values.size]
-    return [slice(int(one), int(other)) for one, other in pairwise(edges)]
 
 
 def inverse_gains(one: CalibrationSet, tile: MSInfo) -> NDArray[np.complex64]:

@@ -10,9 +10,9 @@ from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CalibrationSet, choose
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
-from contimg.instrument.calibrators import in_beam, with_company
 from contimg.quality.image import GOOD
 from contimg.tile.calibrate.apply import CORRECTED, apply, corrected_bytes, leave_uncalibrated
+from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
 from contimg.tile.calibrate.options import CalibrateOptions, SolutionLimits
 from contimg.tile.calibrate.solve.solve import solve
 from contimg.tile.flag.run import ORIGINAL, Flagged, flag
@@ -110,12 +110,12 @@ def _solve(
     """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""
     if not options.solve:
         return None, "solving is switched off"
-    found = in_beam(tile, options.min_attenuation, options.min_apparent_jy)
+    found = select_calibrators(tile, options.min_attenuation, options.min_apparent_jy)
     if not found:
         return None, "no calibrator in the beam"
     earlier = [one for one in calibrations if one.name != tile.name]
     previous, _ = choose(earlier, tile, options.strip_deg)
-    sources = with_company(tile, found[0])
+    sources = with_companions(tile, found[0])
     try:
         return solve(tile, sources, flagged.unflagged, directory, options, limits, previous), ""
     except BadInput as error:

@@ -41,7 +41,7 @@ class FlagCounts:
 
 
 @dataclass(frozen=True)
-class MeasurementSet:
+class ConvertedMS:
     """The product of the convert stage.
 
     Attributes

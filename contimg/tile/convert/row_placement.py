@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.formats.arrays import split_runs
 from contimg.formats.uvh5 import SubbandHeader
 from contimg.formats.uvh5.group import SubbandGroup, nearest, slots_of
 
@@ -65,8 +66,7 @@ class Placement:
 
 
 def runs(rows: NDArray[np.int64]) -> list[slice]:
-    """Ascending row numbers as slices of neighbours."""
+    """Return ascending row numbers as slices of consecutive ones."""
     if not rows.size:
         return []
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, breaks)]
+    return [slice(int(rows[run.start]), int(rows[run.stop - 1]) + 1) for run in split_runs(np.diff(rows) != 1)]

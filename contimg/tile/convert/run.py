@@ -11,7 +11,7 @@ from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import FlagCounts, MeasurementSet
+from contimg.tile.convert.result import ConvertedMS, FlagCounts
 from contimg.tile.convert.uvw import Sky
 from contimg.tile.convert.visibilities import UnevenWeights, put_tile
 
@@ -22,7 +22,7 @@ def convert(
     options: ConvertOptions | None = None,
     *,
     rooms: Sequence[Path] = (),
-) -> MeasurementSet:
+) -> ConvertedMS:
     """Convert one group of subband files into the Measurement Set `target`.
 
     The phase centre is the meridian at mid-tile, expressed in ICRS, or a phased file's own; see docs/maths.md.
@@ -51,7 +51,7 @@ def convert(
         flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=True)
     half = 0.5 * tile.reference.integration_s / 86400
     values = tile.rows * tile.channels * len(tile.reference.polarizations) * len(tile.headers)
-    return MeasurementSet(
+    return ConvertedMS(
         path=target,
         group=name,
         start_mjd=float(tile.times_jd[0] - 2400000.5 - half),

@@ -38,7 +38,7 @@ class Sky:
     def of(cls, tile: SubbandGroup) -> "Sky":
         """The geometry of a tile."""
         header, phasing = tile.reference, tile.reference.phasing
-        site = Site.at(header.array.centre_m)
+        site = Site.from_itrf(header.array.centre_m)
         lengths = header.antenna_positions_m[tile.slots_1] - header.antenna_positions_m[tile.slots_2]
         middle = np.array([0.5 * (tile.times_jd[0] + tile.times_jd[-1])])
         declination = header.pointing_dec_rad

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool
 from contimg.formats.ms.phase_drift import UNEVEN, Axes, Rotated, RowChanges, Sums, rotate_block
 from contimg.formats.ms.subtables import in_casa_order
 from contimg.formats.ms.writer import MainTable

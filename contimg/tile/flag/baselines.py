@@ -7,7 +7,7 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool, split_runs
 from contimg.formats.ms.info import MSInfo
 
 Rows = NDArray[np.int64]
@@ -58,7 +58,9 @@ def write(main: table, column: str, values: NDArray[Any], rows: Rows) -> None:
 def _runs(rows: Rows) -> Iterator[tuple[slice, int]]:
     """Where in the flattened `rows` there are runs of consecutive row numbers, and the first number of each."""
     flat = rows.reshape(-1)
-    there = np.flatnonzero(flat >= 0)
-    for run in np.split(there, np.flatnonzero((np.diff(there) != 1) | (np.diff(flat[there]) != 1)) + 1):
-        if run.size:
-            yield slice(int(run[0]), int(run[-1]) + 1), int(flat[run[0]])
+    present = np.flatnonzero(flat >= 0)
+    if not present.size:
+        return
+    for run in split_runs((np.diff(present) != 1) | (np.diff(flat[present]) != 1)):
+        first, last = present[run.start], present[run.stop - 1]
+        yield slice(int(first), int(last) + 1), int(flat[first])

@@ -13,7 +13,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
-from contimg.formats.buffer_pool import BufferPool
+from contimg.formats.arrays import BufferPool
 from contimg.formats.ms.columns import add_like, read_blocks
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable

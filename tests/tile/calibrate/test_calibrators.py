@@ -12,7 +12,9 @@ from small_ms import make_ms
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import flux_scale
 from contimg.instrument.bundled_data import casa_data_directory
-from contimg.instrument.calibrators import Calibrator, catalogue, in_beam, separation_rad
+from contimg.instrument.calibrators import Calibrator, catalogue
+from contimg.instrument.coordinates import separation_rad
+from contimg.tile.calibrate.calibrator_selection import select_calibrators
 
 BY_ALIAS = {one.alias: one for one in catalogue()}
 
@@ -52,26 +54,26 @@ def test_resolved_sources_are_not_usable_but_the_flux_scale_is():
 
 
 def test_in_beam_finds_3c48_and_weighs_it_with_the_beam(corrupted):
-    found = in_beam(read_ms_info(corrupted.path), 0.5, 3.0)
+    found = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0)
     assert [one.calibrator.label for one in found] == ["3C48"]
     # 0.4 deg from the pointing; a Gaussian of the beam's stated width, 2.67 deg at 1.403 GHz, is good to a per cent
     away = np.hypot((24.422 - 24.0) * np.cos(np.deg2rad(33.3)), 33.1598 - 33.4)
-    assert found[0].attenuation == pytest.approx(np.exp(-4 * np.log(2) * (away / 2.67) ** 2), abs=0.01)
+    assert found[0].pb_response == pytest.approx(np.exp(-4 * np.log(2) * (away / 2.67) ** 2), abs=0.01)
 
 
 def test_in_beam_thresholds_and_brightest_first(corrupted):
     tile = read_ms_info(corrupted.path)
-    assert in_beam(tile, 0.99, 3.0) == []
-    assert in_beam(tile, 0.5, 20.0) == []
+    assert select_calibrators(tile, 0.99, 3.0) == []
+    assert select_calibrators(tile, 0.5, 20.0) == []
     ra, dec = tile.pointing_rad[0]
     faint, bright = (Calibrator(f"s{flux}", "", ra, dec, flux, -0.7, "P") for flux in (4.0, 9.0))
     antipode = Calibrator("antipode", "", ra + np.pi, -dec, 1e6, 0.0, "P")
-    assert [one.calibrator for one in in_beam(tile, 0.5, 3.0, [faint, antipode, bright])] == [bright, faint]
+    assert [one.calibrator for one in select_calibrators(tile, 0.5, 3.0, [faint, antipode, bright])] == [bright, faint]
 
 
 def test_no_calibrator_far_from_all(tmp_path):
     path = make_ms(tmp_path / "empty.ms", centre=(40.0, 33.4), sources=[]).path
-    assert in_beam(read_ms_info(path), 0.5, 3.0) == []
+    assert select_calibrators(read_ms_info(path), 0.5, 3.0) == []
 
 
 angles = st.tuples(st.floats(0, 2 * np.pi), st.floats(-1.5, 1.5))

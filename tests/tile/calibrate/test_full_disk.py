@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from contimg.tile.flag import flagger
 from contimg.tile.calibrate import CalibrateOptions, applying, casa, solving, solving_set
-from contimg.instrument.calibrators import in_beam
+from contimg.tile.calibrate.calibrator_selection import select_calibrators
 from contimg.formats.caltables.caltable_set import CalibrationSet
 from contimg.errors import ContimgError
 from contimg.formats.ms.info import read_ms_info
@@ -56,7 +56,7 @@ def filling(module, name):
     setattr(module, name, patched)
 
 def solve():
-    found = in_beam(tile, 0.5, 3.0)
+    found = select_calibrators(tile, 0.5, 3.0)
     solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
 
 run = {

@@ -16,8 +16,9 @@ from contimg.formats.caltables.caltable_set import unfit
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import calibrators as catalogued
 from contimg.instrument import flux_scale
-from contimg.instrument.calibrators import Calibrator, catalogue, in_beam, with_company
+from contimg.instrument.calibrators import Calibrator, catalogue
 from contimg.tile.calibrate import CalibratedSet, CalibrateOptions, calibrate
+from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
 
 DEAD = (2, 7)
 NAME = "2026-02-22T23:17:51"
@@ -112,7 +113,7 @@ def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
     centre = (24.422, 33.16 + 2.5 * 2.7)
     path = make_ms(tmp_path / "far.ms", centre=centre, sources=[(24.6, 40.0, lambda f: 2.0 + 0 * f)], noise=0.3).path
     tile = read_ms_info(path)
-    assert not [one for one in in_beam(tile, 0.0, 0.0) if one.calibrator.label == "3C48"]
+    assert not [one for one in select_calibrators(tile, 0.0, 0.0) if one.calibrator.label == "3C48"]
     done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
     assert (done.applied, done.new_set) == (None, None)
     assert done.reason
@@ -160,18 +161,18 @@ def test_a_variable_calibrator_gives_phases_and_takes_the_scale_from_an_earlier_
 
 def test_steady_calibrators_go_before_brighter_variable_ones(corrupted):
     steady, bright = blazar("steady", 5.0, variable=False), blazar("bright", 50.0)
-    found = in_beam(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
+    found = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
     assert [one.calibrator.name for one in found] == ["steady", "bright"]
     assert not any(one.variable for one in catalogue() if one.alias in flux_scale.COEFFICIENTS)
 
 
 def test_company_of_one_per_cent_belongs_to_the_model(corrupted):
     tile = read_ms_info(corrupted.path)
-    main = in_beam(tile, 0.5, 3.0)[0]
+    main = select_calibrators(tile, 0.5, 3.0)[0]
     ra, dec = tile.pointing_rad[0]
     near = [Calibrator(f"s{flux}", "", ra, dec, flux, 0.0, "X") for flux in (0.1, 0.2, 5.0)]
-    assert [one.calibrator.name for one in with_company(tile, main, near)] == ["0137+331", "s5.0", "s0.2"]
+    assert [one.calibrator.name for one in with_companions(tile, main, near)] == ["0137+331", "s5.0", "s0.2"]
     away = Calibrator("away", "", ra, dec + 0.099, 100.0, 0.0, "P")
     beyond = Calibrator("beyond", "", ra, dec + 0.11, 1e6, 0.0, "P")
-    names = [one.calibrator.name for one in with_company(tile, main, [away, beyond])]
+    names = [one.calibrator.name for one in with_companions(tile, main, [away, beyond])]
     assert "beyond" not in names

@@ -16,8 +16,9 @@ from contimg.errors import BadInput, Transient
 from contimg.formats.caltables import tables
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.bundled_data import casa_environment
-from contimg.instrument.calibrators import catalogue, in_beam
+from contimg.instrument.calibrators import catalogue
 from contimg.tile.calibrate import CalibrateOptions
+from contimg.tile.calibrate.calibrator_selection import select_calibrators
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.reference_antenna import reference_antenna, station_number
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, sky_model
@@ -150,7 +151,7 @@ def test_the_set_describes_itself(calibrated):
 def test_unknown_reference_antenna_is_said(fresh):
     tile = read_ms_info(fresh.path)
     unflagged = np.ones(len(tile.antenna_names))
-    found = in_beam(tile, 0.5, 3.0)
+    found = select_calibrators(tile, 0.5, 3.0)
     with pytest.raises(BadInput, match=re.escape(str(fresh.path.parent / "calibration"))):
         solve(tile, found, unflagged, fresh.path.parent / "calibration", CalibrateOptions(), reference="999")
     left = [path.name for path in (fresh.path.parent / "calibration").iterdir()]

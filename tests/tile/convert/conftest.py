@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from contimg.tile.convert import MeasurementSet, convert
+from contimg.tile.convert import ConvertedMS, convert
 
 
 @pytest.fixture(scope="session")
-def drift_sim_ms(drift_sim_files, tmp_path_factory) -> MeasurementSet:
+def drift_sim_ms(drift_sim_files, tmp_path_factory) -> ConvertedMS:
     return convert(drift_sim_files, tmp_path_factory.mktemp("converted") / "2026-02-22T23:17:51.ms")
 
 

@@ -14,13 +14,13 @@ from contimg.formats.ms.info import MSInfo
 from contimg.instrument.calibrators import Calibrator
 from contimg.instrument.coordinates import Site, itrf_directions
 from contimg.instrument.dsa110 import C_M_S
+from contimg.instrument.time import mjd_s_to_jd
 
 EXCHANGED = "phases turn by {rate:+.0f} deg a minute, as they would at the place of {other}: their cables are exchanged"
 MISPLACED = "phases turn by {rate:+.0f} deg a minute: its position is wrong, or its cable another antenna's"
 LIMIT_DEG = 15.0  # a minute; what the air does to the longest baseline is a tenth of it
 _ERRORS = 4.0  # how sure it must be, in standard errors
 _ALIKE = 0.15  # part by which rates may differ from those of an exchange
-_MJD_0_JD = 2_400_000.5
 
 
 def turning(phases: Solutions, tile: MSInfo, calibrator: Calibrator) -> dict[int, str]:
@@ -59,8 +59,8 @@ def rates_deg(phases: Solutions) -> NDArray[np.float64]:
 
 def _place_rates_deg(tile: MSInfo, calibrator: Calibrator) -> NDArray[np.float64]:
     """How fast the calibrator's phase turns at each antenna's place, degrees a minute, shape (slots,)."""
-    site = Site.at(tile.antenna_positions_m[tile.antennas].mean(axis=0))
-    ends_jd = (tile.mid_mjd_s + np.array([-30.0, 30.0])) / 86400.0 + _MJD_0_JD
+    site = Site.from_itrf(tile.antenna_positions_m[tile.antennas].mean(axis=0))
+    ends_jd = mjd_s_to_jd(tile.mid_mjd_s + np.array([-30.0, 30.0]))
     before, after = itrf_directions(site, ends_jd, calibrator.ra_rad, calibrator.dec_rad)
     turns = tile.antenna_positions_m @ (after - before) * float(tile.freqs_hz.mean()) / C_M_S
     return np.asarray(360.0 * turns)

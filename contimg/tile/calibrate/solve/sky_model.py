@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
-from contimg.instrument.calibrators import Calibrator, separation_rad
-from contimg.instrument.coordinates import Site, itrf_directions, uvw_axes
+from contimg.instrument.calibrators import Calibrator
+from contimg.instrument.coordinates import Site, itrf_directions, separation_rad, uvw_axes
 from contimg.instrument.dsa110 import C_M_S, primary_beam
-
-_MJD_0 = 2_400_000.5
+from contimg.instrument.time import mjd_s_to_jd
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ def direction_cosines(tile: MSInfo, sources: Sequence[Calibrator]) -> NDArray[np
     From observed places, not from ICRS angles: annual aberration squeezes offsets from the phase centre by up to
     1e-4, which would leave 0.2" and a degree of phase on the longest baselines for a source half a degree away.
     """
-    site = Site.at(tile.antenna_positions_m[tile.antennas].mean(axis=0))
-    middle_jd = np.array([tile.mid_mjd_s / 86400.0 + _MJD_0])
+    site = Site.from_itrf(tile.antenna_positions_m[tile.antennas].mean(axis=0))
+    middle_jd = np.array([mjd_s_to_jd(tile.mid_mjd_s)])
     axes = uvw_axes(site, middle_jd, *map(float, tile.phase_centre_rad))[0]
     centre = itrf_directions(site, middle_jd, *map(float, tile.phase_centre_rad))[0]
     towards = [itrf_directions(site, middle_jd, one.ra_rad, one.dec_rad)[0] for one in sources]

@@ -23,13 +23,14 @@ from contimg.files.staging import permitted, refusals
 from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CalibrationSet, declination_deg
 from contimg.formats.ms.info import MSInfo
-from contimg.instrument.calibrators import Calibrator, InBeam
+from contimg.instrument.calibrators import Calibrator
 from contimg.tile.calibrate.apply import inverse_gains
 from contimg.tile.calibrate.assess import quality
 from contimg.tile.calibrate.assess.assess import assess
 from contimg.tile.calibrate.assess.crossed_antennas import explain, faint, total_powers
 from contimg.tile.calibrate.assess.phase_rates import turning
 from contimg.tile.calibrate.assess.plots import write_plots
+from contimg.tile.calibrate.calibrator_selection import CalibratorInBeam
 from contimg.tile.calibrate.options import CalibrateOptions, SolutionLimits
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve import flux_bootstrap as bootstrap
@@ -44,7 +45,7 @@ LONG_WAVELENGTHS = 1000.0
 
 def solve(
     tile: MSInfo,
-    found: Sequence[InBeam],
+    found: Sequence[CalibratorInBeam],
     unflagged: NDArray[np.float64],
     directory: Path,
     options: CalibrateOptions,
@@ -133,7 +134,7 @@ def _clean(made: Path, tile: MSInfo, calibrator: Calibrator, widest: int) -> dic
 
 
 def _describe(
-    tile: MSInfo, main: InBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
+    tile: MSInfo, main: CalibratorInBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
     options: CalibrateOptions, casa_version: str,
 ) -> CalibrationSet:  # fmt: skip
     names = (f"{tile.name}.bcal", f"{tile.name}.gcal")
@@ -148,7 +149,7 @@ def _describe(
         calibrator=main.calibrator.label,
         model_jy=float(main.calibrator.flux_jy(tile.freqs_hz.mean())),
         flux_scale=main.calibrator.scale,
-        attenuation=main.attenuation,
+        attenuation=main.pb_response,
         mjd=mjd,
         valid_from_mjd=mjd - options.hours_before / 24.0,
         valid_to_mjd=mjd + options.hours_after / 24.0,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
 from contimg.formats.ms.info import MSInfo
+from contimg.instrument.coordinates import sin_deproject, unit_vectors
 from contimg.instrument.dsa110 import primary_beam
 from contimg.tile.image.gridding.gridding import Gridder, Image
 
@@ -23,11 +24,10 @@ def drift_attenuation(description: MSInfo, gridder: Gridder) -> Image:
     times, freqs, weights = _weights(description, gridder)
     half = gridder.size // 2 * gridder.pixel_rad
     knots = np.linspace(-half, half, KNOTS)
-    directions = _directions(-knots[None, :], knots[:, None], description.phase_centre_rad)
+    directions = sin_deproject(-knots[None, :], knots[:, None], description.phase_centre_rad)
     mean = np.zeros((KNOTS, KNOTS))
     for time, of_time in zip(times, weights, strict=True):
-        ra, dec = description.pointing_rad[time]
-        pointing = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+        pointing = unit_vectors(*description.pointing_rad[time])
         separation = np.arccos(np.clip(directions @ pointing, -1, 1))
         for freq, weight in zip(freqs, of_time, strict=True):
             mean += weight * primary_beam(separation, freq)
@@ -48,14 +48,3 @@ def _weights(
     freqs = np.array([data.freqs_hz[low:high].mean() for low, high in pairwise(edges)])
     used = np.flatnonzero(shares.sum(axis=1))
     return used, freqs, shares[used] / shares.sum()
-
-
-def _directions(l: NDArray[np.float64], m: NDArray[np.float64], centre_rad: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: E741
-    """ICRS unit vectors of direction cosines about a centre, the broadcast shape of l and m with a last axis of 3."""
-    ra, dec = centre_rad
-    l, m = np.broadcast_arrays(l, m)  # noqa: E741
-    n = np.sqrt(np.maximum(0, 1 - l * l - m * m))
-    east = np.array([-np.sin(ra), np.cos(ra), 0])
-    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    towards = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
-    return np.asarray(l[..., None] * east + m[..., None] * north + n[..., None] * towards)

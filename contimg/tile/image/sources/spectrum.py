@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
+from contimg.instrument.coordinates import sin_deproject, unit_vectors
 from contimg.instrument.dsa110 import C_M_S, primary_beam
 from contimg.tile.image.gridding.gridding import Gridder
 
@@ -74,11 +75,6 @@ def _turned(gridder: Gridder, lmn: NDArray[np.float64]) -> tuple[NDArray[np.floa
 
 def _attenuation(description: MSInfo, l: float, m: float, freqs_hz: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: E741
     """The primary beam at direction cosines about the phase centre, averaged over the drift, by frequency."""
-    ra0, dec0 = description.phase_centre_rad
-    n = np.sqrt(1 - l * l - m * m)
-    dec = np.arcsin(m * np.cos(dec0) + n * np.sin(dec0))
-    ra = ra0 + np.arctan2(l, n * np.cos(dec0) - m * np.sin(dec0))
-    pointed_ra, pointed_dec = description.pointing_rad.T
-    along = np.sin(dec) * np.sin(pointed_dec) + np.cos(dec) * np.cos(pointed_dec) * np.cos(ra - pointed_ra)
-    separation = np.arccos(np.clip(along, -1, 1))
+    pointing = unit_vectors(*description.pointing_rad.T)
+    separation = np.arccos(np.clip(pointing @ sin_deproject(l, m, description.phase_centre_rad), -1, 1))
     return np.asarray(primary_beam(separation[:, None], freqs_hz[None, :]).mean(axis=0))
