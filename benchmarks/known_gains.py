@@ -7,15 +7,16 @@ import numpy as np
 from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
-from contimg.formats.caltables.caltable_set import CalibrationSet, declination_deg
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
-from contimg.quality.image import GOOD
+from contimg.quality.grades import GOOD
+from contimg.tile.calibrate.caltable_selection import pointing_dec_deg
 
 SNR = 100.0
 DAY_S = 86400.0
 
 
-def known_set(tile: MSInfo, truth: Path, directory: Path) -> CalibrationSet:
+def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
     """A bandpass and gains as CASA leaves them, of the true gains in `truth/<group>.npz`."""
     with np.load(truth) as true:
         order = np.argsort(true["freqs_hz"])
@@ -27,12 +28,12 @@ def known_set(tile: MSInfo, truth: Path, directory: Path) -> CalibrationSet:
     _write(directory / "known.bcal", "B Jones", tile, tile.freqs_hz, bandpass)
     _write(directory / "known.gcal", "G Jones", tile, tile.freqs_hz.mean(keepdims=True), steady)
     mjd = tile.mid_mjd_s / DAY_S
-    return CalibrationSet(
+    return CaltableSet(
         name="known", directory=directory, tables=("known.bcal", "known.gcal"), calibrator="truth", model_jy=1.0,
         flux_scale="the simulation's own", attenuation=1.0, mjd=mjd, valid_from_mjd=mjd - 1, valid_to_mjd=mjd + 1,
         reference_antenna=tile.antenna_names[int(slots[0])], antennas=tuple(tile.antenna_names[one] for one in slots),
         first_freq_hz=float(tile.freqs_hz[0]), channel_width_hz=tile.channel_width_hz, channels=len(tile.freqs_hz),
-        flagged_fraction=0.0, quality={}, versions={}, dec_deg=declination_deg(tile), grade=GOOD,
+        flagged_fraction=0.0, quality={}, versions={}, dec_deg=pointing_dec_deg(tile), grade=GOOD,
     )  # fmt: skip
 
 

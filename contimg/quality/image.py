@@ -1,17 +1,19 @@
-"""Is a product good? Thresholds that an operator may set, and a verdict that gives its reasons."""
+"""Quality of an image: the thresholds that an operator may set, and the table of checks that grades it."""
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from contimg.options import option
+from contimg.quality.grades import Check, QualityGrade, grade_checks
 
 ENVIRONMENT = "CONTIMG_QUALITY"
-GOOD, SUSPECT, BAD = "good", "suspect", "bad"
+_HOLE_NOISES, _BOWL_NOISES = 6.0, 3.0  # depth in units of the noise that the noise alone reaches
 
 
 @dataclass(frozen=True)
 class QualityThresholds:
-    """Where an image stops being good; each is the limit of `suspect`, and of `bad` where named so."""
+    """Limits of an image's numbers: beyond them it is suspect, beyond those named `bad_` it is bad."""
 
     min_unflagged: float = option(0.4, "fraction of samples left after flagging", minimum=0.0, maximum=1.0)
     bad_unflagged: float = option(0.05, "fraction of samples left, below which an image is bad", minimum=0.0)
@@ -24,81 +26,123 @@ class QualityThresholds:
         10.0, "peak over noise, below which an image whose noise is too high shows nothing and is bad", minimum=0.0
     )
     max_negative: float = option(0.3, "depth of the deepest hole over the peak", minimum=0.0)
-    max_bowl: float = option(0.03, "depth of the bowl around the brightest source over its peak", minimum=0.0)
+    max_bowl: float = option(0.03, "depth of the negative bowl around the brightest source, over its peak", minimum=0.0)
     max_offset_beams: float = option(
         0.5,
-        "median offset from the catalogue over the width of the beam; calibration errors shift sources",
+        "median offset from the catalogue over the width of the synthesized beam; calibration errors shift sources",
         minimum=0.0,
     )
     max_flux_factor: float = option(
         1.5, "factor by which the median flux may differ from the catalogue's; calibrators vary", minimum=1.0
     )
-    max_beam_ratio: float = option(4.0, "length of the beam over its width", minimum=1.0)
+    max_beam_ratio: float = option(4.0, "length of the synthesized beam over its width", minimum=1.0)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """`good`, `suspect` or `bad`, and why it is not good; an empty grade is that of a product not yet judged."""
+class ImageMeasurements(Protocol):
+    """The numbers of an image that are checked: of the stage's result and of the store's record alike.
 
-    grade: str = ""
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ImageNumbers:
-    """The numbers of an image that a verdict looks at; fluxes in Jy per beam, `uncalibrated` empty or the reason.
-
-    `bowl_jy` is the median around the brightest source; `offset_beams` and `flux_ratio` are medians against a
-    catalogue, nan when the image shows none of its sources.
+    Flux densities in Jy/beam; None where a number was not measured.
     """
 
-    rms_jy: float
-    expected_rms_jy: float
-    peak_jy: float
-    minimum_jy: float
-    unflagged_fraction: float
-    beam_ratio: float
-    uncalibrated: str = ""
-    bowl_jy: float = 0.0
-    offset_beams: float = math.nan
-    flux_ratio: float = math.nan
+    @property
+    def rms_jy(self) -> float:
+        """Noise of the image."""
+
+    @property
+    def expected_rms_jy(self) -> float | None:
+        """Thermal rms."""
+
+    @property
+    def peak_jy(self) -> float:
+        """Brightest pixel."""
+
+    @property
+    def minimum_jy(self) -> float | None:
+        """Faintest pixel."""
+
+    @property
+    def bowl_jy(self) -> float | None:
+        """Median in the negative bowl around the brightest source."""
+
+    @property
+    def unflagged_fraction(self) -> float | None:
+        """Unflagged part of the cross-correlations' samples."""
+
+    @property
+    def beam_major_arcsec(self) -> float:
+        """Length of the synthesized beam."""
+
+    @property
+    def beam_minor_arcsec(self) -> float:
+        """Width of the synthesized beam."""
+
+    @property
+    def catalogue_offset_arcsec(self) -> float | None:
+        """Median offset of the catalogued sources in the image."""
+
+    @property
+    def catalogue_flux_ratio(self) -> float | None:
+        """Median flux over catalogued flux of the same."""
+
+    @property
+    def calibration_set(self) -> str | None:
+        """Name of the caltable set applied; None when uncalibrated."""
+
+    @property
+    def calibration_note(self) -> str | None:
+        """Why it is uncalibrated."""
 
 
-def judge_image(numbers: ImageNumbers, limits: QualityThresholds) -> Verdict:
-    """The verdict on one image."""
-    bad, suspect = [], []
-    if not math.isfinite(numbers.rms_jy + numbers.peak_jy) or numbers.rms_jy <= 0 or numbers.peak_jy <= 0:
-        bad.append(f"the image is empty: peak {numbers.peak_jy:g}, noise {numbers.rms_jy:g} Jy/beam")
-        return Verdict(BAD, tuple(bad))
-    ratio = numbers.rms_jy / math.hypot(numbers.expected_rms_jy, numbers.peak_jy / limits.dynamic_range_limit)
-    noise = f"noise {numbers.rms_jy * 1e3:.3g} mJy/beam is {ratio:.1f} times what is expected"
-    empty = numbers.peak_jy < limits.bad_dynamic_range * numbers.rms_jy
-    if ratio > limits.bad_noise_ratio or (ratio > limits.max_noise_ratio and empty):
-        bad.append(noise)
-    elif ratio > limits.max_noise_ratio:
-        suspect.append(noise)
-    left = f"{numbers.unflagged_fraction:.1%} of the samples are unflagged"
-    if numbers.unflagged_fraction < limits.bad_unflagged:
-        bad.append(left)
-    elif numbers.unflagged_fraction < limits.min_unflagged:
-        suspect.append(left)
-    if -numbers.minimum_jy > limits.max_negative * numbers.peak_jy + 6 * numbers.rms_jy:
-        suspect.append(f"a hole of {numbers.minimum_jy:.3g} Jy/beam beside a peak of {numbers.peak_jy:.3g}")
-    suspect += _out_of_place(numbers, limits)
-    if numbers.beam_ratio > limits.max_beam_ratio:
-        suspect.append(f"the beam is {numbers.beam_ratio:.1f} times longer than wide")
-    if numbers.uncalibrated:
-        suspect.append(f"uncalibrated: {numbers.uncalibrated}")
-    return Verdict(BAD if bad else SUSPECT if suspect else GOOD, tuple(bad + suspect))
+def grade_image(image: ImageMeasurements, limits: QualityThresholds) -> QualityGrade:
+    """Grade an image: good, suspect or bad, with the reasons.
+
+    Parameters
+    ----------
+    image : its numbers.
+    limits : the thresholds in force.
+    """
+    return grade_checks(check_image(image, limits))
 
 
-def _out_of_place(numbers: ImageNumbers, limits: QualityThresholds) -> list[str]:
-    """What is wrong around the brightest source and against the catalogue."""
-    found = []
-    if -numbers.bowl_jy > limits.max_bowl * numbers.peak_jy + 3 * numbers.rms_jy:
-        found.append(f"the brightest source lies in a bowl of {numbers.bowl_jy:.3g} Jy/beam")
-    if numbers.offset_beams > limits.max_offset_beams:
-        found.append(f"sources lie {numbers.offset_beams:.2f} beams from where the catalogue has them")
-    if max(numbers.flux_ratio, 1 / numbers.flux_ratio if numbers.flux_ratio > 0 else 0) > limits.max_flux_factor:
-        found.append(f"sources have {numbers.flux_ratio:.2f} times the flux that the catalogue gives them")
-    return found
+def check_image(image: ImageMeasurements, limits: QualityThresholds) -> tuple[Check, ...]:
+    """Check the numbers of an image against the thresholds; one check alone where the image is empty.
+
+    Parameters
+    ----------
+    image : its numbers.
+    limits : the thresholds in force.
+    """
+    rms, peak, width = image.rms_jy, image.peak_jy, image.beam_minor_arcsec
+    if not (0 < rms < math.inf and 0 < peak < math.inf):
+        return (Check("peak", math.nan, f"the image is empty: peak {peak:g}, noise {rms:g} Jy/beam", bad_low=0.0),)
+    thermal, hole, bowl = image.expected_rms_jy, image.minimum_jy, image.bowl_jy
+    # Where calibration errors, not thermal noise, limit the image, they set the noise to expect.
+    noise = None if thermal is None else rms / math.hypot(thermal, peak / limits.dynamic_range_limit)
+    max_noise, bad_noise = limits.max_noise_ratio, limits.bad_noise_ratio
+    if peak < limits.bad_dynamic_range * rms:
+        bad_noise = min(bad_noise, max_noise)
+    offset = _ratio(image.catalogue_offset_arcsec, width)
+    beam, flux, left = _ratio(image.beam_major_arcsec, width), image.catalogue_flux_ratio, image.unflagged_fraction
+    return (
+        Check("noise over expected", noise, f"noise {rms * 1e3:.3g} mJy/beam is {noise or 0:.1f} times what is "
+              "expected", high=max_noise, bad_high=bad_noise),
+        Check("samples left after flagging", left, f"{left or 0:.1%} of the samples are unflagged",
+              low=limits.min_unflagged, bad_low=limits.bad_unflagged, unit="fraction"),
+        Check("deepest hole over peak", _ratio(hole, -peak), f"a hole of {hole or 0:.3g} Jy/beam beside a peak of "
+              f"{peak:.3g}", high=limits.max_negative + _HOLE_NOISES * rms / peak),
+        Check("bowl over peak", _ratio(bowl, -peak), f"a negative bowl of {bowl or 0:.3g} Jy/beam around the "
+              "brightest source", high=limits.max_bowl + _BOWL_NOISES * rms / peak),
+        Check("offset from catalogue, beams", offset, f"sources are {offset or 0:.2f} beams from their catalogued "
+              "positions", high=limits.max_offset_beams),
+        Check("flux over catalogue", flux, f"sources have {flux or 0:.2f} times their catalogued flux",
+              low=1 / limits.max_flux_factor, high=limits.max_flux_factor),
+        Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",
+              high=limits.max_beam_ratio),
+        Check("calibrated", float(image.calibration_set is not None), f"uncalibrated: {image.calibration_note}",
+              low=1.0),
+    )  # fmt: skip
+
+
+def _ratio(value: float | None, scale: float) -> float | None:
+    """A value over a scale; None where either is not known."""
+    return None if value is None or math.isnan(value) or not scale else value / scale

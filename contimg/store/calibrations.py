@@ -11,14 +11,14 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
+from contimg.formats.caltables.caltable_set import STRIP_DEG
+from contimg.quality.grades import GOOD
 from contimg.store import tables as models
 from contimg.store.activity.events import INFO, note
 from contimg.store.database import Database
 from contimg.store.products import products
 
-STRIP_DEG = 0.5  # as CalibrateOptions.strip_deg
 MOST_TABLES = 8  # of one set
-_GOOD = "good"
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _ranked(
     here = [
         one for one in sets if dec_deg is None or one.dec_deg is None or abs(one.dec_deg - dec_deg) <= strip_deg
     ]  # fmt: skip
-    return tuple(sorted(here, key=lambda one: (one.grade != _GOOD, abs(one.mjd - mjd), -one.created_at)))
+    return tuple(sorted(here, key=lambda one: (one.grade != GOOD, abs(one.mjd - mjd), -one.created_at)))
 
 
 def _outdated(

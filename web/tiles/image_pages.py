@@ -9,7 +9,7 @@ from web.http.files import product_file
 from web.http.parameters import ImageWall
 from web.stream import stream
 from web.tiles.image_api import known_image
-from web.tiles.judged import judged
+from web.tiles.quality_table import quality_rows
 from web.tiles.sky_grid import Sky
 from web.tiles.strip import Strip, strip
 
@@ -54,7 +54,7 @@ def show(image_id: int) -> str:
         after=after,
         grid=sky.grid(),
         sources=sky.sources(image.sources),
-        judged=judged(image, from_environment(QualityThresholds, ENVIRONMENT)),
+        quality_rows=quality_rows(image, from_environment(QualityThresholds, ENVIRONMENT)),
         epoch_s_of_mjd=epoch_s_of_mjd,
     )
 

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
-from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import read_ms_info
 from contimg.store import AppliedCalibration, CalibrationSetRow, ImageRow, MeasurementSetRow, TableRow
-from contimg.tile.calibrate.run import CalibratedSet
+from contimg.tile.calibrate.run import CalibrationResult
 from contimg.tile.convert import ConvertedMS
 from contimg.tile.image import QuickLook
 
@@ -41,7 +41,7 @@ def _converted(made: ConvertedMS) -> list[Any]:
 
 
 @rows.register
-def _calibrated(made: CalibratedSet) -> list[Any]:
+def _calibrated(made: CalibrationResult) -> list[Any]:
     applied = AppliedCalibration(made.applied, made.reason, made.flagged_fraction)
     return [calibration_row(made.new_set), applied] if made.new_set else [applied]
 
@@ -67,18 +67,18 @@ def _imaged(made: QuickLook) -> list[Any]:
             freq_hz=made.freq_hz,
             pixels=made.size,
             cell_arcsec=made.pixel_arcsec,
-            calibration_set=made.calibration.set,
-            calibration_note=made.calibration.reason or None,
-            verdict=made.verdict.grade,
-            verdict_reasons=made.verdict.reasons,
+            calibration_set=made.calibration_set,
+            calibration_note=made.calibration_note,
+            verdict=made.quality.grade,
+            verdict_reasons=made.quality.reasons,
             sources=_sources(made),
             expected_rms_jy=made.expected_rms_jy,
             minimum_jy=made.minimum_jy,
             bowl_jy=made.bowl_jy,
             unflagged_fraction=made.unflagged_fraction,
             catalogue_matches=len(made.matches),
-            catalogue_offset_arcsec=made.agreement.offset_arcsec if made.matches else None,
-            catalogue_flux_ratio=made.agreement.flux_ratio if made.matches else None,
+            catalogue_offset_arcsec=made.catalogue_offset_arcsec,
+            catalogue_flux_ratio=made.catalogue_flux_ratio,
         )
     ]
 
@@ -103,7 +103,7 @@ def _sources(made: QuickLook) -> tuple[dict[str, Any], ...]:
     )
 
 
-def calibration_row(made: CalibrationSet) -> CalibrationSetRow:
+def calibration_row(made: CaltableSet) -> CalibrationSetRow:
     """The registry's row of a set of tables."""
     return CalibrationSetRow(
         name=made.name,

@@ -88,13 +88,15 @@ def _convert(house: StageContext, lease: Lease) -> Any:
 
 
 def _calibrate(house: StageContext, lease: Lease) -> Any:
-    from contimg.tile import calibrate as calibration
+    from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
+    from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+    from contimg.tile.calibrate.run import calibrate
 
     ms = _measurement_set(house, lease)
     sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    options = from_environment(calibration.CalibrateOptions, calibration.ENVIRONMENT)
-    limits = from_environment(calibration.SolutionLimits, calibration.LIMITS_ENVIRONMENT)
-    return calibration.calibrate(ms.path, sets, house.calibration_dir, options, limits)
+    options = from_environment(CalibrateOptions, ENVIRONMENT)
+    limits = from_environment(SolutionLimits, LIMITS_ENVIRONMENT)
+    return calibrate(ms.path, sets, house.calibration_dir, options, limits)
 
 
 def _image(house: StageContext, lease: Lease) -> Any:
@@ -110,20 +112,20 @@ def _image(house: StageContext, lease: Lease) -> Any:
 
 _LIBRARIES = {
     Stage.CONVERT: ("contimg.tile.convert", "contimg.formats.ms.info"),
-    Stage.CALIBRATE: ("contimg.tile.calibrate", "contimg.tile.calibrate.run"),
+    Stage.CALIBRATE: ("contimg.tile.calibrate.run",),
     Stage.IMAGE: ("contimg.tile.image.run", "contimg.quality.image"),
 }
 
 
 def _refine(house: StageContext, ms: MeasurementSetRecord, pictured: Any) -> None:
     """Self-calibrate a calibrated tile before its image, where that is switched on."""
-    from contimg.tile.calibrate import CalibrationSet
+    from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
 
     options = from_environment(selfcal.SelfcalOptions, selfcal.ENVIRONMENT)
     record = house.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
     if options.enabled and record is not None:
-        done = selfcal.selfcal(ms.path, CalibrationSet.read(record.tables[0].path.parent), options, pictured)
+        done = selfcal.selfcal(ms.path, CaltableSet.read(record.tables[0].path.parent), options, pictured)
         house.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
 
 
@@ -146,12 +148,12 @@ def _measurement_set(house: StageContext, lease: Lease) -> MeasurementSetRecord:
 
 def _sets_in_force(store: Store, mjd: float) -> Sequence[Any]:
     """The registry's sets for a time, as their directories describe them; one that is gone is left out, said so."""
-    from contimg.tile.calibrate import CalibrationSet
+    from contimg.formats.caltables.caltable_set import CaltableSet
 
     found = []
     for record in store.registry.valid_at(mjd):
         try:
-            found.append(CalibrationSet.read(record.tables[0].path.parent))
+            found.append(CaltableSet.read(record.tables[0].path.parent))
         except BadInput as error:
             log.warning("calibration set %s is in the registry but cannot be read: %s", record.name, error)
     return found

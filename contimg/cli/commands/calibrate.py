@@ -5,16 +5,12 @@ from typing import Any
 
 import click
 
+from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.options import flags, from_environment, from_flags
-from contimg.tile.calibrate import (
-    ENVIRONMENT,
-    LIMITS_ENVIRONMENT,
-    CalibratedSet,
-    CalibrateOptions,
-    SolutionLimits,
-    scan,
-)
-from contimg.tile.calibrate import calibrate as calibrate_stage
+from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
+from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+from contimg.tile.calibrate.run import CalibrationResult
+from contimg.tile.calibrate.run import calibrate as calibrate_stage
 
 
 @click.command()
@@ -33,10 +29,10 @@ def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     ms = Path(str(ms).rstrip("/"))
     place = directory or ms.absolute().parent / "calibration"
     limits = from_environment(SolutionLimits, LIMITS_ENVIRONMENT)
-    report(calibrate_stage(ms, scan(place), place, from_flags(CalibrateOptions, given), limits))
+    report(calibrate_stage(ms, scan_caltable_sets(place), place, from_flags(CalibrateOptions, given), limits))
 
 
-def report(done: CalibratedSet) -> None:
+def report(done: CalibrationResult) -> None:
     """Print what was solved, what was applied, and the state of the data."""
     if done.new_set:
         new = done.new_set

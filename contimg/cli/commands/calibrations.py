@@ -9,11 +9,13 @@ import click
 
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.options import from_environment
+from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
 from contimg.settings.config import load, settings_from
 from contimg.store import CalibrationSetRecord, CalibrationSetRow, TableRow
 from contimg.store.configured import opened
-from contimg.tile.calibrate import ENVIRONMENT, LIMITS_ENVIRONMENT, CalibrateOptions, CalibrationSet, SolutionLimits
+from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 _KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
@@ -101,7 +103,7 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
         click.echo(_line(store.registry.set_named(made.name)))
 
 
-def _row(made: CalibrationSet) -> CalibrationSetRow:
+def _row(made: CaltableSet) -> CalibrationSetRow:
     shared: dict[str, Any] = {
         key: getattr(made, key)
         for key in ("name", "calibrator", "mjd", "valid_from_mjd", "valid_to_mjd", "dec_deg", "grade", "reasons")

@@ -41,7 +41,7 @@ def image(ms: Path, directory: Path | None, **given: Any) -> None:
         )
     if look.sources:
         click.echo(f"found    {len(look.sources)} sources: {products.votable}, {products.csv}")
-    click.echo(f"verdict  {look.verdict.grade}" + "".join(f"\n         {why}" for why in look.verdict.reasons))
+    click.echo(f"verdict  {look.quality.grade}" + "".join(f"\n         {why}" for why in look.quality.reasons))
 
 
 def _calibration(calibration: imaging.Calibration) -> str:

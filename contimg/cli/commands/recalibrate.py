@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import choose
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import read_ms_info
 from contimg.options import from_environment
 from contimg.store import Outdated, Stage, State, Store
 from contimg.store.configured import opened
-from contimg.tile.calibrate import ENVIRONMENT, CalibrateOptions, CalibrationSet
+from contimg.tile.calibrate.caltable_selection import select_caltable_set
+from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
 
 
 @click.command()
@@ -39,7 +40,7 @@ def _again(store: Store, one: Outdated, strip_deg: float, dry_run: bool) -> str:
         start = Stage.CONVERT  # the Measurement Set was cleared away; its files may still be there
     else:
         sets = [_read(record.tables[0].path) for record in store.registry.valid_at(tile.mid_mjd_s / 86400.0)]
-        chosen, why = choose([found for found in sets if found], tile, strip_deg)
+        chosen, why = select_caltable_set([found for found in sets if found], tile, strip_deg)
         if chosen is None or chosen.name != one.better:
             return f"{one.better} does not fit it ({why}), left alone"
     if not dry_run:
@@ -50,8 +51,8 @@ def _again(store: Store, one: Outdated, strip_deg: float, dry_run: bool) -> str:
     return f"{one.better}, from {start}"
 
 
-def _read(path: Path) -> CalibrationSet | None:
+def _read(path: Path) -> CaltableSet | None:
     try:
-        return CalibrationSet.read(path.parent)
+        return CaltableSet.read(path.parent)
     except BadInput:
         return None

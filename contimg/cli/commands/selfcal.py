@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from contimg.errors import BadInput
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.options import flags, from_environment, from_flags
-from contimg.tile.calibrate import CalibrationSet
 from contimg.tile.image import ENVIRONMENT as IMAGE_ENVIRONMENT
 from contimg.tile.image import ImageOptions
 from contimg.tile.selfcal.run import ENVIRONMENT, SelfcalOptions
@@ -28,7 +28,7 @@ def selfcal(ms: Path, **given: Any) -> None:
     click.echo(f"{'changed' if done.changed else 'unchanged'}  {done.reason}")
 
 
-def applied_set(ms: Path) -> CalibrationSet:
+def applied_set(ms: Path) -> CaltableSet:
     """The set that a Measurement Set's CORRECTED_DATA names; BadInput when it is uncalibrated."""
     from casacore.tables import table
 
@@ -39,4 +39,4 @@ def applied_set(ms: Path) -> CalibrationSet:
         note = read_note(main, "CORRECTED_DATA")
     if note is None or not note.get("set"):
         raise BadInput(f"{ms}: not calibrated; run `contimg calibrate` first")
-    return CalibrationSet.read(Path(note["tables"][0]).parent)
+    return CaltableSet.read(Path(note["tables"][0]).parent)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contimg.errors import BadInput
 from contimg.formats.arrays import split_runs
 from contimg.formats.caltables import tables
-from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.calibration_note import NOTE, write_note
 from contimg.formats.ms.columns import add_like, read_blocks
 from contimg.formats.ms.info import MSInfo
@@ -34,7 +34,7 @@ class Applied:
     flagged_fraction: float
 
 
-def apply(one: CalibrationSet, tile: MSInfo) -> Applied:
+def apply(one: CaltableSet, tile: MSInfo) -> Applied:
     """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit, Transient
     when the disk has no room."""
     inverses = inverses_in_time(one, tile)
@@ -97,12 +97,12 @@ def corrected_bytes(tile: MSInfo) -> int:
     return tile.samples * np.dtype(np.complex64).itemsize
 
 
-def inverse_gains(one: CalibrationSet, tile: MSInfo) -> NDArray[np.complex64]:
+def inverse_gains(one: CaltableSet, tile: MSInfo) -> NDArray[np.complex64]:
     """1/g for each slot, channel and receptor at the tile's middle; NaN without a solution."""
     return _inverse([tables.read(path) for path in one.paths], one, tile, tile.mid_mjd_s)
 
 
-def inverses_in_time(one: CalibrationSet, tile: MSInfo) -> NDArray[np.complex64]:
+def inverses_in_time(one: CaltableSet, tile: MSInfo) -> NDArray[np.complex64]:
     """The same for each of the tile's times, shape (times, slots, channels, receptors); one for all if it is steady."""
     found = [tables.read(path) for path in one.paths]
     times = tile.times_mjd_s if any(len(each.gains) > 1 for each in found) else [tile.mid_mjd_s]
@@ -110,7 +110,7 @@ def inverses_in_time(one: CalibrationSet, tile: MSInfo) -> NDArray[np.complex64]
 
 
 def _inverse(
-    found: Sequence[tables.Solutions], one: CalibrationSet, tile: MSInfo, time_mjd_s: float
+    found: Sequence[tables.Solutions], one: CaltableSet, tile: MSInfo, time_mjd_s: float
 ) -> NDArray[np.complex64]:
     """1/g of tables at a time; antennas are matched by name, channels by frequency."""
     product = np.ones((len(tile.antenna_names), len(tile.freqs_hz), len(tile.correlations)), dtype=np.complex128)

@@ -12,11 +12,12 @@ from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.staging import staged
 from contimg.formats.caltables import tables
-from contimg.formats.caltables.caltable_set import CalibrationSet
-from contimg.tile.calibrate.assess import quality
+from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.quality.caltables import SolutionLimits, grade_caltable_set
+from contimg.quality.grades import REJECTED
 from contimg.tile.calibrate.assess.assess import assess
 from contimg.tile.calibrate.assess.plots import write_plots
-from contimg.tile.calibrate.options import CalibrateOptions, SolutionLimits
+from contimg.tile.calibrate.options import CalibrateOptions
 
 KINDS = {"B Jones": "bcal", "G Jones": "gcal", "K Jones": "kcal"}
 
@@ -30,7 +31,7 @@ def import_set(
     *,
     calibrator: str | None = None,
     dec_deg: float | None = None,
-) -> CalibrationSet:
+) -> CaltableSet:
     """Copy tables into `directory/<name>`, judge them, and describe them as a set.
 
     Parameters
@@ -61,7 +62,7 @@ def import_set(
         )
         described = _judged(described, limits)
         described.write()
-    return described.at(directory / name)
+    return described.moved_to(directory / name)
 
 
 def kind_of(path: Path) -> str:
@@ -74,7 +75,7 @@ def kind_of(path: Path) -> str:
     return KINDS[found]
 
 
-def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CalibrationSet:
+def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:
     found = [tables.read(made / one) for one in names]
     if len({one.antenna_names for one in found}) > 1:
         raise BadInput(f"{made}: its tables are of different antennas; import a set for each")
@@ -90,7 +91,7 @@ def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateO
         references = main.getcol("ANTENNA2")
     times = np.concatenate([one.times_mjd_s.ravel() for one in found]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
-    return CalibrationSet(
+    return CaltableSet(
         name=name,
         directory=made,
         tables=names,
@@ -113,16 +114,16 @@ def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateO
     )
 
 
-def _judged(made: CalibrationSet, limits: SolutionLimits) -> CalibrationSet:
+def _judged(made: CaltableSet, limits: SolutionLimits) -> CaltableSet:
     numbers = assess(made, made.antennas, limits)
-    verdict = quality.judge(numbers, limits)
-    if verdict.grade == quality.REJECTED:
-        raise BadInput(f"calibration set {made.name}: rejected: {'; '.join(verdict.reasons)}")
+    quality = grade_caltable_set(numbers, limits)
+    if quality.grade == REJECTED:
+        raise BadInput(f"calibration set {made.name}: rejected: {'; '.join(quality.reasons)}")
     bandpass = tables.read(made.paths[0])
     slots = [bandpass.antenna_names.index(name) for name in made.antennas]
     shape = bandpass.at(86400.0 * made.mjd, bandpass.freqs_hz)[slots]
     write_plots(made.directory, f"{made.name}, imported", made.antennas, shape, bandpass.freqs_hz)
-    return replace(made, quality=numbers.as_dict(), grade=verdict.grade, reasons=verdict.reasons)
+    return replace(made, quality=numbers.as_dict(), grade=quality.grade, reasons=quality.reasons)
 
 
 def _field(path: Path) -> tuple[str, float]:

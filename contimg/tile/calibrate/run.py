@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import CalibrationSet, choose
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
-from contimg.quality.image import GOOD
+from contimg.quality.caltables import SolutionLimits
+from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.apply import CORRECTED, apply, corrected_bytes, leave_uncalibrated
 from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
-from contimg.tile.calibrate.options import CalibrateOptions, SolutionLimits
+from contimg.tile.calibrate.caltable_selection import select_caltable_set
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve.solve import solve
 from contimg.tile.flag.run import ORIGINAL, Flagged, flag
 
@@ -22,7 +24,7 @@ FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' director
 
 
 @dataclass(frozen=True)
-class CalibratedSet:
+class CalibrationResult:
     """What the stage did to a Measurement Set.
 
     Attributes
@@ -39,7 +41,7 @@ class CalibratedSet:
     ms: Path
     applied: str | None
     reason: str
-    new_set: CalibrationSet | None
+    new_set: CaltableSet | None
     flagged_fraction: float
     dead_antennas: tuple[str, ...]
     seconds: dict[str, float]
@@ -47,11 +49,11 @@ class CalibratedSet:
 
 def calibrate(
     ms: Path,
-    calibrations: Sequence[CalibrationSet],
+    calibrations: Sequence[CaltableSet],
     directory: Path,
     options: CalibrateOptions,
     limits: SolutionLimits | None = None,
-) -> CalibratedSet:
+) -> CalibrationResult:
     """Flag and calibrate a Measurement Set, in a copy that takes its place when all is done.
 
     Parameters
@@ -71,9 +73,9 @@ def calibrate(
 
 
 def _calibrate(
-    tile: MSInfo, calibrations: Sequence[CalibrationSet], directory: Path, options: CalibrateOptions,
+    tile: MSInfo, calibrations: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits,
-) -> CalibratedSet:  # fmt: skip
+) -> CalibrationResult:  # fmt: skip
     """The same in place."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "flag"):
@@ -92,7 +94,7 @@ def _calibrate(
         else:
             fraction = apply(chosen, tile).flagged_fraction
             why = f"{why}; {story}" if story else why
-    return CalibratedSet(
+    return CalibrationResult(
         ms=tile.path,
         applied=chosen.name if chosen else None,
         reason=why,
@@ -104,9 +106,9 @@ def _calibrate(
 
 
 def _solve(
-    tile: MSInfo, flagged: Flagged, calibrations: Sequence[CalibrationSet], directory: Path,
+    tile: MSInfo, flagged: Flagged, calibrations: Sequence[CaltableSet], directory: Path,
     options: CalibrateOptions, limits: SolutionLimits,
-) -> tuple[CalibrationSet | None, str]:  # fmt: skip
+) -> tuple[CaltableSet | None, str]:  # fmt: skip
     """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""
     if not options.solve:
         return None, "solving is switched off"
@@ -114,7 +116,7 @@ def _solve(
     if not found:
         return None, "no calibrator in the beam"
     earlier = [one for one in calibrations if one.name != tile.name]
-    previous, _ = choose(earlier, tile, options.strip_deg)
+    previous, _ = select_caltable_set(earlier, tile, options.strip_deg)
     sources = with_companions(tile, found[0])
     try:
         return solve(tile, sources, flagged.unflagged, directory, options, limits, previous), ""
@@ -123,13 +125,13 @@ def _solve(
 
 
 def _chosen(
-    tile: MSInfo, new: CalibrationSet | None, calibrations: Sequence[CalibrationSet], options: CalibrateOptions
-) -> tuple[CalibrationSet | None, str]:
+    tile: MSInfo, new: CaltableSet | None, calibrations: Sequence[CaltableSet], options: CalibrateOptions
+) -> tuple[CaltableSet | None, str]:
     """The tile's own set if it is good, else the best of all."""
     if new is not None and new.grade == GOOD:
         return new, f"solved on {new.calibrator} in this tile"
     others = [one for one in calibrations if one.name != tile.name]
-    return choose([*others, new] if new else others, tile, options.strip_deg)
+    return select_caltable_set([*others, new] if new else others, tile, options.strip_deg)
 
 
 @contextmanager

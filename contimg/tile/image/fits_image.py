@@ -33,7 +33,7 @@ def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
     if look.matches:
         header["CATOFFS"] = (look.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
         header["CATFLUX"] = (look.agreement.flux_ratio, "median flux over the catalogue's")
-    header["VERDICT"] = (look.verdict.grade, "quality")
+    header["VERDICT"] = (look.quality.grade, "quality")
     header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
     header["WEIGHT"] = (options.weighting, "weighting")
     header["ROBUST"] = (options.robust, "Briggs robustness")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contimg.quality.image import Verdict
+from contimg.quality.grades import QualityGrade
 from contimg.tile.image.sources.agreement import Agreement, FoundSource, Match
 
 
@@ -100,7 +100,7 @@ class QuickLook:
     bowl_jy : median around the brightest source, per beam.
     agreement : with the catalogue, of the sources that the image should show.
     sources : found blindly, the brightest first; empty when they were not looked for.
-    verdict : the quality verdict.
+    quality : its grade, and the reasons where it is not good.
     seconds : time of each step.
     """
 
@@ -127,7 +127,7 @@ class QuickLook:
     unflagged_fraction: float
     channel_average: int
     calibration: Calibration
-    verdict: Verdict
+    quality: QualityGrade
     seconds: Mapping[str, float]
     bowl_jy: float = 0.0
     agreement: Agreement = field(default_factory=Agreement)
@@ -137,6 +137,36 @@ class QuickLook:
     def matches(self) -> tuple[Match, ...]:
         """Catalogued sources that the image should show, as it shows them."""
         return self.agreement.matches
+
+    @property
+    def beam_major_arcsec(self) -> float:
+        """Length of the restoring beam."""
+        return self.beam.major_arcsec
+
+    @property
+    def beam_minor_arcsec(self) -> float:
+        """Width of the restoring beam."""
+        return self.beam.minor_arcsec
+
+    @property
+    def catalogue_offset_arcsec(self) -> float | None:
+        """Median offset from the catalogue; None without a match."""
+        return self.agreement.offset_arcsec if self.matches else None
+
+    @property
+    def catalogue_flux_ratio(self) -> float | None:
+        """Median flux over the catalogue's; None without a match."""
+        return self.agreement.flux_ratio if self.matches else None
+
+    @property
+    def calibration_set(self) -> str | None:
+        """Name of the caltable set applied; None when uncalibrated."""
+        return self.calibration.set
+
+    @property
+    def calibration_note(self) -> str | None:
+        """Why it is uncalibrated; None otherwise."""
+        return self.calibration.reason or None
 
     @property
     def dynamic_range(self) -> float:

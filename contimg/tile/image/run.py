@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
-from contimg.quality.image import ImageNumbers, QualityThresholds, Verdict, judge_image
+from contimg.quality.grades import QualityGrade
+from contimg.quality.image import QualityThresholds, grade_image
 from contimg.tile.image.deconvolution.clean import Cleaned, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
@@ -85,11 +86,11 @@ def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: Qua
     look = _look(description, directory, gridder, picture, calibration, steps)
     with steps("sources"):
         look = _with_sources(look, picture, options)
-    look = replace(look, verdict=_judge(look, thresholds))
+    look = replace(look, quality=grade_image(look, thresholds))
     with steps("write"):
         wanted = plots(look, description, gridder, picture.restored, options.min_uv_klambda) if options.plots else {}
         write_products(look, picture.restored, picture.attenuation, options, wanted)
-    log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.verdict.grade)
+    log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.quality.grade)
     return look
 
 
@@ -215,7 +216,7 @@ def _look(
         unflagged_fraction=data.unflagged_fraction,
         channel_average=data.averaged,
         calibration=calibration,
-        verdict=Verdict(),
+        quality=QualityGrade(),
         seconds=steps.seconds,
         bowl_jy=bowl_jy(picture.restored, beam.major_arcsec / (gridder.pixel_rad / ARCSEC_RAD)),
     )
@@ -232,19 +233,3 @@ def _with_sources(look: QuickLook, picture: Picture, options: ImageOptions) -> Q
     directory = look.products.fits.parent
     found = find_sources(picture.restored, picture.attenuation, header, options.source_sigma, directory)
     return replace(look, agreement=agreement, sources=found)
-
-
-def _judge(look: QuickLook, thresholds: QualityThresholds) -> Verdict:
-    numbers = ImageNumbers(
-        rms_jy=look.rms_jy,
-        expected_rms_jy=look.expected_rms_jy,
-        peak_jy=look.peak_jy,
-        minimum_jy=look.minimum_jy,
-        unflagged_fraction=look.unflagged_fraction,
-        beam_ratio=look.beam.major_arcsec / look.beam.minor_arcsec,
-        uncalibrated=look.calibration.reason,
-        bowl_jy=look.bowl_jy,
-        offset_beams=look.agreement.offset_arcsec / look.beam.minor_arcsec,
-        flux_ratio=look.agreement.flux_ratio,
-    )
-    return judge_image(numbers, thresholds)

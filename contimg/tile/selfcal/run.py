@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.calibration_note import read_note, write_note
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo, read_ms_info
@@ -74,7 +74,7 @@ class SelfCalibrated:
         return any(one.kept for one in self.rounds)
 
 
-def selfcal(ms: Path, one: CalibrationSet, options: SelfcalOptions, pictured: ImageOptions) -> SelfCalibrated:
+def selfcal(ms: Path, one: CaltableSet, options: SelfcalOptions, pictured: ImageOptions) -> SelfCalibrated:
     """Self-calibrate a tile that set `one` has calibrated.
 
     Parameters
@@ -98,7 +98,7 @@ def selfcal(ms: Path, one: CalibrationSet, options: SelfcalOptions, pictured: Im
 
 
 def _improve(
-    tile: MSInfo, one: CalibrationSet, look: QuickLook, options: SelfcalOptions, pictured: ImageOptions, room: Path
+    tile: MSInfo, one: CaltableSet, look: QuickLook, options: SelfcalOptions, pictured: ImageOptions, room: Path
 ) -> tuple[tuple[Round, ...], str]:
     """Rounds on a tile that was imaged as `look`, as long as they help; CORRECTED_DATA is then the best of them."""
     kept: NDArray[np.complex128] | None = None
@@ -125,7 +125,7 @@ def _too_faint(look: QuickLook, options: SelfcalOptions) -> str:
     return f"dynamic range {look.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
 
 
-def _check(tile: MSInfo, one: CalibrationSet) -> None:
+def _check(tile: MSInfo, one: CaltableSet) -> None:
     with table(str(tile.path), ack=False) as main:
         note = read_note(main, CORRECTED)
     if note is None or note.get("set") != one.name:
@@ -176,7 +176,7 @@ def _products(tile: MSInfo, model: SkyModel) -> tuple[NDArray[np.complex128], ND
     return sums, power
 
 
-def _write(tile: MSInfo, one: CalibrationSet, gains: NDArray[np.complex128] | None, rounds: Sequence[Round]) -> None:
+def _write(tile: MSInfo, one: CaltableSet, gains: NDArray[np.complex128] | None, rounds: Sequence[Round]) -> None:
     """CORRECTED_DATA anew from DATA: the set, then these gains (slots, receptors) if any, and the note that says so."""
     apply(one, tile)
     if gains is None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from small_ms import Truth, make_ms, random_gains
 
-from contimg.tile.calibrate import CalibratedSet, CalibrateOptions, calibrate
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import CalibrationResult, calibrate
 
 NAME = "2026-02-22T23:17:51"
 
@@ -15,7 +16,7 @@ NAME = "2026-02-22T23:17:51"
 @dataclass(frozen=True)
 class Calibrated:
     truth: Truth
-    done: CalibratedSet
+    done: CalibrationResult
     directory: Path
 
 

@@ -31,7 +31,7 @@ def gappy(calibrated, tmp_path):
     """A copy of the solved set in which antenna slot 3 has no solution in channels 10 to 29."""
     new = calibrated.done.new_set
     shutil.copytree(new.directory, tmp_path / new.name)
-    moved = new.at(tmp_path / new.name)
+    moved = new.moved_to(tmp_path / new.name)
     flag_some(moved.paths[0])
     return moved
 
@@ -132,7 +132,7 @@ def test_stale_corrected_data_become_data_again(fresh, calibrated):
 def test_apply_is_exact_where_applycal_rounds(fresh, calibrated, tmp_path):
     """Delays of 1.7 microseconds and a flagged stretch: single precision everywhere, against plain double precision."""
     new, tile = calibrated.done.new_set, read_ms_info(fresh.path)
-    moved = new.at(tmp_path / "set")
+    moved = new.moved_to(tmp_path / "set")
     shutil.copytree(new.directory, moved.directory)
     with table(str(moved.paths[0]), readonly=False, ack=False) as main:
         values, flags = main.getcol("CPARAM"), main.getcol("FLAG")

@@ -33,10 +33,12 @@ STEPS = """
 import json, os, shutil, sys
 from pathlib import Path
 import numpy as np
-from contimg.tile.flag import flagger
-from contimg.tile.calibrate import CalibrateOptions, applying, casa, solving, solving_set
+from contimg.tile.flag import run as flagging
+from contimg.tile.calibrate import apply as applying
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.solve import casa, solve as solving, solving_set
 from contimg.tile.calibrate.calibrator_selection import select_calibrators
-from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.errors import ContimgError
 from contimg.formats.ms.info import read_ms_info
 
@@ -60,8 +62,8 @@ def solve():
     solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
 
 run = {
-    "flag": (lambda: flagger.flag(tile), (flagger, "add_like")),
-    "apply": (lambda: applying.apply(CalibrationSet.read(one), tile), (applying, "add_like")),
+    "flag": (lambda: flagging.flag(tile), (flagging, "add_like")),
+    "apply": (lambda: applying.apply(CaltableSet.read(one), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),
     "fill": (solve, (solving, "fill_table")),

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.settings.config import Settings, load, save
 from contimg.store import Store
-from contimg.tile.calibrate import CalibrationSet
 from web import create_app
 
 TOKEN = "correct horse battery staple"
@@ -39,7 +39,7 @@ def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
     assert (made.grade, made.in_force) == ("good", True)
     assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
     assert [one.kind for one in made.tables] == ["bandpass", "gain"]
-    assert CalibrationSet.read(made.tables[0].path.parent).name == "by-hand"
+    assert CaltableSet.read(made.tables[0].path.parent).name == "by-hand"
     assert any("Vera" in event.text for event in store.events.last())
 
 

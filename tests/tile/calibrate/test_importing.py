@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from contimg.cli import contimg
 from contimg.errors import BadInput
 from contimg.formats.caltables import tables
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate import CalibrateOptions, CalibrationSet, SolutionLimits
+from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.apply import inverse_gains
 from contimg.tile.calibrate.import_tables import import_set
+from contimg.tile.calibrate.options import CalibrateOptions
 
 WINDOWS = 4
 
@@ -80,7 +82,7 @@ def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, 
     assert (made.grade, made.reference_antenna) == ("good", "103")
     assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
     assert made.dec_deg == pytest.approx(33.4)
-    assert CalibrationSet.read(tmp_path / "sets" / "night").name == "night"
+    assert CaltableSet.read(tmp_path / "sets" / "night").name == "night"
 
 
 def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, foreign, tmp_path):

@@ -16,10 +16,12 @@ from small_ms import FREQS, flux_3c48, make_ms, random_gains
 from contimg.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.calibrators import catalogue
-from contimg.tile.calibrate import CalibrateOptions, SolutionLimits, calibrate
-from contimg.tile.calibrate.assess import quality
+from contimg.quality import caltables as quality
+from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.assess.assess import assess
 from contimg.tile.calibrate.assess.plots import NAMES, without_delays
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.solve.clearing import clear_failed
 from contimg.tile.calibrate.solve.sky_model import sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
@@ -39,13 +41,13 @@ def judged(calibrated, solving_set, tmp_path):
     """A copy of the set, and a function that judges it as it stands on disk."""
     new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
     shutil.copytree(new.directory, tmp_path / "set")
-    moved = new.at(tmp_path / "set")
+    moved = new.moved_to(tmp_path / "set")
 
     def judge(limits=None, **more):
         limits = limits or SolutionLimits()
         phases = moved.directory / f"{moved.name}.phase"
         numbers = assess(moved, tile.antenna_names, limits, phases=phases, tile=tile, solving_set=solving_set, **more)
-        return numbers, quality.judge(numbers, limits)
+        return numbers, quality.grade_caltable_set(numbers, limits)
 
     return moved, judge
 
@@ -62,7 +64,7 @@ def test_a_good_set_is_good(judged):
     assert verdict.reasons == ()
     assert numbers.residual.scale == pytest.approx(1, abs=0.01)
     assert numbers.residual.fraction < 0.06  # the second source of the field, 1 Jy in 16
-    for one in numbers.tables.values():
+    for one in numbers.caltables.values():
         assert (one.without_solution, one.dead_receptors, one.outliers) == ((), (), ())
 
 
@@ -141,17 +143,17 @@ def test_the_verdict_never_improves_as_a_number_worsens(residual, flagged, more)
     grades = ["good", "suspect", "rejected"]
 
     def grade(part):
-        one = quality.TableNumbers(part, 50.0, 1.0, (), (), (), 0.0)
-        numbers = quality.SetNumbers({"a.bcal": one}, 1.0, quality.Residual(residual, 1.0, 0.1))
-        return grades.index(quality.judge(numbers, SolutionLimits()).grade)
+        one = quality.CaltableNumbers(part, 50.0, 1.0, (), (), (), 0.0)
+        numbers = quality.CaltableSetNumbers({"a.bcal": one}, 1.0, quality.Residual(residual, 1.0, 0.1))
+        return grades.index(quality.grade_caltable_set(numbers, SolutionLimits()).grade)
 
     assert grade(flagged) <= grade(max(flagged, more))
 
 
 def test_a_number_that_is_none_fails():
-    one = quality.TableNumbers(0.0, 50.0, 1.0, (), (), (), 0.0)
-    numbers = quality.SetNumbers({"a.bcal": one}, 1.0, quality.Residual(np.nan, np.nan, np.nan))
-    assert quality.judge(numbers, SolutionLimits()).grade == "rejected"
+    one = quality.CaltableNumbers(0.0, 50.0, 1.0, (), (), (), 0.0)
+    numbers = quality.CaltableSetNumbers({"a.bcal": one}, 1.0, quality.Residual(np.nan, np.nan, np.nan))
+    assert quality.grade_caltable_set(numbers, SolutionLimits()).grade == "rejected"
 
 
 def test_a_rejected_set_is_no_product(fresh, tmp_path):

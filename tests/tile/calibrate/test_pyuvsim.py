@@ -6,7 +6,8 @@ import numpy as np
 
 from contimg.formats.caltables import tables
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate import CalibrateOptions, calibrate
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import calibrate
 from contimg.tile.convert import ConvertOptions, convert
 
 DRIFT_SIM = Path(__file__).parents[2] / "data" / "drift_sim" / "g2_8ant_6t_768ch"

@@ -13,7 +13,8 @@ from contimg.cli.commands.calibrations import _row
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings.config import load, settings_from
 from contimg.store import AppliedCalibration, ImageRow, MeasurementSetRow, Stage, State, Store
-from contimg.tile.calibrate import CalibrateOptions, calibrate
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import calibrate
 
 GROUP = "2026-02-22T23:17:51"
 

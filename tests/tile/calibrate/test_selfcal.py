@@ -9,7 +9,8 @@ from small_ms import SLOTS, make_ms, random_gains
 
 from contimg.errors import BadInput
 from contimg.formats.ms.calibration_note import read_note
-from contimg.tile.calibrate import CalibrateOptions, calibrate
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import calibrate
 from contimg.tile.image import ImageOptions
 from contimg.tile.selfcal.antenna_gains import solve_gains
 from contimg.tile.selfcal.run import SelfcalOptions, selfcal

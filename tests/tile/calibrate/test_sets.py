@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import choose, unfit
+from contimg.formats.caltables.caltable_set import CaltableSet, scan_caltable_sets
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate import CalibrationSet, scan
+from contimg.tile.calibrate.caltable_selection import find_mismatch, select_caltable_set
 
 
 @pytest.fixture(scope="module")
@@ -30,24 +30,24 @@ def moved(one, hours, name):
 
 
 def test_scan_reads_back_what_was_written(calibrated, new):
-    assert scan(calibrated.directory) == [new]
-    assert scan(Path("/nowhere/at/all")) == []
+    assert scan_caltable_sets(calibrated.directory) == [new]
+    assert scan_caltable_sets(Path("/nowhere/at/all")) == []
 
 
 def test_a_broken_description_is_named(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "set.json").write_text('{"name": "one"}')
     with pytest.raises(BadInput, match=r"one/set\.json"):
-        scan(tmp_path)
+        scan_caltable_sets(tmp_path)
     (tmp_path / "one" / "set.json").write_text("[")
     with pytest.raises(BadInput, match=r"one/set\.json"):
-        CalibrationSet.read(tmp_path / "one")
+        CaltableSet.read(tmp_path / "one")
 
 
 @given(hours=st.lists(st.floats(-80, 80), max_size=6))
 def test_the_nearest_valid_one_is_chosen(new, tile, hours):
     sets = [moved(new, shift, str(index)) for index, shift in enumerate(hours)]
-    chosen, reason = choose(sets, tile)
+    chosen, reason = select_caltable_set(sets, tile)
     mjd = tile.mid_mjd_s / 86400
     valid = [one for one in sets if one.valid_from_mjd <= mjd <= one.valid_to_mjd]
     assert (chosen is None) == (not valid)
@@ -57,19 +57,19 @@ def test_the_nearest_valid_one_is_chosen(new, tile, hours):
 
 
 def test_validity_is_half_a_day_either_side(new, tile):
-    assert unfit(moved(new, -11, "earlier"), tile) is None
-    assert unfit(moved(new, -13, "older"), tile)
-    assert unfit(moved(new, 11, "later"), tile) is None
-    assert unfit(moved(new, 13, "much later"), tile) == unfit(moved(new, -13, "older"), tile)
+    assert find_mismatch(moved(new, -11, "earlier"), tile) is None
+    assert find_mismatch(moved(new, -13, "older"), tile)
+    assert find_mismatch(moved(new, 11, "later"), tile) is None
+    assert find_mismatch(moved(new, 13, "much later"), tile) == find_mismatch(moved(new, -13, "older"), tile)
 
 
 def test_what_does_not_fit_is_refused_with_the_reason(new, tile):
     changes = {"first_freq_hz": 1.2e9, "antennas": ("200", "201"), "dec_deg": new.dec_deg + 20}
-    reasons = [unfit(replace(new, **{name: value}), tile) for name, value in changes.items()]
-    reasons += [unfit(new.at(Path("/nowhere")), tile), unfit(moved(new, 13, "later"), tile)]
+    reasons = [find_mismatch(replace(new, **{name: value}), tile) for name, value in changes.items()]
+    reasons += [find_mismatch(new.moved_to(Path("/nowhere")), tile), find_mismatch(moved(new, 13, "later"), tile)]
     assert all(reasons)
     assert len(set(reasons)) == 5, "each has its own reason"
-    assert unfit(replace(new, channel_width_hz=2 * new.channel_width_hz), tile) == reasons[0]
-    chosen, reason = choose([replace(new, antennas=())], tile)
+    assert find_mismatch(replace(new, channel_width_hz=2 * new.channel_width_hz), tile) == reasons[0]
+    chosen, reason = select_caltable_set([replace(new, antennas=())], tile)
     assert chosen is None
     assert reasons[1] in reason

@@ -12,13 +12,14 @@ from casacore.tables import table
 from small_ms import FREQS, SLOTS, SOURCES, TIMES, flux_3c48, make_ms, random_gains
 
 from contimg.formats.caltables import tables
-from contimg.formats.caltables.caltable_set import unfit
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import calibrators as catalogued
 from contimg.instrument import flux_scale
 from contimg.instrument.calibrators import Calibrator, catalogue
-from contimg.tile.calibrate import CalibratedSet, CalibrateOptions, calibrate
 from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
+from contimg.tile.calibrate.caltable_selection import find_mismatch
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import CalibrationResult, calibrate
 
 DEAD = (2, 7)
 NAME = "2026-02-22T23:17:51"
@@ -27,7 +28,7 @@ NAME = "2026-02-22T23:17:51"
 @dataclass(frozen=True)
 class Transit:
     gains: np.ndarray
-    done: CalibratedSet
+    done: CalibrationResult
     rfi: np.ndarray  # (times, channels)
 
 
@@ -129,7 +130,7 @@ def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tm
     ):
         done = calibrate(path, [spoilt], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
         assert done.applied is None
-        assert unfit(spoilt, read_ms_info(path)) in done.reason
+        assert find_mismatch(spoilt, read_ms_info(path)) in done.reason
 
 
 def blazar(name, flux, variable=True):

@@ -17,8 +17,8 @@ from contimg.formats.caltables import tables
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.bundled_data import casa_environment
 from contimg.instrument.calibrators import catalogue
-from contimg.tile.calibrate import CalibrateOptions
 from contimg.tile.calibrate.calibrator_selection import select_calibrators
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.reference_antenna import reference_antenna, station_number
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, sky_model

@@ -10,8 +10,10 @@ from small_ms import make_ms, random_gains
 
 from contimg.cli.commands.calibrate import calibrate as command
 from contimg.errors import BadInput
+from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.ms.calibration_note import read_note
-from contimg.tile.calibrate import CalibrateOptions, calibrate, scan
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.run import calibrate
 
 
 def state(path):
@@ -79,7 +81,7 @@ def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated,
         assert expected in result.output
     assert list(Path.cwd().iterdir()) == []
     assert sorted(one.name for one in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
-    assert scan(room) == [calibrated.done.new_set.at(room / name.removesuffix(".ms"))]
+    assert scan_caltable_sets(room) == [calibrated.done.new_set.moved_to(room / name.removesuffix(".ms"))]
     assert sorted(one.name for one in room.iterdir()) == [name.removesuffix(".ms"), "flags"]
     (names, digests, notes), (_, before, notes_before) = state(path), state(calibrated.truth.path)
     assert names == ["FLAG", "CORRECTED_DATA"]

@@ -13,9 +13,10 @@ from test_importing import split
 from contimg.errors import BadInput
 from contimg.formats.caltables import tables
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate import CalibrateOptions, SolutionLimits
+from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.apply import apply, inverses_in_time
 from contimg.tile.calibrate.import_tables import import_set
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
 
 NAME = "2026-02-22T23:17:51"

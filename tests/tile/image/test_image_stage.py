@@ -67,16 +67,18 @@ def test_the_corrected_image_has_true_fluxes(tile):
             assert units[0].verify_datasum() == 1
 
 
-def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypatch):
-    judge, grades = stage._judge, []
-    monkeypatch.setattr(stage, "_judge", lambda look, limits: grades.append(look.verdict.grade) or judge(look, limits))
-    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade
+def test_an_image_has_no_grade_before_it_is_graded(small_ms, tmp_path, monkeypatch):
+    grade, grades = stage.grade_image, []
+    monkeypatch.setattr(
+        stage, "grade_image", lambda look, limits: grades.append(look.quality.grade) or grade(look, limits)
+    )
+    assert image(small_ms, tmp_path / "images", SMALL).quality.grade
     assert grades == [""]
 
 
 def test_numbers_of_the_quick_look(tile):
     assert tile.calibration.calibrated
-    assert tile.verdict.grade == "good"
+    assert tile.quality.grade == "good"
     assert tile.unflagged_fraction == 1.0
     assert tile.cleaned_jy == pytest.approx(
         sum(measure(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
@@ -151,7 +153,7 @@ def test_an_uncalibrated_image_has_the_reason(tmp_path, note, reason):
     look = image(path, tmp_path, SMALL)
     assert not look.calibration.calibrated
     assert reason in look.calibration.reason
-    assert look.verdict.grade == "suspect"
+    assert look.quality.grade == "suspect"
     header = fits.getheader(look.products.fits)
     assert header["CALSET"] == "none"
     assert reason in header["CALWHY"]
@@ -210,13 +212,13 @@ def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
         data = main.getcol("DATA")
         turns = np.random.default_rng(2).random(data.shape)
         main.putcol("DATA", (1e30 * np.exp(2j * np.pi * turns)).astype(np.complex64))
-    assert image(small_ms, tmp_path / "images", SMALL).verdict.grade == "bad"
+    assert image(small_ms, tmp_path / "images", SMALL).quality.grade == "bad"
 
 
 def test_silence_makes_a_bad_image_not_an_error(tmp_path):
     path = make_ms(tmp_path / "zero.ms", antennas=12, times=2, channels=8)
     look = image(path, tmp_path, SMALL)
-    assert look.verdict.grade == "bad"
+    assert look.quality.grade == "bad"
     assert look.iterations == 0
 
 

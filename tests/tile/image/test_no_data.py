@@ -90,9 +90,9 @@ def test_one_row_has_no_beam(tmp_path):
 
 def test_a_few_rows_are_no_good_image(tmp_path):
     look = image(few_rows(tmp_path, 3), tmp_path / "images", SMALL)
-    assert look.verdict.grade != "good"
+    assert look.quality.grade != "good"
     beam_ratio = f"{look.beam.major_arcsec / look.beam.minor_arcsec:.1f}"
-    assert any(beam_ratio in reason for reason in look.verdict.reasons)
+    assert any(beam_ratio in reason for reason in look.quality.reasons)
 
 
 def test_all_but_one_percent_flagged_is_bad(tmp_path):
@@ -104,5 +104,5 @@ def test_all_but_one_percent_flagged_is_bad(tmp_path):
 
     change(path, FLAG=flags)
     look = image(path, tmp_path / "images", SMALL)
-    assert look.verdict.grade == "bad"
-    assert any(f"{look.unflagged_fraction:.1%}" in reason for reason in look.verdict.reasons)
+    assert look.quality.grade == "bad"
+    assert any(f"{look.unflagged_fraction:.1%}" in reason for reason in look.quality.reasons)

@@ -50,8 +50,8 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
     rows.write(moved)
     options = replace(OPTIONS, **{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
     look = image(tile_ms, tmp_path, replace(options, catalogue=str(moved)))
-    assert look.verdict.grade == "suspect"
-    assert any("catalogue" in reason for reason in look.verdict.reasons)
+    assert look.quality.grade == "suspect"
+    assert any("catalogue" in reason for reason in look.quality.reasons)
     header = fits.getheader(look.products.fits)
     assert header["CATMATCH"] == len(SOURCES)
     assert header["CATOFFS"] == pytest.approx(20, abs=0.5)

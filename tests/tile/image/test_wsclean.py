@@ -102,8 +102,8 @@ def test_as_a_backend_it_makes_the_same_products(judged):
         path.exists() for path in vars(ours.products).values()
     ]
     # The made-up sky lacks 3C48, which the catalogue has there: both verdicts say so.
-    assert theirs.verdict.grade == ours.verdict.grade == "suspect"
-    assert all("catalogue" in reason for reason in (*ours.verdict.reasons, *theirs.verdict.reasons))
+    assert theirs.quality.grade == ours.quality.grade == "suspect"
+    assert all("catalogue" in reason for reason in (*ours.quality.reasons, *theirs.quality.reasons))
     assert theirs.iterations > 0
     assert isinstance(theirs.beam, Beam)
     assert fits.getheader(theirs.products.fits)["IMAGER"].startswith("WSClean 3")

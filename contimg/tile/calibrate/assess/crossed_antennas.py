@@ -15,7 +15,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
-from contimg.tile.calibrate.assess.quality import finite_median
+from contimg.quality.caltables import finite_median
 
 CROSSED = "receptors crossed: fringes only with others like it"
 LEAKING = "receptors crossed, most likely: {share:.1%} of the fringes that its power is worth, as leakage leaves"

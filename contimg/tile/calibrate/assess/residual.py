@@ -1,6 +1,5 @@
 """What a set leaves of its own calibrator: the solving set's data over the model, corrected, should be 1 everywhere."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numba
@@ -8,23 +7,9 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
+from contimg.quality.caltables import Residual
+
 _ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Residual:
-    """Systematic errors as parts of the calibrator's flux, noise taken off.
-
-    Attributes
-    ----------
-    fraction : rms over baselines of the mean of what is left.
-    scale : the mean of the corrected visibilities, real part; 1 when the fluxes are right.
-    scatter : rms of single cells (a minute and a channel): noise mostly.
-    """
-
-    fraction: float
-    scale: float
-    scatter: float
 
 
 def residual(solving_set: Path, inverse: NDArray[np.complex64]) -> Residual:

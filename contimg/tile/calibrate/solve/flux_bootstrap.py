@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import CalibrationSet
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable
 from contimg.tile.calibrate.apply import inverse_gains
 
 
-def flux_ratio(new: CalibrationSet, old: CalibrationSet, tile: MSInfo) -> float:
+def flux_ratio(new: CaltableSet, old: CaltableSet, tile: MSInfo) -> float:
     """True over assumed flux of the calibrator of `new`; BadInput when the sets share no solution."""
     with np.errstate(all="ignore"):
         ratio = np.abs(inverse_gains(old, tile)) / np.abs(inverse_gains(new, tile))

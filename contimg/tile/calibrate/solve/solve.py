@@ -21,17 +21,19 @@ from contimg.errors import BadInput
 from contimg.files.filesystems import lock
 from contimg.files.staging import permitted, refusals
 from contimg.formats.caltables import tables
-from contimg.formats.caltables.caltable_set import CalibrationSet, declination_deg
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.calibrators import Calibrator
+from contimg.quality.caltables import SolutionLimits, grade_caltable_set
+from contimg.quality.grades import REJECTED
 from contimg.tile.calibrate.apply import inverse_gains
-from contimg.tile.calibrate.assess import quality
 from contimg.tile.calibrate.assess.assess import assess
 from contimg.tile.calibrate.assess.crossed_antennas import explain, faint, total_powers
 from contimg.tile.calibrate.assess.phase_rates import turning
 from contimg.tile.calibrate.assess.plots import write_plots
 from contimg.tile.calibrate.calibrator_selection import CalibratorInBeam
-from contimg.tile.calibrate.options import CalibrateOptions, SolutionLimits
+from contimg.tile.calibrate.caltable_selection import pointing_dec_deg
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve import flux_bootstrap as bootstrap
 from contimg.tile.calibrate.solve import reference_antenna as choice
@@ -50,9 +52,9 @@ def solve(
     directory: Path,
     options: CalibrateOptions,
     limits: SolutionLimits | None = None,
-    previous: CalibrationSet | None = None,
+    previous: CaltableSet | None = None,
     reference: str | None = None,
-) -> CalibrationSet:
+) -> CaltableSet:
     """Solve and put the set at `directory/<tile name>`, in place of an earlier one of that name.
 
     Parameters
@@ -92,7 +94,7 @@ def solve(
         log.replace(made / "casa.log")
         with permitted():
             _replace(made, target)
-        return described.at(target)
+        return described.moved_to(target)
 
 
 def recipe(
@@ -136,13 +138,13 @@ def _clean(made: Path, tile: MSInfo, calibrator: Calibrator, widest: int) -> dic
 def _describe(
     tile: MSInfo, main: CalibratorInBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
     options: CalibrateOptions, casa_version: str,
-) -> CalibrationSet:  # fmt: skip
+) -> CaltableSet:  # fmt: skip
     names = (f"{tile.name}.bcal", f"{tile.name}.gcal")
     bandpass, gains = (tables.read(made / name) for name in names)
     live = tile.antennas[unflagged[tile.antennas] > 0]
     solved = bandpass.solved[0] & gains.solved[0]
     mjd = tile.mid_mjd_s / 86400.0
-    return CalibrationSet(
+    return CaltableSet(
         name=tile.name,
         directory=made,
         tables=names,
@@ -161,30 +163,30 @@ def _describe(
         flagged_fraction=1.0 - float(np.mean(solved[live])),
         quality={},
         versions={"contimg": __version__, "casa": casa_version},
-        dec_deg=declination_deg(tile),
+        dec_deg=pointing_dec_deg(tile),
     )
 
 
 def _judged(
-    made: CalibrationSet, tile: MSInfo, unflagged: NDArray[np.float64], solving_set: Path,
-    limits: SolutionLimits, previous: CalibrationSet | None, turned: dict[int, str],
-) -> CalibrationSet:  # fmt: skip
+    made: CaltableSet, tile: MSInfo, unflagged: NDArray[np.float64], solving_set: Path,
+    limits: SolutionLimits, previous: CaltableSet | None, turned: dict[int, str],
+) -> CaltableSet:  # fmt: skip
     """The set with its numbers and verdict; BadInput when it is rejected."""
     live = [tile.antenna_names[slot] for slot in tile.antennas if unflagged[slot] > 0]
     phases = made.directory / f"{tile.name}.phase"
     numbers = assess(
         made, live, limits, phases=phases, tile=tile, solving_set=solving_set, previous=previous
     )  # fmt: skip
-    verdict = quality.judge(numbers, limits)
-    if verdict.grade == quality.REJECTED:
-        raise BadInput(f"{tile.path}: solutions on {made.calibrator} rejected: {'; '.join(verdict.reasons)}")
+    quality = grade_caltable_set(numbers, limits)
+    if quality.grade == REJECTED:
+        raise BadInput(f"{tile.path}: solutions on {made.calibrator} rejected: {'; '.join(quality.reasons)}")
     blind = [name for name in live if name not in made.antennas]
     said = {tile.antenna_names[slot]: reason for slot, reason in turned.items()}
     alone = [name for name in blind if name not in said]
     if alone:
         said |= explain(solving_set, tile.antenna_names, alone, _solved(made.directory, tile), total_powers(tile))
     found = {**numbers.as_dict(), "without_fringes": said}
-    return replace(made, quality=found, grade=verdict.grade, reasons=verdict.reasons)
+    return replace(made, quality=found, grade=quality.grade, reasons=quality.reasons)
 
 
 def _solved(made: Path, tile: MSInfo) -> NDArray[np.complex128]:
@@ -193,7 +195,7 @@ def _solved(made: Path, tile: MSInfo) -> NDArray[np.complex128]:
     return bandpass.steady() * gains.steady()
 
 
-def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: MSInfo) -> CalibrationSet:
+def _on_scale_of(previous: CaltableSet | None, made: CaltableSet, tile: MSInfo) -> CaltableSet:
     """The set of a variable calibrator with an earlier set's amplitudes: it is good for phases and shapes alone."""
     if previous is None:
         raise BadInput(
@@ -204,7 +206,7 @@ def _on_scale_of(previous: CalibrationSet | None, made: CalibrationSet, tile: MS
     return replace(made, model_jy=made.model_jy * ratio, flux_scale=f"taken over from {previous.name}")
 
 
-def _plot(made: CalibrationSet, tile: MSInfo) -> None:
+def _plot(made: CaltableSet, tile: MSInfo) -> None:
     inverse = inverse_gains(made, tile)[tile.antennas].astype(np.complex128)
     gains = np.divide(1.0, inverse, out=np.full_like(inverse, np.nan), where=np.isfinite(inverse))
     names = [tile.antenna_names[slot] for slot in tile.antennas]

@@ -110,8 +110,8 @@ def _draw_beam(axes: Any, look: QuickLook) -> None:
 def _write_title(figure: Figure, look: QuickLook) -> None:
     figure.text(LEFT, 0.955, look.group, fontsize=17, weight="bold", color=INK)
     right = LEFT + WIDTH
-    grade = GRADE_COLOURS[look.verdict.grade]
-    figure.text(right, 0.957, look.verdict.grade, fontsize=13, weight="bold", ha="right", color=grade)
+    grade = GRADE_COLOURS[look.quality.grade]
+    figure.text(right, 0.957, look.quality.grade, fontsize=13, weight="bold", ha="right", color=grade)
     numbers = (
         f"peak {flux_text(look.peak_jy)}/beam   rms {flux_text(look.rms_jy)}/beam   "
         f"dynamic range {look.dynamic_range:,.0f}   {look.freq_hz / 1e6:.0f} MHz"
@@ -125,6 +125,6 @@ def _write_title(figure: Figure, look: QuickLook) -> None:
     else:
         text = shortened(f"UNCALIBRATED: {look.calibration.reason}", 66)
         figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=WARNING)
-    reasons = [one for one in look.verdict.reasons if not one.startswith("uncalibrated")]
+    reasons = [one for one in look.quality.reasons if not one.startswith("uncalibrated")]
     if reasons:
         figure.text(LEFT, 0.868, shortened("; ".join(reasons), 115), fontsize=9, color=grade)

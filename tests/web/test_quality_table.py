@@ -1,4 +1,4 @@
-"""The table of an image's numbers says what the verdict said: nothing is off in a good image, something in others."""
+"""The table of an image's numbers: a row is out of limits exactly when the grade gives a reason."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.quality.image import ImageNumbers, QualityThresholds, judge_image
+from contimg.quality.image import QualityThresholds, grade_image
 from contimg.store import ImageRecord
-from web.tiles.judged import judged
+from web.tiles.quality_table import quality_rows
 
 LIMITS = QualityThresholds()
 IMAGE = ImageRecord(
@@ -22,7 +22,7 @@ IMAGE = ImageRecord(
 
 
 def off(image: ImageRecord) -> list[str]:
-    return [row.name for row in judged(image, LIMITS) if row.good is False]
+    return [row.name for row in quality_rows(image, LIMITS) if row.good is False]
 
 
 def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
@@ -35,7 +35,7 @@ def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
     for column, value in changes.items():
         (names[column],) = off(replace(IMAGE, **{column: value}))
     assert len(set(names.values())) == len(changes), "each fault has its own row"
-    rows = {row.name: row.value for row in judged(IMAGE, LIMITS)}
+    rows = {row.name: row.value for row in quality_rows(IMAGE, LIMITS)}
     assert rows[names["catalogue_flux_ratio"]] == "0.97 (4)"
     assert rows[names["catalogue_offset_arcsec"]] == "0.12"
 
@@ -43,7 +43,7 @@ def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
 def test_what_was_never_measured_is_a_dash() -> None:
     names = ("expected_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
              "catalogue_offset_arcsec", "catalogue_flux_ratio")  # fmt: skip
-    rows = judged(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
+    rows = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
     assert [row.value for row in rows].count("–") == 6
     assert not any(row.good is False for row in rows)
 
@@ -53,7 +53,7 @@ def test_what_was_never_measured_is_a_dash() -> None:
     bowl=st.floats(-1, 0.1), left=st.floats(0, 1), ratio=st.floats(0.1, 5), offset=st.floats(0, 40),
     major=st.floats(16, 120),
 )  # fmt: skip
-def test_it_agrees_with_the_verdict(
+def test_rows_out_of_limits_are_the_grades_reasons(
     rms: float, peak: float, expected: float, minimum: float, bowl: float, left: float, ratio: float, offset: float,
     major: float,
 ) -> None:  # fmt: skip
@@ -61,10 +61,6 @@ def test_it_agrees_with_the_verdict(
         IMAGE, rms_jy=rms, peak_jy=peak, expected_rms_jy=expected, minimum_jy=minimum, bowl_jy=bowl,
         unflagged_fraction=left, catalogue_flux_ratio=ratio, catalogue_offset_arcsec=offset, beam_major_arcsec=major,
     )  # fmt: skip
-    numbers = ImageNumbers(
-        rms, expected, peak, minimum, left, major / image.beam_minor_arcsec, "", bowl,
-        offset / image.beam_minor_arcsec, ratio,
-    )  # fmt: skip
-    verdict = judge_image(numbers, LIMITS)
-    assert (verdict.grade == "good") == (off(image) == [])
-    assert len(verdict.reasons) == len(off(image))
+    quality = grade_image(image, LIMITS)
+    assert (quality.grade == "good") == (off(image) == [])
+    assert len(quality.reasons) == len(off(image))

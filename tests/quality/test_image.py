@@ -1,0 +1,87 @@
+"""The grade of an image, and the checks that give it."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contimg.quality.image import QualityThresholds, check_image, grade_image
+
+
+@dataclass(frozen=True)
+class Image:
+    rms_jy: float = 0.001
+    expected_rms_jy: float | None = 0.0008
+    peak_jy: float = 0.5
+    minimum_jy: float | None = -0.01
+    bowl_jy: float | None = 0.0
+    unflagged_fraction: float | None = 0.8
+    beam_major_arcsec: float = 16.0
+    beam_minor_arcsec: float = 10.0
+    catalogue_offset_arcsec: float | None = None
+    catalogue_flux_ratio: float | None = None
+    calibration_set: str | None = "2026-02-22T01:00:00"
+    calibration_note: str | None = None
+
+
+FINE = Image()
+LIMITS = QualityThresholds()
+
+
+def test_a_quiet_image_is_good():
+    assert grade_image(FINE, LIMITS).grade == "good"
+    assert grade_image(FINE, LIMITS).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "grade", "reason"),
+    [
+        ({"rms_jy": 0.02}, "suspect", "7.6"),
+        ({"rms_jy": 0.06}, "bad", "22.9"),
+        ({"rms_jy": 0.5}, "bad", "190.5"),
+        ({"unflagged_fraction": 0.2}, "suspect", "20.0%"),
+        ({"unflagged_fraction": 0.01}, "bad", "1.0%"),
+        ({"minimum_jy": -0.4}, "suspect", "-0.4"),
+        ({"bowl_jy": -0.05}, "suspect", "-0.05"),
+        ({"catalogue_offset_arcsec": 7.0}, "suspect", "0.70"),
+        ({"catalogue_flux_ratio": 0.5}, "suspect", "0.50"),
+        ({"catalogue_flux_ratio": 2.0}, "suspect", "2.00"),
+        ({"beam_major_arcsec": 50.0}, "suspect", "5.0"),
+        ({"calibration_set": None, "calibration_note": "no calibrator yet"}, "suspect", "no calibrator yet"),
+        ({"peak_jy": float("nan")}, "bad", "nan"),
+        ({"rms_jy": 0.0, "peak_jy": 0.0}, "bad", "0"),
+    ],
+)
+def test_each_fault_is_named(change, grade, reason):
+    quality = grade_image(replace(FINE, **change), LIMITS)
+    assert quality.grade == grade
+    assert [reason in text for text in quality.reasons].count(True) == 1, quality.reasons
+
+
+def test_a_bright_source_may_raise_the_noise():
+    # 3C48 as the telescope saw it: 16.4 Jy over 36 mJy, far above the thermal noise and yet a good image.
+    assert grade_image(replace(FINE, rms_jy=0.036, peak_jy=16.4), LIMITS).grade == "good"
+
+
+def test_thresholds_are_the_operators():
+    assert grade_image(FINE, replace(LIMITS, min_unflagged=0.9)).grade == "suspect"
+
+
+UNKNOWN = st.none()
+
+
+@given(
+    image=st.builds(
+        Image, rms_jy=st.floats(0, 1), expected_rms_jy=UNKNOWN | st.floats(1e-4, 0.1), peak_jy=st.floats(0, 20),
+        minimum_jy=UNKNOWN | st.floats(-2, 0), bowl_jy=UNKNOWN | st.floats(-1, 0.1),
+        unflagged_fraction=UNKNOWN | st.floats(0, 1), beam_major_arcsec=st.floats(10, 90),
+        catalogue_offset_arcsec=UNKNOWN | st.floats(0, 40), catalogue_flux_ratio=UNKNOWN | st.floats(-1, 5),
+        calibration_set=UNKNOWN | st.just("set"),
+    )
+)  # fmt: skip
+def test_a_check_is_out_of_limits_exactly_when_its_reason_is_given(image):
+    quality, checks = grade_image(image, LIMITS), check_image(image, LIMITS)
+    assert {check.reason for check in checks if check.grade in ("suspect", "bad")} == set(quality.reasons)
+    grades = {check.grade for check in checks}
+    assert quality.grade == next(grade for grade in ("bad", "suspect", "good") if grade in grades)
