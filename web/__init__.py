@@ -7,13 +7,13 @@ from flask import Flask
 from contimg.settings.config import Settings, load
 from contimg.store import Store
 from web.access import guard
+from web.activity.live import LiveEvents
 from web.api import blueprints
+from web.context import EXTENSION, Panel
 from web.http.errors import handle_errors
 from web.http.headers import add_headers
-from web.live import Live
-from web.panel import pages
-from web.stream import EXTENSION, Stream
-from web.streaming.service import Bystander, StreamingService
+from web.pages import pages
+from web.streaming.service import ReadOnlyService, StreamingService
 from workers.broker import url_in_force
 from workers.inspection import Asker, Inspection, Inspector
 
@@ -36,12 +36,12 @@ def create_app(
     a look at the stream may be that visitors share.
     """
     store = store or Store.of(load(settings))
-    service = service or Bystander(settings, store)
+    service = service or ReadOnlyService(settings, store)
     asker = Asker()
     inspector = Inspector(inspect or (lambda: asker.ask(url_in_force(settings))))
     app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.extensions[EXTENSION] = Stream(settings, store, service, Live(store, VIEWERS), inspector, fresh_s)
+    app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, VIEWERS), inspector, fresh_s)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     guard(app, settings)

@@ -16,8 +16,8 @@ from running_service import TOKEN, RunningService
 from contimg.settings.config import Settings, load, save
 from contimg.store import Store
 from web import create_app
+from web.context import EXTENSION, Panel
 from web.http.serving import listen, make_server, url_of
-from web.stream import EXTENSION, Stream
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +92,8 @@ def service(store: Store) -> RunningService:
 @pytest.fixture
 def app(settings: Settings, store: Store, service: RunningService) -> Flask:
     made = create_app(settings, store, service, inspect=everybody, fresh_s=0.0)
-    stream: Stream = made.extensions[EXTENSION]
-    while stream.inspector.latest() is None:
+    panel: Panel = made.extensions[EXTENSION]
+    while panel.inspector.latest() is None:
         time.sleep(0.001)
     return made
 
@@ -112,7 +112,7 @@ def operator() -> dict[str, str]:
 @pytest.fixture
 def url(app: Flask) -> Iterator[str]:
     """The panel behind a real waitress; its address without the last slash."""
-    stream: Stream = app.extensions[EXTENSION]
+    panel: Panel = app.extensions[EXTENSION]
     listening = listen("127.0.0.1", 0)
     server = make_server(app, listening)
     over = threading.Event()
@@ -124,7 +124,7 @@ def url(app: Flask) -> Iterator[str]:
     thread = threading.Thread(target=loop)
     thread.start()
     yield url_of(listening).rstrip("/")
-    stream.live.close()
+    panel.live.close()
     server.task_dispatcher.shutdown()
     over.set()
     thread.join()

@@ -18,7 +18,7 @@ from contimg.settings.upkeep import DiskRules
 from contimg.store import Store
 from web import create_app
 from web.activity.history import judge_scan
-from web.stream import EXTENSION, Stream
+from web.context import EXTENSION, Panel
 from workers.inspection import Asker, Inspection, Worker
 
 DEAD = "redis://127.0.0.1:1/0"
@@ -26,8 +26,8 @@ DEAD = "redis://127.0.0.1:1/0"
 
 def panel_with(settings: Settings, store: Store, service: RunningService, seen: Inspection) -> FlaskClient:
     app = create_app(settings, store, service, inspect=lambda: seen, fresh_s=0.0)
-    stream: Stream = app.extensions[EXTENSION]
-    while stream.inspector.latest() is None:
+    panel: Panel = app.extensions[EXTENSION]
+    while panel.inspector.latest() is None:
         time.sleep(0.001)
     return app.test_client()
 
@@ -82,18 +82,18 @@ def test_the_settings_that_rules_name_are_real() -> None:
 
 @pytest.mark.usefixtures("full_night")
 def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: Store, night: Night) -> None:
-    room: Stream = app.extensions[EXTENSION]
-    judge_scan(room)
+    panel: Panel = app.extensions[EXTENSION]
+    judge_scan(panel)
     assert store.alerts.on() == ()
     night.at = time.time() - 400
     night.store.queue.beat("producer.scan")
-    judge_scan(room)
+    judge_scan(panel)
     (alert,) = store.alerts.on()
     assert (alert.rule, alert.level) == ("scan", "error")
     assert re.search(r"\b7 min\b", alert.text)
     night.at = time.time()
     night.store.queue.beat("producer.scan")
-    judge_scan(room)
+    judge_scan(panel)
     assert store.alerts.on() == ()
 
 
@@ -138,8 +138,8 @@ def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: 
         assert client.get("/").status_code == 200
         took.append(time.monotonic() - began)
     assert max(took) < 0.5
-    stream: Stream = app.extensions[EXTENSION]
-    while stream.inspector.latest() is None:
+    panel: Panel = app.extensions[EXTENSION]
+    while panel.inspector.latest() is None:
         time.sleep(0.01)
     assert "127.0.0.1:1" in page(client).section("workers")
 

@@ -13,14 +13,15 @@ from running_service import RunningService
 
 from contimg.settings.config import Settings
 from contimg.store import Store
-from web import create_app, live
-from web.live import Live
-from web.stream import EXTENSION, Stream
+from web import create_app
+from web.activity import live
+from web.activity.live import LiveEvents
+from web.context import EXTENSION, Panel
 
 
-def stream_of(app: Flask) -> Stream:
-    stream: Stream = app.extensions[EXTENSION]
-    return stream
+def stream_of(app: Flask) -> Panel:
+    panel: Panel = app.extensions[EXTENSION]
+    return panel
 
 
 def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
@@ -87,12 +88,12 @@ def test_viewers_are_bounded_and_leave_room_for_others(
 
 
 def test_a_session_ends_by_itself(settings: Settings, store: Store) -> None:
-    live = Live(store, 1, poll_s=0.05, session_s=0.3)
-    assert live.enter()
+    live = LiveEvents(store, 1, poll_s=0.05, session_s=0.3)
+    assert live.add_viewer()
     began = time.monotonic()
     assert list(live.follow(0)) == []
     assert 0.3 <= time.monotonic() - began < 5
-    live.leave()
+    live.remove_viewer()
 
 
 def test_a_viewer_that_never_read_gives_its_place_back(settings: Settings, store: Store) -> None:
@@ -107,18 +108,18 @@ def test_one_watcher_serves_all(
     settings: Settings, store: Store, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fifty viewers of a quiet stream cost the store no more than one."""
-    live, asked = Live(store, 50, poll_s=0.2), []
+    live, query = LiveEvents(store, 50, poll_s=0.2), []
     after = type(store.events).after
-    monkeypatch.setattr(type(store.events), "after", lambda *given: asked.append(1) or after(*given))
-    assert all(live.enter() for _ in range(50))
-    assert not live.enter()
+    monkeypatch.setattr(type(store.events), "after", lambda *given: query.append(1) or after(*given))
+    assert all(live.add_viewer() for _ in range(50))
+    assert not live.add_viewer()
     followed = live.follow(0)
     night.store.events.add("one")
     event = next(followed)
     assert event is not None
     assert event.text == "one"
-    assert len(asked) <= 2
+    assert len(query) <= 2
     live.close()
     assert list(followed) == []
     for _ in range(50):
-        live.leave()
+        live.remove_viewer()

@@ -1,4 +1,4 @@
-"""Groups, images, sky, calibration, history, logs: each page says what the store holds, and no more than was asked."""
+"""Groups, images, sky, calibration, history, logs: each page says what the store holds, and no more than was query."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from store_steps import metric_values
 from contimg.settings.config import Settings
 from contimg.store import Stage, State, Store
 from web.http.parameters import span_of
-from web.panel.words import percent, position, size
+from web.pages.words import percent, position, size
 from web.tiles.chain import Chain
 from web.tiles.sky_grid import Sky
 

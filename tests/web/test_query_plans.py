@@ -23,7 +23,7 @@ from contimg.settings.config import Settings, load, save
 from contimg.store import Store
 from web import create_app
 from web.activity.history import CHARTS, judge_scan
-from web.stream import EXTENSION
+from web.context import EXTENSION
 
 sys.path.append(str(Path(__file__).parents[1] / "store"))
 from postgres_server import PostgresServer

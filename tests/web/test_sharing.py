@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from flask import Flask
 
-from web.stream import EXTENSION, Stream
+from web.context import EXTENSION, Panel
 
 
-def room_of(app: Flask, fresh_s: float) -> Stream:
-    stream: Stream = app.extensions[EXTENSION]
-    return replace(stream, fresh_s=fresh_s, _shared={}, _making=threading.RLock())
+def room_of(app: Flask, fresh_s: float) -> Panel:
+    panel: Panel = app.extensions[EXTENSION]
+    return replace(panel, fresh_s=fresh_s, _shared={}, _making=threading.RLock())
 
 
 def slowly(made: list[float], seconds: float) -> Callable[[], int]:
@@ -24,17 +24,17 @@ def slowly(made: list[float], seconds: float) -> Callable[[], int]:
     return make
 
 
-def begun(room: Stream, make: Callable[[], int]) -> threading.Thread:
+def begun(panel: Panel, make: Callable[[], int]) -> threading.Thread:
     """A look that another has begun a moment ago."""
-    maker = threading.Thread(target=lambda: room.shared("x", make))
+    maker = threading.Thread(target=lambda: panel.shared("x", make))
     maker.start()
     time.sleep(0.05)
     return maker
 
 
 def test_all_wait_for_the_first_and_it_is_made_once(app: Flask) -> None:
-    room, made, got = room_of(app, 60.0), list[float](), list[int]()
-    threads = [threading.Thread(target=lambda: got.append(room.shared("x", slowly(made, 0.1)))) for _ in range(8)]
+    panel, made, got = room_of(app, 60.0), list[float](), list[int]()
+    threads = [threading.Thread(target=lambda: got.append(panel.shared("x", slowly(made, 0.1)))) for _ in range(8)]
     for one in threads:
         one.start()
     for one in threads:
@@ -44,28 +44,28 @@ def test_all_wait_for_the_first_and_it_is_made_once(app: Flask) -> None:
 
 
 def test_while_a_newer_one_is_made_the_last_is_given_at_once(app: Flask) -> None:
-    room, made = room_of(app, 0.3), list[float]()
-    assert room.shared("x", slowly(made, 0.0)) == 1
+    panel, made = room_of(app, 0.3), list[float]()
+    assert panel.shared("x", slowly(made, 0.0)) == 1
     time.sleep(0.35)
-    maker = begun(room, slowly(made, 0.4))
+    maker = begun(panel, slowly(made, 0.4))
     began = time.monotonic()
-    assert room.shared("x", slowly(made, 0.4)) == 1
+    assert panel.shared("x", slowly(made, 0.4)) == 1
     assert time.monotonic() - began < 0.1
     maker.join()
-    assert room.shared("x", slowly(made, 0.0)) == 2
+    assert panel.shared("x", slowly(made, 0.0)) == 2
 
 
 def test_one_that_is_much_too_old_is_waited_for(app: Flask) -> None:
-    room, made = room_of(app, 0.05), list[float]()
-    assert room.shared("x", slowly(made, 0.0)) == 1
+    panel, made = room_of(app, 0.05), list[float]()
+    assert panel.shared("x", slowly(made, 0.0)) == 1
     time.sleep(0.2)
-    maker = begun(room, slowly(made, 0.2))
-    assert room.shared("x", slowly(made, 0.0)) >= 2
+    maker = begun(panel, slowly(made, 0.2))
+    assert panel.shared("x", slowly(made, 0.0)) >= 2
     maker.join()
 
 
 def test_after_a_command_the_next_look_is_new(app: Flask) -> None:
-    room, made = room_of(app, 60.0), list[float]()
-    assert room.shared("x", slowly(made, 0.0)) == 1
-    room.forget_glance()
-    assert room.shared("x", slowly(made, 0.0)) == 2
+    panel, made = room_of(app, 60.0), list[float]()
+    assert panel.shared("x", slowly(made, 0.0)) == 1
+    panel.forget_overview()
+    assert panel.shared("x", slowly(made, 0.0)) == 2

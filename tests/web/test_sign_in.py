@@ -15,7 +15,7 @@ from contimg.store import Store
 from web import create_app
 from web.access.limits import WINDOW_S, Limit
 from web.access.sessions import LIFETIME_S, Sessions
-from web.access.visitor import Role
+from web.access.user import Role
 
 VIEW = "only for looking"
 
@@ -45,8 +45,8 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
     assert "disabled" not in page
     assert "Vera" in page
     csrf = csrf_of(client)
-    asked = client.post("/streaming/stop", data={"csrf": csrf})
-    assert 'name="confirmed" value="1"' in asked.text
+    question = client.post("/streaming/stop", data={"csrf": csrf})
+    assert 'name="confirmed" value="1"' in question.text
     assert service.told == []
     done = client.post("/streaming/stop", data={"csrf": csrf, "confirmed": "1"})
     assert (done.status_code, done.headers["Location"]) == (303, "/")

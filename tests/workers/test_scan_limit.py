@@ -13,7 +13,7 @@ from contimg.settings.flow import FlowRules
 from contimg.settings.upkeep import DiskRules
 from contimg.store import Store
 from web import create_app
-from web.streaming.service import Bystander
+from web.streaming.service import ReadOnlyService
 from workers.service import StreamingServiceManager
 from workers.service.watchdog import ScanWatchdog
 
@@ -35,7 +35,7 @@ def test_every_consumer_applies_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store, manager = Store.of(load(settings)), StreamingServiceManager(settings)
     assert manager.status().running is scans
     assert (manager.health().error is None) is scans
-    assert Bystander(settings, store).status().running is scans
+    assert ReadOnlyService(settings, store).status().running is scans
     client = create_app(replace(settings), store).test_client()
     assert client.get("/api/streaming/health").get_json()["healthy"] is scans
     store.close()

@@ -11,8 +11,8 @@ from contimg.settings.config import Settings
 from web.access.hosts import is_ours
 from web.access.limits import Limit
 from web.access.sessions import Sessions
-from web.access.visitor import Role, Visitor
-from web.http.errors import Refusal, is_for_machines
+from web.access.user import Role, User
+from web.http.errors import RequestError, is_for_machines
 
 COOKIE = "contimg_session"
 OPEN = {"static", "health.healthz", "sign_in.form", "sign_in.enter"}
@@ -60,34 +60,36 @@ def address() -> str:
 
 
 def refuse_when_guessing(limit: Limit) -> None:
-    """Refusal when too many wrong tokens have come from this address."""
+    """RequestError when too many wrong tokens have come from this address."""
     wait_s = limit.wait_s(address())
     if wait_s > 0:
-        raise Refusal(429, "too many wrong tokens", f"wait {wait_s:.0f} s, then try again", retry_after_s=wait_s)
+        raise RequestError(429, "too many wrong tokens", f"wait {wait_s:.0f} s, then try again", retry_after_s=wait_s)
 
 
 def _admit() -> Response | None:
-    room = access()
-    if not is_ours(request.host, (room.settings.web_host, *room.settings.web_names.split())):
-        raise Refusal(421, f"{request.host[:80]!r} is no name of this panel", "add it to CONTIMG_WEB_NAMES")
-    g.visitor = visitor = _identify(room)
-    if visitor.role > Role.NOBODY or request.endpoint in OPEN:
+    panel = access()
+    if not is_ours(request.host, (panel.settings.web_host, *panel.settings.web_names.split())):
+        raise RequestError(421, f"{request.host[:80]!r} is no name of this panel", "add it to CONTIMG_WEB_NAMES")
+    g.user = user = _identify(panel)
+    if user.role > Role.NOBODY or request.endpoint in OPEN:
         return None
     if is_for_machines(request.path) or request.method != "GET":
-        raise Refusal(401, "reading needs a token here", "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in")
+        raise RequestError(
+            401, "reading needs a token here", "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in"
+        )
     return redirect(url_for("sign_in.form", next=request.full_path.rstrip("?")))
 
 
-def _identify(room: Access) -> Visitor:
+def _identify(panel: Access) -> User:
     given = request.authorization
     if given is not None and given.type == "bearer" and given.token is not None:
-        refuse_when_guessing(room.bearers)
-        role = room.role_of(given.token)
+        refuse_when_guessing(panel.bearers)
+        role = panel.role_of(given.token)
         if role == Role.NOBODY:
-            room.bearers.failed(address())
+            panel.bearers.failed(address())
         known = role > Role.NOBODY
-        return Visitor(max(role, room.role_of_all), wrong_token=not known, holds_token=known)
-    session = room.sessions.find(request.cookies.get(COOKIE))
+        return User(max(role, panel.role_of_all), wrong_token=not known, holds_token=known)
+    session = panel.sessions.find(request.cookies.get(COOKIE))
     if session is not None:
-        return Visitor(session.role, session.name, session)
-    return Visitor(room.role_of_all)
+        return User(session.role, session.name, session)
+    return User(panel.role_of_all)

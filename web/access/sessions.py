@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from web.access.visitor import Role
+from web.access.user import Role
 
 LIFETIME_S = 14 * 3600.0  # a long winter night and the hour after it
 MOST = 1000

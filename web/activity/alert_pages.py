@@ -3,8 +3,8 @@
 from flask import Blueprint, render_template, request
 
 from web.activity.alerting import rules_in_force
+from web.context import current_panel
 from web.http.parameters import AlertListing
-from web.stream import stream
 
 alerts = Blueprint("alerts", __name__)
 
@@ -12,14 +12,14 @@ alerts = Blueprint("alerts", __name__)
 @alerts.get("/alerts")
 def show() -> str:
     """The rules with their state, and the alerts, the newest first."""
-    asked = AlertListing.model_validate({key: value for key, value in request.args.items() if value})
-    room = stream()
-    found = room.store.alerts.listed(before=asked.before, limit=asked.limit + 1)
+    query = AlertListing.model_validate({key: value for key, value in request.args.items() if value})
+    panel = current_panel()
+    found = panel.store.alerts.listed(before=query.before, limit=query.limit + 1)
     return render_template(
         "alerts.html",
-        asked=asked,
-        rules=rules_in_force(room),
-        on={one.rule: one for one in room.store.alerts.on()},
-        alerts=found[: asked.limit],
-        more=len(found) > asked.limit,
+        query=query,
+        rules=rules_in_force(panel),
+        on={one.rule: one for one in panel.store.alerts.on()},
+        alerts=found[: query.limit],
+        more=len(found) > query.limit,
     )

@@ -6,17 +6,17 @@ from contimg.settings.alerting import AlertRule, AlertRules, alert_rules
 from contimg.settings.config import PREFIX
 from contimg.settings.flow import FlowRules
 from contimg.settings.upkeep import DiskRules
-from web.stream import Stream
+from web.context import Panel
 
 
-def rules_in_force(room: Stream) -> tuple[AlertRule, ...]:
+def rules_in_force(panel: Panel) -> tuple[AlertRule, ...]:
     """Every rule; none when what is set makes no sense, which the condition says."""
     try:
         return alert_rules(
             from_environment(FlowRules, PREFIX),
             from_environment(DiskRules, PREFIX),
             from_environment(AlertRules, PREFIX),
-            room.config().poll_interval,
+            panel.config().poll_interval,
         )
     except Misconfigured:
         return ()

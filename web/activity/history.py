@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg.errors import ContimgError
 from contimg.settings.config import StreamingConfig
 from contimg.store import Stage, State
-from web.stream import Stream
+from web.context import Panel
 
 log = logging.getLogger(__name__)
 LEAST_INTERVAL_S = 5.0
@@ -52,10 +52,10 @@ CHARTS = (
 )  # fmt: skip
 
 
-def sample(room: Stream) -> dict[str, float | None]:
+def sample(panel: Panel) -> dict[str, float | None]:
     """The numbers of this moment, under the names and in the units of the producer's own samples."""
-    glance, config = room.glance(8), room.config()
-    snapshot, rates, memory = glance.snapshot, glance.snapshot.rates, psutil.virtual_memory()
+    overview, config = panel.overview(8), panel.config()
+    snapshot, rates, memory = overview.snapshot, overview.snapshot.rates, psutil.virtual_memory()
     queue = {f"queue.{state}": float(snapshot.states[state]) for state in
              (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)}  # fmt: skip
     return {
@@ -63,20 +63,20 @@ def sample(room: Stream) -> dict[str, float | None]:
         "stream.groups_per_hour": rates.groups_per_hour,
         "stream.image_after_s": rates.image_after_s,
         "stream.image_after_p95_s": rates.image_after_p95_s,
-        "stream.real_time_factor": glance.real_time_factor,
-        "service.cpu_percent": glance.service.cpu_percent,
-        "service.memory_mb": glance.service.memory_mb,
+        "stream.real_time_factor": overview.real_time_factor,
+        "service.cpu_percent": overview.service.cpu_percent,
+        "service.memory_mb": overview.service.memory_mb,
         "machine.cpu_percent": psutil.cpu_percent() * psutil.cpu_count(),
         "machine.memory_mb": (memory.total - memory.available) / 1024**2,
         **{f"disk.{one.name}_free_bytes": float(one.free) for one in disks(config)},
     }
 
 
-def judge_scan(room: Stream) -> None:
+def judge_scan(panel: Panel) -> None:
     """The one alarm that a producer cannot raise itself: it is said to run, and does not scan."""
-    condition = room.glance(8).condition
+    condition = panel.overview(8).condition
     trouble = f"scan: {condition.reason}" if condition.scans_not else None
-    room.store.alerts.judge(
+    panel.store.alerts.judge(
         "scan", trouble, level="error", over="the incoming directory is scanned again, or the stream was stopped"
     )
 
@@ -110,8 +110,8 @@ def disks(config: StreamingConfig) -> tuple[Disk, ...]:
 class Sampler:
     """Writes a sample each `monitor_interval`, while `monitoring` is on, until it is told to stop."""
 
-    def __init__(self, room: Stream) -> None:
-        self._room = room
+    def __init__(self, panel: Panel) -> None:
+        self._room = panel
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 

@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, request
 
 from web.activity.history import CHARTS
+from web.context import current_panel
 from web.http.activity_models import ChartAnswer, ChartLine
 from web.http.answers import respond
-from web.http.errors import Refusal
+from web.http.errors import RequestError
 from web.http.parameters import Span
-from web.stream import stream
 
 history = Blueprint("history_api", __name__, url_prefix="/api/history")
 
@@ -17,11 +17,11 @@ def read(name: str) -> Response:
     """One chart's series between two times: `?since=&until=&points=`, epoch seconds."""
     chart = next((one for one in CHARTS if one.name == name), None)
     if chart is None:
-        raise Refusal(404, f"{name[:40]}: no such chart", f"there are {', '.join(one.name for one in CHARTS)}")
-    asked = Span.model_validate(request.args.to_dict())
-    metrics, lines = stream().store.metrics, []
+        raise RequestError(404, f"{name[:40]}: no such chart", f"there are {', '.join(one.name for one in CHARTS)}")
+    query = Span.model_validate(request.args.to_dict())
+    metrics, lines = current_panel().store.metrics, []
     for one in chart.lines:
-        found = metrics.series(one.series, asked.since, asked.until, asked.points)
+        found = metrics.series(one.series, query.since, query.until, query.points)
         lines.append(
             ChartLine(
                 name=one.word,

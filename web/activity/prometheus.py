@@ -49,12 +49,12 @@ class EndedStages:
 
 
 class Collector:
-    """One glance, the disks and the ended stages as metrics."""
+    """One overview, the disks and the ended stages as metrics."""
 
     def __init__(
-        self, glance: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
+        self, overview: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
     ) -> None:
-        self._glance = glance
+        self._glance = overview
         self._rules = rules
         self._viewers = viewers
         self._disks = disks
@@ -102,21 +102,21 @@ class Collector:
         yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", seen.waiting)
 
     def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
-        glance, snapshot, service = self._glance, self._glance.snapshot, self._glance.service
+        overview, snapshot, service = self._glance, self._glance.snapshot, self._glance.service
         rates = snapshot.rates
         yield "running", "1 while the streaming service runs.", float(service.running)
         yield "paused", "1 while the stream is paused.", float(snapshot.paused)
-        yield "healthy", "1 while the stream runs or is paused on purpose.", float(glance.condition.healthy)
+        yield "healthy", "1 while the stream runs or is paused on purpose.", float(overview.condition.healthy)
         yield "stages_in_progress", "Stages under way.", float(len(snapshot.running))
         yield "groups_per_hour", "Groups completed in the last hour.", rates.groups_per_hour
         yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
         yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
-        yield "real_time_factor", "Seconds of sky per second of processing.", glance.real_time_factor
-        yield "backlog_groups", "Groups that are ready and not done.", float(glance.pulse.waiting)
-        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", glance.pulse.catch_up_s
+        yield "real_time_factor", "Seconds of sky per second of processing.", overview.real_time_factor
+        yield "backlog_groups", "Groups that are ready and not done.", float(overview.pulse.waiting)
+        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.pulse.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
-        yield "scan_age_seconds", "Since the last scan of the incoming directory.", glance.scan_age_s
+        yield "scan_age_seconds", "Since the last scan of the incoming directory.", overview.scan_age_s
         yield "files_set_aside", "Files set aside with a reason.", float(snapshot.set_aside_count)
         yield "cpu_percent", "CPU of the service's processes.", service.cpu_percent
         memory = None if service.memory_mb is None else service.memory_mb * 1024 * 1024

@@ -9,13 +9,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from contimg.store import CalibrationSetRecord
 from web.access.auth import operator_only
 from web.calibration.api import PLOTS, bring_in, known_set, plots_of, retire_set
+from web.context import current_panel
 from web.http.answers import UNIX_EPOCH_MJD, epoch_s_of_mjd, respond
 from web.http.errors import wants_json
 from web.http.models import CommandAnswer
 from web.http.parameters import ImportOrder
-from web.panel.frame import tell
-from web.panel.words import day
-from web.stream import stream
+from web.pages.frame import tell
+from web.pages.words import day
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
 SHOWN, DRAWN, WIDTH = 30, 16, 1000.0
@@ -34,7 +34,7 @@ class Validity:
 @calibration.get("")
 def show() -> str:
     """Every set, the latest observed first."""
-    store = stream().store
+    store = current_panel().store
     sets, now_mjd = store.registry.sets(SHOWN), UNIX_EPOCH_MJD + store.database.clock() / 86400
     lines, days = _time_line(sets[:DRAWN], now_mjd)
     return render_template(

@@ -9,10 +9,10 @@ from contimg.errors import Misconfigured
 from contimg.settings.changes import Change, change, history, in_words, review, undo, without_password
 from contimg.settings.config import shown
 from web.access.auth import operator_name, operator_only
+from web.context import current_panel
 from web.http.answers import respond
-from web.http.errors import Refusal
+from web.http.errors import RequestError
 from web.http.models import ChangeAnswer, ChangesAnswer, CommandAnswer, ReviewAnswer
-from web.stream import stream
 
 configuration = Blueprint("configuration_api", __name__, url_prefix="/api/streaming/config")
 
@@ -20,7 +20,7 @@ configuration = Blueprint("configuration_api", __name__, url_prefix="/api/stream
 @configuration.get("")
 def read() -> Response:
     """The sixteen keys in force, without passwords."""
-    return jsonify(shown(stream().config()))
+    return jsonify(shown(current_panel().config()))
 
 
 @configuration.post("")
@@ -28,20 +28,20 @@ def read() -> Response:
 def write() -> Response:
     """Set keys; a running service is restarted with them."""
     changes = _changes()
-    return respond(put_in_force(lambda: change(stream().settings, changes, operator_name())))
+    return respond(put_in_force(lambda: change(current_panel().settings, changes, operator_name())))
 
 
 @configuration.post("/check")
 def check() -> Response:
     """What setting keys would do; nothing is changed."""
-    found = review(stream().settings, _changes())
+    found = review(current_panel().settings, _changes())
     return respond(ReviewAnswer.model_validate(found))
 
 
 @configuration.get("/changes")
 def changes() -> Response:
     """What was changed from the panel or the API, by whom and when, the newest first."""
-    made = history(stream().settings)[:100]
+    made = history(current_panel().settings)[:100]
     return respond(ChangesAnswer(changes=tuple(_answer(one) for one in made)))
 
 
@@ -49,32 +49,32 @@ def changes() -> Response:
 @operator_only
 def take_back() -> Response:
     """Take the last change back; a running service is restarted."""
-    return respond(put_in_force(lambda: undo(stream().settings, operator_name())))
+    return respond(put_in_force(lambda: undo(current_panel().settings, operator_name())))
 
 
 def put_in_force(make: Callable[[], Change]) -> CommandAnswer:
     """Make a change, tell the event log, and restart the service if it runs."""
-    room = stream()
+    panel = current_panel()
     try:
         made = make()
     except Misconfigured as error:
-        raise Refusal(
+        raise RequestError(
             400, str(error), "nothing was changed; GET /api/streaming/config shows what is in force"
         ) from None
     word = "put back" if made.undoes else "changed"
-    room.store.events.add(f"configuration {word} by {made.by}: {in_words(made)}")
-    room.forget_glance()
-    if not room.service.status().running:
+    panel.store.events.add(f"configuration {word} by {made.by}: {in_words(made)}")
+    panel.forget_overview()
+    if not panel.service.status().running:
         return CommandAnswer(success=True, message="saved; it holds from the next start")
-    outcome = room.service.restart()
-    room.forget_glance()
+    outcome = panel.service.restart()
+    panel.forget_overview()
     return CommandAnswer(success=outcome.success, message=f"saved; {outcome.message}", pid=outcome.pid)
 
 
 def _changes() -> Mapping[str, Any]:
     body = request.get_json()
     if not isinstance(body, dict) or not body:
-        raise Refusal(400, "body: give one JSON object of keys and values", 'for example {"max_workers": 4}')
+        raise RequestError(400, "body: give one JSON object of keys and values", 'for example {"max_workers": 4}')
     return body
 
 

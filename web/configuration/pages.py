@@ -7,8 +7,8 @@ from contimg.settings.changes import change, history, review, to_undo, undo, wit
 from web.access.auth import operator_name, operator_only
 from web.configuration.api import put_in_force
 from web.configuration.fields import SUBJECTS, fields, given
-from web.panel.frame import tell
-from web.stream import stream
+from web.context import current_panel
+from web.pages.frame import tell
 
 configuration = Blueprint("configuration", __name__, url_prefix="/configuration")
 SHOWN = 30
@@ -24,14 +24,14 @@ def edit() -> str:
 @operator_only
 def look() -> Response | str:
     """The difference that a form makes, or the form again with what is wrong; saved once it was looked at."""
-    settings = stream().settings
+    settings = current_panel().settings
     known = fields(settings)
     changes = given(request.form, known)
     found = review(settings, changes)
     if found.errors or not changes:
         return _form(changes, found.errors)
     if not request.form.get("confirmed"):
-        running = stream().service.status().running
+        running = current_panel().service.status().running
         return render_template(
             "configuration_review.html", changes=changes, known=known, remarks=found.remarks, running=running
         )
@@ -44,13 +44,13 @@ def look() -> Response | str:
 @operator_only
 def take_back() -> Response:
     """Take the last change back."""
-    done = put_in_force(lambda: undo(stream().settings, operator_name()))
+    done = put_in_force(lambda: undo(current_panel().settings, operator_name()))
     tell(f"Configuration put back: {done.message}", "info" if done.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
 
 def _form(changes: dict[str, object], errors: object) -> str:
-    settings = stream().settings
+    settings = current_panel().settings
     return render_template(
         "configuration.html",
         subjects=SUBJECTS,

@@ -6,6 +6,7 @@ from flask import Response, url_for
 from pydantic import BaseModel
 
 from contimg.store import ImageRecord, Store
+from web.context import StreamOverview
 from web.http.models import (
     ConditionAnswer,
     EventAnswer,
@@ -21,7 +22,6 @@ from web.http.models import (
     StageRunAnswer,
     StatusAnswer,
 )
-from web.stream import Glance
 
 UNIX_EPOCH_MJD = 40587.0
 
@@ -55,26 +55,26 @@ def image_answer(image: ImageRecord) -> ImageAnswer:
     )
 
 
-def rates_answer(glance: Glance) -> RatesAnswer:
-    """The rates of a glance."""
-    rates = glance.snapshot.rates
-    return RatesAnswer(**vars(rates), real_time_factor=glance.real_time_factor)
+def rates_answer(overview: StreamOverview) -> RatesAnswer:
+    """The rates of a overview."""
+    rates = overview.snapshot.rates
+    return RatesAnswer(**vars(rates), real_time_factor=overview.real_time_factor)
 
 
-def status_answer(glance: Glance) -> StatusAnswer:
-    """The whole of a glance."""
-    snapshot = glance.snapshot
+def status_answer(overview: StreamOverview) -> StatusAnswer:
+    """The whole of a overview."""
+    snapshot = overview.snapshot
     return StatusAnswer.model_validate(
         {
             "at": snapshot.at,
-            "condition": ConditionAnswer.model_validate(glance.condition),
-            "service": ServiceAnswer.model_validate(glance.service),
+            "condition": ConditionAnswer.model_validate(overview.condition),
+            "service": ServiceAnswer.model_validate(overview.service),
             "states": snapshot.states,
             "waiting": snapshot.waiting,
             "running": [RunningAnswer.model_validate(one) for one in snapshot.running],
             "oldest_pending_s": snapshot.oldest_pending_s,
-            "scan_age_s": glance.scan_age_s,
-            "rates": rates_answer(glance),
+            "scan_age_s": overview.scan_age_s,
+            "rates": rates_answer(overview),
             "set_aside_count": snapshot.set_aside_count,
             "set_aside": [FileAnswer.model_validate(one) for one in snapshot.set_aside],
             "failed": [FailedGroup(group=group, error=error) for group, error in snapshot.failed],

@@ -23,7 +23,7 @@ HINTS = {
 STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is answered with an error on purpose: HTTP status, what is wrong, what to do."""
 
     def __init__(self, status: int, error: str, hint: str, *, retry_after_s: float = 10.0) -> None:
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 def handle_errors(app: Flask) -> None:
     """Turn each kind of exception into an answer."""
-    app.register_error_handler(Refusal, _of_refusal)
+    app.register_error_handler(RequestError, _of_request_error)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(ValidationError, _of_validation)
     app.register_error_handler(ContimgError, _of_contimg)
@@ -51,7 +51,7 @@ def wants_json() -> bool:
     return is_for_machines(request.path) or request.accept_mimetypes.best == "application/json"
 
 
-def _of_refusal(refusal: Refusal) -> Response:
+def _of_request_error(refusal: RequestError) -> Response:
     return _answer(refusal.status, refusal.error, refusal.hint, refusal.retry_after_s)
 
 

@@ -322,7 +322,7 @@ class FailedGroup(Answer):
 
 
 class StatusAnswer(Answer):
-    """The stream at a glance, one consistent view of the store."""
+    """The stream at a overview, one consistent view of the store."""
 
     at: datetime
     condition: ConditionAnswer

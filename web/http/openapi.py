@@ -12,8 +12,7 @@ from werkzeug.routing import Rule
 from contimg import __version__
 from contimg.settings.config import StreamingConfig
 from web.http import activity_models as house_models
-from web.http import models
-from web.http import parameters as asked
+from web.http import models, parameters
 from web.http.models import ErrorAnswer
 
 PREFIX = "#/components/schemas/{model}"
@@ -59,29 +58,29 @@ ROUTES = {
     "configuration_api.check": Route(models.ReviewAnswer, body=StreamingConfig, errors=((413, "long"), (415, "type"))),
     "configuration_api.changes": Route(models.ChangesAnswer),
     "configuration_api.take_back": _COMMAND,
-    "queue.read_queue": Route(models.QueueAnswer, query=asked.GroupListing),
+    "queue.read_queue": Route(models.QueueAnswer, query=parameters.GroupListing),
     "queue.read_group": Route(models.GroupDetailAnswer, errors=tuple(NOT_THERE.items())),
-    "queue.retry": Route(models.GroupDetailAnswer, body=asked.RetryOrder, optional=True,
+    "queue.retry": Route(models.GroupDetailAnswer, body=parameters.RetryOrder, optional=True,
                          errors=tuple({**COMMANDED, **NOT_THERE}.items())),
     "queue.discard": Route(models.GroupDetailAnswer, errors=tuple({**COMMANDED, **NOT_THERE}.items())),
-    "images.read_images": Route(models.ImagesAnswer, query=asked.ImageListing),
+    "images.read_images": Route(models.ImagesAnswer, query=parameters.ImageListing),
     "images.read_image": Route(models.ImageAnswer, errors=tuple(NOT_THERE.items())),
     "images.png": _files("image/png"),
     "images.thumbnail": _files("image/png"),
     "images.fits": _files("application/fits"),
     "images.beam_fits": _files("application/fits"),
-    "calibrations.read": Route(models.CalibrationsAnswer, query=asked.Listing),
+    "calibrations.read": Route(models.CalibrationsAnswer, query=parameters.Listing),
     "calibrations.plot_of": _files("image/png"),
-    "calibrations.retire": Route(models.CommandAnswer, body=asked.RetireOrder, optional=True,
+    "calibrations.retire": Route(models.CommandAnswer, body=parameters.RetireOrder, optional=True,
                                  errors=tuple({**COMMANDED, **NOT_THERE}.items())),
-    "calibrations.take_in": Route(models.CommandAnswer, body=asked.ImportOrder,
+    "calibrations.take_in": Route(models.CommandAnswer, body=parameters.ImportOrder,
                                   errors=(*COMMANDED.items(), (504, "it took too long"))),
     "events.follow": Route("text/event-stream"),
-    "events.listed": Route(house_models.EventsAnswer, query=asked.EventListing),
-    "alerts_api.read": Route(house_models.AlertsAnswer, query=asked.AlertListing),
+    "events.listed": Route(house_models.EventsAnswer, query=parameters.EventListing),
+    "alerts_api.read": Route(house_models.AlertsAnswer, query=parameters.AlertListing),
     "workers_api.read": Route(house_models.WorkersAnswer),
-    "history_api.read": Route(house_models.ChartAnswer, query=asked.Span, errors=tuple(NOT_THERE.items())),
-    "logs_api.read": Route(house_models.LogsAnswer, query=asked.LogListing),
+    "history_api.read": Route(house_models.ChartAnswer, query=parameters.Span, errors=tuple(NOT_THERE.items())),
+    "logs_api.read": Route(house_models.LogsAnswer, query=parameters.LogListing),
     "logs_api.download": _files("text/plain"),
 }  # fmt: skip
 

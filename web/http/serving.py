@@ -14,7 +14,7 @@ from waitress.server import create_server
 
 from contimg.errors import Misconfigured
 from web.activity.history import Sampler
-from web.stream import EXTENSION, Stream
+from web.context import EXTENSION, Panel
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,13 @@ def url_of(listening: socket.socket) -> str:
 
 def make_server(app: Flask, listening: socket.socket) -> Any:
     """waitress over a listening socket, not yet running."""
-    stream: Stream = app.extensions[EXTENSION]
+    panel: Panel = app.extensions[EXTENSION]
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue drains by itself
     logging.getLogger("waitress").setLevel(logging.WARNING)  # viewers come and go
     return create_server(
         app,
         sockets=[listening],
-        threads=stream.live.capacity + SPARE_THREADS,
+        threads=panel.live.capacity + SPARE_THREADS,
         connection_limit=CONNECTIONS,
         channel_request_lookahead=1,  # lets a live connection notice that its viewer has left
         max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
@@ -89,12 +89,12 @@ def make_server(app: Flask, listening: socket.socket) -> Any:
 
 def serve(app: Flask, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C: viewers are let go, requests under way end, the port is free."""
-    stream: Stream = app.extensions[EXTENSION]
+    panel: Panel = app.extensions[EXTENSION]
     server = make_server(app, listening)
-    sampler = Sampler(stream)
+    sampler = Sampler(panel)
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        stream.live.close()
+        panel.live.close()
         raise SystemExit(0)
 
     if threading.current_thread() is threading.main_thread():
@@ -105,7 +105,7 @@ def serve(app: Flask, listening: socket.socket) -> None:
         server.run()
     finally:
         sampler.stop()
-        stream.live.close()
+        panel.live.close()
         server.close()
-        stream.store.close()
+        panel.store.close()
         log.info("panel ended")

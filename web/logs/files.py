@@ -37,15 +37,15 @@ def log_path(directory: Path, process: str) -> Path | None:
     return directory / f"{process}.log" if process in processes(directory) else None
 
 
-def newest(directory: Path, asked: LogListing) -> tuple[LogLine, ...]:
+def newest(directory: Path, query: LogListing) -> tuple[LogLine, ...]:
     """The newest lines that a request asks for, newest first, over all processes or one."""
-    names = [one for one in processes(directory) if asked.process in ("", one)]
-    streams = [_wanted(name, directory / f"{name}.log", asked) for name in names]
-    return tuple(islice(merge(*streams, key=lambda line: line.at or "", reverse=True), asked.limit))
+    names = [one for one in processes(directory) if query.process in ("", one)]
+    streams = [_wanted(name, directory / f"{name}.log", query) for name in names]
+    return tuple(islice(merge(*streams, key=lambda line: line.at or "", reverse=True), query.limit))
 
 
-def _wanted(process: str, path: Path, asked: LogListing) -> Iterator[LogLine]:
-    return (line for line in _dated(process, path) if _is_wanted(line, asked))
+def _wanted(process: str, path: Path, query: LogListing) -> Iterator[LogLine]:
+    return (line for line in _dated(process, path) if _is_wanted(line, query))
 
 
 def _dated(process: str, path: Path) -> Iterator[LogLine]:
@@ -60,14 +60,14 @@ def _dated(process: str, path: Path) -> Iterator[LogLine]:
     yield from undated
 
 
-def _is_wanted(line: LogLine, asked: LogListing) -> bool:
-    if asked.level and (line.level not in LEVELS or LEVELS.index(line.level) < LEVELS.index(asked.level)):
+def _is_wanted(line: LogLine, query: LogListing) -> bool:
+    if query.level and (line.level not in LEVELS or LEVELS.index(line.level) < LEVELS.index(query.level)):
         return False
     named = (
-        (asked.group, line.group), (asked.stage or "", line.stage or line.process), (asked.task, line.task),
-        (asked.host, line.host),
+        (query.group, line.group), (query.stage or "", line.stage or line.process), (query.task, line.task),
+        (query.host, line.host),
     )  # fmt: skip
-    return all(not wanted or wanted == found for wanted, found in named) and asked.text.lower() in line.message.lower()
+    return all(not wanted or wanted == found for wanted, found in named) and query.text.lower() in line.message.lower()
 
 
 def parsed(process: str, raw: str) -> LogLine:

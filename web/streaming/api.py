@@ -3,10 +3,10 @@
 from flask import Blueprint, Response
 
 from web.access.auth import operator_only
+from web.context import current_panel
 from web.http.answers import rates_answer, respond
 from web.http.models import HealthAnswer, MetricsAnswer, ServiceAnswer
-from web.stream import stream
-from web.streaming.actions import carry_out
+from web.streaming.actions import run_command
 
 streaming = Blueprint("streaming_api", __name__, url_prefix="/api/streaming")
 
@@ -14,14 +14,14 @@ streaming = Blueprint("streaming_api", __name__, url_prefix="/api/streaming")
 @streaming.get("/status")
 def read_status() -> Response:
     """The service's process, what it uses, and the configuration in force."""
-    return respond(ServiceAnswer.model_validate(stream().service.status()))
+    return respond(ServiceAnswer.model_validate(current_panel().service.status()))
 
 
 @streaming.get("/health")
 def read_health() -> Response:
     """Healthy while the stream does its work, or is paused on purpose."""
-    glance = stream().glance(shown=0)
-    condition, service = glance.condition, glance.service
+    overview = current_panel().overview(shown=0)
+    condition, service = overview.condition, overview.service
     return respond(
         HealthAnswer(
             healthy=condition.healthy,
@@ -37,21 +37,21 @@ def read_health() -> Response:
 @streaming.get("/metrics")
 def read_metrics() -> Response:
     """Rates, load and backlog, now."""
-    glance = stream().glance(shown=0)
-    snapshot, service = glance.snapshot, glance.service
+    overview = current_panel().overview(shown=0)
+    snapshot, service = overview.snapshot, overview.service
     return respond(
         MetricsAnswer.model_validate(
             {
-                **dict(rates_answer(glance)),
+                **dict(rates_answer(overview)),
                 "at": snapshot.at,
                 "cpu_percent": service.cpu_percent,
                 "memory_mb": service.memory_mb,
                 "states": snapshot.states,
                 "waiting": snapshot.waiting,
                 "oldest_pending_s": snapshot.oldest_pending_s,
-                "backlog": glance.pulse.waiting,
-                "catch_up_s": glance.pulse.catch_up_s,
-                "scan_age_s": glance.scan_age_s,
+                "backlog": overview.pulse.waiting,
+                "catch_up_s": overview.pulse.catch_up_s,
+                "scan_age_s": overview.scan_age_s,
                 "set_aside_count": snapshot.set_aside_count,
             }
         )
@@ -94,5 +94,5 @@ def restart() -> Response:
 
 
 def _commanded(name: str) -> Response:
-    done = carry_out(name)
+    done = run_command(name)
     return respond(done, 200 if done.success else 409)

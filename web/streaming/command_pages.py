@@ -7,9 +7,9 @@ from werkzeug.wrappers import Response
 
 from web.access.auth import operator_only
 from web.http.answers import respond
-from web.http.errors import Refusal, wants_json
-from web.panel.frame import tell
-from web.streaming.actions import carry_out
+from web.http.errors import RequestError, wants_json
+from web.pages.frame import tell
+from web.streaming.actions import run_command
 
 commands = Blueprint("commands", __name__)
 
@@ -50,13 +50,13 @@ def give(name: str) -> Response | str:
     """Carry a command out; ask first when it wants a question and none was answered."""
     command = COMMANDS.get(name)
     if command is None:
-        raise Refusal(404, f"{name[:40]}: no such command", f"there are {', '.join(COMMANDS)}")
+        raise RequestError(404, f"{name[:40]}: no such command", f"there are {', '.join(COMMANDS)}")
     if command.question and not request.form.get("confirmed"):
         return render_template(
             "confirm.html", word=f"{command.word} the stream?", question=command.question, button=command.word,
             tone=command.tone, action=request.path, back=url_for("streaming.start"), kept={},
         )  # fmt: skip
-    done = carry_out(name)
+    done = run_command(name)
     if wants_json():
         return respond(done, 200 if done.success else 409)
     tell(f"{command.word}: {done.message}", "info" if done.success else "warning")

@@ -14,10 +14,10 @@ from contimg.options import from_environment
 from contimg.settings.config import PREFIX, StreamingConfig
 from contimg.settings.upkeep import DiskRules
 from contimg.store import GroupRecord, Pulse, Running, Stage, State
-from web.access import visitor
+from web.access import current_user
 from web.activity.history import Disk, disks
+from web.context import StreamOverview, current_panel
 from web.http.answers import epoch_s_of_mjd
-from web.stream import Glance, stream
 from web.streaming.chart import Segment, segments
 from web.streaming.command_pages import offered
 from web.streaming.condition import duration
@@ -41,19 +41,19 @@ class UnderWay:
 @streaming.get("/streaming", endpoint="show")
 def show() -> str:
     """The page; those who have not signed in all see the same."""
-    if visitor().session is None:
-        return stream().shared(("start page", visitor().role, request.path), _render)
+    if current_user().session is None:
+        return current_panel().shared(("start page", current_user().role, request.path), _render)
     return _render()
 
 
 def _render() -> str:
     """The page of one visitor: his buttons, and the rest that all share."""
-    glance = stream().glance(IMAGES)
-    newest_event, rest = stream().shared("start page, the rest", _rest)
+    overview = current_panel().overview(IMAGES)
+    newest_event, rest = current_panel().shared("start page, the rest", _rest)
     return render_template(
         "streaming.html",
-        glance=glance,
-        buttons=offered(glance.service.running, glance.snapshot.paused),
+        overview=overview,
+        buttons=offered(overview.service.running, overview.snapshot.paused),
         machine=_machine(),
         newest_event=newest_event,
         rest=rest,
@@ -62,22 +62,22 @@ def _render() -> str:
 
 def _rest() -> tuple[int, Markup]:
     """What is the same for everybody, and the id of the newest event in it."""
-    room = stream()
-    glance, events = room.glance(IMAGES), room.store.events.last(EVENTS)
+    panel = current_panel()
+    overview, events = panel.overview(IMAGES), panel.store.events.last(EVENTS)
     rest = render_template(
         "sections/rest.html",
-        glance=glance,
-        snapshot=glance.snapshot,
+        overview=overview,
+        snapshot=overview.snapshot,
         config=_config(),
-        busy=Counter(one.stage for one in glance.snapshot.running),
+        busy=Counter(one.stage for one in overview.snapshot.running),
         watermarks=watermarks(),
         workers_of=_workers_of,
         backlog_words=_backlog_words,
-        budget=_budget(glance),
+        budget=_budget(overview),
         disks=_disks(),
         processes=_processes(),
         cadence_s=CADENCE_S,
-        under_way=_under_way(glance),
+        under_way=_under_way(overview),
         events=events,
         complaints=COMPLAINTS,
         subbands=BAND.subbands,
@@ -89,7 +89,7 @@ def _rest() -> tuple[int, Markup]:
 
 def _config() -> StreamingConfig | None:
     try:
-        return stream().config()
+        return current_panel().config()
     except Misconfigured:
         return None  # the condition says what is wrong
 
@@ -128,21 +128,21 @@ def _backlog_words(pulse: Pulse) -> str:
 
 def _processes() -> list[tuple[str, int, int]]:
     """The children of the supervisor on this machine: name, pid, how often each was started again."""
-    record = read_record(stream().settings.state_dir)
+    record = read_record(current_panel().settings.state_dir)
     return (
         [(name, pid, record.restarts.get(name, 0)) for name, pid in sorted(record.children.items())] if record else []
     )
 
 
-def _budget(glance: Glance) -> tuple[Segment, ...]:
+def _budget(overview: StreamOverview) -> tuple[Segment, ...]:
     """How the stages share the time between two tiles."""
-    seconds = glance.snapshot.rates.stage_seconds
+    seconds = overview.snapshot.rates.stage_seconds
     return segments([(str(stage), seconds[stage]) for stage in Stage if stage in seconds], CADENCE_S)
 
 
-def _under_way(glance: Glance) -> tuple[UnderWay, ...]:
+def _under_way(overview: StreamOverview) -> tuple[UnderWay, ...]:
     """Groups in the workers' hands first, then those that wait, then those that collect."""
-    queue = stream().store.queue
-    runs = {one.group: one for one in glance.snapshot.running}
+    queue = current_panel().store.queue
+    runs = {one.group: one for one in overview.snapshot.running}
     states = (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
     return tuple(UnderWay(group, runs.get(group.id)) for state in states for group in queue.groups(state, UNDER_WAY))

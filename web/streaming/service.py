@@ -53,7 +53,7 @@ class CommandOutcome(Protocol):
 
 
 class StreamingService(Protocol):
-    """Starts, stops and observes the stream: `workers.service.StreamingServiceManager`, or a `Bystander`."""
+    """Starts, stops and observes the stream: `workers.service.StreamingServiceManager`, or a `ReadOnlyService`."""
 
     def status(self) -> ServiceStatus: ...  # noqa: D102
     def start(self) -> CommandOutcome: ...  # noqa: D102
@@ -88,7 +88,7 @@ class NotDone:
     pid: int | None = None
 
 
-class Bystander:
+class ReadOnlyService:
     """A panel beside a stream that somebody else runs: it sees the store and commands nothing.
 
     The stream counts as running while the producer's last successful scan is young (see `scan_limit_s`).

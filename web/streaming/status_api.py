@@ -1,9 +1,9 @@
-"""`GET /api/status`: the stream at a glance."""
+"""`GET /api/status`: the stream at a overview."""
 
 from flask import Blueprint, Response
 
+from web.context import current_panel
 from web.http.answers import respond, status_answer
-from web.stream import stream
 
 status = Blueprint("status", __name__, url_prefix="/api")
 
@@ -11,5 +11,5 @@ status = Blueprint("status", __name__, url_prefix="/api")
 @status.get("/status")
 def read() -> Response:
     """Condition, service, queue, rates, newest products and complaints."""
-    room = stream()
-    return respond(room.shared("status", lambda: status_answer(room.glance())))
+    panel = current_panel()
+    return respond(panel.shared("status", lambda: status_answer(panel.overview())))

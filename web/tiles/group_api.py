@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, request
 
 from web.access.auth import operator_name, operator_only
+from web.context import current_panel
 from web.http.answers import group_detail, respond
-from web.http.errors import Refusal
+from web.http.errors import RequestError
 from web.http.models import GroupAnswer, GroupDetailAnswer, QueueAnswer, RunningAnswer
 from web.http.parameters import GroupListing, RetryOrder
-from web.stream import stream
 
 queue = Blueprint("queue", __name__, url_prefix="/api")
 
@@ -15,8 +15,8 @@ queue = Blueprint("queue", __name__, url_prefix="/api")
 @queue.get("/queue")
 def read_queue() -> Response:
     """Counts, stages under way, and groups: `?state=failed&limit=50`."""
-    asked = GroupListing.model_validate(request.args.to_dict())
-    store = stream().store
+    query = GroupListing.model_validate(request.args.to_dict())
+    store = current_panel().store
     snapshot = store.overview.snapshot(shown=0)
     return respond(
         QueueAnswer(
@@ -25,7 +25,7 @@ def read_queue() -> Response:
             waiting=snapshot.waiting,
             running=tuple(RunningAnswer.model_validate(one) for one in snapshot.running),
             oldest_pending_s=snapshot.oldest_pending_s,
-            groups=tuple(GroupAnswer.model_validate(one) for one in store.queue.groups(asked.state, asked.limit)),
+            groups=tuple(GroupAnswer.model_validate(one) for one in store.queue.groups(query.state, query.limit)),
         )
     )
 
@@ -42,7 +42,7 @@ def retry(group: str) -> Response:
     """Put a failed or discarded group back in the queue; make a completed one again."""
     _known(group)
     order = RetryOrder.model_validate(request.get_json() if request.content_length else {})
-    stream().store.queue.retry(group, stage=order.stage)
+    current_panel().store.queue.retry(group, stage=order.stage)
     return respond(_known(group))
 
 
@@ -51,13 +51,13 @@ def retry(group: str) -> Response:
 def discard(group: str) -> Response:
     """Take a group out of the stream; its files stay."""
     _known(group)
-    stream().store.queue.discard(group)
-    stream().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    current_panel().store.queue.discard(group)
+    current_panel().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
     return respond(_known(group))
 
 
 def _known(group: str) -> GroupDetailAnswer:
-    found = group_detail(stream().store, group)
+    found = group_detail(current_panel().store, group)
     if found is None:
-        raise Refusal(404, f"group {group[:40]}: not in the store", "GET /api/queue lists those that are")
+        raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists those that are")
     return found

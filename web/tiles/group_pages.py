@@ -9,12 +9,12 @@ from werkzeug.wrappers import Response
 from contimg.instrument.dsa110 import BAND
 from contimg.store import FileState, GroupFilter, GroupOrder, GroupRecord, Stage, State
 from web.access.auth import operator_name, operator_only
+from web.context import current_panel
 from web.http.answers import epoch_s_of_mjd, respond
-from web.http.errors import Refusal, wants_json
+from web.http.errors import RequestError, wants_json
 from web.http.models import CommandAnswer
 from web.http.parameters import GroupTable
-from web.panel.frame import tell
-from web.stream import stream
+from web.pages.frame import tell
 from web.tiles.chain import Chain
 
 groups = Blueprint("groups", __name__, url_prefix="/groups")
@@ -33,20 +33,20 @@ class Subband:
 @groups.get("")
 def table() -> str:
     """Groups, filtered and sorted as the address says; the next page begins after the last row of this one."""
-    asked = GroupTable.model_validate({key: value for key, value in request.args.items() if value})
-    since_s, until_s = asked.observed_s
-    wanted = GroupFilter(asked.state, asked.partial, since_s, until_s)
-    found = stream().store.browse.groups(
-        wanted, asked.order, ascending=asked.ascending, after=asked.key, limit=asked.limit + 1
+    query = GroupTable.model_validate({key: value for key, value in request.args.items() if value})
+    since_s, until_s = query.observed_s
+    wanted = GroupFilter(query.state, query.partial, since_s, until_s)
+    found = current_panel().store.browse.groups(
+        wanted, query.order, ascending=query.ascending, after=query.key, limit=query.limit + 1
     )
-    shown = found[: asked.limit]
+    shown = found[: query.limit]
     return render_template(
         "groups.html",
-        asked=asked,
+        query=query,
         groups=shown,
-        following=asked.key_of(shown[-1]) if len(found) > asked.limit else None,
+        following=query.key_of(shown[-1]) if len(found) > query.limit else None,
         states=tuple(State),
-        counts=stream().glance(8).snapshot.states,
+        counts=current_panel().overview(8).snapshot.states,
         orders=tuple(GroupOrder),
         expected=BAND.subbands,
     )
@@ -55,7 +55,7 @@ def table() -> str:
 @groups.get("/<group>")
 def show(group: str) -> str:
     """One group."""
-    store = stream().store
+    store = current_panel().store
     record = _known(group)
     runs, files = store.queue.runs(group), store.arrivals.files_of(group)
     made, image = store.products.measurement_set(group), store.products.image_of(group)
@@ -84,8 +84,8 @@ def retry(group: str) -> Response | str:
     stage = Stage(request.form["stage"]) if request.form.get("stage") in tuple(Stage) else None
     if not request.form.get("confirmed"):
         return _ask(group, "Make it again?", "It goes back to the queue with fresh attempts.", "Retry", "main")
-    record = stream().store.queue.retry(group, stage=stage)
-    stream().store.events.add(f"retry asked for by {operator_name()}", group=group)
+    record = current_panel().store.queue.retry(group, stage=stage)
+    current_panel().store.events.add(f"retry asked for by {operator_name()}", group=group)
     return _done(group, f"it waits for {record.stage}")
 
 
@@ -96,8 +96,8 @@ def discard(group: str) -> Response | str:
     if not request.form.get("confirmed"):
         question = "It leaves the stream. Its files stay where they are; a retry brings it back."
         return _ask(group, "Discard this group?", question, "Discard", "grave")
-    stream().store.queue.discard(group)
-    stream().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    current_panel().store.queue.discard(group)
+    current_panel().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
     return _done(group, "discarded; its files stay where they are")
 
 
@@ -110,7 +110,7 @@ def _ask(group: str, word: str, question: str, button: str, tone: str) -> str:
 
 
 def _done(group: str, message: str) -> Response:
-    stream().forget_glance()
+    current_panel().forget_overview()
     if wants_json():
         return respond(CommandAnswer(success=True, message=message))
     tell(f"{group}: {message}")
@@ -118,9 +118,9 @@ def _done(group: str, message: str) -> Response:
 
 
 def _known(group: str) -> GroupRecord:
-    found = stream().store.queue.group(group)
+    found = current_panel().store.queue.group(group)
     if found is None:
-        raise Refusal(404, f"group {group[:40]}: not in the store", "look for it in the table of groups")
+        raise RequestError(404, f"group {group[:40]}: not in the store", "look for it in the table of groups")
     return found
 
 

@@ -4,10 +4,10 @@ from flask import Blueprint, Response, render_template, request
 
 from contimg.options import from_environment
 from contimg.quality.image import ENVIRONMENT, QualityThresholds
+from web.context import current_panel
 from web.http.answers import epoch_s_of_mjd
 from web.http.files import product_file
 from web.http.parameters import ImageWall
-from web.stream import stream
 from web.tiles.image_api import known_image
 from web.tiles.quality_table import quality_rows
 from web.tiles.sky_grid import Sky
@@ -20,16 +20,16 @@ NIGHT_DAYS = 1.0
 @image_pages.get("")
 def wall() -> str:
     """Thumbnails, the latest observed first, and the strip of the day that ends with the latest."""
-    asked = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
-    browse = stream().store.browse
-    found = browse.images(verdict=asked.verdict, before=asked.key, limit=asked.limit + 1)
-    shown = found[: asked.limit]
+    query = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
+    browse = current_panel().store.browse
+    found = browse.images(verdict=query.verdict, before=query.key, limit=query.limit + 1)
+    shown = found[: query.limit]
     until = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
         "images.html",
-        asked=asked,
+        query=query,
         images=shown,
-        following=asked.key_of(shown[-1]) if len(found) > asked.limit else None,
+        following=query.key_of(shown[-1]) if len(found) > query.limit else None,
         strips=_strips(until - NIGHT_DAYS, until) if shown else (),
         verdicts=("good", "suspect", "bad"),
         until_mjd=until,
@@ -41,7 +41,7 @@ def wall() -> str:
 def show(image_id: int) -> str:
     """One image."""
     image = known_image(image_id)
-    store, sky = stream().store, Sky.of(image)
+    store, sky = current_panel().store, Sky.of(image)
     made = store.products.measurement_set(image.group)
     before, after = store.browse.neighbours(image.id, image.mjd)
     applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
@@ -62,15 +62,15 @@ def show(image_id: int) -> str:
 @image_pages.get("/<int:image_id>/pixels.png")
 def pixels(image_id: int) -> Response:
     """Every pixel of the image, for looking into."""
-    image, room = known_image(image_id), stream()
-    path = product_file(image.fits_path, room.config().output_dir, "image")
-    response = Response(room.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
+    image, panel = known_image(image_id), current_panel()
+    path = product_file(image.fits_path, panel.config().output_dir, "image")
+    response = Response(panel.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
-    tiles = stream().store.browse.tiles(since_mjd, until_mjd)
+    tiles = current_panel().store.browse.tiles(since_mjd, until_mjd)
     return (
         strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
         strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),

@@ -8,9 +8,9 @@ from flask import Blueprint, render_template, request
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.store import ObservedTile
+from web.context import current_panel
 from web.http.answers import UNIX_EPOCH_MJD
 from web.http.parameters import SkyView
-from web.stream import stream
 
 sky = Blueprint("sky", __name__)
 WIDTH, HEIGHT = 1000.0, 500.0
@@ -55,13 +55,13 @@ class Frame:
 @sky.get("/sky")
 def show() -> str:
     """The tiles of the last hours or days."""
-    asked = SkyView.model_validate({key: value for key, value in request.args.items() if value})
-    now_mjd = UNIX_EPOCH_MJD + stream().store.database.clock() / 86400
-    tiles = stream().store.browse.tiles(now_mjd - asked.days, now_mjd + 1)
-    frame = _frame(tiles) if asked.view == "strip" else Frame(-40.0, 90.0)
+    query = SkyView.model_validate({key: value for key, value in request.args.items() if value})
+    now_mjd = UNIX_EPOCH_MJD + current_panel().store.database.clock() / 86400
+    tiles = current_panel().store.browse.tiles(now_mjd - query.days, now_mjd + 1)
+    frame = _frame(tiles) if query.view == "strip" else Frame(-40.0, 90.0)
     return render_template(
         "sky.html",
-        asked=asked,
+        query=query,
         frame=frame,
         spots=[frame.spot(one) for one in tiles],
         hours=range(0, 24, 2),
@@ -72,7 +72,7 @@ def show() -> str:
 
 
 def _frame(tiles: Sequence[ObservedTile]) -> Frame:
-    """The declinations that were observed, with room around."""
+    """The declinations that were observed, with panel around."""
     decs = [one.dec_deg for one in tiles] or [37.0]
     return Frame(max(-90.0, min(decs) - 8), min(90.0, max(decs) + 8))
 

@@ -9,7 +9,7 @@ from web.calibration.pages import calibration
 from web.configuration.pages import configuration
 from web.http.api_page import api_page
 from web.logs.pages import logs
-from web.panel import frame, words
+from web.pages import frame, words
 from web.streaming.command_pages import commands
 from web.streaming.pages import streaming
 from web.tiles.group_pages import groups

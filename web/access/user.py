@@ -19,7 +19,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True)
-class Visitor:
+class User:
     """Who asks.
 
     Attributes
@@ -46,7 +46,7 @@ class Visitor:
         return f"{self.name} at {address}" if self.name else f"the API at {address}"
 
 
-def visitor() -> Visitor:
+def current_user() -> User:
     """Who sends the request that is being answered."""
-    found = g.get("visitor")
-    return found if isinstance(found, Visitor) else Visitor(Role.NOBODY)
+    found = g.get("user")
+    return found if isinstance(found, User) else User(Role.NOBODY)

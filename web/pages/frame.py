@@ -8,9 +8,9 @@ from typing import Any
 from flask import request
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
-from web.access import visitor
+from web.access import current_user
 from web.access.guard import access
-from web.access.visitor import Visitor
+from web.access.user import User
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ WAYS = (
 
 def shared() -> dict[str, Any]:
     """The names that every template knows."""
-    asker = visitor()
+    asker = current_user()
     return {
         "now": time.time(),
         "ways": WAYS,
         "here": request.blueprint,
-        "visitor": asker,
+        "user": asker,
         "csrf": asker.session.csrf if asker.session else "",
         "notes": partial(_notes, asker),
         "can_sign_in": bool(access().settings.token or access().settings.view_token),
@@ -54,12 +54,12 @@ def shared() -> dict[str, Any]:
 
 def tell(text: str, level: str = "info") -> None:
     """Have the next page say something to whoever has signed in."""
-    session = visitor().session
+    session = current_user().session
     if session is not None:
         session.notes.append((level, text))
 
 
-def _notes(asker: Visitor) -> list[tuple[str, str]]:
+def _notes(asker: User) -> list[tuple[str, str]]:
     """What is to be said; only a whole page says it, a piece of one must not take it away."""
     if asker.session is None or request.headers.get("X-Refresh"):
         return []

@@ -17,7 +17,7 @@ SESSION_S = 600.0
 BACKLOG = 500
 
 
-class Live:
+class LiveEvents:
     """Viewers of the event log.
 
     `capacity` viewers at a time, each a thread of the server; each session ends after `session_s` and the browser
@@ -35,7 +35,7 @@ class Live:
         self._newest = 0
         self._watching = False
 
-    def enter(self) -> bool:
+    def add_viewer(self) -> bool:
         """Take a place; False when there is none. Who got one calls `leave` once."""
         with self._news:
             if self.viewers >= self.capacity or self.closing:
@@ -46,7 +46,7 @@ class Live:
                 threading.Thread(target=self._watch, name="live-events", daemon=True).start()
             return True
 
-    def leave(self) -> None:
+    def remove_viewer(self) -> None:
         """Give the place back."""
         with self._news:
             self.viewers -= 1

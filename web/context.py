@@ -13,8 +13,8 @@ from contimg.instrument.dsa110 import CADENCE_S
 from contimg.settings.alerting import scan_limit_s
 from contimg.settings.config import Settings, StreamingConfig, load
 from contimg.store import AlertRecord, Pulse, Stage, Status, Store
+from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
-from web.live import Live
 from web.streaming.condition import Condition, Signs, judge
 from web.streaming.service import SCAN, ServiceStatus, StreamingService
 from web.tiles.picture import Pictures
@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Glance:
+class StreamOverview:
     """The stream at one moment.
 
     `scan_age_s`: seconds since the incoming directory was last scanned with success, None for never. `alerts`: those
@@ -51,16 +51,16 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Stream:
+class Panel:
     """The stream as the panel sees it.
 
-    `fresh_s`: how old a glance may be that several visitors share, s.
+    `fresh_s`: how old a overview may be that several visitors share, s.
     """
 
     settings: Settings
     store: Store
     service: StreamingService
-    live: Live
+    live: LiveEvents
     inspector: Inspector
     fresh_s: float = 1.0
     pictures: Pictures = field(default_factory=Pictures)
@@ -72,9 +72,9 @@ class Stream:
         """The configuration in force now; raises Misconfigured."""
         return load(self.settings)
 
-    def glance(self, shown: int = 5) -> Glance:
+    def overview(self, shown: int = 5) -> StreamOverview:
         """One look at the stream, with the newest `shown` of each list; one look serves all who ask at a time."""
-        return self.shared(("glance", shown), lambda: self._look(shown))
+        return self.shared(("overview", shown), lambda: self._look(shown))
 
     def shared(self, name: object, make: Callable[[], Made]) -> Made:
         """What was made under a name less than `fresh_s` ago, or made now, once for all who want it.
@@ -98,12 +98,12 @@ class Stream:
         finally:
             self._making.release()
 
-    def forget_glance(self) -> None:
+    def forget_overview(self) -> None:
         """Look anew the next time: something was just changed."""
         with self._making:
             self._shared.clear()
 
-    def _look(self, shown: int) -> Glance:
+    def _look(self, shown: int) -> StreamOverview:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
         beat = self.store.queue.last_beat(SCAN)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
@@ -120,12 +120,12 @@ class Stream:
             scan_limit_s=scan_limit_s(poll_interval_s),
             untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
         )
-        return Glance(
+        return StreamOverview(
             snapshot, status, judge(signs), scan_age_s, self.store.pulses.take(), self.store.alerts.on(),
             self.inspector.latest(),
         )  # fmt: skip
 
 
-def stream() -> Stream:
+def current_panel() -> Panel:
     """The stream of the application that serves the request."""
-    return cast(Stream, current_app.extensions[EXTENSION])
+    return cast(Panel, current_app.extensions[EXTENSION])
