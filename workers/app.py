@@ -10,6 +10,7 @@ from celery import Celery, signals
 from celery.utils.text import str_to_list
 
 from contimg.errors import ContimgError
+from contimg.files.processes import limit_memory
 from contimg.options import from_environment
 from contimg.settings.config import PREFIX as ENVIRONMENT
 from contimg.settings.config import load, settings_from
@@ -18,7 +19,6 @@ from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
 from workers.celery_settings import celery_settings
-from workers.execution.processes import limit_memory
 
 log = logging.getLogger(__name__)
 _QUEUES = "CELERY_WORKER_QUEUES"  # of the worker that a pool process belongs to
@@ -81,7 +81,7 @@ def _tell_children_their_queues(options: dict[str, Any], **_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _limit_memory(**_: Any) -> None:
-    limit_memory(_limits().stage_memory_mb)
+    limit_memory(_limits().stage_memory_mb << 20)
 
 
 @signals.worker_process_init.connect

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import redis
 
 from contimg.errors import Misconfigured, Transient
+from contimg.files.processes import kill_session, start_bound
 from contimg.settings.config import Settings
-from workers.execution.processes import ProcessName, kill_session, start_bound
+from workers.execution.processes import ProcessName
 
 LAST_RESORT = "redis://localhost:6379/0"
 START_LIMIT_S = 15.0

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from waiting import until
 
+from contimg.files.processes import kill_session, start_bound
 from contimg.settings.config import Settings, settings_from
 from workers.broker import EmbeddedBroker
-from workers.execution.processes import kill_session, start_bound
 from workers.service.plan import Extras, extra_plans
 
 pytest.importorskip("flower", reason="Flower is not installed")

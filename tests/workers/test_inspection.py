@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from waiting import until
 
+from contimg.files.processes import kill_session, start_bound
 from contimg.store import Stage
 from workers.broker import EmbeddedBroker
-from workers.execution.processes import kill_session, start_bound
 from workers.inspection import Asker, Inspection, Inspector
 from workers.scheduling.messages import remaining
 from workers.service.plan import worker_command

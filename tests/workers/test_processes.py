@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import until
 
-from workers.execution.processes import ProcessName, kill_session, start_bound
+from contimg.files.processes import kill_session, start_bound
+from workers.execution.processes import ProcessName
 
 NAMES = st.builds(
     ProcessName,
@@ -67,7 +68,7 @@ time.sleep(60)
 PARENT = """
 import sys, time
 from pathlib import Path
-from workers.execution.processes import start_bound
+from contimg.files.processes import start_bound
 child = start_bound([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 Path(sys.argv[2] + ".pid").write_text(str(child.pid))
 time.sleep(60)
@@ -98,7 +99,7 @@ def test_a_session_is_killed_with_all_that_the_child_started(tmp_path):
 
 def test_memory_beyond_the_limit_is_refused_here_and_in_what_is_started():
     grabs = "import sys; bytearray(400 << 20)"
-    limited = "from workers.execution.processes import limit_memory; limit_memory(300); {}"
+    limited = "from contimg.files.processes import limit_memory; limit_memory(300 << 20); {}"
     here = subprocess.run([sys.executable, "-c", limited.format(grabs)], capture_output=True, text=True)
     assert here.stderr.strip().endswith("MemoryError")
     starts = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {grabs!r}]).returncode)"

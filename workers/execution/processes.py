@@ -1,19 +1,11 @@
-"""Processes of this machine: who they are beyond their reused pids, and children that cannot outlive their parent."""
+"""Names of the processes of this machine, unique although pids are used again."""
 
-import ctypes
 import os
-import resource
-import signal
 import socket
-import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-_PR_SET_PDEATHSIG = 1
 _STARTTIME = 19  # of the fields after the command's name in /proc/PID/stat: clock ticks from boot to start
 
 
@@ -78,49 +70,3 @@ def _started(pid: int) -> int:
 @lru_cache(maxsize=1)
 def _namespace() -> str:
     return Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def start_bound(
-    command: Sequence[str], *, environ: Mapping[str, str] | None = None, **popen: Any
-) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own that the kernel kills when the calling thread's process dies.
-
-    Call it from a thread that lives as long as the process: the kernel watches the thread.
-    """
-    parent = os.getpid()
-
-    def bind() -> None:  # between fork and exec: nothing here may allocate much or take a lock
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a parent that waits for signals has them blocked
-
-    return subprocess.Popen(
-        list(command),
-        env=None if environ is None else dict(environ),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=bind,
-        **popen,
-    )
-
-
-def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a child of `start_bound` and all it started, and wait for it."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def limit_memory(megabytes: int) -> None:
-    """Let this process, and each that it starts, have so much writable memory of its own; 0 leaves it unlimited.
-
-    An allocation beyond it fails, which a stage turns into an attempt to be made again, instead of the kernel killing
-    whatever on the machine is largest.
-    """
-    if megabytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]))

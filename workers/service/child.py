@@ -13,7 +13,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-from workers.execution.processes import kill_session, start_bound
+from contimg.files.processes import kill_session, start_bound
 
 LOG_BYTES = 10_000_000
 LOG_FILES = 5

@@ -77,7 +77,7 @@ def _report(console: Console, scene: Scene, store: Store) -> None:
 
 def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
     """`contimg run` on the scene, its words kept in a file; Ctrl-C reaches it only through us."""
-    from workers.execution.processes import start_bound
+    from contimg.files.processes import start_bound
 
     log = (scene.directory / "service.log").open("wb")
     command = [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import numba
@@ -14,40 +13,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import Transient
-from contimg.tile.flag.searcher import received
+from contimg.files.processes import module_environment
+from contimg.tile.flag.searcher import read_into
 
 Masks = NDArray[np.bool_]
 
 
 class Searchers:
-    """So many searching processes; a context manager. Leaving it stops them, in the middle of a request too."""
+    """A pool of searching processes; a context manager. Leaving it stops them, also in the middle of a request.
+
+    Parameters
+    ----------
+    processes : how many.
+    """
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
-        self._ends = ExitStack()
+        self._stops = ExitStack()
         self._searchers: list[_Searcher] = []
 
     def __enter__(self) -> "Searchers":
-        with ExitStack() as ends:
+        with ExitStack() as stops:
             for _ in range(self._processes):
                 self._searchers.append(_Searcher())
-                ends.callback(self._searchers[-1].stop)
-            self._ends = ends.pop_all()
+                stops.callback(self._searchers[-1].stop)
+            self._stops = stops.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ends.close()
+        self._stops.close()
 
     def submit(self, amplitude: NDArray[np.float32], missing: Masks) -> Callable[[], Masks]:
-        """Have baselines searched; all shapes (baselines, times, channels), amplitudes and where there are none.
+        """Submit baselines to the searchers.
 
-        The result, when called, waits for the masks: where there is interference or nothing. It raises Transient
-        when a searching process died.
+        Parameters
+        ----------
+        amplitude, missing : amplitudes, and where there are none, shape (baselines, times, channels).
+
+        Returns
+        -------
+        A function that waits for the masks, of the same shape: where there is interference or no sample. It raises
+        Transient when a searching process has died.
         """
         count = len(self._searchers)
         parts = zip(np.array_split(amplitude, count), np.array_split(missing, count), strict=True)
-        asked = [one.submit(*part) for one, part in zip(self._searchers, parts, strict=True)]
-        return lambda: np.concatenate([one.result() for one in asked])
+        futures = [searcher.submit(*part) for searcher, part in zip(self._searchers, parts, strict=True)]
+        return lambda: np.concatenate([future.result() for future in futures])
 
 
 class _Searcher:
@@ -55,55 +66,52 @@ class _Searcher:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "contimg.tile.flag.searcher"],
-            env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+            [sys.executable, "-m", "contimg.tile.flag.searcher", str(os.getpid())],
+            env=module_environment(os.environ, "1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True,
         )  # fmt: skip
-        self._to, self._answers = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+        self._requests, self._answers = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, amplitude: NDArray[np.float32], missing: Masks) -> Future[Masks]:
-        """The masks to come."""
-        return self._thread.submit(self._ask, amplitude, missing)
+        return self._thread.submit(self._search, amplitude, missing)
 
-    def _ask(self, amplitude: NDArray[np.float32], missing: Masks) -> Masks:
+    def _search(self, amplitude: NDArray[np.float32], missing: Masks) -> Masks:
         masks = np.empty(amplitude.shape, dtype=np.bool_)
         if not masks.size:
             return masks
         with suppress(BrokenPipeError):
             for part in (np.array(amplitude.shape, dtype=np.int64), amplitude, missing):
-                self._to.write(np.ascontiguousarray(part).data.cast("B"))
-            self._to.flush()
-            if received(self._answers, masks):
+                self._requests.write(np.ascontiguousarray(part).data.cast("B"))
+            self._requests.flush()
+            if read_into(self._answers, masks):
                 return masks
         status = self._process.wait()
         raise Transient(f"the search for interference ended with status {status}; is there enough memory?")
 
     def stop(self) -> None:
-        """End it, whatever it does."""
         self._process.kill()
         self._process.wait()
         self._thread.shutdown()
-        for pipe in (self._to, self._answers):
+        for pipe in (self._requests, self._answers):
             with suppress(BrokenPipeError):
                 pipe.close()
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment; the package's own root goes first on the path, one thread each."""
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, inherited])), "OMP_NUM_THREADS": "1"}
-
-
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """What AOFlagger looks at: |V| over each polarisation's mean, averaged over the unflagged polarisations.
+def compute_amplitudes(data: NDArray[np.complex64], flags: Masks) -> tuple[NDArray[np.float32], Masks]:
+    """Compute the amplitudes that AOFlagger searches: |V| over its polarisation's mean, averaged over the unflagged.
 
-    data, flags : (times, baselines, channels, polarisations); returns amplitudes and where there is none,
-    both (baselines, times, channels).
+    Parameters
+    ----------
+    data, flags : shape (times, baselines, channels, polarisations).
+
+    Returns
+    -------
+    The amplitudes, and where there is none, both of shape (baselines, times, channels).
     """
     times, baselines, channels, pols = data.shape
-    out = np.zeros((baselines, times, channels), dtype=np.float32)
+    amplitude = np.zeros((baselines, times, channels), dtype=np.float32)
     missing = np.zeros((baselines, times, channels), dtype=np.bool_)
     size = np.empty((times, channels, pols), dtype=np.float32)
     for baseline in range(baselines):
@@ -124,5 +132,5 @@ def amplitudes(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> tuple[N
                         summed += size[time, channel, pol] * count[pol] / total[pol]
                         used += 1
                 missing[baseline, time, channel] = used == 0
-                out[baseline, time, channel] = summed / max(used, 1)
-    return out, missing
+                amplitude[baseline, time, channel] = summed / max(used, 1)
+    return amplitude, missing

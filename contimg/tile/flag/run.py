@@ -19,7 +19,7 @@ from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable
 from contimg.tile.flag.antennas import Survey, dead_antennas
 from contimg.tile.flag.baselines import Rows, baseline_chunks, read, write
-from contimg.tile.flag.interference import Searchers, amplitudes
+from contimg.tile.flag.interference import Searchers, compute_amplitudes
 from contimg.tile.flag.summary import FlagCount, FlagSummary
 
 CHUNK_BYTES = 256 * 2**20  # of baselines: narrower ones read the same tiles of the table more often
@@ -184,7 +184,7 @@ def find_interference(main: table, tile: MSInfo, dead: dict[int, str], searchers
 
     for rows, live in baseline_chunks(main, tile, dead, CHUNK_BYTES):
         data, flags = read(main, "DATA", rows, space), read(main, "FLAG", rows, BufferPool())
-        amplitude, missing = amplitudes(data, flags)
+        amplitude, missing = compute_amplitudes(data, flags)
         looked = np.flatnonzero(live & ~missing.all(axis=(1, 2)))
         searched.append((rows, flags, looked, searchers.submit(amplitude[looked], missing[looked])))
         if len(searched) > _AHEAD:

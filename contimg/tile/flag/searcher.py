@@ -1,9 +1,9 @@
-"""One searcher: `python -m contimg.tile.flag.searcher` flags baselines given on its input, by AOFlagger.
+"""Search baselines for interference with AOFlagger: `python -m contimg.tile.flag.searcher PARENT_PID`.
 
-A request is three int64 (baselines, times, channels), float32 amplitudes and bool, where there are none, of that
-shape; the answer is bool of that shape. AOFlagger's module keeps the interpreter's lock, and a Celery worker's child
-may have no children by `multiprocessing`: so searchers are processes that talk through pipes. They end with their
-input, so none outlives whoever started it.
+A request on standard input is three int64 (baselines, times, channels), float32 amplitudes and bool (missing samples)
+of that shape; the answer on standard output is bool of that shape. AOFlagger (Offringa et al. 2012, A&A 539, A95)
+holds the interpreter's lock, and a Celery worker's child may not start children by `multiprocessing`: so searchers
+are processes with pipes. They end with their input or their parent.
 """
 
 import os
@@ -16,7 +16,9 @@ import aoflagger
 import numpy as np
 from numpy.typing import NDArray
 
-SKY_VARIATION = 0.1  # of a baseline's mean amplitude: sources that beat against each other do as much
+from contimg.files.processes import bind_to_parent
+
+SKY_VARIATION = 0.1  # of a baseline's mean amplitude: the interference pattern of several sources reaches it
 
 
 class Search:
@@ -27,13 +29,21 @@ class Search:
         self._with_gaps, self._whole = _strategies(self._flagger)
         self.shape = (times, channels)
         self._image = self._flagger.make_image_set(times, channels, 1)
-        # AOFlagger takes its thresholds from the scatter it sees. A floor under that scatter keeps it from taking the
-        # beats of a strong sky for interference where the noise is smaller still. Always the same: same data, same
-        # flags.
+        # AOFlagger's thresholds follow the scatter of the data. A minimum of scatter keeps it from flagging the
+        # variation of a strong sky where the noise is lower still. The same seed each time: same data, same flags.
         self._floor = np.random.default_rng(0).normal(scale=SKY_VARIATION, size=self.shape).astype(np.float32)
 
     def run(self, amplitude: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where there is interference or nothing; all (times, channels)."""
+        """Find interference in one baseline.
+
+        Parameters
+        ----------
+        amplitude, missing : amplitudes, and where there are none, shape (times, channels).
+
+        Returns
+        -------
+        Where there is interference or no sample, shape (times, channels).
+        """
         self._image.set_image_buffer(0, (amplitude + self._floor).T)
         mask = self._flagger.make_flag_mask(*self.shape, False)
         mask.set_buffer(np.ascontiguousarray(missing.T))
@@ -42,33 +52,30 @@ class Search:
 
 
 def _strategies(flagger: aoflagger.AOFlagger) -> tuple[aoflagger.Strategy, aoflagger.Strategy]:
-    """For baselines with and without samples that are missing; AOFlagger reads a strategy from a file only."""
+    """Load the strategies for baselines with and without missing samples; AOFlagger reads them from files only."""
     source = files("contimg.tile.flag").joinpath("interference.lua").read_text(encoding="utf-8")
-    loaded = []
+    strategies = []
     for gaps in ("true", "false"):
         with NamedTemporaryFile("w", suffix=".lua", encoding="utf-8") as file:
             file.write(source.replace("local gaps = true", f"local gaps = {gaps}"))
             file.flush()
-            loaded.append(flagger.load_strategy_file(file.name))
-    return loaded[0], loaded[1]
+            strategies.append(flagger.load_strategy_file(file.name))
+    return strategies[0], strategies[1]
 
 
 def main() -> None:
     """Answer requests until the input ends."""
+    bind_to_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
-    serve(sys.stdin.buffer, answers)
-
-
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer the requests of a stream, one after the other."""
+    os.dup2(2, 1)  # messages of a library must not mix with the answers
+    requests = sys.stdin.buffer
     search: Search | None = None
     header = np.zeros(3, dtype=np.int64)
-    while received(requests, header):
+    while read_into(requests, header):
         baselines, times, channels = map(int, header)
         amplitude = np.empty((baselines, times, channels), dtype=np.float32)
         missing = np.empty((baselines, times, channels), dtype=np.bool_)
-        if not (received(requests, amplitude) and received(requests, missing)):
+        if not (read_into(requests, amplitude) and read_into(requests, missing)):
             return
         if search is None or search.shape != (times, channels):
             search = Search(times, channels)
@@ -78,15 +85,14 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def received(stream: BinaryIO, into: NDArray[np.generic]) -> bool:
-    """Fill an array from a stream; False when the stream ends before."""
-    wanted = into.data.cast("B")
-    at = 0
-    while at < len(wanted):
-        count = stream.readinto(wanted[at:])  # type: ignore[attr-defined]
+def read_into(stream: BinaryIO, array: NDArray[np.generic]) -> bool:
+    """Fill an array from a stream; return False when the stream ends before."""
+    rest = array.data.cast("B")
+    while len(rest):
+        count = stream.readinto(rest)  # type: ignore[attr-defined]
         if not count:
             return False
-        at += count
+        rest = rest[count:]
     return True
 
 

@@ -7,7 +7,7 @@ from small_ms import FREQS, TIMES, flux_3c48, make_ms
 
 from contimg.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.flag.interference import amplitudes
+from contimg.tile.flag.interference import compute_amplitudes
 from contimg.tile.flag.run import flag
 
 CALIBRATOR = (24.9, 33.9, flux_3c48)  # 16 Jy, 0.9 deg from the centre: its fringes turn fast
@@ -84,7 +84,7 @@ def test_amplitudes_equal_plain_numpy():
     data = (rng.normal(size=(3, 5, 7, 2)) + 1j * rng.normal(size=(3, 5, 7, 2))).astype(np.complex64)
     flags = rng.uniform(size=data.shape) < 0.3
     flags[1, ..., 1] = True
-    ours, missing = amplitudes(*(np.ascontiguousarray(one.swapaxes(0, 1)) for one in (data, flags)))
+    ours, missing = compute_amplitudes(*(np.ascontiguousarray(one.swapaxes(0, 1)) for one in (data, flags)))
     size = np.ma.masked_array(np.abs(data), flags)
     expected = (size / size.mean(axis=(1, 2), keepdims=True)).mean(axis=3)
     assert np.array_equal(missing, np.ma.getmaskarray(expected))

@@ -210,7 +210,7 @@ def test_a_solve_leaves_the_scratch_directory_of_another_of_the_same_tile(tmp_pa
 def test_casa_ends_with_its_parent(tmp_path):
     """The parent is killed while CASA starts: no process stays, no answer is written."""
     script = (
-        "import sys; from pathlib import Path; from contimg.tile.calibrate import casa; "
+        "import sys; from pathlib import Path; from contimg.tile.calibrate.solve import casa; "
         "room = Path(sys.argv[1]); casa.run([], room, room / 'casa.log', 60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])

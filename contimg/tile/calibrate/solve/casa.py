@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from contimg.errors import BadInput, Transient
+from contimg.files.processes import kill_session, module_environment
 from contimg.files.staging import refusal
 from contimg.instrument.bundled_data import casa_environment
 
+MEMORY_BYTES = 8_000_000_000
+
 
 class CasaFailed(BadInput):
-    """A CASA task refused its input; the message carries what CASA said."""
+    """A CASA task failed on its input; the message is CASA's."""
 
 
 @dataclass(frozen=True)
@@ -28,77 +30,58 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a run was: CASA's version and the seconds of each task."""
+class CasaRun:
+    """A run of CASA that succeeded: CASA's version and the seconds of each task."""
 
     version: str
     seconds: tuple[float, ...]
 
 
-MEMORY_BYTES = 8_000_000_000
-
-
-def run(steps: Sequence[Task], room: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> Finished:
+def run(
+    tasks: Sequence[Task], scratch: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES
+) -> CasaRun:  # fmt: skip
     """Run CASA tasks one after the other.
 
     Parameters
     ----------
-    room : an empty scratch directory: home, working directory and messages of the process.
-    log : where CASA's log goes.
-    memory_bytes : address space of the process; CASA that wants more fails.
+    tasks : the tasks.
+    scratch : an empty directory: home, working directory and messages of the process.
+    log : path of CASA's log.
+    timeout_s : time limit; at it, and when this process is interrupted, the whole session of the process is killed.
+    memory_bytes : address space of the process; allocations beyond it fail.
 
     Raises
     ------
-    CasaFailed : a task raised. An unknown reference antenna raises nothing: look for the tables yourself.
-    Transient : the process died or ran into the time limit, or its disk is full.
+    CasaFailed : a task raised. An unknown reference antenna raises nothing: check that the tables exist.
+    Transient : the process died or reached the time limit, or its disk is full.
     """
-    home = room / "home"
+    home = scratch / "home"
     home.mkdir(parents=True, exist_ok=True)
-    job, answer = room / "job.json", room / "answer.json"
+    job, answer, output = scratch / "job.json", scratch / "answer.json", scratch / "output.txt"
     answer.unlink(missing_ok=True)
-    asked = {
+    request = {
         "log": str(log), "answer": str(answer), "parent": os.getpid(), "memory_bytes": memory_bytes,
-        "steps": [asdict(one) for one in steps],
+        "steps": [asdict(task) for task in tasks],
     }  # fmt: skip
-    job.write_text(json.dumps(asked), encoding="utf-8")
-    output = room / "output.txt"
+    job.write_text(json.dumps(request), encoding="utf-8")
     with output.open("wb") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "contimg.tile.calibrate.solve.casa_process", str(job)],
-            env=_environment(home), cwd=room, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            env=module_environment(casa_environment(home), os.environ.get("OMP_NUM_THREADS", "2")),
+            cwd=scratch, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        _wait(process, timeout_s, log)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise Transient(f"the CASA process took longer than {timeout_s:g} s and was stopped; see {log}") from None
+        finally:
+            kill_session(process)
     if not answer.exists():
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         raise Transient(f"the CASA process died with status {process.returncode} ({lines[-1]}); see {log}")
-    said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if said["error"] and refusal(said["error"]):
-        raise Transient(f"CASA {said['error']}; make room on the disk, see {log}")
-    if said["error"]:
-        raise CasaFailed(f"CASA {said['error']}; see {log}")
-    return Finished(said["version"] or "unknown", tuple(said["seconds"]))
-
-
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, log: Path) -> None:
-    """Wait for the end; at the time limit, or when we are interrupted, nothing of the process's session stays."""
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        raise Transient(f"the CASA process took longer than {timeout_s:g} s and was stopped; see {log}") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """CASA's environment; the package's own root goes first on the path, for the working directory is another."""
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    threads = os.environ.get("OMP_NUM_THREADS", "2")
-    return {
-        **casa_environment(home),
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, inherited])),
-        "OMP_NUM_THREADS": threads,
-    }
+    reply: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if reply["error"] and refusal(reply["error"]):
+        raise Transient(f"CASA {reply['error']}; free space on the disk, see {log}")
+    if reply["error"]:
+        raise CasaFailed(f"CASA {reply['error']}; see {log}")
+    return CasaRun(reply["version"] or "unknown", tuple(reply["seconds"]))

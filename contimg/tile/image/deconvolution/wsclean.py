@@ -4,18 +4,20 @@ Its exit code proves nothing: with every sample flagged it ends with 0. It is ru
 that it would use by default loses 3 % of a source's flux half-way to an image's edge with this array.
 """
 
-import ctypes
 import logging
+import os
 import re
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.files.processes import bind_to_parent
 from contimg.tile.image.deconvolution.clean import Cleaned
 from contimg.tile.image.gridding.gridding import Image
 from contimg.tile.image.options import BRIGGS, ImageOptions
@@ -24,8 +26,6 @@ from contimg.tile.image.result import Beam
 log = logging.getLogger(__name__)
 
 PROGRAM = "wsclean"
-PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 _SPENT = re.compile(r"Performed (\d+) iterations in total")
 _CYCLES = re.compile(r"(\d+) major iterations were performed")
 
@@ -44,7 +44,12 @@ def run_wsclean(
     command = [program, *_arguments(column, scratch, pixel_arcsec, options), "-name", str(name), str(ms)]
     log.debug("%s", " ".join(command))
     ran = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", preexec_fn=_die_together
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=partial(bind_to_parent, os.getpid()),
     )
     said = ran.stdout.strip()
     log.debug("%s", said)
@@ -92,8 +97,3 @@ def _picture(ms: Path, name: Path, kind: str) -> tuple[Image, fits.Header]:
             f"{ms}: WSClean ended well but its {kind} is empty; all visibilities may be flagged or too short"
         )
     return picture, header
-
-
-def _die_together() -> None:
-    """In the child before WSClean starts: the kernel ends it when this process dies."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
