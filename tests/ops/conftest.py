@@ -1,11 +1,10 @@
 """The files that deploy the service, and what the program itself reads and runs."""
 
-import shutil
-import subprocess
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from judges import require
 
 from contimg.options import variable_name
 from contimg.settings.config import PREFIX, QueueRules, Settings, StreamingConfig
@@ -28,9 +27,5 @@ def known_variables() -> frozenset[str]:
 
 @pytest.fixture(scope="session")
 def compose() -> None:
-    """Skip where there is no compose binary."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("docker compose is not installed here")
+    """Skip where docker has no compose plugin."""
+    require("docker compose")

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from deployment_files import check_command
+from judges import JUDGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -119,7 +119,7 @@ def check_docker(words: list[str]) -> None:
         return
     assert words[2:4] == ["--env-file", "ops/docker/.env"]
     verb, rest = words[4], words[5:]
-    if shutil.which("docker"):
+    if JUDGES["docker compose"].is_present():
         known = subprocess.run(["docker", "compose", verb, "--help"], capture_output=True, text=True, check=True).stdout
         ours = rest[
             : next((at + 1 for at, word in enumerate(rest) if word in services and verb in ("exec", "run")), None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from judges import postgresql_programs, require
 from postgres_server import PostgresServer, empty
 from store_play import RULES, Clock, Telescope
 
@@ -14,11 +15,9 @@ from contimg.store import QueueRules, Store
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    require("postgresql")
     directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    server = PostgresServer(found[-1].parent, directory)
+    server = PostgresServer(postgresql_programs(), directory)
     yield server
     server.stop()
     shutil.rmtree(directory)

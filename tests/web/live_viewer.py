@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def following(url: str, path: str = "/api/events", last: str | None = None) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("GET", path, headers={"Last-Event-ID": last} if last else {})
     answer = connection.getresponse()
     try:

@@ -1,11 +1,14 @@
 """axe-core on every page, at a desk by day and on a phone by night; and nothing sticks out of any."""
 
-import pytest
+import importlib
+
+from judges import require
 from observing_night import Night, samples
 from running_service import TOKEN
 from test_browser import DESK, PHONE, Visit, assert_nothing_sticks_out, chromium, on, pytestmark, visit
 
-axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+require("axe_playwright_python", allow_module_level=True)
+axe_playwright = importlib.import_module("axe_playwright_python.sync_playwright")
 
 __all__ = ["chromium", "pytestmark", "visit"]
 PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibration", "/history", "/alerts", "/logs",

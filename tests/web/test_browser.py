@@ -1,6 +1,6 @@
 """The page in a real Chromium, at a desk and on a phone, by day and by night."""
 
-import shutil
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,17 +8,18 @@ from typing import Any
 
 import erfa
 import pytest
+from judges import CHROMIUM, require
 from observing_night import Night
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.store import Store
 from web.streaming.condition import duration
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+require("playwright", allow_module_level=True)
+sync_api = importlib.import_module("playwright.sync_api")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+    pytest.mark.judge("chromium"),
 ]
 
 DESK = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"}
@@ -122,9 +123,9 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
     assert page.locator("#images img").count() == 0
     night.store.queue.beat("producer.scan")
     night.store.events.add("a <b>storm</b> is coming", level="warning")
-    page.wait_for_selector("#event-list >> text=a <b>storm</b> is coming", timeout=8000)
+    page.wait_for_selector("#event-list >> text=a <b>storm</b> is coming", timeout=60_000)
     night.tile()
-    page.wait_for_selector(".wall img", timeout=10_000)
+    page.wait_for_selector(".wall img", timeout=60_000)
     page.wait_for_function("document.querySelector('#queue-completed .number').textContent === '1'")
     assert page.locator("#images .badge.uncalibrated").is_visible()
     assert page.evaluate("window.untouched")
@@ -137,7 +138,7 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
 
 def test_a_pause_changes_the_lamp_while_one_looks(visit: Visit, store: Store, full_night: Night) -> None:
     store.queue.pause("a colleague")
-    visit.page.wait_for_selector("#condition.paused", timeout=8000)
+    visit.page.wait_for_selector("#condition.paused", timeout=60_000)
     assert visit.page.title().lower().startswith("paused")
 
 
@@ -179,7 +180,7 @@ def test_focus_stays_through_an_update(visit: Visit, full_night: Night) -> None:
     page.focus("#images li:nth-child(2) .picture")
     link = page.evaluate("document.activeElement.href")
     full_night.store.events.add("something")
-    page.wait_for_selector("#event-list >> text=something", timeout=8000)
+    page.wait_for_selector("#event-list >> text=something", timeout=60_000)
     page.wait_for_timeout(1500)
     assert page.evaluate("document.activeElement.href") == link
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from running_service import TOKEN
-from test_browser import CHROMIUM, DESK, PHONE, chromium, sync_api
+from test_browser import DESK, PHONE, chromium, sync_api
 
 from contimg.settings.config import Settings, load, save
 from contimg.store import State, Store
@@ -19,7 +19,7 @@ DRIFT = Path(__file__).parents[1] / "data" / "drift_sim"
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+    pytest.mark.judge("chromium"),
 ]
 LONG_MS = 60_000
 

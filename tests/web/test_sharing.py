@@ -1,71 +1,113 @@
-"""One look serves all who want it at a time, and nobody but him who takes it waits for it."""
+"""A value is made once for all who want it at a time, and only its maker waits for a newer one."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from flask import Flask
 
 from web.context import EXTENSION, Panel
 
+FRESH_S = 10.0
+LIMIT_S = 60.0
 
-def room_of(app: Flask, fresh_s: float) -> Panel:
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("web.context.time", clock)
+    return clock
+
+
+@pytest.fixture
+def panel(app: Flask, clock: Clock) -> Panel:
     panel: Panel = app.extensions[EXTENSION]
-    return replace(panel, fresh_s=fresh_s, _shared={}, _making=threading.RLock())
+    return replace(panel, fresh_s=FRESH_S, _shared={}, _making=threading.RLock())
 
 
-def slowly(made: list[float], seconds: float) -> Callable[[], int]:
+def counted(made: list[int]) -> Callable[[], int]:
     def make() -> int:
-        time.sleep(seconds)
-        made.append(time.monotonic())
+        made.append(1)
         return len(made)
 
     return make
 
 
-def begun(panel: Panel, make: Callable[[], int]) -> threading.Thread:
-    """A look that another has begun a moment ago."""
-    maker = threading.Thread(target=lambda: panel.shared("x", make))
-    maker.start()
-    time.sleep(0.05)
-    return maker
+class SlowMaker(threading.Thread):
+    """Makes a newer value, from its start until `finish`."""
+
+    def __init__(self, panel: Panel, made: list[int]) -> None:
+        super().__init__(daemon=True)
+        self.panel, self.made = panel, made
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.start()
+        assert self.begun.wait(LIMIT_S)
+
+    def run(self) -> None:
+        self.panel.shared("x", self.make)
+
+    def make(self) -> int:
+        self.begun.set()
+        assert self.go_on.wait(LIMIT_S)
+        return counted(self.made)()
+
+    def finish(self) -> None:
+        self.go_on.set()
+        self.join(LIMIT_S)
 
 
-def test_all_wait_for_the_first_and_it_is_made_once(app: Flask) -> None:
-    panel, made, got = room_of(app, 60.0), list[float](), list[int]()
-    threads = [threading.Thread(target=lambda: got.append(panel.shared("x", slowly(made, 0.1)))) for _ in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+def test_all_wait_for_the_first_and_it_is_made_once(panel: Panel) -> None:
+    made, got = list[int](), list[int]()
+
+    def slowly() -> int:
+        time.sleep(0.1)
+        return counted(made)()
+
+    threads = [threading.Thread(target=lambda: got.append(panel.shared("x", slowly))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert got == [1] * 8
     assert len(made) == 1
 
 
-def test_while_a_newer_one_is_made_the_last_is_given_at_once(app: Flask) -> None:
-    panel, made = room_of(app, 0.3), list[float]()
-    assert panel.shared("x", slowly(made, 0.0)) == 1
-    time.sleep(0.35)
-    maker = begun(panel, slowly(made, 0.4))
-    began = time.monotonic()
-    assert panel.shared("x", slowly(made, 0.4)) == 1
-    assert time.monotonic() - began < 0.1
-    maker.join()
-    assert panel.shared("x", slowly(made, 0.0)) == 2
+def test_while_a_newer_one_is_made_the_last_is_given_at_once(panel: Panel, clock: Clock) -> None:
+    made = list[int]()
+    assert panel.shared("x", counted(made)) == 1
+    clock.now += 1.2 * FRESH_S
+    maker = SlowMaker(panel, made)
+    assert panel.shared("x", counted(made)) == 1
+    assert maker.is_alive()
+    maker.finish()
+    assert panel.shared("x", counted(made)) == 2
 
 
-def test_one_that_is_much_too_old_is_waited_for(app: Flask) -> None:
-    panel, made = room_of(app, 0.05), list[float]()
-    assert panel.shared("x", slowly(made, 0.0)) == 1
-    time.sleep(0.2)
-    maker = begun(panel, slowly(made, 0.2))
-    assert panel.shared("x", slowly(made, 0.0)) >= 2
-    maker.join()
+def test_one_that_is_much_too_old_is_waited_for(panel: Panel, clock: Clock) -> None:
+    made, got = list[int](), list[int]()
+    assert panel.shared("x", counted(made)) == 1
+    clock.now += 4 * FRESH_S
+    maker = SlowMaker(panel, made)
+    waiter = threading.Thread(target=lambda: got.append(panel.shared("x", counted(made))), daemon=True)
+    waiter.start()
+    waiter.join(0.1)
+    assert got == []
+    maker.finish()
+    waiter.join(LIMIT_S)
+    assert got == [2]
 
 
-def test_after_a_command_the_next_look_is_new(app: Flask) -> None:
-    panel, made = room_of(app, 60.0), list[float]()
-    assert panel.shared("x", slowly(made, 0.0)) == 1
+def test_after_a_command_the_next_look_is_new(panel: Panel) -> None:
+    made = list[int]()
+    assert panel.shared("x", counted(made)) == 1
     panel.forget_overview()
-    assert panel.shared("x", slowly(made, 0.0)) == 2
+    assert panel.shared("x", counted(made)) == 2

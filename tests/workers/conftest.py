@@ -51,7 +51,7 @@ class Place:
     def command(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "contimg", *arguments]
 
-    def contimg(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def contimg(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), env=self.environ, cwd=self.root, capture_output=True, text=True, timeout=timeout_s
         )

@@ -110,10 +110,8 @@ def test_a_worker_that_never_thaws_holds_nobody_up(place, house, group):
     try:
         until(lambda: house.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
         until(lambda: house.store.queue.work_waiting(0), 5, "the wait after the lost attempt is over")
-        began = time.monotonic()
         assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
         assert take_turn(house, Stage.IMAGE, group) is Then.GO_ON
-        assert time.monotonic() - began < 30
         assert house.store.queue.group(group).state is State.COMPLETED
         until(lambda: sweep(house.config, house.store) or not leftovers(house.config.output_dir), 10, "it is swept")
         assert leftovers(house.config.output_dir) == []

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judges import require
 from waiting import until
 
 from contimg.files.processes import kill_session, start_bound
@@ -18,7 +19,7 @@ from contimg.settings.config import Settings, settings_from
 from workers.broker import EmbeddedBroker
 from workers.service.plan import Extras, extra_plans
 
-pytest.importorskip("flower", reason="Flower is not installed")
+require("flower", allow_module_level=True)
 TOKEN = "correct horse battery staple"
 
 

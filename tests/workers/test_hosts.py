@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from judges import postgresql_programs, require
 from waiting import until
 
 from contimg.store import Outcome, Stage, State, Store
@@ -59,10 +60,8 @@ def hosts() -> Iterator[list[str]]:
 @pytest.fixture
 def database(hosts) -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
-    server = PostgresServer(found[-1].parent, directory, listen=f"{NETWORK}.1")
+    require("postgresql")
+    server = PostgresServer(postgresql_programs(), directory, listen=f"{NETWORK}.1")
     url = server.new_database()
     yield url.replace(f"@/{url.split('@/')[1]}", f"@{NETWORK}.1/{url.split('@/')[1].split('?')[0]}")
     server.stop()

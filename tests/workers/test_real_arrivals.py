@@ -6,9 +6,8 @@ import os
 import random
 import re
 from collections import Counter
-from pathlib import Path
 
-import pytest
+from judges import SHARED, require
 
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of
 from contimg.settings.config import QueueRules
@@ -17,15 +16,11 @@ from workers.producer.producer import Producer
 from workers.producer.scanner import Incoming
 from workers.scheduling.dispatcher import Dispatcher
 
-SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", Path(__file__).parents[3] / "shared" / "data"))
-
 
 def real_stamps() -> list[float]:
     """Times of all 35,435 files, epoch seconds; the list says how many came in each second."""
-    path = SHARED / "real_arrivals.csv.gz"
-    if not path.exists():
-        pytest.skip(f"{path} is not here: real arrivals are not part of this project (CONTIMG_TEST_SHARED)")
-    with gzip.open(path, "rt") as text:
+    require("real arrivals")
+    with gzip.open(SHARED / "real_arrivals.csv.gz", "rt") as text:
         rows = [(row["timestamp"], int(row["n_subbands_found"]), row["group_source"]) for row in csv.DictReader(text)]
     return sorted(
         seconds_of(stamp) for stamp, number, source in rows if source == "fs" and number <= 16 for _ in range(number)

@@ -23,7 +23,7 @@ from workers.service import StreamingServiceManager
 from workers.service.records import read_record
 
 pytestmark = pytest.mark.slow
-STARTED_WITHIN_S = 30
+STARTED_WITHIN_S = 90
 DONE_WITHIN_S = 90
 
 
@@ -124,7 +124,7 @@ def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_n
     products = service.place.config.output_dir
     until(lambda: not list(products.rglob("*.writing-*")), 60, "what the killed worker was at is swept")
     service.process.send_signal(signal.SIGINT)
-    assert service.process.wait(15) == 0, service.words()
+    assert service.process.wait(60) == 0, service.words()
     assert processes_with(str(service.place.root)) == []
     assert service.store.queue.groups(State.IN_PROGRESS) == ()
     assert not list(products.rglob("*.writing-*"))
@@ -171,7 +171,7 @@ def test_what_dies_is_started_again_and_a_second_service_is_refused(service):
     assert restarted.success, restarted.message
     assert manager.status().pid == service.process.pid == restarted.pid
     assert manager.stop().success
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
     assert not manager.status().running
     assert manager.stop().success, "stopping what is stopped is no failure"
 
@@ -192,7 +192,7 @@ def test_the_panel_outlives_a_stop_and_start_of_the_stream(place):
         assert service.pid_of("web") == panel
         assert manager.status().running
         service.process.terminate()
-        assert service.process.wait(15) == 0
+        assert service.process.wait(60) == 0
         assert processes_with(str(place.root)) == []
     finally:
         service.end()
@@ -211,7 +211,7 @@ def test_a_terminal_that_closes_ends_the_service(place):
         while not re.search(rb"in.progress\W*0", shown):  # the summary at the bottom of a terminal
             shown += os.read(ours, 4096)
         os.close(ours)
-        process.wait(15)
+        process.wait(60)
         until(lambda: processes_with(str(place.root)) == [], 5, "nothing is left")
         assert read_record(place.settings.state_dir) is None
     finally:
@@ -285,7 +285,7 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
             arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
         group = arrival.file.group
         send = "import sys; from workers.scheduling.messages import send; send(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=120)
         until(lambda: store.queue.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
         worker.terminate()
         assert worker.wait(20) == 0
@@ -293,7 +293,7 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
             "from workers.scheduling.messages import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
         )
         said = subprocess.run(
-            [sys.executable, "-c", count], env=place.environ, check=True, timeout=30, capture_output=True, text=True
+            [sys.executable, "-c", count], env=place.environ, check=True, timeout=120, capture_output=True, text=True
         )
         assert said.stdout.strip() == "[('calibrate', 1), ('convert', 0), ('image', 0)]", "the chain waits its worker"
     finally:

@@ -33,7 +33,7 @@ def told_to_stop_during_a_stage(place, store, worker, files) -> str:
     for path in files.values():
         arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
     group = arrival.file.group
-    subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=120)
     until(lambda: store.queue.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")
     worker.send_signal(signal.SIGTERM)
     return group
@@ -41,10 +41,11 @@ def told_to_stop_during_a_stage(place, store, worker, files) -> str:
 
 def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(place, store, worker, drift_sim_files):
     group = told_to_stop_during_a_stage(place, store, worker, drift_sim_files)
-    began = time.monotonic()
-    worker.wait(25)
-    assert time.monotonic() - began < 20, "Celery's own wait is 30 s"
-    assert [run.outcome for run in store.queue.runs(group)] == [Outcome.COMMITTED]
+    worker.wait(120)
+    ended_at = time.time()
+    (run,) = store.queue.runs(group)
+    assert run.outcome is Outcome.COMMITTED
+    assert ended_at - run.ended_at < 20, "Celery's own wait is 30 s"
     assert store.queue.group(group).stage is Stage.CALIBRATE
     count = "from workers.scheduling.messages import Stage, backlog; print(backlog()[Stage.CALIBRATE])"
     said = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)

@@ -144,7 +144,7 @@ def test_a_worker_told_to_exit_gives_its_group_back_uncounted(house, group, monk
 
 @pytest.fixture
 def impatient(place) -> Store:
-    store = Store.open(place.config.queue_db, QueueRules(lease_s=1.0, expected_subbands=1, min_subbands=1))
+    store = Store.open(place.config.queue_db, QueueRules(lease_s=3.0, expected_subbands=1, min_subbands=1))
     yield store
     store.close()
 
@@ -160,7 +160,7 @@ def claimed(store: Store) -> Lease:
 def test_a_lease_outlives_its_term_while_its_stage_runs(impatient):
     lease = claimed(impatient)
     with kept_alive(impatient, lease):
-        time.sleep(1.6)
+        time.sleep(impatient.database.rules.lease_s + 1)
         assert impatient.leases.expire() == ()
     assert impatient.queue.group(lease.group).lease_expires_at > lease.expires_at
 
@@ -172,11 +172,11 @@ def test_losing_the_lease_interrupts_the_stage(impatient):
     def stage():
         with kept_alive(impatient, lease):
             impatient.leases.release(lease)  # as if another had it now
-            time.sleep(10)
+            time.sleep(60)
 
     with pytest.raises(LeaseLost):
         stage()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_a_loss_noticed_late_interrupts_nothing_else(impatient):

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import os
 import random
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judges import SHARED, require
 
 from contimg.errors import Misconfigured
 from contimg.formats.uvh5.grouping import (
@@ -20,8 +20,6 @@ from contimg.formats.uvh5.grouping import (
     nearest_group,
     seconds_of,
 )
-
-SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", Path(__file__).parents[4] / "shared" / "data"))
 
 
 @pytest.mark.parametrize(
@@ -129,10 +127,8 @@ def test_the_true_groups_of_the_real_telescope(shuffled):
     The files come as counts per second; subband numbers are dealt out so that none repeats within a true group, a
     true group being what no gap of 120 s divides.
     """
-    path = SHARED / "real_arrivals.csv.gz"
-    if not path.exists():
-        pytest.skip(f"{path} is not here: real arrivals are not part of this project (CONTIMG_TEST_SHARED)")
-    with gzip.open(path, "rt") as text:
+    require("real arrivals")
+    with gzip.open(SHARED / "real_arrivals.csv.gz", "rt") as text:
         rows = [
             row for row in csv.DictReader(text) if row["group_source"] == "fs" and int(row["n_subbands_found"]) <= 16
         ]

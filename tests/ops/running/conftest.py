@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from deployed import Spool
+from judges import require
 
 # Builds gigabytes and starts daemons: not for every run of the tests.
 collect_ignore_glob = [] if os.environ.get("CONTIMG_TEST_DEPLOY") else ["test_*.py"]
@@ -39,8 +40,7 @@ def engine() -> None:
         subprocess.run(["systemctl", "start", "docker"], check=False)
     if not answers():
         pytest.skip("no container engine answers, and CONTIMG_TEST_ENGINE names no script that brings one up")
-    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
-        pytest.skip("docker compose is not installed here")
+    require("docker compose")
 
 
 @pytest.fixture(scope="session")

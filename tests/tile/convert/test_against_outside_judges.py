@@ -1,7 +1,6 @@
 """The converted drift_sim tile against what came from elsewhere: pyuvsim, pyuvdata, astropy, CASA, WSClean."""
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -173,7 +172,7 @@ def test_casatools_opens_it(drift_sim_ms, tmp_path):
     assert seen["beginning"] == pytest.approx(drift_sim_ms.start_mjd, abs=1e-6)
 
 
-@pytest.mark.skipif(shutil.which("wsclean") is None, reason="wsclean is not installed (Debian package wsclean)")
+@pytest.mark.judge("wsclean")
 def test_wsclean_images_the_sources_where_they_are(drift_sim_ms, drift_sim_sources, tmp_path):
     subprocess.run(
         ["wsclean", "-quiet", "-j", "2", "-name", str(tmp_path / "dirty"), "-size", "2048", "2048", "-scale", "3asec",

@@ -5,21 +5,15 @@ They live in an environment of their own (scripts/setup_readers.sh), named by CO
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import h5py
 import pytest
 from casacore.tables import table
+from judges import READERS
 
 from contimg.tile.convert import convert
-
-ROOT = Path(__file__).parents[3]
-PYTHON = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
-needs_readers = pytest.mark.skipif(
-    not PYTHON.exists(), reason="no readers here; scripts/setup_readers.sh installs them"
-)
 
 SEEN = """
 import json, sys
@@ -56,16 +50,16 @@ say(part.VISIBILITY.values, part.UVW.values, part.time.values, channels=part.siz
 
 
 def read_by(script: str, ms: Path, where: Path) -> dict:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name != "READERSPATH"}
     done = subprocess.run(
-        [str(PYTHON), "-c", SEEN + script, str(ms)], cwd=where, env=environment, capture_output=True, text=True,
+        [str(READERS), "-c", SEEN + script, str(ms)], cwd=where, env=environment, capture_output=True, text=True,
         check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@needs_readers
+@pytest.mark.judge("readers")
 @pytest.mark.parametrize("script", [DASK_MS, ARCAE, XARRAY_MS], ids=["dask-ms", "arcae", "xarray-ms"])
 def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
     seen = read_by(script, drift_sim_ms.path, tmp_path)
@@ -83,7 +77,7 @@ def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
         assert seen["start"] == pytest.approx(time.min(), abs=1e-6)
 
 
-@pytest.mark.skipif(shutil.which("aoflagger") is None, reason="aoflagger is not installed (Debian package aoflagger)")
+@pytest.mark.judge("aoflagger")
 def test_aoflagger_finds_interference_in_it(copies, tmp_path):
     with h5py.File(copies[5], "r+") as file:
         file["Data/visdata"][:, 0, 20, :] = 1e5

@@ -1,6 +1,5 @@
 """WSClean is the judge of the imager and a backend of it: same options, same picture."""
 
-import shutil
 import stat
 from dataclasses import replace
 
@@ -23,7 +22,6 @@ from contimg.tile.image.result import Beam
 from contimg.tile.image.sources.photometry import measure
 
 CALIBRATED = {"set": "2026-02-22T20:00:00_3C48", "calibrator": "3C48", "mjd": 61093.83, "tables": ["a.b"]}
-needs_wsclean = pytest.mark.skipif(shutil.which("wsclean") is None, reason="there is no WSClean on this machine")
 PIXEL_ARCSEC, SIZE = 6.0, 1280
 # One stopping rule for both, and nothing averaged by one of them alone.
 SAME = ImageOptions(
@@ -51,7 +49,7 @@ def integrated_jy(look, ra_deg, dec_deg):
     return picture[y - reach : y + reach + 1, x - reach : x + reach + 1].sum() / shape.sum()
 
 
-@needs_wsclean
+@pytest.mark.judge("wsclean")
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
 def test_sources_agree(judged, source):
     place = source.direction()
@@ -63,13 +61,13 @@ def test_sources_agree(judged, source):
     assert apart * 3600 < 0.1 * judged[1].beam.minor_arcsec
 
 
-@needs_wsclean
+@pytest.mark.judge("wsclean")
 def test_noise_agrees(judged):
     ours, theirs = judged
     assert ours.rms_jy == pytest.approx(theirs.rms_jy, rel=0.05)
 
 
-@needs_wsclean
+@pytest.mark.judge("wsclean")
 @pytest.mark.parametrize(
     ("weighting", "robust", "taper"),
     [("natural", 0.0, 0.0), ("uniform", 0.0, 0.0), ("briggs", 0.5, 0.0), ("briggs", -0.5, 0.0), ("briggs", 0.5, 60.0)],
@@ -95,7 +93,7 @@ def point_spread(ms, weighting, robust, taper):
     return Gridder(data, weights, SIZE, pixel_rad, 2).point_spread()
 
 
-@needs_wsclean
+@pytest.mark.judge("wsclean")
 def test_as_a_backend_it_makes_the_same_products(judged):
     ours, theirs = judged
     assert [path.exists() for path in vars(theirs.products).values()] == [
@@ -134,7 +132,7 @@ def test_an_exit_code_proves_nothing(tmp_path, monkeypatch, script, error, says)
         run_wsclean(tmp_path / "a.ms", "DATA", tmp_path, 6.0, ImageOptions(size=256))
 
 
-@needs_wsclean
+@pytest.mark.judge("wsclean")
 def test_wsclean_itself_ends_well_without_data(tmp_path):
     path = make_ms(tmp_path / "flagged.ms", (Source(0, 0, 1.0),), antennas=8, times=2, channels=8)
     with table(str(path), ack=False, readonly=False) as main:
