@@ -54,13 +54,12 @@ JUDGES = {
     "chromium": Judge(lambda: CHROMIUM is not None, "apt-get install chromium"),
     "postgresql": Judge(lambda: postgresql_programs() is not None, "apt-get install postgresql"),
     "readers": Judge(READERS.exists, "scripts/setup_readers.sh installs them"),
-    "real arrivals": Judge(
-        (SHARED / "real_arrivals.csv.gz").exists,
-        f"not part of this project; looked for in CONTIMG_TEST_SHARED={SHARED}",
-    ),
-    **{
-        module: _package(module) for module in ("bdsf", "playwright", "axe_playwright_python", "schemathesis", "flower")
-    },
+    "real arrivals": Judge((SHARED / "real_arrivals.csv.gz").exists, f"set CONTIMG_TEST_SHARED; not in {SHARED}"),
+    "bdsf": _package("bdsf"),
+    "playwright": _package("playwright"),
+    "axe": _package("axe_playwright_python"),
+    "schemathesis": _package("schemathesis"),
+    "flower": _package("flower"),
     "docker compose": Judge(_has_compose, "apt-get install docker-compose-v2 or docker-compose-plugin", in_setup=False),
 }
 

@@ -7,7 +7,7 @@ from observing_night import Night, samples
 from running_service import TOKEN
 from test_browser import DESK, PHONE, Visit, assert_nothing_sticks_out, chromium, on, pytestmark, visit
 
-require("axe_playwright_python", allow_module_level=True)
+require("axe", allow_module_level=True)
 axe_playwright = importlib.import_module("axe_playwright_python.sync_playwright")
 
 __all__ = ["chromium", "pytestmark", "visit"]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from judges import postgresql_programs, require
 from observing_night import Night, whole_night
 from sqlalchemy import Connection, event, text
 
@@ -126,11 +127,9 @@ def test_the_check_finds_a_walk(store: Store) -> None:
 
 @pytest.fixture
 def postgres() -> Iterator[str]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    require("postgresql")
     directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    server = PostgresServer(found[-1].parent, directory)
+    server = PostgresServer(postgresql_programs(), directory)
     yield server.new_database()
     server.stop()
     shutil.rmtree(directory)
