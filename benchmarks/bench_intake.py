@@ -73,7 +73,7 @@ def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], Non
 
 def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     """From the rename of a group's last file to its message, with events and a running producer."""
-    from contimg.settings.flow import FlowRules
+    from contimg.settings import DispatchSettings
     from contimg.store import Store
     from workers.producer.producer import BEAT, Producer
     from workers.producer.scanner import Incoming
@@ -83,7 +83,7 @@ def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     incoming.mkdir(parents=True)
     store, sent = Store.open(place / "store.sqlite3"), {}
     dispatcher = Dispatcher(
-        store, lambda group, _: sent.setdefault(group, time.monotonic()), FlowRules(max_in_flight=groups)
+        store, lambda group, _: sent.setdefault(group, time.monotonic()), DispatchSettings(max_in_flight=groups)
     )
     producer = Producer(store, Incoming(incoming), dispatcher, 5.0)
     stop = threading.Event()

@@ -30,7 +30,7 @@ CADENCE_S = 309.0
 
 def house(directory: Path) -> Path:
     """A state directory with an empty store; the path of its database."""
-    from contimg.settings.config import Settings, load
+    from contimg.settings import Settings, load
     from contimg.store import Store
 
     config = load(Settings(state_dir=directory / "state"))

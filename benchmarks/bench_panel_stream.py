@@ -83,7 +83,7 @@ def view(port: int, over: threading.Event, fetched: list[int], number: int) -> N
 
 def turn(incoming: Path, groups: int, watched: bool) -> Turn:
     """The stream over all tiles, with viewers or without."""
-    from contimg.settings.config import Settings, load
+    from contimg.settings import Settings, load
     from contimg.store import State, Store
 
     with tempfile.TemporaryDirectory() as name:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contimg.settings.config import StreamingConfig, load, settings_from
+from contimg.settings import Settings, StreamingConfig, load
 from workers import logs
 from workers.service import supervisor
 from workers.service.child import ChildPlan
@@ -26,7 +26,7 @@ def with_empty_stages(config: StreamingConfig, broker_url: str, environ: Mapping
 
 
 if __name__ == "__main__":
-    settings = settings_from()
+    settings = Settings.from_environment()
     logs.configure(settings, load(settings))
     supervisor.stream_plans = with_empty_stages
     run_until_told(Supervisor(settings, environ=os.environ))

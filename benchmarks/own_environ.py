@@ -3,12 +3,10 @@
 import os
 from pathlib import Path
 
-from contimg.settings.config import PREFIX
-
 
 def own_environ(directory: Path) -> dict[str, str]:
     """State, incoming files and products below `directory`; none of this shell's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(f"{PREFIX}_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
     return kept | {
         "PIPELINE_STATE_DIR": str(directory / "state"),
         "CONTIMG_INPUT_DIR": str(directory / "incoming"),

@@ -10,8 +10,7 @@ from sqlalchemy import insert
 
 from contimg.formats.uvh5.grouping import SubbandName, stamp_of
 from contimg.instrument.dsa110 import BAND, CADENCE_S
-from contimg.settings.config import StreamingConfig
-from contimg.settings.flow import FlowRules
+from contimg.settings import DispatchSettings, StreamingConfig
 from contimg.store import FileState, FoundFile, Lease, Stage, State, Store
 from contimg.store import tables as models
 from contimg.tile.calibrate.options import CalibrateOptions
@@ -33,7 +32,8 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
     _let_wait(store, waiting)
     house, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
     calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
-    dispatcher = Dispatcher(store, lambda group, stage: None, FlowRules(max_in_flight=1), calibrators=calibrators)
+    settings = DispatchSettings(max_in_flight=1)
+    dispatcher = Dispatcher(store, lambda group, stage: None, settings, calibrators=calibrators)
     reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0), 10.0)
     measured: dict[str, list[float]] = {}
     sent: list[str] = []

@@ -1,47 +1,69 @@
-"""One source for every option: a frozen dataclass field gives the environment variable, the flag and its help.
+"""Base of every options class: one field definition gives the environment variable, the flag and their help.
 
-A field `size: int = option(2048, "pixels on a side")` of `ImageOptions` is `--size` on the command line and
-CONTIMG_IMAGE_SIZE in the environment; the flag wins over the environment, the environment over the default.
+A field ``size: int = option(2048, "Image size", unit="pixels")`` of a class with the prefix ``CONTIMG_IMAGE_`` is
+``--size`` on the command line and ``CONTIMG_IMAGE_SIZE`` in the environment. A flag overrides the environment, the
+environment overrides the default.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
-import click
+from pydantic import Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from contimg.errors import Misconfigured
 
-Options = TypeVar("Options")
+OptionsClass = TypeVar("OptionsClass", bound="Options")
 
 
 def option(
     default: Any,
-    help: str,
+    description: str,
     *,
+    unit: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] = (),
+    above: float | None = None,
     variable: str | None = None,
+    deprecated_names: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
-    """A dataclass field that also says its help text, its bounds and, if unusual, its environment variable."""
-    about = {
-        "help": help,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "variable": variable,
-        "secret": secret,
-    }
-    return field(default=default, metadata=about)
+    """Define a field of an options class.
+
+    Parameters
+    ----------
+    default : value when neither a flag nor the environment nor a file sets the field.
+    description : help text, without the unit.
+    unit : unit of the value, appended to the help text in brackets.
+    minimum, maximum : inclusive limits of a number.
+    above : exclusive lower limit of a number.
+    variable : environment variable, where it is not the class's prefix and the field's name.
+    deprecated_names : earlier environment variables of the field; they still set it, with a warning.
+    secret : whether the value must not be printed.
+    """
+    return Field(
+        default,
+        description=f"{description} [{unit}]" if unit else description,
+        ge=minimum,
+        le=maximum,
+        gt=above,
+        validation_alias=variable,
+        json_schema_extra={
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in (("unit", unit), ("deprecated_names", deprecated_names), ("secret", secret))
+            if value
+        },
+    )
 
 
 @dataclass(frozen=True)
-class Effective:
-    """A value in force and where it came from (`default`, `environment NAME` or `file PATH`)."""
+class SettingValue:
+    """A value in force and its source: `default`, `environment NAME` or `file PATH`."""
 
     key: str
     value: Any
@@ -50,95 +72,192 @@ class Effective:
     secret: bool = False
 
 
-def variable_name(prefix: str, spec: Field[Any]) -> str:
-    """The environment variable of one field, for example CONTIMG_IMAGE_SIZE."""
-    return spec.metadata.get("variable") or f"{prefix}_{spec.name}".upper()
+class Options(BaseSettings):
+    """Options of one subject: immutable, each value checked against the limits of its field.
+
+    A subclass names its environment prefix: ``class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_")``. The
+    constructor takes values by keyword and reads no environment; `from_environment` and `from_flags` do.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        validate_default=False,
+        env_prefix="CONTIMG_",
+        env_ignore_empty=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the constructor take keyword arguments only."""
+        return (init_settings,)
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        return value.expanduser() if isinstance(value, Path) else value
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
+        """Build the options from field values of any source.
+
+        Parameters
+        ----------
+        values : field name to value, as text or as the field's type.
+        names : field name to the name that an error message gives it, for example its environment variable.
+
+        Raises
+        ------
+        Misconfigured, one line: name, value, limit.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise Misconfigured(_describe_error(cls, error, names or {})) from None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Build the options from environment variables, with defaults elsewhere; raises Misconfigured."""
+        return cls.build(cls.read_environment(environ), cls.variables())
+
+    @classmethod
+    def read_environment(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return the text of each field that a variable sets; a deprecated variable also warns."""
+        source = _Environment(cls, _rename_deprecated(cls, environ))
+        values = {name: source.get_field_value(field, name)[0] for name, field in cls.model_fields.items()}
+        return {name: text for name, text in values.items() if text is not None}
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Return the environment variable of each field."""
+        prefix = cls.model_config["env_prefix"]
+        return {
+            name: str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in cls.model_fields.items()
+        }
+
+    @classmethod
+    def environment_sources(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return `environment NAME` for each field that a variable sets."""
+        variables = cls.variables()
+        return {name: f"environment {variables[name]}" for name in cls.read_environment(environ)}
+
+    def explain(self, sources: Mapping[str, str]) -> list[SettingValue]:
+        """List every field with its value and the value's source, `default` where `sources` names none."""
+        return [
+            SettingValue(
+                name,
+                getattr(self, name),
+                sources.get(name, "default"),
+                field.description or "",
+                bool(extra(field).get("secret")),
+            )
+            for name, field in type(self).model_fields.items()
+        ]
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed and checked; raises Misconfigured."""
+        return self.build({**dict(self), **changes})
 
 
-def parse(name: str, text: str, kind: type, about: Mapping[str, Any]) -> Any:
-    """Text to a value of `kind` within the field's bounds; raises Misconfigured with the name and what to give."""
-    try:
-        value: Any = text
-        if kind is bool:
-            lowered = text.strip().lower()
-            if lowered not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-                raise ValueError("not a yes or no")
-            value = lowered in {"1", "true", "yes", "on"}
-        elif kind in (int, float):
-            value = kind(text)
-        elif kind is Path:
-            value = Path(text).expanduser()
-    except ValueError:
-        raise Misconfigured(f"{name}={text!r}: expected {kind.__name__}; {about.get('help', '')}") from None
-    return check(name, value, about)
+class _Environment(EnvSettingsSource):
+    """The variables of a given mapping in place of the process's environment."""
+
+    def __init__(self, options: type[Options], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(options)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): text for name, text in self._environ.items() if text}
 
 
-def check(name: str, value: Any, about: Mapping[str, Any]) -> Any:
-    """The value itself if it lies within the field's bounds and choices; otherwise Misconfigured."""
-    low, high, choices = about.get("minimum"), about.get("maximum"), about.get("choices")
-    if low is not None and value < low:
-        raise Misconfigured(f"{name}={value}: must be at least {low:g}")
-    if high is not None and value > high:
-        raise Misconfigured(f"{name}={value}: must be at most {high:g}")
-    if choices and value not in choices:
-        raise Misconfigured(f"{name}={value!r}: must be one of {', '.join(choices)}")
-    return value
+def _rename_deprecated(options: type[Options], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with each deprecated variable under its present name, which has precedence."""
+    renamed: dict[str, str] = {}
+    for name, variable in options.variables().items():
+        for deprecated in extra(options.model_fields[name]).get("deprecated_names", ()):
+            if environ.get(deprecated):
+                warnings.warn(f"{deprecated} is deprecated; set {variable} instead", FutureWarning, stacklevel=4)
+                renamed.setdefault(variable, environ[deprecated])
+    return {**renamed, **{name: text for name, text in environ.items() if text}} if renamed else environ
 
 
-def effective(cls: type, prefix: str, environ: Mapping[str, str] = os.environ) -> list[Effective]:
-    """Every field of an options class with its value in force and its source."""
-    kinds = get_type_hints(cls)
-    found = []
-    for spec in fields(cls):
-        name = variable_name(prefix, spec)
-        text = environ.get(name, "")
-        if text:
-            value, source = parse(name, text, kinds[spec.name], spec.metadata), f"environment {name}"
-        else:
-            value, source = spec.default, "default"
-        found.append(
-            Effective(spec.name, value, source, spec.metadata.get("help", ""), spec.metadata.get("secret", False))
-        )
-    return found
+def extra(field: FieldInfo) -> dict[str, Any]:
+    """Return what `option` keeps of a field beside pydantic's own attributes: unit, secret, deprecated_names."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-def from_environment(cls: type[Options], prefix: str, environ: Mapping[str, str] = os.environ) -> Options:
-    """An options object from `PREFIX_FIELD` variables, defaults elsewhere."""
-    return cls(**{one.key: one.value for one in effective(cls, prefix, environ)})
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """Return the values that a field of a Literal type accepts; none for another type."""
+    return tuple(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ()
 
 
-def flags(cls: type, prefix: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that gives a click command one flag per field of `cls`, defaulting to the environment."""
-    kinds = get_type_hints(cls)
+def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a click command one flag per field of an options class."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for spec in reversed(fields(cls)):
-            about, kind = spec.metadata, kinds[spec.name]
-            flag = f"--{spec.name.replace('_', '-')}"
-            declared = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
-            kind_of_click: Any = kind
-            if about.get("choices"):
-                kind_of_click = click.Choice(about["choices"])
-            elif kind is Path:
-                kind_of_click = click.Path(path_type=Path)
-            command = click.option(
-                declared,
-                spec.name,
-                type=None if kind is bool else kind_of_click,
-                default=None if spec.default is MISSING else spec.default,
-                show_default=True,
-                envvar=variable_name(prefix, spec),
-                help=about.get("help", ""),
-            )(command)
+        for parameter in reversed(list(_click_options(options))):
+            command = parameter(command)
         return command
 
     return decorate
 
 
-def from_flags(cls: type[Options], given: dict[str, Any]) -> Options:
-    """Take the fields of `cls` out of a click command's keyword arguments, checked against their bounds."""
-    values = {}
-    for spec in fields(cls):  # type: ignore[arg-type]
-        if spec.name in given:
-            values[spec.name] = check(f"--{spec.name.replace('_', '-')}", given.pop(spec.name), spec.metadata)
-    return cls(**values)
+def _click_options(options: type[Options]) -> Iterator[Callable[..., Any]]:
+    import click
+
+    for name, field in options.model_fields.items():
+        flag = flag_of(name)
+        kind: Any = None if field.annotation is bool else field.annotation
+        if field.annotation is Path:
+            kind = click.Path(path_type=Path)
+        yield click.option(
+            f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
+            name,
+            type=click.Choice(choices(field)) if choices(field) else kind,
+            default=field.default,
+            show_default=True,
+            help=field.description,
+        )
+
+
+def flag_of(name: str) -> str:
+    """Return the command-line flag of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> OptionsClass:
+    """Build options inside a click command: flags over the environment over defaults.
+
+    Parameters
+    ----------
+    options : the class that `flags` decorated the command with.
+    arguments : keyword arguments of the command; those of the class are removed.
+
+    Raises
+    ------
+    Misconfigured, naming the flag or the variable, when a value is outside its limits.
+    """
+    import click
+
+    context = click.get_current_context()
+    values: dict[str, Any] = dict(options.read_environment())
+    names = options.variables()
+    for name in options.model_fields:
+        argument = arguments.pop(name)
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            values[name], names[name] = argument, flag_of(name)
+    return options.build(values, names)
+
+
+def _describe_error(options: type[Options], error: ValidationError, names: Mapping[str, str]) -> str:
+    """Return the first fault on one line: name, value, limit."""
+    first = error.errors(include_url=False)[0]
+    key = str(first["loc"][0])
+    name = names.get(key, key)
+    if first["type"] == "extra_forbidden":
+        return f"{name}: no such key; known: {', '.join(options.model_fields)}"
+    value = first["input"] if first["type"].startswith(("greater_than", "less_than")) else repr(first["input"])
+    return f"{name}={value}: {first['msg'].replace('Input should', 'must', 1).replace('Value error, ', '')}"

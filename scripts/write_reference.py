@@ -4,22 +4,16 @@ usage: scripts/write_reference.py           write it
        scripts/write_reference.py --check   exit with 1 when it is not what the program says
 """
 
-import importlib
-import pkgutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import click
 from flask import Flask
 
-import contimg
-import workers
 from contimg.cli import contimg as command
-from contimg.options import variable_name
-from contimg.settings.config import PREFIX, Settings, StreamingConfig
+from contimg.settings import Settings, StreamingConfig, section_classes
 from contimg.store import Store
 from web import create_app
 
@@ -67,41 +61,19 @@ def settings() -> Iterator[str]:
     for key, about in StreamingConfig.model_fields.items():
         yield f"| `{key}` | {_default(about.default)} | {_cell(about.description or '')} |"
     yield "\nEnvironment only:\n\n| variable | default | what it is |\n|---|---|---|"
-    for name, default, help_text in sorted(variables()):
+    for name, default, help_text in sorted(_variables()):
         yield f"| `{name}` | {default} | {_cell(help_text)} |"
     yield ""
 
 
-def variables() -> set[tuple[str, str, str]]:
-    """Name, default and meaning of each environment variable that an options class of ours reads."""
-    found = set()
-    for module in _modules():
-        for one in vars(module).values():
-            prefix = _prefix_of(one, module)
-            if prefix is None:
-                continue
-            for spec in fields(one):
-                if "help" in spec.metadata:
-                    found.add((variable_name(prefix, spec), _default(spec.default), spec.metadata["help"]))
-    return found
-
-
-def _prefix_of(one: object, module: object) -> str | None:
-    if not (isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__):  # type: ignore[attr-defined]
-        return None
-    # A module with two classes of options has a LIMITS_ENVIRONMENT for the one with Limits in its name.
-    own = [
-        name for name in vars(module) if name.endswith("_ENVIRONMENT") and name.split("_")[0] in one.__name__.upper()
-    ]
-    names = (*own, "ENVIRONMENT", "PREFIX")
-    return next((str(getattr(module, name)) for name in names if hasattr(module, name)), PREFIX)
-
-
-def _modules() -> Iterator[object]:
-    for package in (contimg, workers):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not any(part in found.name for part in (".migrations", ".demo", "__main__", ".commands")):
-                yield importlib.import_module(found.name)
+def _variables() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning of each environment variable that is not a key of the file."""
+    keys = set(StreamingConfig.variables().values())
+    for section in section_classes():
+        for name, variable in section.variables().items():
+            field = section.model_fields[name]
+            if variable not in keys:
+                yield variable, _default(field.default), field.description or ""
 
 
 def api() -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from contimg.store import Store
 from web.access import guard
 from web.activity.live import LiveEvents

@@ -10,8 +10,7 @@ from flask import current_app
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.settings.alerting import scan_limit_s
-from contimg.settings.config import Settings, StreamingConfig, load
+from contimg.settings import Settings, StreamingConfig, load, scan_limit_s
 from contimg.store import AlertRecord, Pulse, Stage, Status, Store
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages

@@ -11,10 +11,7 @@ from celery.utils.text import str_to_list
 
 from contimg.errors import ContimgError
 from contimg.files.processes import limit_memory
-from contimg.options import from_environment
-from contimg.settings.config import PREFIX as ENVIRONMENT
-from contimg.settings.config import load, settings_from
-from contimg.settings.flow import StageLimits
+from contimg.settings import Settings, StageLimits, load
 from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, check_url, url_in_force, without_password
@@ -27,7 +24,7 @@ _QUEUES = "CELERY_WORKER_QUEUES"  # of the worker that a pool process belongs to
 def _broker_url() -> str:
     """The broker in force; the `celery` command would show a traceback for a wrong setting, so it ends here."""
     try:
-        return check_url(url_in_force(settings_from()))
+        return check_url(url_in_force(Settings.from_environment()))
     except ContimgError as error:
         sys.stderr.write(f"contimg: {error}\n")
         sys.exit(error.exit_code)
@@ -36,7 +33,7 @@ def _broker_url() -> str:
 def _limits() -> StageLimits:
     """The limits of stages; a wrong one is one line, as a wrong broker is."""
     try:
-        return from_environment(StageLimits, ENVIRONMENT)
+        return StageLimits.from_environment()
     except ContimgError as error:
         sys.stderr.write(f"contimg: {error}\n")
         sys.exit(error.exit_code)
@@ -48,14 +45,14 @@ app.conf.update(celery_settings(_broker_url(), _limits().stage_limit_s))
 
 @signals.setup_logging.connect
 def _our_log_lines(**_: Any) -> None:
-    settings = settings_from()
+    settings = Settings.from_environment()
     logs.configure(settings, load(settings))
 
 
 @signals.celeryd_init.connect
 def _say_when_there_is_no_broker(**_: Any) -> None:
     """One line beside Celery's own attempts, which go on until the broker is there."""
-    url = url_in_force(settings_from())
+    url = url_in_force(Settings.from_environment())
     try:
         check_answers(url)
         log.info("broker %s", without_password(url))

@@ -20,7 +20,7 @@ import redis
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.processes import kill_session, start_bound
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from workers.execution.processes import ProcessName
 
 LAST_RESORT = "redis://localhost:6379/0"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from contimg.settings.config import Settings, StreamingConfig
+from contimg.settings import Settings, StreamingConfig
 
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from contimg.errors import Misconfigured
-from contimg.settings.upkeep import NotifyRules
+from contimg.settings import NotificationSettings
 from contimg.store import EventRecord, Store
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ CURSOR = "notify.cursor"
 class Notifier:
     """Tells events of a level and above, each once, oldest first; it goes on where the last one stopped."""
 
-    def __init__(self, store: Store, rules: NotifyRules, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, rules: NotificationSettings, clock: Callable[[], float] = time.time) -> None:
         if rules.notify_webhook and not rules.notify_webhook.startswith(("http://", "https://")):
             raise Misconfigured("CONTIMG_NOTIFY_WEBHOOK: must begin with http:// or https://")
         self._store = store

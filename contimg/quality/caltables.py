@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.caltables.tables import Solutions
-from contimg.options import option
+from contimg.options import Options, option
 from contimg.quality.grades import REJECTED, Check, QualityGrade, grade_checks
 
-LIMITS_ENVIRONMENT = "CONTIMG_SOLUTIONS"
 _RECEPTORS = "XY"
 _KINDS = {"bcal": "bandpass", "gcal": "gain", "kcal": "delay"}
 
 
-@dataclass(frozen=True)
-class SolutionLimits:
+class SolutionLimits(Options, env_prefix="CONTIMG_SOLUTIONS_"):
     """Limits of a caltable set's numbers: beyond `suspect_` it is suspect, beyond `reject_` no product is made."""
 
     suspect_flagged: float = option(0.2, "flagged fraction of a table's live solutions", minimum=0.0, maximum=1.0)

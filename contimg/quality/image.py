@@ -1,18 +1,15 @@
 """Quality of an image: the thresholds that an operator may set, and the table of checks that grades it."""
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
-from contimg.options import option
+from contimg.options import Options, option
 from contimg.quality.grades import Check, QualityGrade, grade_checks
 
-ENVIRONMENT = "CONTIMG_QUALITY"
 _HOLE_NOISES, _BOWL_NOISES = 6.0, 3.0  # depth in units of the noise that the noise alone reaches
 
 
-@dataclass(frozen=True)
-class QualityThresholds:
+class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     """Limits of an image's numbers: beyond them it is suspect, beyond those named `bad_` it is bad."""
 
     min_unflagged: float = option(0.4, "fraction of samples left after flagging", minimum=0.0, maximum=1.0)

@@ -1,1 +1,39 @@
-"""Settings of the stream and of the deployment."""
+"""Settings of the deployment and of the stream: one tree, read from file and environment."""
+
+from contimg.settings.alerts import scan_limit_s
+from contimg.settings.file import check, explain, load, queue_rules, read_file, save, shown
+from contimg.settings.tree import (
+    SECTIONS,
+    AlertLimits,
+    DiskLimits,
+    DispatchSettings,
+    NotificationSettings,
+    QueueRules,
+    RetentionRules,
+    Settings,
+    StageLimits,
+    StreamingConfig,
+    section_classes,
+)
+
+__all__ = [
+    "SECTIONS",
+    "AlertLimits",
+    "DiskLimits",
+    "DispatchSettings",
+    "NotificationSettings",
+    "QueueRules",
+    "RetentionRules",
+    "Settings",
+    "StageLimits",
+    "StreamingConfig",
+    "check",
+    "explain",
+    "load",
+    "queue_rules",
+    "read_file",
+    "save",
+    "scan_limit_s",
+    "section_classes",
+    "shown",
+]

@@ -1,18 +1,17 @@
-"""Changing the configuration: checked before, written down with who and when, and taken back again."""
+"""Changes of the configuration: checked, saved, recorded with author and time, undone."""
 
 import fcntl
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from contimg.errors import BadInput, Misconfigured
-from contimg.settings.config import Settings, check, load, save
+from contimg.settings.file import check, hide_password, load, save
+from contimg.settings.tree import Settings
 
 HISTORY = "streaming_config.history.jsonl"
 DIRECTORIES = ("input_dir", "output_dir", "tmpfs_path")
@@ -20,7 +19,15 @@ DIRECTORIES = ("input_dir", "output_dir", "tmpfs_path")
 
 @dataclass(frozen=True)
 class Change:
-    """One saved change: keys to values, before and after; `at` epoch seconds."""
+    """A saved change.
+
+    Attributes
+    ----------
+    at : time of the change, seconds since 1970.
+    by : name of the author.
+    before, after : values of the changed keys.
+    undoes : whether the change undid an earlier one.
+    """
 
     at: float
     by: str
@@ -31,100 +38,100 @@ class Change:
 
 @dataclass(frozen=True)
 class Review:
-    """What a change would do: what is wrong with keys, and what to know about others."""
+    """Outcome of checking a change: an error per refused key, a remark per key with a consequence."""
 
     errors: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def review(settings: Settings, changes: Mapping[str, Any]) -> Review:
-    """Check each key by itself, so that every fault is named, then all together."""
+    """Check each key of a change alone, so that every fault is named, then all together."""
     errors, remarks = {}, {}
     for key, value in changes.items():
         try:
-            wanted = check(settings, {key: value})
-        except Misconfigured as wrong:
-            errors[key] = str(wrong).removeprefix(f"{settings.config_path}: ")
+            config = check(settings, {key: value})
+        except Misconfigured as error:
+            errors[key] = str(error).removeprefix(f"{settings.config_path}: ")
             continue
-        if key in DIRECTORIES and not getattr(wanted, key).is_dir():
-            remarks[key] = f"{getattr(wanted, key)} is no directory yet"
+        if key in DIRECTORIES and not getattr(config, key).is_dir():
+            remarks[key] = f"{getattr(config, key)} is not a directory yet"
         if key in ("queue_db", "registry_db"):
-            remarks[key] = "the stream goes on with another store; restart the panel as well, it keeps showing this one"
+            remarks[key] = "the stream will use another store; restart the panel too, or it keeps showing this one"
     if not errors and changes:
         try:
             check(settings, changes)
-        except Misconfigured as wrong:
-            errors[next(iter(changes))] = str(wrong).removeprefix(f"{settings.config_path}: ")
+        except Misconfigured as error:
+            errors[next(iter(changes))] = str(error).removeprefix(f"{settings.config_path}: ")
     return Review(errors, remarks)
 
 
 def change(settings: Settings, changes: Mapping[str, Any], by: str, *, undoes: bool = False) -> Change:
-    """Save keys and write down who did it; raises Misconfigured, with nothing changed, when they would not load."""
-    with _history(settings) as file:
+    """Save keys and record the author.
+
+    Raises
+    ------
+    Misconfigured, with nothing changed, when the configuration would not load.
+    """
+    with _locked_history(settings) as file:
         before = load(settings).model_dump(mode="json")
         after = save(settings, changes).model_dump(mode="json")
-        made = Change(
+        saved = Change(
             time.time(), by, {key: before[key] for key in changes}, {key: after[key] for key in changes}, undoes
         )
         file.seek(0, os.SEEK_END)
-        file.write(json.dumps(asdict(made)) + "\n")
-    return made
+        file.write(json.dumps(asdict(saved)) + "\n")
+    return saved
 
 
 def history(settings: Settings) -> tuple[Change, ...]:
-    """Every change that was made by panel, API or `contimg config`, the newest first."""
+    """List the changes made by the panel, the API or `contimg config`, newest first."""
     try:
-        lines = _path(settings).read_text(encoding="utf-8").splitlines()
+        lines = (settings.state_dir / HISTORY).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return ()
     return tuple(Change(**json.loads(line)) for line in reversed(lines) if line.strip())
 
 
-def to_undo(settings: Settings) -> Change | None:
-    """The last change that has not been taken back, unless its keys have been changed since by other means."""
-    made = history(settings)
-    taken_back = 0
-    for one in made:
-        if one.undoes:
-            taken_back += 1
-        elif taken_back:
-            taken_back -= 1
+def last_undoable(settings: Settings) -> Change | None:
+    """Return the last change not undone yet; None without one, or when its keys were changed by other means."""
+    undone = 0
+    for saved in history(settings):
+        if saved.undoes:
+            undone += 1
+        elif undone:
+            undone -= 1
         else:
-            now = load(settings).model_dump(mode="json")
-            return one if all(now[key] == value for key, value in one.after.items()) else None
+            values = load(settings).model_dump(mode="json")
+            return saved if all(values[key] == value for key, value in saved.after.items()) else None
     return None
 
 
 def undo(settings: Settings, by: str) -> Change:
-    """Take the last change back; BadInput when there is none, or its keys have been changed since."""
-    last = to_undo(settings)
+    """Undo the last change; raises BadInput when `last_undoable` has none."""
+    last = last_undoable(settings)
     if last is None:
         raise BadInput("there is no change to undo, or its keys have been changed since by other means")
     return change(settings, last.before, by, undoes=True)
 
 
-def in_words(made: Change) -> str:
-    """A change for the event log: `max_workers 2 → 4`."""
+def describe(saved: Change) -> str:
+    """Describe a change for the event log: `max_workers 2 → 4`."""
     return ", ".join(
-        f"{key} {without_password(key, made.before[key])} → {without_password(key, made.after[key])}"
-        for key in made.after
+        f"{key} {without_password(key, saved.before[key])} → {without_password(key, saved.after[key])}"
+        for key in saved.after
     )
 
 
 def without_password(key: str, value: Any) -> Any:
-    """A value as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(value)) if key.endswith("_db") else value
+    """Return the value of a key without the password of a database URL."""
+    return hide_password(str(value)) if key.endswith("_db") else value
 
 
 @contextmanager
-def _history(settings: Settings) -> Iterator[Any]:
-    """The history's file, held against other writers; nobody else reads it: a database URL may hold a password."""
-    path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
+def _locked_history(settings: Settings) -> Iterator[Any]:
+    """Open the history file for its owner only, as a database URL may hold a password, and lock out other writers."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    handle = os.open(settings.state_dir / HISTORY, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "r+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
-
-
-def _path(settings: Settings) -> Path:
-    return settings.state_dir / HISTORY

@@ -4,14 +4,13 @@ The geometry here is derived from Astropy alone and shares no code with the conv
 cannot hide in the other.
 """
 
-from contimg.simulation.options import ENVIRONMENT, SimulateOptions
+from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.sky import CALIBRATOR, Source
 from contimg.simulation.tile import SimulatedTile, simulate, simulate_tile
 
 __all__ = [
     "CALIBRATOR",
-    "ENVIRONMENT",
     "SimulateOptions",
     "SimulatedTile",
     "Source",

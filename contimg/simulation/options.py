@@ -1,18 +1,17 @@
 """What a simulated run is: its size, its sky, what is wrong with its receivers. One seed makes one run."""
 
-from dataclasses import dataclass
 from datetime import date
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from contimg.errors import Misconfigured
 from contimg.instrument import dsa110 as telescope
 from contimg.instrument.dsa110 import BAND
-from contimg.options import option
-
-ENVIRONMENT = "CONTIMG_SIMULATE"
+from contimg.options import Options, option
 
 
-@dataclass(frozen=True)
-class SimulateOptions:
+class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     """A run of the synthetic telescope; the same options give the same bytes."""
 
     groups: int = option(3, "tiles to write: the calibrator's, then target tiles", minimum=1)
@@ -27,8 +26,8 @@ class SimulateOptions:
         0.0, "pointing north of the calibrator's apparent declination, degrees", minimum=-60.0, maximum=50.0
     )
     sources: int = option(5, "target sources around each target tile", minimum=0, maximum=20)
-    beam: str = option(
-        "airy", "primary beam: the dish's Airy disk, or the same everywhere", choices=("airy", "uniform")
+    beam: Literal["airy", "uniform"] = option(
+        "airy", "primary beam: the dish's Airy disk, or the same everywhere"
     )
     noise: bool = option(True, "thermal noise of the receivers")
     corrupt: bool = option(True, "per-antenna delays, bandpasses and gains")
@@ -42,7 +41,8 @@ class SimulateOptions:
     pace: float = option(0.0, "write in real cadence this many times as fast; 0 does not wait", minimum=0.0)
     threads: int = option(2, "threads", minimum=1, maximum=64)
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.channels % BAND.subbands:
             raise Misconfigured(
                 f"--channels={self.channels}: must be a multiple of {BAND.subbands}, one share a subband"
@@ -53,6 +53,7 @@ class SimulateOptions:
             date.fromisoformat(self.date)
         except ValueError:
             raise Misconfigured(f"--date={self.date!r}: expected a date as YYYY-MM-DD") from None
+        return self
 
     @property
     def channels_per_subband(self) -> int:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,7 +75,7 @@ def _describe(run: Run, plan: TilePlan) -> dict[str, Any]:
         "stations": run.array.stations.tolist(),
         "dead_stations": sorted(number + 1 for number in dead_numbers(run.options, run.array)),
         "sources": [_describe_source(run, plan, source) for source in plan.sources],
-        "options": asdict(run.options),
+        "options": run.options.model_dump(),
     }
 
 

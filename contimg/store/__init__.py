@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from contimg.settings.config import QueueRules, StreamingConfig, queue_rules
+from contimg.settings import QueueRules, StreamingConfig, queue_rules
 from contimg.store import schema
 from contimg.store.activity.alerts import AlertRecord, Alerts
 from contimg.store.activity.events import Events

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from contimg.store import Store
 
 
 @contextmanager
 def opened() -> Iterator[Store]:
     """The configured store, closed at the end."""
-    store = Store.of(load(settings_from()))
+    store = Store.of(load(Settings.from_environment()))
     try:
         yield store
     finally:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from contimg.errors import Misconfigured
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 
 BUSY_TIMEOUT_S = 30.0
 # Any constant does, as long as every process of a cluster takes the same for the same purpose.

@@ -2,8 +2,8 @@
 
 import sys
 
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 from workers.service import StreamingServiceManager
 
 if __name__ == "__main__":
-    sys.exit(StreamingServiceManager(settings_from()).health().error)  # None, which is 0, or what is wrong
+    sys.exit(StreamingServiceManager(Settings.from_environment()).health().error)  # None, which is 0, or what is wrong

@@ -17,7 +17,7 @@ import redis
 from postgres_server import PostgresServer
 from proxy import Proxy
 
-from contimg.settings.config import Settings, StreamingConfig, load, queue_rules, settings_from
+from contimg.settings import Settings, StreamingConfig, load, queue_rules
 from contimg.store import Store
 from workers.broker import server_program
 from workers.service.records import read_record
@@ -82,7 +82,7 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        return settings_from(self.environ)
+        return Settings.from_environment(self.environ)
 
     @property
     def config(self) -> StreamingConfig:

@@ -11,12 +11,12 @@ from contimg.cli.commands.convert import convert
 from contimg.errors import BadInput
 
 SPAN = ("2026-02-22T23:00:00", "2026-02-23T00:00:00")
-FIRST, SECOND = "2026-02-22T23:17:51", "2026-02-22T23:23:00"
+FIRST, SECOND = "2026-02-22T23:17:51", "2026-02-22T23:20:11"
 
 
 @pytest.fixture
 def incoming(drift_sim_files, tmp_path) -> Path:
-    """Two groups of the same data; the second's name is five minutes later, still within reach of its times."""
+    """Two groups of the same data; the second's name is 140 s later, within the tolerance of 154 s."""
     directory = tmp_path / "incoming"
     directory.mkdir()
     for subband, path in drift_sim_files.items():

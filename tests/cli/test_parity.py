@@ -7,8 +7,8 @@ import pytest
 
 from contimg.cli import contimg
 from contimg.errors import BadInput, Misconfigured
+from contimg.settings import Settings, load
 from contimg.settings.changes import history
-from contimg.settings.config import Settings, load, settings_from
 from contimg.store import Store
 from web import create_app
 
@@ -54,9 +54,9 @@ def test_every_action_of_the_panel_is_a_command(tmp_path):
 def test_a_change_is_written_down_and_taken_back(run):
     run("config", "set", "max_workers=5", "poll_interval=9", "--by", "Vera")
     run("config", "set", "max_workers=6", "--by", "Henrietta")
-    assert load(settings_from()).max_workers == 6
+    assert load(Settings.from_environment()).max_workers == 6
     assert re.search(r"max_workers\W+5\b", run("config", "undo", "--by", "Vera"))
-    assert load(settings_from()).max_workers == 5
+    assert load(Settings.from_environment()).max_workers == 5
     lines = run("config", "history").splitlines()
     expected = (
         r"\bVera\b.*max_workers 6\b.*\b5\b",
@@ -65,7 +65,7 @@ def test_a_change_is_written_down_and_taken_back(run):
     )
     assert len(lines) == 3
     assert all(re.search(pattern, line) for pattern, line in zip(expected, lines, strict=True)), lines
-    assert [change.by for change in history(settings_from())] == ["Vera", "Henrietta", "Vera"]
+    assert [change.by for change in history(Settings.from_environment())] == ["Vera", "Henrietta", "Vera"]
     assert re.search(r"\bVera\b.*max_workers 6\b.*\b5\b", run("events"))
     run("config", "undo")
     with pytest.raises(BadInput):
@@ -82,7 +82,7 @@ def test_a_wrong_change_is_none(run):
 
 def test_alerts_and_events_are_listed(run):
     assert "stall" not in run("alerts")
-    store = Store.of(load(settings_from()))
+    store = Store.of(load(Settings.from_environment()))
     store.alerts.judge("stall", "stall: nothing moves", level="error")
     assert re.search(r"\berror\b.*stall: nothing moves$", run("alerts", "--on").rstrip())
     store.alerts.judge("stall", None, over="it moves")

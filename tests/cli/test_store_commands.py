@@ -8,7 +8,7 @@ from store_steps import register_file
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from contimg.store import Stage, Store, schema
 
 GROUP = "2026-02-22T23:17:51"
@@ -16,17 +16,17 @@ GROUP = "2026-02-22T23:17:51"
 
 @pytest.fixture
 def store(run):
-    opened = Store.of(load(settings_from()))
+    opened = Store.of(load(Settings.from_environment()))
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        register_file(opened, settings_from().base_dir / str(name), 1, 1.0, name)
+        register_file(opened, Settings.from_environment().base_dir / str(name), 1, 1.0, name)
     yield opened
     opened.close()
 
 
 def test_config_is_shown_checked_and_set(run, monkeypatch):
     assert json.loads(run("config", "show"))["expected_subbands"] == 16
-    path = str(settings_from().config_path)
+    path = str(Settings.from_environment().config_path)
     (line,) = [line for line in run("config", "set", "max_workers=5", "monitoring=no").splitlines() if "max_w" in line]
     assert re.match(r"\s*max_workers\W+5\b", line)
     assert path in line

@@ -1,13 +1,11 @@
 """The files that deploy the service, and what the program itself reads and runs."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from judges import require
 
-from contimg.options import variable_name
-from contimg.settings.config import PREFIX, QueueRules, Settings, StreamingConfig
+from contimg.settings import QueueRules, Settings, StreamingConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,8 +19,7 @@ def checkout() -> Path:
 @pytest.fixture(scope="session")
 def known_variables() -> frozenset[str]:
     """The environment variables that configure the deployment and the stream."""
-    names = {variable_name(PREFIX, spec) for cls in (Settings, QueueRules) for spec in fields(cls)}
-    return frozenset(names | {f"{PREFIX}_{key.upper()}" for key in StreamingConfig.model_fields})
+    return frozenset(name for cls in (Settings, QueueRules, StreamingConfig) for name in cls.variables().values())
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_a_bright_source_may_raise_the_noise():
 
 
 def test_thresholds_are_the_operators():
-    assert grade_image(FINE, replace(LIMITS, min_unflagged=0.9)).grade == "suspect"
+    assert grade_image(FINE, LIMITS.replace(min_unflagged=0.9)).grade == "suspect"
 
 
 UNKNOWN = st.none()

@@ -1,14 +1,19 @@
 """The configuration: what is in force, from where, and one clear line when it is wrong."""
 
 import json
+import re
 from pathlib import Path
+from typing import Literal
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from contimg import settings as config
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.settings import config
-from contimg.settings.config import QueueRules, Settings, StreamingConfig
+from contimg.options import Options, flags, from_flags, option
+from contimg.settings import QueueRules, Settings, StreamingConfig
 
 KEYS = ["input_dir", "output_dir", "queue_db", "registry_db", "scratch_dir", "expected_subbands", "chunk_duration"]
 KEYS += ["log_level", "use_subprocess", "monitoring", "monitor_interval", "poll_interval", "worker_poll_interval"]
@@ -45,10 +50,10 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(settin
     assert loaded.input_dir == Path("/data/incoming")
 
 
-def test_effective_says_where_each_value_came_from(settings):
+def test_explain_says_where_each_value_came_from(settings):
     write(settings, {"max_workers": 3, "chunk_duration": 6})
     environ = {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_TOKEN": "t", "CONTIMG_MIN_SUBBANDS": "14"}
-    entries = {entry.key: entry for entry in config.effective(settings, environ)}
+    entries = {entry.key: entry for entry in config.explain(settings, environ)}
     values = {key: entries[key].value for key in ("max_workers", "cadence_s", "min_subbands", "web_port")}
     assert values == {"max_workers": 7, "cadence_s": 360.0, "min_subbands": 14, "web_port": 8080}
     assert "CONTIMG_MAX_WORKERS" in entries["max_workers"].source
@@ -92,7 +97,7 @@ def test_a_wrong_variable_is_named(settings):
     with pytest.raises(Misconfigured, match="CONTIMG_POLL_INTERVAL='soon'"):
         config.load(settings, {"CONTIMG_POLL_INTERVAL": "soon"})
     with pytest.raises(Misconfigured, match=r"CONTIMG_WEB_PORT=70000\b.*65535"):
-        config.settings_from({"CONTIMG_WEB_PORT": "70000"})
+        Settings.from_environment({"CONTIMG_WEB_PORT": "70000"})
 
 
 def test_saving_keeps_the_other_keys_and_writes_only_what_was_set(settings):
@@ -116,7 +121,7 @@ def test_passwords_are_not_shown(settings):
     loaded = config.load(settings, {"CONTIMG_QUEUE_DB": url})
     assert loaded.queue_db == loaded.registry_db == url
     assert "secret" not in str(config.shown(loaded))
-    assert "secret" not in str([entry.value for entry in config.effective(settings, {"CONTIMG_QUEUE_DB": url})])
+    assert "secret" not in str([entry.value for entry in config.explain(settings, {"CONTIMG_QUEUE_DB": url})])
     with pytest.raises(Misconfigured) as caught:
         config.load(settings, {"CONTIMG_QUEUE_DB": url, "CONTIMG_REGISTRY_DB": "/elsewhere"})
     assert "secret" not in str(caught.value)
@@ -143,3 +148,50 @@ def test_the_cadence_is_the_telescopes_unless_a_key_sets_it(settings):
 def test_waits_between_attempts_double_up_to_a_limit():
     rules = config.QueueRules(retry_delay_s=30, retry_delay_max_s=100)
     assert [rules.retry_after_s(attempts) for attempts in (1, 2, 3, 50)] == [30, 60, 100, 100]
+
+
+class Sample(Options, env_prefix="CONTIMG_SAMPLE_"):
+    size_px: int = option(2048, "Image size", unit="pixels", minimum=64, deprecated_names=("CONTIMG_SAMPLE_SIZE",))
+    kind: Literal["full", "half"] = option("full", "Kind of image")
+
+
+def test_a_deprecated_variable_still_sets_its_field_with_a_warning():
+    with pytest.warns(FutureWarning, match="CONTIMG_SAMPLE_SIZE .*CONTIMG_SAMPLE_SIZE_PX"):
+        assert Sample.from_environment({"CONTIMG_SAMPLE_SIZE": "128"}).size_px == 128
+    both = {"CONTIMG_SAMPLE_SIZE": "128", "CONTIMG_SAMPLE_SIZE_PX": "256"}
+    with pytest.warns(FutureWarning):
+        assert Sample.from_environment(both).size_px == 256
+
+
+def test_flags_override_the_environment_which_overrides_the_default(monkeypatch):
+    @click.command()
+    @flags(Sample)
+    def command(**arguments):
+        click.echo(from_flags(Sample, arguments))
+
+    def run(*words):
+        return CliRunner().invoke(command, words)
+
+    assert run().output.strip() == "size_px=2048 kind='full'"
+    monkeypatch.setenv("CONTIMG_SAMPLE_SIZE_PX", "512")
+    assert run("--kind", "half").output.strip() == "size_px=512 kind='half'"
+    assert run("--size-px", "100").output.strip() == "size_px=100 kind='full'"
+    assert re.match(r"--size-px=9: .*\b64$", str(run("--size-px", "9").exception))
+    help_text = run("--help").output
+    assert re.search(r"--size-px INTEGER\s+Image size \[pixels\]\s+\[default: 2048\]", help_text)
+    assert "[full|half]" in help_text
+    monkeypatch.setenv("CONTIMG_SAMPLE_SIZE_PX", "12")
+    assert re.match(r"CONTIMG_SAMPLE_SIZE_PX=12: .*\b64$", str(run().exception))
+
+
+def test_every_section_has_variables_of_its_own_and_help():
+    variables = [variable for section in config.section_classes() for variable in section.variables().values()]
+    shared = {variable for variable in variables if variables.count(variable) > 1}
+    assert shared == {"CONTIMG_EXPECTED_SUBBANDS"}
+    assert all(field.description for section in config.section_classes() for field in section.model_fields.values())
+
+
+def test_a_replaced_value_is_checked():
+    assert Sample().replace(size_px=64).size_px == 64
+    with pytest.raises(Misconfigured, match=r"size_px=63\b.*\b64\b"):
+        Sample().replace(size_px=63)

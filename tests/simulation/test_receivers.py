@@ -47,7 +47,7 @@ def test_baselines_come_in_the_correlators_order() -> None:
 def test_gains_act_as_they_say() -> None:
     plan = plan_tiles(SMALL)[1]
     run = prepare_run(SMALL)
-    perfect = subband_visibilities(prepare_run(replace(SMALL, corrupt=False)), plan, 5)
+    perfect = subband_visibilities(prepare_run(SMALL.replace(corrupt=False)), plan, 5)
     gains = run.corruption.gains(run.array.numbers, subband_freqs_hz(SMALL, 5), 0.0)
     factor = np.conj(gains[run.array.first]) * gains[run.array.second]
     expected = perfect.reshape(4, -1, 4, 2) * factor
@@ -55,12 +55,12 @@ def test_gains_act_as_they_say() -> None:
 
 
 def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
-    few, many = SMALL, replace(SMALL, antennas=96, channels=768, groups=1)
+    few, many = SMALL, SMALL.replace(antennas=96, channels=768, groups=1)
     freqs_hz = BAND.channel_freqs_hz(2)
     slots = np.arange(117)
     gains = [draw_corruption(one, build_array(one.antennas)).gains(slots, freqs_hz, 0.0) for one in (few, many)]
     np.testing.assert_array_equal(*gains)
-    drifting = draw_corruption(replace(SMALL, phase_drift_deg_per_hour=20.0), build_array(6))
+    drifting = draw_corruption(SMALL.replace(phase_drift_deg_per_hour=20.0), build_array(6))
     turned = np.angle(drifting.gains(slots, freqs_hz, 3600.0) / drifting.gains(slots, freqs_hz, 0.0), deg=True)
     assert turned.std() == pytest.approx(20.0, rel=0.2)
     assert np.ptp(turned, axis=1).max() < 1e-6
@@ -68,18 +68,18 @@ def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
 
 def test_delays_are_as_at_the_telescope() -> None:
     delays_ns = np.concatenate(
-        [draw_corruption(replace(SMALL, seed=seed), build_array(6)).delay_ns[:, 0] for seed in range(20)]
+        [draw_corruption(SMALL.replace(seed=seed), build_array(6)).delay_ns[:, 0] for seed in range(20)]
     )
     assert np.median(np.abs(delays_ns)) == pytest.approx(0.6745 * 150, rel=0.15)
     assert 1500 < np.abs(delays_ns).max() < 1720
     # A delay turns the phase by -2 pi tau over each Hz.
-    one = replace(draw_corruption(replace(SMALL, corrupt=False), build_array(6)), delay_ns=np.full((117, 2), 1000.0))
+    one = replace(draw_corruption(SMALL.replace(corrupt=False), build_array(6)), delay_ns=np.full((117, 2), 1000.0))
     low, high = one.gains(np.array([0]), np.array([1.4e9, 1.4e9 + 1e5]), 0.0)[0, :, 0]
     assert np.angle(high / low) == pytest.approx(-2 * np.pi * 0.1)
 
 
 def test_the_seed_makes_the_run() -> None:
-    noisy = replace(SMALL, noise=True, rfi=True, dead=1)
+    noisy = SMALL.replace(noise=True, rfi=True, dead=1)
 
     def visibilities(options: SimulateOptions, tile: int, subband: int) -> np.ndarray:
         return subband_visibilities(prepare_run(options), plan_tiles(options)[tile], subband)
@@ -96,7 +96,7 @@ def test_the_seed_makes_the_run() -> None:
 
 
 def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
-    options = replace(SMALL, dead=5)
+    options = SMALL.replace(dead=5)
     array = build_array(6)
     dead = dead_numbers(options, array)
     assert len(set(dead)) == 5
@@ -106,16 +106,16 @@ def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
     found = subband_visibilities(prepare_run(options), plan, 0).reshape(4, 21, -1)
     lit = np.abs(found).max(axis=(0, 2)) > 0
     assert array.numbers[array.first[lit]].tolist() == [alive] == array.numbers[array.second[lit]].tolist()
-    noisy = subband_visibilities(prepare_run(replace(options, noise=True)), plan, 0).reshape(4, 21, -1)
+    noisy = subband_visibilities(prepare_run(options.replace(noise=True)), plan, 0).reshape(4, 21, -1)
     flat = [array.numbers[i] for i, j, row in zip(array.first, array.second, noisy.any(axis=(0, 2)), strict=True)
             if i == j and not row]  # fmt: skip
     assert set(flat) == set(dead[1::2])
 
 
 def test_interference_stands_still_where_it_belongs() -> None:
-    options = replace(SMALL, channels=768, corrupt=False, integrations=12)
+    options = SMALL.replace(channels=768, corrupt=False, integrations=12)
     plan = plan_tiles(options)[0]
-    clean, dirty = (prepare_run(replace(options, rfi=rfi)) for rfi in (False, True))
+    clean, dirty = (prepare_run(options.replace(rfi=rfi)) for rfi in (False, True))
     satellite_subband = next(sb for sb in range(16) if abs(BAND.channel_freqs_hz(sb) - 1381.05e6).min() < 200e3)
     added = [
         subband_visibilities(dirty, plan, sb) - subband_visibilities(clean, plan, sb) for sb in (0, satellite_subband)

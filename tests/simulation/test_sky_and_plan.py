@@ -1,6 +1,5 @@
 """Where the sky is and when: transits, pointings, sources, checked against ERFA and the telescope's own numbers."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import erfa
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 
 from contimg.errors import Misconfigured
 from contimg.instrument import dsa110 as telescope
-from contimg.options import from_environment
-from contimg.simulation import CALIBRATOR, ENVIRONMENT, SimulateOptions, drift, plan_tiles
+from contimg.simulation import CALIBRATOR, SimulateOptions, drift, plan_tiles
 from contimg.simulation.sky import beam_response, power_law
 
 RUN = SimulateOptions(groups=3)
@@ -63,13 +61,13 @@ def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
         start = Time(plan.times_jd[0], format="jd").to_datetime() - timedelta(seconds=0.5 * telescope.INTEGRATION_S)
         assert 0 <= (start - datetime.fromisoformat(plan.group)).total_seconds() < 1
         assert np.diff(plan.times_jd) * 86400 == pytest.approx(telescope.INTEGRATION_S, abs=1e-4)
-    assert plan_tiles(replace(RUN, gap=3))[1].group == "2026-02-22T23:38:49"
-    north = plan_tiles(replace(RUN, declination_offset_deg=0.5))[0]
+    assert plan_tiles(RUN.replace(gap=3))[1].group == "2026-02-22T23:38:49"
+    north = plan_tiles(RUN.replace(declination_offset_deg=0.5))[0]
     assert north.centre_dec_deg - CALIBRATOR.dec_deg == pytest.approx(0.5, abs=1e-3)
 
 
 def test_targets_can_be_measured_one_by_one() -> None:
-    plans = plan_tiles(replace(RUN, groups=4))
+    plans = plan_tiles(RUN.replace(groups=4))
     for plan in plans[1:]:
         sky = SkyCoord([one.ra_deg for one in plan.sources], [one.dec_deg for one in plan.sources], unit="deg")
         distance = sky[:, np.newaxis].separation(sky[np.newaxis]).deg + 9 * np.eye(len(sky))
@@ -82,7 +80,7 @@ def test_targets_can_be_measured_one_by_one() -> None:
         assert max(fluxes) < 1.0
         assert CALIBRATOR in plan.sources
     with pytest.raises(Misconfigured, match="--sources"):
-        plan_tiles(replace(RUN, groups=12, sources=20))
+        plan_tiles(RUN.replace(groups=12, sources=20))
 
 
 def test_spectra_and_beam() -> None:
@@ -105,4 +103,4 @@ def test_spectra_and_beam() -> None:
 )
 def test_wrong_options_are_named(wrong: dict[str, str], named: str) -> None:
     with pytest.raises(Misconfigured, match=named):
-        from_environment(SimulateOptions, ENVIRONMENT, {f"{ENVIRONMENT}_{name}": text for name, text in wrong.items()})
+        SimulateOptions.from_environment({f"CONTIMG_SIMULATE_{name}": text for name, text in wrong.items()})

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -92,7 +91,7 @@ def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
 
 
 def test_files_get_their_names_last_and_in_order(tmp_path: Path) -> None:
-    options = replace(OPTIONS, antennas=2, channels=16, clock_spread=40)
+    options = OPTIONS.replace(antennas=2, channels=16, clock_spread=40)
     plan = plan_tiles(options)[0]
     seen: list[Path] = []
 
@@ -110,12 +109,12 @@ def test_files_get_their_names_last_and_in_order(tmp_path: Path) -> None:
     assert len(set(stamps)) > 1
     assert tile.size_bytes == sum(path.stat().st_size for path in seen)
     assert {
-        path.name.split("_")[0] for path in tile_paths(plan, replace(options, clock_spread=0), tmp_path).values()
+        path.name.split("_")[0] for path in tile_paths(plan, options.replace(clock_spread=0), tmp_path).values()
     } == {plan.group}
 
 
 def test_an_interruption_leaves_nothing_unfinished(tmp_path: Path) -> None:
-    options = replace(OPTIONS, antennas=2, channels=16)
+    options = OPTIONS.replace(antennas=2, channels=16)
 
     def stop(path: Path) -> None:
         if "_sb03" in path.name:
@@ -127,7 +126,7 @@ def test_an_interruption_leaves_nothing_unfinished(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_its_pace(tmp_path: Path) -> None:
-    options = replace(OPTIONS, antennas=2, channels=16, groups=3, pace=1545.0)
+    options = OPTIONS.replace(antennas=2, channels=16, groups=3, pace=1545.0)
     tiles = list(simulate(options, tmp_path))
     begun = [tile.truth.stat().st_mtime for tile in tiles]
     assert begun[1] - begun[0] > 0.1

@@ -14,7 +14,7 @@ from store_play import Telescope
 
 from contimg.cli import contimg
 from contimg.errors import BadInput, ContimgError, Misconfigured
-from contimg.settings.config import Settings, save
+from contimg.settings import Settings, save
 from contimg.store import Stage, State, Store, schema
 from contimg.store.backup import back_up, restore
 from contimg.store.backup.archive import unpack

@@ -6,7 +6,6 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def test_two_producers_at_once_make_the_groups_of_one(place, open_store):
 
 def test_claims_of_many_threads_lose_no_update(place, open_store):
     """What the driver's own BEGIN loses: 381 of 800 increments in an experiment. Each claim here is an increment."""
-    store = open_store(place, replace(RULES, lease_s=60), time.time)
+    store = open_store(place, RULES.replace(lease_s=60), time.time)
     group = Telescope(store).whole_group()
 
     def turn(owner: int) -> int:

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from observing_night import Night, whole_night
 from running_service import TOKEN, RunningService
 
-from contimg.settings.config import Settings, load, save
+from contimg.settings import Settings, load, save
 from contimg.store import Store
 from web import create_app
 from web.context import EXTENSION, Panel

@@ -12,10 +12,8 @@ from observing_night import Night
 from running_service import RunningService
 from test_panel_page import page
 
-from contimg.settings.alerting import AlertRules, alert_rules
-from contimg.settings.config import Settings
-from contimg.settings.flow import FlowRules
-from contimg.settings.upkeep import DiskRules
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings
+from contimg.settings.alerts import alert_rules
 from contimg.store import Store
 from web import create_app
 from web.activity.history import judge_scan
@@ -76,8 +74,9 @@ def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch
 
 
 def test_the_settings_that_rules_name_are_real() -> None:
-    named = {one.setting for one in alert_rules(FlowRules(), DiskRules(), AlertRules(), 30.0)}
-    fields = {f"CONTIMG_{name.upper()}" for kind in (FlowRules, DiskRules, AlertRules) for name in vars(kind())}
+    named = {one.setting for one in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
+    sections = (DispatchSettings, DiskLimits, AlertLimits)
+    fields = {variable for section in sections for variable in section.variables().values()}
     assert named - fields == {"poll_interval"}
 
 

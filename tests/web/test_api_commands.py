@@ -2,14 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
 from observing_night import Night
 from running_service import TOKEN, RunningService
 
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from contimg.store import State, Store
 from web import create_app
 
@@ -38,7 +37,7 @@ def test_nobody_commands_without_the_token(
 
 
 def test_without_a_configured_token_nothing_is_changed(settings: Settings, store: Store) -> None:
-    client = create_app(replace(settings, token=""), store).test_client()
+    client = create_app(settings.replace(token=""), store).test_client()
     for given in ("", "Bearer ", "Bearer anything"):
         answer = client.post("/api/streaming/pause", headers={"Authorization": given})
         assert answer.status_code == 403

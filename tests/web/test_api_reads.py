@@ -10,7 +10,7 @@ from observing_night import Night
 from prometheus_client.parser import text_string_to_metric_families
 from running_service import RunningService
 
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web import create_app
 

@@ -7,8 +7,8 @@ from flask.testing import FlaskClient
 from running_service import RunningService
 from signing_in import csrf_of, sign_in
 
+from contimg.settings import Settings, StreamingConfig, load
 from contimg.settings.changes import HISTORY
-from contimg.settings.config import Settings, StreamingConfig, load
 from contimg.store import Store
 from web.configuration.fields import SUBJECTS, fields
 

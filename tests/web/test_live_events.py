@@ -11,7 +11,7 @@ from live_viewer import following, next_event
 from observing_night import Night
 from running_service import RunningService
 
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from contimg.store import Store
 from web import create_app
 from web.activity import live

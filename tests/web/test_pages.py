@@ -17,7 +17,7 @@ from observing_night import Night, samples
 from signing_in import csrf_of, sign_in
 from store_steps import metric_values
 
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web.http.parameters import span_of
 from web.pages.words import percent, position, size

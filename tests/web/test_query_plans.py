@@ -20,7 +20,7 @@ from judges import postgresql_programs, require
 from observing_night import Night, whole_night
 from sqlalchemy import Connection, event, text
 
-from contimg.settings.config import Settings, load, save
+from contimg.settings import Settings, load, save
 from contimg.store import Store
 from web import create_app
 from web.activity.history import CHARTS, judge_scan

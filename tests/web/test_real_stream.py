@@ -11,7 +11,7 @@ import pytest
 from running_service import TOKEN
 from test_browser import DESK, PHONE, chromium, sync_api
 
-from contimg.settings.config import Settings, load, save
+from contimg.settings import Settings, load, save
 from contimg.store import State, Store
 
 __all__ = ["chromium"]

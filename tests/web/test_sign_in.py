@@ -1,7 +1,6 @@
 """Signing in, what it allows, and each way around it that was thought of."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from celery_words import everybody
@@ -10,7 +9,7 @@ from flask.testing import FlaskClient
 from running_service import TOKEN, RunningService
 from signing_in import csrf_of, sign_in
 
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from contimg.store import Store
 from web import create_app
 from web.access.limits import WINDOW_S, Limit
@@ -23,7 +22,7 @@ VIEW = "only for looking"
 @pytest.fixture
 def private(settings: Settings, store: Store, service: RunningService) -> Flask:
     """A panel that asks for a token even to be read."""
-    return create_app(replace(settings, view_token=VIEW), store, service, fresh_s=0.0)
+    return create_app(settings.replace(view_token=VIEW), store, service, fresh_s=0.0)
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(client: FlaskClient) -> None:
@@ -167,7 +166,7 @@ def test_a_reader_reads_and_changes_nothing(private: Flask, store: Store) -> Non
      ("127.0.0.1.evil.example", False), ("localhost.evil.example", False), ("panel.example.org.evil.example", False)],
 )  # fmt: skip
 def test_only_our_own_names_are_answered(settings: Settings, store: Store, host: str, ours: bool) -> None:
-    app = create_app(replace(settings, web_names="panel.example.org other.example.org"), store)
+    app = create_app(settings.replace(web_names="panel.example.org other.example.org"), store)
     answer = app.test_client().get("/api/status", headers={"Host": host})
     assert answer.status_code == (200 if ours else 421)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg.settings.config import Settings, StreamingConfig, load, settings_from
+from contimg.settings import Settings, StreamingConfig, load
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Store
 
@@ -37,7 +37,7 @@ class Place:
 
     @property
     def settings(self) -> Settings:
-        return settings_from(self.environ)
+        return Settings.from_environment(self.environ)
 
     @property
     def config(self) -> StreamingConfig:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sqlalchemy import event
 
-from contimg.settings.config import load, queue_rules, settings_from
+from contimg.settings import Settings, load, queue_rules
 from contimg.store import Stage, Store
 from workers.execution import stages
 from workers.execution.attempt import take_turn
@@ -80,7 +80,7 @@ def _recover(stage: Stage, group: str) -> None:
 
 
 def _house() -> StageContext:
-    config = load(settings_from())
+    config = load(Settings.from_environment())
     return StageContext(config, Store.open(config.queue_db, queue_rules(config)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contimg.errors import ContimgError, Transient
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from workers.service import CommandOutcome, StreamingServiceManager
 from workers.service.backends import BackendOptions, PartsStatus, choose
 from workers.service.backends.agent import AgentClient, AgentServer

@@ -9,7 +9,7 @@ import redis
 from waiting import until
 
 from contimg.errors import Misconfigured, Transient
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 from workers import broker
 from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force, without_password
 
@@ -93,11 +93,11 @@ def test_a_port_taken_meanwhile_is_left_to_its_taker(embedded):
 def test_the_broker_in_force(embedded, tmp_path):
     """The configured one, else the embedded one while it lives, else the usual place."""
     environ = {"PIPELINE_STATE_DIR": str(tmp_path)}
-    settings = settings_from(environ)
+    settings = Settings.from_environment(environ)
     assert url_in_force(settings) == broker.LAST_RESORT
     endpoint = embedded.start()
     assert url_in_force(settings) == endpoint.url
-    assert url_in_force(settings_from({**environ, "CONTIMG_BROKER_URL": "redis://far:1/0"})) == "redis://far:1/0"
+    assert url_in_force(Settings.from_environment({**environ, "CONTIMG_BROKER_URL": "redis://far:1/0"})) == "redis://far:1/0"
     embedded.stop()
     assert url_in_force(settings) == broker.LAST_RESORT
 

@@ -17,7 +17,7 @@ from store_steps import register_file
 from contimg.files.staging import leftovers
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store
 from workers.execution.attempt import take_turn
 from workers.execution.stages import StageContext

@@ -8,7 +8,7 @@ from store_steps import register_file
 
 from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
-from contimg.settings.flow import FlowRules
+from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.store import MeasurementSetRow, QueueRules, Stage, Store, Unsent
 from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
@@ -33,13 +33,13 @@ def arrive(store: Store, number: int) -> str:
 def test_groups_go_in_the_order_that_is_set(few, order, expected):
     sent = []
     groups = [arrive(few, number) for number in range(5)]
-    Dispatcher(few, lambda group, _: sent.append(group), FlowRules(order=order)).fill()
+    Dispatcher(few, lambda group, _: sent.append(group), DispatchSettings(order=order)).fill()
     assert sent == [groups[number] for number in expected]
 
 
 def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
     sent = []
-    dispatcher = Dispatcher(few, lambda group, _: sent.append(group), FlowRules(max_in_flight=3))
+    dispatcher = Dispatcher(few, lambda group, _: sent.append(group), DispatchSettings(max_in_flight=3))
     groups = [arrive(few, number) for number in range(8)]
     assert len(dispatcher.fill()) == 3
     assert dispatcher.fill() == ()
@@ -84,7 +84,7 @@ def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monke
 
     monkeypatch.setattr("workers.scheduling.dispatcher.LOOK_AHEAD", 2)
     asked, groups = [], [arrive(few, number) for number in range(5)]
-    rules = FlowRules(order=order, max_in_flight=1)
+    rules = DispatchSettings(order=order, max_in_flight=1)
     assert Dispatcher(few, lambda *_: None, rules, calibrators=Known()).fill() == (groups[first],)
     assert [len(one) for one in asked] == [2], "the others were not even read"
 

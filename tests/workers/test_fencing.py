@@ -14,7 +14,7 @@ from waiting import until
 
 from contimg.files.staging import leftovers
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import queue_rules
+from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import Then, take_turn
 from workers.execution.stages import StageContext

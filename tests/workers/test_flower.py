@@ -15,7 +15,7 @@ from judges import require
 from waiting import until
 
 from contimg.files.processes import kill_session, start_bound
-from contimg.settings.config import Settings, settings_from
+from contimg.settings import Settings
 from workers.broker import EmbeddedBroker
 from workers.service.plan import Extras, extra_plans
 
@@ -48,7 +48,7 @@ def flower(place) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     broker, port = EmbeddedBroker(place.root / "state"), free_port()
     environ = {**place.environ, "FLOWER_URL_PREFIX": "flower", "CONTIMG_TOKEN": TOKEN}
     extras = Extras(flower=True, flower_port=port)
-    (plan,) = extra_plans(extras, broker.start().url, settings_from(environ), environ)
+    (plan,) = extra_plans(extras, broker.start().url, Settings.from_environment(environ), environ)
     process = start_bound(plan.command, environ={**environ, **plan.environ})
     yield f"http://127.0.0.1:{port}", process
     kill_session(process)

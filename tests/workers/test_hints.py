@@ -13,7 +13,7 @@ from waiting import until
 from watchdog.events import FileSystemEvent
 
 from contimg.formats.uvh5.grouping import stamp_of
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import FileState, State, Store
 from workers.producer.producer import BEAT, Producer
 from workers.producer.scanner import Incoming

@@ -13,7 +13,7 @@ from waiting import until
 
 from contimg.files.filesystems import FileSystem
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import Lease, Stage, State, Store
 from workers.execution.liveness import Sign, Signs
 from workers.execution.recovery import fail_what_the_dead_hold

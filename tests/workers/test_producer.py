@@ -9,7 +9,7 @@ import pytest
 from waiting import until
 
 from contimg.errors import Transient
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import FileState, Stage, State, Store
 from workers.producer.producer import BEAT, Producer
 from workers.producer.scanner import EMPTY, FOREIGN, Incoming

@@ -10,7 +10,7 @@ from collections import Counter
 from judges import SHARED, require
 
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import State, Store
 from workers.producer.producer import Producer
 from workers.producer.scanner import Incoming

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from store_steps import enqueue, register_file
 
 from contimg.formats.uvh5.grouping import SubbandName, stamp_of
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import fail_what_the_dead_hold, release_what_the_dead_hold

@@ -2,15 +2,12 @@
 
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contimg.settings.alerting import AlertRules, alert_rules, scan_limit_s
-from contimg.settings.config import Settings, load, save
-from contimg.settings.flow import FlowRules
-from contimg.settings.upkeep import DiskRules
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, load, save, scan_limit_s
+from contimg.settings.alerts import alert_rules
 from contimg.store import Store
 from web import create_app
 from web.streaming.service import ReadOnlyService
@@ -20,7 +17,7 @@ from workers.service.watchdog import ScanWatchdog
 
 def test_the_limit_is_six_intervals_and_at_least_30_s() -> None:
     assert [scan_limit_s(interval) for interval in (1.0, 5.0, 60.0)] == [30.0, 30.0, 360.0]
-    (scan, *_) = alert_rules(FlowRules(), DiskRules(), AlertRules(), 60.0)
+    (scan, *_) = alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 60.0)
     assert "360 s" in scan.about
 
 
@@ -36,7 +33,7 @@ def test_every_consumer_applies_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert manager.status().running is scans
     assert (manager.health().error is None) is scans
     assert ReadOnlyService(settings, store).status().running is scans
-    client = create_app(replace(settings), store).test_client()
+    client = create_app(settings, store).test_client()
     assert client.get("/api/streaming/health").get_json()["healthy"] is scans
     store.close()
     manager.close()
@@ -46,5 +43,5 @@ def test_no_other_rule_is_written_down() -> None:
     root = Path(__file__).parents[2]
     sources = [path for part in ("contimg", "workers", "web", "ops") for path in (root / part).rglob("*.py")]
     rule = re.compile(r"\d+\s*\*\s*\w*(\.|_)?poll_interval|MISSED_SCANS\s*=")
-    assert [path.name for path in sources if rule.search(path.read_text())] == ["alerting.py"]
+    assert [path.name for path in sources if rule.search(path.read_text())] == ["alerts.py"]
     assert ScanWatchdog(lambda: None, 60.0, {})._limit_s == scan_limit_s(60.0)

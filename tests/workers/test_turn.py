@@ -12,7 +12,7 @@ from store_steps import register_file
 from contimg.errors import LeaseLost
 from contimg.files.staging import leftovers
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store
 from contimg.store.jobs.leases import Leases
 from workers.execution import attempt as turn

@@ -17,10 +17,7 @@ from waiting import until
 from contimg.errors import Misconfigured
 from contimg.files.filesystems import lock
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.alerting import AlertRules
-from contimg.settings.config import QueueRules
-from contimg.settings.flow import FlowRules
-from contimg.settings.upkeep import DiskRules, NotifyRules, RetentionRules
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, NotificationSettings, QueueRules, RetentionRules
 from contimg.store import (
     AppliedCalibration,
     CalibrationSetRow,
@@ -139,7 +136,7 @@ def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(ho
 
 def test_a_full_disk_pauses_and_an_emptier_one_goes_on(house_store):
     used = []
-    watch = DiskWatch(house_store, DiskRules(), lambda: [Disk(Path("/products"), used[-1], 10**9)])
+    watch = DiskWatch(house_store, DiskLimits(), lambda: [Disk(Path("/products"), used[-1], 10**9)])
     for percent, paused in ((80, False), (94.9, False), (95, True), (93, True), (89, False), (97, True)):
         used.append(percent)
         watch.look()
@@ -149,7 +146,7 @@ def test_a_full_disk_pauses_and_an_emptier_one_goes_on(house_store):
 
 
 def test_the_disk_watch_leaves_an_operators_pause_alone(house_store):
-    watch = DiskWatch(house_store, DiskRules(), lambda: [Disk(Path("/products"), 10.0, 1)])
+    watch = DiskWatch(house_store, DiskLimits(), lambda: [Disk(Path("/products"), 10.0, 1)])
     house_store.queue.pause("the night's observer")
     watch.look()
     assert house_store.queue.paused_by == "the night's observer"
@@ -166,11 +163,11 @@ def test_each_file_system_is_looked_at_once(place):
 
 def test_watermarks_the_wrong_way_round_are_refused():
     with pytest.raises(Misconfigured, match=r"CONTIMG_DISK_LOW_PERCENT=95\b"):
-        DiskRules(disk_high_percent=95, disk_low_percent=95)
+        DiskLimits(disk_high_percent=95, disk_low_percent=95)
 
 
 def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(house_store, clock):
-    alarms = Alarms(house_store, FlowRules(stall_s=600))
+    alarms = Alarms(house_store, DispatchSettings(stall_s=600))
     group = arrive(house_store)
     for seconds in (0, 599, 1, 300):
         clock.now += seconds
@@ -188,7 +185,7 @@ def test_a_paused_stream_does_not_stall(house_store, clock):
     arrive(house_store)
     house_store.queue.pause("a test")
     clock.now += 10_000
-    Alarms(house_store, FlowRules()).look()
+    Alarms(house_store, DispatchSettings()).look()
     assert house_store.events.last(level="error") == ()
 
 
@@ -198,14 +195,14 @@ def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock)
     clock.now += 901  # those that came are no longer counted as arriving
     for number in range(10, 16):
         arrive(house_store, number)
-    Alarms(house_store, FlowRules(backlog_groups=5)).look()
+    Alarms(house_store, DispatchSettings(backlog_groups=5)).look()
     assert re.search(r"\bbacklog\b.*\b6\b", house_store.events.last(1)[0].text)
     clock.now += 901
     for number in range(20, 23):
         complete(house_store, place, number)
     clock.now += 1
     house_store.alerts.judge("backlog", None)
-    Alarms(house_store, FlowRules(backlog_groups=5)).look()
+    Alarms(house_store, DispatchSettings(backlog_groups=5)).look()
     assert re.search(r"\bbacklog\b.*\b6\b", house_store.events.last(1)[0].text)
     seen = house_store.pulses.take()
     assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
@@ -217,7 +214,7 @@ def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock)
 
 
 def test_files_without_products_are_told_but_not_after_a_quiet_night(house_store, place, clock):
-    alarms = Alarms(house_store, FlowRules(stall_s=1e6), AlertRules(alert_no_product_s=1800))
+    alarms = Alarms(house_store, DispatchSettings(stall_s=1e6), AlertLimits(alert_no_product_s=1800))
     complete(house_store, place, 0)
     clock.now += 8 * 3600  # the telescope stood still
     for number, told in ((1, 0), (2, 0), (3, 1)):
@@ -233,7 +230,7 @@ def test_files_without_products_are_told_but_not_after_a_quiet_night(house_store
 
 
 def test_failures_in_a_row_are_told_until_a_group_is_completed(house_store, place, clock):
-    alarms = Alarms(house_store, FlowRules(), AlertRules(alert_failures=3))
+    alarms = Alarms(house_store, DispatchSettings(), AlertLimits(alert_failures=3))
     for number in range(5):
         if number == 2:
             clock.now += 1
@@ -254,7 +251,7 @@ def test_a_queue_without_a_worker_is_told_after_a_while(house_store, clock):
         return Worker(f"{queue}@host", (queue,), 1, 0, 0, 10.0)
 
     seen = [Inspection(0.0, (worker("convert"), worker("calibrate")))]
-    alarms = Alarms(house_store, FlowRules(), AlertRules(alert_worker_s=120), lambda: seen[-1])
+    alarms = Alarms(house_store, DispatchSettings(), AlertLimits(alert_worker_s=120), lambda: seen[-1])
     for seconds, told in ((0, 0), (119, 0), (1, 1), (500, 1)):
         clock.now += seconds
         alarms.look()
@@ -368,7 +365,7 @@ def listener() -> Listener:
 
 def test_a_webhook_hears_of_warnings_once_each(house_store, listener):
     house_store.events.add("before the start", level="error")
-    notifier = Notifier(house_store, NotifyRules(notify_webhook=listener.url))
+    notifier = Notifier(house_store, NotificationSettings(notify_webhook=listener.url))
     house_store.events.add("nothing special")
     house_store.events.add("a disk is full", level="error", group="2026-02-22T23:17:51")
     notifier.look()
@@ -376,12 +373,12 @@ def test_a_webhook_hears_of_warnings_once_each(house_store, listener):
     (told,) = listener.told
     assert (told["text"], told["level"], told["group"]) == ("a disk is full", "error", "2026-02-22T23:17:51")
     house_store.events.add("while it was down", level="warning")
-    Notifier(house_store, NotifyRules(notify_webhook=listener.url)).look()
+    Notifier(house_store, NotificationSettings(notify_webhook=listener.url)).look()
     assert listener.told[-1]["text"] == "while it was down", "the next one goes on where the last one stopped"
 
 
 def test_a_webhook_that_refuses_is_told_again(house_store, listener):
-    notifier = Notifier(house_store, NotifyRules(notify_webhook=listener.url))
+    notifier = Notifier(house_store, NotificationSettings(notify_webhook=listener.url))
     house_store.events.add("a disk is full", level="error")
     listener.refuse = True
     with pytest.raises(OSError, match="Service Unavailable"):
@@ -392,7 +389,7 @@ def test_a_webhook_that_refuses_is_told_again(house_store, listener):
 
 
 def test_a_storm_of_events_is_held_back_and_counted(house_store, listener, clock):
-    rules = NotifyRules(notify_webhook=listener.url, notify_per_hour=3)
+    rules = NotificationSettings(notify_webhook=listener.url, notify_per_hour=3)
     notifier = Notifier(house_store, rules, clock)
     for number in range(10):
         house_store.events.add(f"trouble {number}", level="error")
@@ -408,11 +405,11 @@ def test_a_command_gets_events_on_its_standard_input(house_store, tmp_path):
     note = tmp_path / "told.json"
     script = f"import sys; open({str(note)!r}, 'w').write(sys.stdin.read())"
     command = shlex.join([sys.executable, "-c", script])
-    notifier = Notifier(house_store, NotifyRules(notify_command=command, notify_level="info"))
+    notifier = Notifier(house_store, NotificationSettings(notify_command=command, notify_level="info"))
     house_store.events.add("a tile is done")
     notifier.look()
     assert json.loads(note.read_text())["text"] == "a tile is done"
-    broken = Notifier(house_store, NotifyRules(notify_command="false"))
+    broken = Notifier(house_store, NotificationSettings(notify_command="false"))
     house_store.events.add("a disk is full", level="error")
     with pytest.raises(OSError, match=r"\bfalse\b"):
         broken.look()

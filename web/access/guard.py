@@ -7,7 +7,7 @@ from typing import cast
 from flask import Flask, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.settings.config import Settings
+from contimg.settings import Settings
 from web.access.hosts import is_ours
 from web.access.limits import Limit
 from web.access.sessions import Sessions

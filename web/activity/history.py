@@ -9,7 +9,7 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from contimg.store import Stage, State
 from web.context import Panel
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from contimg.settings.alerting import AlertRule
+from contimg.settings.alerts import AlertRule
 from contimg.store import Outcome, Stage, Store
 
 FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from contimg.errors import Misconfigured
-from contimg.settings.changes import Change, change, history, in_words, review, undo, without_password
-from contimg.settings.config import shown
+from contimg.settings import shown
+from contimg.settings.changes import Change, change, describe, history, review, undo, without_password
 from web.access.auth import operator_name, operator_only
 from web.context import current_panel
 from web.http.answers import respond
@@ -62,7 +62,7 @@ def put_in_force(make: Callable[[], Change]) -> CommandAnswer:
             400, str(error), "nothing was changed; GET /api/streaming/config shows what is in force"
         ) from None
     word = "put back" if made.undoes else "changed"
-    panel.store.events.add(f"configuration {word} by {made.by}: {in_words(made)}")
+    panel.store.events.add(f"configuration {word} by {made.by}: {describe(made)}")
     panel.forget_overview()
     if not panel.service.status().running:
         return CommandAnswer(success=True, message="saved; it holds from the next start")

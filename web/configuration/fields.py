@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from contimg.settings.config import Settings, StreamingConfig, effective
+from contimg.settings import Settings, StreamingConfig, explain
 
 SUBJECTS = {
     "Where things are": ("input_dir", "output_dir", "scratch_dir", "queue_db", "registry_db"),
@@ -51,7 +51,7 @@ class Field:
 
 def fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Field]:
     """Every key's field; raises Misconfigured when what is in force cannot be loaded."""
-    in_force = {one.key: one for one in effective(settings, environ)}
+    in_force = {one.key: one for one in explain(settings, environ)}
     found = {}
     for key, about in StreamingConfig.model_fields.items():
         one = in_force[key]

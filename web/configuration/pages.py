@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.settings.changes import change, history, review, to_undo, undo, without_password
+from contimg.settings.changes import change, history, last_undoable, review, undo, without_password
 from web.access.auth import operator_name, operator_only
 from web.configuration.api import put_in_force
 from web.configuration.fields import SUBJECTS, fields, given
@@ -59,6 +59,6 @@ def _form(changes: dict[str, object], errors: object) -> str:
         errors=errors,
         path=settings.config_path,
         made=history(settings)[:SHOWN],
-        last=to_undo(settings),
+        last=last_undoable(settings),
         without_password=without_password,
     )

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from contimg import __version__
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from web.http import activity_models as house_models
 from web.http import models, parameters
 from web.http.models import ErrorAnswer

@@ -10,9 +10,7 @@ from markupsafe import Markup
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
-from contimg.options import from_environment
-from contimg.settings.config import PREFIX, StreamingConfig
-from contimg.settings.upkeep import DiskRules
+from contimg.settings import DiskLimits, StreamingConfig
 from contimg.store import GroupRecord, Pulse, Running, Stage, State
 from web.access import current_user
 from web.activity.history import Disk, disks
@@ -104,12 +102,12 @@ def _disks() -> tuple[Disk, ...]:
     return disks(config) if config else ()
 
 
-def watermarks() -> DiskRules:
+def watermarks() -> DiskLimits:
     """At what levels of a disk the stream pauses and goes on; the defaults when what is set makes no sense."""
     try:
-        return from_environment(DiskRules, PREFIX)
+        return DiskLimits.from_environment()
     except Misconfigured:
-        return DiskRules()
+        return DiskLimits()
 
 
 def _workers_of(seen: Inspection, stage: Stage) -> list[Worker]:

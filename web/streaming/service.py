@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contimg.errors import Misconfigured
-from contimg.settings.alerting import scan_limit_s
-from contimg.settings.config import Settings, load, shown
+from contimg.settings import Settings, load, scan_limit_s, shown
 from contimg.store import Store
 
 SCAN = "producer.scan"

@@ -2,8 +2,7 @@
 
 from flask import Blueprint, Response, render_template, request
 
-from contimg.options import from_environment
-from contimg.quality.image import ENVIRONMENT, QualityThresholds
+from contimg.quality.image import QualityThresholds
 from web.context import current_panel
 from web.http.answers import epoch_s_of_mjd
 from web.http.files import product_file
@@ -54,7 +53,7 @@ def show(image_id: int) -> str:
         after=after,
         grid=sky.grid(),
         sources=sky.sources(image.sources),
-        quality_rows=quality_rows(image, from_environment(QualityThresholds, ENVIRONMENT)),
+        quality_rows=quality_rows(image, QualityThresholds.from_environment()),
         epoch_s_of_mjd=epoch_s_of_mjd,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 
 from contimg.files.filesystems import file_system
-from contimg.settings.config import Settings, StreamingConfig
+from contimg.settings import Settings, StreamingConfig
 from workers.doctor.finding import Finding, error, ok, warning
 
 GIGABYTE = 1e9

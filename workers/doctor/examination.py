@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from contimg.errors import ContimgError, Misconfigured
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from workers.doctor import directories, machine, packages, store
 from workers.doctor.finding import Finding, error, ok
 

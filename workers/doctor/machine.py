@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from workers.doctor.finding import Finding, error, ok, warning
 
 GIGABYTE = 1e9

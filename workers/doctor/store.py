@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contimg.errors import ContimgError
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from contimg.store import schema
 from contimg.store.database import make_engine, url_of
 from workers.doctor.finding import Finding, error, ok, warning

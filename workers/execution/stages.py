@@ -9,8 +9,7 @@ from typing import Any
 
 from contimg.errors import BadInput
 from contimg.files.staging import put_back
-from contimg.options import from_environment
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from contimg.store import Lease, MeasurementSetRecord, Stage, Store
 
 log = logging.getLogger(__name__)
@@ -81,21 +80,21 @@ def run(house: StageContext, lease: Lease) -> list[Any]:
 
 
 def _convert(house: StageContext, lease: Lease) -> Any:
-    from contimg.tile.convert import ENVIRONMENT, ConvertOptions, convert
+    from contimg.tile.convert import ConvertOptions, convert
 
-    options = from_environment(ConvertOptions, ENVIRONMENT)
+    options = ConvertOptions.from_environment()
     return convert(lease.files, house.measurement_set_path(lease.group), options, rooms=house.staging_rooms)
 
 
 def _calibrate(house: StageContext, lease: Lease) -> Any:
-    from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
-    from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+    from contimg.quality.caltables import SolutionLimits
+    from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.run import calibrate
 
     ms = _measurement_set(house, lease)
     sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    options = from_environment(CalibrateOptions, ENVIRONMENT)
-    limits = from_environment(SolutionLimits, LIMITS_ENVIRONMENT)
+    options = CalibrateOptions.from_environment()
+    limits = SolutionLimits.from_environment()
     return calibrate(ms.path, sets, house.calibration_dir, options, limits)
 
 
@@ -103,8 +102,8 @@ def _image(house: StageContext, lease: Lease) -> Any:
     from contimg.quality import image as quality
     from contimg.tile import image as imaging
 
-    options = from_environment(imaging.ImageOptions, imaging.ENVIRONMENT)
-    thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
+    options = imaging.ImageOptions.from_environment()
+    thresholds = quality.QualityThresholds.from_environment()
     ms = _measurement_set(house, lease)
     _refine(house, ms, options)
     return imaging.image(ms.path, house.image_dir, options, thresholds)
@@ -122,7 +121,7 @@ def _refine(house: StageContext, ms: MeasurementSetRecord, pictured: Any) -> Non
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
 
-    options = from_environment(selfcal.SelfcalOptions, selfcal.ENVIRONMENT)
+    options = selfcal.SelfcalOptions.from_environment()
     record = house.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
     if options.enabled and record is not None:
         done = selfcal.selfcal(ms.path, CaltableSet.read(record.tables[0].path.parent), options, pictured)

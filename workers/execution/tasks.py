@@ -8,7 +8,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from contimg.store import Stage, Store
 from workers.app import app
 from workers.execution.attempt import Then, take_turn
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 @lru_cache(maxsize=1)
 def sign() -> Sign:
     """The sign of life of this worker process."""
-    return Sign(settings_from().state_dir)
+    return Sign(Settings.from_environment().state_dir)
 
 
 @lru_cache(maxsize=1)
 def house() -> StageContext:
     """The configuration and the store of this worker process."""
-    config = load(settings_from())
+    config = load(Settings.from_environment())
     return StageContext(config, Store.of(config))
 
 

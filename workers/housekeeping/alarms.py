@@ -1,4 +1,4 @@
-"""What an operator should hear of without looking: the rules of `contimg.settings.alerting`, judged again and again.
+"""What an operator should hear of without looking: the rules of `contimg.settings.alerts`, judged again and again.
 
 Two are judged elsewhere: `disk` by the disk watch, which also pauses, and `scan` by the panel, for a producer that does
 not scan may not judge either.
@@ -6,8 +6,8 @@ not scan may not judge either.
 
 from collections.abc import Callable
 
-from contimg.settings.alerting import ERROR, WARNING, AlertRules
-from contimg.settings.flow import FlowRules
+from contimg.settings import AlertLimits, DispatchSettings
+from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import Pulse, Store
 from workers.inspection import Inspection
 
@@ -18,13 +18,13 @@ class Alarms:
     def __init__(
         self,
         store: Store,
-        flow: FlowRules,
-        limits: AlertRules | None = None,
+        flow: DispatchSettings,
+        limits: AlertLimits | None = None,
         inspect: Callable[[], Inspection | None] = lambda: None,
     ) -> None:
         self._store = store
         self._flow = flow
-        self._limits = limits or AlertRules()
+        self._limits = limits or AlertLimits()
         self._inspect = inspect
         self._without: float | None = None
 

@@ -2,11 +2,15 @@
 
 from functools import partial
 
-from contimg.options import from_environment
-from contimg.settings.alerting import AlertRules
-from contimg.settings.config import PREFIX, StreamingConfig, settings_from
-from contimg.settings.flow import FlowRules
-from contimg.settings.upkeep import DiskRules, NotifyRules, RetentionRules
+from contimg.settings import (
+    AlertLimits,
+    DiskLimits,
+    DispatchSettings,
+    NotificationSettings,
+    RetentionRules,
+    Settings,
+    StreamingConfig,
+)
 from contimg.store import Store
 from workers.broker import url_in_force
 from workers.housekeeping.alarms import Alarms
@@ -22,12 +26,12 @@ from workers.notifications import Notifier
 def chores(config: StreamingConfig, store: Store) -> list[Chore]:
     """All of them, for one service; raises Misconfigured when a rule in the environment is wrong."""
     often_s = config.worker_poll_interval
-    watch = DiskWatch(store, from_environment(DiskRules, PREFIX), lambda: disks(config))
-    inspector = Inspector(partial(Asker().ask, url_in_force(settings_from())))
-    limits = from_environment(AlertRules, PREFIX)
-    alarms = Alarms(store, from_environment(FlowRules, PREFIX), limits, inspector.latest)
-    retention = from_environment(RetentionRules, PREFIX)
-    notifier = Notifier(store, from_environment(NotifyRules, PREFIX))
+    watch = DiskWatch(store, DiskLimits.from_environment(), lambda: disks(config))
+    inspector = Inspector(partial(Asker().ask, url_in_force(Settings.from_environment())))
+    limits = AlertLimits.from_environment()
+    alarms = Alarms(store, DispatchSettings.from_environment(), limits, inspector.latest)
+    retention = RetentionRules.from_environment()
+    notifier = Notifier(store, NotificationSettings.from_environment())
     found = [
         Chore("disk watch", often_s, watch.look),
         Chore("sweep", 3 * often_s, lambda: sweep(config, store)),

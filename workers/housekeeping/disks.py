@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.settings.config import StreamingConfig
-from contimg.settings.upkeep import DiskRules
+from contimg.settings import DiskLimits, StreamingConfig
 from contimg.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class DiskWatch:
     def __init__(
         self,
         store: Store,
-        rules: DiskRules,
+        rules: DiskLimits,
         look: Callable[[], Iterable[Disk]],
     ) -> None:
         self._store = store

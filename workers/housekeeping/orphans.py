@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contimg.files.filesystems import is_locked
 from contimg.files.staging import MARK, place_of, put_back
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from contimg.store import Store
 
 log = logging.getLogger(__name__)

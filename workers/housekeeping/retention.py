@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.files.staging import MARK, size_bytes
-from contimg.settings.upkeep import RetentionRules
+from contimg.settings import RetentionRules
 from contimg.store import Retirable, Store
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import psutil
 
-from contimg.settings.config import StreamingConfig
+from contimg.settings import StreamingConfig
 from contimg.store import Stage, State, Store
 from workers.housekeeping.disks import disks
 

@@ -7,9 +7,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Misconfigured
-from contimg.options import from_environment
-from contimg.settings.config import PREFIX, load, settings_from
-from contimg.settings.flow import FlowRules
+from contimg.settings import DispatchSettings, Settings, load
 from contimg.store import Store
 from workers import logs
 from workers.execution.liveness import Signs
@@ -30,8 +28,8 @@ _ENDING = {signal.SIGTERM, signal.SIGINT}
 
 def produce() -> None:
     """Run until SIGTERM or SIGINT. Start-up is recovery: what dead processes held goes back, then all is scanned."""
-    settings = settings_from()
-    config, flow = load(settings), from_environment(FlowRules, PREFIX)
+    settings = Settings.from_environment()
+    config, flow = load(settings), DispatchSettings.from_environment()
     logs.configure(settings, config)
     if config.input_dir.exists() and not config.input_dir.is_dir():
         raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
@@ -70,7 +68,7 @@ def _say_that_it_ended(store: Store) -> None:
 
 def _calibrators(store: Store) -> CalibratorTiles:
     """Tiles of calibrators, by the limits that the calibrate stage has."""
-    from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+    from contimg.tile.calibrate.options import CalibrateOptions
 
-    limits = from_environment(CalibrateOptions, ENVIRONMENT)
+    limits = CalibrateOptions.from_environment()
     return CalibratorTiles(store, limits.min_attenuation, limits.min_apparent_jy)

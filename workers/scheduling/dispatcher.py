@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from contimg.errors import Transient
-from contimg.settings.flow import FlowRules
+from contimg.settings import DispatchSettings
 from contimg.store import Stage, Store, Unsent
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 
@@ -24,13 +24,13 @@ class Dispatcher:
         self,
         store: Store,
         send: Send,
-        rules: FlowRules | None = None,
+        rules: DispatchSettings | None = None,
         max_workers: int = 2,
         calibrators: CalibratorTiles | None = None,
     ) -> None:
         self._store = store
         self._send = send
-        self._rules = rules or FlowRules()
+        self._rules = rules or DispatchSettings()
         self._most = self._rules.in_flight(max_workers)
         self._calibrators = calibrators
 

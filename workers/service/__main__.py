@@ -3,13 +3,13 @@
 import sys
 
 from contimg.errors import ContimgError
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from workers import logs
 from workers.service.running import run_until_told
 from workers.service.supervisor import Supervisor
 
 try:
-    settings = settings_from()
+    settings = Settings.from_environment()
     logs.configure(settings, load(settings))
     run_until_told(Supervisor(settings))
 except ContimgError as error:

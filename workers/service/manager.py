@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
-from contimg.settings.alerting import scan_limit_s
-from contimg.settings.config import Settings, StreamingConfig, load, shown
+from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
 from workers.service.backends import Backend, PartsStatus, choose
 from workers.service.records import (

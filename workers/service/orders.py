@@ -1,7 +1,7 @@
 """An order to the service from a terminal: carried out as the panel does it, and written down in the event log."""
 
 from contimg.errors import ContimgError
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from contimg.store import Store
 from workers.service.manager import StreamingServiceManager
 
@@ -11,7 +11,7 @@ def carry_out(name: str, by: str) -> str:
 
     ContimgError, with the reason, when it was not done.
     """
-    settings = settings_from()
+    settings = Settings.from_environment()
     store = Store.of(load(settings))
     try:
         manager = StreamingServiceManager(settings)

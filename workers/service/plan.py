@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contimg.errors import Misconfigured
-from contimg.settings.config import Settings, StreamingConfig
+from contimg.settings import Settings, StreamingConfig
 from contimg.store import Stage
 from workers.service.child import ChildPlan
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError, Misconfigured
-from contimg.settings.config import Settings, StreamingConfig, load
+from contimg.settings import Settings, StreamingConfig, load
 from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.settings.alerting import scan_limit_s
+from contimg.settings import scan_limit_s
 
 
 def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:

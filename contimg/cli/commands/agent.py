@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from contimg.errors import Misconfigured
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 
 
 @click.command()
@@ -19,16 +19,15 @@ def agent(backend: str, path: Path | None) -> None:
     Run it as a user who may command the container engine or systemd, in the panel's group; the panel needs no such
     right.
     """
-    from contimg.options import from_environment
     from workers.logs import configure
-    from workers.service.backends import PREFIX, BackendOptions
+    from workers.service.backends import BackendOptions
     from workers.service.backends.agent import AgentServer
     from workers.service.backends.containers import Containers
     from workers.service.backends.units import Units
 
-    settings = settings_from()
+    settings = Settings.from_environment()
     configure(settings, load(settings))
-    options = from_environment(BackendOptions, PREFIX)
+    options = BackendOptions.from_environment()
     if backend == "docker" and not options.engine.is_socket():
         raise Misconfigured(f"{options.engine}: no socket of a container engine; CONTIMG_SERVICE_ENGINE names it")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 
 
 @click.command()
@@ -19,7 +19,7 @@ def backup(target: Path | None) -> None:
     from contimg.store.backup import back_up
 
     path = target or Path(datetime.now(UTC).strftime("contimg-%Y-%m-%dT%H-%M-%S.tar.gz"))
-    made = back_up(settings_from(), path)
+    made = back_up(Settings.from_environment(), path)
     click.echo(
         f"{path}  {path.stat().st_size / 1e6:.1f} MB, {made.rows['groups']} groups, {made.rows['images']} images"
     )

@@ -5,7 +5,7 @@ import signal
 import click
 
 from contimg.errors import Transient
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 
@@ -20,7 +20,7 @@ def broker() -> None:
     from workers.service.watchdog import notify
 
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    embedded = EmbeddedBroker(settings_from().state_dir)
+    embedded = EmbeddedBroker(Settings.from_environment().state_dir)
     endpoint = embedded.start()
     click.echo(f"{server_program().name} on 127.0.0.1:{endpoint.port}, messages in {embedded.directory}")
     notify("READY=1")

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
-from contimg.options import flags, from_environment, from_flags
-from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
-from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+from contimg.options import flags, from_flags
+from contimg.quality.caltables import SolutionLimits
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import CalibrationResult
 from contimg.tile.calibrate.run import calibrate as calibrate_stage
 
@@ -20,7 +20,7 @@ from contimg.tile.calibrate.run import calibrate as calibrate_stage
     type=click.Path(path_type=Path),
     help="Where calibration sets are found and put.  [default: calibration/ beside the MS]",
 )
-@flags(CalibrateOptions, ENVIRONMENT)
+@flags(CalibrateOptions)
 def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     """Flag the Measurement Set MS, solve on a calibrator in its beam, and write CORRECTED_DATA.
 
@@ -28,7 +28,7 @@ def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     """
     ms = Path(str(ms).rstrip("/"))
     place = directory or ms.absolute().parent / "calibration"
-    limits = from_environment(SolutionLimits, LIMITS_ENVIRONMENT)
+    limits = SolutionLimits.from_environment()
     report(calibrate_stage(ms, scan_caltable_sets(place), place, from_flags(CalibrateOptions, given), limits))
 
 

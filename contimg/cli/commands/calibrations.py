@@ -10,12 +10,11 @@ import click
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.options import from_environment
-from contimg.quality.caltables import LIMITS_ENVIRONMENT, SolutionLimits
-from contimg.settings.config import load, settings_from
+from contimg.quality.caltables import SolutionLimits
+from contimg.settings import Settings, load
 from contimg.store import CalibrationSetRecord, CalibrationSetRow, TableRow
 from contimg.store.configured import opened
-from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+from contimg.tile.calibrate.options import CalibrateOptions
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 _KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
@@ -88,13 +87,13 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
     from contimg.tile.calibrate.import_tables import import_set
 
     paths = [Path(str(one).rstrip("/")) for one in tables]
-    config = load(settings_from())
+    config = load(Settings.from_environment())
     made = import_set(
         paths,
         name or paths[0].stem,
         config.output_dir / "calibration",
-        from_environment(CalibrateOptions, ENVIRONMENT),
-        from_environment(SolutionLimits, LIMITS_ENVIRONMENT),
+        CalibrateOptions.from_environment(),
+        SolutionLimits.from_environment(),
         calibrator=calibrator,
         dec_deg=dec_deg,
     )

@@ -7,11 +7,11 @@ from typing import Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from contimg import settings as configuration
 from contimg.cli.listing import as_json_option, limit_option, print_json
 from contimg.errors import ContimgError, Misconfigured
-from contimg.options import Effective
-from contimg.settings import config as configuration
-from contimg.settings.changes import Change, change, history, in_words, undo
+from contimg.options import SettingValue
+from contimg.settings.changes import Change, change, describe, history, undo
 from contimg.store.configured import opened
 
 HIDDEN = "(set, not shown)"
@@ -25,14 +25,14 @@ def config() -> None:
 @config.command()
 def show() -> None:
     """Print the sixteen keys in force, as JSON."""
-    print_json(configuration.shown(configuration.load(configuration.settings_from())))
+    print_json(configuration.shown(configuration.load(configuration.Settings.from_environment())))
 
 
 @config.command()
 @as_json_option
 def check(as_json: bool) -> None:
     """Check everything and say what is in force and where each value came from."""
-    found = configuration.effective(configuration.settings_from())
+    found = configuration.explain(configuration.Settings.from_environment())
     if as_json:
         rows = [{"key": one.key, "value": _shown(one), "source": one.source, "help": one.help} for one in found]
         print_json(rows)
@@ -57,7 +57,7 @@ def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
         if not equals:
             raise Misconfigured(f"{assignment}: give KEY=VALUE, for example max_workers=2")
         changes[key.strip()] = value.strip()
-    _tell(change(configuration.settings_from(), changes, by), restart)
+    _tell(change(configuration.Settings.from_environment(), changes, by), restart)
 
 
 @config.command("undo")
@@ -65,41 +65,41 @@ def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
 @click.option("--restart", is_flag=True, help="Restart a running stream with it, as the panel does.")
 def undo_last(by: str, restart: bool) -> None:
     """Take the last change back, whoever made it, from here or from the panel."""
-    _tell(undo(configuration.settings_from(), by), restart)
+    _tell(undo(configuration.Settings.from_environment(), by), restart)
 
 
 @config.command("history")
 @limit_option(20)
 def show_history(limit: int) -> None:
     """List changes, the newest first: when, by whom, what."""
-    made = history(configuration.settings_from())[:limit]
+    made = history(configuration.Settings.from_environment())[:limit]
     for one in made:
         at = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        click.echo(f"{at}  {one.by}  {'put back ' if one.undoes else ''}{in_words(one)}")
+        click.echo(f"{at}  {one.by}  {'put back ' if one.undoes else ''}{describe(one)}")
     if not made:
         click.echo("no change has been made")
 
 
 def _tell(made: Change, restart: bool) -> None:
     """Say what is in force now, note who did it, and have a running stream take it up if asked."""
-    in_force = {one.key: one for one in configuration.effective(configuration.settings_from())}
+    in_force = {one.key: one for one in configuration.explain(configuration.Settings.from_environment())}
     for key in made.after:
         click.echo(f"{key}  {_shown(in_force[key])}  ({in_force[key].source})")
     word = "put back" if made.undoes else "changed"
     try:
         with opened() as store:
-            store.events.add(f"configuration {word} by {made.by}: {in_words(made)}")
+            store.events.add(f"configuration {word} by {made.by}: {describe(made)}")
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not noted in the event log: {str(error).splitlines()[0]}", err=True)
     if restart:
         from workers.service.manager import StreamingServiceManager
         from workers.service.orders import carry_out
 
-        running = StreamingServiceManager(configuration.settings_from()).status().running
+        running = StreamingServiceManager(configuration.Settings.from_environment()).status().running
         click.echo(
             carry_out("restart", made.by) if running else "the stream does not run; it holds from the next start"
         )
 
 
-def _shown(one: Effective) -> str:
+def _shown(one: SettingValue) -> str:
     return HIDDEN if one.secret and one.value else str(one.value)

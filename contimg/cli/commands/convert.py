@@ -14,7 +14,7 @@ from contimg.errors import BadInput
 from contimg.formats.uvh5.grouping import seconds_of
 from contimg.instrument.dsa110 import BAND
 from contimg.options import flags, from_flags
-from contimg.tile.convert import ENVIRONMENT, ConvertOptions, batch
+from contimg.tile.convert import ConvertOptions, batch
 from contimg.tile.convert.directory import groups_in
 
 
@@ -45,7 +45,7 @@ def moment(text: str) -> float:
     type=click.Path(path_type=Path),
     help="Write in this directory (a tmpfs, a scratch disk) if there is room, then move. May be given several times.",
 )
-@flags(ConvertOptions, ENVIRONMENT)
+@flags(ConvertOptions)
 def convert(
     input_dir: Path,
     output_dir: Path,

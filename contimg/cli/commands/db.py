@@ -2,7 +2,7 @@
 
 import click
 
-from contimg.settings.config import load, queue_rules, settings_from
+from contimg.settings import Settings, load, queue_rules
 from contimg.store import schema
 from contimg.store.database import make_engine, url_of
 
@@ -15,7 +15,7 @@ def db() -> None:
 @db.command()
 def current() -> None:
     """Say which revision the database stands at and which this version needs."""
-    engine = make_engine(url_of(load(settings_from()).queue_db))
+    engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
     revision = schema.current(engine)
     state = "up to date" if revision == schema.HEAD else f"{schema.HEAD} is needed; run `contimg db upgrade`"
     click.echo(f"{engine.url.render_as_string()}  revision {revision or 'none'}  ({state})")
@@ -24,7 +24,7 @@ def current() -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the database to the form that this version needs; make it if there is none."""
-    config = load(settings_from())
+    config = load(Settings.from_environment())
     queue_rules(config)  # what would keep every part from starting is said here, before anything is replaced
     engine = make_engine(url_of(config.queue_db))
     click.echo(f"{engine.url.render_as_string()}  revision {schema.upgrade(engine)}")

@@ -15,7 +15,7 @@ from contimg.errors import BadInput, ContimgError, Transient
 from contimg.options import flags, from_flags
 from contimg.simulation.demo.progress import follow
 from contimg.simulation.demo.report import check_image, print_fluxes, print_products
-from contimg.simulation.demo.scene import ENVIRONMENT, DemoOptions, Scene, set_scene
+from contimg.simulation.demo.scene import DemoOptions, Scene, set_scene
 from contimg.simulation.demo.telescope import Telescope
 from contimg.store import State, Store
 
@@ -27,7 +27,7 @@ _STOP_LIMIT_S = 30.0
 @click.option("--directory", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), help="The panel's port.  [default: 8080, or any free one]")
 @click.option("--stay/--no-stay", default=None, help="Keep the panel up at the end.  [default: when on a terminal]")
-@flags(DemoOptions, ENVIRONMENT)
+@flags(DemoOptions)
 def demo(directory: Path, port: int | None, stay: bool | None, **given: Any) -> None:
     """Stream a synthetic sky through the real pipeline and measure the images against the truth.
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from contimg.cli.listing import as_json_option, print_json
-from contimg.settings.config import Settings, settings_from
+from contimg.settings import Settings
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -20,7 +20,7 @@ def doctor(as_json: bool) -> None:
     """
     from workers.doctor import Level, examine
 
-    settings = settings_from()
+    settings = Settings.from_environment()
     found = []
     for one in examine(settings, lambda: _broker(settings)):
         found.append(one)

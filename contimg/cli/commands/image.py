@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from contimg.options import flags, from_environment, from_flags
+from contimg.options import flags, from_flags
 from contimg.quality import image as quality
 from contimg.tile import image as imaging
 
@@ -15,11 +15,11 @@ from contimg.tile import image as imaging
 @click.option(
     "--directory", type=click.Path(path_type=Path), help="where the products go  [default: images, beside the MS]"
 )
-@flags(imaging.ImageOptions, imaging.ENVIRONMENT)
+@flags(imaging.ImageOptions)
 def image(ms: Path, directory: Path | None, **given: Any) -> None:
     """Image the Measurement Set MS: FITS, primary beam, corrected FITS, pictures."""
     options = from_flags(imaging.ImageOptions, given)
-    thresholds = from_environment(quality.QualityThresholds, quality.ENVIRONMENT)
+    thresholds = quality.QualityThresholds.from_environment()
     look = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
     beam, products = look.beam, look.products
     click.echo(f"image    {products.fits}")

@@ -7,11 +7,10 @@ import click
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import read_ms_info
-from contimg.options import from_environment
 from contimg.store import Outdated, Stage, State, Store
 from contimg.store.configured import opened
 from contimg.tile.calibrate.caltable_selection import select_caltable_set
-from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
+from contimg.tile.calibrate.options import CalibrateOptions
 
 
 @click.command()
@@ -19,7 +18,7 @@ from contimg.tile.calibrate.options import ENVIRONMENT, CalibrateOptions
 @click.option("--dry-run", is_flag=True, help="Only say which tiles would change.")
 def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
     """Put the tiles that a better set would change (or only GROUPS of them) back in the queue from calibrate on."""
-    strip_deg = from_environment(CalibrateOptions, ENVIRONMENT).strip_deg
+    strip_deg = CalibrateOptions.from_environment().strip_deg
     with opened() as store:
         marked = [one for one in store.registry.outdated(strip_deg) if not groups or one.group in groups]
         for one in marked:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from contimg.errors import Misconfigured
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 
 
 @click.command()
@@ -20,7 +20,7 @@ def restore(archive: Path, force: bool) -> None:
     from contimg.store.backup import restore as put_back
     from workers.service import StreamingServiceManager
 
-    settings = settings_from()
+    settings = Settings.from_environment()
     service = StreamingServiceManager(settings)
     running = service.status().running
     service.close()  # or this very process would have the store open

@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 import click
 
 from contimg.options import flags, from_flags
-from contimg.settings.config import PREFIX
-from contimg.settings.upkeep import RetentionRules
+from contimg.settings import RetentionRules
 from contimg.store.configured import opened
 
 
 @click.command()
 @click.option("--delete", is_flag=True, help="Do it. Without this flag it only says what would go.")
-@flags(RetentionRules, PREFIX)
+@flags(RetentionRules)
 def retention(delete: bool, **given: object) -> None:
     """Say which old products the rules no longer keep; with --delete, delete them. The service does so by itself.
 

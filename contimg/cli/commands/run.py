@@ -1,12 +1,11 @@
 """`contimg run`: broker, producer, workers and panel, until Ctrl-C."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 
 
 @click.command()
@@ -26,12 +25,12 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     from workers.service.running import run_until_told
     from workers.service.supervisor import Supervisor
 
-    settings = settings_from()
+    settings = Settings.from_environment()
     given = {"CONTIMG_INPUT_DIR": input_dir, "CONTIMG_OUTPUT_DIR": output_dir}
     environ = {**os.environ, **{name: str(path.absolute()) for name, path in given.items() if path is not None}}
     config = load(settings, environ)
     logs.configure(settings, config.model_copy(update={"log_level": "WARNING"}))
-    settings = settings if port is None else replace(settings, web_port=port)
+    settings = settings if port is None else settings.replace(web_port=port)
     extras = Extras(web, settings.web_host, settings.web_port, flower, settings.flower_port)
     supervisor = Supervisor(settings, extras, environ)
     display: Display | None = None

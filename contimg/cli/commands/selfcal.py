@@ -7,21 +7,20 @@ import click
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.options import flags, from_environment, from_flags
-from contimg.tile.image import ENVIRONMENT as IMAGE_ENVIRONMENT
+from contimg.options import flags, from_flags
 from contimg.tile.image import ImageOptions
-from contimg.tile.selfcal.run import ENVIRONMENT, SelfcalOptions
+from contimg.tile.selfcal.run import SelfcalOptions
 from contimg.tile.selfcal.run import selfcal as selfcal_stage
 
 
 @click.command()
 @click.argument("ms", type=click.Path(path_type=Path))
-@flags(SelfcalOptions, ENVIRONMENT)
+@flags(SelfcalOptions)
 def selfcal(ms: Path, **given: Any) -> None:
     """Refine the calibration of the Measurement Set MS on its own sources; kept only where the noise falls."""
     ms = Path(str(ms).rstrip("/"))
     options = from_flags(SelfcalOptions, given)
-    done = selfcal_stage(ms, applied_set(ms), options, from_environment(ImageOptions, IMAGE_ENVIRONMENT))
+    done = selfcal_stage(ms, applied_set(ms), options, ImageOptions.from_environment())
     for one in done.rounds:
         noise = f"noise {one.before_jy * 1e3:.3g} to {one.after_jy * 1e3:.3g} mJy/beam"
         click.echo(f"{one.kind:<10} {one.sources} sources, {noise}, {'kept' if one.kept else 'not kept'}")

@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from contimg.options import flags, from_flags
-from contimg.simulation import ENVIRONMENT, SimulateOptions
+from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@flags(SimulateOptions, ENVIRONMENT)
+@flags(SimulateOptions)
 def simulate(out: Path, **given: Any) -> None:
     """Write groups of subband files of a known sky into OUT, with the truth beside them in OUT/truth.
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.cli.listing import as_json_option, print_json
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 from contimg.store import Pulse, Stage, Status
 from contimg.store.configured import opened
 from workers.service.manager import StreamingServiceManager
@@ -23,7 +23,7 @@ def status(as_json: bool, shown: int) -> None:
     """Show the service, the queue, the newest images, failures, and files set aside with their reasons."""
     with opened() as store:
         seen, pulse, alerts = store.overview.snapshot(shown), store.pulses.take(), store.alerts.on()
-    manager = StreamingServiceManager(settings_from())
+    manager = StreamingServiceManager(Settings.from_environment())
     service, health = manager.status(), manager.health()
     if as_json:
         whole = {**asdict(seen), "service": asdict(service), "health": asdict(health)}

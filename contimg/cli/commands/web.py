@@ -1,10 +1,9 @@
 """`contimg web`: serve the control panel."""
 
-from dataclasses import replace
 
 import click
 
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 
 
 @click.command()
@@ -22,9 +21,8 @@ def web(host: str | None, port: int | None) -> None:
     from workers.logs import configure
     from workers.service import StreamingServiceManager
 
-    settings = settings_from()
-    settings = replace(
-        settings,
+    settings = Settings.from_environment()
+    settings = settings.replace(
         web_host=settings.web_host if host is None else host,
         web_port=settings.web_port if port is None else port,
     )

@@ -6,7 +6,7 @@ import click
 
 from contimg.cli.listing import as_json_option, print_json
 from contimg.errors import Transient
-from contimg.settings.config import settings_from
+from contimg.settings import Settings
 
 
 @click.command()
@@ -17,7 +17,7 @@ def workers(as_json: bool) -> None:
     from workers.broker import url_in_force
     from workers.inspection import Asker
 
-    found = Asker().ask(url_in_force(settings_from()))
+    found = Asker().ask(url_in_force(Settings.from_environment()))
     if found.error:
         raise Transient(found.error)
     if as_json:

@@ -12,7 +12,6 @@ from contimg.errors import BadFile, Transient
 with contextlib.suppress(ImportError):  # its import makes bitshuffle, blosc and others known to HDF5
     import hdf5plugin  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
 
-LOCKING = ("best-effort", "on", "off")
 _OUT_OF_REACH = {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
 _CHUNK_CACHE_BYTES = 16 << 20  # one row of chunks of all three data sets: no chunk is read twice
 

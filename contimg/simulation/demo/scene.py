@@ -2,24 +2,22 @@
 
 import shutil
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.errors import Misconfigured
-from contimg.options import option
-from contimg.settings import config
+from contimg.options import Options, option
+from contimg.settings import Settings, save
 
-ENVIRONMENT = "CONTIMG_DEMO"
 _MARK = ".contimg-demo"
 
 
-@dataclass(frozen=True)
-class DemoOptions:
+class DemoOptions(Options, env_prefix="CONTIMG_DEMO_"):
     """The size of the demo; the defaults reach images in under three minutes on two cores."""
 
     groups: int = option(3, "tiles: a transit of 3C48, then target tiles", minimum=1)
     antennas: int = option(32, "antennas; 96 is the whole telescope", minimum=4, maximum=96)
-    channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16)
+    channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
     gap: int = option(
         2, "tiles between the calibrator and the first target: 3C48 is out of the beam by then", minimum=0
     )
@@ -46,9 +44,9 @@ class Scene:
         return self.directory / "products"
 
     @property
-    def settings(self) -> config.Settings:
+    def settings(self) -> Settings:
         """The deployment settings of the demo's service."""
-        return replace(config.settings_from(), state_dir=self.directory / "state", web_port=self.port)
+        return Settings.from_environment().replace(state_dir=self.directory / "state", web_port=self.port)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -88,12 +86,12 @@ def set_scene(directory: Path, port: int | None) -> Scene:
         "poll_interval": 1.0,
         "worker_poll_interval": 2.0,
     }
-    config.save(scene.settings, changes)
+    save(scene.settings, changes)
     return scene
 
 
 def _usual_or_free() -> int:
-    usual = config.settings_from().web_port
+    usual = Settings.from_environment().web_port
     for port in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from contimg import __version__
 from contimg.errors import Misconfigured, Transient
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from contimg.store import schema
 from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, write_archive
 from contimg.store.backup.rows import copy_rows, count_rows

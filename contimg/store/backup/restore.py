@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from contimg.errors import BadInput, Misconfigured, Transient
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from contimg.store import schema
 from contimg.store.backup.archive import STATE, STORE, Backup, unpack
 from contimg.store.backup.rows import copy_rows, count_rows

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.uvh5.grouping import GroupInReach, SubbandName, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import tables as models
 from contimg.store.activity.events import INFO, WARNING, note
 from contimg.store.records import FileState, Stage, State

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from contimg.settings.config import QueueRules
+from contimg.settings import QueueRules
 from contimg.store import tables as models
 from contimg.store.records import State
 

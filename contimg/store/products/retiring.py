@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contimg.files.staging import MARK
-from contimg.settings.upkeep import RetentionRules
+from contimg.settings import RetentionRules
 from contimg.store import tables as models
 from contimg.store.activity.events import INFO, note
 from contimg.store.database import Database

@@ -1,15 +1,11 @@
 """What an operator may set about calibration."""
 
-from dataclasses import dataclass
 
 from contimg.formats.caltables.caltable_set import STRIP_DEG
-from contimg.options import option
-
-ENVIRONMENT = "CONTIMG_CALIBRATE"
+from contimg.options import Options, option
 
 
-@dataclass(frozen=True)
-class CalibrateOptions:
+class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
     """Options of the calibrate stage."""
 
     flag: bool = option(True, "search for interference with AOFlagger")

@@ -1,43 +1,41 @@
 """How to convert a group."""
 
-from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from contimg.formats.uvh5.bands import band_plan
-from contimg.formats.uvh5.opening import LOCKING
 from contimg.instrument.dsa110 import BandPlan
-from contimg.options import option
-
-ENVIRONMENT = "CONTIMG_CONVERT"
-DSA_110, ANY = "DSA-110", "any"
+from contimg.options import Options, option
 
 
-@dataclass(frozen=True)
-class ConvertOptions:
+class ConvertOptions(Options, env_prefix="CONTIMG_CONVERT_"):
     """How to convert a group."""
 
     block_mb: int = option(8, "size of the block of one subband that is read and rotated at once", minimum=1)
-    telescope: str = option(
-        DSA_110,
+    telescope: Literal["DSA-110", "any"] = option(
+        "DSA-110",
         "whose data these are; any: another array's, held only to agree with one another",
-        choices=(DSA_110, ANY),
     )
     band: str = option(
         "", "another band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or what the files show"
     )
-    file_locking: str = option(
-        "best-effort", "whether HDF5 locks the files it reads; off for network file systems", choices=LOCKING
+    file_locking: Literal["best-effort", "on", "off"] = option(
+        "best-effort", "whether HDF5 locks the files it reads; off for network file systems"
     )
     durable: bool = option(
         False, "flush the Measurement Set to the disk before it takes its name, so that it survives a power cut"
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
         band_plan(self.band)
+        return self
 
     @property
     def own_telescope(self) -> bool:
         """Whether the data have to be the DSA-110's."""
-        return self.telescope == DSA_110
+        return self.telescope == "DSA-110"
 
     @property
     def plan(self) -> BandPlan | None:

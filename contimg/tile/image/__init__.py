@@ -9,10 +9,10 @@ Importing this package is light; the numerical libraries load with the first ima
 from pathlib import Path
 
 from contimg.quality.image import QualityThresholds
-from contimg.tile.image.options import ENVIRONMENT, ImageOptions
+from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.result import Beam, Calibration, QuickLook
 
-__all__ = ["ENVIRONMENT", "Beam", "Calibration", "ImageOptions", "QuickLook", "image"]
+__all__ = ["Beam", "Calibration", "ImageOptions", "QuickLook", "image"]
 
 
 def image(

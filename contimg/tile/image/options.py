@@ -1,27 +1,25 @@
 """What an operator may choose about an image."""
 
-from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from contimg.errors import Misconfigured
-from contimg.options import option
+from contimg.options import Options, option
 
 BRIGGS, UNIFORM, NATURAL = "briggs", "uniform", "natural"
 DUCC, WSCLEAN = "ducc", "wsclean"
-ENVIRONMENT = "CONTIMG_IMAGE"
 
 
-@dataclass(frozen=True)
-class ImageOptions:
+class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     """Options of the image stage; the defaults make the quick look of a full tile."""
 
-    imager: str = option(
-        DUCC, "ducc: ducc0 and Radler in this process; wsclean: WSClean's own", choices=(DUCC, WSCLEAN)
-    )
+    imager: Literal["ducc", "wsclean"] = option(DUCC, "ducc: ducc0 and Radler in this process; wsclean: WSClean's own")
     size: int = option(2048, "pixels on a side, even", minimum=64, maximum=16384)
     pixel_arcsec: float = option(
         0.0, "pixel size; 0 chooses from the longest baseline, at most 6 arcsec", minimum=0.0, maximum=120.0
     )
-    weighting: str = option(BRIGGS, "how samples weigh", choices=(BRIGGS, UNIFORM, NATURAL))
+    weighting: Literal["briggs", "uniform", "natural"] = option(BRIGGS, "how samples weigh")
     robust: float = option(0.5, "Briggs robustness, -2 uniform to 2 natural", minimum=-2.0, maximum=2.0)
     min_uv_klambda: float = option(1.0, "leave out baselines shorter than this, kilowavelengths", minimum=0.0)
     taper_arcsec: float = option(
@@ -67,10 +65,12 @@ class ImageOptions:
     plots: bool = option(False, "also draw the uv coverage and the spectrum of the brightest source")
     threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.size % 2:
             raise Misconfigured(f"size={self.size}: must be even; give {self.size + 1}")
         if self.threshold_sigma > self.mask_sigma:
             raise Misconfigured(
                 f"threshold_sigma={self.threshold_sigma:g}: must not exceed mask_sigma={self.mask_sigma:g}"
             )
+        return self

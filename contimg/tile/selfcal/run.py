@@ -25,7 +25,7 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.formats.ms.writable import writable
 from contimg.instrument.calibrators import Calibrator
-from contimg.options import option
+from contimg.options import Options, option
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply, divide
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, direction_cosines
 from contimg.tile.image import ImageOptions, QuickLook, image
@@ -33,12 +33,10 @@ from contimg.tile.image.sources.photometry import measure
 from contimg.tile.selfcal.antenna_gains import solve_gains
 
 log = logging.getLogger(__name__)
-ENVIRONMENT = "CONTIMG_SELFCAL"
 PHASE, AMPLITUDE = "phase", "amplitude"
 
 
-@dataclass(frozen=True)
-class SelfcalOptions:
+class SelfcalOptions(Options, env_prefix="CONTIMG_SELFCAL_"):
     """Options of self-calibration."""
 
     enabled: bool = option(False, "self-calibrate a target tile before it is imaged")

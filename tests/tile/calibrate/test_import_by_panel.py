@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.settings.config import Settings, load, save
+from contimg.settings import Settings, load, save
 from contimg.store import Store
 from web import create_app
 

@@ -11,7 +11,7 @@ from store_steps import register_file
 from contimg.cli import contimg
 from contimg.cli.commands.calibrations import _row
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import load, settings_from
+from contimg.settings import Settings, load
 from contimg.store import AppliedCalibration, ImageRow, MeasurementSetRow, Stage, State, Store
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
@@ -34,7 +34,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def store(run):
-    opened = Store.of(load(settings_from()))
+    opened = Store.of(load(Settings.from_environment()))
     yield opened
     opened.close()
 

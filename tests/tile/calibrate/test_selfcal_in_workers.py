@@ -11,7 +11,7 @@ from store_steps import register_file
 from contimg.formats.ms.calibration_note import read_note
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.settings.config import Settings, load, save
+from contimg.settings import Settings, load, save
 from contimg.store import MeasurementSetRow, Stage, State, Store
 from workers.execution.attempt import Then, take_turn
 from workers.execution.outcomes import calibration_row

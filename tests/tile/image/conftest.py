@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def tile(tile_ms):
     ]
     catalogue = tile_ms.parent / "catalogue.csv"
     catalogue.write_text("\n".join(["name,ra_deg,dec_deg,flux_jy", *rows]) + "\n")
-    return image(tile_ms, tile_ms.parent / "images", replace(OPTIONS, catalogue=str(catalogue)))
+    return image(tile_ms, tile_ms.parent / "images", OPTIONS.replace(catalogue=str(catalogue)))
 
 
 @pytest.fixture

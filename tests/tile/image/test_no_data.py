@@ -1,6 +1,5 @@
 """Little data or none: a clear error that leaves no product, or an image whose verdict says what it is worth."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +55,7 @@ def test_no_rows(small_ms, tmp_path):
 
 
 def test_a_range_of_baselines_that_nobody_has(small_ms, tmp_path):
-    refused(small_ms, tmp_path, "min_uv_klambda", replace(SMALL, min_uv_klambda=50.0))
+    refused(small_ms, tmp_path, "min_uv_klambda", SMALL.replace(min_uv_klambda=50.0))
 
 
 def test_an_empty_directory_is_no_measurement_set(tmp_path):

@@ -85,7 +85,7 @@ def test_the_zoom_shows_the_brightest_source_in_its_middle(tile):
 
 @pytest.fixture(scope="module")
 def plotted(tile_ms, tmp_path_factory):
-    return image(tile_ms, tmp_path_factory.mktemp("plots"), replace(OPTIONS, size=512, iterations=100, plots=True))
+    return image(tile_ms, tmp_path_factory.mktemp("plots"), OPTIONS.replace(size=512, iterations=100, plots=True))
 
 
 def test_plots_are_there_on_request_alone(tile, plotted):

@@ -1,6 +1,5 @@
 """The image against catalogues of its own sources, true and falsified."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,8 +47,8 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
     rows["DEJ2000"] += 14 / 3600
     moved = tmp_path / "moved.fits"
     rows.write(moved)
-    options = replace(OPTIONS, **{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
-    look = image(tile_ms, tmp_path, replace(options, catalogue=str(moved)))
+    options = OPTIONS.replace(**{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
+    look = image(tile_ms, tmp_path, options.replace(catalogue=str(moved)))
     assert look.quality.grade == "suspect"
     assert any("catalogue" in reason for reason in look.quality.reasons)
     header = fits.getheader(look.products.fits)

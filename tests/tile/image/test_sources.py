@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +53,13 @@ def test_names_are_truncated_positions(ra, dec, name):
 def test_without_pybdsf_it_says_what_to_do(tile_ms, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bdsf", None)
     with pytest.raises(Misconfigured, match="pip install 'contimg"):
-        image(tile_ms, tmp_path, replace(OPTIONS, size=256, iterations=10, find_sources=True))
+        image(tile_ms, tmp_path, OPTIONS.replace(size=256, iterations=10, find_sources=True))
     assert not list(tmp_path.glob("*.fits"))
 
 
 @pytest.mark.judge("bdsf")
 def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
-    look = image(tile_ms, tmp_path, replace(OPTIONS, find_sources=True))
+    look = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
     for source in SOURCES:
         place = source.direction()
         away = [np.rad2deg(separation_rad(place, (one.ra_deg, one.dec_deg))) * 3600 for one in look.sources]
@@ -75,7 +74,7 @@ def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
 
 @pytest.mark.judge("bdsf")
 def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
-    look = image(tile_ms, tmp_path, replace(OPTIONS, size=1280, iterations=300, find_sources=True))
+    look = image(tile_ms, tmp_path, OPTIONS.replace(size=1280, iterations=300, find_sources=True))
     store = Store.open(tmp_path / "store.sqlite3")
     for subband in range(16):
         path = Path(f"/incoming/{look.group}_sb{subband:02d}.hdf5")
@@ -92,6 +91,6 @@ def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
 @pytest.mark.judge("bdsf")
 def test_noise_alone_has_no_sources(tmp_path):
     path = make_ms(tmp_path / "noise.ms", antennas=24, times=3, channels=16, sefd_jy=6500.0)
-    look = image(path, tmp_path, replace(OPTIONS, size=512, find_sources=True, source_sigma=6.0))
+    look = image(path, tmp_path, OPTIONS.replace(size=512, find_sources=True, source_sigma=6.0))
     assert look.sources == ()
     assert len(parse_single_table(look.products.votable).to_table()) == 0

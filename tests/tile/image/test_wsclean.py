@@ -1,7 +1,6 @@
 """WSClean is the judge of the imager and a backend of it: same options, same picture."""
 
 import stat
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ def judged(tmp_path_factory):
     """A tile with the telescope's thermal noise by this imager and by WSClean."""
     path = tmp_path_factory.mktemp("judged") / "2026-02-22T23:17:51.ms"
     make_ms(path, SOURCES, antennas=32, times=6, spacing=3.0, channels=48, sefd_jy=6500.0, corrected=CALIBRATED)
-    theirs = replace(SAME, imager="wsclean")
+    theirs = SAME.replace(imager="wsclean")
     return image(path, path.parent / "ours", SAME), image(path, path.parent / "theirs", theirs)
 
 

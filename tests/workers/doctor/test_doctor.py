@@ -14,7 +14,7 @@ import pytest
 
 from contimg.errors import Transient
 from contimg.files.filesystems import file_system
-from contimg.settings.config import Settings, load
+from contimg.settings import Settings, load
 from contimg.store import Store
 from workers import doctor
 from workers.doctor import Finding, Level, directories, machine, packages

@@ -5,25 +5,22 @@ A backend knows its own parts only (the producer and the workers of one deployme
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from contimg.options import from_environment, option
-from contimg.settings.config import Settings
+from contimg.options import Options, option
+from contimg.settings import Settings
 from workers.service.records import CommandOutcome
 
-PREFIX = "CONTIMG_SERVICE"
 
-
-@dataclass(frozen=True)
-class BackendOptions:
+class BackendOptions(Options, env_prefix="CONTIMG_SERVICE_"):
     """Which of them it is, and where."""
 
-    backend: str = option(
-        "auto", "who runs the stream", choices=("auto", "process", "docker", "systemd", "agent")
+    backend: Literal["auto", "process", "docker", "systemd", "agent"] = option(
+        "auto", "who runs the stream"
     )  # fmt: skip
     project: str = option("contimg", "compose project whose containers are ours")
-    engine: Path = option(Path("/var/run/docker.sock"), "socket of the container engine")  # noqa: RUF009
-    agent: Path = option(Path("/run/contimg/agent.sock"), "socket of the agent")  # noqa: RUF009
+    engine: Path = option(Path("/var/run/docker.sock"), "socket of the container engine")
+    agent: Path = option(Path("/run/contimg/agent.sock"), "socket of the agent")
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def choose(settings: Settings, options: BackendOptions | None = None) -> Backend
     from workers.service.backends.containers import Containers
     from workers.service.backends.units import Units
 
-    options = options or from_environment(BackendOptions, PREFIX)
+    options = options or BackendOptions.from_environment()
     containers = Containers(options.engine, options.project)
     match options.backend:
         case "agent":

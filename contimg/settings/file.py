@@ -1,0 +1,154 @@
+"""Loading, checking and saving the streaming configuration.
+
+Relative paths in the file are relative to the directory that holds the state directory, so a service and a terminal
+refer to the same files.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contimg.errors import Misconfigured
+from contimg.files.writing import write_text
+from contimg.options import SettingValue
+from contimg.settings.tree import (
+    AlertLimits,
+    DiskLimits,
+    DispatchSettings,
+    NotificationSettings,
+    QueueRules,
+    RetentionRules,
+    Settings,
+    StageLimits,
+    StreamingConfig,
+)
+
+
+def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
+    """Load the configuration in force: environment over file over defaults.
+
+    Raises
+    ------
+    Misconfigured, naming the file and key or the variable.
+    """
+    overrides = StreamingConfig.read_environment(environ)
+    variables = StreamingConfig.variables()
+    return _build(
+        settings, {**read_file(settings.config_path), **overrides}, {key: variables[key] for key in overrides}
+    )
+
+
+def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> StreamingConfig:
+    """Set keys in the file atomically and return the configuration in force.
+
+    Raises
+    ------
+    Misconfigured, with the file unchanged, when the result would not load or cannot be written.
+    """
+    path = settings.config_path
+    values = {**read_file(path), **changes}
+    content = _build_unresolved(settings, values, {}).model_dump(mode="json", include=set(values))
+    check(settings, changes)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n", durable=True)
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be written: {error.strerror}") from None
+    return load(settings, environ)
+
+
+def check(settings: Settings, changes: Mapping[str, Any]) -> StreamingConfig:
+    """Return what would be in force after `save`, without environment; raises Misconfigured as `save` does."""
+    return _build(settings, {**read_file(settings.config_path), **changes}, {})
+
+
+def shown(config: StreamingConfig) -> dict[str, Any]:
+    """Return every key as JSON, without the password of a database URL."""
+    values = config.model_dump(mode="json")
+    return {key: hide_password(value) if key.endswith("_db") else value for key, value in values.items()}
+
+
+def hide_password(database: str) -> str:
+    """Replace the password of a database URL by ***."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database)
+
+
+def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[SettingValue]:
+    """List every key and setting with its value in force and the value's source."""
+    config = load(settings, environ)
+    values, sources = shown(config), {key: f"file {settings.config_path}" for key in read_file(settings.config_path)}
+    sources |= StreamingConfig.environment_sources(environ)
+    rows = [replace(row, value=values[row.key]) for row in config.explain(sources)]
+    of_rules = {"cadence_s": sources.get("chunk_duration", "default"), **QueueRules.environment_sources(environ)}
+    rows += [row for row in queue_rules(config, environ).explain(of_rules) if row.key != "expected_subbands"]
+    for section in (
+        DispatchSettings, AlertLimits, StageLimits, DiskLimits, RetentionRules, NotificationSettings, Settings
+    ):  # fmt: skip
+        rows += section.from_environment(environ).explain(section.environment_sources(environ))
+    return rows
+
+
+def queue_rules(config: StreamingConfig, environ: Mapping[str, str] = os.environ) -> QueueRules:
+    """Return the queue's rules: the environment's, with the subbands and the cadence of the configuration."""
+    values = {
+        "cadence_s": config.chunk_duration * 60,
+        **QueueRules.read_environment(environ),
+        "expected_subbands": config.expected_subbands,
+    }
+    rules = QueueRules.build(values, QueueRules.variables())
+    if rules.min_subbands <= config.expected_subbands:
+        return rules
+    if "min_subbands" in values:
+        raise Misconfigured(
+            f"CONTIMG_MIN_SUBBANDS={rules.min_subbands}: more than expected_subbands={config.expected_subbands}"
+        )
+    return rules.replace(min_subbands=config.expected_subbands)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read the keys that the file sets, unchecked; none without a file.
+
+    Raises
+    ------
+    Misconfigured when the file cannot be read or is not one JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise Misconfigured(f"{path}: not JSON ({error}); correct it, or remove it to use the defaults") from None
+    if not isinstance(content, dict):
+        raise Misconfigured(f"{path}: must hold one JSON object of keys and values, not a {type(content).__name__}")
+    return content
+
+
+def _build_unresolved(settings: Settings, values: Mapping[str, Any], variables: Mapping[str, str]) -> StreamingConfig:
+    names = {key: f"{settings.config_path}: {key}" for key in values}
+    return StreamingConfig.build(values, {**names, **variables})
+
+
+def _build(settings: Settings, values: Mapping[str, Any], variables: Mapping[str, str]) -> StreamingConfig:
+    """Check values and make paths absolute; the registry must be the store."""
+    config, base = _build_unresolved(settings, values, variables), settings.base_dir
+    paths = {key: base / getattr(config, key) for key in ("input_dir", "output_dir", "scratch_dir", "tmpfs_path")}
+    default = str(settings.state_dir.absolute() / "contimg.sqlite3")
+    queue = _absolute(config.queue_db, base) if "queue_db" in config.model_fields_set else default
+    registry = _absolute(config.registry_db, base) if config.registry_db else queue
+    if registry != queue:
+        raise Misconfigured(
+            f"{settings.config_path}: registry_db={hide_password(registry)} must be the same as "
+            f"queue_db={hide_password(queue)}: a caltable set and the stage that solved it are committed in one "
+            "transaction; remove registry_db"
+        )
+    return config.model_copy(update={**paths, "queue_db": queue, "registry_db": registry})
+
+
+def _absolute(database: str, base: Path) -> str:
+    return database if "://" in database else str(base / Path(database).expanduser())

@@ -1,0 +1,223 @@
+"""Sections of the settings: which fields exist, their types, defaults, limits, units and help.
+
+`StreamingConfig` is what the panel edits: state/streaming_config.json, each key overridden by CONTIMG_<KEY>. The other
+sections are set by environment variables only. The options of a stage are defined beside the stage; `SECTIONS` lists
+them all.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from contimg.errors import Misconfigured
+from contimg.formats.uvh5.grouping import TOLERANCE_S, check_tolerance
+from contimg.instrument.dsa110 import CADENCE_S
+from contimg.options import Options, option
+
+FILE_NAME = "streaming_config.json"
+SECTIONS = (
+    "contimg.settings.tree:Settings",
+    "contimg.settings.tree:StreamingConfig",
+    "contimg.settings.tree:QueueRules",
+    "contimg.settings.tree:DispatchSettings",
+    "contimg.settings.tree:StageLimits",
+    "contimg.settings.tree:AlertLimits",
+    "contimg.settings.tree:DiskLimits",
+    "contimg.settings.tree:RetentionRules",
+    "contimg.settings.tree:NotificationSettings",
+    "contimg.tile.convert.options:ConvertOptions",
+    "contimg.tile.calibrate.options:CalibrateOptions",
+    "contimg.quality.caltables:SolutionLimits",
+    "contimg.tile.selfcal.run:SelfcalOptions",
+    "contimg.tile.image.options:ImageOptions",
+    "contimg.quality.image:QualityThresholds",
+    "contimg.simulation.options:SimulateOptions",
+    "contimg.simulation.demo.scene:DemoOptions",
+    "workers.service.backends:BackendOptions",
+)
+
+
+def section_classes() -> Iterator[type[Options]]:
+    """Import and return every section of `SECTIONS`."""
+    for section in SECTIONS:
+        module, name = section.split(":")
+        yield getattr(import_module(module), name)
+
+
+class Settings(Options):
+    """Deployment: addresses, tokens and the state directory. Environment: CONTIMG_<FIELD>, PIPELINE_STATE_DIR."""
+
+    state_dir: Path = option(
+        Path("state"), "Directory of the configuration and the SQLite store", variable="PIPELINE_STATE_DIR"
+    )
+    broker_url: str = option("", "Redis URL of the broker; empty: the server that `contimg run` starts")
+    web_host: str = option("127.0.0.1", "Address that the panel listens on")
+    web_port: int = option(8080, "Port of the panel", minimum=0, maximum=65535)
+    flower_port: int = option(5555, "Port of Flower", minimum=0, maximum=65535)
+    token: str = option("", "Bearer token required for commands of the API; empty: none", secret=True)
+    view_token: str = option("", "Token required for reading the panel; empty: none", secret=True)
+    web_names: str = option("", "Further host names of the panel, separated by spaces")
+    flower_url: str = option("", "URL of Flower for links in the panel; empty: no links")
+    log_format: Literal["text", "json"] = option("text", "Format of log lines")
+
+    @property
+    def config_path(self) -> Path:
+        """Path of the file that the panel edits."""
+        return self.state_dir / FILE_NAME
+
+    @property
+    def base_dir(self) -> Path:
+        """Directory that relative paths in the configuration are relative to."""
+        return self.state_dir.absolute().parent
+
+
+class StreamingConfig(Options):
+    """The sixteen keys of streaming_config.json. Paths are absolute once loaded."""
+
+    input_dir: Path = option(Path("incoming"), "Directory in which subband files arrive")
+    output_dir: Path = option(Path("products"), "Directory of Measurement Sets, caltables and images")
+    queue_db: str = option("state/contimg.sqlite3", "Store: a SQLite file or a PostgreSQL URL")
+    registry_db: str = option("", "Calibration registry; empty or the same as queue_db")
+    scratch_dir: Path = option(Path("scratch"), "Directory of temporary files")
+    expected_subbands: int = option(16, "Subbands of a complete group", minimum=1, maximum=16)
+    chunk_duration: float = option(CADENCE_S / 60, "Time between the starts of two tiles", unit="min", above=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = option("INFO", "Lowest level that is logged")
+    use_subprocess: bool = option(
+        True, "Run each stage in a process of its own (true) or in the worker process (false)"
+    )
+    monitoring: bool = option(True, "Sample processor, memory and disks for the charts of the panel")
+    monitor_interval: float = option(30.0, "Time between two samples", unit="s", above=0)
+    poll_interval: float = option(5.0, "Time between two scans of input_dir", unit="s", above=0)
+    worker_poll_interval: float = option(10.0, "Time between two rounds of the reconciler", unit="s", above=0)
+    max_workers: int = option(2, "Worker processes of all queues together", minimum=1, maximum=256)
+    stage_to_tmpfs: bool = option(False, "Write a Measurement Set to tmpfs_path first, then move it to output_dir")
+    tmpfs_path: Path = option(Path("/dev/shm"), "Directory of a memory file system")  # noqa: S108
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError("must not hold control characters")
+        return value
+
+
+class QueueRules(Options):
+    """Grouping, completeness, attempts and leases. Environment: CONTIMG_<FIELD>, and two keys of the file.
+
+    `expected_subbands` and, unless CONTIMG_CADENCE_S is set, `cadence_s` follow the configuration.
+    """
+
+    expected_subbands: int = option(16, "Subbands of a complete group", minimum=1, maximum=16)
+    cadence_s: float = option(CADENCE_S, "Time between the starts of two tiles", unit="s", minimum=1)
+    group_tolerance_s: float = option(
+        TOLERANCE_S, "Maximum difference between the times in a file's name and a group's", unit="s"
+    )
+    collection_timeout_s: float = option(600.0, "Time to wait for missing subbands", unit="s", minimum=0)
+    min_subbands: int = option(
+        12, "Minimum number of subbands of a group that is processed as incomplete", minimum=1, maximum=16
+    )
+    max_attempts: int = option(3, "Maximum number of attempts at a stage", minimum=1)
+    lease_s: float = option(120.0, "Time without a renewal after which a lease expires", unit="s", minimum=1)
+    retry_delay_s: float = option(
+        30.0, "Delay before the second attempt; doubled for each further one", unit="s", minimum=0
+    )
+    retry_delay_max_s: float = option(900.0, "Maximum delay between two attempts", unit="s", minimum=0)
+
+    @model_validator(mode="after")
+    def _check_tolerance(self) -> Self:
+        check_tolerance(self.group_tolerance_s, self.cadence_s)
+        return self
+
+    def retry_after_s(self, attempts: int) -> float:
+        """Return the delay before the next attempt, in seconds, after `attempts` failed ones."""
+        return float(min(self.retry_delay_max_s, self.retry_delay_s * 2.0 ** max(0, attempts - 1)))
+
+
+class DispatchSettings(Options):
+    """Order of jobs, back-pressure, and limits of a slow stream. Environment: CONTIMG_<FIELD>."""
+
+    order: Literal["newest", "oldest"] = option(
+        "newest", "Which groups are dispatched first; tiles of calibrators always precede"
+    )
+    max_in_flight: int = option(
+        0, "Maximum number of groups with a message in the broker; 0: chosen from max_workers", minimum=0
+    )
+    backlog_groups: int = option(24, "Number of waiting groups above which a warning is raised", minimum=1)
+    stall_s: float = option(
+        600.0, "Time without progress of any waiting group after which an alert is raised", unit="s", minimum=1
+    )
+    events: Literal["auto", "inotify", "polling"] = option(
+        "auto", "How changes in input_dir are detected between scans; auto: inotify where the file system supports it"
+    )
+
+    def in_flight(self, max_workers: int) -> int:
+        """Return the maximum number of dispatched groups, enough that no worker waits for the reconciler."""
+        return self.max_in_flight or max(12, 4 * max_workers)
+
+
+class StageLimits(Options):
+    """Resources after which a stage is stopped. Environment: CONTIMG_<FIELD>."""
+
+    stage_limit_s: float = option(
+        3600.0, "Maximum duration of a stage; a longer one is killed and uses up an attempt", unit="s", minimum=1
+    )
+    stage_memory_mb: int = option(
+        0, "Maximum memory of a worker process and of each program it starts; 0: no limit", unit="MB", minimum=0
+    )
+
+
+class AlertLimits(Options):
+    """Limits of alerts; 0 switches a rule off. Environment: CONTIMG_<FIELD>."""
+
+    alert_failures: int = option(3, "Number of groups failed in succession that raises an alert; 0: never", minimum=0)
+    alert_no_product_s: float = option(
+        1800.0, "Time with arriving files and no new image that raises an alert; 0: never", unit="s", minimum=0
+    )
+    alert_worker_s: float = option(
+        120.0, "Time without a worker of a queue that raises an alert; 0: never", unit="s", minimum=0
+    )
+
+
+class DiskLimits(Options):
+    """Watermarks of each file system that the stream writes to. Environment: CONTIMG_<FIELD>."""
+
+    disk_high_percent: float = option(
+        95.0, "Usage of a disk above which the stream pauses", unit="%", minimum=1, maximum=100
+    )
+    disk_low_percent: float = option(
+        90.0, "Usage of a disk below which the stream resumes", unit="%", minimum=0, maximum=100
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.disk_low_percent >= self.disk_high_percent:
+            raise Misconfigured(
+                f"CONTIMG_DISK_LOW_PERCENT={self.disk_low_percent:g}: must be below "
+                f"CONTIMG_DISK_HIGH_PERCENT={self.disk_high_percent:g}"
+            )
+        return self
+
+
+class RetentionRules(Options):
+    """Retention of products and records; 0 days, the default of products, keeps them. Environment: CONTIMG_<FIELD>."""
+
+    keep_ms_days: float = option(0.0, "Age after which a Measurement Set is deleted; 0: never", unit="d", minimum=0)
+    keep_images_days: float = option(0.0, "Age after which an image is deleted; 0: never", unit="d", minimum=0)
+    keep_last: int = option(48, "Number of newest products of each kind that are kept at any age", minimum=0)
+    keep_flagged: bool = option(True, "Keep products whose QA grade is not good")
+    keep_events_days: float = option(
+        90.0, "Age after which events and chart samples are deleted; 0: never", unit="d", minimum=0
+    )
+    retention_interval_s: float = option(3600.0, "Time between two rounds of retention", unit="s", minimum=1)
+
+
+class NotificationSettings(Options):
+    """Recipients of notifications. Environment: CONTIMG_<FIELD>."""
+
+    notify_webhook: str = option("", "URL that receives events as JSON by POST; empty: none", secret=True)
+    notify_command: str = option("", "Program that receives events as JSON on standard input; empty: none")
+    notify_level: Literal["info", "warning", "error"] = option("warning", "Lowest level of events that are sent")
+    notify_per_hour: int = option(20, "Maximum number of notifications per hour; the rest are counted", minimum=1)
