@@ -42,7 +42,7 @@ def make_tile(room: Path, antennas: int, channels: int) -> tuple[Path, Path]:
 
 
 def ours(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> tuple[Any, float, int]:
-    """The quick look, its seconds from reading to the last file, and the process' peak memory in bytes."""
+    """The image, its seconds from reading to the last file, and the process' peak memory in bytes."""
     # Not multiprocessing's own pool, whose processes may have no children: the source finder does.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_image, ms, directory, size, pixel, **more).result()
@@ -56,8 +56,8 @@ def _image(ms: Path, directory: Path, size: int, pixel: float, **more: bool) -> 
         size=size, pixel_arcsec=pixel, mask_sigma=SIGMA, threshold_sigma=SIGMA, iterations=ITERATIONS, **more
     )
     begun = time.perf_counter()
-    look = image(ms, directory, options)
-    return look, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    tile_image = image(ms, directory, options)
+    return tile_image, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def wsclean(ms: Path, name: Path, size: int, pixel: float, *more: str) -> float:
@@ -70,7 +70,7 @@ def wsclean(ms: Path, name: Path, size: int, pixel: float, *more: str) -> float:
     return time.perf_counter() - begun
 
 
-def compare(look: Any, judge: Path, truth: Path) -> list[str]:
+def compare(tile_image: Any, judge: Path, truth: Path) -> list[str]:
     """Prints every bright source against the judge and the truth; what differs by more than is allowed."""
     from contimg.tile.image.gridding.noise import robust_rms
     from contimg.tile.image.sources.photometry import measure
@@ -78,22 +78,23 @@ def compare(look: Any, judge: Path, truth: Path) -> list[str]:
     wrong = []
     noise = robust_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])
     print(
-        f"  noise {look.rms_jy * 1e3:.3f} mJy, WSClean {noise * 1e3:.3f} mJy, thermal {look.expected_rms_jy * 1e3:.3f}"
+        f"  noise {tile_image.rms_jy * 1e3:.3f} mJy, WSClean {noise * 1e3:.3f} mJy, "
+        f"thermal {tile_image.expected_rms_jy * 1e3:.3f}"
     )
-    if abs(look.rms_jy / noise - 1) > 0.05:
-        wrong.append(f"noise differs by {look.rms_jy / noise - 1:+.1%}")
+    if abs(tile_image.rms_jy / noise - 1) > 0.05:
+        wrong.append(f"noise differs by {tile_image.rms_jy / noise - 1:+.1%}")
     for source in json.loads(truth.read_text())["sources"]:
         true_jy, place = source["apparent_flux_jy"], (source["ra_deg"], source["dec_deg"])
-        if true_jy < 100 * look.rms_jy:
+        if true_jy < 100 * tile_image.rms_jy:
             continue
-        mine, other = measure(look.products.fits, *place), measure(Path(f"{judge}-image.fits"), *place)
+        mine, other = measure(tile_image.products.fits, *place), measure(Path(f"{judge}-image.fits"), *place)
         apart = np.hypot((mine.ra_deg - other.ra_deg) * np.cos(np.deg2rad(place[1])), mine.dec_deg - other.dec_deg)
         ratio = mine.apparent_jy / other.apparent_jy
         print(
             f"  {source['name']:18} {true_jy:8.4f} Jy  ours {mine.apparent_jy / true_jy:.4f}  "
             f"WSClean {other.apparent_jy / true_jy:.4f}  apart {apart * 3600:.2f} arcsec"
         )
-        if abs(ratio - 1) > 0.01 or apart * 3600 > 0.1 * look.beam.minor_arcsec:
+        if abs(ratio - 1) > 0.01 or apart * 3600 > 0.1 * tile_image.beam_minor_arcsec:
             wrong.append(f"{source['name']}: {ratio - 1:+.2%}, {apart * 3600:.2f} arcsec from WSClean's")
     return wrong
 
@@ -113,14 +114,14 @@ def main(antennas: int, channels: int, ms: Path | None, truth: Path | None, resu
         if ms is None or truth is None:
             ms, truth = make_tile(room, antennas, channels)
         for size, pixel, least in TIERS:
-            look, seconds, most = ours(ms, room / f"ours{size}", size, pixel)
+            tile_image, seconds, most = ours(ms, room / f"ours{size}", size, pixel)
             judge = room / f"judge{size}"
             theirs = {"w-gridder": wsclean(ms, judge, size, pixel, "-use-wgridder")}
             theirs["default"] = wsclean(ms, room / f"default{size}", size, pixel)
             print(f"{size} at {pixel:g} arcsec: {seconds:.1f} s, {most / 2**30:.2f} GiB at most", flush=True)
             for kind, one in theirs.items():
                 print(f"  WSClean, {kind}: {one:.1f} s, {one / seconds:.1f} times as long")
-            print("  " + ", ".join(f"{step} {taken:.1f}" for step, taken in look.seconds.items()))
+            print("  " + ", ".join(f"{step} {taken:.1f}" for step, taken in tile_image.seconds.items()))
             figures[f"{size}² at {pixel:g}″"] = {"seconds": seconds, "peak_gib": most / 2**30}
             figures |= {f"{size}², WSClean, {kind}": {"seconds": one} for kind, one in theirs.items()}
             if theirs["w-gridder"] / seconds < least:
@@ -128,7 +129,7 @@ def main(antennas: int, channels: int, ms: Path | None, truth: Path | None, resu
             if most > MOST_BYTES:
                 wrong.append(f"{size}: {most / 2**30:.2f} GiB")
             if size == TIERS[0][0]:
-                wrong += compare(look, judge, truth)
+                wrong += compare(tile_image, judge, truth)
                 found, _, _ = ours(ms, room / "sources", size, pixel, find_sources=True)
                 figures["find sources"] = {"seconds": found.seconds["sources"]}
                 print(f"  find sources: {figures['find sources']['seconds']:.1f} s")

@@ -5,7 +5,8 @@ Importing this module replaces what runs a stage. Everything around it stays: me
 
 from typing import Any
 
-from contimg.store import AppliedCalibration, ImageRow, Lease, MeasurementSetRow, Stage
+from contimg.store import Lease, Stage
+from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 from workers.execution import stages
 from workers.execution.stages import StageContext
 
@@ -13,23 +14,23 @@ _MJD, _RA_DEG, _DEC_DEG = 61093.0, 24.4, 33.2
 
 
 def run(house: StageContext, lease: Lease) -> list[Any]:
-    """The fewest rows that a commit of this stage can have."""
+    """The smallest result that a commit of this stage can have."""
     if lease.stage is Stage.CONVERT:
         return [_measurement_set(house, lease)]
     if lease.stage is Stage.CALIBRATE:
-        return [AppliedCalibration(None, "a stage that makes nothing")]
+        return [CalibratedMS(None, "a stage that makes nothing", 0.0)]
     return [_image(house, lease)]
 
 
-def _measurement_set(house: StageContext, lease: Lease) -> MeasurementSetRow:
-    return MeasurementSetRow(
+def _measurement_set(house: StageContext, lease: Lease) -> ConvertedMS:
+    return ConvertedMS(
         path=house.measurement_set_path(lease.group), mjd_start=_MJD, mjd_end=_MJD, ra_deg=_RA_DEG, dec_deg=_DEC_DEG,
         integrations=24, channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
     )  # fmt: skip
 
 
-def _image(house: StageContext, lease: Lease) -> ImageRow:
-    return ImageRow(
+def _image(house: StageContext, lease: Lease) -> TileImage:
+    return TileImage(
         fits_path=house.image_dir / f"{lease.group}.fits", beam_fits_path=None, png_path=None, thumbnail_path=None,
         rms_jy=1.0, peak_jy=1.0, dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0,
         ra_deg=_RA_DEG, dec_deg=_DEC_DEG, mjd=_MJD, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None,

@@ -85,8 +85,12 @@ def _image(tile: MadeTile, room: Path, pixels: int) -> Run:
     options = ImageOptions(size=pixels, pixel_arcsec=PIXEL_ARCSEC)
 
     def run(work: Path) -> tuple[dict[str, Any], Cost]:
-        look, cost = measured(image, ms, work, options)
-        return {"iterations": look.iterations, "channel_average": look.channel_average, "steps": look.seconds}, cost
+        tile_image, cost = measured(image, ms, work, options)
+        return {
+            "iterations": tile_image.iterations,
+            "channel_average": tile_image.channel_average,
+            "steps": tile_image.seconds,
+        }, cost
 
     return run
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Arrival, FoundFile, Store
 from contimg.store import tables as models
@@ -26,3 +28,15 @@ def metric_values(store: Store, name: str) -> list[float]:
     query = select(models.Metric.value).where(models.Metric.name == name).order_by(models.Metric.at, models.Metric.id)
     with store.database.read() as session:
         return list(session.scalars(query))
+
+
+def solved_set(directory: Path, mjd: float, hours: float = 12.0, **fields: Any) -> CaltableSet:
+    """A good set of a bandpass and gains, named like its directory and valid for some hours around its time."""
+    values: dict[str, Any] = {
+        "name": directory.name, "directory": directory, "tables": (f"{directory.name}.bcal", f"{directory.name}.gcal"),
+        "calibrator": "3C48", "model_jy": 16.0, "flux_scale": "Perley & Butler 2017", "attenuation": 0.9, "mjd": mjd,
+        "valid_from_mjd": mjd - hours / 24, "valid_to_mjd": mjd + hours / 24, "reference_antenna": "pad103",
+        "antennas": ("pad103",), "first_freq_hz": 1.3e9, "channel_width_hz": 244e3, "channels": 768,
+        "flagged_fraction": 0.01, "quality": {}, "versions": {}, "dec_deg": None, "grade": "good",
+    }  # fmt: skip
+    return CaltableSet(**{**values, **fields})

@@ -3,7 +3,7 @@
     store = Store.open(config.queue_db, queue_rules(config))
     lease = store.leases.claim(group, Stage.CONVERT, owner)
     ...
-    store.leases.commit(lease, [MeasurementSetRow(...)], RunFigures(...))
+    store.leases.commit(lease, [converted_ms], RunFigures(...))
 
 Every method is one short transaction. What goes in and comes out are frozen dataclasses, never rows.
 """
@@ -21,20 +21,13 @@ from contimg.store.activity.events import Events
 from contimg.store.activity.metrics import Bucket, Metrics
 from contimg.store.activity.pulse import Pulse, Pulses
 from contimg.store.activity.status import Overview, Rates, Running, Status
-from contimg.store.calibrations import CalibrationSetRecord, CalibrationSetRow, Outdated, Registry, TableRow
+from contimg.store.calibrations import CalibrationSetRecord, Outdated, Registry, TableRow
 from contimg.store.database import Database, make_engine, url_of
 from contimg.store.files.arrivals import Arrivals
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Queue
 from contimg.store.products.browse import Browse, GroupFilter, GroupOrder, ObservedTile
-from contimg.store.products.products import (
-    AppliedCalibration,
-    ImageRecord,
-    ImageRow,
-    MeasurementSetRecord,
-    MeasurementSetRow,
-    Products,
-)
+from contimg.store.products.products import Products, StoredImage, StoredMS
 from contimg.store.products.retiring import Retirable, Retiring
 from contimg.store.records import (
     Arrival,
@@ -57,11 +50,9 @@ from contimg.store.records import (
 
 __all__ = [
     "AlertRecord",
-    "AppliedCalibration",
     "Arrival",
     "Bucket",
     "CalibrationSetRecord",
-    "CalibrationSetRow",
     "EventRecord",
     "FileRecord",
     "FileState",
@@ -69,11 +60,7 @@ __all__ = [
     "GroupFilter",
     "GroupOrder",
     "GroupRecord",
-    "ImageRecord",
-    "ImageRow",
     "Lease",
-    "MeasurementSetRecord",
-    "MeasurementSetRow",
     "ObservedTile",
     "Outcome",
     "Outdated",
@@ -90,6 +77,8 @@ __all__ = [
     "State",
     "Status",
     "Store",
+    "StoredImage",
+    "StoredMS",
     "TableRow",
     "Unsent",
     "WaitingWork",

@@ -11,14 +11,16 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import STRIP_DEG
+from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
 from contimg.quality.grades import GOOD
 from contimg.store import tables as models
 from contimg.store.activity.events import INFO, note
 from contimg.store.database import Database
 from contimg.store.products import products
+from contimg.store.records import record_of
 
 MOST_TABLES = 8  # of one set
+_KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
 
 
 @dataclass(frozen=True)
@@ -27,31 +29,6 @@ class TableRow:
 
     path: Path
     kind: str
-
-
-@dataclass(frozen=True)
-class CalibrationSetRow:
-    """One solve: tables that are applied together.
-
-    Attributes
-    ----------
-    mjd : when the calibrator was observed; validity is from `valid_from_mjd` up to `valid_to_mjd`, MJD days UTC.
-    quality : plain numbers, for example {"flagged_fraction": 0.01}.
-    dec_deg : the declination strip that it holds for; None for any.
-    grade, reasons : good or suspect, and why.
-    """
-
-    name: str
-    tables: tuple[TableRow, ...]
-    calibrator: str
-    mjd: float
-    valid_from_mjd: float
-    valid_to_mjd: float
-    reference_antenna: str | None = None
-    quality: Mapping[str, Any] = field(default_factory=dict)
-    dec_deg: float | None = None
-    grade: str = field(kw_only=True)
-    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +106,7 @@ class Registry:
         found = self._sets(select(models.CalibrationTable).where(models.CalibrationTable.set_name == name))
         return found[0] if found else None
 
-    def register(self, calibration: CalibrationSetRow, *, group: str | None = None) -> None:
+    def register(self, calibration: CaltableSet, *, group: str | None = None) -> None:
         """Add a set from outside the stream, for example one solved by hand; the same name again replaces it."""
         with self._database.write() as session:
             _write_set(calibration, session, group, self._database.clock())
@@ -157,8 +134,10 @@ class Registry:
 
 
 @products.write.register
-def _write_set(product: CalibrationSetRow, session: Session, group: str | None, now: float) -> None:
+def _write_set(product: CaltableSet, session: Session, group: str | None, now: float) -> None:
     """Write the tables of a set; sets solved before on the same tile are superseded by it."""
+    if not product.grade:
+        raise BadInput(f"calibration set {product.name}: has no QA grade; assess it before it is registered")
     table = models.CalibrationTable
     for old in session.scalars(select(table).where(table.set_name == product.name)):
         session.delete(old)
@@ -224,44 +203,17 @@ def _say_outdated(
         note(session, now, INFO, group, f"{what}: {count} would change; `contimg recalibrate` makes them again")
 
 
-def _rows(product: CalibrationSetRow, group: str | None, now: float) -> Iterable[models.CalibrationTable]:
-    for one in product.tables:
-        yield models.CalibrationTable(
-            path=str(one.path),
-            set_name=product.name,
-            group_id=group,
-            kind=one.kind,
-            calibrator=product.calibrator,
-            reference_antenna=product.reference_antenna,
-            mjd=product.mjd,
-            valid_from_mjd=product.valid_from_mjd,
-            valid_to_mjd=product.valid_to_mjd,
-            quality=dict(product.quality),
-            dec_deg=product.dec_deg,
-            grade=product.grade,
-            reasons=list(product.reasons),
-            superseded_by=None,
-            retired=None,
-            created_at=now,
-        )
+def _rows(product: CaltableSet, group: str | None, now: float) -> Iterable[models.CalibrationTable]:
+    for path in product.paths:
+        row = models.CalibrationTable(set_name=product.name, group_id=group, superseded_by=None, retired=None)
+        products.fill_row(row, product)
+        row.path, row.kind = str(path.absolute()), _KINDS.get(path.suffix, path.suffix.lstrip("."))
+        row.reference_antenna = product.reference_antenna or None
+        row.quality = {**product.quality, "flagged_fraction": product.flagged_fraction}
+        row.created_at = now
+        yield row
 
 
-def _record(tables: list[models.CalibrationTable]) -> CalibrationSetRecord:
-    one = tables[0]
-    return CalibrationSetRecord(
-        name=one.set_name,
-        tables=tuple(TableRow(Path(table.path), table.kind) for table in tables),
-        calibrator=one.calibrator,
-        mjd=one.mjd,
-        valid_from_mjd=one.valid_from_mjd,
-        valid_to_mjd=one.valid_to_mjd,
-        reference_antenna=one.reference_antenna,
-        quality=one.quality,
-        group=one.group_id,
-        superseded_by=one.superseded_by,
-        created_at=one.created_at,
-        dec_deg=one.dec_deg,
-        grade=one.grade,
-        reasons=tuple(one.reasons),
-        retired=one.retired,
-    )
+def _record(rows: list[models.CalibrationTable]) -> CalibrationSetRecord:
+    tables = tuple(TableRow(Path(row.path), row.kind) for row in rows)
+    return record_of(CalibrationSetRecord, rows[0], name=rows[0].set_name, tables=tables)

@@ -1,10 +1,11 @@
 """What the store hands out and takes in: frozen dataclasses and the words of the state machine, never ORM rows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import EnumType, StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from contimg.formats.uvh5.grouping import SubbandName
 
@@ -227,25 +228,31 @@ class EventRecord:
 
 
 def record_of(cls: type[Record], row: Any, **more: Any) -> Record:
-    """A record from the like-named columns of an ORM row; `group` is the row's group_id; `more` adds or overrides."""
-    values: dict[str, Any] = {}
-    for spec in fields(cls):  # type: ignore[arg-type]
-        if spec.name in more:
-            values[spec.name] = more[spec.name]
-        elif spec.name == "group":
-            values["group"] = row.group_id
-        elif hasattr(row, spec.name):
-            value = getattr(row, spec.name)
-            convert = _WORDS.get((cls, spec.name))
-            values[spec.name] = convert(value) if convert and value is not None else value
+    """Make a record from the like-named columns of an ORM row.
+
+    Parameters
+    ----------
+    cls : a dataclass; text becomes the path or the enum of a field's type, and `group` is the row's `group_id`.
+    row : a row of the table that holds the record.
+    more : fields that no column holds, or that replace one.
+    """
+    values = dict(more)
+    for name, convert in _converters(cls).items():  # type: ignore[arg-type]  # a class is hashable
+        column = "group_id" if name == "group" else name
+        if name not in more and hasattr(row, column):
+            value = getattr(row, column)
+            values[name] = convert(value) if convert and value is not None else value
     return cls(**values)
 
 
-_WORDS: dict[tuple[type, str], Any] = {
-    (GroupRecord, "state"): State,
-    (GroupRecord, "stage"): Stage,
-    (FileRecord, "state"): FileState,
-    (FileRecord, "path"): Path,
-    (StageRunRecord, "stage"): Stage,
-    (StageRunRecord, "outcome"): Outcome,
-}
+@cache
+def _converters(cls: type) -> Mapping[str, Callable[[Any], Any] | None]:
+    """What a column's value is converted with, by the name of the dataclass's field; None leaves it as it is."""
+    return {name: _converter(hint) for name, hint in get_type_hints(cls).items()}
+
+
+def _converter(hint: Any) -> Callable[[Any], Any] | None:
+    if get_origin(hint) is tuple:
+        return tuple
+    kinds = (kind for kind in get_args(hint) or (hint,) if kind is Path or isinstance(kind, EnumType))
+    return next(kinds, None)

@@ -4,19 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_steps import metric_values
+from store_steps import metric_values, solved_set
 
 from contimg.errors import LeaseLost
-from contimg.store import (
-    AppliedCalibration,
-    CalibrationSetRow,
-    ImageRow,
-    MeasurementSetRow,
-    Stage,
-    TableRow,
-)
+from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.store import Stage
+from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
-MS = MeasurementSetRow(
+MS = ConvertedMS(
     path=Path("/products/a.ms"),
     mjd_start=61093.97,
     mjd_end=61093.9736,
@@ -29,7 +24,7 @@ MS = MeasurementSetRow(
     flagged_fraction=0.125,
     bytes=2_300_000_000_000,
 )
-IMAGE = ImageRow(
+IMAGE = TileImage(
     fits_path=Path("/products/images/a.fits"),
     beam_fits_path=Path("/products/images/a.pb.fits"),
     png_path=Path("/products/images/a.png"),
@@ -53,18 +48,8 @@ IMAGE = ImageRow(
 )
 
 
-def solve(name: str, mjd: float, hours: float = 12) -> CalibrationSetRow:
-    return CalibrationSetRow(
-        name=name,
-        tables=(TableRow(Path(f"/cal/{name}/b"), "bandpass"), TableRow(Path(f"/cal/{name}/a"), "gain")),
-        calibrator="3C48",
-        mjd=mjd,
-        valid_from_mjd=mjd - hours / 24,
-        valid_to_mjd=mjd + hours / 24,
-        reference_antenna="pad103",
-        quality={"flagged_fraction": 0.01},
-        grade="good",
-    )
+def solve(name: str, mjd: float, hours: float = 12) -> CaltableSet:
+    return solved_set(Path(f"/cal/{name}"), mjd, hours)
 
 
 def commit(store, group, stage, *produced):
@@ -77,7 +62,7 @@ def test_a_group_leaves_its_products(store, telescope, clock):
     record = store.products.measurement_set(group)
     assert (record.path, record.missing_subbands, record.bytes) == (MS.path, (3, 7), 2_300_000_000_000)
     assert (record.calibrated_at, record.calibration_set) == (None, None)
-    commit(store, group, Stage.CALIBRATE, solve("s1", 61093.9), AppliedCalibration("s1", flagged_fraction=0.2))
+    commit(store, group, Stage.CALIBRATE, CalibratedMS("s1", "solved", 0.2, solve("s1", 61093.9)))
     record = store.products.measurement_set(group)
     assert (record.calibrated_at, record.calibration_set, record.flagged_fraction) == (clock.now, "s1", 0.2)
     commit(store, group, Stage.IMAGE, IMAGE)
@@ -111,7 +96,7 @@ def test_a_commit_that_breaks_leaves_nothing_at_all(store, telescope):
 def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, telescope):
     group = telescope.whole_group()
     commit(store, group, Stage.CONVERT, MS)
-    commit(store, group, Stage.CALIBRATE, AppliedCalibration(None, "no calibration valid at that time"))
+    commit(store, group, Stage.CALIBRATE, CalibratedMS(None, "no calibration valid at that time", 0.125))
     assert store.products.measurement_set(group).calibration_note == "no calibration valid at that time"
     commit(store, group, Stage.IMAGE, IMAGE)
     store.queue.retry(group)

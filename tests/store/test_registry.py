@@ -8,7 +8,8 @@ import pytest
 from test_products import MS, commit, solve
 
 from contimg.errors import BadInput
-from contimg.store import AppliedCalibration, CalibrationSetRow, Stage
+from contimg.store import Stage
+from contimg.tile.products import CalibratedMS
 
 
 def names(found):
@@ -44,7 +45,7 @@ def test_a_retired_set_is_out_of_force_and_says_why(store):
 def calibrated_tile(store, telescope, applied):
     group = telescope.whole_group()
     commit(store, group, Stage.CONVERT, MS)
-    commit(store, group, Stage.CALIBRATE, AppliedCalibration(applied, "because"))
+    commit(store, group, Stage.CALIBRATE, CalibratedMS(applied, "because", 0.1))
     return group
 
 
@@ -72,6 +73,5 @@ def test_an_uncalibrated_tile_is_marked_by_the_first_set_and_a_retired_one_unmar
 
 
 def test_a_set_to_register_has_a_grade(store):
-    known = {key: value for key, value in vars(solve("x", 61093.9)).items() if key != "grade"}
-    with pytest.raises(TypeError, match="grade"):
-        CalibrationSetRow(**known)
+    with pytest.raises(BadInput, match=r"x.*grade"):
+        store.registry.register(replace(solve("x", 61093.9), grade=""))

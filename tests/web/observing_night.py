@@ -1,6 +1,7 @@
 """A night at the telescope, told to a real store through its own API: what the panel's tests look at."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,11 @@ import numpy as np
 from astropy.io import fits
 from matplotlib.image import imsave
 from sqlalchemy import event
-from store_steps import register_file
+from store_steps import register_file, solved_set
 
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of
-from contimg.store import (
-    AppliedCalibration,
-    CalibrationSetRow,
-    ImageRow,
-    Lease,
-    MeasurementSetRow,
-    RunFigures,
-    Stage,
-    Store,
-    TableRow,
-)
+from contimg.store import Lease, RunFigures, Stage, Store
+from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 CADENCE_S = 309.0
 SECONDS = {Stage.CONVERT: 6.4, Stage.CALIBRATE: 31.0, Stage.IMAGE: 9.7}
@@ -70,7 +62,7 @@ class Night:
         """A group whose files have come, from there to its image."""
         mjd = 40587.0 + seconds_of(group) / 86400
         self.run(group, Stage.CONVERT, [self._measurement_set(group, mjd)])
-        applied = AppliedCalibration(calibrated, None if calibrated else "no set is valid at this time", 0.083)
+        applied = CalibratedMS(calibrated, None if calibrated else "no set is valid at this time", 0.083)
         self.run(group, Stage.CALIBRATE, [applied])
         self.run(group, Stage.IMAGE, [self._image(group, mjd, peak_jy, calibrated, seed)])
         return group
@@ -80,27 +72,27 @@ class Night:
         group = self.files()
         mjd = 40587.0 + seconds_of(group) / 86400
         self.run(group, Stage.CONVERT, [self._measurement_set(group, mjd)])
-        tables = tuple(TableRow(self.output / "calibration" / name / kind, kind) for kind in ("bandpass", "gain"))
-        solved = CalibrationSetRow(
-            name, tables, "3C48", mjd, mjd - 0.5, mjd + 1.0, "103", {"flagged_fraction": 0.011}, grade="good"
-        )
-        self.run(group, Stage.CALIBRATE, [solved, AppliedCalibration(name)])
+        solved = replace(
+            solved_set(self.output / "calibration" / name, mjd),
+            valid_to_mjd=mjd + 1.0, reference_antenna="103", flagged_fraction=0.011,
+        )  # fmt: skip
+        self.run(group, Stage.CALIBRATE, [CalibratedMS(name, None, 0.083, solved)])
         self.run(group, Stage.IMAGE, [self._image(group, mjd, 16.37, name, seed)])
         return group
 
-    def _measurement_set(self, group: str, mjd: float) -> MeasurementSetRow:
-        return MeasurementSetRow(
+    def _measurement_set(self, group: str, mjd: float) -> ConvertedMS:
+        return ConvertedMS(
             self.output / f"{group}.ms", mjd, mjd + 0.0036, 24.4, 33.16, 24, 768, 96, (), 0.083, 1_900_000_000
         )
 
-    def _image(self, group: str, mjd: float, peak_jy: float, calibrated: str | None, seed: int) -> ImageRow:
+    def _image(self, group: str, mjd: float, peak_jy: float, calibrated: str | None, seed: int) -> TileImage:
         images = self.output / "images"
         paths = [images / f"{group}{suffix}" for suffix in (".fits", ".pb.fits", ".png", ".thumb.png")]
         write_fits(paths[0], seed)
         paint(paths[2], 512, seed)
         paint(paths[3], 256, seed)
         rms_jy = 0.0032 if calibrated else 0.047
-        return ImageRow(
+        return TileImage(
             *paths, rms_jy=rms_jy, peak_jy=peak_jy, dynamic_range=peak_jy / rms_jy, beam_major_arcsec=19.6,
             beam_minor_arcsec=15.8, beam_angle_deg=-12.0, ra_deg=24.4, dec_deg=33.16, mjd=mjd, freq_hz=1.405e9,
             pixels=512, cell_arcsec=24.0, calibration_set=calibrated,
@@ -180,7 +172,7 @@ def whole_night(night: Night, end: float) -> None:
     first, second, third = (night.files(at=night.at + n * CADENCE_S) for n in (-0.5, 0.5, 1.5))
     night.at = end - 70
     night.run(first, Stage.CONVERT, [night._measurement_set(first, 61093.1)])
-    night.run(first, Stage.CALIBRATE, [AppliedCalibration("3C48_2026-02-22", None, 0.07)])
+    night.run(first, Stage.CALIBRATE, [CalibratedMS("3C48_2026-02-22", None, 0.07)])
     night.run(second, Stage.CONVERT, [night._measurement_set(second, 61093.2)])
     night.at = end - 8
     night.claim(first, Stage.IMAGE, "lwacalim07:2219")

@@ -7,25 +7,25 @@ from flask.testing import FlaskClient
 from observing_night import Night
 from sqlalchemy import update
 
-from contimg.store import ImageRecord, Store
+from contimg.store import Store, StoredImage
 from contimg.store import tables as models
 
 
 @pytest.fixture
-def image(night: Night, store: Store) -> ImageRecord:
+def image(night: Night, store: Store) -> StoredImage:
     group = night.tile()
     found = store.products.image_of(group)
     assert found is not None
     return found
 
 
-def move(store: Store, image: ImageRecord, path: Path) -> None:
+def move(store: Store, image: StoredImage, path: Path) -> None:
     """A row that says something else than the pipeline ever would."""
     with store.database.write() as session:
         session.execute(update(models.Image).where(models.Image.id == image.id).values(png_path=str(path)))
 
 
-def test_the_files_are_those_on_disk(client: FlaskClient, image: ImageRecord) -> None:
+def test_the_files_are_those_on_disk(client: FlaskClient, image: StoredImage) -> None:
     for suffix, path, mimetype in (
         (".png", image.png_path, "image/png"),
         ("/thumbnail", image.thumbnail_path, "image/png"),
@@ -39,7 +39,7 @@ def test_the_files_are_those_on_disk(client: FlaskClient, image: ImageRecord) ->
     assert f"{image.group}.fits" in fits.headers["Content-Disposition"].replace("%3A", ":")
 
 
-def test_an_unchanged_file_is_not_sent_twice(client: FlaskClient, image: ImageRecord) -> None:
+def test_an_unchanged_file_is_not_sent_twice(client: FlaskClient, image: StoredImage) -> None:
     first = client.get(f"/api/images/{image.id}.png")
     again = client.get(f"/api/images/{image.id}.png", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304
@@ -47,7 +47,7 @@ def test_an_unchanged_file_is_not_sent_twice(client: FlaskClient, image: ImageRe
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "../../state/contimg.sqlite3", "../secret.png"])
 def test_a_row_that_points_outside_is_not_followed(
-    client: FlaskClient, store: Store, night: Night, image: ImageRecord, place: str
+    client: FlaskClient, store: Store, night: Night, image: StoredImage, place: str
 ) -> None:
     (night.output.parent / "secret.png").write_bytes(b"secret")
     move(store, image, night.output / place)
@@ -57,7 +57,7 @@ def test_a_row_that_points_outside_is_not_followed(
 
 
 def test_a_link_that_leads_outside_is_not_followed(
-    client: FlaskClient, store: Store, night: Night, image: ImageRecord, tmp_path: Path
+    client: FlaskClient, store: Store, night: Night, image: StoredImage, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
@@ -68,7 +68,7 @@ def test_a_link_that_leads_outside_is_not_followed(
 
 
 def test_a_directory_whose_name_begins_alike_is_outside(
-    client: FlaskClient, store: Store, night: Night, image: ImageRecord
+    client: FlaskClient, store: Store, night: Night, image: StoredImage
 ) -> None:
     beside = night.output.with_name(night.output.name + "-old") / "a.png"
     beside.parent.mkdir()
@@ -77,7 +77,7 @@ def test_a_directory_whose_name_begins_alike_is_outside(
     assert client.get(f"/api/images/{image.id}.png").status_code == 404
 
 
-def test_a_file_that_is_gone_is_not_found(client: FlaskClient, image: ImageRecord) -> None:
+def test_a_file_that_is_gone_is_not_found(client: FlaskClient, image: StoredImage) -> None:
     assert image.png_path is not None
     image.png_path.unlink()
     answer = client.get(f"/api/images/{image.id}.png")
@@ -99,7 +99,7 @@ def test_no_path_leads_out(client: FlaskClient) -> None:
         assert client.get(path, follow_redirects=True).status_code == 404, path
 
 
-def test_a_record_without_a_preview(client: FlaskClient, night: Night, store: Store, image: ImageRecord) -> None:
+def test_a_record_without_a_preview(client: FlaskClient, night: Night, store: Store, image: StoredImage) -> None:
     with store.database.write() as session:
         session.execute(update(models.Image).where(models.Image.id == image.id).values(png_path=None))
     assert client.get(f"/api/images/{image.id}.png").status_code == 404

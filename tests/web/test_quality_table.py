@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.quality.image import QualityThresholds, grade_image
-from contimg.store import ImageRecord
+from contimg.store import StoredImage
 from web.tiles.quality_table import quality_rows
 
 LIMITS = QualityThresholds()
-IMAGE = ImageRecord(
+IMAGE = StoredImage(
     id=1, group="2026-02-22T03:04:05", fits_path=Path("/p.fits"), beam_fits_path=None, png_path=None,
     thumbnail_path=None, rms_jy=0.003, peak_jy=0.5, dynamic_range=166.0, beam_major_arcsec=20.0,
     beam_minor_arcsec=16.0, beam_angle_deg=0.0, ra_deg=1.0, dec_deg=2.0, mjd=61000.0, freq_hz=1.4e9, pixels=2048,
@@ -21,7 +21,7 @@ IMAGE = ImageRecord(
 )  # fmt: skip
 
 
-def off(image: ImageRecord) -> list[str]:
+def off(image: StoredImage) -> list[str]:
     return [row.name for row in quality_rows(image, LIMITS) if row.good is False]
 
 

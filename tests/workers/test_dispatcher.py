@@ -10,7 +10,8 @@ from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
-from contimg.store import MeasurementSetRow, QueueRules, Stage, Store, Unsent
+from contimg.store import QueueRules, Stage, Store, Unsent
+from contimg.tile.products import ConvertedMS
 from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
 from workers.scheduling.dispatcher import Dispatcher
 
@@ -110,7 +111,7 @@ def put_measurement_set(store: Store, dec_deg: float) -> None:
     group = arrive(store, len(store.products.measurement_sets()))
     lease = store.leases.claim(group, Stage.CONVERT, "a worker")
     mjd = 61093.0 + 0.004 * len(store.products.measurement_sets())
-    made = MeasurementSetRow(
+    made = ConvertedMS(
         path=Path(f"/products/{group}.ms"), mjd_start=mjd, mjd_end=mjd, ra_deg=0.0, dec_deg=dec_deg, integrations=24,
         channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
     )  # fmt: skip

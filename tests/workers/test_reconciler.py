@@ -8,7 +8,8 @@ from store_steps import enqueue, register_file
 
 from contimg.formats.uvh5.grouping import SubbandName, stamp_of
 from contimg.settings import QueueRules
-from contimg.store import Lease, MeasurementSetRow, Outcome, Stage, State, Store, WaitingWork
+from contimg.store import Lease, Outcome, Stage, State, Store, WaitingWork
+from contimg.tile.products import ConvertedMS
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
 from workers.scheduling.dispatcher import Dispatcher
@@ -101,7 +102,7 @@ def test_work_is_sent_from_the_stage_where_it_stopped(timed, clock):
     sent = []
     group = arrive(timed, clock.now)
     lease = timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
-    row = MeasurementSetRow(f"/products/{group}.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
+    row = ConvertedMS(f"/products/{group}.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
     timed.leases.commit(lease, [row])
     clock.now += IN_FLIGHT_S + 1
     reconciler_of(timed, sent).round()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from store_steps import metric_values, register_file
+from store_steps import metric_values, register_file, solved_set
 from waiting import until
 
 from contimg.errors import Misconfigured
@@ -19,16 +19,12 @@ from contimg.files.filesystems import lock
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, NotificationSettings, QueueRules, RetentionRules
 from contimg.store import (
-    AppliedCalibration,
-    CalibrationSetRow,
-    ImageRow,
     Lease,
-    MeasurementSetRow,
     Stage,
     State,
     Store,
-    TableRow,
 )
+from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 from workers.housekeeping.alarms import Alarms
 from workers.housekeeping.disks import WHO, Disk, DiskWatch, disks
 from workers.housekeeping.housekeeper import Chore, Housekeeper
@@ -84,10 +80,10 @@ def finish(store: Store, place, group: str, verdict: str = "good") -> str:
     (ms / "table.dat").write_bytes(bytes(1000))
     fits.parent.mkdir(exist_ok=True)
     fits.write_bytes(bytes(100))
-    row = MeasurementSetRow(ms, 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1000)
+    row = ConvertedMS(ms, 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1000)
     store.leases.commit(lease(store, group, Stage.CONVERT), [row])
-    store.leases.commit(lease(store, group, Stage.CALIBRATE), [AppliedCalibration(None, "none", 0.0)])
-    image = ImageRow(
+    store.leases.commit(lease(store, group, Stage.CALIBRATE), [CalibratedMS(None, "none", 0.0)])
+    image = TileImage(
         fits_path=fits, beam_fits_path=None, png_path=None, thumbnail_path=None, rms_jy=1.0, peak_jy=1.0,
         dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0, ra_deg=0.0, dec_deg=0.0,
         mjd=61000.0, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None, verdict=verdict,
@@ -174,7 +170,7 @@ def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(house_sto
         alarms.look()
     (event,) = house_store.events.last(level="error")
     assert re.search(r"\bstall\b.*\b1\b.*\b600 s\b", event.text)
-    row = MeasurementSetRow("/p.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
+    row = ConvertedMS("/p.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
     house_store.leases.commit(lease(house_store, group, Stage.CONVERT), [row])
     alarms.look()
     assert house_store.events.last(1)[0].level == "info"
@@ -269,9 +265,8 @@ def test_a_queue_without_a_worker_is_told_after_a_while(house_store, clock):
 
 def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
     groups = [complete(house_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
-    table = TableRow(place.config.output_dir / "calibration" / "x.bcal", "bandpass")
     house_store.registry.register(
-        CalibrationSetRow("x", (table,), "3C48", 61000.0, 60999.0, 61001.0, "pad1", grade="good"), group=groups[2]
+        solved_set(place.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
     )
     clock.now += 40 * DAY_S
     house_store.queue.retry(groups[3], stage=Stage.IMAGE)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from flask import Response, url_for
 from pydantic import BaseModel
 
-from contimg.store import ImageRecord, Store
+from contimg.store import Store, StoredImage
 from web.context import StreamOverview
 from web.http.models import (
     ConditionAnswer,
@@ -41,7 +41,7 @@ def epoch_s_of_mjd(mjd: float) -> float:
     return (mjd - UNIX_EPOCH_MJD) * 86400.0
 
 
-def image_answer(image: ImageRecord) -> ImageAnswer:
+def image_answer(image: StoredImage) -> ImageAnswer:
     """An image with the addresses of its files."""
     return ImageAnswer.model_validate(
         {

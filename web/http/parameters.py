@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from contimg.store import GroupOrder, GroupRecord, ImageRecord, Stage, State
+from contimg.store import GroupOrder, GroupRecord, Stage, State, StoredImage
 
 Verdict = Literal["good", "suspect", "bad"]
 GREATEST_ID = 2**63 - 1
@@ -127,7 +127,7 @@ class ImageWall(Listing):
         return (float(number), int(identity)) if self.before else None
 
     @staticmethod
-    def key_of(image: ImageRecord) -> str:
+    def key_of(image: StoredImage) -> str:
         """The key of an image."""
         return f"{image.mjd:.12f}~{image.id}"
 

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from contimg.store import ImageRecord
+from contimg.store import StoredImage
 from web.context import current_panel
 from web.http.answers import image_answer, respond
 from web.http.errors import RequestError
@@ -56,7 +56,7 @@ def beam_fits(image_id: int) -> Response:
     return send_product(path, current_panel().config().output_dir, "primary beam", "application/fits", download=True)
 
 
-def known_image(image_id: int) -> ImageRecord:
+def known_image(image_id: int) -> StoredImage:
     """The image of an id, or a RequestError."""
     found = current_panel().store.products.image(image_id) if image_id < 2**63 else None
     if found is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contimg.quality.grades import GOOD, Check
 from contimg.quality.image import QualityThresholds, check_image
-from contimg.store import ImageRecord
+from contimg.store import StoredImage
 from web.pages.words import flux, percent
 
 
@@ -25,7 +25,7 @@ class QualityRow:
     good: bool | None = None
 
 
-def quality_rows(image: ImageRecord, limits: QualityThresholds) -> tuple[QualityRow, ...]:
+def quality_rows(image: StoredImage, limits: QualityThresholds) -> tuple[QualityRow, ...]:
     """Give the rows of the table: noise, peak and dynamic range, then every check; unmeasured numbers show a dash."""
     shown = (
         QualityRow("noise", f"{flux(image.rms_jy)}/beam"),
@@ -35,7 +35,7 @@ def quality_rows(image: ImageRecord, limits: QualityThresholds) -> tuple[Quality
     return shown + tuple(_row(check, image) for check in check_image(image, limits))
 
 
-def _row(check: Check, image: ImageRecord) -> QualityRow:
+def _row(check: Check, image: StoredImage) -> QualityRow:
     value = _text(check, check.value)
     if check.name == "calibrated":
         return QualityRow(check.name, "yes" if check.grade == GOOD else "no", "yes", check.grade == GOOD)

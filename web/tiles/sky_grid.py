@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from contimg.store import ImageRecord
+from contimg.store import StoredImage
 
 RA_STEPS_DEG = (0.25 / 4, 0.125, 0.25, 0.5, 1.0, 1.25, 2.5, 5.0, 10.0, 15.0)
 DEC_STEPS_DEG = (1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -43,7 +43,7 @@ class Sky:
     cell_deg: float
 
     @classmethod
-    def of(cls, image: ImageRecord) -> Self:
+    def of(cls, image: StoredImage) -> Self:
         """The projection of an image."""
         return cls(image.ra_deg, image.dec_deg, image.pixels, image.cell_arcsec / 3600)
 

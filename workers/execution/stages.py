@@ -10,7 +10,7 @@ from typing import Any
 from contimg.errors import BadInput
 from contimg.files.staging import put_back
 from contimg.settings import StreamingConfig
-from contimg.store import Lease, MeasurementSetRecord, Stage, Store
+from contimg.store import Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,11 @@ def is_broken(house: StageContext, lease: Lease) -> bool:
 
 
 def run(house: StageContext, lease: Lease) -> list[Any]:
-    """Run the leased stage and return the rows that its commit writes. Raises what the stage raises.
+    """Run the leased stage and return its results, which the commit writes. Raises what the stage raises.
 
     The stages' libraries load here, in the process that computes, and not where messages are only passed on.
     """
-    from workers.execution.outcomes import rows
-
-    return rows(_STAGES[lease.stage](house, lease))
+    return [_STAGES[lease.stage](house, lease)]
 
 
 def _convert(house: StageContext, lease: Lease) -> Any:
@@ -116,7 +114,7 @@ _LIBRARIES = {
 }
 
 
-def _refine(house: StageContext, ms: MeasurementSetRecord, pictured: Any) -> None:
+def _refine(house: StageContext, ms: StoredMS, pictured: Any) -> None:
     """Self-calibrate a calibrated tile before its image, where that is switched on."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
@@ -135,7 +133,7 @@ _STAGES: dict[Stage, Callable[[StageContext, Lease], Any]] = {
 }
 
 
-def _measurement_set(house: StageContext, lease: Lease) -> MeasurementSetRecord:
+def _measurement_set(house: StageContext, lease: Lease) -> StoredMS:
     found = house.store.products.measurement_set(lease.group)
     if found is not None and put_back(found.path):
         log.warning("%s: was put aside by a process that was killed; put back", found.path)

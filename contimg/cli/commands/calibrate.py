@@ -9,8 +9,8 @@ from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.options import flags, from_flags
 from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.run import CalibrationResult
 from contimg.tile.calibrate.run import calibrate as calibrate_stage
+from contimg.tile.products import CalibratedMS
 
 
 @click.command()
@@ -32,7 +32,7 @@ def calibrate(ms: Path, directory: Path | None, **given: Any) -> None:
     report(calibrate_stage(ms, scan_caltable_sets(place), place, from_flags(CalibrateOptions, given), limits))
 
 
-def report(done: CalibrationResult) -> None:
+def report(done: CalibratedMS) -> None:
     """Print what was solved, what was applied, and the state of the data."""
     if done.new_set:
         new = done.new_set
@@ -45,7 +45,7 @@ def report(done: CalibrationResult) -> None:
         click.echo(f"quality     {new.grade}{': ' if new.reasons else ''}{'; '.join(new.reasons)}")
         for path in new.paths:
             click.echo(f"table       {path}")
-    click.echo(f"applied     {done.applied or 'nothing: uncalibrated'} ({done.reason})")
+    click.echo(f"applied     {done.calibration_set or 'nothing: uncalibrated'} ({done.calibration_note})")
     dead = f", dead antennas {', '.join(done.dead_antennas)}" if done.dead_antennas else ""
     click.echo(f"flagged     {done.flagged_fraction:.1%}{dead}")
     click.echo("seconds     " + "  ".join(f"{step} {spent:.1f}" for step, spent in done.seconds.items()))

@@ -3,21 +3,18 @@
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
-from contimg.store import CalibrationSetRecord, CalibrationSetRow, TableRow
+from contimg.store import CalibrationSetRecord
 from contimg.store.configured import opened
 from contimg.tile.calibrate.options import CalibrateOptions
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
-_KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
 
 
 @click.group()
@@ -98,21 +95,8 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
         dec_deg=dec_deg,
     )
     with opened() as store:
-        store.registry.register(_row(made))
+        store.registry.register(made)
         click.echo(_line(store.registry.set_named(made.name)))
-
-
-def _row(made: CaltableSet) -> CalibrationSetRow:
-    shared: dict[str, Any] = {
-        key: getattr(made, key)
-        for key in ("name", "calibrator", "mjd", "valid_from_mjd", "valid_to_mjd", "dec_deg", "grade", "reasons")
-    }
-    return CalibrationSetRow(
-        tables=tuple(TableRow(path.absolute(), _KINDS[path.suffix]) for path in made.paths),
-        reference_antenna=made.reference_antenna or None,
-        quality={**made.quality, "flagged_fraction": made.flagged_fraction},
-        **shared,
-    )
 
 
 def _line(one: CalibrationSetRecord | None) -> str:

@@ -127,7 +127,8 @@ def _summary(outcomes: list[batch.Outcome], skipped: list[str]) -> Table:
             continue
         size_mb = made.bytes_read / 1e6
         table.add_row(
-            one.task.group, "[yellow]partial[/]" if made.missing else "[green]converted[/]", str(made.subbands),
+            one.task.group, "[yellow]partial[/]" if made.missing_subbands else "[green]converted[/]",
+            str(made.subbands),
             f"{made.flagged_fraction:.2%}", f"{size_mb:.0f}", f"{made.seconds:.1f}", f"{size_mb / made.seconds:.0f}",
         )  # fmt: skip
     for name in skipped:

@@ -1,4 +1,4 @@
-"""`contimg image`: make the quick look of one Measurement Set."""
+"""`contimg image`: image one Measurement Set."""
 
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ def image(ms: Path, directory: Path | None, **given: Any) -> None:
     """Image the Measurement Set MS: FITS, primary beam, corrected FITS, pictures."""
     options = from_flags(imaging.ImageOptions, given)
     thresholds = quality.QualityThresholds.from_environment()
-    look = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
-    beam, products = look.beam, look.products
+    tile_image = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
+    products = tile_image.products
     click.echo(f"image    {products.fits}")
     click.echo(f"dishes   {products.primary_beam}  (their primary beam)")
     click.echo(f"true     {products.corrected}  (over the primary beam)")
@@ -29,22 +29,23 @@ def image(ms: Path, directory: Path | None, **given: Any) -> None:
     click.echo(f"zoom     {products.zoom}  (the brightest source)")
     if options.plots:
         click.echo(f"plots    {products.uv}, {products.spectrum}")
-    click.echo(f"beam     {beam.major_arcsec:.1f} x {beam.minor_arcsec:.1f} arcsec, {beam.angle_deg:.0f} deg")
-    click.echo(f"peak     {look.peak_jy:.4g} Jy/beam, apparent")
-    click.echo(f"rms      {look.rms_jy * 1e3:.3g} mJy/beam, thermal {look.expected_rms_jy * 1e3:.3g}")
-    click.echo(f"clean    {look.cleaned_jy:.4g} Jy in {look.iterations} iterations")
-    click.echo(f"data     {look.unflagged_fraction:.1%} unflagged; {_calibration(look.calibration)}")
-    for match in look.matches[:5]:
+    width = f"{tile_image.beam_major_arcsec:.1f} x {tile_image.beam_minor_arcsec:.1f} arcsec"
+    click.echo(f"beam     {width}, {tile_image.beam_angle_deg:.0f} deg")
+    click.echo(f"peak     {tile_image.peak_jy:.4g} Jy/beam, apparent")
+    click.echo(f"rms      {tile_image.rms_jy * 1e3:.3g} mJy/beam, thermal {tile_image.expected_rms_jy * 1e3:.3g}")
+    click.echo(f"clean    {tile_image.cleaned_jy:.4g} Jy in {tile_image.iterations} iterations")
+    click.echo(f"data     {tile_image.unflagged_fraction:.1%} unflagged; {_calibration(tile_image.calibration)}")
+    for match in tile_image.matches[:5]:
         click.echo(
             f"known    {match.entry.name}: {match.flux_jy:.4g} Jy, {match.flux_ratio:.2f} times the catalogue's, "
             f"off by {match.east_arcsec:+.1f}, {match.north_arcsec:+.1f} arcsec"
         )
-    if look.sources:
-        click.echo(f"found    {len(look.sources)} sources: {products.votable}, {products.csv}")
-    click.echo(f"verdict  {look.quality.grade}" + "".join(f"\n         {why}" for why in look.quality.reasons))
+    if tile_image.found_sources:
+        click.echo(f"found    {len(tile_image.found_sources)} sources: {products.votable}, {products.csv}")
+    click.echo(f"verdict  {tile_image.verdict}" + "".join(f"\n         {why}" for why in tile_image.verdict_reasons))
 
 
 def _calibration(calibration: imaging.Calibration) -> str:
-    if not calibration.calibrated:
+    if calibration.set is None:
         return f"UNCALIBRATED, {calibration.reason}"
     return f"calibrated with {calibration.set}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from contimg.store import ImageRecord, Store
+from contimg.store import Store, StoredImage
 from contimg.tile.image.sources.photometry import Measured, measure
 
 FLUX_TOLERANCE = 0.03
@@ -39,7 +39,7 @@ class Checked:
         return right_flux and self.measured.offset_beams <= POSITION_TOLERANCE_BEAMS
 
 
-def check_image(image: ImageRecord, truth: Path) -> list[Checked]:
+def check_image(image: StoredImage, truth: Path) -> list[Checked]:
     """Measure the sources of a truth file (see contimg.simulation.truth) that this image can show."""
     described = json.loads(truth.read_text(encoding="utf-8"))
     reach_deg = 0.5 * image.pixels * image.cell_arcsec / 3600

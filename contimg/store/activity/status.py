@@ -12,7 +12,7 @@ from contimg.store import tables as models
 from contimg.store.activity.events import ERROR, WARNING
 from contimg.store.database import Database
 from contimg.store.jobs.leases import PAUSED
-from contimg.store.products.products import ImageRecord, image_record
+from contimg.store.products.products import StoredImage
 from contimg.store.records import EventRecord, FileRecord, FileState, Stage, State, record_of
 from contimg.store.rows import file_record
 
@@ -73,7 +73,7 @@ class Status:
     set_aside_count: int
     set_aside: tuple[FileRecord, ...]
     failed: tuple[tuple[str, str], ...]
-    images: tuple[ImageRecord, ...]
+    images: tuple[StoredImage, ...]
     warnings: tuple[EventRecord, ...]
 
 
@@ -107,7 +107,7 @@ class Overview:
                 ).one(),
                 set_aside=tuple(file_record(row) for row in session.scalars(aside)),
                 failed=tuple((row.id, row.error or "") for row in session.scalars(failed)),
-                images=tuple(image_record(row) for row in session.scalars(images)),
+                images=tuple(record_of(StoredImage, row) for row in session.scalars(images)),
                 warnings=_warnings(session, shown),
             )
 

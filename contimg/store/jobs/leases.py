@@ -73,8 +73,8 @@ class Leases:
     def commit(self, lease: Lease, produced: Sequence[Any] = (), figures: RunFigures | None = None) -> Stage | None:
         """Write products, end the stage and the lease, set the next stage, all or nothing; returns the next stage.
 
-        `produced` holds row objects: MeasurementSetRow, CalibrationSetRow, AppliedCalibration, ImageRow. LeaseLost,
-        and nothing written, when the lease is no longer this one.
+        `produced` holds results of the stage: ConvertedMS, CalibratedMS, TileImage. LeaseLost, and nothing written,
+        when the lease is no longer this one.
         """
         now, figures = self._database.clock(), figures or RunFigures()
         with self._database.write() as session:

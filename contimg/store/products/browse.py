@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from contimg.store import tables as models
 from contimg.store.database import Database
 from contimg.store.jobs.queue import group_records
-from contimg.store.products.products import ImageRecord, image_record
+from contimg.store.products.products import StoredImage
 from contimg.store.records import EventRecord, GroupRecord, StageRunRecord, State, record_of
 
 
@@ -81,14 +81,14 @@ class Browse:
 
     def images(
         self, *, verdict: str | None = None, before: tuple[float, int] | None = None, limit: int = 48
-    ) -> tuple[ImageRecord, ...]:
+    ) -> tuple[StoredImage, ...]:
         """Images observed before a key (mjd, id), the latest first; of one verdict if asked."""
         image = models.Image
         query = _by_key(select(image), image.mjd, image.id, False, before).limit(limit)
         if verdict is not None:
             query = query.where(image.verdict == verdict)
         with self._database.read() as session:
-            return tuple(image_record(row) for row in session.scalars(query))
+            return tuple(record_of(StoredImage, row) for row in session.scalars(query))
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
         """The images observed just before and just after one."""

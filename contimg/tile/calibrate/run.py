@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contimg.errors import BadInput
@@ -18,33 +17,10 @@ from contimg.tile.calibrate.caltable_selection import select_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve.solve import solve
 from contimg.tile.flag.run import ORIGINAL, Flagged, flag
+from contimg.tile.products import CalibratedMS
 
 CHANGED = ("FLAG", ORIGINAL)
 FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' directory
-
-
-@dataclass(frozen=True)
-class CalibrationResult:
-    """What the stage did to a Measurement Set.
-
-    Attributes
-    ----------
-    ms : the Measurement Set; CORRECTED_DATA is in it when `applied` is not None.
-    applied : name of the set that was applied, or None: then DATA is uncalibrated.
-    reason : why that set, or why none, in words.
-    new_set : the set solved on this tile, if any.
-    flagged_fraction : of the cross-correlations' samples, after everything.
-    dead_antennas : names.
-    seconds : of each step.
-    """
-
-    ms: Path
-    applied: str | None
-    reason: str
-    new_set: CaltableSet | None
-    flagged_fraction: float
-    dead_antennas: tuple[str, ...]
-    seconds: dict[str, float]
 
 
 def calibrate(
@@ -53,7 +29,7 @@ def calibrate(
     directory: Path,
     options: CalibrateOptions,
     limits: SolutionLimits | None = None,
-) -> CalibrationResult:
+) -> CalibratedMS:
     """Flag and calibrate a Measurement Set, in a copy that takes its place when all is done.
 
     Parameters
@@ -68,14 +44,13 @@ def calibrate(
     Transient : the CASA process died or took too long, or the disk has no room.
     """
     with revised(ms, CHANGED, drops=(CORRECTED,), grows_by=corrected_bytes(read_ms_info(ms))) as copy:
-        done = _calibrate(read_ms_info(copy), calibrations, directory, options, limits or SolutionLimits())
-    return replace(done, ms=ms)
+        return _calibrate(read_ms_info(copy), calibrations, directory, options, limits or SolutionLimits())
 
 
 def _calibrate(
     tile: MSInfo, calibrations: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits,
-) -> CalibrationResult:  # fmt: skip
+) -> CalibratedMS:  # fmt: skip
     """The same in place."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "flag"):
@@ -94,10 +69,9 @@ def _calibrate(
         else:
             fraction = apply(chosen, tile).flagged_fraction
             why = f"{why}; {story}" if story else why
-    return CalibrationResult(
-        ms=tile.path,
-        applied=chosen.name if chosen else None,
-        reason=why,
+    return CalibratedMS(
+        calibration_set=chosen.name if chosen else None,
+        calibration_note=why,
         new_set=new,
         flagged_fraction=fraction,
         dead_antennas=tuple(tile.antenna_names[slot] for slot in sorted(flagged.dead)),

@@ -1,7 +1,7 @@
 """The convert stage: the subband files of one group become one Measurement Set."""
 
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import ConvertedMS, FlagCounts
+from contimg.tile.convert.result import Conversion, FlagCounts
 from contimg.tile.convert.run import convert
 
-__all__ = ["ConvertOptions", "ConvertedMS", "FlagCounts", "convert"]
+__all__ = ["Conversion", "ConvertOptions", "FlagCounts", "convert"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contimg.errors import BadFile, BadInput, ContimgError, Transient
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import ConvertedMS
+from contimg.tile.convert.result import Conversion
 from contimg.tile.convert.run import convert
 
 
@@ -37,7 +37,7 @@ class Outcome:
     """What became of one group: its product or the reason that there is none, and the files that were left out."""
 
     task: Task
-    made: ConvertedMS | None = None
+    made: Conversion | None = None
     error: str = ""
     left_out: tuple[str, ...] = field(default=())
 

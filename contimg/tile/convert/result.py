@@ -1,7 +1,8 @@
 """What the convert stage returns."""
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from contimg.tile.products import ConvertedMS
 
 
 @dataclass(frozen=True)
@@ -40,37 +41,26 @@ class FlagCounts:
         return ", ".join(f"{count} {reason}" for reason, count in said.items() if count) or "none"
 
 
-@dataclass(frozen=True)
-class ConvertedMS:
-    """The product of the convert stage.
+@dataclass(frozen=True, kw_only=True)
+class Conversion(ConvertedMS):
+    """Result of the convert stage: the Measurement Set and the work that it took.
 
     Attributes
     ----------
-    path : the Measurement Set.
-    group : the group's name.
-    start_mjd, end_mjd : begin of the first and end of the last integration, UTC, days.
-    ra_deg, dec_deg : phase centre, ICRS.
-    rows, channels, antennas : its size; antennas with data.
-    subbands : how many files went in.
-    missing : subbands left as flagged gaps.
-    flagged_fraction : of the values of the subbands that are there.
-    bytes_read, bytes_written, seconds : the work.
-    flags : why values are flagged.
+    rows : int
+        Rows of the main table.
+    subbands : int
+        Subband files converted.
+    bytes_read : int
+        Size of the subband files.
+    seconds : float
+        Time of the conversion, s.
+    flags : FlagCounts
+        Why values are flagged.
     """
 
-    path: Path
-    group: str
-    start_mjd: float
-    end_mjd: float
-    ra_deg: float
-    dec_deg: float
     rows: int
-    channels: int
-    antennas: int
     subbands: int
-    missing: tuple[int, ...]
-    flagged_fraction: float
     bytes_read: int
-    bytes_written: int
     seconds: float
     flags: FlagCounts = FlagCounts()

@@ -11,7 +11,7 @@ from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import ConvertedMS, FlagCounts
+from contimg.tile.convert.result import Conversion, FlagCounts
 from contimg.tile.convert.uvw import Sky
 from contimg.tile.convert.visibilities import UnevenWeights, put_tile
 
@@ -22,7 +22,7 @@ def convert(
     options: ConvertOptions | None = None,
     *,
     rooms: Sequence[Path] = (),
-) -> ConvertedMS:
+) -> Conversion:
     """Convert one group of subband files into the Measurement Set `target`.
 
     The phase centre is the meridian at mid-tile, expressed in ICRS, or a phased file's own; see docs/maths.md.
@@ -51,21 +51,21 @@ def convert(
         flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=True)
     half = 0.5 * tile.reference.integration_s / 86400
     values = tile.rows * tile.channels * len(tile.reference.polarizations) * len(tile.headers)
-    return ConvertedMS(
+    return Conversion(
         path=target,
-        group=name,
-        start_mjd=float(tile.times_jd[0] - 2400000.5 - half),
-        end_mjd=float(tile.times_jd[-1] - 2400000.5 + half),
+        mjd_start=float(tile.times_jd[0] - 2400000.5 - half),
+        mjd_end=float(tile.times_jd[-1] - 2400000.5 + half),
         ra_deg=float(np.rad2deg(sky.phase_centre[0])),
         dec_deg=float(np.rad2deg(sky.phase_centre[1])),
         rows=tile.rows,
+        integrations=len(tile.times_jd),
         channels=tile.freqs_hz.size,
         antennas=int(np.unique([tile.slots_1, tile.slots_2]).size),
         subbands=len(tile.headers),
-        missing=tile.missing,
+        missing_subbands=tile.missing,
         flagged_fraction=flags.total / values,
         bytes_read=sum(one.path.stat().st_size for one in tile.headers.values()),
-        bytes_written=written,
+        bytes=written,
         seconds=perf_counter() - began,
         flags=flags,
     )

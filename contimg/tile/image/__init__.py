@@ -1,7 +1,7 @@
 """The image stage: one Measurement Set in, a cleaned Stokes I image with its preview and its numbers out.
 
     from contimg.tile.image import ImageOptions, image
-    look = image(Path("2026-02-22T23:17:51.ms"), Path("images"), ImageOptions())
+    tile_image = image(Path("2026-02-22T23:17:51.ms"), Path("images"), ImageOptions())
 
 Importing this package is light; the numerical libraries load with the first image.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from contimg.quality.image import QualityThresholds
 from contimg.tile.image.options import ImageOptions
-from contimg.tile.image.result import Beam, Calibration, QuickLook
+from contimg.tile.image.result import Beam, Calibration, ImagingResult
 
-__all__ = ["Beam", "Calibration", "ImageOptions", "QuickLook", "image"]
+__all__ = ["Beam", "Calibration", "ImageOptions", "ImagingResult", "image"]
 
 
 def image(
@@ -20,7 +20,7 @@ def image(
     directory: Path,
     options: ImageOptions | None = None,
     thresholds: QualityThresholds | None = None,
-) -> QuickLook:
+) -> ImagingResult:
     """Image a Measurement Set into `<directory>/<group>.fits`, `.pb.fits`, `.png` and `.thumb.png`.
 
     Raises BadInput when there is nothing to image (then no product appears), Transient when the disk is in the way.

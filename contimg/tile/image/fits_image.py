@@ -10,30 +10,30 @@ from contimg.instrument import dsa110 as telescope
 from contimg.tile.image.gridding.gridding import Image
 from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.provenance import imager_version, software_versions
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 
 LEAST_ATTENUATION = 0.05
 
 
-def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
+def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
     """The header of an image in Jy per beam."""
-    header = _geometry(look)
+    header = _geometry(tile_image)
     header["BUNIT"] = "JY/BEAM"
     header["BTYPE"] = "Intensity"
-    header["BMAJ"] = (look.beam.major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
-    header["BMIN"] = (look.beam.minor_arcsec / 3600, "[deg] minor axis FWHM")
-    header["BPA"] = (look.beam.angle_deg, "[deg] position angle, north through east")
-    header["RMS"] = (look.rms_jy, "[Jy/beam] noise of the residual (MAD)")
-    header["RMSTHERM"] = (look.expected_rms_jy, "[Jy/beam] thermal noise expected")
-    header["PEAK"] = (look.peak_jy, "[Jy/beam] brightest pixel")
-    header["DYNRANGE"] = (look.dynamic_range, "peak over noise")
-    header["MINIMUM"] = (look.minimum_jy, "[Jy/beam] faintest pixel")
-    header["BOWL"] = (look.bowl_jy, "[Jy/beam] median around the brightest source")
-    header["CATMATCH"] = (len(look.matches), "catalogued sources compared")
-    if look.matches:
-        header["CATOFFS"] = (look.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
-        header["CATFLUX"] = (look.agreement.flux_ratio, "median flux over the catalogue's")
-    header["VERDICT"] = (look.quality.grade, "quality")
+    header["BMAJ"] = (tile_image.beam_major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
+    header["BMIN"] = (tile_image.beam_minor_arcsec / 3600, "[deg] minor axis FWHM")
+    header["BPA"] = (tile_image.beam_angle_deg, "[deg] position angle, north through east")
+    header["RMS"] = (tile_image.rms_jy, "[Jy/beam] noise of the residual (MAD)")
+    header["RMSTHERM"] = (tile_image.expected_rms_jy, "[Jy/beam] thermal noise expected")
+    header["PEAK"] = (tile_image.peak_jy, "[Jy/beam] brightest pixel")
+    header["DYNRANGE"] = (tile_image.dynamic_range, "peak over noise")
+    header["MINIMUM"] = (tile_image.minimum_jy, "[Jy/beam] faintest pixel")
+    header["BOWL"] = (tile_image.bowl_jy, "[Jy/beam] median around the brightest source")
+    header["CATMATCH"] = (len(tile_image.matches), "catalogued sources compared")
+    if tile_image.matches:
+        header["CATOFFS"] = (tile_image.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
+        header["CATFLUX"] = (tile_image.agreement.flux_ratio, "median flux over the catalogue's")
+    header["VERDICT"] = (tile_image.verdict, "quality")
     header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
     header["WEIGHT"] = (options.weighting, "weighting")
     header["ROBUST"] = (options.robust, "Briggs robustness")
@@ -42,9 +42,9 @@ def image_header(look: QuickLook, options: ImageOptions) -> fits.Header:
     header["GAIN"] = (options.gain, "clean gain")
     header["MASKSIG"] = (options.mask_sigma, "[noise] cleaned freely down to this")
     header["THRSIG"] = (options.threshold_sigma, "[noise] cleaned within the mask down to this")
-    header["CHANAVG"] = (look.channel_average, "native channels averaged into one")
-    header["NITER"] = (look.iterations, "clean iterations")
-    header["UNFLAG"] = (round(look.unflagged_fraction, 6), "fraction of samples unflagged")
+    header["CHANAVG"] = (tile_image.channel_average, "native channels averaged into one")
+    header["NITER"] = (tile_image.iterations, "clean iterations")
+    header["UNFLAG"] = (round(tile_image.unflagged_fraction, 6), "fraction of samples unflagged")
     return header
 
 
@@ -58,9 +58,9 @@ def write_corrected(path: Path, image: Image, attenuation: Image, header: fits.H
     write_fits(path, corrected, header)
 
 
-def write_primary_beam(path: Path, attenuation: Image, look: QuickLook) -> None:
+def write_primary_beam(path: Path, attenuation: Image, tile_image: ImagingResult) -> None:
     """Write the primary beam: the image divided by it has true fluxes."""
-    header = _geometry(look)
+    header = _geometry(tile_image)
     header["BUNIT"] = ""
     header["BTYPE"] = "Primary beam"
     header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
@@ -75,15 +75,15 @@ def write_fits(path: Path, image: Image, header: fits.Header) -> None:
         fits.PrimaryHDU(data, header).writeto(file, checksum=True)
 
 
-def _geometry(look: QuickLook) -> fits.Header:
+def _geometry(tile_image: ImagingResult) -> fits.Header:
     """Axes, times and provenance that an image and its primary beam share."""
     header = fits.Header()
-    reference = look.size // 2 + 1
-    step = look.pixel_arcsec / 3600
+    reference = tile_image.pixels // 2 + 1
+    step = tile_image.cell_arcsec / 3600
     axes = (
-        ("RA---SIN", look.phase_centre_deg[0], reference, -step, "deg"),
-        ("DEC--SIN", look.phase_centre_deg[1], reference, step, "deg"),
-        ("FREQ", look.freq_hz, 1, look.bandwidth_hz, "Hz"),
+        ("RA---SIN", tile_image.ra_deg, reference, -step, "deg"),
+        ("DEC--SIN", tile_image.dec_deg, reference, step, "deg"),
+        ("FREQ", tile_image.freq_hz, 1, tile_image.bandwidth_hz, "Hz"),
         ("STOKES", 1.0, 1, 1.0, ""),
     )
     for number, (kind, value, pixel, delta, unit) in enumerate(axes, start=1):
@@ -94,27 +94,27 @@ def _geometry(look: QuickLook) -> fits.Header:
         header[f"CUNIT{number}"] = unit
     header["RADESYS"] = "ICRS"
     header["SPECSYS"] = "TOPOCENT"
-    header["RESTFRQ"] = (look.freq_hz, "[Hz] weighted mean")
-    start = Time(look.start_mjd_s / 86400, format="mjd", scale="utc")
+    header["RESTFRQ"] = (tile_image.freq_hz, "[Hz] weighted mean")
+    start = Time(tile_image.start_mjd_s / 86400, format="mjd", scale="utc")
     header["TIMESYS"] = "UTC"
     header["DATE-OBS"] = (start.isot, "beginning of the observation")
-    middle = Time(look.mid_mjd_s / 86400, format="mjd", scale="utc")
+    middle = Time(tile_image.mjd, format="mjd", scale="utc")
     header["DATE-AVG"] = (middle.isot, "its middle")
     header["MJD-OBS"] = start.mjd
     header["MJD-AVG"] = middle.mjd
-    header["EXPTIME"] = (look.exposure_s, "[s]")
+    header["EXPTIME"] = (tile_image.exposure_s, "[s]")
     header["TELESCOP"] = telescope.NAME
     header["ORIGIN"] = "contimg"
-    header["OBJECT"] = look.group
-    header["GROUP"] = look.group
-    header["DATACOL"] = (look.calibration.column, "column of the Measurement Set")
-    header["CALSET"] = (_ascii(look.calibration.set or "none"), "calibration set")
-    if look.calibration.calibrator:
-        header["CALNAME"] = (_ascii(look.calibration.calibrator), "calibrator")
-    if look.calibration.mjd is not None:
-        header["CALMJD"] = (look.calibration.mjd, "[d] time of the calibration")
-    if look.calibration.reason:
-        header["CALWHY"] = _ascii(look.calibration.reason)
+    header["OBJECT"] = tile_image.group
+    header["GROUP"] = tile_image.group
+    header["DATACOL"] = (tile_image.calibration.column, "column of the Measurement Set")
+    header["CALSET"] = (_ascii(tile_image.calibration.set or "none"), "calibration set")
+    if tile_image.calibration.calibrator:
+        header["CALNAME"] = (_ascii(tile_image.calibration.calibrator), "calibrator")
+    if tile_image.calibration.mjd is not None:
+        header["CALMJD"] = (tile_image.calibration.mjd, "[d] time of the calibration")
+    if tile_image.calibration.reason:
+        header["CALWHY"] = _ascii(tile_image.calibration.reason)
     for keyword, number_of in software_versions().items():
         header[keyword] = (number_of, "version")
     return header

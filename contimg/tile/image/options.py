@@ -12,7 +12,7 @@ DUCC, WSCLEAN = "ducc", "wsclean"
 
 
 class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
-    """Options of the image stage; the defaults make the quick look of a full tile."""
+    """Options of the image stage; the defaults image a full tile."""
 
     imager: Literal["ducc", "wsclean"] = option(DUCC, "ducc: ducc0 and Radler in this process; wsclean: WSClean's own")
     size: int = option(2048, "pixels on a side, even", minimum=64, maximum=16384)

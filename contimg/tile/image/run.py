@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
-from contimg.quality.grades import QualityGrade
 from contimg.quality.image import QualityThresholds, grade_image
 from contimg.tile.image.deconvolution.clean import Cleaned, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
@@ -34,7 +33,8 @@ from contimg.tile.image.gridding.weighting import Weighting, foreseen_weights, i
 from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.plots.uv_spectrum import plots
 from contimg.tile.image.provenance import read_calibration
-from contimg.tile.image.result import Beam, Calibration, Products, QuickLook
+from contimg.tile.image.result import Beam, Calibration, ImagingResult, Products
+from contimg.tile.image.sources.agreement import FoundSource, plain_sources
 from contimg.tile.image.sources.catalogue import compare, entries
 from contimg.tile.image.sources.finding import find_sources
 from contimg.tile.image.writing import write_products
@@ -68,53 +68,56 @@ class Picture:
     thermal_jy: float
 
 
-def make_image(ms: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> QuickLook:
+def make_image(path: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> ImagingResult:
     """Image one Measurement Set; see `contimg.tile.image.image`."""
     steps = Steps()
-    description = read_ms_info(ms)
-    calibration = read_calibration(description)
+    ms = read_ms_info(path)
+    calibration = read_calibration(ms)
     with steps("read"):
-        data, spans = _read(description, calibration.column, options)
+        data, spans = _read(ms, calibration.column, options)
     pixel_arcsec = options.pixel_arcsec or pixel_size_arcsec(data)
     with steps("weight"):
-        gridder = _weighted(description, data, pixel_arcsec * ARCSEC_RAD, options)
-        thermal_jy = expected_rms_jy(description, gridder.visibilities, gridder.weights)
+        gridder = _weighted(ms, data, pixel_arcsec * ARCSEC_RAD, options)
+        thermal_jy = expected_rms_jy(ms, gridder.visibilities, gridder.weights)
     if options.imager == WSCLEAN:
-        picture = _wscleaned(description, calibration.column, gridder, thermal_jy, directory, options, steps)
+        picture = _wscleaned(ms, calibration.column, gridder, thermal_jy, directory, options, steps)
     else:
-        picture = _picture(description, gridder, spans, thermal_jy, options, steps)
-    look = _look(description, directory, gridder, picture, calibration, steps)
+        picture = _picture(ms, gridder, spans, thermal_jy, options, steps)
+    tile_image = _described(ms, directory, gridder, picture, calibration, steps)
     with steps("sources"):
-        look = _with_sources(look, picture, options)
-    look = replace(look, quality=grade_image(look, thresholds))
+        tile_image = _with_sources(tile_image, picture, options)
+    quality = grade_image(tile_image, thresholds)
+    tile_image = replace(tile_image, verdict=quality.grade, verdict_reasons=quality.reasons)
     with steps("write"):
-        wanted = plots(look, description, gridder, picture.restored, options.min_uv_klambda) if options.plots else {}
-        write_products(look, picture.restored, picture.attenuation, options, wanted)
-    log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", look.products.fits, look.peak_jy, look.rms_jy, look.quality.grade)
-    return look
+        drawn = plots(tile_image, ms, gridder, picture.restored, options.min_uv_klambda) if options.plots else {}
+        write_products(tile_image, picture.restored, picture.attenuation, options, drawn)
+    log.info(
+        "%s: peak %.4g Jy, rms %.3g Jy, %s",
+        tile_image.fits_path, tile_image.peak_jy, tile_image.rms_jy, tile_image.verdict,
+    )  # fmt: skip
+    return tile_image
 
 
-def _read(description: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
+def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
     """The visibilities, and for each row the number of the span in which it may be averaged."""
-    rows = choose_rows(description)
+    rows = choose_rows(ms)
     if not rows.uvw_m.size:
         raise BadInput(
-            f"{description.path}: no data left: no cross-correlation is unflagged and has weight; look at FLAG_ROW and "
-            "WEIGHT"
+            f"{ms.path}: no data left: no cross-correlation is unflagged and has weight; look at FLAG_ROW and WEIGHT"
         )
     pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     limit = options.smearing_percent / 100 if options.average else 0.0
-    weights = foreseen_weights(description, rows, options.size, pixel_rad, _weighting(options))
-    averaging = plan(description, rows, weights, 0.5 * options.size * pixel_rad, limit, options.channel_average)
-    if description.freqs_hz.size % averaging.channels:
+    weights = foreseen_weights(ms, rows, options.size, pixel_rad, _weighting(options))
+    averaging = plan(ms, rows, weights, 0.5 * options.size * pixel_rad, limit, options.channel_average)
+    if ms.freqs_hz.size % averaging.channels:
         raise Misconfigured(
-            f"channel_average={averaging.channels}: does not divide the {description.freqs_hz.size} channels of "
-            f"{description.path}; give a divisor, or 0"
+            f"channel_average={averaging.channels}: does not divide the {ms.freqs_hz.size} channels of "
+            f"{ms.path}; give a divisor, or 0"
         )
-    data = read_visibilities(description, rows, column, averaging.channels)
+    data = read_visibilities(ms, rows, column, averaging.channels)
     if data.samples == 0:
         raise BadInput(
-            f"{description.path}: no data left: all visibilities flagged; look at its flags, or flag less and try again"
+            f"{ms.path}: no data left: all visibilities flagged; look at its flags, or flag less and try again"
         )
     return data, averaging.spans
 
@@ -124,12 +127,12 @@ def _weighting(options: ImageOptions) -> Weighting:
     return Weighting(options.weighting, options.robust, 1000 * options.min_uv_klambda, taper_rad)
 
 
-def _weighted(description: MSInfo, data: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
+def _weighted(ms: MSInfo, data: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
     """The visibilities with their weights in the image."""
     weights = imaging_weights(data.uvw_m, data.freqs_hz, data.weights, options.size, pixel_rad, _weighting(options))
     if not weights.any():
         raise BadInput(
-            f"{description.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths "
+            f"{ms.path}: no data left: no baseline is longer than {options.min_uv_klambda:g} kilowavelengths "
             f"and short enough for pixels of {pixel_rad / ARCSEC_RAD:g} arcsec; lower min_uv_klambda or choose "
             "smaller pixels"
         )
@@ -137,7 +140,7 @@ def _weighted(description: MSInfo, data: Visibilities, pixel_rad: float, options
 
 
 def _picture(
-    description: MSInfo,
+    ms: MSInfo,
     gridder: Gridder,
     spans: NDArray[np.int64],
     thermal_jy: float,
@@ -153,8 +156,8 @@ def _picture(
         try:
             beam = fit_beam(bands.mean(point_spread), pixel_arcsec)
         except BadInput as error:
-            raise BadInput(f"{description.path}: {error}") from error
-        attenuation = drift_attenuation(description, gridder)
+            raise BadInput(f"{ms.path}: {error}") from error
+        attenuation = drift_attenuation(ms, gridder)
     with steps("clean"):
         cleaned = clean(bands, point_spread, 1 / longest_baseline_lambda(gridder.visibilities), thermal_jy, options)
     with steps("restore"):
@@ -163,7 +166,7 @@ def _picture(
 
 
 def _wscleaned(
-    description: MSInfo,
+    ms: MSInfo,
     column: str,
     gridder: Gridder,
     thermal_jy: float,
@@ -173,63 +176,80 @@ def _wscleaned(
 ) -> Picture:
     """The same by WSClean; the gridder tells the weights that the primary beam and the thermal noise need."""
     with steps("beam"):
-        attenuation = drift_attenuation(description, gridder)
+        attenuation = drift_attenuation(ms, gridder)
     directory.mkdir(parents=True, exist_ok=True)
-    with steps("wsclean"), TemporaryDirectory(prefix=f"{description.name}.wsclean-", dir=directory) as scratch:
+    with steps("wsclean"), TemporaryDirectory(prefix=f"{ms.name}.wsclean-", dir=directory) as scratch:
         pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
-        restored, cleaned, beam = run_wsclean(description.path, column, Path(scratch), pixel_arcsec, options)
+        restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options)
     return Picture(restored, attenuation, cleaned, beam, thermal_jy)
 
 
-def _look(
-    description: MSInfo,
-    directory: Path,
-    gridder: Gridder,
-    picture: Picture,
-    calibration: Calibration,
-    steps: Steps,
-) -> QuickLook:
+def _described(
+    ms: MSInfo, directory: Path, gridder: Gridder, picture: Picture, calibration: Calibration, steps: Steps
+) -> ImagingResult:
+    """The result before its sources are compared and it is graded."""
     data, cleaned, beam = gridder.visibilities, picture.cleaned, picture.beam
-    by_channel = gridder.weights.sum(axis=0, dtype=np.float64)
-    ra, dec = np.rad2deg(description.phase_centre_rad)
-    return QuickLook(
-        group=description.name,
-        ms=description.path,
-        products=Products.of(description.name, directory),
-        phase_centre_deg=(float(ra) % 360, float(dec)),
-        size=gridder.size,
-        pixel_arcsec=gridder.pixel_rad / ARCSEC_RAD,
-        beam=beam,
-        rms_jy=robust_rms(cleaned.residual),
+    weight_by_channel = gridder.weights.sum(axis=0, dtype=np.float64)
+    ra, dec = np.rad2deg(ms.phase_centre_rad)
+    products = Products.of(ms.name, directory)
+    rms_jy, peak_jy = robust_rms(cleaned.residual), float(picture.restored.max())
+    cell_arcsec = gridder.pixel_rad / ARCSEC_RAD
+    return ImagingResult(
+        fits_path=products.fits,
+        beam_fits_path=products.primary_beam,
+        png_path=products.png,
+        thumbnail_path=products.thumbnail,
+        rms_jy=rms_jy,
+        peak_jy=peak_jy,
+        dynamic_range=peak_jy / rms_jy if rms_jy > 0 else 0.0,
+        beam_major_arcsec=beam.major_arcsec,
+        beam_minor_arcsec=beam.minor_arcsec,
+        beam_angle_deg=beam.angle_deg,
+        ra_deg=float(ra) % 360,
+        dec_deg=float(dec),
+        mjd=ms.mid_mjd_s / 86400,
+        freq_hz=float(weight_by_channel @ data.freqs_hz / weight_by_channel.sum()),
+        pixels=gridder.size,
+        cell_arcsec=cell_arcsec,
+        calibration_set=calibration.set,
+        calibration_note=calibration.reason or None,
         expected_rms_jy=picture.thermal_jy,
-        peak_jy=float(picture.restored.max()),
         minimum_jy=float(picture.restored.min()),
+        bowl_jy=bowl_jy(picture.restored, beam.major_arcsec / cell_arcsec),
+        unflagged_fraction=data.unflagged_fraction,
+        group=ms.name,
+        ms=ms.path,
+        products=products,
+        calibration=calibration,
+        bandwidth_hz=float(np.count_nonzero(weight_by_channel) * ms.channel_width_hz * data.averaged),
+        start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
+        exposure_s=float(ms.times_mjd_s.size * ms.integration_s),
+        channel_average=data.averaged,
         residual_peak_jy=float(np.abs(cleaned.residual).max()),
         iterations=cleaned.iterations,
         components=cleaned.components,
         cleaned_jy=float(cleaned.model.sum(dtype=np.float64)),
-        freq_hz=float(by_channel @ data.freqs_hz / by_channel.sum()),
-        bandwidth_hz=float(np.count_nonzero(by_channel) * description.channel_width_hz * data.averaged),
-        start_mjd_s=float(description.times_mjd_s[0] - 0.5 * description.integration_s),
-        mid_mjd_s=description.mid_mjd_s,
-        exposure_s=float(description.times_mjd_s.size * description.integration_s),
-        unflagged_fraction=data.unflagged_fraction,
-        channel_average=data.averaged,
-        calibration=calibration,
-        quality=QualityGrade(),
         seconds=steps.seconds,
-        bowl_jy=bowl_jy(picture.restored, beam.major_arcsec / (gridder.pixel_rad / ARCSEC_RAD)),
     )
 
 
-def _with_sources(look: QuickLook, picture: Picture, options: ImageOptions) -> QuickLook:
-    """Compare with the catalogue and, if asked for, find sources."""
-    header = image_header(look, options)
-    wanted = entries(options, look.freq_hz)
-    agreement = compare(wanted, picture.restored, picture.attenuation, header, look.rms_jy)
-    if not options.find_sources:
-        return replace(look, agreement=agreement)
-    look.products.fits.parent.mkdir(parents=True, exist_ok=True)
-    directory = look.products.fits.parent
-    found = find_sources(picture.restored, picture.attenuation, header, options.source_sigma, directory)
-    return replace(look, agreement=agreement, sources=found)
+def _with_sources(tile_image: ImagingResult, picture: Picture, options: ImageOptions) -> ImagingResult:
+    """Compare with the catalogue and, with the option `find_sources`, find sources."""
+    header = image_header(tile_image, options)
+    agreement = compare(
+        entries(options, tile_image.freq_hz), picture.restored, picture.attenuation, header, tile_image.rms_jy
+    )
+    found_sources: tuple[FoundSource, ...] = ()
+    if options.find_sources:
+        directory = tile_image.fits_path.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        found_sources = find_sources(picture.restored, picture.attenuation, header, options.source_sigma, directory)
+    return replace(
+        tile_image,
+        agreement=agreement,
+        found_sources=found_sources,
+        sources=plain_sources(found_sources, agreement.matches),
+        catalogue_matches=len(agreement.matches),
+        catalogue_offset_arcsec=agreement.offset_arcsec if agreement.matches else None,
+        catalogue_flux_ratio=agreement.flux_ratio if agreement.matches else None,
+    )

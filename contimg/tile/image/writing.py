@@ -1,4 +1,4 @@
-"""A quick look's files, written side by side: the FITS files in threads while the pictures are drawn.
+"""An image's files, written side by side: the FITS files in threads while the pictures are drawn.
 
 Each is written under a temporary name and all are renamed at the end, the FITS image last: when it is there, the
 others are.
@@ -17,7 +17,7 @@ from contimg.tile.image.gridding.gridding import Image
 from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.plots.preview import write_preview, write_thumbnail
 from contimg.tile.image.plots.zoom import write_zoom
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 from contimg.tile.image.sources.finding import write_csv, write_votable
 
 ABANDONED_S = 3600.0  # writing takes seconds: a temporary this old belongs to a process that was killed
@@ -26,12 +26,12 @@ Writer = Callable[[Path], None]
 
 
 def write_products(
-    look: QuickLook, image: Image, attenuation: Image, options: ImageOptions, plots: Mapping[Path, Writer]
+    tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions, plots: Mapping[Path, Writer]
 ) -> None:
-    """Write all files of a quick look and its plots; raises Transient, and leaves none, when the disk is in the way."""
-    _sweep(look)
-    drawn = _pictures(look, image, attenuation, options) | dict(plots)
-    beside = _tables(look, image, attenuation, options)
+    """Write all files of an image and its plots; raises Transient, and leaves none, when the disk is in the way."""
+    _sweep(tile_image)
+    drawn = _pictures(tile_image, image, attenuation, options) | dict(plots)
+    beside = _tables(tile_image, image, attenuation, options)
     with ExitStack() as stack:
         # Leaving the stack gives the names in the reverse order of entering.
         places = {target: stack.enter_context(staged(target)) for target in (*beside, *drawn)}
@@ -43,27 +43,29 @@ def write_products(
                 one.result()
 
 
-def _tables(look: QuickLook, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
+def _tables(tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
     """The FITS files, the image first, and the tables of sources."""
-    header, products = image_header(look, options), look.products
+    header, products = image_header(tile_image, options), tile_image.products
     files: dict[Path, Writer] = {
         products.fits: partial(write_fits, image=image, header=header),
-        products.primary_beam: partial(write_primary_beam, attenuation=attenuation, look=look),
+        products.primary_beam: partial(write_primary_beam, attenuation=attenuation, tile_image=tile_image),
         products.corrected: partial(write_corrected, image=image, attenuation=attenuation, header=header),
     }
     if options.find_sources:
-        files[products.votable] = partial(write_votable, sources=look.sources)
-        files[products.csv] = partial(write_csv, sources=look.sources)
+        files[products.votable] = partial(write_votable, sources=tile_image.found_sources)
+        files[products.csv] = partial(write_csv, sources=tile_image.found_sources)
     return files
 
 
-def _pictures(look: QuickLook, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
+def _pictures(tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
     """What matplotlib draws; it holds the interpreter, so one is drawn after the other."""
-    header, products = image_header(look, options), look.products
+    header, products = image_header(tile_image, options), tile_image.products
     return {
-        products.png: partial(write_preview, image=image, attenuation=attenuation, look=look, header=header),
-        products.zoom: partial(write_zoom, image=image, look=look, header=header),
-        products.thumbnail: partial(write_thumbnail, image=image, look=look),
+        products.png: partial(
+            write_preview, image=image, attenuation=attenuation, tile_image=tile_image, header=header
+        ),
+        products.zoom: partial(write_zoom, image=image, tile_image=tile_image, header=header),
+        products.thumbnail: partial(write_thumbnail, image=image, tile_image=tile_image),
     }
 
 
@@ -72,8 +74,8 @@ def _write(target: Path, place: Path, how: Writer) -> None:
         how(place)
 
 
-def _sweep(look: QuickLook) -> None:
+def _sweep(tile_image: ImagingResult) -> None:
     """Remove what killed runs left of this group's products."""
-    for path in leftovers(look.products.fits.parent):
-        if path.name.startswith(f"{look.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
+    for path in leftovers(tile_image.products.fits.parent):
+        if path.name.startswith(f"{tile_image.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
             path.unlink(missing_ok=True)

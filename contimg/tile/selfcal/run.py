@@ -28,7 +28,7 @@ from contimg.instrument.calibrators import Calibrator
 from contimg.options import Options, option
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply, divide
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, direction_cosines
-from contimg.tile.image import ImageOptions, QuickLook, image
+from contimg.tile.image import ImageOptions, ImagingResult, image
 from contimg.tile.image.sources.photometry import measure
 from contimg.tile.selfcal.antenna_gains import solve_gains
 
@@ -87,40 +87,43 @@ def selfcal(ms: Path, one: CaltableSet, options: SelfcalOptions, pictured: Image
     tile = read_ms_info(ms)
     _check(tile, one)
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms.parent) as room:
-        look = image(ms, Path(room), pictured)
-        if look.dynamic_range < options.min_dynamic_range:
-            return SelfCalibrated(ms, (), _too_faint(look, options))
+        tile_image = image(ms, Path(room), pictured)
+        if tile_image.dynamic_range < options.min_dynamic_range:
+            return SelfCalibrated(ms, (), _too_faint(tile_image, options))
         with revised(ms, ("FLAG", CORRECTED)) as copy:
-            rounds, reason = _improve(read_ms_info(copy), one, look, options, pictured, Path(room))
+            rounds, reason = _improve(read_ms_info(copy), one, tile_image, options, pictured, Path(room))
     return SelfCalibrated(ms, rounds, reason)
 
 
 def _improve(
-    tile: MSInfo, one: CaltableSet, look: QuickLook, options: SelfcalOptions, pictured: ImageOptions, room: Path
-) -> tuple[tuple[Round, ...], str]:
-    """Rounds on a tile that was imaged as `look`, as long as they help; CORRECTED_DATA is then the best of them."""
+    tile: MSInfo, one: CaltableSet, tile_image: ImagingResult, options: SelfcalOptions, pictured: ImageOptions,
+    room: Path,
+) -> tuple[tuple[Round, ...], str]:  # fmt: skip
+    """Rounds on a tile that was already imaged, as long as they help; CORRECTED_DATA is then the best of them."""
     kept: NDArray[np.complex128] | None = None
     rounds: list[Round] = []
     for kind in (PHASE, AMPLITUDE) if options.amplitude else (PHASE,):
-        if look.dynamic_range < options.min_dynamic_range:
-            return tuple(rounds), _too_faint(look, options)
-        model = _model(tile, look, options)
+        if tile_image.dynamic_range < options.min_dynamic_range:
+            return tuple(rounds), _too_faint(tile_image, options)
+        model = _model(tile, tile_image, options)
         found = solve_gains(*_products(tile, model), phase_only=kind == PHASE)
         total = found if kept is None else kept * found
-        _write(tile, one, total, [*rounds, Round(kind, len(model.lmn), look.rms_jy, 0.0, True)])
+        _write(tile, one, total, [*rounds, Round(kind, len(model.lmn), tile_image.rms_jy, 0.0, True)])
         new = image(tile.path, room, pictured)
-        better = new.rms_jy < (1 - options.least_gain) * look.rms_jy and new.dynamic_range > look.dynamic_range
-        rounds.append(Round(kind, len(model.lmn), look.rms_jy, new.rms_jy, better))
-        log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", tile.name, kind, look.rms_jy, new.rms_jy, better)
+        better = (
+            new.rms_jy < (1 - options.least_gain) * tile_image.rms_jy and new.dynamic_range > tile_image.dynamic_range
+        )
+        rounds.append(Round(kind, len(model.lmn), tile_image.rms_jy, new.rms_jy, better))
+        log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", tile.name, kind, tile_image.rms_jy, new.rms_jy, better)
         if not better:
             _write(tile, one, kept, rounds)
             break
-        kept, look = total, new
+        kept, tile_image = total, new
     return tuple(rounds), "the noise fell" if kept is not None else "the noise did not fall"
 
 
-def _too_faint(look: QuickLook, options: SelfcalOptions) -> str:
-    return f"dynamic range {look.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
+def _too_faint(tile_image: ImagingResult, options: SelfcalOptions) -> str:
+    return f"dynamic range {tile_image.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
 
 
 def _check(tile: MSInfo, one: CaltableSet) -> None:
@@ -130,17 +133,17 @@ def _check(tile: MSInfo, one: CaltableSet) -> None:
         raise BadInput(f"{tile.path}: not calibrated with {one.name}; run `contimg calibrate` first")
 
 
-def _model(tile: MSInfo, look: QuickLook, options: SelfcalOptions) -> SkyModel:
+def _model(tile: MSInfo, tile_image: ImagingResult, options: SelfcalOptions) -> SkyModel:
     """The image's sources as points of their apparent flux, steady over the tile and the band."""
-    with fits.open(look.products.fits) as opened:
+    with fits.open(tile_image.products.fits) as opened:
         picture, header = np.squeeze(opened[0].data), opened[0].header
-    reach = 2 * int(np.ceil(look.beam.major_arcsec / look.pixel_arcsec)) + 1
-    peaks = (picture == maximum_filter(picture, reach)) & (picture > options.source_sigma * look.rms_jy)
+    reach = 2 * int(np.ceil(tile_image.beam_major_arcsec / tile_image.cell_arcsec)) + 1
+    peaks = (picture == maximum_filter(picture, reach)) & (picture > options.source_sigma * tile_image.rms_jy)
     peaks[[0, -1]] = peaks[:, [0, -1]] = False
     rows, columns = np.nonzero(peaks)
     brightest = np.argsort(-picture[rows, columns])[: options.max_sources]
     places = WCS(header).celestial.all_pix2world(columns[brightest], rows[brightest], 0)
-    seen = [measure(look.products.fits, float(ra), float(dec)) for ra, dec in zip(*places, strict=True)]
+    seen = [measure(tile_image.products.fits, float(ra), float(dec)) for ra, dec in zip(*places, strict=True)]
     points = [
         Calibrator("", "", float(np.deg2rad(one.ra_deg)), float(np.deg2rad(one.dec_deg)), one.apparent_jy, 0.0, "P")
         for one in seen

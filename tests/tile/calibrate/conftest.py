@@ -8,7 +8,8 @@ import pytest
 from small_ms import Truth, make_ms, random_gains
 
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.run import CalibrationResult, calibrate
+from contimg.tile.calibrate.run import calibrate
+from contimg.tile.products import CalibratedMS
 
 NAME = "2026-02-22T23:17:51"
 
@@ -16,7 +17,7 @@ NAME = "2026-02-22T23:17:51"
 @dataclass(frozen=True)
 class Calibrated:
     truth: Truth
-    done: CalibrationResult
+    done: CalibratedMS
     directory: Path
 
 

@@ -159,9 +159,9 @@ def test_a_number_that_is_none_fails():
 def test_a_rejected_set_is_no_product(fresh, tmp_path):
     limits = SolutionLimits(suspect_residual=1e-6, reject_residual=1e-5)
     done = calibrate(fresh.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
-    assert (done.applied, done.new_set) == (None, None)
-    assert "rejected" in done.reason
-    assert re.search(r"\d%", done.reason)
+    assert (done.calibration_set, done.new_set) == (None, None)
+    assert "rejected" in done.calibration_note
+    assert re.search(r"\d%", done.calibration_note)
     left = sorted(path.name for path in (tmp_path / "calibration").iterdir())
     assert left == [f"{read_ms_info(fresh.path).name}.failed.log", "flags"]
 
@@ -172,9 +172,9 @@ def test_a_suspect_set_gives_way_to_a_good_one(calibrated, tmp_path):
     earlier = replace(calibrated.done.new_set, name="earlier", mjd=calibrated.done.new_set.mjd - 0.1)
     done = calibrate(truth.path, [earlier], tmp_path / "calibration", CalibrateOptions(), limits)
     assert done.new_set.grade == "suspect"
-    assert done.applied == "earlier"
+    assert done.calibration_set == "earlier"
     alone = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
-    assert alone.applied == alone.new_set.name
+    assert alone.calibration_set == alone.new_set.name
     assert "suspect" in alone.reason
 
 

@@ -9,12 +9,12 @@ from small_ms import make_ms, random_gains
 from store_steps import register_file
 
 from contimg.cli import contimg
-from contimg.cli.commands.calibrations import _row
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load
-from contimg.store import AppliedCalibration, ImageRow, MeasurementSetRow, Stage, State, Store
+from contimg.store import Stage, State, Store
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
+from contimg.tile.products import ConvertedMS, TileImage
 
 GROUP = "2026-02-22T23:17:51"
 
@@ -44,17 +44,17 @@ def uncalibrated(store, calibrated, tmp_path):
     """A tile that went through the chain before there was any set."""
     path = make_ms(tmp_path / f"{GROUP}.ms", sources=[(24.1, 33.5, lambda f: 2.0 + 0 * f)], gains=random_gains()).path
     done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
-    assert done.applied is None
+    assert done.calibration_set is None
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
         register_file(store, tmp_path / str(name), 1, 1.0, name)
     mjd = calibrated.done.new_set.mjd
-    ms = MeasurementSetRow(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
-    image = ImageRow(
+    ms = ConvertedMS(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
+    image = TileImage(
         tmp_path / "a.fits", None, None, None, 0.1, 1.0, 10.0, 20.0, 15.0, 0.0, 24.0, 33.4, mjd, 1.4e9, 64, 6.0, None
     )
     for stage, made in (
-        (Stage.CONVERT, ms), (Stage.CALIBRATE, AppliedCalibration(None, done.reason)), (Stage.IMAGE, image),
+        (Stage.CONVERT, ms), (Stage.CALIBRATE, done), (Stage.IMAGE, image),
     ):  # fmt: skip
         store.leases.commit(store.leases.claim(GROUP, stage, "a"), [made])
     return path
@@ -62,7 +62,7 @@ def uncalibrated(store, calibrated, tmp_path):
 
 def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibrated, calibrated):
     assert GROUP not in run()
-    store.registry.register(_row(calibrated.done.new_set))
+    store.registry.register(calibrated.done.new_set)
     name = calibrated.done.new_set.name
     assert any(name in event.text and "contimg recalibrate" in event.text for event in store.events.last(5))
     line = rf"{GROUP}\b.*{name}\b.*\bcalibrate\b.*\n"
@@ -82,13 +82,13 @@ def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrat
     other.write()
     for name in other.tables:
         (other.directory / name).symlink_to(calibrated.done.new_set.directory / name)
-    store.registry.register(_row(other))
+    store.registry.register(other)
     assert GROUP in run()
     assert store.queue.group(GROUP).state == State.COMPLETED
 
 
 def test_a_tile_whose_measurement_set_is_gone_starts_from_its_files(run, store, uncalibrated, calibrated):
-    store.registry.register(_row(calibrated.done.new_set))
+    store.registry.register(calibrated.done.new_set)
     uncalibrated.rename(uncalibrated.with_suffix(".gone"))
     assert re.search(r"\bconvert\b", run())
     assert store.queue.group(GROUP).stage == Stage.CONVERT

@@ -44,7 +44,8 @@ def tile(calibrated, room, turn_deg, grow=0.0):
     drift = np.exp(1j * np.deg2rad(turn_deg) * rng.normal(size=shape) + grow * rng.normal(size=shape))
     path = make_ms(room / "target.ms", sources=SOURCES, gains=random_gains() * drift, noise=1.0, seed=6).path
     new = calibrated.done.new_set
-    assert calibrate(path, [new], room / "calibration", CalibrateOptions(min_apparent_jy=99.0)).applied == new.name
+    done = calibrate(path, [new], room / "calibration", CalibrateOptions(min_apparent_jy=99.0))
+    assert done.calibration_set == new.name
     return path, new
 
 

@@ -12,9 +12,9 @@ from contimg.formats.ms.calibration_note import read_note
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load, save
-from contimg.store import MeasurementSetRow, Stage, State, Store
+from contimg.store import Stage, State, Store
+from contimg.tile.products import ConvertedMS
 from workers.execution.attempt import Then, take_turn
-from workers.execution.outcomes import calibration_row
 from workers.execution.stages import StageContext
 
 GROUP = "2026-02-22T23:23:00"
@@ -35,7 +35,7 @@ def house(calibrated, tmp_path, monkeypatch):
     save(settings, {"output_dir": str(tmp_path / "products"), "input_dir": str(tmp_path / "incoming")})
     config = load(settings)
     store = Store.of(config)
-    store.registry.register(calibration_row(calibrated.done.new_set))
+    store.registry.register(calibrated.done.new_set)
     for subband in range(16):
         name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
         register_file(store, config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0, name)
@@ -52,7 +52,7 @@ def house(calibrated, tmp_path, monkeypatch):
 def row_of(path):
     tile = read_ms_info(path)
     days = tile.times_mjd_s / 86400
-    return MeasurementSetRow(
+    return ConvertedMS(
         path=path, mjd_start=days[0], mjd_end=days[-1], ra_deg=24.0, dec_deg=33.4, integrations=days.size,
         channels=len(tile.freqs_hz), antennas=len(SLOTS), missing_subbands=(), flagged_fraction=0.0, bytes=1,
     )  # fmt: skip

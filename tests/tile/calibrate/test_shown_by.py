@@ -4,7 +4,8 @@ Delays to 1.7 microseconds, a structured bandpass, dead antennas and interferenc
 calibrators out of reach.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path, replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from contimg.instrument.calibrators import Calibrator, catalogue
 from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
 from contimg.tile.calibrate.caltable_selection import find_mismatch
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.run import CalibrationResult, calibrate
+from contimg.tile.calibrate.run import calibrate
+from contimg.tile.products import CalibratedMS
 
 DEAD = (2, 7)
 NAME = "2026-02-22T23:17:51"
@@ -27,8 +29,9 @@ NAME = "2026-02-22T23:17:51"
 
 @dataclass(frozen=True)
 class Transit:
+    path: Path
     gains: np.ndarray
-    done: CalibrationResult
+    done: CalibratedMS
     rfi: np.ndarray  # (times, channels)
 
 
@@ -57,7 +60,7 @@ def transit(tmp_path_factory):
         for slot in DEAD:
             data[(one == slot) ^ (two == slot)] = 0
         main.putcol("DATA", data)
-    return Transit(gains, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), rfi)
+    return Transit(truth.path, gains, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), rfi)
 
 
 def solved_over_true(transit):
@@ -79,7 +82,7 @@ def test_gains_equal_the_truth(transit):
 def test_dead_antennas_and_interference_are_flagged_and_nothing_else(transit):
     done = transit.done
     assert sorted(done.dead_antennas) == sorted(str(SLOTS[slot]) for slot in DEAD)
-    with table(str(done.ms), ack=False) as main:
+    with table(str(transit.path), ack=False) as main:
         flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
     dead = np.isin(one, DEAD) | np.isin(two, DEAD)
     rfi = transit.rfi[np.arange(len(flags)) // (len(flags) // TIMES)]
@@ -98,7 +101,7 @@ def test_fluxes_off_the_centre_are_right_after_applying(transit, tmp_path):
     templates = [make_ms(tmp_path / f"{i}.ms", sources=[one], noise=0.0).sky for i, one in enumerate(sources)]
     options = CalibrateOptions(min_apparent_jy=50.0)
     done = calibrate(target.path, [transit.done.new_set], tmp_path / "calibration", options)
-    assert done.applied == NAME
+    assert done.calibration_set == NAME
     with table(str(target.path), ack=False) as main:
         data, flags, one, two = (
             main.getcol(name) for name in ("CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")
@@ -116,8 +119,8 @@ def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
     tile = read_ms_info(path)
     assert not [one for one in select_calibrators(tile, 0.0, 0.0) if one.calibrator.label == "3C48"]
     done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
-    assert (done.applied, done.new_set) == (None, None)
-    assert done.reason
+    assert (done.calibration_set, done.new_set) == (None, None)
+    assert done.calibration_note
 
 
 def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_path):
@@ -129,8 +132,8 @@ def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tm
         replace(new, first_freq_hz=new.first_freq_hz + 5e7),
     ):
         done = calibrate(path, [spoilt], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
-        assert done.applied is None
-        assert find_mismatch(spoilt, read_ms_info(path)) in done.reason
+        assert done.calibration_set is None
+        assert find_mismatch(spoilt, read_ms_info(path)) in done.calibration_note
 
 
 def blazar(name, flux, variable=True):
@@ -148,7 +151,7 @@ def test_a_variable_calibrator_gives_phases_and_takes_the_scale_from_an_earlier_
     sources = [(*SOURCES["3C48"], lambda f: 12.0 + 0 * f)]
     truth = make_ms(tmp_path / "2026-02-23T02:00:00.ms", sources=sources, gains=hard_gains(), noise=1.0, seed=4)
     alone = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
-    assert (alone.applied, alone.new_set) == (None, None)
+    assert (alone.calibration_set, alone.new_set) == (None, None)
     assert "blazar" in alone.reason
     done = calibrate(truth.path, [transit.done.new_set], tmp_path / "calibration", CalibrateOptions())
     new = done.new_set

@@ -29,28 +29,28 @@ def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
                    gains=random_gains(), noise=0.2).path  # fmt: skip
     options = CalibrateOptions(min_apparent_jy=50.0)
     done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", options)
-    assert done.applied == calibrated.done.new_set.name
+    assert done.calibration_set == calibrated.done.new_set.name
     assert done.new_set is None
-    assert "3C48" in done.reason
+    assert "3C48" in done.calibration_note
     assert [one.name for one in (tmp_path / "calibration").iterdir()] == ["flags"]
     assert set(done.seconds) == {"flag", "solve", "apply"}
 
 
 def test_without_any_set_the_data_say_so(fresh):
     done = calibrate(fresh.path, [], fresh.path.parent / "calibration", CalibrateOptions(solve=False))
-    assert (done.applied, done.new_set) == (None, None)
+    assert (done.calibration_set, done.new_set) == (None, None)
     names, _, (note, _) = state(fresh.path)
     assert names == ["FLAG"]
-    assert note == {"set": None, "reason": done.reason}
-    assert done.reason
+    assert note == {"set": None, "reason": done.calibration_note}
+    assert done.calibration_note
 
 
 def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrated, tmp_path):
     path = make_ms(tmp_path / "noise.ms", sources=[], noise=60.0).path
     done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", CalibrateOptions())
     assert done.new_set is None
-    assert done.applied == calibrated.done.new_set.name
-    assert "3C48" in done.reason
+    assert done.calibration_set == calibrated.done.new_set.name
+    assert "3C48" in done.calibration_note
     assert sorted(one.name for one in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
 
 

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from contimg.tile.convert import ConvertedMS, convert
+from contimg.tile.convert import Conversion, convert
 
 
 @pytest.fixture(scope="session")
-def drift_sim_ms(drift_sim_files, tmp_path_factory) -> ConvertedMS:
+def drift_sim_ms(drift_sim_files, tmp_path_factory) -> Conversion:
     return convert(drift_sim_files, tmp_path_factory.mktemp("converted") / "2026-02-22T23:17:51.ms")
 
 

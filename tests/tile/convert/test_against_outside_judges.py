@@ -169,7 +169,7 @@ def test_casatools_opens_it(drift_sim_ms, tmp_path):
     assert seen["widths"] == [pytest.approx(244140.625)] * 2
     assert seen["bandwidth"] == pytest.approx(187.5e6)
     assert seen["observatory"] == ["OVRO_MMA"]
-    assert seen["beginning"] == pytest.approx(drift_sim_ms.start_mjd, abs=1e-6)
+    assert seen["beginning"] == pytest.approx(drift_sim_ms.mjd_start, abs=1e-6)
 
 
 @pytest.mark.judge("wsclean")

@@ -150,7 +150,7 @@ def test_another_arrays_band_is_found_from_its_files(copies, drift_sim_ms, tmp_p
     with pytest.raises(BadFile, match="MHz"):
         convert(copies, tmp_path / "strict.ms")
     made = convert(copies, tmp_path / "any.ms", ANY)
-    assert (made.channels, made.missing) == (768, (4,))
+    assert (made.channels, made.missing_subbands) == (768, (4,))
     with table(f"{made.path}::SPECTRAL_WINDOW", ack=False) as window:
         shifted = np.sort(np.concatenate([BAND.channel_freqs_hz(subband) for subband in range(16)])) - 3.21e6
         assert np.abs(window.getcell("CHAN_FREQ", 0) - shifted).max() < 1

@@ -28,7 +28,7 @@ def test_the_description_says_what_went_in(drift_sim_ms):
 def test_a_missing_subband_is_a_flagged_gap(copies, tmp_path):
     del copies[4]
     made = convert(copies, tmp_path / "gap.ms")
-    assert (made.subbands, made.missing, made.flagged_fraction) == (15, (4,), 0.0)
+    assert (made.subbands, made.missing_subbands, made.flagged_fraction) == (15, (4,), 0.0)
     with table(str(made.path), ack=False) as main:
         flags, data = main.getcol("FLAG"), main.getcol("DATA")
     gap = slice(11 * 48, 12 * 48)

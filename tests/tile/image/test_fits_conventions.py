@@ -58,7 +58,7 @@ def test_casa_finds_known_sources_where_the_header_puts_them(tile, opened):
 
 
 def test_casa_reads_beam_axes_frame_and_epoch(tile, opened):
-    assert opened["shape"] == [tile.size, tile.size, 1, 1]
+    assert opened["shape"] == [tile.pixels, tile.pixels, 1, 1]
     assert sorted(opened["axes"]) == ["Declination", "Frequency", "Right Ascension", "Stokes"]
     assert (opened["frame"], opened["unit"], opened["telescope"]) == (["ICRS"], "Jy/beam", telescope.NAME)
     beam = tile.beam

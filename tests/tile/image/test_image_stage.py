@@ -36,7 +36,7 @@ def test_brightest_pixel_lies_where_the_header_says(tile):
         picture, wcs = units[0].data[0, 0], WCS(units[0].header).celestial
     y, x = np.unravel_index(picture.argmax(), picture.shape)
     found = wcs.pixel_to_world_values(x, y)
-    assert np.rad2deg(separation_rad(found, SOURCES[0].direction())) * 3600 < tile.pixel_arcsec
+    assert np.rad2deg(separation_rad(found, SOURCES[0].direction())) * 3600 < tile.cell_arcsec
     assert wcs.wcs.radesys == "ICRS"
     assert list(wcs.wcs.ctype) == ["RA---SIN", "DEC--SIN"]
     assert tuple(wcs.wcs.crval) == pytest.approx(np.rad2deg([RA0, DEC0]))
@@ -45,7 +45,7 @@ def test_brightest_pixel_lies_where_the_header_says(tile):
 def test_header_tells_what_and_whence(tile):
     header = fits.getheader(tile.products.fits)
     assert header["BUNIT"] == "JY/BEAM"
-    assert header["BMAJ"] * 3600 == pytest.approx(tile.beam.major_arcsec)
+    assert header["BMAJ"] * 3600 == pytest.approx(tile.beam_major_arcsec)
     assert (header["CALSET"], header["CALNAME"], header["CALMJD"]) == ("2026-02-22T20:00:00_3C48", "3C48", 61093.83)
     assert header["GROUP"] == "2026-02-22T23:17:51"
     assert header["MJD-AVG"] * 86400 == pytest.approx(START_MJD_S, abs=0.01)
@@ -67,18 +67,18 @@ def test_the_corrected_image_has_true_fluxes(tile):
             assert units[0].verify_datasum() == 1
 
 
-def test_an_image_has_no_grade_before_it_is_graded(small_ms, tmp_path, monkeypatch):
+def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypatch):
     grade, grades = stage.grade_image, []
     monkeypatch.setattr(
-        stage, "grade_image", lambda look, limits: grades.append(look.quality.grade) or grade(look, limits)
+        stage, "grade_image", lambda tile_image, limits: grades.append(tile_image.verdict) or grade(tile_image, limits)
     )
-    assert image(small_ms, tmp_path / "images", SMALL).quality.grade
+    assert image(small_ms, tmp_path / "images", SMALL).verdict
     assert grades == [""]
 
 
 def test_numbers_of_the_quick_look(tile):
-    assert tile.calibration.calibrated
-    assert tile.quality.grade == "good"
+    assert tile.calibration_set
+    assert tile.verdict == "good"
     assert tile.unflagged_fraction == 1.0
     assert tile.cleaned_jy == pytest.approx(
         sum(measure(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
@@ -97,16 +97,16 @@ def test_previews_show_the_brightest_source_at_its_place(tile):
     assert thumbnail.shape[0] == thumbnail.shape[1] == 256
     y, x = np.unravel_index(thumbnail[..., :3].sum(axis=2).argmax(), thumbnail.shape[:2])
     with fits.open(tile.products.fits) as units:
-        row, column = np.unravel_index(units[0].data[0, 0].argmax(), (tile.size, tile.size))
+        row, column = np.unravel_index(units[0].data[0, 0].argmax(), (tile.pixels, tile.pixels))
     # PNG counts rows from the top, FITS from the bottom.
-    assert (x, 255 - y) == pytest.approx((column * 256 / tile.size, row * 256 / tile.size), abs=1.5)
+    assert (x, 255 - y) == pytest.approx((column * 256 / tile.pixels, row * 256 / tile.pixels), abs=1.5)
 
 
 def test_noise_alone_has_the_thermal_rms(tmp_path):
     path = make_ms(tmp_path / "noise.ms", antennas=24, times=4, channels=32, sefd_jy=6500.0)
     for robust in (-1.0, 0.5, 2.0):
-        look = image(path, tmp_path / "images", ImageOptions(size=512, robust=robust))
-        assert look.rms_jy == pytest.approx(look.expected_rms_jy, rel=0.08)
+        tile_image = image(path, tmp_path / "images", ImageOptions(size=512, robust=robust))
+        assert tile_image.rms_jy == pytest.approx(tile_image.expected_rms_jy, rel=0.08)
 
 
 def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
@@ -117,9 +117,9 @@ def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
         data[main.getcol("ANTENNA1") == main.getcol("ANTENNA2")] = 1e6
         main.putcol("DATA", data)
         main.putcol("FLAG", flag)
-    look = image(small_ms, tmp_path / "images", SMALL)
-    assert look.peak_jy == pytest.approx(1.0, rel=0.005)
-    assert 0.9 < look.unflagged_fraction < 0.99
+    tile_image = image(small_ms, tmp_path / "images", SMALL)
+    assert tile_image.peak_jy == pytest.approx(1.0, rel=0.005)
+    assert 0.9 < tile_image.unflagged_fraction < 0.99
 
 
 def test_everything_flagged_is_bad_input_and_leaves_nothing(small_ms, tmp_path):
@@ -150,11 +150,11 @@ def test_averaging_must_divide_the_channels(small_ms, tmp_path):
 )
 def test_an_uncalibrated_image_has_the_reason(tmp_path, note, reason):
     path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=note)
-    look = image(path, tmp_path, SMALL)
-    assert not look.calibration.calibrated
-    assert reason in look.calibration.reason
-    assert look.quality.grade == "suspect"
-    header = fits.getheader(look.products.fits)
+    tile_image = image(path, tmp_path, SMALL)
+    assert not tile_image.calibration_set
+    assert reason in tile_image.calibration.reason
+    assert tile_image.verdict == "suspect"
+    header = fits.getheader(tile_image.products.fits)
     assert header["CALSET"] == "none"
     assert reason in header["CALWHY"]
 
@@ -212,14 +212,14 @@ def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
         data = main.getcol("DATA")
         turns = np.random.default_rng(2).random(data.shape)
         main.putcol("DATA", (1e30 * np.exp(2j * np.pi * turns)).astype(np.complex64))
-    assert image(small_ms, tmp_path / "images", SMALL).quality.grade == "bad"
+    assert image(small_ms, tmp_path / "images", SMALL).verdict == "bad"
 
 
 def test_silence_makes_a_bad_image_not_an_error(tmp_path):
     path = make_ms(tmp_path / "zero.ms", antennas=12, times=2, channels=8)
-    look = image(path, tmp_path, SMALL)
-    assert look.quality.grade == "bad"
-    assert look.iterations == 0
+    tile_image = image(path, tmp_path, SMALL)
+    assert tile_image.verdict == "bad"
+    assert tile_image.iterations == 0
 
 
 def test_clean_says_nothing_on_standard_output(small_ms, tmp_path, capfd):

@@ -1,6 +1,5 @@
 """Little data or none: a clear error that leaves no product, or an image whose verdict says what it is worth."""
 
-
 import numpy as np
 import pytest
 from casacore.tables import table
@@ -68,10 +67,10 @@ def test_an_empty_directory_is_no_measurement_set(tmp_path):
 )
 def test_one_integration_or_channel_gives_the_flux(tmp_path, times, channels):
     path = make_ms(tmp_path / "thin.ms", ONE, antennas=24, times=times, channels=channels, airy=False)
-    look = image(path, tmp_path / "images", SMALL)
-    assert look.peak_jy == pytest.approx(1.0, rel=0.01)
-    assert np.isfinite([look.rms_jy, look.freq_hz, look.bandwidth_hz, look.exposure_s]).all()
-    assert look.bandwidth_hz == pytest.approx(187.5e6, rel=0.01)
+    tile_image = image(path, tmp_path / "images", SMALL)
+    assert tile_image.peak_jy == pytest.approx(1.0, rel=0.01)
+    assert np.isfinite([tile_image.rms_jy, tile_image.freq_hz, tile_image.bandwidth_hz, tile_image.exposure_s]).all()
+    assert tile_image.bandwidth_hz == pytest.approx(187.5e6, rel=0.01)
 
 
 def few_rows(tmp_path, kept):
@@ -88,10 +87,10 @@ def test_one_row_has_no_beam(tmp_path):
 
 
 def test_a_few_rows_are_no_good_image(tmp_path):
-    look = image(few_rows(tmp_path, 3), tmp_path / "images", SMALL)
-    assert look.quality.grade != "good"
-    beam_ratio = f"{look.beam.major_arcsec / look.beam.minor_arcsec:.1f}"
-    assert any(beam_ratio in reason for reason in look.quality.reasons)
+    tile_image = image(few_rows(tmp_path, 3), tmp_path / "images", SMALL)
+    assert tile_image.verdict != "good"
+    beam_ratio = f"{tile_image.beam_major_arcsec / tile_image.beam_minor_arcsec:.1f}"
+    assert any(beam_ratio in reason for reason in tile_image.verdict_reasons)
 
 
 def test_all_but_one_percent_flagged_is_bad(tmp_path):
@@ -102,6 +101,6 @@ def test_all_but_one_percent_flagged_is_bad(tmp_path):
         return np.repeat(rng.random(old.shape[:2])[..., None] > 0.01, 2, axis=2)
 
     change(path, FLAG=flags)
-    look = image(path, tmp_path / "images", SMALL)
-    assert look.quality.grade == "bad"
-    assert any(f"{look.unflagged_fraction:.1%}" in reason for reason in look.quality.reasons)
+    tile_image = image(path, tmp_path / "images", SMALL)
+    assert tile_image.verdict == "bad"
+    assert any(f"{tile_image.unflagged_fraction:.1%}" in reason for reason in tile_image.verdict_reasons)

@@ -48,9 +48,9 @@ def _above(whole, part):
 
 
 def test_sources_of_the_outside_simulator(judge_ms, tmp_path):
-    look = image(judge_ms, tmp_path, ImageOptions(size=1024, iterations=1000))
+    tile_image = image(judge_ms, tmp_path, ImageOptions(size=1024, iterations=1000))
     for ra, dec, flux in SKY:
-        measured = measure(look.products.fits, ra, dec)
+        measured = measure(tile_image.products.fits, ra, dec)
         assert measured.offset_beams < 0.05
         # The sky was seen through a uniform beam.
         assert measured.apparent_jy == pytest.approx(flux, rel=0.025)

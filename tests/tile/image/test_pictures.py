@@ -31,10 +31,10 @@ def found(name, ra, dec, peak):
 def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     known, elsewhere = SOURCES[0].direction(), (24.6, 33.7)
-    look = replace(
+    tile_image = replace(
         tile, sources=(found("same", *known, 2.0), found("new", *elsewhere, 0.5), found("weak", 24, 33, 1e-6))
     )
-    named = labels(look, wcs)
+    named = labels(tile_image, wcs)
     assert [one.name for one in named] == ["a", "b", "c", "d", "new"]
     assert [one.catalogued for one in named] == [True] * 4 + [False]
     assert wcs.all_pix2world(named[-1].x, named[-1].y, 0) == pytest.approx(elsewhere)

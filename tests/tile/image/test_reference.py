@@ -1,6 +1,5 @@
 """The image against catalogues of its own sources, true and falsified."""
 
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -48,10 +47,10 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
     moved = tmp_path / "moved.fits"
     rows.write(moved)
     options = OPTIONS.replace(**{k: v for k, v in vars(catalogue).items() if k.startswith("catalogue")})
-    look = image(tile_ms, tmp_path, options.replace(catalogue=str(moved)))
-    assert look.quality.grade == "suspect"
-    assert any("catalogue" in reason for reason in look.quality.reasons)
-    header = fits.getheader(look.products.fits)
+    tile_image = image(tile_ms, tmp_path, options.replace(catalogue=str(moved)))
+    assert tile_image.verdict == "suspect"
+    assert any("catalogue" in reason for reason in tile_image.verdict_reasons)
+    header = fits.getheader(tile_image.products.fits)
     assert header["CATMATCH"] == len(SOURCES)
     assert header["CATOFFS"] == pytest.approx(20, abs=0.5)
     assert header["CATFLUX"] == pytest.approx(0.75, rel=0.01)

@@ -16,7 +16,6 @@ from contimg.store import Stage, Store
 from contimg.tile.image import image
 from contimg.tile.image.sources.agreement import FoundSource
 from contimg.tile.image.sources.finding import position_name, write_csv, write_votable
-from workers.execution import outcomes
 
 ONE = FoundSource("J013741+330935", 24.42, 33.16, 0.1, 0.2, 1.0, 0.01, 1.1, 0.02, 40.0, 30.0, 12.0, 0.003, 0.9)
 
@@ -59,38 +58,38 @@ def test_without_pybdsf_it_says_what_to_do(tile_ms, tmp_path, monkeypatch):
 
 @pytest.mark.judge("bdsf")
 def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
-    look = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
+    tile_image = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
     for source in SOURCES:
         place = source.direction()
-        away = [np.rad2deg(separation_rad(place, (one.ra_deg, one.dec_deg))) * 3600 for one in look.sources]
-        nearest = look.sources[int(np.argmin(away))]
+        away = [np.rad2deg(separation_rad(place, (one.ra_deg, one.dec_deg))) * 3600 for one in tile_image.found_sources]
+        nearest = tile_image.found_sources[int(np.argmin(away))]
         assert min(away) < 1.0
         assert nearest.peak_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.03)
         assert nearest.flux_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.05)
-    assert look.products.votable.exists()
-    with look.products.csv.open() as file:
-        assert len(list(csv.DictReader(file))) == len(look.sources)
+    assert tile_image.products.votable.exists()
+    with tile_image.products.csv.open() as file:
+        assert len(list(csv.DictReader(file))) == len(tile_image.found_sources)
 
 
 @pytest.mark.judge("bdsf")
 def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
-    look = image(tile_ms, tmp_path, OPTIONS.replace(size=1280, iterations=300, find_sources=True))
+    tile_image = image(tile_ms, tmp_path, OPTIONS.replace(size=1280, iterations=300, find_sources=True))
     store = Store.open(tmp_path / "store.sqlite3")
     for subband in range(16):
-        path = Path(f"/incoming/{look.group}_sb{subband:02d}.hdf5")
+        path = Path(f"/incoming/{tile_image.group}_sb{subband:02d}.hdf5")
         group = register_file(store, path, 1, 1.0, SubbandName.parse(path)).file.group
-    for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, outcomes.rows(look))):
+    for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, [tile_image])):
         store.leases.commit(store.leases.claim(group, stage, "a"), made)
     kept = store.products.image_of(group).sources
     store.close()
-    assert [one["name"] for one in kept] == [one.name for one in look.sources]
-    assert kept[0]["flux_jy"] == look.sources[0].flux_jy
+    assert [one["name"] for one in kept] == [one.name for one in tile_image.found_sources]
+    assert kept[0]["flux_jy"] == tile_image.found_sources[0].flux_jy
     assert kept[0]["local_rms_jy"] > 0
 
 
 @pytest.mark.judge("bdsf")
 def test_noise_alone_has_no_sources(tmp_path):
     path = make_ms(tmp_path / "noise.ms", antennas=24, times=3, channels=16, sefd_jy=6500.0)
-    look = image(path, tmp_path, OPTIONS.replace(size=512, find_sources=True, source_sigma=6.0))
-    assert look.sources == ()
-    assert len(parse_single_table(look.products.votable).to_table()) == 0
+    tile_image = image(path, tmp_path, OPTIONS.replace(size=512, find_sources=True, source_sigma=6.0))
+    assert tile_image.found_sources == ()
+    assert len(parse_single_table(tile_image.products.votable).to_table()) == 0

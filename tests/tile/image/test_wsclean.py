@@ -37,14 +37,14 @@ def judged(tmp_path_factory):
     return image(path, path.parent / "ours", SAME), image(path, path.parent / "theirs", theirs)
 
 
-def integrated_jy(look, ra_deg, dec_deg):
+def integrated_jy(tile_image, ra_deg, dec_deg):
     """Flux of a source in a box of three beams, in terms of the image's own beam."""
-    with fits.open(look.products.fits) as units:
+    with fits.open(tile_image.products.fits) as units:
         picture, wcs = units[0].data[0, 0].astype(float), WCS(units[0].header).celestial
     x, y = (round(float(place)) for place in wcs.all_world2pix(ra_deg, dec_deg, 0))
-    reach = round(1.5 * look.beam.major_arcsec / look.pixel_arcsec)
+    reach = round(1.5 * tile_image.beam_major_arcsec / tile_image.cell_arcsec)
     steps = np.arange(-reach, reach + 1)
-    shape = gaussian(look.beam, look.pixel_arcsec, steps[None, :], steps[:, None])
+    shape = gaussian(tile_image.beam, tile_image.cell_arcsec, steps[None, :], steps[:, None])
     return picture[y - reach : y + reach + 1, x - reach : x + reach + 1].sum() / shape.sum()
 
 
@@ -52,7 +52,7 @@ def integrated_jy(look, ra_deg, dec_deg):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
 def test_sources_agree(judged, source):
     place = source.direction()
-    ours, theirs = (measure(look.products.fits, *place) for look in judged)
+    ours, theirs = (measure(tile_image.products.fits, *place) for tile_image in judged)
     noise = 0.5 * judged[0].rms_jy / ours.apparent_jy  # each stops at its own place within the noise
     assert ours.apparent_jy == pytest.approx(theirs.apparent_jy, rel=0.01 + noise)
     assert integrated_jy(judged[0], *place) == pytest.approx(integrated_jy(judged[1], *place), rel=0.01 + 3 * noise)

@@ -11,7 +11,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from contimg.tile.image.gridding.gridding import Image
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 
 DPI = 100
 COLOURS = "inferno"
@@ -34,10 +34,10 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": QUICKLY})
 
 
-def stretch(look: QuickLook) -> AsinhNorm:
+def stretch(tile_image: ImagingResult) -> AsinhNorm:
     """Linear through the noise, logarithmic above: faint sources and the brightest in one picture."""
-    rms = look.rms_jy or 1.0
-    return AsinhNorm(linear_width=3 * rms, vmin=-3 * rms, vmax=max(look.peak_jy, 10 * rms), clip=True)
+    rms = tile_image.rms_jy or 1.0
+    return AsinhNorm(linear_width=3 * rms, vmin=-3 * rms, vmax=max(tile_image.peak_jy, 10 * rms), clip=True)
 
 
 def blocks(image: Image, pixels: int) -> tuple[NDArray[np.float32], int]:
@@ -48,15 +48,18 @@ def blocks(image: Image, pixels: int) -> tuple[NDArray[np.float32], int]:
     return np.maximum.reduce([rows[:, start::factor] for start in range(factor)]), factor
 
 
-def draw_beam(axes: Any, look: QuickLook, x: float, y: float) -> None:
+def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float) -> None:
     """The restoring beam's half-maximum ellipse about a place in pixels."""
-    major, minor = (side / look.pixel_arcsec for side in (look.beam.major_arcsec, look.beam.minor_arcsec))
-    axes.add_patch(Ellipse((x, y), minor, major, angle=look.beam.angle_deg, facecolor="white", edgecolor="white"))
+    major, minor = (
+        side / tile_image.cell_arcsec for side in (tile_image.beam_major_arcsec, tile_image.beam_minor_arcsec)
+    )
+    axes.add_patch(Ellipse((x, y), minor, major, angle=tile_image.beam_angle_deg, facecolor="white", edgecolor="white"))
 
 
-def beam_text(look: QuickLook) -> str:
+def beam_text(tile_image: ImagingResult) -> str:
     """The beam in words."""
-    return f"beam {look.beam.major_arcsec:.1f}″ × {look.beam.minor_arcsec:.1f}″, {look.beam.angle_deg:.0f}°"
+    size = f"{tile_image.beam_major_arcsec:.1f}″ × {tile_image.beam_minor_arcsec:.1f}″"
+    return f"beam {size}, {tile_image.beam_angle_deg:.0f}°"
 
 
 def flux_text(jansky: float) -> str:

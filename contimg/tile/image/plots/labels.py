@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from astropy.wcs import WCS
 
 from contimg.tile.image.plots.drawing import flux_text
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 
 MOST = 12  # names in one picture
 SAME_BEAMS = 1.5  # a found source within so many beams of a catalogued one is that one
@@ -32,15 +32,15 @@ class Label:
         return f"{self.name}  {flux_text(self.peak_jy)}"
 
 
-def labels(look: QuickLook, wcs: WCS) -> list[Label]:
+def labels(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
     """The sources to name, the catalogue's before those found, each group the brightest first."""
-    known = [Label(one.entry.name, one.apparent_jy, *_place(wcs, one.entry), True) for one in look.matches]
+    known = [Label(one.entry.name, one.apparent_jy, *_place(wcs, one.entry), True) for one in tile_image.matches]
     found = [
         Label(one.name, one.peak_jy, *_place(wcs, one), False)
-        for one in look.sources
-        if one.peak_jy > FAR_FROM_BRIGHT * look.peak_jy
+        for one in tile_image.found_sources
+        if one.peak_jy > FAR_FROM_BRIGHT * tile_image.peak_jy
     ]
-    near = SAME_BEAMS * look.beam.major_arcsec / look.pixel_arcsec
+    near = SAME_BEAMS * tile_image.beam_major_arcsec / tile_image.cell_arcsec
     new = [one for one in found if all((one.x - k.x) ** 2 + (one.y - k.y) ** 2 > near**2 for k in known)]
     return sorted(known, key=lambda one: -one.peak_jy)[:MOST] + sorted(new, key=lambda one: -one.peak_jy)[:MOST]
 

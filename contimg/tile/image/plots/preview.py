@@ -31,7 +31,7 @@ from contimg.tile.image.plots.drawing import (
     stretch,
 )
 from contimg.tile.image.plots.labels import RING, Text, labels, placed
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 
 SIDE = 1000  # pixels of the picture
 SHOWN_PIXELS = 760  # what the axes hold: a finer picture would lose point sources in drawing
@@ -41,7 +41,7 @@ HALF_POWER = 0.5
 FOUND = "#a9dfbf"  # the names of sources that no catalogue has
 
 
-def write_preview(path: Path, image: Image, attenuation: Image, look: QuickLook, header: fits.Header) -> None:
+def write_preview(path: Path, image: Image, attenuation: Image, tile_image: ImagingResult, header: fits.Header) -> None:
     """A picture of 1000 × 1000 pixels: sky grid, named sources, half power, beam, noise, calibration and verdict."""
     figure, wcs = sheet(SIDE, SIDE), WCS(header).celestial
     axes = WCSAxes(figure, (LEFT, BOTTOM, WIDTH, WIDTH), wcs=wcs)
@@ -49,29 +49,29 @@ def write_preview(path: Path, image: Image, attenuation: Image, look: QuickLook,
     shown, factor = blocks(image, SHOWN_PIXELS)
     edge = -0.5, factor * shown.shape[0] - 0.5
     drawn = axes.imshow(
-        shown, origin="lower", cmap=COLOURS, norm=stretch(look), extent=(*edge, *edge), interpolation="nearest"
+        shown, origin="lower", cmap=COLOURS, norm=stretch(tile_image), extent=(*edge, *edge), interpolation="nearest"
     )
-    axes.set_xlim(-0.5, look.size - 0.5)
-    axes.set_ylim(-0.5, look.size - 0.5)
+    axes.set_xlim(-0.5, tile_image.pixels - 0.5)
+    axes.set_ylim(-0.5, tile_image.pixels - 0.5)
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.coords.grid(color="white", alpha=0.18, linestyle="solid", linewidth=0.6)
     _draw_half_power(axes, attenuation)
-    for one in placed(labels(look, wcs), look.size):
-        _draw_label(axes, one, look.size)
-    _draw_beam(axes, look)
+    for one in placed(labels(tile_image, wcs), tile_image.pixels):
+        _draw_label(axes, one, tile_image.pixels)
+    _draw_beam(axes, tile_image)
     bar = figure.add_axes((LEFT + WIDTH + 0.015, BOTTOM, 0.02, WIDTH))
     figure.colorbar(drawn, cax=bar, label="mJy/beam", format=bar_tick)
-    _write_title(figure, look)
+    _write_title(figure, tile_image)
     save(figure, path)
 
 
-def write_thumbnail(path: Path, image: Image, look: QuickLook) -> None:
+def write_thumbnail(path: Path, image: Image, tile_image: ImagingResult) -> None:
     """The image alone, about 256 pixels on a side; each shows the brightest of the pixels it stands for."""
     shown, _ = blocks(image, THUMBNAIL_PIXELS)
     imsave(
         path,
-        stretch(look)(shown),
+        stretch(tile_image)(shown),
         vmin=0,
         vmax=1,
         cmap=COLOURS,
@@ -101,30 +101,30 @@ def _draw_label(axes: Any, text: Text, size: int) -> None:
               ha="left" if text.right else "right")  # fmt: skip
 
 
-def _draw_beam(axes: Any, look: QuickLook) -> None:
-    place = 0.04 * look.size
-    draw_beam(axes, look, place, place)
-    axes.text(place + 0.025 * look.size, place, beam_text(look), color="white", va="center", fontsize=9)
+def _draw_beam(axes: Any, tile_image: ImagingResult) -> None:
+    place = 0.04 * tile_image.pixels
+    draw_beam(axes, tile_image, place, place)
+    axes.text(place + 0.025 * tile_image.pixels, place, beam_text(tile_image), color="white", va="center", fontsize=9)
 
 
-def _write_title(figure: Figure, look: QuickLook) -> None:
-    figure.text(LEFT, 0.955, look.group, fontsize=17, weight="bold", color=INK)
+def _write_title(figure: Figure, tile_image: ImagingResult) -> None:
+    figure.text(LEFT, 0.955, tile_image.group, fontsize=17, weight="bold", color=INK)
     right = LEFT + WIDTH
-    grade = GRADE_COLOURS[look.quality.grade]
-    figure.text(right, 0.957, look.quality.grade, fontsize=13, weight="bold", ha="right", color=grade)
+    grade = GRADE_COLOURS[tile_image.verdict]
+    figure.text(right, 0.957, tile_image.verdict, fontsize=13, weight="bold", ha="right", color=grade)
     numbers = (
-        f"peak {flux_text(look.peak_jy)}/beam   rms {flux_text(look.rms_jy)}/beam   "
-        f"dynamic range {look.dynamic_range:,.0f}   {look.freq_hz / 1e6:.0f} MHz"
+        f"peak {flux_text(tile_image.peak_jy)}/beam   rms {flux_text(tile_image.rms_jy)}/beam   "
+        f"dynamic range {tile_image.dynamic_range:,.0f}   {tile_image.freq_hz / 1e6:.0f} MHz"
     )
     figure.text(LEFT, 0.925, numbers, fontsize=11, color=INK)
-    middle = Time(look.mid_mjd_s / 86400, format="mjd", scale="utc").strftime("%H:%M:%S")
-    figure.text(right, 0.897, f"{look.exposure_s:.0f} s about {middle} UTC", fontsize=10, ha="right", color=FAINT)
-    if look.calibration.calibrated:
-        by = f" by {look.calibration.calibrator}" if look.calibration.calibrator else ""
-        figure.text(LEFT, 0.895, f"calibrated: {look.calibration.set}{by}", fontsize=11, color=GOOD)
+    middle = Time(tile_image.mjd, format="mjd", scale="utc").strftime("%H:%M:%S")
+    figure.text(right, 0.897, f"{tile_image.exposure_s:.0f} s about {middle} UTC", fontsize=10, ha="right", color=FAINT)
+    if tile_image.calibration_set:
+        by = f" by {tile_image.calibration.calibrator}" if tile_image.calibration.calibrator else ""
+        figure.text(LEFT, 0.895, f"calibrated: {tile_image.calibration.set}{by}", fontsize=11, color=GOOD)
     else:
-        text = shortened(f"UNCALIBRATED: {look.calibration.reason}", 66)
+        text = shortened(f"UNCALIBRATED: {tile_image.calibration.reason}", 66)
         figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=WARNING)
-    reasons = [one for one in look.quality.reasons if not one.startswith("uncalibrated")]
+    reasons = [one for one in tile_image.verdict_reasons if not one.startswith("uncalibrated")]
     if reasons:
         figure.text(LEFT, 0.868, shortened("; ".join(reasons), 115), fontsize=9, color=grade)

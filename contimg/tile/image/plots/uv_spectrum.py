@@ -12,7 +12,7 @@ from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.gridding.gridding import Gridder, Image
 from contimg.tile.image.plots.drawing import COLOURS, FAINT, INK, flux_text, save, sheet
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 from contimg.tile.image.sources.spectrum import Spectrum, spectrum_at
 from contimg.tile.image.writing import Writer
 
@@ -23,18 +23,20 @@ POINT, LAW, KNOWN = "#1f618d", "#b9770e", "#1e8449"
 
 
 def plots(
-    look: QuickLook, description: MSInfo, gridder: Gridder, image: Image, min_uv_klambda: float
+    tile_image: ImagingResult, description: MSInfo, gridder: Gridder, image: Image, min_uv_klambda: float
 ) -> dict[Path, Writer]:
-    """What writes each plot of a quick look."""
+    """What writes each plot of an image."""
     y, x = np.unravel_index(int(image.argmax()), image.shape)
     found = spectrum_at(description, gridder, float(x), float(y))
     return {
-        look.products.uv: partial(write_uv, gridder=gridder, look=look, min_uv_klambda=min_uv_klambda),
-        look.products.spectrum: partial(write_spectrum, spectrum=found, look=look),
+        tile_image.products.uv: partial(
+            write_uv, gridder=gridder, tile_image=tile_image, min_uv_klambda=min_uv_klambda
+        ),
+        tile_image.products.spectrum: partial(write_spectrum, spectrum=found, tile_image=tile_image),
     }
 
 
-def write_uv(path: Path, gridder: Gridder, look: QuickLook, min_uv_klambda: float) -> None:
+def write_uv(path: Path, gridder: Gridder, tile_image: ImagingResult, min_uv_klambda: float) -> None:
     """The density of samples with weight over the uv plane, each with its conjugate, over the whole band."""
     data = gridder.visibilities
     chosen = np.unique(np.linspace(0, data.freqs_hz.size - 1, FREQUENCIES).astype(int))
@@ -56,11 +58,15 @@ def write_uv(path: Path, gridder: Gridder, look: QuickLook, min_uv_klambda: floa
     axes.invert_xaxis()  # east to the left, as on the sky
     axes.set_xlabel("u, kilowavelengths")
     axes.set_ylabel("v, kilowavelengths")
-    _title(axes, look.group, f"uv coverage to {reach / 1.04:.3g} kλ, {look.unflagged_fraction:.0%} of the samples")
+    _title(
+        axes,
+        tile_image.group,
+        f"uv coverage to {reach / 1.04:.3g} kλ, {tile_image.unflagged_fraction:.0%} of the samples",
+    )
     save(figure, path)
 
 
-def write_spectrum(path: Path, spectrum: Spectrum, look: QuickLook) -> None:
+def write_spectrum(path: Path, spectrum: Spectrum, tile_image: ImagingResult) -> None:
     """True flux of the brightest source against frequency, with a power law and the catalogue's flux."""
     figure = sheet(*SPECTRUM_SIZE)
     axes = figure.add_axes((0.1, 0.12, 0.86, 0.73))
@@ -71,9 +77,9 @@ def write_spectrum(path: Path, spectrum: Spectrum, look: QuickLook) -> None:
     if np.isfinite(index):
         law = at_middle * (spectrum.freqs_hz / spectrum.freqs_hz.mean()) ** index
         axes.plot(freqs_mhz, law, color=LAW, label=f"power law, index {index:+.3f} ± {index_error:.3f}")
-    known = _brightest_known(look)
+    known = _brightest_known(tile_image)
     if known:
-        axes.plot(look.freq_hz / 1e6, known.entry.flux_jy, "D", color=KNOWN, markerfacecolor="none", markersize=9,
+        axes.plot(tile_image.freq_hz / 1e6, known.entry.flux_jy, "D", color=KNOWN, markerfacecolor="none", markersize=9,
                   label=f"catalogue: {known.entry.name}, {flux_text(known.entry.flux_jy)}")  # fmt: skip
     middle, spread = float(np.median(flux)), float(np.ptp(flux) + 2 * error.max())
     reach = max(0.6 * spread, 0.03 * abs(middle))
@@ -86,15 +92,15 @@ def write_spectrum(path: Path, spectrum: Spectrum, look: QuickLook) -> None:
     axes.grid(color="#d5d8dc", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
     name = known.entry.name if known else "brightest source"
-    _title(axes, look.group, f"{name}: {flux_text(look.peak_jy)}/beam apparent, behind "
+    _title(axes, tile_image.group, f"{name}: {flux_text(tile_image.peak_jy)}/beam apparent, behind "
            f"{spectrum.attenuation.mean():.2f} of the primary beam")  # fmt: skip
     save(figure, path)
 
 
-def _brightest_known(look: QuickLook) -> Any:
+def _brightest_known(tile_image: ImagingResult) -> Any:
     """The catalogued source that is the brightest of the image, or None."""
-    first = look.matches[0] if look.matches else None
-    return first if first and abs(first.apparent_jy / look.peak_jy - 1) < 0.1 else None
+    first = tile_image.matches[0] if tile_image.matches else None
+    return first if first and abs(first.apparent_jy / tile_image.peak_jy - 1) < 0.1 else None
 
 
 def _title(axes: Any, group: str, text: str) -> None:

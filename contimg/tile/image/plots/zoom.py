@@ -22,7 +22,7 @@ from contimg.tile.image.plots.drawing import (
     stretch,
 )
 from contimg.tile.image.plots.labels import Label, labels
-from contimg.tile.image.result import QuickLook
+from contimg.tile.image.result import ImagingResult
 
 SIDE = 600  # pixels of the picture
 REACH_BEAMS = 10.0  # to each side of the source
@@ -30,29 +30,29 @@ CONTOURS = 0.5, 0.9  # of the peak
 NEGATIVE_SIGMA = -5.0
 
 
-def write_zoom(path: Path, image: Image, look: QuickLook, header: fits.Header) -> None:
+def write_zoom(path: Path, image: Image, tile_image: ImagingResult, header: fits.Header) -> None:
     """A picture of 600 × 600 pixels around the brightest pixel, offsets in arcseconds from it."""
     y, x = (int(place) for place in np.unravel_index(int(image.argmax()), image.shape))
-    reach = int(np.ceil(REACH_BEAMS * look.beam.major_arcsec / look.pixel_arcsec))
+    reach = int(np.ceil(REACH_BEAMS * tile_image.beam_major_arcsec / tile_image.cell_arcsec))
     left, low = max(0, x - reach), max(0, y - reach)
     around = image[low : y + reach + 1, left : x + reach + 1]
     edges = np.array([left - 0.5, left + around.shape[1] - 0.5, low - 0.5, low + around.shape[0] - 0.5])
     figure, wcs = sheet(SIDE, SIDE), WCS(header).celestial
     axes = figure.add_axes((0.13, 0.1, 0.7, 0.7), facecolor="black")
-    drawn = axes.imshow(around, origin="lower", cmap=COLOURS, norm=stretch(look), extent=tuple(edges))
+    drawn = axes.imshow(around, origin="lower", cmap=COLOURS, norm=stretch(tile_image), extent=tuple(edges))
     axes.set_xlim(x - reach - 0.5, x + reach + 0.5)
     axes.set_ylim(y - reach - 0.5, y + reach + 0.5)
-    _draw_contours(axes, around, left, low, look)
-    _tick_in_arcsec(axes, x, y, reach, look.pixel_arcsec)
-    draw_beam(axes, look, x - 0.86 * reach, y - 0.86 * reach)
-    axes.text(x - 0.7 * reach, y - 0.86 * reach, beam_text(look), color="white", va="center", fontsize=8)
+    _draw_contours(axes, around, left, low, tile_image)
+    _tick_in_arcsec(axes, x, y, reach, tile_image.cell_arcsec)
+    draw_beam(axes, tile_image, x - 0.86 * reach, y - 0.86 * reach)
+    axes.text(x - 0.7 * reach, y - 0.86 * reach, beam_text(tile_image), color="white", va="center", fontsize=8)
     bar = figure.add_axes((0.85, 0.1, 0.025, 0.7))
     figure.colorbar(drawn, cax=bar, format=bar_tick)
     figure.text(0.862, 0.815, "mJy/beam", fontsize=8, color=FAINT, ha="center")
-    nearest = _nearest(labels(look, wcs), x, y, reach)
+    nearest = _nearest(labels(tile_image, wcs), x, y, reach)
     if nearest and nearest.catalogued:  # where the catalogue has it
         axes.plot(nearest.x, nearest.y, "+", color="#5dade2", markersize=14, markeredgewidth=1.2)
-    _write_title(figure, look, wcs, x, y, nearest)
+    _write_title(figure, tile_image, wcs, x, y, nearest)
     save(figure, path)
 
 
@@ -61,13 +61,13 @@ def _nearest(named: list[Label], x: int, y: int, reach: int) -> Label | None:
     return min(near, key=lambda one: np.hypot(one.x - x, one.y - y), default=None)
 
 
-def _draw_contours(axes: Any, around: Image, left: int, low: int, look: QuickLook) -> None:
+def _draw_contours(axes: Any, around: Image, left: int, low: int, tile_image: ImagingResult) -> None:
     columns, rows = np.arange(around.shape[1]) + left, np.arange(around.shape[0]) + low
-    if look.peak_jy <= 0:
+    if tile_image.peak_jy <= 0:
         return
-    axes.contour(columns, rows, around, levels=[part * look.peak_jy for part in CONTOURS], colors="black",
+    axes.contour(columns, rows, around, levels=[part * tile_image.peak_jy for part in CONTOURS], colors="black",
                  linewidths=0.9)  # fmt: skip
-    hole = NEGATIVE_SIGMA * look.rms_jy
+    hole = NEGATIVE_SIGMA * tile_image.rms_jy
     if around.min() < hole:
         axes.contour(columns, rows, around, levels=[hole], colors="#5dade2", linewidths=0.6, linestyles="dotted")
 
@@ -90,16 +90,16 @@ def _round_step(rough: float) -> float:
     return float(power * max(one for one in (1, 2, 5) if one * power <= rough * (1 + 1e-9)))
 
 
-def _write_title(figure: Any, look: QuickLook, wcs: WCS, x: int, y: int, nearest: Label | None) -> None:
+def _write_title(figure: Any, tile_image: ImagingResult, wcs: WCS, x: int, y: int, nearest: Label | None) -> None:
     ra, dec = (float(value) for value in wcs.all_pix2world(x, y, 0))
     place = (
         f"{Angle(ra % 360, 'deg').to_string('hour', sep=':', precision=1, pad=True)}  "
         f"{Angle(dec, 'deg').to_string(sep=':', precision=0, pad=True, alwayssign=True)}"
     )
     figure.text(0.13, 0.925, nearest.name if nearest else "brightest source", fontsize=15, weight="bold", color=INK)
-    figure.text(0.83, 0.93, look.group, fontsize=9, ha="right", color=FAINT)
-    figure.text(0.13, 0.88, f"{place}   {flux_text(look.peak_jy)}/beam apparent", fontsize=10, color=INK)
-    known = next((one for one in look.matches if nearest and one.entry.name == nearest.name), None)
+    figure.text(0.83, 0.93, tile_image.group, fontsize=9, ha="right", color=FAINT)
+    figure.text(0.13, 0.88, f"{place}   {flux_text(tile_image.peak_jy)}/beam apparent", fontsize=10, color=INK)
+    known = next((one for one in tile_image.matches if nearest and one.entry.name == nearest.name), None)
     if known:
         said = (
             f"{flux_text(known.flux_jy)} over the primary beam, {known.flux_ratio:.2f} × the catalogue's; "

@@ -1,8 +1,12 @@
 """Sources of an image: found blindly, and catalogued ones as it shows them. Numbers alone, light to import."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
+
+MAX_SOURCES = 200  # that an image's record lists
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,23 @@ class FoundSource:
     angle_deg: float
     local_rms_jy: float
     attenuation: float
+
+
+def plain_sources(found: Sequence[FoundSource], matches: Sequence[Match]) -> tuple[dict[str, Any], ...]:
+    """Return the brightest sources as plain values: those found blindly, or the catalogued ones when there are none."""
+    if found:
+        return tuple(
+            {name: value for name, value in asdict(source).items() if value == value}  # JSON has no nan
+            for source in found[:MAX_SOURCES]
+        )
+    return tuple(
+        {
+            "name": match.entry.name,
+            "ra_deg": match.entry.ra_deg,
+            "dec_deg": match.entry.dec_deg,
+            "flux_jy": match.apparent_jy,
+            "true_flux_jy": match.flux_jy,
+            "catalogue_jy": match.entry.flux_jy,
+        }
+        for match in matches
+    )
