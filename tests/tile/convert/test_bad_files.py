@@ -58,7 +58,7 @@ SPOILED = {
     "antenna out of range": (fill("Header/ant_2_array", 500), "500"),
     "no extra keywords": (edit(lambda file: file["Header"].__delitem__("extra_keywords")), "phase_center_dec"),
     "half a subband off": (replace("Header/freq_array", lambda f: f + 24 * 244140.625), "MHz"),
-    "axis reversed": (replace("Header/freq_array", lambda f: f[:, ::-1].copy()), r"244140\.625"),
+    "axis reversed": (replace("Header/freq_array", lambda f: f[:, ::-1].copy()), r"\b\d{6,7}\.\d"),
     "one integration late": (replace("Header/time_array", lambda t: t + 12.884902 / 86400), r"12\.88"),
     "time in MJD": (replace("Header/time_array", lambda t: t - 2400000.5), r"\b61093\."),
     "NaN": (fill("Data/visdata", complex(np.nan, np.nan)), "usable|valid|flagged"),
