@@ -1,7 +1,7 @@
-"""A product appears whole or not at all: written under a temporary name, renamed at the end.
+"""Writing a product so that it appears whole or not at all: under a temporary name, renamed at the end.
 
-It is written beside its target, or in a room such as a tmpfs or a scratch disk and then moved. What a file system
-refuses (no space, read-only, gone) becomes one Transient, casacore's RuntimeErrors included.
+It is written beside its target, or in a scratch directory such as a tmpfs and then moved. What a file system refuses
+(no space, read-only, gone) becomes one Transient, also where casacore raises a RuntimeError.
 """
 
 import ctypes
@@ -22,123 +22,134 @@ from contimg.errors import Transient
 from contimg.files.filesystems import file_system
 
 MARK = ".writing-"
-_ASIDE = f"{MARK}old-"
-Permit = Callable[[], AbstractContextManager[None]]
-_permit: ContextVar[Permit] = ContextVar("permit", default=nullcontext)
-_MARGIN = 1.1  # tables grow a little past what their data need
+_REPLACED = f"{MARK}old-"
+RenameGuard = Callable[[], AbstractContextManager[None]]
+_rename_guard: ContextVar[RenameGuard] = ContextVar("rename_guard", default=nullcontext)
+_MARGIN = 1.1  # tables grow beyond what their data need
 _MARGIN_BYTES = 64 << 20
 _EMPTY_TABLES_BYTES = 8 << 20
-_REFUSALS = tuple(
+_DISK_ERRORS = tuple(
     os.strerror(code)
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV)
 )
+_CASACORE_ERRORS = ("tracePWRITE", "write error", "cannot be created")  # its messages with no or a wrong reason
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_CASACORES_WORDS = ("tracePWRITE", "write error", "cannot be created")  # where it gives no reason or a wrong one
 
 
 @contextmanager
-def renaming_under(permit: Permit) -> Iterator[None]:
-    """Inside the block every rename of a product happens within `permit()`, which raises when it must not happen.
+def guarded_renames(guard: RenameGuard) -> Iterator[None]:
+    """Make every rename of a product inside the block happen within `guard()`.
 
-    A worker that was frozen past its lease and thawed would otherwise put its product over another's.
+    A worker that was suspended beyond its lease would otherwise replace another worker's product.
+
+    Parameters
+    ----------
+    guard : returns a context manager, which raises when the rename must not happen.
     """
-    token = _permit.set(permit)
+    token = _rename_guard.set(guard)
     try:
         yield
     finally:
-        _permit.reset(token)
+        _rename_guard.reset(token)
 
 
-def permitted() -> AbstractContextManager[None]:
-    """The permit in force, to rename a product in; outside workers everything is permitted."""
-    return _permit.get()()
+def rename_guard() -> AbstractContextManager[None]:
+    """Return the context manager to rename a product in; without `guarded_renames` it does nothing."""
+    return _rename_guard.get()()
 
 
 @contextmanager
 def staged(
-    target: Path, rooms: Sequence[Path] = (), need_bytes: int = 0, durable: bool = False
+    target: Path, scratch: Sequence[Path] = (), need_bytes: int = 0, durable: bool = False
 ) -> Iterator[Path]:  # fmt: skip
-    """Give a temporary path (for a file or directory) that replaces `target` when the block ends well.
+    """Yield a temporary path, for a file or directory, that replaces `target` when the block ends without an exception.
 
     On any error the temporary is removed and the target stays as it was.
 
     Parameters
     ----------
-    rooms : directories to write in, the first that has `need_bytes` free and a margin; what is written there is
-        copied beside the target, flushed and renamed. Without one it is written beside the target.
-    durable : flush to the disk before the renaming, also what is written beside the target: it survives a power cut.
+    target : path of the product.
+    scratch : directories to write in, the first that has `need_bytes` and a margin free; the product is then copied
+        beside the target, flushed and renamed. Without one it is written beside the target.
+    need_bytes : size of the product.
+    durable : flush to the disk before the rename also what is written beside the target, to survive a power cut.
 
     Raises
     ------
-    Transient when the disk has no room or cannot be written.
+    Transient : the disk is full or cannot be written.
     """
     name = f"{target.name}{MARK}{uuid.uuid4().hex[:8]}"
     beside = target.with_name(name)
     temporary = beside
     try:
-        with refusals(target):
+        with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _check_writable(target.parent)
-            check_room(target, need_bytes)
-            room = next((room for room in rooms if has_room(room, need_bytes)), None)
-            temporary = room / name if room else beside
+            check_space(target, need_bytes)
+            directory = next((directory for directory in scratch if has_space(directory, need_bytes)), target.parent)
+            temporary = directory / name
             yield temporary
             if temporary != beside:
                 _copy(temporary, beside)
-            if durable or temporary != beside:
-                _flush(beside)
-            with permitted():
+                durable = True
+            if durable:
+                _flush_tree(beside)
+            with rename_guard():
                 _replace(beside, target)
-            if durable or temporary != beside:
-                _flush_one(target.parent)
+            if durable:
+                _flush(target.parent)
     finally:
         _remove(temporary)
         _remove(beside)
 
 
 @contextmanager
-def refusals(target: Path) -> Iterator[None]:
-    """Whatever the file system refuses inside the block becomes one Transient that names `target`."""
+def disk_errors(target: Path) -> Iterator[None]:
+    """Turn whatever the file system refuses inside the block into one Transient that names `target`."""
     try:
         yield
     except OSError as error:
-        raise _refused(target, error.strerror or str(error)) from error
+        raise _unwritable(target, error.strerror or str(error)) from error
     except RuntimeError as error:
-        reason = refusal(str(error))
+        reason = disk_error_reason(str(error))
         if reason is None:
             raise
-        raise _refused(target, reason) from error
+        raise _unwritable(target, reason) from error
 
 
-def refusal(said: str) -> str | None:
-    """What the file system refused, by the words of casacore or CASA; None where they speak of something else."""
-    reason = next((text for text in _REFUSALS if text in said), None)
-    if reason is None and any(text in said for text in _CASACORES_WORDS):
-        reason = f"its disk takes no more, most likely it is full: {said.splitlines()[0]}"
+def disk_error_reason(message: str) -> str | None:
+    """Return what the file system refused according to a message of casacore or CASA; None for another error."""
+    reason = next((text for text in _DISK_ERRORS if text in message), None)
+    if reason is None and any(text in message for text in _CASACORE_ERRORS):
+        reason = f"its disk is probably full: {message.splitlines()[0]}"
     return reason
 
 
-def check_room(target: Path, need_bytes: int) -> None:
-    """Raise Transient when the disk that `target` lies on has less than this free."""
+def _unwritable(target: Path, reason: str) -> Transient:
+    return Transient(f"{target}: cannot be written ({reason}); check disk and permissions")
+
+
+def check_space(target: Path, need_bytes: int) -> None:
+    """Raise Transient when the disk of `target` has less than `need_bytes` free."""
     free = shutil.disk_usage(target.parent).free
     if free < need_bytes:
         raise Transient(
-            f"{target}: needs {need_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; make room on its disk"
+            f"{target}: needs {need_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; free space on its disk"
         )
 
 
-def has_room(room: Path, need_bytes: int) -> bool:
-    """Whether a directory can be written and has the room, by what is free now; memory too where it is a tmpfs."""
+def has_space(directory: Path, need_bytes: int) -> bool:
+    """Whether a directory can be written and has `need_bytes` and a margin free; memory too where it is a tmpfs."""
     try:
-        room.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(room).free
-        if not os.access(room, os.W_OK | os.X_OK):
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+        if not os.access(directory, os.W_OK | os.X_OK):
             return False
     except OSError:
         return False
-    if file_system(room).is_in_memory:
+    if file_system(directory).is_in_memory:
         free = min(free, psutil.virtual_memory().available // 2)
     return free >= need_bytes * _MARGIN + _MARGIN_BYTES
 
@@ -150,10 +161,6 @@ def _check_writable(directory: Path) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _refused(target: Path, reason: str) -> Transient:
-    return Transient(f"{target}: cannot be written ({reason}); check disk and permissions")
-
-
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, copy_function=shutil.copyfile)
@@ -161,17 +168,16 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _flush(path: Path) -> None:
-    """Flush a file, or a directory with all that is in it, to the disk."""
-    for folder, _, names in os.walk(path):
-        for name in names:
-            _flush_one(Path(folder) / name)
-        _flush_one(Path(folder))
+def _flush_tree(path: Path) -> None:
+    """Flush a file, or a directory with everything in it, to the disk."""
     if not path.is_dir():
-        _flush_one(path)
+        _flush(path)
+    for directory, _, names in os.walk(path):
+        for name in (*names, ""):
+            _flush(Path(directory) / name)
 
 
-def _flush_one(path: Path) -> None:
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -179,22 +185,26 @@ def _flush_one(path: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(directory: Path) -> list[Path]:
-    """Temporaries that killed processes left in a directory; whoever knows that nobody writes may remove them."""
+def temporaries(directory: Path) -> list[Path]:
+    """Return temporary files that killed processes left in a directory; remove them only when nobody writes there."""
     return sorted(directory.glob(f"*{MARK}*"))
 
 
-def place_of(temporary: Path) -> Path:
-    """The name that a product under a temporary name is to get; that of any other path is its own."""
-    return temporary.with_name(temporary.name.partition(MARK)[0])
+def final_path(path: Path) -> Path:
+    """Return the path that a product under a temporary name gets at the end; any other path is returned as it is."""
+    return path.with_name(path.name.partition(MARK)[0])
 
 
-def put_back(target: Path) -> bool:
-    """Undo a replacement that a kill cut in two: the old product gets its name again; whether there was one.
+def restore_replaced(target: Path) -> bool:
+    """Undo a replacement that was interrupted by a kill: give the old product its name back.
 
-    Only on file systems that cannot exchange two names in one instant does that ever happen.
+    Needed only on file systems that cannot exchange two names atomically.
+
+    Returns
+    -------
+    whether there was an old product and no new one.
     """
-    old = next(target.parent.glob(f"{glob.escape(target.name)}{_ASIDE}*"), None)
+    old = next(target.parent.glob(f"{glob.escape(target.name)}{_REPLACED}*"), None)
     if old is None or target.exists():
         return False
     old.rename(target)
@@ -202,22 +212,22 @@ def put_back(target: Path) -> bool:
 
 
 def _replace(temporary: Path, target: Path) -> None:
-    """Give a product its name; what had it before is then at `temporary`, or gone."""
+    """Rename a product to its target; the old product is then at `temporary`, or removed."""
     if not target.is_dir():
         temporary.replace(target)
     elif not _exchange(temporary, target):
-        # A directory cannot be renamed over another: the old one steps aside for an instant.
-        old = target.with_name(f"{target.name}{_ASIDE}{uuid.uuid4().hex[:8]}")
+        # A directory cannot be renamed over another: the old one is renamed first.
+        old = target.with_name(f"{target.name}{_REPLACED}{uuid.uuid4().hex[:8]}")
         target.rename(old)
         temporary.rename(target)
         shutil.rmtree(old)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one instant; False where kernel or file system cannot."""
-    sys.audit("os.rename", str(one), str(other), -1, -1)  # said to auditors as every other rename is
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names atomically; False where the kernel or the file system cannot."""
+    sys.audit("os.rename", str(first), str(second), -1, -1)  # as os.rename does
     try:
-        failed = _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+        failed = _libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
     except AttributeError:  # no Linux, or an old one
         return False
     return not failed
@@ -231,42 +241,47 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-class Ballast:
-    """A file that holds some of a disk's space until something goes wrong; a context manager.
+class DiskReserve:
+    """A context manager that holds some space of a disk in a file, to be released when something goes wrong.
 
-    Where casacore cannot flush a table as it closes it, it ends the whole process. So whoever writes with casacore
-    takes ballast aboard first and drops it at the first error: then there is room to close.
+    When casacore cannot flush a table while it closes it, it ends the whole process. A writer that uses casacore
+    therefore reserves space first and releases it at the first error, so that the tables can be closed.
+
+    Parameters
+    ----------
+    beside : the file is written next to this path.
+    need_bytes : size of the product; a quarter of it is reserved, at least 8 and at most 96 MiB.
 
     Raises
     ------
-    OSError when there is no room for it.
+    OSError : the disk is full.
     """
 
     def __init__(self, beside: Path, need_bytes: int) -> None:
-        self._path = beside.with_name(f"{beside.name}-ballast")
+        self._path = beside.with_name(f"{beside.name}-reserve")
         self._bytes = min(max(need_bytes // 4, 8 << 20), 96 << 20)
 
-    def __enter__(self) -> "Ballast":
+    def __enter__(self) -> "DiskReserve":
         try:
             with self._path.open("wb") as file:
-                # Some more for an instant: the empty tables have to find room, too.
+                # More for a moment: the empty tables need space, too.
                 os.posix_fallocate(file.fileno(), 0, self._bytes + _EMPTY_TABLES_BYTES)
                 file.truncate(self._bytes)
         except OSError:
-            self.drop()
+            self.release()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drop()
+        self.release()
 
-    def drop(self) -> None:
-        """Give the space back."""
+    def release(self) -> None:
+        """Free the space."""
         _remove(self._path)
 
 
 def size_bytes(path: Path) -> int:
-    """Size of a file, or of all files of a directory such as a Measurement Set."""
+    """Return the size of a file, or of all files in a directory such as a Measurement Set."""
     if not path.is_dir():
         return path.stat().st_size
-    return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(path) for name in names)
+    return sum((Path(directory) / name).stat().st_size for directory, _, names in os.walk(path) for name in names)

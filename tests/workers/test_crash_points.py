@@ -14,7 +14,7 @@ import pytest
 from casacore.tables import table
 from store_steps import register_file
 
-from contimg.files.staging import leftovers
+from contimg.files.staging import temporaries
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import QueueRules
@@ -70,7 +70,7 @@ def test_convert_killed_at_every_boundary(place, store, group):
     ms = place.config.output_dir / f"{group}.ms"
     assert read_ms_info(ms).times_mjd_s.size == 6
     sweep_all(place)
-    assert leftovers(place.config.output_dir) == []
+    assert temporaries(place.config.output_dir) == []
 
 
 def arrive(place, store: Store, files: Sequence[Path]) -> str:
@@ -107,7 +107,7 @@ def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]
     assert (corrected(ms), store.products.measurement_set(group).calibration_set) == (before, used)
     assert [one.name for one in store.registry.sets()] == [used]
     sweep_all(place)
-    assert leftovers(place.config.output_dir) == []
+    assert temporaries(place.config.output_dir) == []
     assert sorted(one.name for one in (place.config.output_dir / "calibration").iterdir()) == [used, "flags"]
     return endings
 

@@ -12,7 +12,7 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.files.staging import leftovers
+from contimg.files.staging import temporaries
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
@@ -113,8 +113,8 @@ def test_a_worker_that_never_thaws_holds_nobody_up(place, house, group):
         assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
         assert take_turn(house, Stage.IMAGE, group) is Then.GO_ON
         assert house.store.queue.group(group).state is State.COMPLETED
-        until(lambda: sweep(house.config, house.store) or not leftovers(house.config.output_dir), 10, "it is swept")
-        assert leftovers(house.config.output_dir) == []
+        until(lambda: sweep(house.config, house.store) or not temporaries(house.config.output_dir), 10, "it is swept")
+        assert temporaries(house.config.output_dir) == []
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

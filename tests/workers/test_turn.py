@@ -10,7 +10,7 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import LeaseLost
-from contimg.files.staging import leftovers
+from contimg.files.staging import temporaries
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import QueueRules
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store
@@ -216,7 +216,7 @@ def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(house, group,
     monkeypatch.setattr(Leases, "held_fast", frozen_meanwhile)
     assert take_turn(house, Stage.CONVERT, group) is Then.END
     assert product.stat().st_ino == others[0]
-    assert leftovers(house.config.output_dir) == []
+    assert temporaries(house.config.output_dir) == []
     assert [run.outcome for run in house.store.queue.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from enum import Enum
 
 from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost, Transient
-from contimg.files.staging import renaming_under
+from contimg.files.staging import guarded_renames
 from contimg.store import Lease, Refusal, Refused, Stage, State
 from workers import logs
 from workers.execution import stages
@@ -48,7 +48,7 @@ def _attempt(house: StageContext, lease: Lease) -> Then:
     """Run and commit; whatever goes wrong ends the lease in the way that its class says. LeaseLost passes through."""
     cost = Cost()
     try:
-        with kept_alive(house.store, lease), renaming_under(lambda: house.store.leases.held_fast(lease)):
+        with kept_alive(house.store, lease), guarded_renames(lambda: house.store.leases.held_fast(lease)):
             produced = stages.run(house, lease)
         house.store.leases.commit(lease, produced, cost.figures())
     except LeaseLost:

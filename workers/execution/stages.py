@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.errors import BadInput
-from contimg.files.staging import put_back
+from contimg.files.staging import restore_replaced
 from contimg.settings import StreamingConfig
 from contimg.store import Lease, Stage, Store, StoredMS
 
@@ -81,7 +81,7 @@ def _convert(house: StageContext, lease: Lease) -> Any:
     from contimg.tile.convert import ConvertOptions, convert
 
     options = ConvertOptions.from_environment()
-    return convert(lease.files, house.measurement_set_path(lease.group), options, rooms=house.staging_rooms)
+    return convert(lease.files, house.measurement_set_path(lease.group), options, scratch=house.staging_rooms)
 
 
 def _calibrate(house: StageContext, lease: Lease) -> Any:
@@ -135,7 +135,7 @@ _STAGES: dict[Stage, Callable[[StageContext, Lease], Any]] = {
 
 def _measurement_set(house: StageContext, lease: Lease) -> StoredMS:
     found = house.store.products.measurement_set(lease.group)
-    if found is not None and put_back(found.path):
+    if found is not None and restore_replaced(found.path):
         log.warning("%s: was put aside by a process that was killed; put back", found.path)
     if found is None or not found.path.is_dir():
         where = found.path if found else house.measurement_set_path(lease.group)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contimg.files.filesystems import is_locked
-from contimg.files.staging import MARK, place_of, put_back
+from contimg.files.staging import MARK, final_path, restore_replaced
 from contimg.settings import StreamingConfig
 from contimg.store import Store
 
@@ -25,8 +25,8 @@ def sweep(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     """
     found = tuple(orphans(config, store))
     for path in found:
-        if put_back(place_of(path)):
-            log.warning("%s: was put aside by a process that was killed; put back", place_of(path))
+        if restore_replaced(final_path(path)):
+            log.warning("%s: was put aside by a process that was killed; put back", final_path(path))
             continue
         log.warning("%s: left by a process that was killed; removed", path)
         if path.is_dir():

@@ -11,11 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from contimg.errors import BadInput
-from contimg.formats.uvh5.grouping import seconds_of
+from contimg.formats.uvh5.grouping import find_groups, seconds_of
 from contimg.instrument.dsa110 import BAND
 from contimg.options import flags, from_flags
 from contimg.tile.convert import ConvertOptions, batch
-from contimg.tile.convert.directory import groups_in
 
 
 def moment(text: str) -> float:
@@ -40,7 +39,7 @@ def moment(text: str) -> float:
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Groups to convert at a time.")
 @click.option(
     "--room",
-    "rooms",
+    "scratch",
     multiple=True,
     type=click.Path(path_type=Path),
     help="Write in this directory (a tmpfs, a scratch disk) if there is room, then move. May be given several times.",
@@ -55,7 +54,7 @@ def convert(
     dry_run: bool,
     skip_existing: bool,
     jobs: int,
-    rooms: tuple[Path, ...],
+    scratch: tuple[Path, ...],
     **given: Any,
 ) -> None:
     """Convert the groups in INPUT_DIR whose time lies from START to END (UTC) to OUTPUT_DIR/<group>.ms.
@@ -66,25 +65,26 @@ def convert(
     options = from_flags(ConvertOptions, given)
     subbands = options.plan.subbands if options.plan else BAND.subbands
     least = min_subbands or subbands
-    chosen = {name: files for name, files in groups_in(input_dir).items() if start <= seconds_of(name) <= end}
+    chosen = {name: files for name, files in find_groups(input_dir).items() if start <= seconds_of(name) <= end}
     if not chosen:
         raise BadInput(f"{input_dir}: no group of subband files between these times; check START and END (UTC)")
     tasks = [
-        batch.Task(name, files, output_dir / f"{name}.ms", least, subbands, rooms) for name, files in chosen.items()
+        batch.ConvertTask(name, files, output_dir / f"{name}.ms", least, subbands, scratch)
+        for name, files in chosen.items()
     ]
     waiting = [task for task in tasks if not (skip_existing and task.target.exists())]
     if dry_run:
         _say_plan(tasks, waiting)
         return
-    outcomes = _with_progress(batch.run(waiting, options, jobs), len(waiting))
+    outcomes = _with_progress(batch.convert_groups(waiting, options, jobs), len(waiting))
     skipped = [task.group for task in tasks if task not in waiting]
     Console().print(_summary(sorted(outcomes, key=lambda one: one.task.group), skipped))
-    failed = sum(one.made is None for one in outcomes)
+    failed = sum(one.product is None for one in outcomes)
     if failed:
         raise BadInput(f"{failed} of {len(chosen)} groups were not converted; the lines above say why")
 
 
-def _say_plan(tasks: list[batch.Task], waiting: list[batch.Task]) -> None:
+def _say_plan(tasks: list[batch.ConvertTask], waiting: list[batch.ConvertTask]) -> None:
     for task in tasks:
         size_mb = sum(path.stat().st_size for path in task.files.values()) / 1e6
         if task not in waiting:
@@ -96,7 +96,7 @@ def _say_plan(tasks: list[batch.Task], waiting: list[batch.Task]) -> None:
         click.echo(f"{task.group}  {len(task.files)} of {task.subbands} subbands  {size_mb:.0f} MB  {what}")
 
 
-def _with_progress(outcomes: Iterable[batch.Outcome], total: int) -> list[batch.Outcome]:
+def _with_progress(outcomes: Iterable[batch.ConvertOutcome], total: int) -> list[batch.ConvertOutcome]:
     """Collect the outcomes with a bar that estimates the time left, and say at once what went wrong."""
     found = []
     console = Console(stderr=True)
@@ -116,12 +116,12 @@ def _with_progress(outcomes: Iterable[batch.Outcome], total: int) -> list[batch.
     return found
 
 
-def _summary(outcomes: list[batch.Outcome], skipped: list[str]) -> Table:
+def _summary(outcomes: list[batch.ConvertOutcome], skipped: list[str]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("group", "result", "subbands", "flagged", "MB", "s", "MB/s"):
         table.add_column(heading, justify="left" if heading in ("group", "result") else "right")
     for one in outcomes:
-        made = one.made
+        made = one.product
         if made is None:
             table.add_row(one.task.group, "[bold red]failed[/]", str(len(one.task.files)))
             continue

@@ -31,11 +31,11 @@ def applied_set(ms: Path) -> CaltableSet:
     """The set that a Measurement Set's CORRECTED_DATA names; BadInput when it is uncalibrated."""
     from casacore.tables import table
 
-    from contimg.formats.ms.calibration_note import read_note
+    from contimg.formats.ms.columns import read_calibration_record
     from contimg.formats.ms.info import read_ms_info
 
     with table(str(read_ms_info(ms).path), ack=False) as main:
-        note = read_note(main, "CORRECTED_DATA")
+        note = read_calibration_record(main, "CORRECTED_DATA")
     if note is None or not note.get("set"):
         raise BadInput(f"{ms}: not calibrated; run `contimg calibrate` first")
     return CaltableSet.read(Path(note["tables"][0]).parent)

@@ -1,5 +1,6 @@
-"""Columns of a Measurement Set's main table: read block by block, and made like one another."""
+"""Columns of a Measurement Set's main table: reading in blocks, adding, and the record of their calibration."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,51 +10,69 @@ import numpy as np
 from casacore.tables import makecoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
+from contimg.errors import BadInput
 from contimg.formats.arrays import BufferPool
+
+CALIBRATION_KEYWORD = "CONTIMG_CALIBRATION"
 
 
 def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
-    """Runs of rows and their cells in some columns, shapes (rows, *cell); those of the first take about `size_bytes`.
+    """Read columns in blocks of rows; the arrays are valid until the next block, whose memory is the same.
 
-    Every block lies where the one before it lay: fresh memory for each would cost as much as the reading.
+    Parameters
+    ----------
+    main : the open table.
+    names : of the columns.
+    size_bytes : approximate size of a block of the first column.
+
+    Yields
+    ------
+    the range of rows, and for each column an array of shape (rows, *cell).
     """
-    cells, space, rows = [main.getcell(name, 0) for name in names], BufferPool(), main.nrows()
+    cells, pool, rows = [main.getcell(name, 0) for name in names], BufferPool(), main.nrows()
     step = max(1, size_bytes // cells[0].nbytes)
     for start in range(0, rows, step):
         count = min(step, rows - start)
-        found = []
-        for name, cell in zip(names, cells, strict=True):
-            found.append(space.array(name, (count, *cell.shape), cell.dtype))
-            main.getcolnp(name, found[-1], start, count)
-        yield slice(start, start + count), found
+        block = [pool.array(name, (count, *cell.shape), cell.dtype) for name, cell in zip(names, cells, strict=True)]
+        for name, values in zip(names, block, strict=True):
+            main.getcolnp(name, values, start, count)
+        yield slice(start, start + count), block
 
 
 def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> None:
-    """Add column `name` with the type, shape and tiling of column `like`, and its keywords from the first instant on.
+    """Add a column with the type, shape and tiling of another.
 
-    Its space on the disk is taken at once, so that putting its cells cannot fail for want of it. Put them all before
-    the next flush: that writes what is not put yet as zeros. The column is not on the disk before it; a process that
+    Its disk space is allocated at once, so that writing its cells cannot fail for lack of space. Write all of them
+    before the next flush, which writes missing ones as zeros. Until then the column is not on the disk: a process that
     dies leaves the table as it was.
+
+    Parameters
+    ----------
+    main : the open table.
+    name : of the new column.
+    like : the column to copy the description of.
+    keywords : of the new column.
 
     Raises
     ------
-    OSError : the disk has no room for it; the column is then there without its space, to be removed.
+    OSError : the disk is full; the column is then there without its space, to be removed.
     """
-    described = main.getcoldesc(like)
-    described["comment"] = f"made like {like}"
-    described["keywords"] = keywords
-    described.pop("dataManagerGroup", None)
-    manager = main.getdminfo(like)
-    spec = {"DEFAULTTILESHAPE": manager["SPEC"]["DEFAULTTILESHAPE"]} if "Tiled" in manager["TYPE"] else {}
-    info = {"TYPE": manager["TYPE"], "NAME": f"Tiled{name.title().replace('_', '')}", "SPEC": spec}
-    if not spec:
-        info = {"TYPE": "StandardStMan", "NAME": f"Standard{name.title().replace('_', '')}", "SPEC": {}}
-    main.addcols(maketabdesc(makecoldesc(name, described)), info)
-    take_space(main, name)
+    description = main.getcoldesc(like)
+    description["comment"] = f"made like {like}"
+    description["keywords"] = keywords
+    description.pop("dataManagerGroup", None)
+    manager, suffix = main.getdminfo(like), name.title().replace("_", "")
+    if "Tiled" in manager["TYPE"]:
+        spec = {"DEFAULTTILESHAPE": manager["SPEC"]["DEFAULTTILESHAPE"]}
+        info = {"TYPE": manager["TYPE"], "NAME": f"Tiled{suffix}", "SPEC": spec}
+    else:
+        info = {"TYPE": "StandardStMan", "NAME": f"Standard{suffix}", "SPEC": {}}
+    main.addcols(maketabdesc(makecoldesc(name, description)), info)
+    allocate(main, name)
 
 
-def take_space(main: table, name: str) -> None:
-    """Take a new, tiled column's space on the disk at once; raises OSError when there is none."""
+def allocate(main: table, name: str) -> None:
+    """Allocate the disk space of a new, tiled column; raises OSError when the disk is full."""
     manager = main.getdminfo(name)
     cubes = manager["SPEC"].get("HYPERCUBES", {})
     files = sorted(Path(main.name()).glob(f"table.f{manager['SEQNR']}_TSM*"))
@@ -63,3 +82,21 @@ def take_space(main: table, name: str) -> None:
     tiles = np.prod(-(-cube["CubeShape"].astype(np.int64) // cube["TileShape"]))
     with files[0].open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, int(tiles) * int(cube["BucketSize"]))
+
+
+def write_calibration_record(main: table, column: str, record: dict[str, Any]) -> None:
+    """Write which calibration a data column has: {"set": name, ...} or {"set": None, "reason": "..."}."""
+    main.putcolkeyword(column, CALIBRATION_KEYWORD, json.dumps(record, sort_keys=True))
+
+
+def read_calibration_record(main: table, column: str) -> dict[str, Any] | None:
+    """Read what `write_calibration_record` wrote, None when there is nothing; raises BadInput when it is damaged."""
+    if column not in main.colnames() or CALIBRATION_KEYWORD not in main.getcolkeywords(column):
+        return None
+    try:
+        record = json.loads(main.getcolkeyword(column, CALIBRATION_KEYWORD))
+    except ValueError as error:
+        raise BadInput(
+            f"{main.name()}: keyword {CALIBRATION_KEYWORD} of {column} is damaged ({error}); calibrate the group again"
+        ) from None
+    return record if isinstance(record, dict) else None

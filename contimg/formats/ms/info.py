@@ -1,4 +1,4 @@
-"""What a Measurement Set says of itself, read once: the facts that calibration and imaging work from."""
+"""The metadata of a Measurement Set, read once for calibration and imaging."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
-from contimg.files.staging import place_of
+from contimg.files.staging import final_path
 
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
 CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
@@ -16,7 +16,7 @@ CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: 
 
 @dataclass(frozen=True)
 class MSInfo:
-    """The facts of one Measurement Set of one field and one spectral window.
+    """Metadata of a Measurement Set with one field and one spectral window.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class MSInfo:
     phase_centre_rad : right ascension and declination (ICRS), shape (2,).
     times_mjd_s : the distinct integration times (UTC, MJD seconds), shape (times,), ascending.
     integration_s : length of one integration.
-    pointing_rad : where the dishes pointed at each of `times_mjd_s` (ICRS), shape (times, 2).
+    pointing_rad : direction of the dishes at each of `times_mjd_s` (ICRS), shape (times, 2).
     antenna_names : of every slot in ANTENNA, so that ANTENNA1 indexes it.
     antenna_positions_m : ITRF, shape (slots, 3).
     antennas : the slots that have rows, ascending.
@@ -51,8 +51,8 @@ class MSInfo:
 
     @property
     def name(self) -> str:
-        """The group's name: the file name without `.ms`, also while it has a temporary one."""
-        return place_of(self.path).name.removesuffix(".ms")
+        """The group's id: the file name without `.ms`, also under a temporary name."""
+        return final_path(self.path).name.removesuffix(".ms")
 
     @property
     def samples(self) -> int:
@@ -66,7 +66,12 @@ class MSInfo:
 
 
 def read_ms_info(path: Path) -> MSInfo:
-    """Read the description of a Measurement Set; raises BadInput when it is none or has several windows."""
+    """Read the metadata of a Measurement Set.
+
+    Raises
+    ------
+    BadInput : it is not a Measurement Set, has no rows, or has several spectral windows.
+    """
     if not (path / "table.dat").exists():
         raise BadInput(f"{path}: not a Measurement Set (no table.dat in it); give the path of a .ms directory")
     try:
@@ -111,9 +116,9 @@ def _read(path: Path) -> MSInfo:
 
 
 def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pointing at each time, interpolated from the first antenna's POINTING rows; the phase centre if none.
+    """Pointing at each time, interpolated from the first antenna's POINTING rows.
 
-    Rows that give azimuth and elevation, as other writers' do, count as none.
+    The phase centre where POINTING has no rows, or azimuth and elevation, as in other writers' Measurement Sets.
     """
     with table(f"{path}::POINTING", ack=False) as pointing:
         frame = pointing.getcolkeyword("DIRECTION", "MEASINFO")["Ref"]

@@ -1,4 +1,4 @@
-"""A table opened for writing in such a way that a full disk is an error and not the end of the process."""
+"""Opening a table for writing such that a full disk raises an exception instead of ending the process."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -7,37 +7,38 @@ from pathlib import Path
 
 from casacore.tables import table
 
-from contimg.files.staging import MARK, Ballast, check_room, refusals
+from contimg.files.staging import MARK, DiskReserve, check_space, disk_errors
 
 
 @contextmanager
 def writable(path: Path, need_bytes: int = 0, make: Callable[[], table] | None = None) -> Iterator[table]:
-    """Open a table for writing, flush it at the end and close it.
+    """Open a table for writing; flush and close it at the end.
 
-    casacore ends the whole process where the disk has no room for what it flushes, be it in closing. So some of the
-    space is held beside the table and given back at the end, for the flush, or at the first error; columns added by
-    then are removed. A word that data are whole is put in a second opening, after they are flushed.
+    casacore ends the whole process when the disk is full at a flush, also at the one in closing. Some space is
+    therefore reserved beside the table and released at the end, before the flush, or at the first error; columns added
+    by then are removed. Mark data as complete in a second opening, after they are flushed.
 
     Parameters
     ----------
-    need_bytes : by how much the table will grow.
-    make : creates the table at `path`, where there is none yet.
+    path : the table.
+    need_bytes : by how much it will grow.
+    make : creates the table at `path`; when not given it exists.
 
     Raises
     ------
-    Transient : the disk has no room or cannot be written; what was put into older columns stays.
+    Transient : the disk is full or cannot be written; what was written to existing columns stays.
     """
-    with refusals(path):
-        check_room(path, need_bytes)
-        ballast = Ballast(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
-        with ballast, make() if make else table(str(path), readonly=False, ack=False) as main:
+    with disk_errors(path):
+        check_space(path, need_bytes)
+        reserve = DiskReserve(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
+        with reserve, make() if make else table(str(path), readonly=False, ack=False) as main:
             columns = set(main.colnames())
             try:
                 yield main
             except BaseException:
-                ballast.drop()
+                reserve.release()
                 if new := sorted(set(main.colnames()) - columns):
                     main.removecols(new)
                 raise
-            ballast.drop()
-            main.flush()  # what fails here raises; what fails in close does not
+            reserve.release()
+            main.flush()  # raises when the disk is full; close does not

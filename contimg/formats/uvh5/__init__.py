@@ -1,4 +1,4 @@
-"""One subband file, UVH5 of the correlator's legacy layout or of any 1.x version: its header, checked, and its data."""
+"""UVH5 subband files, in the correlator's legacy layout or of any version 1.x: names, headers and data."""
 
 from contimg.formats.uvh5.header import SubbandHeader, read_header
 from contimg.formats.uvh5.phasing import Fixed, Phasing, Sidereal, Unprojected

@@ -1,7 +1,7 @@
-"""Subband file names, and the rule that sorts files into groups. Pure: no disk, no database.
+"""Subband file names, and the rule that sorts files into groups.
 
-The correlator's 16 machines stamp their own clocks: real times within one group differ by up to 82 s, while groups
-come every 308-309 s. So a name's second says little, and nearness within a tolerance decides.
+The correlator's 16 machines stamp names with their own clocks: within a group the stamps differ by up to 82 s, while
+groups follow each other every 308-309 s. A file therefore joins a group by nearness within a tolerance.
 """
 
 import re
@@ -19,12 +19,12 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 @dataclass(frozen=True)
 class SubbandName:
-    """What a file name `YYYY-MM-DDTHH:MM:SS_sbNN.hdf5` says.
+    """The parts of a file name `YYYY-MM-DDTHH:MM:SS_sbNN.hdf5`.
 
     Attributes
     ----------
     time_s : the stamp, UTC, seconds since 1970 (whole).
-    subband : 0, the highest in frequency, to 15 (a name may say up to 99).
+    subband : 0, the highest in frequency, to 15 (a name may have up to 99).
     """
 
     time_s: float
@@ -32,7 +32,7 @@ class SubbandName:
 
     @classmethod
     def parse(cls, name: str | Path) -> "SubbandName | None":
-        """The stamp and subband of a file name, or None: `_incomplete` names, other names, impossible dates."""
+        """Parse a file name; None for `_incomplete` names, other names and impossible dates."""
         match = _NAME.fullmatch(Path(name).name)
         if match is None:
             return None
@@ -43,7 +43,7 @@ class SubbandName:
 
     @property
     def stamp(self) -> str:
-        """The time as it stands in the name; also the id of a group that this file founds."""
+        """The time as in the name; also the id of a group that this file founds."""
         return stamp_of(self.time_s)
 
     def __str__(self) -> str:
@@ -51,24 +51,24 @@ class SubbandName:
 
 
 def stamp_of(time_s: float) -> str:
-    """Epoch seconds (UTC) as `YYYY-MM-DDTHH:MM:SS`."""
+    """Format seconds since 1970 (UTC) as `YYYY-MM-DDTHH:MM:SS`."""
     return datetime.fromtimestamp(time_s, UTC).strftime(_TIME_FORMAT)
 
 
 def seconds_of(stamp: str) -> float:
-    """`YYYY-MM-DDTHH:MM:SS` (UTC) as epoch seconds; raises ValueError for another form."""
+    """Parse `YYYY-MM-DDTHH:MM:SS` (UTC) to seconds since 1970; raises ValueError for another form."""
     return datetime.strptime(stamp, _TIME_FORMAT).replace(tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True)
 class GroupInReach:
-    """What the grouping rule needs to know of a group.
+    """The properties of a group that the grouping rule uses.
 
     Attributes
     ----------
     id : the group's name.
-    reference_s : time of the file that founded it, epoch seconds.
-    subbands : those it has.
+    reference_s : time of the file that founded it, seconds since 1970.
+    subbands : those that it has.
     echo : it was founded by a file whose subband the groups around it already had (see `founds_echo`).
     """
 
@@ -79,29 +79,64 @@ class GroupInReach:
 
 
 def nearest_group(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> str | None:
-    """The group that a file joins, or None when it founds its own.
+    """Return the id of the group that a file joins, or None when it founds its own.
 
-    It joins the nearest whose reference time lies within the tolerance and which lacks its subband. An echo comes
-    after every other: a single duplicate must not draw the rest of a good group to itself.
+    It joins the nearest group whose reference time lies within the tolerance and which lacks its subband. An echo comes
+    last: a single duplicate must not attract the rest of a good group.
+
+    Parameters
+    ----------
+    file : the file's name.
+    groups : those to choose from; groups out of the tolerance are ignored.
+    tolerance_s : largest difference from the reference time.
     """
-    open_groups = [
+    candidates = [
         group
         for group in groups
         if abs(group.reference_s - file.time_s) <= tolerance_s and file.subband not in group.subbands
     ]
-    best = min(open_groups, key=lambda g: (g.echo, abs(g.reference_s - file.time_s), g.reference_s), default=None)
-    return best.id if best else None
+    nearest = min(candidates, key=lambda g: (g.echo, abs(g.reference_s - file.time_s), g.reference_s), default=None)
+    return nearest.id if nearest else None
 
 
 def founds_echo(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> bool:
-    """Whether a file that joins no group stands within the tolerance of one, which then has its subband already."""
+    """Whether a file that joins no group is within the tolerance of one, which then has its subband already."""
     return any(abs(group.reference_s - file.time_s) <= tolerance_s for group in groups)
 
 
+def find_groups(directory: Path, tolerance_s: float = TOLERANCE_S) -> dict[str, dict[int, Path]]:
+    """Sort the subband files of a directory into groups; files with other names are ignored.
+
+    Returns
+    -------
+    path by subband, by the group's id, in order of time.
+
+    Raises
+    ------
+    Misconfigured : it is not a directory.
+    """
+    if not directory.is_dir():
+        raise Misconfigured(f"{directory}: not a directory; give the one that has the subband files")
+    files = [(name, path) for path in directory.iterdir() if (name := SubbandName.parse(path))]
+    groups: dict[str, dict[int, Path]] = {}
+    reference_s: dict[str, float] = {}
+    for name, path in sorted(files, key=lambda file: (file[0].time_s, file[0].subband)):
+        near = [GroupInReach(group, reference_s[group], groups[group].keys()) for group in list(groups)[-4:]]
+        group = nearest_group(name, near, tolerance_s) or name.stamp
+        groups.setdefault(group, {})[name.subband] = path
+        reference_s.setdefault(group, name.time_s)
+    return groups
+
+
 def check_tolerance(tolerance_s: float, cadence_s: float) -> None:
-    """Raises Misconfigured unless the tolerance is positive and under half the cadence, where groups would mix."""
+    """Check that the tolerance is positive and less than half the cadence; larger ones would mix groups.
+
+    Raises
+    ------
+    Misconfigured : it is not.
+    """
     if not 0 < tolerance_s < cadence_s / 2:
         raise Misconfigured(
-            f"CONTIMG_GROUP_TOLERANCE_S={tolerance_s:g}: must be above 0 and under half the cadence of "
+            f"CONTIMG_GROUP_TOLERANCE_S={tolerance_s:g}: must be above 0 and less than half the cadence of "
             f"{cadence_s:g} s, or files of neighbouring groups would mix"
         )

@@ -1,17 +1,17 @@
-"""Reads blocks of rows of one subband file."""
+"""Reading blocks of rows of a subband file."""
 
 import hashlib
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
 from contimg.formats.arrays import BufferPool
-from contimg.formats.uvh5.chunks import Bricks, brick_reader, rows_of
+from contimg.formats.uvh5.chunks import ChunkReader, Chunks, chunk_reader, read_row_range
 from contimg.formats.uvh5.header import SubbandHeader
-from contimg.formats.uvh5.opening import opened
+from contimg.formats.uvh5.opening import open_subband_file
 
 _SAMPLE_ROWS = 256
 _TYPES: dict[str, type] = {"visdata": np.complex64, "flags": np.bool_, "nsamples": np.float32}
@@ -20,58 +20,72 @@ _TYPES: dict[str, type] = {"visdata": np.complex64, "flags": np.bool_, "nsamples
 class Block(NamedTuple):
     """Rows of a file: visibilities (complex64), flags (bool) and numbers of samples (float32)."""
 
-    visibilities: Bricks
-    flags: Bricks
-    nsamples: Bricks
+    visibilities: Chunks
+    flags: Chunks
+    nsamples: Chunks
 
 
 class SubbandReader:
-    """Reads row blocks of one subband file; a context manager. Values come as they stand in the file."""
+    """A context manager that reads blocks of rows of a subband file; values are as in the file.
+
+    Raises
+    ------
+    BadFile : the file is not what its header was read from.
+    """
 
     def __init__(self, header: SubbandHeader) -> None:
         self.header = header
 
     def __enter__(self) -> "SubbandReader":
-        self._file = opened(self.header.path, self.header.locking)
+        self._file = open_subband_file(self.header.path, self.header.locking)
         try:
             self._data = {name: self._file[f"Data/{name}"] for name in _TYPES}
-            shape = self._data["visdata"].shape
+            rows = self._data["visdata"].shape[0]
         except (KeyError, OSError) as error:
             self._file.close()
             raise BadFile(self.header.path, f"it changed while it was read ({error}); try again") from error
-        if shape[0] != self.header.rows:
+        if rows != self.header.rows:
             self._file.close()
             raise BadFile(self.header.path, "it changed while it was read; try again")
-        self._quick: Any = None
+        self._readers: list[ChunkReader] = []
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._file.close()
 
     def read(self, start: int, stop: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_], NDArray[np.float32]]:
-        """Visibilities, flags and sample counts of rows [start, stop), each of shape (rows, channels, correlations)."""
-        values = [rows_of(self.header.path, self._data[name], kind, start, stop) for name, kind in _TYPES.items()]
+        """Read visibilities, flags and sample counts of rows [start, stop) as arrays.
+
+        Returns
+        -------
+        each of shape (rows, channels, correlations).
+        """
+        path = self.header.path
+        values = [read_row_range(path, self._data[name], kind, start, stop) for name, kind in _TYPES.items()]
         return values[0], values[1], values[2]
 
     def prepare(self) -> None:
-        """Find out how blocks are read best; after it threads may read blocks side by side."""
-        if self._quick is None:
-            self._quick = [brick_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
+        """Choose how to read blocks; afterwards threads may read blocks of this file at the same time."""
+        self._readers = self._readers or [
+            chunk_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()
+        ]
 
-    def block(self, start: int, stop: int, space: BufferPool) -> Block:
-        """The same values as they lie in the file, which is quicker; they may lie in `space`."""
+    def read_block(self, start: int, stop: int, pool: BufferPool) -> Block:
+        """Read rows [start, stop) as chunks in the order of the file, which is faster; their memory may be `pool`'s."""
         self.prepare()
-        return Block(*(read(start, stop, space) for read in self._quick))
+        return Block(*(read(start, stop, pool) for read in self._readers))
 
     def fingerprint(self) -> bytes | None:
-        """A digest of some visibilities from the file's begin and middle; None when these are all alike.
+        """Return a digest of visibilities from the start and the middle of the file; None when these are all equal.
 
-        Receiver noise differs from subband to subband, so two files with one fingerprint are one file twice.
+        Receiver noise differs between subbands, so two files with one fingerprint are copies.
         """
         digest = hashlib.blake2b()
-        various = False
+        varies = False
         for start in (0, self.header.rows // 2):
-            values = rows_of(self.header.path, self._data["visdata"], np.complex64, start, start + _SAMPLE_ROWS)
-            various |= bool((values != values.flat[0]).any())
+            values = read_row_range(
+                self.header.path, self._data["visdata"], np.complex64, start, start + _SAMPLE_ROWS
+            )  # fmt: skip
+            varies |= bool((values != values.flat[0]).any())
             digest.update(np.ascontiguousarray(values).view(np.uint8).data)
-        return digest.digest() if various else None
+        return digest.digest() if varies else None

@@ -17,8 +17,7 @@ from contimg.errors import BadInput
 from contimg.formats.arrays import split_runs
 from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.formats.ms.calibration_note import NOTE, write_note
-from contimg.formats.ms.columns import add_like, read_blocks
+from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks, write_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable
 
@@ -56,7 +55,7 @@ def apply(one: CaltableSet, tile: MSInfo) -> Applied:
             flagged += int(np.count_nonzero(flags[cross]))
             total += int(np.count_nonzero(cross)) * flags[0].size
     with writable(tile.path) as main:
-        write_note(main, CORRECTED, note)
+        write_calibration_record(main, CORRECTED, note)
     return Applied(flagged / max(total, 1))
 
 
@@ -64,9 +63,9 @@ def leave_uncalibrated(tile: MSInfo, reason: str) -> None:
     """Say on DATA that nothing calibrates it; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
     note = {"set": None, "reason": reason}
     with writable(tile.path) as main:
-        write_note(main, "DATA", note)
+        write_calibration_record(main, "DATA", note)
         if CORRECTED in main.colnames():
-            write_note(main, CORRECTED, note)
+            write_calibration_record(main, CORRECTED, note)
             for rows, (data,) in read_blocks(main, ("DATA",), BLOCK_BYTES):
                 main.putcol(CORRECTED, data, rows.start, len(data))
 
@@ -87,9 +86,9 @@ def correcting(tile: MSInfo) -> Iterator[table]:
 
 
 def _say_unfinished(main: table) -> None:
-    write_note(main, CORRECTED, {"set": None, "reason": UNFINISHED})
-    if NOTE in main.getcolkeywords("DATA"):
-        main.removecolkeyword("DATA", NOTE)
+    write_calibration_record(main, CORRECTED, {"set": None, "reason": UNFINISHED})
+    if CALIBRATION_KEYWORD in main.getcolkeywords("DATA"):
+        main.removecolkeyword("DATA", CALIBRATION_KEYWORD)
 
 
 def corrected_bytes(tile: MSInfo) -> int:

@@ -1,4 +1,4 @@
-"""The convert stage: the subband files of one group become one Measurement Set."""
+"""The convert stage: from the subband files of one group to one Measurement Set."""
 
 from contimg.tile.convert.options import ConvertOptions
 from contimg.tile.convert.result import Conversion, FlagCounts

@@ -1,9 +1,9 @@
-"""Many groups converted in turn or side by side, for a run by hand."""
+"""Converting many groups one after the other or in several processes, for `contimg convert`."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,14 +14,16 @@ from contimg.tile.convert.run import convert
 
 
 @dataclass(frozen=True)
-class Task:
-    """One group to convert.
+class ConvertTask:
+    """A group to convert.
 
     Attributes
     ----------
-    group, files, target : its name, its files by subband, its Measurement Set.
-    min_subbands, subbands : convert it with at least so many of how many files.
-    rooms : where to write it before it is moved to its place.
+    group : its id.
+    files : path by subband.
+    target : path of the Measurement Set.
+    min_subbands, subbands : number of good files needed, and number of a complete group.
+    scratch : directories to write in first, see `contimg.files.staging.staged`.
     """
 
     group: str
@@ -29,60 +31,66 @@ class Task:
     target: Path
     min_subbands: int
     subbands: int
-    rooms: Sequence[Path] = ()
+    scratch: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one group: its product or the reason that there is none, and the files that were left out."""
+class ConvertOutcome:
+    """Outcome of a task: its product, or the error, and the reason for each file that was left out."""
 
-    task: Task
-    made: Conversion | None = None
+    task: ConvertTask
+    product: Conversion | None = None
     error: str = ""
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
 
 
-def run(tasks: Sequence[Task], options: ConvertOptions, jobs: int = 1) -> Iterator[Outcome]:
-    """Convert the groups, `jobs` at a time, and give each outcome as soon as it is there.
+def convert_groups(tasks: Sequence[ConvertTask], options: ConvertOptions, jobs: int = 1) -> Iterator[ConvertOutcome]:
+    """Convert groups in `jobs` processes and yield each outcome when it is ready.
 
     An error of one group does not keep the others from being converted.
+
+    Parameters
+    ----------
+    tasks : the groups.
+    options : of the convert stage.
+    jobs : number of processes; 1 converts in this one.
     """
     if jobs == 1:
-        yield from (convert_one(task, options) for task in tasks)
+        yield from (convert_group(task, options) for task in tasks)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_share_cores, initargs=(threads,)
+        jobs, mp_context=get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
     ) as pool:
-        waiting = {pool.submit(convert_one, task, options): task for task in tasks}
-        for done in as_completed(waiting):
-            failure = done.exception()
-            yield done.result() if failure is None else Outcome(waiting[done], error=f"the process ended: {failure}")
+        futures = {pool.submit(convert_group, task, options): task for task in tasks}
+        for future in as_completed(futures):
+            if failure := future.exception():
+                yield ConvertOutcome(futures[future], error=f"the process ended: {failure}")
+            else:
+                yield future.result()
 
 
-def convert_one(task: Task, options: ConvertOptions) -> Outcome:
-    """Convert one group, with one bad file after the other left out while enough remain."""
+def convert_group(task: ConvertTask, options: ConvertOptions) -> ConvertOutcome:
+    """Convert one group; bad files are left out one after the other while enough remain."""
     files, left_out = dict(task.files), list[str]()
-    try:
-        while len(files) >= task.min_subbands:
-            try:
-                made = convert(files, task.target, options, rooms=task.rooms)
-                return Outcome(task, made, left_out=tuple(left_out))
-            except BadFile as error:
-                left_out.append(str(error))
-                files = {subband: path for subband, path in files.items() if path != error.path}
-    except (BadInput, Transient) as error:
-        return Outcome(task, error=str(error), left_out=tuple(left_out))
-    except ContimgError as error:
-        return Outcome(task, error=f"{type(error).__name__}: {error}", left_out=tuple(left_out))
-    return Outcome(
-        task,
-        error=f"incomplete, {len(files)} of {task.subbands} subbands are good; --min-subbands takes fewer",
-        left_out=tuple(left_out),
-    )
+    product, error = None, ""
+    while product is None and not error:
+        if len(files) < task.min_subbands:
+            error = f"incomplete, {len(files)} of {task.subbands} subbands are good; --min-subbands accepts fewer"
+            break
+        try:
+            product = convert(files, task.target, options, scratch=task.scratch)
+        except BadFile as bad:
+            left_out.append(str(bad))
+            files = {subband: path for subband, path in files.items() if path != bad.path}
+        except (BadInput, Transient) as failure:
+            error = str(failure)
+        except ContimgError as failure:
+            error = f"{type(failure).__name__}: {failure}"
+    return ConvertOutcome(task, product, error, tuple(left_out))
 
 
-def _share_cores(threads: int) -> None:
+def _limit_threads(threads: int) -> None:
     import numba
 
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -1,10 +1,10 @@
-"""How to convert a group."""
+"""Options of the convert stage."""
 
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from contimg.formats.uvh5.bands import band_plan
+from contimg.formats.uvh5.bands import parse_band_plan
 from contimg.instrument.dsa110 import BandPlan
 from contimg.options import Options, option
 
@@ -15,29 +15,29 @@ class ConvertOptions(Options, env_prefix="CONTIMG_CONVERT_"):
     block_mb: int = option(8, "size of the block of one subband that is read and rotated at once", minimum=1)
     telescope: Literal["DSA-110", "any"] = option(
         "DSA-110",
-        "whose data these are; any: another array's, held only to agree with one another",
+        "telescope of the files; any: another array's files, which only have to agree with one another",
     )
     band: str = option(
-        "", "another band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or what the files show"
+        "", "another band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or that of the files"
     )
     file_locking: Literal["best-effort", "on", "off"] = option(
         "best-effort", "whether HDF5 locks the files it reads; off for network file systems"
     )
     durable: bool = option(
-        False, "flush the Measurement Set to the disk before it takes its name, so that it survives a power cut"
+        False, "flush the Measurement Set to the disk before it is renamed, so that it survives a power cut"
     )
 
     @model_validator(mode="after")
     def _check_band(self) -> Self:
-        band_plan(self.band)
+        parse_band_plan(self.band)
         return self
 
     @property
     def own_telescope(self) -> bool:
-        """Whether the data have to be the DSA-110's."""
+        """Whether the files have to be the DSA-110's."""
         return self.telescope == "DSA-110"
 
     @property
     def plan(self) -> BandPlan | None:
-        """The band plan that the files have to fill; None: the one they show."""
-        return band_plan(self.band) if self.band or self.own_telescope else None
+        """The band plan that the files have to fill; None for the one that they show."""
+        return parse_band_plan(self.band) if self.band or self.own_telescope else None

@@ -1,23 +1,23 @@
-"""What the convert stage returns."""
+"""Result of the convert stage."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from contimg.tile.products import ConvertedMS
 
 
 @dataclass(frozen=True)
 class FlagCounts:
-    """How many values are flagged, by the first reason that holds.
+    """Numbers of flagged values, each counted under the first reason that holds.
 
     Attributes
     ----------
-    given : flagged in the file.
-    not_a_number, too_large, zero : visibilities that no correlator gives (infinite ones are too large).
+    in_file : flagged in the file.
+    not_a_number, too_large, zero : visibilities that no correlator writes (infinite ones are too large).
     no_samples : nsamples zero, negative or not finite.
     absent : rows that a file lacks and others of its group have.
     """
 
-    given: int = 0
+    in_file: int = 0
     not_a_number: int = 0
     too_large: int = 0
     zero: int = 0
@@ -26,37 +26,26 @@ class FlagCounts:
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return self.given + self.not_a_number + self.too_large + self.zero + self.no_samples + self.absent
+        """Number of flagged values."""
+        return sum(astuple(self))
 
     def __str__(self) -> str:
-        said = {
-            "in the files": self.given,
-            "not numbers": self.not_a_number,
-            "too large": self.too_large,
-            "zero": self.zero,
-            "without samples": self.no_samples,
-            "absent": self.absent,
-        }
-        return ", ".join(f"{count} {reason}" for reason, count in said.items() if count) or "none"
+        reasons = ("in the files", "not numbers", "too large", "zero", "without samples", "absent")
+        counts = zip(astuple(self), reasons, strict=True)
+        return ", ".join(f"{count} {reason}" for count, reason in counts if count) or "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion(ConvertedMS):
-    """Result of the convert stage: the Measurement Set and the work that it took.
+    """Result of the convert stage: the Measurement Set and how it was made.
 
     Attributes
     ----------
-    rows : int
-        Rows of the main table.
-    subbands : int
-        Subband files converted.
-    bytes_read : int
-        Size of the subband files.
-    seconds : float
-        Time of the conversion, s.
-    flags : FlagCounts
-        Why values are flagged.
+    rows : of the main table.
+    subbands : number of files.
+    bytes_read : size of the files.
+    seconds : duration of the stage.
+    flags : numbers of flagged values by reason.
     """
 
     rows: int

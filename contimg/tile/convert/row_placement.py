@@ -1,4 +1,4 @@
-"""Where each row of a file goes in the Measurement Set, and in which portions the file is read."""
+"""The position of each row of a file in the Measurement Set, and the portions in which the file is read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from contimg.formats.arrays import split_runs
 from contimg.formats.uvh5 import SubbandHeader
-from contimg.formats.uvh5.group import SubbandGroup, nearest, slots_of
+from contimg.formats.uvh5.group import SubbandGroup, antenna_slots, nearest_index
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One file's rows in the tile's grid of integrations and baselines.
+    """The rows of a file in the tile's grid of integrations and baselines.
 
     Attributes
     ----------
-    header : the file's.
+    header : of the file.
     integration : the tile's integration of each of the file's, shape (file's times,).
     baseline : the tile's baseline of each of the file's, shape (file's baselines,).
-    swapped : whether the baseline's antennas change places, shape (file's baselines,).
+    swapped : whether the antennas of the baseline are swapped, shape (file's baselines,).
     grid : the tile's number of integrations and of baselines.
     """
 
@@ -31,41 +31,40 @@ class Placement:
     grid: tuple[int, int]
 
     @classmethod
-    def of(cls, header: SubbandHeader, tile: SubbandGroup) -> "Placement":
-        """Place a file that the tile was read with."""
-        first, second = slots_of(header)
+    def of(cls, header: SubbandHeader, group: SubbandGroup) -> "Placement":
+        """Place a file of the group."""
+        first, second = antenna_slots(header)
         slots = header.array.numbers.size
         codes = np.minimum(first, second) * slots + np.maximum(first, second)
-        baseline = np.searchsorted(tile.slots_1 * slots + tile.slots_2, codes)
-        integration = nearest(header.times_jd, tile.times_jd)
-        return cls(header, integration, baseline, first > second, (tile.times_jd.size, tile.slots_1.size))
+        baseline = np.searchsorted(group.slots_1 * slots + group.slots_2, codes)
+        integration = nearest_index(header.times_jd, group.times_jd)
+        return cls(header, integration, baseline, first > second, (group.times_jd.size, group.slots_1.size))
 
     def cells(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Integration, baseline and swap of the file's rows [start, stop), each of shape (rows,)."""
+        """Return integration, baseline and swap of the file's rows [start, stop), each of shape (rows,)."""
         times, baselines = np.divmod(self.header.layout.cells_of(start, stop), self.header.baselines)
         return self.integration[times], self.baseline[baselines], self.swapped[baselines]
 
     def portions(self, size_bytes: int) -> Iterator[tuple[int, int]]:
-        """First row and end of each portion of about so many bytes; whole integrations where the file has them."""
-        rows, unit = self.header.rows, self.header.baselines
-        row_bytes = 8 * self.header.freqs_hz.size * len(self.header.polarizations)
-        if self.header.layout.cells is not None:
-            unit = 1
+        """Yield the first row and the end of portions of about `size_bytes`, in whole integrations if possible."""
+        rows, header = self.header.rows, self.header
+        unit = header.baselines if header.layout.cells is None else 1
+        row_bytes = 8 * header.freqs_hz.size * len(header.polarizations)
         step = max(1, size_bytes // (row_bytes * unit)) * unit
         yield from ((start, min(start + step, rows)) for start in range(0, rows, step))
 
     def absent(self) -> list[slice]:
-        """Runs of the tile's rows that the file does not have."""
+        """Return the runs of the tile's rows that the file does not have."""
         integrations, baselines = self.grid
         if self.header.rows == integrations * baselines:
             return []
-        there = np.zeros(integrations * baselines, dtype=np.bool_)
+        present = np.zeros(integrations * baselines, dtype=np.bool_)
         integration, baseline, _ = self.cells(0, self.header.rows)
-        there[integration * baselines + baseline] = True
-        return runs(np.flatnonzero(~there))
+        present[integration * baselines + baseline] = True
+        return row_runs(np.flatnonzero(~present))
 
 
-def runs(rows: NDArray[np.int64]) -> list[slice]:
+def row_runs(rows: NDArray[np.int64]) -> list[slice]:
     """Return ascending row numbers as slices of consecutive ones."""
     if not rows.size:
         return []

@@ -1,4 +1,4 @@
-"""The convert stage itself."""
+"""The function of the convert stage."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,14 +6,15 @@ from time import perf_counter
 
 import numpy as np
 
-from contimg.files.staging import Ballast, size_bytes, staged
+from contimg.files.staging import DiskReserve, size_bytes, staged
 from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup, read_group
+from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.tile.convert.options import ConvertOptions
 from contimg.tile.convert.result import Conversion, FlagCounts
-from contimg.tile.convert.uvw import Sky
-from contimg.tile.convert.visibilities import UnevenWeights, put_tile
+from contimg.tile.convert.uvw import TileGeometry
+from contimg.tile.convert.visibilities import UnevenWeights, write_visibilities
 
 
 def convert(
@@ -21,83 +22,83 @@ def convert(
     target: Path,
     options: ConvertOptions | None = None,
     *,
-    rooms: Sequence[Path] = (),
+    scratch: Sequence[Path] = (),
 ) -> Conversion:
-    """Convert one group of subband files into the Measurement Set `target`.
+    """Convert the subband files of one group into a Measurement Set.
 
     The phase centre is the meridian at mid-tile, expressed in ICRS, or a phased file's own; see docs/maths.md.
 
     Parameters
     ----------
-    files : path by subband number, as the names say; a missing subband becomes a flagged gap.
+    files : path by the subband in the file's name; the channels of a missing subband are flagged.
     target : `<group>.ms`; replaced when it exists.
-    rooms : directories to write in, such as a tmpfs, the first that has room; the finished Measurement Set is then
-        moved. Without one it is written beside the target.
+    options : defaults when not given.
+    scratch : directories to write in, such as a tmpfs, the first with enough space; the finished Measurement Set is
+        then moved. Without one it is written beside the target.
 
     Raises
     ------
-    BadFile naming the file that spoils the group; Transient when the disk is full or a file cannot be reached.
+    BadFile : a file is damaged, or not of this group.
+    BadInput : there is no file.
+    Transient : the disk is full, or a file cannot be reached.
     """
-    began = perf_counter()
+    start_s = perf_counter()
     options = options or ConvertOptions()
-    tile = read_group(
-        files, options.plan, own_telescope=options.own_telescope, locking=options.file_locking
-    )  # fmt: skip
-    sky = Sky.of(tile)
-    name = target.name.removesuffix(".ms")
+    group = read_group(files, options.plan, own_telescope=options.own_telescope, locking=options.file_locking)
+    geometry = TileGeometry.of(group)
     try:
-        flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=False)
+        flags, written = _write(target, group, geometry, options, scratch, weight_spectrum=False)
     except UnevenWeights:
-        flags, written = _write(target, tile, sky, name, options, rooms, weight_spectrum=True)
-    half = 0.5 * tile.reference.integration_s / 86400
-    values = tile.rows * tile.channels * len(tile.reference.polarizations) * len(tile.headers)
+        flags, written = _write(target, group, geometry, options, scratch, weight_spectrum=True)
+    half_day = 0.5 * group.reference.integration_s / DAY_S
+    values = group.rows * group.channels * group.correlations * len(group.headers)
     return Conversion(
         path=target,
-        mjd_start=float(tile.times_jd[0] - 2400000.5 - half),
-        mjd_end=float(tile.times_jd[-1] - 2400000.5 + half),
-        ra_deg=float(np.rad2deg(sky.phase_centre[0])),
-        dec_deg=float(np.rad2deg(sky.phase_centre[1])),
-        rows=tile.rows,
-        integrations=len(tile.times_jd),
-        channels=tile.freqs_hz.size,
-        antennas=int(np.unique([tile.slots_1, tile.slots_2]).size),
-        subbands=len(tile.headers),
-        missing_subbands=tile.missing,
+        mjd_start=float(group.times_jd[0] - MJD_ZERO_JD - half_day),
+        mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + half_day),
+        ra_deg=float(np.rad2deg(geometry.phase_centre[0])),
+        dec_deg=float(np.rad2deg(geometry.phase_centre[1])),
+        rows=group.rows,
+        integrations=group.times_jd.size,
+        channels=group.freqs_hz.size,
+        antennas=int(np.unique([group.slots_1, group.slots_2]).size),
+        subbands=len(group.headers),
+        missing_subbands=group.missing,
         flagged_fraction=flags.total / values,
-        bytes_read=sum(one.path.stat().st_size for one in tile.headers.values()),
+        bytes_read=sum(header.path.stat().st_size for header in group.headers.values()),
         bytes=written,
-        seconds=perf_counter() - began,
+        seconds=perf_counter() - start_s,
         flags=flags,
     )
 
 
+def _name(target: Path) -> str:
+    return target.name.removesuffix(".ms")
+
+
 def _write(
     target: Path,
-    tile: SubbandGroup,
-    sky: Sky,
-    name: str,
+    group: SubbandGroup,
+    geometry: TileGeometry,
     options: ConvertOptions,
-    rooms: Sequence[Path],
+    scratch: Sequence[Path],
     weight_spectrum: bool,
 ) -> tuple[FlagCounts, int]:
-    """Write the Measurement Set; returns what is flagged and its size."""
-    need = _bytes_needed(tile, weight_spectrum)
-    with staged(target, rooms, need, options.durable) as temporary:
-        with Ballast(temporary, need) as ballast, MainTable(temporary, tile, weight_spectrum, ballast.drop) as main:
-            flags = put_tile(main, tile, sky, options.block_mb, weight_spectrum)
-        notes = [_phasing_note(sky), f"flagged values: {flags}"]
-        write_subtables(temporary, tile, name, sky.phase_centre, sky.pointing, sky.tracking, notes)
+    """Write the Measurement Set; returns the flag counts and its size."""
+    need = _bytes_needed(group, weight_spectrum)
+    with staged(target, scratch, need, options.durable) as temporary:
+        with (
+            DiskReserve(temporary, need) as reserve,
+            MainTable(temporary, group, weight_spectrum, reserve.release) as main,
+        ):
+            flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
+        notes = [str(geometry), f"flagged values: {flags}"]
+        direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)
+        write_subtables(temporary, group, _name(target), *direction, notes)
         return flags, size_bytes(temporary)
 
 
-def _bytes_needed(tile: SubbandGroup, weight_spectrum: bool) -> int:
+def _bytes_needed(group: SubbandGroup, weight_spectrum: bool) -> int:
     """Size of the Measurement Set: data and two flags a value, 140 bytes a row, 8 MB of tables."""
-    values = tile.rows * tile.freqs_hz.size * len(tile.reference.polarizations)
-    return int(values * (8.25 + 4 * weight_spectrum)) + 140 * tile.rows + (8 << 20)
-
-
-def _phasing_note(sky: Sky) -> str:
-    if sky.w_old_m is None:
-        return "phased to the files' own phase centre"
-    undone = "fringe-stop to the meridian undone" if sky.w_old_m.any() else "never fringe-stopped"
-    return f"{undone}, phased to the meridian of mid-tile"
+    values = group.rows * group.freqs_hz.size * group.correlations
+    return int(values * (8.25 + 4 * weight_spectrum)) + 140 * group.rows + (8 << 20)

@@ -8,7 +8,7 @@ from casacore.tables import table
 
 import contimg
 from contimg.errors import BadInput
-from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.options import WSCLEAN, ImageOptions
@@ -23,7 +23,7 @@ def read_calibration(description: MSInfo) -> Calibration:
     if column is None:
         raise BadInput(f"{description.path}: neither CORRECTED_DATA nor DATA is in it; convert the group again")
     with table(str(description.path), ack=False) as main:
-        note = read_note(main, column)
+        note = read_calibration_record(main, column)
     if note is None:
         return Calibration(column, reason=f"{column} does not say what it was calibrated with")
     if note.get("set") is None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from contimg.files.staging import leftovers, refusals, staged
+from contimg.files.staging import disk_errors, staged, temporaries
 from contimg.tile.image.fits_image import image_header, write_corrected, write_fits, write_primary_beam
 from contimg.tile.image.gridding.gridding import Image
 from contimg.tile.image.options import ImageOptions
@@ -70,12 +70,12 @@ def _pictures(tile_image: ImagingResult, image: Image, attenuation: Image, optio
 
 
 def _write(target: Path, place: Path, how: Writer) -> None:
-    with refusals(target):
+    with disk_errors(target):
         how(place)
 
 
 def _sweep(tile_image: ImagingResult) -> None:
     """Remove what killed runs left of this group's products."""
-    for path in leftovers(tile_image.products.fits.parent):
+    for path in temporaries(tile_image.products.fits.parent):
         if path.name.startswith(f"{tile_image.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
             path.unlink(missing_ok=True)

@@ -19,8 +19,7 @@ from scipy.ndimage import maximum_filter
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.formats.ms.calibration_note import read_note, write_note
-from contimg.formats.ms.columns import read_blocks
+from contimg.formats.ms.columns import read_blocks, read_calibration_record, write_calibration_record
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.formats.ms.writable import writable
@@ -128,7 +127,7 @@ def _too_faint(tile_image: ImagingResult, options: SelfcalOptions) -> str:
 
 def _check(tile: MSInfo, one: CaltableSet) -> None:
     with table(str(tile.path), ack=False) as main:
-        note = read_note(main, CORRECTED)
+        note = read_calibration_record(main, CORRECTED)
     if note is None or note.get("set") != one.name:
         raise BadInput(f"{tile.path}: not calibrated with {one.name}; run `contimg calibrate` first")
 
@@ -184,10 +183,10 @@ def _write(tile: MSInfo, one: CaltableSet, gains: NDArray[np.complex128] | None,
         return
     inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(tile.freqs_hz), axis=1)
     with writable(tile.path) as main:
-        note = read_note(main, CORRECTED) or {}
+        note = read_calibration_record(main, CORRECTED) or {}
         first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         for rows, (data, flags) in read_blocks(main, (CORRECTED, "FLAG"), BLOCK_BYTES):
             divide(data, flags, first[rows], second[rows], inverse)
             main.putcol(CORRECTED, data, rows.start, len(data))
         kinds = [kept.kind for kept in rounds if kept.kept]
-        write_note(main, CORRECTED, {**note, "selfcal": kinds})
+        write_calibration_record(main, CORRECTED, {**note, "selfcal": kinds})

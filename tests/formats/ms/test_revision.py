@@ -13,7 +13,7 @@ from casacore.tables import table
 
 from contimg.errors import BadInput
 from contimg.files import staging
-from contimg.files.staging import leftovers, put_back, staged
+from contimg.files.staging import restore_replaced, staged, temporaries
 from contimg.formats.ms.columns import add_like
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.ms.revision import revised
@@ -73,7 +73,7 @@ def test_what_ends_well_takes_the_place(ms, original, linking, monkeypatch):
     check_changed(ms, original)
     assert (tiles.stat().st_ino == number) is linking
     assert tiles.stat().st_nlink == 1, "the old set is gone, and with it its name of the data"
-    assert leftovers(ms.parent) == []
+    assert temporaries(ms.parent) == []
 
 
 def refuse(*_: object) -> None:
@@ -96,7 +96,7 @@ def test_what_ends_badly_leaves_every_byte_as_it_was(ms):
         spoil(ms)
     assert str(raised.value) == f"{ms}: nothing alive in it"
     assert contents(ms) == before
-    assert leftovers(ms.parent) == []
+    assert temporaries(ms.parent) == []
 
 
 def test_a_column_that_is_made_anew_touches_nothing_of_the_old_one(ms, original):
@@ -162,6 +162,6 @@ def test_where_names_cannot_be_exchanged_a_kill_in_between_is_mended(tmp_path, m
         os._exit(1)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     assert not place.exists()
-    assert put_back(place)
+    assert restore_replaced(place)
     assert (place / "text").read_text() == "second"
-    assert not put_back(place)
+    assert not restore_replaced(place)

@@ -7,7 +7,7 @@ from casacore.tables import table
 
 from contimg.errors import BadInput
 from contimg.formats.caltables import tables
-from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate.apply import apply, divide, inverse_gains, leave_uncalibrated
 from contimg.tile.calibrate.solve import casa
@@ -65,7 +65,7 @@ def test_corrected_data_match_the_uncorrupted_sky(calibrated):
     assert scale == pytest.approx(1.0, abs=0.01)
     residual = corrected[good] - truth.sky[good]
     assert np.sqrt(np.mean(np.abs(residual) ** 2)) < 1.0
-    note = read_note
+    note = read_calibration_record
     with table(str(path), ack=False) as main:
         said = note(main, "CORRECTED_DATA")
         assert note(main, "DATA") is None
@@ -126,7 +126,7 @@ def test_stale_corrected_data_become_data_again(fresh, calibrated):
     assert np.array_equal(column(fresh.path, "CORRECTED_DATA"), column(fresh.path, "DATA"))
     with table(str(fresh.path), ack=False) as main:
         for name in ("DATA", "CORRECTED_DATA"):
-            assert read_note(main, name) == {"set": None, "reason": "no calibrator in the beam"}
+            assert read_calibration_record(main, name) == {"set": None, "reason": "no calibrator in the beam"}
 
 
 def test_apply_is_exact_where_applycal_rounds(fresh, calibrated, tmp_path):

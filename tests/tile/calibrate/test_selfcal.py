@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_ms import SLOTS, make_ms, random_gains
 
 from contimg.errors import BadInput
-from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.image import ImageOptions
@@ -51,7 +51,7 @@ def tile(calibrated, room, turn_deg, grow=0.0):
 
 def corrected(path):
     with table(str(path), ack=False) as main:
-        return main.getcol("CORRECTED_DATA"), main.getcol("FLAG"), read_note(main, "CORRECTED_DATA")
+        return main.getcol("CORRECTED_DATA"), main.getcol("FLAG"), read_calibration_record(main, "CORRECTED_DATA")
 
 
 def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path):

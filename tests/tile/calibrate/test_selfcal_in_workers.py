@@ -8,7 +8,7 @@ from casacore.tables import table
 from small_ms import SLOTS, make_ms, random_gains
 from store_steps import register_file
 
-from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load, save
@@ -69,7 +69,7 @@ def imaged(house):
 
 def corrected(house):
     with table(str(house.measurement_set_path(GROUP)), ack=False) as main:
-        return main.getcol("CORRECTED_DATA"), read_note(main, "CORRECTED_DATA")
+        return main.getcol("CORRECTED_DATA"), read_calibration_record(main, "CORRECTED_DATA")
 
 
 def selfcal_events(house):

@@ -11,7 +11,7 @@ from small_ms import make_ms, random_gains
 from contimg.cli.commands.calibrate import calibrate as command
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
-from contimg.formats.ms.calibration_note import read_note
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 
@@ -21,7 +21,7 @@ def state(path):
     with table(str(path), ack=False) as main:
         names = [name for name in ("FLAG", "CORRECTED_DATA") if name in main.colnames()]
         digests = [hashlib.sha256(np.ascontiguousarray(main.getcol(name)).tobytes()).hexdigest() for name in names]
-        return names, digests, [read_note(main, name) for name in ("DATA", "CORRECTED_DATA")]
+        return names, digests, [read_calibration_record(main, name) for name in ("DATA", "CORRECTED_DATA")]
 
 
 def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):

@@ -130,7 +130,7 @@ def test_each_reason_for_a_flag_is_counted(copies, tmp_path):
         file["Data/visdata"][3, 0, :5, 0] = 0
         file["Data/nsamples"][4, 0, :2, 0] = [0, -1]
     flags = convert(copies, tmp_path / "odd.ms").flags
-    assert (flags.given, flags.not_a_number, flags.too_large, flags.zero, flags.no_samples) == (2, 3, 4, 5, 2)
+    assert (flags.in_file, flags.not_a_number, flags.too_large, flags.zero, flags.no_samples) == (2, 3, 4, 5, 2)
 
 
 def set_freqs(path, change):

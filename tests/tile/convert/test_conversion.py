@@ -7,8 +7,8 @@ from casacore.tables import table
 
 from contimg.errors import BadFile
 from contimg.formats.ms.info import read_ms_info
-from contimg.formats.ms.phase_drift import Axes, Rotated, RowChanges, Sums, rotate_block
-from contimg.formats.uvh5.chunks import Bricks, one_brick
+from contimg.formats.ms.phase_drift import Axes, MSBlock, RowChanges, Sums, rotate_block
+from contimg.formats.uvh5.chunks import Chunks, single_chunk
 from contimg.instrument.dsa110 import BAND, C_M_S
 from contimg.tile.convert import convert
 
@@ -111,10 +111,10 @@ def chunked(values, rows, channels, correlations, skipped):
         part = padded[i * rows : (i + 1) * rows, j * channels : (j + 1) * channels]
         flat[place * volume : (place + 1) * volume] = part[..., k * correlations : (k + 1) * correlations].ravel()
         starts[i, j, k] = place * volume
-    return Bricks(flat, starts, rows, channels, correlations, skipped)
+    return Chunks(flat, starts, rows, channels, correlations, skipped)
 
 
-@pytest.mark.parametrize("cut", [one_brick, lambda values: chunked(values, 16, 2, 1, 5)], ids=["one brick", "chunks"])
+@pytest.mark.parametrize("cut", [single_chunk, lambda values: chunked(values, 16, 2, 1, 5)], ids=["single", "chunks"])
 @pytest.mark.parametrize("step", [-2.5e5, 2.5e5], ids=["descending", "ascending"])
 @pytest.mark.parametrize("flagged", [0.1, 0.001, 0.0], ids=["many flags", "few flags", "no flag"])
 def test_the_kernel_equals_its_plain_reference(cut, step, flagged):
@@ -125,7 +125,7 @@ def test_the_kernel_equals_its_plain_reference(cut, step, flagged):
     visibilities[rows // 2, 2, 1] = np.nan
     w_change, swapped, place = rng.normal(size=rows) * 500, rng.random(rows) < 0.5, rng.permutation(rows)
     freqs = 1.49e9 + step * np.arange(channels)
-    out = Rotated(np.empty_like(visibilities), np.zeros_like(flags), np.empty(shape, dtype=np.float32))
+    out = MSBlock(np.empty_like(visibilities), np.zeros_like(flags), np.empty(shape, dtype=np.float32))
     sums = Sums(np.zeros((rows, correlations), np.float32), np.zeros((rows, correlations), np.int32))
     axes = Axes(freqs[0], step, np.array([[0, 1], [1, 0]]))
     rotated = RowChanges(w_change, swapped, place)

@@ -12,7 +12,7 @@ import pytest
 from casacore.tables import table
 
 from contimg.errors import Transient
-from contimg.files.staging import MARK, has_room, leftovers, size_bytes, staged
+from contimg.files.staging import MARK, has_space, size_bytes, staged, temporaries
 from contimg.tile.convert import ConvertOptions, convert
 
 
@@ -44,7 +44,7 @@ def test_a_room_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms,
     used = []
     monkeypatch.setattr("contimg.tile.convert.run.size_bytes", lambda path: used.append(path) or size_bytes(path))
     room = tmp_path / "room"
-    made = convert(drift_sim_files, tmp_path / "out" / "tile.ms", rooms=[room])
+    made = convert(drift_sim_files, tmp_path / "out" / "tile.ms", scratch=[room])
     assert used[0].parent == room
     assert MARK in used[0].name
     assert list(room.iterdir()) == []
@@ -55,7 +55,7 @@ def test_a_room_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms,
 @mounting
 def test_a_room_without_space_is_passed_over(drift_sim_files, drift_sim_ms, tmp_path):
     with small_disk(tmp_path / "small", 10) as small:
-        made = convert(drift_sim_files, tmp_path / "tile.ms", rooms=[small])
+        made = convert(drift_sim_files, tmp_path / "tile.ms", scratch=[small])
         assert list(small.iterdir()) == []
     assert same_data(made.path, drift_sim_ms.path)
 
@@ -63,14 +63,14 @@ def test_a_room_without_space_is_passed_over(drift_sim_files, drift_sim_ms, tmp_
 @mounting
 def test_a_room_needs_a_margin_and_memory(tmp_path):
     with small_disk(tmp_path / "room", 100) as room:
-        assert has_room(room, 20 << 20)
-        assert not has_room(room, 60 << 20)
-    assert not has_room(Path("/dev/shm"), 1 << 50)
+        assert has_space(room, 20 << 20)
+        assert not has_space(room, 60 << 20)
+    assert not has_space(Path("/dev/shm"), 1 << 50)
 
 
 @pytest.mark.parametrize("room", ["/proc/nowhere", "/dev/null/room"])
 def test_a_room_that_is_not_there_is_passed_over(room, drift_sim_files, tmp_path):
-    assert convert(drift_sim_files, tmp_path / "tile.ms", rooms=[Path(room)]).path.is_dir()
+    assert convert(drift_sim_files, tmp_path / "tile.ms", scratch=[Path(room)]).path.is_dir()
 
 
 @mounting
@@ -89,7 +89,7 @@ from contimg.errors import ContimgError
 files = {int(path.stem[-2:]): path for path in Path(sys.argv[1]).glob("*.hdf5")}
 stage._bytes_needed = lambda tile, weight_spectrum: 0  # another process takes the space meanwhile
 try:
-    stage.convert(files, Path(sys.argv[2]) / "tile.ms", rooms=[Path(argument) for argument in sys.argv[3:]])
+    stage.convert(files, Path(sys.argv[2]) / "tile.ms", scratch=[Path(argument) for argument in sys.argv[3:]])
 except ContimgError as error:
     print(type(error).__name__, error)
 """
@@ -160,4 +160,4 @@ def test_a_durable_product_is_flushed(drift_sim_files, tmp_path, monkeypatch):
 def test_an_error_of_ones_own_passes_through(tmp_path):
     with pytest.raises(RuntimeError, match="a mistake"), staged(tmp_path / "product"):
         raise RuntimeError("a mistake")
-    assert leftovers(tmp_path) == []
+    assert temporaries(tmp_path) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 from contimg.errors import BadInput, Transient
 from contimg.files.processes import kill_session, module_environment
-from contimg.files.staging import refusal
+from contimg.files.staging import disk_error_reason
 from contimg.instrument.bundled_data import casa_environment
 
 MEMORY_BYTES = 8_000_000_000
@@ -80,7 +80,7 @@ def run(
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         raise Transient(f"the CASA process died with status {process.returncode} ({lines[-1]}); see {log}")
     reply: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if reply["error"] and refusal(reply["error"]):
+    if reply["error"] and disk_error_reason(reply["error"]):
         raise Transient(f"CASA {reply['error']}; free space on the disk, see {log}")
     if reply["error"]:
         raise CasaFailed(f"CASA {reply['error']}; see {log}")

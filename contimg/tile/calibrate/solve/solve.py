@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.filesystems import lock
-from contimg.files.staging import permitted, refusals
+from contimg.files.staging import disk_errors, rename_guard
 from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
@@ -72,7 +72,7 @@ def solve(
     """
     directory = directory.absolute()  # CASA works in a directory of its own
     target, log = directory / tile.name, directory / f"{tile.name}.failed.log"
-    with refusals(target), _scratch_directory(directory, tile.name) as room:
+    with disk_errors(target), _scratch_directory(directory, tile.name) as room:
         made = room / "set"
         made.mkdir()
         work = room / "work"
@@ -92,7 +92,7 @@ def solve(
         described.write()
         _plot(described, tile)
         log.replace(made / "casa.log")
-        with permitted():
+        with rename_guard():
             _replace(made, target)
         return described.moved_to(target)
 
