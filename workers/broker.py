@@ -5,12 +5,10 @@ append-only file that is flushed every second.
 """
 
 import json
-import os
 import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import redis
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.processes import kill_session, start_bound
+from contimg.files.writing import write_text
 from contimg.settings import Settings
 from workers.execution.processes import ProcessName
 
@@ -154,7 +153,7 @@ class EmbeddedBroker:
         password = last.password if last else secrets.token_urlsafe(24)
         port = last.port if last and _is_free(last.port) else _free_port()
         configuration = self.directory / "server.conf"
-        _write_private(
+        write_text(
             configuration, _CONFIGURATION.format(port=port, password=password, directory=str(self.directory))
         )
         with (self.directory / "server.log").open("ab") as log:
@@ -163,7 +162,7 @@ class EmbeddedBroker:
             )
         self._wait_until_it_answers(url_of(port, password))
         endpoint = Endpoint(port, password, str(ProcessName.of(self.process.pid)))
-        _write_private(_endpoint_file(self._state_dir), json.dumps(asdict(endpoint)))
+        write_text(_endpoint_file(self._state_dir), json.dumps(asdict(endpoint)))
         return endpoint
 
     @property
@@ -206,14 +205,6 @@ class EmbeddedBroker:
 
 def _endpoint_file(state_dir: Path) -> Path:
     return state_dir.absolute() / "broker" / "endpoint.json"
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, readable by its owner only from the first byte (mkstemp sees to that)."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).replace(path)
 
 
 def _free_port() -> int:

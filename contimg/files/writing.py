@@ -1,29 +1,32 @@
-"""Atomic writing of small text files."""
+"""Atomic writing of small files."""
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """Write a text file under a temporary name beside the target and rename it: readers see the old or the new text.
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside the target and rename it at the end: readers see the old or the new content.
 
     Parameters
     ----------
     path : target, in a directory that exists.
-    text : content, written as UTF-8.
     mode : permissions of the file, in force from its first byte.
     durable : whether the content is flushed to the disk before the rename, so that it survives a power failure.
 
     Raises
     ------
-    OSError; the target is then unchanged and no temporary file is left.
+    OSError; after any exception the target is unchanged and no temporary file is left.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
-            file.write(text)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(handle)
@@ -31,3 +34,9 @@ def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = Fals
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Write a UTF-8 text file as `atomic_file` does."""
+    with atomic_file(path, mode=mode, durable=durable) as file:
+        file.write(text.encode())

@@ -1,12 +1,12 @@
 """What was simulated, written beside the files: `truth/<group>.json` and the receivers' gains, `truth/<group>.npz`."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from contimg.files.writing import atomic_file, write_text
 from contimg.instrument.dsa110 import BAND
 from contimg.simulation import drift
 from contimg.simulation.corruption import dead_numbers
@@ -31,18 +31,11 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
     """
     truth = directory / "truth"
     truth.mkdir(parents=True, exist_ok=True)
-    _replace(truth / f"{plan.group}.npz", lambda file: _save_gains(file, run, plan))
+    with atomic_file(truth / f"{plan.group}.npz", mode=0o644) as file:
+        _save_gains(file, run, plan)
     path = truth / f"{plan.group}.json"
-    text = json.dumps(_describe(run, plan), indent=2) + "\n"
-    _replace(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(_describe(run, plan), indent=2) + "\n", mode=0o644)
     return path
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        write(file)
-    temporary.replace(path)
 
 
 def _save_gains(file: IO[bytes], run: Run, plan: TilePlan) -> None:

@@ -13,7 +13,7 @@ from observing_night import Night
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.store import Store
-from web.streaming.condition import duration
+from contimg.units import format_duration
 
 require("playwright", allow_module_level=True)
 sync_api = importlib.import_module("playwright.sync_api")
@@ -161,7 +161,7 @@ def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
 def test_the_page_counts_as_the_server_does(visit: Visit) -> None:
     for seconds in (0.3, 9.9, 42.4, 99.6, 5969, 5971, 36000, 172000, 400000):
         script = "async (s) => (await import('/static/times.js')).duration(s)"
-        assert visit.page.evaluate(script, seconds) == duration(seconds)
+        assert visit.page.evaluate(script, seconds) == format_duration(seconds)
 
 
 def test_the_keyboard_reaches_everything(visit: Visit, full_night: Night) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.store import Rates, Running, Stage, State, Status
-from web.streaming.condition import Signs, duration, judge
+from contimg.units import format_duration
+from web.streaming.condition import Signs, judge
 
 QUIET = Status(
     at=1000.0,
@@ -81,11 +82,11 @@ def test_waiting_groups_do_not_alarm_while_workers_are_busy() -> None:
      (5971, "1.7 h"), (36000, "10 h"), (172000, "48 h"), (172801, "2 d"), (9e6, "104 d")],
 )  # fmt: skip
 def test_lengths_of_time_read_well(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @given(st.floats(0, 1e8))
 def test_a_length_of_time_is_never_far_from_the_truth(seconds: float) -> None:
-    number, unit = duration(seconds).split()
+    number, unit = format_duration(seconds).split()
     back = float(number) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[unit]
     assert back == pytest.approx(seconds, rel=0.26, abs=0.051)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import CalibrationSetRecord
 from web.access.auth import operator_only
 from web.calibration.api import PLOTS, bring_in, known_set, plots_of, retire_set
 from web.context import current_panel
-from web.http.answers import UNIX_EPOCH_MJD, epoch_s_of_mjd, respond
+from web.http.answers import respond
 from web.http.errors import wants_json
 from web.http.models import CommandAnswer
 from web.http.parameters import ImportOrder
@@ -35,11 +36,11 @@ class Validity:
 def show() -> str:
     """Every set, the latest observed first."""
     store = current_panel().store
-    sets, now_mjd = store.registry.sets(SHOWN), UNIX_EPOCH_MJD + store.database.clock() / 86400
+    sets, now_mjd = store.registry.sets(SHOWN), unix_to_mjd(store.database.clock())
     lines, days = _time_line(sets[:DRAWN], now_mjd)
     return render_template(
         "calibration.html", sets=sets, lines=lines, days=days, plot_words=PLOTS,
-        plots={one.name: plots_of(one) for one in sets}, epoch_s_of_mjd=epoch_s_of_mjd,
+        plots={one.name: plots_of(one) for one in sets}, mjd_to_unix=mjd_to_unix,
     )  # fmt: skip
 
 
@@ -97,4 +98,4 @@ def _time_line(
 
 
 def _day(mjd: int) -> str:
-    return day(epoch_s_of_mjd(float(mjd)))
+    return day(mjd_to_unix(float(mjd)))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from flask import Response, url_for
 from pydantic import BaseModel
 
+from contimg.instrument.time import mjd_to_unix
 from contimg.store import Store, StoredImage
 from web.context import StreamOverview
 from web.http.models import (
@@ -23,8 +24,6 @@ from web.http.models import (
     StatusAnswer,
 )
 
-UNIX_EPOCH_MJD = 40587.0
-
 
 def respond(answer: BaseModel, status: int = 200) -> Response:
     """An answer as JSON."""
@@ -33,12 +32,7 @@ def respond(answer: BaseModel, status: int = 200) -> Response:
 
 def time_of_mjd(mjd: float) -> datetime:
     """A Modified Julian Date (days, UTC) as a time."""
-    return datetime.fromtimestamp(epoch_s_of_mjd(mjd), UTC)
-
-
-def epoch_s_of_mjd(mjd: float) -> float:
-    """A Modified Julian Date (days, UTC) as epoch seconds."""
-    return (mjd - UNIX_EPOCH_MJD) * 86400.0
+    return datetime.fromtimestamp(mjd_to_unix(mjd), UTC)
 
 
 def image_answer(image: StoredImage) -> ImageAnswer:

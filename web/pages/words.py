@@ -1,9 +1,8 @@
 """How the page says numbers, times and paths: with units, relative where that helps, never bare."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
-from web.streaming.condition import duration
+from contimg.units import format_duration, format_utc
 
 FILTERS = (
     "ago", "whole", "span", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "size", "percent", "position",
@@ -18,32 +17,32 @@ def ago(seconds: float) -> str:
 
 def whole(seconds: float) -> str:
     """A length of time without a fraction of a second, as a counter shows it."""
-    return duration(round(seconds)).replace(".0 s", " s")
+    return format_duration(round(seconds)).replace(".0 s", " s")
 
 
 def span(seconds: float | None) -> str:
     """A length of time, or a dash."""
-    return "–" if seconds is None else duration(seconds)
+    return "–" if seconds is None else format_duration(seconds)
 
 
 def utc(epoch_s: float) -> str:
     """A time for a person."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return format_utc(epoch_s, "%Y-%m-%d %H:%M:%S UTC")
 
 
 def iso(epoch_s: float) -> str:
     """A time for a machine."""
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return format_utc(epoch_s, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def clock(epoch_s: float) -> str:
     """Hour and minute, UTC."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%H:%M")
+    return format_utc(epoch_s, "%H:%M")
 
 
 def day(epoch_s: float) -> str:
     """The day of a time that stands beside its hour: `21 Nov`."""
-    return f"{datetime.fromtimestamp(epoch_s, UTC):%-d %b}"
+    return format_utc(epoch_s, "%-d %b")
 
 
 def flux(jansky: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contimg.store import State, Status
+from contimg.units import format_duration
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,10 @@ def judge(signs: Signs) -> Condition:
     return Condition("running", _work(snapshot))
 
 
-def duration(seconds: float) -> str:
-    """A length of time in the unit that reads best: 0.8 s, 42 s, 12 min, 3.5 h, 4 d."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    for limit, unit, word in ((99.5, 1, "s"), (5970, 60, "min"), (48 * 3600, 3600, "h")):
-        if seconds < limit:
-            value = seconds / unit
-            return f"{value:.1f} {word}" if unit == 3600 and value < 9.95 else f"{value:.0f} {word}"
-    return f"{seconds / 86400:.0f} d"
-
-
 def _last_seen(scan_age_s: float | None) -> str:
     if scan_age_s is None:
         return "the incoming directory has never been scanned"
-    return f"the incoming directory was last scanned {duration(scan_age_s)} ago"
+    return f"the incoming directory was last scanned {format_duration(scan_age_s)} ago"
 
 
 def _work(snapshot: Status) -> str:

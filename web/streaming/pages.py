@@ -10,15 +10,15 @@ from markupsafe import Markup
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
+from contimg.instrument.time import mjd_to_unix
 from contimg.settings import DiskLimits, StreamingConfig
 from contimg.store import GroupRecord, Pulse, Running, Stage, State
+from contimg.units import format_duration
 from web.access import current_user
 from web.activity.history import Disk, disks
 from web.context import StreamOverview, current_panel
-from web.http.answers import epoch_s_of_mjd
 from web.streaming.chart import Segment, segments
 from web.streaming.command_pages import offered
-from web.streaming.condition import duration
 from workers.inspection import Inspection, Worker
 from workers.service.records import read_record
 
@@ -80,7 +80,7 @@ def _rest() -> tuple[int, Markup]:
         complaints=COMPLAINTS,
         subbands=BAND.subbands,
         stages=tuple(Stage),
-        epoch_s_of_mjd=epoch_s_of_mjd,
+        mjd_to_unix=mjd_to_unix,
     )
     return events[0].id if events else 0, Markup(rest)  # noqa: S704 (a template's own, escaped there)
 
@@ -119,8 +119,8 @@ def _backlog_words(pulse: Pulse) -> str:
     if not pulse.waiting:
         return "nothing waits"
     if pulse.catch_up_s is not None:
-        return f"caught up in about {duration(pulse.catch_up_s)}"
-    since = "" if pulse.waiting_since is None else f"the oldest for {duration(pulse.at - pulse.waiting_since)}"
+        return f"caught up in about {format_duration(pulse.catch_up_s)}"
+    since = "" if pulse.waiting_since is None else f"the oldest for {format_duration(pulse.at - pulse.waiting_since)}"
     return f"{since}, not shrinking" if pulse.waiting > len(Stage) else since
 
 

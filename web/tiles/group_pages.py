@@ -7,10 +7,11 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
+from contimg.instrument.time import mjd_to_unix
 from contimg.store import FileState, GroupFilter, GroupOrder, GroupRecord, Stage, State
 from web.access.auth import operator_name, operator_only
 from web.context import current_panel
-from web.http.answers import epoch_s_of_mjd, respond
+from web.http.answers import respond
 from web.http.errors import RequestError, wants_json
 from web.http.models import CommandAnswer
 from web.http.parameters import GroupTable
@@ -72,7 +73,7 @@ def show(group: str) -> str:
         stages=tuple(Stage),
         again=_may_go_again(record),
         from_stages=[one for one in Stage if one == record.stage or one.precedes(record.stage)],
-        epoch_s_of_mjd=epoch_s_of_mjd,
+        mjd_to_unix=mjd_to_unix,
         channels=BAND.subbands,
     )
 

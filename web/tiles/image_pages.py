@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, render_template, request
 
+from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
 from web.context import current_panel
-from web.http.answers import epoch_s_of_mjd
 from web.http.files import product_file
 from web.http.parameters import ImageWall
 from web.tiles.image_api import known_image
@@ -32,7 +32,7 @@ def wall() -> str:
         strips=_strips(until - NIGHT_DAYS, until) if shown else (),
         verdicts=("good", "suspect", "bad"),
         until_mjd=until,
-        epoch_s_of_mjd=epoch_s_of_mjd,
+        mjd_to_unix=mjd_to_unix,
     )
 
 
@@ -54,7 +54,7 @@ def show(image_id: int) -> str:
         grid=sky.grid(),
         sources=sky.sources(image.sources),
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
-        epoch_s_of_mjd=epoch_s_of_mjd,
+        mjd_to_unix=mjd_to_unix,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template, request
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
+from contimg.instrument.time import unix_to_mjd
 from contimg.store import ObservedTile
 from web.context import current_panel
-from web.http.answers import UNIX_EPOCH_MJD
 from web.http.parameters import SkyView
 
 sky = Blueprint("sky", __name__)
@@ -56,7 +56,7 @@ class Frame:
 def show() -> str:
     """The tiles of the last hours or days."""
     query = SkyView.model_validate({key: value for key, value in request.args.items() if value})
-    now_mjd = UNIX_EPOCH_MJD + current_panel().store.database.clock() / 86400
+    now_mjd = unix_to_mjd(current_panel().store.database.clock())
     tiles = current_panel().store.browse.tiles(now_mjd - query.days, now_mjd + 1)
     frame = _frame(tiles) if query.view == "strip" else Frame(-40.0, 90.0)
     return render_template(

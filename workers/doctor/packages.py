@@ -3,8 +3,8 @@
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
 
@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 from contimg.errors import Misconfigured
 from contimg.instrument.bundled_data import casa_data_directory
+from contimg.instrument.time import unix_to_mjd
 from workers.doctor.finding import Finding, error, ok, warning
 
 # Compiled against the machine; what is wrong with one shows when it is loaded, sometimes as a crash.
@@ -57,7 +58,7 @@ def earth_orientation() -> Finding:
     """Until when the Earth's orientation is known to the installed tables; nothing is downloaded at run time."""
     lines = (files("astropy_iers_data") / "data/finals2000A.all").read_text(encoding="ascii").splitlines()
     last = max(float(line[_MJD]) for line in lines if line[_UT1_UTC].strip())
-    now = datetime.now(UTC).timestamp() / 86400 + 40587
+    now = unix_to_mjd(time.time())
     if last < now:
         return warning(
             "Earth orientation",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contimg.settings import AlertLimits, DispatchSettings
 from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import Pulse, Store
+from contimg.units import format_duration
 from workers.inspection import Inspection
 
 
@@ -54,7 +55,8 @@ class Alarms:
             return None
         if seen.at - seen.last_arrival > limit_s or seen.at - seen.unanswered_since < limit_s:
             return None
-        return f"no product: files have come for {span(seen.at - seen.unanswered_since)} and no image was made of them"
+        waited = format_duration(seen.at - seen.unanswered_since)
+        return f"no product: files have come for {waited} and no image was made of them"
 
     def _failures(self, seen: Pulse) -> str | None:
         most = self._limits.alert_failures
@@ -66,7 +68,7 @@ class Alarms:
         if seen.waiting <= self._flow.backlog_groups:
             return None
         left_s = seen.catch_up_s
-        when = "not shrinking at present" if left_s is None else f"caught up in about {span(left_s)} at this rate"
+        when = "not shrinking at present" if left_s is None else f"gone in about {format_duration(left_s)} at this rate"
         return f"backlog: {seen.waiting} groups wait, {when}"
 
     def _worker(self) -> str | None:
@@ -80,8 +82,3 @@ class Alarms:
         if self._without is None or now - self._without < self._limits.alert_worker_s:
             return None
         return f"worker: {trouble}"
-
-
-def span(seconds: float) -> str:
-    """A length of time in words: 12 min, 3.5 h."""
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

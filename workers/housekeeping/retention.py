@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.files.staging import MARK, size_bytes
+from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules
 from contimg.store import Retirable, Store
 
 log = logging.getLogger(__name__)
-DAY_S = 86400.0
 
 
 @dataclass(frozen=True)

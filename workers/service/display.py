@@ -1,7 +1,6 @@
 """What `contimg run` shows: events as they happen, and on a terminal the state of the queue below them."""
 
 import logging
-from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,6 +9,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.store import EventRecord, Stage, State, Status, Store
+from contimg.units import format_utc
 
 log = logging.getLogger(__name__)
 _STYLES = {"warning": "yellow", "error": "bold red"}
@@ -47,7 +47,7 @@ class Display:
 
 def event_line(event: EventRecord) -> Text:
     """`23:20:01  2026-02-22T23:17:51  convert done in 2.1 s`, in the colour of its level."""
-    moment = datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%SZ")
+    moment = format_utc(event.at, "%H:%M:%SZ")
     return Text(f"{moment}  {event.group or '':<19}  {event.text}", style=_STYLES.get(event.level, ""))
 
 

@@ -3,13 +3,13 @@
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contimg.errors import Misconfigured
+from contimg.files.writing import write_text
 from workers.execution.processes import ProcessName
 
 RECORD_EVERY_S = 2.0
@@ -102,10 +102,7 @@ def read_record(state_dir: Path) -> ServiceRecord | None:
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:
     """Replace the record, whole."""
-    handle, temporary = tempfile.mkstemp(dir=state_dir, prefix=".service.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(record), file)
-    Path(temporary).replace(_path(state_dir))
+    write_text(_path(state_dir), json.dumps(asdict(record)))
 
 
 def last_sign(state_dir: Path) -> float:

@@ -3,11 +3,11 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.settings import scan_limit_s
+from contimg.units import format_utc
 
 
 def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
@@ -54,7 +54,7 @@ class ScanWatchdog:
         if scanned is None or scanned == self._passed_on:
             return
         self._passed_on = scanned
-        moment = datetime.fromtimestamp(scanned, UTC).strftime("%H:%M:%SZ")
+        moment = format_utc(scanned, "%H:%M:%SZ")
         lines = [f"STATUS=last scan at {moment}", "WATCHDOG=1"]
         if not self._ready:
             lines = ["READY=1", *lines]

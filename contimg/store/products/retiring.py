@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contimg.files.staging import MARK
+from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules
 from contimg.store import tables as models
 from contimg.store.activity.events import INFO, note
@@ -20,7 +21,6 @@ from contimg.store.database import Database
 from contimg.store.records import State
 from contimg.store.rows import locked_group
 
-DAY_S = 86400.0
 GOOD = "good"
 
 

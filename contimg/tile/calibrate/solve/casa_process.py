@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.files.processes import bind_to_parent, limit_memory
+from contimg.files.writing import write_text
 
 
 def main() -> None:
@@ -21,10 +22,7 @@ def main() -> None:
     job: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     bind_to_parent(job["parent"])
     limit_memory(job["memory_bytes"], resource.RLIMIT_AS)
-    answer = Path(job["answer"])
-    part = answer.with_suffix(".part")
-    part.write_text(json.dumps(_run(job)), encoding="utf-8")
-    part.replace(answer)
+    write_text(Path(job["answer"]), json.dumps(_run(job)))
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
