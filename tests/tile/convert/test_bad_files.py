@@ -60,7 +60,7 @@ SPOILED = {
     "half a subband off": (replace("Header/freq_array", lambda f: f + 24 * 244140.625), "MHz"),
     "axis reversed": (replace("Header/freq_array", lambda f: f[:, ::-1].copy()), r"\b\d{6,7}\.\d"),
     "one integration late": (replace("Header/time_array", lambda t: t + 12.884902 / 86400), r"12\.88"),
-    "time in MJD": (replace("Header/time_array", lambda t: t - 2400000.5), r"\b61093\."),
+    "time in MJD": (replace("Header/time_array", lambda t: t - 2400000.5), r"\b6109[34]\."),
     "NaN": (fill("Data/visdata", complex(np.nan, np.nan)), "usable|valid|flagged"),
     "all zero": (fill("Data/visdata", 0), "usable|valid|flagged"),
     "1e30": (fill("Data/visdata", 1e30), "usable|valid|flagged"),
