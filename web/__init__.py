@@ -1,23 +1,30 @@
-"""The control panel: one page, a REST API, live events. It asks the store and the service; it runs no stage itself."""
+"""The control panel: pages, a REST API and live events, over the store and the streaming service."""
 
 from collections.abc import Callable
+from itertools import chain
 
 from flask import Flask
 
 from contimg.settings import Settings, load
 from contimg.store import Store
-from web.access import guard
+from web.access.guard import guard
+from web.activity import api as activity
 from web.activity.live import LiveEvents
-from web.api import blueprints
+from web.calibration.api import calibrations
+from web.configuration.api import configuration
 from web.context import EXTENSION, Panel
+from web.http.api import PanelApp
 from web.http.errors import handle_errors
-from web.http.headers import add_headers
-from web.pages import pages
+from web.http.responses import add_headers
+from web.logs.api import logs
+from web.pages import add_pages
+from web.streaming.api import streaming
 from web.streaming.service import ReadOnlyService, StreamingService
+from web.tiles.api import images, queue
 from workers.broker import url_in_force
 from workers.inspection import Asker, Inspection, Inspector
 
-VIEWERS = 50
+MAX_VIEWERS = 50
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -29,23 +36,31 @@ def create_app(
     inspect: Callable[[], Inspection] | None = None,
     fresh_s: float = 1.0,
 ) -> Flask:
-    """The panel as a WSGI application.
+    """Create the panel as a WSGI application.
 
-    `store` None: the one that the configuration names. `service` None: the panel watches a stream that somebody else
-    runs, and commands nothing. `inspect` None: the broker in force is asked for workers and queues. `fresh_s`: how old
-    a look at the stream may be that visitors share.
+    Parameters
+    ----------
+    settings : the deployment's settings.
+    store : the store; None: the one that the configuration names.
+    service : starts and stops the stream; None: it is started elsewhere, and the panel only reads the store.
+    inspect : asks the workers; None: through the broker in force.
+    fresh_s : maximum age of an overview that several users share, s.
     """
     store = store or Store.of(load(settings))
     service = service or ReadOnlyService(settings, store)
     asker = Asker()
     inspector = Inspector(inspect or (lambda: asker.ask(url_in_force(settings))))
-    app = Flask("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
+    app = PanelApp("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, VIEWERS), inspector, fresh_s)
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
+    app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
+    for api in chain(
+        (streaming, configuration, queue, images, calibrations, logs),
+        (activity.events, activity.alerts, activity.workers, activity.history),
+    ):
+        app.register_api(api)
+    app.register_blueprint(activity.health)
+    add_pages(app)
     guard(app, settings)
-    pages(app)
     handle_errors(app)
     add_headers(app)
     return app

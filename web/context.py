@@ -10,14 +10,16 @@ from flask import current_app
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.settings import Settings, StreamingConfig, load, scan_limit_s
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
+from contimg.settings.alerts import AlertRule, alert_rules
 from contimg.store import AlertRecord, Pulse, Stage, Status, Store
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Signs, judge
-from web.streaming.service import SCAN, ServiceStatus, StreamingService
+from web.streaming.service import SCAN, StreamingService
 from web.tiles.picture import Pictures
 from workers.inspection import Inspection, Inspector
+from workers.service.records import ServiceStatus
 
 EXTENSION = "contimg"
 # How many times its usual age a shared look may have while a newer one is being made.
@@ -70,6 +72,18 @@ class Panel:
     def config(self) -> StreamingConfig:
         """The configuration in force now; raises Misconfigured."""
         return load(self.settings)
+
+    def alert_rules(self) -> tuple[AlertRule, ...]:
+        """Return every rule of alarms with the limits in force; none while these are not valid."""
+        try:
+            return alert_rules(
+                DispatchSettings.from_environment(),
+                DiskLimits.from_environment(),
+                AlertLimits.from_environment(),
+                self.config().poll_interval,
+            )
+        except Misconfigured:
+            return ()
 
     def overview(self, shown: int = 5) -> StreamOverview:
         """One look at the stream, with the newest `shown` of each list; one look serves all who ask at a time."""

@@ -21,7 +21,7 @@ class RunningService:
     cpu_percent: float | None = 61.0
     memory_mb: float | None = 2212.0
     last_heartbeat: float | None = None
-    config: dict[str, object] | None = None
+    config: dict[str, object] = field(default_factory=dict)
     error: str | None = None
     paused: bool = False
     backend: str | None = "docker"

@@ -19,7 +19,7 @@ from store_steps import metric_values
 
 from contimg.settings import Settings
 from contimg.store import Stage, State, Store
-from web.http.parameters import span_of
+from web.http.parameters import parse_time_span
 from web.pages.words import percent, position, size
 from web.tiles.chain import Chain
 from web.tiles.sky_grid import Sky
@@ -293,5 +293,5 @@ def test_more_words() -> None:
     assert percent(0.0834) == "8.3 %"
     assert position(24.422080962, 33.159759164) == "01h37m41.3s +33°09′35″"
     assert position(359.99999, -0.5) == "00h00m00.0s −00°30′00″"
-    assert span_of("2026-12") == (1796083200.0, 1798761600.0)
-    assert span_of("2026-02-22T03") == (1771729200.0, 1771732800.0)
+    assert parse_time_span("2026-12") == (1796083200.0, 1798761600.0)
+    assert parse_time_span("2026-02-22T03") == (1771729200.0, 1771732800.0)

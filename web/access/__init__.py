@@ -1,6 +1,1 @@
-"""Who asks: the holder of a token, somebody who has signed in, or anybody who reaches the address."""
-
-from web.access.guard import guard
-from web.access.user import Role, User, current_user
-
-__all__ = ["Role", "User", "current_user", "guard"]
+"""Who may read and change: the holder of a token, a user who has signed in, or everybody who reaches the address."""

@@ -1,36 +1,44 @@
-"""What is asked of every request before its view runs: is it meant for us, who sends it, may that one read."""
+"""Checks before each view: Host header, token or session, role, origin and CSRF token, number of wrong tokens."""
 
 import hmac
-from dataclasses import dataclass, field
-from typing import cast
+import ipaddress
+import socket
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, redirect, request, url_for
-from werkzeug.wrappers import Response
+from flask import Flask, Response, current_app, g, redirect, request, url_for
+from flask_limiter import Limiter, RateLimitExceeded
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.settings import Settings
-from web.access.hosts import is_ours
-from web.access.limits import Limit
-from web.access.sessions import Sessions
-from web.access.user import Role, User
-from web.http.errors import RequestError, is_for_machines
+from web.access.sessions import Sessions, add_sessions
+from web.access.user import Role, User, address
+from web.http.errors import RequestError, error_response, is_for_machines
+from workers.broker import LAST_RESORT, url_in_force
 
-COOKIE = "contimg_session"
-OPEN = {"static", "health.healthz", "sign_in.form", "sign_in.enter"}
-SIGN_IN_FAILURES, BEARER_FAILURES = 5, 60
+PUBLIC = {"static", "health.healthz", "sign_in.form", "sign_in.enter"}
+SIGN_IN, SIGN_OUT = "sign_in.enter", "sign_in.leave"
+CHANGES_NOTHING = {SIGN_IN, SIGN_OUT, "configuration_api.check"}
+SIGN_IN_LIMIT, BEARER_LIMIT = "5 per 5 minutes", "60 per 5 minutes"
 _EXTENSION = "contimg.access"
+_csrf = CSRFProtect()
 
 
 @dataclass(frozen=True)
 class Access:
-    """The tokens of a panel, its sessions, and its patience with guesses."""
+    """Tokens, sessions and limits of a panel."""
 
     settings: Settings
-    sessions: Sessions = field(default_factory=Sessions)
-    sign_ins: Limit = field(default_factory=lambda: Limit(SIGN_IN_FAILURES))
-    bearers: Limit = field(default_factory=lambda: Limit(BEARER_FAILURES))
+    sessions: Sessions
+    limiter: Limiter
 
     def role_of(self, token: str) -> Role:
-        """What the holder of a token may do."""
+        """Return what the holder of a token may do."""
         known = ((self.settings.token, Role.OPERATOR), (self.settings.view_token, Role.READER))
         for secret, role in known:
             if secret and hmac.compare_digest(token.encode(), secret.encode()):
@@ -38,58 +46,137 @@ class Access:
         return Role.NOBODY
 
     @property
-    def role_of_all(self) -> Role:
-        """What anybody may do who reaches the address."""
+    def public_role(self) -> Role:
+        """What everybody may do who reaches the address."""
         return Role.NOBODY if self.settings.view_token else Role.READER
 
 
 def guard(app: Flask, settings: Settings) -> None:
-    """Ask it of every request."""
-    app.extensions[_EXTENSION] = Access(settings)
-    app.before_request(_admit)
+    """Install the checks; call it when all views are registered."""
+    app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_FIELD_NAME="csrf", WTF_CSRF_TIME_LIMIT=None)
+    sessions = add_sessions(app, settings)
+    _csrf.init_app(app)
+    broker = url_in_force(settings)
+    limiter = Limiter(
+        address,
+        app=app,
+        storage_uri="memory://" if broker == LAST_RESORT else broker,  # shared by all panels of a broker
+        storage_options={} if broker == LAST_RESORT else {"socket_connect_timeout": 1, "socket_timeout": 1},
+        in_memory_fallback_enabled=True,
+        strategy="moving-window",
+        application_limits=[BEARER_LIMIT],
+        application_limits_exempt_when=lambda: _bearer_token() is None,
+        application_limits_deduct_when=lambda _response: "user" in g and g.user.wrong_token,
+    )
+    limit_sign_in: Any = limiter.limit(SIGN_IN_LIMIT, deduct_when=lambda answer: answer.status_code == 401)
+    app.view_functions[SIGN_IN] = limit_sign_in(app.view_functions[SIGN_IN])
+    app.extensions[_EXTENSION] = Access(settings, sessions, limiter)
+    app.before_request(_check_request)
+    app.register_error_handler(RateLimitExceeded, _of_limit)
+    app.register_error_handler(CSRFError, _of_csrf)
 
 
 def access() -> Access:
-    """The access of the application that serves the request."""
+    """Return the access of the application that serves the request."""
     return cast(Access, current_app.extensions[_EXTENSION])
 
 
-def address() -> str:
-    """Where the request comes from."""
-    return request.remote_addr or "unknown address"
+def is_own_host(host: str, names: Collection[str]) -> bool:
+    """Return whether a Host header names this panel, so that no other site's name resolves to it.
+
+    Addresses and names without a dot do: nobody can register them elsewhere. Of the others only this machine's own
+    name and the given ones.
+    """
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if not name or "." not in name or name.endswith(".localhost"):
+        return bool(name)
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in {own.lower() for own in names} or name == _machine_name()
+    return True
 
 
-def refuse_when_guessing(limit: Limit) -> None:
-    """RequestError when too many wrong tokens have come from this address."""
-    wait_s = limit.wait_s(address())
-    if wait_s > 0:
-        raise RequestError(429, "too many wrong tokens", f"wait {wait_s:.0f} s, then try again", retry_after_s=wait_s)
+@lru_cache(maxsize=1)
+def _machine_name() -> str:
+    return socket.getfqdn().lower()
 
 
-def _admit() -> Response | None:
-    panel = access()
-    if not is_ours(request.host, (panel.settings.web_host, *panel.settings.web_names.split())):
-        raise RequestError(421, f"{request.host[:80]!r} is no name of this panel", "add it to CONTIMG_WEB_NAMES")
-    g.user = user = _identify(panel)
-    if user.role > Role.NOBODY or request.endpoint in OPEN:
-        return None
-    if is_for_machines(request.path) or request.method != "GET":
-        raise RequestError(
-            401, "reading needs a token here", "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in"
-        )
-    return redirect(url_for("sign_in.form", next=request.full_path.rstrip("?")))
+def _check_request() -> AnyResponse | None:
+    settings = access().settings
+    if not is_own_host(request.host, (settings.web_host, *settings.web_names.split())):
+        raise RequestError(421, f"{request.host[:80]!r} is not a name of this panel", "add it to CONTIMG_WEB_NAMES")
+    if request.endpoint is None:
+        return None  # 404 or 405, without looking at a token
+    g.user = user = _identify()
+    if user.role == Role.NOBODY and request.endpoint not in PUBLIC:
+        if is_for_machines(request.path) or request.method != "GET":
+            hint = "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in"
+            raise RequestError(401, "reading needs a token", hint)
+        return redirect(url_for("sign_in.form", next=request.full_path.rstrip("?")))
+    if request.method == "POST":
+        _check_change(user)
+    return None
 
 
-def _identify(panel: Access) -> User:
-    given = request.authorization
-    if given is not None and given.type == "bearer" and given.token is not None:
-        refuse_when_guessing(panel.bearers)
-        role = panel.role_of(given.token)
-        if role == Role.NOBODY:
-            panel.bearers.failed(address())
+def _identify() -> User:
+    token, open_role = _bearer_token(), access().public_role
+    if token is not None:
+        role = access().role_of(token)
         known = role > Role.NOBODY
-        return User(max(role, panel.role_of_all), wrong_token=not known, holds_token=known)
-    session = panel.sessions.find(request.cookies.get(COOKIE))
-    if session is not None:
-        return User(session.role, session.name, session)
-    return User(panel.role_of_all)
+        return User(max(role, open_role), wrong_token=not known, holds_token=known)
+    found = access().sessions.find()
+    return User(*found, signed_in=True) if found else User(open_role)
+
+
+def _bearer_token() -> str | None:
+    given = request.authorization
+    return given.token if given is not None and given.type == "bearer" else None
+
+
+def _check_change(user: User) -> None:
+    """Raise unless the user may change something, by token or by a form of this panel for the user's session."""
+    if request.endpoint not in CHANGES_NOTHING:
+        _check_operator(user)
+    if request.endpoint == SIGN_OUT and not user.signed_in:
+        raise RequestError(403, "you are not signed in", "nothing to do")
+    if request.endpoint == SIGN_IN or user.signed_in:
+        _check_origin()
+    if user.signed_in and request.endpoint not in (SIGN_IN, "configuration_api.check"):
+        _csrf.protect()
+
+
+def _check_operator(user: User) -> None:
+    if not access().settings.token:
+        raise RequestError(
+            403, "changes are switched off: no token is configured", "set CONTIMG_TOKEN and restart the panel"
+        )
+    if user.wrong_token:
+        raise RequestError(401, "wrong token", "send the value of CONTIMG_TOKEN that the panel was started with")
+    if user.is_operator:
+        return
+    if user.signed_in or user.holds_token:
+        raise RequestError(403, "you may read, not change", "sign in with the operator's token, CONTIMG_TOKEN")
+    raise RequestError(401, "no token given", "sign in, or send the header Authorization: Bearer <CONTIMG_TOKEN>")
+
+
+def _check_origin() -> None:
+    """Raise when the browser states that another site sent the request."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    foreign = origin is not None and urlsplit(origin).netloc != request.host
+    if foreign or site not in (None, "same-origin", "none"):
+        raise RequestError(403, "another site sent this request", "use the panel's own pages")
+
+
+def _of_limit(_error: RateLimitExceeded) -> Response:
+    limit = access().limiter.current_limit
+    wait_s = max(1, int(limit.reset_at - time.time())) if limit else 300
+    return error_response(429, "too many wrong tokens", f"wait {wait_s} s, then try again", wait_s)
+
+
+def _of_csrf(error: CSRFError) -> Response:
+    hint = "reload the page and try again"
+    return error_response(403, f"this form does not belong to your session: {error.description}", hint)

@@ -1,63 +1,111 @@
-"""Who has signed in: sessions live in the panel's memory, so that signing out, or a restart, ends them for good."""
+"""Sessions in a signed cookie, valid while their marker is in STATE/sessions.
+
+They survive a restart of the panel and serve every panel of a state directory. Signing out removes the marker, which
+ends the session in all of them; a changed token changes the signing key, which ends all sessions.
+"""
 
 import hashlib
+import hmac
+import os
 import secrets
-import threading
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf.csrf import generate_csrf
+
+from contimg.errors import Misconfigured
+from contimg.settings import Settings
 from web.access.user import Role
 
-LIFETIME_S = 14 * 3600.0  # a long winter night and the hour after it
-MOST = 1000
+LIFETIME_S = 14 * 3600.0  # the longest winter night, and an hour
+COOKIE = "contimg_session"
+KEY_BYTES = 32
 
 
-@dataclass
-class Session:
-    """One sign-in.
+class _Cookie(SecureCookieSessionInterface):
+    """The cookie is marked Secure whenever it is set over HTTPS."""
 
-    Attributes
-    ----------
-    csrf : the secret that forms of this session carry; another site cannot know it.
-    notes : what the next page tells: (level, text).
-    """
-
-    role: Role
-    name: str
-    ends: float
-    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
 
 
+@dataclass(frozen=True)
 class Sessions:
-    """Sessions by the digest of their id: what the memory holds opens nothing."""
+    """The open sessions of a state directory; `directory` holds one file for each, named by the digest of its id."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._open: dict[str, Session] = {}
-        self._lock = threading.Lock()
+    directory: Path
 
-    def begin(self, role: Role, name: str) -> str:
-        """A new session; the id that its cookie carries."""
-        session_id, now = secrets.token_urlsafe(32), self._clock()
-        with self._lock:
-            self._open = {key: one for key, one in self._open.items() if one.ends > now}
-            while len(self._open) >= MOST:
-                del self._open[next(iter(self._open))]
-            self._open[_digest(session_id)] = Session(role, name, now + LIFETIME_S)
-        return session_id
+    def open(self, role: Role, name: str) -> None:
+        """Make the current request's session that of a user."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for marker in self.directory.iterdir():
+            with suppress(FileNotFoundError):  # another panel removed it
+                if marker.stat().st_mtime < time.time() - LIFETIME_S:
+                    marker.unlink()
+        session.clear()
+        session_id = secrets.token_urlsafe(32)
+        session.update(id=session_id, role=int(role), name=name, ends_at=time.time() + LIFETIME_S)
+        session.permanent = True
+        generate_csrf()
+        self._marker(session_id).touch(mode=0o600)
 
-    def find(self, session_id: str | None) -> Session | None:
-        """The session of a cookie, or None when there is none or it has ended."""
-        session = self._open.get(_digest(session_id)) if session_id else None
-        return session if session and session.ends > self._clock() else None
+    def find(self) -> tuple[Role, str] | None:
+        """Return role and name of the current request's session, or None when it has none that is open."""
+        session_id = session.get("id")
+        if session_id is None or session["ends_at"] < time.time() or not self._marker(session_id).exists():
+            return None
+        return Role(session["role"]), session["name"]
 
-    def end(self, session_id: str | None) -> None:
-        """Forget a session."""
-        with self._lock:
-            self._open.pop(_digest(session_id or ""), None)
+    def close(self) -> None:
+        """End the current request's session, in every panel."""
+        self._marker(session.get("id", "")).unlink(missing_ok=True)
+        session.clear()
+
+    def _marker(self, session_id: str) -> Path:
+        return self.directory / hashlib.sha256(session_id.encode()).hexdigest()
 
 
-def _digest(session_id: str) -> str:
-    return hashlib.sha256(session_id.encode()).hexdigest()
+def add_sessions(app: Flask, settings: Settings) -> Sessions:
+    """Configure an application's session cookie and return its sessions."""
+    tokens = f"{settings.token}\n{settings.view_token}"
+    needed = settings.token or settings.view_token
+    key = _signing_key(settings.state_dir) if needed else secrets.token_bytes(KEY_BYTES)
+    app.secret_key = hmac.new(key, tokens.encode(), hashlib.sha256).digest()
+    app.session_interface = _Cookie()
+    app.config.update(
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=int(LIFETIME_S),
+    )
+    return Sessions(settings.state_dir / "sessions")
+
+
+def _signing_key(state_dir: Path) -> bytes:
+    """The key of STATE/session.key, which the first panel makes; a file is complete once it has that name."""
+    path = state_dir / "session.key"
+    try:
+        if not path.exists():
+            state_dir.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=state_dir, prefix=".session.key.")  # mode 0600
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                pass  # another panel was first
+            finally:
+                Path(temporary).unlink()
+        key = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be read or written: {error.strerror}") from None
+    if len(key) != KEY_BYTES:
+        raise Misconfigured(f"{path}: {len(key)} bytes instead of {KEY_BYTES}; remove it, and everybody signs in again")
+    return key

@@ -1,63 +1,46 @@
-"""Signing in with a token, and out again."""
+"""Signing in with a token, and signing out."""
 
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from web.access import Role, current_user
-from web.access.auth import check_form, check_origin
-from web.access.guard import COOKIE, access, address, refuse_when_guessing
-from web.access.sessions import LIFETIME_S
+from web.access.guard import access
+from web.access.user import Role, address
 from web.context import current_panel
-from web.http.errors import RequestError
 
 sign_in = Blueprint("sign_in", __name__)
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 
 
 @sign_in.get("/sign-in")
 def form() -> str:
-    """The form."""
-    return render_template("sign_in.html", following=_safe(request.args.get("next", "")), wrong="")
+    """Show the form."""
+    return render_template("sign_in.html", following=_own_path(request.args.get("next", "")), wrong="")
 
 
 @sign_in.post("/sign-in")
 def enter() -> Response:
-    """Begin a session for the holder of a token."""
-    check_origin()
-    panel = access()
-    refuse_when_guessing(panel.sign_ins)
-    following = _safe(request.form.get("next", ""))
-    name = " ".join(request.form.get("name", "").split())[:LONGEST_NAME]
-    role = panel.role_of(request.form.get("token", ""))
+    """Open a session for the holder of a token."""
+    following = _own_path(request.form.get("next", ""))
+    name = " ".join(request.form.get("name", "").split())[:MAX_NAME_LENGTH]
+    role, events = access().role_of(request.form.get("token", "")), current_panel().store.events
     if role == Role.NOBODY:
-        panel.sign_ins.failed(address())
-        current_panel().store.events.add(f"sign-in refused: a wrong token from {address()}", level="warning")
-        page = render_template("sign_in.html", following=following, wrong="That is not the token.", name=name)
+        events.add(f"sign-in refused: a wrong token from {address()}", level="warning")
+        page = render_template("sign_in.html", following=following, wrong="Wrong token.", name=name)
         return make_response(page, 401)
-    session_id = panel.sessions.begin(role, name or ("operator" if role == Role.OPERATOR else "reader"))
+    access().sessions.open(role, name or role.name.lower())
     if role == Role.OPERATOR:
-        current_panel().store.events.add(f"{name or 'operator'} signed in from {address()}")
-    answer = redirect(following, 303)
-    answer.set_cookie(
-        COOKIE, session_id, max_age=int(LIFETIME_S), httponly=True, samesite="Strict", secure=request.is_secure
-    )
-    return answer
+        events.add(f"{name or 'operator'} signed in from {address()}")
+    return redirect(following, 303)
 
 
 @sign_in.post("/sign-out")
 def leave() -> Response:
     """End the session."""
-    session = current_user().session
-    if session is None:
-        raise RequestError(403, "you are not signed in", "nothing is to be done")
-    check_form(session)
-    access().sessions.end(request.cookies.get(COOKIE))
-    answer = redirect(url_for("streaming.start"), 303)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="Strict")
-    return answer
+    access().sessions.close()
+    return redirect(url_for("streaming.start"), 303)
 
 
-def _safe(path: str) -> str:
-    """A path of this panel to go on to; anything else becomes the start page."""
+def _own_path(path: str) -> str:
+    """A path of this panel to go on to; the start page for anything else."""
     plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if plain else url_for("streaming.start")

@@ -1,17 +1,13 @@
-"""The one who sends the request, and what that one may do."""
+"""The user who sends a request, and what the user may do."""
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from flask import g, request
 
-if TYPE_CHECKING:
-    from web.access.sessions import Session
-
 
 class Role(IntEnum):
-    """What a visitor may do; each may do what those before it may."""
+    """What a user may do; each role includes those below it."""
 
     NOBODY = 0
     READER = 1
@@ -20,33 +16,42 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class User:
-    """Who asks.
+    """The sender of a request.
 
     Attributes
     ----------
-    session : set when a cookie, not a header, says who it is: then changes need the session's CSRF secret as well.
-    holds_token, wrong_token : a token was sent along, and it is one, or none, of the panel's.
+    signed_in : identified by the session cookie; changes then need the session's CSRF token.
+    holds_token, wrong_token : the request carries a bearer token, which is one, or none, of the panel's.
     """
 
     role: Role
     name: str = ""
-    session: "Session | None" = None
+    signed_in: bool = False
     wrong_token: bool = False
     holds_token: bool = False
 
     @property
     def is_operator(self) -> bool:
-        """Whether commands are theirs to give."""
+        """Whether the user may run commands."""
         return self.role >= Role.OPERATOR
 
     @property
-    def called(self) -> str:
-        """How the event log names them."""
-        address = request.remote_addr or "unknown address"
-        return f"{self.name} at {address}" if self.name else f"the API at {address}"
+    def label(self) -> str:
+        """Name and address for the event log."""
+        return f"{self.name} at {address()}" if self.name else f"the API at {address()}"
 
 
 def current_user() -> User:
-    """Who sends the request that is being answered."""
-    found = g.get("user")
-    return found if isinstance(found, User) else User(Role.NOBODY)
+    """Return the sender of the current request."""
+    user = g.get("user")
+    return user if isinstance(user, User) else User(Role.NOBODY)
+
+
+def operator_name() -> str:
+    """Return the label of the current user for the event log."""
+    return current_user().label
+
+
+def address() -> str:
+    """Return the address that the request comes from."""
+    return request.remote_addr or "unknown address"

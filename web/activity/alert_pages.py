@@ -2,7 +2,6 @@
 
 from flask import Blueprint, render_template, request
 
-from web.activity.alerting import rules_in_force
 from web.context import current_panel
 from web.http.parameters import AlertListing
 
@@ -18,7 +17,7 @@ def show() -> str:
     return render_template(
         "alerts.html",
         query=query,
-        rules=rules_in_force(panel),
+        rules=panel.alert_rules(),
         on={one.rule: one for one in panel.store.alerts.on()},
         alerts=found[: query.limit],
         more=len(found) > query.limit,

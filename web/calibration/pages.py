@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import CalibrationSetRecord
-from web.access.auth import operator_only
-from web.calibration.api import PLOTS, bring_in, known_set, plots_of, retire_set
+from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
-from web.http.answers import respond
+from web.http.api import json_response
 from web.http.errors import wants_json
-from web.http.models import CommandAnswer
-from web.http.parameters import ImportOrder
-from web.pages.frame import tell
+from web.http.parameters import ImportRequest
 from web.pages.words import day
+from workers.service.records import CommandOutcome
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
 SHOWN, DRAWN, WIDTH = 30, 16, 1000.0
@@ -45,10 +43,9 @@ def show() -> str:
 
 
 @calibration.post("/<name>/retire")
-@operator_only
 def retire(name: str) -> AnyResponse | str:
     """Take a set out of force."""
-    known_set(name)
+    find_set(name)
     reason = " ".join(request.form.get("reason", "").split())[:200]
     if not request.form.get("confirmed"):
         return render_template(
@@ -60,17 +57,18 @@ def retire(name: str) -> AnyResponse | str:
 
 
 @calibration.post("/import")
-@operator_only
 def take_in() -> AnyResponse:
     """Bring in tables that were solved elsewhere."""
-    order = ImportOrder(tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip())
-    return _done(bring_in(order.tables, order.name))
+    order = ImportRequest(
+        tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip()
+    )
+    return _done(import_tables(order.tables, order.name))
 
 
 def _done(message: str) -> Response | AnyResponse:
     if wants_json():
-        return respond(CommandAnswer(success=True, message=message))
-    tell(message)
+        return json_response(CommandOutcome(True, message))
+    flash(message)
     return redirect(url_for("calibration.show"), 303)
 
 

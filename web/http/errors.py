@@ -1,4 +1,4 @@
-"""Every error is an answer that says what is wrong and what to do: JSON for the API, a page for the panel."""
+"""Errors as responses that state what is wrong and what to do: JSON for the API, a page for the panel."""
 
 import logging
 
@@ -8,23 +8,30 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
-from web.http.models import ErrorAnswer
+from web.http.schemas import ErrorAnswer
 
 log = logging.getLogger(__name__)
 
 HINTS = {
-    400: "look at the request's parameters and body",
+    400: "check the request's parameters and body",
     403: "sign in as operator",
-    404: "look at the address; /api/status, /api/queue and /api/images list what there is",
+    404: "check the address; /api/status, /api/queue and /api/images list what exists",
     405: "use GET to read and POST to change",
-    413: "send less",
+    413: "send less than 64 kB",
     415: "send JSON with Content-Type: application/json",
 }
 STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
 
 
 class RequestError(Exception):
-    """A request that is answered with an error on purpose: HTTP status, what is wrong, what to do."""
+    """A request that is answered with an error.
+
+    Parameters
+    ----------
+    status : HTTP status.
+    error, hint : what is wrong, and what to do.
+    retry_after_s : value of the Retry-After header of a 429 or 503, s.
+    """
 
     def __init__(self, status: int, error: str, hint: str, *, retry_after_s: float = 10.0) -> None:
         super().__init__(error)
@@ -32,7 +39,7 @@ class RequestError(Exception):
 
 
 def handle_errors(app: Flask) -> None:
-    """Turn each kind of exception into an answer."""
+    """Register a handler for each kind of exception."""
     app.register_error_handler(RequestError, _of_request_error)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(ValidationError, _of_validation)
@@ -42,23 +49,22 @@ def handle_errors(app: Flask) -> None:
 
 
 def is_for_machines(path: str) -> bool:
-    """Whether an address is answered in JSON or plain text, not with a page."""
+    """Return whether an address is answered in JSON or plain text, not with a page."""
     return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
 
 
 def wants_json() -> bool:
-    """Whether the one who asks is a program: of the API, or of a page's script."""
+    """Return whether the client is a program: of the API, or a script of a page."""
     return is_for_machines(request.path) or request.accept_mimetypes.best == "application/json"
 
 
-def _of_request_error(refusal: RequestError) -> Response:
-    return _answer(refusal.status, refusal.error, refusal.hint, refusal.retry_after_s)
+def _of_request_error(refused: RequestError) -> Response:
+    return error_response(refused.status, refused.error, refused.hint, refused.retry_after_s)
 
 
 def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
-    what = f"{request.path}: {error.name.lower()}"
-    answer = _answer(status, what, HINTS.get(status, "see the panel's log"))
+    answer = error_response(status, f"{request.path}: {error.name.lower()}", HINTS.get(status, "see the panel's log"))
     for name, value in error.get_headers():
         if name == "Allow":
             answer.headers[name] = value
@@ -67,26 +73,31 @@ def _of_http(error: HTTPException) -> Response:
 
 def _of_validation(error: ValidationError) -> Response:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "body"
-    return _answer(400, f"{place}: {first['msg'].lower()}", HINTS[400])
+    field = ".".join(str(part) for part in first["loc"]) or "body"
+    return error_response(400, f"{field}: {first['msg'].lower()}", HINTS[400])
 
 
 def _of_contimg(error: ContimgError) -> Response:
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
-    return _answer(status, str(error), "`contimg config check` and `contimg status` say more")
+    return error_response(status, str(error), "`contimg config check` and `contimg status` give more details")
 
 
 def _of_store(error: SQLAlchemyError) -> Response:
     log.error("the store does not answer: %s", error)
-    return _answer(503, "the store does not answer", "try again; if it lasts, look at the disk and the panel's log")
+    return error_response(
+        503, "the store does not answer", "try again; if it persists, check the disk and the panel's log"
+    )
 
 
 def _of_bug(error: Exception) -> Response:
     log.exception("%s %s", request.method, request.path, exc_info=error)
-    return _answer(500, "something went wrong in the panel", "the panel's log has the traceback; the stream goes on")
+    return error_response(
+        500, "internal error of the panel", "the panel's log has the traceback; the stream is not affected"
+    )
 
 
-def _answer(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
+def error_response(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
+    """Return an error as JSON or as a page; a 429 or 503 with the header Retry-After, s."""
     if wants_json():
         body = ErrorAnswer(error=error, hint=hint).model_dump_json()
         answer = make_response(body, status, {"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""What requests ask for: the parameters of lists, tables and charts, checked before anything is looked up."""
+"""Parameters and bodies of requests: of lists, tables, charts and commands."""
 
 import math
 import re
@@ -6,22 +6,37 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contimg.store import GroupOrder, GroupRecord, Stage, State, StoredImage
 
 Verdict = Literal["good", "suspect", "bad"]
-GREATEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
-def span_of(text: str) -> tuple[float | None, float | None]:
-    """A year, month, day, hour, minute or second as the span that it names, epoch seconds; ValueError for no time."""
+def parse_time_span(text: str) -> tuple[float | None, float | None]:
+    """Return the span that a year, month, day, hour, minute or second names.
+
+    Parameters
+    ----------
+    text : the beginning of an ISO 8601 time, or nothing.
+
+    Returns
+    -------
+    tuple[float | None, float | None]
+        Its first and last moment, epoch seconds; None for nothing.
+
+    Raises
+    ------
+    ValueError
+        When the text is no time from 1970 on.
+    """
     if not text:
         return None, None
     match = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d))?)?)?)?)?", text)
     if match is None:
         raise ValueError("must be a time or its beginning: 2026, 2026-02, 2026-02-22, 2026-02-22T03:04")
-    parts = [int(one) for one in match.groups() if one]
+    parts = [int(part) for part in match.groups() if part]
     year, month = parts[0], parts[1] if len(parts) > 1 else 1
     if not 1970 <= year < 9999:
         raise ValueError("must be a year from 1970 on")
@@ -35,25 +50,38 @@ def span_of(text: str) -> tuple[float | None, float | None]:
     return begin.timestamp(), end.timestamp()
 
 
-class Listing(BaseModel):
-    """How much of a list is asked for."""
+class Parameters(BaseModel):
+    """Base of all: unknown parameters are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptionalBody(Parameters):
+    """A body that may be left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Listing(Parameters):
+    """Parameters of a list: the maximum number of entries."""
 
     limit: int = Field(20, ge=1, le=500)
 
 
 class GroupListing(Listing):
-    """Which groups are asked for."""
+    """Parameters of the list of groups."""
 
     state: State | None = None
 
 
 class GroupTable(Listing):
-    """A page of the table of groups.
+    """Parameters of a page of the table of groups.
 
-    `observed`: the beginning of a time of observation, as 2026-02 or 2026-02-22T03. `after`: the key of the row that
-    the page follows, `value~id`.
+    `observed`: the beginning of a time of observation, as 2026-02 or 2026-02-22T03. `after`: the key of the last row
+    of the page before, `value~id`.
     """
 
     limit: int = Field(50, ge=1, le=500)
@@ -67,7 +95,7 @@ class GroupTable(Listing):
     @field_validator("observed")
     @classmethod
     def _is_a_time(cls, value: str) -> str:
-        span_of(value)
+        parse_time_span(value)
         return value
 
     @field_validator("after")
@@ -80,41 +108,33 @@ class GroupTable(Listing):
 
     @property
     def observed_s(self) -> tuple[float | None, float | None]:
-        """The time of observation asked for: from, until, epoch seconds."""
-        return span_of(self.observed)
+        """First and last time of observation, epoch seconds."""
+        return parse_time_span(self.observed)
 
     @property
     def key(self) -> tuple[float, str] | None:
-        """The key that the page follows."""
+        """The key of the last row of the page before."""
         number, _, identity = self.after.partition("~")
         return (float(number), identity) if self.after else None
 
     def parameters(self, changed: Mapping[str, Any]) -> dict[str, Any]:
-        """The address of the first page that differs in what is `changed`."""
+        """Return the parameters of the first page after a change of some."""
         return {**self.model_dump(mode="json", exclude_defaults=True, exclude={"after"}), **changed}
 
     def key_of(self, group: GroupRecord) -> str:
-        """The key of a row in this order."""
+        """Return the key of a row in this order."""
         value = group.reference_s if self.order == GroupOrder.OBSERVED else group.updated_at
         return f"{value!r}~{group.id}"
 
 
 class ImageListing(Listing):
-    """Which images are asked for: those observed before a time, MJD days."""
+    """Parameters of the list of images: those observed before a time, MJD days."""
 
     before_mjd: float | None = Field(None, allow_inf_nan=False)
 
 
-class RetryOrder(BaseModel):
-    """From which stage on a group is made again; without it, where the group stopped."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stage: Stage | None = None
-
-
 class ImageWall(Listing):
-    """A page of the wall of images; `before`: the key of the image that the page follows, `mjd~id`."""
+    """Parameters of a page of thumbnails; `before`: the key of the last image of the page before, `mjd~id`."""
 
     limit: int = Field(48, ge=1, le=200)
     verdict: Verdict | None = None
@@ -122,20 +142,18 @@ class ImageWall(Listing):
 
     @property
     def key(self) -> tuple[float, int] | None:
-        """The key that the page follows."""
+        """The key of the last image of the page before."""
         number, _, identity = self.before.partition("~")
         return (float(number), int(identity)) if self.before else None
 
     @staticmethod
     def key_of(image: StoredImage) -> str:
-        """The key of an image."""
+        """Return the key of an image."""
         return f"{image.mjd:.12f}~{image.id}"
 
 
-class LogListing(BaseModel):
-    """Which log lines: of a process, from a level on, of a group, stage or host, holding a text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class LogListing(Parameters):
+    """Parameters of the list of log lines: process, lowest level, group, stage, host, and a text that they hold."""
 
     process: str = Field("", pattern=r"^[a-z_-]{0,32}$")
     level: Literal["", "DEBUG", "INFO", "WARNING", "ERROR"] = ""
@@ -148,25 +166,23 @@ class LogListing(BaseModel):
 
 
 class EventListing(Listing):
-    """Which events: of a level or a group, older than an id."""
+    """Parameters of the list of events: level, group, and the id that they come before."""
 
     limit: int = Field(100, ge=1, le=500)
     level: Literal["info", "warning", "error"] | None = None
     group: str | None = Field(None, max_length=32)
-    before: int | None = Field(None, ge=0, le=GREATEST_ID)
+    before: int | None = Field(None, ge=0, le=MAX_ID)
 
 
 class AlertListing(Listing):
-    """Which alerts: older than an id."""
+    """Parameters of the list of alerts: the id that they come before."""
 
     limit: int = Field(50, ge=1, le=500)
-    before: int | None = Field(None, ge=0, le=GREATEST_ID)
+    before: int | None = Field(None, ge=0, le=MAX_ID)
 
 
-class Span(BaseModel):
-    """A stretch of time for charts, epoch seconds, and the number of steps in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class TimeSpan(Parameters):
+    """A span of a chart, epoch seconds, and its number of steps."""
 
     since: float = Field(ge=0, le=4e10, allow_inf_nan=False)
     until: float = Field(ge=0, le=4e10, allow_inf_nan=False)
@@ -180,18 +196,20 @@ class Span(BaseModel):
         return value
 
 
-class RetireOrder(BaseModel):
-    """Why a calibration set is retired."""
+class RetryRequest(OptionalBody):
+    """The first stage to run; without it, the one at which the group stopped."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: Stage | None = None
+
+
+class RetireRequest(OptionalBody):
+    """Why a caltable set is retired."""
 
     reason: str = Field("", max_length=200)
 
 
-class ImportOrder(BaseModel):
-    """Tables to bring in: their paths on the pipeline's machine, and a name for the set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ImportRequest(Parameters):
+    """Paths of tables on the pipeline's machine, and a name for the set."""
 
     tables: tuple[str, ...] = Field(min_length=1, max_length=8)
     name: str = Field("", pattern=r"^[A-Za-z0-9_.:+-]{0,100}$")
@@ -199,15 +217,13 @@ class ImportOrder(BaseModel):
     @field_validator("tables")
     @classmethod
     def _are_printable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(one.isprintable() for one in value):
+        if not all(table.isprintable() for table in value):
             raise ValueError("must be paths without control characters")
         return value
 
 
-class SkyView(BaseModel):
+class SkyView(Parameters):
     """Which tiles are drawn on the sky, and how: the strip that was observed, or all that can be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     days: int = Field(1, ge=1, le=3650)
     view: Literal["strip", "all"] = "strip"

@@ -1,29 +1,44 @@
-"""`/api/logs`: what the processes of the service wrote; whole files for download."""
+"""`/api/logs`: log lines of the service's processes, and whole files."""
 
-from flask import Blueprint, Response, request, send_file
+from dataclasses import dataclass
+
+from flask import Response, send_file
+from pydantic import BaseModel, Field
 
 from web.context import current_panel
-from web.http.activity_models import LogsAnswer
-from web.http.answers import respond
+from web.http.api import Api, file_errors
 from web.http.errors import RequestError
 from web.http.parameters import LogListing
-from web.logs.files import log_path, newest, processes
+from web.logs.files import LogLine, log_path, newest, processes
 
-logs = Blueprint("logs_api", __name__, url_prefix="/api/logs")
+logs = Api("logs_api", "/api/logs")
 
 
-@logs.get("")
-def read() -> Response:
+@dataclass(frozen=True)
+class LogList:
+    """Log lines, the newest first, and the processes that have a log."""
+
+    lines: tuple[LogLine, ...]
+    processes: tuple[str, ...]
+
+
+class LogPath(BaseModel):
+    """A process in a path."""
+
+    process: str = Field(min_length=1)
+
+
+@logs.read("", LogList)
+def read(query: LogListing) -> LogList:
     """The newest lines: `?process=&level=&group=&stage=&task=&host=&text=&limit=`."""
-    query = LogListing.model_validate(request.args.to_dict())
     directory = current_panel().settings.state_dir / "logs"
-    return respond(LogsAnswer(lines=newest(directory, query), processes=processes(directory)))
+    return LogList(newest(directory, query), processes(directory))
 
 
-@logs.get("/<process>.log")
-def download(process: str) -> Response:
-    """A process' whole log."""
-    path = log_path(current_panel().settings.state_dir / "logs", process)
-    if path is None:
-        raise RequestError(404, f"{process[:40]}: has no log here", "GET /api/logs names the processes that have one")
-    return send_file(path.absolute(), mimetype="text/plain", as_attachment=True, download_name=path.name, max_age=0)
+@logs.read("/<process>.log", "text/plain", file_errors("text/plain"))
+def download(path: LogPath) -> Response:
+    """The whole log of a process."""
+    log = log_path(current_panel().settings.state_dir / "logs", path.process)
+    if log is None:
+        raise RequestError(404, f"{path.process[:40]}: no such log", "GET /api/logs lists the processes that have one")
+    return send_file(log.absolute(), mimetype="text/plain", as_attachment=True, download_name=log.name, max_age=0)

@@ -8,11 +8,11 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from pathlib import Path
 
-from web.http.activity_models import LogLine
 from web.http.parameters import LogListing
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -23,6 +23,22 @@ _TEXT = re.compile(
     r"(?:\[(?P<group>\d{4}-\d\d-\d\dT[\d:]{8})(?: (?P<stage>\w+))?\] )?(?P<message>.*)",
     re.DOTALL,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """A line of a process's log; `at` is null when the line has no time."""
+
+    process: str
+    at: str | None
+    level: str
+    logger: str
+    message: str
+    group: str | None = None
+    stage: str | None = None
+    task: str | None = None
+    host: str | None = None
+
 
 _RECORD = re.compile(r"[{\[]|\d{4}-\d\d-\d\d")
 
@@ -55,7 +71,7 @@ def _dated(process: str, path: Path) -> Iterator[LogLine]:
         line = parsed(process, raw)
         undated.append(line)
         if line.at is not None:
-            yield from (one.model_copy(update={"at": line.at}) for one in undated)
+            yield from (replace(entry, at=line.at) for entry in undated)
             undated = []
     yield from undated
 

@@ -7,7 +7,7 @@ from web.activity.alert_pages import alerts
 from web.activity.history_pages import history
 from web.calibration.pages import calibration
 from web.configuration.pages import configuration
-from web.http.api_page import api_page
+from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import frame, words
 from web.streaming.command_pages import commands
@@ -22,8 +22,8 @@ blueprints = (
 )  # fmt: skip
 
 
-def pages(app: Flask) -> None:
-    """Every page, and what their templates share."""
+def add_pages(app: Flask) -> None:
+    """Register every page, and the names and filters of their templates."""
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     app.context_processor(frame.shared)

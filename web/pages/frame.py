@@ -2,15 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from flask import request
+from flask_wtf.csrf import generate_csrf
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
-from web.access import current_user
 from web.access.guard import access
-from web.access.user import User
+from web.access.user import current_user
 
 
 @dataclass(frozen=True)
@@ -38,30 +37,15 @@ WAYS = (
 
 def shared() -> dict[str, Any]:
     """The names that every template knows."""
-    asker = current_user()
+    user = current_user()
     return {
         "now": time.time(),
         "ways": WAYS,
         "here": request.blueprint,
-        "user": asker,
-        "csrf": asker.session.csrf if asker.session else "",
-        "notes": partial(_notes, asker),
+        "user": user,
+        "csrf": generate_csrf() if user.signed_in else "",
+        "is_whole_page": not request.headers.get("X-Refresh"),
         "can_sign_in": bool(access().settings.token or access().settings.view_token),
         "flower_url": access().settings.flower_url.rstrip("/"),
         "longitude_deg": LONGITUDE_DEG,
     }
-
-
-def tell(text: str, level: str = "info") -> None:
-    """Have the next page say something to whoever has signed in."""
-    session = current_user().session
-    if session is not None:
-        session.notes.append((level, text))
-
-
-def _notes(asker: User) -> list[tuple[str, str]]:
-    """What is to be said; only a whole page says it, a piece of one must not take it away."""
-    if asker.session is None or request.headers.get("X-Refresh"):
-        return []
-    told, asker.session.notes[:] = list(asker.session.notes), []
-    return told

@@ -1,98 +1,178 @@
-"""`/api/streaming`: the service as a whole, read by anybody, commanded by the operator."""
+"""`/api/status` and `/api/streaming`: the stream's condition, its service, rates, and commands."""
 
-from flask import Blueprint, Response
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from web.access.auth import operator_only
-from web.context import current_panel
-from web.http.answers import rates_answer, respond
-from web.http.models import HealthAnswer, MetricsAnswer, ServiceAnswer
-from web.streaming.actions import run_command
+from contimg.store import FileRecord, Rates, Running, Stage, State, StoredImage
+from contimg.store.records import EventRecord
+from web.context import Panel, StreamOverview, current_panel
+from web.http.api import Api
+from web.streaming.commands import run_command
+from web.streaming.condition import Condition
+from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
+from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
 
-streaming = Blueprint("streaming_api", __name__, url_prefix="/api/streaming")
-
-
-@streaming.get("/status")
-def read_status() -> Response:
-    """The service's process, what it uses, and the configuration in force."""
-    return respond(ServiceAnswer.model_validate(current_panel().service.status()))
+streaming = Api("streaming_api", "/api")
 
 
-@streaming.get("/health")
-def read_health() -> Response:
-    """Healthy while the stream does its work, or is paused on purpose."""
+@dataclass(frozen=True)
+class FailedGroup:
+    """A group that ended in an error."""
+
+    group: str
+    error: str
+
+
+@dataclass(frozen=True)
+class StreamRates(Rates):
+    """Rates of the last hour; null until something was processed.
+
+    `latency_s`: median time from a group's first file to its image, s. `image_after_s`, `image_after_p95_s`: median
+    and 95th percentile of the time from its last file, s. `real_time_factor`: seconds of sky per second of processing.
+    """
+
+    real_time_factor: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """The stream at one time, from one consistent read of the store."""
+
+    at: float
+    condition: Condition
+    service: ServiceStatus
+    states: Mapping[State, int]
+    waiting: Mapping[Stage, int]
+    running: tuple[Running, ...]
+    oldest_pending_s: float | None
+    scan_age_s: float | None
+    rates: StreamRates
+    set_aside_count: int
+    set_aside: tuple[FileRecord, ...]
+    failed: tuple[FailedGroup, ...]
+    images: tuple[StoredImage, ...]
+    warnings: tuple[EventRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamMetrics(StreamRates):
+    """Rates, load and backlog.
+
+    `backlog`: groups that are ready and not done. `catch_up_s`: time until they are done, s; null while their number
+    does not fall. `cpu_percent`: 100 is one core.
+    """
+
+    at: float
+    cpu_percent: float | None
+    memory_mb: float | None
+    states: Mapping[State, int]
+    waiting: Mapping[Stage, int]
+    oldest_pending_s: float | None
+    backlog: int
+    catch_up_s: float | None
+    scan_age_s: float | None
+    set_aside_count: int
+
+
+@streaming.read("/status", StreamStatus)
+def read() -> StreamStatus:
+    """Condition, service, queue, rates, newest products and warnings."""
+    panel = current_panel()
+    return panel.shared("status", lambda: _status(panel))
+
+
+@streaming.read("/streaming/status", ServiceStatus)
+def read_status() -> ServiceStatus:
+    """The service's process, its load, and the configuration in force."""
+    return current_panel().service.status()
+
+
+@streaming.read("/streaming/health", ServiceHealth)
+def read_health() -> ServiceHealth:
+    """Healthy while the incoming directory is scanned and work advances, or the stream is paused."""
     overview = current_panel().overview(shown=0)
     condition, service = overview.condition, overview.service
-    return respond(
-        HealthAnswer(
-            healthy=condition.healthy,
-            running=service.running,
-            uptime_seconds=service.uptime_seconds,
-            cpu_percent=service.cpu_percent,
-            memory_mb=service.memory_mb,
-            error=None if condition.healthy else f"{condition.state}: {condition.reason}",
-        )
+    return ServiceHealth(
+        healthy=condition.healthy,
+        running=service.running,
+        uptime_seconds=service.uptime_seconds,
+        cpu_percent=service.cpu_percent,
+        memory_mb=service.memory_mb,
+        error=None if condition.healthy else f"{condition.state}: {condition.reason}",
     )
 
 
-@streaming.get("/metrics")
-def read_metrics() -> Response:
-    """Rates, load and backlog, now."""
+@streaming.read("/streaming/metrics", StreamMetrics)
+def read_metrics() -> StreamMetrics:
+    """Rates, load and backlog now."""
     overview = current_panel().overview(shown=0)
-    snapshot, service = overview.snapshot, overview.service
-    return respond(
-        MetricsAnswer.model_validate(
-            {
-                **dict(rates_answer(overview)),
-                "at": snapshot.at,
-                "cpu_percent": service.cpu_percent,
-                "memory_mb": service.memory_mb,
-                "states": snapshot.states,
-                "waiting": snapshot.waiting,
-                "oldest_pending_s": snapshot.oldest_pending_s,
-                "backlog": overview.pulse.waiting,
-                "catch_up_s": overview.pulse.catch_up_s,
-                "scan_age_s": overview.scan_age_s,
-                "set_aside_count": snapshot.set_aside_count,
-            }
-        )
+    snapshot = overview.snapshot
+    return StreamMetrics(
+        **_rates(overview),
+        at=snapshot.at,
+        cpu_percent=overview.service.cpu_percent,
+        memory_mb=overview.service.memory_mb,
+        states=snapshot.states,
+        waiting=snapshot.waiting,
+        oldest_pending_s=snapshot.oldest_pending_s,
+        backlog=overview.pulse.waiting,
+        catch_up_s=overview.pulse.catch_up_s,
+        scan_age_s=overview.scan_age_s,
+        set_aside_count=snapshot.set_aside_count,
     )
 
 
-@streaming.post("/pause")
-@operator_only
-def pause() -> Response:
-    """Let no further stage begin."""
-    return _commanded("pause")
+@streaming.command("/streaming/pause", CommandOutcome)
+def pause() -> CommandOutcome:
+    """Start no further stage; running stages finish."""
+    return run_command("pause")
 
 
-@streaming.post("/resume")
-@operator_only
-def resume() -> Response:
-    """Let stages begin again."""
-    return _commanded("resume")
+@streaming.command("/streaming/resume", CommandOutcome)
+def resume() -> CommandOutcome:
+    """Start stages again."""
+    return run_command("resume")
 
 
-@streaming.post("/start")
-@operator_only
-def start() -> Response:
+@streaming.command("/streaming/start", CommandOutcome)
+def start() -> CommandOutcome:
     """Start the service."""
-    return _commanded("start")
+    return run_command("start")
 
 
-@streaming.post("/stop")
-@operator_only
-def stop() -> Response:
-    """Stop the service."""
-    return _commanded("stop")
+@streaming.command("/streaming/stop", CommandOutcome)
+def stop() -> CommandOutcome:
+    """Stop the service after the running stages."""
+    return run_command("stop")
 
 
-@streaming.post("/restart")
-@operator_only
-def restart() -> Response:
+@streaming.command("/streaming/restart", CommandOutcome)
+def restart() -> CommandOutcome:
     """Stop the service and start it again."""
-    return _commanded("restart")
+    return run_command("restart")
 
 
-def _commanded(name: str) -> Response:
-    done = run_command(name)
-    return respond(done, 200 if done.success else 409)
+def _rates(overview: StreamOverview) -> dict[str, Any]:
+    return {**vars(overview.snapshot.rates), "real_time_factor": overview.real_time_factor}
+
+
+def _status(panel: Panel) -> StreamStatus:
+    overview = panel.overview()
+    snapshot = overview.snapshot
+    return StreamStatus(
+        at=snapshot.at,
+        condition=overview.condition,
+        service=overview.service,
+        states=snapshot.states,
+        waiting=snapshot.waiting,
+        running=snapshot.running,
+        oldest_pending_s=snapshot.oldest_pending_s,
+        scan_age_s=overview.scan_age_s,
+        rates=StreamRates(**_rates(overview)),
+        set_aside_count=snapshot.set_aside_count,
+        set_aside=snapshot.set_aside,
+        failed=tuple(FailedGroup(group, error) for group, error in snapshot.failed),
+        images=snapshot.images,
+        warnings=snapshot.warnings,
+    )

@@ -14,7 +14,7 @@ from contimg.instrument.time import mjd_to_unix
 from contimg.settings import DiskLimits, StreamingConfig
 from contimg.store import GroupRecord, Pulse, Running, Stage, State
 from contimg.units import format_duration
-from web.access import current_user
+from web.access.user import current_user
 from web.activity.history import Disk, disks
 from web.context import StreamOverview, current_panel
 from web.streaming.chart import Segment, segments
@@ -39,7 +39,7 @@ class UnderWay:
 @streaming.get("/streaming", endpoint="show")
 def show() -> str:
     """The page; those who have not signed in all see the same."""
-    if current_user().session is None:
+    if not current_user().signed_in:
         return current_panel().shared(("start page", current_user().role, request.path), _render)
     return _render()
 

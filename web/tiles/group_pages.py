@@ -3,20 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import mjd_to_unix
 from contimg.store import FileState, GroupFilter, GroupOrder, GroupRecord, Stage, State
-from web.access.auth import operator_name, operator_only
 from web.context import current_panel
-from web.http.answers import respond
-from web.http.errors import RequestError, wants_json
-from web.http.models import CommandAnswer
+from web.http.api import json_response
+from web.http.errors import wants_json
 from web.http.parameters import GroupTable
-from web.pages.frame import tell
 from web.tiles.chain import Chain
+from web.tiles.service import discard_group, find_group, retry_group
+from workers.service.records import CommandOutcome
 
 groups = Blueprint("groups", __name__, url_prefix="/groups")
 EVENTS = 50
@@ -57,7 +56,7 @@ def table() -> str:
 def show(group: str) -> str:
     """One group."""
     store = current_panel().store
-    record = _known(group)
+    record = find_group(group)
     runs, files = store.queue.runs(group), store.arrivals.files_of(group)
     made, image = store.products.measurement_set(group), store.products.image_of(group)
     return render_template(
@@ -79,26 +78,22 @@ def show(group: str) -> str:
 
 
 @groups.post("/<group>/retry")
-@operator_only
 def retry(group: str) -> Response | str:
     """Put it back in the queue."""
     stage = Stage(request.form["stage"]) if request.form.get("stage") in tuple(Stage) else None
     if not request.form.get("confirmed"):
         return _ask(group, "Make it again?", "It goes back to the queue with fresh attempts.", "Retry", "main")
-    record = current_panel().store.queue.retry(group, stage=stage)
-    current_panel().store.events.add(f"retry asked for by {operator_name()}", group=group)
+    record = retry_group(group, stage)
     return _done(group, f"it waits for {record.stage}")
 
 
 @groups.post("/<group>/discard")
-@operator_only
 def discard(group: str) -> Response | str:
     """Take it out of the stream."""
     if not request.form.get("confirmed"):
         question = "It leaves the stream. Its files stay where they are; a retry brings it back."
         return _ask(group, "Discard this group?", question, "Discard", "grave")
-    current_panel().store.queue.discard(group)
-    current_panel().store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    discard_group(group)
     return _done(group, "discarded; its files stay where they are")
 
 
@@ -111,18 +106,10 @@ def _ask(group: str, word: str, question: str, button: str, tone: str) -> str:
 
 
 def _done(group: str, message: str) -> Response:
-    current_panel().forget_overview()
     if wants_json():
-        return respond(CommandAnswer(success=True, message=message))
-    tell(f"{group}: {message}")
+        return json_response(CommandOutcome(True, message))
+    flash(f"{group}: {message}")
     return redirect(url_for("groups.show", group=group), 303)
-
-
-def _known(group: str) -> GroupRecord:
-    found = current_panel().store.queue.group(group)
-    if found is None:
-        raise RequestError(404, f"group {group[:40]}: not in the store", "look for it in the table of groups")
-    return found
 
 
 def _may_go_again(group: GroupRecord) -> bool:

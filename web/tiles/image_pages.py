@@ -5,10 +5,10 @@ from flask import Blueprint, Response, render_template, request
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
 from web.context import current_panel
-from web.http.files import product_file
 from web.http.parameters import ImageWall
-from web.tiles.image_api import known_image
+from web.http.responses import product_file
 from web.tiles.quality_table import quality_rows
+from web.tiles.service import find_image
 from web.tiles.sky_grid import Sky
 from web.tiles.strip import Strip, strip
 
@@ -39,7 +39,7 @@ def wall() -> str:
 @image_pages.get("/<int:image_id>")
 def show(image_id: int) -> str:
     """One image."""
-    image = known_image(image_id)
+    image = find_image(image_id)
     store, sky = current_panel().store, Sky.of(image)
     made = store.products.measurement_set(image.group)
     before, after = store.browse.neighbours(image.id, image.mjd)
@@ -61,7 +61,7 @@ def show(image_id: int) -> str:
 @image_pages.get("/<int:image_id>/pixels.png")
 def pixels(image_id: int) -> Response:
     """Every pixel of the image, for looking into."""
-    image, panel = known_image(image_id), current_panel()
+    image, panel = find_image(image_id), current_panel()
     path = product_file(image.fits_path, panel.config().output_dir, "image")
     response = Response(panel.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
     response.headers["Cache-Control"] = "private, max-age=3600"

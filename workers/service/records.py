@@ -65,7 +65,7 @@ class ServiceStatus:
     config: Mapping[str, Any]
     error: str | None
     paused: bool
-    backend: str = "process"
+    backend: str | None = "process"
     container: str | None = None
 
 

@@ -1,0 +1,186 @@
+"""`/api/events`, `/api/alerts`, `/api/workers`, `/api/history`, `/healthz` and `/metrics`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+
+from contimg.errors import Misconfigured
+from contimg.settings.alerts import AlertRule
+from contimg.store import AlertRecord, EventRecord
+from web.activity.history import CHARTS, Disk, disks
+from web.activity.prometheus import Collector
+from web.context import current_panel
+from web.http.api import NOT_FOUND, Api
+from web.http.errors import RequestError
+from web.http.parameters import MAX_ID, AlertListing, EventListing, TimeSpan
+from web.http.schemas import to_json
+from workers.inspection import Inspection, Worker
+
+RECONNECT_MS = 2000
+events = Api("events", "/api/events")
+alerts = Api("alerts_api", "/api/alerts")
+workers = Api("workers_api", "/api/workers")
+history = Api("history_api", "/api/history")
+health = Blueprint("health", __name__)
+
+
+@dataclass(frozen=True)
+class EventList:
+    """Events, the newest first; `next_before` is the `before` of the next page."""
+
+    events: tuple[EventRecord, ...]
+    next_before: int | None
+
+
+@dataclass(frozen=True)
+class AlertList:
+    """Every rule, the alerts that hold, and all alerts, the newest first."""
+
+    rules: tuple[AlertRule, ...]
+    on: tuple[AlertRecord, ...]
+    alerts: tuple[AlertRecord, ...]
+    next_before: int | None
+
+
+@dataclass(frozen=True)
+class WorkerList:
+    """The newest answer of the Celery workers; `at` is null before the first. `waiting`: messages in each queue."""
+
+    at: float | None
+    workers: tuple[Worker, ...]
+    waiting: dict[str, int]
+    unserved: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ChartLine:
+    """A line of a chart: for each step its middle (epoch seconds), and the mean, minimum and maximum value."""
+
+    name: str
+    points: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """The lines of a chart, which share a unit."""
+
+    name: str
+    title: str
+    unit: str
+    lines: tuple[ChartLine, ...]
+
+
+class ChartPath(BaseModel):
+    """A chart in a path."""
+
+    name: str = Field(min_length=1)
+
+
+@events.read("", "text/event-stream")
+def follow() -> Response:
+    """Events after `Last-Event-ID`, or after `?after=`, or from now on; the connection ends after ten minutes."""
+    live, after = current_panel().live, _first_event_id()
+    if not live.add_viewer():
+        raise RequestError(
+            503, f"{live.capacity} viewers are connected (limit)", "try again later, or poll /api/status"
+        )
+    is_gone = cast(Callable[[], bool], request.environ.get("waitress.client_disconnected", lambda: False))
+    response = Response(
+        _lines(live.follow(after, is_gone)),
+        mimetype="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+    response.call_on_close(live.remove_viewer)
+    return response
+
+
+@events.read("/list", EventList)
+def listed(query: EventListing) -> EventList:
+    """Events, the newest first: `?level=&group=&before=&limit=`."""
+    found = current_panel().store.browse.events(
+        level=query.level, group=query.group, before=query.before, limit=query.limit + 1
+    )
+    shown = found[: query.limit]
+    return EventList(shown, shown[-1].id if len(found) > query.limit else None)
+
+
+@alerts.read("", AlertList)
+def read_alerts(query: AlertListing) -> AlertList:
+    """The rules, the alerts that hold, and all alerts, the newest first: `?before=&limit=`."""
+    panel = current_panel()
+    found = panel.store.alerts.listed(before=query.before, limit=query.limit + 1)
+    shown = found[: query.limit]
+    following = shown[-1].id if len(found) > query.limit else None
+    return AlertList(panel.alert_rules(), panel.store.alerts.on(), shown, following)
+
+
+@workers.read("", WorkerList)
+def read_workers() -> WorkerList:
+    """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for."""
+    seen = current_panel().inspector.latest()
+    at, inspection = (None, Inspection(0.0)) if seen is None else (seen.at, seen)
+    unserved = () if seen is None else inspection.unserved
+    return WorkerList(at, inspection.workers, dict(inspection.waiting), unserved, inspection.error)
+
+
+@history.read("/<name>", ChartData, NOT_FOUND)
+def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
+    """A chart's series between two times: `?since=&until=&points=`, epoch seconds."""
+    chart = next((chart for chart in CHARTS if chart.name == path.name), None)
+    if chart is None:
+        known = ", ".join(chart.name for chart in CHARTS)
+        raise RequestError(404, f"{path.name[:40]}: no such chart", f"the charts are {known}")
+    metrics, lines = current_panel().store.metrics, []
+    for line in chart.lines:
+        steps = metrics.series(line.series, query.since, query.until, query.points)
+        factor = line.factor
+        points = tuple((step.at, step.mean * factor, step.least * factor, step.most * factor) for step in steps)
+        lines.append(ChartLine(line.word, points))
+    return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
+
+
+@health.get("/healthz")
+def healthz() -> Response:
+    """Whether panel and store answer; the stream's health is at /api/streaming/health."""
+    current_panel().store.queue.paused  # noqa: B018 (a query; an exception is answered with 503)
+    return Response("ok\n", mimetype="text/plain")
+
+
+@health.get("/metrics")
+def metrics() -> Response:
+    """The numbers of the overview, and the stages that have ended since the panel began, for Prometheus."""
+    panel, registry = current_panel(), CollectorRegistry()
+    panel.ended.look(panel.store)
+    registry.register(Collector(panel.overview(8), panel.live.viewers, _disks(), panel.ended, panel.alert_rules()))
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _disks() -> tuple[Disk, ...]:
+    try:
+        return disks(current_panel().config())
+    except Misconfigured:
+        return ()
+
+
+def _first_event_id() -> int:
+    text = request.headers.get("Last-Event-ID") or request.args.get("after")
+    if text is None:
+        last = current_panel().store.events.last(1)
+        return last[0].id if last else 0
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_ID:
+        raise RequestError(
+            400, f"after: {text[:20]!r} is not the id of an event", "give the id of the last one you have"
+        )
+    return int(text)
+
+
+def _lines(followed: Iterator[EventRecord | None]) -> Iterator[str]:
+    yield f"retry: {RECONNECT_MS}\n\n"
+    for event in followed:
+        yield ": quiet\n\n" if event is None else f"id: {event.id}\ndata: {to_json(event)}\n\n"

@@ -1,0 +1,82 @@
+"""Caltable sets of the registry: their plots, retiring one, and importing tables; for the API and the pages."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from os import environ
+from pathlib import Path
+
+from contimg.store import CalibrationSetRecord
+from web.access.user import operator_name
+from web.context import current_panel
+from web.http.errors import RequestError
+
+PLOTS = {"amplitude": "amplitudes", "phase": "phases less the delay", "waterfall": "all antennas"}
+IMPORT_LIMIT_S = 180.0
+
+
+def find_set(name: str) -> CalibrationSetRecord:
+    """Return the set of a name; RequestError 404 when the registry has none."""
+    caltable_set = current_panel().store.registry.set_named(name)
+    if caltable_set is None:
+        raise RequestError(404, f"calibration set {name[:80]}: not in the registry", "GET /api/calibrations lists them")
+    return caltable_set
+
+
+def plots_of(caltable_set: CalibrationSetRecord) -> Mapping[str, Path]:
+    """Return the quality plots of a set that exist, by the names of `PLOTS`."""
+    directory = caltable_set.tables[0].path.parent if caltable_set.tables else None
+    paths = {plot: directory / f"{plot}.png" for plot in PLOTS} if directory else {}
+    return {plot: path for plot, path in paths.items() if path.is_file()}
+
+
+def retire_set(name: str, reason: str) -> str:
+    """Retire a set, so that no further tile is calibrated with it; returns a message."""
+    find_set(name)
+    store, by = current_panel().store, operator_name()
+    store.registry.retire(name, f"{reason or 'retired'} ({by})")
+    store.events.add(f"calibration set {name} retired by {by}", level="warning")
+    return f"calibration set {name} retired"
+
+
+def import_tables(tables: Sequence[str], name: str) -> str:
+    """Import caltables by `contimg calibrations import`, in a process of its own because it loads casacore.
+
+    Parameters
+    ----------
+    tables : paths below output_dir or scratch_dir.
+    name : name of the set; empty: one made from the tables.
+
+    Returns
+    -------
+    str
+        A message.
+
+    Raises
+    ------
+    RequestError
+        400 for paths elsewhere, 409 when the import fails, 504 when it takes longer than `IMPORT_LIMIT_S`.
+    """
+    panel = current_panel()
+    config = panel.config()
+    directories = [directory.resolve() for directory in (config.output_dir, config.scratch_dir)]
+    paths = [Path(table).resolve() for table in tables]
+    for path in paths:
+        if not any(path.is_relative_to(directory) for directory in directories) or not path.is_dir():
+            hint = f"put it below {' or '.join(map(str, directories))}"
+            raise RequestError(400, f"{path}: no table in output_dir or scratch_dir", hint)
+    if not paths:
+        raise RequestError(400, "tables: give the path of at least one table", "a bandpass table, perhaps a gain table")
+    naming = ["--name", name] if name else []
+    state = {**environ, "PIPELINE_STATE_DIR": str(panel.settings.state_dir.absolute())}
+    command = [sys.executable, "-m", "contimg", "calibrations", "import", *naming, "--", *map(str, paths)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_LIMIT_S, env=state, check=False)
+    except subprocess.TimeoutExpired:
+        hint = "run `contimg calibrations import` in a terminal"
+        raise RequestError(504, f"the import took longer than {IMPORT_LIMIT_S:.0f} s", hint) from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise RequestError(409, lines[-1] if lines else "the import failed", "the tables were not changed")
+    panel.store.events.add(f"calibration imported by {operator_name()}: {', '.join(path.name for path in paths)}")
+    return f"imported: {done.stdout.strip()[:300]}"

@@ -1,0 +1,190 @@
+"""The REST API on Flask-OpenAPI: routes that answer with records, their document, and the page to try them on."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Request, Response, current_app, jsonify, render_template
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.openapi import OpenAPI
+from pydantic import BaseModel, ValidationError
+
+from contimg import __version__
+from web.http.schemas import ErrorAnswer, schema_of, to_json
+
+View = Callable[..., Any]
+Responses = dict[str | int | HTTPStatus, Any]
+TOKEN = [{"token": list[str]()}]
+
+
+def _error(description: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+ANY_REQUEST: Responses = {
+    400: _error("wrong parameters or body"),
+    401: _error("a token is needed"),
+    421: _error("the host name is not one of this panel"),
+    429: _error("too many wrong tokens"),
+    503: _error("the store does not answer"),
+}
+ANY_COMMAND: Responses = {
+    403: _error("the user may read only, or the CSRF token is wrong"),
+    409: _error("not possible in the present state"),
+    413: _error("the body is too long"),
+    415: _error("the body is not JSON"),
+}
+NOT_FOUND: Responses = {404: _error("not found")}
+TIMEOUT: Responses = {504: _error("the command took too long")}
+
+
+class JsonRequest(Request):
+    """A request whose body is refused with 415 or 400 when it is not JSON; Flask-OpenAPI would read it as null."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
+        """Return the body; None only when there is none."""
+        return super().get_json(force, silent and not self.content_length, cache)
+
+
+class PanelApp(OpenAPI):
+    """The Flask application with its OpenAPI document."""
+
+    request_class = JsonRequest
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(
+            name,
+            info={"title": "contimg", "version": __version__, "description": "The DSA-110 continuum pipeline."},
+            security_schemes={"token": {"type": "http", "scheme": "bearer"}},
+            validation_error_status=400,
+            validation_error_model=ErrorAnswer,
+            validation_error_callback=_raise,
+            doc_ui=False,
+            **options,
+        )
+        self.openapi_version = "3.1.0"
+
+
+class Api(APIBlueprint):
+    """Routes of one subject, which answer with records or files.
+
+    Parameters
+    ----------
+    name : prefix of the endpoints.
+    prefix : beginning of the paths.
+    """
+
+    def __init__(self, name: str, prefix: str) -> None:
+        super().__init__(
+            name, __name__, url_prefix=prefix, abp_responses=ANY_REQUEST, operation_id_callback=_operation_id
+        )
+
+    def read(self, rule: str, answer: type | str, errors: Responses | None = None) -> Callable[[View], View]:
+        """Register a GET route; `answer` is a record class or the media type of a file."""
+        return self._route(self.get, rule, answer, {**(errors or {})})
+
+    def command(
+        self,
+        rule: str,
+        answer: type,
+        errors: Responses | None = None,
+        body: type[BaseModel] | None = None,
+        public: bool = False,
+    ) -> Callable[[View], View]:
+        """Register a POST route.
+
+        Parameters
+        ----------
+        rule, answer : end of the path, and the class of the record that the view returns.
+        errors : responses beside those of every command.
+        body : document this model as the request's body, which may be left out.
+        public : no operator's token is needed.
+        """
+        options: dict[str, Any] = {} if public else {"security": TOKEN}
+        if body is not None:
+            schema = {"$ref": f"#/components/schemas/{body.__name__}"}
+            options["request_body"] = {"required": False, "content": {"application/json": {"schema": schema}}}
+        failed: Responses = {409: _either(answer)} if "success" in answer.__annotations__ else {}
+        return self._route(self.post, rule, answer, {**ANY_COMMAND, **failed, **(errors or {})}, **options)
+
+    def _route(
+        self, register: Callable[..., Any], rule: str, answer: type | str, errors: Responses, **options: Any
+    ) -> Callable[[View], View]:
+        tag = f"{self.url_prefix}{rule}".split("/")[2]
+        responses = {200: _file(answer) if isinstance(answer, str) else schema_of(answer), **errors}
+
+        def add(view: View) -> View:
+            @wraps(view)
+            def respond(**arguments: Any) -> Response:
+                result = view(**arguments)
+                return result if isinstance(result, Response) else json_response(result, answer)
+
+            register(rule, responses=responses, tags=[{"name": tag}], **options)(respond)
+            return view
+
+        return add
+
+
+def json_response(record: Any, kind: type | str | None = None) -> Response:
+    """Return a record as JSON; an outcome that is no success has status 409."""
+    status = 200 if getattr(record, "success", True) else 409
+    return Response(to_json(record, kind if isinstance(kind, type) else None), status, mimetype="application/json")
+
+
+FILE_ERRORS: Responses = {**NOT_FOUND, 304: {"description": "not modified"}, 416: _error("no such range")}
+
+
+def file_errors(media_type: str) -> Responses:
+    """Return the further responses of a route that sends a file."""
+    return {**FILE_ERRORS, 206: {**_file(media_type), "description": "a range of the file"}}
+
+
+def _file(media_type: str) -> dict[str, Any]:
+    return {"description": "OK", "content": {media_type: {"schema": {"type": "string"}}}}
+
+
+def _either(answer: type) -> dict[str, Any]:
+    """The response of a command that was refused, or was tried and failed."""
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in (ErrorAnswer.__name__, answer.__name__)]
+    return {"description": "not possible, or failed", "content": {"application/json": {"schema": {"anyOf": schemas}}}}
+
+
+def _operation_id(*, bp_name: str, name: str, path: str, method: str) -> str:
+    return f"{bp_name}_{name}"
+
+
+def _raise(error: ValidationError) -> None:
+    raise error
+
+
+api_page = Blueprint("api_page", __name__)
+
+
+@api_page.get("/openapi.json")
+def openapi() -> Response:
+    """Return the OpenAPI document."""
+    return jsonify(current_app.api_doc)  # type: ignore[attr-defined]
+
+
+@api_page.get("/api/docs")
+def show() -> str:
+    """Show every route by subject, with its parameters and answers, and a form to try it."""
+    document: dict[str, Any] = current_app.api_doc  # type: ignore[attr-defined]
+    subjects: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in sorted(document["paths"].items()):
+        for method, call in methods.items():
+            subjects.setdefault(call["tags"][0], []).append({"path": path, "method": method, **call})
+    return render_template(
+        "api.html", subjects=subjects, schemas=document["components"]["schemas"], example=_example
+    )  # fmt: skip
+
+
+def _example(call: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """A body to begin with: the first key of the model that a call takes."""
+    reference = call["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    properties = schemas[reference.rsplit("/", 1)[1]]["properties"]
+    key = "max_workers" if "max_workers" in properties else next(iter(properties))
+    return json.dumps({key: properties[key].get("default") or ([] if properties[key].get("type") == "array" else "")})

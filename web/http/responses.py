@@ -1,0 +1,72 @@
+"""Product files as responses, and the security headers of every response."""
+
+from pathlib import Path
+
+from flask import Flask, Response, send_file
+
+from web.http.errors import RequestError
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def add_headers(app: Flask) -> None:
+    """Add the security headers to every response, errors included."""
+
+    @app.after_request
+    def add(response: Response) -> Response:
+        response.headers.extend(HEADERS)
+        if "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def product_file(path: Path | None, output_dir: Path, name: str) -> Path:
+    """Return the real path of a product's file.
+
+    Parameters
+    ----------
+    path : the path in the store, or None.
+    output_dir : the directory that must hold the file after links are followed.
+    name : what the file is, for the message.
+
+    Raises
+    ------
+    RequestError
+        404 when the path is None, lies outside `output_dir`, or is no file.
+    """
+    if path is None:
+        raise RequestError(404, f"{name}: this image has none", "`contimg groups retry` makes the image again")
+    real = path.resolve()
+    if not real.is_relative_to(output_dir.resolve()):
+        raise RequestError(404, f"{name}: not in output_dir", "only products below the configured output_dir are sent")
+    if not real.is_file():
+        raise RequestError(404, f"{name}: {path.name} is not on disk", "`contimg groups retry` makes it again")
+    return real
+
+
+def send_product(path: Path | None, output_dir: Path, name: str, mimetype: str, *, download: bool = False) -> Response:
+    """Send a product's file; parameters and errors as of `product_file`."""
+    real = product_file(path, output_dir, name)
+    response = send_file(real, mimetype=mimetype, as_attachment=download, download_name=real.name, conditional=True)
+    response.headers["Cache-Control"] = "no-cache"  # an image may be made again under the same name: revalidate
+    return response

@@ -1,0 +1,90 @@
+"""Pydantic models of records: the API's answers have the fields of the store's and the services' dataclasses.
+
+A number of epoch seconds in a field named like a time becomes a UTC time in ISO 8601, a path becomes a string.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+_TIME_NAME = re.compile(r"at|.*_(at|since)|not_before|last_heartbeat")
+_computed: "dict[type, type[RecordSchema]]" = {}
+_schemas: "dict[type, type[RecordSchema]]" = {}
+Computed = TypeVar("Computed", bound="type[RecordSchema]")
+
+
+class RecordSchema(BaseModel):
+    """Base of the models; an instance is made from a record's attributes."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class ErrorAnswer(RecordSchema):
+    """What went wrong, and what to do about it."""
+
+    error: str
+    hint: str
+
+
+def computes(record: type) -> Callable[[Computed], Computed]:
+    """Add the computed fields of the decorated model, such as URLs, to the answers that hold a record."""
+
+    def add(schema: Computed) -> Computed:
+        if record in _schemas:
+            raise RuntimeError(f"{record.__name__}: its model was made before {schema.__name__} was imported")
+        _computed[record] = schema
+        return schema
+
+    return add
+
+
+def schema_of(record: type[Any]) -> type[BaseModel]:
+    """Return the model of a dataclass; records in its fields are converted too.
+
+    Parameters
+    ----------
+    record : a dataclass, whose docstring describes the model in the API's document, or a model, which is returned.
+
+    Returns
+    -------
+    type[BaseModel]
+        A model with the same field names, and those of the model registered with `computes`.
+    """
+    if issubclass(record, BaseModel):
+        return record
+    if record not in _schemas:
+        hints = get_type_hints(record)
+        converted = {field.name: (_converted(hints[field.name], field.name), ...) for field in fields(record)}
+        _schemas[record] = create_model(  # type: ignore[call-overload]
+            record.__name__,
+            __base__=_computed.get(record, RecordSchema),
+            __module__=record.__module__,
+            __doc__=record.__doc__,
+            **converted,
+        )
+    return _schemas[record]
+
+
+def to_json(record: Any, kind: type | None = None) -> str:
+    """Serialise a record by the model of its class, or of `kind`."""
+    return schema_of(kind or type(record)).model_validate(record).model_dump_json()
+
+
+def _converted(annotation: Any, name: str) -> Any:
+    """The type of a field as the API answers it."""
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return schema_of(annotation)
+    if annotation is float and _TIME_NAME.fullmatch(name):
+        return datetime
+    origin = get_origin(annotation)
+    if origin is None or origin is Literal:
+        return annotation
+    arguments = tuple(
+        argument if argument is NoneType else _converted(argument, name) for argument in get_args(annotation)
+    )
+    return Union[arguments] if origin in (Union, UnionType) else origin[arguments]  # noqa: UP007

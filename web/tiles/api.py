@@ -1,0 +1,158 @@
+"""`/api/queue`, `/api/groups` and `/api/images`: the state of each group, and the images with their files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from contimg.store import (
+    EventRecord,
+    FileRecord,
+    GroupRecord,
+    Running,
+    Stage,
+    StageRunRecord,
+    State,
+    StoredImage,
+    StoredMS,
+)
+from web.context import current_panel
+from web.http.api import NOT_FOUND, Api, file_errors
+from web.http.parameters import GroupListing, ImageListing, RetryRequest
+from web.http.responses import send_product
+from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
+from web.tiles.service import discard_group, find_group, find_image, retry_group
+
+queue = Api("queue", "/api")
+images = Api("images", "/api/images")
+EVENTS = 50
+FITS, PNG = "application/fits", "image/png"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Groups by state and by next stage, running stages, and the listed groups, the latest observed first."""
+
+    paused: bool
+    states: Mapping[State, int]
+    waiting: Mapping[Stage, int]
+    running: tuple[Running, ...]
+    oldest_pending_s: float | None
+    groups: tuple[GroupRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDetail(GroupRecord):
+    """A group with its files, every attempt at each stage, its products and its events."""
+
+    files: tuple[FileRecord, ...]
+    runs: tuple[StageRunRecord, ...]
+    measurement_set: StoredMS | None
+    image: StoredImage | None
+    events: tuple[EventRecord, ...]
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images, the latest observed first; `next_before_mjd` is the `before_mjd` of the next page."""
+
+    images: tuple[StoredImage, ...]
+    next_before_mjd: float | None
+
+
+class GroupPath(BaseModel):
+    """A group in a path."""
+
+    group: str = Field(min_length=1)
+
+
+class ImagePath(BaseModel):
+    """An image in a path."""
+
+    image_id: int = Field(ge=0)
+
+
+@queue.read("/queue", Queue)
+def read_queue(query: GroupListing) -> Queue:
+    """Counts, running stages, and groups: `?state=failed&limit=50`."""
+    store = current_panel().store
+    snapshot = store.overview.snapshot(shown=0)
+    groups = store.queue.groups(query.state, query.limit)
+    return Queue(
+        snapshot.paused, snapshot.states, snapshot.waiting, snapshot.running, snapshot.oldest_pending_s, groups
+    )
+
+
+@queue.read("/groups/<group>", GroupDetail, NOT_FOUND)
+def read_group(path: GroupPath) -> GroupDetail:
+    """One group: files, every attempt at each stage, products, events."""
+    return _detail(path.group)
+
+
+@queue.command("/groups/<group>/retry", GroupDetail, NOT_FOUND, RetryRequest)
+def retry(path: GroupPath, body: RetryRequest) -> GroupDetail:
+    """Put a failed or discarded group back in the queue; process a completed one again."""
+    retry_group(path.group, body.stage)
+    return _detail(path.group)
+
+
+@queue.command("/groups/<group>/discard", GroupDetail, NOT_FOUND)
+def discard(path: GroupPath) -> GroupDetail:
+    """Take a group out of the stream; its files stay."""
+    discard_group(path.group)
+    return _detail(path.group)
+
+
+@images.read("", ImageList)
+def read_images(query: ImageListing) -> ImageList:
+    """Images, the latest observed first; `?limit=` and `?before_mjd=` select the page."""
+    listed = current_panel().store.products.images(query.limit, before_mjd=query.before_mjd)
+    return ImageList(listed, listed[-1].mjd if len(listed) == query.limit else None)
+
+
+@images.read("/<int:image_id>", StoredImage, NOT_FOUND)
+def read_image(path: ImagePath) -> StoredImage:
+    """One image's numbers."""
+    return find_image(path.image_id)
+
+
+@images.read("/<int:image_id>.png", PNG, file_errors(PNG))
+def png(path: ImagePath) -> Response:
+    """The preview."""
+    return _send(find_image(path.image_id).png_path, "preview", PNG)
+
+
+@images.read("/<int:image_id>/thumbnail", PNG, file_errors(PNG))
+def thumbnail(path: ImagePath) -> Response:
+    """The small preview."""
+    return _send(find_image(path.image_id).thumbnail_path, "thumbnail", PNG)
+
+
+@images.read("/<int:image_id>.fits", FITS, file_errors(FITS))
+def fits(path: ImagePath) -> Response:
+    """The FITS image."""
+    return _send(find_image(path.image_id).fits_path, "image", FITS)
+
+
+@images.read("/<int:image_id>.pb.fits", FITS, file_errors(FITS))
+def beam_fits(path: ImagePath) -> Response:
+    """The primary beam as a FITS image."""
+    return _send(find_image(path.image_id).beam_fits_path, "primary beam", FITS)
+
+
+def _send(path: Path | None, name: str, mimetype: str) -> Response:
+    return send_product(path, current_panel().config().output_dir, name, mimetype, download=mimetype == FITS)
+
+
+def _detail(group: str) -> GroupDetail:
+    record, store = find_group(group), current_panel().store
+    return GroupDetail(
+        **vars(record),
+        files=store.arrivals.files_of(group),
+        runs=store.queue.runs(group),
+        measurement_set=store.products.measurement_set(group),
+        image=store.products.image_of(group),
+        events=store.events.last(EVENTS, group=group),
+    )

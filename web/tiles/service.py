@@ -1,0 +1,48 @@
+"""Groups and images of the store, for the API and the pages."""
+
+from contimg.store import GroupRecord, Stage, StoredImage
+from web.access.user import operator_name
+from web.context import current_panel
+from web.http.errors import RequestError
+from web.http.parameters import MAX_ID
+
+
+def find_group(group: str) -> GroupRecord:
+    """Return the group of an id; RequestError 404 when the store has none."""
+    record = current_panel().store.queue.group(group)
+    if record is None:
+        raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists the groups")
+    return record
+
+
+def find_image(image_id: int) -> StoredImage:
+    """Return the image of an id; RequestError 404 when the store has none."""
+    image = current_panel().store.products.image(image_id) if image_id <= MAX_ID else None
+    if image is None:
+        raise RequestError(404, f"image {image_id}: not in the store", "GET /api/images lists the images")
+    return image
+
+
+def retry_group(group: str, stage: Stage | None) -> GroupRecord:
+    """Put a failed, discarded or completed group back in the queue, from a stage on.
+
+    Parameters
+    ----------
+    group : its id.
+    stage : the first stage to run; None: the one at which the group stopped.
+    """
+    find_group(group)
+    panel = current_panel()
+    record = panel.store.queue.retry(group, stage=stage)
+    panel.store.events.add(f"retry requested by {operator_name()}", group=group)
+    panel.forget_overview()
+    return record
+
+
+def discard_group(group: str) -> None:
+    """Take a group out of the stream; its files stay."""
+    find_group(group)
+    panel = current_panel()
+    panel.store.queue.discard(group)
+    panel.store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    panel.forget_overview()
