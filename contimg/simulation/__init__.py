@@ -1,7 +1,7 @@
-"""A synthetic DSA-110: drifting sky, corrupted receivers, and subband files exactly as the real correlator writes them.
+"""A synthetic DSA-110: drifting sky, receivers with errors, and subband files as the real correlator writes them.
 
-The geometry here is derived from Astropy alone and shares no code with the converter's, so that a mistake in one
-cannot hide in the other.
+The geometry here is derived from Astropy alone and shares no code with the converter's, so that tests detect
+a mistake in either.
 """
 
 from contimg.simulation.options import SimulateOptions

@@ -1,4 +1,4 @@
-"""Which antennas a run has and in which order its correlator pairs them."""
+"""The antennas of a run and the order of their baselines."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from contimg.simulation import drift
 
 FIRST_OUTRIGGER = 103
 EASTERN = range(103, 109)  # outriggers that serve as reference antennas
-# The correlator's inputs are not in order of station number; beginning with this station, these are not either,
-# so some rows name the higher antenna first, as in real files.
+# The correlator's inputs are not in order of station number. They start with this station here, so that some rows
+# have the higher antenna first, as in real files.
 FIRST_INPUT = 24
 
 
@@ -23,7 +23,7 @@ class Array:
     ----------
     stations : 1-based station numbers, shape (antennas,).
     positions_m : all 117 slots relative to the site, ITRS, shape (117, 3).
-    first, second : inputs that make each baseline, autocorrelations among them, shape (baselines,).
+    first, second : inputs of each baseline, autocorrelations included, shape (baselines,).
     """
 
     stations: NDArray[np.int64]
@@ -33,30 +33,36 @@ class Array:
 
     @property
     def numbers(self) -> NDArray[np.int64]:
-        """Antenna numbers of the files, 0-based: station number less one, also the slot."""
+        """Antenna numbers of the files, 0-based: station number minus one, also the slot, shape (antennas,)."""
         return self.stations - 1
 
 
 def choose_stations(antennas: int) -> tuple[int, ...]:
-    """That many stations: a quarter outriggers for the long baselines, the rest evenly along the arms.
+    """Choose stations: a quarter outriggers for the long baselines, the rest evenly along the arms.
 
-    Of those that are live; of all where there are not as many.
+    Parameters
+    ----------
+    antennas : number of stations; more than there are live ones are taken from all 117.
+
+    Returns
+    -------
+    1-based station numbers.
     """
-    live = [one.number for one in stations() if one.live]
-    numbers = live if antennas <= len(live) else [one.number for one in stations()]
+    live = [station.number for station in stations() if station.live]
+    numbers = live if antennas <= len(live) else [station.number for station in stations()]
     inner = [number for number in numbers if number < FIRST_OUTRIGGER]
     outer = [number for number in numbers if number >= FIRST_OUTRIGGER]
-    few = min(len(outer), max(1, round(antennas / 4), antennas - len(inner)))
-    return tuple(_evenly(inner, antennas - few) + _evenly(outer, few))
+    outriggers = min(len(outer), max(1, round(antennas / 4), antennas - len(inner)))
+    return tuple(_evenly(inner, antennas - outriggers) + _evenly(outer, outriggers))
 
 
 def _evenly(numbers: list[int], count: int) -> list[int]:
-    """`count` of the numbers, evenly spread, the first and the last among them."""
-    return [numbers[place] for place in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+    """`count` of the numbers, evenly spread, including the first and the last."""
+    return [numbers[index] for index in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
 
 
 def build_array(antennas: int) -> Array:
-    """The array of a run of that many antennas, baselines in the correlator's order: for i, for j <= i: (j, i)."""
+    """Return the array of a run, with baselines in the correlator's order: for i, for j <= i: (j, i)."""
     chosen = sorted(choose_stations(antennas), key=lambda number: (number < FIRST_INPUT, number))
     second, first = np.tril_indices(antennas)
     return Array(np.array(chosen, dtype=np.int64), drift.antenna_positions_m(), first, second)

@@ -1,7 +1,7 @@
-"""What is wrong with the receivers of one run: delays, bandpasses, gains, dead antennas, unequal noise.
+"""The errors of the receivers of a run: delays, bandpasses, gains, dead antennas, unequal noise.
 
-Drawn for all 117 slots whatever antennas are in use, and as functions of frequency, so that the same seed gives the
-same receiver at any scale.
+They are drawn for all 117 slots, whichever antennas are used, and as functions of frequency, so that the same seed
+gives the same receiver at any scale.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from contimg.simulation.options import SimulateOptions
 
 POLARIZATIONS = 2
 LARGEST_DELAY_NS = 1700.0
-STRAY_SHARE = 0.05  # antennas whose delay lies anywhere up to the largest
+STRAY_FRACTION = 0.05  # of antennas, with a delay anywhere up to the largest
 POLARIZATION_DELAY_NS = 3.0
 GAIN_SCATTER = 0.12  # natural logarithm
 SEFD_SCATTER = 0.1
 RIPPLES = 4  # cosines over the band, in amplitude and in phase
 AMPLITUDE_RIPPLE, PHASE_RIPPLE_RAD = 0.04, 0.1
-DEAF_GAIN = 0.05
+DEAD_GAIN = 0.05
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """The receivers, by slot and polarisation.
+    """Receivers by slot and polarisation.
 
     A gain g acts on a field E, and UVH5's visibility of baseline (1, 2) becomes conj(g1) g2 V12;
     in a Measurement Set, which holds the conjugate, g1 conj(g2) V12, so g is what CASA solves for. A delay tau means
@@ -40,7 +40,7 @@ class Corruption:
     ripple : (amplitude, its phase, phase, its phase) of each cosine, shape (4, slots, 2, ripples).
     drift_rad_per_s : of the phase, shape (slots, 2).
     sefd_jy : shape (slots,).
-    hears : 0 for dead antennas, shape (slots,); of those, every second also has gain 0, a flat line.
+    receives : 0 for dead antennas, else 1, shape (slots,); every second of the dead also has gain 0.
     """
 
     gain: NDArray[np.complex128]
@@ -48,17 +48,27 @@ class Corruption:
     ripple: NDArray[np.float64]
     drift_rad_per_s: NDArray[np.float64]
     sefd_jy: NDArray[np.float64]
-    hears: NDArray[np.float64]
+    receives: NDArray[np.float64]
 
     def gains(self, slots: NDArray[np.int64], freqs_hz: NDArray[np.float64], seconds: float) -> NDArray[np.complex128]:
-        """Gains of some slots `seconds` after the run's first mid-tile, shape (slots, channels, 2)."""
+        """Return gains.
+
+        Parameters
+        ----------
+        slots : 0-based antenna slots, shape (slots,).
+        freqs_hz : shape (channels,).
+        seconds : time since the middle of the run's first tile.
+
+        Returns
+        -------
+        complex, shape (slots, channels, 2).
+        """
         x = (freqs_hz - BAND.bottom_hz) / (BAND.top_hz - BAND.bottom_hz)
         orders = np.arange(1, RIPPLES + 1)
-        turns = 2 * np.pi * orders * x[:, np.newaxis]  # (channels, ripples)
-        amplitude, amplitude_at, phase, phase_at = self.ripple[:, slots, np.newaxis]
-        swing = turns[np.newaxis, :, np.newaxis]
-        logarithm = np.sum(amplitude * np.cos(swing + amplitude_at), axis=-1)
-        angle = np.sum(phase * np.cos(swing + phase_at), axis=-1)
+        cycles = (2 * np.pi * orders * x[:, np.newaxis])[np.newaxis, :, np.newaxis]  # (1, channels, 1, ripples)
+        amplitude, amplitude_offset, phase, phase_offset = self.ripple[:, slots, np.newaxis]
+        logarithm = np.sum(amplitude * np.cos(cycles + amplitude_offset), axis=-1)
+        angle = np.sum(phase * np.cos(cycles + phase_offset), axis=-1)
         angle += seconds * self.drift_rad_per_s[slots, np.newaxis]
         offset_hz = (freqs_hz - BAND.centre_hz)[np.newaxis, :, np.newaxis]
         angle -= 2e-9 * np.pi * self.delay_ns[slots, np.newaxis] * offset_hz
@@ -66,14 +76,14 @@ class Corruption:
 
 
 def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
-    """The receivers of a run; perfect ones (but for the dead) when it is not to be corrupted."""
+    """Draw the receivers of a run; without `options.corrupt` they are perfect except for dead antennas."""
     rng = np.random.default_rng([options.seed, 1])
     slots = len(array.positions_m)
     shape = (slots, POLARIZATIONS)
     size = 1.0 if options.corrupt else 0.0
     gain = np.exp(size * (GAIN_SCATTER * rng.standard_normal(shape) + 2j * np.pi * rng.random(shape)))
     common_ns = np.clip(options.delay_rms_ns * rng.standard_normal(slots), -LARGEST_DELAY_NS, LARGEST_DELAY_NS)
-    stray = rng.random(slots) < STRAY_SHARE
+    stray = rng.random(slots) < STRAY_FRACTION
     stray_ns = rng.uniform(-LARGEST_DELAY_NS, LARGEST_DELAY_NS, slots)
     common_ns = np.where(stray & (options.delay_rms_ns > 0), stray_ns, common_ns)
     delay_ns = size * (common_ns[:, np.newaxis] + POLARIZATION_DELAY_NS * rng.standard_normal(shape))
@@ -88,15 +98,15 @@ def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
     )
     drift = np.deg2rad(options.phase_drift_deg_per_hour) / 3600.0 * rng.standard_normal(shape)
     sefd_jy = telescope.SEFD_JY * np.exp(size * SEFD_SCATTER * rng.standard_normal(slots))
-    hears = np.ones(slots)
-    for place, number in enumerate(dead_numbers(options, array)):
-        hears[number] = 0.0
-        gain[number] *= DEAF_GAIN if place % 2 == 0 else 0.0
-    return Corruption(gain, delay_ns, ripple, drift, sefd_jy, hears)
+    receives = np.ones(slots)
+    for index, number in enumerate(dead_numbers(options, array)):
+        receives[number] = 0.0
+        gain[number] *= DEAD_GAIN if index % 2 == 0 else 0.0
+    return Corruption(gain, delay_ns, ripple, drift, sefd_jy, receives)
 
 
 def dead_numbers(options: SimulateOptions, array: Array) -> tuple[int, ...]:
-    """Antenna numbers of the dead; one eastern outrigger is spared as a reference antenna."""
+    """Return the antenna numbers of dead antennas; one eastern outrigger is left as a reference antenna."""
     rng = np.random.default_rng([options.seed, 2])
     eastern = [number for number in array.stations if number in EASTERN]
     candidates = [int(number) - 1 for number in array.stations if number not in eastern[:1]]

@@ -1,4 +1,4 @@
-"""What a simulated run is: its size, its sky, what is wrong with its receivers. One seed makes one run."""
+"""Options of a simulated run: its size, its sky, the errors of its receivers."""
 
 from datetime import date
 from typing import Literal, Self
@@ -14,7 +14,7 @@ from contimg.options import Options, option
 class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     """A run of the synthetic telescope; the same options give the same bytes."""
 
-    groups: int = option(3, "tiles to write: the calibrator's, then target tiles", minimum=1)
+    groups: int = option(3, "number of tiles: the calibrator's, then target tiles", minimum=1)
     antennas: int = option(32, "antennas; 96 is the whole telescope, 117 every station", minimum=2, maximum=117)
     channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
     integrations: int = option(24, "integrations in a tile", minimum=1)
@@ -26,26 +26,24 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
         0.0, "pointing north of the calibrator's apparent declination, degrees", minimum=-60.0, maximum=50.0
     )
     sources: int = option(5, "target sources around each target tile", minimum=0, maximum=20)
-    beam: Literal["airy", "uniform"] = option(
-        "airy", "primary beam: the dish's Airy disk, or the same everywhere"
-    )
+    beam: Literal["airy", "uniform"] = option("airy", "primary beam: the dish's Airy disk, or the same everywhere")
     noise: bool = option(True, "thermal noise of the receivers")
     corrupt: bool = option(True, "per-antenna delays, bandpasses and gains")
     delay_rms_ns: float = option(150.0, "typical delay of an antenna, nanoseconds", minimum=0.0, maximum=1700.0)
     phase_drift_deg_per_hour: float = option(0.0, "typical drift of an antenna's phase, degrees an hour", minimum=0.0)
     dead: int = option(0, "dead antennas among those chosen", minimum=0)
     rfi: bool = option(False, "interference: a radar, a satellite, a burst")
-    seed: int = option(110, "what makes this run differ from another", minimum=0)
+    seed: int = option(110, "seed of the random numbers", minimum=0)
     chunked: bool = option(True, "HDF5's automatic chunks as in real files; contiguous otherwise")
     clock_spread: int = option(1, "seconds by which the names of one group's files may differ", minimum=0, maximum=82)
-    pace: float = option(0.0, "write in real cadence this many times as fast; 0 does not wait", minimum=0.0)
+    pace: float = option(0.0, "speed in units of the real cadence; 0 does not wait", minimum=0.0)
     threads: int = option(2, "threads", minimum=1, maximum=64)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.channels % BAND.subbands:
             raise Misconfigured(
-                f"--channels={self.channels}: must be a multiple of {BAND.subbands}, one share a subband"
+                f"--channels={self.channels}: must be a multiple of {BAND.subbands}, the number of subbands"
             )
         if self.dead >= self.antennas:
             raise Misconfigured(f"--dead={self.dead}: must be fewer than the {self.antennas} antennas")

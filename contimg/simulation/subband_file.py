@@ -1,4 +1,4 @@
-"""One subband file in the correlator's own layout: legacy UVH5, written as `_incomplete` and renamed when done."""
+"""Writing a subband file in the correlator's layout: legacy UVH5, under an `_incomplete` name until it is renamed."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 
 
 def incomplete_path(path: Path) -> Path:
-    """The name a file has while it is being written."""
+    """Return the path of a file while it is being written."""
     return path.with_name(f"{path.stem}_incomplete.hdf5")
 
 
@@ -29,7 +29,15 @@ def write_subband(
     subband: int,
     visibilities: NDArray[np.complex64],
 ) -> None:
-    """Write one file under its `_incomplete` name; to give it its final one is the caller's last act."""
+    """Write a file under its `_incomplete` name; the caller renames it.
+
+    Parameters
+    ----------
+    path : final path of the file.
+    options, plan, array : of the run, the tile and its antennas.
+    subband : its number.
+    visibilities : shape (times × baselines, 1, channels, 2).
+    """
     with h5py.File(incomplete_path(path), "w") as file:
         _write_header(file.create_group("Header"), options, plan, array, subband)
         _write_data(file.create_group("Data"), visibilities, options.chunked)
@@ -44,8 +52,8 @@ def _write_data(group: Any, visibilities: NDArray[np.complex64], chunked: bool) 
     }
     for name, content in contents.items():
         if chunked:
-            # The correlator appends integration by integration, so h5py guesses its chunks from an empty
-            # first axis: 12 KiB each for native visibilities.
+            # The correlator appends integrations, so h5py chooses the chunks for an empty first axis:
+            # 12 KiB each for native visibilities.
             data = group.create_dataset(name, (0, *shape[1:]), content.dtype, maxshape=(None, *shape[1:]))
             data.resize(shape)
             data[...] = content
@@ -89,7 +97,7 @@ def _write_header(header: Any, options: SimulateOptions, plan: TilePlan, array: 
         "spw_array": np.array([1]),
         "telescope_name": np.bytes_(telescope.NAME),
         "time_array": np.repeat(plan.times_jd, baselines),
-        # The same in every integration: the correlator states the meridian's geometry, in single precision.
+        # The same in every integration: the correlator writes the geometry of the meridian, in single precision.
         "uvw_array": np.tile(uvw_m.astype(np.float32), (times, 1)),
     }
     for name, content in contents.items():

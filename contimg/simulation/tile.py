@@ -1,4 +1,4 @@
-"""The synthetic telescope at work: one tile, or a run of them, into a directory."""
+"""Writing the subband files of a tile, or of a run of tiles."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,15 +21,15 @@ Progress = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class SimulatedTile:
-    """A tile that was written.
+    """The files of a tile.
 
     Attributes
     ----------
-    plan : what it shows.
+    plan : of the tile.
     files : path of each subband.
-    truth : the JSON file that says what is in it.
-    size_bytes : size of the files together.
-    seconds : how long it took.
+    truth : JSON file with the sources and receivers.
+    size_bytes : total size of the files.
+    seconds : time that the writing took.
     """
 
     plan: TilePlan
@@ -40,11 +40,18 @@ class SimulatedTile:
 
 
 def simulate(options: SimulateOptions, directory: Path, progress: Progress | None = None) -> Iterator[SimulatedTile]:
-    """Write a run tile by tile, yielding each when done; at the options' pace, tile n begins n cadences on."""
-    began = time.monotonic()
+    """Write the tiles of a run and yield each when it is complete.
+
+    Parameters
+    ----------
+    options : of the run; with `pace`, tile n starts n cadences / pace after the first.
+    directory : to write in.
+    progress : called with each finished file.
+    """
+    start_s = time.monotonic()
     for plan in plan_tiles(options):
         if options.pace > 0:
-            due = began + plan.index * options.cadence_s / options.pace
+            due = start_s + plan.index * options.cadence_s / options.pace
             time.sleep(max(0.0, due - time.monotonic()))
         yield simulate_tile(plan, options, directory, progress)
 
@@ -52,13 +59,23 @@ def simulate(options: SimulateOptions, directory: Path, progress: Progress | Non
 def simulate_tile(
     plan: TilePlan, options: SimulateOptions, directory: Path, progress: Progress | None = None
 ) -> SimulatedTile:
-    """Write one tile's sixteen files and its truth; at most `threads` subbands are in memory at a time.
+    """Write the 16 files of a tile and its truth; at most `options.threads` subbands are in memory at a time.
 
-    Files get their final names in order of subband, the highest first; `progress` is called with each. What an
-    interruption leaves unfinished is removed. Raises Misconfigured when the directory cannot be written to,
-    Transient when the disk is in the way.
+    Files get their final names in order of subband. Unfinished files are removed on an interruption.
+
+    Parameters
+    ----------
+    plan : the tile.
+    options : of the run.
+    directory : to write in.
+    progress : called with each finished file.
+
+    Raises
+    ------
+    Misconfigured : the directory cannot be written to.
+    Transient : the disk is full or fails.
     """
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     run = prepare_run(options)
     paths = tile_paths(plan, options, directory)
     try:
@@ -67,12 +84,12 @@ def simulate_tile(
     except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise Misconfigured(f"{directory}: cannot write here ({error.strerror}); give a writable directory") from error
     except OSError as error:
-        raise Transient(f"{directory}: writing failed ({error}); make room or check the file system") from error
-    return SimulatedTile(plan, paths, truth, size_bytes, time.perf_counter() - began)
+        raise Transient(f"{directory}: writing failed ({error}); free space or check the file system") from error
+    return SimulatedTile(plan, paths, truth, size_bytes, time.perf_counter() - start_s)
 
 
 def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path], progress: Progress | None) -> int:
-    """Write all files and rename each when its turn has come; the bytes written."""
+    """Write all files, rename them in order of subband, and return their total size."""
 
     def write(subband: int) -> int:
         visibilities = subband_visibilities(run, plan, subband)
@@ -94,10 +111,10 @@ def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path], progres
 
 
 def tile_paths(plan: TilePlan, options: SimulateOptions, directory: Path) -> dict[int, Path]:
-    """Where each subband's file goes, in order of subband.
+    """Return the path of each subband file, in order of subband.
 
-    Each machine stamps its file by its own clock, up to `clock_spread` whole seconds late; the first is in time.
-    Only names differ: the integrations' times come from one clock and are the same in all files of a group.
+    Each machine stamps the name by its own clock, up to `options.clock_spread` whole seconds late; the first is on
+    time. The times of the integrations are the same in all files of a group.
     """
     rng = np.random.default_rng([options.seed, 6, plan.index])
     offsets_s = rng.integers(0, options.clock_spread, size=BAND.subbands, endpoint=True)

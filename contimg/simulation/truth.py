@@ -1,4 +1,4 @@
-"""What was simulated, written beside the files: `truth/<group>.json` and the receivers' gains, `truth/<group>.npz`."""
+"""The simulated sources and receivers, written beside the files: `truth/<group>.json` and `truth/<group>.npz`."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 
 from contimg.files.writing import atomic_file, write_text
 from contimg.instrument.dsa110 import BAND
+from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.simulation import drift
 from contimg.simulation.corruption import dead_numbers
-from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
+from contimg.simulation.plan import TilePlan, subband_freqs_hz
 from contimg.simulation.sky import CALIBRATOR, Source, beam_response
 from contimg.simulation.visibilities import Run
 
-MJD_ZERO_JD = 2400000.5
 GAIN_CONVENTION = (
     "UVH5: visibility of (antenna 1, antenna 2) = conj(g1) g2 V12; Measurement Set, the conjugate: g1 conj(g2) V12, "
     "so these are the gains that CASA solves for"
@@ -22,12 +22,21 @@ GAIN_CONVENTION = (
 
 
 def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
-    """Write one tile's truth and return the JSON file's path.
+    """Write the truth of a tile.
 
     The JSON holds group, times, pointing, beam, antennas, dead antennas, options and sources: ICRS position,
     `flux_jy` (intrinsic, at the band's centre), its spectrum, and `apparent_flux_jy` (through the beam, the mean over
     the tile's integrations at the band's centre). The .npz holds `gains` (antennas, channels, pols) complex64 at
     mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols), `sefd_jy` (antennas,), `convention`.
+
+    Parameters
+    ----------
+    directory : of the subband files.
+    run, plan : of the tile.
+
+    Returns
+    -------
+    path of the JSON file.
     """
     truth = directory / "truth"
     truth.mkdir(parents=True, exist_ok=True)

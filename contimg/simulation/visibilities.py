@@ -1,4 +1,4 @@
-"""From fields at the antennas to one subband's visibilities.
+"""Visibilities of a subband from the sources' fields at the antennas.
 
 The correlator's fringe-stop to hour angle 0 subtracts one geometric phase per antenna, so a source's field at antenna
 k is A exp(2 pi i f/c x_k . (s - s0)), with s0 the meridian at the pointing declination, and UVH5's visibility of
@@ -13,18 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.instrument.dsa110 import C_M_S
+from contimg.instrument.time import DAY_S
 from contimg.simulation import drift
 from contimg.simulation.array import Array, build_array
 from contimg.simulation.corruption import POLARIZATIONS, Corruption, draw_corruption
 from contimg.simulation.interference import emitter_fields
 from contimg.simulation.options import SimulateOptions
-from contimg.simulation.plan import DAY_S, TilePlan, subband_freqs_hz
+from contimg.simulation.plan import TilePlan, subband_freqs_hz
 from contimg.simulation.sky import CALIBRATOR, beam_response
 
 
 @dataclass(frozen=True)
 class Run:
-    """What all tiles of a run share: its options, antennas, receivers and time zero."""
+    """What all tiles of a run share.
+
+    Attributes
+    ----------
+    options, array, corruption : of the run.
+    zero_jd : time at which phase drifts are zero, UTC Julian date.
+    """
 
     options: SimulateOptions
     array: Array
@@ -33,14 +40,14 @@ class Run:
 
 
 def prepare_run(options: SimulateOptions) -> Run:
-    """The antennas and receivers that these options mean; time zero is the calibrator's transit."""
+    """Return the antennas and receivers of a run; time zero is the calibrator's transit."""
     array = build_array(options.antennas)
     zero_jd, _ = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
     return Run(options, array, draw_corruption(options, array), zero_jd)
 
 
 def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """The sources' fields at each antenna, square root of Jy, shape (times, antennas, sources, channels)."""
+    """Return the sources' fields at each antenna, square root of Jy, shape (times, antennas, sources, channels)."""
     if not plan.sources:
         return np.zeros((plan.times_jd.size, run.array.stations.size, 0, freqs_hz.size), dtype=np.complex128)
     directions = drift.source_directions(
@@ -49,20 +56,20 @@ def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArr
     pointing = drift.meridian_direction(plan.apparent_dec_rad)
     separation = 2 * np.arcsin(0.5 * np.linalg.norm(directions - pointing, axis=-1))
     flux_jy = np.stack([source.flux_jy(freqs_hz) for source in plan.sources])
-    seen_jy = flux_jy * beam_response(run.options.beam, separation[..., np.newaxis], freqs_hz)
+    apparent_jy = flux_jy * beam_response(run.options.beam, separation[..., np.newaxis], freqs_hz)
     path_m = np.einsum("ax,tsx->tas", run.array.positions_m[run.array.numbers], directions - pointing)
-    turns = path_m[..., np.newaxis] * (freqs_hz / C_M_S)
-    return np.asarray(np.sqrt(seen_jy)[:, np.newaxis] * np.exp(2j * np.pi * turns))
+    cycles = path_m[..., np.newaxis] * (freqs_hz / C_M_S)
+    return np.asarray(np.sqrt(apparent_jy)[:, np.newaxis] * np.exp(2j * np.pi * cycles))
 
 
 def subband_visibilities(run: Run, plan: TilePlan, subband: int) -> NDArray[np.complex64]:
-    """One subband's visibilities in Jy (times the gains), shape (times × baselines, 1, channels, 2)."""
+    """Return the visibilities of a subband in Jy (times the gains), shape (times × baselines, 1, channels, 2)."""
     options, array, corruption = run.options, run.array, run.corruption
     freqs_hz = subband_freqs_hz(options, subband)
     fields = sky_fields(run, plan, freqs_hz)
     if options.rfi:
         fields = np.concatenate([fields, emitter_fields(options, plan, array, freqs_hz)], axis=2)
-    fields *= corruption.hears[array.numbers][:, np.newaxis, np.newaxis]
+    fields *= corruption.receives[array.numbers][:, np.newaxis, np.newaxis]
     seconds = (plan.times_jd - run.zero_jd) * DAY_S
     gains = np.stack([corruption.gains(array.numbers, freqs_hz, second) for second in seconds])
     shape = (plan.times_jd.size, array.first.size, freqs_hz.size, POLARIZATIONS)
@@ -81,9 +88,9 @@ def subband_visibilities(run: Run, plan: TilePlan, subband: int) -> NDArray[np.c
     return visibilities.reshape(-1, 1, freqs_hz.size, POLARIZATIONS)
 
 
-def _unit_noise(shape: tuple[int, ...], rng: np.random.Generator, wanted: bool) -> NDArray[np.complex64]:
-    """Complex numbers whose real and imaginary parts each have variance 1, or zeros."""
-    if not wanted:
+def _unit_noise(shape: tuple[int, ...], rng: np.random.Generator, noise: bool) -> NDArray[np.complex64]:
+    """Complex numbers with real and imaginary parts of variance 1, or zeros without noise."""
+    if not noise:
         return np.zeros(shape, dtype=np.complex64)
     parts = rng.standard_normal((*shape[:-1], 2 * shape[-1]), dtype=np.float32)
     return parts.view(np.complex64)
@@ -104,7 +111,7 @@ def correlate(  # type: ignore[no-untyped-def]  # noqa: ANN201
 
     The radiometer equation: with N = width × time independent samples, real and imaginary part of a
     crosscorrelation each scatter by sqrt(SEFD1 SEFD2 / 2N), an autocorrelation, which is real and carries the
-    system's own power, by SEFD / sqrt(N). The sources' own noise is left out (16 Jy against 6500).
+    system's own power, by SEFD / sqrt(N). The sources' own noise is neglected (16 Jy against 6500).
 
     Parameters
     ----------

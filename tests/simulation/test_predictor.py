@@ -27,8 +27,9 @@ def test_predicts_what_pyuvsim_wrote(subband: int) -> None:
     header = read_header(next(JUDGE.glob(f"*_sb{subband:02d}.hdf5")))
     with SubbandReader(header) as reader:
         judged, _, _ = reader.read(0, header.rows)
-    stations = np.unique(header.antenna_1) + 1
-    first, second = (np.searchsorted(stations - 1, numbers) for numbers in (header.antenna_1, header.antenna_2))
+    stations = np.unique(header.layout.antenna_1) + 1
+    antennas = (header.layout.antenna_1, header.layout.antenna_2)
+    first, second = (np.searchsorted(stations - 1, numbers) for numbers in antennas)
     array = Array(stations, antenna_positions_m(), first, second)
     options = SimulateOptions(channels=768, beam="uniform", noise=False, corrupt=False)
     plan = TilePlan(0, "", 0.0, header.times_jd, header.pointing_dec_rad, 0.0, 0.0, JUDGE_SKY)

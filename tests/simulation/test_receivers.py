@@ -86,11 +86,11 @@ def test_the_seed_makes_the_run() -> None:
 
     first = visibilities(noisy, 1, 4)
     np.testing.assert_array_equal(first, visibilities(noisy, 1, 4))
-    assert not np.array_equal(first, visibilities(replace(noisy, seed=7), 1, 4))
+    assert not np.array_equal(first, visibilities(noisy.replace( seed=7), 1, 4))
     assert plan_tiles(noisy)[1].sources == plan_tiles(noisy)[1].sources
-    assert plan_tiles(noisy)[1].sources != plan_tiles(replace(noisy, seed=7))[1].sources
+    assert plan_tiles(noisy)[1].sources != plan_tiles(noisy.replace( seed=7))[1].sources
     # Independent noise in each tile and subband.
-    empty = replace(noisy, declination_offset_deg=20, corrupt=False, rfi=False, sources=0)
+    empty = noisy.replace( declination_offset_deg=20, corrupt=False, rfi=False, sources=0)
     cross = [visibilities(empty, *which).reshape(4, 21, -1)[:, CROSS].ravel() for which in ((0, 4), (1, 4), (0, 5))]
     assert np.abs(np.corrcoef(cross) - np.eye(3)).max() < 0.25
 

@@ -72,7 +72,7 @@ def test_pyuvdata_reads_them(tile: SimulatedTile) -> None:
     header = read_header(tile.files[9])
     # uvw = x2 - x1 towards hour angle 0: pyuvdata's lengths from its own antenna positions.
     positions = data.telescope.antenna_positions
-    lengths = np.linalg.norm(positions[header.antenna_2] - positions[header.antenna_1], axis=1)
+    lengths = np.linalg.norm(positions[header.layout.antenna_2] - positions[header.layout.antenna_1], axis=1)
     np.testing.assert_allclose(np.linalg.norm(data.uvw_array[:15], axis=1), lengths, atol=1e-3)
 
 

@@ -15,7 +15,7 @@ from contimg.errors import BadInput, ContimgError, Transient
 from contimg.options import flags, from_flags
 from contimg.simulation.demo.progress import follow
 from contimg.simulation.demo.report import check_image, print_fluxes, print_products
-from contimg.simulation.demo.scene import DemoOptions, Scene, set_scene
+from contimg.simulation.demo.scene import DemoOptions, Scene, prepare_scene
 from contimg.simulation.demo.telescope import Telescope
 from contimg.store import State, Store
 
@@ -36,7 +36,7 @@ def demo(directory: Path, port: int | None, stay: bool | None, **given: Any) -> 
     """
     options = from_flags(DemoOptions, given)
     console = Console()
-    scene = set_scene(directory, port)
+    scene = prepare_scene(directory, port)
     telescope = Telescope(scene, options)
     console.print(f"contimg demo in {scene.directory}; the panel: {scene.url}", highlight=False, soft_wrap=True)
     service = _start_service(scene)
@@ -68,9 +68,10 @@ def _report(console: Console, scene: Scene, store: Store) -> None:
     """Print products and fluxes; BadInput when a source is not where and what it should be."""
     images = [image for image in reversed(store.products.images(limit=1000))]
     print_products(console, store, [image.group for image in images])
-    checked = [one for image in images for one in check_image(image, scene.incoming / "truth" / f"{image.group}.json")]
+    truth = scene.incoming / "truth"
+    checked = [source for image in images for source in check_image(image, truth / f"{image.group}.json")]
     print_fluxes(console, checked)
-    off = [f"{one.name} in {one.group}" for one in checked if not one.within]
+    off = [f"{source.name} in {source.group}" for source in checked if not source.is_within_tolerance]
     if off:
         raise BadInput(f"{len(off)} of {len(checked)} sources are off by more than 3 % or 0.2 beams: {', '.join(off)}")
 

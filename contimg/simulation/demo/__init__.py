@@ -1,1 +1,1 @@
-"""The demo: a synthetic telescope streams into the real service, and the images are measured against the truth."""
+"""The demo: a synthetic telescope writes to the real service, and the images are compared with the simulated sky."""

@@ -1,4 +1,4 @@
-"""The demo's progress on a terminal: one line per group, the last events under it; plain lines elsewhere."""
+"""The demo's progress: a table of groups with the last events on a terminal, lines of events elsewhere."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from contimg.errors import Transient
 from contimg.store import EventRecord, GroupRecord, Stage, State, Store
 
 ENDED = {State.COMPLETED, State.FAILED, State.DISCARDED}
-_LOOK_S = 0.5
+_REFRESH_S = 0.5
 _EVENTS_SHOWN = 6
 _STYLES = {State.COMPLETED: "green", State.FAILED: "bold red", State.IN_PROGRESS: "cyan"}
 
@@ -20,12 +20,21 @@ _STYLES = {State.COMPLETED: "green", State.FAILED: "bold red", State.IN_PROGRESS
 def follow(
     store: Store, expected: Sequence[str], console: Console, patience_s: float, check: Callable[[], None]
 ) -> list[GroupRecord]:
-    """Show the groups until all `expected` have ended, and return them.
+    """Show the groups until all expected ones have ended, and return them.
 
-    `check` is called at every look and raises when something below the store has gone wrong. Raises Transient when no
-    group moves for `patience_s`.
+    Parameters
+    ----------
+    store : of the demo's service.
+    expected : ids of the groups.
+    console : to write to.
+    patience_s : time without a change after which the demo fails.
+    check : called at every refresh; raises when a process of the demo has failed.
+
+    Raises
+    ------
+    Transient : no group has changed for `patience_s`.
     """
-    last_event, moved, before = 0, time.monotonic(), None
+    last_event, changed_s, previous = 0, time.monotonic(), None
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
             check()
@@ -35,18 +44,18 @@ def follow(
                 if not console.is_terminal:
                     console.print(_line(event), highlight=False, soft_wrap=True)
             if console.is_terminal:
-                live.update(_picture(store, expected, groups))
-            seen = [(group.state, group.stage, group.subbands) for group in groups.values()]
-            if seen != before:
-                before, moved = seen, time.monotonic()
+                live.update(_render(store, expected, groups))
+            states = [(group.state, group.stage, group.subbands) for group in groups.values()]
+            if states != previous:
+                previous, changed_s = states, time.monotonic()
             if len(groups) >= len(expected) and all(group.state in ENDED for group in groups.values()):
                 return sorted(groups.values(), key=lambda group: group.id)
-            if time.monotonic() - moved > patience_s:
-                raise Transient(f"no group has moved for {patience_s:.0f} s; look at the logs in the state directory")
-            time.sleep(_LOOK_S)
+            if time.monotonic() - changed_s > patience_s:
+                raise Transient(f"no group has changed for {patience_s:.0f} s; see the logs in the state directory")
+            time.sleep(_REFRESH_S)
 
 
-def _picture(store: Store, expected: Sequence[str], groups: dict[str, GroupRecord]) -> Group:
+def _render(store: Store, expected: Sequence[str], groups: dict[str, GroupRecord]) -> Group:
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("group", "subbands", *Stage, "state"):
         table.add_column(heading)

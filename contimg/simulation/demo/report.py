@@ -1,4 +1,4 @@
-"""What came of the demo: the products' paths, and every source measured against the truth."""
+"""The demo's results: the paths of its products, and the sources in the images against the simulated ones."""
 
 import json
 from collections.abc import Iterable
@@ -13,13 +13,21 @@ from contimg.tile.image.sources.photometry import Measured, measure
 
 FLUX_TOLERANCE = 0.03
 POSITION_TOLERANCE_BEAMS = 0.2
-_NOISES = 5.0  # what the image's noise alone may add to the difference
-_LEAST_SNR = 20.0  # a fainter source says nothing about three percent
+_NOISE_SIGMA = 5.0  # difference allowed for the image's noise
+_MIN_SNR = 20.0  # the flux of a fainter source is not known to 3 %
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One source of the truth as an image shows it; fluxes are apparent, through the primary beam."""
+class CheckedSource:
+    """A simulated source and its measurement in an image.
+
+    Attributes
+    ----------
+    group : of the image.
+    name : of the source.
+    true_jy : simulated apparent flux, through the primary beam.
+    measured : flux and position in the image.
+    """
 
     group: str
     name: str
@@ -32,30 +40,36 @@ class Checked:
         return self.measured.apparent_jy / self.true_jy
 
     @property
-    def within(self) -> bool:
-        """Whether flux and position are as they should be."""
-        allowed = FLUX_TOLERANCE * self.true_jy + _NOISES * self.measured.noise_jy
-        right_flux = abs(self.measured.apparent_jy - self.true_jy) <= allowed
-        return right_flux and self.measured.offset_beams <= POSITION_TOLERANCE_BEAMS
+    def is_within_tolerance(self) -> bool:
+        """Whether the flux is within 3 % and five times the noise, and the position within 0.2 beams."""
+        allowed = FLUX_TOLERANCE * self.true_jy + _NOISE_SIGMA * self.measured.noise_jy
+        flux_agrees = abs(self.measured.apparent_jy - self.true_jy) <= allowed
+        return flux_agrees and self.measured.offset_beams <= POSITION_TOLERANCE_BEAMS
 
 
-def check_image(image: StoredImage, truth: Path) -> list[Checked]:
-    """Measure the sources of a truth file (see contimg.simulation.truth) that this image can show."""
-    described = json.loads(truth.read_text(encoding="utf-8"))
-    reach_deg = 0.5 * image.pixels * image.cell_arcsec / 3600
-    found = []
-    for source in described["sources"]:
+def check_image(image: StoredImage, truth: Path) -> list[CheckedSource]:
+    """Measure the simulated sources that are in an image and bright enough.
+
+    Parameters
+    ----------
+    image : its record.
+    truth : JSON file of its group, see `contimg.simulation.truth`.
+    """
+    simulated = json.loads(truth.read_text(encoding="utf-8"))
+    half_deg = 0.5 * image.pixels * image.cell_arcsec / 3600
+    checked = []
+    for source in simulated["sources"]:
         north = abs(source["dec_deg"] - image.dec_deg)
-        east = abs((source["ra_deg"] - image.ra_deg + 180) % 360 - 180)  # generous: more than on the sky
-        bright = source["apparent_flux_jy"] > _LEAST_SNR * image.rms_jy
-        if bright and north < 0.95 * reach_deg and east < 0.95 * reach_deg:
+        east = abs((source["ra_deg"] - image.ra_deg + 180) % 360 - 180)  # an upper limit of the distance on the sky
+        bright = source["apparent_flux_jy"] > _MIN_SNR * image.rms_jy
+        if bright and north < 0.95 * half_deg and east < 0.95 * half_deg:
             measured = measure(image.fits_path, source["ra_deg"], source["dec_deg"])
-            found.append(Checked(image.group, source["name"], source["apparent_flux_jy"], measured))
-    return found
+            checked.append(CheckedSource(image.group, source["name"], source["apparent_flux_jy"], measured))
+    return checked
 
 
 def print_products(console: Console, store: Store, groups: Iterable[str]) -> None:
-    """The paths of everything that was made."""
+    """Print the paths of the products of groups."""
     for group in groups:
         ms, image = store.products.measurement_set(group), store.products.image_of(group)
         console.print(f"\n[bold]{group}[/bold]")
@@ -73,22 +87,22 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
             console.print(f"  rms              {image.rms_jy * 1e3:.2f} mJy/beam", highlight=False)
 
 
-def print_fluxes(console: Console, checked: Iterable[Checked]) -> None:
-    """The table of measured against true fluxes."""
+def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:
+    """Print a table of measured and simulated fluxes."""
     table = Table(
-        title="measured against the truth (apparent flux, through the primary beam)",
+        title="measured and simulated sources (apparent flux, through the primary beam)",
         title_justify="left",
         box=None,
         padding=(0, 1),
     )
-    for heading in ("tile", "source", "true Jy", "seen Jy", "ratio", "noise", "beams off", ""):
+    for heading in ("tile", "source", "true Jy", "image Jy", "ratio", "noise", "beams off", ""):
         table.add_column(heading, justify="left" if heading in ("tile", "source", "") else "right", no_wrap=True)
-    for one in checked:
-        verdict = "[green]ok[/green]" if one.within else "[bold red]off[/bold red]"
+    for source in checked:
+        result = "[green]ok[/green]" if source.is_within_tolerance else "[bold red]off[/bold red]"
         table.add_row(
-            one.group[11:], one.name, f"{one.true_jy:.4f}", f"{one.measured.apparent_jy:.4f}", f"{one.ratio:.3f}",
-            f"{one.measured.noise_jy / one.true_jy:.3f}",
-            f"{one.measured.offset_beams:.3f}", verdict,
+            source.group[11:], source.name, f"{source.true_jy:.4f}", f"{source.measured.apparent_jy:.4f}",
+            f"{source.ratio:.3f}", f"{source.measured.noise_jy / source.true_jy:.3f}",
+            f"{source.measured.offset_beams:.3f}", result,
         )  # fmt: skip
     console.print()
     console.print(table)

@@ -1,4 +1,4 @@
-"""The synthetic telescope at work: writes tile after tile into the incoming directory, faster than the sky turns."""
+"""The demo's synthetic telescope, which writes tiles faster than the real one."""
 
 import threading
 import time
@@ -8,29 +8,29 @@ from contimg.simulation.demo.scene import DemoOptions, Scene
 
 
 class Telescope(threading.Thread):
-    """Observes the planned tiles in a thread of its own; `error` says why it stopped, if it did."""
+    """A thread that writes the planned tiles to the scene's incoming directory.
+
+    Attributes
+    ----------
+    plans : tiles to write.
+    error : exception that stopped the thread; None while it runs and when it has ended.
+    """
 
     def __init__(self, scene: Scene, options: DemoOptions) -> None:
         super().__init__(name="telescope", daemon=True)
         self._scene, self._pace_s = scene, options.pace_s
-        # One thread: the other core is the pipeline's.
-        self._options = SimulateOptions(
-            groups=options.groups,
-            antennas=options.antennas,
-            channels=options.channels,
-            gap=options.gap,
-            seed=options.seed,
-            threads=1,
-        )
+        # One thread, to leave the other core to the pipeline.
+        size = options.model_dump(include={"groups", "antennas", "channels", "gap", "seed"})
+        self._options = SimulateOptions(**size, threads=1)
         self.plans: tuple[TilePlan, ...] = plan_tiles(self._options)
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Write every tile, each no sooner than the pace after the one before."""
+        """Write every tile, each `pace_s` or more after the start of the previous one."""
         try:
             for plan in self.plans:
-                due = time.monotonic() + self._pace_s
+                due_s = time.monotonic() + self._pace_s
                 simulate_tile(plan, self._options, self._scene.incoming)
-                time.sleep(max(0.0, due - time.monotonic()))
-        except Exception as error:  # noqa: BLE001 (handed to the thread that waits for it)
+                time.sleep(max(0.0, due_s - time.monotonic()))
+        except Exception as error:  # noqa: BLE001 (raised by the thread that waits for it)
             self.error = error
