@@ -49,7 +49,7 @@ def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], Non
     with os.scandir(incoming) as entries:
         plain = sum(entry.stat().st_size > 0 for entry in entries if entry.is_file())
     plain_s = time.perf_counter() - began
-    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda group, _: sent.append(group)), 3600)
+    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
     began = time.perf_counter()
     producer.scan()
     seconds = time.perf_counter() - began
@@ -83,13 +83,13 @@ def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     incoming.mkdir(parents=True)
     store, sent = Store.open(place / "store.sqlite3"), {}
     dispatcher = Dispatcher(
-        store, lambda group, _: sent.setdefault(group, time.monotonic()), DispatchSettings(max_in_flight=groups)
+        store, lambda job: sent.setdefault(job.key, time.monotonic()), DispatchSettings(max_in_flight=groups)
     )
     producer = Producer(store, Incoming(incoming), dispatcher, 5.0)
     stop = threading.Event()
     loop = threading.Thread(target=producer.run, args=(stop,))
     loop.start()
-    while store.queue.last_beat(BEAT) is None:
+    while store.activity.last_beat(BEAT) is None:
         time.sleep(0.01)
     complete = {}
     for group in range(groups):

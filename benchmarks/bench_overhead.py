@@ -102,7 +102,7 @@ def serving(directory: Path) -> Iterator[Service]:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
         until = time.monotonic() + _PATIENCE_S
-        while store.queue.last_beat("producer.scan") is None and time.monotonic() < until:
+        while store.activity.last_beat("producer.scan") is None and time.monotonic() < until:
             time.sleep(0.1)
         yield Service(psutil.Process(process.pid), directory, store)
     finally:

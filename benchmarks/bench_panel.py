@@ -44,15 +44,19 @@ def fill(database: Path, groups: int) -> None:
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA journal_mode = MEMORY")
     stamp = lambda n: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGIN_S + n * CADENCE_S))  # noqa: E731
-    rows = (
+    rows = [
         (stamp(n), BEGIN_S + n * CADENCE_S, "failed" if n % 997 == 0 else "completed", "image", n % 211 == 0,
          BEGIN_S + n * CADENCE_S)
         for n in range(groups)
-    )  # fmt: skip
+    ]  # fmt: skip
     db.executemany(
-        "INSERT INTO groups (id, reference_s, echo, state, stage, partial, attempts, fence, collecting_since,"
-        " created_at, updated_at, completed_at) VALUES (?1, ?2, 0, ?3, ?4, ?5, 0, 3, ?6, ?6, ?6 + 60, ?6 + 60)",
-        rows,
+        "INSERT INTO groups (id, reference_s, echo, partial, collecting_since, created_at) VALUES (?, ?, 0, ?, ?, ?)",
+        ((row[0], row[1], row[4], row[5], row[5]) for row in rows),
+    )
+    db.executemany(
+        "INSERT INTO jobs (id, kind, key, processing, priority, reference_s, state, stage, attempts, fence, created_at,"
+        " updated_at, completed_at) VALUES (?1, 'tile', ?2, 'live', 6, ?3, ?4, ?5, 0, 3, ?6, ?6 + 60, ?6 + 60)",
+        ((n, *row[:4], row[5]) for n, row in enumerate(rows)),
     )
     db.executemany(
         "INSERT INTO subband_files (path, group_id, subband, time_s, size, mtime, arrived_at, state) "
@@ -61,9 +65,9 @@ def fill(database: Path, groups: int) -> None:
          for n in range(groups) for s in range(4)),
     )  # fmt: skip
     db.executemany(
-        "INSERT INTO stage_runs (group_id, stage, attempt, fence, owner, started_at, ended_at, outcome, seconds) "
-        "VALUES (?, ?, 1, 1, 'host:1', ?, ?, 'committed', 9.5)",
-        ((stamp(n), "image", BEGIN_S + n * CADENCE_S, BEGIN_S + n * CADENCE_S + 10) for n in range(groups)),
+        "INSERT INTO stage_runs (job_id, processing, stage, attempt, fence, owner, started_at, ended_at, outcome,"
+        " seconds) VALUES (?, 'live', ?, 1, 1, 'host:1', ?, ?, 'committed', 9.5)",
+        ((n, "image", BEGIN_S + n * CADENCE_S, BEGIN_S + n * CADENCE_S + 10) for n in range(groups)),
     )
     db.executemany(
         "INSERT INTO events (at, level, group_id, text) VALUES (?, ?, ?, 'image done in 9.5 s')",
@@ -71,11 +75,12 @@ def fill(database: Path, groups: int) -> None:
          for n in range(10 * groups)),
     )  # fmt: skip
     db.executemany(
-        "INSERT INTO images (group_id, fits_path, rms_jy, peak_jy, dynamic_range, beam_major_arcsec, beam_minor_arcsec,"
-        " beam_angle_deg, ra_deg, dec_deg, mjd, freq_hz, pixels, cell_arcsec, sources, verdict, verdict_reasons,"
-        " created_at) VALUES (?1, ?1, 0.003, 0.4, 133, 19, 15, 0, ?2, 33.1, ?3, 1.4e9, 2048, 6, '[]', ?4, '[]', ?5)",
+        "INSERT INTO images (job_id, processing, group_id, fits_path, rms_jy, peak_jy, dynamic_range,"
+        " beam_major_arcsec, beam_minor_arcsec, beam_angle_deg, ra_deg, dec_deg, mjd, freq_hz, pixels, cell_arcsec,"
+        " sources, verdict, verdict_reasons, created_at) VALUES (?6, 'live', ?1, ?1, 0.003, 0.4, 133, 19, 15, 0, ?2,"
+        " 33.1, ?3, 1.4e9, 2048, 6, '[]', ?4, '[]', ?5)",
         ((stamp(n), n * 1.29 % 360, 40587 + (BEGIN_S + n * CADENCE_S) / 86400, "suspect" if n % 50 == 0 else "good",
-          BEGIN_S + n * CADENCE_S) for n in range(max(0, groups - 300_000), groups)),
+          BEGIN_S + n * CADENCE_S, n) for n in range(max(0, groups - 300_000), groups)),
     )  # fmt: skip
     _fill_products(db, groups, stamp)
     now = time.time()
@@ -94,17 +99,18 @@ def _fill_products(db: sqlite3.Connection, groups: int, stamp: Callable[[int], s
     day = lambda n: 40587 + (BEGIN_S + n * CADENCE_S) / 86400  # noqa: E731
     first = max(0, groups - 300_000)
     db.executemany(
-        "INSERT INTO ms_index (group_id, path, mjd_start, mjd_end, ra_deg, dec_deg, integrations, channels, antennas,"
-        " missing_subbands, flagged_fraction, bytes, created_at)"
-        " VALUES (?1, ?1, ?2, ?2 + 0.0036, ?3, 33.1, 24, 768, 96, '[]', 0.08, 1900000000, ?4)",
-        ((stamp(n), day(n), n * 1.29 % 360, BEGIN_S + n * CADENCE_S) for n in range(first, groups)),
+        "INSERT INTO ms_index (job_id, processing, group_id, path, mjd_start, mjd_end, ra_deg, dec_deg, integrations,"
+        " channels, antennas, missing_subbands, flagged_fraction, bytes, created_at)"
+        " VALUES (?5, 'live', ?1, ?1, ?2, ?2 + 0.0036, ?3, 33.1, 24, 768, 96, '[]', 0.08, 1900000000, ?4)",
+        ((stamp(n), day(n), n * 1.29 % 360, BEGIN_S + n * CADENCE_S, n) for n in range(first, groups)),
     )
     quality = (
         '{"flagged_fraction": 0.011, "without_fringes": {' + ", ".join(f'"{n}": "no fringe"' for n in range(30)) + "}}"
     )
     db.executemany(
-        "INSERT INTO calibrations (path, set_name, kind, calibrator, mjd, valid_from_mjd, valid_to_mjd, quality, grade,"
-        " reasons, created_at) VALUES (?1 || ?2, ?1, ?2, '3C48', ?3, ?3 - 0.5, ?3 + 1, ?4, 'good', '[]', 1)",
+        "INSERT INTO calibrations (processing, path, set_name, kind, calibrator, mjd, valid_from_mjd, valid_to_mjd,"
+        " quality, grade, reasons, created_at) VALUES ('live', ?1 || ?2, ?1, ?2, '3C48', ?3,"
+        " ?3 - 0.5, ?3 + 1, ?4, 'good', '[]', 1)",
         ((stamp(n), kind, day(n), quality) for n in range(0, groups, 58) for kind in ("bandpass", "gain")),
     )
 

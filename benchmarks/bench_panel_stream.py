@@ -111,7 +111,7 @@ def turn(incoming: Path, groups: int, watched: bool) -> Turn:
         stream.wait(60)
         shown.terminate()
         shown.wait(20)
-        runs = [run for run in store.browse.ended_runs(0.0) if run.seconds is not None]
+        runs = [run for run in store.jobs.ended_runs(0.0) if run.seconds is not None]
         store.close()
         assert len(runs) == 3 * groups, f"{len(runs)} stages of {3 * groups} ended within {LIMIT_S:g} s"
         return Turn(sum(run.seconds or 0.0 for run in runs), used.user + used.system, pages)

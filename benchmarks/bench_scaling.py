@@ -134,7 +134,7 @@ def throughput(directory: Path, setting: Setting, size: int, arriving: Sequence[
             here.feed(files)
         here.wait(len(arriving))
         core_s = (here.core_s() - before) / len(targets)
-        runs = [run for run in here.store.browse.ended_runs(begun) if run.outcome is Outcome.COMMITTED]
+        runs = [run for run in here.store.jobs.ended_runs(begun) if run.outcome is Outcome.COMMITTED]
         seconds = max(run.ended_at or 0.0 for run in runs) - min(run.started_at for run in runs)
         stages = {str(one): median(run.seconds or 0.0 for run in runs if run.stage is one) for one in Stage}
         memory = {str(one): max(run.peak_rss_bytes or 0 for run in runs if run.stage is one) / 2**30 for one in Stage}

@@ -88,7 +88,7 @@ class Room:
         while len(images := self.store.products.images(limit=1000)) < groups:
             for image in images:
                 shutil.rmtree(self.directory / "products" / f"{image.group}.ms", ignore_errors=True)
-            failed = [one.id for one in self.store.queue.groups(limit=1000) if one.state is State.FAILED]
+            failed = [one.id for one in self.store.files.groups(limit=1000) if one.state is State.FAILED]
             if failed or time.monotonic() > until:
                 sys.exit(f"no image: {failed or 'nothing for too long'}; the log is {self.directory}/service.log")
             time.sleep(0.05)
@@ -144,8 +144,8 @@ def one_by_one(
         for number, files in enumerate(arriving):
             before, begun = room.core_s(), room.feed(files)
             room.wait(number + 1)
-            (group,) = (one for one in room.store.queue.groups(limit=1000) if one.id not in {x["group"] for x in found})
-            runs = room.store.queue.runs(group.id)
+            (group,) = (one for one in room.store.files.groups(limit=1000) if one.id not in {x["group"] for x in found})
+            runs = room.store.jobs.runs(group.id)
             found.append(
                 {
                     "group": group.id,

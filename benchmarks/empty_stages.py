@@ -13,25 +13,25 @@ from workers.execution.stages import StageContext
 _MJD, _RA_DEG, _DEC_DEG = 61093.0, 24.4, 33.2
 
 
-def run(house: StageContext, lease: Lease) -> list[Any]:
+def run(context: StageContext, lease: Lease) -> list[Any]:
     """The smallest result that a commit of this stage can have."""
     if lease.stage is Stage.CONVERT:
-        return [_measurement_set(house, lease)]
+        return [_measurement_set(context, lease)]
     if lease.stage is Stage.CALIBRATE:
         return [CalibratedMS(None, "a stage that makes nothing", 0.0)]
-    return [_image(house, lease)]
+    return [_image(context, lease)]
 
 
-def _measurement_set(house: StageContext, lease: Lease) -> ConvertedMS:
+def _measurement_set(context: StageContext, lease: Lease) -> ConvertedMS:
     return ConvertedMS(
-        path=house.measurement_set_path(lease.group), mjd_start=_MJD, mjd_end=_MJD, ra_deg=_RA_DEG, dec_deg=_DEC_DEG,
+        path=context.measurement_set_path(lease.group), mjd_start=_MJD, mjd_end=_MJD, ra_deg=_RA_DEG, dec_deg=_DEC_DEG,
         integrations=24, channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
     )  # fmt: skip
 
 
-def _image(house: StageContext, lease: Lease) -> TileImage:
+def _image(context: StageContext, lease: Lease) -> TileImage:
     return TileImage(
-        fits_path=house.image_dir / f"{lease.group}.fits", beam_fits_path=None, png_path=None, thumbnail_path=None,
+        fits_path=context.image_dir() / f"{lease.group}.fits", beam_fits_path=None, png_path=None, thumbnail_path=None,
         rms_jy=1.0, peak_jy=1.0, dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0,
         ra_deg=_RA_DEG, dec_deg=_DEC_DEG, mjd=_MJD, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None,
     )  # fmt: skip

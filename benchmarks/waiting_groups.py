@@ -11,8 +11,8 @@ from sqlalchemy import insert
 from contimg.formats.uvh5.grouping import SubbandName, stamp_of
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.settings import DispatchSettings, StreamingConfig
-from contimg.store import FileState, FoundFile, Lease, Stage, State, Store
-from contimg.store import tables as models
+from contimg.store import LIVE, TILE, FileState, FoundFile, Lease, Stage, State, Store, tables
+from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.tile.calibrate.options import CalibrateOptions
 from workers.execution.stages import StageContext
 from workers.scheduling.calibrator_tiles import CalibratorTiles
@@ -30,10 +30,10 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
     """
     store = Store.open(directory / f"{waiting}.sqlite3")
     _let_wait(store, waiting)
-    house, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
+    context, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
     calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
     settings = DispatchSettings(max_in_flight=1)
-    dispatcher = Dispatcher(store, lambda group, stage: None, settings, calibrators=calibrators)
+    dispatcher = Dispatcher(store, lambda job: None, settings, calibrators=calibrators)
     reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0), 10.0)
     measured: dict[str, list[float]] = {}
     sent: list[str] = []
@@ -41,7 +41,7 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
         "taken in": lambda number: _take_in(store, _name(number)),
         "sent": lambda _: sent.extend(dispatcher.fill()),
         "a round of the reconciler": lambda _: reconciler.round(),
-        "three stages": lambda _: _pass(house, sent.pop()),
+        "three stages": lambda _: _pass(context, sent.pop()),
     }
     for number in range(waiting, waiting + rounds + 1):  # the first has things to import
         for name, step in steps.items():
@@ -62,16 +62,16 @@ def _name(number: int) -> str:
 
 def _take_in(store: Store, group: str) -> None:
     names = [SubbandName.parse(f"{group}_sb{subband:02d}.hdf5") for subband in range(BAND.subbands)]
-    store.arrivals.register_files([FoundFile(Path("/incoming") / str(one), 1, 1.0, one) for one in names if one])
+    store.files.register([FoundFile(Path("/incoming") / str(one), 1, 1.0, one) for one in names if one])
 
 
-def _pass(house: StageContext, group: str) -> None:
+def _pass(context: StageContext, group: str) -> None:
     """Claim and commit each stage, as a worker does."""
     for stage in Stage:
-        lease = house.store.leases.claim(group, stage, "bench")
+        lease = context.store.leases.claim(group, stage, "bench")
         if not isinstance(lease, Lease):
             raise SystemExit(lease.detail)
-        house.store.leases.commit(lease, run(house, lease))
+        context.store.leases.commit(lease, run(context, lease))
 
 
 def _let_wait(store: Store, waiting: int) -> None:
@@ -79,14 +79,22 @@ def _let_wait(store: Store, waiting: int) -> None:
     for begin in range(0, waiting, _GROUPS_A_TRANSACTION):
         numbers = range(begin, min(waiting, begin + _GROUPS_A_TRANSACTION))
         with store.database.write() as session:
-            session.execute(insert(models.Group), [_group_row(number) for number in numbers])
-            session.execute(insert(models.SubbandFile), [row for number in numbers for row in _file_rows(number)])
+            session.execute(insert(tables.Group), [_group_row(number) for number in numbers])
+            session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
+            session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
+            session.execute(insert(tables.SubbandFile), [row for number in numbers for row in _file_rows(number)])
 
 
 def _group_row(number: int) -> dict[str, object]:
     time_s = float(_BEGIN_S + round(CADENCE_S * number))
-    times = dict.fromkeys(("reference_s", "collecting_since", "created_at", "updated_at"), time_s)
-    return {"id": _name(number), "state": State.PENDING, "stage": Stage.CONVERT, "attempts": 0, **times}
+    return {"id": _name(number), **dict.fromkeys(("reference_s", "collecting_since", "created_at"), time_s)}
+
+
+def _job_row(number: int) -> dict[str, object]:
+    time_s = float(_BEGIN_S + round(CADENCE_S * number))
+    times = dict.fromkeys(("reference_s", "created_at", "updated_at"), time_s)
+    queued = {"state": State.PENDING, "stage": Stage.CONVERT, "attempts": 0, "priority": LIVE_PRIORITY}
+    return {"kind": TILE.name, "key": _name(number), "processing": LIVE, **queued, **times}
 
 
 def _file_rows(number: int) -> list[dict[str, object]]:

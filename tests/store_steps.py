@@ -8,24 +8,23 @@ from sqlalchemy import select
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.uvh5.grouping import SubbandName
-from contimg.store import Arrival, FoundFile, Store
-from contimg.store import tables as models
+from contimg.store import Arrival, FoundFile, Store, tables
 
 
 def register_file(store: Store, path: Path | str, size: int, mtime: float, name: SubbandName) -> Arrival:
     """Register one finished file, as a scan does with many."""
-    return store.arrivals.register_files([FoundFile(Path(path), size, mtime, name)])[0]
+    return store.files.register([FoundFile(Path(path), size, mtime, name)])[0]
 
 
 def enqueue(store: Store, groups: Sequence[str]) -> None:
     """Count pending groups as sent, as the dispatcher does before it sends their messages."""
-    taken = store.queue.take_unsent(1000, lambda unsent: [work for work in unsent if work.group in groups])
-    assert {work.group for work in taken} == set(groups)
+    taken = store.jobs.take_unsent(1000, lambda unsent: [work for work in unsent if work.key in groups])
+    assert {work.key for work in taken} == set(groups)
 
 
 def metric_values(store: Store, name: str) -> list[float]:
     """All values of one metric, oldest first."""
-    query = select(models.Metric.value).where(models.Metric.name == name).order_by(models.Metric.at, models.Metric.id)
+    query = select(tables.Metric.value).where(tables.Metric.name == name).order_by(tables.Metric.at, tables.Metric.id)
     with store.database.read() as session:
         return list(session.scalars(query))
 

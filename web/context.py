@@ -12,7 +12,7 @@ from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
-from contimg.store import AlertRecord, Pulse, Stage, Status, Store
+from contimg.store import AlertRecord, Stage, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Signs, judge
@@ -39,7 +39,7 @@ class StreamOverview:
     service: ServiceStatus
     condition: Condition
     scan_age_s: float | None
-    pulse: Pulse
+    pulse: StreamActivity
     alerts: tuple[AlertRecord, ...]
     inspection: Inspection | None
 
@@ -118,7 +118,7 @@ class Panel:
 
     def _look(self, shown: int) -> StreamOverview:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
-        beat = self.store.queue.last_beat(SCAN)
+        beat = self.store.activity.last_beat(SCAN)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
         try:
             poll_interval_s, error = self.config().poll_interval, status.error
@@ -131,10 +131,10 @@ class Panel:
             uptime_s=status.uptime_seconds,
             scan_age_s=scan_age_s,
             scan_limit_s=scan_limit_s(poll_interval_s),
-            untaken=bool(self.store.queue.work_waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
+            untaken=bool(self.store.jobs.waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
         )
         return StreamOverview(
-            snapshot, status, judge(signs), scan_age_s, self.store.pulses.take(), self.store.alerts.on(),
+            snapshot, status, judge(signs), scan_age_s, self.store.activity.read(), self.store.alerts.on(),
             self.inspector.latest(),
         )  # fmt: skip
 

@@ -94,15 +94,15 @@ def _load_what_its_stages_need(**_: Any) -> None:
 @signals.worker_init.connect
 def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
     from workers.execution.shutdown import wait_for_stages
-    from workers.execution.tasks import house
+    from workers.execution.tasks import stage_context
 
-    sender.wait_for_soft_shutdown = lambda: wait_for_stages(sender, house().store)
+    sender.wait_for_soft_shutdown = lambda: wait_for_stages(sender, stage_context().store)
 
 
 @signals.worker_shutdown.connect
 def _give_back_what_was_cut_short(**_: Any) -> None:
     """Leases of children that a cold shutdown ended go back uncounted, so that a restart goes on at once."""
-    from workers.execution.recovery import release_what_the_dead_hold
-    from workers.execution.tasks import house
+    from workers.execution.recovery import release_leases_of_dead_processes
+    from workers.execution.tasks import stage_context
 
-    release_what_the_dead_hold(house().store)
+    release_leases_of_dead_processes(stage_context().store)

@@ -55,12 +55,12 @@ class Notifier:
                 else:
                     self._held_back += 1
             self._last = event.id
-            self._store.queue.beat(CURSOR, str(event.id))
+            self._store.activity.beat(CURSOR, str(event.id))
 
     def _start(self) -> int:
         """After the last event that was told, or after all there are when nothing ever was."""
         newest = self._store.events.last(1)
-        cursor = self._store.queue.beat_text(CURSOR)
+        cursor = self._store.activity.beat_text(CURSOR)
         return int(cursor) if cursor else (newest[0].id if newest else 0)
 
     def _may_tell(self) -> bool:

@@ -1,55 +1,54 @@
-"""The store: the queue, the products, the calibration registry. It is the truth; messages only wake people up.
+"""The store: the queue of jobs, files, products, calibrations and activity, in SQLite or PostgreSQL.
 
     store = Store.open(config.queue_db, queue_rules(config))
-    lease = store.leases.claim(group, Stage.CONVERT, owner)
+    lease = store.leases.claim(job_id, Stage.CONVERT, owner)
     ...
     store.leases.commit(lease, [converted_ms], RunFigures(...))
 
-Every method is one short transaction. What goes in and comes out are frozen dataclasses, never rows.
+Every method is one short transaction. Arguments and results are frozen dataclasses, never rows.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from contimg.settings import QueueRules, StreamingConfig, queue_rules
-from contimg.store import schema
+from contimg.settings import QueueRules, Settings, StreamingConfig, load, queue_rules
+from contimg.store.activity.activity import Activity, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts
-from contimg.store.activity.events import Events
+from contimg.store.activity.events import EventRecord, Events
 from contimg.store.activity.metrics import Bucket, Metrics
-from contimg.store.activity.pulse import Pulse, Pulses
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import CalibrationSetRecord, Outdated, Registry, TableRow
-from contimg.store.database import Database, make_engine, url_of
-from contimg.store.files.arrivals import Arrivals
+from contimg.store.database import Database, make_engine, prepare, url_of
+from contimg.store.files.arrivals import Files
+from contimg.store.files.groups import Arrival, FileRecord, FileState, FoundFile, GroupRecord
+from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
-from contimg.store.jobs.queue import Queue
-from contimg.store.products.browse import Browse, GroupFilter, GroupOrder, ObservedTile
-from contimg.store.products.products import Products, StoredImage, StoredMS
-from contimg.store.products.retiring import Retirable, Retiring
-from contimg.store.records import (
-    Arrival,
-    EventRecord,
-    FileRecord,
-    FileState,
-    FoundFile,
-    GroupRecord,
+from contimg.store.jobs.queue import Jobs
+from contimg.store.jobs.records import (
+    JobRecord,
     Lease,
     Outcome,
     Refusal,
     Refused,
     RunFigures,
-    Stage,
     StageRunRecord,
-    State,
-    Unsent,
-    WaitingWork,
+    UnsentJob,
+    WaitingJob,
 )
+from contimg.store.products.browse import Browse, GroupFilter, GroupOrder, ObservedTile
+from contimg.store.products.products import Ancestor, Products, StoredImage, StoredMS
+from contimg.store.products.retention import Retention, Retirable
 
 __all__ = [
+    "KINDS",
+    "LIVE",
+    "TILE",
     "AlertRecord",
+    "Ancestor",
     "Arrival",
     "Bucket",
     "CalibrationSetRecord",
@@ -60,11 +59,12 @@ __all__ = [
     "GroupFilter",
     "GroupOrder",
     "GroupRecord",
+    "JobKind",
+    "JobRecord",
     "Lease",
     "ObservedTile",
     "Outcome",
     "Outdated",
-    "Pulse",
     "QueueRules",
     "Rates",
     "Refusal",
@@ -79,62 +79,74 @@ __all__ = [
     "Store",
     "StoredImage",
     "StoredMS",
+    "StreamActivity",
     "TableRow",
-    "Unsent",
-    "WaitingWork",
+    "UnsentJob",
+    "WaitingJob",
+    "configured_store",
 ]
 
 
 @dataclass(frozen=True)
 class Store:
-    """The rooms of the store over one database. Safe to share between threads; each process opens its own."""
+    """The store by subject, over one database. Threads may share it; each process opens its own."""
 
-    arrivals: Arrivals
+    files: Files
+    jobs: Jobs
     leases: Leases
-    queue: Queue
     products: Products
+    browse: Browse
+    retention: Retention
     registry: Registry
     events: Events
     alerts: Alerts
     metrics: Metrics
+    activity: Activity
     overview: Overview
-    pulses: Pulses
-    browse: Browse
-    retiring: Retiring
     database: Database
 
     @classmethod
     def open(
         cls, place: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] = time.time
     ) -> Self:
-        """Open, and make if need be, the store at a SQLite path or a PostgreSQL URL.
+        """Open the store at a SQLite path or a PostgreSQL URL, and create it in an empty database.
 
-        `clock` gives UTC epoch seconds. Misconfigured when the place is wrong or the database of another version;
+        `clock` gives UTC epoch seconds. Misconfigured when the database cannot be used or has another revision;
         Transient when PostgreSQL does not answer.
         """
         database = Database(make_engine(url_of(place)), rules or QueueRules(), clock)
-        schema.prepare(database.engine)
+        prepare(database.engine)
         return cls(
-            arrivals=Arrivals(database),
+            files=Files(database),
+            jobs=Jobs(database),
             leases=Leases(database),
-            queue=Queue(database),
             products=Products(database),
+            browse=Browse(database),
+            retention=Retention(database),
             registry=Registry(database),
             events=Events(database),
             alerts=Alerts(database),
             metrics=Metrics(database),
+            activity=Activity(database),
             overview=Overview(database),
-            pulses=Pulses(database),
-            browse=Browse(database),
-            retiring=Retiring(database),
             database=database,
         )
 
     @classmethod
     def of(cls, config: StreamingConfig) -> Self:
-        """The store that a configuration names, with the rules in force."""
+        """The store of a configuration, with its queue rules."""
         return cls.open(config.queue_db, queue_rules(config))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.database.engine.dispose()
+
+
+@contextmanager
+def configured_store() -> Iterator[Store]:
+    """The store of the current configuration, closed at the end of the block."""
+    store = Store.of(load(Settings.from_environment()))
+    try:
+        yield store
+    finally:
+        store.close()

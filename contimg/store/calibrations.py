@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
 from contimg.quality.grades import GOOD
-from contimg.store import tables as models
-from contimg.store.activity.events import INFO, note
+from contimg.store import tables
+from contimg.store.activity.events import INFO, record_event
 from contimg.store.database import Database
+from contimg.store.jobs.kinds import LIVE, TILE
+from contimg.store.jobs.rows import find_job
 from contimg.store.products import products
-from contimg.store.records import record_of
+from contimg.store.tables import record_of
 
 MOST_TABLES = 8  # of one set
 _KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
@@ -77,24 +79,25 @@ class Registry:
         self._database = database
 
     def valid_at(
-        self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG
+        self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG, processing: str = LIVE
     ) -> tuple[CalibrationSetRecord, ...]:
         """Sets in force at a time (MJD days UTC) and, if given, on a strip: good ones first, then the nearest in time.
 
-        Superseded and retired ones are left out.
+        Superseded and retired ones are left out, and those of campaigns other than `processing`.
         """
-        table = models.CalibrationTable
+        table = tables.CalibrationTable
         query = select(table).where(
             table.valid_from_mjd <= mjd,
             table.valid_to_mjd >= mjd,
             table.superseded_by.is_(None),
             table.retired.is_(None),
+            table.processing.in_({LIVE, processing}),
         )
         return _ranked(self._sets(query), mjd, dec_deg, strip_deg)
 
     def sets(self, limit: int = 50) -> tuple[CalibrationSetRecord, ...]:
         """The latest sets by observation time, newest first, superseded ones included."""
-        table = models.CalibrationTable
+        table = tables.CalibrationTable
         newest = select(table.set_name).order_by(table.mjd.desc(), table.id.desc()).limit(MOST_TABLES * limit)
         with self._database.read() as session:
             names = list(dict.fromkeys(session.scalars(newest)))[:limit]
@@ -103,18 +106,19 @@ class Registry:
 
     def set_named(self, name: str) -> CalibrationSetRecord | None:
         """One set by name, or None."""
-        found = self._sets(select(models.CalibrationTable).where(models.CalibrationTable.set_name == name))
+        found = self._sets(select(tables.CalibrationTable).where(tables.CalibrationTable.set_name == name))
         return found[0] if found else None
 
     def register(self, calibration: CaltableSet, *, group: str | None = None) -> None:
         """Add a set from outside the stream, for example one solved by hand; the same name again replaces it."""
         with self._database.write() as session:
-            _write_set(calibration, session, group, self._database.clock())
+            job = find_job(session, group) if group else None
+            _write_set(calibration, session, job, self._database.clock())
 
     def retire(self, name: str, reason: str) -> None:
         """Take a set out of force for good, with the reason; raises BadInput when it is unknown."""
         with self._database.write() as session:
-            table = models.CalibrationTable
+            table = tables.CalibrationTable
             one = session.scalar(select(table).filter_by(set_name=name).limit(1))
             if one is None:
                 raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
@@ -128,34 +132,36 @@ class Registry:
         with self._database.read() as session:
             return _outdated(session, strip_deg)
 
-    def _sets(self, query: Select[models.CalibrationTable]) -> list[CalibrationSetRecord]:
+    def _sets(self, query: Select[tables.CalibrationTable]) -> list[CalibrationSetRecord]:
         with self._database.read() as session:
             return _sets(session, query)
 
 
 @products.write.register
-def _write_set(product: CaltableSet, session: Session, group: str | None, now: float) -> None:
-    """Write the tables of a set; sets solved before on the same tile are superseded by it."""
+def _write_set(product: CaltableSet, session: Session, job: tables.Job | None, now: float) -> None:
+    """Write the tables of a set; sets solved before on the same tile by the same processing are superseded by it."""
     if not product.grade:
         raise BadInput(f"calibration set {product.name}: has no QA grade; assess it before it is registered")
-    table = models.CalibrationTable
+    table = tables.CalibrationTable
+    group = job.key if job is not None and job.kind == TILE.name else None
+    processing = LIVE if job is None else job.processing
     for old in session.scalars(select(table).where(table.set_name == product.name)):
         session.delete(old)
     session.flush()
     if group is not None:
         session.execute(
             update(table)
-            .where(table.group_id == group, table.superseded_by.is_(None))
+            .where(table.group_id == group, table.processing == processing, table.superseded_by.is_(None))
             .values(superseded_by=product.name)
         )
-    session.add_all(_rows(product, group, now))
+    session.add_all(_rows(product, session, job, group, now))
     session.flush()
     what = f"calibration set {product.name} on {product.calibrator} is {product.grade}"
     _say_outdated(session, what, now, (product.valid_from_mjd, product.valid_to_mjd), group)
 
 
-def _sets(session: Session, query: Select[models.CalibrationTable]) -> list[CalibrationSetRecord]:
-    rows = session.scalars(query.order_by(models.CalibrationTable.set_name, models.CalibrationTable.id)).all()
+def _sets(session: Session, query: Select[tables.CalibrationTable]) -> list[CalibrationSetRecord]:
+    rows = session.scalars(query.order_by(tables.CalibrationTable.set_name, tables.CalibrationTable.id)).all()
     return [_record(list(tables)) for _, tables in groupby(rows, key=lambda row: row.set_name)]
 
 
@@ -173,9 +179,10 @@ def _outdated(
     session: Session, strip_deg: float = STRIP_DEG, within: tuple[float, float] = (-inf, inf)
 ) -> tuple[Outdated, ...]:
     """The same, of the tiles that lie `within` these times, MJD, alone."""
-    table, tile = models.CalibrationTable, models.MeasurementSet
-    sets = _sets(session, select(table).where(table.superseded_by.is_(None), table.retired.is_(None)))
-    calibrated = select(tile).where(tile.calibrated_at.is_not(None)).order_by(tile.mjd_start)
+    table, tile = tables.CalibrationTable, tables.MeasurementSet
+    in_force = (table.superseded_by.is_(None), table.retired.is_(None), table.processing == LIVE)
+    sets = _sets(session, select(table).where(*in_force))
+    calibrated = select(tile).where(tile.calibrated_at.is_not(None), tile.processing == LIVE).order_by(tile.mjd_start)
     found = []
     for row in session.scalars(calibrated.where(tile.mjd_end >= within[0], tile.mjd_start <= within[1])):
         mjd = 0.5 * (row.mjd_start + row.mjd_end)
@@ -200,12 +207,18 @@ def _say_outdated(
     tiles = [one for one in _outdated(session, within=valid) if one.group != group]
     if tiles:
         count = f"{len(tiles)} tile{'s' if len(tiles) > 1 else ''}"
-        note(session, now, INFO, group, f"{what}: {count} would change; `contimg recalibrate` makes them again")
+        record_event(session, now, INFO, group, f"{what}: {count} would change; `contimg recalibrate` makes them again")
 
 
-def _rows(product: CaltableSet, group: str | None, now: float) -> Iterable[models.CalibrationTable]:
+def _rows(
+    product: CaltableSet, session: Session, job: tables.Job | None, group: str | None, now: float
+) -> Iterable[tables.CalibrationTable]:
+    job_id, processing = (None, LIVE) if job is None else (job.id, job.processing)
+    ms_id = None if job is None else products.measurement_set_id(session, job)
     for path in product.paths:
-        row = models.CalibrationTable(set_name=product.name, group_id=group, superseded_by=None, retired=None)
+        row = tables.CalibrationTable(
+            set_name=product.name, job_id=job_id, processing=processing, group_id=group, ms_id=ms_id
+        )
         products.fill_row(row, product)
         row.path, row.kind = str(path.absolute()), _KINDS.get(path.suffix, path.suffix.lstrip("."))
         row.reference_antenna = product.reference_antenna or None
@@ -214,6 +227,6 @@ def _rows(product: CaltableSet, group: str | None, now: float) -> Iterable[model
         yield row
 
 
-def _record(rows: list[models.CalibrationTable]) -> CalibrationSetRecord:
-    tables = tuple(TableRow(Path(row.path), row.kind) for row in rows)
-    return record_of(CalibrationSetRecord, rows[0], name=rows[0].set_name, tables=tables)
+def _record(rows: list[tables.CalibrationTable]) -> CalibrationSetRecord:
+    caltables = tuple(TableRow(Path(row.path), row.kind) for row in rows)
+    return record_of(CalibrationSetRecord, rows[0], name=rows[0].set_name, tables=caltables)

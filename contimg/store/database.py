@@ -1,4 +1,4 @@
-"""One database behind every room of the store: how transactions begin, on SQLite and on PostgreSQL."""
+"""The database of the store: how transactions begin, on SQLite and PostgreSQL, and which revision its tables have."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, Transient
 from contimg.settings import QueueRules
 
+HEAD = "0002"
 BUSY_TIMEOUT_S = 30.0
-# Any constant does, as long as every process of a cluster takes the same for the same purpose.
-_ARRIVALS_LOCK = 0x636F6E74
+# Any constants do, as long as every process of a cluster takes the same for the same purpose.
+_ARRIVALS_LOCK, _MIGRATION_LOCK = 0x636F6E74, 0x636F6E75
 
 
 def url_of(place: str | Path) -> URL:
@@ -39,7 +40,7 @@ def make_engine(url: URL) -> Engine:
     """An engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
 
     SQLite's driver would begin a transaction at the first write only, and two processes that had both read would
-    lose one of the two updates without a word.
+    lose one of the two updates silently.
     """
     try:
         if url.get_backend_name() == "postgresql":
@@ -74,7 +75,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class Database:
-    """What the rooms of the store share: the engine, the rules of the queue, and the clock.
+    """The engine, the rules of the queue, and the clock.
 
     Attributes
     ----------
@@ -108,3 +109,76 @@ class Database:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision that a database stands at; None when it is empty. Transient when it cannot be reached."""
+    try:
+        with engine.connect() as connection:
+            return _revision(connection)
+    except DBAPIError as error:
+        raise _unreachable(engine, error) from None
+
+
+def upgrade(engine: Engine) -> str:
+    """Migrate a database to this version's tables, one process at a time; returns the revision."""
+    try:
+        with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            revision = _revision(connection)
+            refuse_newer(engine, revision)
+            if revision != HEAD:
+                _run_migrations(connection)
+    except DBAPIError as error:
+        raise _unreachable(engine, error) from None
+    return HEAD
+
+
+def prepare(engine: Engine) -> None:
+    """Create the tables of an empty database and migrate an older SQLite file; Misconfigured for anything else.
+
+    An older PostgreSQL database is not changed: other hosts may still run the version that it belongs to.
+    """
+    revision = current_revision(engine)
+    if revision == HEAD:
+        return
+    refuse_newer(engine, revision)
+    if revision is not None and engine.dialect.name == "postgresql":
+        url = engine.url.render_as_string()
+        raise Misconfigured(f"{url}: revision {revision}, {HEAD} is needed; run `contimg db upgrade`")
+    upgrade(engine)
+
+
+def refuse_newer(engine: Engine, revision: str | None) -> None:
+    """Raises Misconfigured when a database was made by a newer version than this one."""
+    if revision is not None and revision > HEAD:
+        raise Misconfigured(
+            f"{engine.url.render_as_string()}: made by a newer contimg (revision {revision}; this one has {HEAD}); "
+            "install that version again, or restore a backup from before it"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if revision is None else str(revision)
+
+
+def _run_migrations(connection: Connection) -> None:
+    # Alembic takes a fifth of a second to import, and nearly every opening finds the database up to date.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _unreachable(engine: Engine, error: DBAPIError) -> Misconfigured | Transient:
+    first_line = str(error.orig).strip().splitlines()[0]
+    if engine.dialect.name == "sqlite":
+        return Misconfigured(f"queue_db={engine.url.database}: {first_line}")
+    return Transient(f"queue_db={engine.url.render_as_string()}: {first_line}")

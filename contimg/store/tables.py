@@ -4,10 +4,18 @@ Why not timestamps: SQLite has none, a number compares and subtracts alike on bo
 Observation times (validity of a calibration, middle of a tile) are MJD days, UTC.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from enum import EnumType
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from contimg.store.jobs.kinds import job_label
+
+Record = TypeVar("Record")
 
 # A 64-bit key that SQLite still numbers by itself: there only INTEGER PRIMARY KEY is the row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -20,11 +28,9 @@ class Base(DeclarativeBase):
 
 
 class Group(Base):
-    """One tile on its way through the stages. Its id is its reference time, `YYYY-MM-DDTHH:MM:SS`.
+    """The subband files of one tile. Its id is its reference time, `YYYY-MM-DDTHH:MM:SS`.
 
-    `stage` is the next stage to run; `attempts` counts claims of that stage; `fence` grows with every claim, so a
-    worker that was frozen and thawed holds an old one and is refused. `echo` marks a group founded by a file whose
-    subband the groups around it already had.
+    `echo` marks a group that began with a duplicate: the groups around it already had that subband.
     """
 
     __tablename__ = "groups"
@@ -32,9 +38,33 @@ class Group(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     reference_s: Mapped[float] = mapped_column(index=True)
     echo: Mapped[bool] = mapped_column(default=False)
+    partial: Mapped[bool] = mapped_column(default=False)
+    collecting_since: Mapped[float]
+    created_at: Mapped[float]
+
+    __table_args__ = (
+        Index("ix_groups_created_at", "created_at"),
+        Index("ix_groups_partial_reference", "partial", "reference_s"),
+    )
+
+
+class Job(Base):
+    """A unit of queued work: the stages of one kind for one key (for a tile the id of its group) in one processing.
+
+    `stage` is the next stage to run; `attempts` counts claims of that stage; `fence` grows with every claim, so that
+    a worker that was suspended and resumed holds an old one and is refused. `reference_s` is the time of observation.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(32))
+    processing: Mapped[str] = mapped_column(String(64))
+    priority: Mapped[int]
+    reference_s: Mapped[float]
     state: Mapped[str] = mapped_column(String(16))
     stage: Mapped[str] = mapped_column(String(16))
-    partial: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None] = mapped_column(String(255))
@@ -42,27 +72,31 @@ class Group(Base):
     lease_expires_at: Mapped[float | None]
     not_before: Mapped[float | None]
     enqueued_at: Mapped[float | None]
-    collecting_since: Mapped[float]
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
     updated_at: Mapped[float]
     completed_at: Mapped[float | None]
 
     __table_args__ = (
-        Index("ix_groups_state_reference", "state", "reference_s"),
-        # What is sent next, and how many are: found at once however many wait.
-        Index("ix_groups_state_enqueued", "state", "enqueued_at", "reference_s"),
-        Index("ix_groups_state_not_before", "state", "not_before"),
-        Index("ix_groups_completed_at", "completed_at"),
-        Index("ix_groups_created_at", "created_at"),
-        Index("ix_groups_updated_at", "updated_at"),
-        Index("ix_groups_state_updated", "state", "updated_at"),
-        Index("ix_groups_partial_reference", "partial", "reference_s"),
+        Index("uq_jobs_key", "kind", "key", "processing", unique=True),
+        Index("ix_jobs_reference_s", "reference_s", "key"),
+        Index("ix_jobs_state_reference", "state", "reference_s", "key"),
+        # The next jobs to send, and the number of those sent, without reading those that wait.
+        Index("ix_jobs_state_enqueued", "state", "enqueued_at", "priority", "reference_s"),
+        Index("ix_jobs_state_not_before", "state", "not_before"),
+        Index("ix_jobs_completed_at", "completed_at"),
+        Index("ix_jobs_updated_at", "updated_at", "key"),
+        Index("ix_jobs_state_updated", "state", "updated_at"),
     )
+
+    @property
+    def label(self) -> str:
+        """The job in a message."""
+        return job_label(self.kind, self.key, self.processing)
 
 
 class SubbandFile(Base):
-    """One file seen in the incoming directory: in its group, late for it, or set aside with a reason."""
+    """One file seen in the incoming directory: in its group, late for it, or quarantined with a reason."""
 
     __tablename__ = "subband_files"
 
@@ -85,19 +119,20 @@ class SubbandFile(Base):
             "group_id",
             "subband",
             unique=True,
-            sqlite_where=text("state <> 'set_aside'"),
-            postgresql_where=text("state <> 'set_aside'"),
+            sqlite_where=text("state <> 'quarantined'"),
+            postgresql_where=text("state <> 'quarantined'"),
         ),
     )
 
 
 class StageRun(Base):
-    """One attempt at one stage of one group, from claim to outcome."""
+    """One attempt at one stage of one job, from claim to outcome."""
 
     __tablename__ = "stage_runs"
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    processing: Mapped[str] = mapped_column(String(64))
     stage: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int]
     fence: Mapped[int]
@@ -114,10 +149,10 @@ class StageRun(Base):
     bytes_written: Mapped[int | None]
 
     __table_args__ = (
-        # Each stage of a group is committed once; a redo first marks the old run as superseded.
+        # Each stage of a job is committed once; a redo first marks the old run as superseded.
         Index(
             "uq_stage_committed",
-            "group_id",
+            "job_id",
             "stage",
             unique=True,
             sqlite_where=text("outcome = 'committed'"),
@@ -132,7 +167,9 @@ class MeasurementSet(Base):
     __tablename__ = "ms_index"
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), unique=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    processing: Mapped[str] = mapped_column(String(64))
+    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     mjd_start: Mapped[float] = mapped_column(index=True)
     mjd_end: Mapped[float]
@@ -153,7 +190,8 @@ class MeasurementSet(Base):
 class CalibrationTable(Base):
     """One calibration table. Tables of one solve share `set_name`; `superseded_by` names the set that replaced it.
 
-    `dec_deg` is the strip it holds for (None: any); `retired` is why an operator took it out of force.
+    `dec_deg` is the declination strip it is valid for (None: any); `retired` is why an operator retired it; `ms_id` is
+    the Measurement Set it was solved on. A set imported by an operator has neither that nor a job.
     """
 
     __tablename__ = "calibrations"
@@ -161,7 +199,10 @@ class CalibrationTable(Base):
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     set_name: Mapped[str] = mapped_column(String(128), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    processing: Mapped[str] = mapped_column(String(64))
     group_id: Mapped[str | None] = mapped_column(ForeignKey("groups.id"))
+    ms_id: Mapped[int | None] = mapped_column(ForeignKey("ms_index.id", ondelete="SET NULL"), index=True)
     kind: Mapped[str] = mapped_column(String(32))
     calibrator: Mapped[str] = mapped_column(String(64))
     reference_antenna: Mapped[str | None] = mapped_column(String(32))
@@ -183,12 +224,15 @@ class CalibrationTable(Base):
 
 
 class Image(Base):
-    """A quick-look image: its files, its numbers and where its calibration came from. Fluxes are Jy/beam."""
+    """A quick-look image: its files and numbers, and the Measurement Set it was made from. Fluxes are Jy/beam."""
 
     __tablename__ = "images"
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), unique=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    processing: Mapped[str] = mapped_column(String(64))
+    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
+    ms_id: Mapped[int | None] = mapped_column(ForeignKey("ms_index.id", ondelete="SET NULL"), index=True)
     fits_path: Mapped[str] = mapped_column(String(1024), unique=True)
     beam_fits_path: Mapped[str | None] = mapped_column(String(1024))
     png_path: Mapped[str | None] = mapped_column(String(1024))
@@ -223,7 +267,7 @@ class Image(Base):
 
 
 class Event(Base):
-    """What an operator sees happening. `level` is info, warning or error."""
+    """One line of the event log. `level` is info, warning or error; `group_id` is the key of the job it concerns."""
 
     __tablename__ = "events"
 
@@ -286,3 +330,34 @@ class Control(Base):
     value: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[float]
     changed_by: Mapped[str | None] = mapped_column(String(255))
+
+
+def record_of(cls: type[Record], row: Any, **more: Any) -> Record:
+    """Make a record from the like-named columns of a row.
+
+    Parameters
+    ----------
+    cls : a dataclass; text becomes the path or the enum of a field's type, and `group` is the row's `group_id`.
+    row : a row of the table that holds the record.
+    more : fields that no column holds, or that replace one.
+    """
+    values = dict(more)
+    for name, convert in _converters(cls).items():  # type: ignore[arg-type]  # a class is hashable
+        column = "group_id" if name == "group" else name
+        if name not in more and hasattr(row, column):
+            value = getattr(row, column)
+            values[name] = convert(value) if convert and value is not None else value
+    return cls(**values)
+
+
+@cache
+def _converters(cls: type) -> Mapping[str, Callable[[Any], Any] | None]:
+    """What a column's value is converted with, by the name of the dataclass's field; None leaves it as it is."""
+    return {name: _converter(hint) for name, hint in get_type_hints(cls).items()}
+
+
+def _converter(hint: Any) -> Callable[[Any], Any] | None:
+    if get_origin(hint) is tuple:
+        return tuple
+    kinds = (kind for kind in get_args(hint) or (hint,) if kind is Path or isinstance(kind, EnumType))
+    return next(kinds, None)

@@ -152,7 +152,7 @@ def _wait_for_the_service(world: World) -> None:
     """The fire begins when there is somebody to hit."""
     assert world.store is not None
     deadline = time.monotonic() + 60
-    while world.store.queue.last_beat(BEAT) is None and time.monotonic() < deadline:
+    while world.store.activity.last_beat(BEAT) is None and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
@@ -167,7 +167,7 @@ def _wait_for_the_sweep(world: World) -> None:
 def _measure(world: World, telescope: Telescope, report: Report, struck_s: float, whole_s: float) -> None:
     assert world.store is not None
     delivered = telescope.delivered
-    outcomes = Counter(str(run.outcome) for name in delivered.groups for run in world.store.queue.runs(name))
+    outcomes = Counter(str(run.outcome) for name in delivered.groups for run in world.store.jobs.runs(name))
     report.figures = {
         "seed": report.plan.seed,
         "store": "PostgreSQL" if world.parts.postgresql else "SQLite",

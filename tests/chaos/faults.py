@@ -188,14 +188,14 @@ def _fill_disk(world: World, _: int) -> Blow:
 def _pause(world: World, _: int) -> Blow:
     assert world.store is not None
     store = world.store
-    store.queue.pause("the chaos run")
-    return Blow("for 2 s", lambda: store.queue.resume("the chaos run"), 2.0)
+    store.jobs.pause("the chaos run")
+    return Blow("for 2 s", lambda: store.jobs.resume("the chaos run"), 2.0)
 
 
 def _again(world: World, choice: int) -> Blow:
     """Whole chains once more for groups that have had theirs: late and double messages in one."""
     assert world.store is not None
-    known = [one.id for one in world.store.queue.groups(limit=400)]
+    known = [one.id for one in world.store.files.groups(limit=400)]
     if not known:
         return MISSED
     victims = [known[(choice + n * 7919) % len(known)] for n in range(3)]

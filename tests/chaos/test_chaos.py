@@ -12,8 +12,7 @@ from proxy import Proxy
 from verdict import judge
 from world import Parts, World
 
-from contimg.store import Outcome
-from contimg.store import tables as models
+from contimg.store import Outcome, tables
 
 SEED = 3
 ALL = frozenset(Kind)
@@ -78,7 +77,7 @@ def test_nothing_is_lost_and_nothing_made_twice_under_fire(tmp_path: Path):
         shutil.copystat(kept, table)
         assert judge(world, delivered) == []
         with world.store.database.write() as session:
-            first = session.query(models.StageRun).filter_by(outcome=Outcome.COMMITTED).first()
+            first = session.query(tables.StageRun).filter_by(outcome=Outcome.COMMITTED).first()
             first.outcome = Outcome.FAILED
         seen["a stage that was not committed"] = judge(world, delivered)
 

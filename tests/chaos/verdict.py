@@ -16,8 +16,7 @@ from telescope import Delivered
 from world import World
 
 from contimg.files.staging import MARK
-from contimg.store import FileState, Outcome, Stage, State, Store
-from contimg.store import tables as models
+from contimg.store import FileState, Outcome, Stage, State, Store, tables
 
 _SLACK_S = 0.05  # a file system's clock is as coarse as a tick of the kernel
 
@@ -34,7 +33,7 @@ def judge(world: World, delivered: Delivered) -> list[str]:
 
 
 def _groups(store: Store, delivered: Delivered) -> Iterator[str]:
-    known = {one.id: one for one in store.queue.groups(limit=100_000)}
+    known = {one.id: one for one in store.files.groups(limit=100_000)}
     yield from (f"{name}: a group that nobody delivered" for name in known.keys() - delivered.groups.keys())
     for name, plan in delivered.groups.items():
         if name not in known:
@@ -47,14 +46,14 @@ def _groups(store: Store, delivered: Delivered) -> Iterator[str]:
 
 
 def _completed(store: Store, name: str, plan: GroupPlan) -> Iterator[str]:
-    group = store.queue.group(name)
+    group = store.files.group(name)
     assert group is not None
     if group.state is not State.COMPLETED:
         yield f"{name} ({plan.spoilt}): {group.state} {group.stage}, {group.error}"
         return
     if group.lease_owner or group.lease_expires_at:
         yield f"{name}: completed, and {group.lease_owner} still holds a lease"
-    committed = Counter(run.stage for run in store.queue.runs(name) if run.outcome is Outcome.COMMITTED)
+    committed = Counter(run.stage for run in store.jobs.runs(name) if run.outcome is Outcome.COMMITTED)
     if committed != dict.fromkeys(Stage, 1):
         yield f"{name}: committed {dict(committed)}, not each stage once"
         return
@@ -106,7 +105,7 @@ def _image(store: Store, name: str) -> Iterator[str]:
 
 def _made_by(store: Store, name: str, stage: Stage, path: Path, until: Stage | None = None) -> Iterator[str]:
     """Whether a product's file was last written during the run that was committed for it (or for it and a later)."""
-    runs = [run for run in store.queue.runs(name) if run.outcome is Outcome.COMMITTED]
+    runs = [run for run in store.jobs.runs(name) if run.outcome is Outcome.COMMITTED]
     first = next(run for run in runs if run.stage is stage)
     last = next(run for run in runs if run.stage is (until or stage))
     written = path.stat().st_mtime
@@ -116,7 +115,7 @@ def _made_by(store: Store, name: str, stage: Stage, path: Path, until: Stage | N
 
 
 def _failed(store: Store, name: str, plan: GroupPlan) -> Iterator[str]:
-    group = store.queue.group(name)
+    group = store.files.group(name)
     assert group is not None
     expected = f"incomplete, {EXPECTED - len(plan.subbands)} of {EXPECTED}"
     if group.state is not State.FAILED or not (group.error or "").startswith(expected):
@@ -126,28 +125,28 @@ def _failed(store: Store, name: str, plan: GroupPlan) -> Iterator[str]:
 
 
 def _files(store: Store, delivered: Delivered) -> Iterator[str]:
-    aside = {one.path.name: one.reason for one in store.arrivals.files(FileState.SET_ASIDE, limit=100_000)}
+    aside = {one.path.name: one.reason for one in store.files.latest(FileState.QUARANTINED, limit=100_000)}
     for name, how in delivered.spoilt.items():
         if not aside.get(name):
             yield f"{name} ({how}): not set aside with a reason"
     for name in aside.keys() - delivered.spoilt.keys():
         yield f"{name}: set aside though nothing is wrong with it: {aside[name]}"
-    late = store.arrivals.files(FileState.LATE, limit=100_000)
+    late = store.files.latest(FileState.LATE, limit=100_000)
     yield from (f"{one.path.name}: left out of its group as late" for one in late)
 
 
 def _rows(store: Store, delivered: Delivered) -> Iterator[str]:
     complete = sum(plan.subbands_in_product > 0 for plan in delivered.groups.values())
     with store.database.read() as session:
-        for model in (models.MeasurementSet, models.Image):
+        for model in (tables.MeasurementSet, tables.Image):
             rows = session.scalar(select(func.count()).select_from(model))
             if rows != complete:
                 yield f"{model.__tablename__}: {rows} rows for {complete} groups"
         open_runs = session.scalar(
-            select(func.count()).select_from(models.StageRun).where(models.StageRun.ended_at.is_(None))
+            select(func.count()).select_from(tables.StageRun).where(tables.StageRun.ended_at.is_(None))
         )
         leases = session.scalar(
-            select(func.count()).select_from(models.Group).where(models.Group.lease_token.is_not(None))
+            select(func.count()).select_from(tables.Job).where(tables.Job.lease_token.is_not(None))
         )
     if open_runs or leases:
         yield f"{open_runs} runs without an end, {leases} leases that live"
@@ -190,13 +189,13 @@ def wait_until_quiet(world: World, delivered: Delivered, limit_s: float) -> str 
 def _unfinished(world: World, delivered: Delivered) -> str | None:
     store = world.store
     assert store is not None
-    states = {one.id: one for one in store.queue.groups(limit=100_000)}
+    states = {one.id: one for one in store.files.groups(limit=100_000)}
     ended = (State.COMPLETED, State.FAILED, State.DISCARDED)
     left = [name for name in delivered.groups if name not in states or states[name].state not in ended]
     if left:
         one = states.get(left[0])
         return f"{len(left)} groups, the first {left[0]}: {f'{one.state} {one.stage}' if one else 'not in the store'}"
-    aside = {one.path.name for one in store.arrivals.files(FileState.SET_ASIDE, limit=100_000)}
+    aside = {one.path.name for one in store.files.latest(FileState.QUARANTINED, limit=100_000)}
     absent = delivered.spoilt.keys() - aside
     return f"files not set aside: {sorted(absent)[:3]}" if absent else None
 

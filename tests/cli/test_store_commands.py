@@ -9,7 +9,7 @@ from store_steps import register_file
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load
-from contimg.store import Stage, Store, schema
+from contimg.store import Stage, Store, database
 
 GROUP = "2026-02-22T23:17:51"
 
@@ -44,9 +44,9 @@ def test_config_is_shown_checked_and_set(run, monkeypatch):
 def test_the_database_says_where_it_stands(run):
     before = run("db", "current")
     assert "contimg db upgrade" in before
-    assert schema.HEAD in run("db", "upgrade")
+    assert database.HEAD in run("db", "upgrade")
     after = run("db", "current")
-    assert schema.HEAD in after
+    assert database.HEAD in after
     assert "contimg db upgrade" not in after
 
 
@@ -54,7 +54,7 @@ def test_a_group_is_listed_shown_discarded_and_retried(run, store):
     assert re.fullmatch(rf"{GROUP}\s+pending\s+convert\s+16\b.*\n", run("groups", "list"))
     lease = store.leases.claim(GROUP, Stage.CONVERT, "host:1")
     store.leases.fail(lease, "no such axis", permanent=True)
-    store.arrivals.set_aside(lease.files[3], "NaN")
+    store.files.quarantine(lease.files[3], "NaN")
     shown = run("groups", "show", GROUP)
     for pattern in (r"\bfailed\b.*\bconvert\b", "no such axis", r"_sb03\.hdf5\b.*NaN", "host:1", r"\b15\b"):
         assert re.search(pattern, shown), pattern

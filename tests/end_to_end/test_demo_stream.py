@@ -85,7 +85,7 @@ def test_every_source_is_where_and_what_the_truth_says(demo, store):
 
 
 def test_the_target_was_calibrated_with_the_transit_and_says_so(demo, store):
-    transit, target = store.queue.groups(limit=10)[::-1]
+    transit, target = store.files.groups(limit=10)[::-1]
     (calibration,) = store.registry.sets()
     assert (calibration.calibrator, calibration.group) == ("3C48", transit.id)
     image = store.products.image_of(target.id)
@@ -97,9 +97,9 @@ def test_the_target_was_calibrated_with_the_transit_and_says_so(demo, store):
 
 def test_every_product_is_there_and_nothing_else(demo, store):
     directory, words = demo
-    for group in store.queue.groups(limit=10):
+    for group in store.files.groups(limit=10):
         assert group.state is State.COMPLETED
-        assert [run.outcome for run in store.queue.runs(group.id)] == ["committed"] * 3
+        assert [run.outcome for run in store.jobs.runs(group.id)] == ["committed"] * 3
         ms, image = store.products.measurement_set(group.id), store.products.image_of(group.id)
         for path in (ms.path, image.fits_path, image.png_path):
             assert path.exists()
@@ -109,7 +109,7 @@ def test_every_product_is_there_and_nothing_else(demo, store):
     assert "http://127.0.0.1:" in words
     names = [path.name for path in (directory / "products").iterdir()]
     assert sorted(names) == sorted(
-        [f"{group.id}.ms" for group in store.queue.groups(limit=10)] + ["calibration", "images"]
+        [f"{group.id}.ms" for group in store.files.groups(limit=10)] + ["calibration", "images"]
     )
     assert not [path for path in directory.rglob("*.writing-*")]
 

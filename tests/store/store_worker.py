@@ -12,18 +12,18 @@ import time
 from contimg.errors import LeaseLost
 from contimg.store import Lease, QueueRules, State, Store
 
-RULES = QueueRules(expected_subbands=2, min_subbands=2, max_attempts=1000, lease_s=0.4, retry_delay_s=0)
+RULES = QueueRules(expected_subbands=2, min_subbands=2, max_attempts=1000, lease_s=1.0, retry_delay_s=0)
 
 
 def work(store: Store, owner: str, dice: random.Random) -> None:
     """Work until every group is completed."""
     while True:
         store.leases.expire()
-        waiting = store.queue.work_waiting(0, limit=16)
-        if not waiting and not any(store.queue.groups(state, 1) for state in State if state != State.COMPLETED):
+        waiting = store.jobs.waiting(0, limit=16)
+        if not waiting and not any(store.files.groups(state, 1) for state in State if state != State.COMPLETED):
             return
         for one in dice.sample(waiting, len(waiting)):
-            claimed = store.leases.claim(one.group, one.stage, owner)
+            claimed = store.leases.claim(one.job_id, one.stage, owner)
             if isinstance(claimed, Lease):
                 end(store, claimed, dice)
         time.sleep(0.01)
@@ -35,7 +35,7 @@ def end(store: Store, lease: Lease, dice: random.Random) -> None:
     if fate < 0.04:
         return  # dropped dead
     if fate < 0.08:
-        time.sleep(0.6)  # frozen, thawed, and not aware of it
+        time.sleep(1.5)  # frozen, thawed, and not aware of it
     try:
         if fate < 0.12:
             store.leases.fail(lease, "disk full", permanent=False)

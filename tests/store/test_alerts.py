@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from contimg.store import tables as models
+from contimg.store import tables
 
 
 def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(store, clock):
@@ -60,4 +60,4 @@ def test_they_are_paged_from_the_newest(store, clock):
 def test_the_database_itself_refuses_a_second_one(store, clock):
     row = {"rule": "stall", "level": "error", "text": "x", "began_at": clock.now}
     with pytest.raises(IntegrityError), store.database.write() as session:
-        session.add_all([models.Alert(**row), models.Alert(**row)])
+        session.add_all([tables.Alert(**row), tables.Alert(**row)])

@@ -14,9 +14,9 @@ from contimg.store import FileState, Lease, Refusal, Stage, State
 def test_a_group_is_pending_with_its_last_subband(store, telescope):
     arrivals = [telescope.arrive(0, subband, shift_s=20 * subband) for subband in (2, 0, 3)]
     assert not any(arrival.became_pending for arrival in arrivals)
-    assert store.queue.group("2026-02-22T23:18:31").state == State.COLLECTING
+    assert store.files.group("2026-02-22T23:18:31").state == State.COLLECTING
     assert telescope.arrive(0, 1).became_pending
-    (group,) = store.queue.groups()
+    (group,) = store.files.groups()
     assert (group.id, group.state, group.stage, group.partial) == (
         "2026-02-22T23:18:31",
         State.PENDING,
@@ -31,16 +31,16 @@ def test_registering_a_file_again_changes_nothing(store, telescope):
     again = telescope.arrive(0, 0)
     assert (first.known, again.known) == (False, True)
     assert again.file == first.file
-    assert len(store.arrivals.files()) == 1
-    assert [(one.path, one.size, one.mtime) for one in store.arrivals.files()] == [(telescope.path(0, 0), 100, 1.0)]
+    assert len(store.files.latest()) == 1
+    assert [(one.path, one.size, one.mtime) for one in store.files.latest()] == [(telescope.path(0, 0), 100, 1.0)]
 
 
 def test_neighbouring_groups_do_not_mix(store, telescope):
     for subband in range(4):
         telescope.arrive(1, subband, shift_s=-82 if subband % 2 else 0)
         telescope.arrive(0, subband, shift_s=82 if subband % 2 else 0)
-    assert {group.subbands for group in store.queue.groups()} == {(0, 1, 2, 3)}
-    assert len(store.queue.groups(State.PENDING)) == 2
+    assert {group.subbands for group in store.files.groups()} == {(0, 1, 2, 3)}
+    assert len(store.files.groups(State.PENDING)) == 2
 
 
 def test_timeout_makes_a_partial_group_or_a_failed_one(store, telescope, clock):
@@ -49,12 +49,12 @@ def test_timeout_makes_a_partial_group_or_a_failed_one(store, telescope, clock):
     for subband in range(2):
         telescope.arrive(1, subband)
     clock.advance(599)
-    assert store.arrivals.check_timeouts() == ((), ())
+    assert store.files.check_timeouts() == ((), ())
     clock.advance(2)
-    partial, failed = store.arrivals.check_timeouts()
-    assert [store.queue.group(group).partial for group in partial] == [True]
+    partial, failed = store.files.check_timeouts()
+    assert [store.files.group(group).partial for group in partial] == [True]
     (group,) = failed
-    assert re.search(r"\b2\b.*\b4\b", store.queue.group(group).error)
+    assert re.search(r"\b2\b.*\b4\b", store.files.group(group).error)
     lease = store.leases.claim(partial[0], Stage.CONVERT, "here")
     assert lease.partial
     assert sorted(lease.files) == [0, 1, 2]
@@ -65,10 +65,10 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
     duplicate = telescope.arrive(0, 0, shift_s=1)
     for subband in (1, 2, 3):
         telescope.arrive(0, subband, shift_s=1)  # as near to the duplicate as can be
-    assert store.queue.group("2026-02-22T23:17:51").state == State.PENDING
+    assert store.files.group("2026-02-22T23:17:51").state == State.PENDING
     clock.advance(601)
-    store.arrivals.check_timeouts()
-    echo = store.queue.group(duplicate.file.group)
+    store.files.check_timeouts()
+    echo = store.files.group(duplicate.file.group)
     assert echo.state == State.FAILED
     assert re.search(r"\b1\b.*\b4\b", echo.error)
     assert "duplicate" in echo.error
@@ -78,25 +78,25 @@ def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, tele
     telescope.arrive(0, 0)
     other = Path("/incoming/again") / telescope.path(0, 0).name
     arrival = register_file(store, other, 100, 1.0, SubbandName.parse(other))
-    assert arrival.file.state == FileState.SET_ASIDE
+    assert arrival.file.state == FileState.QUARANTINED
     assert "duplicate" in arrival.file.reason
-    assert len(store.queue.groups()) == 1
+    assert len(store.files.groups()) == 1
 
 
 def test_a_subband_beyond_the_band_is_set_aside(store, telescope):
     arrival = telescope.arrive(0, 16)
-    assert arrival.file.state == FileState.SET_ASIDE
+    assert arrival.file.state == FileState.QUARANTINED
     assert re.search(r"\b0\b.*\b15\b", arrival.file.reason)
-    assert store.queue.groups() == ()
+    assert store.files.groups() == ()
 
 
 def test_a_file_set_aside_leaves_its_place_to_a_replacement(store, telescope, clock):
     group = telescope.whole_group()
-    store.arrivals.set_aside(telescope.path(0, 2), "truncated: 100 bytes")
-    record = store.queue.group(group)
+    store.files.quarantine(telescope.path(0, 2), "truncated: 100 bytes")
+    record = store.files.group(group)
     assert (record.state, record.subbands) == (State.COLLECTING, (0, 1, 3))
     assert telescope.arrive(0, 2).known, "unchanged, so it stays aside"
-    assert store.queue.group(group).state == State.COLLECTING
+    assert store.files.group(group).state == State.COLLECTING
     replaced = telescope.arrive(0, 2, size=200)
     assert replaced.became_pending
     assert replaced.file.reason is None
@@ -105,12 +105,12 @@ def test_a_file_set_aside_leaves_its_place_to_a_replacement(store, telescope, cl
 def test_the_worker_that_finds_a_bad_file_ends_its_lease_without_an_attempt(store, telescope, clock):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "here")
-    store.arrivals.set_aside(telescope.path(0, 1), "all zero", lease=lease)
-    record = store.queue.group(group)
+    store.files.quarantine(telescope.path(0, 1), "all zero", lease=lease)
+    record = store.files.group(group)
     assert (record.state, record.attempts, record.lease_owner) == (State.COLLECTING, 0, None)
-    assert [run.outcome for run in store.queue.runs(group)] == ["bad_file"]
+    assert [run.outcome for run in store.jobs.runs(group)] == ["bad_file"]
     clock.advance(601)
-    assert store.arrivals.check_timeouts() == ((group,), ())
+    assert store.files.check_timeouts() == ((group,), ())
     assert sorted(store.leases.claim(group, Stage.CONVERT, "here").files) == [0, 2, 3]
 
 
@@ -120,16 +120,16 @@ def test_a_worker_without_its_lease_sets_nothing_aside(store, telescope, clock):
     clock.advance(121)
     new = store.leases.claim(group, Stage.CONVERT, "awake")
     with pytest.raises(LeaseLost, match=re.escape(str(telescope.path(0, 1)))):
-        store.arrivals.set_aside(telescope.path(0, 1), "all zero", lease=old)
-    assert {file.state for file in store.arrivals.files_of(group)} == {FileState.PRESENT}
+        store.files.quarantine(telescope.path(0, 1), "all zero", lease=old)
+    assert {file.state for file in store.files.of_group(group)} == {FileState.PRESENT}
     assert store.leases.heartbeat(new)
 
 
 def test_a_foreign_file_is_recorded_with_its_reason(store):
     path = Path("/incoming/notes.txt")
-    store.arrivals.set_aside(path, "not a subband file", size=5, mtime=2.0)
-    store.arrivals.set_aside(path, "not a subband file", size=5, mtime=2.0)
-    (file,) = store.arrivals.files(FileState.SET_ASIDE)
+    store.files.quarantine(path, "not a subband file", size=5, mtime=2.0)
+    store.files.quarantine(path, "not a subband file", size=5, mtime=2.0)
+    (file,) = store.files.latest(FileState.QUARANTINED)
     assert (file.path, file.group, file.reason, file.size) == (path, None, "not a subband file", 5)
     assert len(store.events.after(0)) == 1, "the operator hears of it once"
 
@@ -137,35 +137,35 @@ def test_a_foreign_file_is_recorded_with_its_reason(store):
 def test_a_failed_incomplete_group_collects_again_when_its_files_come_after_all(store, telescope, clock):
     telescope.arrive(0, 0)
     clock.advance(601)
-    (_, (group,)) = store.arrivals.check_timeouts()
+    (_, (group,)) = store.files.check_timeouts()
     telescope.arrive(0, 1)
-    assert store.queue.group(group).state == State.COLLECTING
+    assert store.files.group(group).state == State.COLLECTING
     telescope.arrive(0, 2)
     assert telescope.arrive(0, 3).became_pending
-    assert store.queue.group(group).error is None
+    assert store.files.group(group).error is None
 
 
 def test_a_late_file_of_a_pending_partial_group_makes_it_whole(store, telescope, clock):
     for subband in range(3):
         telescope.arrive(0, subband)
     clock.advance(601)
-    ((group,), _) = store.arrivals.check_timeouts()
+    ((group,), _) = store.files.check_timeouts()
     assert not telescope.arrive(0, 3).became_pending
-    assert store.queue.group(group).partial is False
+    assert store.files.group(group).partial is False
 
 
 def test_a_file_that_comes_after_its_group_was_converted_waits_for_a_redo(store, telescope, clock):
     for subband in range(3):
         telescope.arrive(0, subband)
     clock.advance(601)
-    ((group,), _) = store.arrivals.check_timeouts()
+    ((group,), _) = store.files.check_timeouts()
     lease = store.leases.claim(group, Stage.CONVERT, "here")
     assert telescope.arrive(0, 3).file.state == FileState.LATE
     store.leases.commit(lease)
     assert f"contimg groups retry {group}" in store.events.last(10, level="warning")[0].text
     for stage in (Stage.CALIBRATE, Stage.IMAGE):
         store.leases.commit(store.leases.claim(group, stage, "here"))
-    store.queue.retry(group)
+    store.jobs.retry(group)
     again = store.leases.claim(group, Stage.CONVERT, "here")
     assert isinstance(again, Lease)
     assert (sorted(again.files), again.partial) == ([0, 1, 2, 3], False)
@@ -173,10 +173,10 @@ def test_a_file_that_comes_after_its_group_was_converted_waits_for_a_redo(store,
 
 def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telescope, clock):
     group = telescope.arrive(0, 0).file.group
-    store.arrivals.set_aside(telescope.path(0, 0), "not HDF5")
+    store.files.quarantine(telescope.path(0, 0), "not HDF5")
     clock.advance(601)
-    store.arrivals.check_timeouts()
-    assert re.search(r"\b0\b.*\b4\b.*not HDF5", store.queue.group(group).error)
+    store.files.check_timeouts()
+    assert re.search(r"\b0\b.*\b4\b.*not HDF5", store.files.group(group).error)
     assert store.leases.claim(group, Stage.CONVERT, "here").reason is Refusal.ENDED
 
 
@@ -184,13 +184,13 @@ def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, tele
     """Set aside before it was sorted, for it was empty; and one of another time has nothing to do with it."""
     group = telescope.arrive(0, 0).file.group
     for number in (0, 5):
-        store.arrivals.set_aside(telescope.path(number, 1, shift_s=3), "it is empty")
+        store.files.quarantine(telescope.path(number, 1, shift_s=3), "it is empty")
     clock.advance(601)
-    store.arrivals.check_timeouts()
+    store.files.check_timeouts()
     name = telescope.path(0, 1, shift_s=3).name
-    assert re.search(rf"\b1\b.*\b4\b.*\b1\b.*{re.escape(name)}.*it is empty", store.queue.group(group).error)
-    assert [one.path.name for one in store.arrivals.files_of(group) if one.state is FileState.SET_ASIDE] == [name]
-    assert [one.group for one in store.arrivals.files(FileState.SET_ASIDE)].count(None) == 1
+    assert re.search(rf"\b1\b.*\b4\b.*\b1\b.*{re.escape(name)}.*it is empty", store.files.group(group).error)
+    assert [one.path.name for one in store.files.of_group(group) if one.state is FileState.QUARANTINED] == [name]
+    assert [one.group for one in store.files.latest(FileState.QUARANTINED)].count(None) == 1
     assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written anew, it joins after all"
 
 
@@ -199,7 +199,7 @@ def test_only_convert_sets_files_aside(store, telescope):
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "here"))
     lease = store.leases.claim(group, Stage.CALIBRATE, "here")
     with pytest.raises(ValueError, match="calibrate"):
-        store.arrivals.set_aside(telescope.path(0, 1), "NaN", lease=lease)
+        store.files.quarantine(telescope.path(0, 1), "NaN", lease=lease)
 
 
 def test_a_file_replaced_while_it_was_read_is_read_again(store, telescope, clock):
@@ -210,10 +210,10 @@ def test_a_file_replaced_while_it_was_read_is_read_again(store, telescope, clock
     clock.advance(10)
     telescope.arrive(0, 2, size=101, mtime=2.0)
     clock.advance(10)
-    store.arrivals.set_aside(lease.files[2], "truncated", lease=lease)
-    assert store.arrivals.files(FileState.SET_ASIDE) == ()
-    record = store.queue.group(group)
+    store.files.quarantine(lease.files[2], "truncated", lease=lease)
+    assert store.files.latest(FileState.QUARANTINED) == ()
+    record = store.files.group(group)
     assert (record.state, record.attempts, record.enqueued_at) == (State.PENDING, 0, None)
     again = store.leases.claim(group, Stage.CONVERT, "worker")
-    store.arrivals.set_aside(again.files[2], "truncated", lease=again)
-    assert [one.path for one in store.arrivals.files(FileState.SET_ASIDE)] == [again.files[2]]
+    store.files.quarantine(again.files[2], "truncated", lease=again)
+    assert [one.path for one in store.files.latest(FileState.QUARANTINED)] == [again.files[2]]

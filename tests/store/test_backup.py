@@ -15,7 +15,7 @@ from store_play import Telescope
 from contimg.cli import contimg
 from contimg.errors import BadInput, ContimgError, Misconfigured
 from contimg.settings import Settings, save
-from contimg.store import Stage, State, Store, schema
+from contimg.store import Stage, State, Store, database
 from contimg.store.backup import back_up, restore
 from contimg.store.backup.archive import unpack
 
@@ -39,8 +39,8 @@ def filled(place: str, groups: int) -> Store:
 
 
 def everything(store: Store) -> tuple[object, ...]:
-    groups = store.queue.groups(limit=1000)
-    return groups, tuple(store.arrivals.files_of(one.id) for one in groups), store.events.last(1000)
+    groups = store.files.groups(limit=1000)
+    return groups, tuple(store.files.of_group(one.id) for one in groups), store.events.last(1000)
 
 
 def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_backup_while_others_write_is_one_moment(place: str, settings: Setting
             assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
             # a group becomes pending in the transaction of its last file
             sizes = (
-                "SELECT g.id, count(f.id) FROM groups g JOIN subband_files f ON f.group_id = g.id "
+                "SELECT g.key, count(f.id) FROM jobs g JOIN subband_files f ON f.group_id = g.key "
                 "WHERE g.state = ? GROUP BY 1"
             )
             whole = dict(copy.execute(sizes, (State.PENDING,)).fetchall())
@@ -153,14 +153,14 @@ def test_a_newer_store_is_refused_by_every_command(place: str, settings: Setting
         assert not list(tmp_path.glob("backup*"))
     finally:
         with store.database.write() as session:
-            session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": schema.HEAD})
+            session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": database.HEAD})
         store.close()
 
 
 def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, tmp_path: Path) -> None:
     store = filled(place, 1)
     back_up(settings, tmp_path / "backup.tar.gz")
-    store.queue.beat("producer.scan")  # a producer that scanned just now
+    store.activity.beat("producer.scan")  # a producer that scanned just now
     store.close()
     outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz"), "--force"])
     assert isinstance(outcome.exception, Misconfigured)
@@ -177,7 +177,7 @@ def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: P
     place = str(tmp_path / "store.sqlite3")
     monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
     store = filled(place, 2)
-    store.queue.beat("producer.scan")
+    store.activity.beat("producer.scan")
     store.close()
     back_up(settings, tmp_path / "backup.tar.gz")
     with closing(sqlite3.connect(place)) as connection, connection:

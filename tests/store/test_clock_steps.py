@@ -13,7 +13,7 @@ def test_the_living_keep_their_group_and_the_dead_lose_it_after_a_lease(store, t
     lease = store.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
     clock.advance(BACK_S)
     assert store.leases.expire() == ()
-    assert store.queue.group(group).lease_expires_at == clock.now + RULES.lease_s
+    assert store.files.group(group).lease_expires_at == clock.now + RULES.lease_s
     clock.advance(RULES.lease_s / 2)
     store.leases.heartbeat(lease)
     clock.advance(RULES.lease_s - 1)
@@ -27,9 +27,9 @@ def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, cl
     store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False)
     clock.advance(BACK_S)
     store.leases.expire()
-    assert store.queue.work_waiting(0) == ()
+    assert store.jobs.waiting(0) == ()
     clock.advance(RULES.retry_delay_max_s)
-    assert [one.group for one in store.queue.work_waiting(0)] == [group]
+    assert [one.key for one in store.jobs.waiting(0)] == [group]
     assert isinstance(store.leases.claim(group, Stage.CONVERT, "b"), Lease)
 
 
@@ -38,12 +38,12 @@ def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
     enqueue(store, [lost])
     clock.advance(BACK_S)
     store.leases.expire()
-    assert store.queue.work_waiting(30, sent_only=True) == ()
+    assert store.jobs.waiting(30, sent_only=True) == ()
     clock.advance(31)
-    assert [one.group for one in store.queue.work_waiting(30, sent_only=True)] == [lost]
+    assert [one.key for one in store.jobs.waiting(30, sent_only=True)] == [lost]
     clock.advance(RULES.collection_timeout_s - 30)
-    assert store.arrivals.check_timeouts() == ((), (waiting,))
-    assert store.queue.group(waiting).state is State.FAILED
+    assert store.files.check_timeouts() == ((), (waiting,))
+    assert store.files.group(waiting).state is State.FAILED
 
 
 def test_a_clock_that_goes_on_evenly_changes_nothing(store, telescope, clock):
@@ -51,7 +51,7 @@ def test_a_clock_that_goes_on_evenly_changes_nothing(store, telescope, clock):
     store.leases.claim(groups[0], Stage.CONVERT, "a")
     store.leases.fail(store.leases.claim(groups[1], Stage.CONVERT, "a"), "disk full", permanent=False)
     enqueue(store, groups[2:])
-    before = store.queue.groups()
+    before = store.files.groups()
     clock.advance(1)
     store.leases.expire()
-    assert store.queue.groups() == before
+    assert store.files.groups() == before

@@ -31,8 +31,8 @@ def test_sixty_groups_are_each_committed_once(place, open_store):
         for worker in workers:
             worker.kill()
     outcomes: Counter[str] = Counter()
-    for group in store.queue.groups(limit=GROUPS + 1):
-        runs = store.queue.runs(group.id)
+    for group in store.files.groups(limit=GROUPS + 1):
+        runs = store.jobs.runs(group.id)
         outcomes.update(run.outcome for run in runs)
         assert group.state == State.COMPLETED
         assert [run.stage for run in runs if run.outcome == Outcome.COMMITTED] == list(Stage)
@@ -55,7 +55,7 @@ def test_two_producers_at_once_make_the_groups_of_one(place, open_store):
 
     with ThreadPoolExecutor(4) as pool:
         pending = sum(pool.map(produce, range(4)))
-    groups = store.queue.groups(limit=100)
+    groups = store.files.groups(limit=100)
     assert pending == len(groups) == 15, "each group becomes pending once, whoever saw its last file"
     assert all(group.subbands == (0, 1) for group in groups)
 
@@ -77,7 +77,7 @@ def test_claims_of_many_threads_lose_no_update(place, open_store):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(turn, range(4))) == 80
-    runs = store.queue.runs(group)
+    runs = store.jobs.runs(group)
     assert len(runs) == 80
     assert {run.outcome for run in runs} == {Outcome.RELEASED}
-    assert store.queue.group(group).attempts == 0
+    assert store.files.group(group).attempts == 0

@@ -13,7 +13,7 @@ def group(telescope):
 
 
 def outcomes(store, group):
-    return [(run.stage, run.attempt, run.outcome) for run in store.queue.runs(group)]
+    return [(run.stage, run.attempt, run.outcome) for run in store.jobs.runs(group)]
 
 
 def test_one_group_passes_through_its_three_stages(store, group, clock):
@@ -23,12 +23,12 @@ def test_one_group_passes_through_its_three_stages(store, group, clock):
         (Stage.IMAGE, None),
     ):
         lease = store.leases.claim(group, stage, "host:1", task_id="t")
-        assert store.queue.group(group).state == State.IN_PROGRESS
+        assert store.files.group(group).state == State.IN_PROGRESS
         clock.advance(7)
         assert store.leases.commit(lease, (), RunFigures(peak_rss_bytes=3_000_000_000)) is following
-    record = store.queue.group(group)
+    record = store.files.group(group)
     assert (record.state, record.completed_at, record.lease_owner) == (State.COMPLETED, clock.now, None)
-    runs = store.queue.runs(group)
+    runs = store.jobs.runs(group)
     assert [(run.outcome, run.seconds, run.peak_rss_bytes) for run in runs] == [("committed", 7, 3_000_000_000)] * 3
     assert metric_values(store, "stage.image.seconds") == [7]
 
@@ -56,7 +56,7 @@ def test_heartbeats_keep_a_lease_and_silence_loses_it(store, group, clock):
     assert store.leases.expire() == (group,)
     with pytest.raises(LeaseLost):
         store.leases.heartbeat(lease)
-    record = store.queue.group(group)
+    record = store.files.group(group)
     assert (record.state, record.attempts) == (State.PENDING, 1)
     assert record.error
 
@@ -104,12 +104,12 @@ def test_transient_errors_wait_longer_each_time_and_end_in_failed(store, group, 
         refused = store.leases.claim(group, Stage.CONVERT, "a")
         assert refused.reason is Refusal.WAITING
         waits.append(refused.retry_at - clock.now)
-        assert store.queue.work_waiting(0) == ()
+        assert store.jobs.waiting(0) == ()
         clock.advance(waits[-1])
-        assert [work.group for work in store.queue.work_waiting(0)] == [group]
+        assert [work.key for work in store.jobs.waiting(0)] == [group]
     assert waits == [30, 60]
     assert store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False) == "failed"
-    assert store.queue.group(group).error == "disk full"
+    assert store.files.group(group).error == "disk full"
     assert store.events.last(1, level="error")[0].group == group
 
 
@@ -125,7 +125,7 @@ def test_poison_that_kills_its_workers_ends_as_failed(store, group, clock):
         clock.advance(121)
         store.leases.expire()
         clock.advance(900)
-    assert store.queue.group(group).state == State.FAILED
+    assert store.files.group(group).state == State.FAILED
 
 
 def test_poison_ends_as_failed_without_a_reconciler_too(store, group, clock):
@@ -138,7 +138,7 @@ def test_poison_ends_as_failed_without_a_reconciler_too(store, group, clock):
 def test_a_soft_shutdown_costs_no_attempt(store, group):
     for _ in range(10):
         store.leases.release(store.leases.claim(group, Stage.CONVERT, "a"))
-    assert [work.attempts for work in store.queue.work_waiting(600)] == [0]
+    assert [work.attempts for work in store.jobs.waiting(600)] == [0]
 
 
 def test_attempts_start_anew_with_each_stage(store, group, clock):
@@ -156,7 +156,7 @@ def test_a_broken_product_is_made_again_but_not_for_ever(store, telescope):
         lease = store.leases.claim(group, Stage.CALIBRATE, "worker")
         outcomes.append(store.leases.redo(lease, Stage.CONVERT, "its table is unreadable"))
     assert outcomes == [State.PENDING, State.PENDING, State.FAILED]
-    record = store.queue.group(group)
+    record = store.files.group(group)
     assert (record.stage, record.error) == (Stage.CALIBRATE, "its table is unreadable")
     with pytest.raises(LeaseLost):
         store.leases.redo(lease, Stage.CONVERT, "too late")

@@ -99,7 +99,7 @@ def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, t
     commit(store, group, Stage.CALIBRATE, CalibratedMS(None, "no calibration valid at that time", 0.125))
     assert store.products.measurement_set(group).calibration_note == "no calibration valid at that time"
     commit(store, group, Stage.IMAGE, IMAGE)
-    store.queue.retry(group)
+    store.jobs.retry(group)
     commit(store, group, Stage.CONVERT, replace(MS, missing_subbands=()))
     (record,) = store.products.measurement_sets()
     assert (record.missing_subbands, record.calibrated_at, record.calibration_note) == ((), None, None)

@@ -9,8 +9,7 @@ from sqlalchemy import insert
 from store_steps import enqueue
 
 from contimg.errors import BadInput
-from contimg.store import Outcome, Refusal, Stage, State, Store
-from contimg.store import tables as models
+from contimg.store import Outcome, Refusal, Stage, State, Store, tables
 
 
 def complete(store, group):
@@ -20,17 +19,17 @@ def complete(store, group):
 
 def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, telescope, clock):
     later, earlier = telescope.whole_group(1), telescope.whole_group(0)
-    assert [work.group for work in store.queue.work_waiting(300)] == [earlier, later]
-    assert [work.group for work in store.queue.work_waiting(300, limit=1)] == [earlier]
+    assert [work.key for work in store.jobs.waiting(300)] == [earlier, later]
+    assert [work.key for work in store.jobs.waiting(300, limit=1)] == [earlier]
     enqueue(store, [earlier, later])
-    assert store.queue.work_waiting(300) == ()
+    assert store.jobs.waiting(300) == ()
     clock.advance(301)
     lease = store.leases.claim(earlier, Stage.CONVERT, "a")
-    assert [work.group for work in store.queue.work_waiting(300)] == [later]
+    assert [work.key for work in store.jobs.waiting(300)] == [later]
     store.leases.commit(lease)
-    assert [work.group for work in store.queue.work_waiting(300)] == [later], "the chain's next message is on its way"
+    assert [work.key for work in store.jobs.waiting(300)] == [later], "the chain's next message is on its way"
     clock.advance(301)
-    assert [(work.group, work.stage) for work in store.queue.work_waiting(300)] == [
+    assert [(work.key, work.stage) for work in store.jobs.waiting(300)] == [
         (earlier, Stage.CALIBRATE),
         (later, Stage.CONVERT),
     ]
@@ -40,15 +39,15 @@ def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
     first, second = telescope.whole_group(0), telescope.whole_group(1)
     under_way = store.leases.claim(first, Stage.CONVERT, "a")
     enqueue(store, [second])
-    store.queue.pause("ops")
-    assert store.queue.paused
+    store.jobs.pause("ops")
+    assert store.jobs.paused
     assert store.overview.snapshot().paused
     refused = store.leases.claim(second, Stage.CONVERT, "a")
     assert (refused.reason, "ops" in refused.detail) == (Refusal.PAUSED, True)
-    assert store.queue.work_waiting(0) == ()
+    assert store.jobs.waiting(0) == ()
     store.leases.commit(under_way)
-    store.queue.resume("ops")
-    assert {work.group for work in store.queue.work_waiting(300)} == {first, second}
+    store.jobs.resume("ops")
+    assert {work.key for work in store.jobs.waiting(300)} == {first, second}
     assert store.leases.claim(second, Stage.CONVERT, "a").stage is Stage.CONVERT
 
 
@@ -56,27 +55,27 @@ def test_retry_goes_on_where_a_group_stopped(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
     with pytest.raises(BadInput, match="pending"):
-        store.queue.retry(group)
+        store.jobs.retry(group)
     store.leases.fail(store.leases.claim(group, Stage.CALIBRATE, "a"), "no", permanent=True)
     with pytest.raises(BadInput, match=r"calibrate\b.*\bimage"):
-        store.queue.retry(group, stage=Stage.IMAGE)
-    record = store.queue.retry(group)
+        store.jobs.retry(group, stage=Stage.IMAGE)
+    record = store.jobs.retry(group)
     assert (record.state, record.stage, record.attempts, record.error) == (State.PENDING, Stage.CALIBRATE, 0, None)
-    assert [work.group for work in store.queue.work_waiting(300)] == [group]
+    assert [work.key for work in store.jobs.waiting(300)] == [group]
 
 
 def test_a_completed_group_is_made_again_on_request(store, telescope):
     group = telescope.whole_group()
     complete(store, group)
-    assert store.queue.retry(group, stage=Stage.IMAGE).stage == Stage.IMAGE
-    assert [run.outcome for run in store.queue.runs(group)] == [
+    assert store.jobs.retry(group, stage=Stage.IMAGE).stage == Stage.IMAGE
+    assert [run.outcome for run in store.jobs.runs(group)] == [
         Outcome.COMMITTED,
         Outcome.COMMITTED,
         Outcome.SUPERSEDED,
     ]
     store.leases.commit(store.leases.claim(group, Stage.IMAGE, "a"))
-    assert store.queue.group(group).state == State.COMPLETED
-    assert store.queue.retry(group).stage == Stage.CONVERT
+    assert store.files.group(group).state == State.COMPLETED
+    assert store.jobs.retry(group).stage == Stage.CONVERT
     complete(store, group)
 
 
@@ -84,44 +83,44 @@ def test_discard_takes_a_group_out_and_retry_brings_it_back(store, telescope):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     with pytest.raises(BadInput, match="in_progress"):
-        store.queue.discard(group)
+        store.jobs.discard(group)
     store.leases.release(lease)
-    assert store.queue.discard(group).state == State.DISCARDED
+    assert store.jobs.discard(group).state == State.DISCARDED
     assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.ENDED
-    assert store.queue.work_waiting(0) == ()
-    assert store.queue.retry(group).state == State.PENDING
+    assert store.jobs.waiting(0) == ()
+    assert store.jobs.retry(group).state == State.PENDING
 
 
 def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, telescope, clock):
     one, none = telescope.arrive(0, 0).file.group, telescope.arrive(1, 0).file.group
-    store.arrivals.set_aside(telescope.path(1, 0), "not HDF5")
+    store.files.quarantine(telescope.path(1, 0), "not HDF5")
     clock.advance(601)
-    store.arrivals.check_timeouts()
-    store.queue.retry(one)
+    store.files.check_timeouts()
+    store.jobs.retry(one)
     lease = store.leases.claim(one, Stage.CONVERT, "a")
     assert (sorted(lease.files), lease.partial) == ([0], True)
     with pytest.raises(BadInput, match=re.escape(none)):
-        store.queue.retry(none)
+        store.jobs.retry(none)
 
 
 def test_an_unknown_group_is_named(store):
-    assert store.queue.group("nowhere") is None
+    assert store.files.group("nowhere") is None
     with pytest.raises(BadInput, match="nowhere"):
-        store.queue.retry("nowhere")
+        store.jobs.retry("nowhere")
 
 
 def test_the_age_of_the_last_success_is_kept(store, clock):
-    assert store.queue.last_beat("producer.scan") is None
-    store.queue.beat("producer.scan")
+    assert store.activity.last_beat("producer.scan") is None
+    store.activity.beat("producer.scan")
     clock.advance(60)
-    assert clock.now - store.queue.last_beat("producer.scan") == 60
+    assert clock.now - store.activity.last_beat("producer.scan") == 60
 
 
 def test_snapshot_counts_everything(store, telescope, clock):
     done, running, waiting = (telescope.whole_group(number) for number in range(3))
     telescope.arrive(3, 0)
     telescope.arrive(4, 0)
-    store.arrivals.set_aside(telescope.path(4, 0), "NaN")
+    store.files.quarantine(telescope.path(4, 0), "NaN")
     clock.advance(30)
     complete(store, done)
     clock.advance(10)
@@ -140,7 +139,7 @@ def test_snapshot_counts_everything(store, telescope, clock):
     assert (status.set_aside_count, status.set_aside[0].reason) == (1, "NaN")
     clock.advance(3601)
     assert store.overview.snapshot().rates.groups_per_hour == 0
-    assert waiting in {work.group for work in store.queue.work_waiting(0)}
+    assert waiting in {work.key for work in store.jobs.waiting(0)}
 
 
 def _tick(count):
@@ -153,18 +152,18 @@ def test_a_round_of_sending_and_reconciling_costs_the_same_however_many_groups_w
     for waiting in (500, 5000):
         store = Store.open(tmp_path / f"{waiting}.sqlite3")
         with store.database.write() as session:
-            times = dict.fromkeys(("collecting_since", "created_at", "updated_at"), 0.0)
-            rows = [{"id": f"{at}", "reference_s": at, "state": State.PENDING, "stage": Stage.CONVERT, **times}
-                    for at in range(waiting)]  # fmt: skip
-            session.execute(insert(models.Group), rows)
+            common = {"kind": "tile", "processing": "live", "priority": 6, "state": State.PENDING,
+                      "stage": Stage.CONVERT, "created_at": 0.0, "updated_at": 0.0}  # fmt: skip
+            rows = [{"key": f"{at}", "reference_s": at, **common} for at in range(waiting)]
+            session.execute(insert(tables.Job), rows)
         count = itertools.count()
         with store.database.read() as session:  # the pool hands this connection out again
             session.connection().connection.driver_connection.set_progress_handler(partial(_tick, count), 100)
-        sent = store.queue.take_unsent(3, lambda found: found, look_ahead=100)
+        sent = store.jobs.take_unsent(3, lambda found: found, look_ahead=100)
         assert [one.reference_s for one in sent] == [waiting - 1, waiting - 2, waiting - 3]
-        assert store.queue.take_unsent(3, lambda found: found) == ()
-        assert store.queue.work_waiting(0.0, sent_only=True)
-        store.queue.mark_unsent([])
+        assert store.jobs.take_unsent(3, lambda found: found) == ()
+        assert store.jobs.waiting(0.0, sent_only=True)
+        store.jobs.mark_unsent([])
         store.leases.expire()
         store.close()
         steps[waiting] = next(count)

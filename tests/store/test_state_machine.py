@@ -68,12 +68,12 @@ class Stream(RuleBasedStateMachine):
     def time_passes(self, seconds, reconciler_is_up):
         self.clock.advance(seconds)
         if reconciler_is_up:
-            self.store.arrivals.check_timeouts()
+            self.store.files.check_timeouts()
             self.leases_expire()
 
     def leases_expire(self):
         overdue = {
-            group.id for group in self.store.queue.groups(State.IN_PROGRESS) if group.lease_expires_at <= self.clock.now
+            group.id for group in self.store.files.groups(State.IN_PROGRESS) if group.lease_expires_at <= self.clock.now
         }
         assert set(self.store.leases.expire()) == overdue
         for group in overdue:
@@ -82,17 +82,17 @@ class Stream(RuleBasedStateMachine):
     @rule(pick=PICK, astray=st.sampled_from([None] * 6 + list(Stage)))
     def is_claimed(self, pick, astray):
         group = self.pick_group(pick, State.PENDING, State.IN_PROGRESS)
-        before = self.store.queue.group(group)
+        before = self.store.files.group(group)
         stage = astray or before.stage
         claimed = self.store.leases.claim(group, stage, f"worker {next(self.numbers)}")
         if group in self.holder and before.lease_expires_at > self.clock.now:
             assert isinstance(claimed, Refused), "two live leases"
         if isinstance(claimed, Refused):
-            if self.store.queue.group(group).state != State.IN_PROGRESS:
+            if self.store.files.group(group).state != State.IN_PROGRESS:
                 self.holder.pop(group, None)  # overdue, and ended by the claim
             return
         assert claimed.stage == stage == before.stage
-        assert not self.store.queue.paused
+        assert not self.store.jobs.paused
         if stage == Stage.CONVERT:
             assert claimed.files, "nothing to convert"
             assert claimed.partial == (len(claimed.files) < 3)
@@ -134,12 +134,12 @@ class Stream(RuleBasedStateMachine):
             end = "poison"
         if end == "redo" and lease.stage == Stage.CONVERT:
             end = "fail"
-        before = self.store.queue.runs(lease.group), self.store.queue.group(lease.group)
+        before = self.store.jobs.runs(lease.group), self.store.files.group(lease.group)
         try:
             self.act(lease, end)
         except LeaseLost:
             assert self.holder.get(lease.group) is not lease, "the holder was refused"
-            assert before == (self.store.queue.runs(lease.group), self.store.queue.group(lease.group))
+            assert before == (self.store.jobs.runs(lease.group), self.store.files.group(lease.group))
             return
         assert self.holder.get(lease.group) is lease, "a lost lease was honoured"
         if end == "commit":
@@ -162,20 +162,20 @@ class Stream(RuleBasedStateMachine):
         elif end == "redo":
             self.is_made_again(lease)
         else:
-            self.store.arrivals.set_aside(next(iter(lease.files.values())), "NaN", lease=lease)
+            self.store.files.quarantine(next(iter(lease.files.values())), "NaN", lease=lease)
 
     def is_made_again(self, lease):
         """An earlier product is broken: all is made again, and nothing of the time before stands; but not for ever."""
         state = self.store.leases.redo(lease, Stage.CONVERT, "the Measurement Set is broken")
-        record = self.store.queue.group(lease.group)
-        committed = [run for run in self.store.queue.runs(lease.group) if run.outcome == Outcome.COMMITTED]
+        record = self.store.files.group(lease.group)
+        committed = [run for run in self.store.jobs.runs(lease.group) if run.outcome == Outcome.COMMITTED]
         if state == State.PENDING:
             assert (record.stage, record.attempts, committed) == (Stage.CONVERT, 0, [])
             self.generation[lease.group] += 1
         else:
             assert (state, record.stage) == (State.FAILED, lease.stage)
             assert committed, "what stood still stands"
-        again = [run for run in self.store.queue.runs(lease.group) if run.error == "the Measurement Set is broken"]
+        again = [run for run in self.store.jobs.runs(lease.group) if run.error == "the Measurement Set is broken"]
         self.redone[lease.group] += state == State.PENDING
         assert self.redone[lease.group] < RULES.max_attempts
         assert len(again) >= self.redone[lease.group]
@@ -183,9 +183,9 @@ class Stream(RuleBasedStateMachine):
     @rule(pick=PICK)
     def is_retried(self, pick):
         group = self.pick_group(pick, State.FAILED, State.DISCARDED, State.COMPLETED)
-        before = self.store.queue.group(group)
+        before = self.store.files.group(group)
         try:
-            self.store.queue.retry(group)
+            self.store.jobs.retry(group)
         except BadInput:
             return
         assert before.state in (State.FAILED, State.DISCARDED, State.COMPLETED)
@@ -196,18 +196,18 @@ class Stream(RuleBasedStateMachine):
     def something_interferes(self, pick, what):
         if what == "a file is set aside":
             path = sorted(self.registered)[pick % len(self.registered)]
-            self.store.arrivals.set_aside(path, "zeroed")
+            self.store.files.quarantine(path, "zeroed")
         elif what == "discard":
             self.discards(self.pick_group(pick))
         else:
-            (self.store.queue.pause if what == "pause" else self.store.queue.resume)("ops")
+            (self.store.jobs.pause if what == "pause" else self.store.jobs.resume)("ops")
 
     def discards(self, group):
-        if self.store.queue.group(group).state in (State.IN_PROGRESS, State.COMPLETED):
+        if self.store.files.group(group).state in (State.IN_PROGRESS, State.COMPLETED):
             with pytest.raises(BadInput):
-                self.store.queue.discard(group)
+                self.store.jobs.discard(group)
         else:
-            assert self.store.queue.discard(group).state == State.DISCARDED
+            assert self.store.jobs.discard(group).state == State.DISCARDED
 
     # -- what must hold -------------------------------------------------------------------------------------------
 
@@ -223,15 +223,15 @@ class Stream(RuleBasedStateMachine):
 
     @invariant()
     def no_file_is_lost(self):
-        files = {file.path: file for file in self.store.arrivals.files()}
+        files = {file.path: file for file in self.store.files.latest()}
         assert set(files) == self.registered
-        taken = Counter((f.group, f.subband) for f in files.values() if f.state != FileState.SET_ASIDE)
+        taken = Counter((f.group, f.subband) for f in files.values() if f.state != FileState.QUARANTINED)
         assert all(times == 1 for times in taken.values())
-        assert all(file.reason for file in files.values() if file.state == FileState.SET_ASIDE)
+        assert all(file.reason for file in files.values() if file.state == FileState.QUARANTINED)
 
     @invariant()
     def a_group_in_progress_has_a_lease_and_no_other_has(self):
-        for group in self.store.queue.groups():
+        for group in self.store.files.groups():
             assert (group.state == State.IN_PROGRESS) == (group.lease_owner is not None) == (group.id in self.holder)
             assert 0 <= group.attempts <= RULES.max_attempts
             assert (group.state == State.FAILED) <= (group.error is not None)
@@ -245,16 +245,16 @@ class Stream(RuleBasedStateMachine):
             self.clean_up()
 
     def run_to_the_end(self):
-        self.store.queue.resume("ops")
+        self.store.jobs.resume("ops")
         for _ in range(20):
             self.clock.advance(1000)
             self.leases_expire()
-            self.store.arrivals.check_timeouts()
-            for work in self.store.queue.work_waiting(0):
-                lease = self.store.leases.claim(work.group, work.stage, "last")
+            self.store.files.check_timeouts()
+            for work in self.store.jobs.waiting(0):
+                lease = self.store.leases.claim(work.key, work.stage, "last")
                 assert isinstance(lease, Lease)
                 self.store.leases.commit(lease)
-        for group in self.store.queue.groups():
+        for group in self.store.files.groups():
             assert group.state in (State.COMPLETED, State.FAILED, State.DISCARDED)
             if group.state == State.COMPLETED:
                 assert self.store.leases.claim(group.id, Stage.IMAGE, "late").reason is Refusal.DONE
@@ -264,7 +264,7 @@ class Stream(RuleBasedStateMachine):
 
     def pick_group(self, pick: int, *states: State) -> str:
         """A group, one in these states if there is any."""
-        groups = self.store.queue.groups()
+        groups = self.store.files.groups()
         groups = [group for group in groups if group.state in states] or groups
         return groups[pick % len(groups)].id
 

@@ -12,14 +12,14 @@ from sqlalchemy import inspect, text
 
 import contimg.store
 from contimg.errors import Misconfigured, Transient
-from contimg.store import QueueRules, Store, schema
+from contimg.store import QueueRules, Store, database
 from contimg.store.database import make_engine, url_of
 from contimg.store.tables import Base
 
 
 def test_head_is_the_last_migration():
     scripts = ScriptDirectory(str(Path(contimg.store.__file__).parent / "migrations"))
-    assert scripts.get_heads() == [schema.HEAD]
+    assert scripts.get_heads() == [database.HEAD]
 
 
 def test_migrations_make_exactly_the_models(untouched, open_store):
@@ -34,21 +34,21 @@ def test_downgrade_leaves_nothing_and_upgrade_makes_all_again(untouched):
     from alembic.config import Config
 
     engine = make_engine(url_of(untouched))
-    schema.upgrade(engine)
+    database.upgrade(engine)
     config = Config()
     config.set_main_option("script_location", str(Path(contimg.store.__file__).parent / "migrations"))
     with engine.execution_options(begin="IMMEDIATE").begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
-    assert schema.current(engine) is None
-    assert schema.upgrade(engine) == schema.HEAD == schema.current(engine)
+    assert database.current_revision(engine) is None
+    assert database.upgrade(engine) == database.HEAD == database.current_revision(engine)
     engine.dispose()
 
 
 def test_many_may_open_an_untouched_database_at_once(untouched, open_store):
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: open_store(untouched).queue.groups(), range(8)))
+        found = list(pool.map(lambda _: open_store(untouched).files.groups(), range(8)))
     assert found == [()] * 8
 
 
@@ -102,15 +102,16 @@ def test_a_database_guards_its_own_rules(store, telescope):
     """Even a bug above cannot put a subband twice into a group, or commit a stage twice."""
     from sqlalchemy.exc import IntegrityError
 
-    from contimg.store import tables as models
+    from contimg.store import tables
 
     group = telescope.whole_group()
     same = {"group_id": group, "subband": 0, "size": 1, "mtime": 1.0, "arrived_at": 1.0, "state": "present"}
     with pytest.raises(IntegrityError), store.database.write() as session:
-        session.add(models.SubbandFile(path="/elsewhere", **same))
-    run = {"group_id": group, "stage": "convert", "attempt": 1, "fence": 1, "owner": "a", "started_at": 1.0}
+        session.add(tables.SubbandFile(path="/elsewhere", **same))
+    job = {"job_id": store.jobs.job(group).id, "processing": "live"}
+    run = {**job, "stage": "convert", "attempt": 1, "fence": 1, "owner": "a", "started_at": 1.0}
     with pytest.raises(IntegrityError), store.database.write() as session:
-        session.add_all([models.StageRun(outcome="committed", **run), models.StageRun(outcome="committed", **run)])
+        session.add_all([tables.StageRun(outcome="committed", **run), tables.StageRun(outcome="committed", **run)])
 
 
 def test_rules_that_would_mix_groups_are_refused():

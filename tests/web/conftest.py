@@ -72,7 +72,7 @@ def night(house: Path) -> Iterator[Night]:
 @pytest.fixture
 def full_night(night: Night) -> Night:
     """The night is over; the producer has just scanned once more."""
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     return night
 
 

@@ -159,8 +159,8 @@ def whole_night(night: Night, end: float) -> None:
         night.tile(peak_jy=0.06 + 0.11 * (seed % 4), calibrated="3C48_2026-02-22", seed=seed)
     night.at = end - 5 * CADENCE_S
     truncated = night.incoming / f"{SubbandName(float(int(night.at)), 7)}"
-    night.store.arrivals.set_aside(truncated, "truncated: 81 920 of 144 973 824 bytes", size=81920, mtime=night.at)
-    night.store.arrivals.set_aside(
+    night.store.files.quarantine(truncated, "truncated: 81 920 of 144 973 824 bytes", size=81920, mtime=night.at)
+    night.store.files.quarantine(
         night.incoming / "notes.txt", "foreign: not named like a subband file", size=12, mtime=1.0
     )
     night.at = end - 4 * CADENCE_S
@@ -179,5 +179,5 @@ def whole_night(night: Night, end: float) -> None:
     night.claim(second, Stage.CALIBRATE, "lwacalim08:871")
     night.files((0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 14), at=end + 2 * CADENCE_S)
     night.at = end
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     assert third

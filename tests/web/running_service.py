@@ -33,7 +33,7 @@ class RunningService:
         return f"{self.told[-1]} done"
 
     def status(self) -> "RunningService":
-        return replace(self, paused=self.store.queue.paused)
+        return replace(self, paused=self.store.jobs.paused)
 
     def start(self) -> "RunningService":
         self.told.append("start")

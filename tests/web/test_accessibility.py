@@ -24,7 +24,7 @@ def test_no_page_has_a_barrier(visit: Visit, full_night: Night) -> None:
     page.fill("#name", "Vera")
     page.fill("#token", TOKEN)
     page.click("button.main")
-    group = full_night.store.queue.groups(limit=500)[-1].id
+    group = full_night.store.files.groups(limit=500)[-1].id
     image = full_night.store.products.images(1)[0].id
     for path in (*PAGES, f"/groups/{group}", f"/images/{image}"):
         page.goto(base + path)

@@ -86,13 +86,13 @@ def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: S
     judge_scan(panel)
     assert store.alerts.on() == ()
     night.at = time.time() - 400
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     judge_scan(panel)
     (alert,) = store.alerts.on()
     assert (alert.rule, alert.level) == ("scan", "error")
     assert re.search(r"\b7 min\b", alert.text)
     night.at = time.time()
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     judge_scan(panel)
     assert store.alerts.on() == ()
 

@@ -32,7 +32,7 @@ def test_nobody_commands_without_the_token(
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert set(answer.get_json()) == {"error", "hint"}
     assert service.told == []
-    assert not store.queue.paused
+    assert not store.jobs.paused
     assert not settings.config_path.exists()
 
 
@@ -42,15 +42,15 @@ def test_without_a_configured_token_nothing_is_changed(settings: Settings, store
         answer = client.post("/api/streaming/pause", headers={"Authorization": given})
         assert answer.status_code == 403
         assert "CONTIMG_TOKEN" in answer.get_json()["hint"]
-    assert not store.queue.paused
+    assert not store.jobs.paused
 
 
 def test_pause_and_resume_reach_the_store(client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
     assert client.post("/api/streaming/pause", headers=operator).get_json()["success"] is True
-    assert store.queue.paused
+    assert store.jobs.paused
     assert client.get("/api/streaming/status").get_json()["paused"] is True
     client.post("/api/streaming/resume", headers=operator)
-    assert not store.queue.paused
+    assert not store.jobs.paused
     words = [re.match("resume|pause", event.text.lower()) for event in store.events.last(2)]
     assert [word and word[0] for word in words] == ["resume", "pause"]
 
@@ -112,7 +112,7 @@ def test_a_body_that_is_not_json(client: FlaskClient, operator: dict[str, str]) 
 def test_a_failed_group_is_tried_again(
     client: FlaskClient, full_night: Night, store: Store, operator: dict[str, str]
 ) -> None:
-    (failed,) = store.queue.groups(State.FAILED)
+    (failed,) = store.files.groups(State.FAILED)
     path = f"/api/groups/{failed.id}/retry"
     assert client.post(path).status_code == 401
     assert client.post(path, json={"stage": "image"}, headers=operator).status_code == 409

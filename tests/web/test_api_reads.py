@@ -63,7 +63,7 @@ def test_streaming_reads(client: FlaskClient, service: RunningService) -> None:
 
 def test_health_is_the_age_of_the_last_scan(client: FlaskClient, full_night: Night) -> None:
     full_night.at = time.time() - 3600
-    full_night.store.queue.beat("producer.scan")
+    full_night.store.activity.beat("producer.scan")
     health = client.get("/api/streaming/health").get_json()
     assert health["running"] is True
     assert health["healthy"] is False
@@ -76,7 +76,7 @@ def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
     client = create_app(settings, store, fresh_s=0.0).test_client()
     assert client.get("/api/status").get_json()["condition"]["state"] == "running"
     full_night.at = time.time() - 600
-    full_night.store.queue.beat("producer.scan")
+    full_night.store.activity.beat("producer.scan")
     condition = client.get("/api/status").get_json()["condition"]
     assert condition["state"] == "stopped"
     assert "10 min" in condition["reason"]

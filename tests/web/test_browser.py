@@ -121,7 +121,7 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
     page = visit.page
     page.evaluate("window.untouched = true")
     assert page.locator("#images img").count() == 0
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     night.store.events.add("a <b>storm</b> is coming", level="warning")
     page.wait_for_selector("#event-list >> text=a <b>storm</b> is coming", timeout=60_000)
     night.tile()
@@ -137,7 +137,7 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
 
 
 def test_a_pause_changes_the_lamp_while_one_looks(visit: Visit, store: Store, full_night: Night) -> None:
-    store.queue.pause("a colleague")
+    store.jobs.pause("a colleague")
     visit.page.wait_for_selector("#condition.paused", timeout=60_000)
     assert visit.page.title().lower().startswith("paused")
 

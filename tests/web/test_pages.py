@@ -52,7 +52,7 @@ def listed(html: str) -> list[str]:
 
 
 def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night: Night, store: Store) -> None:
-    every = [one.id for one in store.queue.groups(limit=500)]
+    every = [one.id for one in store.files.groups(limit=500)]
     assert len(every) == 17
     seen, path = [], "/groups?limit=5"
     for _ in range(4):
@@ -65,7 +65,7 @@ def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night:
     assert seen == every
     assert listed(client.get("/groups?ascending=true").text) == every[::-1]
     changed = listed(client.get("/groups?order=updated&limit=500").text)
-    times = [next(one.updated_at for one in store.queue.groups(limit=500) if one.id == name) for name in changed]
+    times = [next(one.updated_at for one in store.files.groups(limit=500) if one.id == name) for name in changed]
     assert times == sorted(times, reverse=True)
     assert len(listed(client.get("/groups?state=failed").text)) == 1
     hour = every[3][:13]
@@ -81,12 +81,12 @@ def test_a_table_that_cannot_be_is_refused(client: FlaskClient, query: str) -> N
 
 
 def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Store) -> None:
-    (failed,) = store.queue.groups(State.FAILED)
+    (failed,) = store.files.groups(State.FAILED)
     html = client.get(f"/groups/{failed.id}").text
     assert "declination differs between subbands" in html
     assert html.count('<li class="present"') == 16
     assert "lwacalim07" in html
-    done = next(one for one in store.queue.groups(limit=500) if one.state == State.COMPLETED)
+    done = next(one for one in store.files.groups(limit=500) if one.state == State.COMPLETED)
     html = client.get(f"/groups/{done.id}").text
     for words in ("6.4 s", "31 s", "9.7 s", "1.60 GB", "8.3 %", "145 MB"):
         assert words in html
@@ -96,17 +96,17 @@ def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Sto
 def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
     client: FlaskClient, full_night: Night, store: Store
 ) -> None:
-    (failed,) = store.queue.groups(State.FAILED)
+    (failed,) = store.files.groups(State.FAILED)
     path = f"/groups/{failed.id}"
     assert client.post(f"{path}/retry", data={"confirmed": "1"}).status_code == 401
     sign_in(client)
     data = {"csrf": csrf_of(client), "stage": "convert"}
     assert 'name="confirmed" value="1"' in client.post(f"{path}/retry", data=data).text
-    assert store.queue.group(failed.id).state == State.FAILED  # type: ignore[union-attr]
+    assert store.files.group(failed.id).state == State.FAILED  # type: ignore[union-attr]
     client.post(f"{path}/retry", data={**data, "confirmed": "1"})
-    assert store.queue.group(failed.id).state == State.PENDING  # type: ignore[union-attr]
+    assert store.files.group(failed.id).state == State.PENDING  # type: ignore[union-attr]
     client.post(f"{path}/discard", data={**data, "confirmed": "1"})
-    assert store.queue.group(failed.id).state == State.DISCARDED  # type: ignore[union-attr]
+    assert store.files.group(failed.id).state == State.DISCARDED  # type: ignore[union-attr]
     texts = [event.text for event in store.events.last(4, group=failed.id) if "Vera" in event.text]
     assert len(texts) == 2
     assert re.search(r"(?i)discard.*127\.0\.0\.1", texts[0])
@@ -114,8 +114,8 @@ def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
 
 
 def test_the_chain_is_drawn_to_scale(full_night: Night, store: Store) -> None:
-    done = next(one for one in store.queue.groups(limit=500) if one.state == State.COMPLETED)
-    chain = Chain.of(done, store.queue.runs(done.id), store.arrivals.files_of(done.id), full_night.at)
+    done = next(one for one in store.files.groups(limit=500) if one.state == State.COMPLETED)
+    chain = Chain.of(done, store.jobs.runs(done.id), store.files.of_group(done.id), full_night.at)
     widths = {stage: bars[0].width for stage, bars in chain.bars}
     assert widths[Stage.CALIBRATE] / widths[Stage.CONVERT] == pytest.approx(31.0 / 6.4, rel=1e-3)
     last = chain.bars[-1][1][-1]

@@ -83,7 +83,7 @@ def test_each_section_of_an_empty_store_has_a_sentence(client: FlaskClient) -> N
 
 @pytest.mark.usefixtures("full_night")
 def test_the_states_have_their_words(client: FlaskClient, store: Store, service: RunningService) -> None:
-    store.queue.pause("a test")
+    store.jobs.pause("a test")
     assert 'class="condition paused"' in page(client).html
     service.running = False
     assert 'class="condition stopped"' in page(client).html
@@ -91,7 +91,7 @@ def test_the_states_have_their_words(client: FlaskClient, store: Store, service:
 
 def test_text_from_files_is_never_markup(client: FlaskClient, night: Night) -> None:
     night.store.events.add("<script>alert(1)</script>", level="error")
-    night.store.arrivals.set_aside(night.incoming / "<img src=x>.hdf5", '"><b>', size=1, mtime=1.0)
+    night.store.files.quarantine(night.incoming / "<img src=x>.hdf5", '"><b>', size=1, mtime=1.0)
     html = client.get("/").text
     assert "<script>alert" not in html
     assert "<img src=x>" not in html

@@ -7,8 +7,7 @@ from flask.testing import FlaskClient
 from observing_night import Night
 from sqlalchemy import update
 
-from contimg.store import Store, StoredImage
-from contimg.store import tables as models
+from contimg.store import Store, StoredImage, tables
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def image(night: Night, store: Store) -> StoredImage:
 def move(store: Store, image: StoredImage, path: Path) -> None:
     """A row that says something else than the pipeline ever would."""
     with store.database.write() as session:
-        session.execute(update(models.Image).where(models.Image.id == image.id).values(png_path=str(path)))
+        session.execute(update(tables.Image).where(tables.Image.id == image.id).values(png_path=str(path)))
 
 
 def test_the_files_are_those_on_disk(client: FlaskClient, image: StoredImage) -> None:
@@ -101,6 +100,6 @@ def test_no_path_leads_out(client: FlaskClient) -> None:
 
 def test_a_record_without_a_preview(client: FlaskClient, night: Night, store: Store, image: StoredImage) -> None:
     with store.database.write() as session:
-        session.execute(update(models.Image).where(models.Image.id == image.id).values(png_path=None))
+        session.execute(update(tables.Image).where(tables.Image.id == image.id).values(png_path=None))
     assert client.get(f"/api/images/{image.id}.png").status_code == 404
     assert client.get(f"/api/images/{image.id}").get_json()["png_url"] is None

@@ -55,7 +55,7 @@ def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, night: Night)
     night.finish(first)
     night.store.leases.fail(night.claim(second, Stage.CONVERT), "no", permanent=True, error_class="BadInput")
     night.at = time.time()
-    night.store.queue.beat("producer.scan")
+    night.store.activity.beat("producer.scan")
     told = {name for name, *_ in samples_of(client)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = {

@@ -35,7 +35,7 @@ Asked = dict[str, Any]
 
 def paths(store: Store) -> list[str]:
     """Every page, and every list of the API, as they are and turned to a later page."""
-    group, image = store.queue.groups()[-1], store.products.images(1)[0]
+    group, image = store.files.groups()[-1], store.products.images(1)[0]
     key, now = f"{group.reference_s!r}~{group.id}", time.time()
     states = [
         f"/groups?state={one}&order={order}" for one in ("failed", "completed") for order in ("observed", "updated")

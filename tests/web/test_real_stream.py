@@ -100,7 +100,7 @@ def test_an_operator_runs_a_night(
     page.click("#ask-yes")
     page.wait_for_selector("#condition.stopped")
     store = Store.of(load(settings))
-    assert store.queue.group(group).state == State.COMPLETED  # type: ignore[union-attr]
+    assert store.files.group(group).state == State.COMPLETED  # type: ignore[union-attr]
     texts = [event.text for event in store.events.last(100) if "Vera" in event.text]
     store.close()
     for word in ("start", "pause", "resume", "max_workers", "stop"):

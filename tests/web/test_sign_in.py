@@ -56,7 +56,7 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
         "/streaming/pause", data={"csrf": csrf, "confirmed": "1"}, headers={"Accept": "application/json"}
     )
     assert answer.get_json()["success"] is True
-    assert store.queue.paused
+    assert store.jobs.paused
 
 
 def test_a_session_needs_its_own_form(client: FlaskClient, app: Flask, store: Store) -> None:
@@ -76,10 +76,10 @@ def test_a_session_needs_its_own_form(client: FlaskClient, app: Flask, store: St
     ):
         for path in ("/streaming/pause", "/api/streaming/pause", "/sign-out"):
             assert client.post(path, data={**data, "confirmed": "1"}, headers=headers).status_code == 403
-    assert not store.queue.paused
+    assert not store.jobs.paused
     headers = {"X-CSRF-Token": good, "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     assert client.post("/api/streaming/pause", headers=headers).status_code == 200
-    assert store.queue.paused
+    assert store.jobs.paused
 
 
 def test_signing_out_ends_the_session_itself(client: FlaskClient, app: Flask) -> None:
@@ -155,7 +155,7 @@ def test_a_reader_reads_and_changes_nothing(private: Flask, store: Store) -> Non
     bearer = {"Authorization": f"Bearer {VIEW}"}
     assert private.test_client().get("/api/status", headers=bearer).status_code == 200
     assert private.test_client().post("/api/streaming/pause", headers=bearer).status_code == 403
-    assert not store.queue.paused
+    assert not store.jobs.paused
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_restarted_panel_knows_its_sessions(
     restarted.set_cookie("contimg_session", cookie.value)
     assert "Vera" in restarted.get("/").text
     assert restarted.post("/streaming/pause", data={"csrf": csrf, "confirmed": "1"}).status_code == 303
-    assert store.queue.paused
+    assert store.jobs.paused
     key = settings.state_dir / "session.key"
     assert (key.stat().st_mode & 0o777, key.stat().st_size) == (0o600, 32)
     assert list(settings.state_dir.glob(".session*")) == []

@@ -17,8 +17,8 @@ from sqlalchemy import event
 from contimg.settings import Settings, load, queue_rules
 from contimg.store import Stage, Store
 from workers.execution import stages
-from workers.execution.attempt import take_turn
-from workers.execution.recovery import release_what_the_dead_hold
+from workers.execution.attempt import execute_stage
+from workers.execution.recovery import release_leases_of_dead_processes
 from workers.execution.stages import StageContext
 from workers.housekeeping.orphans import sweep
 
@@ -57,29 +57,29 @@ def _attempt(stage: Stage, group: str, number: int) -> None:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    house = _house()
-    event.listen(house.store.database.engine, "commit", boundary)
+    context = _stage_context()
+    event.listen(context.store.database.engine, "commit", boundary)
     sys.addaudithook(lambda name, _: boundary() if name == "os.rename" else None)
-    take_turn(house, stage, group)
+    execute_stage(context, stage, group)
 
 
 def _recover(stage: Stage, group: str) -> None:
     """What a start of the service does, and the stage once more; then everything must be as if nothing had been."""
-    house = _house()
-    release_what_the_dead_hold(house.store)
-    take_turn(house, stage, group)
-    runs = [run for run in house.store.queue.runs(group) if run.stage is stage and run.outcome == "committed"]
+    context = _stage_context()
+    release_leases_of_dead_processes(context.store)
+    execute_stage(context, stage, group)
+    runs = [run for run in context.store.jobs.runs(group) if run.stage is stage and run.outcome == "committed"]
     assert len(runs) == 1, runs
-    record = house.store.queue.group(group)
+    record = context.store.files.group(group)
     assert record.lease_owner is None
-    sweep(house.config, house.store)
+    sweep(context.config, context.store)
     # Once more for the next boundary, as an operator would have it done again.
     if stage.following:
-        house.store.queue.discard(group)
-    house.store.queue.retry(group, stage=stage)
+        context.store.jobs.discard(group)
+    context.store.jobs.retry(group, stage=stage)
 
 
-def _house() -> StageContext:
+def _stage_context() -> StageContext:
     config = load(Settings.from_environment())
     return StageContext(config, Store.open(config.queue_db, queue_rules(config)))
 

@@ -36,7 +36,7 @@ def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
         register_file(store, f"{place.incoming}/{name}", 1, 1.0, name)
         register_file(store, f"{place.incoming}/{SubbandName(name.time_s + 309, number)}", 1, 1.0,
                                      SubbandName(name.time_s + 309, number))  # fmt: skip
-    store.arrivals.set_aside(place.incoming / "notes.txt", "its name is wrong", size=1, mtime=1.0)
+    store.files.quarantine(place.incoming / "notes.txt", "its name is wrong", size=1, mtime=1.0)
     running, waiting = "2026-02-22T23:13:20", "2026-02-22T23:18:29"
     store.leases.claim(running, Stage.CONVERT, "host:1:1:1")
     text = place.contimg("status").stdout
@@ -60,16 +60,16 @@ def test_status_names_alerts_and_the_backlog(place, store):
 
 def test_pause_and_resume(place, store):
     assert place.contimg("pause", "--by", "a test").returncode == 0
-    assert store.queue.paused
+    assert store.jobs.paused
     assert place.contimg("resume").returncode == 0
-    assert not store.queue.paused
+    assert not store.jobs.paused
     words = [re.match("resume|pause", event.text.lower()) for event in store.events.last(2)]
     assert [word and word[0] for word in words] == ["resume", "pause"]
 
 
 def test_a_stream_run_by_something_else_counts_as_running_and_is_not_ours_to_stop(place, store, monkeypatch):
     """systemd or containers run a producer on the same store: its scans tell."""
-    store.queue.beat("producer.scan")
+    store.activity.beat("producer.scan")
     for name, value in place.environ.items():
         monkeypatch.setenv(name, value)
     manager = StreamingServiceManager(place.settings)
@@ -84,12 +84,12 @@ def test_a_stream_run_by_something_else_counts_as_running_and_is_not_ours_to_sto
 def test_health_is_the_age_of_the_last_scan(place, store, monkeypatch):
     for name, value in place.environ.items():
         monkeypatch.setenv(name, value)
-    store.queue.beat("producer.scan")
+    store.activity.beat("producer.scan")
     record = ServiceRecord(process=str(ProcessName.of()), stream="running", since=time.time() - 3600)
     write_record(place.root / "state", record)
     manager = StreamingServiceManager(place.settings)
     assert manager.health().healthy
-    later = store.queue.last_beat("producer.scan") + 40
+    later = store.activity.last_beat("producer.scan") + 40
     monkeypatch.setattr("workers.service.manager.time.time", lambda: later)
     health = manager.health()
     assert (health.healthy, health.running) == (False, True), "processes live, but nothing is scanned"
@@ -112,7 +112,7 @@ def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
         place.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
         producer = place.start(*place.command("producer"), log="producer.log")
         deadline = time.monotonic() + 60
-        while store.queue.last_beat("producer.scan") is None:
+        while store.activity.last_beat("producer.scan") is None:
             assert time.monotonic() < deadline, "it scans although no broker answers"
             time.sleep(0.05)
         producer.terminate()

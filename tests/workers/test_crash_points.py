@@ -19,7 +19,7 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store
-from workers.execution.attempt import take_turn
+from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext
 from workers.housekeeping.orphans import sweep
 
@@ -49,7 +49,7 @@ def group(place, store, drift_sim_files) -> str:
 def check_runs(store: Store, group: str, stage: Stage, endings: list[int]) -> None:
     assert endings[-1] == 0
     assert set(endings[:-1]) == {SIGKILL}
-    outcomes = Counter(run.outcome for run in store.queue.runs(group) if run.stage is stage)
+    outcomes = Counter(run.outcome for run in store.jobs.runs(group) if run.stage is stage)
     # Killed before the claim's own commit nothing has happened, and before the last commit all but the row has.
     assert set(outcomes) == {Outcome.RELEASED, Outcome.SUPERSEDED}
     assert outcomes[Outcome.RELEASED] >= len(endings) - 2
@@ -89,10 +89,11 @@ def corrected(ms: Path) -> tuple[str, str]:
 @pytest.fixture
 def tiles(place, store, small_groups) -> list[str]:
     """A calibrator's tile, calibrated with its own set, and a target with that one."""
-    groups, house = [arrive(place, store, files) for files in small_groups.values()], StageContext(place.config, store)
+    context = StageContext(place.config, store)
+    groups = [arrive(place, store, files) for files in small_groups.values()]
     for group in groups:
         for stage in (Stage.CONVERT, Stage.CALIBRATE):
-            take_turn(house, stage, group)
+            execute_stage(context, stage, group)
     return groups
 
 
@@ -100,10 +101,10 @@ def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]
     """Kill and calibrate again and again: nothing but the number of attempts may be another in the end."""
     ms = place.config.output_dir / f"{group}.ms"
     before, used = corrected(ms), store.products.measurement_set(group).calibration_set
-    store.queue.discard(group)
-    store.queue.retry(group, stage=Stage.CALIBRATE)
+    store.jobs.discard(group)
+    store.jobs.retry(group, stage=Stage.CALIBRATE)
     endings = crash_everywhere(place, Stage.CALIBRATE, group, *between)
-    assert {run.outcome for run in store.queue.runs(group) if run.stage is Stage.CONVERT} == {Outcome.COMMITTED}
+    assert {run.outcome for run in store.jobs.runs(group) if run.stage is Stage.CONVERT} == {Outcome.COMMITTED}
     assert (corrected(ms), store.products.measurement_set(group).calibration_set) == (before, used)
     assert [one.name for one in store.registry.sets()] == [used]
     sweep_all(place)
@@ -129,10 +130,10 @@ def test_calibrate_killed_where_a_set_gets_its_name(place, store, tiles):
 @pytest.mark.slow
 def test_image_killed_at_every_boundary(place, store, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "128")
-    house = StageContext(place.config, store)
+    context = StageContext(place.config, store)
     for stage in (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE):
-        take_turn(house, stage, group)
-    store.queue.retry(group, stage=Stage.IMAGE)
+        execute_stage(context, stage, group)
+    store.jobs.retry(group, stage=Stage.IMAGE)
     endings = crash_everywhere(place, Stage.IMAGE, group)
     assert len(endings) >= 10, "four products, each with a rename and its two sides, claim, commit"
     check_runs(store, group, Stage.IMAGE, endings)

@@ -10,7 +10,7 @@ from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
-from contimg.store import QueueRules, Stage, Store, Unsent
+from contimg.store import QueueRules, Stage, Store, UnsentJob
 from contimg.tile.products import ConvertedMS
 from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
 from workers.scheduling.dispatcher import Dispatcher
@@ -34,13 +34,13 @@ def arrive(store: Store, number: int) -> str:
 def test_groups_go_in_the_order_that_is_set(few, order, expected):
     sent = []
     groups = [arrive(few, number) for number in range(5)]
-    Dispatcher(few, lambda group, _: sent.append(group), DispatchSettings(order=order)).fill()
+    Dispatcher(few, lambda job: sent.append(job.key), DispatchSettings(order=order)).fill()
     assert sent == [groups[number] for number in expected]
 
 
 def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
     sent = []
-    dispatcher = Dispatcher(few, lambda group, _: sent.append(group), DispatchSettings(max_in_flight=3))
+    dispatcher = Dispatcher(few, lambda job: sent.append(job.key), DispatchSettings(max_in_flight=3))
     groups = [arrive(few, number) for number in range(8)]
     assert len(dispatcher.fill()) == 3
     assert dispatcher.fill() == ()
@@ -54,15 +54,15 @@ def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
 
 
 def test_what_cannot_be_sent_is_not_counted_as_sent(few):
-    def away(_group, _stage):
+    def away(_job):
         raise Transient("broker: does not answer")
 
     arrive(few, 0)
     with pytest.raises(Transient):
         Dispatcher(few, away).fill()
-    assert few.queue.groups()[0].enqueued_at is None
+    assert few.files.groups()[0].enqueued_at is None
     sent = []
-    Dispatcher(few, lambda group, _: sent.append(group)).fill()
+    Dispatcher(few, lambda job: sent.append(job.key)).fill()
     assert len(sent) == 1
 
 
@@ -73,7 +73,7 @@ def test_tiles_of_calibrators_go_first(few):
 
     groups = [arrive(few, number) for number in range(3)]
     assert Dispatcher(few, lambda *_: None, calibrators=Known()).fill() == (groups[1], groups[2], groups[0])
-    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered([Unsent("a", Stage.CONVERT, T0)])
+    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered([UnsentJob(1, "a", Stage.CONVERT, T0, 6)])
 
 
 @pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])

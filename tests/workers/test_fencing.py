@@ -16,7 +16,7 @@ from contimg.files.staging import temporaries
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
-from workers.execution.attempt import Then, take_turn
+from workers.execution.attempt import ChainAction, execute_stage
 from workers.execution.stages import StageContext
 from workers.housekeeping.orphans import sweep
 
@@ -25,17 +25,17 @@ TURN = """
 import sys
 from contimg.store import Stage
 from workers.execution import stages
-from workers.execution.tasks import house
-from workers.execution.attempt import take_turn
+from workers.execution.tasks import stage_context
+from workers.execution.attempt import execute_stage
 stages.load(Stage(sys.argv[1]))
 print("ready", flush=True)
-print(take_turn(house(), Stage(sys.argv[1]), sys.argv[2]), flush=True)
+print(execute_stage(stage_context(), Stage(sys.argv[1]), sys.argv[2]), flush=True)
 """
 LEASE_S = 6.0  # a busy machine renews it late
 
 
 @pytest.fixture
-def house(place, monkeypatch) -> Iterator[StageContext]:
+def context(place, monkeypatch) -> Iterator[StageContext]:
     place.more |= {"CONTIMG_LEASE_S": f"{LEASE_S:g}", "OMP_NUM_THREADS": "1"}
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "256")
     store = Store.open(place.config.queue_db, queue_rules(place.config, place.environ))
@@ -44,10 +44,10 @@ def house(place, monkeypatch) -> Iterator[StageContext]:
 
 
 @pytest.fixture
-def group(house, drift_sim_files) -> str:
+def group(context, drift_sim_files) -> str:
     for path in drift_sim_files.values():
-        arrival = register_file(house.store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
-    take_turn(house, Stage.CONVERT, arrival.file.group)
+        arrival = register_file(context.store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
+    execute_stage(context, Stage.CONVERT, arrival.file.group)
     return arrival.file.group
 
 
@@ -75,46 +75,47 @@ def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> sub
 
 
 @pytest.mark.parametrize("stage", [Stage.CALIBRATE, Stage.IMAGE])
-def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, house, group, stage):
+def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, context, group, stage):
     if stage is Stage.IMAGE:
-        take_turn(house, Stage.CALIBRATE, group)
-    output = house.config.output_dir
+        execute_stage(context, Stage.CALIBRATE, group)
+    output = context.config.output_dir
     began, pattern = {
         Stage.CALIBRATE: (output, f"{group}.ms.writing-*"),
         Stage.IMAGE: (output / "images", f"{group}*.writing-*"),
     }[stage]
     process = frozen_in(place, stage, group, began, pattern)
     try:
-        until(lambda: house.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
-        until(lambda: house.store.queue.work_waiting(0), 5, "the wait after the lost attempt is over")
-        assert take_turn(house, stage, group) is Then.GO_ON
+        until(lambda: context.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
+        until(lambda: context.store.jobs.waiting(0), 5, "the wait after the lost attempt is over")
+        assert execute_stage(context, stage, group) is ChainAction.CONTINUE
         made = contents(output)
         process.send_signal(signal.SIGCONT)
         said, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    assert said.strip() == str(Then.END)
+    assert said.strip() == str(ChainAction.END)
     left = {name for name in contents(output) if ".writing-" in name}
     assert left == set(), "it clears away what it had begun"
     assert {name: one for name, one in made.items() if ".writing-" not in name} == contents(output)
-    assert [run.outcome for run in house.store.queue.runs(group) if run.stage is stage] == [
+    assert [run.outcome for run in context.store.jobs.runs(group) if run.stage is stage] == [
         Outcome.EXPIRED,
         Outcome.COMMITTED,
     ]
 
 
-def test_a_worker_that_never_thaws_holds_nobody_up(place, house, group):
+def test_a_worker_that_never_thaws_holds_nobody_up(place, context, group):
     """It has no lock on the Measurement Set, and the sweep clears away after it."""
-    process = frozen_in(place, Stage.CALIBRATE, group, house.config.output_dir, f"{group}.ms.writing-*")
+    process = frozen_in(place, Stage.CALIBRATE, group, context.config.output_dir, f"{group}.ms.writing-*")
     try:
-        until(lambda: house.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
-        until(lambda: house.store.queue.work_waiting(0), 5, "the wait after the lost attempt is over")
-        assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
-        assert take_turn(house, Stage.IMAGE, group) is Then.GO_ON
-        assert house.store.queue.group(group).state is State.COMPLETED
-        until(lambda: sweep(house.config, house.store) or not temporaries(house.config.output_dir), 10, "it is swept")
-        assert temporaries(house.config.output_dir) == []
+        until(lambda: context.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
+        until(lambda: context.store.jobs.waiting(0), 5, "the wait after the lost attempt is over")
+        assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.CONTINUE
+        assert execute_stage(context, Stage.IMAGE, group) is ChainAction.CONTINUE
+        assert context.store.files.group(group).state is State.COMPLETED
+        output = context.config.output_dir
+        until(lambda: sweep(context.config, context.store) or not temporaries(output), 10, "it is swept")
+        assert temporaries(output) == []
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

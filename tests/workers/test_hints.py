@@ -35,7 +35,7 @@ def arrive(place, number: int, subbands=range(16)) -> str:
 
 
 def is_complete(store: Store, group: str) -> bool:
-    found = store.queue.group(group)
+    found = store.files.group(group)
     return found is not None and found.state is State.PENDING and len(found.subbands) == 16
 
 
@@ -55,13 +55,13 @@ def test_an_overflow_of_events_loses_no_file(place, store, little_queue):
     place.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
     producer = place.start(*place.command("producer"), log="producer.log")
     try:
-        until(lambda: store.queue.last_beat(BEAT), 30, "the first scan")
+        until(lambda: store.activity.last_beat(BEAT), 30, "the first scan")
         process = psutil.Process(producer.pid)
         process.send_signal(signal.SIGSTOP)
         groups = [arrive(place, number) for number in range(5)]
         process.send_signal(signal.SIGCONT)
         until(lambda: all(is_complete(store, group) for group in groups), 15, "every group is complete")
-        assert store.arrivals.files(FileState.SET_ASIDE) == ()
+        assert store.files.latest(FileState.QUARANTINED) == ()
         assert producer.poll() is None
     finally:
         producer.kill()
@@ -75,7 +75,7 @@ def producing(store, place) -> Iterator[Producer]:
     stop = threading.Event()
     loop = threading.Thread(target=producer.run, args=(stop,))
     loop.start()
-    until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+    until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
     yield producer
     stop.set()
     producer.wake()
@@ -98,7 +98,7 @@ def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, plac
     until(lambda: is_complete(store, first), 8, "the scan finds it without events")
     assert raised
     since = time.time()
-    until(lambda: store.queue.last_beat(BEAT) > since, 5, "a scan, which watches anew")
+    until(lambda: store.activity.last_beat(BEAT) > since, 5, "a scan, which watches anew")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
     second = arrive(place, 1)
     until(lambda: is_complete(store, second), 5, "the next one is found by events")
@@ -140,18 +140,18 @@ def test_a_clock_that_steps_while_a_group_arrives_costs_no_group(place, step_s):
     clock, sent = Clock(), []
     store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
     producer = Producer(
-        store, Incoming(place.incoming), Dispatcher(store, lambda group, _: sent.append(group)), 3600, "polling"
+        store, Incoming(place.incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600, "polling"
     )
     group = arrive(place, 0, range(8))
     time.sleep(2.1)  # a scan takes what stands still
     producer.scan()
     clock.now += step_s
     producer.scan()
-    state = store.queue.group(group).state
+    state = store.files.group(group).state
     assert state is (State.FAILED if step_s > 0 else State.COLLECTING)
     arrive(place, 0, range(8, 16))
     time.sleep(2.1)
     producer.scan()
     assert sent == [group]
-    assert not store.queue.group(group).partial
+    assert not store.files.group(group).partial
     store.close()

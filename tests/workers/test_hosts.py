@@ -96,7 +96,7 @@ def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, ho
     ]
     producer = place.start(*place.command("producer"), log="producer.log")
     try:
-        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
+        until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
         for files in small_groups.values():
             for path in files:
                 shutil.copy(path, place.incoming)
@@ -109,17 +109,17 @@ def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, ho
         until(first_host_works, 90, "the first host is in the middle of a stage")
         ip("link", "set", "cveth0", "down")
         until(
-            lambda: any(run.outcome is Outcome.EXPIRED for run in store.queue.runs(held[0].group)),
+            lambda: any(run.outcome is Outcome.EXPIRED for run in store.jobs.runs(held[0].group)),
             60, "its lease expires",
         )  # fmt: skip
         ip("link", "set", "cveth0", "up")
         done = [State.COMPLETED] * len(small_groups)
-        until(lambda: [one.state for one in store.queue.groups()] == done, 200, "all groups complete")
+        until(lambda: [one.state for one in store.files.groups()] == done, 200, "all groups complete")
         time.sleep(2)  # whatever the first host still had is refused by now
         for group in small_groups:
-            committed = Counter(run.stage for run in store.queue.runs(group) if run.outcome is Outcome.COMMITTED)
+            committed = Counter(run.stage for run in store.jobs.runs(group) if run.outcome is Outcome.COMMITTED)
             assert committed == dict.fromkeys(Stage, 1)
-            runs = {run.stage: run for run in store.queue.runs(group) if run.outcome is Outcome.COMMITTED}
+            runs = {run.stage: run for run in store.jobs.runs(group) if run.outcome is Outcome.COMMITTED}
             image, made = store.products.image_of(group), runs[Stage.IMAGE]
             assert made.started_at - 0.1 <= image.fits_path.stat().st_mtime <= made.ended_at + 0.1, "not overwritten"
     finally:

@@ -18,14 +18,14 @@ def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_atte
     service = place.start(*place.command("run", "--no-web"), log="run.log")
     store = Store.open(place.config.queue_db)
     try:
-        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
+        until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
         group, files = next(iter(small_groups.items()))
         for path in files:
             shutil.copy(path, place.incoming)
-        until(lambda: (one := store.queue.group(group)) and one.state is State.FAILED, 120, "the group fails")
-        record = store.queue.group(group)
+        until(lambda: (one := store.files.group(group)) and one.state is State.FAILED, 120, "the group fails")
+        record = store.files.group(group)
         assert all(part in record.error for part in (record.stage, "1 s", "CONTIMG_STAGE_LIMIT_S")), record.error
-        runs = store.queue.runs(group)
+        runs = store.jobs.runs(group)
         spoilt = [run for run in runs if run.outcome is Outcome.FAILED]
         assert len(spoilt) >= 2
         assert not [run for run in runs if run.outcome is Outcome.RELEASED], "an attempt was given back uncounted"

@@ -15,15 +15,15 @@ from contimg.files.filesystems import FileSystem
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import QueueRules
 from contimg.store import Lease, Stage, State, Store
-from workers.execution.liveness import Sign, Signs
-from workers.execution.recovery import fail_what_the_dead_hold
+from workers.execution.liveness import LivenessFile, LivenessFiles
+from workers.execution.recovery import fail_leases_of_dead_processes
 
 HOLDER = """
 import sys
 from pathlib import Path
-from workers.execution.liveness import Sign
+from workers.execution.liveness import LivenessFile
 from workers.execution.processes import ProcessName
-sign = Sign(Path(sys.argv[1]))
+sign = LivenessFile(Path(sys.argv[1]))
 print(ProcessName.of(), flush=True)
 input()
 """
@@ -63,7 +63,7 @@ def held_by(store: Store, owner: str) -> str:
 
 
 def test_the_living_are_not_dead_and_the_killed_are(tmp_path: Path, hold: Hold) -> None:
-    signs = Signs(tmp_path, grace_s=0)
+    signs = LivenessFiles(tmp_path, grace_s=0)
     killed, dead = hold()
     _, alive = hold()
     assert signs.dead() == frozenset()
@@ -78,18 +78,18 @@ def test_a_container_that_died_gives_up_its_group_long_before_its_lease_ends(tmp
                                                                              store: Store) -> None:  # fmt: skip
     container, owner = hold(*IN_A_CONTAINER)
     group = held_by(store, owner)
-    signs = Signs(tmp_path, grace_s=0)
-    assert fail_what_the_dead_hold(store, signs) == ()
+    signs = LivenessFiles(tmp_path, grace_s=0)
+    assert fail_leases_of_dead_processes(store, signs) == ()
     container.kill()
     container.wait()
-    until(lambda: fail_what_the_dead_hold(store, signs) == (group,), 5, "its lease is taken back")
-    assert store.queue.group(group).state is State.PENDING
-    assert "convert" in store.queue.runs(group)[0].error
+    until(lambda: fail_leases_of_dead_processes(store, signs) == (group,), 5, "its lease is taken back")
+    assert store.files.group(group).state is State.PENDING
+    assert "convert" in store.jobs.runs(group)[0].error
     assert not list((tmp_path / "living").iterdir())
 
 
 def test_a_worker_that_is_being_stopped_has_time_to_give_back_by_itself(tmp_path: Path, hold: Hold) -> None:
-    signs = Signs(tmp_path, grace_s=0.3)
+    signs = LivenessFiles(tmp_path, grace_s=0.3)
     killed, dead = hold()
     killed.kill()
     killed.wait()
@@ -101,18 +101,18 @@ def test_a_worker_that_is_being_stopped_has_time_to_give_back_by_itself(tmp_path
 
 def test_an_owner_without_a_sign_is_not_known_to_be_dead(tmp_path: Path, store: Store) -> None:
     held_by(store, "elsewhere:1:1:1")
-    assert fail_what_the_dead_hold(store, Signs(tmp_path, grace_s=0)) == ()
+    assert fail_leases_of_dead_processes(store, LivenessFiles(tmp_path, grace_s=0)) == ()
 
 
 def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "living").mkdir()
     (tmp_path / "living" / "gone:1:1:1").touch()
-    assert Signs(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
+    assert LivenessFiles(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
     monkeypatch.setattr("workers.execution.liveness.file_system", lambda directory: FileSystem("nfs4"))
-    assert Signs(tmp_path, grace_s=0).dead() == frozenset()
+    assert LivenessFiles(tmp_path, grace_s=0).dead() == frozenset()
 
 
 def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog) -> None:
     (tmp_path / "living").write_text("a file in its place")
-    Sign(tmp_path)
+    LivenessFile(tmp_path)
     assert str(tmp_path) in caplog.text

@@ -10,7 +10,7 @@ from waiting import until
 
 from contimg.errors import Transient
 from contimg.settings import QueueRules
-from contimg.store import FileState, Stage, State, Store
+from contimg.store import FileState, Stage, State, Store, UnsentJob
 from workers.producer.producer import BEAT, Producer
 from workers.producer.scanner import EMPTY, FOREIGN, Incoming
 from workers.scheduling.dispatcher import Dispatcher
@@ -32,13 +32,13 @@ class Running:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.producer.run, args=(self._stop,))
         self._thread.start()
-        until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+        until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
 
-    def send(self, group: str, stage: Stage) -> None:
+    def send(self, job: UnsentJob) -> None:
         if self.broker_away:
             self.refused += 1
             raise Transient("broker: does not answer")
-        self.sent.append((group, stage))
+        self.sent.append((job.key, job.stage))
 
     def end(self) -> None:
         self._stop.set()
@@ -75,7 +75,7 @@ def test_renamed_files_become_a_group_without_waiting_for_a_scan(hinted, store, 
     arrive(place)
     until(lambda: hinted.sent, 3, "the group is sent")
     assert hinted.sent == [(STAMP, Stage.CONVERT)]
-    group = store.queue.group(STAMP)
+    group = store.files.group(STAMP)
     assert (group.state, len(group.subbands)) == (State.PENDING, 16)
     assert group.enqueued_at is not None
 
@@ -110,7 +110,7 @@ def test_a_second_start_sends_nothing_twice(store, place):
 def test_two_producers_on_one_directory_send_a_group_once(store, place):
     both = [Running(store, place, 0.2) for _ in range(2)]
     arrive(place)
-    until(lambda: store.queue.group(STAMP) and store.queue.group(STAMP).enqueued_at, 5, "the group is sent")
+    until(lambda: store.files.group(STAMP) and store.files.group(STAMP).enqueued_at, 5, "the group is sent")
     time.sleep(0.5)
     for one in both:
         one.end()
@@ -120,8 +120,8 @@ def test_two_producers_on_one_directory_send_a_group_once(store, place):
 def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinted, store, place):
     (place.incoming / f"{STAMP}_sb00.hdf5").touch()
     (place.incoming / "notes.txt").write_text("not from the correlator")
-    until(lambda: len(store.arrivals.files(FileState.SET_ASIDE)) == 2, 3, "both are set aside")
-    reasons = {file.path.name: file.reason for file in store.arrivals.files(FileState.SET_ASIDE)}
+    until(lambda: len(store.files.latest(FileState.QUARANTINED)) == 2, 3, "both are set aside")
+    reasons = {file.path.name: file.reason for file in store.files.latest(FileState.QUARANTINED)}
     assert reasons == {f"{STAMP}_sb00.hdf5": EMPTY, "notes.txt": FOREIGN}
     assert (place.incoming / "notes.txt").exists()
 
@@ -129,20 +129,20 @@ def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinte
 def test_a_replaced_bad_file_joins_its_group(hinted, store, place):
     bad = place.incoming / f"{STAMP}_sb00.hdf5"
     bad.touch()
-    until(lambda: store.arrivals.files(FileState.SET_ASIDE), 3, "it is set aside")
+    until(lambda: store.files.latest(FileState.QUARANTINED), 3, "it is set aside")
     arrive(place)
     until(lambda: hinted.sent, 3, "the group is complete and sent")
-    assert store.arrivals.files(FileState.SET_ASIDE) == ()
+    assert store.files.latest(FileState.QUARANTINED) == ()
 
 
 def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
-    store.queue.pause("a test")
+    store.jobs.pause("a test")
     arrive(place)
-    until(lambda: (group := store.queue.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
+    until(lambda: (group := store.files.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
     reconciler = Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S)
     assert reconciler.round() == ()
     assert hinted.sent == []
-    store.queue.resume("a test")
+    store.jobs.resume("a test")
     assert reconciler.round() == (STAMP,)
     assert hinted.sent == [(STAMP, Stage.CONVERT)]
 
@@ -150,7 +150,7 @@ def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
 def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
     hinted.broker_away = True
     arrive(place)
-    until(lambda: hinted.refused and not store.queue.group(STAMP).enqueued_at, 3, "the group could not be sent")
+    until(lambda: hinted.refused and not store.files.group(STAMP).enqueued_at, 3, "the group could not be sent")
     hinted.broker_away = False
     assert Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S).round() == (STAMP,)
 
@@ -160,12 +160,12 @@ def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):
     running = Running(store, place, 0.2)
     arrive(place, range(13))
     arrive(place, range(5), stamp="2026-02-22T23:23:00")
-    until(lambda: store.queue.groups(State.FAILED), 5, "the lesser group fails")
+    until(lambda: store.files.groups(State.FAILED), 5, "the lesser group fails")
     until(lambda: running.sent, 5, "the greater group is sent")
     running.end()
     assert running.sent == [(STAMP, Stage.CONVERT)]
-    assert store.queue.group(STAMP).partial
-    assert re.search(r"\b5\b.*\b16\b", store.queue.groups(State.FAILED)[0].error)
+    assert store.files.group(STAMP).partial
+    assert re.search(r"\b5\b.*\b16\b", store.files.groups(State.FAILED)[0].error)
     store.close()
 
 
@@ -173,11 +173,11 @@ def test_a_directory_that_vanishes_and_comes_back_is_watched_again(store, place,
     running = Running(store, place, 0.3)
     shutil.rmtree(place.incoming)
     time.sleep(0.8)
-    stale = store.queue.last_beat(BEAT)
+    stale = store.activity.last_beat(BEAT)
     time.sleep(0.8)
-    assert store.queue.last_beat(BEAT) == stale, "a scan that failed is no success"
+    assert store.activity.last_beat(BEAT) == stale, "a scan that failed is no success"
     place.incoming.mkdir()
-    until(lambda: store.queue.last_beat(BEAT) > stale, 3, "it scans again")
+    until(lambda: store.activity.last_beat(BEAT) > stale, 3, "it scans again")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
     arrive(place)
     until(lambda: running.sent, 3, "the group is sent by events")
@@ -191,7 +191,7 @@ def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, mon
         raise OperationalError("select", {}, Exception("database is locked"))
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(store.arrivals), "register_files", away)
+        broken.setattr(type(store.files), "register", away)
         arrive(place)
         time.sleep(0.6)
         assert scanning.sent == []
@@ -207,7 +207,7 @@ def test_without_events_the_scan_alone_takes_everything_in(store, place):
     stop = threading.Event()
     thread = threading.Thread(target=producer.run, args=(stop,))
     thread.start()
-    until(lambda: store.queue.last_beat(BEAT), 5, "the first scan")
+    until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
     began = time.monotonic()
     arrive(place)
     until(lambda: sent, 6, "the group is sent")
@@ -226,7 +226,7 @@ def test_a_link_to_a_file_elsewhere_is_a_file(hinted, store, place, tmp_path):
     time.sleep(2.1)
     hinted.producer.scan()
     assert hinted.sent == [(STAMP, Stage.CONVERT)]
-    assert len(store.arrivals.files()) == 16, "a link to nothing is none"
+    assert len(store.files.latest()) == 16, "a link to nothing is none"
 
 
 def test_a_clock_that_steps_back_delays_no_file_for_ever(scanning, place):

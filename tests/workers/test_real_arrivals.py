@@ -40,9 +40,9 @@ def test_the_real_arrivals_come_out_as_the_groups_that_they_were(tmp_path):
         os.utime(path, (time_s, time_s))
     store = Store.open(tmp_path / "store.sqlite3", QueueRules(collection_timeout_s=0.0, min_subbands=16))
     sent = []
-    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda group, _: sent.append(group)), 3600)
+    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
     producer.scan()
-    groups = store.queue.groups(limit=10_000)
+    groups = store.files.groups(limit=10_000)
     sizes = Counter(len(group.subbands) for group in groups)
     assert (sizes[16], sum(sizes.values()) - sizes[16], max(sizes)) == (2208, 23, 16)
     assert Counter(group.state for group in groups) == {State.PENDING: 2208, State.FAILED: 23}

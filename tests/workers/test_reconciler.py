@@ -8,18 +8,19 @@ from store_steps import enqueue, register_file
 
 from contimg.formats.uvh5.grouping import SubbandName, stamp_of
 from contimg.settings import QueueRules
-from contimg.store import Lease, Outcome, Stage, State, Store, WaitingWork
+from contimg.store import Lease, Outcome, Stage, State, Store, WaitingJob
 from contimg.tile.products import ConvertedMS
 from workers.execution.processes import ProcessName
-from workers.execution.recovery import fail_what_the_dead_hold, release_what_the_dead_hold
+from workers.execution.recovery import fail_leases_of_dead_processes, release_leases_of_dead_processes
 from workers.scheduling.dispatcher import Dispatcher
 from workers.scheduling.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexplained
 
 NEVER_S = 3600.0
 WAITING = st.lists(
     st.builds(
-        WaitingWork,
-        group=st.uuids().map(str),
+        WaitingJob,
+        job_id=st.integers(1),
+        key=st.uuids().map(str),
         stage=st.sampled_from(Stage),
         attempts=st.integers(0, 3),
         enqueued_at=st.floats(0, 1e9),
@@ -86,7 +87,7 @@ def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_r
     assert reconciler_of(timed, sent).round() == (group,)
     assert reconciler_of(timed, sent).round() == ()
     assert sent == [(group, Stage.CONVERT)]
-    assert timed.queue.last_beat(BEAT) == clock.now
+    assert timed.activity.last_beat(BEAT) == clock.now
 
 
 def test_a_backlog_is_no_loss_however_old(timed, clock):
@@ -114,7 +115,7 @@ def test_a_silent_worker_of_another_host_loses_its_group(timed, clock):
     group = arrive(timed, clock.now)
     timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
     assert reconciler_of(timed, sent).round() == ()
-    assert timed.queue.group(group).state is State.IN_PROGRESS
+    assert timed.files.group(group).state is State.IN_PROGRESS
     clock.now += 121
     reconciler_of(timed, sent).round()
     clock.now += 61
@@ -135,25 +136,25 @@ def test_a_process_that_died_here_has_spoilt_an_attempt(timed, clock):
         lease = timed.leases.claim(group, Stage.CONVERT, str(dead_process()))
         assert isinstance(lease, Lease)
         assert lease.attempt == attempt
-        assert fail_what_the_dead_hold(timed) == (group,)
+        assert fail_leases_of_dead_processes(timed) == (group,)
         clock.now += 1000
-    assert timed.queue.group(group).state is State.FAILED
-    assert "convert" in timed.queue.group(group).error
+    assert timed.files.group(group).state is State.FAILED
+    assert "convert" in timed.files.group(group).error
 
 
 def test_what_the_dead_held_at_a_start_goes_on_at_once_and_uncounted(timed, clock):
     group = arrive(timed, clock.now)
     timed.leases.claim(group, Stage.CONVERT, str(dead_process()))
-    assert release_what_the_dead_hold(timed) == (group,)
-    assert [run.outcome for run in timed.queue.runs(group)] == [Outcome.RELEASED]
+    assert release_leases_of_dead_processes(timed) == (group,)
+    assert [run.outcome for run in timed.jobs.runs(group)] == [Outcome.RELEASED]
     assert timed.leases.claim(group, Stage.CONVERT, "next").attempt == 1
 
 
 def test_the_living_and_those_elsewhere_keep_their_groups(timed, clock):
     for number, owner in enumerate((str(ProcessName.of()), "elsewhere:1:1:1", "somebody")):
         timed.leases.claim(arrive(timed, clock.now + 1000 * number), Stage.CONVERT, owner)
-    assert release_what_the_dead_hold(timed) == ()
-    assert fail_what_the_dead_hold(timed) == ()
+    assert release_leases_of_dead_processes(timed) == ()
+    assert fail_leases_of_dead_processes(timed) == ()
 
 
 def test_stamps_are_group_ids(timed, clock):

@@ -77,7 +77,7 @@ def pool(process: subprocess.Popen[bytes]) -> int:
 
 
 def is_converted(store: Store, group: str) -> bool:
-    return store.queue.group(group).stage is not Stage.CONVERT
+    return store.files.group(group).stage is not Stage.CONVERT
 
 
 def test_a_drained_worker_takes_nothing_until_it_is_taken_back(place, store, worker, groups):
@@ -85,8 +85,8 @@ def test_a_drained_worker_takes_nothing_until_it_is_taken_back(place, store, wor
     control(place, "cancel_consumer", "convert")
     send(place, groups[0])
     time.sleep(3)
-    assert store.queue.group(groups[0]).state is State.PENDING
-    assert store.queue.runs(groups[0]) == ()
+    assert store.files.group(groups[0]).state is State.PENDING
+    assert store.jobs.runs(groups[0]) == ()
     control(place, "add_consumer", "convert")
     until(lambda: is_converted(store, groups[0]), 40, "the group is converted")
 
@@ -98,7 +98,7 @@ def test_a_worker_grows_and_shrinks(place, store, worker, groups):
     until(lambda: pool(process) == before + 1, 20, "one more process")
     send(place, *groups)
     until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
-    owners = {run.owner for group in groups for run in store.queue.runs(group)}
+    owners = {run.owner for group in groups for run in store.jobs.runs(group)}
     assert len(owners) == 2, "by two processes"
     control(place, "pool_shrink", "1")
     until(lambda: pool(process) == before, 20, "one fewer again")
@@ -110,4 +110,4 @@ def test_an_autoscaled_worker_grows_with_its_queue(place, store, worker, groups)
     send(place, *groups)
     until(lambda: pool(process) == before + 1, 20, "one more process")
     until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
-    assert len({run.owner for group in groups for run in store.queue.runs(group)}) == 2
+    assert len({run.owner for group in groups for run in store.jobs.runs(group)}) == 2

@@ -27,7 +27,7 @@ def test_every_consumer_applies_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     save(settings, {"poll_interval": 60.0, "input_dir": str(tmp_path)})
     now = time.time()
     writer = Store.open(Path(load(settings).queue_db), clock=lambda: now - age_s)
-    writer.queue.beat("producer.scan")
+    writer.activity.beat("producer.scan")
     writer.close()
     store, manager = Store.of(load(settings)), StreamingServiceManager(settings)
     assert manager.status().running is scans

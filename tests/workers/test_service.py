@@ -57,7 +57,7 @@ class Service:
             unfinished.rename(self.place.incoming / path.name)
 
     def wait_for(self, group: str, state: State, limit_s: float = DONE_WITHIN_S) -> None:
-        until(lambda: (one := self.store.queue.group(group)) and one.state is state, limit_s, f"{group} is {state}")
+        until(lambda: (one := self.store.files.group(group)) and one.state is state, limit_s, f"{group} is {state}")
 
     def worker_on(self, stage: Stage, limit_s: float = 40) -> ProcessName:
         """The process that runs this stage now."""
@@ -99,7 +99,7 @@ def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_n
     os.kill(victim.pid, signal.SIGKILL)
     service.deliver(path for path in more if "_sb03" not in path.name)
     service.wait_for(calibrator, State.COMPLETED)
-    outcomes = [(run.stage, run.outcome) for run in service.store.queue.runs(calibrator)]
+    outcomes = [(run.stage, run.outcome) for run in service.store.jobs.runs(calibrator)]
     assert outcomes == [
         (Stage.CONVERT, Outcome.COMMITTED),
         (Stage.CALIBRATE, Outcome.FAILED),
@@ -126,7 +126,7 @@ def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_n
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(60) == 0, service.words()
     assert processes_with(str(service.place.root)) == []
-    assert service.store.queue.groups(State.IN_PROGRESS) == ()
+    assert service.store.files.groups(State.IN_PROGRESS) == ()
     assert not list(products.rglob("*.writing-*"))
 
 
@@ -139,13 +139,13 @@ def test_a_stop_in_the_middle_of_a_stage_is_resumed_by_the_next_start(service, s
     service.process.kill()
     service.process.wait()
     until(lambda: processes_with(str(service.place.root)) == [], 5, "nothing survives the supervisor")
-    assert [one.id for one in service.store.queue.groups(State.IN_PROGRESS)] == [calibrator]
+    assert [one.id for one in service.store.files.groups(State.IN_PROGRESS)] == [calibrator]
 
     again = Service(service.place)
     try:
         again.wait_until_running()
         again.wait_for(calibrator, State.COMPLETED, 60)
-        outcomes = [run.outcome for run in again.store.queue.runs(calibrator)]
+        outcomes = [run.outcome for run in again.store.jobs.runs(calibrator)]
         assert outcomes == [Outcome.COMMITTED, Outcome.RELEASED, Outcome.COMMITTED, Outcome.COMMITTED]
     finally:
         again.end()
@@ -286,7 +286,7 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
         group = arrival.file.group
         send = "import sys; from workers.scheduling.messages import send; send(sys.argv[1])"
         subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=120)
-        until(lambda: store.queue.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
+        until(lambda: store.files.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
         worker.terminate()
         assert worker.wait(20) == 0
         count = (

@@ -34,7 +34,7 @@ def told_to_stop_during_a_stage(place, store, worker, files) -> str:
         arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
     group = arrival.file.group
     subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=120)
-    until(lambda: store.queue.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")
+    until(lambda: store.files.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")
     worker.send_signal(signal.SIGTERM)
     return group
 
@@ -43,10 +43,10 @@ def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(pl
     group = told_to_stop_during_a_stage(place, store, worker, drift_sim_files)
     worker.wait(120)
     ended_at = time.time()
-    (run,) = store.queue.runs(group)
+    (run,) = store.jobs.runs(group)
     assert run.outcome is Outcome.COMMITTED
     assert ended_at - run.ended_at < 20, "Celery's own wait is 30 s"
-    assert store.queue.group(group).stage is Stage.CALIBRATE
+    assert store.files.group(group).stage is Stage.CALIBRATE
     count = "from workers.scheduling.messages import Stage, backlog; print(backlog()[Stage.CALIBRATE])"
     said = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "1", "the chain waits for its worker"

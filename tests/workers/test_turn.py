@@ -17,95 +17,95 @@ from contimg.store import FileState, Lease, Outcome, Stage, State, Store
 from contimg.store.jobs.leases import Leases
 from workers.execution import attempt as turn
 from workers.execution import stages
-from workers.execution.attempt import Then, take_turn
-from workers.execution.heartbeat import kept_alive
+from workers.execution.attempt import ChainAction, execute_stage
+from workers.execution.heartbeat import keep_lease
 from workers.execution.stages import StageContext
 
 
 @pytest.fixture
-def house(place, tmp_path) -> StageContext:
+def context(place, tmp_path) -> StageContext:
     store = Store.open(place.config.queue_db, QueueRules(retry_delay_s=0.0, max_attempts=2))
     yield StageContext(place.config, store)
     store.close()
 
 
 @pytest.fixture
-def group(house, place, drift_sim_files) -> str:
+def group(context, place, drift_sim_files) -> str:
     """The outside judge's group, arrived."""
     for path in drift_sim_files.values():
         copy = shutil.copy(path, place.incoming)
-        arrival = register_file(house.store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(context.store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
     assert arrival.became_pending
     return arrival.file.group
 
 
-def test_a_stage_is_committed_with_its_product_and_its_cost(house, group):
-    assert take_turn(house, Stage.CONVERT, group, "task 1") is Then.GO_ON
-    record = house.store.products.measurement_set(group)
-    assert record.path == house.config.output_dir / f"{group}.ms"
+def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
+    assert execute_stage(context, Stage.CONVERT, group, "task 1") is ChainAction.CONTINUE
+    record = context.store.products.measurement_set(group)
+    assert record.path == context.config.output_dir / f"{group}.ms"
     assert (record.path / "table.dat").exists()
     assert (record.integrations, record.channels, record.antennas) == (6, 768, 8)
-    (run,) = house.store.queue.runs(group)
+    (run,) = context.store.jobs.runs(group)
     assert (run.outcome, run.task_id) == (Outcome.COMMITTED, "task 1")
     assert run.owner.split(":")[1] == str(os.getpid())
-    arrived = sum(path.stat().st_size for path in house.config.input_dir.iterdir())
+    arrived = sum(path.stat().st_size for path in context.config.input_dir.iterdir())
     assert run.bytes_read > arrived
     assert run.bytes_written >= record.bytes
     assert 50e6 < run.peak_rss_bytes < 4e9
-    assert house.store.queue.group(group).stage is Stage.CALIBRATE
+    assert context.store.files.group(group).stage is Stage.CALIBRATE
 
 
-def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(house, group):
-    take_turn(house, Stage.CONVERT, group)
-    made = house.store.products.measurement_set(group)
-    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
-    assert house.store.products.measurement_set(group) == made
-    assert len(house.store.queue.runs(group)) == 1
+def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(context, group):
+    execute_stage(context, Stage.CONVERT, group)
+    made = context.store.products.measurement_set(group)
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
+    assert context.store.products.measurement_set(group) == made
+    assert len(context.store.jobs.runs(group)) == 1
 
 
-def test_a_message_for_nothing_ends_its_chain(house, group):
-    assert take_turn(house, Stage.CONVERT, "2000-01-01T00:00:00") is Then.END
-    assert take_turn(house, Stage.IMAGE, group) is Then.END, "convert comes first"
-    house.store.queue.pause("a test")
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    assert house.store.queue.runs(group) == ()
+def test_a_message_for_nothing_ends_its_chain(context, group):
+    assert execute_stage(context, Stage.CONVERT, "2000-01-01T00:00:00") is ChainAction.END
+    assert execute_stage(context, Stage.IMAGE, group) is ChainAction.END, "convert comes first"
+    context.store.jobs.pause("a test")
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert context.store.jobs.runs(group) == ()
 
 
-def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(house, group):
-    bad = next(house.config.input_dir.glob("*sb05*"))
+def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(context, group):
+    bad = next(context.config.input_dir.glob("*sb05*"))
     with bad.open("r+b") as file:
         file.truncate(2000)
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    (aside,) = house.store.arrivals.files(FileState.SET_ASIDE)
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    (aside,) = context.store.files.latest(FileState.QUARANTINED)
     assert (aside.path, bool(aside.reason)) == (bad, True)
-    record = house.store.queue.group(group)
+    record = context.store.files.group(group)
     assert (record.state, record.attempts, len(record.subbands)) == (State.COLLECTING, 0, 15)
     assert bad.exists()
-    assert not (house.config.output_dir / f"{group}.ms").exists()
+    assert not (context.config.output_dir / f"{group}.ms").exists()
 
 
-def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(house, group):
-    take_turn(house, Stage.CONVERT, group)
-    shutil.rmtree(house.config.output_dir / f"{group}.ms")
-    assert take_turn(house, Stage.CALIBRATE, group) is Then.END
-    record = house.store.queue.group(group)
+def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(context, group):
+    execute_stage(context, Stage.CONVERT, group)
+    shutil.rmtree(context.config.output_dir / f"{group}.ms")
+    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.END
+    record = context.store.files.group(group)
     assert (record.state, record.attempts) == (State.FAILED, 1)
     assert f"`contimg groups retry {group} --stage convert`" in record.error
 
 
-def test_an_output_directory_that_cannot_be_written_is_tried_again(house, group):
-    house.config.output_dir.write_text("a file where the directory should be")
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    record = house.store.queue.group(group)
+def test_an_output_directory_that_cannot_be_written_is_tried_again(context, group):
+    context.config.output_dir.write_text("a file where the directory should be")
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    record = context.store.files.group(group)
     assert (record.state, record.attempts) == (State.PENDING, 1)
-    house.config.output_dir.unlink()
-    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+    context.config.output_dir.unlink()
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
 
 
-def test_a_wrong_option_is_named_and_waits_for_a_person(house, group, monkeypatch):
+def test_a_wrong_option_is_named_and_waits_for_a_person(context, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_CONVERT_BLOCK_MB", "many")
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    record = house.store.queue.group(group)
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    record = context.store.files.group(group)
     assert record.state is State.PENDING
     assert "CONTIMG_CONVERT_BLOCK_MB='many'" in record.error
 
@@ -117,28 +117,28 @@ def failing_with(error):
     return fail
 
 
-def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(house, group, monkeypatch, caplog):
+def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(context, group, monkeypatch, caplog):
     monkeypatch.setattr(stages, "run", failing_with(ZeroDivisionError("division by zero")))
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    assert house.store.queue.group(group).state is State.PENDING
-    assert house.store.queue.group(group).error == "ZeroDivisionError: division by zero"
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert context.store.files.group(group).state is State.PENDING
+    assert context.store.files.group(group).error == "ZeroDivisionError: division by zero"
     assert any(record.exc_info for record in caplog.records)
-    take_turn(house, Stage.CONVERT, group)
-    assert house.store.queue.group(group).state is State.FAILED, "after the last attempt"
+    execute_stage(context, Stage.CONVERT, group)
+    assert context.store.files.group(group).state is State.FAILED, "after the last attempt"
 
 
-def test_memory_that_runs_out_is_tried_again(house, group, monkeypatch):
+def test_memory_that_runs_out_is_tried_again(context, group, monkeypatch):
     monkeypatch.setattr(stages, "run", failing_with(MemoryError()))
-    take_turn(house, Stage.CONVERT, group)
-    assert "memory" in house.store.queue.group(group).error
-    assert house.store.queue.group(group).state is State.PENDING
+    execute_stage(context, Stage.CONVERT, group)
+    assert "memory" in context.store.files.group(group).error
+    assert context.store.files.group(group).state is State.PENDING
 
 
-def test_a_worker_told_to_exit_gives_its_group_back_uncounted(house, group, monkeypatch):
+def test_a_worker_told_to_exit_gives_its_group_back_uncounted(context, group, monkeypatch):
     monkeypatch.setattr(stages, "run", failing_with(SystemExit()))
     with pytest.raises(SystemExit):
-        take_turn(house, Stage.CONVERT, group)
-    record = house.store.queue.group(group)
+        execute_stage(context, Stage.CONVERT, group)
+    record = context.store.files.group(group)
     assert (record.state, record.attempts) == (State.PENDING, 0)
 
 
@@ -159,10 +159,10 @@ def claimed(store: Store) -> Lease:
 
 def test_a_lease_outlives_its_term_while_its_stage_runs(impatient):
     lease = claimed(impatient)
-    with kept_alive(impatient, lease):
+    with keep_lease(impatient, lease):
         time.sleep(impatient.database.rules.lease_s + 1)
         assert impatient.leases.expire() == ()
-    assert impatient.queue.group(lease.group).lease_expires_at > lease.expires_at
+    assert impatient.files.group(lease.group).lease_expires_at > lease.expires_at
 
 
 def test_losing_the_lease_interrupts_the_stage(impatient):
@@ -170,7 +170,7 @@ def test_losing_the_lease_interrupts_the_stage(impatient):
     began = time.monotonic()
 
     def stage():
-        with kept_alive(impatient, lease):
+        with keep_lease(impatient, lease):
             impatient.leases.release(lease)  # as if another had it now
             time.sleep(60)
 
@@ -181,56 +181,56 @@ def test_losing_the_lease_interrupts_the_stage(impatient):
 
 def test_a_loss_noticed_late_interrupts_nothing_else(impatient):
     lease = claimed(impatient)
-    with kept_alive(impatient, lease):
+    with keep_lease(impatient, lease):
         pass
     signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR2)
     time.sleep(0.01)
 
 
-def test_a_product_made_without_the_lease_is_not_committed(house, group, monkeypatch):
+def test_a_product_made_without_the_lease_is_not_committed(context, group, monkeypatch):
     real = stages.run
 
-    def slow(house, lease):
-        produced = real(house, lease)
-        house.store.leases.release(lease)
+    def slow(context, lease):
+        produced = real(context, lease)
+        context.store.leases.release(lease)
         return produced
 
     monkeypatch.setattr(turn.stages, "run", slow)
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
-    assert house.store.products.measurement_set(group) is None
-    assert house.store.queue.group(group).stage is Stage.CONVERT
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert context.store.products.measurement_set(group) is None
+    assert context.store.files.group(group).stage is Stage.CONVERT
 
 
-def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(house, group, monkeypatch):
+def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(context, group, monkeypatch):
     """Frozen just before the rename, for so long that another worker has converted the group: its product stays."""
-    real, product, others = Leases.held_fast, house.config.output_dir / f"{group}.ms", []
+    real, product, others = Leases.hold_lease, context.config.output_dir / f"{group}.ms", []
 
     def frozen_meanwhile(leases, lease):
         if not others:
             others.append(None)
             leases.release(lease)
-            assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
+            assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
             others[0] = product.stat().st_ino
         return real(leases, lease)
 
-    monkeypatch.setattr(Leases, "held_fast", frozen_meanwhile)
-    assert take_turn(house, Stage.CONVERT, group) is Then.END
+    monkeypatch.setattr(Leases, "hold_lease", frozen_meanwhile)
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
     assert product.stat().st_ino == others[0]
-    assert temporaries(house.config.output_dir) == []
-    assert [run.outcome for run in house.store.queue.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
+    assert temporaries(context.config.output_dir) == []
+    assert [run.outcome for run in context.store.jobs.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
 
 
-def test_a_measurement_set_broken_by_a_kill_in_the_middle_of_a_change_is_made_again(house, group):
+def test_a_measurement_set_broken_by_a_kill_in_the_middle_of_a_change_is_made_again(context, group):
     """As a full disk leaves it when a column is being added: the table names a file that is not there."""
-    take_turn(house, Stage.CONVERT, group)
-    ms = house.config.output_dir / f"{group}.ms"
+    execute_stage(context, Stage.CONVERT, group)
+    ms = context.config.output_dir / f"{group}.ms"
     (ms / "table.f0").unlink()
-    assert take_turn(house, Stage.CALIBRATE, group) is Then.END
-    record = house.store.queue.group(group)
+    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.END
+    record = context.store.files.group(group)
     assert (record.state, record.stage, record.attempts) == (State.PENDING, Stage.CONVERT, 0)
-    assert take_turn(house, Stage.CONVERT, group) is Then.GO_ON
-    assert take_turn(house, Stage.CALIBRATE, group) is Then.GO_ON
-    assert [run.outcome for run in house.store.queue.runs(group) if run.stage is Stage.CONVERT] == [
+    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.CONTINUE
+    assert [run.outcome for run in context.store.jobs.runs(group) if run.stage is Stage.CONVERT] == [
         Outcome.SUPERSEDED,
         Outcome.COMMITTED,
     ]

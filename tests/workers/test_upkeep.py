@@ -136,18 +136,18 @@ def test_a_full_disk_pauses_and_an_emptier_one_goes_on(house_store):
     for percent, paused in ((80, False), (94.9, False), (95, True), (93, True), (89, False), (97, True)):
         used.append(percent)
         watch.look()
-        assert house_store.queue.paused is paused, f"at {percent} %"
+        assert house_store.jobs.paused is paused, f"at {percent} %"
     text = house_store.events.last(level="error")[-1].text
     assert re.search(r"/products\b.*\b95\.0 ?%.*\b1\.0 GB\b.*\b90 ?%", text)
 
 
 def test_the_disk_watch_leaves_an_operators_pause_alone(house_store):
     watch = DiskWatch(house_store, DiskLimits(), lambda: [Disk(Path("/products"), 10.0, 1)])
-    house_store.queue.pause("the night's observer")
+    house_store.jobs.pause("the night's observer")
     watch.look()
-    assert house_store.queue.paused_by == "the night's observer"
-    house_store.queue.resume("the night's observer")
-    assert house_store.queue.paused_by is None
+    assert house_store.jobs.paused_by == "the night's observer"
+    house_store.jobs.resume("the night's observer")
+    assert house_store.jobs.paused_by is None
     assert WHO != "the night's observer"
 
 
@@ -179,7 +179,7 @@ def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(house_sto
 
 def test_a_paused_stream_does_not_stall(house_store, clock):
     arrive(house_store)
-    house_store.queue.pause("a test")
+    house_store.jobs.pause("a test")
     clock.now += 10_000
     Alarms(house_store, DispatchSettings()).look()
     assert house_store.events.last(level="error") == ()
@@ -200,12 +200,12 @@ def test_a_backlog_is_told_with_the_time_it_will_take(house_store, place, clock)
     house_store.alerts.judge("backlog", None)
     Alarms(house_store, DispatchSettings(backlog_groups=5)).look()
     assert re.search(r"\bbacklog\b.*\b6\b", house_store.events.last(1)[0].text)
-    seen = house_store.pulses.take()
+    seen = house_store.activity.read()
     assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
     clock.now += 1
-    for group in (one.id for one in house_store.queue.groups(State.PENDING, 2)):
+    for group in (one.id for one in house_store.files.groups(State.PENDING, 2)):
         finish(house_store, place, group)
-    seen = house_store.pulses.take()
+    seen = house_store.activity.read()
     assert (seen.waiting, seen.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
 
 
@@ -269,7 +269,7 @@ def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
         solved_set(place.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
     )
     clock.now += 40 * DAY_S
-    house_store.queue.retry(groups[3], stage=Stage.IMAGE)
+    house_store.jobs.retry(groups[3], stage=Stage.IMAGE)
     newest = complete(house_store, place, 9)
     rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
 
@@ -295,10 +295,10 @@ def test_old_products_go_and_what_is_needed_stays(house_store, place, clock):
 def test_a_group_that_goes_back_to_work_keeps_what_was_about_to_go(house_store, place, clock):
     group = complete(house_store, place, 0)
     clock.now += 40 * DAY_S
-    (due,) = house_store.retiring.due(RetentionRules(keep_ms_days=30, keep_last=0))
-    house_store.queue.retry(group, stage=Stage.IMAGE)
-    assert not house_store.retiring.retire(due, lambda paths: pytest.fail("its name was taken"))
-    assert house_store.queue.group(group).state is State.PENDING
+    (due,) = house_store.retention.due(RetentionRules(keep_ms_days=30, keep_last=0))
+    house_store.jobs.retry(group, stage=Stage.IMAGE)
+    assert not house_store.retention.retire(due, lambda paths: pytest.fail("its name was taken"))
+    assert house_store.files.group(group).state is State.PENDING
     assert house_store.products.measurement_set(group) is not None
 
 

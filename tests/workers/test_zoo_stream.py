@@ -88,22 +88,22 @@ def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
     service = place.start(*place.command("run", "--no-web"), log="run.log")
     store = Store.open(place.config.queue_db)
     try:
-        until(lambda: store.queue.last_beat("producer.scan"), 40, "the first scan")
-        store.queue.pause("a test")
+        until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
+        store.jobs.pause("a test")
         for _, files in night:
             for path in files.values():
                 path.rename(place.incoming / path.name)
         names, (lost, files) = [name for name, _ in night], bad["gone"]
-        until(lambda: (one := store.queue.group(lost)) and one.state is State.PENDING, 20, "the whole night is there")
+        until(lambda: (one := store.files.group(lost)) and one.state is State.PENDING, 20, "the whole night is there")
         (place.incoming / files[BAD].name).unlink()
-        store.queue.resume("a test")
-        until(lambda: all((one := store.queue.group(name)) and one.state in ENDED for name in names), 200, "all end")
+        store.jobs.resume("a test")
+        until(lambda: all((one := store.files.group(name)) and one.state in ENDED for name in names), 200, "all end")
         assert service.poll() is None
         for name, _ in (first, *good):
-            group = store.queue.group(name)
+            group = store.files.group(name)
             assert (group.state, group.partial, group.error) == (State.COMPLETED, False, None), name
             assert store.products.image_of(name).fits_path.exists()
-        reasons = {one.path.name: one.reason for one in store.arrivals.files(FileState.SET_ASIDE, limit=1000)}
+        reasons = {one.path.name: one.reason for one in store.files.latest(FileState.QUARANTINED, limit=1000)}
         for kind, (name, _) in bad.items():
             check_bad(store, FAULTS[kind], name, reasons)
         assert reasons == {}, "nothing else was set aside"
@@ -115,7 +115,7 @@ def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
 
 def check_bad(store: Store, fault: Fault, name: str, reasons: dict[str, str]) -> None:
     """The group has failed, says why, and has no product; its file has a reason for people, taken out of `reasons`."""
-    group, file = store.queue.group(name), f"{name}_sb{BAD:02d}.hdf5"
+    group, file = store.files.group(name), f"{name}_sb{BAD:02d}.hdf5"
     assert (group.state, group.lease_owner, len(group.subbands)) == (State.FAILED, None, 15), name
     if fault.reason is None:
         assert re.search(r"\b15\b.*\b16\b", group.error)

@@ -148,7 +148,7 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
 @health.get("/healthz")
 def healthz() -> Response:
     """Whether panel and store answer; the stream's health is at /api/streaming/health."""
-    current_panel().store.queue.paused  # noqa: B018 (a query; an exception is answered with 503)
+    current_panel().store.jobs.paused  # noqa: B018 (a query; an exception is answered with 503)
     return Response("ok\n", mimetype="text/plain")
 
 

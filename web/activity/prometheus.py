@@ -32,7 +32,7 @@ class EndedStages:
         """Count what has ended since the last look."""
         with self._looking:
             # Ends are stamped before they are committed: look back a little, and count none twice.
-            found = store.browse.ended_runs(self._looked_s - 60.0)
+            found = store.jobs.ended_runs(self._looked_s - 60.0)
             for run in found:
                 if run.id in self._seen or run.outcome is None:
                     continue

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contimg.store import FileRecord, Rates, Running, Stage, State, StoredImage
-from contimg.store.records import EventRecord
+from contimg.store import EventRecord, FileRecord, Rates, Running, Stage, State, StoredImage
 from web.context import Panel, StreamOverview, current_panel
 from web.http.api import Api
 from web.streaming.commands import run_command

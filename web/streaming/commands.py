@@ -20,10 +20,10 @@ def run_command(name: str) -> CommandOutcome:
     panel, by = current_panel(), operator_name()
     try:
         if name == "pause":
-            panel.store.queue.pause(by)
+            panel.store.jobs.pause(by)
             return CommandOutcome(True, "paused: running stages finish, no further stage starts")
         if name == "resume":
-            panel.store.queue.resume(by)
+            panel.store.jobs.resume(by)
             return CommandOutcome(True, "resumed")
         service = panel.service
         outcome = {"start": service.start, "stop": service.stop, "restart": service.restart}[name]()

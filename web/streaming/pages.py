@@ -12,7 +12,7 @@ from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.instrument.time import mjd_to_unix
 from contimg.settings import DiskLimits, StreamingConfig
-from contimg.store import GroupRecord, Pulse, Running, Stage, State
+from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
 from contimg.units import format_duration
 from web.access.user import current_user
 from web.activity.history import Disk, disks
@@ -114,7 +114,7 @@ def _workers_of(seen: Inspection, stage: Stage) -> list[Worker]:
     return [one for one in seen.workers if str(stage) in one.queues]
 
 
-def _backlog_words(pulse: Pulse) -> str:
+def _backlog_words(pulse: StreamActivity) -> str:
     """How long the groups that are ready will wait, at the pace of the last quarter of an hour."""
     if not pulse.waiting:
         return "nothing waits"
@@ -140,7 +140,7 @@ def _budget(overview: StreamOverview) -> tuple[Segment, ...]:
 
 def _under_way(overview: StreamOverview) -> tuple[UnderWay, ...]:
     """Groups in the workers' hands first, then those that wait, then those that collect."""
-    queue = current_panel().store.queue
+    files = current_panel().store.files
     runs = {one.group: one for one in overview.snapshot.running}
     states = (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
-    return tuple(UnderWay(group, runs.get(group.id)) for state in states for group in queue.groups(state, UNDER_WAY))
+    return tuple(UnderWay(group, runs.get(group.id)) for state in states for group in files.groups(state, UNDER_WAY))

@@ -32,7 +32,7 @@ class ReadOnlyService:
 
     def status(self) -> ServiceStatus:
         """Return the status as far as the store shows it."""
-        beat, error, poll_interval_s, keys = self.store.queue.last_beat(SCAN), None, 0.0, {}
+        beat, error, poll_interval_s, keys = self.store.activity.last_beat(SCAN), None, 0.0, {}
         try:
             config = load(self.settings)
             poll_interval_s, keys = config.poll_interval, shown(config)
@@ -41,7 +41,7 @@ class ReadOnlyService:
         running = beat is not None and self.store.database.clock() - beat <= scan_limit_s(poll_interval_s)
         return ServiceStatus(
             running=running, pid=None, started_at=None, uptime_seconds=None, cpu_percent=None, memory_mb=None,
-            last_heartbeat=beat, config=keys, error=error, paused=self.store.queue.paused, backend=None,
+            last_heartbeat=beat, config=keys, error=error, paused=self.store.jobs.paused, backend=None,
         )  # fmt: skip
 
     def start(self) -> CommandOutcome:

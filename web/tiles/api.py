@@ -79,7 +79,7 @@ def read_queue(query: GroupListing) -> Queue:
     """Counts, running stages, and groups: `?state=failed&limit=50`."""
     store = current_panel().store
     snapshot = store.overview.snapshot(shown=0)
-    groups = store.queue.groups(query.state, query.limit)
+    groups = store.files.groups(query.state, query.limit)
     return Queue(
         snapshot.paused, snapshot.states, snapshot.waiting, snapshot.running, snapshot.oldest_pending_s, groups
     )
@@ -150,8 +150,8 @@ def _detail(group: str) -> GroupDetail:
     record, store = find_group(group), current_panel().store
     return GroupDetail(
         **vars(record),
-        files=store.arrivals.files_of(group),
-        runs=store.queue.runs(group),
+        files=store.files.of_group(group),
+        runs=store.jobs.runs(group),
         measurement_set=store.products.measurement_set(group),
         image=store.products.image_of(group),
         events=store.events.last(EVENTS, group=group),

@@ -57,7 +57,7 @@ def show(group: str) -> str:
     """One group."""
     store = current_panel().store
     record = find_group(group)
-    runs, files = store.queue.runs(group), store.arrivals.files_of(group)
+    runs, files = store.jobs.runs(group), store.files.of_group(group)
     made, image = store.products.measurement_set(group), store.products.image_of(group)
     return render_template(
         "group.html",
@@ -119,7 +119,7 @@ def _may_go_again(group: GroupRecord) -> bool:
 def _subbands(files: tuple[Any, ...]) -> tuple[Subband, ...]:
     """Sixteen lamps; of several files for one subband the one that is used."""
     found: dict[int, Any] = {}
-    for file in sorted(files, key=lambda one: one.state != FileState.SET_ASIDE):
+    for file in sorted(files, key=lambda one: one.state != FileState.QUARANTINED):
         if file.subband is not None:
             found[file.subband] = file
     return tuple(

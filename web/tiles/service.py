@@ -1,6 +1,6 @@
 """Groups and images of the store, for the API and the pages."""
 
-from contimg.store import GroupRecord, Stage, StoredImage
+from contimg.store import GroupRecord, JobRecord, Stage, StoredImage
 from web.access.user import operator_name
 from web.context import current_panel
 from web.http.errors import RequestError
@@ -9,7 +9,7 @@ from web.http.parameters import MAX_ID
 
 def find_group(group: str) -> GroupRecord:
     """Return the group of an id; RequestError 404 when the store has none."""
-    record = current_panel().store.queue.group(group)
+    record = current_panel().store.files.group(group)
     if record is None:
         raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists the groups")
     return record
@@ -23,7 +23,7 @@ def find_image(image_id: int) -> StoredImage:
     return image
 
 
-def retry_group(group: str, stage: Stage | None) -> GroupRecord:
+def retry_group(group: str, stage: Stage | None) -> JobRecord:
     """Put a failed, discarded or completed group back in the queue, from a stage on.
 
     Parameters
@@ -33,16 +33,16 @@ def retry_group(group: str, stage: Stage | None) -> GroupRecord:
     """
     find_group(group)
     panel = current_panel()
-    record = panel.store.queue.retry(group, stage=stage)
+    job = panel.store.jobs.retry(group, stage=stage)
     panel.store.events.add(f"retry requested by {operator_name()}", group=group)
     panel.forget_overview()
-    return record
+    return job
 
 
 def discard_group(group: str) -> None:
     """Take a group out of the stream; its files stay."""
     find_group(group)
     panel = current_panel()
-    panel.store.queue.discard(group)
+    panel.store.jobs.discard(group)
     panel.store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
     panel.forget_overview()

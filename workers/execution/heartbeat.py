@@ -1,4 +1,4 @@
-"""A lease is kept alive while its stage runs; losing it interrupts the stage before its product replaces another's."""
+"""Keep a lease while its stage runs; losing it interrupts the stage before its product replaces another one."""
 
 import logging
 import signal
@@ -17,50 +17,46 @@ _SIGNAL = signal.SIGUSR2  # billiard keeps SIGUSR1 for its time limits
 
 
 @contextmanager
-def kept_alive(store: Store, lease: Lease) -> Iterator[None]:
-    """Beat every quarter of the lease. When another worker holds the group, LeaseLost is raised inside the block.
+def keep_lease(store: Store, lease: Lease) -> Iterator[None]:
+    """Send a heartbeat every quarter of the lease during the block; raises LeaseLost inside it when the lease ends.
 
-    A store that does not answer for a while is tried again: the lease outlives three missed beats.
+    A heartbeat that does not reach the store is sent again: the lease outlives three missed ones.
     """
     ended = threading.Event()
-    interrupt = _interruption(ended)
-    beating = threading.Thread(
-        target=_beat, args=(store, lease, ended, interrupt), name=f"heartbeat {lease.group}", daemon=True
+    interrupted = _interrupted_thread(ended)
+    heart = threading.Thread(
+        target=_beat, args=(store, lease, ended, interrupted), name=f"heartbeat {lease.key}", daemon=True
     )
-    beating.start()
+    heart.start()
     try:
         yield
     finally:
         ended.set()
-        beating.join()
+        heart.join()
 
 
-def _beat(store: Store, lease: Lease, ended: threading.Event, interrupt: threading.Thread | None) -> None:
+def _beat(store: Store, lease: Lease, ended: threading.Event, interrupted: threading.Thread | None) -> None:
     while not ended.wait(store.database.rules.lease_s / 4):
         try:
             store.leases.heartbeat(lease)
         except LeaseLost as error:
             log.warning("%s", error)
-            if interrupt is not None and interrupt.ident is not None and not ended.is_set():
-                signal.pthread_kill(interrupt.ident, _SIGNAL)
+            if interrupted is not None and interrupted.ident is not None and not ended.is_set():
+                signal.pthread_kill(interrupted.ident, _SIGNAL)
             return
         except SQLAlchemyError as error:
-            log.warning("a heartbeat did not reach the store (%s); trying again", _first_line(error))
+            log.warning("a heartbeat did not reach the store (%s); trying again", str(error).splitlines()[0])
 
 
-def _interruption(ended: threading.Event) -> threading.Thread | None:
-    """Let the signal raise LeaseLost in the main thread; None elsewhere, where the commit alone refuses."""
+def _interrupted_thread(ended: threading.Event) -> threading.Thread | None:
+    """The main thread, in which the signal raises LeaseLost; None in any other, where only the commit is refused."""
     main = threading.main_thread()
     if threading.current_thread() is not main:
         return None
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if not ended.is_set():
-            raise LeaseLost("the lease passed on while the stage ran; its product is dropped")
+            raise LeaseLost("the lease ended while the stage ran; its product is dropped")
 
     signal.signal(_SIGNAL, interrupt)
     return main
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,97 +1,76 @@
-"""Leases that need not wait for their expiry: their process lives no more, or is about to be killed for its slowness.
+"""End leases before their expiry: their process is dead, or is about to be killed for exceeding its time limit.
 
-A process beside this one is known by its pid, one in another container by its sign of life.
+A process of this container is known by its pid, one of another container by its liveness file.
 """
 
 import logging
 from collections.abc import Callable, Set
 
-from sqlalchemy import ColumnElement, select
-
 from contimg.errors import LeaseLost
-from contimg.store import Lease, Stage, State, Store
-from contimg.store import tables as models
+from contimg.store import Lease, Store
 from contimg.store.jobs.leases import TOOK_TOO_LONG, WORKER_DIED
-from workers.execution.liveness import Signs
+from workers.execution.liveness import LivenessFiles
 from workers.execution.processes import ProcessName
 
 log = logging.getLogger(__name__)
 
 
-def release_what_the_dead_hold(store: Store) -> tuple[str, ...]:
-    """At a start or a stop: give back what processes of this machine held when they were ended; not counted."""
-    return _each(store, store.leases.release)
+def release_leases_of_dead_processes(store: Store) -> tuple[str, ...]:
+    """Requeue, without using up attempts, what processes of this machine held when they ended; returns the keys.
+
+    For the start and the stop of the service.
+    """
+    return _end_leases_of_dead_processes(store, store.leases.release)
 
 
-def fail_what_the_dead_hold(store: Store, signs: Signs | None = None) -> tuple[str, ...]:
-    """While the service runs: a worker process that died during a stage has spoilt one of the stage's attempts.
+def fail_leases_of_dead_processes(store: Store, liveness: LivenessFiles | None = None) -> tuple[str, ...]:
+    """Fail the attempts of worker processes that died during a stage; returns the keys of their jobs.
 
-    `signs` tell of processes that no pid tells of, in other containers of this machine.
+    `liveness` shows processes of other containers of this machine.
     """
 
     def fail(lease: Lease) -> None:
         error = f"the worker process died during {lease.stage}"
         store.leases.fail(lease, error, permanent=False, error_class=WORKER_DIED)
 
-    if signs is None:
-        return _each(store, fail)
-    dead = signs.dead()
-    ended = _each(store, fail, dead)
+    if liveness is None:
+        return _end_leases_of_dead_processes(store, fail)
+    dead = liveness.dead()
+    ended = _end_leases_of_dead_processes(store, fail, dead)
     for name in dead:
-        signs.forget(name)
+        liveness.forget(name)
     return ended
 
 
-def fail_what_took_too_long(store: Store, task_id: str, limit_s: float) -> None:
-    """Before a worker kills its child for the time that its task takes.
+def fail_overlong_stage(store: Store, task_id: str, limit_s: float) -> None:
+    """Fail the attempt of a task before its worker kills the child process for exceeding the time limit.
 
-    The child is told to end first, and would give its stage back uncounted, as one does that is stopped with its
-    worker: the stage would be begun anew for ever.
+    The child is first asked to exit, and would requeue its stage without using up an attempt, as when its worker
+    shuts down: the stage would run again for ever.
     """
-    for lease in _held(store, models.StageRun.task_id == task_id):
-        error = f"{lease.stage} took longer than it may ({limit_s:g} s, CONTIMG_STAGE_LIMIT_S)"
+    for lease in store.leases.active(task_id=task_id):
+        error = f"{lease.stage} took longer than the limit ({limit_s:g} s, CONTIMG_STAGE_LIMIT_S)"
         try:
             state = store.leases.fail(lease, error, permanent=False, error_class=TOOK_TOO_LONG)
         except LeaseLost:
             continue  # it has ended just now
-        log.error("group %s: %s: %s", lease.group, state, error)
+        log.error("%s: %s: %s", lease.label, state, error)
 
 
-def _each(store: Store, end: Callable[[Lease], object], dead: Set[str] = frozenset()) -> tuple[str, ...]:
+def _end_leases_of_dead_processes(
+    store: Store, end: Callable[[Lease], object], dead: Set[str] = frozenset()
+) -> tuple[str, ...]:
     ended = []
-    for lease in _held(store):
+    for lease in store.leases.active():
         if lease.owner not in dead and not _is_dead(lease.owner):
             continue
         try:
             end(lease)
         except LeaseLost:
             continue  # it expired or passed on meanwhile
-        log.warning("group %s: took %s back from %s, which is dead", lease.group, lease.stage, lease.owner)
-        ended.append(lease.group)
+        log.warning("%s: ended the lease on %s of %s, which is dead", lease.label, lease.stage, lease.owner)
+        ended.append(lease.key)
     return tuple(ended)
-
-
-def _held(store: Store, *which: ColumnElement[bool]) -> list[Lease]:
-    group, run = models.Group, models.StageRun
-    query = (
-        select(group, run.id)
-        .join(run, (run.group_id == group.id) & (run.fence == group.fence))
-        .where(group.state == State.IN_PROGRESS, *which)
-    )
-    with store.database.read() as session:
-        return [
-            Lease(
-                group=row.id,
-                stage=Stage(row.stage),
-                owner=row.lease_owner or "",
-                token=row.lease_token or "",
-                fence=row.fence,
-                attempt=row.attempts,
-                expires_at=row.lease_expires_at or 0.0,
-                run_id=run_id,
-            )
-            for row, run_id in session.execute(query)
-        ]
 
 
 def _is_dead(owner: str) -> bool:

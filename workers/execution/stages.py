@@ -1,7 +1,10 @@
-"""Which function a stage is, where its products go, and what it gets from the store."""
+"""The stages of all kinds of jobs: what each reads from the store, its function, and what it commits.
+
+The order of the stages of a kind is declared in `contimg.store.jobs.kinds`. A new kind is declared there and here.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,147 +13,173 @@ from typing import Any
 from contimg.errors import BadInput
 from contimg.files.staging import restore_replaced
 from contimg.settings import StreamingConfig
-from contimg.store import Lease, Stage, Store, StoredMS
+from contimg.store import LIVE, Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a process that runs stages holds: the configuration and the store."""
+    """The configuration and the store of a process that executes stages."""
 
     config: StreamingConfig
     store: Store
 
-    def measurement_set_path(self, group: str) -> Path:
-        """Where a group's Measurement Set goes."""
-        return self.config.output_dir / f"{group}.ms"
+    def product_dir(self, processing: str = LIVE) -> Path:
+        """Directory of the products of a processing; a campaign has its own."""
+        output = self.config.output_dir
+        return output if processing == LIVE else output / "campaigns" / processing
+
+    def measurement_set_path(self, group: str, processing: str = LIVE) -> Path:
+        """Path of a group's Measurement Set."""
+        return self.product_dir(processing) / f"{group}.ms"
+
+    def calibration_dir(self, processing: str = LIVE) -> Path:
+        """Directory of the caltable sets, each in a directory of its own."""
+        return self.product_dir(processing) / "calibration"
+
+    def image_dir(self, processing: str = LIVE) -> Path:
+        """Directory of the images."""
+        return self.product_dir(processing) / "images"
 
     @property
-    def calibration_dir(self) -> Path:
-        """Where calibration sets go, each in a directory of its own."""
-        return self.config.output_dir / "calibration"
-
-    @property
-    def image_dir(self) -> Path:
-        """Where images go."""
-        return self.config.output_dir / "images"
-
-    @property
-    def staging_rooms(self) -> list[Path]:
-        """Where a Measurement Set is written before it is moved to its place, the best first; none: at its place."""
+    def staging_dirs(self) -> list[Path]:
+        """Where a Measurement Set may be written before it is moved, the best first; none: beside its path."""
         return [self.config.tmpfs_path, self.config.scratch_dir] if self.config.stage_to_tmpfs else []
+
+
+@dataclass(frozen=True)
+class StageDefinition:
+    """How a stage is executed.
+
+    Attributes
+    ----------
+    libraries : modules to import before a lease is taken.
+    read : the stage's inputs, from the lease and the store.
+    run : the function from the inputs to the product, which is committed.
+    """
+
+    libraries: tuple[str, ...]
+    read: Callable[[StageContext, Lease], Any]
+    run: Callable[[StageContext, Lease, Any], Any]
 
 
 def load(stage: Stage) -> None:
     """Import what a stage needs, before its lease is taken.
 
-    Losing the lease interrupts a stage wherever it is; in the middle of an import it would leave half a library in
-    this process, for every later stage to stumble over.
+    Losing the lease interrupts a stage anywhere; in the middle of an import it would leave half a library in this
+    process, which every later stage would use.
     """
-    for name in _LIBRARIES[stage]:
+    for name in STAGES[stage].libraries:
         import_module(name)
 
 
-def is_broken(house: StageContext, lease: Lease) -> bool:
-    """Whether the Measurement Set that a later stage works on is there and cannot be read.
+def run(context: StageContext, lease: Lease) -> list[Any]:
+    """Run the leased stage and return its results, which the commit writes. Raises what the stage raises."""
+    stage = STAGES[lease.stage]
+    return [stage.run(context, lease, stage.read(context, lease))]
 
-    No stage leaves one, for all of them change a copy: a power cut does, or a failing disk.
+
+def is_broken(context: StageContext, lease: Lease) -> bool:
+    """Whether the Measurement Set of a job that was converted is there and cannot be read.
+
+    No stage leaves one, because all change a copy: a power cut does, or a failing disk.
     """
     from contimg.formats.ms.info import read_ms_info
 
-    found = house.store.products.measurement_set(lease.group)
-    if lease.stage is Stage.CONVERT or found is None or not found.path.is_dir():
+    ms = context.store.products.measurement_set(lease.job_id)
+    if lease.stage is Stage.CONVERT or ms is None or not ms.path.is_dir():
         return False
     try:
-        read_ms_info(found.path)
+        read_ms_info(ms.path)
     except BadInput:
         return True
     return False
 
 
-def run(house: StageContext, lease: Lease) -> list[Any]:
-    """Run the leased stage and return its results, which the commit writes. Raises what the stage raises.
-
-    The stages' libraries load here, in the process that computes, and not where messages are only passed on.
-    """
-    return [_STAGES[lease.stage](house, lease)]
+def _read_files(_: StageContext, lease: Lease) -> Mapping[int, Path]:
+    return lease.files
 
 
-def _convert(house: StageContext, lease: Lease) -> Any:
+def _read_measurement_set(context: StageContext, lease: Lease) -> StoredMS:
+    ms = context.store.products.measurement_set(lease.job_id)
+    if ms is not None and restore_replaced(ms.path):
+        log.warning("%s: was put aside by a process that was killed; put back", ms.path)
+    if ms is None or not ms.path.is_dir():
+        path = ms.path if ms else context.measurement_set_path(lease.key, lease.processing)
+        raise BadInput(f"{path}: is gone; `contimg groups retry {lease.key} --stage convert` converts it again")
+    return ms
+
+
+def _read_calibrations(context: StageContext, lease: Lease) -> tuple[StoredMS, Sequence[Any]]:
+    """The Measurement Set and the caltable sets in force at its time; sets that cannot be read are left out."""
+    from contimg.formats.caltables.caltable_set import CaltableSet
+
+    ms, sets = _read_measurement_set(context, lease), []
+    mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
+    for record in context.store.registry.valid_at(mid_mjd, processing=lease.processing):
+        try:
+            sets.append(CaltableSet.read(record.tables[0].path.parent))
+        except BadInput as error:
+            log.warning("calibration set %s is in the registry but cannot be read: %s", record.name, error)
+    return ms, sets
+
+
+def _convert(context: StageContext, lease: Lease, files: Mapping[int, Path]) -> Any:
     from contimg.tile.convert import ConvertOptions, convert
 
-    options = ConvertOptions.from_environment()
-    return convert(lease.files, house.measurement_set_path(lease.group), options, scratch=house.staging_rooms)
+    path = context.measurement_set_path(lease.key, lease.processing)
+    return convert(files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
 
 
-def _calibrate(house: StageContext, lease: Lease) -> Any:
+def _calibrate(
+    context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequence[Any]]
+) -> Any:
     from contimg.quality.caltables import SolutionLimits
     from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.run import calibrate
 
-    ms = _measurement_set(house, lease)
-    sets = _sets_in_force(house.store, 0.5 * (ms.mjd_start + ms.mjd_end))
-    options = CalibrateOptions.from_environment()
-    limits = SolutionLimits.from_environment()
-    return calibrate(ms.path, sets, house.calibration_dir, options, limits)
+    ms, sets = inputs
+    options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
+    return calibrate(ms.path, sets, context.calibration_dir(lease.processing), options, limits)
 
 
-def _image(house: StageContext, lease: Lease) -> Any:
+def _image(context: StageContext, lease: Lease, ms: StoredMS) -> Any:
     from contimg.quality import image as quality
     from contimg.tile import image as imaging
 
     options = imaging.ImageOptions.from_environment()
     thresholds = quality.QualityThresholds.from_environment()
-    ms = _measurement_set(house, lease)
-    _refine(house, ms, options)
-    return imaging.image(ms.path, house.image_dir, options, thresholds)
+    _self_calibrate(context, ms, options)
+    return imaging.image(ms.path, context.image_dir(lease.processing), options, thresholds)
 
 
-_LIBRARIES = {
-    Stage.CONVERT: ("contimg.tile.convert", "contimg.formats.ms.info"),
-    Stage.CALIBRATE: ("contimg.tile.calibrate.run",),
-    Stage.IMAGE: ("contimg.tile.image.run", "contimg.quality.image"),
-}
-
-
-def _refine(house: StageContext, ms: StoredMS, pictured: Any) -> None:
+def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> None:
     """Self-calibrate a calibrated tile before its image, where that is switched on."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
 
     options = selfcal.SelfcalOptions.from_environment()
-    record = house.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
+    record = context.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
     if options.enabled and record is not None:
-        done = selfcal.selfcal(ms.path, CaltableSet.read(record.tables[0].path.parent), options, pictured)
-        house.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
+        calibration = CaltableSet.read(record.tables[0].path.parent)
+        done = selfcal.selfcal(ms.path, calibration, options, image_options)
+        context.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
 
 
-_STAGES: dict[Stage, Callable[[StageContext, Lease], Any]] = {
-    Stage.CONVERT: _convert,
-    Stage.CALIBRATE: _calibrate,
-    Stage.IMAGE: _image,
+# The libraries of the stages load in the process that computes, not where messages are only passed on.
+STAGES: Mapping[Stage, StageDefinition] = {
+    Stage.CONVERT: StageDefinition(
+        libraries=("contimg.tile.convert", "contimg.formats.ms.info"), read=_read_files, run=_convert
+    ),
+    Stage.CALIBRATE: StageDefinition(
+        libraries=("contimg.tile.calibrate.run",),
+        read=_read_calibrations,
+        run=_calibrate,
+    ),
+    Stage.IMAGE: StageDefinition(
+        libraries=("contimg.tile.image.run", "contimg.quality.image"),
+        read=_read_measurement_set,
+        run=_image,
+    ),
 }
-
-
-def _measurement_set(house: StageContext, lease: Lease) -> StoredMS:
-    found = house.store.products.measurement_set(lease.group)
-    if found is not None and restore_replaced(found.path):
-        log.warning("%s: was put aside by a process that was killed; put back", found.path)
-    if found is None or not found.path.is_dir():
-        where = found.path if found else house.measurement_set_path(lease.group)
-        raise BadInput(f"{where}: is gone; `contimg groups retry {lease.group} --stage convert` makes it again")
-    return found
-
-
-def _sets_in_force(store: Store, mjd: float) -> Sequence[Any]:
-    """The registry's sets for a time, as their directories describe them; one that is gone is left out, said so."""
-    from contimg.formats.caltables.caltable_set import CaltableSet
-
-    found = []
-    for record in store.registry.valid_at(mjd):
-        try:
-            found.append(CaltableSet.read(record.tables[0].path.parent))
-        except BadInput as error:
-            log.warning("calibration set %s is in the registry but cannot be read: %s", record.name, error)
-    return found

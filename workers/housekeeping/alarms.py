@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from contimg.settings import AlertLimits, DispatchSettings
 from contimg.settings.alerts import ERROR, WARNING
-from contimg.store import Pulse, Store
+from contimg.store import Store, StreamActivity
 from contimg.units import format_duration
 from workers.inspection import Inspection
 
@@ -31,40 +31,40 @@ class Alarms:
 
     def look(self) -> None:
         """Look once."""
-        seen, judge = self._store.pulses.take(), self._store.alerts.judge
+        seen, judge = self._store.activity.read(), self._store.alerts.judge
         judge("stall", self._stalled(seen), level=ERROR, over="groups advance again")
         judge("no product", self._no_product(seen), level=ERROR, over="images are made again")
         judge("failures", self._failures(seen), level=ERROR, over="groups are completed again")
         judge("backlog", self._backlog(seen), level=WARNING, over="the backlog is gone")
         judge("worker", self._worker(), level=ERROR, over="every queue has a worker again")
 
-    def _stalled(self, seen: Pulse) -> str | None:
+    def _stalled(self, seen: StreamActivity) -> str | None:
         """Groups wait, files have come, nothing was committed, for longer than the rule; never while paused."""
         signs = [at for at in (seen.last_advance, seen.waiting_since) if at is not None]
-        if seen.waiting_since is None or seen.last_arrival is None or self._store.queue.paused:
+        if seen.waiting_since is None or seen.last_arrival is None or self._store.jobs.paused:
             return None
         for_s = seen.at - max(signs)
         if for_s < self._flow.stall_s:
             return None
         return f"stall: {seen.waiting} groups wait and none has advanced for {for_s:.0f} s; are the workers up?"
 
-    def _no_product(self, seen: Pulse) -> str | None:
+    def _no_product(self, seen: StreamActivity) -> str | None:
         """Files still come, and the first group since the newest image has had its time; never while paused."""
         limit_s = self._limits.alert_no_product_s
-        if not limit_s or seen.unanswered_since is None or seen.last_arrival is None or self._store.queue.paused:
+        if not limit_s or seen.unanswered_since is None or seen.last_arrival is None or self._store.jobs.paused:
             return None
         if seen.at - seen.last_arrival > limit_s or seen.at - seen.unanswered_since < limit_s:
             return None
         waited = format_duration(seen.at - seen.unanswered_since)
         return f"no product: files have come for {waited} and no image was made of them"
 
-    def _failures(self, seen: Pulse) -> str | None:
+    def _failures(self, seen: StreamActivity) -> str | None:
         most = self._limits.alert_failures
         if not most or seen.failed_in_row < most:
             return None
         return f"failures: {seen.failed_in_row} groups in a row have failed, none was completed in between"
 
-    def _backlog(self, seen: Pulse) -> str | None:
+    def _backlog(self, seen: StreamActivity) -> str | None:
         if seen.waiting <= self._flow.backlog_groups:
             return None
         left_s = seen.catch_up_s

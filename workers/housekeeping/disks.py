@@ -46,13 +46,13 @@ class DiskWatch:
         found = sorted(self._look(), key=lambda disk: -disk.used_percent)
         if not found:
             return
-        fullest, who = found[0], self._store.queue.paused_by
+        fullest, who = found[0], self._store.jobs.paused_by
         reason = f"{fullest.directory}: its disk is {fullest.used_percent:.1f} % full"
         if who is None and fullest.used_percent >= self._rules.disk_high_percent:
-            self._store.queue.pause(WHO)
+            self._store.jobs.pause(WHO)
             log.error("%s; paused", reason)
         elif who == WHO and fullest.used_percent < self._rules.disk_low_percent:
-            self._store.queue.resume(WHO)
+            self._store.jobs.resume(WHO)
             log.info("%s; resumed", reason)
         self._alert(fullest, reason)
 
@@ -61,7 +61,7 @@ class DiskWatch:
         is_on = any(one.rule == "disk" for one in self._store.alerts.on())
         limit = self._rules.disk_low_percent if is_on else self._rules.disk_high_percent
         trouble = f"{reason}, {fullest.free_bytes / _GB:.1f} GB free; paused"
-        if self._store.queue.paused_by == WHO:
+        if self._store.jobs.paused_by == WHO:
             trouble += f", it goes on by itself below {self._rules.disk_low_percent:g} %"
         is_full = fullest.used_percent >= limit
         self._store.alerts.judge("disk", trouble if is_full else None, level="error", over=f"{reason} again")

@@ -27,7 +27,7 @@ class Retired:
 def retire(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tuple[Retired, ...]:
     """Let everything that is due go; returns it. Events and chart numbers past their time are forgotten as well."""
     gone = []
-    for one in store.retiring.due(rules):
+    for one in store.retention.due(rules):
         size = _size(one.paths)
         if not dry_run and not _go(store, one):
             continue
@@ -51,7 +51,7 @@ def _go(store: Store, one: Retirable) -> bool:
             with suppress(FileNotFoundError):  # somebody deleted it by hand: then only the row is left to go
                 unnamed.append(path.rename(path.with_name(f"{path.name}{MARK}retired-{uuid.uuid4().hex[:8]}")))
 
-    if not store.retiring.retire(one, unname):
+    if not store.retention.retire(one, unname):
         return False
     for path in unnamed:
         if path.is_dir():

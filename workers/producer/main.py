@@ -10,8 +10,8 @@ from contimg.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, load
 from contimg.store import Store
 from workers import logs
-from workers.execution.liveness import Signs
-from workers.execution.recovery import release_what_the_dead_hold
+from workers.execution.liveness import LivenessFiles
+from workers.execution.recovery import release_leases_of_dead_processes
 from workers.housekeeping.chores import chores
 from workers.housekeeping.housekeeper import Housekeeper
 from workers.producer.producer import BEAT, ENDED, Producer
@@ -34,12 +34,12 @@ def produce() -> None:
     if config.input_dir.exists() and not config.input_dir.is_dir():
         raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
     store = Store.of(config)
-    release_what_the_dead_hold(store)
-    dispatcher = Dispatcher(store, chain.send, flow, config.max_workers, _calibrators(store))
+    release_leases_of_dead_processes(store)
+    dispatcher = Dispatcher(store, chain.send_job, flow, config.max_workers, _calibrators(store))
     producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval, flow.events)
-    signs = Signs(settings.state_dir)
-    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval, signs)
-    watchdog = ScanWatchdog(lambda: store.queue.last_beat(BEAT), config.poll_interval)
+    liveness = LivenessFiles(settings.state_dir)
+    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval, liveness)
+    watchdog = ScanWatchdog(lambda: store.activity.last_beat(BEAT), config.poll_interval)
     # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     stop = threading.Event()
@@ -61,7 +61,7 @@ def produce() -> None:
 
 def _say_that_it_ended(store: Store) -> None:
     try:
-        store.queue.beat(ENDED)
+        store.activity.beat(ENDED)
     except SQLAlchemyError as error:  # it will be seen by the age of the last scan
         log.error("store: %s", str(error).splitlines()[0])
 

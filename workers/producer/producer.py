@@ -53,9 +53,9 @@ class Producer:
         self._broker_away = False
         self._hints.watch(self._incoming.directory)
         self._take_in(self._incoming.scan())
-        self._store.arrivals.check_timeouts()
+        self._store.files.check_timeouts()
         self._dispatch()
-        self._store.queue.beat(BEAT)
+        self._store.activity.beat(BEAT)
 
     def follow_hints(self) -> None:
         """Look at the files that events named since the last time."""
@@ -104,10 +104,10 @@ class Producer:
         for one in files:
             if one.name is None or one.wrong:
                 reason = one.wrong or "it has no name of a subband file"
-                self._store.arrivals.set_aside(one.path, reason, size=one.size, mtime=one.mtime)
+                self._store.files.quarantine(one.path, reason, size=one.size, mtime=one.mtime)
             else:
                 whole.append(FoundFile(one.path, one.size, one.mtime, one.name))
-        arrivals = self._store.arrivals.register_files(whole) if whole else ()
+        arrivals = self._store.files.register(whole) if whole else ()
         return any(one.became_pending for one in arrivals)
 
     def _dispatch(self) -> None:

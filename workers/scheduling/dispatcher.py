@@ -1,4 +1,4 @@
-"""What is sent next: calibrators' tiles first, then the newest or the oldest, and never too many at once.
+"""The order in which jobs are sent: by priority, tiles with a calibrator first, then the newest or the oldest.
 
 The backlog waits in the store, where its order can still change, and not in the broker, where it cannot.
 """
@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 
 from contimg.errors import Transient
 from contimg.settings import DispatchSettings
-from contimg.store import Stage, Store, Unsent
+from contimg.store import TILE, Store, UnsentJob
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 
 log = logging.getLogger(__name__)
-Send = Callable[[str, Stage], None]
-# A day of sky: a calibrator further from the front holds for nothing that is there.
+Send = Callable[[UnsentJob], None]
+# A day of sky: no tile at the front of the queue waits for a calibrator further away.
 LOOK_AHEAD = 280
 
 
 class Dispatcher:
-    """Fills the broker up to the bound. Several may do so at once: each group is taken by one of them."""
+    """Sends jobs until the maximum in flight is reached. Several may run: each job is taken by one of them."""
 
     def __init__(
         self,
@@ -31,34 +31,35 @@ class Dispatcher:
         self._store = store
         self._send = send
         self._rules = rules or DispatchSettings()
-        self._most = self._rules.in_flight(max_workers)
+        self._max_in_flight = self._rules.in_flight(max_workers)
         self._calibrators = calibrators
 
     def fill(self) -> tuple[str, ...]:
-        """Send what there is room for; returns the groups. Transient when the broker does not take it: nothing is lost.
+        """Send as many jobs as may be in flight and return their keys; Transient when the broker takes none.
 
-        A group counts as sent before it is: should this process die in between, the reconciler finds no message that
-        stands for it and sends it again.
+        A job counts as sent before it is: if this process dies in between, the reconciler finds no message for it
+        and sends it again.
         """
         newest = self._rules.order == "newest"
         taken = list(
-            self._store.queue.take_unsent(self._most, self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD)
+            self._store.jobs.take_unsent(self._max_in_flight, self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD)
         )
         sent = []
         while taken:
-            one = taken[0]
+            job = taken[0]
             try:
-                self._send(one.group, one.stage)
+                self._send(job)
             except Transient:
-                self._store.queue.mark_unsent([left.group for left in taken])
+                self._store.jobs.mark_unsent([unsent.job_id for unsent in taken])
                 raise
-            sent.append(taken.pop(0).group)
-            log.info("group %s: sent from %s", one.group, one.stage)
+            sent.append(taken.pop(0).key)
+            log.info("%s: sent from %s", job.key, job.stage)
         return tuple(sent)
 
-    def ordered(self, waiting: Sequence[Unsent]) -> list[Unsent]:
-        """The groups in the order in which they should go."""
+    def ordered(self, waiting: Sequence[UnsentJob]) -> list[UnsentJob]:
+        """The jobs in the order in which to send them."""
         sign = -1.0 if self._rules.order == "newest" else 1.0
-        first = self._calibrators.among([one.reference_s for one in waiting]) if self._calibrators else ()
-        urgent = dict(zip((one.group for one in waiting), first, strict=False))
-        return sorted(waiting, key=lambda one: (not urgent.get(one.group, False), sign * one.reference_s))
+        tiles = [job for job in waiting if job.stage.kind is TILE]
+        has_calibrator = self._calibrators.among([job.reference_s for job in tiles]) if self._calibrators else ()
+        urgent = {job.job_id for job, is_urgent in zip(tiles, has_calibrator, strict=False) if is_urgent}
+        return sorted(waiting, key=lambda job: (job.priority, job.job_id not in urgent, sign * job.reference_s))

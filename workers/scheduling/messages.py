@@ -1,4 +1,4 @@
-"""The messages of a group: one chain of its remaining stages, each carrying the group's id and nothing else."""
+"""The messages of a job: one chain of its remaining stages, each carrying the job's id and nothing else."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ from celery import chain
 from kombu.exceptions import OperationalError
 
 from contimg.errors import Transient
-from contimg.store import Stage
+from contimg.store import Stage, UnsentJob
+from contimg.store.jobs.kinds import LIVE_PRIORITY
+from contimg.store.jobs.rows import JobRef
 from workers.app import app
 from workers.broker import without_password
 
@@ -14,29 +16,31 @@ from workers.broker import without_password
 _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
 
 
-def remaining(group: str, stage: Stage) -> Any:
-    """The chain of a group from `stage` on."""
-    stages = [one for one in Stage if not one.precedes(stage)]
-    # Said in each message, for a sender does not load the tasks and their defaults: without, it would wait for the
+def send_job(job: UnsentJob) -> None:
+    """Send the chain of a job; Transient when the broker does not take it soon."""
+    send(job.job_id, job.stage, job.priority)
+
+
+def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORITY) -> None:
+    """Send the chain of a job from `stage` on; Transient when the broker does not take it soon."""
+    # Given in each message, for a sender does not load the tasks and their defaults: without, it would wait for the
     # result backend, and the messages would have the highest priority.
-    options = {"ignore_result": True, "priority": app.conf.task_default_priority}
-    return chain(*(app.signature(f"contimg.{one}", (group,), options=options, immutable=True) for one in stages))
-
-
-def send(group: str, stage: Stage = Stage.CONVERT) -> None:
-    """Send the chain of a group; Transient when the broker does not take it soon."""
+    options: dict[str, Any] = {"ignore_result": True, "priority": priority}
+    messages = (
+        app.signature(f"contimg.{name}", (job,), options=options, immutable=True) for name in stage.remaining
+    )
     try:
-        remaining(group, stage).apply_async(retry=True, retry_policy=_BRIEFLY)
+        chain(*messages).apply_async(retry=True, retry_policy=_BRIEFLY)
     except OperationalError as error:
         raise Transient(f"broker {without_password(app.conf.broker_url)}: did not take a message ({error})") from None
 
 
 def backlog() -> dict[Stage, int]:
-    """How many messages wait in the queue of each stage; Transient when the broker does not say."""
+    """How many messages wait in the queue of each stage; Transient when the broker does not answer."""
     with app.connection_for_read() as connection:
         try:
             with connection.channel() as channel:  # default_channel would try for ever
-                # Declared, not asked for passively: with a key prefix kombu then finds no queue at all.
+                # Declared, not only looked up: with a key prefix kombu then finds no queue at all.
                 return {stage: int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
         except connection.connection_errors as error:
             broker = without_password(app.conf.broker_url)

@@ -1,7 +1,7 @@
-"""The reconciler brings the store and the messages together again: whatever got lost, it finds and sends anew.
+"""The reconciler: ends leases of dead processes and sends jobs whose messages were lost.
 
-It re-sends only what the broker's backlog does not explain. A group that waits for a stage has a message in that
-stage's queue, or has lost it: as many as there are messages are explained, and no more.
+It sends again only what the backlog of the broker does not explain. A job that waits for a stage has a message in that
+stage's queue, or has lost it: as many jobs as there are messages are explained.
 """
 
 import logging
@@ -12,20 +12,20 @@ from itertools import groupby
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
-from contimg.store import Stage, Store, WaitingWork
-from workers.execution.liveness import Signs
-from workers.execution.recovery import fail_what_the_dead_hold
+from contimg.store import Stage, Store, WaitingJob
+from workers.execution.liveness import LivenessFiles
+from workers.execution.recovery import fail_leases_of_dead_processes
 from workers.scheduling.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 BEAT = "reconciler.round"
 # A message just sent may be on its way between broker and worker, in neither count.
 IN_FLIGHT_S = 30.0
-_MOST_A_ROUND = 500
+_MAX_PER_ROUND = 500
 
 
 class Reconciler:
-    """Rounds over the store, one each `interval_s`."""
+    """Rounds over the store, one every `interval_s`."""
 
     def __init__(
         self,
@@ -33,16 +33,16 @@ class Reconciler:
         dispatcher: Dispatcher,
         backlog: Callable[[], Mapping[Stage, int]],
         interval_s: float,
-        signs: Signs | None = None,
+        liveness: LivenessFiles | None = None,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._backlog = backlog
         self._interval_s = interval_s
-        self._signs = signs
+        self._liveness = liveness
 
     def run(self, stop: threading.Event) -> None:
-        """Rounds until `stop` is set; a round that fails is said and tried again."""
+        """Rounds until `stop` is set; a round that fails is logged."""
         while True:
             try:
                 self.round()
@@ -54,28 +54,29 @@ class Reconciler:
                 return
 
     def round(self) -> tuple[str, ...]:
-        """End the leases of the dead and the silent, send what was lost and what there is room for; returns these."""
-        fail_what_the_dead_hold(self._store, self._signs)
-        for group in self._store.leases.expire():
-            log.warning("group %s: its worker was silent too long", group)
-        waiting = self._store.queue.work_waiting(IN_FLIGHT_S, limit=_MOST_A_ROUND, sent_only=True)
-        lost = [one.group for one in unexplained(waiting, self._backlog())] if waiting else []
-        for group in lost:
-            log.info("group %s: no message stands for it", group)
-        self._store.queue.mark_unsent(lost)
+        """End leases of dead and silent processes, and send jobs; returns the keys of the jobs sent."""
+        fail_leases_of_dead_processes(self._store, self._liveness)
+        for key in self._store.leases.expire():
+            log.warning("%s: its worker was silent for longer than the lease", key)
+        waiting = self._store.jobs.waiting(IN_FLIGHT_S, limit=_MAX_PER_ROUND, sent_only=True)
+        lost = unexplained(waiting, self._backlog()) if waiting else ()
+        for job in lost:
+            log.info("%s: its message was lost", job.key)
+        self._store.jobs.mark_unsent([job.job_id for job in lost])
         sent = self._dispatcher.fill()
-        self._store.queue.beat(BEAT)
+        self._store.activity.beat(BEAT)
         return sent
 
 
-def unexplained(waiting: Sequence[WaitingWork], backlog: Mapping[Stage, int]) -> tuple[WaitingWork, ...]:
-    """The waiting work that was sent and that no message in the broker stands for.
+def unexplained(waiting: Sequence[WaitingJob], backlog: Mapping[Stage, int]) -> tuple[WaitingJob, ...]:
+    """The waiting jobs that no message in the broker explains.
 
-    Of each stage as many as there are more groups than messages, the longest ago first: queues are served in order.
+    Of each stage as many as there are more jobs than messages, the first sent first, because queues are served in
+    order.
     """
-    lost: list[WaitingWork] = []
-    sent = sorted(waiting, key=lambda one: (one.stage, one.enqueued_at or 0.0))
-    for stage, ones in groupby(sent, key=lambda one: one.stage):
-        groups = list(ones)
-        lost += groups[: max(0, len(groups) - backlog[stage])]
+    lost: list[WaitingJob] = []
+    sent = sorted(waiting, key=lambda job: (job.stage, job.enqueued_at or 0.0))
+    for stage, jobs_of_stage in groupby(sent, key=lambda job: job.stage):
+        jobs = list(jobs_of_stage)
+        lost += jobs[: max(0, len(jobs) - backlog[stage])]
     return tuple(lost)

@@ -53,7 +53,7 @@ class StreamingServiceManager:
         """The service now; what cannot be found out is None, with the reason in `error`."""
         record = read_record(self._settings.state_dir)
         config, store, error = self._house()
-        heartbeat = store.queue.last_beat(SCAN) if store else None
+        heartbeat = store.activity.last_beat(SCAN) if store else None
         if record is None and (backend := self._backend()) is not None:
             return self._status_of(backend, heartbeat, config, store, error)
         running = record is not None and record.stream == "running"
@@ -68,7 +68,7 @@ class StreamingServiceManager:
             last_heartbeat=heartbeat,
             config=shown(config) if config else {},
             error=error or (record.error if record else None),
-            paused=store.queue.paused if store else False,
+            paused=store.jobs.paused if store else False,
         )
 
     def health(self) -> ServiceHealth:
@@ -127,11 +127,11 @@ class StreamingServiceManager:
 
     def pause(self, by: str) -> CommandOutcome:
         """Let no further stage begin, on any host, until `resume`."""
-        return self._with_store(lambda store: store.queue.pause(by), "paused: stages under way end, no other begins")
+        return self._with_store(lambda store: store.jobs.pause(by), "paused: stages under way end, no other begins")
 
     def resume(self, by: str) -> CommandOutcome:
         """Let stages begin again."""
-        return self._with_store(lambda store: store.queue.resume(by), "resumed")
+        return self._with_store(lambda store: store.jobs.resume(by), "resumed")
 
     def _backend(self) -> Backend | None:
         """Who runs the stream where no supervisor of ours does, looked for anew now and then."""
@@ -174,7 +174,7 @@ class StreamingServiceManager:
             last_heartbeat=heartbeat,
             config=shown(config) if config else {},
             error=error,
-            paused=store.queue.paused if store else False,
+            paused=store.jobs.paused if store else False,
             backend=backend.kind,
             container=parts.name,
         )
@@ -184,7 +184,7 @@ class StreamingServiceManager:
         if heartbeat is None or config is None or not _is_fresh(heartbeat, config):
             return False
         own = last_sign(self._settings.state_dir) + 2 * RECORD_EVERY_S  # a supervisor's own producer ended with it
-        return heartbeat > max(own, store.queue.last_beat(ENDED) or 0.0)
+        return heartbeat > max(own, store.activity.last_beat(ENDED) or 0.0)
 
     def _house(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
         """Configuration and store as far as they can be had, and what is in the way of the rest."""
@@ -196,7 +196,7 @@ class StreamingServiceManager:
             if self._opened is None or self._opened[0] != config.queue_db:
                 self._opened = (config.queue_db, Store.of(config))
             store = self._opened[1]
-            store.queue.last_beat(SCAN)
+            store.activity.last_beat(SCAN)
         except (ContimgError, SQLAlchemyError) as error:
             return config, None, str(error).splitlines()[0]
         return config, store, None

@@ -21,7 +21,7 @@ from contimg.settings import Settings, StreamingConfig, load
 from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
-from workers.execution.recovery import release_what_the_dead_hold
+from workers.execution.recovery import release_leases_of_dead_processes
 from workers.service.child import Child, ChildPlan
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
 from workers.service.records import RECORD_EVERY_S, Claim, ServiceRecord, remove_record, write_record
@@ -100,7 +100,7 @@ class Supervisor:
         check_input(config)
         self._enter(Stream.STARTING)
         self._start_broker()
-        release_what_the_dead_hold(self.store)
+        release_leases_of_dead_processes(self.store)
         self._children = [self._started(plan) for plan in stream_plans(config, self.url, self.environ)]
         self._enter(Stream.RUNNING)
         self.tell("the stream was started")
@@ -122,7 +122,7 @@ class Supervisor:
             child.kill()
         self._children = []
         try:
-            release_what_the_dead_hold(self.store)
+            release_leases_of_dead_processes(self.store)
         except SQLAlchemyError as error:  # the next start does it
             log.error("store: %s", str(error).splitlines()[0])
         if self._broker is not None:

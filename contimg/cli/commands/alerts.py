@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from contimg.cli.listing import as_json_option, limit_option, print_list
-from contimg.store import AlertRecord
-from contimg.store.configured import opened
+from contimg.store import AlertRecord, configured_store
 
 
 @click.command()
@@ -15,7 +14,7 @@ from contimg.store.configured import opened
 @as_json_option
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
     """List alerts, the newest first; `contimg config check` says what the limits of the rules are."""
-    with opened() as store:
+    with configured_store() as store:
         found = store.alerts.on()[::-1][:limit] if only_on else store.alerts.listed(limit=limit)
     print_list(found, _line, "no alert holds" if only_on else "no alert has been raised", as_json=as_json)
 

@@ -10,8 +10,7 @@ from contimg.cli.listing import as_json_option, limit_option, print_json, print_
 from contimg.errors import BadInput
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
-from contimg.store import CalibrationSetRecord
-from contimg.store.configured import opened
+from contimg.store import CalibrationSetRecord, configured_store
 from contimg.tile.calibrate.options import CalibrateOptions
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
@@ -27,7 +26,7 @@ def calibrations() -> None:
 @as_json_option
 def list_sets(limit: int, as_json: bool) -> None:
     """List sets, the latest observed first."""
-    with opened() as store:
+    with configured_store() as store:
         found = store.registry.sets(limit)
     none = "no calibration set yet: one comes when a calibrator transits, or by `contimg calibrations import`"
     print_list(found, _line, none, as_json=as_json)
@@ -38,7 +37,7 @@ def list_sets(limit: int, as_json: bool) -> None:
 @as_json_option
 def show(name: str, as_json: bool) -> None:
     """Show one set: its verdict, its tables and their numbers, its pictures."""
-    with opened() as store:
+    with configured_store() as store:
         one = store.registry.set_named(name)
     if one is None:
         raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
@@ -69,7 +68,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--reason", default="retired by an operator", show_default=True, help="Why, for those who come after.")
 def retire(name: str, reason: str) -> None:
     """Take a set out of force; its tables stay. `contimg recalibrate` then redoes the tiles that it calibrated."""
-    with opened() as store:
+    with configured_store() as store:
         store.registry.retire(name, reason)
         click.echo(_line(store.registry.set_named(name)))
 
@@ -94,7 +93,7 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
         calibrator=calibrator,
         dec_deg=dec_deg,
     )
-    with opened() as store:
+    with configured_store() as store:
         store.registry.register(made)
         click.echo(_line(store.registry.set_named(made.name)))
 

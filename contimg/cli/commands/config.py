@@ -12,7 +12,7 @@ from contimg.cli.listing import as_json_option, limit_option, print_json
 from contimg.errors import ContimgError, Misconfigured
 from contimg.options import SettingValue
 from contimg.settings.changes import Change, change, describe, history, undo
-from contimg.store.configured import opened
+from contimg.store import configured_store
 
 HIDDEN = "(set, not shown)"
 
@@ -87,7 +87,7 @@ def _tell(made: Change, restart: bool) -> None:
         click.echo(f"{key}  {_shown(in_force[key])}  ({in_force[key].source})")
     word = "put back" if made.undoes else "changed"
     try:
-        with opened() as store:
+        with configured_store() as store:
             store.events.add(f"configuration {word} by {made.by}: {describe(made)}")
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not noted in the event log: {str(error).splitlines()[0]}", err=True)

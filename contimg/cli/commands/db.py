@@ -3,7 +3,7 @@
 import click
 
 from contimg.settings import Settings, load, queue_rules
-from contimg.store import schema
+from contimg.store import database
 from contimg.store.database import make_engine, url_of
 
 
@@ -16,8 +16,8 @@ def db() -> None:
 def current() -> None:
     """Say which revision the database stands at and which this version needs."""
     engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
-    revision = schema.current(engine)
-    state = "up to date" if revision == schema.HEAD else f"{schema.HEAD} is needed; run `contimg db upgrade`"
+    revision = database.current_revision(engine)
+    state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
     click.echo(f"{engine.url.render_as_string()}  revision {revision or 'none'}  ({state})")
 
 
@@ -27,4 +27,4 @@ def upgrade() -> None:
     config = load(Settings.from_environment())
     queue_rules(config)  # what would keep every part from starting is said here, before anything is replaced
     engine = make_engine(url_of(config.queue_db))
-    click.echo(f"{engine.url.render_as_string()}  revision {schema.upgrade(engine)}")
+    click.echo(f"{engine.url.render_as_string()}  revision {database.upgrade(engine)}")

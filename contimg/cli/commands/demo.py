@@ -87,7 +87,7 @@ def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
 
 def _wait_for_producer(store: Store, service: subprocess.Popen[bytes], scene: Scene) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
-    while store.queue.last_beat("producer.scan") is None:
+    while store.activity.last_beat("producer.scan") is None:
         _check_service(service, scene)
         if time.monotonic() > deadline:
             raise Transient(f"the producer did not start; see {scene.settings.state_dir / 'logs'}")

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from contimg.store import EventRecord
-from contimg.store.configured import opened
+from contimg.store import EventRecord, configured_store
 
 _LEVELS = ("info", "warning", "error")
 
@@ -26,7 +25,7 @@ def events(limit: int, level: str | None, group: str | None, follow: bool, as_js
         if level in (None, one.level) and group in (None, one.group):
             click.echo(json.dumps(asdict(one)) if as_json else _line(one))
 
-    with opened() as store:
+    with configured_store() as store:
         newest = store.events.last(1)
         for one in reversed(store.events.last(limit, level=level, group=group)):
             say(one)

@@ -8,8 +8,7 @@ import click
 
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
-from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State
-from contimg.store.configured import opened
+from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store, configured_store
 
 
 @click.group()
@@ -23,8 +22,8 @@ def groups() -> None:
 @as_json_option
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, the latest observed first."""
-    with opened() as store:
-        found = store.queue.groups(State(state) if state else None, limit)
+    with configured_store() as store:
+        found = store.files.groups(State(state) if state else None, limit)
     print_list(found, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
 
@@ -33,11 +32,11 @@ def list_groups(state: str | None, limit: int, as_json: bool) -> None:
 @as_json_option
 def show(group: str, as_json: bool) -> None:
     """Show one group: its files, every attempt at each stage, its products, what happened."""
-    with opened() as store:
-        record = store.queue.group(group)
+    with configured_store() as store:
+        record = store.files.group(group)
         if record is None:
             raise BadInput(f"group {group}: not in the store; `contimg groups list` shows those that are")
-        files, runs = store.arrivals.files_of(group), store.queue.runs(group)
+        files, runs = store.files.of_group(group), store.jobs.runs(group)
         made, image = store.products.measurement_set(group), store.products.image_of(group)
         events = store.events.last(50, group=group)[::-1]
     if as_json:
@@ -70,16 +69,24 @@ def show(group: str, as_json: bool) -> None:
 )
 def retry(group: str, stage: str | None) -> None:
     """Put a failed or discarded group back in the queue; make a completed one again."""
-    with opened() as store:
-        click.echo(_line(store.queue.retry(group, stage=Stage(stage) if stage else None)))
+    with configured_store() as store:
+        store.jobs.retry(group, stage=Stage(stage) if stage else None)
+        _print_group(store, group)
 
 
 @groups.command()
 @click.argument("group")
 def discard(group: str) -> None:
     """Take a group out of the stream. Its files stay where they are; `retry` brings it back."""
-    with opened() as store:
-        click.echo(_line(store.queue.discard(group)))
+    with configured_store() as store:
+        store.jobs.discard(group)
+        _print_group(store, group)
+
+
+def _print_group(store: Store, group: str) -> None:
+    record = store.files.group(group)
+    if record is not None:
+        click.echo(_line(record))
 
 
 def _line(one: GroupRecord) -> str:

@@ -6,8 +6,7 @@ from statistics import median
 import click
 
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.store import Outcome, Store
-from contimg.store.configured import opened
+from contimg.store import Outcome, Store, configured_store
 from workers.scheduling import capacity
 from workers.scheduling.capacity import FULL_SCALE, TILES_PER_HOUR, UTILISATION, Load
 
@@ -29,7 +28,7 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
     """
     loads = FULL_SCALE
     if measured:
-        with opened() as store:
+        with configured_store() as store:
             loads = tuple(_measured(store, load) for load in FULL_SCALE)
     site = capacity.plan(tiles_per_hour, cores, loads)
     click.echo(f"{'queue':10} {'s a tile':>9} {'workers':>8} {'busy cores':>11} {'memory GiB':>11}")
@@ -53,7 +52,7 @@ def _measured(store: Store, load: Load) -> Load:
     """A stage's load by what it took here; the share of cores is that of a full-scale tile."""
     runs = [
         run
-        for run in store.browse.ended_runs(time.time() - _DAY_S)
+        for run in store.jobs.ended_runs(time.time() - _DAY_S)
         if run.stage == load.stage and run.outcome is Outcome.COMMITTED and run.seconds
     ]
     if len(runs) < ENOUGH_RUNS:

@@ -7,8 +7,7 @@ import click
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import read_ms_info
-from contimg.store import Outdated, Stage, State, Store
-from contimg.store.configured import opened
+from contimg.store import Outdated, Stage, State, Store, configured_store
 from contimg.tile.calibrate.caltable_selection import select_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
 
@@ -19,7 +18,7 @@ from contimg.tile.calibrate.options import CalibrateOptions
 def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
     """Put the tiles that a better set would change (or only GROUPS of them) back in the queue from calibrate on."""
     strip_deg = CalibrateOptions.from_environment().strip_deg
-    with opened() as store:
+    with configured_store() as store:
         marked = [one for one in store.registry.outdated(strip_deg) if not groups or one.group in groups]
         for one in marked:
             click.echo(f"{one.group}  {one.applied or 'uncalibrated'} -> {_again(store, one, strip_deg, dry_run)}")
@@ -29,7 +28,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
 
 def _again(store: Store, one: Outdated, strip_deg: float, dry_run: bool) -> str:
     """What becomes of one tile, in words; the Measurement Set itself decides whether the better set fits."""
-    group = store.queue.group(one.group)
+    group = store.files.group(one.group)
     if group is None or group.state not in (State.COMPLETED, State.FAILED):
         return f"{one.better}: the group is {group.state if group else 'gone'}, left alone"
     start = Stage.CALIBRATE
@@ -44,7 +43,7 @@ def _again(store: Store, one: Outdated, strip_deg: float, dry_run: bool) -> str:
             return f"{one.better} does not fit it ({why}), left alone"
     if not dry_run:
         try:
-            store.queue.retry(one.group, stage=start)
+            store.jobs.retry(one.group, stage=start)
         except BadInput as error:
             return f"{one.better}: {error}"
     return f"{one.better}, from {start}"

@@ -4,13 +4,13 @@ import getpass
 
 import click
 
-from contimg.store.configured import opened
+from contimg.store import configured_store
 
 
 @click.command()
 @click.option("--by", default=getpass.getuser, show_default="you", help="Who resumes, for those who wonder.")
 def resume(by: str) -> None:
     """Let stages begin again after `contimg pause`; what waited is sent at the reconciler's next round."""
-    with opened() as store:
-        store.queue.resume(by)
+    with configured_store() as store:
+        store.jobs.resume(by)
     click.echo("resumed")

@@ -6,7 +6,7 @@ import click
 
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules
-from contimg.store.configured import opened
+from contimg.store import configured_store
 
 
 @click.command()
@@ -20,7 +20,7 @@ def retention(delete: bool, **given: object) -> None:
     from workers.housekeeping.retention import retire
 
     rules = from_flags(RetentionRules, dict(given))
-    with opened() as store:
+    with configured_store() as store:
         gone = retire(store, rules, dry_run=not delete)
     for one in gone:
         made = datetime.fromtimestamp(one.product.created_at, UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from contimg.cli.listing import as_json_option, print_json
 from contimg.settings import Settings
-from contimg.store import Pulse, Stage, Status
-from contimg.store.configured import opened
+from contimg.store import Stage, Status, StreamActivity, configured_store
 from workers.service.manager import StreamingServiceManager
 from workers.service.records import ServiceHealth, ServiceStatus
 
@@ -21,8 +20,8 @@ from workers.service.records import ServiceHealth, ServiceStatus
 @click.option("--shown", default=5, show_default=True, help="At most so many of each list.")
 def status(as_json: bool, shown: int) -> None:
     """Show the service, the queue, the newest images, failures, and files set aside with their reasons."""
-    with opened() as store:
-        seen, pulse, alerts = store.overview.snapshot(shown), store.pulses.take(), store.alerts.on()
+    with configured_store() as store:
+        seen, pulse, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.on()
     manager = StreamingServiceManager(Settings.from_environment())
     service, health = manager.status(), manager.health()
     if as_json:
@@ -51,7 +50,7 @@ def _service_line(service: ServiceStatus, health: ServiceHealth) -> Text:
     return Text(" ".join(parts), style="red" if health.error else "yellow" if service.paused else "green")
 
 
-def _print_queue(console: Console, seen: Status, pulse: Pulse) -> None:
+def _print_queue(console: Console, seen: Status, pulse: StreamActivity) -> None:
     counts = Table(box=None, padding=(0, 3, 0, 0))
     for state in seen.states:
         counts.add_column(state.replace("_", " "), justify="right")

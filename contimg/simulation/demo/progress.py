@@ -38,7 +38,7 @@ def follow(
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
             check()
-            groups = {group.id: group for group in store.queue.groups(limit=len(expected) + 10)}
+            groups = {group.id: group for group in store.files.groups(limit=len(expected) + 10)}
             for event in store.events.after(last_event):
                 last_event = event.id
                 if not console.is_terminal:
@@ -64,7 +64,7 @@ def _render(store: Store, expected: Sequence[str], groups: dict[str, GroupRecord
         if group is None:
             table.add_row(name, "waiting for the telescope", style="dim")
             continue
-        seconds = {run.stage: run.seconds for run in store.queue.runs(name) if run.outcome == "committed"}
+        seconds = {run.stage: run.seconds for run in store.jobs.runs(name) if run.outcome == "committed"}
         stages = [_stage_cell(group, stage, seconds.get(stage)) for stage in Stage]
         style = _STYLES.get(group.state, "")
         table.add_row(name, f"{len(group.subbands)} of 16", *stages, Text(str(group.state), style=style))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from contimg.store import tables as models
-from contimg.store.activity.events import INFO, WARNING, note
+from contimg.store import tables
+from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Database
-from contimg.store.records import record_of
+from contimg.store.tables import record_of
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Alerts:
 
     def on(self) -> tuple[AlertRecord, ...]:
         """Alerts that hold now, the oldest first."""
-        query = select(models.Alert).where(models.Alert.ended_at.is_(None)).order_by(models.Alert.id)
+        query = select(tables.Alert).where(tables.Alert.ended_at.is_(None)).order_by(tables.Alert.id)
         with self._database.read() as session:
             return tuple(record_of(AlertRecord, row) for row in session.scalars(query))
 
     def listed(self, *, before: int | None = None, limit: int = 50) -> tuple[AlertRecord, ...]:
         """Alerts older than an id, the newest first."""
-        query = select(models.Alert).order_by(models.Alert.id.desc()).limit(limit)
+        query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
         if before is not None:
-            query = query.where(models.Alert.id < before)
+            query = query.where(tables.Alert.id < before)
         with self._database.read() as session:
             return tuple(record_of(AlertRecord, row) for row in session.scalars(query))
 
@@ -62,26 +62,26 @@ class Alerts:
         """Forget alerts that ended before a time (epoch seconds); returns how many."""
         with self._database.write() as session:
             gone = session.execute(
-                delete(models.Alert).where(models.Alert.ended_at < before).returning(models.Alert.id)
+                delete(tables.Alert).where(tables.Alert.ended_at < before).returning(tables.Alert.id)
             )
             return len(gone.all())
 
     def _change(self, rule: str, trouble: str | None, level: str, over: str) -> bool:
-        now, alert = self._database.clock(), models.Alert
+        now, alert = self._database.clock(), tables.Alert
         with self._database.write() as session:
             row = session.scalar(select(alert).where(alert.rule == rule, alert.ended_at.is_(None)).with_for_update())
             if trouble is not None and row is None:
                 session.add(alert(rule=rule, level=level, text=trouble, began_at=now))
-                note(session, now, level, None, trouble)
+                record_event(session, now, level, None, trouble)
                 return True
             if trouble is None and row is not None:
                 row.ended_at = now
-                note(session, now, INFO, None, over or f"{rule}: over")
+                record_event(session, now, INFO, None, over or f"{rule}: over")
                 return True
         return False
 
     def _is_known(self, rule: str, trouble: str | None) -> bool:
         """Whether it stands so already: what is looked at every few seconds takes no lock for that."""
-        query = select(models.Alert.id).where(models.Alert.rule == rule, models.Alert.ended_at.is_(None))
+        query = select(tables.Alert.id).where(tables.Alert.rule == rule, tables.Alert.ended_at.is_(None))
         with self._database.read() as session:
             return (session.scalar(query) is not None) == (trouble is not None)

@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import delete, func, literal, select
 from sqlalchemy.orm import Session
 
-from contimg.store import tables as models
+from contimg.store import tables
 from contimg.store.database import Database
 
 
-def measure(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
-    """Add numbers within a transaction that is under way; None values are left out."""
+def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
+    """Add numbers in the caller's transaction; None values are left out."""
     session.add_all(
-        models.Metric(at=at, name=name, value=float(value), group_id=group)
+        tables.Metric(at=at, name=name, value=float(value), group_id=group)
         for name, value in values.items()
         if value is not None
     )
@@ -39,11 +39,11 @@ class Metrics:
     def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
         """Record numbers now, for example {"disk.free_bytes": 1e12}."""
         with self._database.write() as session:
-            measure(session, self._database.clock(), values, group)
+            record_metrics(session, self._database.clock(), values, group)
 
     def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
         """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
-        metric, width = models.Metric, (until - since) / points
+        metric, width = tables.Metric, (until - since) / points
         step = select(literal(0).label("n")).cte("step", recursive=True)
         step = step.union_all(select(step.c.n + 1).where(step.c.n + 1 < points))
 
@@ -60,5 +60,5 @@ class Metrics:
     def prune(self, before: float) -> int:
         """Forget numbers older than a time (epoch seconds); returns how many."""
         with self._database.write() as session:
-            gone = session.execute(delete(models.Metric).where(models.Metric.at < before).returning(models.Metric.id))
+            gone = session.execute(delete(tables.Metric).where(tables.Metric.at < before).returning(tables.Metric.id))
             return len(gone.all())

@@ -1,4 +1,4 @@
-"""The stream at a glance: what `contimg status` prints and the panel shows."""
+"""The state of the stream, as `contimg status` prints and the panel shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,21 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contimg.store import tables as models
-from contimg.store.activity.events import ERROR, WARNING
+from contimg.store import tables
+from contimg.store.activity.events import ERROR, WARNING, EventRecord
 from contimg.store.database import Database
-from contimg.store.jobs.leases import PAUSED
+from contimg.store.files.groups import FileRecord, FileState
+from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.rows import pause_switch
 from contimg.store.products.products import StoredImage
-from contimg.store.records import EventRecord, FileRecord, FileState, Stage, State, record_of
-from contimg.store.rows import file_record
+from contimg.store.tables import record_of
 
 RATE_WINDOW_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Running:
-    """A stage under way: since when and until when its lease holds (epoch seconds)."""
+    """A stage in progress: when it started and when its lease expires (epoch seconds)."""
 
     group: str
     stage: Stage
@@ -59,7 +60,7 @@ class Status:
     states : groups per state, every state named.
     waiting : pending groups per next stage.
     oldest_pending_s : age of the oldest pending group since its first file, s, or None.
-    set_aside, set_aside_count : the newest files set aside, and how many there are.
+    set_aside, set_aside_count : the newest quarantined files, and how many there are.
     failed : the newest failed groups: id and error.
     """
 
@@ -87,39 +88,40 @@ class Overview:
     def snapshot(self, shown: int = 5) -> Status:
         """The stream now, with the newest `shown` of each list."""
         now = self._database.clock()
-        group, file = models.Group, models.SubbandFile
-        aside = select(file).where(file.state == FileState.SET_ASIDE).order_by(file.arrived_at.desc()).limit(shown)
-        failed = select(group).where(group.state == State.FAILED).order_by(group.updated_at.desc()).limit(shown)
-        images = select(models.Image).order_by(models.Image.created_at.desc()).limit(shown)
+        job, file = tables.Job, tables.SubbandFile
+        live = (job.kind == TILE.name, job.processing == LIVE)
+        aside = select(file).where(file.state == FileState.QUARANTINED).order_by(file.arrived_at.desc()).limit(shown)
+        failed = select(job).where(job.state == State.FAILED, *live).order_by(job.updated_at.desc()).limit(shown)
+        images = select(tables.Image).order_by(tables.Image.created_at.desc()).limit(shown)
         with self._database.read() as session:
-            switch = session.get(models.Control, PAUSED)
-            oldest = session.scalar(select(func.min(group.created_at)).where(group.state == State.PENDING))
+            oldest = session.scalar(select(func.min(job.created_at)).where(job.state == State.PENDING, *live))
             return Status(
                 at=now,
-                paused=switch is not None and switch.value == "1",
+                paused=pause_switch(session) is not None,
                 states=self._states(session),
                 waiting=_waiting(session),
                 running=_running(session),
                 oldest_pending_s=None if oldest is None else now - oldest,
                 rates=_rates(session, now),
                 set_aside_count=session.scalars(
-                    select(func.count()).select_from(file).where(file.state == FileState.SET_ASIDE)
+                    select(func.count()).select_from(file).where(file.state == FileState.QUARANTINED)
                 ).one(),
-                set_aside=tuple(file_record(row) for row in session.scalars(aside)),
-                failed=tuple((row.id, row.error or "") for row in session.scalars(failed)),
+                set_aside=tuple(record_of(FileRecord, row) for row in session.scalars(aside)),
+                failed=tuple((row.key, row.error or "") for row in session.scalars(failed)),
                 images=tuple(record_of(StoredImage, row) for row in session.scalars(images)),
                 warnings=_warnings(session, shown),
             )
 
     def _states(self, session: Session) -> dict[State, int]:
-        """Groups per state. The completed are many: they are counted anew only when one has come or gone."""
-        group = models.Group
+        """Groups per state. The completed are many: they are counted again only when one was added or removed."""
+        job = tables.Job
 
         def count(state: State) -> int:
-            return session.scalars(select(func.count()).select_from(group).where(group.state == state)).one()
+            live = (job.state == state, job.kind == TILE.name, job.processing == LIVE)
+            return session.scalars(select(func.count()).select_from(job).where(*live)).one()
 
         others = {state: count(state) for state in State if state != State.COMPLETED}
-        key = (tuple(others.values()), session.scalar(select(func.max(group.completed_at))))
+        key = (tuple(others.values()), session.scalar(select(func.max(job.completed_at))))
         known, completed = self._completed
         if known != key:
             completed = count(State.COMPLETED)
@@ -129,31 +131,31 @@ class Overview:
 
 def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
     """The newest of each level, then the newest of those: one look for both would read past every other event."""
-    event = models.Event
-    rows: list[models.Event] = []
+    event = tables.Event
+    rows: list[tables.Event] = []
     for level in (WARNING, ERROR):
         rows += session.scalars(select(event).where(event.level == level).order_by(event.id.desc()).limit(shown))
     return tuple(record_of(EventRecord, row) for row in sorted(rows, key=lambda row: -row.id)[:shown])
 
 
 def _waiting(session: Session) -> dict[Stage, int]:
-    group = models.Group
-    pending = select(group.stage, func.count()).where(group.state == State.PENDING).group_by(group.stage)
+    job = tables.Job
+    pending = select(job.stage, func.count()).where(job.state == State.PENDING).group_by(job.stage)
     counted = {stage: number for stage, number in session.execute(pending)}
     return {stage: counted.get(stage, 0) for stage in Stage}
 
 
 def _running(session: Session) -> tuple[Running, ...]:
-    group, run = models.Group, models.StageRun
+    job, run = tables.Job, tables.StageRun
     query = (
-        select(group, run.started_at)
-        .join(run, (run.group_id == group.id) & (run.fence == group.fence))
-        .where(group.state == State.IN_PROGRESS)
+        select(job, run.started_at)
+        .join(run, (run.job_id == job.id) & (run.fence == job.fence))
+        .where(job.state == State.IN_PROGRESS)
         .order_by(run.started_at)
     )
     return tuple(
         Running(
-            row.id,
+            row.key,
             Stage(row.stage),
             row.lease_owner or "",
             row.attempts,
@@ -165,16 +167,18 @@ def _running(session: Session) -> tuple[Running, ...]:
 
 
 def _rates(session: Session, now: float) -> Rates:
-    group, run = models.Group, models.StageRun
+    job, run = tables.Job, tables.StageRun
     since = now - RATE_WINDOW_S
-    # Only completed groups have a time of completion; asking for the state too, SQLite would walk through all of them.
-    completed = select(group.id, group.created_at, group.completed_at).where(group.completed_at > since)
-    ended = {name: (start, float(end)) for name, start, end in session.execute(completed) if end is not None}
+    # Only completed jobs have a time of completion; asking for the state too, SQLite would walk through all of them.
+    completed = select(job.key, job.created_at, job.completed_at).where(
+        job.completed_at > since, job.processing == LIVE
+    )
+    ended = {key: (start, float(end)) for key, start, end in session.execute(completed) if end is not None}
     done = [end - start for start, end in ended.values()]
-    file = models.SubbandFile
+    file = tables.SubbandFile
     last_files = (
         select(file.group_id, func.max(file.arrived_at))
-        .where(file.group_id.in_(list(ended)), file.state != FileState.SET_ASIDE)
+        .where(file.group_id.in_(list(ended)), file.state != FileState.QUARANTINED)
         .group_by(file.group_id)
     )
     after = sorted(ended[name][1] - arrived for name, arrived in session.execute(last_files) if name is not None)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from contimg import __version__
 from contimg.errors import Misconfigured, Transient
 from contimg.settings import Settings, load
-from contimg.store import schema
+from contimg.store import database
 from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, write_archive
 from contimg.store.backup.rows import copy_rows, count_rows
 from contimg.store.database import make_engine, url_of
@@ -27,11 +27,11 @@ def back_up(settings: Settings, target: Path) -> Backup:
     database does not answer or the disk is full.
     """
     engine = make_engine(url_of(load(settings).queue_db))
-    revision = schema.current(engine)
+    revision = database.current_revision(engine)
     if revision is None:
         raise Misconfigured(f"{engine.url.render_as_string()}: holds no store; nothing to back up")
-    schema.refuse_newer(engine, revision)
-    if revision != schema.HEAD:
+    database.refuse_newer(engine, revision)
+    if revision != database.HEAD:
         raise Misconfigured(f"{engine.url.render_as_string()}: revision {revision}; run `contimg db upgrade` first")
     try:
         with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as room:
@@ -59,7 +59,7 @@ def _written(settings: Settings, engine: Engine, target: Path, room: Path) -> Ba
     copied.dispose()
     _close_log(store)
     hashes = {name: sha256_of(path) for name, path in members.items()}
-    backup = Backup(__version__, schema.HEAD, taken_at, rows, hashes)
+    backup = Backup(__version__, database.HEAD, taken_at, rows, hashes)
     whole = room / "whole"
     write_archive(whole, backup, members)
     whole.replace(target)
@@ -68,7 +68,7 @@ def _written(settings: Settings, engine: Engine, target: Path, room: Path) -> Ba
 
 def _copy_database(engine: Engine, store: Path) -> None:
     copied = make_engine(url_of(store))
-    schema.upgrade(copied)
+    database.upgrade(copied)
     one_view = engine.execution_options(isolation_level="REPEATABLE READ")
     with one_view.connect() as source, copied.execution_options(begin="IMMEDIATE").begin() as target:
         copy_rows(source, target)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.settings import Settings, load
-from contimg.store import schema
+from contimg.store import database
 from contimg.store.backup.archive import STATE, STORE, Backup, unpack
 from contimg.store.backup.rows import copy_rows, count_rows
 from contimg.store.database import make_engine, url_of
@@ -27,9 +27,9 @@ def restore(settings: Settings, archive: Path, *, force: bool = False) -> Backup
     try:
         with tempfile.TemporaryDirectory(dir=settings.state_dir, prefix=".restore.") as room:
             backup = unpack(archive, Path(room))
-            if backup.revision > schema.HEAD:
+            if backup.revision > database.HEAD:
                 raise Misconfigured(
-                    f"{archive}: of a newer contimg (revision {backup.revision}, this one knows {schema.HEAD}); "
+                    f"{archive}: of a newer contimg (revision {backup.revision}, this one knows {database.HEAD}); "
                     f"restore it with contimg {backup.version}"
                 )
             store = Path(room) / STORE
@@ -48,11 +48,11 @@ def _bring_up_to_date(archive: Path, store: Path, backup: Backup) -> None:
     if verdict != "ok":
         raise BadInput(f"{archive}: its store is damaged ({verdict})")
     engine = make_engine(url_of(store))
-    schema.upgrade(engine)
+    database.upgrade(engine)
     with engine.connect() as connection:
         found = count_rows(connection)
     engine.dispose()
-    if backup.revision == schema.HEAD and found != dict(backup.rows):
+    if backup.revision == database.HEAD and found != dict(backup.rows):
         raise BadInput(f"{archive}: its store has other rows than its manifest says")
 
 
@@ -97,7 +97,7 @@ def _take_alone(place: Path) -> None:
 
 
 def _replace_rows(engine: Engine, store: Path, force: bool) -> None:
-    schema.upgrade(engine)
+    database.upgrade(engine)
     source = make_engine(url_of(store))
     try:
         with source.connect() as reading, engine.begin() as writing:

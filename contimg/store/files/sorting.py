@@ -1,7 +1,7 @@
-"""Many files into groups in one transaction: the groups around them are read once, and every rule is applied in memory.
+"""Sort many files into groups in one transaction: the groups around them are read once, the rules applied in memory.
 
-A single file is a batch of one. The grouping rule is `contimg.formats.uvh5.grouping.nearest_group`; this module applies
-the state of the group to a file that joins it.
+The grouping rule is `contimg.formats.uvh5.grouping.nearest_group`; this module applies the state of the group's job to
+a file that joins it.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -15,51 +15,54 @@ from sqlalchemy.orm import Session
 from contimg.formats.uvh5.grouping import GroupInReach, SubbandName, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import QueueRules
-from contimg.store import tables as models
-from contimg.store.activity.events import INFO, WARNING, note
-from contimg.store.records import FileState, Stage, State
+from contimg.store import tables
+from contimg.store.activity.events import INFO, WARNING, record_event
+from contimg.store.files.groups import FileState, groups_with_jobs
+from contimg.store.jobs.kinds import LIVE, LIVE_PRIORITY, TILE, Stage, State
 
-# A file of a group in one of these states can still be converted with the rest.
+# A file of a group whose job is in one of these states can still be converted with the others.
 _OPEN = (State.COLLECTING, State.PENDING)
 
 
 @dataclass
 class Gathering:
-    """A group's row and the subbands of its files: `taken` by any but those set aside, `present` in the next MS."""
+    """A group, its live job, and its subbands: `taken` by any file not quarantined, `present` in the next MS."""
 
-    row: models.Group
+    group: tables.Group
+    job: tables.Job
     taken: set[int] = field(default_factory=set)
     present: set[int] = field(default_factory=set)
 
 
 class Sorter:
-    """Sorts files within one transaction; `finish` writes what came of it."""
+    """Sorts files within one transaction; `finish` writes the result."""
 
     def __init__(self, session: Session, names: Iterable[SubbandName], rules: QueueRules, now: float) -> None:
         self._session, self._rules, self._now = session, rules, now
         self._groups: dict[str, Gathering] = {}
         self._by_time: list[tuple[float, str]] = []
-        self._new: list[models.SubbandFile] = []
+        self._new: list[tables.SubbandFile] = []
         self._load([name.time_s for name in names])
 
-    def sort(self, row: models.SubbandFile, name: SubbandName) -> bool:
-        """Give a file its group, or set it aside; True when its group became pending by it."""
-        reach = self._in_reach(name.time_s)
-        home = nearest_group(name, reach, self._rules.group_tolerance_s)
-        self._new.append(row)
-        wrong = None
+    def sort(self, file: tables.SubbandFile, name: SubbandName) -> bool:
+        """Give a file its group, or quarantine it; True when its group became pending by it."""
+        near = self._groups_near(name.time_s)
+        group_id = nearest_group(name, near, self._rules.group_tolerance_s)
+        self._new.append(file)
+        reason = None
         if name.subband >= BAND.subbands:
-            wrong = f"subband {name.subband}: the band has 0 to {BAND.subbands - 1}"
-        elif home is None and any(one.id == name.stamp for one in reach):
-            row.group_id = name.stamp
-            wrong = f"duplicate: group {name.stamp} has its subband {name.subband} from another file"
-        if wrong:
-            row.state, row.reason = FileState.SET_ASIDE, wrong
-            note(self._session, self._now, WARNING, row.group_id, f"{Path(row.path).name} set aside: {wrong}")
+            reason = f"subband {name.subband}: the band has 0 to {BAND.subbands - 1}"
+        elif group_id is None and any(group.id == name.stamp for group in near):
+            file.group_id = name.stamp
+            reason = f"duplicate: group {name.stamp} has its subband {name.subband} from another file"
+        if reason:
+            file.state, file.reason = FileState.QUARANTINED, reason
+            text = f"{Path(file.path).name} quarantined: {reason}"
+            record_event(self._session, self._now, WARNING, file.group_id, text)
             return False
-        gathering = self._groups[home] if home else self._found(name, reach)
-        row.group_id, row.state, row.reason = gathering.row.id, FileState.PRESENT, None
-        return self._admit(gathering, row, name.subband)
+        gathering = self._groups[group_id] if group_id else self._create(name, near)
+        file.group_id, file.state, file.reason = gathering.group.id, FileState.PRESENT, None
+        return self._add(gathering, file, name.subband)
 
     def finish(self) -> None:
         """Write groups first, then the files that refer to them."""
@@ -68,16 +71,17 @@ class Sorter:
         self._session.flush()
 
     def _load(self, times_s: Sequence[float]) -> None:
-        """The groups around these times, held until the transaction ends, and what they have."""
+        """Read and lock the groups around these times, and read their subbands."""
         if not times_s:
             return
         tolerance_s = self._rules.group_tolerance_s
-        group, file = models.Group, models.SubbandFile
-        near = select(group).where(group.reference_s.between(min(times_s) - tolerance_s, max(times_s) + tolerance_s))
-        for row in self._session.scalars(near.order_by(group.reference_s).with_for_update()):
-            self._take(Gathering(row))
+        group, file = tables.Group, tables.SubbandFile
+        is_near = group.reference_s.between(min(times_s) - tolerance_s, max(times_s) + tolerance_s)
+        query = groups_with_jobs().where(is_near).order_by(group.reference_s).with_for_update()
+        for row, job in self._session.execute(query):
+            self._take(Gathering(row, job))
         files = select(file.group_id, file.subband, file.state).where(
-            file.group_id.in_(near.with_only_columns(group.id)), file.state != FileState.SET_ASIDE
+            file.group_id.in_(select(group.id).where(is_near)), file.state != FileState.QUARANTINED
         )
         for group_id, subband, state in self._session.execute(files):
             gathering = self._groups.get(group_id or "")
@@ -87,61 +91,75 @@ class Sorter:
                     gathering.present.add(subband)
 
     def _take(self, gathering: Gathering) -> Gathering:
-        self._groups[gathering.row.id] = gathering
-        insort(self._by_time, (gathering.row.reference_s, gathering.row.id))
+        group = gathering.group
+        self._groups[group.id] = gathering
+        insort(self._by_time, (group.reference_s, group.id))
         return gathering
 
-    def _in_reach(self, time_s: float) -> list[GroupInReach]:
+    def _groups_near(self, time_s: float) -> list[GroupInReach]:
         tolerance_s = self._rules.group_tolerance_s
         first = bisect_left(self._by_time, (time_s - tolerance_s, ""))
         last = bisect_right(self._by_time, (time_s + tolerance_s, "\uffff"))
-        near = [self._groups[group] for _, group in self._by_time[first:last]]
-        return [GroupInReach(one.row.id, one.row.reference_s, one.taken, one.row.echo) for one in near]
+        near = [self._groups[group_id] for _, group_id in self._by_time[first:last]]
+        return [GroupInReach(item.group.id, item.group.reference_s, item.taken, item.group.echo) for item in near]
 
-    def _found(self, name: SubbandName, reach: Sequence[GroupInReach]) -> Gathering:
-        row = models.Group(
+    def _create(self, name: SubbandName, near: Sequence[GroupInReach]) -> Gathering:
+        group = tables.Group(
             id=name.stamp,
             reference_s=name.time_s,
-            echo=founds_echo(name, reach, self._rules.group_tolerance_s),
-            state=State.COLLECTING,
-            stage=Stage.CONVERT,
-            attempts=0,
+            echo=founds_echo(name, near, self._rules.group_tolerance_s),
             collecting_since=self._now,
+            created_at=self._now,
+        )
+        job = tables.Job(
+            kind=TILE.name,
+            key=name.stamp,
+            processing=LIVE,
+            priority=LIVE_PRIORITY,
+            reference_s=name.time_s,
+            state=State.COLLECTING,
+            stage=TILE.stages[0],
+            attempts=0,
             created_at=self._now,
             updated_at=self._now,
         )
-        self._session.add(row)
-        return self._take(Gathering(row))
+        self._session.add_all((group, job))
+        return self._take(Gathering(group, job))
 
-    def _admit(self, gathering: Gathering, row: models.SubbandFile, subband: int) -> bool:
-        """Take a file into a group according to the group's state; True when that made the group pending."""
-        group, expected, now = gathering.row, self._rules.expected_subbands, self._now
+    def _add(self, gathering: Gathering, file: tables.SubbandFile, subband: int) -> bool:
+        """Add a file to a group according to the state of its job; True when that made the job pending."""
+        group, job, expected, now = gathering.group, gathering.job, self._rules.expected_subbands, self._now
         gathering.taken.add(subband)
-        if group.state == State.FAILED and group.stage == Stage.CONVERT and group.attempts == 0:
-            group.state, group.error, group.collecting_since = State.COLLECTING, None, now
-            note(self._session, now, INFO, group.id, f"collecting again: {Path(row.path).name} came after the timeout")
-        if group.state not in _OPEN or group.stage != Stage.CONVERT:
-            row.state = FileState.LATE
-            text = f"{Path(row.path).name} came after its group was {group.state}; `contimg groups retry {group.id}`"
-            note(self._session, now, WARNING, group.id, f"{text} makes the group again with it")
+        if job.state == State.FAILED and job.stage == Stage.CONVERT and job.attempts == 0:
+            job.state, job.error, group.collecting_since = State.COLLECTING, None, now
+            text = f"collecting again: {Path(file.path).name} came after the timeout"
+            record_event(self._session, now, INFO, group.id, text)
+        if job.state not in _OPEN or job.stage != Stage.CONVERT:
+            file.state = FileState.LATE
+            text = f"{Path(file.path).name} came after its group was {job.state}"
+            advice = f"`contimg groups retry {group.id}` processes the group again with it"
+            record_event(self._session, now, WARNING, group.id, f"{text}; {advice}")
             return False
-        group.updated_at = now
+        job.updated_at = now
         gathering.present.add(subband)
-        if group.state == State.PENDING:
+        if job.state == State.PENDING:
             group.partial = len(gathering.present) < expected
             return False
         if len(gathering.present) < expected:
             return False
-        make_pending(self._session, group, len(gathering.present), expected, now)
+        make_pending(self._session, group, job, len(gathering.present), expected, now)
         return True
 
 
-def make_pending(session: Session, group: models.Group, present: int, expected: int, now: float) -> None:
-    """Collecting ends: the group waits for its first stage."""
-    group.state, group.partial, group.error = State.PENDING, present < expected, None
-    group.not_before = group.enqueued_at = None
-    group.updated_at = now
+def make_pending(
+    session: Session, group: tables.Group, job: tables.Job, present: int, expected: int, now: float
+) -> None:
+    """End the collection of a group: its job waits for the first stage."""
+    job.state, job.error, job.updated_at = State.PENDING, None, now
+    job.not_before = job.enqueued_at = None
+    group.partial = present < expected
     if group.partial:
-        note(session, now, WARNING, group.id, f"partial: goes on with {present} of {expected} subbands")
+        text = f"partial: continues with {present} of {expected} subbands"
+        record_event(session, now, WARNING, group.id, text)
     else:
-        note(session, now, INFO, group.id, f"complete: {present} subbands")
+        record_event(session, now, INFO, group.id, f"complete: {present} subbands")

@@ -1,7 +1,7 @@
-"""Who may run which stage of which group: claim, heartbeat, and the four ways in which a lease ends.
+"""Leases: claim a stage of a job, extend the lease, and end it with a commit, a failure, a redo or a release.
 
-Claim, then work under a temporary name, then commit: the commit counts only while the group still carries the
-lease's token and fence. A worker that was frozen and thawed finds them changed and is refused.
+A worker claims, writes under a temporary name, and commits. The commit counts only while the job still carries the
+token and the fence of the lease; a worker that was suspended and resumed finds them changed and is refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,91 +10,88 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, LeaseLost
-from contimg.store import tables as models
-from contimg.store.activity.events import ERROR, INFO, WARNING, note
-from contimg.store.activity.metrics import measure
+from contimg.settings import QueueRules
+from contimg.store import tables
+from contimg.store.activity.events import ERROR, INFO, WARNING, record_event
+from contimg.store.activity.metrics import record_metrics
 from contimg.store.database import Database
-from contimg.store.jobs.clock_steps import bring_near
+from contimg.store.files.groups import claim_files
+from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.records import Lease, Outcome, Refusal, Refused, RunFigures
+from contimg.store.jobs.rows import JobRef, end_lease, find_job, pause_switch, supersede_runs
 from contimg.store.products import products
-from contimg.store.records import FileState, Lease, Outcome, Refusal, Refused, RunFigures, Stage, State
-from contimg.store.rows import end_lease, files_of, locked_group, subband_paths, supersede_runs
 
-PAUSED = "paused"
-# Classes of failures that no exception tells of.
+# Error classes of failures that raise no exception in the worker.
 WORKER_SILENT, WORKER_DIED, TOOK_TOO_LONG = "WorkerSilent", "WorkerDied", "TookTooLong"
 
 
 class Leases:
-    """The state machine's middle: pending, in progress, and out again."""
+    """Transitions of a job between `pending` and `in_progress`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, group: str, stage: Stage, owner: str, *, task_id: str | None = None) -> Lease | Refused:
-        """Take the lease on a stage, counting an attempt; or say why not.
+    def claim(self, job: JobRef, stage: Stage, owner: str, *, task_id: str | None = None) -> Lease | Refused:
+        """Take the lease on a stage, which uses up an attempt; Refused with the reason when it cannot be had.
 
-        A lease past its expiry is taken over. `owner` names the worker for operators (host:pid); it grants nothing.
+        A lease past its expiry is taken over. `owner` names the worker for operators (host:pid).
         """
         now = self._database.clock()
         with self._database.write() as session:
-            row = locked_group(session, group)
+            row = find_job(session, job, lock=True)
             if row is None:
-                return Refused(Refusal.UNKNOWN, f"group {group}: not in the store")
-            if row.state == State.IN_PROGRESS and _expired(row, now):
+                return Refused(Refusal.UNKNOWN, f"job {job}: not in the store")
+            if row.state == State.IN_PROGRESS and row.lease_expires_at is not None and row.lease_expires_at <= now:
                 self._expire(session, row, now, wait=False)
             refused = _refusal(row, stage, now) or _refused_by_pause(session)
             return refused or self._grant(session, row, owner, task_id, now)
 
     def heartbeat(self, lease: Lease) -> Lease:
-        """Move the expiry on and return the lease as it stands; LeaseLost when another holds the group.
-
-        Every quarter of the lease is often enough.
-        """
+        """Extend a lease and return it; call it every quarter of the lease. Raises LeaseLost when it has ended."""
         expires_at = self._database.clock() + self._database.rules.lease_s
         with self._database.write() as session:
-            _must_hold(session, lease).lease_expires_at = expires_at
+            _require_lease(session, lease).lease_expires_at = expires_at
         return replace(lease, expires_at=expires_at)
 
     @contextmanager
-    def held_fast(self, lease: Lease) -> Iterator[None]:
-        """While the block runs nobody can take the lease, and it is certainly this one; LeaseLost when it is not.
+    def hold_lease(self, lease: Lease) -> Iterator[None]:
+        """Keep every other process from taking the lease during the block; LeaseLost when it has ended already.
 
-        For the instant in which a product gets its name: a process that is frozen in here keeps others waiting, and
-        cannot come back to find that they have overtaken it.
+        It is for the moment in which a product is renamed: a process that is suspended here blocks others, and
+        cannot resume after another process has overtaken it.
         """
         with self._database.write() as session:
-            _must_hold(session, lease)
+            _require_lease(session, lease)
             yield
 
     def commit(self, lease: Lease, produced: Sequence[Any] = (), figures: RunFigures | None = None) -> Stage | None:
-        """Write products, end the stage and the lease, set the next stage, all or nothing; returns the next stage.
+        """Write products, end the stage and its lease, and set the next stage, all or nothing; returns that stage.
 
-        `produced` holds results of the stage: ConvertedMS, CalibratedMS, TileImage. LeaseLost, and nothing written,
-        when the lease is no longer this one.
+        `produced` holds the results of the stage. Raises LeaseLost, and writes nothing, when the lease has ended.
         """
         now, figures = self._database.clock(), figures or RunFigures()
         with self._database.write() as session:
-            row = _must_hold(session, lease)
+            job = _require_lease(session, lease)
             for product in produced:
-                products.write(product, session, lease.group, now)
+                products.write(product, session, job, now)
             seconds = end_run(session, lease, Outcome.COMMITTED, now, figures=figures)
             following = lease.stage.following
-            end_lease(row, State.PENDING if following else State.COMPLETED, now)
-            row.attempts, row.not_before, row.error = 0, None, None
-            row.enqueued_at = now  # the chain's next message is already on its way
+            end_lease(job, State.PENDING if following else State.COMPLETED, now)
+            job.attempts, job.not_before, job.error = 0, None, None
+            job.enqueued_at = now  # the chain's next message is already on its way
+            record_event(session, now, INFO, job.key, f"{lease.stage} done in {seconds:.1f} s")
             if following:
-                row.stage = following
+                job.stage = following
             else:
-                row.completed_at = now
-            note(session, now, INFO, lease.group, f"{lease.stage} done in {seconds:.1f} s")
-            if not following:
-                note(session, now, INFO, lease.group, f"completed {now - row.created_at:.0f} s after its first file")
-            values = {**asdict(figures), "seconds": seconds}
-            measure(session, now, {f"stage.{lease.stage}.{key}": one for key, one in values.items()}, lease.group)
+                job.completed_at = now
+                text = f"completed {now - job.created_at:.0f} s after its first file"
+                record_event(session, now, INFO, job.key, text)
+            values = {f"stage.{lease.stage}.{name}": value for name, value in asdict(figures).items()}
+            record_metrics(session, now, {**values, f"stage.{lease.stage}.seconds": seconds}, job.key)
             return following
 
     def fail(
@@ -106,120 +103,120 @@ class Leases:
         error_class: str | None = None,
         figures: RunFigures | None = None,
     ) -> State:
-        """End an attempt with an error, whose class is counted; returns the group's state then.
+        """End an attempt with an error and return the job's state then.
 
-        Transient: `pending` again after a wait that doubles with each attempt, `failed` after the last one.
-        Permanent: `failed` at once. LeaseLost when the lease is no longer this one.
+        Not permanent: `pending` again after a delay that doubles with each attempt, `failed` after the last one.
+        Permanent: `failed` at once. Raises LeaseLost when the lease has ended.
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
-            row = _must_hold(session, lease)
+            job = _require_lease(session, lease)
             end_run(session, lease, Outcome.FAILED, now, error=error, error_class=error_class, figures=figures)
-            _end_attempt(session, row, error, now, last=permanent or row.attempts >= rules.max_attempts)
-            row.not_before = now + rules.retry_after_s(row.attempts)
-            return State(row.state)
+            _end_attempt(session, job, error, now, last=permanent or job.attempts >= rules.max_attempts)
+            job.not_before = now + rules.retry_after_s(job.attempts)
+            return State(job.state)
 
     def redo(self, lease: Lease, start: Stage, error: str) -> State:
-        """An earlier stage's product is broken: the group goes back to that stage; returns its state then.
+        """Return a job to an earlier stage whose product is broken, and return the job's state then.
 
-        What a process killed in the middle of a change in place leaves is made again by itself, but not for ever:
-        after as many times as a stage has attempts the group fails.
+        A power cut in the middle of a change in place leaves such a product. After as many redos as a stage has
+        attempts the job fails.
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
-            row = _must_hold(session, lease)
+            job = _require_lease(session, lease)
             end_run(session, lease, Outcome.FAILED, now, error=error, error_class=BadInput.__name__)
-            run = models.StageRun
-            superseded = (run.group_id == row.id, run.stage == start, run.outcome == Outcome.SUPERSEDED)
+            run = tables.StageRun
+            superseded = (run.job_id == job.id, run.stage == start, run.outcome == Outcome.SUPERSEDED)
             redone = session.scalars(select(func.count()).select_from(run).where(*superseded)).one()
-            _end_attempt(session, row, error, now, last=redone + 1 >= rules.max_attempts)
-            if row.state == State.PENDING:
-                supersede_runs(session, row.id, start)
-                row.stage, row.attempts, row.not_before = start, 0, None
-                note(session, now, WARNING, row.id, f"goes back to {start}")
-            return State(row.state)
+            _end_attempt(session, job, error, now, last=redone + 1 >= rules.max_attempts)
+            if job.state == State.PENDING:
+                supersede_runs(session, job, start)
+                job.stage, job.attempts, job.not_before = start, 0, None
+                record_event(session, now, WARNING, job.key, f"returns to {start}")
+            return State(job.state)
 
     def release(self, lease: Lease) -> None:
-        """Put the stage back to `pending` without counting the attempt: a worker that is being shut down."""
+        """Requeue a stage without using up an attempt, when a worker shuts down."""
         now = self._database.clock()
         with self._database.write() as session:
-            row = _must_hold(session, lease)
+            job = _require_lease(session, lease)
             end_run(session, lease, Outcome.RELEASED, now)
-            end_lease(row, State.PENDING, now)
-            row.attempts -= 1
-            row.enqueued_at = None
+            end_lease(job, State.PENDING, now)
+            job.attempts -= 1
+            job.enqueued_at = None
 
     def expire(self) -> tuple[str, ...]:
-        """End leases past their expiry: each counts as an attempt; returns the groups.
+        """End the leases past their expiry, each of which uses up an attempt; returns the keys of their jobs.
 
-        After a clock was set back, what would wait for it to catch up does so no longer.
+        After the clock was set back, times too far in the future are clamped as well.
         """
-        now = self._database.clock()
+        now, job = self._database.clock(), tables.Job
         overdue = (
-            select(models.Group)
-            .where(models.Group.state == State.IN_PROGRESS, models.Group.lease_expires_at <= now)
+            select(job)
+            .where(job.state == State.IN_PROGRESS, job.lease_expires_at <= now)
             .with_for_update(skip_locked=True)
         )
         with self._database.write() as session:
-            bring_near(session, now, self._database.rules)
-            groups = session.scalars(overdue).all()
-            for row in groups:
+            _clamp_future_times(session, now, self._database.rules)
+            jobs = session.scalars(overdue).all()
+            for row in jobs:
                 self._expire(session, row, now)
-            return tuple(row.id for row in groups)
+            return tuple(row.key for row in jobs)
 
-    def _grant(self, session: Session, row: models.Group, owner: str, task_id: str | None, now: float) -> Lease:
-        stage = Stage(row.stage)
-        row.state, row.updated_at = State.IN_PROGRESS, now
-        row.fence += 1
-        row.attempts += 1
-        row.lease_owner, row.lease_token = owner, uuid4().hex
-        row.lease_expires_at = now + self._database.rules.lease_s
-        files: dict[int, Any] = {}
-        if stage == Stage.CONVERT:
-            present = files_of(session, row.id, FileState.PRESENT, FileState.LATE)
-            for file in present:
-                file.state = FileState.PRESENT
-            files = subband_paths(present)
-            row.partial = len(files) < self._database.rules.expected_subbands
-        run = models.StageRun(
-            group_id=row.id,
-            stage=stage,
-            attempt=row.attempts,
-            fence=row.fence,
+    def active(self, *, task_id: str | None = None) -> tuple[Lease, ...]:
+        """The leases of all stages in progress, or only that of a task."""
+        job, run = tables.Job, tables.StageRun
+        query = (
+            select(job, run.id)
+            .join(run, (run.job_id == job.id) & (run.fence == job.fence))
+            .where(job.state == State.IN_PROGRESS)
+        )
+        if task_id is not None:
+            query = query.where(run.task_id == task_id)
+        with self._database.read() as session:
+            return tuple(_lease_of(row, run_id) for row, run_id in session.execute(query))
+
+    def _grant(self, session: Session, job: tables.Job, owner: str, task_id: str | None, now: float) -> Lease:
+        job.state, job.updated_at = State.IN_PROGRESS, now
+        job.fence += 1
+        job.attempts += 1
+        job.lease_owner, job.lease_token = owner, uuid4().hex
+        job.lease_expires_at = now + self._database.rules.lease_s
+        run = tables.StageRun(
+            job_id=job.id,
+            processing=job.processing,
+            stage=job.stage,
+            attempt=job.attempts,
+            fence=job.fence,
             owner=owner,
             task_id=task_id,
             started_at=now,
         )
         session.add(run)
         session.flush()
-        return Lease(
-            group=row.id,
-            stage=stage,
-            owner=owner,
-            token=row.lease_token,
-            fence=row.fence,
-            attempt=row.attempts,
-            expires_at=row.lease_expires_at,
-            run_id=run.id,
-            partial=row.partial,
-            files=files,
-        )
+        lease = _lease_of(job, run.id)
+        if lease.stage is not Stage.CONVERT:
+            return lease
+        files, partial = claim_files(session, job.key, self._database.rules.expected_subbands)
+        return replace(lease, files=files, partial=partial)
 
-    def _expire(self, session: Session, row: models.Group, now: float, *, wait: bool = True) -> None:
+    def _expire(self, session: Session, job: tables.Job, now: float, *, wait: bool = True) -> None:
         """End an overdue lease; with `wait`, the next attempt comes after the usual delay."""
         rules = self._database.rules
-        error = f"worker {row.lease_owner} was silent for {rules.lease_s:g} s during {row.stage}"
-        run = session.scalars(select(models.StageRun).filter_by(group_id=row.id, fence=row.fence)).one()
+        error = f"worker {job.lease_owner} was silent for {rules.lease_s:g} s during {job.stage}"
+        run = session.scalars(select(tables.StageRun).filter_by(job_id=job.id, fence=job.fence)).one()
         run.ended_at, run.outcome, run.error, run.error_class = now, Outcome.EXPIRED, error, WORKER_SILENT
-        _end_attempt(session, row, error, now, last=row.attempts >= rules.max_attempts)
-        row.not_before = now + rules.retry_after_s(row.attempts) if wait else None
+        _end_attempt(session, job, error, now, last=job.attempts >= rules.max_attempts)
+        job.not_before = now + rules.retry_after_s(job.attempts) if wait else None
 
 
-def held(session: Session, lease: Lease) -> models.Group | None:
-    """The group's row if it still carries this very lease, otherwise None."""
-    row = locked_group(session, lease.group)
-    mine = row is not None and (row.state, row.lease_token, row.fence) == (State.IN_PROGRESS, lease.token, lease.fence)
-    return row if mine else None
+def held_job(session: Session, lease: Lease) -> tables.Job | None:
+    """The locked row of a job if it still carries this lease, otherwise None."""
+    job = find_job(session, lease.job_id, lock=True)
+    if job is None or (job.state, job.lease_token, job.fence) != (State.IN_PROGRESS, lease.token, lease.fence):
+        return None
+    return job
 
 
 def end_run(
@@ -232,8 +229,8 @@ def end_run(
     error_class: str | None = None,
     figures: RunFigures | None = None,
 ) -> float:
-    """Close the row of the attempt that a lease stands for; returns its seconds."""
-    run = session.get_one(models.StageRun, lease.run_id)
+    """Write the end of the attempt of a lease; returns its seconds."""
+    run = session.get_one(tables.StageRun, lease.run_id)
     run.ended_at, run.outcome, run.error, run.error_class = now, outcome, error, error_class
     for name, value in asdict(figures or RunFigures()).items():
         setattr(run, name, value)
@@ -242,47 +239,76 @@ def end_run(
     return run.seconds
 
 
-def _must_hold(session: Session, lease: Lease) -> models.Group:
-    row = held(session, lease)
-    if row is None:
-        raise LeaseLost(
-            f"group {lease.group}: the lease on {lease.stage} has ended or passed on; nothing was committed"
-        )
-    return row
+def _lease_of(job: tables.Job, run_id: int) -> Lease:
+    return Lease(
+        job_id=job.id,
+        kind=job.kind,
+        key=job.key,
+        processing=job.processing,
+        stage=Stage(job.stage),
+        owner=job.lease_owner or "",
+        token=job.lease_token or "",
+        fence=job.fence,
+        attempt=job.attempts,
+        expires_at=job.lease_expires_at or 0.0,
+        run_id=run_id,
+    )
 
 
-def _expired(row: models.Group, now: float) -> bool:
-    return row.lease_expires_at is not None and row.lease_expires_at <= now
+def _require_lease(session: Session, lease: Lease) -> tables.Job:
+    job = held_job(session, lease)
+    if job is None:
+        raise LeaseLost(f"{lease.label}: the lease on {lease.stage} has ended or passed on; nothing was committed")
+    return job
 
 
-def _refusal(row: models.Group, stage: Stage, now: float) -> Refused | None:
-    """Why this stage of this group cannot be claimed now, or None."""
-    at = Stage(row.stage)
-    if row.state == State.COMPLETED or stage.precedes(at):
-        return Refused(Refusal.DONE, f"group {row.id}: {stage} is done")
-    if row.state in (State.FAILED, State.DISCARDED):
-        return Refused(Refusal.ENDED, f"group {row.id}: {row.state}: {row.error}")
-    if row.state == State.COLLECTING or at.precedes(stage):
-        return Refused(Refusal.NOT_READY, f"group {row.id}: {row.state}, {at} comes first")
-    if row.state == State.IN_PROGRESS:
-        return Refused(Refusal.LEASED, f"group {row.id}: {row.lease_owner} has {at}", row.lease_expires_at)
-    if row.not_before is not None and row.not_before > now:
-        return Refused(Refusal.WAITING, f"group {row.id}: {at} waits after an error", row.not_before)
+def _refusal(job: tables.Job, stage: Stage, now: float) -> Refused | None:
+    """Why this stage of this job cannot be claimed now, or None."""
+    current = Stage(job.stage)
+    if job.state == State.COMPLETED or stage.precedes(current):
+        return Refused(Refusal.DONE, f"{job.label}: {stage} is done")
+    if job.state in (State.FAILED, State.DISCARDED):
+        return Refused(Refusal.ENDED, f"{job.label}: {job.state}: {job.error}")
+    if job.state == State.COLLECTING or stage is not current:
+        return Refused(Refusal.NOT_READY, f"{job.label}: {job.state}, {current} comes first")
+    if job.state == State.IN_PROGRESS:
+        return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}", job.lease_expires_at)
+    if job.not_before is not None and job.not_before > now:
+        return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error", job.not_before)
     return None
 
 
 def _refused_by_pause(session: Session) -> Refused | None:
-    switch = session.get(models.Control, PAUSED)
-    if switch is None or switch.value != "1":
+    switch = pause_switch(session)
+    if switch is None:
         return None
-    return Refused(Refusal.PAUSED, f"paused by {switch.changed_by or 'an operator'}; `contimg resume` goes on")
+    return Refused(Refusal.PAUSED, f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues")
 
 
-def _end_attempt(session: Session, row: models.Group, error: str, now: float, *, last: bool) -> None:
-    """Back to `pending`, or to `failed` after the last attempt, and an event that says which."""
-    end_lease(row, State.FAILED if last else State.PENDING, now)
-    row.error, row.enqueued_at = error, None
+def _end_attempt(session: Session, job: tables.Job, error: str, now: float, *, last: bool) -> None:
+    """Set `pending`, or `failed` after the last attempt, and record the event."""
+    end_lease(job, State.FAILED if last else State.PENDING, now)
+    job.error, job.enqueued_at = error, None
     if last:
-        note(session, now, ERROR, row.id, f"failed in {row.stage}, attempt {row.attempts}: {error}")
+        record_event(session, now, ERROR, job.key, f"failed in {job.stage}, attempt {job.attempts}: {error}")
     else:
-        note(session, now, WARNING, row.id, f"{row.stage} will be tried again after attempt {row.attempts}: {error}")
+        text = f"{job.stage} will be tried again after attempt {job.attempts}: {error}"
+        record_event(session, now, WARNING, job.key, text)
+
+
+def _clamp_future_times(session: Session, now: float, rules: QueueRules) -> None:
+    """Limit every lease, delay and collection to the length of its rule from now (epoch seconds).
+
+    After the clock was set back they would last longer. A live holder of a clamped lease extends it.
+    """
+    job, group = tables.Job, tables.Group
+    collecting = select(job.key).where(job.kind == TILE.name, job.processing == LIVE, job.state == State.COLLECTING)
+    limits: tuple[tuple[type[Any], ColumnElement[bool], Any, float], ...] = (
+        (job, job.state == State.IN_PROGRESS, job.lease_expires_at, rules.lease_s),
+        (job, job.state == State.PENDING, job.not_before, rules.retry_delay_max_s),
+        (job, job.state == State.PENDING, job.enqueued_at, 0.0),
+        (group, group.id.in_(collecting), group.collecting_since, 0.0),
+    )
+    for table, condition, column, length_s in limits:
+        limit = now + length_s
+        session.execute(update(table).where(condition, column > limit).values({column: limit}))

@@ -1,4 +1,4 @@
-"""What an operator and the reconciler do with groups: look, retry, discard, pause, find work that nobody has."""
+"""Jobs as an operator, the dispatcher and the reconciler see them: list, retry, discard, pause, send."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -6,231 +6,254 @@ from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
-from contimg.store import tables as models
-from contimg.store.activity.events import INFO, WARNING, note
+from contimg.store import tables
+from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Database
-from contimg.store.jobs.leases import PAUSED
-from contimg.store.records import (
-    FileState,
-    GroupRecord,
-    Stage,
-    StageRunRecord,
-    State,
-    Unsent,
-    WaitingWork,
-    record_of,
+from contimg.store.files.groups import FileState, files_of
+from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
+from contimg.store.jobs.records import JobRecord, StageRunRecord, UnsentJob, WaitingJob
+from contimg.store.jobs.rows import (
+    PAUSED,
+    JobRef,
+    end_lease,
+    find_job,
+    pause_switch,
+    require_job,
+    supersede_runs,
 )
-from contimg.store.rows import end_lease, files_of, group_record, known_group, supersede_runs
+from contimg.store.tables import record_of
 
 
-class Queue:
-    """Groups as a whole."""
+class Jobs:
+    """The queue of jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def group(self, group: str) -> GroupRecord | None:
-        """One group, or None."""
+    def create(self, kind: str, key: str, *, reference_s: float, processing: str = LIVE) -> JobRecord:
+        """Add a pending job; BadInput when the kind, key and processing have one already.
+
+        Jobs of live tiles are made when their first file arrives. `reference_s` is the time of observation.
+        """
+        now, job = self._database.clock(), tables.Job
+        with self._database.write() as session:
+            same = select(job.id).where(job.kind == kind, job.key == key, job.processing == processing)
+            if session.scalar(same) is not None:
+                raise BadInput(f"{kind} {key}: has a job in the processing {processing} already")
+            row = job(
+                kind=kind,
+                key=key,
+                processing=processing,
+                priority=priority_of(processing),
+                reference_s=reference_s,
+                state=State.PENDING,
+                stage=KINDS[kind].stages[0],
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(row)
+            session.flush()
+            return record_of(JobRecord, row)
+
+    def job(self, job: JobRef) -> JobRecord | None:
+        """A job by its id, or the live job of a group's tile; None when there is none."""
         with self._database.read() as session:
-            row = session.get(models.Group, group)
-            return group_records(session, [row])[0] if row else None
+            row = find_job(session, job)
+            return record_of(JobRecord, row) if row else None
 
-    def groups(self, state: State | None = None, limit: int = 50) -> tuple[GroupRecord, ...]:
-        """Groups, the latest observed first; of one state if asked."""
-        query = select(models.Group).order_by(models.Group.reference_s.desc()).limit(limit)
-        if state is not None:
-            query = query.where(models.Group.state == state)
+    def jobs(
+        self, *, kind: str | None = None, processing: str | None = None, state: State | None = None, limit: int = 50
+    ) -> tuple[JobRecord, ...]:
+        """Jobs, the latest observed first; only those of a kind, processing or state."""
+        given = {"kind": kind, "processing": processing, "state": state}
+        query = select(tables.Job).filter_by(**{name: value for name, value in given.items() if value is not None})
         with self._database.read() as session:
-            return group_records(session, session.scalars(query).all())
+            rows = session.scalars(query.order_by(tables.Job.reference_s.desc()).limit(limit))
+            return tuple(record_of(JobRecord, row) for row in rows)
 
-    def runs(self, group: str) -> tuple[StageRunRecord, ...]:
-        """Every attempt at every stage of a group, in order."""
-        query = select(models.StageRun).where(models.StageRun.group_id == group).order_by(models.StageRun.id)
+    def runs(self, job: JobRef) -> tuple[StageRunRecord, ...]:
+        """Every attempt at every stage of a job, in order."""
+        run = tables.StageRun
         with self._database.read() as session:
-            return tuple(record_of(StageRunRecord, row) for row in session.scalars(query))
+            row = find_job(session, job)
+            if row is None:
+                return ()
+            runs = session.scalars(select(run).where(run.job_id == row.id).order_by(run.id))
+            return tuple(record_of(StageRunRecord, attempt, group=row.key) for attempt in runs)
 
-    def retry(self, group: str, *, stage: Stage | None = None) -> GroupRecord:
-        """Put a group back to `pending` with fresh attempts, at its own stage or from an earlier one.
+    def ended_runs(self, after_s: float, limit: int = 5000) -> tuple[StageRunRecord, ...]:
+        """Attempts that ended after a time (epoch seconds), in the order in which they ended."""
+        run, job = tables.StageRun, tables.Job
+        query = select(run, job.key).join(job, job.id == run.job_id).where(run.ended_at > after_s)
+        with self._database.read() as session:
+            rows = session.execute(query.order_by(run.ended_at, run.id).limit(limit))
+            return tuple(record_of(StageRunRecord, row, group=key) for row, key in rows)
 
-        A failed or discarded group goes on where it stopped; a completed one is made again (from convert unless told
-        otherwise). BadInput when it is on its way already, has no files, or has not come as far as the stage.
+    def retry(self, job: JobRef, *, stage: Stage | None = None) -> JobRecord:
+        """Set a job to `pending` with all attempts, at its own stage or an earlier one.
+
+        A failed or discarded job continues where it stopped; a completed one runs from its first stage unless `stage`
+        is given. BadInput when it is queued already, has no files, or has not reached the stage.
         """
         now = self._database.clock()
         with self._database.write() as session:
-            row = known_group(session, group)
+            row = require_job(session, job)
             if row.state not in (State.FAILED, State.DISCARDED, State.COMPLETED):
-                raise BadInput(f"group {group}: is {row.state}; only failed, discarded or completed groups are retried")
-            completed = row.state == State.COMPLETED
-            start = stage or (Stage.CONVERT if completed else Stage(row.stage))
-            if not completed and Stage(row.stage).precedes(start):
-                raise BadInput(f"group {group}: {row.stage} comes before {start}; retry from there")
-            if start == Stage.CONVERT and not files_of(session, group, FileState.PRESENT, FileState.LATE):
-                raise BadInput(f"group {group}: none of its files is usable; nothing to convert")
-            supersede_runs(session, group, start)
+                raise BadInput(f"{row.label}: is {row.state}; only failed, discarded or completed jobs can be retried")
+            current = Stage(row.stage)
+            start = stage or (current.kind.stages[0] if row.state == State.COMPLETED else current)
+            if row.state != State.COMPLETED and current.precedes(start):
+                raise BadInput(f"{row.label}: {current} comes before {start}; retry from {current}")
+            if start is Stage.CONVERT and not files_of(session, row.key, FileState.PRESENT, FileState.LATE):
+                raise BadInput(f"{row.label}: has no usable file; nothing to convert")
+            supersede_runs(session, row, start)
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
             end_lease(row, State.PENDING, now)
-            note(session, now, INFO, group, f"retry from {start}")
-            return group_records(session, [row])[0]
+            record_event(session, now, INFO, row.key, f"retry from {start}")
+            return record_of(JobRecord, row)
 
-    def discard(self, group: str) -> GroupRecord:
-        """Take a group out of the stream; its files stay on disk. BadInput while a worker has it or when completed."""
+    def discard(self, job: JobRef) -> JobRecord:
+        """Take a job out of the queue; files stay on disk. BadInput while it is in progress or when completed."""
         now = self._database.clock()
         with self._database.write() as session:
-            row = known_group(session, group)
+            row = require_job(session, job)
             if row.state in (State.IN_PROGRESS, State.COMPLETED):
-                raise BadInput(f"group {group}: is {row.state}; only groups that wait or failed are discarded")
+                raise BadInput(f"{row.label}: is {row.state}; only waiting or failed jobs can be discarded")
             end_lease(row, State.DISCARDED, now)
             row.error = "discarded by an operator"
-            note(session, now, WARNING, group, row.error)
-            return group_records(session, [row])[0]
+            record_event(session, now, WARNING, row.key, row.error)
+            return record_of(JobRecord, row)
 
     def pause(self, by: str) -> None:
-        """Let no further stage begin, on any host, until `resume`; stages under way end as usual."""
+        """Let no further stage begin, on any host, until `resume`; stages in progress end as usual."""
         self._switch("1", by, "paused")
 
     def resume(self, by: str) -> None:
-        """Let stages begin again; all pending work is due for the reconciler at once."""
+        """Let stages begin again; the reconciler sends all pending jobs."""
         self._switch("0", by, "resumed")
 
     @property
     def paused(self) -> bool:
         """Whether the stream is paused."""
-        with self._database.read() as session:
-            switch = session.get(models.Control, PAUSED)
-            return switch is not None and switch.value == "1"
+        return self.paused_by is not None
 
     @property
     def paused_by(self) -> str | None:
         """Who has paused the stream; None when nobody has."""
         with self._database.read() as session:
-            switch = session.get(models.Control, PAUSED)
-            return (switch.changed_by or "somebody") if switch is not None and switch.value == "1" else None
+            switch = pause_switch(session)
+            return (switch.changed_by or "somebody") if switch else None
 
-    def work_waiting(
-        self, older_than_s: float, limit: int = 100, *, sent_only: bool = False
-    ) -> tuple[WaitingWork, ...]:
-        """Pending groups to send (again): never enqueued, or longer ago than the queue's backlog could explain.
+    def waiting(self, older_than_s: float, limit: int = 100, *, sent_only: bool = False) -> tuple[WaitingJob, ...]:
+        """Pending jobs to send: those never sent, and those sent longer ago than `older_than_s`.
 
-        Oldest observation first; none while paused. `sent_only` leaves out what was never enqueued.
+        Oldest observation first; none while paused. `sent_only` leaves out those never sent.
         """
-        now = self._database.clock()
-        group = models.Group
-        sent = group.enqueued_at <= now - older_than_s
+        now, job = self._database.clock(), tables.Job
+        sent = job.enqueued_at <= now - older_than_s
         query = (
-            select(group)
-            .where(_due(now), sent if sent_only else or_(group.enqueued_at.is_(None), sent))
-            .order_by(group.reference_s)
+            select(job)
+            .where(_is_due(now), sent if sent_only else or_(job.enqueued_at.is_(None), sent))
+            .order_by(job.reference_s)
             .limit(limit)
         )
         if self.paused:
             return ()
         with self._database.read() as session:
-            return tuple(
-                WaitingWork(row.id, Stage(row.stage), row.attempts, row.enqueued_at) for row in session.scalars(query)
-            )
+            return tuple(record_of(WaitingJob, row, job_id=row.id) for row in session.scalars(query))
 
     def take_unsent(
         self,
-        most_in_flight: int,
-        order: Callable[[Sequence[Unsent]], Sequence[Unsent]],
+        max_in_flight: int,
+        order: Callable[[Sequence[UnsentJob]], Sequence[UnsentJob]],
         *,
         newest_first: bool = True,
         look_ahead: int = 1000,
-    ) -> tuple[Unsent, ...]:
-        """Take pending groups that nobody has sent, the first in `order`, and count them as sent now.
+    ) -> tuple[UnsentJob, ...]:
+        """Take the first pending jobs in `order` that were not sent, and count them as sent.
 
-        So many that at most `most_in_flight` are then sent or in progress; none while paused. `order` sees the
-        `look_ahead` newest (or oldest) of those that wait, however many they are. Whoever cannot send what was taken
-        says so with `mark_unsent`.
+        At most `max_in_flight` jobs are then sent or in progress; none is taken while paused. `order` is called with
+        the first `look_ahead` by priority and time of observation. A caller that cannot send a job calls
+        `mark_unsent`.
         """
-        now, group = self._database.clock(), models.Group
-        unsent = select(group.id, group.stage, group.reference_s).where(_due(now), group.enqueued_at.is_(None))
-        # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
-        keys = (group.enqueued_at, group.reference_s)
-        unsent = unsent.order_by(*(one.desc() if newest_first else one.asc() for one in keys))
+        now = self._database.clock()
         with self._database.read() as session:
-            if session.execute(unsent.limit(1)).first() is None or _room(session, most_in_flight) <= 0:
+            if not _unsent(session, now, newest_first, 1) or _free_slots(session, max_in_flight) <= 0:
                 return ()
         if self.paused:
             return ()
         with self._database.write() as session:
-            room = max(0, _room(session, most_in_flight))
-            front = session.execute(unsent.limit(max(look_ahead, room)))
-            taken = tuple(order([Unsent(name, Stage(stage), at) for name, stage, at in front])[:room])
-            _set_enqueued(session, [one.group for one in taken], now, _due(now))
+            slots = max(0, _free_slots(session, max_in_flight))
+            taken = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots)))[:slots])
+            _set_enqueued(session, [job.job_id for job in taken], now, _is_due(now))
             return taken
 
-    def mark_unsent(self, groups: Iterable[str]) -> None:
-        """Say that no message for these groups could be sent after all."""
-        names = list(groups)
-        if names:
+    def mark_unsent(self, jobs: Iterable[int]) -> None:
+        """Record that no message could be sent for these jobs."""
+        ids = list(jobs)
+        if ids:
             with self._database.write() as session:
-                _set_enqueued(session, names, None, models.Group.state == State.PENDING)
-
-    def beat(self, name: str, text: str = "") -> None:
-        """Record a success of a process now, for example beat("producer.scan"): its age is health."""
-        with self._database.write() as session:
-            session.merge(models.Control(key=f"beat.{name}", value=text, changed_at=self._database.clock()))
-
-    def last_beat(self, name: str) -> float | None:
-        """When that success was last recorded (epoch seconds), or None."""
-        with self._database.read() as session:
-            row = session.get(models.Control, f"beat.{name}")
-            return row.changed_at if row else None
-
-    def beat_text(self, name: str) -> str | None:
-        """What was recorded with that success, or None."""
-        with self._database.read() as session:
-            row = session.get(models.Control, f"beat.{name}")
-            return row.value if row else None
+                _set_enqueued(session, ids, None, tables.Job.state == State.PENDING)
 
     def _switch(self, value: str, by: str, word: str) -> None:
         now = self._database.clock()
         with self._database.write() as session:
-            session.merge(models.Control(key=PAUSED, value=value, changed_at=now, changed_by=by))
+            session.merge(tables.Control(key=PAUSED, value=value, changed_at=now, changed_by=by))
             if value == "0":
                 # Messages that came during the pause were refused and are gone.
-                pending = update(models.Group).where(models.Group.state == State.PENDING)
+                pending = update(tables.Job).where(tables.Job.state == State.PENDING)
                 session.execute(pending.values(enqueued_at=None))
-            note(session, now, INFO, None, f"{word} by {by}")
+            record_event(session, now, INFO, None, f"{word} by {by}")
 
 
-def _due(now: float) -> ColumnElement[bool]:
-    """The condition of pending groups whose wait after an error, if any, is over."""
-    group = models.Group
-    return (group.state == State.PENDING) & or_(group.not_before.is_(None), group.not_before <= now)
+def _is_due(now: float) -> ColumnElement[bool]:
+    """The condition of pending jobs whose delay after an error, if any, is over."""
+    job = tables.Job
+    return (job.state == State.PENDING) & or_(job.not_before.is_(None), job.not_before <= now)
 
 
-def _set_enqueued(session: Session, names: Sequence[str], at: float | None, condition: ColumnElement[bool]) -> None:
-    """Say when these groups were sent, as far as the condition holds.
+def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> list[UnsentJob]:
+    """Due jobs that were not sent, by priority and then time of observation.
 
-    One by one: given a list of names and a state SQLite may walk through all groups of that state.
+    One query for each priority: SQLite would sort all of them to order two columns in different directions.
     """
-    group = models.Group
-    one = update(group).where(group.id == bindparam("name"), condition).values(enqueued_at=at)
-    if names:
-        session.connection().execute(one, [{"name": name} for name in names])
+    job = tables.Job
+    unsent = (_is_due(now), job.enqueued_at.is_(None))
+    # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
+    keys = (job.enqueued_at, job.priority, job.reference_s)
+    columns = select(job.id, job.key, job.stage, job.reference_s, job.priority)
+    found: list[UnsentJob] = []
+    priority = -1
+    while len(found) < limit:
+        higher = select(job.priority).where(*unsent, job.priority > priority).order_by(*keys[:2]).limit(1)
+        following = session.scalar(higher)
+        if following is None:
+            break
+        priority = following
+        query = columns.where(*unsent, job.priority == priority).limit(limit - len(found))
+        rows = session.execute(query.order_by(*(key.desc() if newest_first else key.asc() for key in keys)))
+        found += [UnsentJob(job_id, key, Stage(stage), at_s, prio) for job_id, key, stage, at_s, prio in rows]
+    return found
 
 
-def _room(session: Session, most_in_flight: int) -> int:
-    """How many groups more may be sent."""
-    group = models.Group
+def _set_enqueued(session: Session, jobs: Sequence[int], at: float | None, condition: ColumnElement[bool]) -> None:
+    """Set when jobs were sent, as far as the condition holds.
+
+    One by one: given a list of ids and a state SQLite may walk through all jobs of that state.
+    """
+    job = tables.Job
+    statement = update(job).where(job.id == bindparam("job"), condition).values(enqueued_at=at)
+    if jobs:
+        session.connection().execute(statement, [{"job": job_id} for job_id in jobs])
+
+
+def _free_slots(session: Session, max_in_flight: int) -> int:
+    """How many more jobs may be sent."""
+    job = tables.Job
     # A comparison, not "is not null": that one SQLite does not look up in an index.
-    sent = (group.state == State.PENDING) & (group.enqueued_at >= 0)
-    counts = [select(func.count()).select_from(group).where(one) for one in (group.state == State.IN_PROGRESS, sent)]
-    return most_in_flight - sum(session.scalars(one).one() for one in counts)
-
-
-def group_records(session: Session, rows: Iterable[models.Group]) -> tuple[GroupRecord, ...]:
-    """The records of groups' rows, each with the subbands it has."""
-    found = list(rows)
-    file = models.SubbandFile
-    usable = select(file.group_id, file.subband).where(
-        file.group_id.in_([row.id for row in found]), file.state != FileState.SET_ASIDE
-    )
-    subbands: dict[str, list[int | None]] = {row.id: [] for row in found}
-    for group, subband in session.execute(usable):
-        if group is not None:
-            subbands[group].append(subband)
-    return tuple(group_record(row, subbands[row.id]) for row in found)
+    sent = (job.state == State.PENDING) & (job.enqueued_at >= 0)
+    counts = [
+        select(func.count()).select_from(job).where(condition) for condition in (job.state == State.IN_PROGRESS, sent)
+    ]
+    return max_in_flight - sum(session.scalars(count).one() for count in counts)

@@ -1,21 +1,23 @@
-"""Looking through a store that has grown for years: every page is found by an index, whatever has gone before.
+"""Pages of groups, images and events; each page is found by an index, however many rows precede it.
 
-Pages are asked for by key (what the last row of the page before had), never by number: the thousandth costs as much
-as the first.
+A page is requested by the key of the last row of the page before, not by number: the thousandth costs as much as the
+first.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from contimg.store import tables as models
+from contimg.store import tables
+from contimg.store.activity.events import EventRecord
 from contimg.store.database import Database
-from contimg.store.jobs.queue import group_records
+from contimg.store.files.groups import GroupRecord, group_records, groups_with_jobs
+from contimg.store.jobs.kinds import State
 from contimg.store.products.products import StoredImage
-from contimg.store.records import EventRecord, GroupRecord, StageRunRecord, State, record_of
+from contimg.store.tables import record_of
 
 
 class GroupOrder(StrEnum):
@@ -71,19 +73,19 @@ class Browse:
         limit: int = 50,
     ) -> tuple[GroupRecord, ...]:
         """Groups that come `after` a key (value of the order's column, id) in this order; from the first without."""
-        group = models.Group
-        column = {GroupOrder.OBSERVED: group.reference_s, GroupOrder.UPDATED: group.updated_at}[order]
-        query = _by_key(select(group), column, group.id, ascending, after).limit(limit)
+        job = tables.Job
+        column = {GroupOrder.OBSERVED: job.reference_s, GroupOrder.UPDATED: job.updated_at}[order]
+        query = _by_key(groups_with_jobs(), column, job.key, ascending, after).limit(limit)
         for condition in _conditions(wanted):
             query = query.where(condition)
         with self._database.read() as session:
-            return group_records(session, session.scalars(query).all())
+            return group_records(session, query)
 
     def images(
         self, *, verdict: str | None = None, before: tuple[float, int] | None = None, limit: int = 48
     ) -> tuple[StoredImage, ...]:
         """Images observed before a key (mjd, id), the latest first; of one verdict if asked."""
-        image = models.Image
+        image = tables.Image
         query = _by_key(select(image), image.mjd, image.id, False, before).limit(limit)
         if verdict is not None:
             query = query.where(image.verdict == verdict)
@@ -92,7 +94,7 @@ class Browse:
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
         """The images observed just before and just after one."""
-        image, key = models.Image, (mjd, image_id)
+        image, key = tables.Image, (mjd, image_id)
         before = _by_key(select(image.id), image.mjd, image.id, False, key).limit(1)
         after = _by_key(select(image.id), image.mjd, image.id, True, key).limit(1)
         with self._database.read() as session:
@@ -100,13 +102,13 @@ class Browse:
 
     def tiles(self, since_mjd: float, until_mjd: float, limit: int = 3000) -> tuple[ObservedTile, ...]:
         """Every image observed between two times, in order; the latest `limit` of them."""
-        image, made = models.Image, models.MeasurementSet
+        image, made = tables.Image, tables.MeasurementSet
         query = (
             select(
                 image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
                 image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio, made.flagged_fraction,
             )
-            .outerjoin(made, made.group_id == image.group_id)
+            .outerjoin(made, made.job_id == image.job_id)
             .where(image.mjd >= since_mjd, image.mjd < until_mjd)
             .order_by(image.mjd.desc())
             .limit(limit)
@@ -118,7 +120,7 @@ class Browse:
         self, *, level: str | None = None, group: str | None = None, before: int | None = None, limit: int = 100
     ) -> tuple[EventRecord, ...]:
         """Events older than an id, the newest first, of one level or one group if asked."""
-        event = models.Event
+        event = tables.Event
         query = select(event).order_by(event.id.desc()).limit(limit)
         if before is not None:
             query = query.where(event.id < before)
@@ -129,21 +131,14 @@ class Browse:
         with self._database.read() as session:
             return tuple(record_of(EventRecord, row) for row in session.scalars(query))
 
-    def ended_runs(self, after_s: float, limit: int = 5000) -> tuple[StageRunRecord, ...]:
-        """Attempts that ended later than a time (epoch seconds), in the order in which they ended."""
-        run = models.StageRun
-        query = select(run).where(run.ended_at > after_s).order_by(run.ended_at, run.id).limit(limit)
-        with self._database.read() as session:
-            return tuple(record_of(StageRunRecord, row) for row in session.scalars(query))
-
 
 def _by_key(
-    query: Select[Any],
+    query: Any,
     column: InstrumentedAttribute[float],
     identity: InstrumentedAttribute[Any],
     ascending: bool,
     key: tuple[Any, ...] | None,
-) -> Select[Any]:
+) -> Any:
     both = tuple_(column, identity)
     if key is not None:
         query = query.where(both > tuple_(*key) if ascending else both < tuple_(*key))
@@ -151,13 +146,13 @@ def _by_key(
 
 
 def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
-    group, found = models.Group, []
+    group, job, conditions = tables.Group, tables.Job, []
     if wanted.state is not None:
-        found.append(group.state == wanted.state)
+        conditions.append(job.state == wanted.state)
     if wanted.partial:
-        found.append(group.partial == True)  # noqa: E712 (SQL)
+        conditions.append(group.partial == True)  # noqa: E712 (SQL)
     if wanted.since_s is not None:
-        found.append(group.reference_s >= wanted.since_s)
+        conditions.append(job.reference_s >= wanted.since_s)
     if wanted.until_s is not None:
-        found.append(group.reference_s < wanted.until_s)
-    return found
+        conditions.append(job.reference_s < wanted.until_s)
+    return conditions

@@ -67,12 +67,12 @@ def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibra
     assert any(name in event.text and "contimg recalibrate" in event.text for event in store.events.last(5))
     line = rf"{GROUP}\b.*{name}\b.*\bcalibrate\b.*\n"
     assert re.fullmatch(line, run("--dry-run"))
-    assert store.queue.group(GROUP).state == State.COMPLETED
+    assert store.files.group(GROUP).state == State.COMPLETED
     assert GROUP not in run("2026-01-01T00:00:00")
     assert re.fullmatch(line, run())
-    group = store.queue.group(GROUP)
+    group = store.files.group(GROUP)
     assert (group.state, group.stage) == (State.PENDING, Stage.CALIBRATE)
-    assert [one.group for one in store.queue.work_waiting(60)] == [GROUP]
+    assert [one.group for one in store.jobs.waiting(60)] == [GROUP]
     assert re.search(rf"{GROUP}\b.*\bpending\b", run())
 
 
@@ -84,11 +84,11 @@ def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrat
         (other.directory / name).symlink_to(calibrated.done.new_set.directory / name)
     store.registry.register(other)
     assert GROUP in run()
-    assert store.queue.group(GROUP).state == State.COMPLETED
+    assert store.files.group(GROUP).state == State.COMPLETED
 
 
 def test_a_tile_whose_measurement_set_is_gone_starts_from_its_files(run, store, uncalibrated, calibrated):
     store.registry.register(calibrated.done.new_set)
     uncalibrated.rename(uncalibrated.with_suffix(".gone"))
     assert re.search(r"\bconvert\b", run())
-    assert store.queue.group(GROUP).stage == Stage.CONVERT
+    assert store.files.group(GROUP).stage == Stage.CONVERT

@@ -14,7 +14,7 @@ from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load, save
 from contimg.store import Stage, State, Store
 from contimg.tile.products import ConvertedMS
-from workers.execution.attempt import Then, take_turn
+from workers.execution.attempt import ChainAction, execute_stage
 from workers.execution.stages import StageContext
 
 GROUP = "2026-02-22T23:23:00"
@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 @pytest.fixture
-def house(calibrated, tmp_path, monkeypatch):
+def context(calibrated, tmp_path, monkeypatch):
     """A target whose antennas have turned since the set in the registry was solved; converted, not yet calibrated."""
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -58,32 +58,32 @@ def row_of(path):
     )  # fmt: skip
 
 
-def imaged(house):
+def imaged(context):
     """What a turn of each stage leaves: CORRECTED_DATA and its note before the image stage and after, and the image."""
-    assert take_turn(house, Stage.CALIBRATE, GROUP) is Then.GO_ON
-    before = corrected(house)
-    assert take_turn(house, Stage.IMAGE, GROUP) is not None
-    assert house.store.queue.group(GROUP).state is State.COMPLETED
-    return before, corrected(house), house.store.products.image_of(GROUP)
+    assert execute_stage(context, Stage.CALIBRATE, GROUP) is ChainAction.CONTINUE
+    before = corrected(context)
+    assert execute_stage(context, Stage.IMAGE, GROUP) is not None
+    assert context.store.files.group(GROUP).state is State.COMPLETED
+    return before, corrected(context), context.store.products.image_of(GROUP)
 
 
-def corrected(house):
-    with table(str(house.measurement_set_path(GROUP)), ack=False) as main:
+def corrected(context):
+    with table(str(context.measurement_set_path(GROUP)), ack=False) as main:
         return main.getcol("CORRECTED_DATA"), read_calibration_record(main, "CORRECTED_DATA")
 
 
-def selfcal_events(house):
-    return [event.text for event in house.store.events.last(50) if re.search("self.?cal", event.text, re.IGNORECASE)]
+def selfcal_events(context):
+    return [event.text for event in context.store.events.last(50) if re.search("self.?cal", event.text, re.IGNORECASE)]
 
 
-def test_what_lowers_the_noise_is_kept_and_imaged(house, monkeypatch):
-    (before, _), (after, note), image = imaged(house)
-    assert len(selfcal_events(house)) == 1
+def test_what_lowers_the_noise_is_kept_and_imaged(context, monkeypatch):
+    (before, _), (after, note), image = imaged(context)
+    assert len(selfcal_events(context)) == 1
     assert "phase" in note["selfcal"]
     assert not np.array_equal(after, before)
     monkeypatch.setenv("CONTIMG_SELFCAL_ENABLED", "0")
-    house.store.queue.retry(GROUP, stage=Stage.CALIBRATE)
-    (plain, _), (same, note), worse = imaged(house)
+    context.store.jobs.retry(GROUP, stage=Stage.CALIBRATE)
+    (plain, _), (same, note), worse = imaged(context)
     assert np.array_equal(plain, before)
     assert np.array_equal(same, plain)
     assert "selfcal" not in note
@@ -91,9 +91,9 @@ def test_what_lowers_the_noise_is_kept_and_imaged(house, monkeypatch):
     assert image.calibration_set == worse.calibration_set
 
 
-def test_what_does_not_lower_it_enough_is_not_kept(house, monkeypatch):
+def test_what_does_not_lower_it_enough_is_not_kept(context, monkeypatch):
     monkeypatch.setenv("CONTIMG_SELFCAL_LEAST_GAIN", "0.95")
-    (before, note), (after, noted), _ = imaged(house)
-    assert len(selfcal_events(house)) == 1
+    (before, note), (after, noted), _ = imaged(context)
+    assert len(selfcal_events(context)) == 1
     assert np.array_equal(after, before)
     assert noted == note

@@ -1,0 +1,124 @@
+"""What the stream has done last and what waits: alarms and the start page are derived from it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from contimg.store import tables
+from contimg.store.database import Database
+from contimg.store.files.groups import FileState
+from contimg.store.jobs.kinds import LIVE, State
+from contimg.store.jobs.records import Outcome
+
+WINDOW_S = 900.0
+
+
+@dataclass(frozen=True)
+class StreamActivity:
+    """Activity of the live stream at `at`; times are epoch seconds, None when there was none.
+
+    Attributes
+    ----------
+    last_arrival : the newest file. last_advance : the newest committed stage. last_product : the newest image.
+    unanswered_since : first arrival of the earliest group that came after the newest image.
+    waiting_since : when the longest waiting job became ready.
+    waiting : jobs that are ready or in progress.
+    done_in_window, arrived_in_window : jobs completed, and groups begun, in the last WINDOW_S.
+    failed_in_row : jobs that failed since the last one was completed.
+    """
+
+    at: float
+    last_arrival: float | None
+    last_advance: float | None
+    last_product: float | None
+    unanswered_since: float | None
+    waiting_since: float | None
+    waiting: int
+    done_in_window: int
+    arrived_in_window: int
+    failed_in_row: int
+
+    @property
+    def catch_up_s(self) -> float | None:
+        """Seconds until no job waits, at the present rates; None when the backlog does not shrink."""
+        gain = (self.done_in_window - self.arrived_in_window) / WINDOW_S
+        return self.waiting / gain if gain > 0 else None
+
+
+class Activity:
+    """Reads the stream's activity, each part by an index, and keeps the times of processes' last successes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self) -> StreamActivity:
+        """The activity now, in one consistent view."""
+        now = self._database.clock()
+        group, job, image, run = tables.Group, tables.Job, tables.Image, tables.StageRun
+        advance = select(run.ended_at).where(run.outcome == Outcome.COMMITTED, run.ended_at.is_not(None))
+        with self._database.read() as session:
+            last_product = session.scalar(select(func.max(image.created_at)).where(image.processing == LIVE))
+            later = select(func.min(group.created_at)).where(group.created_at > (last_product or 0.0))
+            arrived = select(func.count()).select_from(group).where(group.created_at > now - WINDOW_S)
+            waiting_since, waiting = _waiting(session)
+            return StreamActivity(
+                at=now,
+                last_arrival=_last_arrival(session),
+                last_advance=session.scalar(advance.order_by(run.ended_at.desc()).limit(1)),
+                last_product=last_product,
+                unanswered_since=session.scalar(later),
+                waiting_since=waiting_since,
+                waiting=waiting,
+                done_in_window=_count(session, job.completed_at > now - WINDOW_S),
+                arrived_in_window=session.scalars(arrived).one(),
+                failed_in_row=_failed_in_row(session),
+            )
+
+    def beat(self, name: str, text: str = "") -> None:
+        """Record a success of a process now, for example beat("producer.scan")."""
+        with self._database.write() as session:
+            session.merge(tables.Control(key=f"beat.{name}", value=text, changed_at=self._database.clock()))
+
+    def last_beat(self, name: str) -> float | None:
+        """When that success was last recorded (epoch seconds), or None."""
+        row = self._beat(name)
+        return row.changed_at if row else None
+
+    def beat_text(self, name: str) -> str | None:
+        """The text recorded with that success, or None."""
+        row = self._beat(name)
+        return row.value if row else None
+
+    def _beat(self, name: str) -> tables.Control | None:
+        with self._database.read() as session:
+            return session.get(tables.Control, f"beat.{name}")
+
+
+def _last_arrival(session: Session) -> float | None:
+    """The newest of each state, then the newest of those, because the index begins with the state."""
+    file = tables.SubbandFile
+    newest = [session.scalar(select(func.max(file.arrived_at)).where(file.state == state)) for state in FileState]
+    return max((time_s for time_s in newest if time_s is not None), default=None)
+
+
+def _waiting(session: Session) -> tuple[float | None, int]:
+    """Since when the longest waiting job is ready, and the number of jobs ready or in progress."""
+    job, since, number = tables.Job, [], 0
+    for state in (State.PENDING, State.IN_PROGRESS):
+        conditions = (job.state == state, job.processing == LIVE)
+        since.append(session.scalar(select(job.updated_at).where(*conditions).order_by(job.updated_at).limit(1)))
+        number += _count(session, job.state == state)
+    return min((time_s for time_s in since if time_s is not None), default=None), number
+
+
+def _failed_in_row(session: Session) -> int:
+    job = tables.Job
+    completed = select(job.completed_at).where(job.completed_at.is_not(None), job.processing == LIVE)
+    since = session.scalar(completed.order_by(job.completed_at.desc()).limit(1)) or 0.0
+    return _count(session, job.state == State.FAILED, job.updated_at > since)
+
+
+def _count(session: Session, *conditions: object) -> int:
+    live = select(func.count()).select_from(tables.Job).where(*conditions, tables.Job.processing == LIVE)  # type: ignore[arg-type]
+    return session.scalars(live).one()

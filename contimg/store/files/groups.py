@@ -1,0 +1,136 @@
+"""Groups and their files: the records, and the rows inside a transaction."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.store import tables
+from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.tables import record_of
+
+
+class FileState(StrEnum):
+    """State of a subband file: part of its group, too late for it, or quarantined with a reason."""
+
+    PRESENT = "present"
+    LATE = "late"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A finished file on disk: size in bytes, mtime in epoch seconds, and its parsed name."""
+
+    path: Path
+    size: int
+    mtime: float
+    name: SubbandName
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A row of subband_files."""
+
+    path: Path
+    group: str | None
+    subband: int | None
+    state: FileState
+    reason: str | None
+    size: int
+    mtime: float
+    arrived_at: float
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Result of registering a file.
+
+    `known`: it was in the store already, unchanged. `became_pending`: this file completed its group, so the
+    dispatcher has a job to send.
+    """
+
+    file: FileRecord
+    known: bool
+    became_pending: bool
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """A row of groups with its usable subbands and its tile's live job."""
+
+    id: str
+    job_id: int
+    reference_s: float
+    state: State
+    stage: Stage
+    partial: bool
+    attempts: int
+    lease_owner: str | None
+    lease_expires_at: float | None
+    not_before: float | None
+    enqueued_at: float | None
+    collecting_since: float
+    error: str | None
+    created_at: float
+    updated_at: float
+    completed_at: float | None
+    subbands: tuple[int, ...] = ()
+
+
+def groups_with_jobs() -> Select[tables.Group, tables.Job]:
+    """The query of groups, each with its tile's live job."""
+    group, job = tables.Group, tables.Job
+    return select(group, job).join(job, (job.key == group.id) & (job.kind == TILE.name) & (job.processing == LIVE))
+
+
+def group_records(session: Session, query: Select[tables.Group, tables.Job]) -> tuple[GroupRecord, ...]:
+    """The records of the groups of a query, each with its usable subbands."""
+    rows = session.execute(query).all()
+    file = tables.SubbandFile
+    usable = select(file.group_id, file.subband).where(
+        file.group_id.in_([group.id for group, _ in rows]), file.state != FileState.QUARANTINED
+    )
+    subbands: dict[str, list[int]] = {group.id: [] for group, _ in rows}
+    for group_id, subband in session.execute(usable):
+        if group_id is not None and subband is not None:
+            subbands[group_id].append(subband)
+    return tuple(
+        record_of(
+            GroupRecord,
+            job,
+            id=group.id,
+            job_id=job.id,
+            partial=group.partial,
+            collecting_since=group.collecting_since,
+            subbands=tuple(sorted(subbands[group.id])),
+        )
+        for group, job in rows
+    )
+
+
+def files_of(session: Session, group: str, *states: FileState) -> list[tables.SubbandFile]:
+    """The files of a group in these states (all when none is given), in order of subband."""
+    query = select(tables.SubbandFile).where(tables.SubbandFile.group_id == group)
+    if states:
+        query = query.where(tables.SubbandFile.state.in_(states))
+    return list(session.scalars(query.order_by(tables.SubbandFile.subband, tables.SubbandFile.id)))
+
+
+def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[int, Path], bool]:
+    """Paths by subband that a conversion reads, late files included, and whether the group is partial."""
+    files = files_of(session, group, FileState.PRESENT, FileState.LATE)
+    for file in files:
+        file.state = FileState.PRESENT
+    paths = subband_paths(files)
+    session.get_one(tables.Group, group).partial = len(paths) < expected
+    return paths, len(paths) < expected
+
+
+def subband_paths(files: Iterable[tables.SubbandFile]) -> dict[int, Path]:
+    """Subband number to path."""
+    return {file.subband: Path(file.path) for file in files if file.subband is not None}

@@ -1,0 +1,77 @@
+"""The kinds of jobs and their stages in order; how a stage is executed is declared in `workers.execution.stages`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LIVE = "live"  # the processing of the stream; any other is a campaign's name
+LIVE_PRIORITY, CAMPAIGN_PRIORITY = 6, 9  # as in the broker, the lower number goes first
+
+
+class State(StrEnum):
+    """State of a job. Only the job of a tile is `collecting` first: it waits for the subband files of its group."""
+
+    COLLECTING = "collecting"
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DISCARDED = "discarded"
+
+
+class Stage(StrEnum):
+    """The stages of all kinds of jobs; each belongs to one kind."""
+
+    CONVERT = "convert"
+    CALIBRATE = "calibrate"
+    IMAGE = "image"
+
+    @property
+    def kind(self) -> "JobKind":
+        """The kind of job that this stage is a step of."""
+        return next(kind for kind in KINDS.values() if self in kind.stages)
+
+    @property
+    def remaining(self) -> "tuple[Stage, ...]":
+        """This stage and those after it."""
+        stages = self.kind.stages
+        return stages[stages.index(self) :]
+
+    @property
+    def following(self) -> "Stage | None":
+        """The stage after this one; None after the last."""
+        return next(iter(self.remaining[1:]), None)
+
+    def precedes(self, other: "Stage") -> bool:
+        """Whether this stage runs before `other` in a job."""
+        return other in self.remaining[1:]
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A kind of job.
+
+    Attributes
+    ----------
+    name : value of the column `jobs.kind`.
+    noun : word for a job's key in messages.
+    stages : the stages in the order in which they run.
+    """
+
+    name: str
+    noun: str
+    stages: tuple[Stage, ...]
+
+
+TILE = JobKind("tile", "group", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
+KINDS = {kind.name: kind for kind in (TILE,)}
+
+
+def priority_of(processing: str) -> int:
+    """Priority of the jobs of a processing: live jobs go before those of campaigns."""
+    return LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY
+
+
+def job_label(kind: str, key: str, processing: str) -> str:
+    """A job in a message, for example `group 2026-02-22T23:17:51`."""
+    suffix = "" if processing == LIVE else f" ({processing})"
+    return f"{KINDS[kind].noun} {key}{suffix}"

@@ -1,0 +1,116 @@
+"""Retention: which products are old enough to go, and how one goes with its files.
+
+The row of a product is deleted in the transaction in which its files are renamed away, and only while its job is
+completed. Measurement Sets that a caltable in force was solved on are kept.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contimg.files.staging import MARK
+from contimg.instrument.time import DAY_S
+from contimg.quality.grades import GOOD
+from contimg.settings import RetentionRules
+from contimg.store import tables
+from contimg.store.activity.events import INFO, record_event
+from contimg.store.database import Database
+from contimg.store.jobs.kinds import State
+from contimg.store.jobs.rows import find_job
+from contimg.store.products.products import Product
+
+
+@dataclass(frozen=True)
+class Retirable:
+    """A product that the rules no longer keep.
+
+    Attributes
+    ----------
+    kind : "Measurement Set" or "image".
+    paths : its files and directories. created_at : epoch seconds.
+    """
+
+    job_id: int
+    group: str
+    kind: str
+    paths: tuple[Path, ...]
+    created_at: float
+
+
+class Retention:
+    """Retention of products in the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, rules: RetentionRules) -> tuple[Retirable, ...]:
+        """The products that may go now, the oldest first; nothing is changed."""
+        now = self._database.clock()
+        with self._database.read() as session:
+            products = [*_measurement_sets(session, rules, now), *_images(session, rules, now)]
+        return tuple(sorted(products, key=lambda product: product.created_at))
+
+    def retire(self, product: Retirable, unname: Callable[[Sequence[Path]], None]) -> bool:
+        """Delete the row of a product and call `unname` to rename its files; False when its job is queued again.
+
+        The row stays when `unname` raises.
+        """
+        now = self._database.clock()
+        model: Any = _MODELS[product.kind]
+        with self._database.write() as session:
+            job = find_job(session, product.job_id, lock=True)
+            row = session.scalar(select(model).where(model.job_id == product.job_id))
+            if job is None or row is None or job.state != State.COMPLETED or row.created_at != product.created_at:
+                return False
+            session.delete(row)
+            days = (now - product.created_at) / DAY_S
+            record_event(session, now, INFO, product.group, f"{product.kind} retired after {days:.1f} days")
+            session.flush()
+            unname(product.paths)
+            return True
+
+
+_MODELS = {
+    "Measurement Set": tables.MeasurementSet,
+    "image": tables.Image,
+}
+
+
+def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
+    if not rules.keep_ms_days:
+        return
+    table = tables.CalibrationTable
+    needed = set(session.scalars(select(table.job_id).where(table.superseded_by.is_(None))))
+    for row in _old(session, tables.MeasurementSet, rules, now - rules.keep_ms_days * DAY_S):
+        if row.job_id not in needed:
+            yield Retirable(row.job_id, row.group_id, "Measurement Set", (Path(row.path),), row.created_at)
+
+
+def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
+    if not rules.keep_images_days:
+        return
+    for row in _old(session, tables.Image, rules, now - rules.keep_images_days * DAY_S):
+        # Every file of the group beside the image: there may be more kinds than the row names.
+        fits = Path(row.fits_path)
+        files = {path for path in fits.parent.glob(f"{row.group_id}.*") if MARK not in path.name}
+        yield Retirable(row.job_id, row.group_id, "image", (fits, *sorted(files - {fits})), row.created_at)
+
+
+def _old(session: Session, model: type[Product], rules: RetentionRules, before: float) -> list[Product]:
+    """Rows created before a time (epoch seconds), without the newest, those queued again, and flagged images."""
+    newest = select(model.id).order_by(model.created_at.desc()).limit(rules.keep_last)
+    kept = set(session.scalars(newest))
+    job = tables.Job
+    query = (
+        select(model).join(job, job.id == model.job_id).where(model.created_at < before, job.state == State.COMPLETED)
+    )
+    rows: list[Product] = [row for row in session.scalars(query) if row.id not in kept]
+    if rules.keep_flagged:
+        image = tables.Image
+        flagged = set(session.scalars(select(image.job_id).where(image.verdict.is_not(None), image.verdict != GOOD)))
+        rows = [row for row in rows if row.job_id not in flagged]
+    return rows
