@@ -50,7 +50,7 @@ def create_app(
     service = service or ReadOnlyService(settings, store)
     asker = Asker()
     inspector = Inspector(inspect or (lambda: asker.ask(url_in_force(settings))))
-    app = PanelApp("web", static_folder="panel/static", static_url_path="/static", template_folder="panel/templates")
+    app = PanelApp("web", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
     for api in chain(

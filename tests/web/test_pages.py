@@ -20,7 +20,7 @@ from store_steps import metric_values
 from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web.http.parameters import parse_time_span
-from web.pages.words import percent, position, size
+from web.pages.filters import percent, position, size
 from web.tiles.chain import Chain
 from web.tiles.sky_grid import Sky
 

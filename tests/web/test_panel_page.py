@@ -12,7 +12,7 @@ from observing_night import Night
 from running_service import RunningService
 
 from contimg.store import Store
-from web.pages.words import ago, count, flux, megabytes
+from web.pages.filters import ago, count, flux, megabytes
 from web.streaming.chart import segments
 
 

@@ -15,7 +15,7 @@ def show() -> str:
     panel = current_panel()
     found = panel.store.alerts.listed(before=query.before, limit=query.limit + 1)
     return render_template(
-        "alerts.html",
+        "activity/alerts.html",
         query=query,
         rules=panel.alert_rules(),
         on={one.rule: one for one in panel.store.alerts.on()},

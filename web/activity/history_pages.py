@@ -11,4 +11,4 @@ SPANS = {"1 h": 3600, "6 h": 21600, "24 h": 86400, "7 d": 604800, "30 d": 259200
 @history.get("/history")
 def show() -> str:
     """The charts' frames."""
-    return render_template("history.html", charts=CHARTS, spans=SPANS)
+    return render_template("activity/history.html", charts=CHARTS, spans=SPANS)

@@ -13,7 +13,7 @@ from web.context import current_panel
 from web.http.api import json_response
 from web.http.errors import wants_json
 from web.http.parameters import ImportRequest
-from web.pages.words import day
+from web.pages.filters import day
 from workers.service.records import CommandOutcome
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
@@ -37,7 +37,7 @@ def show() -> str:
     sets, now_mjd = store.registry.sets(SHOWN), unix_to_mjd(store.database.clock())
     lines, days = _time_line(sets[:DRAWN], now_mjd)
     return render_template(
-        "calibration.html", sets=sets, lines=lines, days=days, plot_words=PLOTS,
+        "calibration/page.html", sets=sets, lines=lines, days=days, plot_words=PLOTS,
         plots={one.name: plots_of(one) for one in sets}, mjd_to_unix=mjd_to_unix,
     )  # fmt: skip
 

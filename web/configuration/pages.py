@@ -31,7 +31,7 @@ def look() -> Response | str:
     if not request.form.get("confirmed"):
         running = current_panel().service.status().running
         return render_template(
-            "configuration_review.html", changes=changes, known=known, remarks=found.remarks, running=running
+            "configuration/review.html", changes=changes, known=known, remarks=found.remarks, running=running
         )
     done = apply_change(lambda: change(settings, changes, operator_name()))
     flash(f"Configuration {done.message}", "info" if done.success else "warning")
@@ -49,7 +49,7 @@ def take_back() -> Response:
 def _form(changes: dict[str, object], errors: object) -> str:
     settings = current_panel().settings
     return render_template(
-        "configuration.html",
+        "configuration/form.html",
         subjects=SUBJECTS,
         known=fields(settings),
         changes=changes,

@@ -17,7 +17,7 @@ def show() -> str:
     query = LogListing.model_validate({key: value for key, value in request.args.items() if value})
     directory = current_panel().settings.state_dir / "logs"
     return render_template(
-        "logs.html", query=query, lines=newest(directory, query), processes=processes(directory), levels=LEVELS,
+        "logs/lines.html", query=query, lines=newest(directory, query), processes=processes(directory), levels=LEVELS,
         stages=tuple(Stage),
     )  # fmt: skip
 
@@ -29,4 +29,4 @@ def events() -> str:
     found = current_panel().store.browse.events(
         level=query.level, group=query.group, before=query.before, limit=query.limit + 1
     )
-    return render_template("events.html", query=query, events=found[: query.limit], more=len(found) > query.limit)
+    return render_template("logs/events.html", query=query, events=found[: query.limit], more=len(found) > query.limit)

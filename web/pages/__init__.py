@@ -9,7 +9,7 @@ from web.calibration.pages import calibration
 from web.configuration.pages import configuration
 from web.http.api import api_page
 from web.logs.pages import logs
-from web.pages import frame, words
+from web.pages import filters, layout
 from web.streaming.command_pages import commands
 from web.streaming.pages import streaming
 from web.tiles.group_pages import groups
@@ -26,6 +26,6 @@ def add_pages(app: Flask) -> None:
     """Register every page, and the names and filters of their templates."""
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    app.context_processor(frame.shared)
-    for name in words.FILTERS:
-        app.add_template_filter(getattr(words, name), name)
+    app.context_processor(layout.shared)
+    for name in filters.FILTERS:
+        app.add_template_filter(getattr(filters, name), name)

@@ -49,7 +49,7 @@ def _render() -> str:
     overview = current_panel().overview(IMAGES)
     newest_event, rest = current_panel().shared("start page, the rest", _rest)
     return render_template(
-        "streaming.html",
+        "streaming/page.html",
         overview=overview,
         buttons=offered(overview.service.running, overview.snapshot.paused),
         machine=_machine(),
@@ -63,7 +63,7 @@ def _rest() -> tuple[int, Markup]:
     panel = current_panel()
     overview, events = panel.overview(IMAGES), panel.store.events.last(EVENTS)
     rest = render_template(
-        "sections/rest.html",
+        "streaming/sections.html",
         overview=overview,
         snapshot=overview.snapshot,
         config=_config(),

@@ -41,7 +41,7 @@ def table() -> str:
     )
     shown = found[: query.limit]
     return render_template(
-        "groups.html",
+        "tiles/groups.html",
         query=query,
         groups=shown,
         following=query.key_of(shown[-1]) if len(found) > query.limit else None,
@@ -60,7 +60,7 @@ def show(group: str) -> str:
     runs, files = store.jobs.runs(group), store.files.of_group(group)
     made, image = store.products.measurement_set(group), store.products.image_of(group)
     return render_template(
-        "group.html",
+        "tiles/group.html",
         group=record,
         chain=Chain.of(record, runs, files, store.database.clock()),
         runs=runs,

@@ -25,7 +25,7 @@ def wall() -> str:
     shown = found[: query.limit]
     until = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
-        "images.html",
+        "tiles/images.html",
         query=query,
         images=shown,
         following=query.key_of(shown[-1]) if len(found) > query.limit else None,
@@ -45,7 +45,7 @@ def show(image_id: int) -> str:
     before, after = store.browse.neighbours(image.id, image.mjd)
     applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
     return render_template(
-        "image.html",
+        "tiles/image.html",
         image=image,
         made=made,
         applied=applied,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from contimg.quality.grades import GOOD, Check
 from contimg.quality.image import QualityThresholds, check_image
 from contimg.store import StoredImage
-from web.pages.words import flux, percent
+from web.pages.filters import flux, percent
 
 
 @dataclass(frozen=True)

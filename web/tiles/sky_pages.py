@@ -60,7 +60,7 @@ def show() -> str:
     tiles = current_panel().store.browse.tiles(now_mjd - query.days, now_mjd + 1)
     frame = _frame(tiles) if query.view == "strip" else Frame(-40.0, 90.0)
     return render_template(
-        "sky.html",
+        "tiles/sky.html",
         query=query,
         frame=frame,
         spots=[frame.spot(one) for one in tiles],
