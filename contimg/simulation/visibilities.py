@@ -98,14 +98,7 @@ def _unit_noise(shape: tuple[int, ...], rng: np.random.Generator, noise: bool) -
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 def correlate(  # type: ignore[no-untyped-def]  # noqa: ANN201
-    visibilities: Any,
-    real: Any,
-    imag: Any,
-    gains: Any,
-    first: Any,
-    second: Any,
-    system_jy: Any,
-    noise_per_jy: Any,
+    visibilities: Any, real: Any, imag: Any, gains: Any, first: Any, second: Any, system_jy: Any, noise_per_jy: Any
 ):
     """Correlate fields into visibilities, in place.
 

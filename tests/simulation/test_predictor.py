@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from contimg.formats.uvh5 import SubbandReader, read_header
+from contimg.formats.uvh5 import read_header
 from contimg.instrument.dsa110 import SEFD_JY
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles
 from contimg.simulation.array import Array
@@ -25,8 +26,8 @@ JUDGE_SKY = (
 @pytest.mark.parametrize("subband", [0, 7, 15])
 def test_predicts_what_pyuvsim_wrote(subband: int) -> None:
     header = read_header(next(JUDGE.glob(f"*_sb{subband:02d}.hdf5")))
-    with SubbandReader(header) as reader:
-        judged, _, _ = reader.read(0, header.rows)
+    with h5py.File(header.path) as file:
+        judged = file["Data/visdata"][:, 0]
     stations = np.unique(header.layout.antenna_1) + 1
     antennas = (header.layout.antenna_1, header.layout.antenna_2)
     first, second = (np.searchsorted(stations - 1, numbers) for numbers in antennas)

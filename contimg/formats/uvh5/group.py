@@ -81,11 +81,7 @@ class SubbandGroup:
 
 
 def read_group(
-    files: Mapping[int, Path],
-    band: BandPlan | None = BAND,
-    *,
-    own_telescope: bool = True,
-    locking: str = "best-effort",
+    files: Mapping[int, Path], band: BandPlan | None = BAND, *, own_telescope: bool = True, locking: str = "best-effort"
 ) -> SubbandGroup:
     """Read and compare the headers of a group.
 

@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg.errors import BadFile
 from contimg.formats.arrays import BufferPool
@@ -52,17 +51,6 @@ class SubbandReader:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._file.close()
-
-    def read(self, start: int, stop: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_], NDArray[np.float32]]:
-        """Read visibilities, flags and sample counts of rows [start, stop) as arrays.
-
-        Returns
-        -------
-        each of shape (rows, channels, correlations).
-        """
-        path = self.header.path
-        values = [read_row_range(path, self._data[name], kind, start, stop) for name, kind in _TYPES.items()]
-        return values[0], values[1], values[2]
 
     def prepare(self) -> None:
         """Choose how to read blocks; afterwards threads may read blocks of this file at the same time."""

@@ -14,8 +14,7 @@ class ConvertOptions(Options, env_prefix="CONTIMG_CONVERT_"):
 
     block_mb: int = option(8, "size of the block of one subband that is read and rotated at once", minimum=1)
     telescope: Literal["DSA-110", "any"] = option(
-        "DSA-110",
-        "telescope of the files; any: another array's files, which only have to agree with one another",
+        "DSA-110", "telescope of the files; any: another array's files, which only have to agree with one another"
     )
     band: str = option(
         "", "another band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or that of the files"

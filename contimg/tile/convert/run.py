@@ -18,11 +18,7 @@ from contimg.tile.convert.visibilities import UnevenWeights, write_visibilities
 
 
 def convert(
-    files: Mapping[int, Path],
-    target: Path,
-    options: ConvertOptions | None = None,
-    *,
-    scratch: Sequence[Path] = (),
+    files: Mapping[int, Path], target: Path, options: ConvertOptions | None = None, *, scratch: Sequence[Path] = ()
 ) -> Conversion:
     """Convert the subband files of one group into a Measurement Set.
 
