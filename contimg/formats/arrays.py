@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Data = NDArray[np.complex64]
+Mask = NDArray[np.bool_]
+Slots = NDArray[np.int32]  # antenna slots, as ANTENNA1 and ANTENNA2 have them
+Rows = NDArray[np.int64]  # row numbers, or indices of rows
+
 
 class BufferPool:
     """Named arrays whose memory is reused: fresh memory for every block costs the kernel more than the block's work."""

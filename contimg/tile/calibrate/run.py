@@ -16,8 +16,7 @@ from contimg.tile.calibrate.calibrator_selection import select_calibrators, with
 from contimg.tile.calibrate.caltable_selection import select_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve.solve import solve
-from contimg.tile.flag.run import ORIGINAL, Flagged, flag
-from contimg.tile.products import CalibratedMS
+from contimg.tile.flag.run import ORIGINAL, FlagResult, flag
 
 CHANGED = ("FLAG", ORIGINAL)
 FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' directory
@@ -55,9 +54,7 @@ def _calibrate(
     seconds: dict[str, float] = {}
     with _timed(seconds, "flag"):
         flagged = flag(tile, search=options.flag)
-        flagged.summary.write(
-            directory / FLAGS, tile.name, tile.antenna_names, tile.antennas, tile.freqs_hz, flagged.dead
-        )
+        flagged.summary.write(directory / FLAGS, tile, flagged.dead)
     with _timed(seconds, "solve"):
         new, story = _solve(tile, flagged, calibrations, directory, options, limits)
     chosen, why = _chosen(tile, new, calibrations, options)
@@ -80,7 +77,7 @@ def _calibrate(
 
 
 def _solve(
-    tile: MSInfo, flagged: Flagged, calibrations: Sequence[CaltableSet], directory: Path,
+    tile: MSInfo, flagged: FlagResult, calibrations: Sequence[CaltableSet], directory: Path,
     options: CalibrateOptions, limits: SolutionLimits,
 ) -> tuple[CaltableSet | None, str]:  # fmt: skip
     """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""

@@ -1,4 +1,4 @@
-"""Flagging: what the conversion flagged, dead antennas, wild values, and interference found by AOFlagger.
+"""The flag step: flags of the conversion, dead antennas, wild values, and interference found by AOFlagger.
 
-Nothing is imported here: the searching processes load this package, and AOFlagger and numpy are all that they need.
+Nothing is imported here: the searching processes load this package, and need AOFlagger and NumPy alone.
 """

@@ -15,7 +15,7 @@ def test_counts_equal_plain_numpy(seed):
     rng = np.random.default_rng(seed)
     flags = rng.uniform(size=(40, 5, 2)) < rng.uniform()
     first, second = (rng.integers(0, 4, 40).astype(np.int32) for _ in range(2))
-    count = FlagCount.of(4, 5)
+    count = FlagCount.empty(4, 5)
     count.add(flags[:25], first[:25], second[:25])
     count.add(flags[25:], first[25:], second[25:])
     cross = first != second
