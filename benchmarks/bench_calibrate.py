@@ -37,10 +37,10 @@ def make_tile(room: Path, antennas: int, channels: int) -> Path:
 def apply_set(ms: Path, one: Any) -> float:
     """Write CORRECTED_DATA by the package's own pass; returns its seconds, imports not among them."""
     from contimg.formats.ms.info import read_ms_info
-    from contimg.tile.calibrate.apply import apply
+    from contimg.tile.calibrate.apply import apply_caltable_set
 
     begun = time.perf_counter()
-    apply(one, read_ms_info(ms))
+    apply_caltable_set(one, read_ms_info(ms))
     return time.perf_counter() - begun
 
 
@@ -71,10 +71,10 @@ def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]
     Both as parts of the largest value. Where channels are flagged, applycal follows the phase over the band in single
     precision; with delays of microseconds it then errs by more than 1e-5 itself, so it cannot be the only judge.
     """
-    from contimg.formats.caltables import tables
+    from contimg.formats.caltables.solutions import read_solutions
 
-    gains = np.prod([tables.read(path).steady() for path in one.paths[1:]], axis=0)
-    gains = tables.read(one.paths[0]).steady() * gains
+    gains = np.prod([read_solutions(path).steady_gains() for path in one.paths[1:]], axis=0)
+    gains = read_solutions(one.paths[0]).steady_gains() * gains
     errors, largest, same = np.zeros(2), 0.0, True
     with table(str(ours), ack=False) as mine, table(str(theirs), ack=False) as other:
         for start in range(0, mine.nrows(), 4096):

@@ -111,9 +111,9 @@ def flag_ms(ms: Path) -> Any:
 def apply_known(ms: Path, one: Any) -> Any:
     """Write CORRECTED_DATA."""
     from contimg.formats.ms.info import read_ms_info
-    from contimg.tile.calibrate.apply import apply
+    from contimg.tile.calibrate.apply import apply_caltable_set
 
-    return apply(one, read_ms_info(ms))
+    return apply_caltable_set(one, read_ms_info(ms))
 
 
 def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
@@ -121,7 +121,7 @@ def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
     from contimg.formats.ms.info import read_ms_info
     from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
     from contimg.tile.calibrate.options import CalibrateOptions
-    from contimg.tile.calibrate.solve.solve import solve
+    from contimg.tile.calibrate.solve.run import solve
 
     tile, options = read_ms_info(ms), CalibrateOptions()
     main = select_calibrators(tile, options.min_attenuation, options.min_apparent_jy)[0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.formats.caltables.tables import Solutions
+from contimg.formats.caltables.solutions import Solutions
 from contimg.options import Options, option
 from contimg.quality.grades import REJECTED, Check, QualityGrade, grade_checks
 

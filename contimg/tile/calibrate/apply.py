@@ -1,12 +1,11 @@
-"""Apply a calibration set to a tile in one pass: CORRECTED_DATA = DATA / (g1 g2*), as CASA's applycal has it.
+"""Apply a caltable set to a Measurement Set in one pass: CORRECTED_DATA = DATA / (g1 g2*), as CASA's applycal does.
 
-Amplitudes, phases and delays are interpolated between the times of solutions; nothing is across missing ones: such
-samples are flagged and set to zero. WEIGHT stays as it is (calwt=False).
+Amplitudes, phases and delays are interpolated between the times of solutions. Samples without a solution are flagged
+and set to zero. WEIGHT stays as it is (calwt=False).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -14,9 +13,9 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
-from contimg.formats.arrays import split_runs
-from contimg.formats.caltables import tables
+from contimg.formats.arrays import Data, Mask, Slots, split_runs
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.caltables.solutions import Solutions, read_solutions
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks, write_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable
@@ -26,43 +25,50 @@ CORRECTED = "CORRECTED_DATA"
 UNFINISHED = "the calibration did not finish"
 
 
-@dataclass(frozen=True)
-class Applied:
-    """What the pass did: the fraction of the cross-correlations' samples that are flagged now."""
+def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
+    """Write CORRECTED_DATA, its flags and its note.
 
-    flagged_fraction: float
+    Parameters
+    ----------
+    caltable_set : the set to apply.
+    ms : metadata of the Measurement Set.
 
+    Returns
+    -------
+    The fraction of the cross-correlations' samples that are flagged now.
 
-def apply(one: CaltableSet, tile: MSInfo) -> Applied:
-    """Write CORRECTED_DATA and its note; raises BadInput when a table is unreadable or does not fit, Transient
-    when the disk has no room."""
-    inverses = inverses_in_time(one, tile)
+    Raises
+    ------
+    BadInput : a caltable is unreadable or does not fit.
+    Transient : the disk is full.
+    """
+    inverses = compute_inverse_gains_in_time(caltable_set, ms)
     note = {
-        "set": one.name, "calibrator": one.calibrator, "mjd": one.mjd, "flux_scale": one.flux_scale,
-        "tables": [str(path) for path in one.paths],
+        "set": caltable_set.name, "calibrator": caltable_set.calibrator, "mjd": caltable_set.mjd,
+        "flux_scale": caltable_set.flux_scale, "tables": [str(path) for path in caltable_set.paths],
     }  # fmt: skip
-    with correcting(tile) as main:
+    with open_corrected(ms) as main:
         flagged, total = 0, 0
-        ends = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        when = np.searchsorted(tile.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ends[0])
+        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ant1)
         for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), BLOCK_BYTES):
-            first, second = (one[rows] for one in ends)
-            for run in split_runs(np.diff(when[rows]) != 0):
-                divide(data[run], flags[run], first[run], second[run], inverses[when[rows.start + run.start]])
+            for run in split_runs(np.diff(times[rows]) != 0):
+                inverse = inverses[times[rows.start + run.start]]
+                correct_rows(data[run], flags[run], ant1[rows][run], ant2[rows][run], inverse)
             main.putcol(CORRECTED, data, rows.start, len(data))
             main.putcol("FLAG", flags, rows.start, len(flags))
-            cross = first != second
-            flagged += int(np.count_nonzero(flags[cross]))
-            total += int(np.count_nonzero(cross)) * flags[0].size
-    with writable(tile.path) as main:
+            is_cross = ant1[rows] != ant2[rows]
+            flagged += int(np.count_nonzero(flags[is_cross]))
+            total += int(np.count_nonzero(is_cross)) * flags[0].size
+    with writable(ms.path) as main:
         write_calibration_record(main, CORRECTED, note)
-    return Applied(flagged / max(total, 1))
+    return flagged / max(total, 1)
 
 
-def leave_uncalibrated(tile: MSInfo, reason: str) -> None:
-    """Say on DATA that nothing calibrates it; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
+def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
+    """Write on DATA that it is uncalibrated, and why; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
     note = {"set": None, "reason": reason}
-    with writable(tile.path) as main:
+    with writable(ms.path) as main:
         write_calibration_record(main, "DATA", note)
         if CORRECTED in main.colnames():
             write_calibration_record(main, CORRECTED, note)
@@ -71,72 +77,80 @@ def leave_uncalibrated(tile: MSInfo, reason: str) -> None:
 
 
 @contextmanager
-def correcting(tile: MSInfo) -> Iterator[table]:
-    """The main table with a CORRECTED_DATA whose note says that it is unfinished: a killed pass deceives nobody."""
-    with table(str(tile.path), ack=False) as main:
-        there = CORRECTED in main.colnames()
-    if there:
-        with writable(tile.path) as main:
-            _say_unfinished(main)
-    with writable(tile.path, 0 if there else corrected_bytes(tile)) as main:
-        if not there:
+def open_corrected(ms: MSInfo) -> Iterator[table]:
+    """Open the main table with a CORRECTED_DATA; its note says that it is unfinished, in case the process is killed."""
+    with table(str(ms.path), ack=False) as main:
+        exists = CORRECTED in main.colnames()
+    if exists:
+        with writable(ms.path) as main:
+            _mark_unfinished(main)
+    with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:
+        if not exists:
             add_like(main, CORRECTED, "DATA", {})
-            _say_unfinished(main)
+            _mark_unfinished(main)
         yield main
 
 
-def _say_unfinished(main: table) -> None:
+def _mark_unfinished(main: table) -> None:
     write_calibration_record(main, CORRECTED, {"set": None, "reason": UNFINISHED})
     if CALIBRATION_KEYWORD in main.getcolkeywords("DATA"):
         main.removecolkeyword("DATA", CALIBRATION_KEYWORD)
 
 
-def corrected_bytes(tile: MSInfo) -> int:
-    """What CORRECTED_DATA takes."""
-    return tile.samples * np.dtype(np.complex64).itemsize
+def corrected_bytes(ms: MSInfo) -> int:
+    """Give the size of a Measurement Set's CORRECTED_DATA."""
+    return ms.samples * np.dtype(np.complex64).itemsize
 
 
-def inverse_gains(one: CaltableSet, tile: MSInfo) -> NDArray[np.complex64]:
-    """1/g for each slot, channel and receptor at the tile's middle; NaN without a solution."""
-    return _inverse([tables.read(path) for path in one.paths], one, tile, tile.mid_mjd_s)
+def compute_inverse_gains(caltable_set: CaltableSet, ms: MSInfo) -> Data:
+    """Compute 1/g in mid-tile, shape (slots, channels, receptors); NaN without a solution.
+
+    Antennas are matched by name, channels by frequency; slots and channels are those of the Measurement Set.
+    """
+    return _invert(_read_all(caltable_set), caltable_set, ms, ms.mid_mjd_s)
 
 
-def inverses_in_time(one: CaltableSet, tile: MSInfo) -> NDArray[np.complex64]:
-    """The same for each of the tile's times, shape (times, slots, channels, receptors); one for all if it is steady."""
-    found = [tables.read(path) for path in one.paths]
-    times = tile.times_mjd_s if any(len(each.gains) > 1 for each in found) else [tile.mid_mjd_s]
-    return np.stack([_inverse(found, one, tile, float(time)) for time in times])
+def compute_inverse_gains_in_time(caltable_set: CaltableSet, ms: MSInfo) -> Data:
+    """Compute 1/g at each time of a Measurement Set, shape (times, slots, channels, receptors); NaN without a solution.
+
+    Without caltables of several times the first axis has length 1.
+    """
+    caltables = _read_all(caltable_set)
+    times = ms.times_mjd_s if any(len(solutions.gains) > 1 for solutions in caltables) else [ms.mid_mjd_s]
+    return np.stack([_invert(caltables, caltable_set, ms, float(time)) for time in times])
 
 
-def _inverse(
-    found: Sequence[tables.Solutions], one: CaltableSet, tile: MSInfo, time_mjd_s: float
-) -> NDArray[np.complex64]:
-    """1/g of tables at a time; antennas are matched by name, channels by frequency."""
-    product = np.ones((len(tile.antenna_names), len(tile.freqs_hz), len(tile.correlations)), dtype=np.complex128)
-    for path, each in zip(one.paths, found, strict=True):
-        known = {name: index for index, name in enumerate(each.antenna_names)}
-        slots = np.array([known.get(name, -1) for name in tile.antenna_names])
-        gains = each.at(time_mjd_s, tile.freqs_hz)
+def _read_all(caltable_set: CaltableSet) -> list[Solutions]:
+    return [read_solutions(path) for path in caltable_set.paths]
+
+
+def _invert(caltables: list[Solutions], caltable_set: CaltableSet, ms: MSInfo, time_mjd_s: float) -> Data:
+    product = np.ones((len(ms.antenna_names), len(ms.freqs_hz), len(ms.correlations)), dtype=np.complex128)
+    for path, solutions in zip(caltable_set.paths, caltables, strict=True):
+        slot_of = {name: slot for slot, name in enumerate(solutions.antenna_names)}
+        slots = np.array([slot_of.get(name, -1) for name in ms.antenna_names])
+        gains = solutions.interpolate(time_mjd_s, ms.freqs_hz)
         if gains.shape[2] != product.shape[2]:
-            raise BadInput(f"{path}: {gains.shape[2]} receptors for a tile of {product.shape[2]} correlations")
+            raise BadInput(f"{path}: {gains.shape[2]} receptors for an MS of {product.shape[2]} correlations")
         product *= np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
     return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def divide(
-    data: NDArray[np.complex64], flags: NDArray[np.bool_], first: NDArray[np.int32], second: NDArray[np.int32],
-    inverse: NDArray[np.complex64],
-) -> None:  # fmt: skip
-    """data *= inverse[first] conj(inverse[second]) in place; zero and flagged where either is NaN.
+def correct_rows(data: Data, flags: Mask, ant1: Slots, ant2: Slots, inverse: NDArray[np.complex64]) -> None:
+    """Multiply rows by the inverse gains of both antennas, in place; samples without them are flagged and zero.
 
-    data, flags : (rows, channels, correlations); inverse : (slots, channels, correlations).
+    Parameters
+    ----------
+    data, flags : shape (rows, channels, correlations).
+    ant1, ant2 : antenna slots, shape (rows,).
+    inverse : inverse gains, shape (slots, channels, correlations).
     """
     for row in range(data.shape[0]):
-        one, other = inverse[first[row]], inverse[second[row]]
+        inverse1, inverse2 = inverse[ant1[row]], inverse[ant2[row]]
         for channel in range(data.shape[1]):
             for pol in range(data.shape[2]):
-                factor = one[channel, pol] * np.conj(other[channel, pol])
+                factor = inverse1[channel, pol] * np.conj(inverse2[channel, pol])
                 if np.isfinite(factor.real) and np.isfinite(factor.imag):
                     data[row, channel, pol] *= factor
                 else:

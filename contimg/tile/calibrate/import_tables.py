@@ -1,4 +1,4 @@
-"""Bring existing CASA tables into a set: a bandpass, gains and delays of any tool, their windows in any order."""
+"""Import caltables that exist as a caltable set: bandpass, gains and delays of any tool, their windows in any order."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,19 +11,16 @@ from casacore.tables import table
 from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.staging import staged
-from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.quality.caltables import SolutionLimits, grade_caltable_set
-from contimg.quality.grades import REJECTED
-from contimg.tile.calibrate.assess.assess import assess
+from contimg.formats.caltables.solutions import read_kind, read_solutions
+from contimg.quality.caltables import SolutionLimits
+from contimg.tile.calibrate.assess.assess import grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.assess.plots import write_plots
 from contimg.tile.calibrate.options import CalibrateOptions
 
-KINDS = {"B Jones": "bcal", "G Jones": "gcal", "K Jones": "kcal"}
-
 
 def import_set(
-    given: Sequence[Path],
+    paths: Sequence[Path],
     name: str,
     directory: Path,
     options: CalibrateOptions,
@@ -32,64 +29,61 @@ def import_set(
     calibrator: str | None = None,
     dec_deg: float | None = None,
 ) -> CaltableSet:
-    """Copy tables into `directory/<name>`, judge them, and describe them as a set.
+    """Copy caltables into `directory/<name>`, grade them, and describe them as a set.
 
     Parameters
     ----------
-    given : one table of type B and at most one each of types G and K; several solution times are interpolated.
-    calibrator, dec_deg : what was observed and where the telescope pointed; from the tables' FIELD when not given.
+    paths : one caltable of type B and at most one each of types G and K; several solution times are interpolated.
+    name : of the new set.
+    directory : where the caltable sets are.
+    options, limits : options of the calibrate stage, for the validity; limits of the solutions.
+    calibrator, dec_deg : source and declination (ICRS) observed; from the first caltable's FIELD when not given.
 
     Raises
     ------
-    BadInput : a table is unreadable or of another type, or the set is rejected, with its numbers.
+    BadInput : a caltable is unreadable or of another type, or the set is rejected, with its numbers.
     """
     by_kind: dict[str, Path] = {}
-    for path in given:
-        kind = kind_of(path)
+    for path in paths:
+        kind = read_kind(path)
         if kind in by_kind:
-            raise BadInput(f"{path}: a second table of type {kind}; {by_kind[kind]} is one already")
+            raise BadInput(f"{path}: a second table of type {kind}, after {by_kind[kind]}; give one of each type")
         by_kind[kind] = path
     if "bcal" not in by_kind:
-        raise BadInput(f"{given[0]}: no bandpass (type B Jones) among the tables; a set needs one")
+        raise BadInput(f"{paths[0]}: no bandpass (type B Jones) among the tables; a set needs one")
+    with table(f"{paths[0]}::FIELD", ack=False) as field:
+        source = str(field.getcell("NAME", 0))
+        source_dec_deg = float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
     with staged(directory / name) as made:
         made.mkdir()
         for kind, path in sorted(by_kind.items()):
             shutil.copytree(path, made / f"{name}.{kind}")
-        described = _describe(made, name, tuple(f"{name}.{kind}" for kind in sorted(by_kind)), options)
-        field, declination = _field(given[0])
-        described = replace(
-            described, calibrator=calibrator or field, dec_deg=declination if dec_deg is None else dec_deg
+        caltable_set = _describe(made, name, tuple(f"{name}.{kind}" for kind in sorted(by_kind)), options)
+        caltable_set = replace(
+            caltable_set, calibrator=calibrator or source, dec_deg=source_dec_deg if dec_deg is None else dec_deg
         )
-        described = _judged(described, limits)
-        described.write()
-    return described.moved_to(directory / name)
-
-
-def kind_of(path: Path) -> str:
-    """`bcal`, `gcal` or `kcal` by the table's own word; BadInput for anything else."""
-    tables.present(path)
-    with table(str(path), ack=False) as main:
-        found = str(main.info().get("subType", "")).strip()
-    if found not in KINDS:
-        raise BadInput(f"{path}: a table of type {found or 'unknown'}; types {', '.join(KINDS)} can be imported")
-    return KINDS[found]
+        numbers = measure_caltable_set(caltable_set, caltable_set.antennas, limits)
+        caltable_set = grade_or_reject(caltable_set, numbers, limits)
+        _plot(caltable_set)
+        caltable_set.write()
+    return caltable_set.moved_to(directory / name)
 
 
 def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:
-    found = [tables.read(made / one) for one in names]
-    if len({one.antenna_names for one in found}) > 1:
+    caltables = [read_solutions(made / name) for name in names]
+    bandpass = caltables[0]
+    if len({solutions.antenna_names for solutions in caltables}) > 1:
         raise BadInput(f"{made}: its tables are of different antennas; import a set for each")
-    if any(one.gains.shape[3] != 2 for one in found):
-        raise BadInput(f"{made}: solutions of {found[0].gains.shape[3]} receptors; two are needed, X and Y")
-    bandpass = found[0]
+    if any(solutions.gains.shape[3] != 2 for solutions in caltables):
+        raise BadInput(f"{made}: solutions of {bandpass.gains.shape[3]} receptors; two are needed, X and Y")
     width_hz = float(np.median(np.diff(bandpass.freqs_hz))) if bandpass.freqs_hz.size > 1 else 0.0
     steps = np.diff(bandpass.freqs_hz) / width_hz if width_hz > 0 else np.zeros(1)
     if width_hz <= 0 or np.abs(steps - np.rint(steps)).max() > 0.01 or steps.min() < 0.5:
         raise BadInput(f"{made / names[0]}: its windows do not make one band of evenly spaced channels")
-    solved = np.all([one.solved.any(axis=(0, 2, 3)) for one in found], axis=0)
+    is_solved = np.all([solutions.solved.any(axis=(0, 2, 3)) for solutions in caltables], axis=0)
     with table(str(made / names[0]), ack=False) as main:
         references = main.getcol("ANTENNA2")
-    times = np.concatenate([one.times_mjd_s.ravel() for one in found]) / 86400.0
+    times_mjd = np.concatenate([solutions.times_mjd_s.ravel() for solutions in caltables]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
     return CaltableSet(
         name=name,
@@ -100,33 +94,23 @@ def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateO
         flux_scale="as imported",
         attenuation=float("nan"),
         mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
-        valid_from_mjd=float(times.min()) - options.hours_before / 24.0,
-        valid_to_mjd=float(times.max()) + options.hours_after / 24.0,
+        valid_from_mjd=float(times_mjd.min()) - options.hours_before / 24.0,
+        valid_to_mjd=float(times_mjd.max()) + options.hours_after / 24.0,
         reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "",
-        antennas=tuple(name for name, alive in zip(bandpass.antenna_names, solved, strict=True) if alive),
+        antennas=tuple(name for name, solved in zip(bandpass.antenna_names, is_solved, strict=True) if solved),
         first_freq_hz=float(bandpass.freqs_hz[0]),
         channel_width_hz=width_hz,
         channels=1 + round(float(bandpass.freqs_hz[-1] - bandpass.freqs_hz[0]) / width_hz),
-        flagged_fraction=float(np.mean([1 - one.solved[:, solved].mean() for one in found])),
+        flagged_fraction=float(np.mean([1 - solutions.solved[:, is_solved].mean() for solutions in caltables])),
         quality={},
         versions={"contimg": __version__},
         dec_deg=0.0,
     )
 
 
-def _judged(made: CaltableSet, limits: SolutionLimits) -> CaltableSet:
-    numbers = assess(made, made.antennas, limits)
-    quality = grade_caltable_set(numbers, limits)
-    if quality.grade == REJECTED:
-        raise BadInput(f"calibration set {made.name}: rejected: {'; '.join(quality.reasons)}")
-    bandpass = tables.read(made.paths[0])
-    slots = [bandpass.antenna_names.index(name) for name in made.antennas]
-    shape = bandpass.at(86400.0 * made.mjd, bandpass.freqs_hz)[slots]
-    write_plots(made.directory, f"{made.name}, imported", made.antennas, shape, bandpass.freqs_hz)
-    return replace(made, quality=numbers.as_dict(), grade=quality.grade, reasons=quality.reasons)
-
-
-def _field(path: Path) -> tuple[str, float]:
-    """Name and declination (degrees) of the table's first field."""
-    with table(f"{path}::FIELD", ack=False) as field:
-        return str(field.getcell("NAME", 0)), float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
+def _plot(caltable_set: CaltableSet) -> None:
+    bandpass = read_solutions(caltable_set.paths[0])
+    slots = [bandpass.antenna_names.index(name) for name in caltable_set.antennas]
+    gains = bandpass.interpolate(86400.0 * caltable_set.mjd, bandpass.freqs_hz)[slots]
+    title = f"{caltable_set.name}, imported"
+    write_plots(caltable_set.directory, title, caltable_set.antennas, gains, bandpass.freqs_hz)

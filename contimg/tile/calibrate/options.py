@@ -1,6 +1,5 @@
 """What an operator may set about calibration."""
 
-
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.options import Options, option
 

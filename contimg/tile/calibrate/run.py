@@ -1,4 +1,4 @@
-"""The calibrate stage: flag, solve when a calibrator is in the beam, apply the set that holds for the tile."""
+"""The calibrate stage: flag, solve when a calibrator is in the beam, apply the caltable set that is valid."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,102 +11,99 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
-from contimg.tile.calibrate.apply import CORRECTED, apply, corrected_bytes, leave_uncalibrated
+from contimg.tile.calibrate.apply import CORRECTED, apply_caltable_set, corrected_bytes, mark_uncalibrated
 from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
 from contimg.tile.calibrate.caltable_selection import select_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.solve.solve import solve
+from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import ORIGINAL, FlagResult, flag
+from contimg.tile.products import CalibratedMS
 
 CHANGED = ("FLAG", ORIGINAL)
-FLAGS = "flags"  # where the tiles' flag summaries are, below the sets' directory
+FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
 
 
 def calibrate(
-    ms: Path,
-    calibrations: Sequence[CaltableSet],
+    ms_path: Path,
+    caltable_sets: Sequence[CaltableSet],
     directory: Path,
     options: CalibrateOptions,
     limits: SolutionLimits | None = None,
 ) -> CalibratedMS:
-    """Flag and calibrate a Measurement Set, in a copy that takes its place when all is done.
+    """Flag and calibrate a Measurement Set, in a copy that replaces it in the end.
 
     Parameters
     ----------
-    calibrations : the known sets, to choose from when this tile gives none of its own.
-    directory : where a new set goes, under the tile's name.
-    limits : where a new set's solutions stop being good.
+    ms_path : the Measurement Set.
+    caltable_sets : the known sets, to select from when this tile gives none of its own.
+    directory : where a new set is written, under the tile's name.
+    options : options of the stage.
+    limits : limits of a new set's solutions.
 
     Raises
     ------
-    BadInput : not a Measurement Set, or nothing in it is alive.
-    Transient : the CASA process died or took too long, or the disk has no room.
+    BadInput : not a Measurement Set, or no antenna in it is alive.
+    Transient : the CASA process died or took too long, or the disk is full.
     """
-    with revised(ms, CHANGED, drops=(CORRECTED,), grows_by=corrected_bytes(read_ms_info(ms))) as copy:
-        return _calibrate(read_ms_info(copy), calibrations, directory, options, limits or SolutionLimits())
+    with revised(ms_path, CHANGED, drops=(CORRECTED,), grows_by=corrected_bytes(read_ms_info(ms_path))) as copy:
+        return _calibrate(read_ms_info(copy), caltable_sets, directory, options, limits or SolutionLimits())
 
 
 def _calibrate(
-    tile: MSInfo, calibrations: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
+    ms: MSInfo, caltable_sets: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits,
 ) -> CalibratedMS:  # fmt: skip
-    """The same in place."""
+    """Calibrate in place."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "flag"):
-        flagged = flag(tile, search=options.flag)
-        flagged.summary.write(directory / FLAGS, tile, flagged.dead)
+        flagged = flag(ms, search=options.flag)
+        flagged.summary.write(directory / FLAGS, ms, flagged.dead)
+    known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
     with _timed(seconds, "solve"):
-        new, story = _solve(tile, flagged, calibrations, directory, options, limits)
-    chosen, why = _chosen(tile, new, calibrations, options)
+        new, solve_reason = _solve(ms, flagged, known, directory, options, limits)
+    if new is not None and new.grade == GOOD:
+        selected: CaltableSet | None = new
+        reason = f"solved on {new.calibrator} in this tile"
+    else:
+        selected, reason = select_caltable_set([*known, new] if new else known, ms, options.strip_deg)
     fraction = flagged.fraction
     with _timed(seconds, "apply"):
-        if chosen is None:
-            why = f"{story}; {why}"
-            leave_uncalibrated(tile, why)
+        if selected is None:
+            reason = f"{solve_reason}; {reason}"
+            mark_uncalibrated(ms, reason)
         else:
-            fraction = apply(chosen, tile).flagged_fraction
-            why = f"{why}; {story}" if story else why
+            fraction = apply_caltable_set(selected, ms)
+            reason = f"{reason}; {solve_reason}" if solve_reason else reason
     return CalibratedMS(
-        calibration_set=chosen.name if chosen else None,
-        calibration_note=why,
+        calibration_set=selected.name if selected else None,
+        calibration_note=reason,
         new_set=new,
         flagged_fraction=fraction,
-        dead_antennas=tuple(tile.antenna_names[slot] for slot in sorted(flagged.dead)),
+        dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),
         seconds=seconds,
     )
 
 
 def _solve(
-    tile: MSInfo, flagged: FlagResult, calibrations: Sequence[CaltableSet], directory: Path,
-    options: CalibrateOptions, limits: SolutionLimits,
+    ms: MSInfo, flagged: FlagResult, known: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
+    limits: SolutionLimits,
 ) -> tuple[CaltableSet | None, str]:  # fmt: skip
-    """The tile's own set, or None and why; a solution that fails leaves the tile to the other sets."""
+    """Give the tile's own set, or None and the reason; a failed solve leaves the tile to the other sets."""
     if not options.solve:
         return None, "solving is switched off"
-    found = select_calibrators(tile, options.min_attenuation, options.min_apparent_jy)
-    if not found:
+    calibrators = select_calibrators(ms, options.min_attenuation, options.min_apparent_jy)
+    if not calibrators:
         return None, "no calibrator in the beam"
-    earlier = [one for one in calibrations if one.name != tile.name]
-    previous, _ = select_caltable_set(earlier, tile, options.strip_deg)
-    sources = with_companions(tile, found[0])
+    previous, _ = select_caltable_set(known, ms, options.strip_deg)
+    sources = with_companions(ms, calibrators[0])
     try:
-        return solve(tile, sources, flagged.unflagged, directory, options, limits, previous), ""
+        return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), ""
     except BadInput as error:
-        return None, f"solving on {found[0].calibrator.label} failed: {error}"
-
-
-def _chosen(
-    tile: MSInfo, new: CaltableSet | None, calibrations: Sequence[CaltableSet], options: CalibrateOptions
-) -> tuple[CaltableSet | None, str]:
-    """The tile's own set if it is good, else the best of all."""
-    if new is not None and new.grade == GOOD:
-        return new, f"solved on {new.calibrator} in this tile"
-    others = [one for one in calibrations if one.name != tile.name]
-    return select_caltable_set([*others, new] if new else others, tile, options.strip_deg)
+        return None, f"solving on {calibrators[0].calibrator.label} failed: {error}"
 
 
 @contextmanager
 def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     yield
-    seconds[step] = time.perf_counter() - begin
+    seconds[step] = time.perf_counter() - start

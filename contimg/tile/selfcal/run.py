@@ -1,7 +1,7 @@
-"""Self-calibration of a target tile on the sources of its own image: phases, then amplitudes if the noise says so.
+"""Self-calibrate a tile on the sources of its own image: phases, then amplitudes.
 
-A round's gains (one per antenna and receptor for the whole tile) are kept only where the noise of the new image is
-lower and its dynamic range higher than the last; otherwise the tile goes back to what it was. Off by default.
+The gains of a round, one per antenna and receptor for the whole tile, are kept only where the noise of the new image
+is lower and its dynamic range higher than before; otherwise the tile is restored. Off by default.
 """
 
 import logging
@@ -25,11 +25,11 @@ from contimg.formats.ms.revision import revised
 from contimg.formats.ms.writable import writable
 from contimg.instrument.calibrators import Calibrator
 from contimg.options import Options, option
-from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply, divide
-from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, direction_cosines
+from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
+from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines
 from contimg.tile.image import ImageOptions, ImagingResult, image
 from contimg.tile.image.sources.photometry import measure
-from contimg.tile.selfcal.antenna_gains import solve_gains
+from contimg.tile.selfcal.antenna_gains import Gains, solve_gains
 
 log = logging.getLogger(__name__)
 PHASE, AMPLITUDE = "phase", "amplitude"
@@ -39,16 +39,24 @@ class SelfcalOptions(Options, env_prefix="CONTIMG_SELFCAL_"):
     """Options of self-calibration."""
 
     enabled: bool = option(False, "self-calibrate a target tile before it is imaged")
-    min_dynamic_range: float = option(50.0, "peak over noise that a tile needs to be worth it", minimum=5.0)
-    source_sigma: float = option(10.0, "sources of the model: so many times the noise", minimum=5.0)
-    max_sources: int = option(50, "sources of the model at most", minimum=1)
-    amplitude: bool = option(True, "try amplitudes after the phases")
-    least_gain: float = option(0.01, "part by which the noise must fall for a round to be kept", minimum=0.0)
+    min_dynamic_range: float = option(50.0, "peak over noise that a tile needs to be self-calibrated", minimum=5.0)
+    source_sigma: float = option(10.0, "flux of the faintest source in the model, over the noise", minimum=5.0)
+    max_sources: int = option(50, "maximum number of sources in the model", minimum=1)
+    amplitude: bool = option(True, "solve for amplitudes after the phases")
+    least_gain: float = option(0.01, "fraction by which the noise must fall for a round to be kept", minimum=0.0)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round: `phase` or `amplitude`, the noise before and after (Jy per beam), whether its gains were kept."""
+    """One round of self-calibration.
+
+    Attributes
+    ----------
+    kind : `phase` or `amplitude`.
+    sources : number of sources in the model.
+    before_jy, after_jy : noise before and after, Jy per beam.
+    kept : whether its gains were kept.
+    """
 
     kind: str
     sources: int
@@ -58,8 +66,15 @@ class Round:
 
 
 @dataclass(frozen=True)
-class SelfCalibrated:
-    """What came of a tile: its rounds (none: `reason` says why), and whether CORRECTED_DATA is changed."""
+class SelfcalResult:
+    """Result of self-calibration.
+
+    Attributes
+    ----------
+    ms : the Measurement Set.
+    rounds : none where the tile was not self-calibrated.
+    reason : why it was changed or not.
+    """
 
     ms: Path
     rounds: tuple[Round, ...]
@@ -67,126 +82,125 @@ class SelfCalibrated:
 
     @property
     def changed(self) -> bool:
-        """Whether any round was kept."""
-        return any(one.kept for one in self.rounds)
+        """Whether CORRECTED_DATA has changed: a round was kept."""
+        return any(round_.kept for round_ in self.rounds)
 
 
-def selfcal(ms: Path, one: CaltableSet, options: SelfcalOptions, pictured: ImageOptions) -> SelfCalibrated:
-    """Self-calibrate a tile that set `one` has calibrated.
+def selfcal(
+    ms_path: Path, caltable_set: CaltableSet, options: SelfcalOptions, image_options: ImageOptions
+) -> SelfcalResult:  # fmt: skip
+    """Self-calibrate a tile that a caltable set has calibrated.
 
     Parameters
     ----------
-    one : the set in CORRECTED_DATA; every round starts from DATA and it, so that nothing adds up.
-    pictured : how the tile is imaged to be judged.
+    ms_path : the Measurement Set.
+    caltable_set : the set in CORRECTED_DATA; every round starts from it and DATA, so that errors do not add up.
+    options : options of self-calibration.
+    image_options : options of the images that are compared.
 
     Raises
     ------
-    BadInput : the tile is not calibrated with `one`, or cannot be imaged.
+    BadInput : the tile is not calibrated with the set, or cannot be imaged.
     """
-    tile = read_ms_info(ms)
-    _check(tile, one)
-    with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms.parent) as room:
-        tile_image = image(ms, Path(room), pictured)
+    with table(str(read_ms_info(ms_path).path), ack=False) as main:
+        record = read_calibration_record(main, CORRECTED)
+    if record is None or record.get("set") != caltable_set.name:
+        raise BadInput(f"{ms_path}: not calibrated with {caltable_set.name}; run `contimg calibrate` first")
+    with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms_path.parent) as scratch:
+        tile_image = image(ms_path, Path(scratch), image_options)
         if tile_image.dynamic_range < options.min_dynamic_range:
-            return SelfCalibrated(ms, (), _too_faint(tile_image, options))
-        with revised(ms, ("FLAG", CORRECTED)) as copy:
-            rounds, reason = _improve(read_ms_info(copy), one, tile_image, options, pictured, Path(room))
-    return SelfCalibrated(ms, rounds, reason)
+            return SelfcalResult(ms_path, (), _describe_too_faint(tile_image, options))
+        with revised(ms_path, ("FLAG", CORRECTED)) as copy:
+            rounds, reason = _run_rounds(
+                read_ms_info(copy), caltable_set, tile_image, options, image_options, Path(scratch)
+            )
+    return SelfcalResult(ms_path, rounds, reason)
 
 
-def _improve(
-    tile: MSInfo, one: CaltableSet, tile_image: ImagingResult, options: SelfcalOptions, pictured: ImageOptions,
-    room: Path,
+def _run_rounds(
+    ms: MSInfo, caltable_set: CaltableSet, tile_image: ImagingResult, options: SelfcalOptions,
+    image_options: ImageOptions, scratch: Path,
 ) -> tuple[tuple[Round, ...], str]:  # fmt: skip
-    """Rounds on a tile that was already imaged, as long as they help; CORRECTED_DATA is then the best of them."""
-    kept: NDArray[np.complex128] | None = None
+    """Run rounds on a tile that was imaged as `tile_image`, while they help; CORRECTED_DATA has the best of them."""
+    kept: Gains | None = None
     rounds: list[Round] = []
     for kind in (PHASE, AMPLITUDE) if options.amplitude else (PHASE,):
         if tile_image.dynamic_range < options.min_dynamic_range:
-            return tuple(rounds), _too_faint(tile_image, options)
-        model = _model(tile, tile_image, options)
-        found = solve_gains(*_products(tile, model), phase_only=kind == PHASE)
-        total = found if kept is None else kept * found
-        _write(tile, one, total, [*rounds, Round(kind, len(model.lmn), tile_image.rms_jy, 0.0, True)])
-        new = image(tile.path, room, pictured)
-        better = (
-            new.rms_jy < (1 - options.least_gain) * tile_image.rms_jy and new.dynamic_range > tile_image.dynamic_range
-        )
-        rounds.append(Round(kind, len(model.lmn), tile_image.rms_jy, new.rms_jy, better))
-        log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", tile.name, kind, tile_image.rms_jy, new.rms_jy, better)
-        if not better:
-            _write(tile, one, kept, rounds)
+            return tuple(rounds), _describe_too_faint(tile_image, options)
+        model = _make_model(ms, tile_image, options)
+        gains = solve_gains(*_sum_products(ms, model), phase_only=kind == PHASE)
+        total = gains if kept is None else kept * gains
+        kinds = [*(round_.kind for round_ in rounds), kind]
+        _write_corrected(ms, caltable_set, total, kinds)
+        new = image(ms.path, scratch, image_options)
+        before_jy, max_jy = tile_image.rms_jy, (1 - options.least_gain) * tile_image.rms_jy
+        is_better = new.rms_jy < max_jy and new.dynamic_range > tile_image.dynamic_range
+        rounds.append(Round(kind, len(model.lmn), before_jy, new.rms_jy, is_better))
+        log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", ms.name, kind, before_jy, new.rms_jy, is_better)
+        if not is_better:
+            _write_corrected(ms, caltable_set, kept, kinds[:-1])
             break
         kept, tile_image = total, new
     return tuple(rounds), "the noise fell" if kept is not None else "the noise did not fall"
 
 
-def _too_faint(tile_image: ImagingResult, options: SelfcalOptions) -> str:
+def _describe_too_faint(tile_image: ImagingResult, options: SelfcalOptions) -> str:
     return f"dynamic range {tile_image.dynamic_range:.0f}, {options.min_dynamic_range:g} needed"
 
 
-def _check(tile: MSInfo, one: CaltableSet) -> None:
-    with table(str(tile.path), ack=False) as main:
-        note = read_calibration_record(main, CORRECTED)
-    if note is None or note.get("set") != one.name:
-        raise BadInput(f"{tile.path}: not calibrated with {one.name}; run `contimg calibrate` first")
-
-
-def _model(tile: MSInfo, tile_image: ImagingResult, options: SelfcalOptions) -> SkyModel:
-    """The image's sources as points of their apparent flux, steady over the tile and the band."""
-    with fits.open(tile_image.products.fits) as opened:
-        picture, header = np.squeeze(opened[0].data), opened[0].header
-    reach = 2 * int(np.ceil(tile_image.beam_major_arcsec / tile_image.cell_arcsec)) + 1
-    peaks = (picture == maximum_filter(picture, reach)) & (picture > options.source_sigma * tile_image.rms_jy)
-    peaks[[0, -1]] = peaks[:, [0, -1]] = False
-    rows, columns = np.nonzero(peaks)
-    brightest = np.argsort(-picture[rows, columns])[: options.max_sources]
-    places = WCS(header).celestial.all_pix2world(columns[brightest], rows[brightest], 0)
-    seen = [measure(tile_image.products.fits, float(ra), float(dec)) for ra, dec in zip(*places, strict=True)]
+def _make_model(ms: MSInfo, tile_image: ImagingResult, options: SelfcalOptions) -> SkyModel:
+    """Make a model of the image's sources: points of their apparent flux, constant over the tile and the band."""
+    with fits.open(tile_image.products.fits) as units:
+        pixels, header = np.squeeze(units[0].data), units[0].header
+    width = 2 * int(np.ceil(tile_image.beam_major_arcsec / tile_image.cell_arcsec)) + 1
+    is_peak = (pixels == maximum_filter(pixels, width)) & (pixels > options.source_sigma * tile_image.rms_jy)
+    is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
+    rows, columns = np.nonzero(is_peak)
+    brightest = np.argsort(-pixels[rows, columns])[: options.max_sources]
+    positions = WCS(header).celestial.all_pix2world(columns[brightest], rows[brightest], 0)
+    sources = [measure(tile_image.products.fits, float(ra), float(dec)) for ra, dec in zip(*positions, strict=True)]
     points = [
-        Calibrator("", "", float(np.deg2rad(one.ra_deg)), float(np.deg2rad(one.dec_deg)), one.apparent_jy, 0.0, "P")
-        for one in seen
+        Calibrator("", "", np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg), source.apparent_jy, 0.0, "P")
+        for source in sources
     ]
-    flux = np.array([one.apparent_jy for one in seen], dtype=np.float32)
-    shape = (len(seen), len(tile.times_mjd_s), len(tile.freqs_hz))
-    apparent = np.ascontiguousarray(np.broadcast_to(flux[:, None, None], shape))
-    return SkyModel(direction_cosines(tile, points), apparent)
+    flux_jy = np.array([source.apparent_jy for source in sources], dtype=np.float32)
+    shape = (len(sources), len(ms.times_mjd_s), len(ms.freqs_hz))
+    apparent_jy = np.ascontiguousarray(np.broadcast_to(flux_jy[:, None, None], shape))
+    return SkyModel(compute_direction_cosines(ms, points), apparent_jy)
 
 
-def _products(tile: MSInfo, model: SkyModel) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Sums of V M* and |M|^2 over the tile's times and channels, shape (slots, slots, receptors), upper triangle."""
-    slots = len(tile.antenna_names)
-    with table(str(tile.path), ack=False) as main:
-        first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        times = np.searchsorted(tile.times_mjd_s, main.getcol("TIME"))
-        shape = (len(tile.freqs_hz), len(tile.correlations))
-        sums, power = np.zeros((slots, slots, shape[1]), dtype=np.complex128), np.zeros((slots, slots, shape[1]))
-        for run, columns in read_blocks(main, (CORRECTED, "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):
-            data, flags, weight, uvw = columns
-            pairs, cell = np.unique(first[run].astype(np.int64) * slots + second[run], return_inverse=True)
-            cell = np.where(first[run] == second[run], -1, cell.reshape(-1))
-            top = np.zeros((pairs.size, *shape), dtype=np.complex64)
-            bottom = np.zeros((pairs.size, *shape), dtype=np.float32)
+def _sum_products(ms: MSInfo, model: SkyModel) -> tuple[Gains, NDArray[np.float64]]:
+    """Sum V M* and |M|^2 over the tile's times and channels, shape (slots, slots, receptors), upper triangle."""
+    slots, shape = len(ms.antenna_names), (len(ms.freqs_hz), len(ms.correlations))
+    sums, sum_power = np.zeros((slots, slots, shape[1]), complex), np.zeros((slots, slots, shape[1]))
+    with table(str(ms.path), ack=False) as main:
+        ant1, ant2 = main.getcol("ANTENNA1").astype(np.int64), main.getcol("ANTENNA2")
+        times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
+        for rows, columns in read_blocks(main, (CORRECTED, "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):
+            data, flags, weight, uvw_m = columns
+            pairs, cells = np.unique(ant1[rows] * slots + ant2[rows], return_inverse=True)
+            cells = np.where(ant1[rows] == ant2[rows], -1, cells.reshape(-1))
+            products = np.zeros((pairs.size, *shape), dtype=np.complex64)
+            power = np.zeros((pairs.size, *shape), dtype=np.float32)
             accumulate(
-                data, flags, weight.astype(np.float32), uvw, times[run], cell, tile.freqs_hz, model.lmn,
-                model.apparent_jy, top, bottom,
+                data, flags, weight.astype(np.float32), uvw_m, times[rows], cells, ms.freqs_hz, model.lmn,
+                model.apparent_jy, products, power,
             )  # fmt: skip
-            sums[pairs // slots, pairs % slots] += top.sum(axis=1)
-            power[pairs // slots, pairs % slots] += bottom.sum(axis=1)
-    return sums, power
+            sums[pairs // slots, pairs % slots] += products.sum(axis=1)
+            sum_power[pairs // slots, pairs % slots] += power.sum(axis=1)
+    return sums, sum_power
 
 
-def _write(tile: MSInfo, one: CaltableSet, gains: NDArray[np.complex128] | None, rounds: Sequence[Round]) -> None:
-    """CORRECTED_DATA anew from DATA: the set, then these gains (slots, receptors) if any, and the note that says so."""
-    apply(one, tile)
+def _write_corrected(ms: MSInfo, caltable_set: CaltableSet, gains: Gains | None, kinds: Sequence[str]) -> None:
+    """Compute CORRECTED_DATA from DATA: the set, then these gains (slots, receptors) if any, and the record of both."""
+    apply_caltable_set(caltable_set, ms)
     if gains is None:
         return
-    inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(tile.freqs_hz), axis=1)
-    with writable(tile.path) as main:
-        note = read_calibration_record(main, CORRECTED) or {}
-        first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+    inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(ms.freqs_hz), axis=1)
+    with writable(ms.path) as main:
+        record = read_calibration_record(main, CORRECTED) or {}
+        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         for rows, (data, flags) in read_blocks(main, (CORRECTED, "FLAG"), BLOCK_BYTES):
-            divide(data, flags, first[rows], second[rows], inverse)
+            correct_rows(data, flags, ant1[rows], ant2[rows], inverse)
             main.putcol(CORRECTED, data, rows.start, len(data))
-        kinds = [kept.kind for kept in rounds if kept.kept]
-        write_calibration_record(main, CORRECTED, {**note, "selfcal": kinds})
+        write_calibration_record(main, CORRECTED, {**record, "selfcal": list(kinds)})

@@ -6,10 +6,10 @@ import pytest
 from casacore.tables import table
 
 from contimg.errors import BadInput
-from contimg.formats.caltables import tables
+from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate.apply import apply, divide, inverse_gains, leave_uncalibrated
+from contimg.tile.calibrate.apply import apply_caltable_set, compute_inverse_gains, correct_rows, mark_uncalibrated
 from contimg.tile.calibrate.solve import casa
 
 
@@ -46,7 +46,7 @@ def test_apply_equals_casas_applycal(fresh, gappy, tmp_path):
          "flagbackup": False, "applymode": "calflag"},
     )  # fmt: skip
     casa.run([task], tmp_path, tmp_path / "casa.log", 120)
-    apply(gappy, read_ms_info(fresh.path))
+    apply_caltable_set(gappy, read_ms_info(fresh.path))
     ours, good = column(fresh.path, "CORRECTED_DATA"), ~column(fresh.path, "FLAG")
     reference, their_good = column(theirs, "CORRECTED_DATA"), ~column(theirs, "FLAG")
     assert np.array_equal(good, their_good)
@@ -80,8 +80,8 @@ def test_antennas_are_matched_by_name(fresh, calibrated):
     order = np.random.default_rng(2).permutation(14)
     names = [tile.antenna_names[index] for index in order]
     names[5] = "newcomer"
-    plain = inverse_gains(calibrated.done.new_set, tile)
-    turned = inverse_gains(calibrated.done.new_set, replace(tile, antenna_names=tuple(names)))
+    plain = compute_inverse_gains(calibrated.done.new_set, tile)
+    turned = compute_inverse_gains(calibrated.done.new_set, replace(tile, antenna_names=tuple(names)))
     known = np.arange(14) != 5
     assert np.array_equal(turned[known], plain[order][known])
     assert np.isnan(turned[5]).all()
@@ -89,9 +89,9 @@ def test_antennas_are_matched_by_name(fresh, calibrated):
 
 def test_channels_are_matched_by_frequency(fresh, calibrated):
     tile = read_ms_info(fresh.path)
-    plain = inverse_gains(calibrated.done.new_set, tile)
+    plain = compute_inverse_gains(calibrated.done.new_set, tile)
     moved = replace(tile, freqs_hz=tile.freqs_hz + 3 * tile.channel_width_hz)
-    shifted = inverse_gains(calibrated.done.new_set, moved)
+    shifted = compute_inverse_gains(calibrated.done.new_set, moved)
     assert np.array_equal(shifted[:, :-3], plain[:, 3:])
     assert np.isnan(shifted[:, -3:]).all()
 
@@ -108,7 +108,7 @@ def test_divide_equals_plain_numpy():
     expected = data * inverse[first] * inverse[second].conj()
     missing = np.isnan(expected)
     flags = np.zeros(data.shape, dtype=bool)
-    divide(data, flags, first, second, inverse)
+    correct_rows(data, flags, first, second, inverse)
     assert np.array_equal(flags, missing)
     assert np.allclose(data, np.where(missing, 0, expected), rtol=1e-5)
 
@@ -116,13 +116,13 @@ def test_divide_equals_plain_numpy():
 def test_an_unreadable_table_is_said(fresh, gappy):
     shutil.rmtree(gappy.paths[1])
     with pytest.raises(BadInput, match=r"gcal"):
-        apply(gappy, read_ms_info(fresh.path))
+        apply_caltable_set(gappy, read_ms_info(fresh.path))
 
 
 def test_stale_corrected_data_become_data_again(fresh, calibrated):
     tile = read_ms_info(fresh.path)
-    apply(calibrated.done.new_set, tile)
-    leave_uncalibrated(tile, "no calibrator in the beam")
+    apply_caltable_set(calibrated.done.new_set, tile)
+    mark_uncalibrated(tile, "no calibrator in the beam")
     assert np.array_equal(column(fresh.path, "CORRECTED_DATA"), column(fresh.path, "DATA"))
     with table(str(fresh.path), ack=False) as main:
         for name in ("DATA", "CORRECTED_DATA"):
@@ -141,8 +141,8 @@ def test_apply_is_exact_where_applycal_rounds(fresh, calibrated, tmp_path):
         flags[:, 50:70] = True
         main.putcol("CPARAM", values.astype(np.complex64))
         main.putcol("FLAG", flags)
-    apply(moved, tile)
-    gains = [tables.read(path).steady() for path in moved.paths]
+    apply_caltable_set(moved, tile)
+    gains = [read_solutions(path).steady_gains() for path in moved.paths]
     product = np.where(np.isfinite(gains[0] * gains[1]), gains[0] * gains[1], 1)
     data, ours, flagged, one, two = (
         column(fresh.path, name) for name in ("DATA", "CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.tile.calibrate.solve.gap_filling import delay_turns, fill
+from contimg.tile.calibrate.solve.edits import fill_line, fit_delay_turns
 
 CHANNELS = np.arange(768)
 
@@ -20,7 +20,7 @@ def test_a_narrow_gap_is_filled_to_a_per_cent_whatever_the_delay(delay_us, start
     good = np.ones(768, dtype=bool)
     good[start : start + width] = False
     holed = np.where(good, truth, 0)
-    new = fill(holed, good, 3)
+    new = fill_line(holed, good, 3)
     assert np.array_equal(new, ~good)
     assert np.abs(holed - truth).max() < 0.015
 
@@ -29,7 +29,7 @@ def test_wide_gaps_and_the_edges_stay_empty():
     good = np.ones(768, dtype=bool)
     good[:2] = good[100:104] = good[200:203] = good[-1:] = False
     holed = np.where(good, bandpass(0.0), 0)
-    new = fill(holed, good, 3)
+    new = fill_line(holed, good, 3)
     assert np.flatnonzero(new).tolist() == [200, 201, 202]
     assert not holed[100:104].any()
 
@@ -37,8 +37,8 @@ def test_wide_gaps_and_the_edges_stay_empty():
 @pytest.mark.parametrize("turns", [-0.41, -0.1, 0.0, 0.25, 0.4])
 def test_delay_is_the_slope_of_the_phase(turns):
     gains = np.exp(2j * np.pi * turns * CHANNELS).astype(np.complex64)
-    assert delay_turns(gains, CHANNELS % 5 > 0) == pytest.approx(turns, abs=1 / (16 * 768))
+    assert fit_delay_turns(gains, CHANNELS % 5 > 0) == pytest.approx(turns, abs=1 / (16 * 768))
 
 
 def test_nothing_known_fills_nothing():
-    assert not fill(np.zeros(8, np.complex64), np.zeros(8, bool), 3).any()
+    assert not fill_line(np.zeros(8, np.complex64), np.zeros(8, bool), 3).any()

@@ -16,7 +16,7 @@ from casacore.tables import table
 
 from contimg.errors import Transient
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.calibrate.apply import apply
+from contimg.tile.calibrate.apply import apply_caltable_set
 from contimg.tile.flag.run import flag
 
 ROOM_MB = 48
@@ -36,7 +36,7 @@ import numpy as np
 from contimg.tile.flag import run as flagging
 from contimg.tile.calibrate import apply as applying
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.solve import casa, solve as solving, solving_set
+from contimg.tile.calibrate.solve import casa, run as solving, solving_set
 from contimg.tile.calibrate.calibrator_selection import select_calibrators
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.errors import ContimgError
@@ -63,10 +63,10 @@ def solve():
 
 run = {
     "flag": (lambda: flagging.flag(tile), (flagging, "add_like")),
-    "apply": (lambda: applying.apply(CaltableSet.read(one), tile), (applying, "add_like")),
+    "apply": (lambda: applying.apply_caltable_set(CaltableSet.read(one), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),
-    "fill": (solve, (solving, "fill_table")),
+    "fill": (solve, (solving, "fill_gaps")),
     "plots": (solve, (solving, "write_plots")),
 }
 work, where = run[step]
@@ -125,9 +125,9 @@ def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrat
         assert np.array_equal(columns(ms, "FLAG"), columns(calibrated.truth.path, "FLAG"))
         assert not columns(ms, "FLAG_ORIGINAL")[0].any()
     else:
-        apply(new, read_ms_info(ms))
+        apply_caltable_set(new, read_ms_info(ms))
         shutil.copytree(corrupted.path, disk.parent / "roomy.ms")
-        apply(new, read_ms_info(disk.parent / "roomy.ms"))
+        apply_caltable_set(new, read_ms_info(disk.parent / "roomy.ms"))
         for ours, theirs in zip(
             *(columns(one, "CORRECTED_DATA", "FLAG") for one in (ms, disk.parent / "roomy.ms")), strict=True
         ):
@@ -141,7 +141,7 @@ def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated
     with (disk / "another").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (1 << 20))
     with pytest.raises(Transient, match=r"\b3 MB\b.*\b1 MB\b"):
-        apply(calibrated.done.new_set, read_ms_info(ms))
+        apply_caltable_set(calibrated.done.new_set, read_ms_info(ms))
     assert sorted(ms.iterdir()) == before
 
 

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from contimg.cli import contimg
 from contimg.errors import BadInput
-from contimg.formats.caltables import tables
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.apply import inverse_gains
+from contimg.tile.calibrate.apply import compute_inverse_gains
 from contimg.tile.calibrate.import_tables import import_set
 from contimg.tile.calibrate.options import CalibrateOptions
 
@@ -65,19 +65,19 @@ def foreign(calibrated, tmp_path):
 
 def test_windows_in_any_order_are_one_band(calibrated, foreign):
     for ours, theirs in zip(calibrated.done.new_set.paths, foreign, strict=True):
-        plain, found = tables.read(ours), tables.read(theirs)
-        gains = np.broadcast_to(plain.steady(), (14, 192, 2))
+        plain, found = read_solutions(ours), read_solutions(theirs)
+        gains = np.broadcast_to(plain.steady_gains(), (14, 192, 2))
         if found.freqs_hz.size == 192:
-            assert np.array_equal(found.steady(), gains)
+            assert np.array_equal(found.steady_gains(), gains)
             assert np.array_equal(found.freqs_hz, plain.freqs_hz)
         else:
-            assert np.array_equal(np.repeat(found.steady(), 48, axis=1), gains)
+            assert np.array_equal(np.repeat(found.steady_gains(), 48, axis=1), gains)
 
 
 def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, tmp_path):
     made = import_set(foreign, "night", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
     new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
-    assert np.array_equal(inverse_gains(made, tile), inverse_gains(new, tile))
+    assert np.array_equal(compute_inverse_gains(made, tile), compute_inverse_gains(new, tile))
     assert (made.antennas, made.first_freq_hz, made.channels) == (new.antennas, new.first_freq_hz, 192)
     assert (made.grade, made.reference_antenna) == ("good", "103")
     assert made.mjd == pytest.approx(new.mjd, abs=1e-3)

@@ -18,19 +18,19 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.calibrators import catalogue
 from contimg.quality import caltables as quality
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.assess.assess import assess
-from contimg.tile.calibrate.assess.plots import NAMES, without_delays
+from contimg.tile.calibrate.assess.assess import measure_caltable_set
+from contimg.tile.calibrate.assess.plots import NAMES, remove_delays
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
-from contimg.tile.calibrate.solve.clearing import clear_failed
-from contimg.tile.calibrate.solve.sky_model import sky_model
+from contimg.tile.calibrate.solve.edits import flag_failed_receptors
+from contimg.tile.calibrate.solve.sky_model import make_sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
 
 
 @pytest.fixture(scope="module")
 def solving_set(calibrated, tmp_path_factory):
     tile = read_ms_info(calibrated.truth.path)
-    model = sky_model(tile, [one for one in catalogue() if one.alias == "3C48"])
+    model = make_sky_model(tile, [one for one in catalogue() if one.alias == "3C48"])
     path = tmp_path_factory.mktemp("judged") / "solving.ms"
     write_solving_set(tile, model, 60.0, path)
     return path
@@ -46,7 +46,9 @@ def judged(calibrated, solving_set, tmp_path):
     def judge(limits=None, **more):
         limits = limits or SolutionLimits()
         phases = moved.directory / f"{moved.name}.phase"
-        numbers = assess(moved, tile.antenna_names, limits, phases=phases, tile=tile, solving_set=solving_set, **more)
+        numbers = measure_caltable_set(
+            moved, tile.antenna_names, limits, phases=phases, ms=tile, solving_set=solving_set, **more
+        )
         return numbers, quality.grade_caltable_set(numbers, limits)
 
     return moved, judge
@@ -175,7 +177,7 @@ def test_a_suspect_set_gives_way_to_a_good_one(calibrated, tmp_path):
     assert done.calibration_set == "earlier"
     alone = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(), limits)
     assert alone.calibration_set == alone.new_set.name
-    assert "suspect" in alone.reason
+    assert "suspect" in alone.calibration_note
 
 
 def test_a_mostly_failed_receptor_is_cleared(judged):
@@ -187,7 +189,7 @@ def test_a_mostly_failed_receptor_is_cleared(judged):
         return flags
 
     poison(moved.paths[0], "FLAG", fail)
-    assert clear_failed(moved.paths[0]) == 1
+    assert flag_failed_receptors(moved.paths[0]) == 1
     with table(str(moved.paths[0]), ack=False) as main:
         flags = main.getcol("FLAG")
     assert flags[2, :, 1].all()
@@ -204,8 +206,8 @@ def test_pictures_are_drawn(calibrated):
 
 def test_delays_are_taken_out_of_the_pictures():
     gains, freqs = random_gains(), np.arange(192) * 244140.625
-    still, delays = without_delays(gains * np.exp(2j * np.pi * 1e-6 * freqs)[None, :, None], freqs)
-    plain, before = without_delays(gains, freqs)
+    still, delays = remove_delays(gains * np.exp(2j * np.pi * 1e-6 * freqs)[None, :, None], freqs)
+    plain, before = remove_delays(gains, freqs)
     assert np.allclose(delays - before, 1000, atol=5)
     assert np.abs(np.angle(plain)).max() < 0.3
     assert np.abs(np.angle(still)).max() < 0.3
@@ -224,18 +226,19 @@ def with_crossed(tmp_path_factory):
         noise = rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
         data[odd | blind] = noise[odd | blind]
         main.putcol("DATA", data)
-    return calibrate(path, [], room / "calibration", CalibrateOptions())
+    return path, calibrate(path, [], room / "calibration", CalibrateOptions())
 
 
 def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
-    new = with_crossed.new_set
+    path, done = with_crossed
+    new = done.new_set
     found = new.quality["without_fringes"]
     assert sorted(found) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
     assert found["30"] == found["80"] != found["52"], "crossed receptors, and no signal"
-    assert with_crossed.dead_antennas == ()
+    assert done.dead_antennas == ()
     assert len(new.antennas) == 11
     assert new.grade == "suspect"
-    with table(str(with_crossed.ms), ack=False) as main:
+    with table(str(path), ack=False) as main:
         flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
     hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
     assert flags[hit].all()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg.formats.caltables import tables
+from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
@@ -22,7 +22,7 @@ def test_perfect_antennas_need_no_gains(tmp_path):
     made = convert(files, tmp_path / "2026-02-22T23:17:51.ms", ConvertOptions())
     tile = read_ms_info(made.path)
     done = calibrate(made.path, [], tmp_path / "calibration", CalibrateOptions())
-    bandpass, gains = (tables.read(path).steady() for path in done.new_set.paths)
+    bandpass, gains = (read_solutions(path).steady_gains() for path in done.new_set.paths)
     found = (bandpass * gains)[tile.antennas].mean(axis=1)
     assert done.flagged_fraction < 0.01
     assert np.rad2deg(np.abs(np.angle(found))).max() < 2.0

@@ -13,22 +13,22 @@ from casacore.tables import table
 from small_ms import FREQS, SOURCES, flux_3c48, make_ms
 
 from contimg.errors import BadInput, Transient
-from contimg.formats.caltables import tables
+from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.bundled_data import casa_environment
 from contimg.instrument.calibrators import catalogue
 from contimg.tile.calibrate.calibrator_selection import select_calibrators
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
-from contimg.tile.calibrate.solve.reference_antenna import reference_antenna, station_number
-from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, sky_model
-from contimg.tile.calibrate.solve.solve import _scratch_directory, solve
-from contimg.tile.calibrate.solve.solving_set import intervals, write_solving_set
+from contimg.tile.calibrate.solve.reference_antenna import parse_station_number, select_reference_antenna
+from contimg.tile.calibrate.solve.run import _scratch_directory, solve
+from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, make_sky_model
+from contimg.tile.calibrate.solve.solving_set import split_intervals, write_solving_set
 
 
 def model_of(path, names=("3C48",)):
     tile = read_ms_info(path)
-    return tile, sky_model(tile, [one for one in catalogue() if one.alias in names])
+    return tile, make_sky_model(tile, [one for one in catalogue() if one.alias in names])
 
 
 def sine_projection(ra_0, dec_0, ra, dec):
@@ -108,7 +108,7 @@ def test_averaging_is_the_weighted_mean_of_a_plain_loop(fresh):
     ours, ours_one, ours_two, ours_time = cells(target, "DATA", "ANTENNA1", "ANTENNA2", "TIME")
     stamps = np.unique(times)
     for row in (0, 17, len(ours) - 1):
-        run = intervals(tile, 60.0)[0 if ours_time[row] < stamps.mean() else -1]
+        run = split_intervals(tile, 60.0)[0 if ours_time[row] < stamps.mean() else -1]
         rows = np.flatnonzero((one == ours_one[row]) & (two == ours_two[row]) & np.isin(times, stamps[run]))
         phase = 2j * np.pi / 299792458.0 * (uvw[rows] @ model.lmn[0])[:, None] * FREQS
         index = np.searchsorted(stamps, times[rows])
@@ -122,7 +122,9 @@ def test_averaging_is_the_weighted_mean_of_a_plain_loop(fresh):
 def test_solved_gains_equal_the_truth(calibrated):
     """Up to the reference antenna's phase: amplitudes within 2 %, phases within 1.5 degrees, every channel."""
     new = calibrated.done.new_set
-    found = np.prod([np.broadcast_to(tables.read(path).steady(), (14, FREQS.size, 2)) for path in new.paths], axis=0)
+    found = np.prod(
+        [np.broadcast_to(read_solutions(path).steady_gains(), (14, FREQS.size, 2)) for path in new.paths], axis=0
+    )
     truth = calibrated.truth.gains
     slot = calibrated.truth.slots.index(int(new.reference_antenna))
     referred = truth * np.exp(-1j * np.angle(truth[slot : slot + 1]))
@@ -163,16 +165,16 @@ def test_reference_antenna_by_health(corrupted):
     names = list(tile.antenna_names)
     health = np.full(14, 0.9)
     health[names.index("105")] = 0.95
-    assert names[reference_antenna(tile, health)] == "105"
+    assert names[select_reference_antenna(tile, health)] == "105"
     health[names.index("105")] = 0.0
-    assert names[reference_antenna(tile, health)] == "103"
+    assert names[select_reference_antenna(tile, health)] == "103"
     health[names.index("103")] = 0.1
     health[names.index("44")] = 0.99
-    assert names[reference_antenna(tile, health)] == "44"
+    assert names[select_reference_antenna(tile, health)] == "44"
     with pytest.raises(BadInput, match=re.escape(str(tile.path))):
-        reference_antenna(tile, np.zeros(14))
-    assert station_number("pad103") == 103
-    assert station_number("west") is None
+        select_reference_antenna(tile, np.zeros(14))
+    assert parse_station_number("pad103") == 103
+    assert parse_station_number("west") is None
 
 
 def test_casa_that_takes_too_long_is_stopped(tmp_path):
@@ -190,7 +192,7 @@ def test_casa_refusal_is_one_line_that_names_the_task(tmp_path):
 
 def test_a_solve_leaves_the_scratch_directory_of_another_of_the_same_tile(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from contimg.tile.calibrate.solve.solve import _scratch_directory\n"
+        "import sys; from pathlib import Path; from contimg.tile.calibrate.solve.run import _scratch_directory\n"
         "with _scratch_directory(Path(sys.argv[1]), 'tile') as scratch:\n    print(scratch, flush=True); input()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

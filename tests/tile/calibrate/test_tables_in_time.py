@@ -11,10 +11,10 @@ from small_ms import FREQS, TIMES, make_ms, random_gains
 from test_importing import split
 
 from contimg.errors import BadInput
-from contimg.formats.caltables import tables
+from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.apply import apply, inverses_in_time
+from contimg.tile.calibrate.apply import apply_caltable_set, compute_inverse_gains_in_time
 from contimg.tile.calibrate.import_tables import import_set
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa
@@ -93,7 +93,7 @@ def test_an_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_
     assert [one.suffix for one in made.paths] == [".bcal", ".gcal", ".kcal"]
     ours = tmp_path / path.name
     shutil.copytree(path, ours)
-    apply(made, read_ms_info(ours))
+    apply_caltable_set(made, read_ms_info(ours))
     good, their_good = ~column(ours, "FLAG"), ~column(theirs, "FLAG")
     assert np.array_equal(good, their_good)
     assert 0.05 < 1 - good.mean() < 0.7
@@ -116,7 +116,7 @@ def test_windows_in_any_order_have_their_times(night, tmp_path):
     split(whole.paths[1], tmp_path / "g", (1, 3, 0, 2), bandpass=False)
     parts = [tmp_path / "g", whole.paths[2], tmp_path / "b"]
     made = import_set(parts, "parts", tmp_path, CalibrateOptions(), LIMITS)
-    ours, expected = inverses_in_time(made, tile), inverses_in_time(whole, tile)
+    ours, expected = compute_inverse_gains_in_time(made, tile), compute_inverse_gains_in_time(whole, tile)
     assert ours.shape == (TIMES, 14, FREQS.size, 2)
     assert np.array_equal(ours, expected, equal_nan=True)
     with table(str(made.paths[1]), readonly=False, ack=False) as main:
@@ -125,4 +125,4 @@ def test_windows_in_any_order_have_their_times(night, tmp_path):
         )
         main.removerows(rows)
     with pytest.raises(BadInput, match=re.escape(str(made.paths[1]))):
-        tables.read(made.paths[1])
+        read_solutions(made.paths[1])

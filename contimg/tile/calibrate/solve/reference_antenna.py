@@ -1,4 +1,4 @@
-"""Which antenna the phases are referred to, and which baselines can carry a long-baseline solution."""
+"""The reference antenna of the phases, and whether long baselines suffice to solve on."""
 
 import re
 
@@ -10,22 +10,23 @@ from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
 
 EASTERN_OUTRIGGERS = range(103, 109)
-_ENOUGH_DATA = 0.5
-_FEWEST_LONG_BASELINES = 4  # what CASA asks for
+_MIN_UNFLAGGED = 0.5
+_MIN_LONG_BASELINES = 4  # per antenna, as CASA requires
 _FORESHORTENING = 1.2  # CASA selects on projected lengths
 
 
-def station_number(name: str) -> int | None:
-    """The number at the end of an antenna's name, for example 103 of pad103."""
-    found = re.search(r"(\d+)$", name)
-    return int(found.group(1)) if found else None
+def parse_station_number(name: str) -> int | None:
+    """Parse the number at the end of an antenna's name, for example 103 of pad103."""
+    match = re.search(r"(\d+)$", name)
+    return int(match.group(1)) if match else None
 
 
-def reference_antenna(tile: MSInfo, unflagged: NDArray[np.float64]) -> int:
-    """The slot of the reference antenna: an eastern outrigger in good health, else the antenna with most data.
+def select_reference_antenna(ms: MSInfo, unflagged: NDArray[np.float64]) -> int:
+    """Select the slot of the reference antenna: an eastern outrigger with enough data, else the one with most data.
 
     Parameters
     ----------
+    ms : metadata of the Measurement Set.
     unflagged : fraction of each slot's cross-correlations that are usable, shape (slots,); 0 for a dead antenna.
 
     Raises
@@ -33,20 +34,26 @@ def reference_antenna(tile: MSInfo, unflagged: NDArray[np.float64]) -> int:
     BadInput : no antenna has any data.
     """
     if not (unflagged > 0).any():
-        raise BadInput(f"{tile.path}: no antenna has unflagged data, so there is no reference antenna")
+        raise BadInput(f"{ms.path}: no antenna has unflagged data, so there is no reference antenna")
     outriggers = [
         slot
-        for slot in tile.antennas
-        if station_number(tile.antenna_names[slot]) in EASTERN_OUTRIGGERS and unflagged[slot] > _ENOUGH_DATA
+        for slot in ms.antennas
+        if parse_station_number(ms.antenna_names[slot]) in EASTERN_OUTRIGGERS and unflagged[slot] > _MIN_UNFLAGGED
     ]
-    among = outriggers or list(tile.antennas)
-    return int(max(among, key=lambda slot: (unflagged[slot], -slot)))
+    return int(max(outriggers or list(ms.antennas), key=lambda slot: (unflagged[slot], -slot)))
 
 
-def long_baselines_serve(tile: MSInfo, unflagged: NDArray[np.float64], least_wavelengths: float) -> bool:
-    """Whether every live antenna has enough baselines longer than this for a solution of its own."""
-    live = tile.antennas[unflagged[tile.antennas] > 0]
-    positions = tile.antenna_positions_m[live]
-    lengths = np.linalg.norm(positions[:, None] - positions[None], axis=2)
-    enough = lengths > _FORESHORTENING * least_wavelengths * C_M_S / float(tile.freqs_hz.min())
-    return bool((enough.sum(axis=1) >= _FEWEST_LONG_BASELINES).all())
+def has_enough_long_baselines(ms: MSInfo, unflagged: NDArray[np.float64], min_wavelengths: float) -> bool:
+    """Whether every live antenna has enough baselines longer than a limit for a solution of its own.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    unflagged : usable fraction of each slot's data, shape (slots,).
+    min_wavelengths : the limit at the lowest frequency, wavelengths.
+    """
+    live = ms.antennas[unflagged[ms.antennas] > 0]
+    positions = ms.antenna_positions_m[live]
+    lengths_m = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    is_long = lengths_m > _FORESHORTENING * min_wavelengths * C_M_S / float(ms.freqs_hz.min())
+    return bool((is_long.sum(axis=1) >= _MIN_LONG_BASELINES).all())

@@ -1,0 +1,251 @@
+"""Solve a tile on its calibrator: the CASA tasks, the checks of the solutions, and the caltable set in place.
+
+A first bandpass takes out the delays (up to 1.7 microseconds: without it an average over the band is noise), then
+phases per minute on the long baselines, the bandpass proper with those phases applied, and gains of amplitude and
+phase on top of it.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg import __version__
+from contimg.errors import BadInput
+from contimg.files.filesystems import lock
+from contimg.files.staging import disk_errors, rename_guard
+from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.caltables.solutions import read_kind, read_solutions
+from contimg.formats.ms.info import MSInfo
+from contimg.instrument.calibrators import Calibrator
+from contimg.quality.caltables import SolutionLimits
+from contimg.tile.calibrate.apply import compute_inverse_gains
+from contimg.tile.calibrate.assess.antenna_faults import (
+    explain_missing_fringes,
+    find_faint_antennas,
+    find_turning_antennas,
+    read_total_powers,
+)
+from contimg.tile.calibrate.assess.assess import grade_or_reject, measure_caltable_set
+from contimg.tile.calibrate.assess.plots import write_plots
+from contimg.tile.calibrate.calibrator_selection import CalibratorInBeam
+from contimg.tile.calibrate.caltable_selection import pointing_dec_deg
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.solve import casa
+from contimg.tile.calibrate.solve.edits import fill_gaps, flag_antennas, flag_failed_receptors, rescale_amplitudes
+from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, select_reference_antenna
+from contimg.tile.calibrate.solve.sky_model import make_sky_model
+from contimg.tile.calibrate.solve.solving_set import write_solving_set
+
+LONG_WAVELENGTHS = 1000.0
+
+
+def solve(
+    ms: MSInfo,
+    sources: Sequence[CalibratorInBeam],
+    unflagged: NDArray[np.float64],
+    directory: Path,
+    options: CalibrateOptions,
+    limits: SolutionLimits | None = None,
+    previous: CaltableSet | None = None,
+    reference: str | None = None,
+) -> CaltableSet:
+    """Solve and put the set at `directory/<tile>`, in place of an earlier one of that name.
+
+    Parameters
+    ----------
+    ms : metadata of the tile's Measurement Set.
+    sources : the catalogued sources in the beam; the first is the calibrator, all are in the model.
+    unflagged : usable fraction of each antenna slot's data, shape (slots,).
+    directory : where the caltable sets are.
+    options, limits : options of the stage, and limits of the solutions.
+    previous : an earlier set to compare with, and to take the flux scale from when the calibrator is variable.
+    reference : name of the reference antenna; selected by its data when not given.
+
+    Raises
+    ------
+    BadInput : CASA failed or wrote no caltable, or the set is rejected, with its numbers; CASA's log is then at
+        `directory/<tile>.failed.log`.
+    Transient : CASA died or took too long, or the disk is full.
+    """
+    directory = directory.absolute()  # CASA has a working directory of its own
+    target, log = directory / ms.name, directory / f"{ms.name}.failed.log"
+    with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
+        made, work = scratch / "set", scratch / "work"
+        made.mkdir()
+        work.mkdir()
+        solving_set = work / "solving.ms"
+        model = make_sky_model(ms, [source.calibrator for source in sources])
+        write_solving_set(ms, model, options.presolve_s, solving_set)
+        name = reference or ms.antenna_names[select_reference_antenna(ms, unflagged)]
+        long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
+        tasks = list_tasks(solving_set, made, ms.name, name, long_only, options)
+        casa_run = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+        turning = _edit(made, ms, sources[0].calibrator, options.fill_gaps)
+        caltable_set = _describe(ms, sources[0], made, name, unflagged, options, casa_run.version)
+        caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits or SolutionLimits(), previous, turning)
+        if sources[0].calibrator.variable:
+            caltable_set = _take_flux_scale(previous, caltable_set, ms)
+        caltable_set.write()
+        _plot(caltable_set, ms)
+        log.replace(made / "casa.log")
+        with rename_guard():
+            if target.exists():
+                target.rename(scratch / "older")  # removed with the scratch directory
+            made.rename(target)
+        return caltable_set.moved_to(target)
+
+
+def list_tasks(
+    solving_set: Path, made: Path, name: str, reference: str, long_only: bool, options: CalibrateOptions
+) -> list[casa.Task]:
+    """List the CASA tasks, in order; the caltables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `made`."""
+    start, phase, bandpass, gains = (str(made / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
+    common = {"vis": str(solving_set), "refant": reference, "solnorm": False}
+    of_channels = {
+        **common, "bandtype": "B", "solint": "inf", "combine": "scan", "minsnr": options.bandpass_snr,
+    }  # fmt: skip
+    of_gains = {**common, "minsnr": options.gain_snr, "interp": ["linear,linearflag"]}
+    phases = {
+        **of_gains, "solint": "int", "calmode": "p", "uvrange": f">{LONG_WAVELENGTHS:g}lambda" if long_only else "",
+    }  # fmt: skip
+    amplitudes = {**of_gains, "solint": "inf", "combine": "scan", "calmode": "ap"}
+    return [
+        casa.Task("bandpass", {**of_channels, "caltable": start}),
+        casa.Task("gaincal", {**phases, "caltable": phase, "gaintable": [start]}),
+        casa.Task("bandpass", {**of_channels, "caltable": bandpass, "gaintable": [phase]}),
+        casa.Task("gaincal", {**amplitudes, "caltable": gains, "gaintable": [bandpass]}),
+    ]
+
+
+def _edit(made: Path, ms: MSInfo, calibrator: Calibrator, max_channels: int) -> dict[int, str]:
+    """Fill narrow gaps of the bandpass and flag unreliable solutions.
+
+    Returns the slots of antennas whose phases turn, and the reason of each.
+    """
+    bandpass = made / f"{ms.name}.bcal"
+    read_kind(bandpass)  # raises when CASA wrote none
+    fill_gaps(bandpass, max_channels)
+    flag_failed_receptors(bandpass)
+    turning = find_turning_antennas(read_solutions(made / f"{ms.name}.phase"), ms, calibrator)
+    faint = find_faint_antennas(_read_gains(made, ms), read_total_powers(ms))
+    flag_antennas(bandpass, [*turning, *faint])
+    return turning
+
+
+def _describe(
+    ms: MSInfo, source: CalibratorInBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
+    options: CalibrateOptions, casa_version: str,
+) -> CaltableSet:  # fmt: skip
+    names = (f"{ms.name}.bcal", f"{ms.name}.gcal")
+    bandpass, gains = (read_solutions(made / name) for name in names)
+    live = ms.antennas[unflagged[ms.antennas] > 0]
+    solved = bandpass.solved[0] & gains.solved[0]
+    mjd = ms.mid_mjd_s / 86400.0
+    return CaltableSet(
+        name=ms.name,
+        directory=made,
+        tables=names,
+        calibrator=source.calibrator.label,
+        model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())),
+        flux_scale=source.calibrator.scale,
+        attenuation=source.pb_response,
+        mjd=mjd,
+        valid_from_mjd=mjd - options.hours_before / 24.0,
+        valid_to_mjd=mjd + options.hours_after / 24.0,
+        reference_antenna=reference,
+        antennas=tuple(ms.antenna_names[slot] for slot in live if solved[slot].any()),
+        first_freq_hz=float(ms.freqs_hz[0]),
+        channel_width_hz=ms.channel_width_hz,
+        channels=len(ms.freqs_hz),
+        flagged_fraction=1.0 - float(np.mean(solved[live])),
+        quality={},
+        versions={"contimg": __version__, "casa": casa_version},
+        dec_deg=pointing_dec_deg(ms),
+    )
+
+
+def _grade(
+    caltable_set: CaltableSet, ms: MSInfo, unflagged: NDArray[np.float64], solving_set: Path,
+    limits: SolutionLimits, previous: CaltableSet | None, turning: dict[int, str],
+) -> CaltableSet:  # fmt: skip
+    """Give the set with its numbers, its grade, and why antennas have no fringes; BadInput when it is rejected."""
+    live = [ms.antenna_names[slot] for slot in ms.antennas if unflagged[slot] > 0]
+    numbers = measure_caltable_set(
+        caltable_set, live, limits, phases=caltable_set.directory / f"{ms.name}.phase", ms=ms,
+        solving_set=solving_set, previous=previous,
+    )  # fmt: skip
+    graded = grade_or_reject(caltable_set, numbers, limits)
+    reasons = {ms.antenna_names[slot]: reason for slot, reason in turning.items()}
+    blind = [name for name in live if name not in caltable_set.antennas and name not in reasons]
+    if blind:
+        gains, powers = _read_gains(caltable_set.directory, ms), read_total_powers(ms)
+        reasons |= explain_missing_fringes(solving_set, ms.antenna_names, blind, gains, powers)
+    return replace(graded, quality={**graded.quality, "without_fringes": reasons})
+
+
+def _read_gains(made: Path, ms: MSInfo) -> NDArray[np.complex128]:
+    """Read bandpass times gains, shape (slots, channels, receptors)."""
+    bandpass, gains = (read_solutions(made / f"{ms.name}.{kind}") for kind in ("bcal", "gcal"))
+    return bandpass.steady_gains() * gains.steady_gains()
+
+
+def _take_flux_scale(previous: CaltableSet | None, caltable_set: CaltableSet, ms: MSInfo) -> CaltableSet:
+    """Scale the set of a variable calibrator to an earlier set's amplitudes, as CASA's `fluxscale` does.
+
+    The antennas' amplitudes hardly change from night to night, a blazar's flux does: the new amplitudes over the
+    earlier ones, squared, are the true flux over the catalogued.
+    """
+    if previous is None:
+        raise BadInput(
+            f"{ms.path}: {caltable_set.calibrator} is variable and no earlier caltable set fits to take the flux "
+            "scale from"
+        )
+    with np.errstate(all="ignore"):
+        ratio = np.abs(compute_inverse_gains(previous, ms)) / np.abs(compute_inverse_gains(caltable_set, ms))
+    shared = ratio[np.isfinite(ratio)]
+    if not shared.size:
+        raise BadInput(
+            f"{caltable_set.directory}: no antenna and channel in common with {previous.name}, which has the flux scale"
+        )
+    flux_ratio = float(np.median(shared)) ** 2
+    rescale_amplitudes(caltable_set.paths[-1], flux_ratio)
+    scale = f"taken over from {previous.name}"
+    return replace(caltable_set, model_jy=caltable_set.model_jy * flux_ratio, flux_scale=scale)
+
+
+def _plot(caltable_set: CaltableSet, ms: MSInfo) -> None:
+    inverse = compute_inverse_gains(caltable_set, ms)[ms.antennas].astype(np.complex128)
+    gains = np.divide(1.0, inverse, out=np.full_like(inverse, np.nan), where=np.isfinite(inverse))
+    names = [ms.antenna_names[slot] for slot in ms.antennas]
+    title = f"{caltable_set.name} on {caltable_set.calibrator}"
+    write_plots(caltable_set.directory, title, names, gains, ms.freqs_hz)
+
+
+@contextmanager
+def _scratch_directory(directory: Path, name: str) -> Iterator[Path]:
+    """Make a scratch directory, locked while this process uses it and removed at the end.
+
+    Those of the same tile that no process has locked are left from killed solves, and are removed first. Where the
+    file system has no locks, none is: the reconciler removes them by their age.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for scratch in directory.glob(f".{name}.*.part"):
+        with suppress(OSError):
+            descriptor = lock(scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(descriptor)
+    # Locked under a name that no other solve looks for, so that none finds it unlocked.
+    unlocked = Path(tempfile.mkdtemp(prefix=f".new.{name}.", suffix=".part", dir=directory))
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.callback(os.close, lock(unlocked))
+        scratch = unlocked.rename(directory / unlocked.name.removeprefix(".new"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        yield scratch
