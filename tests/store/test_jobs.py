@@ -1,0 +1,125 @@
+"""Jobs of several processings beside each other, their products' inputs, and who may use SQLAlchemy."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from store_steps import enqueue
+
+from contimg.errors import BadInput
+from contimg.store import LIVE, TILE, FileState, Lease, Outcome, Refusal, Stage, State
+from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, KINDS, LIVE_PRIORITY
+from contimg.tile.products import ConvertedMS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def group(telescope) -> str:
+    return telescope.whole_group()
+
+
+@pytest.fixture
+def deep(store, group):
+    """The same tile in a campaign."""
+    return store.jobs.create(TILE.name, group, reference_s=store.jobs.job(group).reference_s, processing="deep")
+
+
+def converted(path: str) -> ConvertedMS:
+    return ConvertedMS(Path(path), 61093.0, 61093.1, 0.0, 33.0, 24, 768, 96, (), 0.0, 1)
+
+
+def test_a_stage_belongs_to_one_kind_and_kinds_have_their_stages_in_order():
+    assert sorted(stage for kind in KINDS.values() for stage in kind.stages) == sorted(Stage)
+    for kind in KINDS.values():
+        for earlier, later in zip(kind.stages, (*kind.stages[1:], None), strict=True):
+            assert earlier.kind is kind
+            assert earlier.following is later
+            assert later is None or earlier.precedes(later)
+            assert earlier.remaining == (earlier, *(later.remaining if later else ()))
+
+
+def test_a_group_names_the_live_job_of_its_tile(store, group, deep):
+    live = store.jobs.job(group)
+    assert (live.kind, live.key, live.processing, live.priority) == ("tile", group, LIVE, LIVE_PRIORITY)
+    assert (deep.key, deep.processing, deep.priority) == (group, "deep", CAMPAIGN_PRIORITY)
+    assert store.jobs.job(live.id) == live
+    assert store.jobs.job(deep.id) == deep
+    assert {job.id for job in store.jobs.jobs()} == {live.id, deep.id}
+    assert store.jobs.jobs(processing="deep") == (deep,)
+    assert store.jobs.jobs(state=State.FAILED) == ()
+    assert [record.job_id for record in store.files.groups()] == [live.id], "a group is listed once"
+    with pytest.raises(BadInput, match="deep"):
+        store.jobs.create(TILE.name, group, reference_s=0.0, processing="deep")
+
+
+def test_the_jobs_of_a_tile_are_leased_committed_and_retried_apart(store, group, deep):
+    ours, theirs = (store.leases.claim(job, Stage.CONVERT, "a") for job in (group, deep.id))
+    assert isinstance(ours, Lease)
+    assert isinstance(theirs, Lease)
+    assert ours.files == theirs.files
+    assert (theirs.group, theirs.processing, theirs.kind) == (group, "deep", "tile")
+    assert "deep" in theirs.label
+    store.leases.commit(ours, [converted("/live.ms")])
+    store.leases.commit(theirs, [converted("/deep.ms")])
+    assert store.products.measurement_set(group).path == Path("/live.ms")
+    assert store.products.measurement_set(deep.id).path == Path("/deep.ms")
+    assert [run.outcome for run in store.jobs.runs(deep.id)] == [Outcome.COMMITTED]
+    store.jobs.discard(deep.id)
+    assert store.jobs.retry(deep.id, stage=Stage.CONVERT).processing == "deep"
+    assert store.files.group(group).stage is Stage.CALIBRATE
+    assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.DONE
+
+
+def test_live_jobs_are_sent_before_those_of_campaigns_in_either_order(store, telescope, group, deep, clock):
+    later = telescope.whole_group(1)
+    for newest_first in (True, False):
+        taken = store.jobs.take_unsent(9, lambda jobs: jobs, newest_first=newest_first)
+        live = [later, group] if newest_first else [group, later]
+        assert [job.key for job in taken] == [*live, group]
+        assert taken[-1].job_id == deep.id
+        store.jobs.mark_unsent([job.job_id for job in taken])
+    assert [job.job_id for job in store.jobs.take_unsent(9, lambda jobs: jobs, look_ahead=2)][:2] == [
+        store.jobs.job(later).id, store.jobs.job(group).id,
+    ]  # fmt: skip
+
+
+def test_a_campaign_is_not_counted_as_the_stream(store, group, deep, clock):
+    for stage in Stage:
+        store.leases.commit(store.leases.claim(group, stage, "a"))
+    assert store.activity.read().waiting == 0
+    assert store.overview.snapshot().states[State.PENDING] == 0
+    assert store.overview.snapshot().states[State.COMPLETED] == 1
+
+
+def test_a_bad_file_in_a_campaign_leaves_the_live_job_alone(store, telescope, group, deep):
+    enqueue(store, [group])
+    store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
+    lease = store.leases.claim(deep.id, Stage.CONVERT, "b")
+    store.files.quarantine(telescope.path(0, 1), "NaN", lease=lease)
+    assert store.jobs.job(deep.id).state is State.PENDING
+    assert (store.files.group(group).state, store.files.group(group).stage) == (State.PENDING, Stage.CALIBRATE)
+    again = store.leases.claim(deep.id, Stage.CONVERT, "b")
+    assert (again.attempt, sorted(again.files), again.partial) == (1, [0, 2, 3], True)
+    assert [file.subband for file in store.files.latest(FileState.QUARANTINED)] == [1]
+
+
+def test_active_leases_are_those_in_progress(store, group, deep):
+    assert store.leases.active() == ()
+    lease = store.leases.claim(deep.id, Stage.CONVERT, "host:1", task_id="t")
+    assert store.leases.active() == (replace(lease, files={}, partial=False),)
+    assert store.leases.active(task_id="t") == store.leases.active()
+    assert store.leases.active(task_id="other") == ()
+
+
+def test_only_the_store_uses_sqlalchemy_beyond_its_exceptions():
+    for path in sorted(path for package in ("workers", "web") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            names = [f"{module}.{name.name}" for name in node.names] if isinstance(node, ast.ImportFrom) else (
+                [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            )  # fmt: skip
+            for name in names:
+                assert not name.startswith("contimg.store.tables"), path
+                assert not name.startswith("sqlalchemy") or name.startswith("sqlalchemy.exc"), f"{path}: {name}"
