@@ -101,7 +101,7 @@ def filled(untouched) -> Engine:
     with engine.execution_options(begin="IMMEDIATE").begin() as connection:
         for table, (columns, rows) in INSERTS.items():
             names = columns.replace(" ", "").split(",")
-            statement = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(f':{name}' for name in names)})"  # noqa: S608
+            statement = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(f':{name}' for name in names)})"
             connection.execute(text(statement), [dict(zip(names, row, strict=True)) for row in rows])
         if connection.dialect.name == "postgresql":  # as if the rows had got their ids from it
             for table in INSERTS.keys() - {"groups", "control"}:
@@ -115,7 +115,7 @@ def everything(engine: Engine) -> dict[str, list[dict[str, object]]]:
     with engine.connect() as connection:
         return {
             table: sorted(
-                (dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()), key=str  # noqa: S608
+                (dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()), key=str
             )
             for table in inspect(connection).get_table_names()
             if table != "alembic_version"
