@@ -1,4 +1,4 @@
-"""What every page and answer of the panel draws from: the settings, the store, the service, the live events."""
+"""The context of an application: settings, store, service, live events, and the overview that requests share."""
 
 import threading
 import time
@@ -15,24 +15,27 @@ from contimg.settings.alerts import AlertRule, alert_rules
 from contimg.store import AlertRecord, Stage, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
-from web.streaming.condition import Condition, Signs, judge
+from web.streaming.condition import Condition, Observations, assess_condition
 from web.streaming.service import SCAN, StreamingService
 from web.tiles.picture import Pictures
 from workers.inspection import Inspection, Inspector
 from workers.service.records import ServiceStatus
 
 EXTENSION = "contimg"
-# How many times its usual age a shared look may have while a newer one is being made.
-STALE = 3.0
-Made = TypeVar("Made")
+# How many times `fresh_s` a shared value may be old while another thread computes a newer one.
+MAX_STALENESS = 3.0
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class StreamOverview:
-    """The stream at one moment.
+    """The stream at one time.
 
-    `scan_age_s`: seconds since the incoming directory was last scanned with success, None for never. `alerts`: those
-    that hold. `inspection`: what Celery last said of workers and queues, None before it said anything.
+    Attributes
+    ----------
+    scan_age_s : time since the incoming directory was last scanned, s; None for never.
+    alerts : those that hold.
+    inspection : the newest answer of the workers; None before the first.
     """
 
     snapshot: Status
@@ -45,7 +48,7 @@ class StreamOverview:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds of sky per second of processing, the stages one after the other; None until each has run."""
+        """Seconds of sky per second of processing, all stages in sequence; None until each has run."""
         seconds = self.snapshot.rates.stage_seconds
         total = sum(seconds.values())
         return CADENCE_S / total if total > 0 and set(seconds) == set(Stage) else None
@@ -53,9 +56,12 @@ class StreamOverview:
 
 @dataclass(frozen=True)
 class Panel:
-    """The stream as the panel sees it.
+    """What the views of an application use.
 
-    `fresh_s`: how old a overview may be that several visitors share, s.
+    Attributes
+    ----------
+    fresh_s : maximum age of a value that requests share, s.
+    pictures, ended : caches of pictures and of the counts of ended stages.
     """
 
     settings: Settings
@@ -70,11 +76,11 @@ class Panel:
     _making: threading.RLock = field(default_factory=threading.RLock)
 
     def config(self) -> StreamingConfig:
-        """The configuration in force now; raises Misconfigured."""
+        """Return the configuration in force; raises Misconfigured."""
         return load(self.settings)
 
     def alert_rules(self) -> tuple[AlertRule, ...]:
-        """Return every rule of alarms with the limits in force; none while these are not valid."""
+        """Return every rule of alerts with the limits in force; none while these are not valid."""
         try:
             return alert_rules(
                 DispatchSettings.from_environment(),
@@ -86,37 +92,40 @@ class Panel:
             return ()
 
     def overview(self, shown: int = 5) -> StreamOverview:
-        """One look at the stream, with the newest `shown` of each list; one look serves all who ask at a time."""
-        return self.shared(("overview", shown), lambda: self._look(shown))
+        """Return the stream's overview with the newest `shown` entries of each list; requests share it."""
+        return self.shared(("overview", shown), lambda: self._read_overview(shown))
 
-    def shared(self, name: object, make: Callable[[], Made]) -> Made:
-        """What was made under a name less than `fresh_s` ago, or made now, once for all who want it.
+    def shared(self, name: object, make: Callable[[], Value]) -> Value:
+        """Return a value that is made at most once in `fresh_s`.
 
-        While one makes a newer one, others get the last, if it is not much older: nobody waits for a rendering but
-        him who does it.
+        Parameters
+        ----------
+        name : key of the value.
+        make : computes it. Other threads meanwhile get the last value, unless it is older than
+            `MAX_STALENESS * fresh_s`; then they wait.
         """
-        at, made = self._shared.get(name, (0.0, None))
-        age_s = time.monotonic() - at
-        if made is not None and age_s < self.fresh_s:
-            return cast(Made, made)
-        must_wait = made is None or age_s >= STALE * self.fresh_s
+        made_s, value = self._shared.get(name, (0.0, None))
+        age_s = time.monotonic() - made_s
+        if value is not None and age_s < self.fresh_s:
+            return cast(Value, value)
+        must_wait = value is None or age_s >= MAX_STALENESS * self.fresh_s
         if not self._making.acquire(blocking=must_wait):
-            return cast(Made, made)
+            return cast(Value, value)
         try:
-            at, made = self._shared.get(name, (0.0, None))
-            if made is None or time.monotonic() - at >= self.fresh_s:
-                made = make()
-                self._shared[name] = (time.monotonic(), made)
-            return cast(Made, made)
+            made_s, value = self._shared.get(name, (0.0, None))
+            if value is None or time.monotonic() - made_s >= self.fresh_s:
+                value = make()
+                self._shared[name] = (time.monotonic(), value)
+            return cast(Value, value)
         finally:
             self._making.release()
 
     def forget_overview(self) -> None:
-        """Look anew the next time: something was just changed."""
+        """Drop every shared value after a change."""
         with self._making:
             self._shared.clear()
 
-    def _look(self, shown: int) -> StreamOverview:
+    def _read_overview(self, shown: int) -> StreamOverview:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
         beat = self.store.activity.last_beat(SCAN)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
@@ -124,21 +133,22 @@ class Panel:
             poll_interval_s, error = self.config().poll_interval, status.error
         except Misconfigured as wrong:
             poll_interval_s, error = 0.0, str(wrong)
-        signs = Signs(
-            snapshot=snapshot,
-            running=status.running,
-            error=error,
-            uptime_s=status.uptime_seconds,
-            scan_age_s=scan_age_s,
-            scan_limit_s=scan_limit_s(poll_interval_s),
-            untaken=bool(self.store.jobs.waiting(2 * self.store.database.rules.lease_s, limit=1, sent_only=True)),
+        sent_before_s = 2 * self.store.database.rules.lease_s
+        condition = assess_condition(
+            Observations(
+                snapshot=snapshot,
+                running=status.running,
+                error=error,
+                uptime_s=status.uptime_seconds,
+                scan_age_s=scan_age_s,
+                scan_limit_s=scan_limit_s(poll_interval_s),
+                work_unclaimed=bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True)),
+            )
         )
-        return StreamOverview(
-            snapshot, status, judge(signs), scan_age_s, self.store.activity.read(), self.store.alerts.on(),
-            self.inspector.latest(),
-        )  # fmt: skip
+        activity, alerts = self.store.activity.read(), self.store.alerts.on()
+        return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, self.inspector.latest())
 
 
 def current_panel() -> Panel:
-    """The stream of the application that serves the request."""
+    """Return the context of the application that serves the request."""
     return cast(Panel, current_app.extensions[EXTENSION])

@@ -156,7 +156,7 @@ def healthz() -> Response:
 def metrics() -> Response:
     """The numbers of the overview, and the stages that have ended since the panel began, for Prometheus."""
     panel, registry = current_panel(), CollectorRegistry()
-    panel.ended.look(panel.store)
+    panel.ended.update(panel.store)
     registry.register(Collector(panel.overview(8), panel.live.viewers, _disks(), panel.ended, panel.alert_rules()))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

@@ -1,4 +1,4 @@
-"""Live events: one watcher of the store wakes every viewer: while it is quiet, fifty cost no more than one."""
+"""Live events: one thread watches the store and wakes every viewer, so that viewers cost nothing between events."""
 
 import logging
 import threading
@@ -18,10 +18,14 @@ BACKLOG = 500
 
 
 class LiveEvents:
-    """Viewers of the event log.
+    """Viewers of the event log; each holds a thread of the server.
 
-    `capacity` viewers at a time, each a thread of the server; each session ends after `session_s` and the browser
-    comes back by itself, so that a forgotten tab holds no thread for ever.
+    Parameters
+    ----------
+    store : the store.
+    capacity : maximum number of viewers.
+    poll_s : time between looks at the store, s.
+    session_s : maximum time of a connection, s; browsers connect again by themselves.
     """
 
     def __init__(self, store: Store, capacity: int, *, poll_s: float = POLL_S, session_s: float = SESSION_S) -> None:
@@ -31,13 +35,13 @@ class LiveEvents:
         self._store = store
         self._poll_s = poll_s
         self._session_s = session_s
-        self._news = threading.Condition()
-        self._newest = 0
+        self._changed = threading.Condition()
+        self._newest_id = 0
         self._watching = False
 
     def add_viewer(self) -> bool:
-        """Take a place; False when there is none. Who got one calls `leave` once."""
-        with self._news:
+        """Count a viewer, who calls `remove_viewer` once; return False when `capacity` is reached."""
+        with self._changed:
             if self.viewers >= self.capacity or self.closing:
                 return False
             self.viewers += 1
@@ -47,51 +51,53 @@ class LiveEvents:
             return True
 
     def remove_viewer(self) -> None:
-        """Give the place back."""
-        with self._news:
+        """Count one viewer less."""
+        with self._changed:
             self.viewers -= 1
 
-    def follow(self, after: int, gone: Callable[[], bool] = lambda: False) -> Iterator[EventRecord | None]:
-        """Events newer than an id as they come, and None whenever it has been quiet for a while.
+    def follow(self, after: int, is_gone: Callable[[], bool] = lambda: False) -> Iterator[EventRecord | None]:
+        """Yield events as they come, and None after `HEARTBEAT_S` without one, until the session ends.
 
-        Ends after the session's time, at `close`, and when `gone()`, asked about once a second, says that the viewer
-        has left.
+        Parameters
+        ----------
+        after : id of the last event that the viewer has.
+        is_gone : whether the viewer has disconnected; called about once a second.
         """
-        ends, quiet_since = time.monotonic() + self._session_s, time.monotonic()
-        look = True
-        while not self.closing and not gone() and time.monotonic() < ends:
-            fresh = self._store.events.after(after, BACKLOG) if look else ()
-            for event in fresh:
+        end_s, last_yield_s = time.monotonic() + self._session_s, time.monotonic()
+        has_new = True
+        while not self.closing and not is_gone() and time.monotonic() < end_s:
+            events = self._store.events.after(after, BACKLOG) if has_new else ()
+            for event in events:
                 after = event.id
                 yield event
-            if fresh:
-                quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since >= HEARTBEAT_S:
-                quiet_since = time.monotonic()
+            if events:
+                last_yield_s = time.monotonic()
+            elif time.monotonic() - last_yield_s >= HEARTBEAT_S:
+                last_yield_s = time.monotonic()
                 yield None
-            look = len(fresh) == BACKLOG or self._wait_beyond(after)
+            has_new = len(events) == BACKLOG or self._wait_for_newer(after)
 
     def close(self) -> None:
-        """Let every viewer go within about a second. Takes no lock, so a signal handler may call it."""
+        """End every session within about a second. Takes no lock, so a signal handler may call it."""
         self.closing = True
 
-    def _wait_beyond(self, event_id: int) -> bool:
-        """Sleep until there is an event newer than an id, at most a second; whether there is."""
-        with self._news:
-            return self._news.wait_for(lambda: self._newest > event_id or self.closing, timeout=1.0)
+    def _wait_for_newer(self, event_id: int) -> bool:
+        """Wait at most a second for an event newer than an id; return whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._newest_id > event_id or self.closing, timeout=1.0)
 
     def _watch(self) -> None:
-        """Look for news while anybody wants to know."""
+        """Read the newest id while there are viewers."""
         while True:
             try:
                 last = self._store.events.last(1)
             except SQLAlchemyError as error:
                 log.warning("live events: the store does not answer: %s", str(error).splitlines()[0])
                 last = ()
-            with self._news:
-                if last and last[0].id != self._newest:
-                    self._newest = last[0].id
-                    self._news.notify_all()
+            with self._changed:
+                if last and last[0].id != self._newest_id:
+                    self._newest_id = last[0].id
+                    self._changed.notify_all()
                 if self.closing or not self.viewers:
                     self._watching = False
                     return

@@ -1,4 +1,4 @@
-"""The stream in Prometheus' words. A number that is not known is left out, not shown as zero."""
+"""Metrics of the stream for Prometheus. An unknown number is left out, not given as zero."""
 
 import threading
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class EndedStages:
-    """Counts of stages that ended since a time, kept up to date look by look: no look reads what another has read."""
+    """Counts of the stages that ended since a time; each `update` reads only what ended after the one before."""
 
     def __init__(self, since_s: float) -> None:
         self.buckets: defaultdict[Stage, Counter[float]] = defaultdict(Counter)
@@ -24,16 +24,16 @@ class EndedStages:
         self.failures: Counter[tuple[str, str]] = Counter()
         self.count: Counter[Stage] = Counter()
         self.total_s: Counter[Stage] = Counter()
-        self._looked_s = since_s
+        self._updated_s = since_s
         self._seen: set[int] = set()
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
 
-    def look(self, store: Store) -> None:
-        """Count what has ended since the last look."""
-        with self._looking:
-            # Ends are stamped before they are committed: look back a little, and count none twice.
-            found = store.jobs.ended_runs(self._looked_s - 60.0)
-            for run in found:
+    def update(self, store: Store) -> None:
+        """Count what has ended since the last update."""
+        with self._lock:
+            # The time of an end is taken before its commit: read the last minute again, and count nothing twice.
+            runs = store.jobs.ended_runs(self._updated_s - 60.0)
+            for run in runs:
                 if run.id in self._seen or run.outcome is None:
                     continue
                 self.outcomes[run.stage, run.outcome] += 1
@@ -42,19 +42,19 @@ class EndedStages:
                 if run.outcome == Outcome.COMMITTED and run.seconds is not None:
                     self.count[run.stage] += 1
                     self.total_s[run.stage] += run.seconds  # type: ignore[assignment]
-                    bound = next((one for one in BOUNDS_S if run.seconds <= one), float("inf"))
+                    bound = next((bound for bound in BOUNDS_S if run.seconds <= bound), float("inf"))
                     self.buckets[run.stage][bound] += 1
-            self._seen = {run.id for run in found}
-            self._looked_s = max([self._looked_s, *(run.ended_at or 0.0 for run in found)])
+            self._seen = {run.id for run in runs}
+            self._updated_s = max([self._updated_s, *(run.ended_at or 0.0 for run in runs)])
 
 
 class Collector:
-    """One overview, the disks and the ended stages as metrics."""
+    """The overview, the disks and the ended stages as metrics."""
 
     def __init__(
         self, overview: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
     ) -> None:
-        self._glance = overview
+        self._overview = overview
         self._rules = rules
         self._viewers = viewers
         self._disks = disks
@@ -62,7 +62,7 @@ class Collector:
 
     def collect(self) -> Iterable[Metric]:
         """The metrics."""
-        snapshot = self._glance.snapshot
+        snapshot = self._overview.snapshot
         yield _labelled("contimg_groups", "Groups by state.", "state", snapshot.states)
         yield _labelled("contimg_groups_waiting", "Pending groups by their next stage.", "stage", snapshot.waiting)
         yield _labelled(
@@ -71,12 +71,10 @@ class Collector:
             "stage",
             snapshot.rates.stage_seconds,
         )
-        workers = Counter(str(one.stage) for one in snapshot.running)
-        yield _labelled(
-            "contimg_workers_busy", "Workers that hold a group.", "stage", {str(s): workers[s] for s in Stage}
-        )
+        workers = Counter(str(run.stage) for run in snapshot.running)
+        yield _labelled("contimg_workers_busy", "Running stages.", "stage", {str(s): workers[s] for s in Stage})
         for part in ("total", "free"):
-            values = {one.name: float(getattr(one, part)) for one in self._disks}
+            values = {disk.name: float(getattr(disk, part)) for disk in self._disks}
             yield _labelled(f"contimg_disk_{part}_bytes", f"Disk of a directory, {part}.", "directory", values)
         for name, about, value in self._numbers():
             if value is not None:
@@ -86,28 +84,31 @@ class Collector:
         yield from self._stages()
 
     def _alerts(self) -> Iterable[Metric]:
-        on = {one.rule for one in self._glance.alerts}
-        holds = {one.name: float(one.name in on) for one in self._rules if not one.off}
+        on = {alert.rule for alert in self._overview.alerts}
+        holds = {rule.name: float(rule.name in on) for rule in self._rules if not rule.off}
         yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
 
     def _workers(self) -> Iterable[Metric]:
-        """Celery's own view; left out when nobody could be asked, for no worker is something else."""
-        seen = self._glance.inspection
+        """Workers and messages; left out when the broker does not answer, which differs from no worker."""
+        seen = self._overview.inspection
         if seen is None or seen.error:
             return
-        served = Counter(queue for one in seen.workers for queue in one.queues for _ in range(one.processes))
+        served = Counter(queue for worker in seen.workers for queue in worker.queues for _ in range(worker.processes))
         yield _labelled(
-            "contimg_workers", "Processes that take from a queue.", "queue", {str(one): served[one] for one in Stage}
+            "contimg_workers",
+            "Processes that take from a queue.",
+            "queue",
+            {str(stage): served[stage] for stage in Stage},
         )
         yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", seen.waiting)
 
     def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
-        overview, snapshot, service = self._glance, self._glance.snapshot, self._glance.service
+        overview, snapshot, service = self._overview, self._overview.snapshot, self._overview.service
         rates = snapshot.rates
         yield "running", "1 while the streaming service runs.", float(service.running)
         yield "paused", "1 while the stream is paused.", float(snapshot.paused)
         yield "healthy", "1 while the stream runs or is paused on purpose.", float(overview.condition.healthy)
-        yield "stages_in_progress", "Stages under way.", float(len(snapshot.running))
+        yield "stages_in_progress", "Running stages.", float(len(snapshot.running))
         yield "groups_per_hour", "Groups completed in the last hour.", rates.groups_per_hour
         yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
@@ -117,7 +118,7 @@ class Collector:
         yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.pulse.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
         yield "scan_age_seconds", "Since the last scan of the incoming directory.", overview.scan_age_s
-        yield "files_set_aside", "Files set aside with a reason.", float(snapshot.set_aside_count)
+        yield "files_set_aside", "Quarantined files.", float(snapshot.set_aside_count)
         yield "cpu_percent", "CPU of the service's processes.", service.cpu_percent
         memory = None if service.memory_mb is None else service.memory_mb * 1024 * 1024
         yield "memory_bytes", "Memory of the service's processes.", memory

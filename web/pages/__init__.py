@@ -26,6 +26,6 @@ def add_pages(app: Flask) -> None:
     """Register every page, and the names and filters of their templates."""
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    app.context_processor(layout.shared)
+    app.context_processor(layout.template_names)
     for name in filters.FILTERS:
         app.add_template_filter(getattr(filters, name), name)

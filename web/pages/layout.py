@@ -1,4 +1,4 @@
-"""What every page has around it: the ways to the other pages, the clocks, who looks at it, what was just done."""
+"""Names that every template uses: navigation, time, user, CSRF token."""
 
 import time
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ from web.access.user import current_user
 
 
 @dataclass(frozen=True)
-class Way:
-    """A link of the header: an endpoint of a blueprint whose every page belongs to it."""
+class NavigationLink:
+    """A link of the header to an endpoint; it is the current one on every page of its blueprint."""
 
     blueprint: str
     endpoint: str
     name: str
 
 
-WAYS = (
-    Way("streaming", "streaming.start", "Stream"),
-    Way("groups", "groups.table", "Groups"),
-    Way("image_pages", "image_pages.wall", "Images"),
-    Way("sky", "sky.show", "Sky"),
-    Way("calibration", "calibration.show", "Calibration"),
-    Way("history", "history.show", "History"),
-    Way("alerts", "alerts.show", "Alerts"),
-    Way("logs", "logs.show", "Logs"),
-    Way("configuration", "configuration.edit", "Configuration"),
-    Way("api_page", "api_page.show", "API"),
+NAVIGATION = (
+    NavigationLink("streaming", "streaming.start", "Stream"),
+    NavigationLink("groups", "groups.table", "Groups"),
+    NavigationLink("image_pages", "image_pages.wall", "Images"),
+    NavigationLink("sky", "sky.show", "Sky"),
+    NavigationLink("calibration", "calibration.show", "Calibration"),
+    NavigationLink("history", "history.show", "History"),
+    NavigationLink("alerts", "alerts.show", "Alerts"),
+    NavigationLink("logs", "logs.show", "Logs"),
+    NavigationLink("configuration", "configuration.edit", "Configuration"),
+    NavigationLink("api_page", "api_page.show", "API"),
 )
 
 
-def shared() -> dict[str, Any]:
-    """The names that every template knows."""
+def template_names() -> dict[str, Any]:
+    """Return the names that every template uses."""
     user = current_user()
     return {
         "now": time.time(),
-        "ways": WAYS,
-        "here": request.blueprint,
+        "navigation": NAVIGATION,
+        "blueprint": request.blueprint,
         "user": user,
         "csrf": generate_csrf() if user.signed_in else "",
         "is_whole_page": not request.headers.get("X-Refresh"),

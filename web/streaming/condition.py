@@ -1,7 +1,7 @@
-"""The stream in one word with its reason: running, paused, stalled, stopped.
+"""The condition of the stream: running, paused, stalled or stopped, with the reason.
 
-Twice at the telescope a thread died while its process lived on with a fresh heartbeat. So what counts here is the age
-of the newest success: the last scan of the incoming directory, the last group that a worker took.
+It is judged by the age of the newest success (scan of the incoming directory, lease of a group), because a process can
+live on with a fresh heartbeat while the thread that does its work is dead.
 """
 
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from contimg.units import format_duration
 
 @dataclass(frozen=True)
 class Condition:
-    """One word and why; `scans_not`: the producer should scan, and does not."""
+    """The condition and its reason; `scan_overdue`: the producer runs and does not scan the incoming directory."""
 
     state: Literal["running", "paused", "stalled", "stopped"]
     reason: str
-    scans_not: bool = False
+    scan_overdue: bool = False
 
     @property
     def healthy(self) -> bool:
-        """Whether an operator can sleep."""
+        """Whether the stream works, or is paused on purpose."""
         return self.state in ("running", "paused")
 
 
 @dataclass(frozen=True)
-class Signs:
-    """What a condition is judged from.
+class Observations:
+    """What a condition is assessed from.
 
     Attributes
     ----------
-    snapshot : the store's own view.
-    running, error, uptime_s : what the service says of itself; uptime None when it cannot be known.
-    scan_age_s : seconds since the incoming directory was last scanned with success, None for never.
-    scan_limit_s : the age at which that becomes a fault.
-    untaken : a group was sent to the workers long ago and none has taken it.
+    snapshot : the store's view.
+    running, error, uptime_s : state of the service; `uptime_s` is None when it is unknown.
+    scan_age_s : time since the incoming directory was last scanned, s; None for never.
+    scan_limit_s : maximum of that age, s.
+    work_unclaimed : a group was sent to the workers long ago and none has claimed it.
     """
 
     snapshot: Status
@@ -44,34 +44,35 @@ class Signs:
     uptime_s: float | None
     scan_age_s: float | None
     scan_limit_s: float
-    untaken: bool
+    work_unclaimed: bool
 
     @property
-    def scans(self) -> bool:
-        """Whether the producer does its work; one that has just been started may still come to it."""
-        young = self.uptime_s is not None and self.uptime_s < self.scan_limit_s
-        return young or (self.scan_age_s is not None and self.scan_age_s <= self.scan_limit_s)
+    def is_scanning(self) -> bool:
+        """Whether the last scan is recent, or the service has just been started."""
+        is_new = self.uptime_s is not None and self.uptime_s < self.scan_limit_s
+        return is_new or (self.scan_age_s is not None and self.scan_age_s <= self.scan_limit_s)
 
 
-def judge(signs: Signs) -> Condition:
-    """The condition of the stream."""
-    snapshot = signs.snapshot
-    if not signs.running:
-        return Condition("stopped", signs.error or _last_seen(signs.scan_age_s))
+def assess_condition(seen: Observations) -> Condition:
+    """Return the condition of the stream; the first rule that applies gives it."""
+    snapshot = seen.snapshot
+    if not seen.running:
+        return Condition("stopped", seen.error or _last_scan(seen.scan_age_s))
     if snapshot.paused:
-        return Condition("paused", "no further stage begins until it is resumed; files are still collected")
-    if signs.error:
-        return Condition("stalled", signs.error)
-    if not signs.scans:
-        return Condition("stalled", f"the producer does not scan: {_last_seen(signs.scan_age_s)}", scans_not=True)
-    if signs.untaken and not snapshot.running:
+        return Condition("paused", "no further stage starts until it is resumed; files are still collected")
+    if seen.error:
+        return Condition("stalled", seen.error)
+    if not seen.is_scanning:
+        reason = f"{_last_scan(seen.scan_age_s)} (limit {format_duration(seen.scan_limit_s)})"
+        return Condition("stalled", reason, scan_overdue=True)
+    if seen.work_unclaimed and not snapshot.running:
         pending = snapshot.states[State.PENDING]
         groups = "1 group waits" if pending == 1 else f"{pending} groups wait"
-        return Condition("stalled", f"{groups} and no worker takes them: look at the workers and the broker")
+        return Condition("stalled", f"{groups} and no worker claims them; check the workers and the broker")
     return Condition("running", _work(snapshot))
 
 
-def _last_seen(scan_age_s: float | None) -> str:
+def _last_scan(scan_age_s: float | None) -> str:
     if scan_age_s is None:
         return "the incoming directory has never been scanned"
     return f"the incoming directory was last scanned {format_duration(scan_age_s)} ago"
@@ -80,9 +81,9 @@ def _last_seen(scan_age_s: float | None) -> str:
 def _work(snapshot: Status) -> str:
     count = len(snapshot.running)
     if count:
-        return f"{count} {'stage' if count == 1 else 'stages'} under way"
+        return f"{count} {'stage' if count == 1 else 'stages'} running"
     if snapshot.states[State.COLLECTING]:
-        return "a group is being collected"
+        return "collecting the files of a group"
     if snapshot.states[State.PENDING]:
-        return "work is on its way to the workers"
+        return "groups are pending"
     return "idle: waiting for subband files"
