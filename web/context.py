@@ -42,7 +42,7 @@ class StreamOverview:
     service: ServiceStatus
     condition: Condition
     scan_age_s: float | None
-    pulse: StreamActivity
+    activity: StreamActivity
     alerts: tuple[AlertRecord, ...]
     inspection: Inspection | None
 

@@ -17,9 +17,7 @@ from contimg.store import (
     CalibrationSetRecord,
     FileRecord,
     GroupRecord,
-    Stage,
     StageRunRecord,
-    State,
     StoredImage,
     StoredMS,
 )
@@ -77,23 +75,26 @@ def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
     assert page.count('<details class="call"') == len(calls)
 
 
+@dataclass(frozen=True)
+class Tile:
+    wind_speed_m_s: float
+    paths: tuple[Path, ...]
+    observed_at: float
+    not_before: float | None
+
+
+@dataclass(frozen=True)
+class Tiles:
+    tiles: tuple[Tile, ...]
+
+
 def test_a_field_of_a_record_is_answered_without_a_word_in_web(app: Flask) -> None:
     """Whatever number an image, a group or a caltable set gains is in the API's document and its answers."""
     for record in (StoredImage, GroupRecord, CalibrationSetRecord, StoredMS, StageRunRecord, FileRecord):
         schema = app.api_doc["components"]["schemas"][record.__name__]  # type: ignore[attr-defined]
         assert {field.name for field in fields(record)} <= set(schema["properties"])
 
-    @dataclass(frozen=True)
-    class Tile(GroupRecord):
-        paths: tuple[Path, ...] = ()
-        observed_at: float | None = 1e9
-        wind_speed_m_s: float = 0.0
-
-    group = GroupRecord(
-        "x", 0.0, State.PENDING, Stage.IMAGE, False, 1, None, None, None, None, 0.0, None, 0.0, 0.0, None
-    )
-    answer = json.loads(to_json(Tile(**vars(group), paths=(Path("/a"),), wind_speed_m_s=12.5)))
-    assert answer["wind_speed_m_s"] == 12.5
-    assert answer["paths"] == ["/a"]
-    assert answer["observed_at"] == "2001-09-09T01:46:40Z"
-    assert answer["created_at"] == "1970-01-01T00:00:00Z"
+    answer = json.loads(to_json(Tiles((Tile(12.5, (Path("/a"),), 1e9, None),))))
+    assert answer == {
+        "tiles": [{"wind_speed_m_s": 12.5, "paths": ["/a"], "observed_at": "2001-09-09T01:46:40Z", "not_before": None}]
+    }

@@ -114,8 +114,8 @@ class Collector:
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
         yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
         yield "real_time_factor", "Seconds of sky per second of processing.", overview.real_time_factor
-        yield "backlog_groups", "Groups that are ready and not done.", float(overview.pulse.waiting)
-        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.pulse.catch_up_s
+        yield "backlog_groups", "Groups that are ready and not done.", float(overview.activity.waiting)
+        yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.activity.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
         yield "scan_age_seconds", "Since the last scan of the incoming directory.", overview.scan_age_s
         yield "files_set_aside", "Quarantined files.", float(snapshot.set_aside_count)

@@ -115,8 +115,8 @@ def read_metrics() -> StreamMetrics:
         states=snapshot.states,
         waiting=snapshot.waiting,
         oldest_pending_s=snapshot.oldest_pending_s,
-        backlog=overview.pulse.waiting,
-        catch_up_s=overview.pulse.catch_up_s,
+        backlog=overview.activity.waiting,
+        catch_up_s=overview.activity.catch_up_s,
         scan_age_s=overview.scan_age_s,
         set_aside_count=snapshot.set_aside_count,
     )
