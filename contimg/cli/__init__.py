@@ -1,60 +1,73 @@
-"""The `contimg` command: subcommands are found by name and loaded on demand."""
+"""The `contimg` command: each subcommand's module is imported when the subcommand runs."""
 
 import ast
 import sys
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 import click
 
 from contimg import __version__
-from contimg.cli import commands
 from contimg.errors import ContimgError
+
+# Subcommand to the module of this package that holds it.
+MODULES = {
+    name: module
+    for module, names in {
+        "activity": ("alerts", "events"),
+        "calibrations": ("calibrations", "calibrators", "recalibrate"),
+        "configuration": ("config",),
+        "convert": ("convert",),
+        "demo": ("demo", "simulate"),
+        "groups": ("groups",),
+        "machine": ("doctor", "plan"),
+        "processes": ("agent", "broker", "producer", "run", "web", "workers"),
+        "service": ("pause", "restart", "resume", "start", "status", "stop"),
+        "stages": ("calibrate", "image", "selfcal"),
+        "store": ("backup", "db", "restore", "retention"),
+    }.items()
+    for name in names
+}
 
 
 class Commands(click.Group):
-    """Loads a subcommand's module only when it is run; `contimg --help` reads what they say of themselves."""
+    """Group that imports a subcommand's module on use; its help reads the docstrings from the source."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every module of `contimg.cli.commands`."""
-        return sorted(module.name for module in iter_modules(commands.__path__))
+        """List the names of `MODULES`."""
+        return sorted(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command that a module of `contimg.cli.commands` holds under its own name."""
-        if cmd_name not in self.list_commands(ctx):
+        """Import a subcommand; None for an unknown name."""
+        if cmd_name not in MODULES:
             return None
-        command: click.Command = getattr(import_module(f"contimg.cli.commands.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"contimg.cli.{MODULES[cmd_name]}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands, each with the first sentence of its docstring."""
-        names = self.list_commands(ctx)
-        room = formatter.width - 6 - max(len(name) for name in names)
+        width = formatter.width - 6 - max(map(len, MODULES))
+        texts = {name: text for module in set(MODULES.values()) for name, text in _docstrings(module)}
         with formatter.section("Commands"):
             formatter.write_dl(
-                [(name, click.Command(name, help=_docstring(name)).get_short_help_str(room)) for name in names]
+                [(name, click.Command(name, help=texts[name]).get_short_help_str(width)) for name in sorted(MODULES)]
             )
 
 
-def _docstring(command: str) -> str:
-    """Of a subcommand's function, from its source: to import all of them takes seconds."""
-    for place in commands.__path__:
-        tree = ast.parse((Path(place) / f"{command}.py").read_text(encoding="utf-8"))
-        for one in tree.body:
-            if isinstance(one, ast.FunctionDef) and one.name == command:
-                return ast.get_docstring(one) or ""
-    return ""
+def _docstrings(module: str) -> list[tuple[str, str]]:
+    """Read the docstrings of a module's functions without importing it, which takes seconds."""
+    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    return [(node.name, ast.get_docstring(node) or "") for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="contimg")
 def contimg() -> None:
-    """The DSA-110's stream of subband files, turned into calibrated continuum images."""
+    """Turn the DSA-110's stream of subband files into calibrated continuum images."""
 
 
 def main() -> None:
-    """Run the command; an error that this package raises on purpose is one line and its own exit code."""
+    """Run the command; an error of the package prints one line and sets its exit code."""
     try:
         contimg.main(standalone_mode=False)
     except click.ClickException as error:

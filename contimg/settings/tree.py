@@ -31,7 +31,7 @@ SECTIONS = (
     "contimg.tile.convert.options:ConvertOptions",
     "contimg.tile.calibrate.options:CalibrateOptions",
     "contimg.quality.caltables:SolutionLimits",
-    "contimg.tile.selfcal.run:SelfcalOptions",
+    "contimg.tile.selfcal.options:SelfcalOptions",
     "contimg.tile.image.options:ImageOptions",
     "contimg.quality.image:QualityThresholds",
     "contimg.simulation.options:SimulateOptions",

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from pyuvdata import UVData
 
-from contimg.cli.commands.simulate import simulate as simulate_command
+from contimg.cli.demo import simulate as simulate_command
 from contimg.errors import Misconfigured
 from contimg.formats.uvh5 import read_header
 from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.cli.commands.plan import plan as command
+from contimg.cli.machine import plan as command
 from contimg.store import Store
 from workers.scheduling.capacity import FULL_SCALE, UTILISATION, Load, most_tiles_per_hour, plan
 

@@ -158,8 +158,9 @@ def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> 
     """Self-calibrate a calibrated tile before its image, where that is switched on."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
+    from contimg.tile.selfcal.options import SelfcalOptions
 
-    options = selfcal.SelfcalOptions.from_environment()
+    options = SelfcalOptions.from_environment()
     record = context.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
     if options.enabled and record is not None:
         calibration = CaltableSet.read(record.tables[0].path.parent)

@@ -24,26 +24,15 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.formats.ms.writable import writable
 from contimg.instrument.calibrators import Calibrator
-from contimg.options import Options, option
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines
 from contimg.tile.image import ImageOptions, ImagingResult, image
 from contimg.tile.image.sources.photometry import measure
 from contimg.tile.selfcal.antenna_gains import Gains, solve_gains
+from contimg.tile.selfcal.options import SelfcalOptions
 
 log = logging.getLogger(__name__)
 PHASE, AMPLITUDE = "phase", "amplitude"
-
-
-class SelfcalOptions(Options, env_prefix="CONTIMG_SELFCAL_"):
-    """Options of self-calibration."""
-
-    enabled: bool = option(False, "self-calibrate a target tile before it is imaged")
-    min_dynamic_range: float = option(50.0, "peak over noise that a tile needs to be self-calibrated", minimum=5.0)
-    source_sigma: float = option(10.0, "flux of the faintest source in the model, over the noise", minimum=5.0)
-    max_sources: int = option(50, "maximum number of sources in the model", minimum=1)
-    amplitude: bool = option(True, "solve for amplitudes after the phases")
-    least_gain: float = option(0.01, "fraction by which the noise must fall for a round to be kept", minimum=0.0)
 
 
 @dataclass(frozen=True)

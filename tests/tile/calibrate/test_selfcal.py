@@ -13,7 +13,8 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.image import ImageOptions
 from contimg.tile.selfcal.antenna_gains import solve_gains
-from contimg.tile.selfcal.run import SelfcalOptions, selfcal
+from contimg.tile.selfcal.options import SelfcalOptions
+from contimg.tile.selfcal.run import selfcal
 
 PICTURED = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, iterations=2000)
 SOURCES = [(24.02, 33.42, lambda f: 8.0 + 0 * f), (23.85, 33.25, lambda f: 4.0 + 0 * f)]

@@ -8,7 +8,7 @@ from casacore.tables import table
 from click.testing import CliRunner
 from small_ms import make_ms, random_gains
 
-from contimg.cli.commands.calibrate import calibrate as command
+from contimg.cli.stages import calibrate as command
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.ms.columns import read_calibration_record

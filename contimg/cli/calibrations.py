@@ -1,0 +1,248 @@
+"""`contimg calibrations list|show|retire|import`, `contimg recalibrate` and `contimg calibrators`."""
+
+import time
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.errors import BadInput
+from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.quality.caltables import SolutionLimits
+from contimg.settings import Settings, load
+from contimg.store import CalibrationSetRecord, Outdated, Stage, State, Store
+from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.units import format_utc
+
+if TYPE_CHECKING:
+    from contimg.formats.caltables.caltable_set import CaltableSet
+    from contimg.instrument.calibrators import Calibrator
+    from contimg.instrument.transits import Transit
+
+
+@click.group()
+def calibrations() -> None:
+    """List, show, retire and import caltable sets of the registry."""
+
+
+@calibrations.command("list")
+@limit_option(30)
+@as_json_option
+def list_sets(limit: int, as_json: bool) -> None:
+    """List caltable sets, latest observed first."""
+    with open_store() as store:
+        records = store.registry.sets(limit)
+    none = "no caltable set: a calibrator's transit or `contimg calibrations import` adds one"
+    print_list(records, _line, none, as_json=as_json)
+
+
+@calibrations.command()
+@click.argument("name")
+@as_json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a caltable set: its grade, its tables with their numbers, its plots."""
+    with open_store() as store:
+        record = store.registry.set_named(name)
+    if record is None:
+        raise BadInput(f"caltable set {name}: not in the registry; `contimg calibrations list` lists all")
+    if as_json:
+        print_json(asdict(record))
+        return
+    click.echo(_line(record))
+    click.echo(f"  valid        {_format_mjd(record.valid_from_mjd)} to {_format_mjd(record.valid_to_mjd)}")
+    click.echo(f"  reference    {record.reference_antenna or 'unknown'}")
+    for reason in record.reasons:
+        click.echo(f"  {record.grade}      {reason}")
+    for key, value in record.quality.items():
+        if not isinstance(value, dict):
+            click.echo(f"  {key:<22} {value:.4g}" if isinstance(value, float) else f"  {key:<22} {value}")
+    for antenna, reason in record.quality.get("without_fringes", {}).items():
+        click.echo(f"  antenna {antenna}: {reason}")
+    for table, numbers in record.quality.get("tables", {}).items():
+        click.echo(f"  {table}")
+        for key, value in numbers.items():
+            text = ", ".join(value) or "none" if isinstance(value, list) else f"{value:.4g}"
+            click.echo(f"    {key:<20} {text}")
+    for path in (*(table.path for table in record.tables), *sorted(record.tables[0].path.parent.glob("*.png"))):
+        click.echo(f"  {path}")
+
+
+@calibrations.command()
+@click.argument("name")
+@click.option("--reason", default="retired by an operator", show_default=True, help="Reason kept in the registry.")
+def retire(name: str, reason: str) -> None:
+    """Retire a caltable set; its tables stay. `contimg recalibrate` then requeues the tiles it calibrated."""
+    with open_store() as store:
+        store.registry.retire(name, reason)
+        click.echo(_line(store.registry.set_named(name)))
+
+
+@calibrations.command("import")
+@click.argument("tables", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the set.  [default: the bandpass's file name]")
+@click.option("--calibrator", help="Name of the observed source.  [default: the table's field]")
+@click.option("--dec", "dec_deg", type=float, help="Pointing declination, ICRS, degrees.")
+def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None) -> None:
+    """Import CASA TABLES (one of type B, optionally one of type G and of type K) into the registry as a set."""
+    from contimg.tile.calibrate.import_tables import import_set
+
+    paths = [Path(str(table).rstrip("/")) for table in tables]
+    caltables = import_set(
+        paths,
+        name or paths[0].stem,
+        load(Settings.from_environment()).output_dir / "calibration",
+        CalibrateOptions.from_environment(),
+        SolutionLimits.from_environment(),
+        calibrator=calibrator,
+        dec_deg=dec_deg,
+    )
+    with open_store() as store:
+        store.registry.register(caltables)
+        click.echo(_line(store.registry.set_named(caltables.name)))
+
+
+def _line(record: CalibrationSetRecord | None) -> str:
+    if record is None:
+        return ""
+    strip = "any strip" if record.dec_deg is None else f"dec {record.dec_deg:+.2f}"
+    retired = f"retired: {record.retired}" if record.retired else ""
+    retired = f"superseded by {record.superseded_by}" if record.superseded_by else retired
+    parts = (record.name, _format_mjd(record.mjd), f"{record.calibrator:<10}", strip, f"{record.grade:<8}", retired)
+    return "  ".join(filter(None, parts)).rstrip()
+
+
+def _format_mjd(mjd: float) -> str:
+    return format_utc(mjd_to_unix(mjd), "%Y-%m-%d %H:%MZ")
+
+
+@click.command()
+@click.argument("groups", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="List the tiles without requeueing them.")
+def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
+    """Requeue from calibrate on the tiles (all, or GROUPS only) that a better caltable set would change."""
+    strip_deg = CalibrateOptions.from_environment().strip_deg
+    with open_store() as store:
+        tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
+        for tile in tiles:
+            outcome = _recalibrate_tile(store, tile, strip_deg, dry_run)
+            click.echo(f"{tile.group}  {tile.applied or 'uncalibrated'} -> {outcome}")
+    if not tiles:
+        click.echo("no tile would change")
+
+
+def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: bool) -> str:
+    """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
+    from contimg.formats.ms.info import read_ms_info
+    from contimg.tile.calibrate.caltable_selection import select_caltable_set
+
+    group = store.queue.group(tile.group)
+    if group is None or group.state not in (State.COMPLETED, State.FAILED):
+        return f"{tile.better}: unchanged, the group is {group.state if group else 'gone'}"
+    start = Stage.CALIBRATE
+    try:
+        ms = read_ms_info(tile.path)
+    except BadInput:
+        start = Stage.CONVERT  # the Measurement Set was deleted; its subband files may still exist
+    else:
+        caltables = [_read_set(record.tables[0].path) for record in store.registry.valid_at(ms.mid_mjd_s / DAY_S)]
+        chosen, reason = select_caltable_set([caltable for caltable in caltables if caltable], ms, strip_deg)
+        if chosen is None or chosen.name != tile.better:
+            return f"{tile.better}: unchanged, the set does not fit ({reason})"
+    if not dry_run:
+        try:
+            store.queue.retry(tile.group, stage=start)
+        except BadInput as error:
+            return f"{tile.better}: {error}"
+    return f"{tile.better}, from {start}"
+
+
+def _read_set(path: Path) -> "CaltableSet | None":
+    from contimg.formats.caltables.caltable_set import CaltableSet
+
+    try:
+        return CaltableSet.read(path.parent)
+    except BadInput:
+        return None
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--date", "day", help="UTC date of the transits, YYYY-MM-DD.  [default: today]")
+@click.option("--dec", "dec_deg", type=click.FloatRange(-90, 90), help="Pointing declination, degrees.")
+@click.option("--near", help="RA,DEC in degrees (ICRS): list the sources around this position.")
+@click.option("--radius", default=2.0, show_default=True, help="Radius around --near, degrees.")
+@click.option("--min-attenuation", default=0.1, show_default=True, help="Minimum primary beam response of a transit.")
+@click.option("--min-jy", default=1.0, show_default=True, help="Minimum flux after the primary beam, Jy.")
+def calibrators(
+    name: str | None,
+    day: str | None,
+    dec_deg: float | None,
+    near: str | None,
+    radius: float,
+    min_attenuation: float,
+    min_jy: float,
+) -> None:
+    """List a day's transits (--date, --dec), the source NAME, or the sources around a position (--near).
+
+    Variable sources are used for phases only, not for the flux scale.
+    """
+    import numpy as np
+
+    from contimg.instrument.calibrators import catalogue, cone_search, find_calibrator
+    from contimg.instrument.transits import transits
+
+    if name:
+        click.echo(_source_line(find_calibrator(name)))
+    elif near:
+        ra_deg, dec_near_deg = _parse_position(near)
+        for distance_rad, source in cone_search(*np.deg2rad((ra_deg, dec_near_deg, radius))):
+            click.echo(f"{np.rad2deg(distance_rad):6.3f} deg  {_source_line(source)}")
+    elif dec_deg is not None:
+        of_day = transits(_parse_date(day), np.deg2rad(dec_deg), min_attenuation)
+        bright = [transit for transit in of_day if transit.apparent_jy >= min_jy]
+        for transit in bright:
+            click.echo(_transit_line(transit))
+        if not bright:
+            click.echo(f"no calibrator of {min_jy:g} Jy crosses the primary beam at declination {dec_deg:g} deg")
+    else:
+        raise click.UsageError(f"give --dec (and --date), --near or a name; {len(catalogue())} sources are known")
+
+
+def _parse_date(text: str | None) -> date:
+    try:
+        return date.fromisoformat(text or format_utc(time.time(), "%Y-%m-%d"))
+    except ValueError:
+        raise BadInput(f"--date={text!r}: expected a date as YYYY-MM-DD") from None
+
+
+def _parse_position(text: str) -> tuple[float, float]:
+    try:
+        ra_deg, dec_deg = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(f"--near={text!r}: expected RA,DEC in degrees, for example 24.4,33.2") from None
+    return ra_deg, dec_deg
+
+
+def _transit_line(transit: "Transit") -> str:
+    import numpy as np
+
+    return (
+        f"{format_utc(mjd_to_unix(transit.mjd))}  {np.rad2deg(transit.offset_rad):+6.2f} deg  "
+        f"beam {transit.pb_response:.3f}  {transit.apparent_jy:6.2f} Jy  {transit.seconds_in_beam / 60:4.0f} min  "
+        f"{_source_line(transit.calibrator)}"
+    )
+
+
+def _source_line(source: "Calibrator") -> str:
+    import numpy as np
+
+    from contimg.instrument.dsa110 import BAND
+
+    remarks = [source.scale, *(["variable: phase only"] if source.variable else [])]
+    remarks += [] if source.usable else ["resolved"]
+    position = f"{np.rad2deg(source.ra_rad):9.5f} {np.rad2deg(source.dec_rad):+9.5f}"
+    flux_jy = float(source.flux_jy(BAND.centre_hz))
+    return f"{' '.join((source.name, *source.aliases)):<26} {position}  {flux_jy:6.2f} Jy  {', '.join(remarks)}"

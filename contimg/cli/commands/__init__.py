@@ -1,1 +1,0 @@
-"""The `contimg` command, one file per subcommand."""

@@ -1,0 +1,102 @@
+"""`contimg config show|check|set|undo|history`."""
+
+from typing import Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from contimg import settings
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json
+from contimg.errors import ContimgError, Misconfigured
+from contimg.options import SettingValue
+from contimg.settings.changes import Change, change, describe, history, undo
+from contimg.units import format_utc
+
+HIDDEN = "(set, not shown)"
+
+
+@click.group()
+def config() -> None:
+    """Show and change the configuration: state/streaming_config.json and the environment."""
+
+
+@config.command()
+def show() -> None:
+    """Print the sixteen keys in force, as JSON."""
+    print_json(settings.shown(settings.load(settings.Settings.from_environment())))
+
+
+@config.command()
+@as_json_option
+def check(as_json: bool) -> None:
+    """Check the configuration; list each value in force and its source."""
+    rows = settings.explain(settings.Settings.from_environment())
+    if as_json:
+        print_json([{"key": row.key, "value": _text(row), "source": row.source, "help": row.help} for row in rows])
+        return
+    width = max(len(row.key) for row in rows)
+    for row in rows:
+        click.echo(f"{row.key:<{width}}  {_text(row)}  {click.style(f'({row.source})', dim=True)}")
+
+
+@config.command("set")
+@click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE...")
+@by_option
+@click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
+def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
+    """Set keys in the file, all or none.
+
+    A running stream uses them after a restart. `contimg config undo` undoes the change.
+    """
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise Misconfigured(f"{assignment}: give KEY=VALUE, for example max_workers=2")
+        changes[key.strip()] = value.strip()
+    _finish(change(settings.Settings.from_environment(), changes, by), restart)
+
+
+@config.command("undo")
+@by_option
+@click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
+def undo_last(by: str, restart: bool) -> None:
+    """Undo the last change made by `contimg config`, the panel or the API."""
+    _finish(undo(settings.Settings.from_environment(), by), restart)
+
+
+@config.command("history")
+@limit_option(20)
+def show_history(limit: int) -> None:
+    """List changes, newest first: time, author, keys."""
+    changes = history(settings.Settings.from_environment())[:limit]
+    for saved in changes:
+        click.echo(f"{format_utc(saved.at)}  {saved.by}  {'undone: ' if saved.undoes else ''}{describe(saved)}")
+    if not changes:
+        click.echo("no change has been made")
+
+
+def _finish(saved: Change, restart: bool) -> None:
+    """Print the values in force, record the change in the event log, restart a running stream on request."""
+    deployment = settings.Settings.from_environment()
+    rows = {row.key: row for row in settings.explain(deployment)}
+    for key in saved.after:
+        click.echo(f"{key}  {_text(rows[key])}  ({rows[key].source})")
+    verb = "change undone" if saved.undoes else "changed"
+    try:
+        with open_store() as store:
+            store.events.add(f"configuration {verb} by {saved.by}: {describe(saved)}")
+    except (ContimgError, SQLAlchemyError) as error:
+        click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)
+    if restart:
+        from workers.service.manager import StreamingServiceManager
+        from workers.service.orders import carry_out
+
+        running = StreamingServiceManager(deployment).status().running
+        click.echo(
+            carry_out("restart", saved.by) if running else "the stream is stopped; it uses the keys from its next start"
+        )
+
+
+def _text(row: SettingValue) -> str:
+    return HIDDEN if row.secret and row.value else str(row.value)

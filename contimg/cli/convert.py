@@ -1,0 +1,131 @@
+"""`contimg convert INPUT_DIR OUTPUT_DIR START END`."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from contimg.errors import BadInput
+from contimg.formats.uvh5.grouping import find_groups, seconds_of
+from contimg.instrument.dsa110 import BAND
+from contimg.options import flags, from_flags
+from contimg.tile.convert import ConvertOptions, batch
+
+
+def parse_time(text: str) -> float:
+    """Convert an ISO 8601 time, UTC unless it names a zone, to seconds since 1970; raises click.BadParameter."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-02-22T23:17:51") from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+@click.command()
+@click.argument("input_dir", type=click.Path(path_type=Path))
+@click.argument("output_dir", type=click.Path(path_type=Path))
+@click.argument("start", type=parse_time)
+@click.argument("end", type=parse_time)
+@click.option(
+    "--min-subbands", type=click.IntRange(min=1), help="Minimum number of subbands of a group.  [default: all]"
+)
+@click.option("--dry-run", is_flag=True, help="List what would be converted, and convert nothing.")
+@click.option("--skip-existing", is_flag=True, help="Skip groups whose Measurement Set exists.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Groups converted in parallel.")
+@click.option(
+    "--room",
+    "scratch",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Scratch directory (for example a tmpfs), used if it has enough space. May be given several times.",
+)
+@flags(ConvertOptions)
+def convert(
+    input_dir: Path,
+    output_dir: Path,
+    start: float,
+    end: float,
+    min_subbands: int | None,
+    dry_run: bool,
+    skip_existing: bool,
+    jobs: int,
+    scratch: tuple[Path, ...],
+    **arguments: Any,
+) -> None:
+    """Convert the groups in INPUT_DIR with times from START to END (UTC) to OUTPUT_DIR/<group>.ms.
+
+    A bad file is named and excluded; its group is converted without it if --min-subbands others remain. The exit
+    status is 0 when every group was converted, 3 otherwise.
+    """
+    options = from_flags(ConvertOptions, arguments)
+    subbands = options.plan.subbands if options.plan else BAND.subbands
+    chosen = {name: files for name, files in find_groups(input_dir).items() if start <= seconds_of(name) <= end}
+    if not chosen:
+        raise BadInput(f"{input_dir}: no group of subband files between these times; check START and END (UTC)")
+    tasks = [
+        batch.ConvertTask(name, files, output_dir / f"{name}.ms", min_subbands or subbands, subbands, scratch)
+        for name, files in chosen.items()
+    ]
+    waiting = [task for task in tasks if not (skip_existing and task.target.exists())]
+    if dry_run:
+        _print_plan(tasks, waiting)
+        return
+    outcomes = _collect(batch.convert_groups(waiting, options, jobs), len(waiting))
+    skipped = [task.group for task in tasks if task not in waiting]
+    Console().print(_summary(sorted(outcomes, key=lambda outcome: outcome.task.group), skipped))
+    failed = sum(outcome.product is None for outcome in outcomes)
+    if failed:
+        raise BadInput(f"{failed} of {len(chosen)} groups were not converted; the lines above say why")
+
+
+def _print_plan(tasks: list[batch.ConvertTask], waiting: list[batch.ConvertTask]) -> None:
+    for task in tasks:
+        size_mb = sum(path.stat().st_size for path in task.files.values()) / 1e6
+        if task not in waiting:
+            outcome = "exists"
+        elif len(task.files) < task.min_subbands:
+            outcome = "too few subbands"
+        else:
+            outcome = f"to {task.target}"
+        click.echo(f"{task.group}  {len(task.files)} of {task.subbands} subbands  {size_mb:.0f} MB  {outcome}")
+
+
+def _collect(outcomes: Iterable[batch.ConvertOutcome], total: int) -> list[batch.ConvertOutcome]:
+    """Collect outcomes under a progress bar on a terminal; print each fault at once."""
+    collected = []
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("converting", total=total)
+        for outcome in outcomes:
+            collected.append(outcome)
+            progress.advance(bar)
+            lines = [f"excluded {reason}" for reason in outcome.left_out]
+            lines += [f"group {outcome.task.group}: {outcome.error}"] if outcome.error else []
+            for line in lines:
+                console.print(f"contimg: {line}", highlight=False, markup=False, soft_wrap=True)
+    return collected
+
+
+def _summary(outcomes: list[batch.ConvertOutcome], skipped: list[str]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading in ("group", "result", "subbands", "flagged", "MB", "s", "MB/s"):
+        table.add_column(heading, justify="left" if heading in ("group", "result") else "right")
+    for outcome in outcomes:
+        ms = outcome.product
+        if ms is None:
+            table.add_row(outcome.task.group, "[bold red]failed[/]", str(len(outcome.task.files)))
+            continue
+        size_mb = ms.bytes_read / 1e6
+        table.add_row(
+            outcome.task.group, "[yellow]partial[/]" if ms.missing_subbands else "[green]converted[/]",
+            str(ms.subbands), f"{ms.flagged_fraction:.2%}", f"{size_mb:.0f}", f"{ms.seconds:.1f}",
+            f"{size_mb / ms.seconds:.0f}",
+        )  # fmt: skip
+    for name in skipped:
+        table.add_row(name, "[dim]exists[/]")
+    return table

@@ -1,0 +1,93 @@
+"""`contimg groups list|show|retry|discard`."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.errors import BadInput
+from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State
+from contimg.units import format_utc
+
+
+@click.group()
+def groups() -> None:
+    """List groups of subband files, show one, retry or discard it."""
+
+
+@groups.command("list")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="List groups in this state only.")
+@limit_option(20)
+@as_json_option
+def list_groups(state: str | None, limit: int, as_json: bool) -> None:
+    """List groups, latest observed first."""
+    with open_store() as store:
+        records = store.queue.groups(State(state) if state else None, limit)
+    print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
+
+
+@groups.command()
+@click.argument("group")
+@as_json_option
+def show(group: str, as_json: bool) -> None:
+    """Show a group: its files, each attempt at each stage, its products and events."""
+    with open_store() as store:
+        record = store.queue.group(group)
+        if record is None:
+            raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")
+        files, runs = store.arrivals.files_of(group), store.queue.runs(group)
+        ms, image = store.products.measurement_set(group), store.products.image_of(group)
+        events = store.events.last(50, group=group)[::-1]
+    if as_json:
+        document: dict[str, Any] = asdict(record)
+        document["files"] = [asdict(file) for file in files]
+        document["runs"] = [asdict(run) for run in runs]
+        document["events"] = [asdict(event) for event in events]
+        document["measurement_set"] = asdict(ms) if ms else None
+        document["image"] = asdict(image) if image else None
+        print_json(document)
+        return
+    click.echo(_line(record))
+    for file in files:
+        if file.state != FileState.PRESENT:
+            click.echo(f"  {file.path}  {file.state}: {file.reason or 'not used'}")
+    for run in runs:
+        click.echo(f"  {_run_line(run)}")
+    for path in filter(None, (ms and ms.path, image and image.fits_path, image and image.png_path)):
+        click.echo(f"  {path}")
+    for event in events:
+        click.echo(f"  {format_utc(event.at)}  {event.level:<7}  {event.text}")
+
+
+@groups.command()
+@click.argument("group")
+@click.option(
+    "--stage",
+    type=click.Choice([stage.value for stage in Stage]),
+    help="First stage to run.  [default: the stage at which the group stopped]",
+)
+def retry(group: str, stage: str | None) -> None:
+    """Requeue a failed or discarded group, or reprocess a completed one."""
+    with open_store() as store:
+        click.echo(_line(store.queue.retry(group, stage=Stage(stage) if stage else None)))
+
+
+@groups.command()
+@click.argument("group")
+def discard(group: str) -> None:
+    """Exclude a group from processing. Its files stay; `retry` requeues it."""
+    with open_store() as store:
+        click.echo(_line(store.queue.discard(group)))
+
+
+def _line(group: GroupRecord) -> str:
+    state = group.state if group.state in (State.COLLECTING, State.COMPLETED) else f"{group.state} {group.stage}"
+    subbands = f"{len(group.subbands):2d} subbands{' partial' if group.partial else ''}"
+    return "  ".join(filter(None, (group.id, f"{state:<21}", subbands, group.error)))
+
+
+def _run_line(run: StageRunRecord) -> str:
+    duration = "" if run.seconds is None else f"{run.seconds:.1f} s"
+    stage, outcome = f"{run.stage} {run.attempt}", run.outcome or "running"
+    return "  ".join(filter(None, (format_utc(run.started_at), stage, outcome, duration, run.owner, run.error)))

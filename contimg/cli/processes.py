@@ -1,0 +1,177 @@
+"""`contimg run` and its parts: `producer`, `web`, `broker`, `agent`; and `workers`, which lists Celery's workers."""
+
+import os
+import signal
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from contimg.cli.shared import as_json_option, print_json
+from contimg.errors import Misconfigured, Transient
+from contimg.settings import Settings, load
+
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+
+@click.command()
+@click.argument("input_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--output-dir", type=click.Path(path_type=Path), help="Directory of products.  [default: as configured]")
+@click.option("--web/--no-web", default=True, show_default=True, help="Serve the panel.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the panel.  [default: CONTIMG_WEB_PORT or 8080]")
+@click.option("--flower/--no-flower", default=False, show_default=True, help="Run Flower, Celery's monitor.")
+def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | None, flower: bool) -> None:
+    """Process the subband files that arrive in INPUT_DIR (default: as configured) until Ctrl-C.
+
+    Ctrl-C stops the stream after the stages under way, a second one immediately; the next start continues from there.
+    """
+    from workers import logs
+    from workers.service import Extras
+    from workers.service.display import Display
+    from workers.service.running import run_until_told
+    from workers.service.supervisor import Supervisor
+
+    settings = Settings.from_environment()
+    directories = {"CONTIMG_INPUT_DIR": input_dir, "CONTIMG_OUTPUT_DIR": output_dir}
+    environ = {**os.environ, **{name: str(path.absolute()) for name, path in directories.items() if path is not None}}
+    config = load(settings, environ)
+    logs.configure(settings, config.model_copy(update={"log_level": "WARNING"}))
+    settings = settings if port is None else settings.replace(web_port=port)
+    extras = Extras(web, settings.web_host, settings.web_port, flower, settings.flower_port)
+    supervisor = Supervisor(settings, extras, environ)
+    display: Display | None = None
+
+    def refresh() -> bool:
+        nonlocal display
+        if display is None:
+            display = Display(supervisor.store)
+            click.echo(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
+            if web:
+                click.echo(f"panel: http://{settings.web_host}:{settings.web_port}/")
+        display.refresh()
+        return True
+
+    def close() -> None:
+        if display is not None:
+            display.close()
+            click.echo("stopping after the stages under way; Ctrl-C again stops immediately")
+
+    run_until_told(supervisor, refresh, close)
+    click.echo("stopped; no process is left running")
+
+
+@click.command()
+def producer() -> None:
+    """Watch the incoming directory and dispatch groups, until SIGTERM or Ctrl-C.
+
+    Workers are separate processes: celery -A workers.app worker -Q convert.
+    """
+    from workers.producer.main import produce
+
+    produce()
+
+
+@click.command()
+@click.option(
+    "--host", help="Address; any but loopback requires CONTIMG_TOKEN.  [default: CONTIMG_WEB_HOST or 127.0.0.1]"
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: CONTIMG_WEB_PORT or 8080]"
+)
+def web(host: str | None, port: int | None) -> None:
+    """Serve the control panel and the REST API until Ctrl-C or SIGTERM."""
+    from web import create_app
+    from web.http.serving import check_exposure, listen, serve, url_of
+    from workers.logs import configure
+    from workers.service import StreamingServiceManager
+
+    settings = Settings.from_environment()
+    settings = settings.replace(
+        web_host=settings.web_host if host is None else host,
+        web_port=settings.web_port if port is None else port,
+    )
+    check_exposure(settings.web_host, settings.token)
+    listening = listen(settings.web_host, settings.web_port)
+    configure(settings, load(settings))
+    app = create_app(settings, service=StreamingServiceManager(settings))
+    click.echo(f"panel at {url_of(listening)}")
+    serve(app, listening)
+
+
+@click.command()
+def broker() -> None:
+    """Run the broker that `contimg run` would start, until SIGTERM or Ctrl-C, for workers started separately.
+
+    Producer, workers and panel of the same state directory find it themselves.
+    """
+    from workers.broker import EmbeddedBroker, server_program
+    from workers.service.watchdog import notify
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    embedded = EmbeddedBroker(Settings.from_environment().state_dir)
+    endpoint = embedded.start()
+    click.echo(f"{server_program().name} on 127.0.0.1:{endpoint.port}, messages in {embedded.directory}")
+    notify("READY=1")
+    try:
+        while signal.sigtimedwait(_STOP_SIGNALS, 1.0) is None:
+            if not embedded.is_running:
+                raise Transient(f"{embedded.directory}: the broker ended; see {embedded.directory / 'server.log'}")
+    finally:
+        embedded.stop()
+
+
+@click.command()
+@click.option("--backend", type=click.Choice(["docker", "systemd"]), required=True, help="Manager of the stream.")
+@click.option(
+    "--socket", "path", type=click.Path(path_type=Path), help="Socket of the agent.  [default: as configured]"
+)
+def agent(backend: str, path: Path | None) -> None:
+    """Accept start, stop, restart and status of this deployment's stream, until SIGTERM or Ctrl-C.
+
+    Run it as a user who may use the container engine or systemd, in the panel's group; the panel then needs no such
+    permission.
+    """
+    from workers.logs import configure
+    from workers.service.backends import BackendOptions
+    from workers.service.backends.agent import AgentServer
+    from workers.service.backends.containers import Containers
+    from workers.service.backends.units import Units
+
+    settings = Settings.from_environment()
+    configure(settings, load(settings))
+    options = BackendOptions.from_environment()
+    if backend == "docker" and not options.engine.is_socket():
+        raise Misconfigured(f"{options.engine}: not the socket of a container engine; set CONTIMG_SERVICE_ENGINE")
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    server = AgentServer(
+        path or options.agent, Containers(options.engine, options.project) if backend == "docker" else Units()
+    )
+    threading.Thread(target=server.serve, daemon=True).start()
+    click.echo(f"agent for {backend}, listening on {path or options.agent}")
+    signal.sigwait(_STOP_SIGNALS)
+    server.close()
+
+
+@click.command()
+@as_json_option
+def workers(as_json: bool) -> None:
+    """List the workers with their queues and tasks, and the messages of each queue; takes a second or two."""
+    from contimg.store import Stage
+    from workers.broker import url_in_force
+    from workers.inspection import Asker
+
+    inspection = Asker().ask(url_in_force(Settings.from_environment()))
+    if inspection.error:
+        raise Transient(inspection.error)
+    if as_json:
+        print_json({**asdict(inspection), "unserved": inspection.unserved})
+        return
+    for worker in inspection.workers:
+        click.echo(
+            f"{worker.name}  queues {', '.join(worker.queues)}; {worker.busy} of {worker.processes} busy, "
+            f"{worker.done} done"
+        )
+    for stage in map(str, Stage):
+        unserved = ", no worker serves this queue" if stage in inspection.unserved else ""
+        click.echo(f"{stage}: {inspection.waiting.get(stage, 0)} messages waiting{unserved}")

@@ -1,0 +1,148 @@
+"""`contimg start`, `stop`, `restart`, `pause`, `resume` and `status`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from contimg.cli.shared import as_json_option, by_option, open_store, print_json
+from contimg.settings import Settings
+from contimg.store import Pulse, Stage, Status
+from contimg.units import format_duration, format_utc
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from workers.service.records import ServiceHealth, ServiceStatus
+
+
+@click.command()
+@by_option
+def start(by: str) -> None:
+    """Start the stream in the background and wait until it runs; `contimg run` runs it in this terminal."""
+    from workers.service.orders import carry_out
+
+    click.echo(carry_out("start", by))
+
+
+@click.command()
+@by_option
+def stop(by: str) -> None:
+    """Stop the stream after the stages under way; new files wait on disk until the next start."""
+    from workers.service.orders import carry_out
+
+    click.echo(carry_out("stop", by))
+
+
+@click.command()
+@by_option
+def restart(by: str) -> None:
+    """Stop the stream after the stages under way and start it with the present configuration."""
+    from workers.service.orders import carry_out
+
+    click.echo(carry_out("restart", by))
+
+
+@click.command()
+@by_option
+def pause(by: str) -> None:
+    """Start no further stage on any host until `contimg resume`; new files are still registered."""
+    with open_store() as store:
+        store.queue.pause(by)
+    click.echo("paused: stages under way are finished, no other starts; `contimg resume` ends the pause")
+
+
+@click.command()
+@by_option
+def resume(by: str) -> None:
+    """Start stages again after `contimg pause`, from the reconciler's next round on."""
+    with open_store() as store:
+        store.queue.resume(by)
+    click.echo("resumed")
+
+
+@click.command()
+@as_json_option
+@click.option("--shown", default=5, show_default=True, help="Maximum number of entries of each list.")
+def status(as_json: bool, shown: int) -> None:
+    """Show service, queue, newest images, failures, and quarantined files with their reasons."""
+    from rich.console import Console
+
+    from workers.service.manager import StreamingServiceManager
+
+    with open_store() as store:
+        snapshot, pulse, alerts = store.overview.snapshot(shown), store.pulses.take(), store.alerts.on()
+    manager = StreamingServiceManager(Settings.from_environment())
+    service, health = manager.status(), manager.health()
+    if as_json:
+        document = {**asdict(snapshot), "service": asdict(service), "health": asdict(health)}
+        document["pulse"] = {**asdict(pulse), "catch_up_s": pulse.catch_up_s}
+        print_json(document | {"alerts": [asdict(alert) for alert in alerts]})
+        return
+    console = Console(highlight=False)
+    console.print(_service_line(service, health))
+    for alert in alerts:
+        duration = format_duration(snapshot.at - alert.began_at)
+        console.print(f"alert for {duration}: {alert.text}", style="red", soft_wrap=True)
+    _print_queue(console, snapshot, pulse)
+    _print_lists(console, snapshot)
+
+
+def _service_line(service: "ServiceStatus", health: "ServiceHealth") -> "Text":
+    from rich.text import Text
+
+    if not service.running:
+        return Text("stopped; `contimg run` starts it", style="yellow")
+    parts = ["paused" if service.paused else "running"]
+    if service.uptime_seconds is not None:
+        parts.append(f"for {format_duration(service.uptime_seconds)}")
+    if service.memory_mb is not None and service.cpu_percent is not None:
+        parts.append(f"(pid {service.pid}, {service.cpu_percent:.0f} % of a core, {service.memory_mb:.0f} MB)")
+    if health.error:
+        parts.append(f"— not healthy: {health.error}")
+    return Text(" ".join(parts), style="red" if health.error else "yellow" if service.paused else "green")
+
+
+def _print_queue(console: "Console", snapshot: Status, pulse: Pulse) -> None:
+    from rich.table import Table
+
+    counts = Table(box=None, padding=(0, 3, 0, 0))
+    for state in snapshot.states:
+        counts.add_column(state.replace("_", " "), justify="right")
+    counts.add_row(*(str(number) for number in snapshot.states.values()))
+    console.print(counts)
+    waiting = ", ".join(f"{snapshot.waiting[stage]} for {stage}" for stage in Stage if snapshot.waiting[stage])
+    if waiting:
+        console.print(f"waiting: {waiting}; the oldest for {format_duration(snapshot.oldest_pending_s or 0.0)}")
+    for run in snapshot.running:
+        duration = format_duration(snapshot.at - run.started_at)
+        console.print(f"{run.group}  {run.stage}, attempt {run.attempt}, for {duration}")
+    rates = snapshot.rates
+    if pulse.catch_up_s is not None and pulse.waiting:
+        console.print(f"backlog of {pulse.waiting} groups, caught up in about {format_duration(pulse.catch_up_s)}")
+    if rates.latency_s is not None:
+        latency = format_duration(rates.latency_s)
+        console.print(f"last hour: {rates.groups_per_hour:g} groups, first file to image {latency}")
+    if rates.stage_seconds:
+        durations = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in rates.stage_seconds.items())
+        console.print(f"median duration of a stage: {durations}")
+
+
+def _print_lists(console: "Console", snapshot: Status) -> None:
+    for image in snapshot.images:
+        console.print(
+            f"{image.fits_path}  rms {1e3 * image.rms_jy:.2f} mJy/beam, peak {image.peak_jy:.3f} Jy/beam, "
+            f"{image.calibration_set or 'uncalibrated'}",
+            soft_wrap=True,
+        )
+    if snapshot.set_aside_count:
+        console.print(f"quarantined: {snapshot.set_aside_count}", style="yellow")
+    for file in snapshot.set_aside:
+        console.print(f"  {file.path}: {file.reason}", soft_wrap=True)
+    if snapshot.failed:
+        console.print("failed:", style="red")
+    for group, error in snapshot.failed:
+        console.print(f"  {group}: {error}", soft_wrap=True)
+    for event in snapshot.warnings:
+        console.print(f"{format_utc(event.at)}  {event.group or ''}  {event.text}", style="dim", soft_wrap=True)

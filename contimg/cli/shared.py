@@ -1,0 +1,61 @@
+"""Options and output that several commands share, and the configured store."""
+
+import getpass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import click
+
+from contimg.settings import Settings, load
+from contimg.store import Store
+
+Record = TypeVar("Record")
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+by_option = click.option(
+    "--by", default=getpass.getuser, show_default="your user name", help="Name recorded in the event log."
+)
+
+
+def limit_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option `--limit` with its default."""
+    return click.option(
+        "--limit", default=default, show_default=True, type=click.IntRange(min=1), help="Maximum number of entries."
+    )
+
+
+def print_list(records: Sequence[Record], line: Callable[[Record], str], none: str, *, as_json: bool) -> None:
+    """Print records.
+
+    Parameters
+    ----------
+    records : dataclass instances.
+    line : formats one record.
+    none : text for an empty list; JSON prints an empty list instead.
+    as_json : whether to print JSON.
+    """
+    if as_json:
+        print_json([asdict(record) for record in records])  # type: ignore[call-overload]  # no bound for dataclasses
+        return
+    for record in records:
+        click.echo(line(record))
+    if not records:
+        click.echo(none)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON; paths and times as text."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """Open the configured store and close it at the end."""
+    store = Store.of(load(Settings.from_environment()))
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,95 @@
+"""`contimg db`, `contimg backup`, `contimg restore` and `contimg retention`."""
+
+import time
+from pathlib import Path
+
+import click
+
+from contimg.cli.shared import open_store
+from contimg.errors import Misconfigured
+from contimg.options import flags, from_flags
+from contimg.settings import RetentionRules, Settings, load, queue_rules
+from contimg.store import schema
+from contimg.store.database import make_engine, url_of
+from contimg.units import format_utc
+
+
+@click.group()
+def db() -> None:
+    """Show and upgrade the schema of the store's database."""
+
+
+@db.command()
+def current() -> None:
+    """Print the revision of the database and the one that this version needs."""
+    engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
+    revision = schema.current(engine)
+    state = "up to date" if revision == schema.HEAD else f"{schema.HEAD} is needed; run `contimg db upgrade`"
+    click.echo(f"{engine.url.render_as_string()}  revision {revision or 'none'}  ({state})")
+
+
+@db.command()
+def upgrade() -> None:
+    """Upgrade the database to the revision that this version needs; create it if missing."""
+    config = load(Settings.from_environment())
+    queue_rules(config)  # a wrong setting is reported before anything is replaced
+    engine = make_engine(url_of(config.queue_db))
+    click.echo(f"{engine.url.render_as_string()}  revision {schema.upgrade(engine)}")
+
+
+@click.command()
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+def backup(target: Path | None) -> None:
+    """Write the store and the configuration to TARGET (default: contimg-TIME.tar.gz); the stream may run.
+
+    Products are separate files and not included. A PostgreSQL store is included too, in a form that either database
+    can restore.
+    """
+    from contimg.store.backup import back_up
+
+    path = target or Path(format_utc(time.time(), "contimg-%Y-%m-%dT%H-%M-%S.tar.gz"))
+    rows = back_up(Settings.from_environment(), path).rows
+    click.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB, {rows['groups']} groups, {rows['images']} images")
+
+
+@click.command()
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the content of a PostgreSQL store.")
+def restore(archive: Path, force: bool) -> None:
+    """Restore the store and the configuration from ARCHIVE; the stream must be stopped.
+
+    An existing SQLite store is kept beside the restored one under another name. Files that arrived after the backup
+    are registered when the stream starts.
+    """
+    from contimg.store.backup import restore as restore_backup
+    from workers.service import StreamingServiceManager
+
+    settings = Settings.from_environment()
+    service = StreamingServiceManager(settings)
+    running = service.status().running
+    service.close()  # releases this process's own connection to the store
+    if running:
+        raise Misconfigured("the stream is running; stop it first (`contimg pause` is not enough), then restore")
+    rows = restore_backup(settings, archive, force=force).rows
+    click.echo(f"restored {rows['groups']} groups and {rows['images']} images; `contimg start` starts the stream")
+
+
+@click.command()
+@click.option("--delete", is_flag=True, help="Delete the products instead of listing them.")
+@flags(RetentionRules)
+def retention(delete: bool, **arguments: object) -> None:
+    """List the products that the retention rules no longer keep; with --delete, delete them as the service does.
+
+    Inputs of a group's remaining stages and tables of the calibration registry are never deleted.
+    """
+    from workers.housekeeping.retention import retire
+
+    rules = from_flags(RetentionRules, dict(arguments))
+    with open_store() as store:
+        retired = retire(store, rules, dry_run=not delete)
+    for item in retired:
+        created = format_utc(item.product.created_at, "%Y-%m-%d %H:%MZ")
+        click.echo(f"{item.product.paths[0]}  {item.product.kind}, created {created}, {item.bytes / 1e9:.2f} GB")
+    total_gb = sum(item.bytes for item in retired) / 1e9
+    outcome = "deleted" if delete else "would be deleted with --delete"
+    click.echo(f"{len(retired)} products, {total_gb:.2f} GB, {outcome}" if retired else "no product is to be deleted")
