@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import click
-
 from contimg.cli.listing import as_json_option, limit_option, print_list
+
 from contimg.store import AlertRecord, configured_store
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
+
 from contimg.errors import BadInput
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load

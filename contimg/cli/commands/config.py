@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from contimg.cli.listing import as_json_option, limit_option, print_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg import settings as configuration
-from contimg.cli.listing import as_json_option, limit_option, print_json
 from contimg.errors import ContimgError, Misconfigured
 from contimg.options import SettingValue
 from contimg.settings.changes import Change, change, describe, history, undo

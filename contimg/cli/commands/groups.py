@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-
 from contimg.cli.listing import as_json_option, limit_option, print_json, print_list
+
 from contimg.errors import BadInput
 from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store, configured_store
 

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
+from contimg.cli.listing import as_json_option, print_json
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contimg.cli.listing import as_json_option, print_json
 from contimg.settings import Settings
 from contimg.store import Stage, Status, StreamActivity, configured_store
 from workers.service.manager import StreamingServiceManager
