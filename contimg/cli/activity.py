@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_list
-from contimg.store import AlertRecord, EventRecord
+from contimg.cli.shared import as_json_option, limit_option, print_list
+from contimg.store import AlertRecord, EventRecord, configured_store
 from contimg.units import format_utc
 
 
@@ -17,7 +17,7 @@ from contimg.units import format_utc
 @as_json_option
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
     """List alerts, newest first; `contimg config check` lists the limits of the rules."""
-    with open_store() as store:
+    with configured_store() as store:
         records = store.alerts.on()[::-1][:limit] if only_on else store.alerts.listed(limit=limit)
     print_list(records, _alert_line, "no alert is active" if only_on else "no alert has been raised", as_json=as_json)
 
@@ -40,7 +40,7 @@ def events(limit: int, level: str | None, group: str | None, follow: bool, as_js
         if level in (None, event.level) and group in (None, event.group):
             click.echo(json.dumps(asdict(event)) if as_json else _event_line(event))
 
-    with open_store() as store:
+    with configured_store() as store:
         newest = store.events.last(1)
         for event in reversed(store.events.last(limit, level=level, group=group)):
             print_event(event)

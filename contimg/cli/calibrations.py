@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
 from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
-from contimg.store import CalibrationSetRecord, Outdated, Stage, State, Store
+from contimg.store import CalibrationSetRecord, Outdated, Stage, State, Store, configured_store
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.units import format_utc
 
@@ -33,7 +33,7 @@ def calibrations() -> None:
 @as_json_option
 def list_sets(limit: int, as_json: bool) -> None:
     """List caltable sets, latest observed first."""
-    with open_store() as store:
+    with configured_store() as store:
         records = store.registry.sets(limit)
     none = "no caltable set: a calibrator's transit or `contimg calibrations import` adds one"
     print_list(records, _line, none, as_json=as_json)
@@ -44,7 +44,7 @@ def list_sets(limit: int, as_json: bool) -> None:
 @as_json_option
 def show(name: str, as_json: bool) -> None:
     """Show a caltable set: its grade, its tables with their numbers, its plots."""
-    with open_store() as store:
+    with configured_store() as store:
         record = store.registry.set_named(name)
     if record is None:
         raise BadInput(f"caltable set {name}: not in the registry; `contimg calibrations list` lists all")
@@ -75,7 +75,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--reason", default="retired by an operator", show_default=True, help="Reason kept in the registry.")
 def retire(name: str, reason: str) -> None:
     """Retire a caltable set; its tables stay. `contimg recalibrate` then requeues the tiles it calibrated."""
-    with open_store() as store:
+    with configured_store() as store:
         store.registry.retire(name, reason)
         click.echo(_line(store.registry.set_named(name)))
 
@@ -99,7 +99,7 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
         calibrator=calibrator,
         dec_deg=dec_deg,
     )
-    with open_store() as store:
+    with configured_store() as store:
         store.registry.register(caltables)
         click.echo(_line(store.registry.set_named(caltables.name)))
 
@@ -124,7 +124,7 @@ def _format_mjd(mjd: float) -> str:
 def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
     """Requeue from calibrate on the tiles (all, or GROUPS only) that a better caltable set would change."""
     strip_deg = CalibrateOptions.from_environment().strip_deg
-    with open_store() as store:
+    with configured_store() as store:
         tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
         for tile in tiles:
             outcome = _recalibrate_tile(store, tile, strip_deg, dry_run)
@@ -138,7 +138,7 @@ def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: b
     from contimg.formats.ms.info import read_ms_info
     from contimg.tile.calibrate.caltable_selection import select_caltable_set
 
-    group = store.queue.group(tile.group)
+    group = store.files.group(tile.group)
     if group is None or group.state not in (State.COMPLETED, State.FAILED):
         return f"{tile.better}: unchanged, the group is {group.state if group else 'gone'}"
     start = Stage.CALIBRATE
@@ -153,7 +153,7 @@ def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: b
             return f"{tile.better}: unchanged, the set does not fit ({reason})"
     if not dry_run:
         try:
-            store.queue.retry(tile.group, stage=start)
+            store.jobs.retry(tile.group, stage=start)
         except BadInput as error:
             return f"{tile.better}: {error}"
     return f"{tile.better}, from {start}"

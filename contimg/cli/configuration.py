@@ -6,10 +6,11 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg import settings
-from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json
+from contimg.cli.shared import as_json_option, by_option, limit_option, print_json
 from contimg.errors import ContimgError, Misconfigured
 from contimg.options import SettingValue
 from contimg.settings.changes import Change, change, describe, history, undo
+from contimg.store import configured_store
 from contimg.units import format_utc
 
 HIDDEN = "(set, not shown)"
@@ -84,7 +85,7 @@ def _finish(saved: Change, restart: bool) -> None:
         click.echo(f"{key}  {_text(rows[key])}  ({rows[key].source})")
     verb = "change undone" if saved.undoes else "changed"
     try:
-        with open_store() as store:
+        with configured_store() as store:
             store.events.add(f"configuration {verb} by {saved.by}: {describe(saved)}")
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)

@@ -81,11 +81,7 @@ def _report(console: Console, scene: Scene, store: Store) -> None:
     truth = scene.incoming / "truth"
     checked = [source for image in images for source in check_image(image, truth / f"{image.group}.json")]
     print_fluxes(console, checked)
-<<<<<<< HEAD:contimg/cli/commands/demo.py
     off = [f"{source.name} in {source.group}" for source in checked if not source.is_within_tolerance]
-=======
-    off = [f"{source.name} in {source.group}" for source in checked if not source.within]
->>>>>>> cfb2146 (Merge one-function commands into eleven modules by subject):contimg/cli/demo.py
     if off:
         raise BadInput(f"{len(off)} of {len(checked)} sources are off by more than 3 % or 0.2 beams: {', '.join(off)}")
 

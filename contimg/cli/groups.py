@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
-from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State
+from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store, configured_store
 from contimg.units import format_utc
 
 
@@ -22,8 +22,8 @@ def groups() -> None:
 @as_json_option
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, latest observed first."""
-    with open_store() as store:
-        records = store.queue.groups(State(state) if state else None, limit)
+    with configured_store() as store:
+        records = store.files.groups(State(state) if state else None, limit)
     print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
 
@@ -32,11 +32,11 @@ def list_groups(state: str | None, limit: int, as_json: bool) -> None:
 @as_json_option
 def show(group: str, as_json: bool) -> None:
     """Show a group: its files, each attempt at each stage, its products and events."""
-    with open_store() as store:
-        record = store.queue.group(group)
+    with configured_store() as store:
+        record = store.files.group(group)
         if record is None:
             raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")
-        files, runs = store.arrivals.files_of(group), store.queue.runs(group)
+        files, runs = store.files.of_group(group), store.jobs.runs(group)
         ms, image = store.products.measurement_set(group), store.products.image_of(group)
         events = store.events.last(50, group=group)[::-1]
     if as_json:
@@ -69,16 +69,24 @@ def show(group: str, as_json: bool) -> None:
 )
 def retry(group: str, stage: str | None) -> None:
     """Requeue a failed or discarded group, or reprocess a completed one."""
-    with open_store() as store:
-        click.echo(_line(store.queue.retry(group, stage=Stage(stage) if stage else None)))
+    with configured_store() as store:
+        store.jobs.retry(group, stage=Stage(stage) if stage else None)
+        _print_group(store, group)
 
 
 @groups.command()
 @click.argument("group")
 def discard(group: str) -> None:
     """Exclude a group from processing. Its files stay; `retry` requeues it."""
-    with open_store() as store:
-        click.echo(_line(store.queue.discard(group)))
+    with configured_store() as store:
+        store.jobs.discard(group)
+        _print_group(store, group)
+
+
+def _print_group(store: Store, group: str) -> None:
+    record = store.files.group(group)
+    if record is not None:
+        click.echo(_line(record))
 
 
 def _line(group: GroupRecord) -> str:

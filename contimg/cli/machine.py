@@ -7,11 +7,11 @@ from statistics import median
 
 import click
 
-from contimg.cli.shared import as_json_option, open_store, print_json
+from contimg.cli.shared import as_json_option, print_json
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
 from contimg.settings import Settings
-from contimg.store import Outcome, Store
+from contimg.store import Outcome, Store, configured_store
 from workers.scheduling import capacity
 from workers.scheduling.capacity import FULL_SCALE, TILES_PER_HOUR, UTILISATION, Load
 
@@ -67,7 +67,7 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
     """
     loads = FULL_SCALE
     if measured:
-        with open_store() as store:
+        with configured_store() as store:
             loads = tuple(_measure(store, load) for load in FULL_SCALE)
     site = capacity.plan(tiles_per_hour, cores, loads)
     click.echo(f"{'queue':10} {'s a tile':>9} {'workers':>8} {'busy cores':>11} {'memory GiB':>11}")
@@ -91,7 +91,7 @@ def _measure(store: Store, load: Load) -> Load:
     """Return a stage's load from the runs of the last day, with the share of cores of a full-scale tile."""
     runs = [
         run
-        for run in store.browse.ended_runs(time.time() - DAY_S)
+        for run in store.jobs.ended_runs(time.time() - DAY_S)
         if run.stage == load.stage and run.outcome is Outcome.COMMITTED and run.seconds
     ]
     if len(runs) < MIN_RUNS:

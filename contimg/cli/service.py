@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contimg.cli.shared import as_json_option, by_option, open_store, print_json
+from contimg.cli.shared import as_json_option, by_option, print_json
 from contimg.settings import Settings
-from contimg.store import Pulse, Stage, Status
+from contimg.store import Stage, Status, StreamActivity, configured_store
 from contimg.units import format_duration, format_utc
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def restart(by: str) -> None:
 @by_option
 def pause(by: str) -> None:
     """Start no further stage on any host until `contimg resume`; new files are still registered."""
-    with open_store() as store:
-        store.queue.pause(by)
+    with configured_store() as store:
+        store.jobs.pause(by)
     click.echo("paused: stages under way are finished, no other starts; `contimg resume` ends the pause")
 
 
@@ -57,8 +57,8 @@ def pause(by: str) -> None:
 @by_option
 def resume(by: str) -> None:
     """Start stages again after `contimg pause`, from the reconciler's next round on."""
-    with open_store() as store:
-        store.queue.resume(by)
+    with configured_store() as store:
+        store.jobs.resume(by)
     click.echo("resumed")
 
 
@@ -71,13 +71,13 @@ def status(as_json: bool, shown: int) -> None:
 
     from workers.service.manager import StreamingServiceManager
 
-    with open_store() as store:
-        snapshot, pulse, alerts = store.overview.snapshot(shown), store.pulses.take(), store.alerts.on()
+    with configured_store() as store:
+        snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.on()
     manager = StreamingServiceManager(Settings.from_environment())
     service, health = manager.status(), manager.health()
     if as_json:
         document = {**asdict(snapshot), "service": asdict(service), "health": asdict(health)}
-        document["pulse"] = {**asdict(pulse), "catch_up_s": pulse.catch_up_s}
+        document["pulse"] = {**asdict(activity), "catch_up_s": activity.catch_up_s}
         print_json(document | {"alerts": [asdict(alert) for alert in alerts]})
         return
     console = Console(highlight=False)
@@ -85,7 +85,7 @@ def status(as_json: bool, shown: int) -> None:
     for alert in alerts:
         duration = format_duration(snapshot.at - alert.began_at)
         console.print(f"alert for {duration}: {alert.text}", style="red", soft_wrap=True)
-    _print_queue(console, snapshot, pulse)
+    _print_queue(console, snapshot, activity)
     _print_lists(console, snapshot)
 
 
@@ -104,7 +104,7 @@ def _service_line(service: "ServiceStatus", health: "ServiceHealth") -> "Text":
     return Text(" ".join(parts), style="red" if health.error else "yellow" if service.paused else "green")
 
 
-def _print_queue(console: "Console", snapshot: Status, pulse: Pulse) -> None:
+def _print_queue(console: "Console", snapshot: Status, activity: StreamActivity) -> None:
     from rich.table import Table
 
     counts = Table(box=None, padding=(0, 3, 0, 0))
@@ -119,8 +119,10 @@ def _print_queue(console: "Console", snapshot: Status, pulse: Pulse) -> None:
         duration = format_duration(snapshot.at - run.started_at)
         console.print(f"{run.group}  {run.stage}, attempt {run.attempt}, for {duration}")
     rates = snapshot.rates
-    if pulse.catch_up_s is not None and pulse.waiting:
-        console.print(f"backlog of {pulse.waiting} groups, caught up in about {format_duration(pulse.catch_up_s)}")
+    if activity.catch_up_s is not None and activity.waiting:
+        console.print(
+            f"backlog of {activity.waiting} groups, caught up in about {format_duration(activity.catch_up_s)}"
+        )
     if rates.latency_s is not None:
         latency = format_duration(rates.latency_s)
         console.print(f"last hour: {rates.groups_per_hour:g} groups, first file to image {latency}")

@@ -1,16 +1,12 @@
-"""Options and output that several commands share, and the configured store."""
+"""Options and output that several commands share."""
 
 import getpass
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
-
-from contimg.settings import Settings, load
-from contimg.store import Store
 
 Record = TypeVar("Record")
 
@@ -49,13 +45,3 @@ def print_list(records: Sequence[Record], line: Callable[[Record], str], none: s
 def print_json(value: object) -> None:
     """Print a value as JSON; paths and times as text."""
     click.echo(json.dumps(value, indent=2, default=str))
-
-
-@contextmanager
-def open_store() -> Iterator[Store]:
-    """Open the configured store and close it at the end."""
-    store = Store.of(load(Settings.from_environment()))
-    try:
-        yield store
-    finally:
-        store.close()

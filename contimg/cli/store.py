@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from contimg.cli.shared import open_store
 from contimg.errors import Misconfigured
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
-from contimg.store import schema
+from contimg.store import configured_store, database
 from contimg.store.database import make_engine, url_of
 from contimg.units import format_utc
 
@@ -23,8 +22,8 @@ def db() -> None:
 def current() -> None:
     """Print the revision of the database and the one that this version needs."""
     engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
-    revision = schema.current(engine)
-    state = "up to date" if revision == schema.HEAD else f"{schema.HEAD} is needed; run `contimg db upgrade`"
+    revision = database.current_revision(engine)
+    state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
     click.echo(f"{engine.url.render_as_string()}  revision {revision or 'none'}  ({state})")
 
 
@@ -34,7 +33,7 @@ def upgrade() -> None:
     config = load(Settings.from_environment())
     queue_rules(config)  # a wrong setting is reported before anything is replaced
     engine = make_engine(url_of(config.queue_db))
-    click.echo(f"{engine.url.render_as_string()}  revision {schema.upgrade(engine)}")
+    click.echo(f"{engine.url.render_as_string()}  revision {database.upgrade(engine)}")
 
 
 @click.command()
@@ -85,7 +84,7 @@ def retention(delete: bool, **arguments: object) -> None:
     from workers.housekeeping.retention import retire
 
     rules = from_flags(RetentionRules, dict(arguments))
-    with open_store() as store:
+    with configured_store() as store:
         retired = retire(store, rules, dry_run=not delete)
     for item in retired:
         created = format_utc(item.product.created_at, "%Y-%m-%d %H:%MZ")
