@@ -72,11 +72,11 @@ def wsclean(ms: Path, name: Path, size: int, pixel: float, *more: str) -> float:
 
 def compare(tile_image: Any, judge: Path, truth: Path) -> list[str]:
     """Prints every bright source against the judge and the truth; what differs by more than is allowed."""
-    from contimg.tile.image.gridding.noise import robust_rms
-    from contimg.tile.image.sources.photometry import measure
+    from contimg.tile.image.gridding.noise import measure_rms
+    from contimg.tile.image.sources.photometry import measure_source
 
     wrong = []
-    noise = robust_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])
+    noise = measure_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])
     print(
         f"  noise {tile_image.rms_jy * 1e3:.3f} mJy, WSClean {noise * 1e3:.3f} mJy, "
         f"thermal {tile_image.expected_rms_jy * 1e3:.3f}"
@@ -87,7 +87,10 @@ def compare(tile_image: Any, judge: Path, truth: Path) -> list[str]:
         true_jy, place = source["apparent_flux_jy"], (source["ra_deg"], source["dec_deg"])
         if true_jy < 100 * tile_image.rms_jy:
             continue
-        mine, other = measure(tile_image.products.fits, *place), measure(Path(f"{judge}-image.fits"), *place)
+        mine, other = (
+            measure_source(tile_image.products.fits, *place),
+            measure_source(Path(f"{judge}-image.fits"), *place),
+        )
         apart = np.hypot((mine.ra_deg - other.ra_deg) * np.cos(np.deg2rad(place[1])), mine.dec_deg - other.dec_deg)
         ratio = mine.apparent_jy / other.apparent_jy
         print(

@@ -91,7 +91,7 @@ def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
     click.echo(f"data     {result.unflagged_fraction:.1%} unflagged; {calibration}")
     for match in result.matches[:5]:
         click.echo(
-            f"known    {match.entry.name}: {match.flux_jy:.4g} Jy, {match.flux_ratio:.2f} times the catalogue's, "
+            f"known    {match.source.name}: {match.flux_jy:.4g} Jy, {match.flux_ratio:.2f} times the catalogue's, "
             f"offset {match.east_arcsec:+.1f}, {match.north_arcsec:+.1f} arcsec"
         )
     if result.found_sources:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contimg.store import Store, StoredImage
-from contimg.tile.image.sources.photometry import Measured, measure
+from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 
 FLUX_TOLERANCE = 0.03
 POSITION_TOLERANCE_BEAMS = 0.2
@@ -32,7 +32,7 @@ class CheckedSource:
     group: str
     name: str
     true_jy: float
-    measured: Measured
+    measured: MeasuredSource
 
     @property
     def ratio(self) -> float:
@@ -42,7 +42,7 @@ class CheckedSource:
     @property
     def is_within_tolerance(self) -> bool:
         """Whether the flux is within 3 % and five times the noise, and the position within 0.2 beams."""
-        allowed = FLUX_TOLERANCE * self.true_jy + _NOISE_SIGMA * self.measured.noise_jy
+        allowed = FLUX_TOLERANCE * self.true_jy + _NOISE_SIGMA * self.measured.rms_jy
         flux_agrees = abs(self.measured.apparent_jy - self.true_jy) <= allowed
         return flux_agrees and self.measured.offset_beams <= POSITION_TOLERANCE_BEAMS
 
@@ -63,7 +63,7 @@ def check_image(image: StoredImage, truth: Path) -> list[CheckedSource]:
         east = abs((source["ra_deg"] - image.ra_deg + 180) % 360 - 180)  # an upper limit of the distance on the sky
         bright = source["apparent_flux_jy"] > _MIN_SNR * image.rms_jy
         if bright and north < 0.95 * half_deg and east < 0.95 * half_deg:
-            measured = measure(image.fits_path, source["ra_deg"], source["dec_deg"])
+            measured = measure_source(image.fits_path, source["ra_deg"], source["dec_deg"])
             checked.append(CheckedSource(image.group, source["name"], source["apparent_flux_jy"], measured))
     return checked
 
@@ -101,7 +101,7 @@ def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:
         result = "[green]ok[/green]" if source.is_within_tolerance else "[bold red]off[/bold red]"
         table.add_row(
             source.group[11:], source.name, f"{source.true_jy:.4f}", f"{source.measured.apparent_jy:.4f}",
-            f"{source.ratio:.3f}", f"{source.measured.noise_jy / source.true_jy:.3f}",
+            f"{source.ratio:.3f}", f"{source.measured.rms_jy / source.true_jy:.3f}",
             f"{source.measured.offset_beams:.3f}", result,
         )  # fmt: skip
     console.print()

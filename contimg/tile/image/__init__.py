@@ -1,9 +1,9 @@
-"""The image stage: one Measurement Set in, a cleaned Stokes I image with its preview and its numbers out.
+"""The image stage: a Measurement Set becomes a cleaned Stokes I image with previews and a QA grade.
 
     from contimg.tile.image import ImageOptions, image
     tile_image = image(Path("2026-02-22T23:17:51.ms"), Path("images"), ImageOptions())
 
-Importing this package is light; the numerical libraries load with the first image.
+Importing this package is light; the numerical libraries are imported with the first image.
 """
 
 from pathlib import Path
@@ -21,9 +21,19 @@ def image(
     options: ImageOptions | None = None,
     thresholds: QualityThresholds | None = None,
 ) -> ImagingResult:
-    """Image a Measurement Set into `<directory>/<group>.fits`, `.pb.fits`, `.png` and `.thumb.png`.
+    """Image a Measurement Set.
 
-    Raises BadInput when there is nothing to image (then no product appears), Transient when the disk is in the way.
+    Parameters
+    ----------
+    ms : the Measurement Set, calibrated or not.
+    directory : for the image's files, `<group>.fits`, `.pb.fits`, `.pbcor.fits`, `.png` and more.
+    options : of imaging.
+    thresholds : of the QA grade.
+
+    Raises
+    ------
+    BadInput : there is nothing to image; no file is written.
+    Transient : the disk is full or cannot be written.
     """
     from contimg.tile.image.run import make_image
 

@@ -7,16 +7,16 @@ from astropy.io import fits
 from astropy.time import Time
 
 from contimg.instrument import dsa110 as telescope
-from contimg.tile.image.gridding.gridding import Image
+from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.provenance import imager_version, software_versions
 from contimg.tile.image.result import ImagingResult
 
-LEAST_ATTENUATION = 0.05
+MIN_PB = 0.05
 
 
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
-    """The header of an image in Jy per beam."""
+    """Make the header of an image in Jy per beam."""
     header = _geometry(tile_image)
     header["BUNIT"] = "JY/BEAM"
     header["BTYPE"] = "Intensity"
@@ -31,8 +31,8 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     header["BOWL"] = (tile_image.bowl_jy, "[Jy/beam] median around the brightest source")
     header["CATMATCH"] = (len(tile_image.matches), "catalogued sources compared")
     if tile_image.matches:
-        header["CATOFFS"] = (tile_image.agreement.offset_arcsec, "[arcsec] median offset from the catalogue")
-        header["CATFLUX"] = (tile_image.agreement.flux_ratio, "median flux over the catalogue's")
+        header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
+        header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")
     header["VERDICT"] = (tile_image.verdict, "quality")
     header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
     header["WEIGHT"] = (options.weighting, "weighting")
@@ -48,28 +48,35 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     return header
 
 
-def write_corrected(path: Path, image: Image, attenuation: Image, header: fits.Header) -> None:
-    """Write the image over the primary beam; blank where the beam is below `LEAST_ATTENUATION`."""
+def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header) -> None:
+    """Write the image over the primary beam, with true fluxes; blank where the primary beam is below `MIN_PB`.
+
+    Parameters
+    ----------
+    path : the file.
+    image, pb : apparent image and primary beam, shape (size, size).
+    header : the header of the apparent image.
+    """
     corrected = np.full_like(image, np.nan)
-    np.divide(image, attenuation, out=corrected, where=attenuation >= LEAST_ATTENUATION)
+    np.divide(image, pb, out=corrected, where=pb >= MIN_PB)
     header = header.copy()
     header["COMMENT"] = "Corrected for the primary beam: true fluxes; RMS and PEAK are of the apparent image"
-    header["PBCUT"] = (LEAST_ATTENUATION, "blank where the primary beam is below this")
+    header["PBCUT"] = (MIN_PB, "blank where the primary beam is below this")
     write_fits(path, corrected, header)
 
 
-def write_primary_beam(path: Path, attenuation: Image, tile_image: ImagingResult) -> None:
-    """Write the primary beam: the image divided by it has true fluxes."""
+def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None:
+    """Write the primary beam, shape (size, size): the image divided by it has true fluxes."""
     header = _geometry(tile_image)
     header["BUNIT"] = ""
     header["BTYPE"] = "Primary beam"
     header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
-    write_fits(path, attenuation, header)
+    write_fits(path, pb, header)
 
 
 def write_fits(path: Path, image: Image, header: fits.Header) -> None:
-    """Write a picture of shape (size, size) as a FITS image of four axes, under any file name."""
-    # In the file's own byte order: astropy would turn the bytes of ours in place for a while, under others' eyes.
+    """Write an image of shape (size, size) as a FITS image of four axes; the file may have any name."""
+    # In FITS byte order: astropy would swap the bytes of the caller's array in place while other threads read it.
     data = image.astype(">f4")[None, None]
     with path.open("wb") as file:
         fits.PrimaryHDU(data, header).writeto(file, checksum=True)
@@ -115,8 +122,8 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
         header["CALMJD"] = (tile_image.calibration.mjd, "[d] time of the calibration")
     if tile_image.calibration.reason:
         header["CALWHY"] = _ascii(tile_image.calibration.reason)
-    for keyword, number_of in software_versions().items():
-        header[keyword] = (number_of, "version")
+    for keyword, version in software_versions().items():
+        header[keyword] = (version, "version")
     return header
 
 

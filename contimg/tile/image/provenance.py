@@ -1,4 +1,4 @@
-"""Where an image comes from: the calibration its column carries, and the versions of the software that made it."""
+"""Provenance of an image: the calibration of its data, and the versions of the software."""
 
 import re
 import subprocess
@@ -17,35 +17,35 @@ from contimg.tile.image.result import Calibration
 SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore", "NUMPY": "numpy"}
 
 
-def read_calibration(description: MSInfo) -> Calibration:
-    """The column to image, CORRECTED_DATA before DATA, and what its note says of its calibration."""
-    column = next((name for name in ("CORRECTED_DATA", "DATA") if name in description.columns), None)
+def read_calibration(ms: MSInfo) -> Calibration:
+    """Choose the column to image, CORRECTED_DATA before DATA, and read the note on its calibration.
+
+    Raises
+    ------
+    BadInput : the Measurement Set has neither column.
+    """
+    column = next((name for name in ("CORRECTED_DATA", "DATA") if name in ms.columns), None)
     if column is None:
-        raise BadInput(f"{description.path}: neither CORRECTED_DATA nor DATA is in it; convert the group again")
-    with table(str(description.path), ack=False) as main:
+        raise BadInput(f"{ms.path}: has neither CORRECTED_DATA nor DATA; convert the group again")
+    with table(str(ms.path), ack=False) as main:
         note = read_calibration_record(main, column)
     if note is None:
-        return Calibration(column, reason=f"{column} does not say what it was calibrated with")
+        return Calibration(column, reason=f"{column} has no note of its calibration")
     if note.get("set") is None:
         return Calibration(column, reason=str(note.get("reason") or "no reason was given"))
     mjd = note.get("mjd")
-    return Calibration(
-        column,
-        set=str(note["set"]),
-        calibrator=note.get("calibrator"),
-        mjd=None if mjd is None else float(mjd),
-    )
+    return Calibration(column, str(note["set"]), note.get("calibrator"), None if mjd is None else float(mjd))
 
 
 def imager_version(options: ImageOptions) -> str:
-    """The imager's name and version, as it says itself."""
+    """Return the imager's name and version."""
     if options.imager != WSCLEAN:
         return f"ducc0 {version('ducc0')} and Radler {version('radler')}"
-    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"WSClean version (\S+)", said)
-    return f"WSClean {found[1] if found else 'of unknown version'}"
+    output = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"WSClean version (\S+)", output)
+    return f"WSClean {match[1] if match else 'of unknown version'}"
 
 
 def software_versions() -> dict[str, str]:
-    """Version by FITS keyword of what shapes an image."""
+    """Return the versions of the packages that an image depends on, by FITS keyword."""
     return {"CONTIMG": contimg.__version__} | {keyword: version(package) for keyword, package in SOFTWARE.items()}

@@ -1,10 +1,10 @@
 """Result of the image stage: the tile image with its files and what its header and plots state besides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.tile.image.sources.agreement import Agreement, FoundSource, Match
+from contimg.tile.image.sources.matches import FoundSource, Match
 from contimg.tile.products import TileImage
 
 
@@ -101,8 +101,8 @@ class ImagingResult(TileImage):
         Largest absolute residual, Jy per beam.
     iterations, components, cleaned_jy : int, int, float
         Iterations of clean, pixels of its model and their total flux.
-    agreement : Agreement
-        Catalogued sources that the image should show, as it shows them.
+    matches : tuple of Match
+        Catalogued sources that the image should show, as it shows them, brightest first.
     found_sources : tuple of FoundSource
         Sources found blindly, brightest first; empty without the option `find_sources`.
     seconds : mapping of str to float
@@ -126,11 +126,6 @@ class ImagingResult(TileImage):
     bowl_jy: float
     unflagged_fraction: float
     verdict: str = ""
-    agreement: Agreement = field(default_factory=Agreement)
+    matches: tuple[Match, ...] = ()
     found_sources: tuple[FoundSource, ...] = ()
     seconds: Mapping[str, float]
-
-    @property
-    def matches(self) -> tuple[Match, ...]:
-        """Catalogued sources that the image should show, as it shows them."""
-        return self.agreement.matches

@@ -1,81 +1,91 @@
-"""An image's files, written side by side: the FITS files in threads while the pictures are drawn.
+"""Writing of an image's files: FITS files and tables in threads while the pictures are drawn.
 
-Each is written under a temporary name and all are renamed at the end, the FITS image last: when it is there, the
-others are.
+Each file is written under a temporary name and all are renamed at the end, the FITS image last: when it exists, the
+others exist.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from contimg.files.staging import disk_errors, staged, temporaries
-from contimg.tile.image.fits_image import image_header, write_corrected, write_fits, write_primary_beam
-from contimg.tile.image.gridding.gridding import Image
+from contimg.formats.ms.info import MSInfo
+from contimg.tile.image.fits_image import image_header, write_fits, write_pb_corrected, write_primary_beam
+from contimg.tile.image.gridding.gridder import Gridder, Image
 from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.plots.preview import write_preview, write_thumbnail
+from contimg.tile.image.plots.uv_spectrum import write_spectrum, write_uv
 from contimg.tile.image.plots.zoom import write_zoom
 from contimg.tile.image.result import ImagingResult
 from contimg.tile.image.sources.finding import write_csv, write_votable
+from contimg.tile.image.sources.spectrum import measure_spectrum
 
-ABANDONED_S = 3600.0  # writing takes seconds: a temporary this old belongs to a process that was killed
+ABANDONED_S = 3600.0  # writing takes seconds: an older temporary file is of a process that was killed
 
 Writer = Callable[[Path], None]
 
 
 def write_products(
-    tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions, plots: Mapping[Path, Writer]
+    tile_image: ImagingResult, image: Image, pb: Image, ms: MSInfo, gridder: Gridder, options: ImageOptions
 ) -> None:
-    """Write all files of an image and its plots; raises Transient, and leaves none, when the disk is in the way."""
-    _sweep(tile_image)
-    drawn = _pictures(tile_image, image, attenuation, options) | dict(plots)
-    beside = _tables(tile_image, image, attenuation, options)
-    with ExitStack() as stack:
-        # Leaving the stack gives the names in the reverse order of entering.
-        places = {target: stack.enter_context(staged(target)) for target in (*beside, *drawn)}
-        with ThreadPoolExecutor(2) as pool:
-            written = [pool.submit(_write, target, places[target], how) for target, how in beside.items()]
-            for target, how in drawn.items():
-                _write(target, places[target], how)
-            for one in written:
-                one.result()
+    """Write all files of an image, or none.
 
+    Parameters
+    ----------
+    tile_image : the result, with the paths of the files.
+    image, pb : apparent image and primary beam, shape (size, size).
+    ms, gridder : the data, for the plots.
+    options : which files are written.
 
-def _tables(tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
-    """The FITS files, the image first, and the tables of sources."""
+    Raises
+    ------
+    Transient : the disk is full or cannot be written.
+    """
+    _remove_leftovers(tile_image)
     header, products = image_header(tile_image, options), tile_image.products
     files: dict[Path, Writer] = {
         products.fits: partial(write_fits, image=image, header=header),
-        products.primary_beam: partial(write_primary_beam, attenuation=attenuation, tile_image=tile_image),
-        products.corrected: partial(write_corrected, image=image, attenuation=attenuation, header=header),
+        products.primary_beam: partial(write_primary_beam, pb=pb, tile_image=tile_image),
+        products.corrected: partial(write_pb_corrected, image=image, pb=pb, header=header),
     }
     if options.find_sources:
         files[products.votable] = partial(write_votable, sources=tile_image.found_sources)
         files[products.csv] = partial(write_csv, sources=tile_image.found_sources)
-    return files
-
-
-def _pictures(tile_image: ImagingResult, image: Image, attenuation: Image, options: ImageOptions) -> dict[Path, Writer]:
-    """What matplotlib draws; it holds the interpreter, so one is drawn after the other."""
-    header, products = image_header(tile_image, options), tile_image.products
-    return {
-        products.png: partial(
-            write_preview, image=image, attenuation=attenuation, tile_image=tile_image, header=header
-        ),
+    # Drawn one after the other: Matplotlib holds the interpreter lock.
+    pictures: dict[Path, Writer] = {
+        products.png: partial(write_preview, image=image, pb=pb, tile_image=tile_image, header=header),
         products.zoom: partial(write_zoom, image=image, tile_image=tile_image, header=header),
         products.thumbnail: partial(write_thumbnail, image=image, tile_image=tile_image),
     }
+    if options.plots:
+        y, x = np.unravel_index(int(image.argmax()), image.shape)
+        spectrum = measure_spectrum(ms, gridder, float(x), float(y))
+        min_uv_klambda = options.min_uv_klambda
+        pictures[products.uv] = partial(write_uv, gridder=gridder, tile_image=tile_image, min_uv_klambda=min_uv_klambda)
+        pictures[products.spectrum] = partial(write_spectrum, spectrum=spectrum, tile_image=tile_image)
+    with ExitStack() as stack:
+        # Leaving the stack renames in the reverse order of entering.
+        temporary = {target: stack.enter_context(staged(target)) for target in (*files, *pictures)}
+        with ThreadPoolExecutor(2) as pool:
+            writes = [pool.submit(_write, target, temporary[target], writer) for target, writer in files.items()]
+            for target, writer in pictures.items():
+                _write(target, temporary[target], writer)
+            for write in writes:
+                write.result()
 
 
-def _write(target: Path, place: Path, how: Writer) -> None:
+def _write(target: Path, temporary: Path, writer: Writer) -> None:
     with disk_errors(target):
-        how(place)
+        writer(temporary)
 
 
-def _sweep(tile_image: ImagingResult) -> None:
-    """Remove what killed runs left of this group's products."""
-    for path in temporaries(tile_image.products.fits.parent):
+def _remove_leftovers(tile_image: ImagingResult) -> None:
+    """Remove temporary files of this group that killed processes left."""
+    for path in temporaries(tile_image.fits_path.parent):
         if path.name.startswith(f"{tile_image.group}.") and time.time() - path.stat().st_mtime > ABANDONED_S:
             path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from contimg.instrument.calibrators import Calibrator
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines
 from contimg.tile.image import ImageOptions, ImagingResult, image
-from contimg.tile.image.sources.photometry import measure
+from contimg.tile.image.sources.photometry import measure_source
 from contimg.tile.selfcal.antenna_gains import Gains, solve_gains
 from contimg.tile.selfcal.options import SelfcalOptions
 
@@ -147,7 +147,7 @@ def _make_model(ms: MSInfo, tile_image: ImagingResult, options: SelfcalOptions) 
     rows, columns = np.nonzero(is_peak)
     brightest = np.argsort(-pixels[rows, columns])[: options.max_sources]
     positions = WCS(header).celestial.all_pix2world(columns[brightest], rows[brightest], 0)
-    sources = [measure(tile_image.products.fits, float(ra), float(dec)) for ra, dec in zip(*positions, strict=True)]
+    sources = [measure_source(tile_image.fits_path, float(ra), float(dec)) for ra, dec in zip(*positions, strict=True)]
     points = [
         Calibrator("", "", np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg), source.apparent_jy, 0.0, "P")
         for source in sources

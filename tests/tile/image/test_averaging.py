@@ -6,8 +6,9 @@ from point_source_ms import make_ms
 
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.averaging import average_in_time, plan
-from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+from contimg.tile.image.gridding.averaging import average_in_time, plan_averaging
+from contimg.tile.image.gridding.gridder import Gridder
+from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
 
 EDGE_RAD = np.deg2rad(0.8)
 
@@ -15,25 +16,30 @@ EDGE_RAD = np.deg2rad(0.8)
 @pytest.fixture(params=[1.0, 3.0], ids=["every integration", "a third of the integrations"])
 def read(tmp_path, request):
     path = make_ms(tmp_path / "fine.ms", antennas=12, times=4, channels=384, airy=False, spacing=request.param)
-    description = read_ms_info(path)
-    rows = choose_rows(description)
-    return description, rows, read_visibilities(description, rows, "DATA", 1)
+    ms = read_ms_info(path)
+    rows = select_rows(ms)
+    return ms, rows, read_visibilities(ms, rows, "DATA", 1)
+
+
+def gridder_of(data, weights):
+    return Gridder(data, weights, 256, np.deg2rad(6 / 3600), 1)
 
 
 def test_nothing_is_averaged_when_nothing_may_be_lost(read):
-    description, rows, data = read
-    nothing = plan(description, rows, rows.weights, EDGE_RAD, 0.0)
+    ms, rows, data = read
+    nothing = plan_averaging(ms, rows, rows.weights, EDGE_RAD, 0.0)
     assert nothing.channels == 1
     assert nothing.loss == 0
-    assert average_in_time(data, data.weights, nothing.spans)[0] is data
+    gridder = gridder_of(data, data.weights)
+    assert average_in_time(gridder, nothing.time_bins) is gridder
 
 
 def test_spans_are_of_one_baseline_and_of_neighbours(read):
-    description, rows, _ = read
-    averaging = plan(description, rows, rows.weights, EDGE_RAD, 0.005)
+    ms, rows, _ = read
+    averaging = plan_averaging(ms, rows, rows.weights, EDGE_RAD, 0.005)
     lengths = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
     members = {}
-    for row, span in enumerate(averaging.spans):
+    for row, span in enumerate(averaging.time_bins):
         members.setdefault(span, []).append(row)
     for rows_of_span in members.values():
         assert np.unique(rows.baselines[rows_of_span]).size == 1
@@ -52,7 +58,8 @@ def test_rows_become_weighted_means_over_their_span(read):
     data.stokes_i[:] = rng.normal(size=data.stokes_i.shape) + 1j * rng.normal(size=data.stokes_i.shape)
     weights = (rng.uniform(0, 2, data.weights.shape) * (rng.random(data.weights.shape) < 0.6)).astype(np.float32)
     spans = rows.baselines * 2 + rows.times // 3
-    averaged, total = average_in_time(data, weights, spans)
+    gridder = average_in_time(gridder_of(data, weights), spans)
+    averaged, total = gridder.visibilities, gridder.weights
     for place, span in enumerate(np.unique(spans)):
         mine = spans == span
         mean = (weights[mine] * data.stokes_i[mine]).sum(axis=0) / np.maximum(weights[mine].sum(axis=0), 1e-9)
@@ -65,8 +72,8 @@ def test_rows_become_weighted_means_over_their_span(read):
 
 @pytest.mark.parametrize("percent", [1.0, 5.0])
 def test_the_loss_at_the_edge_stays_within_the_limit(read, percent):
-    description, rows, data = read
-    averaging = plan(description, rows, rows.weights, EDGE_RAD, percent / 100)
+    ms, rows, data = read
+    averaging = plan_averaging(ms, rows, rows.weights, EDGE_RAD, percent / 100)
     assert averaging.channels > 1
     worst = 0.0
     for east, north in ((1, 0), (0, 1), (-0.7, 0.7), (0.7, 0.7)):
@@ -77,7 +84,8 @@ def test_the_loss_at_the_edge_stays_within_the_limit(read, percent):
             return np.exp(2j * np.pi * (uvw @ cosines)[:, None] * freqs / C_M_S)
 
         data.stokes_i[:] = seen(data.uvw_m, data.freqs_hz)
-        averaged, total = average_in_time(data, data.weights, averaging.spans)
+        gridder = average_in_time(gridder_of(data, data.weights), averaging.time_bins)
+        averaged, total = gridder.visibilities, gridder.weights
         assert total.shape[0] < data.weights.shape[0]
         vis = averaged.stokes_i.reshape(len(averaged.uvw_m), -1, averaging.channels).mean(axis=2)
         weights = total.reshape(*vis.shape, -1).sum(axis=2)

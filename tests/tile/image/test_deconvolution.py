@@ -10,8 +10,8 @@ from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.deconvolution.clean import clean
 from contimg.tile.image.gridding.averaging import average_in_time
-from contimg.tile.image.gridding.gridding import Bands, Gridder
-from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+from contimg.tile.image.gridding.gridder import BandParts, Gridder
+from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
 
 POINTS = (Source(0.0, 0.0, 5.0), Source(0.3, -0.2, 0.05))
 OPTIONS = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, iterations=3000)
@@ -52,14 +52,14 @@ def test_several_scales_leave_less_of_an_extended_source(tmp_path):
 
 
 def test_a_cycle_that_makes_it_worse_is_taken_back(tmp_path, caplog):
-    description = read_ms_info(make_ms(tmp_path / "a.ms", POINTS, antennas=16, times=3, channels=16, airy=False))
-    rows = choose_rows(description)
-    data = read_visibilities(description, rows, "DATA", 1)
-    data, weights = average_in_time(data, data.weights, np.arange(len(rows.weights)))
-    bands = Bands.of(Gridder(data, weights, 256, np.deg2rad(6 / 3600), 1), 1)
+    ms = read_ms_info(make_ms(tmp_path / "a.ms", POINTS, antennas=16, times=3, channels=16, airy=False))
+    rows = select_rows(ms)
+    data = read_visibilities(ms, rows, "DATA", 1)
+    gridder = Gridder(data, data.weights, 256, np.deg2rad(6 / 3600), 1)
+    bands = BandParts.of(average_in_time(gridder, np.arange(len(rows.weights))), 1)
     dirty = bands.dirty()
     # A fifth of the true one: every component is taken for five times what it is.
-    cleaned = clean(bands, 0.2 * bands.point_spread(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
+    cleaned = clean(bands, 0.2 * bands.psf(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
     assert [record.levelname for record in caplog.records if record.name.startswith("contimg")] == ["WARNING"]
     assert np.array_equal(cleaned.residual, dirty[0])
     assert not cleaned.model.any()

@@ -14,7 +14,7 @@ from point_source_ms import DEC0, RA0, SOURCES, START_MJD_S, separation_rad
 
 from contimg.instrument import dsa110 as telescope
 from contimg.instrument.bundled_data import casa_environment
-from contimg.tile.image.fits_image import write_corrected, write_fits
+from contimg.tile.image.fits_image import write_fits, write_pb_corrected
 
 CASA = textwrap.dedent("""
     import json, math, sys, casatools, casatasks
@@ -61,8 +61,9 @@ def test_casa_reads_beam_axes_frame_and_epoch(tile, opened):
     assert opened["shape"] == [tile.pixels, tile.pixels, 1, 1]
     assert sorted(opened["axes"]) == ["Declination", "Frequency", "Right Ascension", "Stokes"]
     assert (opened["frame"], opened["unit"], opened["telescope"]) == (["ICRS"], "Jy/beam", telescope.NAME)
-    beam = tile.beam
-    assert opened["beam"] == pytest.approx([beam.major_arcsec, beam.minor_arcsec, beam.angle_deg], abs=1e-3)
+    assert opened["beam"] == pytest.approx(
+        [tile.beam_major_arcsec, tile.beam_minor_arcsec, tile.beam_angle_deg], abs=1e-3
+    )
     assert opened["freq_hz"] == pytest.approx([tile.freq_hz])
     assert opened["epoch"] * 86400 == pytest.approx(tile.start_mjd_s, abs=0.01)
 
@@ -110,6 +111,6 @@ def test_writing_leaves_the_picture_alone(tile, tmp_path):
     picture.setflags(write=False)
     header = fits.getheader(tile.products.fits)
     write_fits(tmp_path / "a.fits", picture, header)
-    write_corrected(tmp_path / "b.fits", picture, np.broadcast_to(np.float32(0.5), picture.shape), header)
+    write_pb_corrected(tmp_path / "b.fits", picture, np.broadcast_to(np.float32(0.5), picture.shape), header)
     assert np.array_equal(fits.getdata(tmp_path / "a.fits")[0, 0], picture)
     assert np.array_equal(fits.getdata(tmp_path / "b.fits")[0, 0], 2 * picture)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.gridding import ACCURACY, Gridder
+from contimg.tile.image.gridding.gridder import ACCURACY, Gridder
 from contimg.tile.image.gridding.visibilities import Visibilities
 
 SIZE, PIXEL_RAD = 64, np.deg2rad(60 / 3600)
@@ -51,6 +51,6 @@ def test_the_true_model_leaves_nothing(gridder):
 
 
 def test_point_spread_peaks_at_one_in_the_middle(gridder):
-    spread = gridder.point_spread()
+    spread = gridder.psf()
     assert np.unravel_index(spread.argmax(), spread.shape) == (32, 32)
     assert spread.max() == pytest.approx(1, rel=ACCURACY)

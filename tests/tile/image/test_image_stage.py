@@ -17,14 +17,14 @@ from contimg.cli.stages import image as command
 from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image import run as stage
-from contimg.tile.image.sources.photometry import measure
+from contimg.tile.image.sources.photometry import measure_source
 
 SMALL = ImageOptions(size=256)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
 def test_sources_have_their_place_and_flux(tile, source):
-    measured = measure(tile.products.fits, *source.direction())
+    measured = measure_source(tile.products.fits, *source.direction())
     assert measured.offset_beams < 0.02
     assert measured.flux_jy == pytest.approx(source.flux_jy, rel=0.01)
     away = separation_rad(source.direction(), (measured.ra_deg, measured.dec_deg))
@@ -81,12 +81,12 @@ def test_numbers_of_the_quick_look(tile):
     assert tile.verdict == "good"
     assert tile.unflagged_fraction == 1.0
     assert tile.cleaned_jy == pytest.approx(
-        sum(measure(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
+        sum(measure_source(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
     )
     assert tile.dynamic_range == pytest.approx(tile.peak_jy / tile.rms_jy)
-    assert [one.entry.name for one in tile.matches] == list("abcd")
-    assert tile.agreement.flux_ratio == pytest.approx(1, abs=0.01)
-    assert tile.agreement.offset_arcsec < 0.5
+    assert [match.source.name for match in tile.matches] == list("abcd")
+    assert tile.catalogue_flux_ratio == pytest.approx(1, abs=0.01)
+    assert tile.catalogue_offset_arcsec < 0.5
     assert set(tile.seconds) == {"read", "weight", "average", "beam", "clean", "restore", "sources", "write"}
 
 

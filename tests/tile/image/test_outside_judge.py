@@ -9,7 +9,7 @@ from casacore.tables import table
 from pyuvdata import UVData
 
 from contimg.tile.image import ImageOptions, image
-from contimg.tile.image.sources.photometry import measure
+from contimg.tile.image.sources.photometry import measure_source
 
 FILES = Path(__file__).parents[2] / "data" / "drift_sim" / "g2_8ant_6t_768ch"
 SKY = ((24.422080962, 33.159759164, 16.0), (24.0, 33.5, 3.0), (25.0, 32.8, 1.5))
@@ -50,7 +50,7 @@ def _above(whole, part):
 def test_sources_of_the_outside_simulator(judge_ms, tmp_path):
     tile_image = image(judge_ms, tmp_path, ImageOptions(size=1024, iterations=1000))
     for ra, dec, flux in SKY:
-        measured = measure(tile_image.products.fits, ra, dec)
+        measured = measure_source(tile_image.products.fits, ra, dec)
         assert measured.offset_beams < 0.05
         # The sky was seen through a uniform beam.
         assert measured.apparent_jy == pytest.approx(flux, rel=0.025)

@@ -14,12 +14,12 @@ from point_source_ms import OPTIONS, SOURCES, Source, direction_cosines, make_ms
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import primary_beam
 from contimg.tile.image import image
-from contimg.tile.image.gridding.gridding import Gridder
-from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
-from contimg.tile.image.plots.drawing import blocks
-from contimg.tile.image.plots.labels import HEIGHT, LETTER, RING, Label, labels, placed
-from contimg.tile.image.sources.agreement import FoundSource
-from contimg.tile.image.sources.spectrum import spectrum_at
+from contimg.tile.image.gridding.gridder import Gridder
+from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
+from contimg.tile.image.plots.drawing import downsample
+from contimg.tile.image.plots.labels import HEIGHT, LETTER, RING, Label, label_sources, place_labels
+from contimg.tile.image.sources.matches import FoundSource
+from contimg.tile.image.sources.spectrum import measure_spectrum
 
 SIZE = 1000
 
@@ -32,9 +32,9 @@ def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     known, elsewhere = SOURCES[0].direction(), (24.6, 33.7)
     tile_image = replace(
-        tile, sources=(found("same", *known, 2.0), found("new", *elsewhere, 0.5), found("weak", 24, 33, 1e-6))
+        tile, found_sources=(found("same", *known, 2.0), found("new", *elsewhere, 0.5), found("weak", 24, 33, 1e-6))
     )
-    named = labels(tile_image, wcs)
+    named = label_sources(tile_image, wcs)
     assert [one.name for one in named] == ["a", "b", "c", "d", "new"]
     assert [one.catalogued for one in named] == [True] * 4 + [False]
     assert wcs.all_pix2world(named[-1].x, named[-1].y, 0) == pytest.approx(elsewhere)
@@ -45,7 +45,7 @@ def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
 def test_names_lie_in_the_picture_and_over_nothing(places):
     wanted = [Label(f"J{number:06d}+332211", 0.1, x, y, False) for number, (x, y) in enumerate(places)]
     spans = []
-    for one in placed(wanted, SIZE):
+    for one in place_labels(wanted, SIZE):
         x, y = one.label.x, one.label.y + one.lift
         gap, length = RING * SIZE, LETTER * SIZE * len(one.label.text)
         spans.append((x + gap, x + gap + length, y) if one.right else (x - gap - length, x - gap, y))
@@ -59,16 +59,16 @@ def test_names_lie_in_the_picture_and_over_nothing(places):
 
 def test_a_name_goes_where_there_is_room():
     lone, at_the_edge = Label("a", 1.0, 500, 500, True), Label("a", 1.0, 990, 500, True)
-    assert [(one.right, one.lift) for one in placed([lone], SIZE)] == [(True, 0.0)]
-    assert [one.right for one in placed([at_the_edge], SIZE)] == [False]
+    assert [(one.right, one.lift) for one in place_labels([lone], SIZE)] == [(True, 0.0)]
+    assert [one.right for one in place_labels([at_the_edge], SIZE)] == [False]
     hemmed_in = [lone, Label("b", 0.5, 540, 500, True), Label("c", 0.4, 460, 500, True)]
-    assert next(placed(hemmed_in, SIZE)).lift != 0
+    assert next(place_labels(hemmed_in, SIZE)).lift != 0
 
 
 @pytest.mark.parametrize("pixels", [7, 13, 100, 255])
 def test_blocks_show_every_maximum(pixels):
     picture = np.random.default_rng(1).normal(size=(256, 256)).astype(np.float32)
-    shown, factor = blocks(picture, pixels)
+    shown, factor = downsample(picture, pixels)
     assert shown.shape[0] <= pixels
     for row, column in np.ndindex(3, 3):
         part = picture[row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
@@ -98,18 +98,18 @@ def test_plots_are_there_on_request_alone(tile, plotted):
 def test_the_spectrum_is_the_sources_own(tmp_path):
     source = Source(0.5, -0.4, 2.0)
     path = make_ms(tmp_path / "one.ms", (source,), antennas=20, times=3, channels=48, sefd_jy=650.0, spacing=8.0)
-    description = read_ms_info(path)
-    data = read_visibilities(description, choose_rows(description), "DATA", 1)
+    ms = read_ms_info(path)
+    data = read_visibilities(ms, select_rows(ms), "DATA", 1)
     pixel_rad = np.deg2rad(6 / 3600)
     east, north, _ = direction_cosines(*source.direction()) / pixel_rad
     gridder = Gridder(data, data.weights, 1024, pixel_rad, 1)
-    seen = spectrum_at(description, gridder, 512 - east, 512 + north)
+    seen = measure_spectrum(ms, gridder, 512 - east, 512 + north)
     assert seen.freqs_hz.size == 24
-    assert np.all(np.abs(seen.apparent_jy / seen.attenuation / 2.0 - 1) < np.maximum(6 * seen.error_jy / 2, 0.01))
+    assert np.all(np.abs(seen.apparent_jy / seen.pb / 2.0 - 1) < np.maximum(6 * seen.error_jy / 2, 0.01))
     # The dishes see less of it at higher frequencies: without the primary beam it would look steep.
-    assert seen.attenuation[-1] < seen.attenuation[0] < 1
-    flux, index, error = seen.power_law()
+    assert seen.pb[-1] < seen.pb[0] < 1
+    flux, index, error = seen.fit_power_law()
     assert flux == pytest.approx(2.0, rel=0.01)
     assert abs(index) < max(4 * error, 0.05)
     away = primary_beam(np.deg2rad(np.hypot(0.5, 0.4)), seen.freqs_hz)
-    assert seen.attenuation == pytest.approx(away, rel=0.03)
+    assert seen.pb == pytest.approx(away, rel=0.03)

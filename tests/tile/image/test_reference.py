@@ -8,7 +8,8 @@ from point_source_ms import OPTIONS, SOURCES
 
 from contimg.errors import Misconfigured
 from contimg.tile.image import ImageOptions, image
-from contimg.tile.image.sources.catalogue import compare, entries
+from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
+from contimg.tile.image.sources.matches import compute_flux_ratio, compute_offset_arcsec
 
 
 def pictures(tile):
@@ -28,17 +29,17 @@ def catalogue(request, tmp_path):
 
 
 def test_offsets_and_fluxes_are_those_put_in(tile, catalogue):
-    agreement = compare(entries(catalogue, tile.freq_hz), *pictures(tile), tile.rms_jy)
-    assert len(agreement.matches) == len(SOURCES)
-    assert agreement.flux_ratio == pytest.approx(0.75, rel=0.01)
-    assert agreement.offset_arcsec == pytest.approx(6, abs=0.3)
-    assert agreement.matches[0].entry.name == "s0"
+    matches = match_catalogue(read_catalogue(catalogue, tile.freq_hz), *pictures(tile), tile.rms_jy)
+    assert len(matches) == len(SOURCES)
+    assert compute_flux_ratio(matches) == pytest.approx(0.75, rel=0.01)
+    assert compute_offset_arcsec(matches) == pytest.approx(6, abs=0.3)
+    assert matches[0].source.name == "s0"
 
 
 def test_faint_and_attenuated_sources_are_left_out(tile, catalogue):
     picture, beam, header = pictures(tile)
-    assert not compare(entries(catalogue, tile.freq_hz), picture, beam, header, 1.0).matches
-    assert not compare(entries(catalogue, tile.freq_hz), picture, beam * 0.1, header, tile.rms_jy).matches
+    assert not match_catalogue(read_catalogue(catalogue, tile.freq_hz), picture, beam, header, 1.0)
+    assert not match_catalogue(read_catalogue(catalogue, tile.freq_hz), picture, beam * 0.1, header, tile.rms_jy)
 
 
 def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
@@ -57,7 +58,7 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
 
 
 def test_by_default_the_calibrators_are_the_catalogue(tile):
-    found = entries(ImageOptions(), 1.405e9)
+    found = read_catalogue(ImageOptions(), 1.405e9)
     by_name = {one.name: one for one in found}
     assert by_name["3C286"].flux_jy == pytest.approx(15.057, rel=0.01)
     assert (by_name["3C48"].ra_deg, by_name["3C48"].dec_deg) == pytest.approx((24.42208, 33.15976), abs=1e-4)
@@ -77,4 +78,4 @@ def test_a_catalogue_that_cannot_be_read_is_named(tmp_path, text, named):
     if text is not None:
         path.write_text(text)
     with pytest.raises(Misconfigured, match=named):
-        entries(ImageOptions(catalogue=str(path)), 1.4e9)
+        read_catalogue(ImageOptions(catalogue=str(path)), 1.4e9)

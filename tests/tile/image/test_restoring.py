@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contimg.errors import BadInput
-from contimg.tile.image.deconvolution.restoring import fit_beam, gaussian, restore
+from contimg.tile.image.deconvolution.restoring import evaluate_beam, fit_beam, restore
 from contimg.tile.image.result import Beam
 
 PIXEL_ARCSEC = 6.0
@@ -14,7 +14,7 @@ PIXEL_ARCSEC = 6.0
 
 def picture_of(beam, size=128):
     offsets = np.arange(size) - size // 2.0
-    return gaussian(beam, PIXEL_ARCSEC, offsets[None, :], offsets[:, None]).astype(np.float32)
+    return evaluate_beam(beam, PIXEL_ARCSEC, offsets[None, :], offsets[:, None]).astype(np.float32)
 
 
 @settings(max_examples=20, deadline=None)

@@ -14,8 +14,8 @@ from contimg.errors import Misconfigured
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage, Store
 from contimg.tile.image import image
-from contimg.tile.image.sources.agreement import FoundSource
 from contimg.tile.image.sources.finding import position_name, write_csv, write_votable
+from contimg.tile.image.sources.matches import FoundSource
 
 ONE = FoundSource("J013741+330935", 24.42, 33.16, 0.1, 0.2, 1.0, 0.01, 1.1, 0.02, 40.0, 30.0, 12.0, 0.003, 0.9)
 

@@ -7,8 +7,7 @@ from casacore.tables import table
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.gridding import visibilities
-from contimg.tile.image.gridding.pixel_size import pixel_size_arcsec
-from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+from contimg.tile.image.gridding.visibilities import choose_pixel_arcsec, read_visibilities, select_rows
 
 
 def spoil(path):
@@ -27,8 +26,8 @@ def spoil(path):
 def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
     monkeypatch.setattr(visibilities, "BLOCK_BYTES", block_bytes)
     spoil(small_ms)
-    description = read_ms_info(small_ms)
-    found = read_visibilities(description, choose_rows(description), "DATA", 4)
+    ms = read_ms_info(small_ms)
+    found = read_visibilities(ms, select_rows(ms), "DATA", 4)
     with table(str(small_ms), ack=False) as main:
         names = ("ANTENNA1", "ANTENNA2", "UVW", "DATA", "FLAG", "FLAG_ROW", "WEIGHT")
         first, second, uvw, data, flag, flag_row, weight = (main.getcol(name) for name in names)
@@ -55,9 +54,9 @@ def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
 
 
 def test_pixels_sample_the_longest_baseline(small_ms):
-    description = read_ms_info(small_ms)
-    data = read_visibilities(description, choose_rows(description), "DATA", 1)
-    longest = np.hypot(*data.uvw_m[:, :2].T).max() * description.freqs_hz.max() / C_M_S
-    pixel = pixel_size_arcsec(data)
+    ms = read_ms_info(small_ms)
+    data = read_visibilities(ms, select_rows(ms), "DATA", 1)
+    longest = np.hypot(*data.uvw_m[:, :2].T).max() * ms.freqs_hz.max() / C_M_S
+    pixel = choose_pixel_arcsec(data)
     assert pixel <= 6.0
     assert np.rad2deg(1 / longest) * 3600 / pixel > 2.5

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.weighting import Weighting, imaging_weights
+from contimg.tile.image.gridding.weighting import Weighting, compute_imaging_weights
 
 SIZE, CELLS, PIXEL_RAD = 64, 80, 2e-4  # 1.2 × 64 = 76.8, the next multiple of four is 80
 
@@ -62,14 +62,14 @@ def draw(seed):
 def test_equals_the_plain_loop(seed, scheme, robust, min_uv_lambda, taper_rad):
     uvw, freqs, weights = draw(seed)
     weighting = Weighting(scheme, robust, min_uv_lambda, taper_rad)
-    fast = imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
+    fast = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
     assert fast == pytest.approx(plain(uvw, freqs, weights, weighting), rel=1e-5, abs=1e-9)
 
 
 def test_uniform_gives_every_cell_the_same():
     crowd, lone = np.tile([[100.0, 50.0, 0.0]], (10, 1)), np.array([[-80.0, 90.0, 0.0]])
     uvw, ones = np.concatenate([crowd, lone]), np.ones((11, 1), np.float32)
-    found = imaging_weights(uvw, np.array([1.3e9]), ones, SIZE, PIXEL_RAD, Weighting("uniform"))
+    found = compute_imaging_weights(uvw, np.array([1.3e9]), ones, SIZE, PIXEL_RAD, Weighting("uniform"))
     assert found[:10].sum() == pytest.approx(found[10, 0])
 
 
@@ -77,7 +77,7 @@ def test_robust_weights_lie_between_natural_and_uniform():
     uvw, freqs, weights = draw(3)
 
     def shape(weighting):
-        found = imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
+        found = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
         return found / found.sum()
 
     natural, uniform = shape(Weighting("natural")), shape(Weighting("uniform"))
@@ -88,4 +88,4 @@ def test_robust_weights_lie_between_natural_and_uniform():
 
 def test_nothing_weighs_nothing():
     uvw, freqs, weights = draw(4)
-    assert not imaging_weights(uvw, freqs, 0 * weights, SIZE, PIXEL_RAD, Weighting()).any()
+    assert not compute_imaging_weights(uvw, freqs, 0 * weights, SIZE, PIXEL_RAD, Weighting()).any()

@@ -1,7 +1,7 @@
-"""WSClean (Offringa et al. 2014) as another imager: the same options, its pictures checked before they are believed.
+"""WSClean (Offringa et al. 2014) as an alternative imager with the same options, and checks of its images.
 
-Its exit code proves nothing: with every sample flagged it ends with 0. It is run with its w-gridder: the w-stacking
-that it would use by default loses 3 % of a source's flux half-way to an image's edge with this array.
+Its exit code is not enough: with every sample flagged it exits with 0. It is run with its w-gridder, because its
+default, w-stacking, loses 3 % of a source's flux half-way to an image's edge with this array.
 """
 
 import logging
@@ -18,32 +18,47 @@ from astropy.io import fits
 
 from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.files.processes import bind_to_parent
-from contimg.tile.image.deconvolution.clean import Cleaned
-from contimg.tile.image.gridding.gridding import Image
+from contimg.tile.image.deconvolution.clean import CleanResult
+from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import BRIGGS, ImageOptions
 from contimg.tile.image.result import Beam
 
 log = logging.getLogger(__name__)
 
 PROGRAM = "wsclean"
-_SPENT = re.compile(r"Performed (\d+) iterations in total")
+_ITERATIONS = re.compile(r"Performed (\d+) iterations in total")
 _CYCLES = re.compile(r"(\d+) major iterations were performed")
 
 
 def run_wsclean(
     ms: Path, column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions
-) -> tuple[Image, Cleaned, Beam]:
-    """Image a Measurement Set's column; gives the restored image, what clean did, and the restoring beam.
+) -> tuple[Image, CleanResult, Beam]:
+    """Image a column of a Measurement Set with WSClean.
 
-    Raises Misconfigured when there is no WSClean, Transient when it was killed, BadInput when it made no image.
+    Parameters
+    ----------
+    ms, column : the Measurement Set and its data column.
+    scratch : directory for WSClean's files.
+    pixel_arcsec : size of a pixel.
+    options : size, weighting and clean.
+
+    Returns
+    -------
+    The restored image (Jy per beam), model and residual, and the synthesized beam.
+
+    Raises
+    ------
+    Misconfigured : WSClean is not installed.
+    Transient : WSClean was killed.
+    BadInput : WSClean failed or made no valid image.
     """
     program = shutil.which(PROGRAM)
     if program is None:
-        raise Misconfigured("imager=wsclean: there is no wsclean on PATH; install Debian's package, or choose ducc")
+        raise Misconfigured("imager=wsclean: no wsclean on PATH; install Debian's package, or choose ducc")
     name = scratch / "wsclean"
     command = [program, *_arguments(column, scratch, pixel_arcsec, options), "-name", str(name), str(ms)]
     log.debug("%s", " ".join(command))
-    ran = subprocess.run(
+    process = subprocess.run(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,20 +66,21 @@ def run_wsclean(
         errors="replace",
         preexec_fn=partial(bind_to_parent, os.getpid()),
     )
-    said = ran.stdout.strip()
-    log.debug("%s", said)
-    if ran.returncode < 0:
+    output = process.stdout.strip()
+    log.debug("%s", output)
+    if process.returncode < 0:
         raise Transient(
-            f"{ms}: WSClean was killed by {signal.Signals(-ran.returncode).name}; look at memory and try again"
+            f"{ms}: WSClean was killed by {signal.Signals(-process.returncode).name}; check the memory and try again"
         )
-    if ran.returncode:
-        raise BadInput(f"{ms}: WSClean ended with {ran.returncode}: {said.splitlines()[-1] if said else 'silent'}")
-    restored, header = _picture(ms, name, "image")
-    residual = _picture(ms, name, "residual" if options.iterations else "dirty")[0]
-    model = _picture(ms, name, "model")[0] if options.iterations else np.zeros_like(restored)
+    if process.returncode:
+        last_line = output.splitlines()[-1] if output else "no output"
+        raise BadInput(f"{ms}: WSClean ended with {process.returncode}: {last_line}")
+    restored, header = _read_image(ms, name, "image")
+    residual = _read_image(ms, name, "residual" if options.iterations else "dirty")[0]
+    model = _read_image(ms, name, "model")[0] if options.iterations else np.zeros_like(restored)
     beam = Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, (header["BPA"] + 90) % 180 - 90)
-    iterations, cycles = (found[-1] if (found := one.findall(said)) else 0 for one in (_SPENT, _CYCLES))
-    return restored, Cleaned(model, residual, int(iterations), int(cycles)), beam
+    iterations, cycles = (int((pattern.findall(output) or [0])[-1]) for pattern in (_ITERATIONS, _CYCLES))
+    return restored, CleanResult(model, residual, iterations, cycles), beam
 
 
 def _arguments(column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions) -> list[str]:
@@ -86,14 +102,15 @@ def _arguments(column: str, scratch: Path, pixel_arcsec: float, options: ImageOp
     return arguments
 
 
-def _picture(ms: Path, name: Path, kind: str) -> tuple[Image, fits.Header]:
+def _read_image(ms: Path, name: Path, kind: str) -> tuple[Image, fits.Header]:
     path = name.with_name(f"{name.name}-{kind}.fits")
     if not path.exists():
-        raise BadInput(f"{ms}: WSClean ended well but made no {kind} image; look at the data's flags and its options")
+        raise BadInput(f"{ms}: WSClean exited with 0 but made no {kind} image; check the data's flags and its options")
     with fits.open(path, memmap=False) as units:
-        picture, header = np.asarray(units[0].data[0, 0], dtype=np.float32), units[0].header
-    if kind in ("image", "dirty") and not (np.isfinite(picture).all() and picture.any()):
+        image, header = np.asarray(units[0].data[0, 0], dtype=np.float32), units[0].header
+    if kind in ("image", "dirty") and not (np.isfinite(image).all() and image.any()):
         raise BadInput(
-            f"{ms}: WSClean ended well but its {kind} is empty; all visibilities may be flagged or too short"
+            f"{ms}: WSClean exited with 0 but its {kind} is empty; all visibilities may be flagged or of baselines "
+            "that are too short"
         )
-    return picture, header
+    return image, header

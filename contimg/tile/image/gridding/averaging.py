@@ -1,11 +1,11 @@
-"""How far samples may be averaged before the sources at an image's edge smear, and the averaging.
+"""Averaging of samples in frequency and time, as far as smearing at the edge of an image allows.
 
 A source in the direction (l, m) turns by (u l + v m) Δν / c over a channel and by (u' l + v' m) Δt / λ over an
 integration; a turn of x costs (π x)² / 6 of its flux (Bridle & Schwab, in Synthesis Imaging II, ch. 18). u' and v' are
-those of the turning Earth (Thompson, Moran & Swenson, 3rd ed., sec. 4.1).
+the rates of the rotating Earth (Thompson, Moran & Swenson, 3rd ed., sec. 4.1).
 
-Long baselines pay for it, most samples are of short ones: so each baseline is averaged in time where that saves the
-most samples for the flux that it costs.
+Smearing grows with baseline length, and most samples are of short baselines: each baseline is averaged in time by the
+number of integrations that saves the most samples for the flux lost.
 """
 
 from dataclasses import dataclass, replace
@@ -16,162 +16,182 @@ from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.visibilities import Rows, Visibilities
+from contimg.tile.image.gridding.gridder import Gridder
+from contimg.tile.image.gridding.visibilities import SelectedRows
 
 EARTH_RAD_S = 7.292115e-5
 _DIRECTIONS = np.linspace(0, np.pi, 8, endpoint=False)
-_SAMPLE = 8192  # rows that tell about all
-_HALVINGS = 40
-_PRICES = 1e-6, 1e12  # of flux, in samples: nothing is averaged at the highest
+_SAMPLED_ROWS = 8192  # rows on which the loss of flux is evaluated while searching
+_BISECTIONS = 40
+_PRICES = 1e-6, 1e12  # of flux, in samples; at the highest nothing is averaged
 
 
 @dataclass(frozen=True)
 class Averaging:
-    """What may be averaged.
+    """Averaging of a Measurement Set's selected rows.
 
     Attributes
     ----------
-    channels : native channels into one, a divisor of their number.
-    spans : for each of the chosen rows a number: rows of the same number belong to one baseline and may be averaged.
-    loss : the flux that this costs a source at the image's edge, as a fraction.
+    channels : native channels averaged into one, a divisor of their number.
+    time_bins : a number for each row, shape (rows,); rows with the same number are of one baseline and are averaged.
+    loss : flux that this costs a source at the image's edge, as a fraction.
     """
 
     channels: int
-    spans: NDArray[np.int64]
+    time_bins: NDArray[np.int64]
     loss: float
 
 
 @dataclass(frozen=True)
-class _Costs:
-    """What smearing costs a source at the edge, in each direction, for each row by its weight in the image.
+class _SmearingCosts:
+    """Loss of flux at the image's edge by direction and row, weighted as in the image, shape (directions, rows).
 
-    Shape (directions, rows); times n² - 1 for n channels or integrations into one.
+    Averaging n channels or integrations multiplies it by n² - 1.
     """
 
     channel: NDArray[np.float64]
     time: NDArray[np.float64]
 
-    def of(self, part: slice) -> "_Costs":
-        return _Costs(self.channel[:, part], self.time[:, part])
+    def every(self, step: int) -> "_SmearingCosts":
+        return _SmearingCosts(self.channel[:, ::step], self.time[:, ::step])
 
     def loss(self, channels: int, integrations: NDArray[np.int64]) -> float:
-        """The loss of flux, in the direction where it is worst."""
-        lost = self.channel * (channels**2 - 1) + self.time * (np.square(integrations) - 1)
-        return float(lost.mean(axis=1).max())
+        """The loss of flux in the direction with the largest loss."""
+        losses = self.channel * (channels**2 - 1) + self.time * (np.square(integrations) - 1)
+        return float(losses.mean(axis=1).max())
 
 
-def plan(
-    description: MSInfo, rows: Rows, weights: NDArray[np.float32], edge_rad: float, limit: float, channels: int = 0
+def plan_averaging(
+    ms: MSInfo,
+    rows: SelectedRows,
+    weights: NDArray[np.float32],
+    edge_rad: float,
+    max_loss: float,
+    channel_average: int = 0,
 ) -> Averaging:
-    """The most averaging that costs a source at `edge_rad` no more than `limit`, a fraction, of its flux.
+    """Find the averaging with the fewest samples that costs a source at the edge no more than a fraction of its flux.
 
-    Channels are averaged alike for all baselines. `weights` are the rows' in the image, as far as they are known before
-    the data are read, shape (rows,); `channels` above 0 prescribes their number.
+    The same number of channels is averaged on all baselines.
+
+    Parameters
+    ----------
+    ms, rows : the Measurement Set and its selected rows.
+    weights : estimated imaging weights of the rows, shape (rows,).
+    edge_rad : distance of the image's edge from its centre.
+    max_loss : fraction of the flux.
+    channel_average : channels to average; 0 chooses them.
     """
-    used = np.flatnonzero(weights)
-    if not used.size:
-        return Averaging(max(channels, 1), np.arange(weights.size), 0.0)
-    costs = _costs(description, rows.uvw_m[used], weights[used], edge_rad)
-    count, most = description.freqs_hz.size, description.times_mjd_s.size
-    width, integrations, least = max(channels, 1), np.ones(used.size, dtype=np.int64), np.inf
-    sample = costs.of(slice(None, None, max(1, used.size // _SAMPLE)))
-    for tried in [channels] if channels else [number for number in range(1, count + 1) if count % number == 0]:
-        if sample.loss(tried, np.ones(sample.time.shape[1], dtype=np.int64)) > limit:
+    weighted = np.flatnonzero(weights)
+    if not weighted.size:
+        return Averaging(max(channel_average, 1), np.arange(weights.size), 0.0)
+    costs = _compute_costs(ms, rows.uvw_m[weighted], weights[weighted], edge_rad)
+    native_channels, max_integrations = ms.freqs_hz.size, ms.times_mjd_s.size
+    best, best_integrations, fewest = max(channel_average, 1), np.ones(weighted.size, dtype=np.int64), np.inf
+    sample = costs.every(max(1, weighted.size // _SAMPLED_ROWS))
+    divisors = [number for number in range(1, native_channels + 1) if native_channels % number == 0]
+    for channels in [channel_average] if channel_average else divisors:
+        if sample.loss(channels, np.ones(sample.time.shape[1], dtype=np.int64)) > max_loss:
             break
-        found = _integrations(costs.time, most, _price(sample, tried, most, limit))
-        samples = float(np.sum(1 / (tried * found)))
-        if samples < least:
-            width, integrations, least = tried, found, samples
-    every = np.ones(weights.size, dtype=np.int64)
-    every[used] = integrations
-    return Averaging(width, _spans(description, rows, every), costs.loss(width, integrations))
+        price = _find_price(sample, channels, max_integrations, max_loss)
+        integrations = _choose_integrations(costs.time, max_integrations, price)
+        samples = float(np.sum(1 / (channels * integrations)))
+        if samples < fewest:
+            best, best_integrations, fewest = channels, integrations, samples
+    row_integrations = np.ones(weights.size, dtype=np.int64)
+    row_integrations[weighted] = best_integrations
+    return Averaging(best, _number_time_bins(ms, rows, row_integrations), costs.loss(best, best_integrations))
 
 
-def _costs(description: MSInfo, uvw_m: NDArray[np.float64], weights: NDArray[np.float32], edge_rad: float) -> _Costs:
+def _compute_costs(
+    ms: MSInfo, uvw_m: NDArray[np.float64], weights: NDArray[np.float32], edge_rad: float
+) -> _SmearingCosts:
     u, v, w = uvw_m.T
-    declination = float(description.phase_centre_rad[1])
+    declination = float(ms.phase_centre_rad[1])
     u_rate = EARTH_RAD_S * (w * np.cos(declination) - v * np.sin(declination))
     v_rate = EARTH_RAD_S * u * np.sin(declination)
     l, m = edge_rad * np.cos(_DIRECTIONS)[:, None], edge_rad * np.sin(_DIRECTIONS)[:, None]  # noqa: E741
-    channel_turns = (u * l + v * m) * description.channel_width_hz / C_M_S
-    time_turns = (u_rate * l + v_rate * m) * _step_s(description) * description.freqs_hz.max() / C_M_S
-    share = weights.astype(np.float64) / max(float(weights.mean(dtype=np.float64)), 1e-30)
-    return _Costs(share * np.square(np.pi * channel_turns) / 6, share * np.square(np.pi * time_turns) / 6)
+    channel_turns = (u * l + v * m) * ms.channel_width_hz / C_M_S
+    time_turns = (u_rate * l + v_rate * m) * _time_step_s(ms) * ms.freqs_hz.max() / C_M_S
+    relative = weights.astype(np.float64) / max(float(weights.mean(dtype=np.float64)), 1e-30)
+    return _SmearingCosts(relative * np.square(np.pi * channel_turns) / 6, relative * np.square(np.pi * time_turns) / 6)
 
 
-def _step_s(description: MSInfo) -> float:
-    """Seconds from one integration to the next; more than its length where some are left out between them."""
-    times = description.times_mjd_s
-    return float(np.median(np.diff(times))) if times.size > 1 else description.integration_s
+def _time_step_s(ms: MSInfo) -> float:
+    """Time from one integration to the next; longer than an integration where some are missing between."""
+    times_mjd_s = ms.times_mjd_s
+    return float(np.median(np.diff(times_mjd_s))) if times_mjd_s.size > 1 else ms.integration_s
 
 
-def _price(costs: _Costs, channels: int, most: int, limit: float) -> float:
-    """The price of flux, in samples of one row, at which what is bought costs no more than the limit."""
+def _find_price(costs: _SmearingCosts, channels: int, max_integrations: int, max_loss: float) -> float:
+    """The lowest price of flux, in samples of one row, at which the averaging costs no more than the maximum loss."""
     low, high = np.log(_PRICES)
-    for _ in range(_HALVINGS):
+    for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        affordable = costs.loss(channels, _integrations(costs.time, most, float(np.exp(middle)))) <= limit
-        low, high = (low, middle) if affordable else (middle, high)
+        integrations = _choose_integrations(costs.time, max_integrations, float(np.exp(middle)))
+        low, high = (low, middle) if costs.loss(channels, integrations) <= max_loss else (middle, high)
     return float(np.exp(high))
 
 
-def _integrations(of_time: NDArray[np.float64], most: int, price: float) -> NDArray[np.int64]:
-    """Integrations into one for each row, n where 1 / n and the price of the flux lost are least together."""
-    lost = of_time.mean(axis=0)
-    # Where the slopes of 1 / n and of price · lost · n² meet; one below or above it is the best whole number.
-    ideal = np.cbrt(1 / np.maximum(2 * price * lost, 1e-30))
-    below, above = np.clip(np.floor(ideal), 1, most), np.clip(np.ceil(ideal), 1, most)
-    better = 1 / above + price * lost * np.square(above) < 1 / below + price * lost * np.square(below)
-    found: NDArray[np.int64] = np.where(better, above, below).astype(np.int64)
-    return found
+def _choose_integrations(time_costs: NDArray[np.float64], maximum: int, price: float) -> NDArray[np.int64]:
+    """Integrations n to average for each row, so that 1 / n and the price of the lost flux have the smallest sum."""
+    loss = time_costs.mean(axis=0)
+    # The minimum of 1 / n + price · loss · n² over real n; the best whole number is next to it.
+    ideal = np.cbrt(1 / np.maximum(2 * price * loss, 1e-30))
+    below, above = np.clip(np.floor(ideal), 1, maximum), np.clip(np.ceil(ideal), 1, maximum)
+    better = 1 / above + price * loss * np.square(above) < 1 / below + price * loss * np.square(below)
+    integrations: NDArray[np.int64] = np.where(better, above, below).astype(np.int64)
+    return integrations
 
 
-def _spans(description: MSInfo, rows: Rows, integrations: NDArray[np.int64]) -> NDArray[np.int64]:
+def _number_time_bins(ms: MSInfo, rows: SelectedRows, integrations: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number for each row, the same for those of a baseline that are averaged: neighbours in time."""
-    since_s = description.times_mjd_s[rows.times] - description.times_mjd_s[0]
-    bins = np.floor(since_s / (_step_s(description) * integrations) + 1e-3).astype(np.int64)
-    most = int(integrations.max(initial=1))
-    keys: NDArray[np.int64] = (rows.baselines * (most + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
-    return keys
+    elapsed_s = ms.times_mjd_s[rows.times] - ms.times_mjd_s[0]
+    bins = np.floor(elapsed_s / (_time_step_s(ms) * integrations) + 1e-3).astype(np.int64)
+    maximum = int(integrations.max(initial=1))
+    numbers: NDArray[np.int64] = (rows.baselines * (maximum + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
+    return numbers
 
 
-def average_in_time(
-    data: Visibilities, weights: NDArray[np.float32], spans: NDArray[np.int64]
-) -> tuple[Visibilities, NDArray[np.float32]]:
-    """Means of the rows of one span, weighted as in the image, and their weights in the image, shape (spans, channels).
+def average_in_time(gridder: Gridder, time_bins: NDArray[np.int64]) -> Gridder:
+    """Average the rows of each time bin, weighted as in the image; rows without weight are left out.
 
-    Rows without weight are left out. Imaging weights are made before this: where samples lie close together is what
-    they are made of.
+    Imaging weights are computed before this, because they depend on the density of the samples.
+
+    Parameters
+    ----------
+    gridder : visibilities with imaging weights.
+    time_bins : number of each row's bin, shape (rows,).
     """
-    mine = np.flatnonzero(weights.any(axis=1))
-    kept, into = np.unique(spans[mine], return_inverse=True)
-    if kept.size == weights.shape[0]:
-        return data, weights
-    share, shape = np.bincount(into), (kept.size, data.freqs_hz.size)
+    data, weights = gridder.visibilities, gridder.weights
+    weighted = np.flatnonzero(weights.any(axis=1))
+    bins, targets = np.unique(time_bins[weighted], return_inverse=True)
+    if bins.size == weights.shape[0]:
+        return gridder
+    counts, shape = np.bincount(targets), (bins.size, data.freqs_hz.size)
     stokes_i, total = np.zeros(shape, np.complex64), np.zeros(shape, np.float32)
     natural = np.zeros_like(total)
-    _accumulate(data.stokes_i, weights, data.weights, mine, into, stokes_i, total, natural)
-    uvw = np.stack([np.bincount(into, data.uvw_m[mine, axis]) / share for axis in range(3)], axis=1)
+    _accumulate(data.stokes_i, weights, data.weights, weighted, targets, stokes_i, total, natural)
+    uvw_m = np.stack([np.bincount(targets, data.uvw_m[weighted, axis]) / counts for axis in range(3)], axis=1)
     averaged = replace(
         data,
-        uvw_m=np.ascontiguousarray(uvw),
+        uvw_m=np.ascontiguousarray(uvw_m),
         stokes_i=stokes_i,
         weights=natural,
-        row_weights=(np.bincount(into, data.row_weights[mine]) / share).astype(np.float32),
-        times=(np.bincount(into, data.times[mine]) / share).astype(np.int64),
+        row_weights=(np.bincount(targets, data.row_weights[weighted]) / counts).astype(np.float32),
+        times=(np.bincount(targets, data.times[weighted]) / counts).astype(np.int64),
     )
-    return averaged, total
+    return replace(gridder, visibilities=averaged, weights=total)
 
 
 @numba.njit(cache=True)
-def _accumulate(data, weights, natural, mine, into, sums, total, total_natural):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    for index in range(into.size):
-        row, to = mine[index], into[index]
+def _accumulate(data, weights, natural, rows, targets, sums, total, total_natural):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    for index in range(targets.size):
+        row, target = rows[index], targets[index]
         for channel in range(data.shape[1]):
-            sums[to, channel] += weights[row, channel] * data[row, channel]
-            total[to, channel] += weights[row, channel]
-            total_natural[to, channel] += natural[row, channel]
-    for row in range(total.shape[0]):
+            sums[target, channel] += weights[row, channel] * data[row, channel]
+            total[target, channel] += weights[row, channel]
+            total_natural[target, channel] += natural[row, channel]
+    for target in range(total.shape[0]):
         for channel in range(total.shape[1]):
-            if total[row, channel] > 0:
-                sums[row, channel] /= total[row, channel]
+            if total[target, channel] > 0:
+                sums[target, channel] /= total[target, channel]

@@ -1,4 +1,4 @@
-"""Stokes I visibilities of a Measurement Set, read in blocks of rows and averaged in frequency on the way.
+"""Stokes I visibilities of a Measurement Set, read in blocks of rows and averaged in frequency.
 
 I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations are left out.
 """
@@ -12,25 +12,29 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.formats.ms.info import MSInfo
+from contimg.instrument.dsa110 import C_M_S
 
 BLOCK_BYTES = 32 << 20
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
+MAX_PIXEL_ARCSEC = 6.0
+PIXELS_PER_FRINGE = 2.6  # of the longest baseline; the Nyquist limit is 2
+ARCSEC_RAD = float(np.deg2rad(1 / 3600))
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows that go into an image, chosen before any visibility is read.
+class SelectedRows:
+    """Rows of a Measurement Set that go into an image, selected before visibilities are read.
 
     Attributes
     ----------
-    chosen : mask over the MS's rows.
+    mask : over the rows of the MS, shape (MS rows,).
     baselines : a number for each pair of antennas, shape (rows,).
-    uvw_m : of the chosen rows, shape (rows, 3).
-    times : index into `Description.times_mjd_s`, shape (rows,).
+    uvw_m : shape (rows, 3).
+    times : index into `MSInfo.times_mjd_s`, shape (rows,).
     weights : of Stokes I, shape (rows,); inverse variances if WEIGHT is.
     """
 
-    chosen: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
     baselines: NDArray[np.int64]
     uvw_m: NDArray[np.float64]
     times: NDArray[np.int64]
@@ -39,18 +43,18 @@ class Rows:
 
 @dataclass(frozen=True)
 class Visibilities:
-    """Averaged Stokes I.
+    """Averaged Stokes I visibilities.
 
     Attributes
     ----------
     uvw_m : shape (rows, 3), as in the MS.
     freqs_hz : shape (channels,), ascending.
     stokes_i : shape (rows, channels), complex64; 0 where the weight is 0.
-    weights : natural weights, shape (rows, channels), float32; 0 where nothing is unflagged.
+    weights : natural weights, shape (rows, channels), float32; 0 where no sample is unflagged.
     row_weights : natural weight of one native sample of a row, shape (rows,).
-    times : index into `Description.times_mjd_s`, shape (rows,).
-    averaged : native channels in one.
-    samples : native samples that went in, of `candidates` that the chosen rows hold.
+    times : index into `MSInfo.times_mjd_s`, shape (rows,).
+    channel_average : native channels averaged into one.
+    samples, candidates : unflagged native samples, and all native samples of the selected rows.
     """
 
     uvw_m: NDArray[np.float64]
@@ -59,94 +63,112 @@ class Visibilities:
     weights: NDArray[np.float32]
     row_weights: NDArray[np.float32]
     times: NDArray[np.int64]
-    averaged: int
+    channel_average: int
     samples: int
     candidates: int
 
     @property
     def unflagged_fraction(self) -> float:
-        """Part of the chosen rows' samples that are unflagged in both hands."""
+        """Fraction of the selected rows' samples that are unflagged in both hands."""
         return self.samples / self.candidates if self.candidates else 0.0
 
+    @property
+    def longest_baseline_lambda(self) -> float:
+        """Longest projected baseline that has weight, wavelengths."""
+        length_m = np.hypot(self.uvw_m[:, 0], self.uvw_m[:, 1])
+        highest_hz = np.where(self.weights > 0, self.freqs_hz[None, :], 0).max(axis=1)
+        return float((length_m * highest_hz).max() / C_M_S)
 
-def choose_rows(description: MSInfo) -> Rows:
-    """Every cross-correlation that is not flagged as a whole and has weight, short ones too.
 
-    Baselines too short for the image still count in the density that uniform and robust weights are made of.
+def choose_pixel_arcsec(visibilities: Visibilities) -> float:
+    """Choose a pixel that samples the longest baseline's fringe, rounded down to 0.1 arcsec, at most 6 arcsec."""
+    pixel_arcsec = 1 / (PIXELS_PER_FRINGE * visibilities.longest_baseline_lambda) / ARCSEC_RAD
+    return float(min(MAX_PIXEL_ARCSEC, max(0.1, np.floor(pixel_arcsec * 10) / 10)))
+
+
+def select_rows(ms: MSInfo) -> SelectedRows:
+    """Select every cross-correlation with weight whose row is not flagged.
+
+    Baselines that are too short for the image are included: they count in the density of uniform and robust weights.
     """
-    hands = _parallel_hands(description)
-    with table(str(description.path), ack=False) as main:
-        first, second = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        uvw, stamps, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
+    hands = _parallel_hands(ms)
+    with table(str(ms.path), ack=False) as main:
+        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        uvw_m, times_mjd_s, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
         unflagged = ~main.getcol("FLAG_ROW")
-    chosen = (first != second) & unflagged & (weight > 0).all(axis=1)
+    mask = (ant1 != ant2) & unflagged & (weight > 0).all(axis=1)
     # var I = (var XX + var YY)/4
-    of_stokes_i = 4 / (1 / weight[chosen]).sum(axis=1)
-    baselines = first[chosen].astype(np.int64) * len(description.antenna_names) + second[chosen]
-    times = np.searchsorted(description.times_mjd_s, stamps[chosen])
-    return Rows(chosen, baselines, np.ascontiguousarray(uvw[chosen]), times, of_stokes_i.astype(np.float32))
+    stokes_i_weights = 4 / (1 / weight[mask]).sum(axis=1)
+    baselines = ant1[mask].astype(np.int64) * len(ms.antenna_names) + ant2[mask]
+    times = np.searchsorted(ms.times_mjd_s, times_mjd_s[mask])
+    return SelectedRows(mask, baselines, np.ascontiguousarray(uvw_m[mask]), times, stokes_i_weights.astype(np.float32))
 
 
-def read_visibilities(description: MSInfo, rows: Rows, column: str, averaged: int) -> Visibilities:
-    """Read the chosen rows of a data column, averaging `averaged` channels (a divisor of their number) into one."""
-    hands = _parallel_hands(description)
-    freqs = description.freqs_hz.reshape(-1, averaged).mean(axis=1)
-    stokes_i = np.empty((rows.uvw_m.shape[0], freqs.size), np.complex64)
+def read_visibilities(ms: MSInfo, rows: SelectedRows, column: str, channel_average: int) -> Visibilities:
+    """Read the selected rows of a data column as Stokes I, averaged in frequency.
+
+    Parameters
+    ----------
+    ms, rows : the Measurement Set and its selected rows.
+    column : DATA or CORRECTED_DATA.
+    channel_average : native channels averaged into one; a divisor of their number.
+    """
+    hands, channels = _parallel_hands(ms), ms.freqs_hz.size
+    freqs_hz = ms.freqs_hz.reshape(-1, channel_average).mean(axis=1)
+    stokes_i = np.empty((rows.uvw_m.shape[0], freqs_hz.size), np.complex64)
     counts = np.empty(stokes_i.shape, np.float32)
-    places = np.cumsum(rows.chosen) - 1
-    # The same memory for every block: fresh pages for each would cost as much as the reading.
-    shape = (_rows_at_once(description), description.freqs_hz.size, len(description.correlations))
-    whole_data, whole_flag = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
-    with table(str(description.path), ack=False) as main:
-        for start in range(0, description.rows, shape[0]):
-            chosen = rows.chosen[start : start + shape[0]]
-            if not chosen.any():
+    targets = np.cumsum(rows.mask) - 1
+    # The same buffers for every block: allocating fresh pages would cost as much as reading.
+    block_rows = max(1, min(ms.rows, BLOCK_BYTES // (channels * len(ms.correlations) * 8)))
+    shape = (block_rows, channels, len(ms.correlations))
+    data_buffer, flag_buffer = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
+    with table(str(ms.path), ack=False) as main:
+        for start in range(0, ms.rows, block_rows):
+            mask = rows.mask[start : start + block_rows]
+            if not mask.any():
                 continue
-            data, flag = whole_data[: chosen.size], whole_flag[: chosen.size]
-            main.getcolnp(column, data, start, chosen.size)
-            main.getcolnp("FLAG", flag, start, chosen.size)
-            _average(data, flag, np.flatnonzero(chosen), hands, averaged, places[start:], stokes_i, counts)
+            data, flag = data_buffer[: mask.size], flag_buffer[: mask.size]
+            main.getcolnp(column, data, start, mask.size)
+            main.getcolnp("FLAG", flag, start, mask.size)
+            _average(data, flag, np.flatnonzero(mask), hands, channel_average, targets[start:], stokes_i, counts)
     samples = int(counts.sum(dtype=np.float64))
     counts *= rows.weights[:, None]
-    candidates = stokes_i.shape[0] * description.freqs_hz.size
-    return Visibilities(rows.uvw_m, freqs, stokes_i, counts, rows.weights, rows.times, averaged, samples, candidates)
+    candidates = stokes_i.shape[0] * channels
+    return Visibilities(
+        rows.uvw_m, freqs_hz, stokes_i, counts, rows.weights, rows.times, channel_average, samples, candidates
+    )
 
 
 @numba.njit(nogil=True, cache=True)
 def _average(
     data: NDArray[np.complex64],
     flag: NDArray[np.bool_],
-    chosen: NDArray[np.int64],
+    selected: NDArray[np.int64],
     hands: tuple[int, int],
-    averaged: int,
-    places: NDArray[np.int64],
+    channel_average: int,
+    targets: NDArray[np.int64],
     stokes_i: NDArray[np.complex64],
     counts: NDArray[np.float32],
 ) -> None:
-    """Put the mean Stokes I of the unflagged channels in each bin, and their number, into the chosen rows' places."""
-    first, second = hands
-    for row in chosen:
-        place = places[row]
-        for to in range(stokes_i.shape[1]):
+    """Write mean Stokes I and number of the unflagged channels of each bin to the selected rows' targets."""
+    hand1, hand2 = hands
+    for row in selected:
+        target = targets[row]
+        for bin_ in range(stokes_i.shape[1]):
             total, count = np.complex64(0), 0
-            for channel in range(to * averaged, (to + 1) * averaged):
-                value = data[row, channel, first] + data[row, channel, second]
-                unflagged = not (flag[row, channel, first] or flag[row, channel, second])
+            for channel in range(bin_ * channel_average, (bin_ + 1) * channel_average):
+                value = data[row, channel, hand1] + data[row, channel, hand2]
+                unflagged = not (flag[row, channel, hand1] or flag[row, channel, hand2])
                 if unflagged and np.isfinite(value.real) and np.isfinite(value.imag):
                     total += value
                     count += 1
-            stokes_i[place, to] = total / np.float32(2 * max(count, 1))
-            counts[place, to] = count
+            stokes_i[target, bin_] = total / np.float32(2 * max(count, 1))
+            counts[target, bin_] = count
 
 
-def _rows_at_once(description: MSInfo) -> int:
-    row_bytes = description.freqs_hz.size * len(description.correlations) * 8
-    return max(1, min(description.rows, BLOCK_BYTES // row_bytes))
-
-
-def _parallel_hands(description: MSInfo) -> tuple[int, int]:
-    names = description.correlations
-    for first, second in PARALLEL_HANDS:
-        if first in names and second in names:
-            return names.index(first), names.index(second)
-    raise BadInput(f"{description.path}: Stokes I needs XX and YY, the Measurement Set has {', '.join(names)}")
+def _parallel_hands(ms: MSInfo) -> tuple[int, int]:
+    names = ms.correlations
+    for hand1, hand2 in PARALLEL_HANDS:
+        if hand1 in names and hand2 in names:
+            return names.index(hand1), names.index(hand2)
+    raise BadInput(f"{ms.path}: Stokes I needs XX and YY, the Measurement Set has {', '.join(names)}")

@@ -1,9 +1,9 @@
 """Imaging weights over the cells of the uv plane: natural, uniform and Briggs' robust weighting, cuts and tapers.
 
-Robust weighting is D. Briggs' (PhD thesis, New Mexico Tech, 1995). What a cell is follows WSClean, so that the same
-options give the same beam: the plane belongs to the image padded by a fifth, a cell holds what lies above and to the
-right of its corner, every cross-correlation counts in it (also those that the cut at short baselines then leaves
-out), and a cell is cut or tapered as a whole.
+Robust weighting is D. Briggs' (PhD thesis, New Mexico Tech, 1995). The cells are those of WSClean, so that the same
+options give the same synthesized beam: the uv plane of the image padded by a fifth; a sample counts in the cell whose
+lower left corner is next to it; every cross-correlation counts in the density, also below the cut at short baselines;
+a cell is cut or tapered as a whole.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.visibilities import Rows
+from contimg.tile.image.gridding.visibilities import SelectedRows
 from contimg.tile.image.options import BRIGGS, NATURAL, UNIFORM
 
 PADDING = 1.2
-_FORESEEN = 8  # frequencies that tell about all
+_SAMPLED_FREQS = 8  # frequencies from which the weights of rows are estimated
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 Plane = NDArray[np.float64]
@@ -26,13 +26,13 @@ Plane = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Weighting:
-    """How samples weigh in an image.
+    """Weighting scheme of an image.
 
     Attributes
     ----------
     scheme : `natural`, `uniform` or `briggs`.
     robust : Briggs' robustness, -2 nearly uniform to 2 nearly natural.
-    min_uv_lambda : cells nearer to the origin than this weigh nothing.
+    min_uv_lambda : cells closer to the origin than this have no weight, wavelengths.
     taper_rad : full width at half maximum of the Gaussian that the uv taper makes of a point; 0 for no taper.
     """
 
@@ -42,7 +42,7 @@ class Weighting:
     taper_rad: float = 0.0
 
 
-def imaging_weights(
+def compute_imaging_weights(
     uvw_m: NDArray[np.float64],
     freqs_hz: NDArray[np.float64],
     weights: NDArray[np.float32],
@@ -50,41 +50,50 @@ def imaging_weights(
     pixel_rad: float,
     weighting: Weighting,
 ) -> NDArray[np.float32]:
-    """Natural weights times their cells' factors; 0 beyond the plane (a pixel too coarse for its baseline).
+    """Return the natural weights times the factors of their cells; 0 outside the uv plane.
 
     Parameters
     ----------
-    uvw_m, freqs_hz, weights : shapes (rows, 3), (channels,), (rows, channels); weights are the natural ones.
+    uvw_m, freqs_hz : shapes (rows, 3) and (channels,).
+    weights : natural weights, shape (rows, channels).
     size, pixel_rad : of the image.
+    weighting : the scheme.
     """
-    cells = padded(size)
-    per_metre = freqs_hz / C_M_S * (cells * pixel_rad)
+    cells = count_cells(size)
+    cells_per_m = freqs_hz / C_M_S * (cells * pixel_rad)
     density = np.zeros((cells // 2, cells))
-    _gather(uvw_m, per_metre, weights, density)
-    factors = _factors(density, weighting) * _window(cells, pixel_rad, weighting)
-    found = np.empty_like(weights)
-    _spread(uvw_m, per_metre, weights, factors, found)
-    return found
+    _add_density(uvw_m, cells_per_m, weights, density)
+    factors = _compute_factors(density, weighting) * _compute_window(cells, pixel_rad, weighting)
+    imaging_weights = np.empty_like(weights)
+    _apply_factors(uvw_m, cells_per_m, weights, factors, imaging_weights)
+    return imaging_weights
 
 
-def foreseen_weights(
-    description: MSInfo, rows: Rows, size: int, pixel_rad: float, weighting: Weighting
+def estimate_row_weights(
+    ms: MSInfo, rows: SelectedRows, size: int, pixel_rad: float, weighting: Weighting
 ) -> NDArray[np.float32]:
-    """Each row's mean weight in the image if nothing were flagged in part, from a few frequencies, shape (rows,)."""
-    freqs = description.freqs_hz[:: max(1, description.freqs_hz.size // _FORESEEN)]
-    natural = np.repeat(rows.weights[:, None], freqs.size, axis=1)
-    weights = imaging_weights(rows.uvw_m, freqs, natural, size, pixel_rad, weighting)
+    """Estimate each row's mean imaging weight, shape (rows,), from a few frequencies and without the flags.
+
+    Parameters
+    ----------
+    ms, rows : the Measurement Set and its selected rows.
+    size, pixel_rad : of the image.
+    weighting : the scheme.
+    """
+    freqs_hz = ms.freqs_hz[:: max(1, ms.freqs_hz.size // _SAMPLED_FREQS)]
+    natural = np.repeat(rows.weights[:, None], freqs_hz.size, axis=1)
+    weights = compute_imaging_weights(rows.uvw_m, freqs_hz, natural, size, pixel_rad, weighting)
     return np.asarray(weights.mean(axis=1))
 
 
-def padded(size: int) -> int:
-    """Cells on a side of the uv plane of an image: its size and a fifth, a multiple of four."""
+def count_cells(size: int) -> int:
+    """Return the cells on a side of an image's uv plane: its size and a fifth, a multiple of four."""
     cells = int(np.ceil(size * PADDING))
     return cells + -cells % 4
 
 
-def _factors(density: Plane, weighting: Weighting) -> Plane:
-    """What a sample's natural weight is multiplied by in each cell, for the natural weight W that a cell holds.
+def _compute_factors(density: Plane, weighting: Weighting) -> Plane:
+    """Factor of the natural weights in each cell, from the natural weight W that the cell holds.
 
     Briggs: 1 / (1 + f² W) with f² = (5·10⁻ᴿ)² Σw / ΣW².
     """
@@ -97,7 +106,7 @@ def _factors(density: Plane, weighting: Weighting) -> Plane:
     return np.asarray(1 / (1 + scale * density))
 
 
-def _window(cells: int, pixel_rad: float, weighting: Weighting) -> Plane:
+def _compute_window(cells: int, pixel_rad: float, weighting: Weighting) -> Plane:
     """The cut at short baselines and the taper, both at the cells' corners."""
     step_lambda = 1 / (cells * pixel_rad)
     u = (np.arange(cells) - cells // 2) * step_lambda
@@ -112,7 +121,7 @@ def _window(cells: int, pixel_rad: float, weighting: Weighting) -> Plane:
 
 @numba.njit(cache=True)
 def _cell(u: float, v: float, cells: int) -> tuple[int, int]:
-    """Row and column of a place in cells; the row is -1 beyond the plane. The half with v < 0 is its conjugate's."""
+    """Row and column of the cell of (u, v) in cells; row -1 outside the plane. v < 0 is stored as its conjugate."""
     if v < 0:
         u, v = -u, -v
     column, row = int(np.floor(u + cells // 2)), int(np.floor(v))
@@ -122,19 +131,19 @@ def _cell(u: float, v: float, cells: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True)
-def _gather(uvw_m, per_metre, weights, density):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_density(uvw_m, cells_per_m, weights, density):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cells = density.shape[1]
     for index in range(uvw_m.shape[0]):
-        for channel in range(per_metre.size):
-            row, column = _cell(uvw_m[index, 0] * per_metre[channel], uvw_m[index, 1] * per_metre[channel], cells)
+        for channel in range(cells_per_m.size):
+            row, column = _cell(uvw_m[index, 0] * cells_per_m[channel], uvw_m[index, 1] * cells_per_m[channel], cells)
             if row >= 0:
                 density[row, column] += weights[index, channel]
 
 
 @numba.njit(cache=True)
-def _spread(uvw_m, per_metre, weights, factors, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _apply_factors(uvw_m, cells_per_m, weights, factors, imaging_weights):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cells = factors.shape[1]
     for index in range(uvw_m.shape[0]):
-        for channel in range(per_metre.size):
-            row, column = _cell(uvw_m[index, 0] * per_metre[channel], uvw_m[index, 1] * per_metre[channel], cells)
-            found[index, channel] = weights[index, channel] * factors[row, column] if row >= 0 else 0.0
+        for channel in range(cells_per_m.size):
+            row, column = _cell(uvw_m[index, 0] * cells_per_m[channel], uvw_m[index, 1] * cells_per_m[channel], cells)
+            imaging_weights[index, channel] = weights[index, channel] * factors[row, column] if row >= 0 else 0.0

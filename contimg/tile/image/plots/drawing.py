@@ -1,4 +1,4 @@
-"""The paper that pictures are drawn on: colours, stretch, words for fluxes. Matplotlib without the state of pyplot."""
+"""Common parts of the pictures: colours, scale, synthesized beam, texts. Matplotlib without the state of pyplot."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
-from contimg.tile.image.gridding.gridding import Image
+from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.result import ImagingResult
 
 DPI = 100
@@ -18,62 +18,62 @@ COLOURS = "inferno"
 INK, FAINT = "#1b2631", "#5d6d7e"
 GOOD, WARNING = "#1e8449", "#c0392b"
 GRADE_COLOURS = {"good": GOOD, "suspect": "#b9770e", "bad": WARNING}
-QUICKLY = 3  # zlib's level: noise does not get smaller by trying harder
+COMPRESSION = 3  # of zlib; higher levels hardly make a picture of noise smaller
 
 
-def sheet(width_pixels: int, height_pixels: int) -> Figure:
-    """An empty white figure."""
+def make_figure(width_pixels: int, height_pixels: int) -> Figure:
+    """Make an empty white figure."""
     figure = Figure(figsize=(width_pixels / DPI, height_pixels / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, under any file name."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; the file may have any name."""
     with path.open("wb") as file:
-        figure.savefig(file, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": QUICKLY})
+        figure.savefig(file, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": COMPRESSION})
 
 
-def stretch(tile_image: ImagingResult) -> AsinhNorm:
-    """Linear through the noise, logarithmic above: faint sources and the brightest in one picture."""
-    rms = tile_image.rms_jy or 1.0
-    return AsinhNorm(linear_width=3 * rms, vmin=-3 * rms, vmax=max(tile_image.peak_jy, 10 * rms), clip=True)
+def make_colour_scale(tile_image: ImagingResult) -> AsinhNorm:
+    """Make a scale that is linear within the noise and logarithmic above, for faint and bright sources."""
+    rms_jy = tile_image.rms_jy or 1.0
+    return AsinhNorm(linear_width=3 * rms_jy, vmin=-3 * rms_jy, vmax=max(tile_image.peak_jy, 10 * rms_jy), clip=True)
 
 
-def blocks(image: Image, pixels: int) -> tuple[NDArray[np.float32], int]:
-    """The image in blocks of their maximum, so that no point source is lost, and the side of a block."""
-    factor = -(-image.shape[0] // pixels)
-    kept = image.shape[0] // factor * factor
-    rows = image[:kept, :kept].reshape(kept // factor, factor, kept).max(axis=1)
+def downsample(image: Image, max_pixels: int) -> tuple[NDArray[np.float32], int]:
+    """Reduce an image of shape (size, size) to the maxima of blocks, so that point sources remain.
+
+    Returns
+    -------
+    The maxima, at most `max_pixels` on a side, and the side of a block.
+    """
+    factor = -(-image.shape[0] // max_pixels)
+    used = image.shape[0] // factor * factor
+    rows = image[:used, :used].reshape(used // factor, factor, used).max(axis=1)
     return np.maximum.reduce([rows[:, start::factor] for start in range(factor)]), factor
 
 
-def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float) -> None:
-    """The restoring beam's half-maximum ellipse about a place in pixels."""
-    major, minor = (
-        side / tile_image.cell_arcsec for side in (tile_image.beam_major_arcsec, tile_image.beam_minor_arcsec)
-    )
-    axes.add_patch(Ellipse((x, y), minor, major, angle=tile_image.beam_angle_deg, facecolor="white", edgecolor="white"))
+def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float, text_x: float, fontsize: float) -> None:
+    """Draw the synthesized beam's half-maximum ellipse at a pixel, and its size beside it."""
+    major, minor, angle = tile_image.beam_major_arcsec, tile_image.beam_minor_arcsec, tile_image.beam_angle_deg
+    cell = tile_image.cell_arcsec
+    axes.add_patch(Ellipse((x, y), minor / cell, major / cell, angle=angle, facecolor="white", edgecolor="white"))
+    text = f"beam {major:.1f}″ × {minor:.1f}″, {angle:.0f}°"
+    axes.text(text_x, y, text, color="white", va="center", fontsize=fontsize)
 
 
-def beam_text(tile_image: ImagingResult) -> str:
-    """The beam in words."""
-    size = f"{tile_image.beam_major_arcsec:.1f}″ × {tile_image.beam_minor_arcsec:.1f}″"
-    return f"beam {size}, {tile_image.beam_angle_deg:.0f}°"
+def flux_text(flux_jy: float) -> str:
+    """Return a flux as text in Jy, mJy or µJy."""
+    if abs(flux_jy) >= 1:
+        return f"{flux_jy:.3g} Jy"
+    return f"{flux_jy * 1e3:.3g} mJy" if abs(flux_jy) >= 1e-3 else f"{flux_jy * 1e6:.3g} µJy"
 
 
-def flux_text(jansky: float) -> str:
-    """A flux with the unit that suits it."""
-    if abs(jansky) >= 1:
-        return f"{jansky:.3g} Jy"
-    return f"{jansky * 1e3:.3g} mJy" if abs(jansky) >= 1e-3 else f"{jansky * 1e6:.3g} µJy"
+def format_mjy(flux_jy: float, _: int) -> str:
+    """Return a colour bar's tick in mJy."""
+    return f"{flux_jy * 1e3:g}"
 
 
-def bar_tick(jansky: float, _: int) -> str:
-    """A colour bar's tick in mJy."""
-    return f"{jansky * 1e3:g}"
-
-
-def shortened(text: str, length: int) -> str:
-    """The text, cut with an ellipsis where it is too long."""
+def shorten(text: str, length: int) -> str:
+    """Cut a text that is too long, with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Names for the sources of a picture: catalogued ones first, then the brightest found."""
+"""Labels of sources in a picture: which sources are named, and where their names are written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,19 @@ from astropy.wcs import WCS
 
 from contimg.tile.image.plots.drawing import flux_text
 from contimg.tile.image.result import ImagingResult
+from contimg.tile.image.sources.matches import CatalogueSource, FoundSource
 
-MOST = 12  # names in one picture
-SAME_BEAMS = 1.5  # a found source within so many beams of a catalogued one is that one
-FAR_FROM_BRIGHT = 2e-3  # a found source fainter than this part of the peak may be a sidelobe: it gets no name
-RING, HEIGHT, LETTER = 0.016, 0.022, 0.0092  # of a ring, a line and a letter, parts of the picture's side
+MAX_LABELS = 12  # of catalogued sources, of found sources, and of names in one picture
+SAME_BEAMS = 1.5  # a found source within so many beams of a catalogued one is the same source
+MIN_PEAK_FRACTION = 2e-3  # a found source fainter than this fraction of the peak may be a sidelobe
+RING, HEIGHT, LETTER = 0.016, 0.022, 0.0092  # radius of a ring, size of a line and of a letter, over the picture's side
 
 Box = tuple[float, float, float, float]  # left, right, low, high
 
 
 @dataclass(frozen=True)
 class Label:
-    """A source's name and apparent flux (Jy per beam) and its place in pixels, x to the west and y to the north."""
+    """Name, apparent flux (Jy per beam) and pixel of a source, x to the west and y to the north."""
 
     name: str
     peak_jy: float
@@ -28,69 +29,75 @@ class Label:
 
     @property
     def text(self) -> str:
-        """What is written beside it."""
+        """Text beside the source."""
         return f"{self.name}  {flux_text(self.peak_jy)}"
 
 
-def labels(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
-    """The sources to name, the catalogue's before those found, each group the brightest first."""
-    known = [Label(one.entry.name, one.apparent_jy, *_place(wcs, one.entry), True) for one in tile_image.matches]
-    found = [
-        Label(one.name, one.peak_jy, *_place(wcs, one), False)
-        for one in tile_image.found_sources
-        if one.peak_jy > FAR_FROM_BRIGHT * tile_image.peak_jy
+def label_sources(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
+    """Label the catalogued sources, then those found elsewhere, each the brightest first.
+
+    Parameters
+    ----------
+    tile_image : its matches and found sources.
+    wcs : celestial coordinates of the image.
+    """
+    catalogued = [
+        Label(match.source.name, match.apparent_jy, *_pixel(wcs, match.source), True) for match in tile_image.matches
     ]
-    near = SAME_BEAMS * tile_image.beam_major_arcsec / tile_image.cell_arcsec
-    new = [one for one in found if all((one.x - k.x) ** 2 + (one.y - k.y) ** 2 > near**2 for k in known)]
-    return sorted(known, key=lambda one: -one.peak_jy)[:MOST] + sorted(new, key=lambda one: -one.peak_jy)[:MOST]
+    radius = SAME_BEAMS * tile_image.beam_major_arcsec / tile_image.cell_arcsec
+    found = []
+    for source in tile_image.found_sources:
+        x, y = _pixel(wcs, source)
+        is_new = all((x - label.x) ** 2 + (y - label.y) ** 2 > radius**2 for label in catalogued)
+        if is_new and source.peak_jy > MIN_PEAK_FRACTION * tile_image.peak_jy:
+            found.append(Label(source.name, source.peak_jy, x, y, False))
+    brightest = (sorted(labels, key=lambda label: -label.peak_jy)[:MAX_LABELS] for labels in (catalogued, found))
+    return [label for labels in brightest for label in labels]
 
 
 @dataclass(frozen=True)
-class Text:
-    """Where a name is written: to the right of its source or to the left, and so many pixels above it."""
+class PlacedLabel:
+    """A label written to the right or left of its source, `lift` pixels above it."""
 
     label: Label
     right: bool
     lift: float
 
     def box(self, size: int) -> Box:
-        """What it covers of a picture of this size."""
+        """Return the box of the text in a picture of a size."""
         near, length = RING * size, LETTER * size * len(self.label.text)
         sides = (-near, near + length) if self.right else (near + length, -near)
         return _box(self.label, *sides, HEIGHT * size, self.lift)
 
 
-def placed(wanted: Sequence[Label], size: int) -> Iterator[Text]:
-    """Names of sources, none over another or over another source's ring, none out of the picture."""
-    shown = [one for one in wanted[:MOST] if 0 <= one.x < size and 0 <= one.y < size]
-    rings = [_box(one, RING * size, RING * size, HEIGHT * size) for one in shown]
-    written: list[Box] = []
-    for number, one in enumerate(shown):
-        others = rings[:number] + rings[number + 1 :] + written
-        for lift in (0.0, 1.2 * HEIGHT * size, -1.2 * HEIGHT * size):
-            fits = [
-                text for text in (Text(one, True, lift), Text(one, False, lift)) if _free(text.box(size), others, size)
-            ]
-            if fits:
-                written.append(fits[0].box(size))
-                yield fits[0]
-                break
+def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
+    """Place labels within a picture of a size, none over another or over another source's ring; some find no place."""
+    labels = [label for label in labels[:MAX_LABELS] if 0 <= label.x < size and 0 <= label.y < size]
+    rings = [_box(label, RING * size, RING * size, HEIGHT * size) for label in labels]
+    texts: list[Box] = []
+    for number, label in enumerate(labels):
+        occupied = rings[:number] + rings[number + 1 :] + texts
+        candidates = (
+            PlacedLabel(label, right, lift * HEIGHT * size) for lift in (0.0, 1.2, -1.2) for right in (True, False)
+        )
+        placed = next((candidate for candidate in candidates if _is_free(candidate.box(size), occupied, size)), None)
+        if placed:
+            texts.append(placed.box(size))
+            yield placed
 
 
-def _free(box: Box, others: Sequence[Box], size: int) -> bool:
+def _is_free(box: Box, occupied: Sequence[Box], size: int) -> bool:
     inside = min(box[0], box[2]) >= 0 and max(box[1], box[3]) < size
-    return inside and not any(_overlap(box, other) for other in others)
+    return inside and not any(
+        box[0] < right and left < box[1] and box[2] < high and low < box[3] for left, right, low, high in occupied
+    )
 
 
-def _box(source: Label, left: float, right: float, height: float, lift: float = 0.0) -> Box:
-    middle = source.y + lift
-    return source.x - left, source.x + right, middle - height / 2, middle + height / 2
+def _box(label: Label, left: float, right: float, height: float, lift: float = 0.0) -> Box:
+    middle = label.y + lift
+    return label.x - left, label.x + right, middle - height / 2, middle + height / 2
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
-
-
-def _place(wcs: WCS, source: object) -> tuple[float, float]:
-    x, y = wcs.all_world2pix(source.ra_deg, source.dec_deg, 0)  # type: ignore[attr-defined]
+def _pixel(wcs: WCS, source: CatalogueSource | FoundSource) -> tuple[float, float]:
+    x, y = wcs.all_world2pix(source.ra_deg, source.dec_deg, 0)
     return float(x), float(y)

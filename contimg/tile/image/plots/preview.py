@@ -1,4 +1,4 @@
-"""PNG previews for people: the whole tile with its sources, and a thumbnail."""
+"""PNG pictures of an image: the whole tile with its sources, and a thumbnail."""
 
 from pathlib import Path
 from typing import Any
@@ -11,120 +11,98 @@ from astropy.wcs import WCS
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from contimg.tile.image.gridding.gridding import Image
-from contimg.tile.image.plots.drawing import (
-    COLOURS,
-    FAINT,
-    GOOD,
-    GRADE_COLOURS,
-    INK,
-    QUICKLY,
-    WARNING,
-    bar_tick,
-    beam_text,
-    blocks,
-    draw_beam,
-    flux_text,
-    save,
-    sheet,
-    shortened,
-    stretch,
-)
-from contimg.tile.image.plots.labels import RING, Text, labels, placed
+from contimg.tile.image.gridding.gridder import Image
+from contimg.tile.image.plots import drawing
+from contimg.tile.image.plots.drawing import flux_text
+from contimg.tile.image.plots.labels import RING, PlacedLabel, label_sources, place_labels
 from contimg.tile.image.result import ImagingResult
 
 SIDE = 1000  # pixels of the picture
-SHOWN_PIXELS = 760  # what the axes hold: a finer picture would lose point sources in drawing
+AXES_PIXELS = 760  # of the axes: Matplotlib would lose point sources of a finer image
 THUMBNAIL_PIXELS = 256
 LEFT, BOTTOM, WIDTH = 0.1, 0.08, 0.76
+RIGHT = LEFT + WIDTH
 HALF_POWER = 0.5
-FOUND = "#a9dfbf"  # the names of sources that no catalogue has
+CATALOGUED, FOUND = "white", "#a9dfbf"  # colours of labels
 
 
-def write_preview(path: Path, image: Image, attenuation: Image, tile_image: ImagingResult, header: fits.Header) -> None:
-    """A picture of 1000 × 1000 pixels: sky grid, named sources, half power, beam, noise, calibration and verdict."""
-    figure, wcs = sheet(SIDE, SIDE), WCS(header).celestial
+def write_preview(path: Path, image: Image, pb: Image, tile_image: ImagingResult, header: fits.Header) -> None:
+    """Draw the tile, 1000 × 1000 pixels: grid, named sources, half power, beam, noise, calibration and QA grade.
+
+    Parameters
+    ----------
+    path : the PNG file.
+    image, pb : apparent image and primary beam, shape (size, size).
+    tile_image : its numbers and sources.
+    header : celestial coordinates.
+    """
+    figure, wcs, size = drawing.make_figure(SIDE, SIDE), WCS(header).celestial, tile_image.pixels
     axes = WCSAxes(figure, (LEFT, BOTTOM, WIDTH, WIDTH), wcs=wcs)
     figure.add_axes(axes)
-    shown, factor = blocks(image, SHOWN_PIXELS)
-    edge = -0.5, factor * shown.shape[0] - 0.5
-    drawn = axes.imshow(
-        shown, origin="lower", cmap=COLOURS, norm=stretch(tile_image), extent=(*edge, *edge), interpolation="nearest"
-    )
-    axes.set_xlim(-0.5, tile_image.pixels - 0.5)
-    axes.set_ylim(-0.5, tile_image.pixels - 0.5)
+    maxima, factor = drawing.downsample(image, AXES_PIXELS)
+    edges = -0.5, factor * maxima.shape[0] - 0.5
+    picture = axes.imshow(maxima, origin="lower", cmap=drawing.COLOURS, norm=drawing.make_colour_scale(tile_image),
+                          extent=(*edges, *edges), interpolation="nearest")  # fmt: skip
+    axes.set_xlim(-0.5, size - 0.5)
+    axes.set_ylim(-0.5, size - 0.5)
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.coords.grid(color="white", alpha=0.18, linestyle="solid", linewidth=0.6)
-    _draw_half_power(axes, attenuation)
-    for one in placed(labels(tile_image, wcs), tile_image.pixels):
-        _draw_label(axes, one, tile_image.pixels)
-    _draw_beam(axes, tile_image)
-    bar = figure.add_axes((LEFT + WIDTH + 0.015, BOTTOM, 0.02, WIDTH))
-    figure.colorbar(drawn, cax=bar, label="mJy/beam", format=bar_tick)
+    _draw_half_power(axes, pb)
+    for placed in place_labels(label_sources(tile_image, wcs), size):
+        _draw_label(axes, placed, size)
+    drawing.draw_beam(axes, tile_image, 0.04 * size, 0.04 * size, 0.065 * size, 9)
+    bar = figure.add_axes((RIGHT + 0.015, BOTTOM, 0.02, WIDTH))
+    figure.colorbar(picture, cax=bar, label="mJy/beam", format=drawing.format_mjy)
     _write_title(figure, tile_image)
-    save(figure, path)
+    drawing.save_figure(figure, path)
 
 
 def write_thumbnail(path: Path, image: Image, tile_image: ImagingResult) -> None:
-    """The image alone, about 256 pixels on a side; each shows the brightest of the pixels it stands for."""
-    shown, _ = blocks(image, THUMBNAIL_PIXELS)
-    imsave(
-        path,
-        stretch(tile_image)(shown),
-        vmin=0,
-        vmax=1,
-        cmap=COLOURS,
-        origin="lower",
-        format="png",
-        pil_kwargs={"compress_level": QUICKLY},
-    )
+    """Draw the image alone, about 256 pixels on a side, each the maximum of a block of pixels."""
+    maxima, _ = drawing.downsample(image, THUMBNAIL_PIXELS)
+    scaled = drawing.make_colour_scale(tile_image)(maxima)
+    imsave(path, scaled, vmin=0, vmax=1, cmap=drawing.COLOURS, origin="lower", format="png",
+           pil_kwargs={"compress_level": drawing.COMPRESSION})  # fmt: skip
 
 
-def _draw_half_power(axes: Any, attenuation: Image) -> None:
-    """The line on which the primary beam halves every flux, where it lies in the picture."""
-    size = attenuation.shape[0]
+def _draw_half_power(axes: Any, pb: Image) -> None:
+    """The contour on which the primary beam is 0.5, where it is in the picture."""
+    size = pb.shape[0]
     step = max(1, size // 128)
-    coarse, places = attenuation[::step, ::step], np.arange(0, size, step)
+    coarse, pixels = pb[::step, ::step], np.arange(0, size, step)
     if coarse.min() < HALF_POWER < coarse.max():
-        axes.contour(places, places, coarse, levels=[HALF_POWER], colors="white", alpha=0.45, linestyles="dashed",
+        axes.contour(pixels, pixels, coarse, levels=[HALF_POWER], colors="white", alpha=0.45, linestyles="dashed",
                      linewidths=0.8)  # fmt: skip
 
 
-def _draw_label(axes: Any, text: Text, size: int) -> None:
+def _draw_label(axes: Any, placed: PlacedLabel, size: int) -> None:
     """A ring around a source and its name beside it."""
-    source, away = text.label, (RING if text.right else -RING) * size
-    colour = "white" if source.catalogued else FOUND
-    axes.plot(source.x, source.y, "o", markersize=15, markerfacecolor="none", markeredgecolor=colour, alpha=0.75,
+    label, gap = placed.label, (RING if placed.right else -RING) * size
+    colour = CATALOGUED if label.catalogued else FOUND
+    axes.plot(label.x, label.y, "o", markersize=15, markerfacecolor="none", markeredgecolor=colour, alpha=0.75,
               markeredgewidth=0.9)  # fmt: skip
-    axes.text(source.x + away, source.y + text.lift, source.text, color=colour, fontsize=8.5, va="center",
-              ha="left" if text.right else "right")  # fmt: skip
-
-
-def _draw_beam(axes: Any, tile_image: ImagingResult) -> None:
-    place = 0.04 * tile_image.pixels
-    draw_beam(axes, tile_image, place, place)
-    axes.text(place + 0.025 * tile_image.pixels, place, beam_text(tile_image), color="white", va="center", fontsize=9)
+    axes.text(label.x + gap, label.y + placed.lift, label.text, color=colour, fontsize=8.5, va="center",
+              ha="left" if placed.right else "right")  # fmt: skip
 
 
 def _write_title(figure: Figure, tile_image: ImagingResult) -> None:
-    figure.text(LEFT, 0.955, tile_image.group, fontsize=17, weight="bold", color=INK)
-    right = LEFT + WIDTH
-    grade = GRADE_COLOURS[tile_image.verdict]
-    figure.text(right, 0.957, tile_image.verdict, fontsize=13, weight="bold", ha="right", color=grade)
+    ink, faint, grade_colour = drawing.INK, drawing.FAINT, drawing.GRADE_COLOURS[tile_image.verdict]
+    figure.text(LEFT, 0.955, tile_image.group, fontsize=17, weight="bold", color=ink)
+    figure.text(RIGHT, 0.957, tile_image.verdict, fontsize=13, weight="bold", ha="right", color=grade_colour)
     numbers = (
         f"peak {flux_text(tile_image.peak_jy)}/beam   rms {flux_text(tile_image.rms_jy)}/beam   "
         f"dynamic range {tile_image.dynamic_range:,.0f}   {tile_image.freq_hz / 1e6:.0f} MHz"
     )
-    figure.text(LEFT, 0.925, numbers, fontsize=11, color=INK)
+    figure.text(LEFT, 0.925, numbers, fontsize=11, color=ink)
     middle = Time(tile_image.mjd, format="mjd", scale="utc").strftime("%H:%M:%S")
-    figure.text(right, 0.897, f"{tile_image.exposure_s:.0f} s about {middle} UTC", fontsize=10, ha="right", color=FAINT)
+    figure.text(RIGHT, 0.897, f"{tile_image.exposure_s:.0f} s about {middle} UTC", fontsize=10, ha="right", color=faint)
     if tile_image.calibration_set:
-        by = f" by {tile_image.calibration.calibrator}" if tile_image.calibration.calibrator else ""
-        figure.text(LEFT, 0.895, f"calibrated: {tile_image.calibration.set}{by}", fontsize=11, color=GOOD)
+        calibrator = f" by {tile_image.calibration.calibrator}" if tile_image.calibration.calibrator else ""
+        text = f"calibrated: {tile_image.calibration_set}{calibrator}"
+        figure.text(LEFT, 0.895, text, fontsize=11, color=drawing.GOOD)
     else:
-        text = shortened(f"UNCALIBRATED: {tile_image.calibration.reason}", 66)
-        figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=WARNING)
-    reasons = [one for one in tile_image.verdict_reasons if not one.startswith("uncalibrated")]
-    if reasons:
-        figure.text(LEFT, 0.868, shortened("; ".join(reasons), 115), fontsize=9, color=grade)
+        text = drawing.shorten(f"UNCALIBRATED: {tile_image.calibration_note}", 66)
+        figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=drawing.WARNING)
+    reasons = "; ".join(reason for reason in tile_image.verdict_reasons if not reason.startswith("uncalibrated"))
+    figure.text(LEFT, 0.868, drawing.shorten(reasons, 115), fontsize=9, color=grade_colour)

@@ -1,4 +1,4 @@
-"""The image against a catalogue: how far its sources are from where they should be, and how bright they are."""
+"""Catalogue of an image's field, and its sources as the image shows them: offsets and fluxes."""
 
 import csv
 from collections.abc import Iterable
@@ -13,39 +13,49 @@ from astropy.wcs import WCS
 from contimg.errors import BadInput, Misconfigured
 from contimg.instrument.calibrators import catalogue
 from contimg.instrument.flux_scale import COEFFICIENTS
-from contimg.tile.image.gridding.gridding import Image
+from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import ImageOptions
-from contimg.tile.image.sources.agreement import Agreement, Entry, Match
-from contimg.tile.image.sources.photometry import measure_in
+from contimg.tile.image.sources.matches import CatalogueSource, Match
+from contimg.tile.image.sources.photometry import measure_in_image
 
-MIN_SNR = 10.0  # of the flux that a catalogued source should show, over the noise
-MIN_ATTENUATION = 0.2  # farther out the primary beam is not known well enough to compare fluxes
+MIN_SNR = 10.0  # of the apparent flux that the catalogue predicts
+MIN_PB = 0.2  # below it the primary beam is not known well enough to compare fluxes
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz")
 
 
-def entries(options: ImageOptions, freq_hz: float) -> list[Entry]:
-    """The catalogue that the options name, or the project's flux calibrators with their spectra at this frequency.
+def read_catalogue(options: ImageOptions, freq_hz: float) -> list[CatalogueSource]:
+    """Read the catalogue of the options, or take the flux calibrators with their spectra at a frequency.
 
-    The list's other calibrators have fluxes that were measured decades ago, and vary.
+    The other calibrators are left out: their fluxes were measured decades ago, and vary.
 
-    Raises Misconfigured when the file is not there, no table, or lacks a column.
+    Parameters
+    ----------
+    options : name the file and its columns.
+    freq_hz : frequency of the image.
+
+    Raises
+    ------
+    Misconfigured : the file cannot be read as a table, or lacks a column.
     """
     if not options.catalogue:
         return [
-            Entry(
-                one.label,
-                float(np.rad2deg(one.ra_rad)),
-                float(np.rad2deg(one.dec_rad)),
-                float(one.flux_jy(freq_hz)),
+            CatalogueSource(
+                calibrator.label,
+                float(np.rad2deg(calibrator.ra_rad)),
+                float(np.rad2deg(calibrator.dec_rad)),
+                float(calibrator.flux_jy(freq_hz)),
             )
-            for one in catalogue()
-            if one.alias in COEFFICIENTS
+            for calibrator in catalogue()
+            if calibrator.alias in COEFFICIENTS
         ]
     path = Path(options.catalogue)
-    wanted = (options.catalogue_ra, options.catalogue_dec, options.catalogue_flux)
+    columns = (options.catalogue_ra, options.catalogue_dec, options.catalogue_flux)
     try:
-        rows = list(_rows(path))
-        places = [[float(row[column]) for column in wanted] for row in rows]
+        rows = list(_read_rows(path))
+        return [
+            CatalogueSource(str(row.get("name", number)), *(float(row[column]) for column in columns))
+            for number, row in enumerate(rows, 1)
+        ]
     except OSError as error:
         raise Misconfigured(f"catalogue={path}: cannot be read ({error}); give a CSV or FITS table") from error
     except KeyError as error:
@@ -54,13 +64,9 @@ def entries(options: ImageOptions, freq_hz: float) -> list[Entry]:
         ) from error
     except ValueError as error:
         raise Misconfigured(f"catalogue={path}: {error}; positions are degrees and fluxes Jy") from error
-    return [
-        Entry(str(row.get("name", number)), *place)
-        for number, (row, place) in enumerate(zip(rows, places, strict=True), 1)
-    ]
 
 
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
+def _read_rows(path: Path) -> Iterable[dict[str, Any]]:
     if path.name.lower().endswith(FITS_SUFFIXES):
         table = Table.read(path, format="fits")
         return [dict(zip(table.colnames, row, strict=True)) for row in table.iterrows()]
@@ -68,31 +74,43 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
-def compare(wanted: Iterable[Entry], image: Image, attenuation: Image, header: fits.Header, rms_jy: float) -> Agreement:
-    """Measure every catalogued source that the image should show; one that is not there counts with what is."""
+def match_catalogue(
+    catalogue: Iterable[CatalogueSource], image: Image, pb: Image, header: fits.Header, rms_jy: float
+) -> tuple[Match, ...]:
+    """Measure every catalogued source that the image should show, brightest first.
+
+    A source that the image does not show counts with the value measured at its position.
+
+    Parameters
+    ----------
+    catalogue : the sources.
+    image, pb : apparent image and primary beam, shape (size, size).
+    header : celestial coordinates and synthesized beam of the image.
+    rms_jy : noise of the image.
+    """
     wcs, matches = WCS(header).celestial, []
     if not rms_jy > 0:
-        return Agreement()
-    for entry in wanted:
-        x, y = (float(value) for value in wcs.all_world2pix(entry.ra_deg, entry.dec_deg, 0))
+        return ()
+    for source in catalogue:
+        x, y = (float(value) for value in wcs.all_world2pix(source.ra_deg, source.dec_deg, 0))
         inside = 1 <= x < image.shape[1] - 2 and 1 <= y < image.shape[0] - 2
-        if not inside or attenuation[round(y), round(x)] < MIN_ATTENUATION:
+        if not inside or pb[round(y), round(x)] < MIN_PB:
             continue
-        if entry.flux_jy * attenuation[round(y), round(x)] < MIN_SNR * rms_jy:
+        if source.flux_jy * pb[round(y), round(x)] < MIN_SNR * rms_jy:
             continue
         try:
-            found = measure_in(image, attenuation, header, entry.ra_deg, entry.dec_deg)
+            measured = measure_in_image(image, pb, header, source.ra_deg, source.dec_deg)
         except BadInput:
             continue
-        east = (found.ra_deg - entry.ra_deg + 180) % 360 - 180
+        east_deg = (measured.ra_deg - source.ra_deg + 180) % 360 - 180
         matches.append(
             Match(
-                entry=entry,
-                apparent_jy=found.apparent_jy,
-                flux_jy=found.flux_jy,
-                attenuation=found.attenuation,
-                east_arcsec=east * 3600 * float(np.cos(np.deg2rad(entry.dec_deg))),
-                north_arcsec=(found.dec_deg - entry.dec_deg) * 3600,
+                source=source,
+                apparent_jy=measured.apparent_jy,
+                flux_jy=measured.flux_jy,
+                pb=measured.pb,
+                east_arcsec=east_deg * 3600 * float(np.cos(np.deg2rad(source.dec_deg))),
+                north_arcsec=(measured.dec_deg - source.dec_deg) * 3600,
             )
         )
-    return Agreement(tuple(sorted(matches, key=lambda one: -one.apparent_jy)))
+    return tuple(sorted(matches, key=lambda match: -match.apparent_jy))

@@ -7,25 +7,25 @@ from point_source_ms import SOURCES, direction_cosines, separation_rad
 
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import dsa110 as telescope
-from contimg.tile.image.gridding.gridding import Gridder
-from contimg.tile.image.gridding.primary_beam import drift_attenuation
-from contimg.tile.image.gridding.visibilities import choose_rows, read_visibilities
+from contimg.tile.image.gridding.gridder import Gridder
+from contimg.tile.image.gridding.primary_beam import average_primary_beam
+from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
 
 
 def test_equals_the_average_over_the_drift(tile_ms):
-    description = read_ms_info(tile_ms)
-    data = read_visibilities(description, choose_rows(description), "DATA", 1)
+    ms = read_ms_info(tile_ms)
+    data = read_visibilities(ms, select_rows(ms), "DATA", 1)
     # Half of the tile's time has hardly any weight, so that an average without weights would be off.
     weights = data.weights * np.where(data.times < 3, 1.0, 0.01)[:, None].astype(np.float32)
     gridder = Gridder(data, weights, 1280, np.deg2rad(6 / 3600), 1)
-    picture = drift_attenuation(description, gridder)
+    picture = average_primary_beam(ms, gridder)
     by_time = np.bincount(data.times, weights.sum(axis=1))
     by_channel = weights.sum(axis=0)
     for source in SOURCES:
         place = source.direction()
         expected = sum(
             share * (telescope.primary_beam(separation_rad(place, np.rad2deg(at)), data.freqs_hz) @ by_channel)
-            for share, at in zip(by_time, description.pointing_rad, strict=True)
+            for share, at in zip(by_time, ms.pointing_rad, strict=True)
         ) / (by_time.sum() * by_channel.sum())
         x, y = _pixel(source, 1280)
         assert picture[y, x] == pytest.approx(expected, abs=1e-3)
