@@ -40,7 +40,7 @@ def backlog(place: Path, files: int) -> dict[str, float]:
 def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], None]) -> None:
     from contimg.store import Store
     from workers.producer.producer import Producer
-    from workers.producer.scanner import Incoming
+    from workers.producer.scanner import IncomingScanner
     from workers.scheduling.dispatcher import Dispatcher
 
     store, sent = Store.open(place / "store.sqlite3"), []
@@ -49,7 +49,7 @@ def _take_in(place: Path, incoming: Path, tell: Callable[[dict[str, float]], Non
     with os.scandir(incoming) as entries:
         plain = sum(entry.stat().st_size > 0 for entry in entries if entry.is_file())
     plain_s = time.perf_counter() - began
-    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
+    producer = Producer(store, IncomingScanner(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
     began = time.perf_counter()
     producer.scan()
     seconds = time.perf_counter() - began
@@ -75,8 +75,9 @@ def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     """From the rename of a group's last file to its message, with events and a running producer."""
     from contimg.settings import DispatchSettings
     from contimg.store import Store
-    from workers.producer.producer import BEAT, Producer
-    from workers.producer.scanner import Incoming
+    from workers.producer import SCAN_BEAT
+    from workers.producer.producer import Producer
+    from workers.producer.scanner import IncomingScanner
     from workers.scheduling.dispatcher import Dispatcher
 
     incoming = place / "incoming"
@@ -85,11 +86,11 @@ def latency(place: Path, groups: int, every_s: float) -> dict[str, float]:
     dispatcher = Dispatcher(
         store, lambda job: sent.setdefault(job.key, time.monotonic()), DispatchSettings(max_in_flight=groups)
     )
-    producer = Producer(store, Incoming(incoming), dispatcher, 5.0)
+    producer = Producer(store, IncomingScanner(incoming), dispatcher, 5.0)
     stop = threading.Event()
     loop = threading.Thread(target=producer.run, args=(stop,))
     loop.start()
-    while store.activity.last_beat(BEAT) is None:
+    while store.activity.last_beat(SCAN_BEAT) is None:
         time.sleep(0.01)
     complete = {}
     for group in range(groups):

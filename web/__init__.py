@@ -22,7 +22,7 @@ from web.streaming.api import streaming
 from web.streaming.service import ReadOnlyService, StreamingService
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
-from workers.inspection import Asker, Inspection, Inspector
+from workers.inspection import CeleryInspector, Inspection, InspectionCache
 
 MAX_VIEWERS = 50
 MAX_BODY_BYTES = 64 * 1024
@@ -48,8 +48,8 @@ def create_app(
     """
     store = store or Store.of(load(settings))
     service = service or ReadOnlyService(settings, store)
-    asker = Asker()
-    inspector = Inspector(inspect or (lambda: asker.ask(url_in_force(settings))))
+    celery_inspector = CeleryInspector()
+    inspector = InspectionCache(inspect or (lambda: celery_inspector.inspect(url_in_force(settings))))
     app = PanelApp("web", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)

@@ -18,7 +18,7 @@ from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Observations, assess_condition
 from web.streaming.service import SCAN, StreamingService
 from web.tiles.picture import Pictures
-from workers.inspection import Inspection, Inspector
+from workers.inspection import Inspection, InspectionCache
 from workers.service.records import ServiceStatus
 
 EXTENSION = "contimg"
@@ -68,7 +68,7 @@ class Panel:
     store: Store
     service: StreamingService
     live: LiveEvents
-    inspector: Inspector
+    inspector: InspectionCache
     fresh_s: float = 1.0
     pictures: Pictures = field(default_factory=Pictures)
     ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))

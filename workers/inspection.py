@@ -1,7 +1,7 @@
-"""Workers and queues as Celery itself sees them: who answers, what it takes, how many messages wait.
+"""State of the workers and queues as Celery reports it.
 
-Asking takes a second, and longer when the broker is away: an `Inspector` asks in a thread of its own, while somebody
-wants to know, and whoever wants to know gets the last answer at once.
+An inspection takes a second, and longer when the broker is away. `InspectionCache` runs it in a thread while it is
+requested and returns the last one at once.
 """
 
 import logging
@@ -22,13 +22,23 @@ from workers.celery_settings import celery_settings
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 1.0
-FRESH_S = 10.0
+REPLY_LIMIT_S = 1.0
+MAX_AGE_S = 10.0
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A Celery worker that answered: its queues, processes, how many of them are busy, stages done since its start."""
+    """A Celery worker that replied.
+
+    Attributes
+    ----------
+    name : name of the worker, `QUEUE@HOST`.
+    queues : queues that it consumes.
+    processes : number of its processes.
+    busy : number of processes that run a stage.
+    done : number of stages since its start.
+    uptime_s : time since its start, s, or None where it is not reported.
+    """
 
     name: str
     queues: tuple[str, ...]
@@ -40,9 +50,14 @@ class Worker:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What Celery said at a time (epoch seconds); `error` when the broker did not answer.
+    """Workers and queues at one time.
 
-    `waiting`: messages in each queue; more are in the store, which sends only what there is room for.
+    Attributes
+    ----------
+    at : time, seconds since 1970.
+    workers : workers that replied, by name.
+    waiting : number of messages in each queue; the store holds more jobs than are sent at a time.
+    error : one line when the broker did not answer, or None.
     """
 
     at: float
@@ -52,47 +67,58 @@ class Inspection:
 
     @property
     def unserved(self) -> tuple[str, ...]:
-        """Queues that no worker takes from; none when nobody could be asked."""
+        """Queues without a worker; none when the broker did not answer."""
         served = {queue for worker in self.workers for queue in worker.queues}
         return () if self.error else tuple(str(stage) for stage in Stage if str(stage) not in served)
 
 
-class Asker:
-    """Asks the workers of a broker. One is enough for a process: each would have a reply queue of its own."""
+class CeleryInspector:
+    """Inspects the workers of a broker. Use one per process: each has a reply queue of its own."""
 
     def __init__(self) -> None:
         self._app: Celery | None = None
 
-    def ask(self, url: str) -> Inspection:
-        """Ask everybody, waiting a second for who answers."""
+    def inspect(self, url: str) -> Inspection:
+        """Request the state of all workers and queues; a broker that is away gives an inspection with `error`.
+
+        Parameters
+        ----------
+        url : URL of the broker.
+        """
         try:
             check_answers(url)
             if self._app is None or self._app.conf.broker_url != url:
                 self._app = Celery("contimg-inspection", set_as_current=False)
                 self._app.conf.update(celery_settings(url))
-            return _asked(self._app)
+            return _inspect(self._app)
         except ContimgError as error:
             return Inspection(time.time(), error=str(error))
         except (OperationalError, RedisError, OSError) as error:
             return Inspection(time.time(), error=f"broker {without_password(url)}: does not answer ({error})")
 
 
-class Inspector:
-    """Keeps an inspection fresh while somebody asks for it, and never lets who asks wait."""
+class InspectionCache:
+    """Keeps an inspection up to date while it is requested, and never blocks the caller.
 
-    def __init__(self, look: Callable[[], Inspection], fresh_s: float = FRESH_S) -> None:
-        self._look = look
-        self._fresh_s = fresh_s
+    Parameters
+    ----------
+    inspect : makes a new inspection.
+    max_age_s : age beyond which a request starts a new inspection, s.
+    """
+
+    def __init__(self, inspect: Callable[[], Inspection], max_age_s: float = MAX_AGE_S) -> None:
+        self._inspect = inspect
+        self._max_age_s = max_age_s
         self._latest: Inspection | None = None
-        self._looked = -float("inf")
-        self._wanted = threading.Event()
+        self._inspected = -float("inf")
+        self._is_requested = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def latest(self) -> Inspection | None:
-        """What was last seen, however old, and have a newer look taken when it is; None before the first one."""
-        if time.monotonic() - self._looked >= self._fresh_s:
-            self._wanted.set()
+        """Return the last inspection, however old, and start a new one when it is; None before the first."""
+        if time.monotonic() - self._inspected >= self._max_age_s:
+            self._is_requested.set()
             with self._starting:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="inspection", daemon=True)
@@ -100,25 +126,25 @@ class Inspector:
         return self._latest
 
     def _run(self) -> None:
-        while self._wanted.wait():
+        while self._is_requested.wait():
             try:
-                self._latest = self._look()
+                self._latest = self._inspect()
             except Exception as error:
-                log.exception("inspection: unexpected; it is tried again")
+                log.exception("inspection of the workers: unexpected error; repeated at the next request")
                 self._latest = Inspection(time.time(), error=f"{type(error).__name__}: {error}")
-            self._looked = time.monotonic()
-            self._wanted.clear()
+            self._inspected = time.monotonic()
+            self._is_requested.clear()
 
 
-def _asked(app: Celery) -> Inspection:
+def _inspect(app: Celery) -> Inspection:
     with app.connection_for_write() as connection, connection.channel() as channel:
-        # Declared, not asked for passively: with a key prefix kombu then finds no queue at all.
+        # A passive declaration finds no queue where keys have a prefix.
         waiting = {str(stage): int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
-        stats = app.control.inspect(timeout=ANSWER_S, connection=connection).stats() or {}
+        stats = app.control.inspect(timeout=REPLY_LIMIT_S, connection=connection).stats() or {}
         if not stats:
             return Inspection(time.time(), (), waiting)
-        # Those who have answered once are known: the others need not wait for the whole time.
-        known = app.control.inspect(list(stats), timeout=ANSWER_S, connection=connection, limit=len(stats))
+        # The workers are known now: the other requests return as soon as all have replied.
+        known = app.control.inspect(list(stats), timeout=REPLY_LIMIT_S, connection=connection, limit=len(stats))
         queues, active = known.active_queues() or {}, known.active() or {}
     workers = (_worker(name, stats[name], queues.get(name, ()), active.get(name, ())) for name in sorted(stats))
     return Inspection(time.time(), tuple(workers), waiting)
@@ -127,7 +153,7 @@ def _asked(app: Celery) -> Inspection:
 def _worker(name: str, stats: Mapping[str, Any], queues: Any, active: Any) -> Worker:
     return Worker(
         name=name,
-        queues=tuple(sorted(str(one["name"]) for one in queues)),
+        queues=tuple(sorted(str(queue["name"]) for queue in queues)),
         processes=int(stats.get("pool", {}).get("max-concurrency") or 0),
         busy=len(active),
         done=sum(int(number) for number in stats.get("total", {}).values()),

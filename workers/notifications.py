@@ -1,6 +1,6 @@
-"""Events told to somebody elsewhere: by POST to a webhook, and to a command on its standard input. Rate-limited.
+"""Notifications: events sent to a webhook, to services that apprise supports, and to a command; limited in rate.
 
-What cannot be told now is told with the next; the stream never waits for it.
+Events that no recipient accepts are sent again in the next round; the stream never waits for them.
 """
 
 import json
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.error import URLError
@@ -21,78 +21,139 @@ from contimg.settings import NotificationSettings
 from contimg.store import EventRecord, Store
 
 log = logging.getLogger(__name__)
-_LIMIT_S = 10.0
+_SEND_LIMIT_S = 10.0
 _HOUR_S = 3600.0
 _LEVELS = ("info", "warning", "error")
+_APPRISE_TYPES = {"info": "info", "warning": "warning", "error": "failure"}
 CURSOR = "notify.cursor"
+Send = Callable[[Mapping[str, Any]], None]
 
 
 class Notifier:
-    """Tells events of a level and above, each once, oldest first; it goes on where the last one stopped."""
+    """Sends each event of a level and above once, oldest first, and continues where the last process stopped.
 
-    def __init__(self, store: Store, rules: NotificationSettings, clock: Callable[[], float] = time.time) -> None:
-        if rules.notify_webhook and not rules.notify_webhook.startswith(("http://", "https://")):
-            raise Misconfigured("CONTIMG_NOTIFY_WEBHOOK: must begin with http:// or https://")
+    Parameters
+    ----------
+    store : store that holds the events and the id of the last one sent.
+    settings : recipients, level and rate.
+    clock : returns the time, seconds since 1970.
+
+    Raises
+    ------
+    Misconfigured : a URL is not usable; the message does not show it.
+    """
+
+    def __init__(self, store: Store, settings: NotificationSettings, clock: Callable[[], float] = time.time) -> None:
         self._store = store
-        self._rules = rules
+        self._limit_per_hour = settings.notify_per_hour
         self._clock = clock
-        self._told: deque[float] = deque()
-        self._levels = _LEVELS[_LEVELS.index(rules.notify_level) :]
+        self._recipients = _recipients(settings)
+        self._levels = _LEVELS[_LEVELS.index(settings.notify_level) :]
+        self._sent_at: deque[float] = deque()
         self._held_back = 0
-        self._last = self._start()
+        newest, cursor = store.events.last(1), store.activity.beat_text(CURSOR)
+        self._last_id = int(cursor) if cursor else newest[0].id if newest else 0
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether anybody is to be told."""
-        return bool(self._rules.notify_webhook or self._rules.notify_command)
+    def is_enabled(self) -> bool:
+        """Whether there is a recipient."""
+        return bool(self._recipients)
 
-    def look(self) -> None:
-        """Tell what is new. OSError when nobody took it: the same is told at the next look."""
-        for event in self._store.events.after(self._last):
+    def send_new(self) -> None:
+        """Send the events since the last call.
+
+        Raises
+        ------
+        OSError : no recipient accepted an event; it is sent again at the next call.
+        """
+        for event in self._store.events.after(self._last_id):
             if event.level in self._levels:
-                if self._may_tell():
-                    self._tell(event)
+                if self._is_within_rate():
+                    self._send(event)
                 else:
                     self._held_back += 1
-            self._last = event.id
+            self._last_id = event.id
             self._store.activity.beat(CURSOR, str(event.id))
 
-    def _start(self) -> int:
-        """After the last event that was told, or after all there are when nothing ever was."""
-        newest = self._store.events.last(1)
-        cursor = self._store.activity.beat_text(CURSOR)
-        return int(cursor) if cursor else (newest[0].id if newest else 0)
-
-    def _may_tell(self) -> bool:
+    def _is_within_rate(self) -> bool:
         now = self._clock()
-        while self._told and self._told[0] < now - _HOUR_S:
-            self._told.popleft()
-        return len(self._told) < self._rules.notify_per_hour
+        while self._sent_at and self._sent_at[0] < now - _HOUR_S:
+            self._sent_at.popleft()
+        return len(self._sent_at) < self._limit_per_hour
 
-    def _tell(self, event: EventRecord) -> None:
-        said: dict[str, Any] = {**asdict(event), "host": socket.gethostname(), "held_back": self._held_back}
-        text = json.dumps(said).encode()
-        if self._rules.notify_webhook:
-            _post(self._rules.notify_webhook, text)
-        if self._rules.notify_command:
-            _run(self._rules.notify_command, text)
-        self._told.append(self._clock())
+    def _send(self, event: EventRecord) -> None:
+        message = {**asdict(event), "host": socket.gethostname(), "held_back": self._held_back}
+        failures = []
+        for send in self._recipients:
+            try:
+                send(message)
+            except OSError as error:
+                failures.append(str(error))
+        if len(failures) == len(self._recipients):
+            raise OSError(f"event {event.id} was not sent: {'; '.join(failures)}")
+        for failure in failures:
+            log.warning("event %d was sent to %d of %d recipients: %s", event.id,
+                        len(self._recipients) - len(failures), len(self._recipients), failure)  # fmt: skip
+        self._sent_at.append(self._clock())
         self._held_back = 0
 
 
-def _post(url: str, text: bytes) -> None:
-    request = Request(url, data=text, headers={"Content-Type": "application/json"}, method="POST")  # noqa: S310
+def _recipients(settings: NotificationSettings) -> list[Send]:
+    """List a function for each recipient; it raises OSError when the recipient does not accept a message."""
+    recipients: list[Send] = []
+    if url := settings.notify_webhook:
+        if not url.startswith(("http://", "https://")):
+            raise Misconfigured("CONTIMG_NOTIFY_WEBHOOK: must begin with http:// or https://")
+        recipients.append(lambda message: _post(url, message))
+    recipients += [_apprise_service(number, url) for number, url in enumerate(settings.notify_urls.split(), 1)]
+    if settings.notify_command:
+        recipients.append(lambda message: _run(settings.notify_command, message))
+    return recipients
+
+
+def _apprise_service(number: int, url: str) -> Send:
+    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType  # half a second, only where it is used
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines show URLs with their passwords
+    service = Apprise(asset=AppriseAsset(app_id="contimg", async_mode=False))
+    if not service.add(url):
+        raise Misconfigured(
+            f"CONTIMG_NOTIFY_URLS: URL {number} ({url.partition('://')[0][:20]}://***): not a URL that apprise "
+            "supports; see https://appriseit.com/services/"
+        )
+
+    def send(message: Mapping[str, Any]) -> None:
+        held_back = f" ({message['held_back']} earlier events were held back)" if message["held_back"] else ""
+        result = service.notify(
+            title=f"contimg on {message['host']}: {message['level']}",
+            body=f"{message['group'] or ''} {message['text']}{held_back}".strip(),
+            notify_type=NotifyType(_APPRISE_TYPES[message["level"]]),
+            body_format=NotifyFormat.TEXT,
+            timeout=_SEND_LIMIT_S,
+        )
+        if not result:
+            raise OSError(f"{service[0].url(privacy=True)} (CONTIMG_NOTIFY_URLS, URL {number}) did not accept it")
+
+    return send
+
+
+def _post(url: str, message: Mapping[str, Any]) -> None:
+    request = Request(  # noqa: S310 (http or https, checked above)
+        url, data=json.dumps(message).encode(), headers={"Content-Type": "application/json"}, method="POST"
+    )
     try:
-        with urlopen(request, timeout=_LIMIT_S):  # noqa: S310 (http or https, checked above)
+        with urlopen(request, timeout=_SEND_LIMIT_S):  # noqa: S310
             pass
     except URLError as error:
-        raise OSError(f"the webhook did not take an event ({error.reason}); trying again") from None
+        raise OSError(f"CONTIMG_NOTIFY_WEBHOOK did not accept it ({error.reason})") from None
 
 
-def _run(command: str, text: bytes) -> None:
+def _run(command: str, message: Mapping[str, Any]) -> None:
+    words = shlex.split(command)
     try:
         subprocess.run(
-            shlex.split(command), input=text, timeout=_LIMIT_S, check=True, capture_output=True, start_new_session=True
-        )
+            words, input=json.dumps(message).encode(), timeout=_SEND_LIMIT_S, check=True, capture_output=True,
+            start_new_session=True,
+        )  # fmt: skip
     except (subprocess.SubprocessError, OSError) as error:
-        raise OSError(f"the notification command {shlex.split(command)[0]} failed ({error}); trying again") from None
+        raise OSError(f"CONTIMG_NOTIFY_COMMAND {words[0]} failed ({error})") from None

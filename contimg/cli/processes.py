@@ -67,9 +67,9 @@ def producer() -> None:
 
     Workers are separate processes: celery -A workers.app worker -Q convert.
     """
-    from workers.producer.main import produce
+    from workers.producer.main import run_producer
 
-    produce()
+    run_producer()
 
 
 @click.command()
@@ -159,9 +159,9 @@ def workers(as_json: bool) -> None:
     """List the workers with their queues and tasks, and the messages of each queue; takes a second or two."""
     from contimg.store import Stage
     from workers.broker import url_in_force
-    from workers.inspection import Asker
+    from workers.inspection import CeleryInspector
 
-    inspection = Asker().ask(url_in_force(Settings.from_environment()))
+    inspection = CeleryInspector().inspect(url_in_force(Settings.from_environment()))
     if inspection.error:
         raise Transient(inspection.error)
     if as_json:

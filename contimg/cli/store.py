@@ -81,14 +81,14 @@ def retention(delete: bool, **arguments: object) -> None:
 
     Inputs of a group's remaining stages and tables of the calibration registry are never deleted.
     """
-    from workers.housekeeping.retention import retire
+    from workers.housekeeping.retention import delete_expired
 
     rules = from_flags(RetentionRules, dict(arguments))
     with configured_store() as store:
-        retired = retire(store, rules, dry_run=not delete)
-    for item in retired:
+        expired = delete_expired(store, rules, dry_run=not delete)
+    for item in expired:
         created = format_utc(item.product.created_at, "%Y-%m-%d %H:%MZ")
-        click.echo(f"{item.product.paths[0]}  {item.product.kind}, created {created}, {item.bytes / 1e9:.2f} GB")
-    total_gb = sum(item.bytes for item in retired) / 1e9
+        click.echo(f"{item.product.paths[0]}  {item.product.kind}, created {created}, {item.size_bytes / 1e9:.2f} GB")
+    total_gb = sum(item.size_bytes for item in expired) / 1e9
     outcome = "deleted" if delete else "would be deleted with --delete"
-    click.echo(f"{len(retired)} products, {total_gb:.2f} GB, {outcome}" if retired else "no product is to be deleted")
+    click.echo(f"{len(expired)} products, {total_gb:.2f} GB, {outcome}" if expired else "no product is to be deleted")

@@ -31,7 +31,7 @@ from waiting import processes_with
 from world import Parts, World, can_mount
 
 from contimg.store import Outcome
-from workers.producer.producer import BEAT
+from workers.producer import SCAN_BEAT
 
 
 @dataclass
@@ -152,7 +152,7 @@ def _wait_for_the_service(world: World) -> None:
     """The fire begins when there is somebody to hit."""
     assert world.store is not None
     deadline = time.monotonic() + 60
-    while world.store.activity.last_beat(BEAT) is None and time.monotonic() < deadline:
+    while world.store.activity.last_beat(SCAN_BEAT) is None and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -18,7 +18,7 @@ from contimg.store import Store
 from web import create_app
 from web.activity.history import judge_scan
 from web.context import EXTENSION, Panel
-from workers.inspection import Asker, Inspection, Worker
+from workers.inspection import CeleryInspector, Inspection, Worker
 
 DEAD = "redis://127.0.0.1:1/0"
 
@@ -124,12 +124,12 @@ def test_a_queue_without_a_worker_is_listed(settings: Settings, store: Store, se
 
 
 def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: RunningService) -> None:
-    asker, is_drawn = Asker(), threading.Event()
+    inspector, is_drawn = CeleryInspector(), threading.Event()
 
     def slowly() -> Inspection:
         # A broker whose machine is off answers nothing at all. A page that waited for it would see its answer.
         is_drawn.wait(60)
-        return asker.ask(DEAD)
+        return inspector.inspect(DEAD)
 
     app = create_app(settings, store, service, inspect=slowly, fresh_s=0.0)
     client = app.test_client()

@@ -20,7 +20,7 @@ from workers.execution import stages
 from workers.execution.attempt import execute_stage
 from workers.execution.recovery import release_leases_of_dead_processes
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import sweep
+from workers.housekeeping.orphans import remove_orphans
 
 NONE = "end"
 
@@ -72,7 +72,7 @@ def _recover(stage: Stage, group: str) -> None:
     assert len(runs) == 1, runs
     record = context.store.files.group(group)
     assert record.lease_owner is None
-    sweep(context.config, context.store)
+    remove_orphans(context.config, context.store)
     # Once more for the next boundary, as an operator would have it done again.
     if stage.following:
         context.store.jobs.discard(group)

@@ -21,7 +21,7 @@ from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store
 from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import sweep
+from workers.housekeeping.orphans import remove_orphans
 
 SIGKILL = 9
 
@@ -59,7 +59,7 @@ def sweep_all(place) -> None:
     """After a lease's length: what is silent for so long is nobody's."""
     time.sleep(1.1)
     impatient = Store.open(place.config.queue_db, QueueRules(lease_s=1))
-    sweep(place.config, impatient)
+    remove_orphans(place.config, impatient)
     impatient.close()
 
 

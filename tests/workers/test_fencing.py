@@ -18,7 +18,7 @@ from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import ChainAction, execute_stage
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import sweep
+from workers.housekeeping.orphans import remove_orphans
 
 ROOT = Path(__file__).parents[2]
 TURN = """
@@ -114,7 +114,7 @@ def test_a_worker_that_never_thaws_holds_nobody_up(place, context, group):
         assert execute_stage(context, Stage.IMAGE, group) is ChainAction.CONTINUE
         assert context.store.files.group(group).state is State.COMPLETED
         output = context.config.output_dir
-        until(lambda: sweep(context.config, context.store) or not temporaries(output), 10, "it is swept")
+        until(lambda: remove_orphans(context.config, context.store) or not temporaries(output), 10, "it is swept")
         assert temporaries(output) == []
     finally:
         os.kill(process.pid, signal.SIGKILL)

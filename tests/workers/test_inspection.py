@@ -9,7 +9,7 @@ from waiting import until
 from contimg.files.processes import kill_session, start_bound
 from contimg.store import Stage
 from workers.broker import EmbeddedBroker
-from workers.inspection import Asker, Inspection, Inspector
+from workers.inspection import CeleryInspector, Inspection, InspectionCache
 from workers.scheduling.messages import remaining
 from workers.service.plan import worker_command
 
@@ -23,14 +23,14 @@ def broker_url(tmp_path) -> Iterator[str]:
 
 def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
     environ = {**place.environ, "CONTIMG_BROKER_URL": broker_url}
-    asker = Asker()
-    nobody = asker.ask(broker_url)
+    inspector = CeleryInspector()
+    nobody = inspector.inspect(broker_url)
     assert (nobody.workers, nobody.error) == ((), None)
     assert nobody.unserved == ("convert", "calibrate", "image")
     worker = start_bound(worker_command(Stage.IMAGE, 1), environ=environ)
     try:
-        until(lambda: asker.ask(broker_url).workers, 60, "the worker answers")
-        found = asker.ask(broker_url)
+        until(lambda: inspector.inspect(broker_url).workers, 60, "the worker answers")
+        found = inspector.inspect(broker_url)
     finally:
         kill_session(worker)
     (seen,) = found.workers
@@ -45,23 +45,23 @@ def test_messages_that_wait_are_counted(place, broker_url):
     with app.connection_for_write(url=broker_url) as connection:
         for _ in range(3):
             chain.apply_async(connection=connection)
-    assert Asker().ask(broker_url).waiting == {"convert": 3, "calibrate": 0, "image": 0}
+    assert CeleryInspector().inspect(broker_url).waiting == {"convert": 3, "calibrate": 0, "image": 0}
 
 
 def test_a_dead_broker_is_said(broker_url):
-    assert "127.0.0.1:1" in str(Asker().ask("redis://127.0.0.1:1/0").error)
-    assert Asker().ask("redis://127.0.0.1:1/0").unserved == ()
+    assert "127.0.0.1:1" in str(CeleryInspector().inspect("redis://127.0.0.1:1/0").error)
+    assert CeleryInspector().inspect("redis://127.0.0.1:1/0").unserved == ()
 
 
 def test_it_finds_its_way_back_to_a_broker_that_was_away(tmp_path):
-    broker, asker = EmbeddedBroker(tmp_path / "state"), Asker()
+    broker, inspector = EmbeddedBroker(tmp_path / "state"), CeleryInspector()
     url = broker.start().url
-    assert asker.ask(url).error is None
+    assert inspector.inspect(url).error is None
     broker.stop()
-    assert url.rpartition("@")[2].partition("/")[0] in str(asker.ask(url).error)
+    assert url.rpartition("@")[2].partition("/")[0] in str(inspector.inspect(url).error)
     try:
         assert broker.start().url == url
-        assert asker.ask(url).error is None
+        assert inspector.inspect(url).error is None
     finally:
         broker.stop()
 
@@ -75,7 +75,7 @@ def test_a_look_that_breaks_is_said_and_taken_again():
             raise KeyError("pool")
         return Inspection(2.0)
 
-    inspector = Inspector(look, fresh_s=0.05)
+    inspector = InspectionCache(look, max_age_s=0.05)
     seen: list[Inspection | None] = [None]
     until(lambda: seen.append(inspector.latest()) or seen[-1] == Inspection(2.0), 5, "the second answer")
     assert "KeyError: 'pool'" in {inspection.error for inspection in seen if inspection}
@@ -89,12 +89,12 @@ def test_nobody_waits_for_an_answer_and_one_look_serves_all():
         go_on.wait(60)
         return Inspection(float(len(looks)))
 
-    inspector = Inspector(look, fresh_s=3600)
+    inspector = InspectionCache(look, max_age_s=3600)
     assert [inspector.latest() for _ in range(100)] == [None] * 100
     go_on.set()
     until(lambda: inspector.latest() is not None, 5, "the first answer")
     assert len(looks) == 1
-    inspector._fresh_s = 0.0
+    inspector._max_age_s = 0.0
     go_on.clear()
     assert inspector.latest() == Inspection(1.0)  # old, but at once
     go_on.set()

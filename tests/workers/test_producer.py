@@ -11,8 +11,9 @@ from waiting import until
 from contimg.errors import Transient
 from contimg.settings import QueueRules
 from contimg.store import FileState, Stage, State, Store, UnsentJob
-from workers.producer.producer import BEAT, Producer
-from workers.producer.scanner import EMPTY, FOREIGN, Incoming
+from workers.producer import SCAN_BEAT
+from workers.producer.producer import Producer
+from workers.producer.scanner import EMPTY, FOREIGN, IncomingScanner
 from workers.scheduling.dispatcher import Dispatcher
 from workers.scheduling.reconciler import Reconciler
 
@@ -28,11 +29,11 @@ class Running:
         self.broker_away = False
         self.refused = 0
         self.dispatcher = Dispatcher(store, self.send)
-        self.producer = Producer(store, Incoming(place.incoming), self.dispatcher, poll_interval_s)
+        self.producer = Producer(store, IncomingScanner(place.incoming), self.dispatcher, poll_interval_s)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.producer.run, args=(self._stop,))
         self._thread.start()
-        until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
+        until(lambda: store.activity.last_beat(SCAN_BEAT), 5, "the first scan")
 
     def send(self, job: UnsentJob) -> None:
         if self.broker_away:
@@ -173,11 +174,11 @@ def test_a_directory_that_vanishes_and_comes_back_is_watched_again(store, place,
     running = Running(store, place, 0.3)
     shutil.rmtree(place.incoming)
     time.sleep(0.8)
-    stale = store.activity.last_beat(BEAT)
+    stale = store.activity.last_beat(SCAN_BEAT)
     time.sleep(0.8)
-    assert store.activity.last_beat(BEAT) == stale, "a scan that failed is no success"
+    assert store.activity.last_beat(SCAN_BEAT) == stale, "a scan that failed is no success"
     place.incoming.mkdir()
-    until(lambda: store.activity.last_beat(BEAT) > stale, 3, "it scans again")
+    until(lambda: store.activity.last_beat(SCAN_BEAT) > stale, 3, "it scans again")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
     arrive(place)
     until(lambda: running.sent, 3, "the group is sent by events")
@@ -202,12 +203,12 @@ def test_without_events_the_scan_alone_takes_everything_in(store, place):
     """As on NFS, where another machine's renames raise none."""
     sent = []
     producer = Producer(
-        store, Incoming(place.incoming), Dispatcher(store, lambda *message: sent.append(message)), 0.3, "polling"
+        store, IncomingScanner(place.incoming), Dispatcher(store, lambda *message: sent.append(message)), 0.3, "polling"
     )
     stop = threading.Event()
     thread = threading.Thread(target=producer.run, args=(stop,))
     thread.start()
-    until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
+    until(lambda: store.activity.last_beat(SCAN_BEAT), 5, "the first scan")
     began = time.monotonic()
     arrive(place)
     until(lambda: sent, 6, "the group is sent")

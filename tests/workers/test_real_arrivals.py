@@ -13,7 +13,7 @@ from contimg.formats.uvh5.grouping import SubbandName, seconds_of
 from contimg.settings import QueueRules
 from contimg.store import State, Store
 from workers.producer.producer import Producer
-from workers.producer.scanner import Incoming
+from workers.producer.scanner import IncomingScanner
 from workers.scheduling.dispatcher import Dispatcher
 
 
@@ -40,7 +40,7 @@ def test_the_real_arrivals_come_out_as_the_groups_that_they_were(tmp_path):
         os.utime(path, (time_s, time_s))
     store = Store.open(tmp_path / "store.sqlite3", QueueRules(collection_timeout_s=0.0, min_subbands=16))
     sent = []
-    producer = Producer(store, Incoming(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
+    producer = Producer(store, IncomingScanner(incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600)
     producer.scan()
     groups = store.files.groups(limit=10_000)
     sizes = Counter(len(group.subbands) for group in groups)

@@ -1,4 +1,4 @@
-"""Temporaries that killed processes left beside the products: found when they are certainly nobody's, and removed."""
+"""Removal of temporary files and directories that killed processes have left beside the products."""
 
 import logging
 import re
@@ -16,44 +16,46 @@ log = logging.getLogger(__name__)
 _GROUP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 
 
-def sweep(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
-    """Remove orphaned temporaries and return them.
+def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
+    """Remove orphaned temporary files and return their paths.
 
-    One is an orphan when nobody has written to it for a lease's length, no process holds its lock and, if a stage of
-    its group runs, when it is older than that run. A worker that was frozen meanwhile finds it gone and fails; its
-    lease is gone as well.
+    A file is an orphan when nothing was written to it for the duration of a lease, no process holds its lock and, while
+    a stage of its group runs, it is older than that run. A worker that was suspended meanwhile does not find its file,
+    and fails; its lease has expired as well.
     """
-    found = tuple(orphans(config, store))
-    for path in found:
+    removed = tuple(_find_orphans(config, store))
+    for path in removed:
         if restore_replaced(final_path(path)):
-            log.warning("%s: was put aside by a process that was killed; put back", final_path(path))
+            log.warning("%s: moved aside by a process that was killed; restored", final_path(path))
             continue
         log.warning("%s: left by a process that was killed; removed", path)
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    return found
+        delete_path(path)
+    return removed
 
 
-def orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
-    """Temporaries that certainly nobody writes."""
-    candidates = list(_temporaries(config))
+def delete_path(path: Path) -> None:
+    """Delete a file or a directory tree, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
+    candidates = list(_temporary_paths(config))
     if not candidates:
         return
-    running = {one.group: one.started_at for one in store.overview.snapshot(0).running}
+    started = {run.group: run.started_at for run in store.overview.snapshot(0).running}
     silent_since = time.time() - store.database.rules.lease_s
     for path in candidates:
-        written = _last_written(path)
-        named = _GROUP.search(path.name)
-        since = running.get(named[0]) if named else None
-        is_old = written is not None and written < silent_since and (since is None or written < since)
-        if is_old and not is_locked(path):
+        written_at, group = _last_written(path), _GROUP.search(path.name)
+        limit = min(silent_since, started.get(group[0], silent_since) if group else silent_since)
+        if written_at is not None and written_at < limit and not is_locked(path):
             yield path
 
 
-def _temporaries(config: StreamingConfig) -> Iterable[Path]:
-    """Products under a temporary name, flag summaries among them, and the rooms where calibration sets are solved."""
+def _temporary_paths(config: StreamingConfig) -> Iterable[Path]:
+    """Yield products under a temporary name, flag summaries, and the working directories of solves."""
     products = config.output_dir
     for directory in (products, products / "images", products / "calibration", config.scratch_dir):
         yield from directory.glob(f"*{MARK}*")
@@ -62,11 +64,9 @@ def _temporaries(config: StreamingConfig) -> Iterable[Path]:
 
 
 def _last_written(path: Path) -> float | None:
-    """When anything in it was last written, epoch seconds; None when it is gone."""
+    """Return when a file, or anything in a directory, was last written, seconds since 1970; None when it vanishes."""
     try:
-        times = [path.stat().st_mtime]
-        if path.is_dir():
-            times += [one.stat().st_mtime for one in path.rglob("*")]
-    except OSError:
-        return None  # vanished while we looked: somebody is at it
-    return max(times)
+        files = [path, *path.rglob("*")] if path.is_dir() else [path]
+        return max(file.stat().st_mtime for file in files)
+    except OSError:  # a process is at work on it
+        return None

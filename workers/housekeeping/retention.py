@@ -1,7 +1,6 @@
-"""Retention: what is older than the rules keep goes, product by product; a dry run only says what would."""
+"""Retention: deletion of products and records that are older than the rules allow."""
 
 import logging
-import shutil
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,56 +11,67 @@ from contimg.files.staging import MARK, size_bytes
 from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules
 from contimg.store import Retirable, Store
+from workers.housekeeping.orphans import delete_path
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Retired:
-    """One product that went, or would go in a dry run, and how many bytes that frees."""
+class ExpiredProduct:
+    """A product that was deleted, or would be in a dry run, and its size in bytes."""
 
     product: Retirable
-    bytes: int
+    size_bytes: int
 
 
-def retire(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tuple[Retired, ...]:
-    """Let everything that is due go; returns it. Events and chart numbers past their time are forgotten as well."""
-    gone = []
-    for one in store.retention.due(rules):
-        size = _size(one.paths)
-        if not dry_run and not _go(store, one):
-            continue
-        gone.append(Retired(one, size))
+def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tuple[ExpiredProduct, ...]:
+    """Delete the products that the rules do not keep, and events, samples and alerts past their age.
+
+    Parameters
+    ----------
+    store : the store.
+    rules : ages and numbers that are kept.
+    dry_run : whether to delete nothing and only return what would be deleted.
+
+    Returns
+    -------
+    tuple of ExpiredProduct
+        The products, oldest first.
+    """
+    expired = []
+    for product in store.retention.due(rules):
+        size = _size_bytes(product.paths)
+        if dry_run or _delete(store, product):
+            expired.append(ExpiredProduct(product, size))
     if rules.keep_events_days and not dry_run:
         before = store.database.clock() - rules.keep_events_days * DAY_S
-        store.events.prune(before)
-        store.metrics.prune(before)
-        store.alerts.prune(before)
-    if gone and not dry_run:
-        log.info("retention: %d products, %.1f GB", len(gone), sum(one.bytes for one in gone) / 1e9)
-    return tuple(gone)
+        for records in (store.events, store.metrics, store.alerts):
+            records.prune(before)
+    if expired and not dry_run:
+        log.info("retention: deleted %d products, %.1f GB", len(expired), sum(row.size_bytes for row in expired) / 1e9)
+    return tuple(expired)
 
 
-def _go(store: Store, one: Retirable) -> bool:
-    """Row and names go together; the bytes after them. A kill in between leaves what the sweep removes."""
-    unnamed: list[Path] = []
+def _delete(store: Store, product: Retirable) -> bool:
+    """Delete the row and rename the files in one transaction, then delete the files.
 
-    def unname(paths: Sequence[Path]) -> None:
+    A process that is killed in between leaves files that `remove_orphans` deletes.
+    """
+    renamed: list[Path] = []
+
+    def rename(paths: Sequence[Path]) -> None:
         for path in paths:
-            with suppress(FileNotFoundError):  # somebody deleted it by hand: then only the row is left to go
-                unnamed.append(path.rename(path.with_name(f"{path.name}{MARK}retired-{uuid.uuid4().hex[:8]}")))
+            with suppress(FileNotFoundError):  # deleted by hand: only the row remains
+                renamed.append(path.rename(path.with_name(f"{path.name}{MARK}retired-{uuid.uuid4().hex[:8]}")))
 
-    if not store.retention.retire(one, unname):
+    if not store.retention.retire(product, rename):
         return False
-    for path in unnamed:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    for path in renamed:
+        delete_path(path)
     return True
 
 
-def _size(paths: Sequence[Path]) -> int:
+def _size_bytes(paths: Sequence[Path]) -> int:
     total = 0
     for path in paths:
         with suppress(OSError):

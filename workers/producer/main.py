@@ -1,4 +1,4 @@
-"""The producer process: the loops of producer, reconciler and housekeeper, from configuration to clean end."""
+"""The producer process: producer, reconciler and periodic tasks, each in a thread."""
 
 import logging
 import signal
@@ -12,62 +12,66 @@ from contimg.store import Store
 from workers import logs
 from workers.execution.liveness import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
-from workers.housekeeping.chores import chores
-from workers.housekeeping.housekeeper import Housekeeper
-from workers.producer.producer import BEAT, ENDED, Producer
-from workers.producer.scanner import Incoming
-from workers.scheduling import messages as chain
+from workers.housekeeping.schedule import TaskSchedule, periodic_tasks
+from workers.producer import END_BEAT, SCAN_BEAT
+from workers.producer.producer import Producer
+from workers.producer.scanner import IncomingScanner
+from workers.scheduling import messages
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 from workers.scheduling.dispatcher import Dispatcher
 from workers.scheduling.reconciler import Reconciler
 from workers.service.watchdog import ScanWatchdog
 
 log = logging.getLogger(__name__)
-_ENDING = {signal.SIGTERM, signal.SIGINT}
+_END_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
-def produce() -> None:
-    """Run until SIGTERM or SIGINT. Start-up is recovery: what dead processes held goes back, then all is scanned."""
+def run_producer() -> None:
+    """Run until SIGTERM or SIGINT. The leases of dead processes of this machine are released first.
+
+    Raises
+    ------
+    Misconfigured : a setting is wrong, or `input_dir` is not a directory.
+    """
     settings = Settings.from_environment()
-    config, flow = load(settings), DispatchSettings.from_environment()
+    config, dispatch = load(settings), DispatchSettings.from_environment()
     logs.configure(settings, config)
     if config.input_dir.exists() and not config.input_dir.is_dir():
-        raise Misconfigured(f"input_dir={config.input_dir}: not a directory; give the one where subband files arrive")
+        raise Misconfigured(
+            f"input_dir={config.input_dir}: not a directory; set it to the one in which subband files arrive"
+        )
     store = Store.of(config)
     release_leases_of_dead_processes(store)
-    dispatcher = Dispatcher(store, chain.send_job, flow, config.max_workers, _calibrators(store))
-    producer = Producer(store, Incoming(config.input_dir), dispatcher, config.poll_interval, flow.events)
-    liveness = LivenessFiles(settings.state_dir)
-    reconciler = Reconciler(store, dispatcher, chain.backlog, config.worker_poll_interval, liveness)
-    watchdog = ScanWatchdog(lambda: store.activity.last_beat(BEAT), config.poll_interval)
-    # Waiting for signals instead of handling them: a handler could interrupt a lock that it needs itself.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    dispatcher = Dispatcher(store, messages.send_job, dispatch, config.max_workers, _calibrator_tiles(store))
+    producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
+    reconciler = Reconciler(
+        store, dispatcher, messages.backlog, config.worker_poll_interval, LivenessFiles(settings.state_dir)
+    )
+    watchdog = ScanWatchdog(lambda: store.activity.last_beat(SCAN_BEAT), config.poll_interval)
+    # Signals are waited for, not handled: a handler could interrupt the holder of a lock that it needs itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     stop = threading.Event()
-    working = (producer, reconciler, Housekeeper(chores(config, store)))
-    loops = [threading.Thread(target=one.run, args=(stop,), name=type(one).__name__) for one in working]
-    for loop in loops:
-        loop.start()
-    log.info("watching %s", config.input_dir)
-    while signal.sigtimedwait(_ENDING, 1.0) is None and all(loop.is_alive() for loop in loops):
+    loops = (producer, reconciler, TaskSchedule(periodic_tasks(config, store)))
+    threads = [threading.Thread(target=loop.run, args=(stop,), name=type(loop).__name__) for loop in loops]
+    for thread in threads:
+        thread.start()
+    log.info("%s: scanned every %g s", config.input_dir, config.poll_interval)
+    while signal.sigtimedwait(_END_SIGNALS, 1.0) is None and all(thread.is_alive() for thread in threads):
         watchdog.tick()
     stop.set()
     producer.wake()
-    for loop in loops:
-        loop.join()
-    _say_that_it_ended(store)
-    store.close()
-    log.info("ended")
-
-
-def _say_that_it_ended(store: Store) -> None:
+    for thread in threads:
+        thread.join()
     try:
-        store.activity.beat(ENDED)
-    except SQLAlchemyError as error:  # it will be seen by the age of the last scan
-        log.error("store: %s", str(error).splitlines()[0])
+        store.activity.beat(END_BEAT)
+    except SQLAlchemyError as error:  # the age of the last scan shows the end
+        log.error("store: the end of the producer was not recorded: %s", str(error).splitlines()[0])
+    store.close()
+    log.info("producer ended")
 
 
-def _calibrators(store: Store) -> CalibratorTiles:
-    """Tiles of calibrators, by the limits that the calibrate stage has."""
+def _calibrator_tiles(store: Store) -> CalibratorTiles:
+    """Build the selection of calibrator tiles with the limits of the calibrate stage."""
     from contimg.tile.calibrate.options import CalibrateOptions
 
     limits = CalibrateOptions.from_environment()

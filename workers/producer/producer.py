@@ -1,131 +1,141 @@
-"""The producer: files in the incoming directory become groups in the store, and complete groups become messages."""
+"""The producer: registers files of the incoming directory in the store and dispatches complete groups."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
 from contimg.store import FoundFile, Store
-from workers.producer.scanner import Incoming, Seen
-from workers.producer.watcher import Hints
+from workers.producer import SCAN_BEAT
+from workers.producer.scanner import FOREIGN, IncomingFile, IncomingScanner
+from workers.producer.watcher import IncomingWatcher
 from workers.scheduling.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
-BEAT = "producer.scan"
-ENDED = "producer.ended"  # a scan before it is no sign that anybody scans now
-_FILES_A_TRANSACTION = 512
+_FILES_PER_TRANSACTION = 512
 
 
 class Producer:
-    """One loop over one directory: events are hints, the periodic scan guarantees. Two producers do no harm."""
+    """Scans one directory periodically and follows its events in between. Two producers do no harm.
+
+    Parameters
+    ----------
+    store : store that files are registered in.
+    scanner : scanner of the incoming directory.
+    dispatcher : sends the messages of complete groups.
+    poll_interval_s : time between two scans, s.
+    events : mode of the `IncomingWatcher`.
+    """
 
     def __init__(
-        self, store: Store, incoming: Incoming, dispatcher: Dispatcher, poll_interval_s: float, events: str = "auto"
+        self,
+        store: Store,
+        scanner: IncomingScanner,
+        dispatcher: Dispatcher,
+        poll_interval_s: float,
+        events: str = "auto",
     ) -> None:
         self._store = store
-        self._incoming = incoming
+        self._scanner = scanner
         self._dispatcher = dispatcher
         self._poll_interval_s = poll_interval_s
         self._wake = threading.Event()
-        self._hints = Hints(self._wake, events)
-        self._trouble = ""
-        self._broker_away = False
+        self.watcher = IncomingWatcher(self._wake, events)
+        self._last_error = ""
+        self._is_broker_away = False
 
     def run(self, stop: threading.Event) -> None:
-        """Scan and follow hints until `stop` is set; call `wake` to make it look at once."""
+        """Scan and follow events until `stop` is set; `wake` makes it check `stop` at once."""
         try:
             while not stop.is_set():
-                self._guarded(self.scan)
-                self._follow_hints_until(time.monotonic() + self._poll_interval_s, stop)
+                self._attempt(self.scan)
+                deadline = time.monotonic() + self._poll_interval_s
+                while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
+                    if self._wake.wait(left_s):
+                        self._wake.clear()
+                        self._attempt(self.process_events)
         finally:
-            self._hints.stop()
+            self.watcher.stop()
 
     def wake(self) -> None:
-        """Let `run` look at `stop` now."""
+        """Make `run` check `stop` now."""
         self._wake.set()
 
     def scan(self) -> None:
-        """Look at every file, decide on groups past their timeout, and record the success: its age is health."""
-        self._broker_away = False
-        self._hints.watch(self._incoming.directory)
-        self._take_in(self._incoming.scan())
+        """Register every new file, apply the collection timeout, dispatch, and record the time of the scan.
+
+        The age of that time is the health of the producer.
+
+        Raises
+        ------
+        Transient : the incoming directory cannot be read.
+        """
+        self._is_broker_away = False
+        self.watcher.watch(self._scanner.directory)
+        self._register(self._scanner.scan())
         self._store.files.check_timeouts()
         self._dispatch()
-        self._store.activity.beat(BEAT)
+        self._store.activity.beat(SCAN_BEAT)
 
-    def follow_hints(self) -> None:
-        """Look at the files that events named since the last time."""
-        seen = (self._incoming.look(name, finished=done) for name, done in self._hints.take().items())
-        if self._take_in(one for one in seen if one):
+    def process_events(self) -> None:
+        """Register the files that events have named since the last call."""
+        names = self.watcher.take_names().items()
+        files = (self._scanner.check(name, finished=finished) for name, finished in names)
+        if self._register(file for file in files if file):
             self._dispatch()
 
-    def _follow_hints_until(self, deadline: float, stop: threading.Event) -> None:
-        while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            if self._wake.wait(left):
-                self._wake.clear()
-                self._guarded(self.follow_hints)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step; when store, broker or directory are away, say so once and leave the rest to the next scan."""
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Run a step; log an error of store, broker or directory once and leave the rest to the next scan."""
         try:
             step()
         except (Transient, SQLAlchemyError, OSError) as error:
-            trouble = str(error).splitlines()[0]
-            if trouble != self._trouble:
-                log.error("%s", trouble)
-            self._trouble = trouble
+            message = str(error).splitlines()[0]
+            if message != self._last_error:
+                log.error("%s", message)
+            self._last_error = message
         except Exception:
-            log.exception("unexpected; the next scan tries again")
+            log.exception("unexpected error; the scan is repeated after %g s", self._poll_interval_s)
         else:
-            if self._trouble and step == self.scan:
-                log.info("going on after: %s", self._trouble)
-                self._trouble = ""
+            if self._last_error and step == self.scan:
+                log.info("scan succeeded after: %s", self._last_error)
+                self._last_error = ""
 
-    def _take_in(self, files: Iterable[Seen]) -> bool:
-        """Record files; whether a group became ready by it.
+    def _register(self, files: Iterable[IncomingFile]) -> bool:
+        """Record files in transactions of limited size; return whether a group became ready.
 
-        So many in a transaction that a backlog is taken in fast and the store is never held long. Nothing is sent
-        before all are recorded: of a backlog the newest may go first.
+        Nothing is dispatched before all files are recorded: the newest group of a backlog may come first.
         """
-        is_ready = False
-        for some in _slices(files, _FILES_A_TRANSACTION):
-            is_ready |= self._register(some)
-            for one in some:
-                self._incoming.taken(one)
+        remaining, is_ready = iter(files), False
+        while batch := list(islice(remaining, _FILES_PER_TRANSACTION)):
+            is_ready |= self._register_batch(batch)
+            for file in batch:
+                self._scanner.mark_registered(file)
         return is_ready
 
-    def _register(self, files: Sequence[Seen]) -> bool:
-        """Record files; whether a group became ready by it."""
-        whole = []
-        for one in files:
-            if one.name is None or one.wrong:
-                reason = one.wrong or "it has no name of a subband file"
-                self._store.files.quarantine(one.path, reason, size=one.size, mtime=one.mtime)
+    def _register_batch(self, files: Sequence[IncomingFile]) -> bool:
+        accepted = []
+        for file in files:
+            if file.name is None or file.fault:
+                reason = file.fault or FOREIGN
+                self._store.files.quarantine(file.path, reason, size=file.size, mtime=file.mtime)
             else:
-                whole.append(FoundFile(one.path, one.size, one.mtime, one.name))
-        arrivals = self._store.files.register(whole) if whole else ()
-        return any(one.became_pending for one in arrivals)
+                accepted.append(FoundFile(file.path, file.size, file.mtime, file.name))
+        arrivals = self._store.files.register(accepted) if accepted else ()
+        return any(arrival.became_pending for arrival in arrivals)
 
     def _dispatch(self) -> None:
-        """Send what there is room for; what is not sent now, the reconciler finds in the store.
+        """Send as many messages as the limit allows; the reconciler sends the others.
 
-        A broker that is away is asked once for each scan, so that files are taken in at their usual speed.
+        A broker that is away is contacted once per scan, so that files are registered at the usual speed.
         """
-        if self._broker_away:
+        if self._is_broker_away:
             return
         try:
             self._dispatcher.fill()
         except Transient as error:
-            self._broker_away = True
-            log.error("complete groups wait for the reconciler: %s", error)
-
-
-def _slices(files: Iterable[Seen], most: int) -> Iterator[list[Seen]]:
-    """The files in lists of at most so many."""
-    rest = iter(files)
-    while some := list(islice(rest, most)):
-        yield some
+            self._is_broker_away = True
+            log.error("%s; complete groups are dispatched by the reconciler when the broker is back", error)

@@ -1,7 +1,4 @@
-"""What lies in the incoming directory: which files are new or changed, whole, and fit to be sorted into a group.
-
-No store and no queue here. `Incoming.scan` looks at everything, `Incoming.look` at one path that an event named.
-"""
+"""Selection of the new, changed and complete files of the incoming directory. Uses neither the store nor the queue."""
 
 import os
 import time
@@ -14,111 +11,118 @@ from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandName
 
 SETTLED_AFTER_S = 2.0
-# The correlator writes `…_incomplete.hdf5`; copying programs have these habits. Such files are not whole yet.
+# The correlator writes `…_incomplete.hdf5`; copying programs use these suffixes until a file is complete.
 _UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".writing")
-FOREIGN = "its name is not YYYY-MM-DDTHH:MM:SS_sbNN.hdf5, so it belongs to no group"
-EMPTY = "it is empty"
+FOREIGN = "name is not YYYY-MM-DDTHH:MM:SS_sbNN.hdf5; rename the file or remove it"
+EMPTY = "size is 0 bytes; copy the file again"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A whole file that was not known in this form.
+class IncomingFile:
+    """A complete file that is not registered with this size and modification time.
 
     Attributes
     ----------
-    size, mtime : bytes and epoch seconds.
-    name : its time and subband; None when the name says neither.
-    wrong : why it is to be set aside at once, or None.
+    path : the file.
+    size : its size, bytes.
+    mtime : its modification time, seconds since 1970.
+    name : time and subband of its name, or None where the name has another form.
+    fault : reason to quarantine it at once, or None.
     """
 
     path: Path
     size: int
     mtime: float
     name: SubbandName | None
-    wrong: str | None
+    fault: str | None
 
 
-class Incoming:
-    """The incoming directory, remembering what was taken in so that unchanged files cost one stat each."""
+class IncomingScanner:
+    """Finds new files in a directory; a registered file that has not changed costs one `stat` per scan."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._taken: dict[str, tuple[int, int]] = {}
-        self._moving: dict[str, tuple[int, int, float]] = {}
+        self._registered: dict[str, tuple[int, int]] = {}
+        self._unsettled: dict[str, tuple[int, int, float]] = {}
 
-    def scan(self) -> Iterator[Seen]:
-        """Every file that is new or changed, in order of name, which is order of time.
+    def scan(self) -> Iterator[IncomingFile]:
+        """Yield every new or changed file in the order of names, which is the order of observation.
 
-        Raises Transient when the directory is not there: a mount may come back.
+        Raises
+        ------
+        Transient : the directory cannot be read; a mount may come back.
         """
-        present: dict[str, tuple[int, float]] = {}  # two numbers of each, for there may be a hundred thousand
+        present: dict[str, tuple[int, float]] = {}  # size and mtime only: a backlog may have 100 000 files
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    found = _stat_of_file(entry) if may_be_whole(entry.name) else None
-                    if found:
-                        present[entry.name] = found
+                    if is_candidate(entry.name) and (size_mtime := _stat_file(entry)):
+                        present[entry.name] = size_mtime
         except OSError as error:
-            raise Transient(f"{self.directory}: {error.strerror}; waiting for the directory to come back") from None
-        for gone in self._taken.keys() - present.keys():
-            del self._taken[gone]
-        self._moving = {name: one for name, one in self._moving.items() if name in present}
+            raise Transient(
+                f"{self.directory}: {error.strerror}; create or mount the directory, it is scanned again"
+            ) from None
+        for name in self._registered.keys() - present.keys():
+            del self._registered[name]
+        self._unsettled = {name: state for name, state in self._unsettled.items() if name in present}
         for name in sorted(present):
-            seen = self._judge(name, *present[name], finished=False)
-            if seen:
-                yield seen
+            if file := self._select(name, *present[name], finished=False):
+                yield file
 
-    def look(self, name: str, *, finished: bool) -> Seen | None:
-        """One file by its name, if it is there, new or changed, and whole.
+    def check(self, name: str, *, finished: bool) -> IncomingFile | None:
+        """Return one file if it exists, is new or changed, and is complete; None otherwise.
 
-        `finished`: it has just been renamed or closed by its writer, so it need not stand still first.
+        Parameters
+        ----------
+        name : file name within the directory.
+        finished : whether its writer has just closed or renamed it, so that it is complete whatever its age.
         """
         try:
-            found = (self.directory / name).stat()
+            stat = (self.directory / name).stat()
         except OSError:
             return None
-        if not may_be_whole(name) or not S_ISREG(found.st_mode):
+        if not is_candidate(name) or not S_ISREG(stat.st_mode):
             return None
-        return self._judge(name, found.st_size, found.st_mtime, finished=finished)
+        return self._select(name, stat.st_size, stat.st_mtime, finished=finished)
 
-    def taken(self, seen: Seen) -> None:
-        """Do not report this file again until its size or mtime changes."""
-        self._taken[seen.path.name] = (seen.size, _key(seen.mtime))
-        self._moving.pop(seen.path.name, None)
+    def mark_registered(self, file: IncomingFile) -> None:
+        """Report this file no more until its size or modification time changes."""
+        self._registered[file.path.name] = (file.size, _microseconds(file.mtime))
+        self._unsettled.pop(file.path.name, None)
 
-    def _judge(self, name: str, size: int, mtime: float, *, finished: bool) -> Seen | None:
-        if self._taken.get(name) == (size, _key(mtime)):
+    def _select(self, name: str, size: int, mtime: float, *, finished: bool) -> IncomingFile | None:
+        if self._registered.get(name) == (size, _microseconds(mtime)):
             return None
-        if not finished and not self._stands_still(name, size, mtime):
+        if not finished and not self._is_settled(name, size, mtime):
             return None
         parsed = SubbandName.parse(name)
-        wrong = FOREIGN if parsed is None else EMPTY if size == 0 else None
-        return Seen(self.directory / name, size, mtime, parsed, wrong)
+        fault = FOREIGN if parsed is None else EMPTY if size == 0 else None
+        return IncomingFile(self.directory / name, size, mtime, parsed, fault)
 
-    def _stands_still(self, name: str, size: int, mtime: float) -> bool:
-        """Last written some time ago by its own account, or unchanged under our eyes (clocks may disagree)."""
+    def _is_settled(self, name: str, size: int, mtime: float) -> bool:
+        """Whether a file was last written some time ago, by its mtime or, as clocks may differ, by earlier scans."""
         if time.time() - mtime >= SETTLED_AFTER_S:
             return True
-        before = self._moving.get(name)
-        if before is None or before[:2] != (size, _key(mtime)):
-            self._moving[name] = (size, _key(mtime), time.monotonic())
+        earlier = self._unsettled.get(name)
+        if earlier is None or earlier[:2] != (size, _microseconds(mtime)):
+            self._unsettled[name] = (size, _microseconds(mtime), time.monotonic())
             return False
-        return time.monotonic() - before[2] >= SETTLED_AFTER_S
+        return time.monotonic() - earlier[2] >= SETTLED_AFTER_S
 
 
-def _key(mtime: float) -> int:
-    return round(mtime * 1e6)
-
-
-def may_be_whole(name: str) -> bool:
-    """Whether a file of this name is not, by the name alone, still being written or none of ours."""
+def is_candidate(name: str) -> bool:
+    """Whether a file name does not mark a hidden or unfinished file."""
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 
-def _stat_of_file(entry: os.DirEntry[str]) -> tuple[int, float] | None:
-    """Size and mtime of a regular file, symlinks followed; None for what is none or vanished meanwhile."""
+def _microseconds(mtime: float) -> int:
+    return round(mtime * 1e6)
+
+
+def _stat_file(entry: os.DirEntry[str]) -> tuple[int, float] | None:
+    """Return size and mtime of a regular file, following links; None for anything else or when it has vanished."""
     try:
-        found = entry.stat() if entry.is_file() else None
+        stat = entry.stat() if entry.is_file() else None
     except OSError:
         return None
-    return None if found is None else (found.st_size, found.st_mtime)
+    return None if stat is None else (stat.st_size, stat.st_mtime)

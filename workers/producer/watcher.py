@@ -1,7 +1,7 @@
-"""File system events as hints that save waiting for the next scan. None of them is relied upon.
+"""File system events of the incoming directory. They shorten the delay until a file is registered.
 
-Renames from outside give only `created`, an overflow drops events, a directory made anew gives none at all: the
-periodic scan is what guarantees.
+No event is relied upon: renames from outside the directory raise only `created`, an overflow drops events, and a
+directory that is removed and created again raises none. The periodic scan finds every file.
 """
 
 import logging
@@ -20,41 +20,45 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from contimg.files.filesystems import file_system
-from workers.producer.scanner import may_be_whole
+from workers.producer.scanner import is_candidate
 
 log = logging.getLogger(__name__)
-_MOST = 10_000  # beyond that a scan is quicker than looking at each
-# The kernel is asked for no others: it would tell of every write into a file, and of every read.
+_MAX_EVENTS = 10_000  # for more files than that a scan is faster
+# Only these kinds are requested: the kernel would also report every write into a file and every read.
 _KINDS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 
 
-class Hints(FileSystemEventHandler):
-    """Names of files that have just been renamed, closed or created in one directory.
+class IncomingWatcher(FileSystemEventHandler):
+    """Collects the names of files that have just been renamed, closed or created in one directory.
 
-    `wake` is set with each; `take` empties. A handler that raised would end watchdog's thread, so all it does here
-    is put a name into a bounded queue.
+    The handler only appends to a bounded queue: an exception in it would end the observer's thread.
+
+    Parameters
+    ----------
+    wake : event that is set when a name has been added.
+    mode : `auto` (watch where the file system raises events), `inotify` or `polling` (never watch).
     """
 
     def __init__(self, wake: threading.Event, mode: str = "auto") -> None:
         self.wake = wake
         self._mode = mode
-        self._names: deque[tuple[str, bool]] = deque(maxlen=_MOST)
+        self._names: deque[tuple[str, bool]] = deque(maxlen=_MAX_EVENTS)
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
-        self._trouble = ""
+        self._last_message = ""
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note the name; a rename or a close by the writer says that the file is finished."""
+        """Add the name of the event's file; a rename or a close by the writer marks the file as finished."""
         if event.is_directory or event.event_type not in ("created", "moved", "closed"):
             return
-        place = event.dest_path if event.event_type == "moved" else event.src_path
-        name = Path(place if isinstance(place, str) else bytes(place).decode(errors="surrogateescape")).name
-        if may_be_whole(name):
+        path = event.dest_path if event.event_type == "moved" else event.src_path
+        name = Path(path if isinstance(path, str) else bytes(path).decode(errors="surrogateescape")).name
+        if is_candidate(name):
             self._names.append((name, event.event_type != "created"))
             self.wake.set()
 
-    def take(self) -> dict[str, bool]:
-        """The names since the last time, each with whether it is known to be finished."""
+    def take_names(self) -> dict[str, bool]:
+        """Return and clear the collected names, each with whether the file is known to be finished."""
         names: dict[str, bool] = {}
         while self._names:
             name, finished = self._names.popleft()
@@ -62,35 +66,39 @@ class Hints(FileSystemEventHandler):
         return names
 
     def watch(self, directory: Path) -> None:
-        """Watch the directory that now bears this path.
+        """Watch the directory that is at this path now.
 
-        A new one under the old name is watched anew, and so is one whose observer has died or never came to life.
+        The observer is replaced when the directory is another one under the same name, and when it has died.
         """
         try:
-            found = directory.stat()
+            stat = directory.stat()
         except OSError:
             self.stop()
             return
-        identity = (found.st_dev, found.st_ino)
+        identity = (stat.st_dev, stat.st_ino)
         if identity == self._watched and self._is_alive:
             return
         self.stop()
         self._watched = identity
         kind = file_system(directory)
         if self._mode == "polling" or (self._mode == "auto" and not kind.raises_events):
-            self._say(logging.INFO, f"{directory}: on {kind.name}, looked at by the periodic scan alone")
+            self._log_once(logging.INFO, f"{directory}: file system {kind.name}; found by the periodic scan only")
             return
         observer = Observer()
         try:
             observer.schedule(self, str(directory), recursive=False, event_filter=_KINDS)
             observer.start()
-        except OSError as error:  # no inotify instances left, or a file system without events
-            self._say(logging.WARNING, f"{directory}: no events ({error}); the periodic scan goes on without them")
+        except OSError as error:  # no inotify instance is free, or the file system has no events
+            self._log_once(
+                logging.WARNING,
+                f"{directory}: no file system events ({error}); found by the periodic scan only; "
+                "see `contimg doctor` for the limits of inotify",
+            )
         else:
-            self._observer, self._trouble = observer, ""
+            self._observer, self._last_message = observer, ""
 
     def stop(self) -> None:
-        """Watch nothing."""
+        """Stop watching."""
         observer, self._observer, self._watched = self._observer, None, None
         if observer is not None:
             observer.stop()
@@ -99,10 +107,9 @@ class Hints(FileSystemEventHandler):
     @property
     def _is_alive(self) -> bool:
         observer = self._observer
-        return observer is not None and observer.is_alive() and all(one.is_alive() for one in observer.emitters)
+        return observer is not None and observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
-    def _say(self, level: int, trouble: str) -> None:
-        """Once, for it is tried at every scan."""
-        if trouble != self._trouble:
-            log.log(level, "%s", trouble)
-        self._trouble = trouble
+    def _log_once(self, level: int, message: str) -> None:
+        if message != self._last_message:
+            log.log(level, "%s", message)
+        self._last_message = message

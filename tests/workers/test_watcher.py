@@ -15,9 +15,10 @@ from watchdog.events import FileSystemEvent
 from contimg.formats.uvh5.grouping import stamp_of
 from contimg.settings import QueueRules
 from contimg.store import FileState, State, Store
-from workers.producer.producer import BEAT, Producer
-from workers.producer.scanner import Incoming
-from workers.producer.watcher import Hints
+from workers.producer import SCAN_BEAT
+from workers.producer.producer import Producer
+from workers.producer.scanner import IncomingScanner
+from workers.producer.watcher import IncomingWatcher
 from workers.scheduling.dispatcher import Dispatcher
 
 T0, CADENCE_S = 1_771_802_271, 309
@@ -55,7 +56,7 @@ def test_an_overflow_of_events_loses_no_file(place, store, little_queue):
     place.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
     producer = place.start(*place.command("producer"), log="producer.log")
     try:
-        until(lambda: store.activity.last_beat(BEAT), 30, "the first scan")
+        until(lambda: store.activity.last_beat(SCAN_BEAT), 30, "the first scan")
         process = psutil.Process(producer.pid)
         process.send_signal(signal.SIGSTOP)
         groups = [arrive(place, number) for number in range(5)]
@@ -71,11 +72,11 @@ def test_an_overflow_of_events_loses_no_file(place, store, little_queue):
 @pytest.fixture
 def producing(store, place) -> Iterator[Producer]:
     """A producer that scans every second."""
-    producer = Producer(store, Incoming(place.incoming), Dispatcher(store, lambda *_: None), 1.0)
+    producer = Producer(store, IncomingScanner(place.incoming), Dispatcher(store, lambda *_: None), 1.0)
     stop = threading.Event()
     loop = threading.Thread(target=producer.run, args=(stop,))
     loop.start()
-    until(lambda: store.activity.last_beat(BEAT), 5, "the first scan")
+    until(lambda: store.activity.last_beat(SCAN_BEAT), 5, "the first scan")
     yield producer
     stop.set()
     producer.wake()
@@ -85,34 +86,34 @@ def producing(store, place) -> Iterator[Producer]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, place, monkeypatch):
-    real, raised = Hints.on_any_event, []
+    real, raised = IncomingWatcher.on_any_event, []
 
-    def fail_once(hints: Hints, event: FileSystemEvent) -> None:
+    def fail_once(watcher: IncomingWatcher, event: FileSystemEvent) -> None:
         if not raised:
             raised.append(event)
             raise ValueError("a mistake of ours")
-        real(hints, event)
+        real(watcher, event)
 
-    monkeypatch.setattr(Hints, "on_any_event", fail_once)
+    monkeypatch.setattr(IncomingWatcher, "on_any_event", fail_once)
     first = arrive(place, 0)
     until(lambda: is_complete(store, first), 8, "the scan finds it without events")
     assert raised
     since = time.time()
-    until(lambda: store.activity.last_beat(BEAT) > since, 5, "a scan, which watches anew")
+    until(lambda: store.activity.last_beat(SCAN_BEAT) > since, 5, "a scan, which watches anew")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
     second = arrive(place, 1)
     until(lambda: is_complete(store, second), 5, "the next one is found by events")
 
 
 def test_without_instances_the_scan_goes_on_and_events_come_back_with_one(place, store, monkeypatch, caplog):
-    from workers.producer import watcher as hints
+    from workers.producer import watcher as watcher_module
 
     def none_left(*_: object, **__: object) -> None:
         raise OSError(24, "inotify instance limit reached")
 
-    producer = Producer(store, Incoming(place.incoming), Dispatcher(store, lambda *_: None), 3600.0)
+    producer = Producer(store, IncomingScanner(place.incoming), Dispatcher(store, lambda *_: None), 3600.0)
     with monkeypatch.context() as poor:
-        poor.setattr(hints.Observer, "start", none_left)
+        poor.setattr(watcher_module.Observer, "start", none_left)
         for _ in range(3):
             producer.scan()
     warnings = [record for record in caplog.records if "inotify instance limit reached" in record.getMessage()]
@@ -121,11 +122,11 @@ def test_without_instances_the_scan_goes_on_and_events_come_back_with_one(place,
     group = arrive(place, 0)
 
     def is_followed() -> bool:
-        producer.follow_hints()
+        producer.process_events()
         return is_complete(store, group)
 
     until(is_followed, 3, "by events alone")
-    producer._hints.stop()
+    producer.watcher.stop()
 
 
 class Clock:
@@ -140,7 +141,7 @@ def test_a_clock_that_steps_while_a_group_arrives_costs_no_group(place, step_s):
     clock, sent = Clock(), []
     store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
     producer = Producer(
-        store, Incoming(place.incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600, "polling"
+        store, IncomingScanner(place.incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600, "polling"
     )
     group = arrive(place, 0, range(8))
     time.sleep(2.1)  # a scan takes what stands still

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contimg.errors import Transient
-from workers.producer.scanner import EMPTY, FOREIGN, SETTLED_AFTER_S, Incoming
+from workers.producer.scanner import EMPTY, FOREIGN, SETTLED_AFTER_S, IncomingScanner
 
 NAME = "2026-02-22T23:17:51_sb03.hdf5"
 
@@ -17,24 +17,24 @@ def write(path: Path, content: bytes = b"data", age_s: float = 60.0) -> Path:
 
 
 @pytest.fixture
-def incoming(tmp_path) -> Incoming:
-    return Incoming(tmp_path)
+def incoming(tmp_path) -> IncomingScanner:
+    return IncomingScanner(tmp_path)
 
 
 def test_a_whole_file_is_reported_until_it_is_taken(incoming, tmp_path):
     path = write(tmp_path / NAME)
     (first,) = incoming.scan()
-    assert (first.path, first.size, first.wrong) == (path, 4, None)
+    assert (first.path, first.size, first.fault) == (path, 4, None)
     assert (first.name.subband, first.name.stamp) == (3, "2026-02-22T23:17:51")
     (again,) = incoming.scan()
     assert again == first
-    incoming.taken(first)
+    incoming.mark_registered(first)
     assert list(incoming.scan()) == []
 
 
 def test_a_taken_file_is_reported_again_when_it_changes(incoming, tmp_path):
     path = write(tmp_path / NAME)
-    incoming.taken(next(incoming.scan()))
+    incoming.mark_registered(next(incoming.scan()))
     write(path, b"other data", age_s=30)
     (changed,) = incoming.scan()
     assert changed.size == 10
@@ -43,7 +43,7 @@ def test_a_taken_file_is_reported_again_when_it_changes(incoming, tmp_path):
 def test_a_file_that_went_and_came_back_is_new(incoming, tmp_path):
     path = write(tmp_path / NAME)
     seen = next(incoming.scan())
-    incoming.taken(seen)
+    incoming.mark_registered(seen)
     path.unlink()
     assert list(incoming.scan()) == []
     write(path)
@@ -58,14 +58,14 @@ def test_a_file_that_went_and_came_back_is_new(incoming, tmp_path):
 def test_names_of_unfinished_files_are_left_alone(incoming, tmp_path, name):
     write(tmp_path / name)
     assert list(incoming.scan()) == []
-    assert incoming.look(name, finished=True) is None
+    assert incoming.check(name, finished=True) is None
 
 
 def test_directories_and_dangling_links_are_left_alone(incoming, tmp_path):
     (tmp_path / "truth").mkdir()
     (tmp_path / NAME).symlink_to(tmp_path / "nowhere")
     assert list(incoming.scan()) == []
-    assert incoming.look("truth", finished=True) is None
+    assert incoming.check("truth", finished=True) is None
 
 
 def test_a_link_to_a_file_is_a_file(incoming, tmp_path):
@@ -77,19 +77,19 @@ def test_a_link_to_a_file_is_a_file(incoming, tmp_path):
 @pytest.mark.parametrize("name", ["notes.txt", "garbage.hdf5", "2026-02-30T00:00:00_sb00.hdf5", "X" + NAME])
 def test_foreign_names_are_wrong(incoming, tmp_path, name):
     write(tmp_path / name)
-    assert [one.wrong for one in incoming.scan()] == [FOREIGN]
+    assert [one.fault for one in incoming.scan()] == [FOREIGN]
 
 
 def test_an_empty_file_is_wrong(incoming, tmp_path):
     write(tmp_path / NAME, b"")
-    assert [one.wrong for one in incoming.scan()] == [EMPTY]
+    assert [one.fault for one in incoming.scan()] == [EMPTY]
 
 
 def test_a_file_that_is_being_written_is_waited_for(incoming, tmp_path):
     path = write(tmp_path / NAME, age_s=0)
     assert list(incoming.scan()) == []
-    assert incoming.look(NAME, finished=False) is None
-    assert incoming.look(NAME, finished=True).path == path, "its writer has closed it"
+    assert incoming.check(NAME, finished=False) is None
+    assert incoming.check(NAME, finished=True).path == path, "its writer has closed it"
 
 
 def test_a_file_from_a_clock_ahead_is_taken_once_it_stands_still(incoming, tmp_path):
@@ -100,7 +100,7 @@ def test_a_file_from_a_clock_ahead_is_taken_once_it_stands_still(incoming, tmp_p
 
 
 def test_a_directory_that_is_gone_may_come_back(incoming, tmp_path):
-    incoming = Incoming(tmp_path / "mount")
+    incoming = IncomingScanner(tmp_path / "mount")
     with pytest.raises(Transient, match="mount: No such file or directory"):
         list(incoming.scan())
     (tmp_path / "mount").mkdir()

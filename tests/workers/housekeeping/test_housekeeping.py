@@ -1,0 +1,338 @@
+"""Periodic tasks: orphans, disks, alerts, retention, samples."""
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from store_steps import metric_values, register_file, solved_set
+from waiting import until
+
+from contimg.errors import Misconfigured
+from contimg.files.filesystems import lock
+from contimg.formats.uvh5.grouping import SubbandName
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, QueueRules, RetentionRules
+from contimg.store import (
+    Lease,
+    Stage,
+    State,
+    Store,
+)
+from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
+from workers.housekeeping.alerts import AlertEvaluator
+from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.resources import PAUSED_BY, Disk, DiskMonitor, disks, record_sample
+from workers.housekeeping.retention import delete_expired
+from workers.housekeeping.schedule import PeriodicTask, TaskSchedule
+from workers.inspection import Inspection, Worker
+
+T0, DAY_S = 1_771_802_000.0, 86400.0
+
+
+class Clock:
+    now = T0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def clocked_store(place, clock) -> Store:
+    rules = QueueRules(expected_subbands=1, min_subbands=1, lease_s=60)
+    opened = Store.open(place.config.queue_db, rules, clock=clock)
+    yield opened
+    opened.close()
+
+
+def arrive(store: Store, number: int = 0) -> str:
+    name = SubbandName(T0 + 309 * number, 0)
+    return register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
+
+
+def lease(store: Store, group: str, stage: Stage) -> Lease:
+    found = store.leases.claim(group, stage, "elsewhere:1:1:1")
+    assert isinstance(found, Lease)
+    return found
+
+
+def complete(store: Store, place, number: int, verdict: str = "good") -> str:
+    """A group with files for its products, as small as they may be."""
+    return finish(store, place, arrive(store, number), verdict)
+
+
+def finish(store: Store, place, group: str, verdict: str = "good") -> str:
+    output = place.config.output_dir
+    ms, fits = output / f"{group}.ms", output / "images" / f"{group}.fits"
+    ms.mkdir(parents=True)
+    (ms / "table.dat").write_bytes(bytes(1000))
+    fits.parent.mkdir(exist_ok=True)
+    fits.write_bytes(bytes(100))
+    row = ConvertedMS(ms, 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1000)
+    store.leases.commit(lease(store, group, Stage.CONVERT), [row])
+    store.leases.commit(lease(store, group, Stage.CALIBRATE), [CalibratedMS(None, "none", 0.0)])
+    image = TileImage(
+        fits_path=fits, beam_fits_path=None, png_path=None, thumbnail_path=None, rms_jy=1.0, peak_jy=1.0,
+        dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0, ra_deg=0.0, dec_deg=0.0,
+        mjd=61000.0, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None, verdict=verdict,
+    )  # fmt: skip
+    store.leases.commit(lease(store, group, Stage.IMAGE), [image])
+    return group
+
+
+def aged(path: Path, at: float) -> Path:
+    path.mkdir(parents=True)
+    (path / "table.dat").touch()
+    for one in (path / "table.dat", path):
+        os.utime(one, (at, at))
+    return path
+
+
+def test_orphans_are_swept_and_what_somebody_writes_is_not(clocked_store, place, clock):
+    output, real = place.config.output_dir, time.time()
+    group, other = arrive(clocked_store, 0), arrive(clocked_store, 1)
+    orphan = aged(output / f"{group}.ms.writing-00000001", real - 100)
+    fresh = aged(output / f"{group}.ms.writing-00000002", real)
+    room = aged(output / "calibration" / f".{other}.abc.part", real - 100)
+    picture = output / "images" / f"{other}.fits.writing-00000003"
+    summary = output / "calibration" / "flags" / f"{other}.png.writing-00000004"
+    for path in (picture, summary):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (real - 100, real - 100))
+    product = aged(output / f"{group}.ms", real - 100)
+    in_use = aged(output / "calibration" / f".{other}.def.part", real - 100)
+    lock(in_use)  # a solve started by hand, which waits for CASA
+    assert set(remove_orphans(place.config, clocked_store)) == {orphan, room, picture, summary}
+    assert (fresh.exists(), product.exists(), in_use.exists()) == (True, True, True)
+    assert not any(path.exists() for path in (orphan, room, picture, summary))
+
+
+def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(clocked_store, place, clock):
+    clock.now = time.time() - 500
+    group, output = arrive(clocked_store), place.config.output_dir
+    lease(clocked_store, group, Stage.CONVERT)
+    before = aged(output / f"{group}.ms.writing-00000001", clock.now - 10)
+    mine = aged(output / f"{group}.ms.writing-00000002", clock.now + 10)
+    assert remove_orphans(place.config, clocked_store) == (before,)
+    assert mine.exists()
+
+
+def test_a_full_disk_pauses_and_an_emptier_one_goes_on(clocked_store):
+    used = []
+    monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(Path("/products"), used[-1], 10**9)])
+    for percent, paused in ((80, False), (94.9, False), (95, True), (93, True), (89, False), (97, True)):
+        used.append(percent)
+        monitor.check()
+        assert clocked_store.jobs.paused is paused, f"at {percent} %"
+    text = clocked_store.events.last(level="error")[-1].text
+    assert re.search(r"/products\b.*\b95\.0 ?%.*\b1\.0 GB\b.*\b90 ?%", text)
+
+
+def test_the_disk_watch_leaves_an_operators_pause_alone(clocked_store):
+    monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(Path("/products"), 10.0, 1)])
+    clocked_store.jobs.pause("the night's observer")
+    monitor.check()
+    assert clocked_store.jobs.paused_by == "the night's observer"
+    clocked_store.jobs.resume("the night's observer")
+    assert clocked_store.jobs.paused_by is None
+    assert PAUSED_BY != "the night's observer"
+
+
+def test_each_file_system_is_looked_at_once(place):
+    found = disks(place.config)
+    assert len({disk.directory for disk in found}) == len(found) >= 1
+    assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in found)
+
+
+def test_watermarks_the_wrong_way_round_are_refused():
+    with pytest.raises(Misconfigured, match=r"CONTIMG_DISK_LOW_PERCENT=95\b"):
+        DiskLimits(disk_high_percent=95, disk_low_percent=95)
+
+
+def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(clocked_store, clock):
+    alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=600))
+    group = arrive(clocked_store)
+    for seconds in (0, 599, 1, 300):
+        clock.now += seconds
+        alerts.evaluate()
+    (event,) = clocked_store.events.last(level="error")
+    assert re.search(r"\bstall\b.*\b1\b.*\b600 s\b", event.text)
+    row = ConvertedMS("/p.ms", 61000.0, 61000.1, 0.0, 0.0, 1, 1, 1, (), 0.0, 1)
+    clocked_store.leases.commit(lease(clocked_store, group, Stage.CONVERT), [row])
+    alerts.evaluate()
+    assert clocked_store.events.last(1)[0].level == "info"
+    assert clocked_store.alerts.on() == ()
+
+
+def test_a_paused_stream_does_not_stall(clocked_store, clock):
+    arrive(clocked_store)
+    clocked_store.jobs.pause("a test")
+    clock.now += 10_000
+    AlertEvaluator(clocked_store, DispatchSettings()).evaluate()
+    assert clocked_store.events.last(level="error") == ()
+
+
+def test_a_backlog_is_told_with_the_time_it_will_take(clocked_store, place, clock):
+    for number in range(4):
+        complete(clocked_store, place, number)
+    clock.now += 901  # those that came are no longer counted as arriving
+    for number in range(10, 16):
+        arrive(clocked_store, number)
+    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
+    assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
+    clock.now += 901
+    for number in range(20, 23):
+        complete(clocked_store, place, number)
+    clock.now += 1
+    clocked_store.alerts.judge("backlog", None)
+    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
+    assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
+    seen = clocked_store.activity.read()
+    assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
+    clock.now += 1
+    for group in (one.id for one in clocked_store.files.groups(State.PENDING, 2)):
+        finish(clocked_store, place, group)
+    seen = clocked_store.activity.read()
+    assert (seen.waiting, seen.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
+
+
+def test_files_without_products_are_told_but_not_after_a_quiet_night(clocked_store, place, clock):
+    alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=1e6), AlertLimits(alert_no_product_s=1800))
+    complete(clocked_store, place, 0)
+    clock.now += 8 * 3600  # the telescope stood still
+    for number, told in ((1, 0), (2, 0), (3, 1)):
+        arrive(clocked_store, number)
+        alerts.evaluate()
+        assert len(clocked_store.events.last(level="error")) == told, number
+        clock.now += 900
+    assert [alert.rule for alert in clocked_store.alerts.on()] == ["no product"]
+    assert re.search(r"\b30 min\b", clocked_store.events.last(level="error")[0].text)
+    complete(clocked_store, place, 4)
+    alerts.evaluate()
+    assert clocked_store.alerts.on() == ()
+
+
+def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, place, clock):
+    alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_failures=3))
+    for number in range(5):
+        if number == 2:
+            clock.now += 1
+            complete(clocked_store, place, 10)
+        clock.now += 1
+        failing = lease(clocked_store, arrive(clocked_store, number), Stage.CONVERT)
+        clocked_store.leases.fail(failing, "no", permanent=True)
+        alerts.evaluate()
+        assert [one.rule for one in clocked_store.alerts.on()] == (["failures"] if number == 4 else []), number
+    clock.now += 1
+    complete(clocked_store, place, 20)
+    alerts.evaluate()
+    assert clocked_store.alerts.on() == ()
+
+
+def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
+    def worker(queue: str) -> Worker:
+        return Worker(f"{queue}@host", (queue,), 1, 0, 0, 10.0)
+
+    seen = [Inspection(0.0, (worker("convert"), worker("calibrate")))]
+    alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_worker_s=120), lambda: seen[-1])
+    for seconds, told in ((0, 0), (119, 0), (1, 1), (500, 1)):
+        clock.now += seconds
+        alerts.evaluate()
+        assert len(clocked_store.events.last(level="error")) == told, seconds
+    assert re.search(r"\bworker\b.*\bimage\b", clocked_store.events.last(level="error")[0].text)
+    seen.append(Inspection(0.0, (*seen[0].workers, worker("image"))))
+    alerts.evaluate()
+    assert clocked_store.alerts.on() == ()
+    seen.append(Inspection(0.0, error="broker redis://x: does not answer"))
+    alerts.evaluate()
+    clock.now += 120
+    alerts.evaluate()
+    assert re.search(r"\bworker\b.*broker redis://x: does not answer", clocked_store.alerts.on()[0].text)
+
+
+def test_old_products_go_and_what_is_needed_stays(clocked_store, place, clock):
+    groups = [complete(clocked_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
+    clocked_store.registry.register(
+        solved_set(place.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
+    )
+    clock.now += 40 * DAY_S
+    clocked_store.jobs.retry(groups[3], stage=Stage.IMAGE)
+    newest = complete(clocked_store, place, 9)
+    rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
+
+    def told(gone) -> set[tuple[str, str]]:
+        return {(one.product.group, one.product.kind) for one in gone}
+
+    expected = {
+        (groups[0], "Measurement Set"), (groups[4], "Measurement Set"),
+        (groups[0], "image"), (groups[2], "image"), (groups[4], "image"),
+    }  # fmt: skip
+    files = sorted(place.config.output_dir.rglob("*"))
+    assert told(delete_expired(clocked_store, rules, dry_run=True)) == expected
+    assert sorted(place.config.output_dir.rglob("*")) == files, "a dry run touches nothing"
+    assert told(delete_expired(clocked_store, rules)) == expected
+    left = {path.name for path in place.config.output_dir.glob("*.ms")}
+    assert left == {f"{group}.ms" for group in (groups[1], groups[2], groups[3], newest)}
+    assert clocked_store.products.measurement_set(groups[0]) is None
+    assert clocked_store.products.image_of(groups[1]).verdict == "bad"
+    assert delete_expired(clocked_store, rules) == ()
+    assert RetentionRules().keep_ms_days == RetentionRules().keep_images_days == 0, "by default nothing is deleted"
+
+
+def test_a_group_that_goes_back_to_work_keeps_what_was_about_to_go(clocked_store, place, clock):
+    group = complete(clocked_store, place, 0)
+    clock.now += 40 * DAY_S
+    (due,) = clocked_store.retention.due(RetentionRules(keep_ms_days=30, keep_last=0))
+    clocked_store.jobs.retry(group, stage=Stage.IMAGE)
+    assert not clocked_store.retention.retire(due, lambda paths: pytest.fail("its name was taken"))
+    assert clocked_store.files.group(group).state is State.PENDING
+    assert clocked_store.products.measurement_set(group) is not None
+
+
+def test_retention_from_the_command_line_says_first_and_deletes_when_told(place):
+    store = Store.open(place.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
+    group = complete(store, place, 0)
+    options = ("--keep-ms-days", "0.0000001", "--keep-last", "0")
+    dry_run = place.contimg("retention", *options).stdout.splitlines()[-1]
+    assert re.search(r"\b1\b.*\b0\.00 GB\b.*--delete\b", dry_run)
+    assert (place.config.output_dir / f"{group}.ms").exists()
+    assert re.search(r"\b1\b.*\b0\.00 GB\b", place.contimg("retention", "--delete", *options).stdout.splitlines()[-1])
+    assert not (place.config.output_dir / f"{group}.ms").exists()
+    assert len(place.contimg("retention").stdout.splitlines()) == 1
+    store.close()
+
+
+def test_the_machine_is_sampled_for_the_charts(clocked_store, place):
+    arrive(clocked_store)
+    values = record_sample(place.config, clocked_store)
+    assert values["queue.waiting.convert"] == 1
+    assert 0 < values["disk.used_percent"] < 100
+    assert metric_values(clocked_store, "machine.memory_mb")[0] > 10
+
+
+def test_a_task_that_fails_stops_no_other(caplog):
+    done, fails = [], [True]
+
+    def breaks() -> None:
+        if fails[0]:
+            raise OSError("the disk is away")
+        done.append("mended")
+
+    stop = threading.Event()
+    schedule = TaskSchedule([PeriodicTask("a", 0.02, breaks), PeriodicTask("b", 0.02, lambda: done.append("b"))])
+    thread = threading.Thread(target=schedule.run, args=(stop,))
+    thread.start()
+    until(lambda: done.count("b") > 3, 5, "the other is done again and again")
+    fails[0] = False
+    until(lambda: "mended" in done, 5, "it is tried again")
+    stop.set()
+    thread.join(5)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "the disk is away" in message

@@ -1,0 +1,93 @@
+"""Disks and the machine: a full disk pauses the stream; samples are recorded for the panel's charts."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from contimg.settings import DiskLimits, StreamingConfig
+from contimg.store import Stage, State, Store
+
+log = logging.getLogger(__name__)
+PAUSED_BY = "the disk watch"  # recorded in the store as the author of the pause
+_GB = 1e9
+_SAMPLED_STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system that the stream writes to, and the first configured directory that lies on it."""
+
+    directory: Path
+    used_percent: float
+    free_bytes: int
+
+
+class DiskMonitor:
+    """Pauses the stream above the high watermark and resumes it below the low one, if it was not paused by others.
+
+    Parameters
+    ----------
+    store : the store.
+    limits : the watermarks.
+    list_disks : returns the usage of each file system.
+    """
+
+    def __init__(self, store: Store, limits: DiskLimits, list_disks: Callable[[], Iterable[Disk]]) -> None:
+        self._store = store
+        self._limits = limits
+        self._list_disks = list_disks
+
+    def check(self) -> None:
+        """Pause or resume the stream by the usage of the fullest disk, and raise or end the alert `disk`."""
+        fullest = max(self._list_disks(), key=lambda disk: disk.used_percent, default=None)
+        if fullest is None:
+            return
+        paused_by, limits, used = self._store.jobs.paused_by, self._limits, fullest.used_percent
+        usage = f"{fullest.directory}: disk is {used:.1f} % full"
+        if paused_by is None and used >= limits.disk_high_percent:
+            self._store.jobs.pause(PAUSED_BY)
+            log.error("%s (limit %g %%); stream paused", usage, limits.disk_high_percent)
+        elif paused_by == PAUSED_BY and used < limits.disk_low_percent:
+            self._store.jobs.resume(PAUSED_BY)
+            log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
+        is_raised = any(alert.rule == "disk" for alert in self._store.alerts.on())
+        limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
+        problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / _GB:.1f} GB free; stream paused; free some space"
+        if self._store.jobs.paused_by == PAUSED_BY:
+            problem += f", it resumes below {limits.disk_low_percent:g} %"
+        self._store.alerts.judge("disk", problem if used >= limit else None, level="error", over=f"disk: over, {usage}")
+
+
+def disks(config: StreamingConfig) -> list[Disk]:
+    """List each file system once: of the products, the scratch files, the incoming files and the store."""
+    store = config.output_dir if "://" in config.queue_db else Path(config.queue_db).parent
+    devices: dict[int, Disk] = {}
+    for directory in (config.output_dir, config.scratch_dir, config.input_dir, store):
+        existing = next((path for path in (directory, *directory.parents) if path.exists()), None)
+        if existing is not None and (device := existing.stat().st_dev) not in devices:
+            usage = shutil.disk_usage(existing)
+            devices[device] = Disk(directory, 100.0 * (1.0 - usage.free / usage.total), usage.free)
+    return list(devices.values())
+
+
+def record_sample(config: StreamingConfig, store: Store) -> dict[str, float]:
+    """Record one sample for the charts and return it: `machine.*`, `disk.*` of the product directory, `queue.*`.
+
+    Names and units are those of the panel's own samples: the charts have no gap while no panel runs.
+    """
+    memory, status = psutil.virtual_memory(), store.overview.snapshot(0)
+    values = {
+        "machine.cpu_percent": psutil.cpu_percent() * psutil.cpu_count(),  # 100 % is one core, since the last sample
+        "machine.memory_mb": (memory.total - memory.available) / 1024**2,
+        "machine.load_1min": psutil.getloadavg()[0],
+        **{f"queue.{state}": float(status.states[state]) for state in _SAMPLED_STATES},
+        **{f"queue.waiting.{stage}": float(status.waiting[stage]) for stage in Stage},
+    }
+    for disk in disks(config)[:1]:
+        values |= {"disk.used_percent": disk.used_percent, "disk.output_free_bytes": float(disk.free_bytes)}
+    store.metrics.add(values)
+    return values
