@@ -7,7 +7,7 @@ environment overrides the default.
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
@@ -53,11 +53,7 @@ def option(
         le=maximum,
         gt=above,
         validation_alias=variable,
-        json_schema_extra={
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in (("unit", unit), ("deprecated_names", deprecated_names), ("secret", secret))
-            if value
-        },
+        json_schema_extra={"unit": unit, "secret": secret, "deprecated_names": list(deprecated_names)},
     )
 
 
@@ -196,35 +192,25 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 
 def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a click command one flag per field of an options class."""
+    import click
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for parameter in reversed(list(_click_options(options))):
-            command = parameter(command)
+        for name, field in reversed(options.model_fields.items()):
+            flag, kind = _flag(name), click.Path(path_type=Path) if field.annotation is Path else field.annotation
+            command = click.option(
+                f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+                name,
+                type=click.Choice(choices(field)) if choices(field) else None if kind is bool else kind,
+                default=field.default,
+                show_default=True,
+                help=field.description,
+            )(command)
         return command
 
     return decorate
 
 
-def _click_options(options: type[Options]) -> Iterator[Callable[..., Any]]:
-    import click
-
-    for name, field in options.model_fields.items():
-        flag = flag_of(name)
-        kind: Any = None if field.annotation is bool else field.annotation
-        if field.annotation is Path:
-            kind = click.Path(path_type=Path)
-        yield click.option(
-            f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
-            name,
-            type=click.Choice(choices(field)) if choices(field) else kind,
-            default=field.default,
-            show_default=True,
-            help=field.description,
-        )
-
-
-def flag_of(name: str) -> str:
-    """Return the command-line flag of a field."""
+def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
@@ -248,7 +234,7 @@ def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> Option
     for name in options.model_fields:
         argument = arguments.pop(name)
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            values[name], names[name] = argument, flag_of(name)
+            values[name], names[name] = argument, _flag(name)
     return options.build(values, names)
 
 

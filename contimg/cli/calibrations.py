@@ -1,26 +1,25 @@
 """`contimg calibrations list|show|retire|import`, `contimg recalibrate` and `contimg calibrators`."""
 
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
+from contimg.instrument.calibrators import Calibrator, catalogue, cone_search, find_calibrator
+from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.instrument.transits import Transit, transits
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
 from contimg.store import CalibrationSetRecord, Outdated, Stage, State, Store, configured_store
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.units import format_utc
-
-if TYPE_CHECKING:
-    from contimg.formats.caltables.caltable_set import CaltableSet
-    from contimg.instrument.calibrators import Calibrator
-    from contimg.instrument.transits import Transit
 
 
 @click.group()
@@ -135,6 +134,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
 
 def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: bool) -> str:
     """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
+    from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.formats.ms.info import read_ms_info
     from contimg.tile.calibrate.caltable_selection import select_caltable_set
 
@@ -147,8 +147,11 @@ def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: b
     except BadInput:
         start = Stage.CONVERT  # the Measurement Set was deleted; its subband files may still exist
     else:
-        caltables = [_read_set(record.tables[0].path) for record in store.registry.valid_at(ms.mid_mjd_s / DAY_S)]
-        chosen, reason = select_caltable_set([caltable for caltable in caltables if caltable], ms, strip_deg)
+        caltables = []
+        for record in store.registry.valid_at(ms.mid_mjd_s / DAY_S):
+            with suppress(BadInput):
+                caltables.append(CaltableSet.read(record.tables[0].path.parent))
+        chosen, reason = select_caltable_set(caltables, ms, strip_deg)
         if chosen is None or chosen.name != tile.better:
             return f"{tile.better}: unchanged, the set does not fit ({reason})"
     if not dry_run:
@@ -157,15 +160,6 @@ def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: b
         except BadInput as error:
             return f"{tile.better}: {error}"
     return f"{tile.better}, from {start}"
-
-
-def _read_set(path: Path) -> "CaltableSet | None":
-    from contimg.formats.caltables.caltable_set import CaltableSet
-
-    try:
-        return CaltableSet.read(path.parent)
-    except BadInput:
-        return None
 
 
 @click.command()
@@ -189,11 +183,6 @@ def calibrators(
 
     Variable sources are used for phases only, not for the flux scale.
     """
-    import numpy as np
-
-    from contimg.instrument.calibrators import catalogue, cone_search, find_calibrator
-    from contimg.instrument.transits import transits
-
     if name:
         click.echo(_source_line(find_calibrator(name)))
     elif near:
@@ -226,9 +215,7 @@ def _parse_position(text: str) -> tuple[float, float]:
     return ra_deg, dec_deg
 
 
-def _transit_line(transit: "Transit") -> str:
-    import numpy as np
-
+def _transit_line(transit: Transit) -> str:
     return (
         f"{format_utc(mjd_to_unix(transit.mjd))}  {np.rad2deg(transit.offset_rad):+6.2f} deg  "
         f"beam {transit.pb_response:.3f}  {transit.apparent_jy:6.2f} Jy  {transit.seconds_in_beam / 60:4.0f} min  "
@@ -236,11 +223,7 @@ def _transit_line(transit: "Transit") -> str:
     )
 
 
-def _source_line(source: "Calibrator") -> str:
-    import numpy as np
-
-    from contimg.instrument.dsa110 import BAND
-
+def _source_line(source: Calibrator) -> str:
     remarks = [source.scale, *(["variable: phase only"] if source.variable else [])]
     remarks += [] if source.usable else ["resolved"]
     position = f"{np.rad2deg(source.ra_rad):9.5f} {np.rad2deg(source.dec_rad):+9.5f}"

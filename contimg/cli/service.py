@@ -1,28 +1,25 @@
 """`contimg start`, `stop`, `restart`, `pause`, `resume` and `status`."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from contimg.cli.shared import as_json_option, by_option, print_json
 from contimg.settings import Settings
 from contimg.store import Stage, Status, StreamActivity, configured_store
 from contimg.units import format_duration, format_utc
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
-    from workers.service.records import ServiceHealth, ServiceStatus
+from workers.service.manager import StreamingServiceManager
+from workers.service.orders import carry_out
+from workers.service.records import ServiceHealth, ServiceStatus
 
 
 @click.command()
 @by_option
 def start(by: str) -> None:
     """Start the stream in the background and wait until it runs; `contimg run` runs it in this terminal."""
-    from workers.service.orders import carry_out
-
     click.echo(carry_out("start", by))
 
 
@@ -30,8 +27,6 @@ def start(by: str) -> None:
 @by_option
 def stop(by: str) -> None:
     """Stop the stream after the stages under way; new files wait on disk until the next start."""
-    from workers.service.orders import carry_out
-
     click.echo(carry_out("stop", by))
 
 
@@ -39,8 +34,6 @@ def stop(by: str) -> None:
 @by_option
 def restart(by: str) -> None:
     """Stop the stream after the stages under way and start it with the present configuration."""
-    from workers.service.orders import carry_out
-
     click.echo(carry_out("restart", by))
 
 
@@ -67,10 +60,6 @@ def resume(by: str) -> None:
 @click.option("--shown", default=5, show_default=True, help="Maximum number of entries of each list.")
 def status(as_json: bool, shown: int) -> None:
     """Show service, queue, newest images, failures, and quarantined files with their reasons."""
-    from rich.console import Console
-
-    from workers.service.manager import StreamingServiceManager
-
     with configured_store() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.on()
     manager = StreamingServiceManager(Settings.from_environment())
@@ -89,9 +78,7 @@ def status(as_json: bool, shown: int) -> None:
     _print_lists(console, snapshot)
 
 
-def _service_line(service: "ServiceStatus", health: "ServiceHealth") -> "Text":
-    from rich.text import Text
-
+def _service_line(service: ServiceStatus, health: ServiceHealth) -> Text:
     if not service.running:
         return Text("stopped; `contimg run` starts it", style="yellow")
     parts = ["paused" if service.paused else "running"]
@@ -104,9 +91,7 @@ def _service_line(service: "ServiceStatus", health: "ServiceHealth") -> "Text":
     return Text(" ".join(parts), style="red" if health.error else "yellow" if service.paused else "green")
 
 
-def _print_queue(console: "Console", snapshot: Status, activity: StreamActivity) -> None:
-    from rich.table import Table
-
+def _print_queue(console: Console, snapshot: Status, activity: StreamActivity) -> None:
     counts = Table(box=None, padding=(0, 3, 0, 0))
     for state in snapshot.states:
         counts.add_column(state.replace("_", " "), justify="right")
@@ -131,7 +116,7 @@ def _print_queue(console: "Console", snapshot: Status, activity: StreamActivity)
         console.print(f"median duration of a stage: {durations}")
 
 
-def _print_lists(console: "Console", snapshot: Status) -> None:
+def _print_lists(console: Console, snapshot: Status) -> None:
     for image in snapshot.images:
         console.print(
             f"{image.fits_path}  rms {1e3 * image.rms_jy:.2f} mJy/beam, peak {image.peak_jy:.3f} Jy/beam, "

@@ -3,7 +3,6 @@
 from contimg.settings.alerts import scan_limit_s
 from contimg.settings.file import check, explain, load, queue_rules, read_file, save, shown
 from contimg.settings.tree import (
-    SECTIONS,
     AlertLimits,
     DiskLimits,
     DispatchSettings,
@@ -14,26 +13,10 @@ from contimg.settings.tree import (
     StageLimits,
     StreamingConfig,
     section_classes,
-)
+)  # fmt: skip
 
 __all__ = [
-    "SECTIONS",
-    "AlertLimits",
-    "DiskLimits",
-    "DispatchSettings",
-    "NotificationSettings",
-    "QueueRules",
-    "RetentionRules",
-    "Settings",
-    "StageLimits",
-    "StreamingConfig",
-    "check",
-    "explain",
-    "load",
-    "queue_rules",
-    "read_file",
-    "save",
-    "scan_limit_s",
-    "section_classes",
-    "shown",
-]
+    "AlertLimits", "DiskLimits", "DispatchSettings", "NotificationSettings", "QueueRules", "RetentionRules", "Settings",
+    "StageLimits", "StreamingConfig", "check", "explain", "load", "queue_rules", "read_file", "save", "scan_limit_s",
+    "section_classes", "shown",
+]  # fmt: skip

@@ -15,17 +15,7 @@ from typing import Any
 from contimg.errors import Misconfigured
 from contimg.files.writing import write_text
 from contimg.options import SettingValue
-from contimg.settings.tree import (
-    AlertLimits,
-    DiskLimits,
-    DispatchSettings,
-    NotificationSettings,
-    QueueRules,
-    RetentionRules,
-    Settings,
-    StageLimits,
-    StreamingConfig,
-)
+from contimg.settings.tree import ENVIRONMENT_SECTIONS, QueueRules, Settings, StreamingConfig
 
 
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
@@ -85,9 +75,7 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list
     rows = [replace(row, value=values[row.key]) for row in config.explain(sources)]
     of_rules = {"cadence_s": sources.get("chunk_duration", "default"), **QueueRules.environment_sources(environ)}
     rows += [row for row in queue_rules(config, environ).explain(of_rules) if row.key != "expected_subbands"]
-    for section in (
-        DispatchSettings, AlertLimits, StageLimits, DiskLimits, RetentionRules, NotificationSettings, Settings
-    ):  # fmt: skip
+    for section in ENVIRONMENT_SECTIONS:
         rows += section.from_environment(environ).explain(section.environment_sources(environ))
     return rows
 

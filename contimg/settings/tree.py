@@ -1,8 +1,8 @@
 """Sections of the settings: which fields exist, their types, defaults, limits, units and help.
 
 `StreamingConfig` is what the panel edits: state/streaming_config.json, each key overridden by CONTIMG_<KEY>. The other
-sections are set by environment variables only. The options of a stage are defined beside the stage; `SECTIONS` lists
-them all.
+sections are set by environment variables only. The options of a stage are defined beside the stage; `SECTION_MODULES`
+lists the modules that define sections.
 """
 
 from collections.abc import Iterator
@@ -18,33 +18,19 @@ from contimg.instrument.dsa110 import CADENCE_S
 from contimg.options import Options, option
 
 FILE_NAME = "streaming_config.json"
-SECTIONS = (
-    "contimg.settings.tree:Settings",
-    "contimg.settings.tree:StreamingConfig",
-    "contimg.settings.tree:QueueRules",
-    "contimg.settings.tree:DispatchSettings",
-    "contimg.settings.tree:StageLimits",
-    "contimg.settings.tree:AlertLimits",
-    "contimg.settings.tree:DiskLimits",
-    "contimg.settings.tree:RetentionRules",
-    "contimg.settings.tree:NotificationSettings",
-    "contimg.tile.convert.options:ConvertOptions",
-    "contimg.tile.calibrate.options:CalibrateOptions",
-    "contimg.quality.caltables:SolutionLimits",
-    "contimg.tile.selfcal.options:SelfcalOptions",
-    "contimg.tile.image.options:ImageOptions",
-    "contimg.quality.image:QualityThresholds",
-    "contimg.simulation.options:SimulateOptions",
-    "contimg.simulation.demo.scene:DemoOptions",
-    "workers.service.backends:BackendOptions",
-)
+SECTION_MODULES = (
+    "contimg.settings.tree", "contimg.tile.convert.options", "contimg.tile.calibrate.options",
+    "contimg.quality.caltables", "contimg.tile.selfcal.options", "contimg.tile.image.options", "contimg.quality.image",
+    "contimg.simulation.options", "contimg.simulation.demo.scene", "workers.service.backends",
+)  # fmt: skip
 
 
 def section_classes() -> Iterator[type[Options]]:
-    """Import and return every section of `SECTIONS`."""
-    for section in SECTIONS:
-        module, name = section.split(":")
-        yield getattr(import_module(module), name)
+    """Import `SECTION_MODULES` and return the options classes that they define."""
+    for name in SECTION_MODULES:
+        for value in vars(import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Options) and value.__module__ == name:
+                yield value
 
 
 class Settings(Options):
@@ -224,3 +210,8 @@ class NotificationSettings(Options):
     notify_command: str = option("", "Program that receives events as JSON on standard input; empty: none")
     notify_level: Literal["info", "warning", "error"] = option("warning", "Lowest level of events that are sent")
     notify_per_hour: int = option(20, "Maximum number of notifications per hour; the rest are counted", minimum=1)
+
+
+ENVIRONMENT_SECTIONS = (
+    DispatchSettings, AlertLimits, StageLimits, DiskLimits, RetentionRules, NotificationSettings, Settings
+)  # fmt: skip

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from contimg.formats.uvh5 import read_header
+from contimg.formats.uvh5.header import read_header
 from contimg.instrument.dsa110 import SEFD_JY
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles
 from contimg.simulation.array import Array

@@ -12,7 +12,7 @@ from pyuvdata import UVData
 
 from contimg.cli.demo import simulate as simulate_command
 from contimg.errors import Misconfigured
-from contimg.formats.uvh5 import read_header
+from contimg.formats.uvh5.header import read_header
 from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile
 from contimg.simulation.tile import tile_paths
 from contimg.simulation.visibilities import prepare_run, subband_visibilities

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import split_runs
-from contimg.formats.uvh5 import SubbandHeader
 from contimg.formats.uvh5.group import SubbandGroup, antenna_slots, nearest_index
+from contimg.formats.uvh5.header import SubbandHeader
 
 
 @dataclass(frozen=True)

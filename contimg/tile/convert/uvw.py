@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.formats.uvh5 import Fixed, Sidereal
 from contimg.formats.uvh5.group import SubbandGroup
+from contimg.formats.uvh5.phasing import Fixed, Sidereal
 from contimg.instrument.coordinates import Site, Vectors, meridian_direction, meridian_icrs, uvw_axes
 
 

@@ -16,8 +16,9 @@ from contimg.formats.arrays import BufferPool
 from contimg.formats.ms.phase_drift import UNEVEN, Axes, MSBlock, RowChanges, Sums, rotate_block
 from contimg.formats.ms.subtables import in_casa_order
 from contimg.formats.ms.writer import MainTable
-from contimg.formats.uvh5 import SubbandHeader, SubbandReader
 from contimg.formats.uvh5.group import SubbandGroup
+from contimg.formats.uvh5.header import SubbandHeader
+from contimg.formats.uvh5.reader import SubbandReader
 from contimg.tile.convert.result import FlagCounts
 from contimg.tile.convert.row_placement import Placement, row_runs
 from contimg.tile.convert.uvw import TileGeometry

@@ -15,7 +15,7 @@ from casacore.tables import table
 from pyuvdata import UVData
 
 from contimg.formats.ms.info import read_ms_info
-from contimg.formats.uvh5 import read_header
+from contimg.formats.uvh5.header import read_header
 from contimg.instrument import coordinates as geometry
 from contimg.instrument.bundled_data import casa_environment
 from contimg.instrument.dsa110 import C_M_S, HEIGHT_M, LATITUDE_DEG, LONGITUDE_DEG
