@@ -74,14 +74,14 @@ def bright_sources(directory, image):
 def test_every_source_is_where_and_what_the_truth_says(demo, store):
     images = store.products.images(limit=10)
     assert len(images) == GROUPS
-    seen = 0
+    measured = 0
     for image in images:
         for source, place in bright_sources(demo[0], image):
-            peak, found = peak_near(image.fits_path, source["ra_deg"], source["dec_deg"])
+            peak, position = peak_near(image.fits_path, source["ra_deg"], source["dec_deg"])
             assert peak == pytest.approx(source["apparent_flux_jy"], rel=0.03), (image.group, source["name"])
-            assert found.separation(place).arcsec < 0.2 * image.beam_minor_arcsec, (image.group, source["name"])
-            seen += 1
-    assert seen >= 4  # 3C48 and the brighter targets
+            assert position.separation(place).arcsec < 0.2 * image.beam_minor_arcsec, (image.group, source["name"])
+            measured += 1
+    assert measured >= 4  # 3C48 and the brighter targets
 
 
 def test_the_target_was_calibrated_with_the_transit_and_says_so(demo, store):

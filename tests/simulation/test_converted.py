@@ -29,21 +29,21 @@ def test_fluxes_come_back_through_the_converter(tmp_path: Path) -> None:
     with np.load(tile.truth.with_suffix(".npz")) as receivers:
         gains = np.ones((117, 96, 2), dtype=complex)
         gains[receivers["stations"] - 1] = receivers["gains"][:, np.argsort(receivers["freqs_hz"])]
-    seen = (data / (gains[slot_1] * np.conj(gains[slot_2])))[slot_1 != slot_2].mean(axis=-1)
+    sky = (data / (gains[slot_1] * np.conj(gains[slot_2])))[slot_1 != slot_2].mean(axis=-1)
 
     truth = json.loads(tile.truth.read_text())["sources"]
     ra0, dec0 = np.deg2rad([converted.ra_deg, converted.dec_deg])
     turns_per_hz = uvw_m[slot_1 != slot_2] / C_M_S
     models = []
-    for one in truth:
-        ra, dec = np.deg2rad([one["ra_deg"], one["dec_deg"]])
+    for source in truth:
+        ra, dec = np.deg2rad([source["ra_deg"], source["dec_deg"]])
         east = np.cos(dec) * np.sin(ra - ra0)
         north = np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra - ra0)
         lmn = np.array([east, north, np.sqrt(1 - east**2 - north**2) - 1])
-        shape = Source("", 0, 0, tuple(one["spectrum"])).flux_jy(freqs_hz) / one["flux_jy"]
+        shape = Source("", 0, 0, tuple(source["spectrum"])).flux_jy(freqs_hz) / source["flux_jy"]
         models.append((shape * np.exp(2j * np.pi * np.outer(turns_per_hz @ lmn, freqs_hz))).ravel())
     design = np.array(models)
-    fitted = np.linalg.solve((design.conj() @ design.T).real, (design.conj() @ seen.ravel()).real)
+    fitted = np.linalg.solve((design.conj() @ design.T).real, (design.conj() @ sky.ravel()).real)
     # Differential aberration moves what lies a degree off by 0.3"; an l, m, n model does not know it.
-    np.testing.assert_allclose(fitted, [one["flux_jy"] for one in truth], rtol=5e-4, atol=2e-4)
+    np.testing.assert_allclose(fitted, [source["flux_jy"] for source in truth], rtol=5e-4, atol=2e-4)
     assert len(truth) == options.sources

@@ -63,18 +63,18 @@ def test_kernel_equals_plain_numpy() -> None:
     fields, gains = complex_normal(times, antennas, components, channels), complex_normal(times, antennas, channels, 2)
     noise = complex_normal(times, first.size, channels, 2)
     system_jy = rng.uniform(50, 100, antennas).astype(np.float32)
-    found = noise.copy()
-    correlate(found, fields.real.copy(), fields.imag.copy(), gains, first, second, system_jy, np.float32(0.02))
+    visibilities = noise.copy()
+    correlate(visibilities, fields.real.copy(), fields.imag.copy(), gains, first, second, system_jy, np.float32(0.02))
     expected = reference(noise, fields, gains, first, second, system_jy, 0.02)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(visibilities, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_noise_obeys_the_radiometer_equation() -> None:
-    seen, silent = (
+    noisy, silent = (
         SimulateOptions(groups=1, antennas=8, channels=192, corrupt=False, noise=noise) for noise in (True, False)
     )
-    plan = plan_tiles(seen)[0]
-    run = prepare_run(seen)
+    plan = plan_tiles(noisy)[0]
+    run = prepare_run(noisy)
     noise = (subband_visibilities(run, plan, 3) - subband_visibilities(prepare_run(silent), plan, 3))[:, 0]
     noise = noise.reshape(plan.times_jd.size, run.array.first.size, -1)
     autos = run.array.first == run.array.second

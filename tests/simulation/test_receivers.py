@@ -14,7 +14,7 @@ from contimg.simulation.visibilities import prepare_run, subband_visibilities
 
 SMALL = SimulateOptions(groups=2, antennas=6, channels=64, integrations=4, noise=False)
 CROSS = [1, 3, 4, 6, 7, 8, 10, 11, 12, 13]  # among the 21 baselines of six antennas
-LIVE = {one.number for one in stations() if one.live}
+LIVE = {station.number for station in stations() if station.live}
 
 
 @pytest.mark.parametrize("antennas", [2, 3, 8, 32, 60, 95, 96])
@@ -58,7 +58,7 @@ def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
     few, many = SMALL, SMALL.replace(antennas=96, channels=768, groups=1)
     freqs_hz = BAND.channel_freqs_hz(2)
     slots = np.arange(117)
-    gains = [draw_corruption(one, build_array(one.antennas)).gains(slots, freqs_hz, 0.0) for one in (few, many)]
+    gains = [draw_corruption(run, build_array(run.antennas)).gains(slots, freqs_hz, 0.0) for run in (few, many)]
     np.testing.assert_array_equal(*gains)
     drifting = draw_corruption(SMALL.replace(phase_drift_deg_per_hour=20.0), build_array(6))
     turned = np.angle(drifting.gains(slots, freqs_hz, 3600.0) / drifting.gains(slots, freqs_hz, 0.0), deg=True)
@@ -73,8 +73,8 @@ def test_delays_are_as_at_the_telescope() -> None:
     assert np.median(np.abs(delays_ns)) == pytest.approx(0.6745 * 150, rel=0.15)
     assert 1500 < np.abs(delays_ns).max() < 1720
     # A delay turns the phase by -2 pi tau over each Hz.
-    one = replace(draw_corruption(SMALL.replace(corrupt=False), build_array(6)), delay_ns=np.full((117, 2), 1000.0))
-    low, high = one.gains(np.array([0]), np.array([1.4e9, 1.4e9 + 1e5]), 0.0)[0, :, 0]
+    delayed = replace(draw_corruption(SMALL.replace(corrupt=False), build_array(6)), delay_ns=np.full((117, 2), 1000.0))
+    low, high = delayed.gains(np.array([0]), np.array([1.4e9, 1.4e9 + 1e5]), 0.0)[0, :, 0]
     assert np.angle(high / low) == pytest.approx(-2 * np.pi * 0.1)
 
 
@@ -86,11 +86,11 @@ def test_the_seed_makes_the_run() -> None:
 
     first = visibilities(noisy, 1, 4)
     np.testing.assert_array_equal(first, visibilities(noisy, 1, 4))
-    assert not np.array_equal(first, visibilities(noisy.replace( seed=7), 1, 4))
+    assert not np.array_equal(first, visibilities(noisy.replace(seed=7), 1, 4))
     assert plan_tiles(noisy)[1].sources == plan_tiles(noisy)[1].sources
-    assert plan_tiles(noisy)[1].sources != plan_tiles(noisy.replace( seed=7))[1].sources
+    assert plan_tiles(noisy)[1].sources != plan_tiles(noisy.replace(seed=7))[1].sources
     # Independent noise in each tile and subband.
-    empty = noisy.replace( declination_offset_deg=20, corrupt=False, rfi=False, sources=0)
+    empty = noisy.replace(declination_offset_deg=20, corrupt=False, rfi=False, sources=0)
     cross = [visibilities(empty, *which).reshape(4, 21, -1)[:, CROSS].ravel() for which in ((0, 4), (1, 4), (0, 5))]
     assert np.abs(np.corrcoef(cross) - np.eye(3)).max() < 0.25
 
@@ -103,8 +103,8 @@ def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
     (alive,) = set(array.numbers.tolist()) - set(dead)
     assert alive + 1 in EASTERN
     plan = plan_tiles(options)[0]
-    found = subband_visibilities(prepare_run(options), plan, 0).reshape(4, 21, -1)
-    lit = np.abs(found).max(axis=(0, 2)) > 0
+    visibilities = subband_visibilities(prepare_run(options), plan, 0).reshape(4, 21, -1)
+    lit = np.abs(visibilities).max(axis=(0, 2)) > 0
     assert array.numbers[array.first[lit]].tolist() == [alive] == array.numbers[array.second[lit]].tolist()
     noisy = subband_visibilities(prepare_run(options.replace(noise=True)), plan, 0).reshape(4, 21, -1)
     flat = [array.numbers[i] for i, j, row in zip(array.first, array.second, noisy.any(axis=(0, 2)), strict=True)
@@ -120,7 +120,7 @@ def test_interference_stands_still_where_it_belongs() -> None:
     added = [
         subband_visibilities(dirty, plan, sb) - subband_visibilities(clean, plan, sb) for sb in (0, satellite_subband)
     ]
-    quiet, loud = (one.reshape(12, 21, 48, 2)[:, 1, :, 0] for one in added)
+    quiet, loud = (values.reshape(12, 21, 48, 2)[:, 1, :, 0] for values in added)
     burst = np.abs(quiet).max(axis=1) > 1.0
     assert burst.sum() == 1
     hit = np.abs(BAND.channel_freqs_hz(satellite_subband) - 1381.05e6) < 1e6

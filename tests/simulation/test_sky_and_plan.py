@@ -20,8 +20,8 @@ RUN = SimulateOptions(groups=3)
 
 def test_the_zenith_is_where_the_telescope_says() -> None:
     up = drift.horizon_axes()[2]
-    seen = drift.icrs_of(up, 2460923.641147)
-    assert seen.separation(SkyCoord(276.80037288, 37.21421524, unit="deg")).arcsec < 0.5
+    apparent = drift.icrs_of(up, 2460923.641147)
+    assert apparent.separation(SkyCoord(276.80037288, 37.21421524, unit="deg")).arcsec < 0.5
 
 
 def test_directions_agree_with_erfa_alone() -> None:
@@ -44,8 +44,8 @@ def test_directions_agree_with_erfa_alone() -> None:
 def test_a_transit_is_the_first_of_its_date_and_on_the_meridian(date, ra_deg) -> None:
     time_jd, dec_rad = drift.transit(ra_deg, 30.0, date.isoformat())
     assert 0 <= time_jd - Time(date.isoformat()).jd < 1.0
-    seen = drift.source_directions(ra_deg, 30.0, time_jd)[0, 0]
-    np.testing.assert_allclose(seen, drift.meridian_direction(dec_rad), atol=1e-8)
+    apparent = drift.source_directions(ra_deg, 30.0, time_jd)[0, 0]
+    np.testing.assert_allclose(apparent, drift.meridian_direction(dec_rad), atol=1e-8)
 
 
 def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
@@ -69,13 +69,15 @@ def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
 def test_targets_can_be_measured_one_by_one() -> None:
     plans = plan_tiles(RUN.replace(groups=4))
     for plan in plans[1:]:
-        sky = SkyCoord([one.ra_deg for one in plan.sources], [one.dec_deg for one in plan.sources], unit="deg")
+        sky = SkyCoord(
+            [source.ra_deg for source in plan.sources], [source.dec_deg for source in plan.sources], unit="deg"
+        )
         distance = sky[:, np.newaxis].separation(sky[np.newaxis]).deg + 9 * np.eye(len(sky))
         assert distance.min() > 0.3
         centre = SkyCoord(plan.centre_ra_deg, plan.centre_dec_deg, unit="deg")
-        inside = [one for one, away in zip(plan.sources, sky.separation(centre).deg, strict=True) if away < 0.81]
+        inside = [source for source, away in zip(plan.sources, sky.separation(centre).deg, strict=True) if away < 0.81]
         assert len(inside) >= RUN.sources
-        fluxes = [float(one.flux_jy(telescope.BAND.centre_hz)) for one in inside]
+        fluxes = [float(source.flux_jy(telescope.BAND.centre_hz)) for source in inside]
         assert min(fluxes) > 0.05
         assert max(fluxes) < 1.0
         assert CALIBRATOR in plan.sources

@@ -27,14 +27,14 @@ def tile(tmp_path_factory: pytest.TempPathFactory) -> SimulatedTile:
 
 
 def kinds(file: h5py.File) -> dict[str, tuple[str, int, int]]:
-    found = {}
+    datasets = {}
 
     def note(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = (item.dtype.kind, 0 if item.dtype.kind == "S" else item.dtype.itemsize, item.ndim)
+            datasets[name] = (item.dtype.kind, 0 if item.dtype.kind == "S" else item.dtype.itemsize, item.ndim)
 
     file.visititems(note)
-    return found
+    return datasets
 
 
 def test_layout_is_the_correlators(tile: SimulatedTile) -> None:
@@ -83,7 +83,7 @@ def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
     # An autocorrelation of noiseless receivers holds the sum of all apparent fluxes.
     with h5py.File(tile.files[7]) as high, h5py.File(tile.files[8]) as low:
         power = 0.5 * (high["Data/visdata"][::15, 0, -1, 0] + low["Data/visdata"][::15, 0, 0, 0]).real.mean()
-    assert sum(one["apparent_flux_jy"] for one in truth["sources"]) == pytest.approx(power, rel=1e-4)
+    assert sum(source["apparent_flux_jy"] for source in truth["sources"]) == pytest.approx(power, rel=1e-4)
     with np.load(tile.truth.with_suffix(".npz")) as gains:
         assert gains["gains"].shape == (5, 768, 2)
         np.testing.assert_allclose(gains["gains"], 1.0)
@@ -93,21 +93,21 @@ def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
 def test_files_get_their_names_last_and_in_order(tmp_path: Path) -> None:
     options = OPTIONS.replace(antennas=2, channels=16, clock_spread=40)
     plan = plan_tiles(options)[0]
-    seen: list[Path] = []
+    named: list[Path] = []
 
     def check(path: Path) -> None:
-        seen.append(path)
+        named.append(path)
         read_header(path)
-        finished = {one for one in tmp_path.glob("*.hdf5") if "_incomplete" not in one.name}
-        assert finished == set(seen)
+        finished = {path for path in tmp_path.glob("*.hdf5") if "_incomplete" not in path.name}
+        assert finished == set(named)
 
     tile = simulate_tile(plan, options, tmp_path, check)
-    assert seen == [tile.files[subband] for subband in range(16)]
+    assert named == [tile.files[subband] for subband in range(16)]
     assert not list(tmp_path.glob("*_incomplete*"))
-    stamps = sorted(path.name.split("_")[0] for path in seen)
+    stamps = sorted(path.name.split("_")[0] for path in named)
     assert stamps[0] == plan.group
     assert len(set(stamps)) > 1
-    assert tile.size_bytes == sum(path.stat().st_size for path in seen)
+    assert tile.size_bytes == sum(path.stat().st_size for path in named)
     assert {
         path.name.split("_")[0] for path in tile_paths(plan, options.replace(clock_spread=0), tmp_path).values()
     } == {plan.group}
@@ -128,9 +128,9 @@ def test_an_interruption_leaves_nothing_unfinished(tmp_path: Path) -> None:
 def test_a_run_keeps_its_pace(tmp_path: Path) -> None:
     options = OPTIONS.replace(antennas=2, channels=16, groups=3, pace=1545.0)
     tiles = list(simulate(options, tmp_path))
-    begun = [tile.truth.stat().st_mtime for tile in tiles]
-    assert begun[1] - begun[0] > 0.1
-    assert begun[2] - begun[0] > 0.3
+    started = [tile.truth.stat().st_mtime for tile in tiles]
+    assert started[1] - started[0] > 0.1
+    assert started[2] - started[0] > 0.3
 
 
 def test_the_command_prints_a_line_per_group(tmp_path: Path) -> None:

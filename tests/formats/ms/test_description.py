@@ -10,10 +10,10 @@ from contimg.tile.convert import convert
 
 
 def test_an_azimuth_pointing_of_another_writer_counts_as_none(drift_sim_files, tmp_path):
-    made = convert(drift_sim_files, tmp_path / "tile.ms")
-    with table(f"{made.path}::POINTING", readonly=False, ack=False) as pointing:
+    converted = convert(drift_sim_files, tmp_path / "tile.ms")
+    with table(f"{converted.path}::POINTING", readonly=False, ack=False) as pointing:
         pointing.putcolkeyword("DIRECTION", "MEASINFO", {"type": "direction", "Ref": "AZELGEO"})
-    description = read_ms_info(made.path)
+    description = read_ms_info(converted.path)
     assert np.array_equal(description.pointing_rad, np.tile(description.phase_centre_rad, (6, 1)))
 
 
@@ -23,7 +23,7 @@ def test_a_path_that_is_no_measurement_set_is_named(tmp_path):
 
 
 def test_a_damaged_measurement_set_is_named(drift_sim_files, tmp_path):
-    made = convert(drift_sim_files, tmp_path / "tile.ms")
-    (made.path / "table.dat").write_bytes(b"damaged")
+    converted = convert(drift_sim_files, tmp_path / "tile.ms")
+    (converted.path / "table.dat").write_bytes(b"damaged")
     with pytest.raises(BadInput, match=r"tile\.ms\b"):
-        read_ms_info(made.path)
+        read_ms_info(converted.path)

@@ -21,7 +21,7 @@ def test_orientation_equals_astropys():
     table = iers.earth_orientation_table.get()
     # Bulletin A against the final Bulletin B that astropy prefers: a tenth of a millisecond is 0.02 mm on 2.6 km.
     assert np.abs(ut1_utc - table.ut1_utc(times).to_value("s")).max() < 2e-4
-    their_x, their_y = (one.to_value("rad") for one in table.pm_xy(times))
+    their_x, their_y = (angle.to_value("rad") for angle in table.pm_xy(times))
     assert max(np.abs(x - their_x).max(), np.abs(y - their_y).max()) < 5e-9
 
 

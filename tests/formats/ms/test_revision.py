@@ -1,4 +1,4 @@
-"""A Measurement Set is changed in a copy: the one in place is whole at every instant, and the bulk is not copied."""
+"""A Measurement Set is changed in a copy: the path in place is whole at every instant, and the bulk is not copied."""
 
 import os
 import shutil
@@ -35,15 +35,15 @@ def ms(original, tmp_path) -> Path:
 def contents(ms: Path) -> dict[str, tuple[int, bytes]]:
     """Every file's identity and bytes."""
     return {
-        str(one.relative_to(ms)): (one.stat().st_ino, one.read_bytes())
-        for one in sorted(ms.rglob("*"))
-        if one.is_file()
+        str(path.relative_to(ms)): (path.stat().st_ino, path.read_bytes())
+        for path in sorted(ms.rglob("*"))
+        if path.is_file()
     }
 
 
 def tiles_of(ms: Path, column: str) -> Path:
     with table(str(ms), ack=False) as main:
-        number = next(one["SEQNR"] for one in main.getdminfo().values() if one["COLUMNS"] == [column])
+        number = next(manager["SEQNR"] for manager in main.getdminfo().values() if manager["COLUMNS"] == [column])
     return next(ms.glob(f"table.f{number}_TSM*"))
 
 
@@ -80,7 +80,7 @@ def refuse(*_: object) -> None:
     raise OSError("no second names here")
 
 
-def spoil(ms: Path) -> None:
+def damage(ms: Path) -> None:
     """Change much, and then find that it was in vain."""
     with revised(ms, CHANGED, drops=(CORRECTED,)) as copy:
         assert CORRECTED not in read_ms_info(copy).columns
@@ -93,7 +93,7 @@ def test_what_ends_badly_leaves_every_byte_as_it_was(ms):
         change(copy)
     before = contents(ms)
     with pytest.raises(BadInput) as raised:
-        spoil(ms)
+        damage(ms)
     assert str(raised.value) == f"{ms}: nothing alive in it"
     assert contents(ms) == before
     assert temporaries(ms.parent) == []

@@ -96,14 +96,16 @@ def sort_into_groups(files):
     reach: dict[str, tuple[float, set[int], bool]] = {}
     members = defaultdict(list)
     for truth, file in files:
-        near = [GroupInReach(one, at, have, echo) for one, (at, have, echo) in list(reach.items())[-8:]]
-        home = nearest_group(file, near)
-        if home is None:
-            home = file.stamp
-            assert home not in reach
-            reach[home] = (file.time_s, set(), founds_echo(file, near))
-        reach[home][1].add(file.subband)
-        members[home].append((truth, file))
+        near = [
+            GroupInReach(group, time_s, subbands, echo) for group, (time_s, subbands, echo) in list(reach.items())[-8:]
+        ]
+        group_id = nearest_group(file, near)
+        if group_id is None:
+            group_id = file.stamp
+            assert group_id not in reach
+            reach[group_id] = (file.time_s, set(), founds_echo(file, near))
+        reach[group_id][1].add(file.subband)
+        members[group_id].append((truth, file))
     return members
 
 
@@ -117,7 +119,7 @@ def test_whole_groups_come_out_whatever_the_clocks_and_the_order(data):
         files += [(group, SubbandName(start + offsets[subband], subband)) for subband in order]
         start += data.draw(st.sampled_from([308, 309]))
     members = sort_into_groups(files)
-    assert all(len({truth for truth, _ in one}) == 1 and len(one) == 16 for one in members.values())
+    assert all(len({truth for truth, _ in files}) == 1 and len(files) == 16 for files in members.values())
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -140,10 +142,10 @@ def test_the_true_groups_of_the_real_telescope(shuffled):
             truth, hand = truth + 1, dealer.sample(range(16), 16)
         files.append((truth, SubbandName(time_s, hand.pop())))
     if shuffled:  # files of one group in any order
-        files.sort(key=lambda one: (one[0], dealer.random()))
+        files.sort(key=lambda file: (file[0], dealer.random()))
     members = sort_into_groups(files)
-    sizes = Counter(len(one) for one in members.values())
+    sizes = Counter(len(group) for group in members.values())
     assert sizes[16] == 2208
     assert sum(number for size, number in sizes.items() if size < 16) == 23
     assert max(sizes) == 16
-    assert all(len({truth for truth, _ in one}) == 1 for one in members.values())
+    assert all(len({truth for truth, _ in group}) == 1 for group in members.values())

@@ -13,5 +13,5 @@ def drift_sim_ms(drift_sim_files, tmp_path_factory) -> Conversion:
 
 @pytest.fixture
 def copies(drift_sim_files, tmp_path) -> dict[int, Path]:
-    """The 16 files to spoil at will."""
+    """The 16 files to change."""
     return {subband: Path(shutil.copy(path, tmp_path)) for subband, path in drift_sim_files.items()}

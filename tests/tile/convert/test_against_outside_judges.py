@@ -67,8 +67,10 @@ def astropy_axes(time_mjd_s, ra_rad, dec_rad, step_rad=1e-3):
         [np.cos(east), -np.sin(north) * np.sin(east), np.cos(north) * np.sin(east)],
         [0.0, np.cos(north), np.sin(north)],
     ])  # fmt: skip
-    seen = SkyCoord(ra_rad, np.array([dec_rad - step_rad, dec_rad, dec_rad + step_rad]), unit="rad").transform_to(frame)
-    az, alt = seen.az.rad, seen.alt.rad
+    apparent = SkyCoord(ra_rad, np.array([dec_rad - step_rad, dec_rad, dec_rad + step_rad]), unit="rad").transform_to(
+        frame
+    )
+    az, alt = apparent.az.rad, apparent.alt.rad
     south, w, to_north = (to_itrf @ [np.cos(alt) * np.sin(az), np.cos(alt) * np.cos(az), np.sin(alt)]).T
     v = to_north - south
     v -= (v @ w) * w
@@ -89,18 +91,20 @@ def test_uvw_equal_antenna_positions_seen_from_the_phase_centre(drift_sim_ms):
 
 def test_uvw_agree_with_pyuvdata(drift_sim_ms, drift_sim_files):
     """The delay w within 0.1 mm. pyuvdata takes north from a point half a degree south: 7e-6 rad in u and v."""
-    other = UVData.from_file([str(drift_sim_files[0])], file_type="uvh5", run_check=False)
-    other.phase(
+    uvdata = UVData.from_file([str(drift_sim_files[0])], file_type="uvh5", run_check=False)
+    uvdata.phase(
         lon=np.deg2rad(drift_sim_ms.ra_deg), lat=np.deg2rad(drift_sim_ms.dec_deg), cat_name="tile", phase_frame="icrs"
     )
-    other.set_uvws_from_antenna_positions()
-    stamps = np.round((other.time_array - 2400000.5) * 86400)
-    theirs = dict(zip(zip(stamps, other.ant_1_array, other.ant_2_array, strict=True), other.uvw_array, strict=True))
+    uvdata.set_uvws_from_antenna_positions()
+    stamps = np.round((uvdata.time_array - 2400000.5) * 86400)
+    reference = dict(
+        zip(zip(stamps, uvdata.ant_1_array, uvdata.ant_2_array, strict=True), uvdata.uvw_array, strict=True)
+    )
     with table(str(drift_sim_ms.path), ack=False) as main:
         rows = zip(*(main.getcol(name) for name in ("TIME", "ANTENNA1", "ANTENNA2", "UVW")), strict=True)
         for time, a1, a2, uvw in rows:
-            # A Measurement Set's uvw is antenna 1 minus antenna 2, UVH5's the other way round.
-            apart = np.abs(theirs[round(time), a1, a2] + uvw)
+            # A Measurement Set's uvw is antenna 1 minus antenna 2, UVH5's antenna 2 minus antenna 1.
+            apart = np.abs(reference[round(time), a1, a2] + uvw)
             assert apart[2] < 1e-4
             assert apart.max() < 1e-5 * np.linalg.norm(uvw) + 1e-4
 
@@ -108,23 +112,23 @@ def test_uvw_agree_with_pyuvdata(drift_sim_ms, drift_sim_files):
 def test_visibilities_equal_pyuvdatas_path(drift_sim_ms, drift_sim_files):
     """Fringe-stop undone and phased by pyuvdata: every value equal to float32 accuracy of the phase."""
     subband = 5
-    other = UVData.from_file([str(drift_sim_files[subband])], file_type="uvh5", run_check=False)
-    w_old = other.uvw_array[:, 2].astype(np.float64)
-    header_freqs = other.freq_array
-    other.data_array *= np.exp(2j * np.pi * w_old[:, None] * header_freqs / C_M_S)[:, :, None]
-    other.set_uvws_from_antenna_positions()
-    other.phase(
+    uvdata = UVData.from_file([str(drift_sim_files[subband])], file_type="uvh5", run_check=False)
+    w_old = uvdata.uvw_array[:, 2].astype(np.float64)
+    header_freqs = uvdata.freq_array
+    uvdata.data_array *= np.exp(2j * np.pi * w_old[:, None] * header_freqs / C_M_S)[:, :, None]
+    uvdata.set_uvws_from_antenna_positions()
+    uvdata.phase(
         lon=np.deg2rad(drift_sim_ms.ra_deg), lat=np.deg2rad(drift_sim_ms.dec_deg), cat_name="tile", phase_frame="icrs"
     )
-    expected = np.conj(other.data_array[:, ::-1])
+    expected = np.conj(uvdata.data_array[:, ::-1])
     description = read_ms_info(drift_sim_ms.path)
     first = int(np.argmin(np.abs(description.freqs_hz - header_freqs.min())))
     with table(str(drift_sim_ms.path), ack=False) as main:
         ours = main.getcol("DATA")[:, first : first + 48]
         order = {key: row for row, key in enumerate(zip(main.getcol("TIME").round().astype(int),
                  main.getcol("ANTENNA1"), main.getcol("ANTENNA2"), strict=True))}  # fmt: skip
-    stamps = np.round((other.time_array - 2400000.5) * 86400).astype(int)
-    rows = [order[key] for key in zip(stamps, other.ant_1_array, other.ant_2_array, strict=True)]
+    stamps = np.round((uvdata.time_array - 2400000.5) * 86400).astype(int)
+    rows = [order[key] for key in zip(stamps, uvdata.ant_1_array, uvdata.ant_2_array, strict=True)]
     # The files' uvw are float32, 0.1 mm at 2 km: a phase of 3e-3 at 1.4 GHz.
     assert np.abs(ours[rows] - expected).max() < 5e-3 * np.abs(expected).max()
 
@@ -149,13 +153,13 @@ CASA_SCRIPT = """
 import json, sys
 from casatools import msmetadata, ms
 md = msmetadata(); md.open(sys.argv[1])
-seen = dict(spws=md.nspw(), antennas=md.nantennas(), fields=md.fieldnames(),
+apparent = dict(spws=md.nspw(), antennas=md.nantennas(), fields=md.fieldnames(),
             widths=[float(md.chanwidths(0).min()), float(md.chanwidths(0).max())], rows=int(md.nrows()),
             bandwidth=float(md.bandwidths()[0]), observatory=md.observatorynames())
 md.close()
 tool = ms(); tool.open(sys.argv[1]); listing = tool.summary(); tool.close()
-seen["beginning"] = listing["BeginTime"]
-print(json.dumps(seen))
+apparent["beginning"] = listing["BeginTime"]
+print(json.dumps(apparent))
 """
 
 
@@ -164,12 +168,12 @@ def test_casatools_opens_it(drift_sim_ms, tmp_path):
         [sys.executable, "-c", CASA_SCRIPT, str(drift_sim_ms.path)],
         env=casa_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert (seen["spws"], seen["rows"], seen["antennas"]) == (1, 216, 117)
-    assert seen["widths"] == [pytest.approx(244140.625)] * 2
-    assert seen["bandwidth"] == pytest.approx(187.5e6)
-    assert seen["observatory"] == ["OVRO_MMA"]
-    assert seen["beginning"] == pytest.approx(drift_sim_ms.mjd_start, abs=1e-6)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["spws"], summary["rows"], summary["antennas"]) == (1, 216, 117)
+    assert summary["widths"] == [pytest.approx(244140.625)] * 2
+    assert summary["bandwidth"] == pytest.approx(187.5e6)
+    assert summary["observatory"] == ["OVRO_MMA"]
+    assert summary["beginning"] == pytest.approx(drift_sim_ms.mjd_start, abs=1e-6)
 
 
 @pytest.mark.judge("wsclean")
@@ -183,6 +187,6 @@ def test_wsclean_images_the_sources_where_they_are(drift_sim_ms, drift_sim_sourc
         image, wcs = opened[0].data[0, 0], WCS(opened[0].header).celestial
     peak = np.unravel_index(np.argmax(image), image.shape)
     ra, dec, flux = drift_sim_sources[0]
-    found = wcs.pixel_to_world(peak[1], peak[0])
-    assert found.separation(SkyCoord(ra, dec, unit="deg")).arcsec < 5
+    position = wcs.pixel_to_world(peak[1], peak[0])
+    assert position.separation(SkyCoord(ra, dec, unit="deg")).arcsec < 5
     assert image[peak] == pytest.approx(flux, rel=0.15)  # eight antennas: the others' sidelobes lie on top

@@ -31,26 +31,26 @@ def rows_of(path):
         return [file[f"Header/{name}"][()] for name in ("time_array", "ant_1_array", "ant_2_array")]
 
 
-def assert_aligned(made, whole, lost, channels):
+def assert_aligned(converted, whole, lost, channels):
     """Exactly the rows that a file lost are flagged in its channels; all other values are untouched."""
-    with table(str(made.path), ack=False) as ours, table(str(whole.path), ack=False) as theirs:
+    with table(str(converted.path), ack=False) as ours, table(str(whole.path), ack=False) as reference:
         for name in ("TIME", "ANTENNA1", "ANTENNA2", "UVW"):
-            assert np.array_equal(ours.getcol(name), theirs.getcol(name))
+            assert np.array_equal(ours.getcol(name), reference.getcol(name))
         expected = np.zeros(ours.getcol("FLAG").shape, dtype=bool)
-        mask = lost(theirs.getcol("TIME"), theirs.getcol("ANTENNA1"), theirs.getcol("ANTENNA2"))
+        mask = lost(reference.getcol("TIME"), reference.getcol("ANTENNA1"), reference.getcol("ANTENNA2"))
         expected[mask, channels] = True
         assert np.array_equal(ours.getcol("FLAG"), expected)
-        assert np.array_equal(ours.getcol("DATA"), np.where(expected, 0, theirs.getcol("DATA")))
-    assert made.flags.absent == expected.sum()
-    assert made.flagged_fraction == pytest.approx(expected.mean())
+        assert np.array_equal(ours.getcol("DATA"), np.where(expected, 0, reference.getcol("DATA")))
+    assert converted.flags.absent == expected.sum()
+    assert converted.flagged_fraction == pytest.approx(expected.mean())
 
 
 @pytest.mark.parametrize("integration", [0, 3, 5])
 def test_a_file_without_an_integration_is_aligned(integration, copies, drift_sim_ms, tmp_path):
     times = rows_of(copies[7])[0]
     keep_rows(copies[7], times != np.unique(times)[integration])
-    made = convert(copies, tmp_path / "tile.ms")
-    assert_aligned(made, drift_sim_ms, lambda t, a, b: t == np.unique(t)[integration], slice(8 * 48, 9 * 48))
+    converted = convert(copies, tmp_path / "tile.ms")
+    assert_aligned(converted, drift_sim_ms, lambda t, a, b: t == np.unique(t)[integration], slice(8 * 48, 9 * 48))
 
 
 def test_a_file_without_a_baseline_is_aligned(copies, drift_sim_ms, tmp_path):
@@ -58,8 +58,8 @@ def test_a_file_without_a_baseline_is_aligned(copies, drift_sim_ms, tmp_path):
     pair = sorted((first[1], second[1]))
     assert pair[0] != pair[1]
     keep_rows(copies[15], (np.minimum(first, second) != pair[0]) | (np.maximum(first, second) != pair[1]))
-    made = convert(copies, tmp_path / "tile.ms")
-    assert_aligned(made, drift_sim_ms, lambda t, a, b: (a == pair[0]) & (b == pair[1]), slice(0, 48))
+    converted = convert(copies, tmp_path / "tile.ms")
+    assert_aligned(converted, drift_sim_ms, lambda t, a, b: (a == pair[0]) & (b == pair[1]), slice(0, 48))
 
 
 def test_a_file_with_single_rows_lost_is_aligned(copies, drift_sim_ms, tmp_path):
@@ -68,20 +68,20 @@ def test_a_file_with_single_rows_lost_is_aligned(copies, drift_sim_ms, tmp_path)
     keep[[5, 100, 215]] = False
     gone = {(round((times[row] - 2400000.5) * 86400), *sorted((first[row], second[row]))) for row in (5, 100, 215)}
     keep_rows(copies[0], keep)
-    made = convert(copies, tmp_path / "tile.ms")
+    converted = convert(copies, tmp_path / "tile.ms")
 
     def lost(t, a, b):
-        return np.array([(round(one), *pair) in gone for one, *pair in zip(t, a, b, strict=True)])
+        return np.array([(round(time), *pair) in gone for time, *pair in zip(t, a, b, strict=True)])
 
-    assert_aligned(made, drift_sim_ms, lost, slice(15 * 48, 16 * 48))
+    assert_aligned(converted, drift_sim_ms, lost, slice(15 * 48, 16 * 48))
 
 
 def test_when_most_files_are_short_the_long_one_counts(copies, drift_sim_ms, tmp_path):
     times = rows_of(copies[0])[0]
     for subband in range(15):
         keep_rows(copies[subband], times != times.max())
-    made = convert(copies, tmp_path / "tile.ms")
-    assert_aligned(made, drift_sim_ms, lambda t, a, b: t == t.max(), slice(48, 768))
+    converted = convert(copies, tmp_path / "tile.ms")
+    assert_aligned(converted, drift_sim_ms, lambda t, a, b: t == t.max(), slice(48, 768))
 
 
 def test_a_file_of_other_baselines_is_named(copies, tmp_path):
@@ -109,9 +109,9 @@ def test_weights_that_vary_over_channels_become_a_weight_spectrum(copies, tmp_pa
         file["Data/nsamples"][:, 0, 7, 0] = np.inf
     channel = (16 - 12) * 48 - 1 - np.array([5, 6, 7])
     expected[:, channel[0], 1], expected[:, channel[1:], 0] = 0.5, 0
-    made = convert(copies, tmp_path / "spectrum.ms")
-    assert made.flags.no_samples == 2 * 216
-    with table(str(made.path), ack=False) as main:
+    converted = convert(copies, tmp_path / "spectrum.ms")
+    assert converted.flags.no_samples == 2 * 216
+    with table(str(converted.path), ack=False) as main:
         assert np.array_equal(main.getcol("WEIGHT_SPECTRUM"), expected)
         assert np.allclose(main.getcol("WEIGHT"), [1.0, 767.5 / 768])
         assert np.array_equal(main.getcol("FLAG"), expected == 0)
@@ -149,12 +149,12 @@ def test_another_arrays_band_is_found_from_its_files(copies, drift_sim_ms, tmp_p
             file["Header/telescope_name"][...] = b"MeerTest"
     with pytest.raises(BadFile, match="MHz"):
         convert(copies, tmp_path / "strict.ms")
-    made = convert(copies, tmp_path / "any.ms", ANY)
-    assert (made.channels, made.missing_subbands) == (768, (4,))
-    with table(f"{made.path}::SPECTRAL_WINDOW", ack=False) as window:
+    converted = convert(copies, tmp_path / "any.ms", ANY)
+    assert (converted.channels, converted.missing_subbands) == (768, (4,))
+    with table(f"{converted.path}::SPECTRAL_WINDOW", ack=False) as window:
         shifted = np.sort(np.concatenate([BAND.channel_freqs_hz(subband) for subband in range(16)])) - 3.21e6
         assert np.abs(window.getcell("CHAN_FREQ", 0) - shifted).max() < 1
-    with table(f"{made.path}::OBSERVATION", ack=False) as observation:
+    with table(f"{converted.path}::OBSERVATION", ack=False) as observation:
         assert observation.getcell("TELESCOPE_NAME", 0) == "MeerTest"
 
 
@@ -167,16 +167,16 @@ def test_a_rising_band_of_another_array(copies, tmp_path):
         set_freqs(path, lambda freqs: freqs[:, ::-1])
     rising = {15 - subband: path for subband, path in copies.items()}
     plan = f"{BAND.top_hz / 1e6}:{BAND.subband_width_hz / 1e6}:16:rising"
-    made = convert(rising, tmp_path / "rising.ms", ANY)
+    converted = convert(rising, tmp_path / "rising.ms", ANY)
     planned = convert(rising, tmp_path / "planned.ms", ConvertOptions(telescope="any", band=plan))
-    with table(str(made.path), ack=False) as ours, table(str(planned.path), ack=False) as theirs:
-        assert np.array_equal(ours.getcol("DATA"), theirs.getcol("DATA"))
+    with table(str(converted.path), ack=False) as ours, table(str(planned.path), ack=False) as reference:
+        assert np.array_equal(ours.getcol("DATA"), reference.getcol("DATA"))
 
 
 def test_a_rising_band_gives_what_the_falling_one_gives(copies, drift_sim_ms, tmp_path):
     test_a_rising_band_of_another_array(copies, tmp_path)
-    with table(str(tmp_path / "rising.ms"), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as theirs:
-        assert np.abs(ours.getcol("DATA") - theirs.getcol("DATA")).max() < 1e-4
+    with table(str(tmp_path / "rising.ms"), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as reference:
+        assert np.abs(ours.getcol("DATA") - reference.getcol("DATA")).max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_wrong_band_plan_is_named():
 HOLD = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); sys.stdin.read()"
 
 
-def test_a_file_that_its_writer_holds_is_tried_again_later(copies, tmp_path, monkeypatch):
+def test_a_file_that_its_writer_holds_raises_transient(copies, tmp_path, monkeypatch):
     monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(copies[9])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -15,20 +15,20 @@ from contimg.tile.convert import convert
 
 
 def edit(change):
-    def spoil(path):
+    def damage(path):
         with h5py.File(path, "r+") as file:
             change(file)
 
-    return spoil
+    return damage
 
 
 def replace(name, change):
-    def spoil(file):
+    def damage(file):
         values = change(file[name][()])
         del file[name]
         file[name] = values
 
-    return edit(spoil)
+    return edit(damage)
 
 
 def fill(name, value):
@@ -45,7 +45,7 @@ def zero_superblock(path):
         file.write(bytes(512))
 
 
-SPOILED = {
+FAULTS = {
     "empty": (lambda path: path.write_bytes(b""), r"empty|0 bytes"),
     "text": (lambda path: path.write_text("not HDF5 at all"), "HDF5"),
     "truncated": (truncate, "HDF5"),
@@ -71,10 +71,10 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("fault", SPOILED)
-def test_a_spoiled_file_is_named_and_leaves_nothing_behind(fault, copies, tmp_path):
-    spoil, reason = SPOILED[fault]
-    spoil(copies[7])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_file_is_named_and_leaves_nothing_behind(fault, copies, tmp_path):
+    damage, reason = FAULTS[fault]
+    damage(copies[7])
     target = tmp_path / "out" / "2026-02-22T23:17:51.ms"
     with pytest.raises(BadFile) as caught:
         convert(copies, target)

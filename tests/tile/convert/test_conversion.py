@@ -27,9 +27,9 @@ def test_the_description_says_what_went_in(drift_sim_ms):
 
 def test_a_missing_subband_is_a_flagged_gap(copies, tmp_path):
     del copies[4]
-    made = convert(copies, tmp_path / "gap.ms")
-    assert (made.subbands, made.missing_subbands, made.flagged_fraction) == (15, (4,), 0.0)
-    with table(str(made.path), ack=False) as main:
+    converted = convert(copies, tmp_path / "gap.ms")
+    assert (converted.subbands, converted.missing_subbands, converted.flagged_fraction) == (15, (4,), 0.0)
+    with table(str(converted.path), ack=False) as main:
         flags, data = main.getcol("FLAG"), main.getcol("DATA")
     gap = slice(11 * 48, 12 * 48)
     assert flags[:, gap].all()
@@ -42,13 +42,13 @@ def test_flags_and_single_bad_values_are_kept_as_flags(copies, tmp_path):
         file["Data/flags"][5, 0, 10, 1] = True
         file["Data/visdata"][6, 0, 11, 0] = complex(np.nan, 0)
         file["Data/nsamples"][7, 0, 12, :] = 0
-    made = convert(copies, tmp_path / "odd.ms")
-    with table(str(made.path), ack=False) as main:
+    converted = convert(copies, tmp_path / "odd.ms")
+    with table(str(converted.path), ack=False) as main:
         flags, original, data = (main.getcol(name) for name in ("FLAG", "FLAG_ORIGINAL", "DATA"))
     assert flags.sum() == 4
     assert np.array_equal(flags, original)
     assert np.isfinite(data).all()
-    assert made.flagged_fraction == pytest.approx(4 / flags.size)
+    assert converted.flagged_fraction == pytest.approx(4 / flags.size)
     # Subband 2 is the third from the top; its channel 10 lies 10 below its upper end.
     assert set(np.flatnonzero(flags.any(axis=(0, 2)))) == {14 * 48 - 1 - channel for channel in (10, 11, 12)}
 
@@ -57,8 +57,8 @@ def test_weights_are_the_mean_number_of_samples(copies, tmp_path):
     for path in copies.values():
         with h5py.File(path, "r+") as file:
             file["Data/nsamples"][...] = 0.25
-    made = convert(copies, tmp_path / "weights.ms")
-    with table(str(made.path), ack=False) as main:
+    converted = convert(copies, tmp_path / "weights.ms")
+    with table(str(converted.path), ack=False) as main:
         assert np.all(main.getcol("WEIGHT") == 0.25)
         assert np.all(main.getcol("SIGMA") == 2.0)
 
@@ -93,8 +93,8 @@ def test_converting_again_gives_the_same(drift_sim_files, drift_sim_ms, tmp_path
     target = tmp_path / "again.ms"
     for _ in range(2):
         convert(drift_sim_files, target)
-    with table(str(target), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as theirs:
-        assert np.array_equal(ours.getcol("DATA"), theirs.getcol("DATA"))
+    with table(str(target), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as reference:
+        assert np.array_equal(ours.getcol("DATA"), reference.getcol("DATA"))
 
 
 def chunked(values, rows, channels, correlations, skipped):
@@ -140,5 +140,5 @@ def test_the_kernel_equals_its_plain_reference(cut, step, flagged):
     assert np.array_equal(out.flags[place], expected_flags)
     assert np.array_equal(sums.good[place], (~expected_flags).sum(axis=1))
     assert np.array_equal(sums.samples, sums.good)
-    given = flags.sum()
-    assert counts.tolist() == [given, unusable.sum() - given, 0, 0, 0, 0]
+    flagged = flags.sum()
+    assert counts.tolist() == [flagged, unusable.sum() - flagged, 0, 0, 0, 0]

@@ -36,15 +36,15 @@ def columns(ms, *names):
         return [main.getcol(name) for name in names]
 
 
-def assert_same(made, expected, tolerance=1e-6):
-    """Equal but for the last bits of what pyuvdata computes anew: the site's latitude, a sign turned twice."""
+def assert_same(converted, expected, tolerance=1e-6):
+    """Equal but for the last bits of what pyuvdata recomputes: the site's latitude, a sign turned twice."""
     for name in ("DATA", "FLAG", "WEIGHT", "UVW", "TIME", "ANTENNA1", "ANTENNA2"):
-        (ours,), (theirs,) = columns(made.path, name), columns(expected.path, name)
-        assert ours.shape == theirs.shape
+        (ours,), (reference,) = columns(converted.path, name), columns(expected.path, name)
+        assert ours.shape == reference.shape
         if name in ("DATA", "UVW"):
-            assert np.abs(ours - theirs).max() <= tolerance * np.abs(theirs).max()
+            assert np.abs(ours - reference).max() <= tolerance * np.abs(reference).max()
         else:
-            assert np.array_equal(ours, theirs)
+            assert np.array_equal(ours, reference)
 
 
 def test_version_1_files_give_the_same(copies, drift_sim_ms, tmp_path):
@@ -124,7 +124,7 @@ def phase_to(data, ra_deg, dec_deg):
 
 def test_four_polarizations_tracked_equal_pyuvdatas_measurement_set(copies, tmp_path):
     """Phased to a place of their own: what pyuvdata's write_ms makes of the same files, value for value."""
-    wanted = UVData()
+    merged = UVData()
     for subband in (0, 1, 2):
 
         def prepare(data):
@@ -132,31 +132,33 @@ def test_four_polarizations_tracked_equal_pyuvdatas_measurement_set(copies, tmp_
             phase_to(data, 24.1, 33.2)
 
         rewrite({subband: copies[subband]}, prepare)
-        wanted = read(copies[subband]) if subband == 0 else wanted.fast_concat(read(copies[subband]), axis="freq")
+        merged = read(copies[subband]) if subband == 0 else merged.fast_concat(read(copies[subband]), axis="freq")
     with h5py.File(copies[0], "r+") as file:
         del file["Header/extra_keywords"]  # a tracking array's file says nothing of a drifting pointing
     for subband in (1, 2):
         with h5py.File(copies[subband], "r+") as file:
             del file["Header/extra_keywords"]
     files = {subband: copies[subband] for subband in (0, 1, 2)}
-    made = convert(files, tmp_path / "ours.ms", ConvertOptions(telescope="any"))
-    wanted.reorder_freqs(channel_order="freq")
-    wanted.conjugate_bls("ant1<ant2")
-    wanted.reorder_blts(order="time", minor_order="ant1")
-    wanted.write_ms(str(tmp_path / "theirs.ms"), run_check=False)
-    assert (made.ra_deg, made.dec_deg) == (pytest.approx(24.1, abs=1e-9), pytest.approx(33.2, abs=1e-9))
-    ours = {name: columns(made.path, name)[0] for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA", "UVW")}
-    theirs = {name: columns(tmp_path / "theirs.ms", name)[0] for name in ours}
-    order = [np.lexsort((one["ANTENNA2"], one["ANTENNA1"], np.round(one["TIME"]))) for one in (ours, theirs)]
-    ours, theirs = ({name: one[name][rows] for name in one} for one, rows in zip((ours, theirs), order, strict=True))
-    assert np.array_equal(ours["ANTENNA2"], theirs["ANTENNA2"])
-    assert np.abs(ours["TIME"] - theirs["TIME"]).max() < 1e-4
-    assert np.abs(ours["DATA"] - theirs["DATA"]).max() < 1e-5
+    converted = convert(files, tmp_path / "ours.ms", ConvertOptions(telescope="any"))
+    merged.reorder_freqs(channel_order="freq")
+    merged.conjugate_bls("ant1<ant2")
+    merged.reorder_blts(order="time", minor_order="ant1")
+    merged.write_ms(str(tmp_path / "reference.ms"), run_check=False)
+    assert (converted.ra_deg, converted.dec_deg) == (pytest.approx(24.1, abs=1e-9), pytest.approx(33.2, abs=1e-9))
+    ours = {name: columns(converted.path, name)[0] for name in ("TIME", "ANTENNA1", "ANTENNA2", "DATA", "UVW")}
+    reference = {name: columns(tmp_path / "reference.ms", name)[0] for name in ours}
+    order = [np.lexsort((ms["ANTENNA2"], ms["ANTENNA1"], np.round(ms["TIME"]))) for ms in (ours, reference)]
+    ours, reference = ({name: ms[name][rows] for name in ms} for ms, rows in zip((ours, reference), order, strict=True))
+    assert np.array_equal(ours["ANTENNA2"], reference["ANTENNA2"])
+    assert np.abs(ours["TIME"] - reference["TIME"]).max() < 1e-4
+    assert np.abs(ours["DATA"] - reference["DATA"]).max() < 1e-5
     # pyuvdata takes north from a point half a degree south: 7e-6 rad in u and v.
-    assert (np.abs(ours["UVW"] - theirs["UVW"]).max(axis=1) < 1e-5 * np.linalg.norm(ours["UVW"], axis=1) + 1e-4).all()
-    with table(f"{made.path}::POLARIZATION", ack=False) as polarization:
+    assert (
+        np.abs(ours["UVW"] - reference["UVW"]).max(axis=1) < 1e-5 * np.linalg.norm(ours["UVW"], axis=1) + 1e-4
+    ).all()
+    with table(f"{converted.path}::POLARIZATION", ack=False) as polarization:
         assert polarization.getcell("CORR_TYPE", 0).tolist() == [9, 10, 11, 12]
-    with table(f"{made.path}::POINTING", ack=False) as pointing:
+    with table(f"{converted.path}::POINTING", ack=False) as pointing:
         assert pointing.getcol("TRACKING").all()
 
 
@@ -164,16 +166,16 @@ def test_unprojected_files_of_another_array_are_phased_as_pyuvdata_does(copies, 
     """No extra keywords: never fringe-stopped, looking at the zenith."""
     with h5py.File(copies[5], "r+") as file:
         del file["Header/extra_keywords"]
-    made = convert({5: copies[5]}, tmp_path / "drift.ms", ConvertOptions(telescope="any"))
-    other = read(copies[5])
-    phase_to(other, made.ra_deg, made.dec_deg)
-    stamps = np.round((other.time_array - 2400000.5) * 86400)
-    keys = zip(stamps, other.ant_1_array, other.ant_2_array, strict=True)
-    theirs = dict(zip(keys, other.data_array[:, ::-1], strict=True))
-    time, antenna_1, antenna_2, data = columns(made.path, "TIME", "ANTENNA1", "ANTENNA2", "DATA")
-    for row in range(made.rows):  # subband 5 is the lowest of the six that its number speaks of
+    converted = convert({5: copies[5]}, tmp_path / "drift.ms", ConvertOptions(telescope="any"))
+    uvdata = read(copies[5])
+    phase_to(uvdata, converted.ra_deg, converted.dec_deg)
+    stamps = np.round((uvdata.time_array - 2400000.5) * 86400)
+    keys = zip(stamps, uvdata.ant_1_array, uvdata.ant_2_array, strict=True)
+    reference = dict(zip(keys, uvdata.data_array[:, ::-1], strict=True))
+    time, antenna_1, antenna_2, data = columns(converted.path, "TIME", "ANTENNA1", "ANTENNA2", "DATA")
+    for row in range(converted.rows):  # subband 5 is the lowest of the six that its number speaks of
         key = (round(time[row]), antenna_1[row], antenna_2[row])
-        expected = theirs[key].conj() if key in theirs else theirs[key[0], key[2], key[1]]
+        expected = reference[key].conj() if key in reference else reference[key[0], key[2], key[1]]
         assert np.abs(data[row, :48] - expected).max() < 2e-4 * np.abs(expected).max()
 
 
@@ -185,10 +187,10 @@ def circular(path):
 def test_circular_polarizations(copies, drift_sim_ms, tmp_path):
     for path in copies.values():
         circular(path)
-    made = convert(copies, tmp_path / "circular.ms", ConvertOptions(telescope="any"))
-    assert_same(made, drift_sim_ms)
-    assert read_ms_info(made.path).correlations == ("RR", "LL")
-    with table(f"{made.path}::FEED", ack=False) as feed:
+    converted = convert(copies, tmp_path / "circular.ms", ConvertOptions(telescope="any"))
+    assert_same(converted, drift_sim_ms)
+    assert read_ms_info(converted.path).correlations == ("RR", "LL")
+    with table(f"{converted.path}::FEED", ack=False) as feed:
         assert feed.getcell("POLARIZATION_TYPE", 0) == {"shape": [1, 2], "array": ["R", "L"]} or list(
             feed.getcell("POLARIZATION_TYPE", 0)
         ) == ["R", "L"]

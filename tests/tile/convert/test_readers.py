@@ -62,34 +62,34 @@ def read_by(script: str, ms: Path, where: Path) -> dict:
 @pytest.mark.judge("readers")
 @pytest.mark.parametrize("script", [DASK_MS, ARCAE, XARRAY_MS], ids=["dask-ms", "arcae", "xarray-ms"])
 def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
-    seen = read_by(script, drift_sim_ms.path, tmp_path)
+    summary = read_by(script, drift_sim_ms.path, tmp_path)
     with table(str(drift_sim_ms.path), ack=False) as main:
         data, uvw, time = (main.getcol(name) for name in ("DATA", "UVW", "TIME"))
-    assert seen["sum"] == pytest.approx([data.real.sum(dtype=float), data.imag.sum(dtype=float)], rel=1e-6)
-    assert seen["uvw"] == pytest.approx((uvw**2).sum(), rel=1e-9)
-    assert (seen["channels"], seen["width"]) == (768, pytest.approx(244140.625))
+    assert summary["sum"] == pytest.approx([data.real.sum(dtype=float), data.imag.sum(dtype=float)], rel=1e-6)
+    assert summary["uvw"] == pytest.approx((uvw**2).sum(), rel=1e-9)
+    assert (summary["channels"], summary["width"]) == (768, pytest.approx(244140.625))
     if script is XARRAY_MS:  # a grid of all the slots' baselines, NaN where there are none; times of the Unix epoch
-        assert seen["shape"] == [6, 117 * 118 // 2, 768, 2]
-        assert seen["start"] == pytest.approx(time.min() - 40587 * 86400, abs=1e-5)
-        assert (seen["polarizations"], seen["antennas"]) == (["XX", "YY"], 117)
+        assert summary["shape"] == [6, 117 * 118 // 2, 768, 2]
+        assert summary["start"] == pytest.approx(time.min() - 40587 * 86400, abs=1e-5)
+        assert (summary["polarizations"], summary["antennas"]) == (["XX", "YY"], 117)
     else:
-        assert seen["shape"] == list(data.shape)
-        assert seen["start"] == pytest.approx(time.min(), abs=1e-6)
+        assert summary["shape"] == list(data.shape)
+        assert summary["start"] == pytest.approx(time.min(), abs=1e-6)
 
 
 @pytest.mark.judge("aoflagger")
 def test_aoflagger_finds_interference_in_it(copies, tmp_path):
     with h5py.File(copies[5], "r+") as file:
         file["Data/visdata"][:, 0, 20, :] = 1e5
-    made = convert(copies, tmp_path / "rfi.ms")
+    converted = convert(copies, tmp_path / "rfi.ms")
     subprocess.run(
-        ["aoflagger", "-j", "2", "-column", "DATA", str(made.path)],
+        ["aoflagger", "-j", "2", "-column", "DATA", str(converted.path)],
         cwd=tmp_path, check=True, timeout=200, capture_output=True,
     )  # fmt: skip
-    with table(str(made.path), ack=False) as main:
+    with table(str(converted.path), ack=False) as main:
         cross = main.getcol("ANTENNA1") != main.getcol("ANTENNA2")
         flags, original = main.getcol("FLAG")[cross], main.getcol("FLAG_ORIGINAL")
-    spoilt = (16 - 5) * 48 - 1 - 20
-    assert flags[:, spoilt].all()
+    damaged = (16 - 5) * 48 - 1 - 20
+    assert flags[:, damaged].all()
     assert flags.mean() < 0.95  # six integrations without noise are a strange sky to it
     assert not original.any()

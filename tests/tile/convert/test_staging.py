@@ -36,45 +36,47 @@ def small_disk(place: Path, size_mb: int, how: str = "rw"):
 
 
 def same_data(path: Path, reference: Path) -> bool:
-    with table(str(path), ack=False) as ours, table(str(reference), ack=False) as theirs:
-        return all(np.array_equal(ours.getcol(name), theirs.getcol(name)) for name in ("DATA", "FLAG", "UVW", "TIME"))
+    with table(str(path), ack=False) as ours, table(str(reference), ack=False) as reference:
+        return all(
+            np.array_equal(ours.getcol(name), reference.getcol(name)) for name in ("DATA", "FLAG", "UVW", "TIME")
+        )
 
 
-def test_a_room_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms, tmp_path, monkeypatch):
+def test_a_scratch_directory_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms, tmp_path, monkeypatch):
     used = []
     monkeypatch.setattr("contimg.tile.convert.run.size_bytes", lambda path: used.append(path) or size_bytes(path))
-    room = tmp_path / "room"
-    made = convert(drift_sim_files, tmp_path / "out" / "tile.ms", scratch=[room])
-    assert used[0].parent == room
+    scratch = tmp_path / "scratch"
+    converted = convert(drift_sim_files, tmp_path / "out" / "tile.ms", scratch=[scratch])
+    assert used[0].parent == scratch
     assert MARK in used[0].name
-    assert list(room.iterdir()) == []
-    assert [path.name for path in made.path.parent.iterdir()] == ["tile.ms"]
-    assert same_data(made.path, drift_sim_ms.path)
+    assert list(scratch.iterdir()) == []
+    assert [path.name for path in converted.path.parent.iterdir()] == ["tile.ms"]
+    assert same_data(converted.path, drift_sim_ms.path)
 
 
 @mounting
-def test_a_room_without_space_is_passed_over(drift_sim_files, drift_sim_ms, tmp_path):
+def test_a_scratch_directory_without_space_is_passed_over(drift_sim_files, drift_sim_ms, tmp_path):
     with small_disk(tmp_path / "small", 10) as small:
-        made = convert(drift_sim_files, tmp_path / "tile.ms", scratch=[small])
+        converted = convert(drift_sim_files, tmp_path / "tile.ms", scratch=[small])
         assert list(small.iterdir()) == []
-    assert same_data(made.path, drift_sim_ms.path)
+    assert same_data(converted.path, drift_sim_ms.path)
 
 
 @mounting
-def test_a_room_needs_a_margin_and_memory(tmp_path):
-    with small_disk(tmp_path / "room", 100) as room:
-        assert has_space(room, 20 << 20)
-        assert not has_space(room, 60 << 20)
+def test_a_scratch_directory_needs_a_margin_and_memory(tmp_path):
+    with small_disk(tmp_path / "scratch", 100) as scratch:
+        assert has_space(scratch, 20 << 20)
+        assert not has_space(scratch, 60 << 20)
     assert not has_space(Path("/dev/shm"), 1 << 50)
 
 
-@pytest.mark.parametrize("room", ["/proc/nowhere", "/dev/null/room"])
-def test_a_room_that_is_not_there_is_passed_over(room, drift_sim_files, tmp_path):
-    assert convert(drift_sim_files, tmp_path / "tile.ms", scratch=[Path(room)]).path.is_dir()
+@pytest.mark.parametrize("scratch", ["/proc/nowhere", "/dev/null/scratch"])
+def test_a_scratch_directory_that_is_not_there_is_passed_over(scratch, drift_sim_files, tmp_path):
+    assert convert(drift_sim_files, tmp_path / "tile.ms", scratch=[Path(scratch)]).path.is_dir()
 
 
 @mounting
-def test_a_disk_that_is_too_small_is_said_before_anything_is_written(drift_sim_files, tmp_path):
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(drift_sim_files, tmp_path):
     with small_disk(tmp_path / "small", 10) as small:
         with pytest.raises(Transient, match=r"tile\.ms: .*\b1\d MB\b.*\b10 MB\b"):
             convert(drift_sim_files, small / "tile.ms")
@@ -106,7 +108,7 @@ def convert_in_subprocess(*arguments):
 
 @mounting
 @pytest.mark.parametrize("size_mb", [1, 9, 17, 19, 22])
-def test_a_disk_that_fills_up_half_way_is_tried_again_later(size_mb, drift_sim_files, tmp_path):
+def test_a_disk_that_fills_up_half_way_raises_transient(size_mb, drift_sim_files, tmp_path):
     with small_disk(tmp_path / "small", size_mb) as small:
         output = convert_in_subprocess(drift_sim_files[0].parent, small)
         assert output.startswith(f"Transient {small}/tile.ms: ")
@@ -119,11 +121,11 @@ def test_a_target_that_fills_up_during_the_move_keeps_the_old_product(drift_sim_
     with small_disk(tmp_path / "small", 12) as small:
         (small / "tile.ms").mkdir()
         (small / "tile.ms" / "old").write_text("old")
-        output = convert_in_subprocess(drift_sim_files[0].parent, small, tmp_path / "room")
+        output = convert_in_subprocess(drift_sim_files[0].parent, small, tmp_path / "scratch")
         assert output.startswith(f"Transient {small}/tile.ms: ")
         assert [path.name for path in small.iterdir()] == ["tile.ms"]
         assert (small / "tile.ms" / "old").exists()
-    assert list((tmp_path / "room").iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @mounting
@@ -133,7 +135,7 @@ def test_a_read_only_directory_is_named(drift_sim_files, tmp_path):
 
 
 @mounting
-def test_an_incoming_disk_that_went_away_sets_no_file_aside(copies, tmp_path):
+def test_an_incoming_disk_that_went_away_quarantines_no_file(copies, tmp_path):
     with small_disk(tmp_path / "incoming", 100) as incoming:
         moved = {subband: incoming / path.name for subband, path in copies.items()}
     with pytest.raises(Transient, match=re.escape(str(tmp_path / "incoming"))):
@@ -157,7 +159,7 @@ def test_a_durable_product_is_flushed(drift_sim_files, tmp_path, monkeypatch):
     assert str(tmp_path) in flushed
 
 
-def test_an_error_of_ones_own_passes_through(tmp_path):
+def test_other_errors_pass_through(tmp_path):
     with pytest.raises(RuntimeError, match="a mistake"), staged(tmp_path / "product"):
         raise RuntimeError("a mistake")
     assert temporaries(tmp_path) == []
