@@ -29,7 +29,8 @@ from web.context import EXTENSION
 sys.path.append(str(Path(__file__).parents[1] / "store"))
 from postgres_server import PostgresServer
 
-GROWING = ("groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations", "alerts")
+GROWING = ("jobs", "groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations",
+           "alerts")  # fmt: skip
 Asked = dict[str, Any]
 
 
@@ -115,7 +116,7 @@ def walked_by_sqlite(connection: Connection, step: str, plan: list[str], stateme
 def test_the_check_finds_a_walk(store: Store) -> None:
     """What it would miss proves nothing: each of these reads a whole table."""
     for statement in (
-        "SELECT count(*) FROM groups WHERE error IS NOT NULL",
+        "SELECT count(*) FROM jobs WHERE error IS NOT NULL",
         "SELECT * FROM events ORDER BY text LIMIT 5",
         "SELECT max(at) FROM metrics",
         "SELECT * FROM images WHERE rms_jy > 1 ORDER BY peak_jy DESC LIMIT 3",

@@ -202,9 +202,8 @@ def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, mon
 def test_without_events_the_scan_alone_takes_everything_in(store, place):
     """As on NFS, where another machine's renames raise none."""
     sent = []
-    producer = Producer(
-        store, IncomingScanner(place.incoming), Dispatcher(store, lambda *message: sent.append(message)), 0.3, "polling"
-    )
+    dispatcher = Dispatcher(store, lambda job: sent.append((job.key, job.stage)))
+    producer = Producer(store, IncomingScanner(place.incoming), dispatcher, 0.3, "polling")
     stop = threading.Event()
     thread = threading.Thread(target=producer.run, args=(stop,))
     thread.start()

@@ -26,6 +26,7 @@ WAITING = st.lists(
         enqueued_at=st.floats(0, 1e9),
     ),
     max_size=30,
+    unique_by=lambda job: job.key,
 )
 BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in Stage})
 
@@ -74,7 +75,7 @@ def arrive(store: Store, at_s: float) -> str:
 
 
 def reconciler_of(store, sent, backlog=0) -> Reconciler:
-    dispatcher = Dispatcher(store, lambda *message: sent.append(message))
+    dispatcher = Dispatcher(store, lambda job: sent.append((job.key, job.stage)))
     return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog), NEVER_S)
 
 
