@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
 from contimg.quality.grades import GOOD
-from contimg.tile.calibrate.caltable_selection import pointing_dec_deg
+from contimg.tile.calibrate.selection import pointing_dec_deg
 
 SNR = 100.0
 DAY_S = 86400.0

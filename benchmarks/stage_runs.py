@@ -119,8 +119,8 @@ def apply_known(ms: Path, one: Any) -> Any:
 def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
     """Solve on the calibrator in the beam; returns the set."""
     from contimg.formats.ms.info import read_ms_info
-    from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
     from contimg.tile.calibrate.options import CalibrateOptions
+    from contimg.tile.calibrate.selection import select_calibrators, with_companions
     from contimg.tile.calibrate.solve.run import solve
 
     tile, options = read_ms_info(ms), CalibrateOptions()

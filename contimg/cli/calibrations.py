@@ -136,7 +136,7 @@ def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: b
     """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.formats.ms.info import read_ms_info
-    from contimg.tile.calibrate.caltable_selection import select_caltable_set
+    from contimg.tile.calibrate.selection import select_caltable_set
 
     group = store.files.group(tile.group)
     if group is None or group.state not in (State.COMPLETED, State.FAILED):

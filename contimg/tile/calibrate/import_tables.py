@@ -20,15 +20,9 @@ from contimg.tile.calibrate.options import CalibrateOptions
 
 
 def import_set(
-    paths: Sequence[Path],
-    name: str,
-    directory: Path,
-    options: CalibrateOptions,
-    limits: SolutionLimits,
-    *,
-    calibrator: str | None = None,
-    dec_deg: float | None = None,
-) -> CaltableSet:
+    paths: Sequence[Path], name: str, directory: Path, options: CalibrateOptions, limits: SolutionLimits, *,
+    calibrator: str | None = None, dec_deg: float | None = None,
+) -> CaltableSet:  # fmt: skip
     """Copy caltables into `directory/<name>`, grade them, and describe them as a set.
 
     Parameters
@@ -86,26 +80,17 @@ def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateO
     times_mjd = np.concatenate([solutions.times_mjd_s.ravel() for solutions in caltables]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
     return CaltableSet(
-        name=name,
-        directory=made,
-        tables=names,
-        calibrator="",
-        model_jy=float("nan"),
-        flux_scale="as imported",
-        attenuation=float("nan"),
-        mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
+        name=name, directory=made, tables=names, calibrator="", model_jy=float("nan"), flux_scale="as imported",
+        attenuation=float("nan"), mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
         valid_from_mjd=float(times_mjd.min()) - options.hours_before / 24.0,
         valid_to_mjd=float(times_mjd.max()) + options.hours_after / 24.0,
         reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "",
         antennas=tuple(name for name, solved in zip(bandpass.antenna_names, is_solved, strict=True) if solved),
-        first_freq_hz=float(bandpass.freqs_hz[0]),
-        channel_width_hz=width_hz,
+        first_freq_hz=float(bandpass.freqs_hz[0]), channel_width_hz=width_hz,
         channels=1 + round(float(bandpass.freqs_hz[-1] - bandpass.freqs_hz[0]) / width_hz),
         flagged_fraction=float(np.mean([1 - solutions.solved[:, is_solved].mean() for solutions in caltables])),
-        quality={},
-        versions={"contimg": __version__},
-        dec_deg=0.0,
-    )
+        quality={}, versions={"contimg": __version__}, dec_deg=0.0,
+    )  # fmt: skip
 
 
 def _plot(caltable_set: CaltableSet) -> None:

@@ -12,9 +12,8 @@ from contimg.formats.ms.revision import revised
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.apply import CORRECTED, apply_caltable_set, corrected_bytes, mark_uncalibrated
-from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
-from contimg.tile.calibrate.caltable_selection import select_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
 from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import ORIGINAL, FlagResult, flag
 from contimg.tile.products import CalibratedMS
@@ -24,12 +23,9 @@ FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the cal
 
 
 def calibrate(
-    ms_path: Path,
-    caltable_sets: Sequence[CaltableSet],
-    directory: Path,
-    options: CalibrateOptions,
+    ms_path: Path, caltable_sets: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits | None = None,
-) -> CalibratedMS:
+) -> CalibratedMS:  # fmt: skip
     """Flag and calibrate a Measurement Set, in a copy that replaces it in the end.
 
     Parameters

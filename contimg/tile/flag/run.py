@@ -13,7 +13,7 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
-from contimg.formats.arrays import BufferPool, Data, Mask, Rows, Slots
+from contimg.formats.arrays import BufferPool, Data, Mask, Rows
 from contimg.formats.ms.columns import add_like, read_blocks
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.writable import writable
@@ -30,6 +30,7 @@ CLIP = 1000.0  # times the typical amplitude of a cross-correlation
 PROCESSES = 2
 _UNFINISHED = "UNFINISHED"
 _ROW_STEP, _CHANNEL_STEP = 17, 5  # of the sample that gives the typical amplitude
+_MAX_FINITE = float(np.finfo(np.float32).max)
 _AHEAD = 1  # chunks that are read while others are searched
 
 
@@ -112,8 +113,9 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount]:
     count = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz))
     ant1, ant2, row_flags = (main.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "FLAG_ROW"))
     for rows, (data, flags) in read_blocks(main, ("DATA", ORIGINAL), BLOCK_BYTES):
-        _flag_bad_values(data, flags, row_flags[rows])
-        _clip(data, flags, ant1[rows], ant2[rows])
+        flags |= row_flags[rows][:, None, None]
+        _flag_values(data, flags, np.full(len(data), _MAX_FINITE))
+        _clip(data, flags, ant1[rows] != ant2[rows])
         survey.add(data, flags, ant1[rows], ant2[rows])
         count.add(flags, ant1[rows], ant2[rows])
         main.putcol("FLAG", flags, rows.start, len(flags))
@@ -121,34 +123,23 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _flag_bad_values(data: Data, flags: Mask, row_flags: Mask) -> None:
-    """Flag values that are zero or not numbers, and whole rows."""
+def _flag_values(data: Data, flags: Mask, limits: NDArray[np.float64]) -> None:
+    """Flag values that are zero, not finite, or in one component above the limit of their row, shape (rows,)."""
     for row in range(data.shape[0]):
         for channel in range(data.shape[1]):
             for pol in range(data.shape[2]):
                 value = data[row, channel, pol]
-                good = np.isfinite(value.real) and np.isfinite(value.imag) and value != 0
-                flags[row, channel, pol] |= row_flags[row] or not good
-
-
-def _clip(data: Data, flags: Mask, ant1: Slots, ant2: Slots) -> None:
-    """Flag cross-correlations far above the median amplitude of a sample, for they would spoil AOFlagger's mean."""
-    is_cross = (ant1 != ant2)[::_ROW_STEP]
-    sample, bad = (values[::_ROW_STEP, ::_CHANNEL_STEP][is_cross] for values in (data, flags))
-    if not bad.all():
-        _flag_above(data, flags, ant1, ant2, CLIP * float(np.median(np.abs(sample[~bad]))))
-
-
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _flag_above(data: Data, flags: Mask, ant1: Slots, ant2: Slots, limit: float) -> None:
-    for row in range(data.shape[0]):
-        if ant1[row] == ant2[row]:
-            continue
-        for channel in range(data.shape[1]):
-            for pol in range(data.shape[2]):
-                value = data[row, channel, pol]
-                if abs(value.real) > limit or abs(value.imag) > limit:
+                if not (value != 0 and abs(value.real) <= limits[row] and abs(value.imag) <= limits[row]):
                     flags[row, channel, pol] = True
+
+
+def _clip(data: Data, flags: Mask, is_cross: Mask) -> None:
+    """Flag cross-correlations far above the median amplitude of a sample, for they would spoil AOFlagger's mean."""
+    some = is_cross[::_ROW_STEP]
+    sample, good = data[::_ROW_STEP, ::_CHANNEL_STEP][some], ~flags[::_ROW_STEP, ::_CHANNEL_STEP][some]
+    if good.any():
+        limit = CLIP * float(np.median(np.abs(sample[good])))
+        _flag_values(data, flags, np.where(is_cross, limit, _MAX_FINITE))
 
 
 def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], searchers: Searchers) -> tuple[Mask, int]:

@@ -14,7 +14,7 @@ from contimg.instrument import flux_scale
 from contimg.instrument.bundled_data import casa_data_directory
 from contimg.instrument.calibrators import Calibrator, catalogue
 from contimg.instrument.coordinates import separation_rad
-from contimg.tile.calibrate.calibrator_selection import select_calibrators
+from contimg.tile.calibrate.selection import select_calibrators
 
 BY_ALIAS = {one.alias: one for one in catalogue()}
 

@@ -37,7 +37,7 @@ from contimg.tile.flag import run as flagging
 from contimg.tile.calibrate import apply as applying
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa, run as solving, solving_set
-from contimg.tile.calibrate.calibrator_selection import select_calibrators
+from contimg.tile.calibrate.selection import select_calibrators
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.errors import ContimgError
 from contimg.formats.ms.info import read_ms_info

@@ -4,8 +4,8 @@ Delays to 1.7 microseconds, a structured bandpass, dead antennas and interferenc
 calibrators out of reach.
 """
 
-from dataclasses import dataclass
-from pathlib import Path, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +17,9 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import calibrators as catalogued
 from contimg.instrument import flux_scale
 from contimg.instrument.calibrators import Calibrator, catalogue
-from contimg.tile.calibrate.calibrator_selection import select_calibrators, with_companions
-from contimg.tile.calibrate.caltable_selection import find_mismatch
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
+from contimg.tile.calibrate.selection import find_mismatch, select_calibrators, with_companions
 from contimg.tile.products import CalibratedMS
 
 DEAD = (2, 7)

@@ -17,8 +17,8 @@ from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.bundled_data import casa_environment
 from contimg.instrument.calibrators import catalogue
-from contimg.tile.calibrate.calibrator_selection import select_calibrators
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.selection import select_calibrators
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.reference_antenna import parse_station_number, select_reference_antenna
 from contimg.tile.calibrate.solve.run import _scratch_directory, solve

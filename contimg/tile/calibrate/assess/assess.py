@@ -15,15 +15,8 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo
-from contimg.quality.caltables import (
-    CaltableSetNumbers,
-    Residual,
-    SolutionLimits,
-    grade_caltable_set,
-    measure_caltable,
-    measure_change,
-    measure_phase_scatter_deg,
-)
+from contimg.quality import caltables as quality
+from contimg.quality.caltables import CaltableSetNumbers, Residual, SolutionLimits
 from contimg.quality.grades import REJECTED
 from contimg.tile.calibrate.apply import compute_inverse_gains
 
@@ -31,15 +24,9 @@ _BLOCK_BYTES = 16 * 2**20
 
 
 def measure_caltable_set(
-    caltable_set: CaltableSet,
-    live: Sequence[str],
-    limits: SolutionLimits,
-    *,
-    phases: Path | None = None,
-    ms: MSInfo | None = None,
-    solving_set: Path | None = None,
-    previous: CaltableSet | None = None,
-) -> CaltableSetNumbers:
+    caltable_set: CaltableSet, live: Sequence[str], limits: SolutionLimits, *, phases: Path | None = None,
+    ms: MSInfo | None = None, solving_set: Path | None = None, previous: CaltableSet | None = None,
+) -> CaltableSetNumbers:  # fmt: skip
     """Measure a caltable set.
 
     Parameters
@@ -59,8 +46,8 @@ def measure_caltable_set(
     phase_change_deg, amplitude_change = _compare(caltable_set, ms, previous) if ms and previous else (None, None)
     inverse = compute_inverse_gains(caltable_set, ms) if ms and solving_set else None
     return CaltableSetNumbers(
-        {path.name: measure_caltable(read_solutions(path), live, factor) for path in caltable_set.paths},
-        phase_scatter_deg=measure_phase_scatter_deg(read_solutions(phases)) if phases else None,
+        {path.name: quality.measure_caltable(read_solutions(path), live, factor) for path in caltable_set.paths},
+        phase_scatter_deg=quality.measure_phase_scatter_deg(read_solutions(phases)) if phases else None,
         residual=measure_residual(solving_set, inverse) if solving_set and inverse is not None else None,
         previous=previous.name if previous and phase_change_deg is not None else None,
         phase_change_deg=phase_change_deg,
@@ -75,11 +62,11 @@ def grade_or_reject(caltable_set: CaltableSet, numbers: CaltableSetNumbers, limi
     ------
     BadInput : it is rejected, with the reasons.
     """
-    quality = grade_caltable_set(numbers, limits)
-    if quality.grade == REJECTED:
+    grade = quality.grade_caltable_set(numbers, limits)
+    if grade.grade == REJECTED:
         calibrator = f" on {caltable_set.calibrator}" if caltable_set.calibrator else ""
-        raise BadInput(f"caltable set {caltable_set.name}{calibrator}: rejected: {'; '.join(quality.reasons)}")
-    return replace(caltable_set, quality=numbers.as_dict(), grade=quality.grade, reasons=quality.reasons)
+        raise BadInput(f"caltable set {caltable_set.name}{calibrator}: rejected: {'; '.join(grade.reasons)}")
+    return replace(caltable_set, quality=numbers.as_dict(), grade=grade.grade, reasons=grade.reasons)
 
 
 def _compare(caltable_set: CaltableSet, ms: MSInfo, previous: CaltableSet) -> tuple[float, float] | tuple[None, None]:
@@ -87,7 +74,7 @@ def _compare(caltable_set: CaltableSet, ms: MSInfo, previous: CaltableSet) -> tu
         ratio = compute_inverse_gains(previous, ms) / compute_inverse_gains(caltable_set, ms)
     except BadInput:
         return None, None  # an earlier set that is gone or damaged is no fault of this one
-    phase_deg, amplitude = measure_change(ratio, ms.antenna_names.index(caltable_set.reference_antenna))
+    phase_deg, amplitude = quality.measure_change(ratio, ms.antenna_names.index(caltable_set.reference_antenna))
     return (None, None) if np.isnan(phase_deg) else (phase_deg, amplitude)
 
 

@@ -26,17 +26,11 @@ from contimg.formats.ms.info import MSInfo
 from contimg.instrument.calibrators import Calibrator
 from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.apply import compute_inverse_gains
-from contimg.tile.calibrate.assess.antenna_faults import (
-    explain_missing_fringes,
-    find_faint_antennas,
-    find_turning_antennas,
-    read_total_powers,
-)
+from contimg.tile.calibrate.assess import antenna_faults
 from contimg.tile.calibrate.assess.assess import grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.assess.plots import write_plots
-from contimg.tile.calibrate.calibrator_selection import CalibratorInBeam
-from contimg.tile.calibrate.caltable_selection import pointing_dec_deg
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.edits import fill_gaps, flag_antennas, flag_failed_receptors, rescale_amplitudes
 from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, select_reference_antenna
@@ -47,15 +41,10 @@ LONG_WAVELENGTHS = 1000.0
 
 
 def solve(
-    ms: MSInfo,
-    sources: Sequence[CalibratorInBeam],
-    unflagged: NDArray[np.float64],
-    directory: Path,
-    options: CalibrateOptions,
-    limits: SolutionLimits | None = None,
-    previous: CaltableSet | None = None,
+    ms: MSInfo, sources: Sequence[CalibratorInBeam], unflagged: NDArray[np.float64], directory: Path,
+    options: CalibrateOptions, limits: SolutionLimits | None = None, previous: CaltableSet | None = None,
     reference: str | None = None,
-) -> CaltableSet:
+) -> CaltableSet:  # fmt: skip
     """Solve and put the set at `directory/<tile>`, in place of an earlier one of that name.
 
     Parameters
@@ -133,8 +122,8 @@ def _edit(made: Path, ms: MSInfo, calibrator: Calibrator, max_channels: int) -> 
     read_kind(bandpass)  # raises when CASA wrote none
     fill_gaps(bandpass, max_channels)
     flag_failed_receptors(bandpass)
-    turning = find_turning_antennas(read_solutions(made / f"{ms.name}.phase"), ms, calibrator)
-    faint = find_faint_antennas(_read_gains(made, ms), read_total_powers(ms))
+    turning = antenna_faults.find_turning_antennas(read_solutions(made / f"{ms.name}.phase"), ms, calibrator)
+    faint = antenna_faults.find_faint_antennas(_read_gains(made, ms), antenna_faults.read_total_powers(ms))
     flag_antennas(bandpass, [*turning, *faint])
     return turning
 
@@ -149,26 +138,15 @@ def _describe(
     solved = bandpass.solved[0] & gains.solved[0]
     mjd = ms.mid_mjd_s / 86400.0
     return CaltableSet(
-        name=ms.name,
-        directory=made,
-        tables=names,
-        calibrator=source.calibrator.label,
-        model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())),
-        flux_scale=source.calibrator.scale,
-        attenuation=source.pb_response,
-        mjd=mjd,
-        valid_from_mjd=mjd - options.hours_before / 24.0,
-        valid_to_mjd=mjd + options.hours_after / 24.0,
-        reference_antenna=reference,
+        name=ms.name, directory=made, tables=names, calibrator=source.calibrator.label,
+        model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())), flux_scale=source.calibrator.scale,
+        attenuation=source.pb_response, mjd=mjd, valid_from_mjd=mjd - options.hours_before / 24.0,
+        valid_to_mjd=mjd + options.hours_after / 24.0, reference_antenna=reference,
         antennas=tuple(ms.antenna_names[slot] for slot in live if solved[slot].any()),
-        first_freq_hz=float(ms.freqs_hz[0]),
-        channel_width_hz=ms.channel_width_hz,
-        channels=len(ms.freqs_hz),
-        flagged_fraction=1.0 - float(np.mean(solved[live])),
-        quality={},
-        versions={"contimg": __version__, "casa": casa_version},
-        dec_deg=pointing_dec_deg(ms),
-    )
+        first_freq_hz=float(ms.freqs_hz[0]), channel_width_hz=ms.channel_width_hz, channels=len(ms.freqs_hz),
+        flagged_fraction=1.0 - float(np.mean(solved[live])), quality={},
+        versions={"contimg": __version__, "casa": casa_version}, dec_deg=pointing_dec_deg(ms),
+    )  # fmt: skip
 
 
 def _grade(
@@ -185,8 +163,8 @@ def _grade(
     reasons = {ms.antenna_names[slot]: reason for slot, reason in turning.items()}
     blind = [name for name in live if name not in caltable_set.antennas and name not in reasons]
     if blind:
-        gains, powers = _read_gains(caltable_set.directory, ms), read_total_powers(ms)
-        reasons |= explain_missing_fringes(solving_set, ms.antenna_names, blind, gains, powers)
+        gains, powers = _read_gains(caltable_set.directory, ms), antenna_faults.read_total_powers(ms)
+        reasons |= antenna_faults.explain_missing_fringes(solving_set, ms.antenna_names, blind, gains, powers)
     return replace(graded, quality={**graded.quality, "without_fringes": reasons})
 
 
