@@ -34,38 +34,38 @@ def make_tile(room: Path, antennas: int, channels: int) -> Path:
     return convert(tile.files, room / f"{tile.plan.group}.ms", ConvertOptions()).path
 
 
-def apply_set(ms: Path, one: Any) -> float:
+def apply_set(ms: Path, caltable_set: Any) -> float:
     """Write CORRECTED_DATA by the package's own pass; returns its seconds, imports not among them."""
     from contimg.formats.ms.info import read_ms_info
     from contimg.tile.calibrate.apply import apply_caltable_set
 
-    begun = time.perf_counter()
-    apply_caltable_set(one, read_ms_info(ms))
-    return time.perf_counter() - begun
+    start_s = time.perf_counter()
+    apply_caltable_set(caltable_set, read_ms_info(ms))
+    return time.perf_counter() - start_s
 
 
-def run_applycal(ms: Path, one: Any, room: Path) -> float:
+def run_applycal(ms: Path, caltable_set: Any, room: Path) -> float:
     """CASA's applycal of the same tables; returns the task's own seconds, CASA's start not among them."""
     from contimg.tile.calibrate.solve import casa
 
     arguments = {
-        "vis": str(ms), "gaintable": [str(path) for path in one.paths], "interp": ["linear,linearflag", "linear"],
-        "calwt": [False], "flagbackup": False, "applymode": "calflag",
+        "vis": str(ms), "gaintable": [str(path) for path in caltable_set.paths],
+        "interp": ["linear,linearflag", "linear"], "calwt": [False], "flagbackup": False, "applymode": "calflag",
     }  # fmt: skip
     work = room / "applycal"
     work.mkdir(exist_ok=True)
     return casa.run([casa.Task("applycal", arguments)], work, room / "casa.log", 3600).seconds[0]
 
 
-def warm(room: Path, one: Any, ms: Path) -> None:
+def warm(room: Path, caltable_set: Any, ms: Path) -> None:
     """Let numba compile, and write its cache, on a small copy of the tile."""
     small = room / "warm.ms"
     with table(str(ms), ack=False) as main:
         main.selectrows(range(200)).copy(str(small), deep=True).close()
-    apply_set(small, one)
+    apply_set(small, caltable_set)
 
 
-def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]:
+def differences(ours: Path, reference_path: Path, caltable_set: Any) -> tuple[float, float, bool]:
     """Largest error of our and of applycal's corrected data against double precision, and whether flags are equal.
 
     Both as parts of the largest value. Where channels are flagged, applycal follows the phase over the band in single
@@ -73,20 +73,20 @@ def differences(ours: Path, theirs: Path, one: Any) -> tuple[float, float, bool]
     """
     from contimg.formats.caltables.solutions import read_solutions
 
-    gains = np.prod([read_solutions(path).steady_gains() for path in one.paths[1:]], axis=0)
-    gains = read_solutions(one.paths[0]).steady_gains() * gains
+    gains = np.prod([read_solutions(path).steady_gains() for path in caltable_set.paths[1:]], axis=0)
+    gains = read_solutions(caltable_set.paths[0]).steady_gains() * gains
     errors, largest, same = np.zeros(2), 0.0, True
-    with table(str(ours), ack=False) as mine, table(str(theirs), ack=False) as other:
-        for start in range(0, mine.nrows(), 4096):
-            count = min(4096, mine.nrows() - start)
-            flags, their_flags = mine.getcol("FLAG", start, count), other.getcol("FLAG", start, count)
+    with table(str(ours), ack=False) as own, table(str(reference_path), ack=False) as reference:
+        for start in range(0, own.nrows(), 4096):
+            count = min(4096, own.nrows() - start)
+            flags, their_flags = own.getcol("FLAG", start, count), reference.getcol("FLAG", start, count)
             same &= bool(np.array_equal(flags, their_flags))
             good = ~flags & ~their_flags
-            data, first, second = (mine.getcol(name, start, count) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
+            data, first, second = (own.getcol(name, start, count) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
             exact = data[good] / (gains[first] * gains[second].conj())[good]
             if exact.size:
                 pair = [
-                    np.abs(each.getcol("CORRECTED_DATA", start, count)[good] - exact).max() for each in (mine, other)
+                    np.abs(main.getcol("CORRECTED_DATA", start, count)[good] - exact).max() for main in (own, reference)
                 ]
                 errors = np.maximum(errors, pair)
                 largest = max(largest, float(np.abs(exact).max()))
@@ -108,24 +108,31 @@ def bench(antennas: int, channels: int, ms: Path | None, scratch: Path | None, r
         shutil.rmtree(room, ignore_errors=True)
 
 
-def _bench(room: Path, antennas: int, channels: int, given: Path | None, result: Path | None) -> bool:
-    ours, theirs = room / "tile.ms", room / "applycal.ms"
-    source = given or apart(make_tile, room, antennas, channels)
+def _bench(room: Path, antennas: int, channels: int, source_ms: Path | None, result: Path | None) -> bool:
+    ours, reference_path = room / "tile.ms", room / "applycal.ms"
+    source = source_ms or apart(make_tile, room, antennas, channels)
     shutil.copytree(source, ours)
     flagged, flagging = apart(measured, flag_ms, ours)
     _say("flag", flagging.seconds, flagging, f"{flagged.fraction:.1%} flagged, {len(flagged.dead)} dead antennas")
-    one, solving = apart(measured, solve_ms, ours, room / "calibration", flagged.unflagged)
-    _say("solve", solving.seconds, solving, f"{one.calibrator}, {one.grade}, CASA's memory not counted")
-    shutil.copytree(ours, theirs)
-    apart(warm, room, one, ours)
+    caltable_set, solving = apart(measured, solve_ms, ours, room / "calibration", flagged.unflagged)
+    remark = f"{caltable_set.calibrator}, {caltable_set.grade}, CASA's memory not counted"
+    _say("solve", solving.seconds, solving, remark)
+    shutil.copytree(ours, reference_path)
+    apart(warm, room, caltable_set, ours)
     # In turns, the better of two: the first pass after a copy waits for the disk.
-    runs = [(apart(measured, run_applycal, theirs, one, room), apart(measured, apply_set, ours, one)) for _ in range(2)]
-    (casa_s, casa_cost), (apply_s, applying) = (min(each, key=lambda run: run[0]) for each in zip(*runs, strict=True))
-    worst, theirs_worst, same = differences(ours, theirs, one)
+    runs = [
+        (
+            apart(measured, run_applycal, reference_path, caltable_set, room),
+            apart(measured, apply_set, ours, caltable_set),
+        )
+        for _ in range(2)
+    ]
+    (casa_s, casa_cost), (apply_s, applying) = (min(pair, key=lambda run: run[0]) for pair in zip(*runs, strict=True))
+    worst, reference_worst, same = differences(ours, reference_path, caltable_set)
     _say("apply", apply_s, applying, "one pass, imports not counted")
     _say("applycal", casa_s, casa_cost, "the task alone, CASA's start not counted")
     click.echo(f"ratio     {casa_s / apply_s:.1f} times faster than applycal (at least {LEAST_RATIO:g})")
-    click.echo(f"error     {worst:.1e} (applycal {theirs_worst:.1e}), flags {'equal' if same else 'DIFFERENT'}")
+    click.echo(f"error     {worst:.1e} (applycal {reference_worst:.1e}), flags {'equal' if same else 'DIFFERENT'}")
     if result:
         steps = (("flag", flagging.seconds, flagging), ("solve", solving.seconds, solving))
         steps += (("apply", apply_s, applying), ("CASA's applycal", casa_s, casa_cost))

@@ -32,15 +32,11 @@ class SolutionLimits(Options, env_prefix="CONTIMG_SOLUTIONS_"):
     suspect_outliers: float = option(0.15, "fraction of receptors with an outlying amplitude", minimum=0.0)
     reject_outliers: float = option(0.5, "fraction of outlying receptors, above which a set is rejected", minimum=0.0)
     outlier_factor: float = option(3.0, "amplitude over or under the array's median that makes an outlier", minimum=1.0)
-    suspect_residual: float = option(0.15, "what is left of the calibrator, as part of it", minimum=0.0)
-    reject_residual: float = option(0.5, "what is left, above which a set is rejected", minimum=0.0)
-    suspect_change_deg: float = option(
-        180.0,
-        "rms of the phases against the previous set, degrees; 180: a restarted correlator turns them all, and the "
-        "new set is then the right one",
-        minimum=0.0,
-        maximum=180.0,
-    )
+    suspect_residual: float = option(0.15, "residual of the calibrator, as a fraction of its flux", minimum=0.0)
+    reject_residual: float = option(0.5, "residual, above which a set is rejected", minimum=0.0)
+    # Never by default: a restarted correlator turns all phases, and the new set is then the correct one.
+    suspect_change_deg: float = option(180.0, "rms of the phases against the previous set, degrees; 180 for never",
+                                       minimum=0.0, maximum=180.0)  # fmt: skip
 
 
 @dataclass(frozen=True)

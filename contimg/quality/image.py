@@ -16,22 +16,12 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     bad_unflagged: float = option(0.05, "fraction of samples left, below which an image is bad", minimum=0.0)
     max_noise_ratio: float = option(5.0, "noise over the noise expected", minimum=1.0)
     bad_noise_ratio: float = option(100.0, "noise over the noise expected, above which an image is bad", minimum=1.0)
-    dynamic_range_limit: float = option(
-        200.0, "peak over noise at which calibration errors, not thermal noise, set the noise expected", minimum=1.0
-    )
-    bad_dynamic_range: float = option(
-        10.0, "peak over noise, below which an image whose noise is too high shows nothing and is bad", minimum=0.0
-    )
+    dynamic_range_limit: float = option(200.0, "peak over noise that calibration errors allow at best", minimum=1.0)
+    bad_dynamic_range: float = option(10.0, "peak over noise, below which an image with high noise is bad", minimum=0.0)
     max_negative: float = option(0.3, "depth of the deepest hole over the peak", minimum=0.0)
     max_bowl: float = option(0.03, "depth of the negative bowl around the brightest source, over its peak", minimum=0.0)
-    max_offset_beams: float = option(
-        0.5,
-        "median offset from the catalogue over the width of the synthesized beam; calibration errors shift sources",
-        minimum=0.0,
-    )
-    max_flux_factor: float = option(
-        1.5, "factor by which the median flux may differ from the catalogue's; calibrators vary", minimum=1.0
-    )
+    max_offset_beams: float = option(0.5, "median offset from the catalogue, in widths of the beam", minimum=0.0)
+    max_flux_factor: float = option(1.5, "factor between the median flux and the catalogue's", minimum=1.0)
     max_beam_ratio: float = option(4.0, "length of the synthesized beam over its width", minimum=1.0)
 
 

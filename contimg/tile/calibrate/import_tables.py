@@ -14,9 +14,9 @@ from contimg.files.staging import staged
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.assess.assess import grade_or_reject, measure_caltable_set
-from contimg.tile.calibrate.assess.plots import write_plots
+from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.plots import write_plots
 
 
 def import_set(
@@ -48,11 +48,11 @@ def import_set(
     with table(f"{paths[0]}::FIELD", ack=False) as field:
         source = str(field.getcell("NAME", 0))
         source_dec_deg = float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
-    with staged(directory / name) as made:
-        made.mkdir()
+    with staged(directory / name) as set_directory:
+        set_directory.mkdir()
         for kind, path in sorted(by_kind.items()):
-            shutil.copytree(path, made / f"{name}.{kind}")
-        caltable_set = _describe(made, name, tuple(f"{name}.{kind}" for kind in sorted(by_kind)), options)
+            shutil.copytree(path, set_directory / f"{name}.{kind}")
+        caltable_set = _describe(set_directory, name, tuple(f"{name}.{kind}" for kind in sorted(by_kind)), options)
         caltable_set = replace(
             caltable_set, calibrator=calibrator or source, dec_deg=source_dec_deg if dec_deg is None else dec_deg
         )
@@ -63,25 +63,25 @@ def import_set(
     return caltable_set.moved_to(directory / name)
 
 
-def _describe(made: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:
-    caltables = [read_solutions(made / name) for name in names]
+def _describe(set_directory: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:
+    caltables = [read_solutions(set_directory / name) for name in names]
     bandpass = caltables[0]
     if len({solutions.antenna_names for solutions in caltables}) > 1:
-        raise BadInput(f"{made}: its tables are of different antennas; import a set for each")
+        raise BadInput(f"{set_directory}: its tables are of different antennas; import a set for each")
     if any(solutions.gains.shape[3] != 2 for solutions in caltables):
-        raise BadInput(f"{made}: solutions of {bandpass.gains.shape[3]} receptors; two are needed, X and Y")
+        raise BadInput(f"{set_directory}: solutions of {bandpass.gains.shape[3]} receptors; two are needed, X and Y")
     width_hz = float(np.median(np.diff(bandpass.freqs_hz))) if bandpass.freqs_hz.size > 1 else 0.0
     steps = np.diff(bandpass.freqs_hz) / width_hz if width_hz > 0 else np.zeros(1)
     if width_hz <= 0 or np.abs(steps - np.rint(steps)).max() > 0.01 or steps.min() < 0.5:
-        raise BadInput(f"{made / names[0]}: its windows do not make one band of evenly spaced channels")
+        raise BadInput(f"{set_directory / names[0]}: its windows do not make one band of evenly spaced channels")
     is_solved = np.all([solutions.solved.any(axis=(0, 2, 3)) for solutions in caltables], axis=0)
-    with table(str(made / names[0]), ack=False) as main:
+    with table(str(set_directory / names[0]), ack=False) as main:
         references = main.getcol("ANTENNA2")
     times_mjd = np.concatenate([solutions.times_mjd_s.ravel() for solutions in caltables]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
     return CaltableSet(
-        name=name, directory=made, tables=names, calibrator="", model_jy=float("nan"), flux_scale="as imported",
-        attenuation=float("nan"), mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
+        name=name, directory=set_directory, tables=names, calibrator="", model_jy=float("nan"),
+        flux_scale="as imported", attenuation=float("nan"), mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
         valid_from_mjd=float(times_mjd.min()) - options.hours_before / 24.0,
         valid_to_mjd=float(times_mjd.max()) + options.hours_after / 24.0,
         reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "",

@@ -134,7 +134,7 @@ def _flag_values(data: Data, flags: Mask, limits: NDArray[np.float64]) -> None:
 
 
 def _clip(data: Data, flags: Mask, is_cross: Mask) -> None:
-    """Flag cross-correlations far above the median amplitude of a sample, for they would spoil AOFlagger's mean."""
+    """Flag cross-correlations far above the median amplitude of a sample, for they would dominate AOFlagger's mean."""
     some = is_cross[::_ROW_STEP]
     sample, good = data[::_ROW_STEP, ::_CHANNEL_STEP][some], ~flags[::_ROW_STEP, ::_CHANNEL_STEP][some]
     if good.any():

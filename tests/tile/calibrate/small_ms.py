@@ -53,7 +53,7 @@ def make_ms(path, *, sources=None, gains=None, noise=0.3, seed=1, centre=(24.0, 
     use_bundled_iers()
     rng = np.random.default_rng(seed)
     pointing = pointing or centre
-    by_number = {one.number: one for one in stations()}
+    by_number = {station.number: station for station in stations()}
     places = [by_number[number] for number in slots]
     positions = np.array(
         [EarthLocation.from_geodetic(p.longitude_deg, p.latitude_deg, p.elevation_m).to_geocentric() for p in places],

@@ -37,23 +37,23 @@ def gappy(calibrated, tmp_path):
 
 
 def test_apply_equals_casas_applycal(fresh, gappy, tmp_path):
-    theirs = tmp_path / "applycal.ms"
-    shutil.copytree(fresh.path, theirs)
+    reference_path = tmp_path / "applycal.ms"
+    shutil.copytree(fresh.path, reference_path)
     tables = [str(path) for path in gappy.paths]
     task = casa.Task(
         "applycal",
-        {"vis": str(theirs), "gaintable": tables, "interp": ["linear,linearflag", "linear"], "calwt": [False],
+        {"vis": str(reference_path), "gaintable": tables, "interp": ["linear,linearflag", "linear"], "calwt": [False],
          "flagbackup": False, "applymode": "calflag"},
     )  # fmt: skip
     casa.run([task], tmp_path, tmp_path / "casa.log", 120)
     apply_caltable_set(gappy, read_ms_info(fresh.path))
     ours, good = column(fresh.path, "CORRECTED_DATA"), ~column(fresh.path, "FLAG")
-    reference, their_good = column(theirs, "CORRECTED_DATA"), ~column(theirs, "FLAG")
+    reference, their_good = column(reference_path, "CORRECTED_DATA"), ~column(reference_path, "FLAG")
     assert np.array_equal(good, their_good)
     assert 0.01 < 1 - good.mean() < 0.05
     assert np.abs(ours - reference)[good].max() < 1e-5 * np.abs(reference[good]).max()
     assert not ours[~good].any()
-    assert np.array_equal(column(fresh.path, "WEIGHT"), column(theirs, "WEIGHT"))
+    assert np.array_equal(column(fresh.path, "WEIGHT"), column(reference_path, "WEIGHT"))
 
 
 def test_corrected_data_match_the_uncorrupted_sky(calibrated):
@@ -65,13 +65,13 @@ def test_corrected_data_match_the_uncorrupted_sky(calibrated):
     assert scale == pytest.approx(1.0, abs=0.01)
     residual = corrected[good] - truth.sky[good]
     assert np.sqrt(np.mean(np.abs(residual) ** 2)) < 1.0
-    note = read_calibration_record
+    read_record = read_calibration_record
     with table(str(path), ack=False) as main:
-        said = note(main, "CORRECTED_DATA")
-        assert note(main, "DATA") is None
-    assert said["set"] == calibrated.done.new_set.name
-    assert said["calibrator"] == "3C48"
-    assert said["tables"] == [str(one) for one in calibrated.done.new_set.paths]
+        record = read_record(main, "CORRECTED_DATA")
+        assert read_record(main, "DATA") is None
+    assert record["set"] == calibrated.done.new_set.name
+    assert record["calibrator"] == "3C48"
+    assert record["tables"] == [str(path) for path in calibrated.done.new_set.paths]
 
 
 def test_antennas_are_matched_by_name(fresh, calibrated):
@@ -144,9 +144,9 @@ def test_apply_is_exact_where_applycal_rounds(fresh, calibrated, tmp_path):
     apply_caltable_set(moved, tile)
     gains = [read_solutions(path).steady_gains() for path in moved.paths]
     product = np.where(np.isfinite(gains[0] * gains[1]), gains[0] * gains[1], 1)
-    data, ours, flagged, one, two = (
+    data, ours, flagged, ant1, ant2 = (
         column(fresh.path, name) for name in ("DATA", "CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")
     )
-    exact = data / (product[one] * product[two].conj())
+    exact = data / (product[ant1] * product[ant2].conj())
     assert flagged[:, 50:70].all()
     assert (np.abs(ours - exact) / np.abs(exact))[~flagged].max() < 1e-6

@@ -16,7 +16,7 @@ from contimg.instrument.calibrators import Calibrator, catalogue
 from contimg.instrument.coordinates import separation_rad
 from contimg.tile.calibrate.selection import select_calibrators
 
-BY_ALIAS = {one.alias: one for one in catalogue()}
+BY_ALIAS = {calibrator.alias: calibrator for calibrator in catalogue()}
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,18 @@ def test_flux_scale_at_1405_mhz(name, expected):
 def test_flux_scale_equals_the_table_that_casa_carries(name):
     path = casa_data_directory() / "nrao/VLA/standards/PerleyButler2017Coeffs"
     with table(str(path), ack=False) as standards:
-        theirs = np.ravel(standards.getcell(f"{name}_coeffs", standards.nrows() - 1))
-    assert flux_scale.COEFFICIENTS[name] == pytest.approx(theirs[: len(flux_scale.COEFFICIENTS[name])], abs=1e-6)
-    assert not np.any(theirs[len(flux_scale.COEFFICIENTS[name]) :])
+        coefficients = np.ravel(standards.getcell(f"{name}_coeffs", standards.nrows() - 1))
+    assert flux_scale.COEFFICIENTS[name] == pytest.approx(coefficients[: len(flux_scale.COEFFICIENTS[name])], abs=1e-6)
+    assert not np.any(coefficients[len(flux_scale.COEFFICIENTS[name]) :])
 
 
 def test_catalogue_position_of_3c48():
-    one = BY_ALIAS["3C48"]
+    calibrator = BY_ALIAS["3C48"]
     expected = SkyCoord("01h37m41.299431s", "+33d09m35.132990s")
-    assert np.rad2deg([one.ra_rad, one.dec_rad]) == pytest.approx([expected.ra.deg, expected.dec.deg], abs=1e-7)
-    assert one.scale == flux_scale.NAME
+    assert np.rad2deg([calibrator.ra_rad, calibrator.dec_rad]) == pytest.approx(
+        [expected.ra.deg, expected.dec.deg], abs=1e-7
+    )
+    assert calibrator.scale == flux_scale.NAME
 
 
 def test_catalogue_knows_the_variable_one_by_its_list_flux():
@@ -49,16 +51,20 @@ def test_catalogue_knows_the_variable_one_by_its_list_flux():
 
 
 def test_resolved_sources_are_not_usable_but_the_flux_scale_is():
-    assert not any(one.usable for one in catalogue() if one.quality == "X" and one.alias not in flux_scale.COEFFICIENTS)
+    assert not any(
+        calibrator.usable
+        for calibrator in catalogue()
+        if calibrator.quality == "X" and calibrator.alias not in flux_scale.COEFFICIENTS
+    )
     assert BY_ALIAS["3C295"].usable
 
 
 def test_in_beam_finds_3c48_and_weighs_it_with_the_beam(corrupted):
-    found = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0)
-    assert [one.calibrator.label for one in found] == ["3C48"]
+    selected = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0)
+    assert [candidate.calibrator.label for candidate in selected] == ["3C48"]
     # 0.4 deg from the pointing; a Gaussian of the beam's stated width, 2.67 deg at 1.403 GHz, is good to a per cent
     away = np.hypot((24.422 - 24.0) * np.cos(np.deg2rad(33.3)), 33.1598 - 33.4)
-    assert found[0].pb_response == pytest.approx(np.exp(-4 * np.log(2) * (away / 2.67) ** 2), abs=0.01)
+    assert selected[0].pb_response == pytest.approx(np.exp(-4 * np.log(2) * (away / 2.67) ** 2), abs=0.01)
 
 
 def test_in_beam_thresholds_and_brightest_first(corrupted):
@@ -68,7 +74,10 @@ def test_in_beam_thresholds_and_brightest_first(corrupted):
     ra, dec = tile.pointing_rad[0]
     faint, bright = (Calibrator(f"s{flux}", "", ra, dec, flux, -0.7, "P") for flux in (4.0, 9.0))
     antipode = Calibrator("antipode", "", ra + np.pi, -dec, 1e6, 0.0, "P")
-    assert [one.calibrator for one in select_calibrators(tile, 0.5, 3.0, [faint, antipode, bright])] == [bright, faint]
+    assert [candidate.calibrator for candidate in select_calibrators(tile, 0.5, 3.0, [faint, antipode, bright])] == [
+        bright,
+        faint,
+    ]
 
 
 def test_no_calibrator_far_from_all(tmp_path):
@@ -80,9 +89,9 @@ angles = st.tuples(st.floats(0, 2 * np.pi), st.floats(-1.5, 1.5))
 
 
 @given(angles, angles)
-def test_separation_agrees_with_astropy(one, other):
-    expected = SkyCoord(*one, unit="rad").separation(SkyCoord(*other, unit="rad")).rad
-    assert separation_rad(one, other) == pytest.approx(expected, abs=1e-8)
+def test_separation_agrees_with_astropy(first, second):
+    expected = SkyCoord(*first, unit="rad").separation(SkyCoord(*second, unit="rad")).rad
+    assert separation_rad(first, second) == pytest.approx(expected, abs=1e-8)
 
 
 LIST = """\

@@ -53,14 +53,14 @@ def test_interference_is_found(quiet):
     where[3 * per_time : 4 * per_time, 100:120] = True
     where[rng.integers(0, len(where), 300), rng.integers(0, FREQS.size, 300)] = True
 
-    def disturb(data, one, two):
+    def disturb(data, ant1, ant2):
         phase = np.exp(2j * np.pi * rng.uniform(size=data.shape))
         data += (where[..., None] * 40.0 * phase).astype(np.complex64)
 
     edit(quiet, "DATA", disturb)
     flag(read_ms_info(quiet))
-    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
-    cross = one != two
+    flags, ant1, ant2 = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    cross = ant1 != ant2
     hit = where[cross]
     assert flags[cross][hit].mean() > 0.9
     assert flags[cross][~hit].mean() < 0.05
@@ -70,8 +70,8 @@ def test_a_majority_speaks_for_all(quiet):
     """Interference too weak for some baselines is flagged on them too when most others see it."""
     faint = {0, 1, 2, 3}
 
-    def disturb(data, one, two):
-        weak = np.isin(one, list(faint)) & np.isin(two, list(faint))
+    def disturb(data, ant1, ant2):
+        weak = np.isin(ant1, list(faint)) & np.isin(ant2, list(faint))
         data[~weak, 90:94] += 60.0
 
     edit(quiet, "DATA", disturb)
@@ -84,7 +84,7 @@ def test_amplitudes_equal_plain_numpy():
     data = (rng.normal(size=(3, 5, 7, 2)) + 1j * rng.normal(size=(3, 5, 7, 2))).astype(np.complex64)
     flags = rng.uniform(size=data.shape) < 0.3
     flags[1, ..., 1] = True
-    ours, missing = compute_amplitudes(*(np.ascontiguousarray(one.swapaxes(0, 1)) for one in (data, flags)))
+    ours, missing = compute_amplitudes(*(np.ascontiguousarray(values.swapaxes(0, 1)) for values in (data, flags)))
     size = np.ma.masked_array(np.abs(data), flags)
     expected = (size / size.mean(axis=(1, 2), keepdims=True)).mean(axis=3)
     assert np.array_equal(missing, np.ma.getmaskarray(expected))
@@ -92,10 +92,10 @@ def test_amplitudes_equal_plain_numpy():
 
 
 def test_dead_antennas_are_named_with_the_reason(quiet):
-    def silence(data, one, two):
-        data[(one == 4) | (two == 4)] = 0
-        data[(one == 7) ^ (two == 7)] *= 1e-4
-        data[(one == 9) & (two == 9)] = 0.5
+    def silence(data, ant1, ant2):
+        data[(ant1 == 4) | (ant2 == 4)] = 0
+        data[(ant1 == 7) ^ (ant2 == 7)] *= 1e-4
+        data[(ant1 == 9) & (ant2 == 9)] = 0.5
 
     edit(quiet, "DATA", silence)
     done = flag(read_ms_info(quiet))
@@ -103,33 +103,33 @@ def test_dead_antennas_are_named_with_the_reason(quiet):
     assert "100%" in done.dead[4]
     assert "amplitude" in done.dead[7]
     assert "autocorrelation" in done.dead[9]
-    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
-    listed = np.isin(one, [4, 7, 9]) | np.isin(two, [4, 7, 9])
+    flags, ant1, ant2 = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    listed = np.isin(ant1, [4, 7, 9]) | np.isin(ant2, [4, 7, 9])
     assert flags[listed].all()
     assert (done.unflagged[[4, 7, 9]] == 0).all()
-    assert done.unflagged[0] == pytest.approx(1 - flags[(one == 0) ^ (two == 0)].mean())
-    assert done.fraction == pytest.approx(flags[one != two].mean())
+    assert done.unflagged[0] == pytest.approx(1 - flags[(ant1 == 0) ^ (ant2 == 0)].mean())
+    assert done.fraction == pytest.approx(flags[ant1 != ant2].mean())
 
 
 def test_flagging_starts_from_the_conversions_flags_each_time(quiet):
-    def given(flags, one, two):
+    def set_flags(flags, ant1, ant2):
         flags[:, 50:60] = True
 
-    edit(quiet, "FLAG", given)
+    edit(quiet, "FLAG", set_flags)
     flag(read_ms_info(quiet), search=False)
     once = cells(quiet, "FLAG")[0]
     assert once[:, 50:60].all()
     assert once.mean() == pytest.approx(10 / 192)
-    edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
+    edit(quiet, "FLAG", lambda flags, ant1, ant2: flags.fill(True))
     flag(read_ms_info(quiet), search=False)
     assert np.array_equal(cells(quiet, "FLAG")[0], once)
 
 
 def test_not_a_number_is_flagged(quiet):
-    def spoil(data, one, two):
+    def damage(data, ant1, ant2):
         data[5, 3, 1] = np.nan
 
-    edit(quiet, "DATA", spoil)
+    edit(quiet, "DATA", damage)
     flag(read_ms_info(quiet))
     assert cells(quiet, "FLAG")[0][5, 3, 1]
 
@@ -137,14 +137,14 @@ def test_not_a_number_is_flagged(quiet):
 def test_wild_values_are_clipped_and_hide_nothing(quiet):
     """Values of 1e30 on some baselines: flagged, and interference beside them is found all the same."""
 
-    def spoil(data, one, two):
+    def damage(data, ant1, ant2):
         data[::7, 20, 0] = 1e30
         data[:, 120:123] += 60.0
 
-    edit(quiet, "DATA", spoil)
+    edit(quiet, "DATA", damage)
     flag(read_ms_info(quiet))
-    flags, one, two = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
-    cross = one != two
+    flags, ant1, ant2 = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
+    cross = ant1 != ant2
     hit = np.zeros(len(cross), dtype=bool)
     hit[::7] = True
     assert flags[hit & cross, 20, 0].all()
@@ -154,6 +154,6 @@ def test_wild_values_are_clipped_and_hide_nothing(quiet):
 
 
 def test_all_flagged_is_bad_input(quiet):
-    edit(quiet, "FLAG", lambda flags, one, two: flags.fill(True))
+    edit(quiet, "FLAG", lambda flags, ant1, ant2: flags.fill(True))
     with pytest.raises(BadInput, match=re.escape(str(quiet))):
         flag(read_ms_info(quiet))

@@ -98,9 +98,9 @@ def disk(tmp_path):
         yield place
 
 
-def said(step, ms, one, *left_kb):
+def run_step(step, ms, set_directory, *left_kb):
     """What a step says with so many kB left on the disk, one line each; the process must live through all of them."""
-    words = [sys.executable, "-c", STEPS, step, str(ms), str(one), json.dumps(left_kb)]
+    words = [sys.executable, "-c", STEPS, step, str(ms), str(set_directory), json.dumps(left_kb)]
     run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 0, run.stderr[-2000:]
     lines = run.stdout.splitlines()
@@ -117,9 +117,9 @@ def columns(path, *names):
 def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrated, disk):
     ms, new = disk / corrupted.path.name, calibrated.done.new_set
     shutil.copytree(corrupted.path, ms)
-    for line in said(step, ms, new.directory, *left_kb):
+    for line in run_step(step, ms, new.directory, *left_kb):
         assert line.startswith(f"Transient {ms}: "), line
-    assert [one.name for one in disk.iterdir()] == [ms.name]
+    assert [path.name for path in disk.iterdir()] == [ms.name]
     if step == "flag":
         flag(read_ms_info(ms))
         assert np.array_equal(columns(ms, "FLAG"), columns(calibrated.truth.path, "FLAG"))
@@ -128,10 +128,10 @@ def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrat
         apply_caltable_set(new, read_ms_info(ms))
         shutil.copytree(corrupted.path, disk.parent / "roomy.ms")
         apply_caltable_set(new, read_ms_info(disk.parent / "roomy.ms"))
-        for ours, theirs in zip(
-            *(columns(one, "CORRECTED_DATA", "FLAG") for one in (ms, disk.parent / "roomy.ms")), strict=True
+        for ours, expected in zip(
+            *(columns(path, "CORRECTED_DATA", "FLAG") for path in (ms, disk.parent / "roomy.ms")), strict=True
         ):
-            assert np.array_equal(ours, theirs)
+            assert np.array_equal(ours, expected)
 
 
 def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated, disk):
@@ -149,7 +149,7 @@ def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated
 def test_a_set_on_a_full_disk_is_tried_again(step, corrupted, disk):
     ms = disk / corrupted.path.name
     shutil.copytree(corrupted.path, ms)
-    (line,) = said(step, ms, "", 4)
+    (line,) = run_step(step, ms, "", 4)
     assert line.startswith("Transient "), line
-    left = sorted(one.name for one in (disk / "calibration").iterdir())
+    left = sorted(path.name for path in (disk / "calibration").iterdir())
     assert left in ([], [f"{ms.name.removesuffix('.ms')}.failed.log"])

@@ -35,11 +35,11 @@ def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
     assert (done.status_code, done.location) == (303, "/calibration"), done.text
     html = client.get("/calibration").text
     assert re.search(r"<h2[^>]*>.*by-hand", html)
-    made, new = store.registry.set_named("by-hand"), calibrated.done.new_set
-    assert (made.grade, made.in_force) == ("good", True)
-    assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
-    assert [one.kind for one in made.tables] == ["bandpass", "gain"]
-    assert CaltableSet.read(made.tables[0].path.parent).name == "by-hand"
+    imported, new = store.registry.set_named("by-hand"), calibrated.done.new_set
+    assert (imported.grade, imported.in_force) == ("good", True)
+    assert imported.mjd == pytest.approx(new.mjd, abs=1e-3)
+    assert [caltable.kind for caltable in imported.tables] == ["bandpass", "gain"]
+    assert CaltableSet.read(imported.tables[0].path.parent).name == "by-hand"
     assert any("Vera" in event.text for event in store.events.last())
 
 

@@ -46,10 +46,10 @@ def split(source, target, order, bandpass):
         for index, window in enumerate(order):
             for name, value in whole.items():
                 windows.putcell(name, index, value)
-            mine = band[window][::-1] if bandpass else np.array([band[window].mean()])
-            step = np.full(mine.size, -width if bandpass else width * band.shape[1])
-            windows.putcell("NUM_CHAN", index, mine.size)
-            windows.putcell("CHAN_FREQ", index, mine)
+            freqs = band[window][::-1] if bandpass else np.array([band[window].mean()])
+            step = np.full(freqs.size, -width if bandpass else width * band.shape[1])
+            windows.putcell("NUM_CHAN", index, freqs.size)
+            windows.putcell("CHAN_FREQ", index, freqs)
             for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
                 windows.putcell(name, index, step)
     assert freqs.size in (1, 192)
@@ -64,24 +64,24 @@ def foreign(calibrated, tmp_path):
 
 
 def test_windows_in_any_order_are_one_band(calibrated, foreign):
-    for ours, theirs in zip(calibrated.done.new_set.paths, foreign, strict=True):
-        plain, found = read_solutions(ours), read_solutions(theirs)
+    for ours, foreign_path in zip(calibrated.done.new_set.paths, foreign, strict=True):
+        plain, read = read_solutions(ours), read_solutions(foreign_path)
         gains = np.broadcast_to(plain.steady_gains(), (14, 192, 2))
-        if found.freqs_hz.size == 192:
-            assert np.array_equal(found.steady_gains(), gains)
-            assert np.array_equal(found.freqs_hz, plain.freqs_hz)
+        if read.freqs_hz.size == 192:
+            assert np.array_equal(read.steady_gains(), gains)
+            assert np.array_equal(read.freqs_hz, plain.freqs_hz)
         else:
-            assert np.array_equal(np.repeat(found.steady_gains(), 48, axis=1), gains)
+            assert np.array_equal(np.repeat(read.steady_gains(), 48, axis=1), gains)
 
 
 def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, tmp_path):
-    made = import_set(foreign, "night", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
+    imported = import_set(foreign, "night", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
     new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
-    assert np.array_equal(compute_inverse_gains(made, tile), compute_inverse_gains(new, tile))
-    assert (made.antennas, made.first_freq_hz, made.channels) == (new.antennas, new.first_freq_hz, 192)
-    assert (made.grade, made.reference_antenna) == ("good", "103")
-    assert made.mjd == pytest.approx(new.mjd, abs=1e-3)
-    assert made.dec_deg == pytest.approx(33.4)
+    assert np.array_equal(compute_inverse_gains(imported, tile), compute_inverse_gains(new, tile))
+    assert (imported.antennas, imported.first_freq_hz, imported.channels) == (new.antennas, new.first_freq_hz, 192)
+    assert (imported.grade, imported.reference_antenna) == ("good", "103")
+    assert imported.mjd == pytest.approx(new.mjd, abs=1e-3)
+    assert imported.dec_deg == pytest.approx(33.4)
     assert CaltableSet.read(tmp_path / "sets" / "night").name == "night"
 
 

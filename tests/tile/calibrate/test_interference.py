@@ -27,7 +27,7 @@ def request(baselines, rng):
 
 
 def searching():
-    return [one for one in psutil.Process().children() if "contimg.tile.flag.searcher" in one.cmdline()]
+    return [child for child in psutil.Process().children() if "contimg.tile.flag.searcher" in child.cmdline()]
 
 
 @pytest.mark.parametrize(("processes", "baselines"), [(1, 5), (2, 5), (3, 2)])
@@ -35,12 +35,12 @@ def test_masks_are_those_of_aoflagger_in_this_process(processes, baselines):
     rng = np.random.default_rng(1)
     here = Search(8, 192)
     with Searchers(processes) as searchers:
-        asked = [request(baselines, rng), request(baselines, rng)]
-        answers = [searchers.submit(*one) for one in asked]
-        for (amplitude, missing), answer in zip(asked, answers, strict=True):
+        requests = [request(baselines, rng), request(baselines, rng)]
+        answers = [searchers.submit(*arguments) for arguments in requests]
+        for (amplitude, missing), answer in zip(requests, answers, strict=True):
             masks = answer()
             assert masks[:, :, 40:42].all()
-            assert np.array_equal(masks, [here.run(*one) for one in zip(amplitude, missing, strict=True)])
+            assert np.array_equal(masks, [here.run(*baseline) for baseline in zip(amplitude, missing, strict=True)])
     assert searching() == []
 
 
@@ -53,7 +53,7 @@ def test_a_searcher_that_dies_is_a_reason_to_try_again():
 
 
 def test_flags_are_the_same_however_many_search(tmp_path):
-    found = []
+    results = []
     for processes in (1, 3):
         path = make_ms(tmp_path / f"{processes}.ms", noise=2.0, sources=[]).path
         with table(str(path), readonly=False, ack=False) as main:
@@ -62,9 +62,9 @@ def test_flags_are_the_same_however_many_search(tmp_path):
             main.putcol("DATA", data)
         done = flag(read_ms_info(path), processes=processes)
         with table(str(path), ack=False) as main:
-            found.append((done.interference, main.getcol("FLAG")))
-    assert found[0][0] == found[1][0] > 0.003
-    assert np.array_equal(found[0][1], found[1][1])
+            results.append((done.interference, main.getcol("FLAG")))
+    assert results[0][0] == results[1][0] > 0.003
+    assert np.array_equal(results[0][1], results[1][1])
 
 
 def flag_here(path, fractions):
@@ -109,6 +109,6 @@ def test_where_nothing_is_missing_the_quick_search_finds_exactly_the_same(monkey
         amplitude[5:7] += strength
         amplitude[15:18, 100:130] += strength
         nothing = np.zeros(amplitude.shape, dtype=np.bool_)
-        found = quick.run(amplitude, nothing)
-        assert np.array_equal(found, thorough.run(amplitude, nothing))
-        assert strength < 100 or found[:, 41].all()
+        mask = quick.run(amplitude, nothing)
+        assert np.array_equal(mask, thorough.run(amplitude, nothing))
+        assert strength < 100 or mask[:, 41].all()

@@ -19,12 +19,12 @@ def test_perfect_antennas_need_no_gains(tmp_path):
     3C48 is 16 Jy there with a uniform beam and a flat spectrum, 16.2 Jy times 0.99 in the model.
     """
     files = {int(path.stem[-2:]): path for path in DRIFT_SIM.glob("*.hdf5")}
-    made = convert(files, tmp_path / "2026-02-22T23:17:51.ms", ConvertOptions())
-    tile = read_ms_info(made.path)
-    done = calibrate(made.path, [], tmp_path / "calibration", CalibrateOptions())
+    converted = convert(files, tmp_path / "2026-02-22T23:17:51.ms", ConvertOptions())
+    tile = read_ms_info(converted.path)
+    done = calibrate(converted.path, [], tmp_path / "calibration", CalibrateOptions())
     bandpass, gains = (read_solutions(path).steady_gains() for path in done.new_set.paths)
-    found = (bandpass * gains)[tile.antennas].mean(axis=1)
+    product = (bandpass * gains)[tile.antennas].mean(axis=1)
     assert done.flagged_fraction < 0.01
-    assert np.rad2deg(np.abs(np.angle(found))).max() < 2.0
-    assert abs(np.median(np.abs(found)) - 1) < 0.01
-    assert np.abs(np.abs(found) - 1).max() < 0.1
+    assert np.rad2deg(np.abs(np.angle(product))).max() < 2.0
+    assert abs(np.median(np.abs(product)) - 1) < 0.01
+    assert np.abs(np.abs(product) - 1).max() < 0.1

@@ -53,10 +53,10 @@ def uncalibrated(store, calibrated, tmp_path):
     image = TileImage(
         tmp_path / "a.fits", None, None, None, 0.1, 1.0, 10.0, 20.0, 15.0, 0.0, 24.0, 33.4, mjd, 1.4e9, 64, 6.0, None
     )
-    for stage, made in (
+    for stage, product in (
         (Stage.CONVERT, ms), (Stage.CALIBRATE, done), (Stage.IMAGE, image),
     ):  # fmt: skip
-        store.leases.commit(store.leases.claim(GROUP, stage, "a"), [made])
+        store.leases.commit(store.leases.claim(GROUP, stage, "a"), [product])
     return path
 
 
@@ -72,17 +72,17 @@ def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibra
     assert re.fullmatch(line, run())
     group = store.files.group(GROUP)
     assert (group.state, group.stage) == (State.PENDING, Stage.CALIBRATE)
-    assert [one.group for one in store.jobs.waiting(60)] == [GROUP]
+    assert [job.group for job in store.jobs.waiting(60)] == [GROUP]
     assert re.search(rf"{GROUP}\b.*\bpending\b", run())
 
 
 def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrated, calibrated, tmp_path):
-    other = replace(calibrated.done.new_set, first_freq_hz=1.2e9, directory=tmp_path / "other")
-    other.directory.mkdir()
-    other.write()
-    for name in other.tables:
-        (other.directory / name).symlink_to(calibrated.done.new_set.directory / name)
-    store.registry.register(other)
+    misfit = replace(calibrated.done.new_set, first_freq_hz=1.2e9, directory=tmp_path / "other")
+    misfit.directory.mkdir()
+    misfit.write()
+    for name in misfit.tables:
+        (misfit.directory / name).symlink_to(calibrated.done.new_set.directory / name)
+    store.registry.register(misfit)
     assert GROUP in run()
     assert store.files.group(GROUP).state == State.COMPLETED
 

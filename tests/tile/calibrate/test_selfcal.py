@@ -29,13 +29,13 @@ def test_gains_are_found_again(seed, phase_only):
     power = np.triu(rng.uniform(0.5, 2.0, (9, 9)), 1)[..., None] * np.ones(2)
     power[4] = power[:, 4] = 0
     sums = power * true[:, None] * true[None].conj()
-    found = solve_gains(sums, power, phase_only)
-    assert np.array_equal(found[4], [1, 1])
+    solved = solve_gains(sums, power, phase_only)
+    assert np.array_equal(solved[4], [1, 1])
     alive = np.arange(9) != 4
-    ratio = found[alive] / true[alive]
+    ratio = solved[alive] / true[alive]
     scale = np.abs(true[alive]).mean(axis=0)
     assert np.allclose(ratio * scale / (ratio * scale)[0], 1, atol=1e-5)
-    assert np.allclose(np.abs(found[alive]).mean(axis=0), 1)
+    assert np.allclose(np.abs(solved[alive]).mean(axis=0), 1)
 
 
 def tile(calibrated, room, turn_deg, grow=0.0):
@@ -56,11 +56,11 @@ def corrected(path):
 
 
 def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path):
-    path, one = tile(calibrated, tmp_path, 25.0, 0.15)
+    path, caltable_set = tile(calibrated, tmp_path, 25.0, 0.15)
     sky = make_ms(tmp_path / "sky.ms", sources=SOURCES, noise=0.0).sky
     before, flags, _ = corrected(path)
-    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=5.0), PICTURED)
-    assert [(each.kind, each.kept) for each in done.rounds] == [("phase", True), ("amplitude", True)]
+    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=5.0), PICTURED)
+    assert [(round_.kind, round_.kept) for round_ in done.rounds] == [("phase", True), ("amplitude", True)]
     assert done.rounds[-1].after_jy < done.rounds[-1].before_jy < 0.7 * done.rounds[0].before_jy
     after, _, note = corrected(path)
     assert note["selfcal"] == ["phase", "amplitude"]
@@ -74,21 +74,21 @@ def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path
 
 
 def test_what_does_not_help_is_not_kept(calibrated, tmp_path):
-    path, one = tile(calibrated, tmp_path, 0.0)
+    path, caltable_set = tile(calibrated, tmp_path, 0.0)
     before, _, note = corrected(path)
-    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED)
+    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED)
     assert not done.changed
     assert len(done.rounds) == 1
-    after, _, said = corrected(path)
+    after, _, new_note = corrected(path)
     assert np.array_equal(after, before)
-    assert said == note
+    assert new_note == note
 
 
 def test_a_faint_tile_is_left_alone_and_an_uncalibrated_one_refused(calibrated, tmp_path):
-    path, one = tile(calibrated, tmp_path, 0.0)
-    done = selfcal(path, one, SelfcalOptions(min_dynamic_range=1e6), PICTURED)
+    path, caltable_set = tile(calibrated, tmp_path, 0.0)
+    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=1e6), PICTURED)
     assert (done.rounds, done.changed) == ((), False)
     assert "1e+06" in done.reason
     bare = make_ms(tmp_path / "bare.ms", sources=SOURCES).path
     with pytest.raises(BadInput, match=r"bare\.ms\b"):
-        selfcal(bare, one, SelfcalOptions(), PICTURED)
+        selfcal(bare, caltable_set, SelfcalOptions(), PICTURED)

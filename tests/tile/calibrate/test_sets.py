@@ -21,11 +21,11 @@ def tile(calibrated):
     return read_ms_info(calibrated.truth.path)
 
 
-def moved(one, hours, name):
+def moved(caltable_set, hours, name):
     days = hours / 24
     return replace(
-        one, name=name, mjd=one.mjd + days, valid_from_mjd=one.valid_from_mjd + days,
-        valid_to_mjd=one.valid_to_mjd + days,
+        caltable_set, name=name, mjd=caltable_set.mjd + days, valid_from_mjd=caltable_set.valid_from_mjd + days,
+        valid_to_mjd=caltable_set.valid_to_mjd + days,
     )  # fmt: skip
 
 
@@ -49,11 +49,11 @@ def test_the_nearest_valid_one_is_chosen(new, tile, hours):
     sets = [moved(new, shift, str(index)) for index, shift in enumerate(hours)]
     chosen, reason = select_caltable_set(sets, tile)
     mjd = tile.mid_mjd_s / 86400
-    valid = [one for one in sets if one.valid_from_mjd <= mjd <= one.valid_to_mjd]
+    valid = [caltable_set for caltable_set in sets if caltable_set.valid_from_mjd <= mjd <= caltable_set.valid_to_mjd]
     assert (chosen is None) == (not valid)
     assert reason
     if chosen is not None:
-        assert abs(chosen.mjd - mjd) == min(abs(one.mjd - mjd) for one in valid)
+        assert abs(chosen.mjd - mjd) == min(abs(caltable_set.mjd - mjd) for caltable_set in valid)
 
 
 def test_validity_is_half_a_day_either_side(new, tile):

@@ -52,12 +52,12 @@ def transit(tmp_path_factory):
     rfi[:, 60:63] = True
     rfi[3, 110:130] = True
     with table(str(truth.path), readonly=False, ack=False) as main:
-        data, one, two = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
+        data, ant1, ant2 = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
         per_time = len(data) // TIMES
         hit = rfi[np.arange(len(data)) // per_time]
         data += (hit[..., None] * 60.0 * np.exp(2j * np.pi * rng.uniform(size=data.shape))).astype(np.complex64)
         for slot in DEAD:
-            data[(one == slot) ^ (two == slot)] = 0
+            data[(ant1 == slot) ^ (ant2 == slot)] = 0
         main.putcol("DATA", data)
     return Transit(truth.path, gains, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), rfi)
 
@@ -65,9 +65,9 @@ def transit(tmp_path_factory):
 def solved_over_true(transit):
     new = transit.done.new_set
     parts = [np.broadcast_to(read_solutions(path).steady_gains(), transit.gains.shape) for path in new.paths]
-    found = np.prod(parts, axis=0)
+    product = np.prod(parts, axis=0)
     slot = SLOTS.index(int(new.reference_antenna))
-    return found / (transit.gains * np.exp(-1j * np.angle(transit.gains[slot : slot + 1])))
+    return product / (transit.gains * np.exp(-1j * np.angle(transit.gains[slot : slot + 1])))
 
 
 def test_gains_equal_the_truth(transit):
@@ -82,10 +82,10 @@ def test_dead_antennas_and_interference_are_flagged_and_nothing_else(transit):
     done = transit.done
     assert sorted(done.dead_antennas) == sorted(str(SLOTS[slot]) for slot in DEAD)
     with table(str(transit.path), ack=False) as main:
-        flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
-    dead = np.isin(one, DEAD) | np.isin(two, DEAD)
+        flags, ant1, ant2 = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
+    dead = np.isin(ant1, DEAD) | np.isin(ant2, DEAD)
     rfi = transit.rfi[np.arange(len(flags)) // (len(flags) // TIMES)]
-    cross = (one != two) & ~dead
+    cross = (ant1 != ant2) & ~dead
     assert flags[dead].all()
     assert flags[cross][rfi[cross]].mean() > 0.99
     assert flags[cross][~rfi[cross]].mean() < 0.03
@@ -97,17 +97,17 @@ def test_fluxes_off_the_centre_are_right_after_applying(transit, tmp_path):
     places = {"one": (24.5, 33.1, 3.0), "two": (23.4, 34.1, 2.0)}
     sources = [(ra, dec, lambda f, flux=flux: flux + 0 * f) for ra, dec, flux in places.values()]
     target = make_ms(tmp_path / "2026-02-22T23:23:00.ms", sources=sources, gains=hard_gains(), noise=1.0, seed=8)
-    templates = [make_ms(tmp_path / f"{i}.ms", sources=[one], noise=0.0).sky for i, one in enumerate(sources)]
+    templates = [make_ms(tmp_path / f"{i}.ms", sources=[source], noise=0.0).sky for i, source in enumerate(sources)]
     options = CalibrateOptions(min_apparent_jy=50.0)
     done = calibrate(target.path, [transit.done.new_set], tmp_path / "calibration", options)
     assert done.calibration_set == NAME
     with table(str(target.path), ack=False) as main:
-        data, flags, one, two = (
+        data, flags, ant1, ant2 = (
             main.getcol(name) for name in ("CORRECTED_DATA", "FLAG", "ANTENNA1", "ANTENNA2")
         )  # fmt: skip
-    good = ~flags & (one != two)[:, None, None]
-    seen = np.stack([template[good] for template in templates], axis=1)
-    normal, right = (seen.conj().T @ seen).real, (seen.conj().T @ data[good]).real
+    good = ~flags & (ant1 != ant2)[:, None, None]
+    shapes = np.stack([template[good] for template in templates], axis=1)
+    normal, right = (shapes.conj().T @ shapes).real, (shapes.conj().T @ data[good]).real
     assert np.linalg.solve(normal, right) == pytest.approx([1.0, 1.0], abs=0.03)
 
 
@@ -116,7 +116,7 @@ def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
     centre = (24.422, 33.16 + 2.5 * 2.7)
     path = make_ms(tmp_path / "far.ms", centre=centre, sources=[(24.6, 40.0, lambda f: 2.0 + 0 * f)], noise=0.3).path
     tile = read_ms_info(path)
-    assert not [one for one in select_calibrators(tile, 0.0, 0.0) if one.calibrator.label == "3C48"]
+    assert not [candidate for candidate in select_calibrators(tile, 0.0, 0.0) if candidate.calibrator.label == "3C48"]
     done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
     assert (done.calibration_set, done.new_set) == (None, None)
     assert done.calibration_note
@@ -125,14 +125,14 @@ def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
 def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_path):
     path = make_ms(tmp_path / "empty.ms", sources=[], noise=0.5).path
     new = transit.done.new_set
-    for spoilt in (
+    for misfit in (
         replace(new, valid_to_mjd=new.mjd - 0.1),
         replace(new, dec_deg=new.dec_deg + 1),
         replace(new, first_freq_hz=new.first_freq_hz + 5e7),
     ):
-        done = calibrate(path, [spoilt], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
+        done = calibrate(path, [misfit], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
         assert done.calibration_set is None
-        assert find_mismatch(spoilt, read_ms_info(path)) in done.calibration_note
+        assert find_mismatch(misfit, read_ms_info(path)) in done.calibration_note
 
 
 def blazar(name, flux, variable=True):
@@ -164,9 +164,9 @@ def test_a_variable_calibrator_gives_phases_and_takes_the_scale_from_an_earlier_
 
 def test_steady_calibrators_go_before_brighter_variable_ones(corrupted):
     steady, bright = blazar("steady", 5.0, variable=False), blazar("bright", 50.0)
-    found = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
-    assert [one.calibrator.name for one in found] == ["steady", "bright"]
-    assert not any(one.variable for one in catalogue() if one.alias in flux_scale.COEFFICIENTS)
+    selected = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
+    assert [candidate.calibrator.name for candidate in selected] == ["steady", "bright"]
+    assert not any(candidate.variable for candidate in catalogue() if candidate.alias in flux_scale.COEFFICIENTS)
 
 
 def test_company_of_one_per_cent_belongs_to_the_model(corrupted):
@@ -174,8 +174,12 @@ def test_company_of_one_per_cent_belongs_to_the_model(corrupted):
     main = select_calibrators(tile, 0.5, 3.0)[0]
     ra, dec = tile.pointing_rad[0]
     near = [Calibrator(f"s{flux}", "", ra, dec, flux, 0.0, "X") for flux in (0.1, 0.2, 5.0)]
-    assert [one.calibrator.name for one in with_companions(tile, main, near)] == ["0137+331", "s5.0", "s0.2"]
+    assert [candidate.calibrator.name for candidate in with_companions(tile, main, near)] == [
+        "0137+331",
+        "s5.0",
+        "s0.2",
+    ]
     away = Calibrator("away", "", ra, dec + 0.099, 100.0, 0.0, "P")
     beyond = Calibrator("beyond", "", ra, dec + 0.11, 1e6, 0.0, "P")
-    names = [one.calibrator.name for one in with_companions(tile, main, [away, beyond])]
+    names = [candidate.calibrator.name for candidate in with_companions(tile, main, [away, beyond])]
     assert "beyond" not in names

@@ -28,7 +28,7 @@ from contimg.tile.calibrate.solve.solving_set import split_intervals, write_solv
 
 def model_of(path, names=("3C48",)):
     tile = read_ms_info(path)
-    return tile, make_sky_model(tile, [one for one in catalogue() if one.alias in names])
+    return tile, make_sky_model(tile, [calibrator for calibrator in catalogue() if calibrator.alias in names])
 
 
 def sine_projection(ra_0, dec_0, ra, dec):
@@ -81,18 +81,18 @@ def test_casa_predicts_the_same_model(tmp_path):
         [sys.executable, "-c", script, *map(str, SOURCES["3C48"]), str(truth.path)],
         cwd=tmp_path, env=casa_environment(home), check=True, capture_output=True,
     )  # fmt: skip
-    theirs, uvw, one, two = cells(truth.path, "MODEL_DATA", "UVW", "ANTENNA1", "ANTENNA2")
+    expected, uvw, ant1, ant2 = cells(truth.path, "MODEL_DATA", "UVW", "ANTENNA1", "ANTENNA2")
     tile = read_ms_info(truth.path)
     lmn = sine_projection(*tile.phase_centre_rad, *np.deg2rad(SOURCES["3C48"]))
     model = SkyModel(lmn, np.ones((1, len(tile.times_mjd_s), FREQS.size), dtype=np.float32))
-    products, power = np.zeros(theirs.shape, np.complex64), np.zeros(theirs.shape, np.float32)
-    rows = np.arange(len(theirs))
+    products, power = np.zeros(expected.shape, np.complex64), np.zeros(expected.shape, np.float32)
+    rows = np.arange(len(expected))
     accumulate(
-        theirs, np.zeros(theirs.shape, bool), np.ones((len(theirs), 2), np.float32), uvw, np.zeros_like(rows),
-        np.where(one != two, rows, -1), tile.freqs_hz, model.lmn, model.apparent_jy, products, power,
+        expected, np.zeros(expected.shape, bool), np.ones((len(expected), 2), np.float32), uvw, np.zeros_like(rows),
+        np.where(ant1 != ant2, rows, -1), tile.freqs_hz, model.lmn, model.apparent_jy, products, power,
     )  # fmt: skip
-    cross = one != two
-    assert np.abs(np.angle(theirs[cross])).max() > 1.0
+    cross = ant1 != ant2
+    assert np.abs(np.angle(expected[cross])).max() > 1.0
     assert np.abs(products[cross] - 1).max() < 0.02
 
 
@@ -104,12 +104,12 @@ def test_averaging_is_the_weighted_mean_of_a_plain_loop(fresh):
         flags[::7, 3:9] = True
         main.putcol("FLAG", flags)
     write_solving_set(tile, model, 60.0, target)
-    data, uvw, one, two, times = cells(fresh.path, "DATA", "UVW", "ANTENNA1", "ANTENNA2", "TIME")
+    data, uvw, ant1, ant2, times = cells(fresh.path, "DATA", "UVW", "ANTENNA1", "ANTENNA2", "TIME")
     ours, ours_one, ours_two, ours_time = cells(target, "DATA", "ANTENNA1", "ANTENNA2", "TIME")
     stamps = np.unique(times)
     for row in (0, 17, len(ours) - 1):
         run = split_intervals(tile, 60.0)[0 if ours_time[row] < stamps.mean() else -1]
-        rows = np.flatnonzero((one == ours_one[row]) & (two == ours_two[row]) & np.isin(times, stamps[run]))
+        rows = np.flatnonzero((ant1 == ours_one[row]) & (ant2 == ours_two[row]) & np.isin(times, stamps[run]))
         phase = 2j * np.pi / 299792458.0 * (uvw[rows] @ model.lmn[0])[:, None] * FREQS
         index = np.searchsorted(stamps, times[rows])
         expected = model.apparent_jy[0][index] * np.exp(phase)
@@ -122,13 +122,13 @@ def test_averaging_is_the_weighted_mean_of_a_plain_loop(fresh):
 def test_solved_gains_equal_the_truth(calibrated):
     """Up to the reference antenna's phase: amplitudes within 2 %, phases within 1.5 degrees, every channel."""
     new = calibrated.done.new_set
-    found = np.prod(
+    product = np.prod(
         [np.broadcast_to(read_solutions(path).steady_gains(), (14, FREQS.size, 2)) for path in new.paths], axis=0
     )
     truth = calibrated.truth.gains
     slot = calibrated.truth.slots.index(int(new.reference_antenna))
     referred = truth * np.exp(-1j * np.angle(truth[slot : slot + 1]))
-    ratio = found / referred
+    ratio = product / referred
     assert np.isfinite(ratio).all()
     assert np.sqrt(np.mean((np.abs(ratio) - 1) ** 2)) < 0.02
     assert abs(np.median(np.abs(ratio)) - 1) < 0.005
@@ -153,9 +153,9 @@ def test_the_set_describes_itself(calibrated):
 def test_unknown_reference_antenna_is_said(fresh):
     tile = read_ms_info(fresh.path)
     unflagged = np.ones(len(tile.antenna_names))
-    found = select_calibrators(tile, 0.5, 3.0)
+    selected = select_calibrators(tile, 0.5, 3.0)
     with pytest.raises(BadInput, match=re.escape(str(fresh.path.parent / "calibration"))):
-        solve(tile, found, unflagged, fresh.path.parent / "calibration", CalibrateOptions(), reference="999")
+        solve(tile, selected, unflagged, fresh.path.parent / "calibration", CalibrateOptions(), reference="999")
     left = [path.name for path in (fresh.path.parent / "calibration").iterdir()]
     assert left == [f"{tile.name}.failed.log"]
 
@@ -196,14 +196,14 @@ def test_a_solve_leaves_the_scratch_directory_of_another_of_the_same_tile(tmp_pa
         "with _scratch_directory(Path(sys.argv[1]), 'tile') as scratch:\n    print(scratch, flush=True); input()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    theirs = Path(other.stdout.readline().strip())
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    of_process = Path(process.stdout.readline().strip())
     with _scratch_directory(tmp_path, "tile") as ours:
-        assert ours != theirs
-        assert set(tmp_path.iterdir()) == {ours, theirs}
-    assert list(tmp_path.iterdir()) == [theirs]
-    other.kill()
-    other.communicate()
+        assert ours != of_process
+        assert set(tmp_path.iterdir()) == {ours, of_process}
+    assert list(tmp_path.iterdir()) == [of_process]
+    process.kill()
+    process.communicate()
     with _scratch_directory(tmp_path, "tile") as ours:
         assert list(tmp_path.iterdir()) == [ours]
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
     assert done.calibration_set == calibrated.done.new_set.name
     assert done.new_set is None
     assert "3C48" in done.calibration_note
-    assert [one.name for one in (tmp_path / "calibration").iterdir()] == ["flags"]
+    assert [path.name for path in (tmp_path / "calibration").iterdir()] == ["flags"]
     assert set(done.seconds) == {"flag", "solve", "apply"}
 
 
@@ -51,7 +51,7 @@ def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrate
     assert done.new_set is None
     assert done.calibration_set == calibrated.done.new_set.name
     assert "3C48" in done.calibration_note
-    assert sorted(one.name for one in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
+    assert sorted(path.name for path in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
 
 
 def test_nothing_alive_is_bad_input(tmp_path):
@@ -65,7 +65,7 @@ def test_nothing_alive_is_bad_input(tmp_path):
 def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated, tmp_path, monkeypatch):
     """FLAG and CORRECTED_DATA half written, scratch left behind: the same result, told in words, and no litter."""
     name = calibrated.truth.path.name
-    path, room, elsewhere = (tmp_path / one for one in (name, "calibration", "elsewhere"))
+    path, room, elsewhere = (tmp_path / part for part in (name, "calibration", "elsewhere"))
     shutil.copytree(calibrated.truth.path, path)
     shutil.copytree(calibrated.directory, room)
     (room / f".{name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
@@ -80,9 +80,9 @@ def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated,
     for expected in ("3C48", "Perley & Butler 2017", ".bcal", ".gcal", "%"):
         assert expected in result.output
     assert list(Path.cwd().iterdir()) == []
-    assert sorted(one.name for one in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
     assert scan_caltable_sets(room) == [calibrated.done.new_set.moved_to(room / name.removesuffix(".ms"))]
-    assert sorted(one.name for one in room.iterdir()) == [name.removesuffix(".ms"), "flags"]
+    assert sorted(path.name for path in room.iterdir()) == [name.removesuffix(".ms"), "flags"]
     (names, digests, notes), (_, before, notes_before) = state(path), state(calibrated.truth.path)
     assert names == ["FLAG", "CORRECTED_DATA"]
     assert digests == before

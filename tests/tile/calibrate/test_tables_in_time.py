@@ -71,42 +71,42 @@ def night(tmp_path_factory):
     edit(names["K"], "FLAG", fail(0, 6))
     edit(names["B"], "FLAG", fail(1, 8))
     edit(names["B"], "FLAG", lambda flags, times, first: flags.__setitem__((first == 9, slice(20, 30)), True))
-    theirs = room / "applycal.ms"
-    shutil.copytree(path, theirs)
+    reference_path = room / "applycal.ms"
+    shutil.copytree(path, reference_path)
     arguments = {
-        "vis": str(theirs), "gaintable": [names["K"], names["B"], names["G"]],
+        "vis": str(reference_path), "gaintable": [names["K"], names["B"], names["G"]],
         "interp": ["linear", "linear,linearflag", "linear"], "calwt": [False], "flagbackup": False,
         "applymode": "calflag",
     }  # fmt: skip
     casa.run([casa.Task("applycal", arguments)], room, room / "casa.log", 120)
-    return path, theirs, names
+    return path, reference_path, names
 
 
 def imported(night, room):
-    given = [Path(one) for one in night[2].values()]
-    return import_set(given, "night", room / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
+    paths = [Path(path) for path in night[2].values()]
+    return import_set(paths, "night", room / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
 
 
 def test_an_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_path):
-    path, theirs, _ = night
-    made = imported(night, tmp_path)
-    assert [one.suffix for one in made.paths] == [".bcal", ".gcal", ".kcal"]
+    path, reference_path, _ = night
+    caltable_set = imported(night, tmp_path)
+    assert [path.suffix for path in caltable_set.paths] == [".bcal", ".gcal", ".kcal"]
     ours = tmp_path / path.name
     shutil.copytree(path, ours)
-    apply_caltable_set(made, read_ms_info(ours))
-    good, their_good = ~column(ours, "FLAG"), ~column(theirs, "FLAG")
+    apply_caltable_set(caltable_set, read_ms_info(ours))
+    good, their_good = ~column(ours, "FLAG"), ~column(reference_path, "FLAG")
     assert np.array_equal(good, their_good)
     assert 0.05 < 1 - good.mean() < 0.7
-    data, reference = column(ours, "CORRECTED_DATA"), column(theirs, "CORRECTED_DATA")
+    data, reference = column(ours, "CORRECTED_DATA"), column(reference_path, "CORRECTED_DATA")
     assert np.abs(data - reference)[good].max() < 1e-5 * np.abs(reference[good]).max()
 
 
 def test_it_says_when_it_holds(night, tmp_path):
-    made, tile = imported(night, tmp_path), read_ms_info(night[0])
-    assert made.valid_to_mjd - made.valid_from_mjd == pytest.approx(1 + 80 / 86400, abs=20 / 86400)
-    assert made.mjd == pytest.approx(tile.mid_mjd_s / 86400, abs=1e-4)
-    assert set(made.quality["tables"]) == {"night.bcal", "night.gcal", "night.kcal"}
-    assert made.quality["gain_snr"] > 10
+    caltable_set, tile = imported(night, tmp_path), read_ms_info(night[0])
+    assert caltable_set.valid_to_mjd - caltable_set.valid_from_mjd == pytest.approx(1 + 80 / 86400, abs=20 / 86400)
+    assert caltable_set.mjd == pytest.approx(tile.mid_mjd_s / 86400, abs=1e-4)
+    assert set(caltable_set.quality["tables"]) == {"night.bcal", "night.gcal", "night.kcal"}
+    assert caltable_set.quality["gain_snr"] > 10
 
 
 def test_windows_in_any_order_have_their_times(night, tmp_path):
@@ -115,14 +115,14 @@ def test_windows_in_any_order_have_their_times(night, tmp_path):
     split(whole.paths[0], tmp_path / "b", (2, 0, 3, 1), bandpass=True)
     split(whole.paths[1], tmp_path / "g", (1, 3, 0, 2), bandpass=False)
     parts = [tmp_path / "g", whole.paths[2], tmp_path / "b"]
-    made = import_set(parts, "parts", tmp_path, CalibrateOptions(), LIMITS)
-    ours, expected = compute_inverse_gains_in_time(made, tile), compute_inverse_gains_in_time(whole, tile)
+    caltable_set = import_set(parts, "parts", tmp_path, CalibrateOptions(), LIMITS)
+    ours, expected = compute_inverse_gains_in_time(caltable_set, tile), compute_inverse_gains_in_time(whole, tile)
     assert ours.shape == (TIMES, 14, FREQS.size, 2)
     assert np.array_equal(ours, expected, equal_nan=True)
-    with table(str(made.paths[1]), readonly=False, ack=False) as main:
+    with table(str(caltable_set.paths[1]), readonly=False, ack=False) as main:
         rows = np.flatnonzero(
             (main.getcol("SPECTRAL_WINDOW_ID") == 2) & (main.getcol("TIME") == main.getcol("TIME")[0])
         )
         main.removerows(rows)
-    with pytest.raises(BadInput, match=re.escape(str(made.paths[1]))):
-        read_solutions(made.paths[1])
+    with pytest.raises(BadInput, match=re.escape(str(caltable_set.paths[1]))):
+        read_solutions(caltable_set.paths[1])

@@ -25,11 +25,11 @@ from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.calibrators import Calibrator
 from contimg.quality.caltables import SolutionLimits
+from contimg.tile.calibrate import antenna_faults
 from contimg.tile.calibrate.apply import compute_inverse_gains
-from contimg.tile.calibrate.assess import antenna_faults
-from contimg.tile.calibrate.assess.assess import grade_or_reject, measure_caltable_set
-from contimg.tile.calibrate.assess.plots import write_plots
+from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.plots import write_plots
 from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.edits import fill_gaps, flag_antennas, flag_failed_receptors, rescale_amplitudes
@@ -66,36 +66,36 @@ def solve(
     directory = directory.absolute()  # CASA has a working directory of its own
     target, log = directory / ms.name, directory / f"{ms.name}.failed.log"
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
-        made, work = scratch / "set", scratch / "work"
-        made.mkdir()
+        set_directory, work = scratch / "set", scratch / "work"
+        set_directory.mkdir()
         work.mkdir()
         solving_set = work / "solving.ms"
         model = make_sky_model(ms, [source.calibrator for source in sources])
         write_solving_set(ms, model, options.presolve_s, solving_set)
         name = reference or ms.antenna_names[select_reference_antenna(ms, unflagged)]
         long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
-        tasks = list_tasks(solving_set, made, ms.name, name, long_only, options)
+        tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
         casa_run = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
-        turning = _edit(made, ms, sources[0].calibrator, options.fill_gaps)
-        caltable_set = _describe(ms, sources[0], made, name, unflagged, options, casa_run.version)
+        turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
+        caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_run.version)
         caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits or SolutionLimits(), previous, turning)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
         caltable_set.write()
         _plot(caltable_set, ms)
-        log.replace(made / "casa.log")
+        log.replace(set_directory / "casa.log")
         with rename_guard():
             if target.exists():
                 target.rename(scratch / "older")  # removed with the scratch directory
-            made.rename(target)
+            set_directory.rename(target)
         return caltable_set.moved_to(target)
 
 
 def list_tasks(
-    solving_set: Path, made: Path, name: str, reference: str, long_only: bool, options: CalibrateOptions
+    solving_set: Path, directory: Path, name: str, reference: str, long_only: bool, options: CalibrateOptions
 ) -> list[casa.Task]:
-    """List the CASA tasks, in order; the caltables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `made`."""
-    start, phase, bandpass, gains = (str(made / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
+    """List the CASA tasks, in order; the caltables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `directory`."""
+    start, phase, bandpass, gains = (str(directory / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
     common = {"vis": str(solving_set), "refant": reference, "solnorm": False}
     of_channels = {
         **common, "bandtype": "B", "solint": "inf", "combine": "scan", "minsnr": options.bandpass_snr,
@@ -113,32 +113,32 @@ def list_tasks(
     ]
 
 
-def _edit(made: Path, ms: MSInfo, calibrator: Calibrator, max_channels: int) -> dict[int, str]:
+def _edit(set_directory: Path, ms: MSInfo, calibrator: Calibrator, max_channels: int) -> dict[int, str]:
     """Fill narrow gaps of the bandpass and flag unreliable solutions.
 
     Returns the slots of antennas whose phases turn, and the reason of each.
     """
-    bandpass = made / f"{ms.name}.bcal"
+    bandpass = set_directory / f"{ms.name}.bcal"
     read_kind(bandpass)  # raises when CASA wrote none
     fill_gaps(bandpass, max_channels)
     flag_failed_receptors(bandpass)
-    turning = antenna_faults.find_turning_antennas(read_solutions(made / f"{ms.name}.phase"), ms, calibrator)
-    faint = antenna_faults.find_faint_antennas(_read_gains(made, ms), antenna_faults.read_total_powers(ms))
+    turning = antenna_faults.find_turning_antennas(read_solutions(set_directory / f"{ms.name}.phase"), ms, calibrator)
+    faint = antenna_faults.find_faint_antennas(_read_gains(set_directory, ms), antenna_faults.read_total_powers(ms))
     flag_antennas(bandpass, [*turning, *faint])
     return turning
 
 
 def _describe(
-    ms: MSInfo, source: CalibratorInBeam, made: Path, reference: str, unflagged: NDArray[np.float64],
+    ms: MSInfo, source: CalibratorInBeam, set_directory: Path, reference: str, unflagged: NDArray[np.float64],
     options: CalibrateOptions, casa_version: str,
 ) -> CaltableSet:  # fmt: skip
     names = (f"{ms.name}.bcal", f"{ms.name}.gcal")
-    bandpass, gains = (read_solutions(made / name) for name in names)
+    bandpass, gains = (read_solutions(set_directory / name) for name in names)
     live = ms.antennas[unflagged[ms.antennas] > 0]
     solved = bandpass.solved[0] & gains.solved[0]
     mjd = ms.mid_mjd_s / 86400.0
     return CaltableSet(
-        name=ms.name, directory=made, tables=names, calibrator=source.calibrator.label,
+        name=ms.name, directory=set_directory, tables=names, calibrator=source.calibrator.label,
         model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())), flux_scale=source.calibrator.scale,
         attenuation=source.pb_response, mjd=mjd, valid_from_mjd=mjd - options.hours_before / 24.0,
         valid_to_mjd=mjd + options.hours_after / 24.0, reference_antenna=reference,
@@ -168,9 +168,9 @@ def _grade(
     return replace(graded, quality={**graded.quality, "without_fringes": reasons})
 
 
-def _read_gains(made: Path, ms: MSInfo) -> NDArray[np.complex128]:
+def _read_gains(set_directory: Path, ms: MSInfo) -> NDArray[np.complex128]:
     """Read bandpass times gains, shape (slots, channels, receptors)."""
-    bandpass, gains = (read_solutions(made / f"{ms.name}.{kind}") for kind in ("bcal", "gcal"))
+    bandpass, gains = (read_solutions(set_directory / f"{ms.name}.{kind}") for kind in ("bcal", "gcal"))
     return bandpass.steady_gains() * gains.steady_gains()
 
 

@@ -1,4 +1,4 @@
-"""Sets are judged by numbers: good ones pass, poisoned ones are rejected, and a rejected one is no product."""
+"""Numbers and grades of caltable sets: good ones pass, corrupted ones are rejected and are no product."""
 
 import re
 import shutil
@@ -18,9 +18,9 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.calibrators import catalogue
 from contimg.quality import caltables as quality
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.assess.assess import measure_caltable_set
-from contimg.tile.calibrate.assess.plots import NAMES, remove_delays
+from contimg.tile.calibrate.assessment import measure_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.plots import NAMES, remove_delays
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.solve.edits import flag_failed_receptors
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
@@ -30,20 +30,20 @@ from contimg.tile.calibrate.solve.solving_set import write_solving_set
 @pytest.fixture(scope="module")
 def solving_set(calibrated, tmp_path_factory):
     tile = read_ms_info(calibrated.truth.path)
-    model = make_sky_model(tile, [one for one in catalogue() if one.alias == "3C48"])
-    path = tmp_path_factory.mktemp("judged") / "solving.ms"
+    model = make_sky_model(tile, [calibrator for calibrator in catalogue() if calibrator.alias == "3C48"])
+    path = tmp_path_factory.mktemp("measured") / "solving.ms"
     write_solving_set(tile, model, 60.0, path)
     return path
 
 
 @pytest.fixture
-def judged(calibrated, solving_set, tmp_path):
+def measured(calibrated, solving_set, tmp_path):
     """A copy of the set, and a function that judges it as it stands on disk."""
     new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
     shutil.copytree(new.directory, tmp_path / "set")
     moved = new.moved_to(tmp_path / "set")
 
-    def judge(limits=None, **more):
+    def measure(limits=None, **more):
         limits = limits or SolutionLimits()
         phases = moved.directory / f"{moved.name}.phase"
         numbers = measure_caltable_set(
@@ -51,7 +51,7 @@ def judged(calibrated, solving_set, tmp_path):
         )
         return numbers, quality.grade_caltable_set(numbers, limits)
 
-    return moved, judge
+    return moved, measure
 
 
 def poison(path, column, change):
@@ -60,14 +60,14 @@ def poison(path, column, change):
         main.putcol(column, np.asarray(change(values), dtype=values.dtype))
 
 
-def test_a_good_set_is_good(judged):
-    numbers, verdict = judged[1]()
-    assert verdict.grade == "good"
-    assert verdict.reasons == ()
+def test_a_good_set_is_good(measured):
+    numbers, quality_grade = measured[1]()
+    assert quality_grade.grade == "good"
+    assert quality_grade.reasons == ()
     assert numbers.residual.scale == pytest.approx(1, abs=0.01)
     assert numbers.residual.fraction < 0.06  # the second source of the field, 1 Jy in 16
-    for one in numbers.caltables.values():
-        assert (one.without_solution, one.dead_receptors, one.outliers) == ((), (), ())
+    for caltable in numbers.caltables.values():
+        assert (caltable.without_solution, caltable.dead_receptors, caltable.outliers) == ((), (), ())
 
 
 def turned(values):
@@ -91,52 +91,52 @@ def every_second(factor):
         (0, "FLAG", lambda flags: flags | (np.arange(192) > 40)[:, None], r"\bbcal\b.*\b79%"),
     ],
 )
-def test_poisoned_tables_are_rejected_with_their_numbers(judged, index, column, change, reason):
-    moved, judge = judged
+def test_corrupted_tables_are_rejected_with_their_numbers(measured, index, column, change, reason):
+    moved, measure = measured
     poison(moved.paths[index], column, change)
-    _, verdict = judge()
-    assert verdict.grade == "rejected"
-    assert any(re.search(reason, text) for text in verdict.reasons), verdict.reasons
+    _, quality_grade = measure()
+    assert quality_grade.grade == "rejected"
+    assert any(re.search(reason, text) for text in quality_grade.reasons), quality_grade.reasons
 
 
 @pytest.mark.parametrize(
     ("column", "change"),
     [("FLAG", np.ones_like), ("CPARAM", lambda values: values * np.nan), ("CPARAM", np.zeros_like)],
 )
-def test_a_table_without_any_solution_is_an_error(judged, column, change):
-    moved, judge = judged
+def test_a_table_without_any_solution_is_an_error(measured, column, change):
+    moved, measure = measured
     poison(moved.paths[0], column, change)
     with pytest.raises(BadInput, match=re.escape(str(moved.paths[0]))):
-        judge()
+        measure()
 
 
-def test_a_missing_or_broken_table_is_an_error(judged):
-    moved, judge = judged
+def test_a_missing_or_broken_table_is_an_error(measured):
+    moved, measure = measured
     (moved.paths[1] / "table.dat").write_bytes(b"\0" * 100)
     with pytest.raises(BadInput, match=re.escape(str(moved.paths[1]))):
-        judge()
+        measure()
     shutil.rmtree(moved.paths[1])
     with pytest.raises(BadInput, match=re.escape(str(moved.paths[1]))):
-        judge()
+        measure()
 
 
-def test_limits_are_settings(judged):
-    _, verdict = judged[1](SolutionLimits(suspect_residual=0.001))
-    assert verdict.grade == "suspect"
-    _, verdict = judged[1](SolutionLimits(suspect_residual=0.001, reject_residual=0.002))
-    assert verdict.grade == "rejected"
+def test_limits_are_settings(measured):
+    _, quality_grade = measured[1](SolutionLimits(suspect_residual=0.001))
+    assert quality_grade.grade == "suspect"
+    _, quality_grade = measured[1](SolutionLimits(suspect_residual=0.001, reject_residual=0.002))
+    assert quality_grade.grade == "rejected"
 
 
-def test_the_change_since_the_previous_set_does_not_depend_on_its_reference_antenna(judged, calibrated, tmp_path):
-    moved, judge = judged
+def test_the_change_since_the_previous_set_does_not_depend_on_its_reference_antenna(measured, calibrated, tmp_path):
+    moved, measure = measured
     earlier = calibrated.done.new_set
     poison(moved.paths[1], "CPARAM", lambda values: 1.1 * np.exp(0.7j) * values)
-    numbers, _ = judge(previous=earlier)
+    numbers, _ = measure(previous=earlier)
     assert numbers.previous == earlier.name
     assert numbers.phase_change_deg == pytest.approx(0, abs=1e-3)
     assert numbers.amplitude_change == pytest.approx(1.1, rel=1e-4)
     poison(moved.paths[1], "CPARAM", lambda values: values * np.exp(0.5j * (np.arange(14) == 3))[:, None, None])
-    numbers, _ = judge(previous=earlier)
+    numbers, _ = measure(previous=earlier)
     assert numbers.phase_change_deg == pytest.approx(np.rad2deg(0.5 / np.sqrt(13)), rel=1e-3)
 
 
@@ -145,16 +145,16 @@ def test_the_verdict_never_improves_as_a_number_worsens(residual, flagged, more)
     grades = ["good", "suspect", "rejected"]
 
     def grade(part):
-        one = quality.CaltableNumbers(part, 50.0, 1.0, (), (), (), 0.0)
-        numbers = quality.CaltableSetNumbers({"a.bcal": one}, 1.0, quality.Residual(residual, 1.0, 0.1))
+        caltable = quality.CaltableNumbers(part, 50.0, 1.0, (), (), (), 0.0)
+        numbers = quality.CaltableSetNumbers({"a.bcal": caltable}, 1.0, quality.Residual(residual, 1.0, 0.1))
         return grades.index(quality.grade_caltable_set(numbers, SolutionLimits()).grade)
 
     assert grade(flagged) <= grade(max(flagged, more))
 
 
 def test_a_number_that_is_none_fails():
-    one = quality.CaltableNumbers(0.0, 50.0, 1.0, (), (), (), 0.0)
-    numbers = quality.CaltableSetNumbers({"a.bcal": one}, 1.0, quality.Residual(np.nan, np.nan, np.nan))
+    caltable = quality.CaltableNumbers(0.0, 50.0, 1.0, (), (), (), 0.0)
+    numbers = quality.CaltableSetNumbers({"a.bcal": caltable}, 1.0, quality.Residual(np.nan, np.nan, np.nan))
     assert quality.grade_caltable_set(numbers, SolutionLimits()).grade == "rejected"
 
 
@@ -180,8 +180,8 @@ def test_a_suspect_set_gives_way_to_a_good_one(calibrated, tmp_path):
     assert "suspect" in alone.calibration_note
 
 
-def test_a_mostly_failed_receptor_is_cleared(judged):
-    moved, _ = judged
+def test_a_mostly_failed_receptor_is_cleared(measured):
+    moved, _ = measured
 
     def fail(flags):
         flags[2, 20:, 1] = True
@@ -220,9 +220,9 @@ def with_crossed(tmp_path_factory):
     path = make_ms(room / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0).path
     rng = np.random.default_rng(3)
     with table(str(path), readonly=False, ack=False) as main:
-        data, one, two = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
-        odd = np.isin(one, [4, 9]) != np.isin(two, [4, 9])
-        blind = ((one == 6) | (two == 6)) & (one != two)
+        data, ant1, ant2 = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
+        odd = np.isin(ant1, [4, 9]) != np.isin(ant2, [4, 9])
+        blind = ((ant1 == 6) | (ant2 == 6)) & (ant1 != ant2)
         noise = rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
         data[odd | blind] = noise[odd | blind]
         main.putcol("DATA", data)
@@ -232,15 +232,15 @@ def with_crossed(tmp_path_factory):
 def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
     path, done = with_crossed
     new = done.new_set
-    found = new.quality["without_fringes"]
-    assert sorted(found) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
-    assert found["30"] == found["80"] != found["52"], "crossed receptors, and no signal"
+    reasons = new.quality["without_fringes"]
+    assert sorted(reasons) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
+    assert reasons["30"] == reasons["80"] != reasons["52"], "crossed receptors, and no signal"
     assert done.dead_antennas == ()
     assert len(new.antennas) == 11
     assert new.grade == "suspect"
     with table(str(path), ack=False) as main:
-        flags, one, two = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
-    hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
+        flags, ant1, ant2 = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
+    hit = np.isin(ant1, [4, 6, 9]) | np.isin(ant2, [4, 6, 9])
     assert flags[hit].all()
     assert flags[~hit].mean() < 0.03
 
@@ -251,27 +251,27 @@ def test_each_antenna_has_what_is_wrong_with_it(leak, tmp_path):
     truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0)
     rng = np.random.default_rng(3)
     with table(str(truth.path), readonly=False, ack=False) as main:
-        data, one, two, times = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2", "TIME"))
-        cross = one != two
-        seen = truth.sky * truth.gains[one] * truth.gains[two].conj()
-        noise = data - seen
+        data, ant1, ant2, times = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2", "TIME"))
+        cross = ant1 != ant2
+        signal = truth.sky * truth.gains[ant1] * truth.gains[ant2].conj()
+        noise = data - signal
         for slot, factor in ((4, leak * np.exp(1j)), (6, 0.0)):
-            rows = cross & ((one == slot) | (two == slot))
-            seen[rows] *= factor
+            rows = cross & ((ant1 == slot) | (ant2 == slot))
+            signal[rows] *= factor
             noise[rows] = rng.normal(size=noise[rows].shape) + 1j * rng.normal(size=noise[rows].shape)
         turn = np.exp(2j * np.pi * (times - times[0]) / 103.0)[:, None, None]
-        seen = np.where((cross & (one == 9))[:, None, None], seen * turn, seen)
-        seen = np.where((cross & (two == 9))[:, None, None], seen * turn.conj(), seen)
-        main.putcol("DATA", (seen + noise).astype(np.complex64))
+        signal = np.where((cross & (ant1 == 9))[:, None, None], signal * turn, signal)
+        signal = np.where((cross & (ant2 == 9))[:, None, None], signal * turn.conj(), signal)
+        main.putcol("DATA", (signal + noise).astype(np.complex64))
     done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions())
-    found = done.new_set.quality["without_fringes"]
-    assert sorted(found) == sorted(["30", "52", "80"])
-    share = float(re.search(r"([\d.]+)%", found["30"])[1])
+    reasons = done.new_set.quality["without_fringes"]
+    assert sorted(reasons) == sorted(["30", "52", "80"])
+    share = float(re.search(r"([\d.]+)%", reasons["30"])[1])
     assert share == pytest.approx(100 * leak, rel=0.4)
-    assert len(set(found.values())) == 3, "each has its own reason"
+    assert len(set(reasons.values())) == 3, "each has its own reason"
     assert done.dead_antennas == ()
     flags = column_of(truth.path, "FLAG")
-    hit = np.isin(one, [4, 6, 9]) | np.isin(two, [4, 6, 9])
+    hit = np.isin(ant1, [4, 6, 9]) | np.isin(ant2, [4, 6, 9])
     assert flags[hit].all()
     assert flags[~hit].mean() < 0.03
 
@@ -282,16 +282,16 @@ def test_exchanged_cables_are_named(tmp_path):
     really = (1, 5, 12, 19, 18, 30, 44, 52, 60, 71, 80, 90, 100, 103)
     sources = [(24.42208096, 33.15975916, flux_3c48)]
     truth = make_ms(tmp_path / "2026-02-22T23:17:51.ms", slots=slots, sources=sources, noise=1.0)
-    other = make_ms(tmp_path / "really.ms", slots=really, sources=sources, noise=1.0).path
-    path_m = column_of(other, "UVW")[:, 2] - column_of(truth.path, "UVW")[:, 2]
+    really_path = make_ms(tmp_path / "really.ms", slots=really, sources=sources, noise=1.0).path
+    path_m = column_of(really_path, "UVW")[:, 2] - column_of(truth.path, "UVW")[:, 2]
     turn = np.exp(2j * np.pi * path_m[:, None] * FREQS / 299_792_458.0)[..., None]
     with table(str(truth.path), readonly=False, ack=False) as main:
-        main.putcol("DATA", (column_of(other, "DATA") * turn).astype(np.complex64))
+        main.putcol("DATA", (column_of(really_path, "DATA") * turn).astype(np.complex64))
     done = calibrate(truth.path, [], tmp_path / "calibration", CalibrateOptions(presolve_s=26.0))
-    found = done.new_set.quality["without_fringes"]
-    assert sorted(found) == ["18", "19"]
-    assert "19" in found["18"]
-    assert "18" in found["19"]
+    reasons = done.new_set.quality["without_fringes"]
+    assert sorted(reasons) == ["18", "19"]
+    assert "19" in reasons["18"]
+    assert "18" in reasons["19"]
     assert not {"18", "19"} & set(done.new_set.antennas)
 
 
