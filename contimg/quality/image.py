@@ -1,7 +1,7 @@
 """Quality of an image: the thresholds that an operator may set, and the table of checks that grades it."""
 
 import math
-from typing import Protocol
+from dataclasses import dataclass
 
 from contimg.options import Options, option
 from contimg.quality.grades import Check, QualityGrade, grade_checks
@@ -25,62 +25,36 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     max_beam_ratio: float = option(4.0, "length of the synthesized beam over its width", minimum=1.0)
 
 
-class ImageMeasurements(Protocol):
-    """The numbers of an image that are checked: of the stage's result and of the store's record alike.
+@dataclass(frozen=True, kw_only=True)
+class ImageNumbers:
+    """The numbers of an image that its grade depends on; None where one was not measured.
 
-    Flux densities in Jy/beam; None where a number was not measured.
+    Attributes
+    ----------
+    rms_jy, expected_rms_jy : noise of the image and its thermal rms, Jy/beam.
+    peak_jy, minimum_jy : brightest and faintest pixel, Jy/beam.
+    bowl_jy : median in the negative bowl around the brightest source, Jy/beam.
+    unflagged_fraction : unflagged part of the cross-correlations' samples.
+    beam_major_arcsec, beam_minor_arcsec : length and width of the synthesized beam.
+    catalogue_offset_arcsec, catalogue_flux_ratio : medians of the catalogued sources in the image.
+    calibration_set, calibration_note : name of the caltable set applied; None when uncalibrated, and the reason.
     """
 
-    @property
-    def rms_jy(self) -> float:
-        """Noise of the image."""
-
-    @property
-    def expected_rms_jy(self) -> float | None:
-        """Thermal rms."""
-
-    @property
-    def peak_jy(self) -> float:
-        """Brightest pixel."""
-
-    @property
-    def minimum_jy(self) -> float | None:
-        """Faintest pixel."""
-
-    @property
-    def bowl_jy(self) -> float | None:
-        """Median in the negative bowl around the brightest source."""
-
-    @property
-    def unflagged_fraction(self) -> float | None:
-        """Unflagged part of the cross-correlations' samples."""
-
-    @property
-    def beam_major_arcsec(self) -> float:
-        """Length of the synthesized beam."""
-
-    @property
-    def beam_minor_arcsec(self) -> float:
-        """Width of the synthesized beam."""
-
-    @property
-    def catalogue_offset_arcsec(self) -> float | None:
-        """Median offset of the catalogued sources in the image."""
-
-    @property
-    def catalogue_flux_ratio(self) -> float | None:
-        """Median flux over catalogued flux of the same."""
-
-    @property
-    def calibration_set(self) -> str | None:
-        """Name of the caltable set applied; None when uncalibrated."""
-
-    @property
-    def calibration_note(self) -> str | None:
-        """Why it is uncalibrated."""
+    rms_jy: float
+    peak_jy: float
+    beam_major_arcsec: float
+    beam_minor_arcsec: float
+    calibration_set: str | None
+    calibration_note: str | None = None
+    expected_rms_jy: float | None = None
+    minimum_jy: float | None = None
+    bowl_jy: float | None = None
+    unflagged_fraction: float | None = None
+    catalogue_offset_arcsec: float | None = None
+    catalogue_flux_ratio: float | None = None
 
 
-def grade_image(image: ImageMeasurements, limits: QualityThresholds) -> QualityGrade:
+def grade_image(image: ImageNumbers, limits: QualityThresholds) -> QualityGrade:
     """Grade an image: good, suspect or bad, with the reasons.
 
     Parameters
@@ -91,7 +65,7 @@ def grade_image(image: ImageMeasurements, limits: QualityThresholds) -> QualityG
     return grade_checks(check_image(image, limits))
 
 
-def check_image(image: ImageMeasurements, limits: QualityThresholds) -> tuple[Check, ...]:
+def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, ...]:
     """Check the numbers of an image against the thresholds; one check alone where the image is empty.
 
     Parameters

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.quality.image import ImageNumbers
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class CalibratedMS:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TileImage:
+@dataclass(frozen=True, kw_only=True)
+class TileImage(ImageNumbers):
     """Image of one tile: its files, numbers and QA grade. Fluxes are apparent, not corrected for the primary beam.
 
     Attributes
@@ -118,11 +119,7 @@ class TileImage:
     beam_fits_path: Path | None
     png_path: Path | None
     thumbnail_path: Path | None
-    rms_jy: float
-    peak_jy: float
     dynamic_range: float
-    beam_major_arcsec: float
-    beam_minor_arcsec: float
     beam_angle_deg: float
     ra_deg: float
     dec_deg: float
@@ -130,15 +127,7 @@ class TileImage:
     freq_hz: float
     pixels: int
     cell_arcsec: float
-    calibration_set: str | None
-    calibration_note: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     verdict: str | None = None
     verdict_reasons: tuple[str, ...] = ()
-    expected_rms_jy: float | None = None
-    minimum_jy: float | None = None
-    bowl_jy: float | None = None
-    unflagged_fraction: float | None = None
     catalogue_matches: int | None = None
-    catalogue_offset_arcsec: float | None = None
-    catalogue_flux_ratio: float | None = None

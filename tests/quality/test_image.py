@@ -1,31 +1,17 @@
 """The grade of an image, and the checks that give it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.quality.image import QualityThresholds, check_image, grade_image
+from contimg.quality.image import ImageNumbers, QualityThresholds, check_image, grade_image
 
-
-@dataclass(frozen=True)
-class Image:
-    rms_jy: float = 0.001
-    expected_rms_jy: float | None = 0.0008
-    peak_jy: float = 0.5
-    minimum_jy: float | None = -0.01
-    bowl_jy: float | None = 0.0
-    unflagged_fraction: float | None = 0.8
-    beam_major_arcsec: float = 16.0
-    beam_minor_arcsec: float = 10.0
-    catalogue_offset_arcsec: float | None = None
-    catalogue_flux_ratio: float | None = None
-    calibration_set: str | None = "2026-02-22T01:00:00"
-    calibration_note: str | None = None
-
-
-FINE = Image()
+FINE = ImageNumbers(
+    rms_jy=0.001, expected_rms_jy=0.0008, peak_jy=0.5, minimum_jy=-0.01, unflagged_fraction=0.8,
+    beam_major_arcsec=16.0, beam_minor_arcsec=10.0, calibration_set="2026-02-22T01:00:00",
+)  # fmt: skip
 LIMITS = QualityThresholds()
 
 
@@ -73,9 +59,10 @@ UNKNOWN = st.none()
 
 @given(
     image=st.builds(
-        Image, rms_jy=st.floats(0, 1), expected_rms_jy=UNKNOWN | st.floats(1e-4, 0.1), peak_jy=st.floats(0, 20),
+        ImageNumbers, rms_jy=st.floats(0, 1), expected_rms_jy=UNKNOWN | st.floats(1e-4, 0.1), peak_jy=st.floats(0, 20),
         minimum_jy=UNKNOWN | st.floats(-2, 0), bowl_jy=UNKNOWN | st.floats(-1, 0.1),
         unflagged_fraction=UNKNOWN | st.floats(0, 1), beam_major_arcsec=st.floats(10, 90),
+        beam_minor_arcsec=st.just(10.0),
         catalogue_offset_arcsec=UNKNOWN | st.floats(0, 40), catalogue_flux_ratio=UNKNOWN | st.floats(-1, 5),
         calibration_set=UNKNOWN | st.just("set"),
     )

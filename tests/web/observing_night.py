@@ -93,7 +93,8 @@ class Night:
         paint(paths[3], 256, seed)
         rms_jy = 0.0032 if calibrated else 0.047
         return TileImage(
-            *paths, rms_jy=rms_jy, peak_jy=peak_jy, dynamic_range=peak_jy / rms_jy, beam_major_arcsec=19.6,
+            fits_path=paths[0], beam_fits_path=paths[1], png_path=paths[2], thumbnail_path=paths[3],
+            rms_jy=rms_jy, peak_jy=peak_jy, dynamic_range=peak_jy / rms_jy, beam_major_arcsec=19.6,
             beam_minor_arcsec=15.8, beam_angle_deg=-12.0, ra_deg=24.4, dec_deg=33.16, mjd=mjd, freq_hz=1.405e9,
             pixels=512, cell_arcsec=24.0, calibration_set=calibrated,
             calibration_note=None if calibrated else "no set is valid at this time",

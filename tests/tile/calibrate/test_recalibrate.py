@@ -51,8 +51,10 @@ def uncalibrated(store, calibrated, tmp_path):
     mjd = calibrated.done.new_set.mjd
     ms = ConvertedMS(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
     image = TileImage(
-        tmp_path / "a.fits", None, None, None, 0.1, 1.0, 10.0, 20.0, 15.0, 0.0, 24.0, 33.4, mjd, 1.4e9, 64, 6.0, None
-    )
+        fits_path=tmp_path / "a.fits", beam_fits_path=None, png_path=None, thumbnail_path=None, rms_jy=0.1, peak_jy=1.0,
+        dynamic_range=10.0, beam_major_arcsec=20.0, beam_minor_arcsec=15.0, beam_angle_deg=0.0, ra_deg=24.0,
+        dec_deg=33.4, mjd=mjd, freq_hz=1.4e9, pixels=64, cell_arcsec=6.0, calibration_set=None,
+    )  # fmt: skip
     for stage, product in (
         (Stage.CONVERT, ms), (Stage.CALIBRATE, done), (Stage.IMAGE, image),
     ):  # fmt: skip
