@@ -145,7 +145,7 @@ class Panel:
                 work_unclaimed=bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True)),
             )
         )
-        activity, alerts = self.store.activity.read(), self.store.alerts.on()
+        activity, alerts = self.store.activity.read(), self.store.alerts.active()
         return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, self.inspector.latest())
 
 

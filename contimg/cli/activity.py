@@ -18,7 +18,7 @@ from contimg.units import format_utc
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
     """List alerts, newest first; `contimg config check` lists the limits of the rules."""
     with configured_store() as store:
-        records = store.alerts.on()[::-1][:limit] if only_on else store.alerts.listed(limit=limit)
+        records = store.alerts.active()[::-1][:limit] if only_on else store.alerts.last(limit=limit)
     print_list(records, _alert_line, "no alert is active" if only_on else "no alert has been raised", as_json=as_json)
 
 

@@ -61,7 +61,7 @@ def resume(by: str) -> None:
 def status(as_json: bool, shown: int) -> None:
     """Show service, queue, newest images, failures, and quarantined files with their reasons."""
     with configured_store() as store:
-        snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.on()
+        snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
     manager = StreamingServiceManager(Settings.from_environment())
     service, health = manager.status(), manager.health()
     if as_json:

@@ -11,7 +11,6 @@ Every method is one short transaction. Arguments and results are frozen dataclas
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +23,7 @@ from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import CalibrationSetRecord, Outdated, Registry, TableRow
 from contimg.store.database import Database, make_engine, prepare, url_of
 from contimg.store.files.arrivals import Files
-from contimg.store.files.groups import Arrival, FileRecord, FileState, FoundFile, GroupRecord
+from contimg.store.files.groups import Arrival, FileRecord, FileState, FoundFile, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
@@ -39,71 +38,34 @@ from contimg.store.jobs.records import (
     UnsentJob,
     WaitingJob,
 )
-from contimg.store.products.browse import Browse, GroupFilter, GroupOrder, ObservedTile
-from contimg.store.products.products import Ancestor, Products, StoredImage, StoredMS
-from contimg.store.products.retention import Retention, Retirable
+from contimg.store.products import Ancestor, ObservedTile, Products, StoredImage, StoredMS
+from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS",
-    "LIVE",
-    "TILE",
-    "AlertRecord",
-    "Ancestor",
-    "Arrival",
-    "Bucket",
-    "CalibrationSetRecord",
-    "EventRecord",
-    "FileRecord",
-    "FileState",
-    "FoundFile",
-    "GroupFilter",
-    "GroupOrder",
-    "GroupRecord",
-    "JobKind",
-    "JobRecord",
-    "Lease",
-    "ObservedTile",
-    "Outcome",
-    "Outdated",
-    "QueueRules",
-    "Rates",
-    "Refusal",
-    "Refused",
-    "Retirable",
-    "RunFigures",
-    "Running",
-    "Stage",
-    "StageRunRecord",
-    "State",
-    "Status",
-    "Store",
-    "StoredImage",
-    "StoredMS",
-    "StreamActivity",
-    "TableRow",
-    "UnsentJob",
-    "WaitingJob",
-    "configured_store",
-]
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Ancestor", "Arrival", "Bucket", "CalibrationSetRecord", "EventRecord",
+    "FileRecord", "FileState", "FoundFile", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
+    "ObservedTile", "Outcome", "Outdated", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
+    "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredImage", "StoredMS", "StreamActivity",
+    "TableRow", "UnsentJob", "WaitingJob", "configured_store",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Store:
     """The store by subject, over one database. Threads may share it; each process opens its own."""
 
-    files: Files
-    jobs: Jobs
-    leases: Leases
-    products: Products
-    browse: Browse
-    retention: Retention
-    registry: Registry
-    events: Events
-    alerts: Alerts
-    metrics: Metrics
-    activity: Activity
-    overview: Overview
-    database: Database
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.files = Files(database)
+        self.jobs = Jobs(database)
+        self.leases = Leases(database)
+        self.products = Products(database)
+        self.retention = Retention(database)
+        self.registry = Registry(database)
+        self.events = Events(database)
+        self.alerts = Alerts(database)
+        self.metrics = Metrics(database)
+        self.activity = Activity(database)
+        self.overview = Overview(database)
 
     @classmethod
     def open(
@@ -116,21 +78,7 @@ class Store:
         """
         database = Database(make_engine(url_of(place)), rules or QueueRules(), clock)
         prepare(database.engine)
-        return cls(
-            files=Files(database),
-            jobs=Jobs(database),
-            leases=Leases(database),
-            products=Products(database),
-            browse=Browse(database),
-            retention=Retention(database),
-            registry=Registry(database),
-            events=Events(database),
-            alerts=Alerts(database),
-            metrics=Metrics(database),
-            activity=Activity(database),
-            overview=Overview(database),
-            database=database,
-        )
+        return cls(database)
 
     @classmethod
     def of(cls, config: StreamingConfig) -> Self:

@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
 from contimg.quality.grades import GOOD
-from contimg.store import tables
+from contimg.store import products, tables
 from contimg.store.activity.events import INFO, record_event
-from contimg.store.database import Database
+from contimg.store.database import Repository
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.rows import find_job
-from contimg.store.products import products
 from contimg.store.tables import record_of
 
 MOST_TABLES = 8  # of one set
@@ -72,11 +71,8 @@ class Outdated:
     better: str
 
 
-class Registry:
+class Registry(Repository):
     """Calibration sets by time."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def valid_at(
         self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG, processing: str = LIVE

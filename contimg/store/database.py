@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, delete, event, inspect, text, tuple_
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from contimg.errors import Misconfigured, Transient
 from contimg.settings import QueueRules
+from contimg.store.tables import Record, record_of
 
 HEAD = "0002"
 BUSY_TIMEOUT_S = 30.0
@@ -109,6 +110,39 @@ class Database:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+class Repository:
+    """Reads and writes of one subject of the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _fetch(self, cls: type[Record], query: Any) -> tuple[Record, ...]:
+        """The records of all rows of a query."""
+        with self._database.read() as session:
+            return tuple(record_of(cls, row) for row in session.scalars(query))
+
+    def _find(self, cls: type[Record], query: Any) -> Record | None:
+        """The record of the first row of a query, or None."""
+        return next(iter(self._fetch(cls, query)), None)
+
+    def _delete(self, column: Any, before: float) -> int:
+        """Delete the rows in which a time is before another; returns their number."""
+        table = column.class_
+        with self._database.write() as session:
+            return len(session.execute(delete(table).where(column < before).returning(table.id)).all())
+
+
+def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: tuple[Any, ...] | None) -> Any:
+    """Order a query by a column and an id, from after a key (their values) on if one is given.
+
+    A page requested by the key of the last row of the page before is found by an index, however many rows precede it.
+    """
+    both = tuple_(column, identity)
+    if key is not None:
+        query = query.where(both > tuple_(*key) if ascending else both < tuple_(*key))
+    return query.order_by(*(part.asc() if ascending else part.desc() for part in (column, identity)))
 
 
 def current_revision(engine: Engine) -> str | None:

@@ -83,9 +83,9 @@ def test_a_wrong_change_is_none(run):
 def test_alerts_and_events_are_listed(run):
     assert "stall" not in run("alerts")
     store = Store.of(load(Settings.from_environment()))
-    store.alerts.judge("stall", "stall: nothing moves", level="error")
+    store.alerts.update("stall", "stall: nothing moves", level="error")
     assert re.search(r"\berror\b.*stall: nothing moves$", run("alerts", "--on").rstrip())
-    store.alerts.judge("stall", None, over="it moves")
+    store.alerts.update("stall", None, end_text="it moves")
     assert "stall" not in run("alerts", "--on")
     assert "stall: nothing moves" in run("alerts")
     lines = run("events").splitlines()

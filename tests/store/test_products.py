@@ -71,7 +71,7 @@ def test_a_group_leaves_its_products(store, telescope, clock):
     assert store.products.image(image.id) == image
     assert store.overview.snapshot().images == (image,)
     assert store.products.image(99) is None
-    assert store.products.images(before_mjd=IMAGE.mjd) == ()
+    assert store.products.images(before=(IMAGE.mjd, 0)) == ()
 
 
 def test_a_refused_commit_leaves_no_product(store, telescope, clock):

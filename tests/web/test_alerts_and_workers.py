@@ -32,8 +32,8 @@ def panel_with(settings: Settings, store: Store, service: RunningService, seen: 
 
 
 def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskClient, night: Night) -> None:
-    night.store.alerts.judge("stall", "stall: 3 groups wait", level="error")
-    (alert,) = night.store.alerts.on()
+    night.store.alerts.update("stall", "stall: 3 groups wait", level="error")
+    (alert,) = night.store.alerts.active()
     assert "stall: 3 groups wait" in page(client).section(f"alert-{alert.id}")
     html = client.get("/alerts").text
     assert re.search(r'class="on error">.*?stall: 3 groups wait.*?CONTIMG_STALL_S', html, re.DOTALL)
@@ -41,7 +41,7 @@ def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskCl
     assert [(one["rule"], one["ended_at"]) for one in answer["on"]] == [("stall", None)]
     assert answer["alerts"] == answer["on"]
     night.at += 90
-    night.store.alerts.judge("stall", None)
+    night.store.alerts.update("stall", None)
     assert "stall" not in page(client).section("attention")
     assert client.get("/api/alerts").get_json()["on"] == []
     assert re.search(r">90 s</td><td[^>]*>stall</td>", client.get("/alerts").text)
@@ -49,8 +49,8 @@ def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskCl
 
 def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
     for number in range(5):
-        night.store.alerts.judge("disk", f"disk: {number}")
-        night.store.alerts.judge("disk", None)
+        night.store.alerts.update("disk", f"disk: {number}")
+        night.store.alerts.update("disk", None)
     first = client.get("/api/alerts?limit=3").get_json()
     rest = client.get(f"/api/alerts?limit=3&before={first['next_before']}").get_json()
     assert [one["text"][-1] for one in first["alerts"] + rest["alerts"]] == ["4", "3", "2", "1", "0"]
@@ -84,17 +84,17 @@ def test_the_settings_that_rules_name_are_real() -> None:
 def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: Store, night: Night) -> None:
     panel: Panel = app.extensions[EXTENSION]
     judge_scan(panel)
-    assert store.alerts.on() == ()
+    assert store.alerts.active() == ()
     night.at = time.time() - 400
     night.store.activity.beat("producer.scan")
     judge_scan(panel)
-    (alert,) = store.alerts.on()
+    (alert,) = store.alerts.active()
     assert (alert.rule, alert.level) == ("scan", "error")
     assert re.search(r"\b7 min\b", alert.text)
     night.at = time.time()
     night.store.activity.beat("producer.scan")
     judge_scan(panel)
-    assert store.alerts.on() == ()
+    assert store.alerts.active() == ()
 
 
 def test_workers_lead_into_flower(settings: Settings, store: Store, service: RunningService) -> None:

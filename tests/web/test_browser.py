@@ -98,7 +98,7 @@ def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night)
     """Messages lie within the width of the screen, as does the name of the page; what needs a look comes first."""
     page = visit.page
     base = page.url.rstrip("/")
-    full_night.store.alerts.judge("stall", "stall: nothing moves", level="error")
+    full_night.store.alerts.update("stall", "stall: nothing moves", level="error")
     page.goto(base)
     assert page.locator("#attention").bounding_box()["y"] < page.locator("#images").bounding_box()["y"]  # type: ignore[index]
     for path, cell in (

@@ -32,7 +32,7 @@ def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, ni
         samples_of(client)
     lease = night.claim(night.files(at=night.at + 309), Stage.CONVERT)
     night.store.leases.fail(lease, "no", permanent=True, error_class="BadInput")
-    night.store.alerts.judge("stall", "nothing moves")
+    night.store.alerts.update("stall", "nothing moves")
     after = samples_of(client)
     for stage in Stage:
         assert after["contimg_stage_seconds_count", stage] == 3

@@ -75,7 +75,7 @@ def everything_asked(app: Flask, store: Store) -> Asked:
 
 @pytest.fixture
 def asked(app: Flask, store: Store, full_night: Night) -> Asked:
-    full_night.store.alerts.judge("stall", "nothing moves")
+    full_night.store.alerts.update("stall", "nothing moves")
     return everything_asked(app, store)
 
 

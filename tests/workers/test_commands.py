@@ -50,7 +50,7 @@ def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
 
 
 def test_status_names_alerts_and_the_backlog(place, store):
-    store.alerts.judge("worker", "worker: no worker takes from image", level="error")
+    store.alerts.update("worker", "worker: no worker takes from image", level="error")
     text = place.contimg("status").stdout
     assert re.search(r"\b\d+ (s|min)\b.*worker: no worker takes from image", text)
     status = json.loads(place.contimg("status", "--json").stdout)

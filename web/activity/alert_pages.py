@@ -13,12 +13,12 @@ def show() -> str:
     """The rules with their state, and the alerts, the newest first."""
     query = AlertListing.model_validate({key: value for key, value in request.args.items() if value})
     panel = current_panel()
-    found = panel.store.alerts.listed(before=query.before, limit=query.limit + 1)
+    found = panel.store.alerts.last(query.limit + 1, before=query.before)
     return render_template(
         "activity/alerts.html",
         query=query,
         rules=panel.alert_rules(),
-        on={one.rule: one for one in panel.store.alerts.on()},
+        on={one.rule: one for one in panel.store.alerts.active()},
         alerts=found[: query.limit],
         more=len(found) > query.limit,
     )

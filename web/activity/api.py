@@ -103,8 +103,8 @@ def follow() -> Response:
 @events.read("/list", EventList)
 def listed(query: EventListing) -> EventList:
     """Events, the newest first: `?level=&group=&before=&limit=`."""
-    found = current_panel().store.browse.events(
-        level=query.level, group=query.group, before=query.before, limit=query.limit + 1
+    found = current_panel().store.events.last(
+        query.limit + 1, level=query.level, group=query.group, before=query.before
     )
     shown = found[: query.limit]
     return EventList(shown, shown[-1].id if len(found) > query.limit else None)
@@ -114,10 +114,10 @@ def listed(query: EventListing) -> EventList:
 def read_alerts(query: AlertListing) -> AlertList:
     """The rules, the alerts that hold, and all alerts, the newest first: `?before=&limit=`."""
     panel = current_panel()
-    found = panel.store.alerts.listed(before=query.before, limit=query.limit + 1)
+    found = panel.store.alerts.last(query.limit + 1, before=query.before)
     shown = found[: query.limit]
     following = shown[-1].id if len(found) > query.limit else None
-    return AlertList(panel.alert_rules(), panel.store.alerts.on(), shown, following)
+    return AlertList(panel.alert_rules(), panel.store.alerts.active(), shown, following)
 
 
 @workers.read("", WorkerList)
@@ -140,7 +140,7 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
     for line in chart.lines:
         steps = metrics.series(line.series, query.since, query.until, query.points)
         factor = line.factor
-        points = tuple((step.at, step.mean * factor, step.least * factor, step.most * factor) for step in steps)
+        points = tuple((step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in steps)
         lines.append(ChartLine(line.word, points))
     return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
 

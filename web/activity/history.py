@@ -76,8 +76,8 @@ def judge_scan(panel: Panel) -> None:
     """The one alarm that a producer cannot raise itself: it is said to run, and does not scan."""
     condition = panel.overview(8).condition
     trouble = f"scan: {condition.reason}" if condition.scan_overdue else None
-    panel.store.alerts.judge(
-        "scan", trouble, level="error", over="the incoming directory is scanned again, or the stream was stopped"
+    panel.store.alerts.update(
+        "scan", trouble, level="error", end_text="the incoming directory is scanned again, or the stream was stopped"
     )
 
 

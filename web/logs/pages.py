@@ -26,7 +26,7 @@ def show() -> str:
 def events() -> str:
     """Every event, page by page: what happened, who commanded what, each alarm."""
     query = EventListing.model_validate({key: value for key, value in request.args.items() if value})
-    found = current_panel().store.browse.events(
-        level=query.level, group=query.group, before=query.before, limit=query.limit + 1
+    found = current_panel().store.events.last(
+        query.limit + 1, level=query.level, group=query.group, before=query.before
     )
     return render_template("logs/events.html", query=query, events=found[: query.limit], more=len(found) > query.limit)

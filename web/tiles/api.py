@@ -108,7 +108,8 @@ def discard(path: GroupPath) -> GroupDetail:
 @images.read("", ImageList)
 def read_images(query: ImageListing) -> ImageList:
     """Images, the latest observed first; `?limit=` and `?before_mjd=` select the page."""
-    listed = current_panel().store.products.images(query.limit, before_mjd=query.before_mjd)
+    before = None if query.before_mjd is None else (query.before_mjd, 0)
+    listed = current_panel().store.products.images(query.limit, before=before)
     return ImageList(listed, listed[-1].mjd if len(listed) == query.limit else None)
 
 

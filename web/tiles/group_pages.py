@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import mjd_to_unix
-from contimg.store import FileState, GroupFilter, GroupOrder, GroupRecord, Stage, State
+from contimg.store import FileState, GroupOrder, GroupRecord, Stage, State
 from web.context import current_panel
 from web.http.api import json_response
 from web.http.errors import wants_json
@@ -35,10 +35,10 @@ def table() -> str:
     """Groups, filtered and sorted as the address says; the next page begins after the last row of this one."""
     query = GroupTable.model_validate({key: value for key, value in request.args.items() if value})
     since_s, until_s = query.observed_s
-    wanted = GroupFilter(query.state, query.partial, since_s, until_s)
-    found = current_panel().store.browse.groups(
-        wanted, query.order, ascending=query.ascending, after=query.key, limit=query.limit + 1
-    )
+    found = current_panel().store.files.groups(
+        query.state, query.limit + 1, partial_only=query.partial, since_s=since_s, until_s=until_s,
+        order=query.order, ascending=query.ascending, after=query.key,
+    )  # fmt: skip
     shown = found[: query.limit]
     return render_template(
         "tiles/groups.html",

@@ -20,8 +20,7 @@ NIGHT_DAYS = 1.0
 def wall() -> str:
     """Thumbnails, the latest observed first, and the strip of the day that ends with the latest."""
     query = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
-    browse = current_panel().store.browse
-    found = browse.images(verdict=query.verdict, before=query.key, limit=query.limit + 1)
+    found = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.key)
     shown = found[: query.limit]
     until = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
@@ -42,7 +41,7 @@ def show(image_id: int) -> str:
     image = find_image(image_id)
     store, sky = current_panel().store, Sky.of(image)
     made = store.products.measurement_set(image.group)
-    before, after = store.browse.neighbours(image.id, image.mjd)
+    before, after = store.products.neighbours(image.id, image.mjd)
     applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
     return render_template(
         "tiles/image.html",
@@ -69,7 +68,7 @@ def pixels(image_id: int) -> Response:
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
-    tiles = current_panel().store.browse.tiles(since_mjd, until_mjd)
+    tiles = current_panel().store.products.tiles(since_mjd, until_mjd)
     return (
         strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
         strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),

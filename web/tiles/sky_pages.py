@@ -57,7 +57,7 @@ def show() -> str:
     """The tiles of the last hours or days."""
     query = SkyView.model_validate({key: value for key, value in request.args.items() if value})
     now_mjd = unix_to_mjd(current_panel().store.database.clock())
-    tiles = current_panel().store.browse.tiles(now_mjd - query.days, now_mjd + 1)
+    tiles = current_panel().store.products.tiles(now_mjd - query.days, now_mjd + 1)
     frame = _frame(tiles) if query.view == "strip" else Frame(-40.0, 90.0)
     return render_template(
         "tiles/sky.html",

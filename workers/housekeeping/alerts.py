@@ -39,12 +39,12 @@ class AlertEvaluator:
 
     def evaluate(self) -> None:
         """Evaluate every rule once."""
-        activity, judge = self._store.activity.read(), self._store.alerts.judge
-        judge("stall", self._stall(activity), level=ERROR, over="stall: over, groups advance")
-        judge("no product", self._no_product(activity), level=ERROR, over="no product: over, an image was made")
-        judge("failures", self._failures(activity), level=ERROR, over="failures: over, a group was completed")
-        judge("backlog", self._backlog(activity), level=WARNING, over="backlog: over")
-        judge("worker", self._worker(), level=ERROR, over="worker: over, every queue has a worker")
+        activity, judge = self._store.activity.read(), self._store.alerts.update
+        judge("stall", self._stall(activity), level=ERROR, end_text="stall: over, groups advance")
+        judge("no product", self._no_product(activity), level=ERROR, end_text="no product: over, an image was made")
+        judge("failures", self._failures(activity), level=ERROR, end_text="failures: over, a group was completed")
+        judge("backlog", self._backlog(activity), level=WARNING, end_text="backlog: over")
+        judge("worker", self._worker(), level=ERROR, end_text="worker: over, every queue has a worker")
 
     def _stall(self, activity: StreamActivity) -> str | None:
         """Groups wait, files have arrived, and no stage was committed for too long; never while paused."""

@@ -54,12 +54,13 @@ class DiskMonitor:
         elif paused_by == PAUSED_BY and used < limits.disk_low_percent:
             self._store.jobs.resume(PAUSED_BY)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
-        is_raised = any(alert.rule == "disk" for alert in self._store.alerts.on())
+        is_raised = any(alert.rule == "disk" for alert in self._store.alerts.active())
         limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
         problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / _GB:.1f} GB free; stream paused; free some space"
         if self._store.jobs.paused_by == PAUSED_BY:
             problem += f", it resumes below {limits.disk_low_percent:g} %"
-        self._store.alerts.judge("disk", problem if used >= limit else None, level="error", over=f"disk: over, {usage}")
+        problem_now = problem if used >= limit else None
+        self._store.alerts.update("disk", problem_now, level="error", end_text=f"disk: over, {usage}")
 
 
 def disks(config: StreamingConfig) -> list[Disk]:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.database import Database
+from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, State
 from contimg.store.jobs.records import Outcome
@@ -46,11 +46,8 @@ class StreamActivity:
         return self.waiting / gain if gain > 0 else None
 
 
-class Activity:
+class Activity(Repository):
     """Reads the stream's activity, each part by an index, and keeps the times of processes' last successes."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def read(self) -> StreamActivity:
         """The activity now, in one consistent view."""

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.database import Database
-from contimg.store.tables import record_of
+from contimg.store.database import Repository
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 
@@ -28,11 +27,8 @@ def record_event(session: Session, at: float, level: str, group: str | None, tex
     session.add(tables.Event(at=at, level=level, group_id=group, text=text))
 
 
-class Events:
+class Events(Repository):
     """The event log."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, text: str, *, level: str = INFO, group: str | None = None) -> None:
         """Record one event now."""
@@ -41,24 +37,23 @@ class Events:
 
     def after(self, event_id: int, limit: int = 500) -> tuple[EventRecord, ...]:
         """Events newer than an id, oldest first; `after(0)` from the beginning."""
-        query = select(tables.Event).where(tables.Event.id > event_id).order_by(tables.Event.id).limit(limit)
-        return self._fetch(query)
+        event = tables.Event
+        return self._fetch(EventRecord, select(event).where(event.id > event_id).order_by(event.id).limit(limit))
 
-    def last(self, limit: int = 50, *, group: str | None = None, level: str | None = None) -> tuple[EventRecord, ...]:
-        """The newest events, newest first, of one group or one level if asked."""
-        query = select(tables.Event).order_by(tables.Event.id.desc()).limit(limit)
+    def last(
+        self, limit: int = 50, *, group: str | None = None, level: str | None = None, before: int | None = None
+    ) -> tuple[EventRecord, ...]:
+        """The newest events, newest first; only those of a group, of a level, or older than the id `before`."""
+        event = tables.Event
+        query = select(event).order_by(event.id.desc()).limit(limit)
         if group is not None:
-            query = query.where(tables.Event.group_id == group)
+            query = query.where(event.group_id == group)
         if level is not None:
-            query = query.where(tables.Event.level == level)
-        return self._fetch(query)
+            query = query.where(event.level == level)
+        if before is not None:
+            query = query.where(event.id < before)
+        return self._fetch(EventRecord, query)
 
     def prune(self, before: float) -> int:
-        """Forget events older than a time (epoch seconds); returns how many."""
-        with self._database.write() as session:
-            gone = session.execute(delete(tables.Event).where(tables.Event.at < before).returning(tables.Event.id))
-            return len(gone.all())
-
-    def _fetch(self, query: Select[tables.Event]) -> tuple[EventRecord, ...]:
-        with self._database.read() as session:
-            return tuple(record_of(EventRecord, row) for row in session.scalars(query))
+        """Delete events older than a time (epoch seconds); returns their number."""
+        return self._delete(tables.Event.at, before)

@@ -1,14 +1,14 @@
-"""The history of numbers for charts: one row per name and time."""
+"""The history of metrics for charts: one row per name and time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.database import Database
+from contimg.store.database import Repository
 
 
 def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
@@ -26,15 +26,12 @@ class Bucket:
 
     at: float
     mean: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
 
-class Metrics:
-    """The history of numbers."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class Metrics(Repository):
+    """The history of metrics."""
 
     def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
         """Record numbers now, for example {"disk.free_bytes": 1e12}."""
@@ -54,11 +51,9 @@ class Metrics:
 
         query = select(step.c.n, over_step(func.avg), over_step(func.min), over_step(func.max)).order_by(step.c.n)
         with self._database.read() as session:
-            found = session.execute(query).all()
-        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in found if values[0] is not None)
+            rows = session.execute(query).all()
+        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in rows if values[0] is not None)
 
     def prune(self, before: float) -> int:
-        """Forget numbers older than a time (epoch seconds); returns how many."""
-        with self._database.write() as session:
-            gone = session.execute(delete(tables.Metric).where(tables.Metric.at < before).returning(tables.Metric.id))
-            return len(gone.all())
+        """Delete metrics older than a time (epoch seconds); returns their number."""
+        return self._delete(tables.Metric.at, before)

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from contimg.store import tables
 from contimg.store.activity.events import ERROR, WARNING, EventRecord
-from contimg.store.database import Database
+from contimg.store.database import Database, Repository
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.rows import pause_switch
-from contimg.store.products.products import StoredImage
+from contimg.store.products import StoredImage
 from contimg.store.tables import record_of
 
 RATE_WINDOW_S = 3600.0
@@ -78,11 +78,11 @@ class Status:
     warnings: tuple[EventRecord, ...]
 
 
-class Overview:
+class Overview(Repository):
     """Snapshots of the whole store."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._completed: tuple[object, int] = (None, 0)
 
     def snapshot(self, shown: int = 5) -> Status:

@@ -10,12 +10,13 @@ from contimg.errors import BadFile, LeaseLost
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
-from contimg.store.database import Database
+from contimg.store.database import Repository, order_by_key
 from contimg.store.files.groups import (
     Arrival,
     FileRecord,
     FileState,
     FoundFile,
+    GroupOrder,
     GroupRecord,
     files_of,
     group_records,
@@ -29,11 +30,8 @@ from contimg.store.jobs.rows import end_lease, find_job
 from contimg.store.tables import record_of
 
 
-class Files:
+class Files(Repository):
     """Subband files and their groups."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def register(self, files: Sequence[FoundFile]) -> tuple[Arrival, ...]:
         """Sort finished files into their groups, in order and in one transaction. Calling it again is harmless.
@@ -128,21 +126,46 @@ class Files:
         with self._database.read() as session:
             return next(iter(group_records(session, groups_with_jobs().where(tables.Group.id == group))), None)
 
-    def groups(self, state: State | None = None, limit: int = 50) -> tuple[GroupRecord, ...]:
-        """Groups, the latest observed first; only those in a state if given."""
-        query = groups_with_jobs().order_by(tables.Job.reference_s.desc()).limit(limit)
+    def groups(
+        self,
+        state: State | None = None,
+        limit: int = 50,
+        *,
+        partial_only: bool = False,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        order: GroupOrder = GroupOrder.OBSERVED,
+        ascending: bool = False,
+        after: tuple[float, str] | None = None,
+    ) -> tuple[GroupRecord, ...]:
+        """Groups, the latest first.
+
+        Parameters
+        ----------
+        state, partial_only : only groups in this state, only partial ones.
+        since_s, until_s : only groups observed between these times, epoch seconds.
+        order, ascending : what to sort by.
+        after : only groups after this key, the order's time and the id; a page's last group gives that of the next.
+        """
+        group, job = tables.Group, tables.Job
+        column = {GroupOrder.OBSERVED: job.reference_s, GroupOrder.UPDATED: job.updated_at}[order]
+        query = order_by_key(groups_with_jobs(), column, job.key, ascending, after).limit(limit)
         if state is not None:
-            query = query.where(tables.Job.state == state)
+            query = query.where(job.state == state)
+        if partial_only:
+            query = query.where(group.partial == True)  # noqa: E712 (SQL)
+        if since_s is not None:
+            query = query.where(job.reference_s >= since_s)
+        if until_s is not None:
+            query = query.where(job.reference_s < until_s)
         with self._database.read() as session:
             return group_records(session, query)
 
     def latest(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
         """Files, the last to arrive first; only those in a state if given."""
-        query = select(tables.SubbandFile).order_by(tables.SubbandFile.arrived_at.desc()).limit(limit)
-        if state is not None:
-            query = query.where(tables.SubbandFile.state == state)
-        with self._database.read() as session:
-            return tuple(record_of(FileRecord, row) for row in session.scalars(query))
+        file = tables.SubbandFile
+        query = select(file).order_by(file.arrived_at.desc()).limit(limit)
+        return self._fetch(FileRecord, query if state is None else query.where(file.state == state))
 
     def of_group(self, group: str) -> tuple[FileRecord, ...]:
         """All files of a group, whatever their state, in order of subband."""

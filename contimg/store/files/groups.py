@@ -22,6 +22,13 @@ class FileState(StrEnum):
     QUARANTINED = "quarantined"
 
 
+class GroupOrder(StrEnum):
+    """What a list of groups is sorted by."""
+
+    OBSERVED = "observed"
+    UPDATED = "updated"
+
+
 @dataclass(frozen=True)
 class FoundFile:
     """A finished file on disk: size in bytes, mtime in epoch seconds, and its parsed name."""

@@ -15,25 +15,21 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, LeaseLost
 from contimg.settings import QueueRules
-from contimg.store import tables
+from contimg.store import products, tables
 from contimg.store.activity.events import ERROR, INFO, WARNING, record_event
 from contimg.store.activity.metrics import record_metrics
-from contimg.store.database import Database
+from contimg.store.database import Repository
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.records import Lease, Outcome, Refusal, Refused, RunFigures
 from contimg.store.jobs.rows import JobRef, end_lease, find_job, pause_switch, supersede_runs
-from contimg.store.products import products
 
 # Error classes of failures that raise no exception in the worker.
 WORKER_SILENT, WORKER_DIED, TOOK_TOO_LONG = "WorkerSilent", "WorkerDied", "TookTooLong"
 
 
-class Leases:
+class Leases(Repository):
     """Transitions of a job between `pending` and `in_progress`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def claim(self, job: JobRef, stage: Stage, owner: str, *, task_id: str | None = None) -> Lease | Refused:
         """Take the lease on a stage, which uses up an attempt; Refused with the reason when it cannot be had.

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadInput
 from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
-from contimg.store.database import Database
+from contimg.store.database import Repository
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
 from contimg.store.jobs.records import JobRecord, StageRunRecord, UnsentJob, WaitingJob
@@ -24,11 +24,8 @@ from contimg.store.jobs.rows import (
 from contimg.store.tables import record_of
 
 
-class Jobs:
+class Jobs(Repository):
     """The queue of jobs."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def create(self, kind: str, key: str, *, reference_s: float, processing: str = LIVE) -> JobRecord:
         """Add a pending job; BadInput when the kind, key and processing have one already.
@@ -67,9 +64,7 @@ class Jobs:
         """Jobs, the latest observed first; only those of a kind, processing or state."""
         given = {"kind": kind, "processing": processing, "state": state}
         query = select(tables.Job).filter_by(**{name: value for name, value in given.items() if value is not None})
-        with self._database.read() as session:
-            rows = session.scalars(query.order_by(tables.Job.reference_s.desc()).limit(limit))
-            return tuple(record_of(JobRecord, row) for row in rows)
+        return self._fetch(JobRecord, query.order_by(tables.Job.reference_s.desc()).limit(limit))
 
     def runs(self, job: JobRef) -> tuple[StageRunRecord, ...]:
         """Every attempt at every stage of a job, in order."""

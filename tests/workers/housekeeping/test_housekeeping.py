@@ -168,7 +168,7 @@ def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(clocked_s
     clocked_store.leases.commit(lease(clocked_store, group, Stage.CONVERT), [row])
     alerts.evaluate()
     assert clocked_store.events.last(1)[0].level == "info"
-    assert clocked_store.alerts.on() == ()
+    assert clocked_store.alerts.active() == ()
 
 
 def test_a_paused_stream_does_not_stall(clocked_store, clock):
@@ -191,7 +191,7 @@ def test_a_backlog_is_told_with_the_time_it_will_take(clocked_store, place, cloc
     for number in range(20, 23):
         complete(clocked_store, place, number)
     clock.now += 1
-    clocked_store.alerts.judge("backlog", None)
+    clocked_store.alerts.update("backlog", None)
     AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
     assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
     seen = clocked_store.activity.read()
@@ -212,11 +212,11 @@ def test_files_without_products_are_told_but_not_after_a_quiet_night(clocked_sto
         alerts.evaluate()
         assert len(clocked_store.events.last(level="error")) == told, number
         clock.now += 900
-    assert [alert.rule for alert in clocked_store.alerts.on()] == ["no product"]
+    assert [alert.rule for alert in clocked_store.alerts.active()] == ["no product"]
     assert re.search(r"\b30 min\b", clocked_store.events.last(level="error")[0].text)
     complete(clocked_store, place, 4)
     alerts.evaluate()
-    assert clocked_store.alerts.on() == ()
+    assert clocked_store.alerts.active() == ()
 
 
 def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, place, clock):
@@ -229,11 +229,11 @@ def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, pl
         failing = lease(clocked_store, arrive(clocked_store, number), Stage.CONVERT)
         clocked_store.leases.fail(failing, "no", permanent=True)
         alerts.evaluate()
-        assert [one.rule for one in clocked_store.alerts.on()] == (["failures"] if number == 4 else []), number
+        assert [one.rule for one in clocked_store.alerts.active()] == (["failures"] if number == 4 else []), number
     clock.now += 1
     complete(clocked_store, place, 20)
     alerts.evaluate()
-    assert clocked_store.alerts.on() == ()
+    assert clocked_store.alerts.active() == ()
 
 
 def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
@@ -249,12 +249,12 @@ def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
     assert re.search(r"\bworker\b.*\bimage\b", clocked_store.events.last(level="error")[0].text)
     seen.append(Inspection(0.0, (*seen[0].workers, worker("image"))))
     alerts.evaluate()
-    assert clocked_store.alerts.on() == ()
+    assert clocked_store.alerts.active() == ()
     seen.append(Inspection(0.0, error="broker redis://x: does not answer"))
     alerts.evaluate()
     clock.now += 120
     alerts.evaluate()
-    assert re.search(r"\bworker\b.*broker redis://x: does not answer", clocked_store.alerts.on()[0].text)
+    assert re.search(r"\bworker\b.*broker redis://x: does not answer", clocked_store.alerts.active()[0].text)
 
 
 def test_old_products_go_and_what_is_needed_stays(clocked_store, place, clock):

@@ -18,10 +18,10 @@ from contimg.quality.grades import GOOD
 from contimg.settings import RetentionRules
 from contimg.store import tables
 from contimg.store.activity.events import INFO, record_event
-from contimg.store.database import Database
+from contimg.store.database import Repository
 from contimg.store.jobs.kinds import State
 from contimg.store.jobs.rows import find_job
-from contimg.store.products.products import Product
+from contimg.store.products import Product
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,8 @@ class Retirable:
     created_at: float
 
 
-class Retention:
+class Retention(Repository):
     """Retention of products in the store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def due(self, rules: RetentionRules) -> tuple[Retirable, ...]:
         """The products that may go now, the oldest first; nothing is changed."""

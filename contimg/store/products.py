@@ -7,18 +7,17 @@ transaction of the commit (`Leases.commit`).
 from dataclasses import dataclass, fields
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
 from contimg.store.activity.metrics import record_metrics
-from contimg.store.database import Database
+from contimg.store.database import Repository, order_by_key
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.rows import JobRef
-from contimg.store.tables import record_of
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 
@@ -43,6 +42,26 @@ class StoredImage(TileImage):
 
 
 @dataclass(frozen=True)
+class ObservedTile:
+    """An image as one mark on a chart or on the sky: its numbers without its files and sources.
+
+    `flux_ratio`: measured over catalogued flux, the median of the sources that were matched.
+    """
+
+    id: int
+    group: str
+    mjd: float
+    ra_deg: float
+    dec_deg: float
+    rms_jy: float
+    peak_jy: float
+    verdict: str | None
+    calibrated: bool
+    flux_ratio: float | None
+    flagged_fraction: float | None
+
+
+@dataclass(frozen=True)
 class Ancestor:
     """A product or a file that a product was made from, directly or not.
 
@@ -58,43 +77,63 @@ class Ancestor:
     processing: str | None = None
 
 
-class Products:
+class Products(Repository):
     """Measurement Sets and images of the store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def measurement_set(self, job: JobRef) -> StoredMS | None:
         """Return the Measurement Set of a job, or of the live job of a group, or None."""
-        with self._database.read() as session:
-            row = session.scalar(_of_job(tables.MeasurementSet, job))
-            return record_of(StoredMS, row) if row else None
+        return self._find(StoredMS, _of_job(tables.MeasurementSet, job))
 
     def measurement_sets(self, limit: int = 20) -> tuple[StoredMS, ...]:
         """Return the latest by observation time, newest first."""
-        query = select(tables.MeasurementSet).order_by(tables.MeasurementSet.mjd_start.desc()).limit(limit)
-        with self._database.read() as session:
-            return tuple(record_of(StoredMS, row) for row in session.scalars(query))
+        ms = tables.MeasurementSet
+        return self._fetch(StoredMS, select(ms).order_by(ms.mjd_start.desc()).limit(limit))
 
     def image(self, image_id: int) -> StoredImage | None:
         """Return an image by its id, or None."""
-        with self._database.read() as session:
-            row = session.get(tables.Image, image_id)
-            return record_of(StoredImage, row) if row else None
+        return self._find(StoredImage, select(tables.Image).where(tables.Image.id == image_id))
 
     def image_of(self, job: JobRef) -> StoredImage | None:
         """Return the image of a job, or of the live job of a group, or None."""
-        with self._database.read() as session:
-            row = session.scalar(_of_job(tables.Image, job))
-            return record_of(StoredImage, row) if row else None
+        return self._find(StoredImage, _of_job(tables.Image, job))
 
-    def images(self, limit: int = 20, *, before_mjd: float | None = None) -> tuple[StoredImage, ...]:
-        """Return the latest by observation time, newest first; those before `before_mjd` if given."""
-        query = select(tables.Image).order_by(tables.Image.mjd.desc()).limit(limit)
-        if before_mjd is not None:
-            query = query.where(tables.Image.mjd < before_mjd)
+    def images(
+        self, limit: int = 20, *, verdict: str | None = None, before: tuple[float, int] | None = None
+    ) -> tuple[StoredImage, ...]:
+        """Return the latest by observation time, newest first.
+
+        Parameters
+        ----------
+        verdict : only images of this QA grade.
+        before : only images observed before this key, MJD and id; the key of a page's last image gives the next page.
+        """
+        image = tables.Image
+        query = order_by_key(select(image), image.mjd, image.id, False, before).limit(limit)
+        return self._fetch(StoredImage, query if verdict is None else query.where(image.verdict == verdict))
+
+    def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
+        """Return the ids of the images observed just before and just after an image."""
+        image, key = tables.Image, (mjd, image_id)
+        before = order_by_key(select(image.id), image.mjd, image.id, False, key).limit(1)
+        after = order_by_key(select(image.id), image.mjd, image.id, True, key).limit(1)
         with self._database.read() as session:
-            return tuple(record_of(StoredImage, row) for row in session.scalars(query))
+            return session.scalar(before), session.scalar(after)
+
+    def tiles(self, since_mjd: float, until_mjd: float, limit: int = 3000) -> tuple[ObservedTile, ...]:
+        """Return every image observed between two times, in order; the latest `limit` of them."""
+        image, ms = tables.Image, tables.MeasurementSet
+        query = (
+            select(
+                image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
+                image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio, ms.flagged_fraction,
+            )
+            .outerjoin(ms, ms.job_id == image.job_id)
+            .where(image.mjd >= since_mjd, image.mjd < until_mjd)
+            .order_by(image.mjd.desc())
+            .limit(limit)
+        )  # fmt: skip
+        with self._database.read() as session:
+            return tuple(reversed([ObservedTile(*cast(tuple[Any, ...], row)) for row in session.execute(query)]))
 
     def ancestry(self, path: Path) -> tuple[Ancestor, ...]:
         """Return all that an image, a Measurement Set or a caltable was made from, the nearest first.

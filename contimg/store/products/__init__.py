@@ -1,1 +1,0 @@
-"""Measurement Sets and images."""
