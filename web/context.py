@@ -9,10 +9,9 @@ from typing import Any, TypeVar, cast
 from flask import current_app
 
 from contimg.errors import Misconfigured
-from contimg.instrument.dsa110 import CADENCE_S
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
-from contimg.store import AlertRecord, Stage, Status, Store, StreamActivity
+from contimg.store import AlertRecord, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Observations, assess_condition
@@ -45,13 +44,6 @@ class StreamOverview:
     activity: StreamActivity
     alerts: tuple[AlertRecord, ...]
     inspection: Inspection | None
-
-    @property
-    def real_time_factor(self) -> float | None:
-        """Seconds of sky per second of processing, all stages in sequence; None until each has run."""
-        seconds = self.snapshot.rates.stage_seconds
-        total = sum(seconds.values())
-        return CADENCE_S / total if total > 0 and set(seconds) == set(Stage) else None
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def _print_lists(console: Console, snapshot: Status) -> None:
         console.print(f"  {file.path}: {file.reason}", soft_wrap=True)
     if snapshot.failed:
         console.print("failed:", style="red")
-    for group, error in snapshot.failed:
-        console.print(f"  {group}: {error}", soft_wrap=True)
+    for failed in snapshot.failed:
+        console.print(f"  {failed.group}: {failed.error}", soft_wrap=True)
     for event in snapshot.warnings:
         console.print(f"{format_utc(event.at)}  {event.group or ''}  {event.text}", style="dim", soft_wrap=True)

@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf
 
 from contimg.errors import Misconfigured
+from contimg.files.writing import atomic_file
 from contimg.settings import Settings
 from web.access.user import Role
 
@@ -92,17 +92,12 @@ def _signing_key(state_dir: Path) -> bytes:
     try:
         if not path.exists():
             state_dir.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=state_dir, prefix=".session.key.")  # mode 0600
-            with os.fdopen(handle, "wb") as file:
+            draft = state_dir / f".session.key.{secrets.token_hex(8)}"
+            with atomic_file(draft, durable=True) as file:
                 file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                pass  # another panel was first
-            finally:
-                Path(temporary).unlink()
+            with suppress(FileExistsError):  # another panel was first
+                os.link(draft, path)
+            draft.unlink()
         key = path.read_bytes()
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read or written: {error.strerror}") from None

@@ -1,6 +1,6 @@
 """`/api/events`, `/api/alerts`, `/api/workers`, `/api/history`, `/healthz` and `/metrics`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +19,7 @@ from web.http.api import NOT_FOUND, Api
 from web.http.errors import RequestError
 from web.http.parameters import MAX_ID, AlertListing, EventListing, TimeSpan
 from web.http.schemas import to_json
-from workers.inspection import Inspection, Worker
+from workers.inspection import Worker
 
 RECONNECT_MS = 2000
 events = Api("events", "/api/events")
@@ -53,7 +53,7 @@ class WorkerList:
 
     at: float | None
     workers: tuple[Worker, ...]
-    waiting: dict[str, int]
+    waiting: Mapping[str, int]
     unserved: tuple[str, ...]
     error: str | None
 
@@ -124,9 +124,9 @@ def read_alerts(query: AlertListing) -> AlertList:
 def read_workers() -> WorkerList:
     """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for."""
     seen = current_panel().inspector.latest()
-    at, inspection = (None, Inspection(0.0)) if seen is None else (seen.at, seen)
-    unserved = () if seen is None else inspection.unserved
-    return WorkerList(at, inspection.workers, dict(inspection.waiting), unserved, inspection.error)
+    if seen is None:
+        return WorkerList(None, (), {}, (), None)
+    return WorkerList(seen.at, seen.workers, seen.waiting, seen.unserved, seen.error)
 
 
 @history.read("/<name>", ChartData, NOT_FOUND)

@@ -63,7 +63,7 @@ def sample(panel: Panel) -> dict[str, float | None]:
         "stream.groups_per_hour": rates.groups_per_hour,
         "stream.image_after_s": rates.image_after_s,
         "stream.image_after_p95_s": rates.image_after_p95_s,
-        "stream.real_time_factor": overview.real_time_factor,
+        "stream.real_time_factor": overview.snapshot.rates.real_time_factor,
         "service.cpu_percent": overview.service.cpu_percent,
         "service.memory_mb": overview.service.memory_mb,
         "machine.cpu_percent": psutil.cpu_percent() * psutil.cpu_count(),

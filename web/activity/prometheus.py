@@ -113,7 +113,7 @@ class Collector:
         yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
         yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
-        yield "real_time_factor", "Seconds of sky per second of processing.", overview.real_time_factor
+        yield "real_time_factor", "Seconds of sky per second of processing.", overview.snapshot.rates.real_time_factor
         yield "backlog_groups", "Groups that are ready and not done.", float(overview.activity.waiting)
         yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.activity.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s

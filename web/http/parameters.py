@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,20 +33,15 @@ def parse_time_span(text: str) -> tuple[float | None, float | None]:
     """
     if not text:
         return None, None
-    match = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d))?)?)?)?)?", text)
-    if match is None:
-        raise ValueError("must be a time or its beginning: 2026, 2026-02, 2026-02-22, 2026-02-22T03:04")
-    parts = [int(part) for part in match.groups() if part]
-    year, month = parts[0], parts[1] if len(parts) > 1 else 1
-    if not 1970 <= year < 9999:
-        raise ValueError("must be a year from 1970 on")
-    begin = datetime(*([*parts, 1, 1][: max(3, len(parts))]), tzinfo=UTC)  # type: ignore[misc,arg-type]
-    if len(parts) == 1:
-        end = begin.replace(year=year + 1)
-    elif len(parts) == 2:
-        end = begin.replace(year=year + month // 12, month=month % 12 + 1)
+    if not re.fullmatch(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?", text) or not 1970 <= int(text[:4]) < 9999:
+        raise ValueError("must be a time from 1970 on, or its beginning: 2026, 2026-02, 2026-02-22, 2026-02-22T03:04")
+    begin = datetime.fromisoformat(text + "1970-01-01T00:00:00Z"[len(text) :])
+    if len(text) == 4:
+        end = begin.replace(year=begin.year + 1)
+    elif len(text) == 7:
+        end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
     else:
-        end = begin + timedelta(seconds=(86400, 3600, 60, 1)[len(parts) - 3])
+        end = begin + timedelta(seconds={10: 86400, 13: 3600, 16: 60, 19: 1}[len(text)])
     return begin.timestamp(), end.timestamp()
 
 

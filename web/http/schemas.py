@@ -32,7 +32,7 @@ class ErrorAnswer(RecordSchema):
 
 
 def computes(record: type) -> Callable[[Computed], Computed]:
-    """Add the computed fields of the decorated model, such as URLs, to the answers that hold a record."""
+    """Add the fields of the decorated model to the answers of a record: URLs, or properties of the record."""
 
     def add(schema: Computed) -> Computed:
         if record in _schemas:
@@ -62,7 +62,7 @@ def schema_of(record: type[Any]) -> type[BaseModel]:
         converted = {field.name: (_converted(hints[field.name], field.name), ...) for field in fields(record)}
         _schemas[record] = create_model(  # type: ignore[call-overload]
             record.__name__,
-            __base__=_computed.get(record, RecordSchema),
+            __base__=next((_computed[base] for base in record.__mro__ if base in _computed), RecordSchema),
             __module__=record.__module__,
             __doc__=record.__doc__,
             **converted,

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from contimg.store import EventRecord, FileRecord, Rates, Running, Stage, State, StoredImage
-from web.context import Panel, StreamOverview, current_panel
+from contimg.store import Rates, Stage, State, Status
+from web.context import current_panel
 from web.http.api import Api
+from web.http.schemas import RecordSchema, computes
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
@@ -15,49 +15,28 @@ from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
 streaming = Api("streaming_api", "/api")
 
 
-@dataclass(frozen=True)
-class FailedGroup:
-    """A group that ended in an error."""
+@computes(Rates)
+class RatesSchema(RecordSchema):
+    """What the answers of rates have beside the fields of the record."""
 
-    group: str
-    error: str
-
-
-@dataclass(frozen=True)
-class StreamRates(Rates):
-    """Rates of the last hour; null until something was processed.
-
-    `latency_s`: median time from a group's first file to its image, s. `image_after_s`, `image_after_p95_s`: median
-    and 95th percentile of the time from its last file, s. `real_time_factor`: seconds of sky per second of processing.
-    """
-
-    real_time_factor: float | None = None
-
-
-@dataclass(frozen=True)
-class StreamStatus:
-    """The stream at one time, from one consistent read of the store."""
-
-    at: float
-    condition: Condition
-    service: ServiceStatus
-    states: Mapping[State, int]
-    waiting: Mapping[Stage, int]
-    running: tuple[Running, ...]
-    oldest_pending_s: float | None
-    scan_age_s: float | None
-    rates: StreamRates
-    set_aside_count: int
-    set_aside: tuple[FileRecord, ...]
-    failed: tuple[FailedGroup, ...]
-    images: tuple[StoredImage, ...]
-    warnings: tuple[EventRecord, ...]
+    real_time_factor: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamMetrics(StreamRates):
-    """Rates, load and backlog.
+class StreamStatus(Status):
+    """The stream at one time, from one consistent read of the store."""
 
+    condition: Condition
+    service: ServiceStatus
+    scan_age_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamMetrics(Rates):
+    """Rates of the last hour, load and backlog.
+
+    `latency_s`: median time from a group's first file to its image, s. `image_after_s`, `image_after_p95_s`: median
+    and 95th percentile of the time from its last file, s. `real_time_factor`: seconds of sky per second of processing.
     `backlog`: groups that are ready and not done. `catch_up_s`: time until they are done, s; null while their number
     does not fall. `cpu_percent`: 100 is one core.
     """
@@ -77,8 +56,13 @@ class StreamMetrics(StreamRates):
 @streaming.read("/status", StreamStatus)
 def read() -> StreamStatus:
     """Condition, service, queue, rates, newest products and warnings."""
-    panel = current_panel()
-    return panel.shared("status", lambda: _status(panel))
+    overview = current_panel().overview()
+    return StreamStatus(
+        **vars(overview.snapshot),
+        condition=overview.condition,
+        service=overview.service,
+        scan_age_s=overview.scan_age_s,
+    )
 
 
 @streaming.read("/streaming/status", ServiceStatus)
@@ -92,13 +76,9 @@ def read_health() -> ServiceHealth:
     """Healthy while the incoming directory is scanned and work advances, or the stream is paused."""
     overview = current_panel().overview(shown=0)
     condition, service = overview.condition, overview.service
+    error = None if condition.healthy else f"{condition.state}: {condition.reason}"
     return ServiceHealth(
-        healthy=condition.healthy,
-        running=service.running,
-        uptime_seconds=service.uptime_seconds,
-        cpu_percent=service.cpu_percent,
-        memory_mb=service.memory_mb,
-        error=None if condition.healthy else f"{condition.state}: {condition.reason}",
+        condition.healthy, service.running, service.uptime_seconds, service.cpu_percent, service.memory_mb, error
     )
 
 
@@ -108,7 +88,7 @@ def read_metrics() -> StreamMetrics:
     overview = current_panel().overview(shown=0)
     snapshot = overview.snapshot
     return StreamMetrics(
-        **_rates(overview),
+        **vars(snapshot.rates),
         at=snapshot.at,
         cpu_percent=overview.service.cpu_percent,
         memory_mb=overview.service.memory_mb,
@@ -150,28 +130,3 @@ def stop() -> CommandOutcome:
 def restart() -> CommandOutcome:
     """Stop the service and start it again."""
     return run_command("restart")
-
-
-def _rates(overview: StreamOverview) -> dict[str, Any]:
-    return {**vars(overview.snapshot.rates), "real_time_factor": overview.real_time_factor}
-
-
-def _status(panel: Panel) -> StreamStatus:
-    overview = panel.overview()
-    snapshot = overview.snapshot
-    return StreamStatus(
-        at=snapshot.at,
-        condition=overview.condition,
-        service=overview.service,
-        states=snapshot.states,
-        waiting=snapshot.waiting,
-        running=snapshot.running,
-        oldest_pending_s=snapshot.oldest_pending_s,
-        scan_age_s=overview.scan_age_s,
-        rates=StreamRates(**_rates(overview)),
-        set_aside_count=snapshot.set_aside_count,
-        set_aside=snapshot.set_aside,
-        failed=tuple(FailedGroup(group, error) for group, error in snapshot.failed),
-        images=snapshot.images,
-        warnings=snapshot.warnings,
-    )

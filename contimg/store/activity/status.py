@@ -8,6 +8,7 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contimg.instrument.dsa110 import CADENCE_S
 from contimg.store import tables
 from contimg.store.activity.events import ERROR, WARNING, EventRecord
 from contimg.store.database import Database, Repository
@@ -50,6 +51,20 @@ class Rates:
     image_after_s: float | None = None
     image_after_p95_s: float | None = None
 
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of sky per second of processing, all stages in sequence; None until each has run."""
+        total_s = sum(self.stage_seconds.values())
+        return CADENCE_S / total_s if total_s > 0 and set(self.stage_seconds) == set(Stage) else None
+
+
+@dataclass(frozen=True)
+class FailedGroup:
+    """A group that ended in an error."""
+
+    group: str
+    error: str
+
 
 @dataclass(frozen=True)
 class Status:
@@ -73,7 +88,7 @@ class Status:
     rates: Rates
     set_aside_count: int
     set_aside: tuple[FileRecord, ...]
-    failed: tuple[tuple[str, str], ...]
+    failed: tuple[FailedGroup, ...]
     images: tuple[StoredImage, ...]
     warnings: tuple[EventRecord, ...]
 
@@ -107,7 +122,7 @@ class Overview(Repository):
                     select(func.count()).select_from(file).where(file.state == FileState.QUARANTINED)
                 ).one(),
                 set_aside=tuple(record_of(FileRecord, row) for row in session.scalars(aside)),
-                failed=tuple((row.key, row.error or "") for row in session.scalars(failed)),
+                failed=tuple(FailedGroup(row.key, row.error or "") for row in session.scalars(failed)),
                 images=tuple(record_of(StoredImage, row) for row in session.scalars(images)),
                 warnings=_warnings(session, shown),
             )
