@@ -9,8 +9,8 @@ from contimg.settings import Settings, StreamingConfig, load
 from workers import logs
 from workers.service import supervisor
 from workers.service.child import ChildPlan
+from workers.service.loop import run_until_stopped
 from workers.service.plan import stream_plans
-from workers.service.running import run_until_told
 from workers.service.supervisor import Supervisor
 
 
@@ -29,4 +29,4 @@ if __name__ == "__main__":
     settings = Settings.from_environment()
     logs.configure(settings, load(settings))
     supervisor.stream_plans = with_empty_stages
-    run_until_told(Supervisor(settings, environ=os.environ))
+    run_until_stopped(Supervisor(settings, environ=os.environ))

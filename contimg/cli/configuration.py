@@ -90,13 +90,11 @@ def _finish(saved: Change, restart: bool) -> None:
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)
     if restart:
-        from workers.service.manager import StreamingServiceManager
-        from workers.service.orders import carry_out
+        from workers.service.manager import StreamingServiceManager, run_command
 
         running = StreamingServiceManager(deployment).status().running
-        click.echo(
-            carry_out("restart", saved.by) if running else "the stream is stopped; it uses the keys from its next start"
-        )
+        stopped = "the stream is stopped; it uses the keys from its next start"
+        click.echo(run_command("restart", saved.by) if running else stopped)
 
 
 def _text(row: SettingValue) -> str:

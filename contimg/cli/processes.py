@@ -29,7 +29,7 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     from workers import logs
     from workers.service import Extras
     from workers.service.display import Display
-    from workers.service.running import run_until_told
+    from workers.service.loop import run_until_stopped
     from workers.service.supervisor import Supervisor
 
     settings = Settings.from_environment()
@@ -57,7 +57,7 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
             display.close()
             click.echo("stopping after the stages under way; Ctrl-C again stops immediately")
 
-    run_until_told(supervisor, refresh, close)
+    run_until_stopped(supervisor, refresh, close)
     click.echo("stopped; no process is left running")
 
 
@@ -106,13 +106,13 @@ def broker() -> None:
     Producer, workers and panel of the same state directory find it themselves.
     """
     from workers.broker import EmbeddedBroker, server_program
-    from workers.service.watchdog import notify
+    from workers.service.watchdog import notify_systemd
 
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     embedded = EmbeddedBroker(Settings.from_environment().state_dir)
     endpoint = embedded.start()
     click.echo(f"{server_program().name} on 127.0.0.1:{endpoint.port}, messages in {embedded.directory}")
-    notify("READY=1")
+    notify_systemd("READY=1")
     try:
         while signal.sigtimedwait(_STOP_SIGNALS, 1.0) is None:
             if not embedded.is_running:

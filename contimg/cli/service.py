@@ -11,8 +11,7 @@ from contimg.cli.shared import as_json_option, by_option, print_json
 from contimg.settings import Settings
 from contimg.store import Stage, Status, StreamActivity, configured_store
 from contimg.units import format_duration, format_utc
-from workers.service.manager import StreamingServiceManager
-from workers.service.orders import carry_out
+from workers.service.manager import StreamingServiceManager, run_command
 from workers.service.records import ServiceHealth, ServiceStatus
 
 
@@ -20,21 +19,21 @@ from workers.service.records import ServiceHealth, ServiceStatus
 @by_option
 def start(by: str) -> None:
     """Start the stream in the background and wait until it runs; `contimg run` runs it in this terminal."""
-    click.echo(carry_out("start", by))
+    click.echo(run_command("start", by))
 
 
 @click.command()
 @by_option
 def stop(by: str) -> None:
     """Stop the stream after the stages under way; new files wait on disk until the next start."""
-    click.echo(carry_out("stop", by))
+    click.echo(run_command("stop", by))
 
 
 @click.command()
 @by_option
 def restart(by: str) -> None:
     """Stop the stream after the stages under way and start it with the present configuration."""
-    click.echo(carry_out("restart", by))
+    click.echo(run_command("restart", by))
 
 
 @click.command()

@@ -11,35 +11,30 @@ import pytest
 from contimg.errors import ContimgError, Transient
 from contimg.settings import Settings
 from workers.service import CommandOutcome, StreamingServiceManager
-from workers.service.backends import BackendOptions, PartsStatus, choose
+from workers.service.backends import BackendOptions, PartsStatus, choose_backend
 from workers.service.backends.agent import AgentClient, AgentServer
 from workers.service.backends.containers import Containers
+from workers.service.records import PAST, Command
 
 
 class Parts:
-    """A stream that is only a word, and notes what it is told."""
+    """A backend that records commands; a restart fails."""
 
     kind = "parts"
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.commands: list[Command] = []
         self.running = True
 
     def status(self) -> PartsStatus:
         return PartsStatus(self.running, "contimg-stream-1", 4711, 1000.0, 12.5, 345.6)
 
-    def start(self) -> CommandOutcome:
-        self.told.append("start")
-        self.running = True
-        return CommandOutcome(True, "the stream was started")
-
-    def stop(self) -> CommandOutcome:
-        self.told.append("stop")
-        self.running = False
-        return CommandOutcome(True, "the stream was stopped")
-
-    def restart(self) -> CommandOutcome:
-        raise Transient("the engine is away")
+    def execute(self, command: Command) -> CommandOutcome:
+        if command == "restart":
+            raise Transient("the engine is away")
+        self.commands.append(command)
+        self.running = command == "start"
+        return CommandOutcome(True, f"the stream was {PAST[command]}")
 
 
 @pytest.fixture
@@ -62,12 +57,12 @@ def agent(parts: Parts, tmp_path: Path) -> Iterator[Path]:
 def test_four_words_and_their_answers(agent: Path, parts: Parts) -> None:
     client = AgentClient(agent)
     assert client.status() == parts.status()
-    assert client.stop() == CommandOutcome(True, "the stream was stopped")
+    assert client.execute("stop") == CommandOutcome(True, "the stream was stopped")
     assert not client.status().running
-    assert client.start().success
-    assert parts.told == ["stop", "start"]
+    assert client.execute("start").success
+    assert parts.commands == ["stop", "start"]
     with pytest.raises(ContimgError, match="the engine is away"):
-        client.restart()
+        client.execute("restart")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +74,7 @@ def test_nothing_else_is_understood(agent: Path, parts: Parts, request_line: byt
         connection.sendall(request_line)
         answer = connection.recv(1000)
     assert all(command in answer for command in (b"status", b"start", b"stop", b"restart"))
-    assert parts.told == []
+    assert parts.commands == []
 
 
 def test_a_client_that_leaves_or_says_nothing_stops_nobody(agent: Path) -> None:
@@ -127,11 +122,10 @@ def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     nowhere = tmp_path / "none.sock"
-    kinds = {
-        name: (one.kind if (one := choose(settings, BackendOptions(name, engine=nowhere, agent=nowhere))) else None)
-        for name in ("docker", "systemd", "agent", "process")
-    }
-    assert kinds == {"docker": "docker", "systemd": "systemd", "agent": "agent", "process": None}
+    kinds = {"docker": "docker", "systemd": "systemd", "agent": "agent", "process": None}
+    for name, kind in kinds.items():
+        backend = choose_backend(settings, BackendOptions(backend=name, engine=nowhere, agent=nowhere))
+        assert (backend.kind if backend else None) == kind
 
 
 def test_an_engine_that_is_away_is_one_line(tmp_path: Path) -> None:

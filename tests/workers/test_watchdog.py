@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from workers.service.watchdog import ScanWatchdog, notify
+from workers.service.watchdog import ScanWatchdog, notify_systemd
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_nobody_asked() -> None:
         raise AssertionError("the store was asked for nothing")
 
     ScanWatchdog(never, 5.0, {}).tick()
-    assert not notify("READY=1", {})
+    assert not notify_systemd("READY=1", {})
 
 
 def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("\0contimg-test-notify")
-        assert notify("READY=1", {"NOTIFY_SOCKET": "@contimg-test-notify"})
+        assert notify_systemd("READY=1", {"NOTIFY_SOCKET": "@contimg-test-notify"})
         assert listening.recv(100) == b"READY=1"

@@ -1,6 +1,6 @@
-"""The service of one machine: a supervisor that runs it, and a manager that asks and tells it from outside.
+"""The service of one machine: the supervisor that runs it, and the manager that other processes control it with.
 
-The supervisor is in `workers.service.running` and `.supervisor`: who only asks loads none of what it runs.
+This package imports the manager only; `workers.service.supervisor` and `.loop` load what the supervisor needs.
 """
 
 from workers.service.manager import StreamingServiceManager

@@ -1,17 +1,17 @@
-"""`python -m workers.service`: the stream without a terminal or a panel, as the manager starts it."""
+"""`python -m workers.service`: the stream in the background, as the manager starts it."""
 
 import sys
 
 from contimg.errors import ContimgError
 from contimg.settings import Settings, load
 from workers import logs
-from workers.service.running import run_until_told
+from workers.service.loop import run_until_stopped
 from workers.service.supervisor import Supervisor
 
 try:
     settings = Settings.from_environment()
     logs.configure(settings, load(settings))
-    run_until_told(Supervisor(settings))
+    run_until_stopped(Supervisor(settings))
 except ContimgError as error:
     sys.stderr.write(f"contimg: {error}\n")
     sys.exit(error.exit_code)

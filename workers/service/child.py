@@ -1,4 +1,4 @@
-"""One process under the supervisor: started, logged, started again when it ends by itself, ended when told."""
+"""Child processes of the supervisor: started, logged, restarted after a crash, stopped; their resource usage."""
 
 import logging
 import os
@@ -6,26 +6,28 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from contimg.files.processes import kill_session, start_bound
 
 LOG_BYTES = 10_000_000
 LOG_FILES = 5
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 60.0
-# A process that lived this long was well: its next crash is its first.
-WELL_AFTER_S = 60.0
+MIN_DELAY_S = 1.0
+MAX_DELAY_S = 60.0
+# After a run of this duration the next restart has the shortest delay again.
+STABLE_AFTER_S = 60.0
 
 
 @dataclass(frozen=True)
 class ChildPlan:
-    """What to run under which name, and what it needs in its environment."""
+    """Name, command and additional environment of a child process."""
 
     name: str
     command: Sequence[str]
@@ -33,26 +35,32 @@ class ChildPlan:
 
 
 class Child:
-    """The process of a plan. Use it from the one thread that lives as long as the supervisor."""
+    """A child process. Use it from the one thread that lives as long as the supervisor.
+
+    Parameters
+    ----------
+    plan : what to run.
+    log_dir : directory of its log file, which is rotated.
+    """
 
     def __init__(self, plan: ChildPlan, log_dir: Path) -> None:
         self.plan = plan
         self.restarts = 0
         self.log_path = log_dir / f"{plan.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._pump: threading.Thread | None = None
+        self._log_thread: threading.Thread | None = None
         self._started = 0.0
-        self._wait_s = FIRST_WAIT_S
-        self._again_at: float | None = None
+        self._delay_s = MIN_DELAY_S
+        self._restart_at: float | None = None
 
     @property
     def pid(self) -> int | None:
-        """Its pid while it runs."""
+        """The pid while the process runs, else None."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process; its output goes to its log file, which rotates."""
+        """Start the process and copy its output to the log file."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         process = start_bound(
             self.plan.command,
@@ -60,53 +68,103 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._process, self._started, self._again_at = process, time.monotonic(), None
-        assert process.stdout is not None  # noqa: S101 (asked for above)
-        self._pump = threading.Thread(
-            target=_log_lines, args=(process.stdout, self.log_path), name=f"log of {self.plan.name}", daemon=True
+        self._process, self._started, self._restart_at = process, time.monotonic(), None
+        assert process.stdout is not None  # noqa: S101 (a pipe, see above)
+        self._log_thread = threading.Thread(
+            target=_copy_lines, args=(process.stdout, self.log_path), name=f"log of {self.plan.name}", daemon=True
         )
-        self._pump.start()
+        self._log_thread.start()
 
     def watch(self) -> str | None:
-        """Start it again after a crash, later and later; returns what to tell when it has just ended."""
+        """Restart the process after a crash, with a growing delay; return a message when it has just ended."""
         process = self._process
         if process is None or process.poll() is None:
             return None
         now = time.monotonic()
-        if self._again_at is None:
-            if now - self._started > WELL_AFTER_S:
-                self._wait_s = FIRST_WAIT_S
-            wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, LONGEST_WAIT_S)
-            self._again_at = now + wait_s
-            kill_group(process.pid)
-            return f"{self.plan.name} ended ({_ending(process.returncode)}); starting it again in {wait_s:g} s"
-        if now >= self._again_at:
+        if self._restart_at is None:
+            if now - self._started > STABLE_AFTER_S:
+                self._delay_s = MIN_DELAY_S
+            delay_s, self._delay_s = self._delay_s, min(2 * self._delay_s, MAX_DELAY_S)
+            self._restart_at = now + delay_s
+            _kill_process_group(process.pid)
+            status = process.returncode
+            cause = f"status {status}" if status >= 0 else signal.Signals(-status).name
+            return f"{self.plan.name} ended ({cause}); restarted in {delay_s:g} s; see {self.log_path}"
+        if now >= self._restart_at:
             self.restarts += 1
             self.start()
         return None
 
-    def ask_to_end(self) -> None:
-        """SIGTERM: end after what is under way."""
+    def terminate(self) -> None:
+        """Send SIGTERM: the process ends after the work under way."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it and everything it started, now."""
+        """Kill the process and every process that it has started."""
         if self._process is not None:
             kill_session(self._process)
-            kill_group(self._process.pid)
-        if self._pump is not None:
-            self._pump.join(timeout=2)
+            _kill_process_group(self._process.pid)
+        if self._log_thread is not None:
+            self._log_thread.join(timeout=2)
         self._process = None
 
 
-def kill_group(pid: int) -> None:
-    """SIGKILL to what is left of the session of a child that has ended."""
+def stop_all(children: Iterable[Child], limit_s: float, is_urgent: Callable[[], bool] = lambda: False) -> None:
+    """Terminate children, wait for them, and kill those that are left.
+
+    Parameters
+    ----------
+    children : the children.
+    limit_s : maximum time to wait, s.
+    is_urgent : whether to stop waiting now.
+    """
+    children = list(children)
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + limit_s
+    while any(child.pid for child in children) and time.monotonic() < deadline and not is_urgent():
+        time.sleep(0.05)
+    for child in children:
+        child.kill()
+
+
+class ProcessTreeUsage:
+    """Usage of processes and all their descendants; each sample covers the time since the last one.
+
+    Parameters
+    ----------
+    pids : the processes; by default this one.
+    """
+
+    def __init__(self, pids: Iterable[int] = ()) -> None:
+        self._pids = tuple(pids) or (os.getpid(),)
+        self._processes: dict[int, psutil.Process] = {}
+
+    def sample(self) -> tuple[float, float]:
+        """Return processor usage in percent of one core, and resident memory in MB, shared pages counted each time."""
+        processes = []
+        for pid in self._pids:
+            with suppress(psutil.NoSuchProcess):
+                root = psutil.Process(pid)
+                processes += [root, *root.children(recursive=True)]
+        # An object of the last sample holds the processor time of that sample.
+        self._processes = {process.pid: self._processes.get(process.pid, process) for process in processes}
+        cpu_percent = memory_bytes = 0.0
+        for process in self._processes.values():
+            with suppress(psutil.NoSuchProcess):
+                cpu_percent += process.cpu_percent()
+                memory_bytes += process.memory_info().rss
+        return cpu_percent, memory_bytes / 1e6
+
+
+def _kill_process_group(pid: int) -> None:
+    """Kill what is left of the session of a child that has ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
-def _log_lines(pipe: IO[bytes], path: Path) -> None:
+def _copy_lines(pipe: IO[bytes], path: Path) -> None:
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(message)s"))
     for line in pipe:
@@ -114,9 +172,3 @@ def _log_lines(pipe: IO[bytes], path: Path) -> None:
         handler.emit(logging.LogRecord("", logging.INFO, "", 0, text, (), None))
     handler.close()
     pipe.close()
-
-
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"status {status}"
-    return signal.Signals(-status).name

@@ -1,4 +1,4 @@
-"""What `contimg run` shows: events as they happen, and on a terminal the state of the queue below them."""
+"""Output of `contimg run`: events as they happen and, on a terminal, a summary of the queue below them."""
 
 import logging
 
@@ -13,55 +13,59 @@ from contimg.units import format_utc
 
 log = logging.getLogger(__name__)
 _STYLES = {"warning": "yellow", "error": "bold red"}
-_SHOWN = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.COMPLETED, State.FAILED)
+_STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.COMPLETED, State.FAILED)
 
 
 class Display:
-    """Prints each event once; on a terminal it keeps a live summary at the bottom."""
+    """Prints each event once and, on a terminal, keeps a summary of the queue at the bottom.
+
+    Parameters
+    ----------
+    store : store that is shown.
+    console : console to print on, by default standard output.
+    """
 
     def __init__(self, store: Store, console: Console | None = None) -> None:
         self._store = store
         self._console = console or Console(highlight=False)
         newest = store.events.last(1)
-        self._last = newest[0].id if newest else 0
+        self._last_id = newest[0].id if newest else 0
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         if self._console.is_terminal:
             self._live.start()
 
     def refresh(self) -> None:
-        """Print what is new and bring the summary up to date; a store that is away for a while is said."""
+        """Print new events and update the summary; log an error when the store does not answer."""
         try:
-            for event in self._store.events.after(self._last):
-                self._console.print(event_line(event), soft_wrap=True)
-                self._last = event.id
+            for event in self._store.events.after(self._last_id):
+                self._console.print(_event_line(event), soft_wrap=True)
+                self._last_id = event.id
             if self._live.is_started:
-                self._live.update(summary(self._store.overview.snapshot()), refresh=True)
+                self._live.update(_summary(self._store.overview.snapshot()), refresh=True)
         except SQLAlchemyError as error:
             log.error("store: %s", str(error).splitlines()[0])
 
     def close(self) -> None:
-        """Print the last events and take the summary away."""
+        """Print the last events and remove the summary."""
         self.refresh()
         self._live.stop()
 
 
-def event_line(event: EventRecord) -> Text:
-    """`23:20:01  2026-02-22T23:17:51  convert done in 2.1 s`, in the colour of its level."""
-    moment = format_utc(event.at, "%H:%M:%SZ")
-    return Text(f"{moment}  {event.group or '':<19}  {event.text}", style=_STYLES.get(event.level, ""))
+def _event_line(event: EventRecord) -> Text:
+    """Format an event: `23:20:01Z  2026-02-22T23:17:51  convert done in 2.1 s`, in the colour of its level."""
+    time = format_utc(event.at, "%H:%M:%SZ")
+    return Text(f"{time}  {event.group or '':<19}  {event.text}", style=_STYLES.get(event.level, ""))
 
 
-def summary(status: Status) -> RenderableType:
-    """Counts by state and the stages under way."""
-    counts = Table.grid(padding=(0, 3))
-    counts.add_row(*(Text(f"{state.replace('_', ' ')} {status.states[state]}") for state in _SHOWN))
-    running = Table.grid(padding=(0, 3))
-    for one in status.running:
-        running.add_row(one.group, one.stage, f"{status.at - one.started_at:.0f} s")
-    waiting = ", ".join(f"{status.waiting[stage]} for {stage}" for stage in Stage if status.waiting[stage])
+def _summary(status: Status) -> RenderableType:
+    """Format the number of groups per state and the stages that run and wait."""
+    counts, running = Table.grid(padding=(0, 3)), Table.grid(padding=(0, 3))
+    counts.add_row(*(Text(f"{state.replace('_', ' ')} {status.states[state]}") for state in _STATES))
+    for run in status.running:
+        running.add_row(run.group, run.stage, f"{status.at - run.started_at:.0f} s")
     parts: list[RenderableType] = [Text(""), counts, running]
-    if waiting:
+    if waiting := ", ".join(f"{status.waiting[stage]} for {stage}" for stage in Stage if status.waiting[stage]):
         parts.append(Text(f"waiting: {waiting}"))
     if status.paused:
-        parts.append(Text("paused; `contimg resume` goes on", style="yellow"))
+        parts.append(Text("paused; `contimg resume` continues", style="yellow"))
     return Group(*parts)

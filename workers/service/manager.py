@@ -1,4 +1,7 @@
-"""What panel, API and `contimg status` ask and tell the service. Reading is cheap: a small file and two rows."""
+"""Control and observation of the service by panel, API and command line.
+
+Reading is cheap: a small file and two rows of the store.
+"""
 
 import os
 import signal
@@ -13,29 +16,38 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
-from contimg.store import Store
-from workers.service.backends import Backend, PartsStatus, choose
+from contimg.store import Store, configured_store
+from workers.producer import END_BEAT, SCAN_BEAT
+from workers.service.backends import Backend, PartsStatus, choose_backend
 from workers.service.records import (
-    RECORD_EVERY_S,
+    PAST,
+    RECORD_INTERVAL_S,
+    RESTART_STREAM,
+    START_STREAM,
+    STOP_STREAM,
+    Command,
     CommandOutcome,
     ServiceHealth,
     ServiceRecord,
     ServiceStatus,
-    last_sign,
+    last_supervised_at,
     read_record,
 )
-from workers.service.signals import RESTART_STREAM, START_STREAM, STOP_STREAM
 
-SCAN, ENDED = "producer.scan", "producer.ended"
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 45.0
-# The engine takes a second to say what its containers use; whoever runs the stream seldom changes.
-_PARTS_FRESH_S = 5.0
-_BACKEND_FRESH_S = 30.0
+# The engine takes a second to report what its containers use; the backend seldom changes.
+_PARTS_MAX_AGE_S = 5.0
+_BACKEND_MAX_AGE_S = 30.0
 
 
 class StreamingServiceManager:
-    """Status, health and commands of the service of one state directory, from any process of the machine."""
+    """Status, health and commands of the service of one state directory, from any process of the machine.
+
+    Parameters
+    ----------
+    settings : deployment settings.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -44,126 +56,29 @@ class StreamingServiceManager:
         self._parts: tuple[float, PartsStatus] | None = None
 
     def close(self) -> None:
-        """Let go of the store: a SQLite file can be replaced only where nobody has it open."""
+        """Close the store: a SQLite file can be replaced only while no process has it open."""
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
 
     def status(self) -> ServiceStatus:
-        """The service now; what cannot be found out is None, with the reason in `error`."""
-        record = read_record(self._settings.state_dir)
-        config, store, error = self._house()
-        heartbeat = store.activity.last_beat(SCAN) if store else None
-        if record is None and (backend := self._backend()) is not None:
-            return self._status_of(backend, heartbeat, config, store, error)
-        running = record is not None and record.stream == "running"
-        elsewhere = not running and store is not None and self._beats_elsewhere(heartbeat, store, config)
-        return ServiceStatus(
-            running=running or elsewhere,
-            pid=record.pid if record else None,
-            started_at=record.since if record and running else None,
-            uptime_seconds=time.time() - record.since if record and running else None,
-            cpu_percent=record.cpu_percent if record else None,
-            memory_mb=record.memory_mb if record else None,
-            last_heartbeat=heartbeat,
-            config=shown(config) if config else {},
-            error=error or (record.error if record else None),
-            paused=store.jobs.paused if store else False,
-        )
-
-    def health(self) -> ServiceHealth:
-        """Healthy means that the incoming directory was scanned lately, not that a process lives."""
-        status = self.status()
-        return ServiceHealth(
-            healthy=status.running and not self._ails(status),
-            running=status.running,
-            uptime_seconds=status.uptime_seconds,
-            cpu_percent=status.cpu_percent,
-            memory_mb=status.memory_mb,
-            error=self._ails(status),
-        )
-
-    def start(self) -> CommandOutcome:
-        """Start the stream, and the supervisor with it when there is none; waits until it runs."""
-        record = read_record(self._settings.state_dir)
-        if record and record.stream in ("running", "starting"):
-            return CommandOutcome(True, "the stream is running already", record.pid)
-        if record:
-            _tell(record, START_STREAM)
-        elif (backend := self._backend()) is not None:
-            return self._told(backend.start)
-        elif self.status().running:
-            return CommandOutcome(False, "the stream is run by something else (systemd, containers); start it there")
+        """Return the present state; what cannot be determined is None, with the reason in `error`."""
+        record = self._record()
+        config, store, error = self._open()
+        scanned_at = store.activity.last_beat(SCAN_BEAT) if store else None
+        backend = self._backend() if record is None else None
+        if backend is not None:
+            try:
+                parts = self._parts_of(backend)
+            except ContimgError as unavailable:  # the last scan shows whether the producer runs
+                parts, error = PartsStatus(_is_recent(scanned_at, config)), error or str(unavailable)
+        elif record is not None and record.stream == "running":
+            parts = PartsStatus(True, None, record.pid, record.since, record.cpu_percent, record.memory_mb)
         else:
-            return self._launch()
-        return self._wait(lambda now: now is not None and now.stream == "running", START_LIMIT_S, "started")
-
-    def stop(self) -> CommandOutcome:
-        """Stop the stream after the stages under way. A supervisor that also runs the panel stays for it."""
-        record = read_record(self._settings.state_dir)
-        if record is None and (backend := self._backend()) is not None:
-            return self._told(backend.stop)
-        if record is None:
-            running = self.status().running
-            why = "run by something else (systemd, containers); stop it there" if running else "not running"
-            return CommandOutcome(not running, f"the stream is {why}")
-        _tell(record, STOP_STREAM)
-        return self._wait(lambda now: now is None or now.stream == "stopped", STOP_LIMIT_S, "stopped")
-
-    def restart(self) -> CommandOutcome:
-        """Stop and start the stream, with the configuration as it stands now."""
-        record = read_record(self._settings.state_dir)
-        if record is None and (backend := self._backend()) is not None:
-            return self._told(backend.restart)
-        if record is None:
-            return self.start()
-        began = time.time()
-        _tell(record, RESTART_STREAM)
-        return self._wait(
-            lambda now: now is not None and now.stream == "running" and now.since > began,
-            STOP_LIMIT_S + START_LIMIT_S,
-            "restarted",
-        )
-
-    def pause(self, by: str) -> CommandOutcome:
-        """Let no further stage begin, on any host, until `resume`."""
-        return self._with_store(lambda store: store.jobs.pause(by), "paused: stages under way end, no other begins")
-
-    def resume(self, by: str) -> CommandOutcome:
-        """Let stages begin again."""
-        return self._with_store(lambda store: store.jobs.resume(by), "resumed")
-
-    def _backend(self) -> Backend | None:
-        """Who runs the stream where no supervisor of ours does, looked for anew now and then."""
-        now = time.monotonic()
-        if self._chosen is None or now - self._chosen[0] > _BACKEND_FRESH_S:
-            self._chosen = (now, choose(self._settings))
-        return self._chosen[1]
-
-    def _told(self, command: Callable[[], CommandOutcome]) -> CommandOutcome:
-        """What came of a command to the backend; one that cannot be reached is an outcome, too."""
-        self._parts = None
-        try:
-            return command()
-        except ContimgError as error:
-            return CommandOutcome(False, str(error))
-
-    def _status_of(
-        self,
-        backend: Backend,
-        heartbeat: float | None,
-        config: StreamingConfig | None,
-        store: Store | None,
-        error: str | None,
-    ) -> ServiceStatus:
-        now = time.monotonic()
-        try:
-            if self._parts is None or now - self._parts[0] > _PARTS_FRESH_S:
-                self._parts = (now, backend.status())
-            parts = self._parts[1]
-        except ContimgError as away:  # the producer's own beat tells whether it runs
-            parts = PartsStatus(config is not None and _is_fresh(heartbeat, config))
-            error = error or str(away)
+            running = store is not None and self._is_scanned_elsewhere(scanned_at, store, config)
+            parts = PartsStatus(running)
+            if record is not None:
+                parts = PartsStatus(running, None, record.pid, None, record.cpu_percent, record.memory_mb)
         return ServiceStatus(
             running=parts.running,
             pid=parts.pid,
@@ -171,23 +86,107 @@ class StreamingServiceManager:
             uptime_seconds=None if parts.started_at is None else time.time() - parts.started_at,
             cpu_percent=parts.cpu_percent,
             memory_mb=parts.memory_mb,
-            last_heartbeat=heartbeat,
+            last_heartbeat=scanned_at,
             config=shown(config) if config else {},
-            error=error,
+            error=error or (record.error if record else None),
             paused=store.jobs.paused if store else False,
-            backend=backend.kind,
+            backend=backend.kind if backend else "process",
             container=parts.name,
         )
 
-    def _beats_elsewhere(self, heartbeat: float | None, store: Store, config: StreamingConfig | None) -> bool:
-        """Whether a producer that is no child of a supervisor here (systemd's, a container's) scans."""
-        if heartbeat is None or config is None or not _is_fresh(heartbeat, config):
-            return False
-        own = last_sign(self._settings.state_dir) + 2 * RECORD_EVERY_S  # a supervisor's own producer ended with it
-        return heartbeat > max(own, store.activity.last_beat(ENDED) or 0.0)
+    def health(self) -> ServiceHealth:
+        """Return whether the stream works: it runs and the age of its last scan is within the limit."""
+        status = self.status()
+        error = self._problem(status)
+        return ServiceHealth(
+            healthy=error is None,
+            running=status.running,
+            uptime_seconds=status.uptime_seconds,
+            cpu_percent=status.cpu_percent,
+            memory_mb=status.memory_mb,
+            error=error,
+        )
 
-    def _house(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
-        """Configuration and store as far as they can be had, and what is in the way of the rest."""
+    def start(self) -> CommandOutcome:
+        """Start the stream, and a supervisor if there is none; wait until it runs."""
+        record = self._record()
+        if record and record.stream in ("running", "starting"):
+            return CommandOutcome(True, "the stream is running already", record.pid)
+        if record:
+            _send(record, START_STREAM)
+            return self._wait("start", START_LIMIT_S, lambda now: now is not None and now.stream == "running")
+        if (backend := self._backend()) is not None:
+            return self._command(backend, "start")
+        if self.status().running:
+            return CommandOutcome(False, "the stream runs under systemd, in containers or elsewhere; start it there")
+        return self._launch()
+
+    def stop(self) -> CommandOutcome:
+        """Stop the stream after the stages under way. A supervisor that also runs the panel keeps running."""
+        record = self._record()
+        if record is not None:
+            _send(record, STOP_STREAM)
+            return self._wait("stop", STOP_LIMIT_S, lambda now: now is None or now.stream == "stopped")
+        if (backend := self._backend()) is not None:
+            return self._command(backend, "stop")
+        if self.status().running:
+            return CommandOutcome(False, "the stream runs under systemd, in containers or elsewhere; stop it there")
+        return CommandOutcome(True, "the stream is not running")
+
+    def restart(self) -> CommandOutcome:
+        """Stop the stream and start it with the present configuration."""
+        record = self._record()
+        if record is None:
+            backend = self._backend()
+            return self.start() if backend is None else self._command(backend, "restart")
+        sent_at = time.time()
+        _send(record, RESTART_STREAM)
+        return self._wait(
+            "restart",
+            STOP_LIMIT_S + START_LIMIT_S,
+            lambda now: now is not None and now.stream == "running" and now.since > sent_at,
+        )
+
+    def pause(self, by: str) -> CommandOutcome:
+        """Start no further stage on any host until `resume`; `by` is the author in the event log."""
+        return self._with_store(lambda store: store.jobs.pause(by), "paused: no stage starts, stages under way end")
+
+    def resume(self, by: str) -> CommandOutcome:
+        """Start stages again; `by` is the author in the event log."""
+        return self._with_store(lambda store: store.jobs.resume(by), "resumed")
+
+    def _record(self) -> ServiceRecord | None:
+        return read_record(self._settings.state_dir)
+
+    def _backend(self) -> Backend | None:
+        """What runs the stream where no supervisor does, determined again every half minute."""
+        now = time.monotonic()
+        if self._chosen is None or now - self._chosen[0] > _BACKEND_MAX_AGE_S:
+            self._chosen = (now, choose_backend(self._settings))
+        return self._chosen[1]
+
+    def _command(self, backend: Backend, command: Command) -> CommandOutcome:
+        self._parts = None
+        try:
+            return backend.execute(command)
+        except ContimgError as error:
+            return CommandOutcome(False, str(error))
+
+    def _parts_of(self, backend: Backend) -> PartsStatus:
+        now = time.monotonic()
+        if self._parts is None or now - self._parts[0] > _PARTS_MAX_AGE_S:
+            self._parts = (now, backend.status())
+        return self._parts[1]
+
+    def _is_scanned_elsewhere(self, scanned_at: float | None, store: Store, config: StreamingConfig | None) -> bool:
+        """Whether a producer that is no child of a supervisor of this directory scans."""
+        if scanned_at is None or not _is_recent(scanned_at, config):
+            return False
+        supervised_until = last_supervised_at(self._settings.state_dir) + 2 * RECORD_INTERVAL_S
+        return scanned_at > max(supervised_until, store.activity.last_beat(END_BEAT) or 0.0)
+
+    def _open(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
+        """Return configuration and store, each None where it is not available, and the reason."""
         try:
             config = load(self._settings)
         except ContimgError as error:
@@ -196,36 +195,36 @@ class StreamingServiceManager:
             if self._opened is None or self._opened[0] != config.queue_db:
                 self._opened = (config.queue_db, Store.of(config))
             store = self._opened[1]
-            store.activity.last_beat(SCAN)
+            store.activity.last_beat(SCAN_BEAT)
         except (ContimgError, SQLAlchemyError) as error:
             return config, None, str(error).splitlines()[0]
         return config, store, None
 
-    def _with_store(self, change: Callable[[Store], Any], done: str) -> CommandOutcome:
-        _, store, error = self._house()
-        record = read_record(self._settings.state_dir)
-        if store is None:
-            return CommandOutcome(False, error or "the store cannot be reached", record.pid if record else None)
-        change(store)
-        return CommandOutcome(True, done, record.pid if record else None)
+    def _with_store(self, change: Callable[[Store], Any], message: str) -> CommandOutcome:
+        _, store, error = self._open()
+        record = self._record()
+        if store is not None:
+            change(store)
+        return CommandOutcome(error is None, error or message, record.pid if record else None)
 
-    def _ails(self, status: ServiceStatus) -> str | None:
+    def _problem(self, status: ServiceStatus) -> str | None:
         if status.error or not status.running:
             return status.error or "the stream is not running"
-        config = load(self._settings)
-        now, beat = time.time(), status.last_heartbeat
-        if beat is None or (status.started_at or 0) > beat:
-            young = status.uptime_seconds is not None and status.uptime_seconds < scan_limit_s(config.poll_interval)
-            return None if young else f"{config.input_dir} has not been scanned since the start"
-        if not _is_fresh(beat, config):
-            return f"{config.input_dir} was last scanned {now - beat:.0f} s ago"
+        config, scanned_at, uptime_s = load(self._settings), status.last_heartbeat, status.uptime_seconds
+        limit_s = scan_limit_s(config.poll_interval)
+        if scanned_at is None or (status.started_at or 0) > scanned_at:
+            if uptime_s is not None and uptime_s < limit_s:
+                return None
+            return f"{config.input_dir} has not been scanned since the start (limit {limit_s:g} s); see producer.log"
+        if not _is_recent(scanned_at, config):
+            age_s = time.time() - scanned_at
+            return f"{config.input_dir} was last scanned {age_s:.0f} s ago (limit {limit_s:g} s); see producer.log"
         return None
 
     def _launch(self) -> CommandOutcome:
-        """A supervisor of its own, in a session of its own; its words go to STATE/logs/service.log."""
-        directory = self._settings.state_dir.absolute() / "logs"
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "service.log"
+        """Start a supervisor in a session of its own; its output goes to STATE/logs/service.log."""
+        path = self._settings.state_dir.absolute() / "logs/service.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "workers.service"],
@@ -236,32 +235,63 @@ class StreamingServiceManager:
                 start_new_session=True,
             )
         outcome = self._wait(
-            lambda now: (now is not None and now.stream == "running") or process.poll() is not None,
+            "start",
             START_LIMIT_S,
-            "started",
+            lambda now: (now is not None and now.stream == "running") or process.poll() is not None,
         )
         if process.poll() is None:
             return outcome
-        words = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
-        return CommandOutcome(False, f"the stream did not start: {words[-1]}")
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
+        return CommandOutcome(False, f"the stream did not start: {lines[-1]}; see {path}")
 
-    def _wait(self, reached: Callable[[ServiceRecord | None], bool], limit_s: float, done: str) -> CommandOutcome:
+    def _wait(
+        self, command: Command, limit_s: float, is_reached: Callable[[ServiceRecord | None], bool]
+    ) -> CommandOutcome:
         deadline = time.monotonic() + limit_s
         while True:
-            record = read_record(self._settings.state_dir)
+            record = self._record()
             pid = record.pid if record else None
-            if reached(record):
-                return CommandOutcome(True, f"the stream was {done}", pid)
+            if is_reached(record):
+                return CommandOutcome(True, f"the stream was {PAST[command]}", pid)
             if time.monotonic() > deadline:
-                now = record.stream if record else "not running"
-                return CommandOutcome(False, f"the stream was not {done} within {limit_s:g} s; it is {now}", pid)
+                state = record.stream if record else "not running"
+                text = f"the stream was not {PAST[command]} within {limit_s:g} s; it is {state}; see `contimg status`"
+                return CommandOutcome(False, text, pid)
             time.sleep(0.1)
 
 
-def _tell(record: ServiceRecord, what: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it ended this instant; the wait that follows finds out
-        os.kill(record.pid, what)
+def run_command(command: Command, by: str) -> str:
+    """Run a command on the stream of the state directory in force and record it in the event log.
+
+    Parameters
+    ----------
+    command : `start`, `stop` or `restart`.
+    by : author in the event log.
+
+    Returns
+    -------
+    str
+        Message of the outcome.
+
+    Raises
+    ------
+    ContimgError : the command failed; the message is the reason.
+    """
+    with configured_store() as store:
+        manager = StreamingServiceManager(Settings.from_environment())
+        outcome: CommandOutcome = getattr(manager, command)()
+        store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
+    if not outcome.success:
+        raise ContimgError(outcome.message)
+    return outcome.message
 
 
-def _is_fresh(heartbeat: float | None, config: StreamingConfig) -> bool:
-    return heartbeat is not None and time.time() - heartbeat < scan_limit_s(config.poll_interval)
+def _send(record: ServiceRecord, command: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has just ended; the wait that follows finds that out
+        os.kill(record.pid, command)
+
+
+def _is_recent(scanned_at: float | None, config: StreamingConfig | None) -> bool:
+    if scanned_at is None or config is None:
+        return False
+    return time.time() - scanned_at < scan_limit_s(config.poll_interval)

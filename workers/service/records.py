@@ -1,32 +1,37 @@
-"""What the service says about itself: the file that the supervisor writes, and the answers of the manager."""
+"""State of the service: the supervisor's file and lock, the answers of the manager, and the signals between them."""
 
 import fcntl
 import json
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contimg.errors import Misconfigured
 from contimg.files.writing import write_text
 from workers.execution.processes import ProcessName
 
-RECORD_EVERY_S = 2.0
+RECORD_INTERVAL_S = 2.0
+STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN
+Command = Literal["start", "stop", "restart"]
+PAST: Mapping[Command, str] = {"start": "started", "stop": "stopped", "restart": "restarted"}
 
 
 @dataclass(frozen=True)
 class ServiceRecord:
-    """STATE/service.json, written by the supervisor every other second.
+    """STATE/service.json, written by the supervisor every two seconds.
 
     Attributes
     ----------
-    process : the supervisor (see ProcessName).
-    stream : starting, running, stopping or stopped; the panel may live on while the stream is stopped.
-    since : when the stream came into that state, epoch seconds.
-    children : pid by name, of those that run.
-    restarts : how often each child had to be started again.
-    cpu_percent, memory_mb : of the supervisor and everything below it; 100 % is one core.
+    process : name of the supervisor's process (see ProcessName).
+    stream : starting, running, stopping or stopped; the panel may run while the stream is stopped.
+    since : time at which the stream entered that state, seconds since 1970.
+    children : pid by name of the children that run.
+    restarts : number of restarts by name of child.
+    cpu_percent, memory_mb : usage of the supervisor and its descendants; 100 % is one core.
+    error : what is wrong with the service, or None.
     """
 
     process: str
@@ -47,12 +52,19 @@ class ServiceRecord:
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """The answer of GET /api/streaming/status. Times are epoch seconds; 100 % is one core.
+    """The answer of GET /api/streaming/status. Times are seconds since 1970; 100 % is one core.
 
     Attributes
     ----------
-    backend : who runs the stream: process, docker, systemd, or the agent for one of these.
-    container : the producer's container or unit, where it has one.
+    running : whether the stream runs.
+    pid, started_at, uptime_seconds : of the supervisor or the producer; None where unknown.
+    cpu_percent, memory_mb : usage of the stream; None where unknown.
+    last_heartbeat : time of the last scan of the incoming directory, or None.
+    config : the configuration in force.
+    error : what is wrong, or None.
+    paused : whether no stage is started.
+    backend : what runs the stream: process, docker, systemd, agent, or None where nothing here does.
+    container : container or unit of the producer, if it has one.
     """
 
     running: bool
@@ -83,7 +95,7 @@ class ServiceHealth:
 
 @dataclass(frozen=True)
 class CommandOutcome:
-    """The answer to a command: whether it was done, in words, and the supervisor's pid."""
+    """The answer to a command: success, a message, and the supervisor's pid."""
 
     success: bool
     message: str
@@ -91,9 +103,9 @@ class CommandOutcome:
 
 
 def read_record(state_dir: Path) -> ServiceRecord | None:
-    """The record of the supervisor that lives on this state directory, or None; what a killed one left counts not."""
+    """Return the record of the supervisor that runs on a state directory; None without one or after it was killed."""
     try:
-        record = ServiceRecord(**json.loads(_path(state_dir).read_text(encoding="utf-8")))
+        record = ServiceRecord(**json.loads(_record_path(state_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     process = ProcessName.parse(record.process)
@@ -101,50 +113,55 @@ def read_record(state_dir: Path) -> ServiceRecord | None:
 
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:
-    """Replace the record, whole."""
-    write_text(_path(state_dir), json.dumps(asdict(record)))
-
-
-def last_sign(state_dir: Path) -> float:
-    """When a supervisor on this state directory last showed life, epoch seconds; 0.0 when there never was one."""
-    files = (_path(state_dir), _lock(state_dir))
-    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+    """Replace the record atomically."""
+    write_text(_record_path(state_dir), json.dumps(asdict(record)))
 
 
 def remove_record(state_dir: Path) -> None:
-    """Say that no supervisor runs."""
-    _path(state_dir).unlink(missing_ok=True)
+    """Remove the record of a supervisor that has stopped."""
+    _record_path(state_dir).unlink(missing_ok=True)
 
 
-class Claim:
-    """The right to run the one supervisor of a state directory; the kernel takes it back when the process dies."""
+def last_supervised_at(state_dir: Path) -> float:
+    """Return when a supervisor last ran on a state directory, seconds since 1970; 0.0 if none ever did."""
+    files = (_record_path(state_dir), _lock_path(state_dir))
+    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+
+
+class SupervisorLock:
+    """Lock of the one supervisor of a state directory; the kernel releases it when the process dies.
+
+    Raises
+    ------
+    Misconfigured : another supervisor runs on the directory.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
-        self._file = _lock(state_dir).open("a+", encoding="utf-8")
+        self._file = _lock_path(state_dir).open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
+            holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise Misconfigured(
-                f"{state_dir}: `contimg run` is running here already (pid {holder}); stop it, or give another "
-                "directory in PIPELINE_STATE_DIR"
+                f"{state_dir}: `contimg run` already runs here (pid {holder}); stop it, or set PIPELINE_STATE_DIR to "
+                "another directory"
             ) from None
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
 
-    def give_back(self) -> None:
-        """Let another supervisor run; the file's time tells when this one ended."""
+    def release(self) -> None:
+        """Release the lock; the file's modification time is the time of the end."""
         os.utime(self._file.fileno())
         self._file.close()
 
 
-def _lock(state_dir: Path) -> Path:
+def _lock_path(state_dir: Path) -> Path:
     return state_dir / "service.lock"
 
 
-def _path(state_dir: Path) -> Path:
+def _record_path(state_dir: Path) -> Path:
     return state_dir / "service.json"

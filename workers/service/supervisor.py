@@ -1,6 +1,6 @@
-"""The supervisor: broker, producer, workers and panel as children of one process that keeps them running.
+"""The supervisor: one process that runs broker, producer, workers and panel as its children.
 
-Nothing survives it: each child is in a session of its own and the kernel kills it when the supervisor dies.
+No child outlives it: each is in a session of its own, and the kernel kills it when the supervisor dies.
 
     supervisor = Supervisor(settings, extras, environ)
     supervisor.start()
@@ -22,18 +22,18 @@ from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import release_leases_of_dead_processes
-from workers.service.child import Child, ChildPlan
+from workers.service.child import Child, ChildPlan, ProcessTreeUsage, stop_all
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
-from workers.service.records import RECORD_EVERY_S, Claim, ServiceRecord, remove_record, write_record
-from workers.service.usage import Usage
+from workers.service.records import RECORD_INTERVAL_S, ServiceRecord, SupervisorLock, remove_record, write_record
 
 log = logging.getLogger(__name__)
-# Longer than any stage of a usual tile has left; what takes longer is killed and done again at the next start.
+# Longer than a stage of a usual tile; a stage that takes longer is killed and repeated after the next start.
 STOP_LIMIT_S = 30.0
+EXTRAS_STOP_LIMIT_S = 3.0
 
 
 class Stream(StrEnum):
-    """What the stream (all but the panel) is doing."""
+    """State of the stream: broker, producer and workers, without the panel."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -42,158 +42,158 @@ class Stream(StrEnum):
 
 
 class Supervisor:
-    """Runs the service of one state directory. All methods belong to one thread, the process's main one."""
+    """Runs the service of one state directory. Call its methods from the main thread only.
+
+    Parameters
+    ----------
+    settings : deployment settings.
+    extras : whether panel and Flower run, and their addresses.
+    environ : environment of the children and source of the configuration.
+    """
 
     def __init__(
         self, settings: Settings, extras: Extras | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
         self.settings = settings
-        self.extras = extras or Extras()
-        self.environ = environ
         self.stream = Stream.STOPPED
-        self.url = settings.broker_url
+        self._state_dir = settings.state_dir.absolute()
+        self._extras = extras or Extras()
+        self._environ = environ
+        self._broker_url = settings.broker_url
         self._since = time.time()
         self._error: str | None = None
-        self._claim: Claim | None = None
+        self._lock: SupervisorLock | None = None
         self._store: Store | None = None
         self._broker: EmbeddedBroker | None = None
-        self._children: list[Child] = []
-        self._beside: list[Child] = []
-        self._usage = Usage()
+        self._stream_children: list[Child] = []
+        self._extra_children: list[Child] = []
+        self._usage = ProcessTreeUsage()
         self._recorded = 0.0
 
     @property
     def store(self) -> Store:
-        """The store that the service works on."""
+        """The store of the service."""
         if self._store is None:
             raise RuntimeError("the supervisor has not been started")
         return self._store
 
     @property
-    def has_more_than_the_stream(self) -> bool:
-        """Whether the panel or Flower runs here as well."""
-        return bool(self._beside)
+    def has_extras(self) -> bool:
+        """Whether the panel or Flower runs beside the stream."""
+        return bool(self._extra_children)
 
     def start(self) -> None:
-        """Start everything; raises Misconfigured or Transient with one line, and nothing is left running.
+        """Start everything. Leases of processes that have died are released first.
 
-        Start-up is recovery: nobody else runs here, so what dead processes held is given back at once.
+        Raises
+        ------
+        Misconfigured, Transient : one line; no process is left running.
         """
-        config = load(self.settings, self.environ)
-        check_input(config)
-        check_ports(self.extras)
-        self._claim = Claim(self.settings.state_dir.absolute())
+        config = _load_checked(self.settings, self._environ)
+        check_ports(self._extras)
+        self._lock = SupervisorLock(self._state_dir)
         try:
             self._store = Store.of(config)
             self._start_broker()
-            self._beside = [
-                self._started(plan) for plan in extra_plans(self.extras, self.url, self.settings, self.environ)
-            ]
+            plans = extra_plans(self._extras, self._broker_url, self.settings, self._environ)
+            self._extra_children = [self._start_child(plan) for plan in plans]
             self.start_stream()
         except BaseException:
             self.stop(limit_s=0)
             raise
 
     def start_stream(self) -> None:
-        """Start broker, producer and workers with the configuration as it stands now."""
-        config = load(self.settings, self.environ)
-        check_input(config)
+        """Start broker, producer and workers with the present configuration; raises Misconfigured or Transient."""
+        config = _load_checked(self.settings, self._environ)
         self._enter(Stream.STARTING)
         self._start_broker()
         release_leases_of_dead_processes(self.store)
-        self._children = [self._started(plan) for plan in stream_plans(config, self.url, self.environ)]
+        plans = stream_plans(config, self._broker_url, self._environ)
+        self._stream_children = [self._start_child(plan) for plan in plans]
         self._enter(Stream.RUNNING)
-        self.tell("the stream was started")
+        self.record_event("the stream was started")
 
-    def stop_stream(self, limit_s: float = STOP_LIMIT_S, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End producer and workers after the stages under way, at the latest after `limit_s` or when `hurry` says so.
+    def stop_stream(self, limit_s: float = STOP_LIMIT_S, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Stop producer and workers after the stages under way.
 
-        What was cut short is given back uncounted, so that the next start goes on with it at once.
+        Stages that are cut short are released without using up an attempt: the next start repeats them at once.
+
+        Parameters
+        ----------
+        limit_s : maximum time to wait for the stages, s.
+        is_urgent : whether to stop waiting now.
         """
         if self.stream is Stream.STOPPED:
             return
         self._enter(Stream.STOPPING)
-        for child in self._children:
-            child.ask_to_end()
-        deadline = time.monotonic() + limit_s
-        while any(child.pid for child in self._children) and time.monotonic() < deadline and not hurry():
-            time.sleep(0.05)
-        for child in self._children:
-            child.kill()
-        self._children = []
+        stop_all(self._stream_children, limit_s, is_urgent)
+        self._stream_children = []
         try:
             release_leases_of_dead_processes(self.store)
-        except SQLAlchemyError as error:  # the next start does it
-            log.error("store: %s", str(error).splitlines()[0])
+        except SQLAlchemyError as error:
+            log.error("store: leases are released at the next start: %s", str(error).splitlines()[0])
         if self._broker is not None:
             self._broker.stop()
         self._enter(Stream.STOPPED)
-        self.tell("the stream was stopped")
+        self.record_event("the stream was stopped")
 
     def tick(self) -> None:
-        """Look after the children; call it a few times a second."""
-        for child in [*self._children, *self._beside]:
-            told = child.watch()
-            if told:
-                self.tell(f"{told}; see {child.log_path}", "error")
-        self._mend_broker()
-        if time.monotonic() - self._recorded > RECORD_EVERY_S:
+        """Restart what has ended and update the service record; call it a few times a second."""
+        for child in [*self._stream_children, *self._extra_children]:
+            if message := child.watch():
+                self.record_event(message, "error")
+        self._restart_broker()
+        if time.monotonic() - self._recorded > RECORD_INTERVAL_S:
             self._record()
 
-    def stop(self, limit_s: float = STOP_LIMIT_S, hurry: Callable[[], bool] = lambda: False) -> None:
-        """End everything; nothing is left running."""
+    def stop(self, limit_s: float = STOP_LIMIT_S, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Stop everything; parameters as of `stop_stream`."""
         try:
             if self._store is not None:
-                self.stop_stream(limit_s, hurry)
+                self.stop_stream(limit_s, is_urgent)
         finally:
-            for child in self._beside:
-                child.ask_to_end()
-            deadline = time.monotonic() + 3
-            while any(child.pid for child in self._beside) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            for child in [*self._children, *self._beside]:
-                child.kill()
+            stop_all(self._extra_children, EXTRAS_STOP_LIMIT_S)
+            stop_all(self._stream_children, 0.0)
             if self._broker is not None:
                 self._broker.stop()
             if self._store is not None:
                 self._store.close()
-            if self._claim is not None:
-                remove_record(self.settings.state_dir.absolute())
-                self._claim.give_back()
+            if self._lock is not None:
+                remove_record(self._state_dir)
+                self._lock.release()
 
-    def _start_broker(self) -> None:
-        """The configured broker must answer; without one, an embedded one is started unless it runs already."""
-        if self.settings.broker_url:
-            check_answers(self.settings.broker_url)
-            return
-        if self._broker is not None and self._broker.is_running:
-            return
-        self._broker = EmbeddedBroker(self.settings.state_dir)
-        self.url = self._broker.start().url
-        log.info("embedded broker: %s on 127.0.0.1", server_program().name)
-
-    def _mend_broker(self) -> None:
-        if self._broker is None or self.stream is not Stream.RUNNING or self._broker.is_running:
-            return
-        self.tell("the broker ended; starting it again", "error")
-        try:
-            self._broker.start()
-            self._error = None
-        except ContimgError as error:  # the next tick tries again
-            self._error = str(error)
-
-    def tell(self, text: str, level: str = "info") -> None:
-        """An event for the operator; a store that is away must not end the supervisor."""
+    def record_event(self, text: str, level: str = "info") -> None:
+        """Log a message and add it to the event log, if the store answers."""
         log.info("%s", text)
         try:
             self.store.events.add(text, level=level)
         except SQLAlchemyError as error:
-            log.error("store: %s", str(error).splitlines()[0])
+            log.error("store: event not recorded: %s", str(error).splitlines()[0])
 
-    def _started(self, plan: ChildPlan) -> Child:
-        # The supervisor may have been given another environment than the one it runs in, in tests and demos.
-        environ = {**self.environ, "PIPELINE_STATE_DIR": str(self.settings.state_dir.absolute()), **plan.environ}
-        child = Child(ChildPlan(plan.name, plan.command, environ), self.settings.state_dir.absolute() / "logs")
+    def _start_broker(self) -> None:
+        """Check the configured broker, or start the embedded one unless it runs."""
+        if self.settings.broker_url:
+            check_answers(self.settings.broker_url)
+        elif self._broker is None or not self._broker.is_running:
+            self._broker = EmbeddedBroker(self.settings.state_dir)
+            endpoint = self._broker.start()
+            self._broker_url = endpoint.url
+            log.info("embedded broker: %s on 127.0.0.1:%d", server_program().name, endpoint.port)
+
+    def _restart_broker(self) -> None:
+        if self._broker is None or self.stream is not Stream.RUNNING or self._broker.is_running:
+            return
+        self.record_event(f"the embedded broker ended; restarted; see {self._broker.directory}/server.log", "error")
+        try:
+            self._broker.start()
+            self._error = None
+        except ContimgError as error:  # repeated by the next tick
+            self._error = str(error)
+
+    def _start_child(self, plan: ChildPlan) -> Child:
+        # Tests and demos give an environment that is not this process's.
+        environ = {**self._environ, "PIPELINE_STATE_DIR": str(self._state_dir), **plan.environ}
+        child = Child(ChildPlan(plan.name, plan.command, environ), self._state_dir / "logs")
         child.start()
         return child
 
@@ -203,7 +203,7 @@ class Supervisor:
 
     def _record(self) -> None:
         cpu_percent, memory_mb = self._usage.sample()
-        children = [*self._children, *self._beside]
+        children = [*self._stream_children, *self._extra_children]
         record = ServiceRecord(
             process=str(ProcessName.of()),
             stream=self.stream,
@@ -214,13 +214,15 @@ class Supervisor:
             memory_mb=round(memory_mb, 1),
             error=self._error,
         )
-        write_record(self.settings.state_dir.absolute(), record)
+        write_record(self._state_dir, record)
         self._recorded = time.monotonic()
 
 
-def check_input(config: StreamingConfig) -> None:
-    """Raises Misconfigured with one line unless the incoming directory is there."""
+def _load_checked(settings: Settings, environ: Mapping[str, str]) -> StreamingConfig:
+    """Load the configuration; raises Misconfigured when it is wrong or the incoming directory does not exist."""
+    config = load(settings, environ)
     if not config.input_dir.is_dir():
         raise Misconfigured(
-            f"{config.input_dir}: no such directory; make it, or give the one where subband files arrive"
+            f"{config.input_dir}: no such directory; create it, or set input_dir to the directory of subband files"
         )
+    return config

@@ -1,4 +1,4 @@
-"""What systemd is told: ready when the incoming directory has been scanned, alive at each scan that succeeds."""
+"""Messages to systemd: ready after the first scan of the incoming directory, alive after each successful scan."""
 
 import os
 import socket
@@ -10,8 +10,14 @@ from contimg.settings import scan_limit_s
 from contimg.units import format_utc
 
 
-def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Send lines of sd_notify(3) to whoever started this process; False when nobody asked for them."""
+def notify_systemd(text: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Send lines in the format of sd_notify(3) to NOTIFY_SOCKET.
+
+    Returns
+    -------
+    bool
+        Whether they were sent; False without a socket or a listener.
+    """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
@@ -20,16 +26,20 @@ def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:
             sender.sendto(text.encode(), address)
-        except OSError:  # nobody listens any more
+        except OSError:
             return False
     return True
 
 
 class ScanWatchdog:
-    """Passes each new success of a scan on to systemd; silence is what makes it start the stream again.
+    """Reports each new successful scan to systemd, which restarts the stream when reports fail to appear.
 
-    `last_scan`: epoch seconds of the last success, or None. `poll_interval_s`: time between scans, s; the first message
-    sets the watchdog's timeout to `scan_limit_s`, whatever the unit's WatchdogSec is.
+    Parameters
+    ----------
+    last_scan : returns the time of the last successful scan, seconds since 1970, or None.
+    poll_interval_s : time between two scans, s; the first report sets the watchdog's timeout to `scan_limit_s` of it,
+        whatever WatchdogSec of the unit is.
+    environ : environment with NOTIFY_SOCKET and WATCHDOG_USEC, where systemd sets them.
     """
 
     def __init__(
@@ -40,32 +50,29 @@ class ScanWatchdog:
     ) -> None:
         self._last_scan = last_scan
         self._environ = environ
-        self._wanted = bool(environ.get("NOTIFY_SOCKET"))
+        self._is_enabled = bool(environ.get("NOTIFY_SOCKET"))
         self._limit_s = scan_limit_s(poll_interval_s)
-        self._passed_on: float | None = None
-        self._passed_on = self._look()  # of an earlier process; only what comes after it counts
-        self._ready = False
+        self._reported: float | None = None
+        self._reported = self._read()  # of an earlier process: only a later scan counts
+        self._is_ready = False
 
     def tick(self) -> None:
-        """Call it every second or so."""
-        if not self._wanted:
+        """Report a new scan; call it about every second."""
+        scanned_at = self._read()
+        if scanned_at is None or scanned_at == self._reported:
             return
-        scanned = self._look()
-        if scanned is None or scanned == self._passed_on:
-            return
-        self._passed_on = scanned
-        moment = format_utc(scanned, "%H:%M:%SZ")
-        lines = [f"STATUS=last scan at {moment}", "WATCHDOG=1"]
-        if not self._ready:
+        self._reported = scanned_at
+        lines = [f"STATUS=last scan at {format_utc(scanned_at, '%H:%M:%SZ')}", "WATCHDOG=1"]
+        if not self._is_ready:
             lines = ["READY=1", *lines]
             if self._environ.get("WATCHDOG_USEC"):
                 lines.append(f"WATCHDOG_USEC={self._limit_s * 1e6:.0f}")
-        self._ready = notify("\n".join(lines), self._environ)
+        self._is_ready = notify_systemd("\n".join(lines), self._environ)
 
-    def _look(self) -> float | None:
-        if not self._wanted:
+    def _read(self) -> float | None:
+        if not self._is_enabled:
             return None
         try:
             return self._last_scan()
-        except SQLAlchemyError:  # the producer says what ails the store
-            return self._passed_on
+        except SQLAlchemyError:  # logged by the producer
+            return self._reported

@@ -1,6 +1,6 @@
-"""Who runs the stream where no supervisor of ours does: containers, systemd's units, or an agent that may command them.
+"""Backends: what runs the stream where no supervisor does, that is containers, systemd units, or an agent for these.
 
-A backend knows its own parts only (the producer and the workers of one deployment), never the panel or the broker.
+A backend controls the producer and the workers of one deployment, not the panel or the broker.
 """
 
 from dataclasses import dataclass
@@ -9,31 +9,29 @@ from typing import Literal, Protocol
 
 from contimg.options import Options, option
 from contimg.settings import Settings
-from workers.service.records import CommandOutcome
+from workers.service.records import Command, CommandOutcome
 
 
 class BackendOptions(Options, env_prefix="CONTIMG_SERVICE_"):
-    """Which of them it is, and where."""
+    """Selection of the backend, and its addresses."""
 
-    backend: Literal["auto", "process", "docker", "systemd", "agent"] = option(
-        "auto", "who runs the stream"
-    )  # fmt: skip
-    project: str = option("contimg", "compose project whose containers are ours")
-    engine: Path = option(Path("/var/run/docker.sock"), "socket of the container engine")
-    agent: Path = option(Path("/run/contimg/agent.sock"), "socket of the agent")
+    backend: Literal["auto", "process", "docker", "systemd", "agent"] = option("auto", "What runs the stream")
+    project: str = option("contimg", "Compose project of the stream's containers")
+    engine: Path = option(Path("/var/run/docker.sock"), "Socket of the container engine")
+    agent: Path = option(Path("/run/contimg/agent.sock"), "Socket of the agent")
 
 
 @dataclass(frozen=True)
 class PartsStatus:
-    """The stream as its backend sees it.
+    """State of the stream's processes.
 
     Attributes
     ----------
     running : whether the producer runs.
-    name : of the container or unit, or None when there is none.
-    pid : of the producer, where the backend tells it.
-    started_at : epoch seconds.
-    cpu_percent, memory_mb : of all parts; 100 % is one core. None when they do not run.
+    name : its container or unit, or None without one.
+    pid : its pid, or None where unknown.
+    started_at : its start, seconds since 1970, or None.
+    cpu_percent, memory_mb : usage of all parts; 100 % is one core. None when they do not run.
     """
 
     running: bool
@@ -45,25 +43,25 @@ class PartsStatus:
 
 
 class Backend(Protocol):
-    """What the manager asks of each. Commands wait until they are done."""
+    """Interface of a backend."""
 
     kind: str
 
     def status(self) -> PartsStatus:
-        """The parts now; Transient when whoever runs them does not answer."""
+        """Return the state of the parts; raises Transient when the backend does not answer."""
 
-    def start(self) -> CommandOutcome:
-        """Start the parts."""
-
-    def stop(self) -> CommandOutcome:
-        """Stop the parts after the stages under way."""
-
-    def restart(self) -> CommandOutcome:
-        """Stop and start them."""
+    def execute(self, command: Command) -> CommandOutcome:
+        """Start, stop (after the stages under way) or restart the parts, and wait until that is done."""
 
 
-def choose(settings: Settings, options: BackendOptions | None = None) -> Backend | None:
-    """The backend that is told or found; None where the stream is a process of our own, or would be."""
+def choose_backend(settings: Settings, options: BackendOptions | None = None) -> Backend | None:
+    """Return the configured or detected backend; None where the stream is a child of a supervisor.
+
+    Parameters
+    ----------
+    settings : deployment settings; containers must use its state directory.
+    options : the options, by default of the environment.
+    """
     from workers.service.backends.agent import AgentClient
     from workers.service.backends.containers import Containers
     from workers.service.backends.units import Units
@@ -83,4 +81,4 @@ def choose(settings: Settings, options: BackendOptions | None = None) -> Backend
         return AgentClient(options.agent)
     if Units.are_installed():
         return Units()
-    return containers if containers.work_on(settings.state_dir.absolute()) else None
+    return containers if containers.use_state_dir(settings.state_dir.absolute()) else None

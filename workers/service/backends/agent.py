@@ -1,7 +1,8 @@
-"""A small process that may command the stream's parts, for a panel that may not: four words in, one line out.
+"""The agent: a process that controls the stream for a panel that has no right to.
 
-It runs as root beside the engine or systemd and listens on a socket that only the panel's group may open. It takes no
-arguments, names no container or unit, and so can be told nothing but to start, stop and restart this one stream.
+It runs as root beside the engine or systemd, on a socket that only the panel's group may open. A request is one word:
+`status`, `start`, `stop` or `restart`. It takes no arguments and names no container or unit, so that a client can do
+nothing but start, stop and restart this one stream. The answer is one line of JSON.
 """
 
 import json
@@ -11,20 +12,21 @@ import socket
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from contimg.errors import ContimgError, Misconfigured, Transient
 from workers.service.backends import Backend, PartsStatus
-from workers.service.records import CommandOutcome
+from workers.service.records import Command, CommandOutcome
 
 log = logging.getLogger(__name__)
-WORDS = ("status", "start", "stop", "restart")
-LIMIT_S = 200.0
-_LONGEST_WORD = 64
+REQUESTS = ("status", *get_args(Command))
+COMMAND_LIMIT_S = 200.0
+STATUS_LIMIT_S = 20.0
+_MAX_REQUEST_BYTES = 64
 
 
 class AgentClient:
-    """The backend that asks the agent."""
+    """The backend that forwards requests to the agent behind a socket."""
 
     kind = "agent"
 
@@ -32,89 +34,91 @@ class AgentClient:
         self._path = path
 
     def status(self) -> PartsStatus:
-        """What the agent's own backend says."""
-        return PartsStatus(**self._ask("status", 20.0))
+        """Return the status of the agent's backend; raises Transient when the agent does not answer."""
+        return PartsStatus(**self._request("status", STATUS_LIMIT_S))
 
-    def start(self) -> CommandOutcome:
-        """Have it started."""
-        return CommandOutcome(**self._ask("start"))
+    def execute(self, command: Command) -> CommandOutcome:
+        """Have the agent execute a command; raises Transient when it does not answer, ContimgError when it refuses."""
+        return CommandOutcome(**self._request(command, COMMAND_LIMIT_S))
 
-    def stop(self) -> CommandOutcome:
-        """Have it stopped."""
-        return CommandOutcome(**self._ask("stop"))
-
-    def restart(self) -> CommandOutcome:
-        """Have it stopped and started."""
-        return CommandOutcome(**self._ask("restart"))
-
-    def _ask(self, word: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
+    def _request(self, word: str, limit_s: float) -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(limit_s)
                 connection.connect(str(self._path))
                 connection.sendall(f"{word}\n".encode())
-                with connection.makefile("rb") as answer:
-                    said: dict[str, Any] = json.loads(answer.readline() or b"{}")
+                with connection.makefile("rb") as stream:
+                    answer: dict[str, Any] = json.loads(stream.readline() or b"{}")
         except (OSError, ValueError) as error:
-            raise Transient(f"{self._path}: the agent does not answer ({error}); see its log") from None
-        if "error" in said or not said:
-            raise ContimgError(f"{self._path}: {said.get('error', 'the agent said nothing')}")
-        return said
+            raise Transient(f"{self._path}: the agent does not answer ({error}); start `contimg agent`") from None
+        if "error" in answer or not answer:
+            raise ContimgError(f"{self._path}: {answer.get('error', 'the agent sent no answer; see its log')}")
+        return answer
 
 
 class AgentServer:
-    """Listens on a socket and obeys; one connection at a time for commands, so that two clicks do not cross."""
+    """The agent's server. Commands are executed one at a time.
+
+    Parameters
+    ----------
+    path : the socket; its owner and group may connect.
+    backend : the backend that executes the commands.
+
+    Raises
+    ------
+    Misconfigured : the socket cannot be created.
+    """
 
     def __init__(self, path: Path, backend: Backend) -> None:
         self._backend = backend
-        self._busy = threading.Lock()
+        self._command_lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o117)  # its owner and group, nobody else
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        umask = os.umask(0o117)
         try:
-            self._listening.bind(str(path))
+            self._socket.bind(str(path))
         except OSError as error:
-            raise Misconfigured(f"{path}: {error.strerror}") from None
+            raise Misconfigured(f"{path}: {error.strerror}; give another path with --socket") from None
         finally:
-            os.umask(before)
-        self._listening.listen(8)
+            os.umask(umask)
+        self._socket.listen(8)
 
     def serve(self) -> None:
-        """Answer until `close`."""
+        """Answer requests until `close`."""
         while True:
             try:
-                connection, _ = self._listening.accept()
+                connection, _ = self._socket.accept()
             except OSError:  # closed
                 return
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+        """Stop listening."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection:
             connection.settimeout(10.0)
             try:
-                with connection.makefile("rb") as question:
-                    word = question.readline(_LONGEST_WORD).decode("ascii", errors="replace").strip()
+                with connection.makefile("rb") as stream:
+                    word = stream.readline(_MAX_REQUEST_BYTES).decode("ascii", errors="replace").strip()
                 connection.settimeout(None)
-                connection.sendall(json.dumps(self._obey(word)).encode() + b"\n")
-            except OSError as error:  # whoever asked has gone
-                log.warning("a client left: %s", error)
+                connection.sendall(json.dumps(self._execute(word)).encode() + b"\n")
+            except OSError as error:
+                log.warning("a client closed its connection before the answer: %s", error)
 
-    def _obey(self, word: str) -> dict[str, Any]:
-        if word not in WORDS:
-            log.warning("refused: %r", word)
-            return {"error": f"only {', '.join(WORDS)} are understood"}
+    def _execute(self, word: str) -> dict[str, Any]:
+        if word not in REQUESTS:
+            log.warning("refused request %r", word)
+            return {"error": f"unknown request; known: {', '.join(REQUESTS)}"}
         try:
             if word == "status":
                 return asdict(self._backend.status())
-            log.info("told to %s", word)
-            with self._busy:
-                return asdict(getattr(self._backend, word)())
+            log.info("executing %s", word)
+            with self._command_lock:
+                return asdict(self._backend.execute(next(command for command in get_args(Command) if command == word)))
         except ContimgError as error:
-            log.error("%s", error)
+            log.error("%s: %s", word, error)
             return {"error": str(error)}
