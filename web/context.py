@@ -16,7 +16,7 @@ from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Observations, assess_condition
 from web.streaming.service import SCAN, StreamingService
-from web.tiles.picture import Pictures
+from web.tiles.pixel_images import PixelImages
 from workers.inspection import Inspection, InspectionCache
 from workers.service.records import ServiceStatus
 
@@ -53,7 +53,7 @@ class Panel:
     Attributes
     ----------
     fresh_s : maximum age of a value that requests share, s.
-    pictures, ended : caches of pictures and of the counts of ended stages.
+    pixel_images, ended : caches of PNGs of FITS images and of the counts of ended stages.
     """
 
     settings: Settings
@@ -62,7 +62,7 @@ class Panel:
     live: LiveEvents
     inspector: InspectionCache
     fresh_s: float = 1.0
-    pictures: Pictures = field(default_factory=Pictures)
+    pixel_images: PixelImages = field(default_factory=PixelImages)
     ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))
     _shared: dict[object, tuple[float, Any]] = field(default_factory=dict)
     _making: threading.RLock = field(default_factory=threading.RLock)

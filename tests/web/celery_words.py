@@ -1,4 +1,4 @@
-"""What a Celery with three workers would say, so that pages stand the same on every machine."""
+"""The answer of a Celery with three workers, the same on every machine."""
 
 import time
 

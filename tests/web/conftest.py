@@ -21,35 +21,35 @@ from web.http.serving import listen, make_server, url_of
 
 
 @pytest.fixture(scope="session")
-def empty_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with an empty store: making the tables once is enough for all tests."""
-    house = tmp_path_factory.mktemp("empty")
-    moved_in(house, time.time()).store.close()
-    return house
+    deployment = tmp_path_factory.mktemp("empty")
+    open_night(deployment, time.time()).store.close()
+    return deployment
 
 
 @pytest.fixture(scope="session")
-def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full_deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the store and the products of a whole night that ends now."""
-    house = tmp_path_factory.mktemp("full")
-    night = moved_in(house, time.time())
+    deployment = tmp_path_factory.mktemp("full")
+    night = open_night(deployment, time.time())
     whole_night(night, time.time())
     night.store.close()
-    return house
+    return deployment
 
 
-def moved_in(house: Path, at: float) -> Night:
+def open_night(deployment: Path, at: float) -> Night:
     """The writing side of a directory: what producer and workers do to its store."""
-    config = load(Settings(state_dir=house / "state"))
+    config = load(Settings(state_dir=deployment / "state"))
     return Night(Path(config.queue_db), config.input_dir, config.output_dir, at)
 
 
 @pytest.fixture
-def house(request: pytest.FixtureRequest, tmp_path: Path, empty_house: Path) -> Path:
-    """A copy of the empty house, or of the full one for tests that ask for `full_night`."""
+def deployment(request: pytest.FixtureRequest, tmp_path: Path, empty_deployment: Path) -> Path:
+    """A copy of the empty deployment, or of the full one for tests that ask for `full_night`."""
     full = "full_night" in request.fixturenames
-    source: Path = request.getfixturevalue("full_house") if full else empty_house
-    copy = tmp_path / "house"
+    source: Path = request.getfixturevalue("full_deployment") if full else empty_deployment
+    copy = tmp_path / "deployment"
     shutil.copytree(source / "state", copy / "state")
     if full:  # its products stay where they are
         settings = Settings(state_dir=copy / "state")
@@ -58,13 +58,13 @@ def house(request: pytest.FixtureRequest, tmp_path: Path, empty_house: Path) -> 
 
 
 @pytest.fixture
-def settings(house: Path) -> Settings:
-    return Settings(state_dir=house / "state", token=TOKEN)
+def settings(deployment: Path) -> Settings:
+    return Settings(state_dir=deployment / "state", token=TOKEN)
 
 
 @pytest.fixture
-def night(house: Path) -> Iterator[Night]:
-    night = moved_in(house, time.time())
+def night(deployment: Path) -> Iterator[Night]:
+    night = open_night(deployment, time.time())
     yield night
     night.store.close()
 
@@ -91,11 +91,11 @@ def service(store: Store) -> RunningService:
 
 @pytest.fixture
 def app(settings: Settings, store: Store, service: RunningService) -> Flask:
-    made = create_app(settings, store, service, inspect=everybody, fresh_s=0.0)
-    panel: Panel = made.extensions[EXTENSION]
+    app = create_app(settings, store, service, inspect=everybody, fresh_s=0.0)
+    panel: Panel = app.extensions[EXTENSION]
     while panel.inspector.latest() is None:
         time.sleep(0.001)
-    return made
+    return app
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ TOKEN = "correct horse battery staple"
 
 @dataclass
 class RunningService:
-    """A service that is up, as the service manager describes one; it writes down what it was told."""
+    """A service that is up, as the service manager describes one; it records its commands."""
 
     store: Store
-    told: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     running: bool = True
     pid: int | None = 4711
     started_at: float | None = field(default_factory=lambda: time.time() - 45_000)
@@ -30,19 +30,19 @@ class RunningService:
 
     @property
     def message(self) -> str:
-        return f"{self.told[-1]} done"
+        return f"{self.commands[-1]} done"
 
     def status(self) -> "RunningService":
         return replace(self, paused=self.store.jobs.paused)
 
     def start(self) -> "RunningService":
-        self.told.append("start")
+        self.commands.append("start")
         return self
 
     def stop(self) -> "RunningService":
-        self.told.append("stop")
+        self.commands.append("stop")
         return self
 
     def restart(self) -> "RunningService":
-        self.told.append("restart")
+        self.commands.append("restart")
         return self

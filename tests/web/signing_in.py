@@ -12,6 +12,6 @@ def sign_in(client: FlaskClient, token: str = TOKEN, name: str = "Vera", **more:
 
 
 def csrf_of(client: FlaskClient, path: str = "/") -> str:
-    found = re.search(r'<meta name="csrf" content="([^"]+)">', client.get(path).text)
-    assert found
-    return found[1]
+    match = re.search(r'<meta name="csrf" content="([^"]+)">', client.get(path).text)
+    assert match
+    return match[1]

@@ -16,15 +16,15 @@ from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings
 from contimg.settings.alerts import alert_rules
 from contimg.store import Store
 from web import create_app
-from web.activity.history import judge_scan
+from web.activity.history import check_scan
 from web.context import EXTENSION, Panel
 from workers.inspection import CeleryInspector, Inspection, Worker
 
 DEAD = "redis://127.0.0.1:1/0"
 
 
-def panel_with(settings: Settings, store: Store, service: RunningService, seen: Inspection) -> FlaskClient:
-    app = create_app(settings, store, service, inspect=lambda: seen, fresh_s=0.0)
+def panel_with(settings: Settings, store: Store, service: RunningService, inspection: Inspection) -> FlaskClient:
+    app = create_app(settings, store, service, inspect=lambda: inspection, fresh_s=0.0)
     panel: Panel = app.extensions[EXTENSION]
     while panel.inspector.latest() is None:
         time.sleep(0.001)
@@ -38,7 +38,7 @@ def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskCl
     html = client.get("/alerts").text
     assert re.search(r'class="on error">.*?stall: 3 groups wait.*?CONTIMG_STALL_S', html, re.DOTALL)
     answer = client.get("/api/alerts").get_json()
-    assert [(one["rule"], one["ended_at"]) for one in answer["on"]] == [("stall", None)]
+    assert [(alert["rule"], alert["ended_at"]) for alert in answer["on"]] == [("stall", None)]
     assert answer["alerts"] == answer["on"]
     night.at += 90
     night.store.alerts.update("stall", None)
@@ -53,7 +53,7 @@ def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
         night.store.alerts.update("disk", None)
     first = client.get("/api/alerts?limit=3").get_json()
     rest = client.get(f"/api/alerts?limit=3&before={first['next_before']}").get_json()
-    assert [one["text"][-1] for one in first["alerts"] + rest["alerts"]] == ["4", "3", "2", "1", "0"]
+    assert [alert["text"][-1] for alert in first["alerts"] + rest["alerts"]] == ["4", "3", "2", "1", "0"]
     assert rest["next_before"] is None
     following = re.search(r'rel="next" href="([^"]+)"', client.get("/alerts?limit=3").text)
     assert following
@@ -63,7 +63,7 @@ def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
 def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_STALL_S", "777")
     monkeypatch.setenv("CONTIMG_ALERT_FAILURES", "0")
-    rules = {one["name"]: one for one in client.get("/api/alerts").get_json()["rules"]}
+    rules = {rule["name"]: rule for rule in client.get("/api/alerts").get_json()["rules"]}
     assert set(rules) == {"scan", "stall", "worker", "no product", "failures", "disk", "backlog"}
     assert "777 s" in rules["stall"]["about"]
     assert rules["failures"]["off"]
@@ -74,7 +74,7 @@ def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch
 
 
 def test_the_settings_that_rules_name_are_real() -> None:
-    named = {one.setting for one in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
+    named = {rule.setting for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     sections = (DispatchSettings, DiskLimits, AlertLimits)
     fields = {variable for section in sections for variable in section.variables().values()}
     assert named - fields == {"poll_interval"}
@@ -83,23 +83,23 @@ def test_the_settings_that_rules_name_are_real() -> None:
 @pytest.mark.usefixtures("full_night")
 def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: Store, night: Night) -> None:
     panel: Panel = app.extensions[EXTENSION]
-    judge_scan(panel)
+    check_scan(panel)
     assert store.alerts.active() == ()
     night.at = time.time() - 400
     night.store.activity.beat("producer.scan")
-    judge_scan(panel)
+    check_scan(panel)
     (alert,) = store.alerts.active()
     assert (alert.rule, alert.level) == ("scan", "error")
     assert re.search(r"\b7 min\b", alert.text)
     night.at = time.time()
     night.store.activity.beat("producer.scan")
-    judge_scan(panel)
+    check_scan(panel)
     assert store.alerts.active() == ()
 
 
 def test_workers_lead_into_flower(settings: Settings, store: Store, service: RunningService) -> None:
-    place = Settings(state_dir=settings.state_dir, flower_url="http://tunnel.example/flower/")
-    shown = page(panel_with(place, store, service, everybody())).html
+    with_flower = Settings(state_dir=settings.state_dir, flower_url="http://tunnel.example/flower/")
+    shown = page(panel_with(with_flower, store, service, everybody())).html
     for address in ("/", "/broker", "/worker/image@lwacalim07"):
         assert f'href="http://tunnel.example/flower{address}"' in shown
 
@@ -109,15 +109,15 @@ def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
     assert re.search(r"\bimage lwacalim07\D*\b1\D+1\D+41\D+0\b", words)
     assert re.search(r"\bconvert lwacalim07\D*\b0\D+1\D+41\D+2\b", words)
     answer = client.get("/api/workers").get_json()
-    assert [one["name"] for one in answer["workers"]] == [
+    assert [worker["name"] for worker in answer["workers"]] == [
         "convert@lwacalim07", "calibrate@lwacalim07", "image@lwacalim07",
     ]  # fmt: skip
     assert answer["unserved"] == []
 
 
 def test_a_queue_without_a_worker_is_listed(settings: Settings, store: Store, service: RunningService) -> None:
-    seen = Inspection(time.time(), (Worker("convert@a", ("convert",), 2, 2, 0, None),), {})
-    client = panel_with(settings, store, service, seen)
+    inspection = Inspection(time.time(), (Worker("convert@a", ("convert",), 2, 2, 0, None),), {})
+    client = panel_with(settings, store, service, inspection)
     section = page(client).html.split('id="workers"')[1].split("</section>")[0]
     assert section.count('class="silent"') == 2
     assert client.get("/api/workers").get_json()["unserved"] == ["calibrate", "image"]
@@ -144,17 +144,17 @@ def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: 
 
 
 def test_the_backlog_says_when_it_will_be_gone(client: FlaskClient, night: Night) -> None:
-    assert "Backlog 0 groups" in page(client).section("pace")
+    assert "Backlog 0 groups" in page(client).section("rates")
     waiting = []
     night.at -= 1800
     for number in range(6):
         waiting.append(night.files(at=night.at + 309 * number))
-    assert "Backlog 6 groups" in page(client).section("pace")
+    assert "Backlog 6 groups" in page(client).section("rates")
     night.at += 1700
     for group in waiting[:3]:
         night.finish(group)
     night.at = time.time()
-    assert re.search(r"\bBacklog 3 groups\b.*\b15 min\b", page(client).section("pace"))
+    assert re.search(r"\bBacklog 3 groups\b.*\b15 min\b", page(client).section("rates"))
     metrics = client.get("/api/streaming/metrics").get_json()
     assert (metrics["backlog"], metrics["catch_up_s"]) == (3, pytest.approx(900))
 
@@ -174,5 +174,5 @@ def test_the_night_is_on_three_strips(client: FlaskClient, full_night: Night) ->
     strips = [figure.split("</figure>")[0] for figure in html.split("<figcaption>")[1:]]
     assert len(strips) == 3
     (strip,) = [figure for figure in strips if 'class="even"' in figure]
-    known = [one for one in full_night.store.products.images(50) if one.catalogue_flux_ratio is not None]
+    known = [image for image in full_night.store.products.images(50) if image.catalogue_flux_ratio is not None]
     assert strip.count("<circle") == len(known) > 3

@@ -31,7 +31,7 @@ def test_nobody_commands_without_the_token(
         assert answer.status_code == 401, header
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert set(answer.get_json()) == {"error", "hint"}
-    assert service.told == []
+    assert service.commands == []
     assert not store.jobs.paused
     assert not settings.config_path.exists()
 
@@ -62,7 +62,7 @@ def test_the_service_is_told_and_the_event_log_knows(
         answer = client.post(f"/api/streaming/{command}", headers=operator)
         assert answer.get_json() == {"success": True, "message": f"{command} done", "pid": 4711}
         assert re.search(rf"\b{command}\b.*127\.0\.0\.1", store.events.last(1)[0].text)
-    assert service.told == ["start", "stop", "restart"]
+    assert service.commands == ["start", "stop", "restart"]
 
 
 def test_a_command_that_cannot_be_done_says_so(settings: Settings, store: Store, operator: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ def test_a_changed_configuration_is_kept_and_the_service_restarted(
     assert (answer["success"], answer["pid"]) == (True, 4711)
     assert "restart done" in answer["message"]
     assert load(settings).max_workers == 4
-    assert service.told == ["restart"]
+    assert service.commands == ["restart"]
 
 
 def test_a_wrong_configuration_changes_nothing(
@@ -97,7 +97,7 @@ def test_a_wrong_configuration_changes_nothing(
         assert answer.status_code == 400
         assert words in answer.get_json()["error"]
     assert not settings.config_path.exists()
-    assert service.told == []
+    assert service.commands == []
 
 
 def test_a_body_that_is_not_json(client: FlaskClient, operator: dict[str, str]) -> None:

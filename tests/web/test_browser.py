@@ -1,4 +1,4 @@
-"""The page in a real Chromium, at a desk and on a phone, by day and by night."""
+"""The pages in Chromium: wide and narrow screens, light and dark."""
 
 import importlib
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ SMALLEST = {"viewport": {"width": 320, "height": 640}, "color_scheme": "light"}
 
 @dataclass
 class Visit:
-    """A page and everything that its console complained of."""
+    """A page and the errors on its console."""
 
     page: "sync_api.Page"
     complaints: list[str] = field(default_factory=list)
@@ -63,20 +63,22 @@ def visit(request: pytest.FixtureRequest, chromium: "sync_api.Browser", url: str
 
 
 def on(*screens: dict[str, Any]) -> pytest.MarkDecorator:
-    """Visit with each of these screens; without it, at a desk."""
+    """Visit with each of these screens; the default is DESK."""
     return pytest.mark.parametrize(
-        "visit", screens, indirect=True, ids=[str(one["viewport"]["width"]) for one in screens]
+        "visit", screens, indirect=True, ids=[str(screen["viewport"]["width"]) for screen in screens]
     )
 
 
 def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
-    wide = page.evaluate("""() => [...document.querySelectorAll('body *')].filter(one =>
-        one.getBoundingClientRect().right > innerWidth + 0.5 && !one.closest('.hidden, .skip, svg, .ways, .scroll'))
-        .map(one => one.tagName + '.' + one.className)""")
+    wide = page.evaluate("""() => [...document.querySelectorAll('body *')].filter(element =>
+        element.getBoundingClientRect().right > innerWidth + 0.5 &&
+        !element.closest('.hidden, .skip, svg, .navigation, .scroll'))
+        .map(element => element.tagName + '.' + element.className)""")
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    over = page.evaluate("""() => [...document.querySelectorAll('.card:not(.scroll) table')].filter(one =>
-        !one.closest('.scroll') && one.scrollWidth > one.closest('.card').clientWidth).map(one => one.className)""")
+    over = page.evaluate("""() => [...document.querySelectorAll('.card:not(.scroll) table')].filter(table =>
+        !table.closest('.scroll') && table.scrollWidth > table.closest('.card').clientWidth)
+        .map(table => table.className)""")
     assert over == []
 
 
@@ -87,7 +89,7 @@ def test_the_night_is_there_and_fits(visit: Visit) -> None:
     assert page.locator("#condition.running").is_visible()
     assert page.title().lower().startswith("running")
     assert_nothing_sticks_out(page)
-    page.wait_for_function("[...document.querySelectorAll('.wall img')].some(one => one.naturalWidth === 256)")
+    page.wait_for_function("[...document.querySelectorAll('.wall img')].some(img => img.naturalWidth === 256)")
     page.click(".picture")
     page.wait_for_selector("#viewer")
     assert_nothing_sticks_out(page)
@@ -95,7 +97,7 @@ def test_the_night_is_there_and_fits(visit: Visit) -> None:
 
 @on(PHONE)
 def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night) -> None:
-    """Messages lie within the width of the screen, as does the name of the page; what needs a look comes first."""
+    """Messages lie within the width of the screen, as does the name of the page; what needs attention comes first."""
     page = visit.page
     base = page.url.rstrip("/")
     full_night.store.alerts.update("stall", "stall: nothing moves", level="error")
@@ -106,11 +108,11 @@ def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night)
         ("/configuration", "h1"),
     ):  # fmt: skip
         page.goto(base + path)
-        for one in (cell, ".ways [aria-current]"):
-            box = page.locator(one).first.bounding_box()
-            assert box, (path, one)
-            assert box["x"] >= 0, (path, one)
-            assert box["x"] + box["width"] <= 375, (path, one)
+        for selector in (cell, ".navigation [aria-current]"):
+            box = page.locator(selector).first.bounding_box()
+            assert box, (path, selector)
+            assert box["x"] >= 0, (path, selector)
+            assert box["x"] + box["width"] <= 375, (path, selector)
     page.goto(f"{base}/events?level=error")
     assert page.get_by_role("cell", name="stall: nothing moves").is_visible()
     assert page.get_by_role("row").count() > 1
@@ -136,7 +138,7 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
     assert_nothing_sticks_out(page)
 
 
-def test_a_pause_changes_the_lamp_while_one_looks(visit: Visit, store: Store, full_night: Night) -> None:
+def test_a_pause_changes_the_open_page(visit: Visit, store: Store, full_night: Night) -> None:
     store.jobs.pause("a colleague")
     visit.page.wait_for_selector("#condition.paused", timeout=60_000)
     assert visit.page.title().lower().startswith("paused")
@@ -211,25 +213,25 @@ CONTRAST = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
   const light = (colour) => {
-    const [r, g, b] = colour.map((one) => one / 255).map((c) =>
+    const [r, g, b] = colour.map((part) => part / 255).map((c) =>
       c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const behind = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = rgb(getComputedStyle(one).backgroundColor);
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = rgb(getComputedStyle(element).backgroundColor);
       if (colour[3] === 255) return colour;
     }
     return [255, 255, 255];
   };
   const poor = [];
-  for (const one of document.querySelectorAll('body *')) {
-    if (one.closest('.chain .busy') || !one.checkVisibility()) continue;
-    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim());
+  for (const element of document.querySelectorAll('body *')) {
+    if (element.closest('.chain .busy') || !element.checkVisibility()) continue;
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim());
     if (!own) continue;
-    const [a, b] = [light(rgb(getComputedStyle(one).color).slice(0, 3)), light(behind(one).slice(0, 3))];
+    const [a, b] = [light(rgb(getComputedStyle(element).color).slice(0, 3)), light(behind(element).slice(0, 3))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(`${one.className || one.tagName}: ${one.textContent.trim()} ${ratio.toFixed(2)}`);
+    if (ratio < 4.5) poor.push(`${element.className}: ${element.textContent.trim()} ${ratio.toFixed(2)}`);
   }
   return poor;
 }"""

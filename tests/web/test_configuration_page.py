@@ -5,12 +5,12 @@ import stat
 
 from flask.testing import FlaskClient
 from running_service import RunningService
-from signing_in import csrf_of, sign_in
+from signing_in import sign_in
 
 from contimg.settings import Settings, StreamingConfig, load
 from contimg.settings.changes import HISTORY
 from contimg.store import Store
-from web.configuration.fields import SUBJECTS, fields
+from web.configuration.fields import SUBJECTS, list_fields
 
 
 def form_of(html: str) -> dict[str, str]:
@@ -35,8 +35,8 @@ def test_every_key_has_its_field_and_its_limits(client: FlaskClient, settings: S
     listed = [key for keys in SUBJECTS.values() for key in keys]
     assert sorted(listed) == sorted(StreamingConfig.model_fields)
     assert len(listed) == 16
-    known = fields(settings)
-    assert known["max_workers"].kind == "whole"
+    known = list_fields(settings)
+    assert known["max_workers"].kind == "integer"
     assert re.findall(r"\d+", known["max_workers"].limits) == ["1", "256"]
     assert known["poll_interval"].kind == "number"
     assert re.findall(r"\d+", known["poll_interval"].limits) == ["0"]
@@ -47,7 +47,7 @@ def test_every_key_has_its_field_and_its_limits(client: FlaskClient, settings: S
 
 
 def test_what_the_environment_sets_is_not_offered(settings: Settings) -> None:
-    field = fields(settings, {"CONTIMG_MAX_WORKERS": "5"})["max_workers"]
+    field = list_fields(settings, {"CONTIMG_MAX_WORKERS": "5"})["max_workers"]
     assert field.fixed
     assert field.value == 5
     assert "CONTIMG_MAX_WORKERS" in field.source
@@ -58,7 +58,7 @@ def test_a_change_is_looked_at_saved_and_undone(
 ) -> None:
     sign_in(client)
     sent = form_of(client.get("/configuration").text)
-    assert sent["csrf"] == csrf_of(client)
+    assert sent["csrf"]
     sent |= {"max_workers": "6", "log_level": "DEBUG"}
     del sent["monitoring"]
     review = client.post("/configuration", data=sent).text
@@ -69,7 +69,7 @@ def test_a_change_is_looked_at_saved_and_undone(
     assert saved.status_code == 303
     now = load(settings)
     assert (now.max_workers, now.log_level, now.monitoring, now.poll_interval) == (6, "DEBUG", False, 5.0)
-    assert service.told == ["restart"]
+    assert service.commands == ["restart"]
     event = store.events.last(1)[0].text
     assert re.search(r"\bVera\b.*127\.0\.0\.1.*\bmax_workers 2\b.*\b6\b", event)
     page = client.get("/configuration").text
@@ -81,7 +81,7 @@ def test_a_change_is_looked_at_saved_and_undone(
     assert 'action="/configuration/undo"' not in client.get("/configuration").text
     assert client.post("/configuration/undo", data={"csrf": sent["csrf"]}).status_code == 409
     changes = client.get("/api/streaming/config/changes").get_json()["changes"]
-    assert [one["undoes"] for one in changes] == [True, False]
+    assert [change["undoes"] for change in changes] == [True, False]
 
 
 def test_a_change_by_other_means_is_not_overwritten_by_undo(
@@ -105,10 +105,10 @@ def test_wrong_values_come_back_with_their_reason(client: FlaskClient, settings:
 
 def test_the_check_names_every_fault_and_remark(client: FlaskClient, settings: Settings) -> None:
     body = {"max_workers": 0, "log_level": "LOUD", "input_dir": "/nowhere", "chunk_duration": 5}
-    found = client.post("/api/streaming/config/check", json=body).get_json()
-    assert set(found["errors"]) == {"max_workers", "log_level"}
-    assert set(found["remarks"]) == {"input_dir"}
-    assert "/nowhere" in found["remarks"]["input_dir"]
+    checked = client.post("/api/streaming/config/check", json=body).get_json()
+    assert set(checked["errors"]) == {"max_workers", "log_level"}
+    assert set(checked["remarks"]) == {"input_dir"}
+    assert "/nowhere" in checked["remarks"]["input_dir"]
     assert not settings.config_path.exists()
 
 

@@ -1,4 +1,4 @@
-"""Groups, images, sky, calibration, history, logs: each page says what the store holds, and no more than was query."""
+"""Pages of groups, images, sky, calibration, history, logs: they show what the store holds and the address selects."""
 
 import io
 import json
@@ -21,8 +21,8 @@ from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web.http.parameters import parse_time_span
 from web.pages.filters import percent, position, size
-from web.tiles.chain import Chain
-from web.tiles.sky_grid import Sky
+from web.tiles.overlay import Overlay
+from web.tiles.timeline import Timeline
 
 PAGES = (
     "/groups",
@@ -39,7 +39,7 @@ PAGES = (
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_stands_in_an_empty_house_too(client: FlaskClient, path: str) -> None:
+def test_every_page_of_an_empty_store_is_complete(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.text.count("<h1") == 1
@@ -52,24 +52,24 @@ def listed(html: str) -> list[str]:
 
 
 def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night: Night, store: Store) -> None:
-    every = [one.id for one in store.files.groups(limit=500)]
+    every = [group.id for group in store.files.groups(limit=500)]
     assert len(every) == 17
-    seen, path = [], "/groups?limit=5"
+    shown, path = [], "/groups?limit=5"
     for _ in range(4):
         html = client.get(path).text
-        seen += listed(html)
+        shown += listed(html)
         following = re.search(r'rel="next" href="([^"]+)"', html)
         if not following:
             break
         path = following[1].replace("&amp;", "&")
-    assert seen == every
+    assert shown == every
     assert listed(client.get("/groups?ascending=true").text) == every[::-1]
     changed = listed(client.get("/groups?order=updated&limit=500").text)
-    times = [next(one.updated_at for one in store.files.groups(limit=500) if one.id == name) for name in changed]
+    times = [next(group.updated_at for group in store.files.groups(limit=500) if group.id == name) for name in changed]
     assert times == sorted(times, reverse=True)
     assert len(listed(client.get("/groups?state=failed").text)) == 1
     hour = every[3][:13]
-    assert listed(client.get(f"/groups?observed={hour}").text) == [one for one in every if one.startswith(hour)]
+    assert listed(client.get(f"/groups?observed={hour}").text) == [group for group in every if group.startswith(hour)]
     assert listed(client.get("/groups?partial=true").text) == []
 
 
@@ -86,7 +86,7 @@ def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Sto
     assert "declination differs between subbands" in html
     assert html.count('<li class="present"') == 16
     assert "lwacalim07" in html
-    done = next(one for one in store.files.groups(limit=500) if one.state == State.COMPLETED)
+    done = next(group for group in store.files.groups(limit=500) if group.state == State.COMPLETED)
     html = client.get(f"/groups/{done.id}").text
     for words in ("6.4 s", "31 s", "9.7 s", "1.60 GB", "8.3 %", "145 MB"):
         assert words in html
@@ -113,14 +113,14 @@ def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
     assert re.search(r"(?i)retry.*127\.0\.0\.1", texts[1])
 
 
-def test_the_chain_is_drawn_to_scale(full_night: Night, store: Store) -> None:
-    done = next(one for one in store.files.groups(limit=500) if one.state == State.COMPLETED)
-    chain = Chain.of(done, store.jobs.runs(done.id), store.files.of_group(done.id), full_night.at)
-    widths = {stage: bars[0].width for stage, bars in chain.bars}
+def test_the_time_line_is_drawn_to_scale(full_night: Night, store: Store) -> None:
+    done = next(group for group in store.files.groups(limit=500) if group.state == State.COMPLETED)
+    timeline = Timeline.draw(done, store.jobs.runs(done.id), store.files.of_group(done.id), full_night.at)
+    widths = {stage: bars[0].width for stage, bars in timeline.bars}
     assert widths[Stage.CALIBRATE] / widths[Stage.CONVERT] == pytest.approx(31.0 / 6.4, rel=1e-3)
-    last = chain.bars[-1][1][-1]
+    last = timeline.bars[-1][1][-1]
     assert last.x + last.width == pytest.approx(1000)
-    assert chain.bars[1][1][0].waited_s == pytest.approx(0, abs=1e-3)
+    assert timeline.bars[1][1][0].waited_s == pytest.approx(0, abs=1e-3)
 
 
 def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
@@ -130,8 +130,8 @@ def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
     following = re.search(r'rel="next" href="([^"]+)"', first)
     assert following
     second = client.get(following[1].replace("&amp;", "&")).text
-    ids = [int(one) for one in re.findall(r'<li id="image-(\d+)-', first + second)]
-    assert ids[:10] == [one.id for one in store.products.images(10)]
+    ids = [int(image_id) for image_id in re.findall(r'<li id="image-(\d+)-', first + second)]
+    assert ids[:10] == [image.id for image in store.products.images(10)]
     suspect = re.findall(r'<li id="image-(\d+)-', client.get("/images?verdict=suspect").text)
     assert len(suspect) == 2
     newest, older = store.products.images(2)
@@ -145,7 +145,7 @@ def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
 
 def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
     image = store.products.images(1)[0]
-    as_it_was = image.fits_path.read_bytes()  # the night's products are shared by all tests
+    original = image.fits_path.read_bytes()  # the night's products are shared by all tests
     data = np.zeros((512, 512), np.float32)
     data[300, 100] = 1.0
     try:
@@ -157,18 +157,18 @@ def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Nigh
         image.fits_path.write_text("no image")
         assert client.get(f"/images/{image.id}/pixels.png").status_code == 409
     finally:
-        image.fits_path.write_bytes(as_it_was)
+        image.fits_path.write_bytes(original)
 
 
 @given(st.floats(0, 360), st.floats(-85, 89), st.floats(-1, 1), st.floats(-1, 1))
 def test_directions_fall_where_astropy_says(ra: float, dec: float, east: float, north: float) -> None:
-    sky = Sky(ra, dec, 512, 24 / 3600)
+    overlay = Overlay(ra, dec, 512, 24 / 3600)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval = ("RA---SIN", "DEC--SIN"), (ra, dec)
     wcs.wcs.crpix, wcs.wcs.cdelt = (257, 257), (-24 / 3600, 24 / 3600)
-    wanted = (ra + east) % 360, max(-89.9, min(89.9, dec + north))
-    x, y = wcs.wcs_world2pix([wanted], 0)[0]
-    assert sky.place(*wanted) == pytest.approx((x + 0.5, 512 - (y + 0.5)), abs=1e-4)
+    direction = (ra + east) % 360, max(-89.9, min(89.9, dec + north))
+    x, y = wcs.wcs_world2pix([direction], 0)[0]
+    assert overlay.project(*direction) == pytest.approx((x + 0.5, 512 - (y + 0.5)), abs=1e-4)
 
 
 def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
@@ -239,11 +239,15 @@ def logs(settings: Settings) -> Path:
 
 def test_logs_are_merged_filtered_and_whole(client: FlaskClient, logs: Path) -> None:
     def lines(query: str = "") -> list[str]:
-        return [one["message"].splitlines()[0] for one in client.get(f"/api/logs{query}").get_json()["lines"]]
+        return [line["message"].splitlines()[0] for line in client.get(f"/api/logs{query}").get_json()["lines"]]
 
     everything = lines()
     assert set(everything) == {"broke", "<b>slow</b>", "began", "something else"}
-    assert [one for one in everything if one in ("broke", "<b>slow</b>", "began")] == ["broke", "<b>slow</b>", "began"]
+    assert [message for message in everything if message in ("broke", "<b>slow</b>", "began")] == [
+        "broke",
+        "<b>slow</b>",
+        "began",
+    ]
     whole = client.get("/api/logs?level=ERROR").get_json()["lines"][0]["message"]
     assert whole.endswith('File "x.py", line 1\nValueError: no')
     assert lines("?level=WARNING") == ["broke", "<b>slow</b>"]
@@ -267,8 +271,8 @@ def test_a_long_log_is_read_from_its_end(client: FlaskClient, logs: Path) -> Non
         f"2026-02-22T04:{n // 600 % 60:02d}:{n // 10 % 60:02d}.{n % 10}00Z INFO a line {n}\n" for n in range(36000)
     )
     (logs / "convert.log").write_text(text)
-    found = client.get("/api/logs?process=convert&limit=2000").get_json()["lines"]
-    assert [one["message"] for one in found] == [f"line {n}" for n in range(35999, 33999, -1)]
+    newest = client.get("/api/logs?process=convert&limit=2000").get_json()["lines"]
+    assert [line["message"] for line in newest] == [f"line {n}" for n in range(35999, 33999, -1)]
 
 
 def test_events_are_paged_by_level(client: FlaskClient, store: Store) -> None:
@@ -288,7 +292,7 @@ def test_tiles_lie_on_the_sky(client: FlaskClient, full_night: Night) -> None:
     assert {x for x, _ in spots} == {f"{1000 * (1 - 24.4 / 360):.1f}"}
 
 
-def test_more_words() -> None:
+def test_sizes_directions_and_times_as_text() -> None:
     assert (size(None), size(512), size(144_973_824), size(2.3e9)) == ("–", "512 B", "145 MB", "2.30 GB")
     assert percent(0.0834) == "8.3 %"
     assert position(24.422080962, 33.159759164) == "01h37m41.3s +33°09′35″"

@@ -1,4 +1,4 @@
-"""The page as the server renders it: what an operator must find on it, and what browsers are told."""
+"""The start page as the server renders it: its sections, its markup, and the headers of every response."""
 
 import re
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ from running_service import RunningService
 
 from contimg.store import Store
 from web.pages.filters import ago, count, flux, megabytes
-from web.streaming.chart import segments
+from web.streaming.pages import place_segments
 
 
 class Page(HTMLParser):
@@ -52,16 +52,16 @@ def test_the_page_shows_the_night(client: FlaskClient, full_night: Night, store:
     assert "2.2 GB" in shown.section("condition")
     for state, number in (("collecting", 1), ("pending", 1), ("in-progress", 2), ("completed", 12), ("failed", 1)):
         assert shown.section(f"queue-{state}").startswith(f"{number} ")
-    assert "6.6 ×" in shown.section("pace")
-    assert "convert 6.4 s" in shown.section("pace")
+    assert "6.6 ×" in shown.section("rates")
+    assert "convert 6.4 s" in shown.section("rates")
     newest = store.products.images(1)[0]
     caption = shown.section(f"image-{newest.id}-{int(newest.created_at)}")
     assert re.search(rf"{re.escape(flux(newest.peak_jy))}.*3\.20 mJy.*\bgood\b.*\bcalibrated\b", caption)
     assert newest.group[11:16] in caption
     assert "truncated: 81 920 of 144 973 824 bytes" in shown.section("attention")
     assert "declination differs between subbands" in shown.section("attention")
-    assert re.search(r"\bcollecting\b.*\b11\b.*\b16\b", shown.section("way"))
-    assert "lwacalim08:871" in shown.section("way")
+    assert re.search(r"\bcollecting\b.*\b11\b.*\b16\b", shown.section("progress"))
+    assert "lwacalim08:871" in shown.section("progress")
 
 
 def test_an_uncalibrated_image_has_a_badge_with_the_reason(client: FlaskClient, night: Night) -> None:
@@ -70,19 +70,19 @@ def test_an_uncalibrated_image_has_a_badge_with_the_reason(client: FlaskClient, 
     assert re.search(r'class="badge uncalibrated" title="no set is valid at this time">uncalibrated<', html)
 
 
-def test_each_section_of_an_empty_store_has_a_sentence(client: FlaskClient) -> None:
+def test_each_section_of_an_empty_store_has_a_text(client: FlaskClient) -> None:
     shown = page(client)
-    assert "house/incoming" in shown.section("images")
+    assert "deployment/incoming" in shown.section("images")
     assert not [tag for tag, _ in shown.tags if tag == "img"]
     rows = [str(attributes.get("id", "")) for tag, attributes in shown.tags if tag == "li"]
-    assert not [row for row in rows if row.startswith(("way-", "alert-", "failed-", "aside-", "image-"))]
+    assert not [row for row in rows if row.startswith(("progress-", "alert-", "failed-", "aside-", "image-"))]
     assert [row for row in rows if row.startswith("event-")] == ["event-none"]
-    for section in ("way", "attention"):
+    for section in ("progress", "attention"):
         assert re.search(rf'id="{section}".*?<p class="nothing[^>]*>\w', shown.html, re.DOTALL)
 
 
 @pytest.mark.usefixtures("full_night")
-def test_the_states_have_their_words(client: FlaskClient, store: Store, service: RunningService) -> None:
+def test_the_condition_follows_service_and_pause(client: FlaskClient, store: Store, service: RunningService) -> None:
     store.jobs.pause("a test")
     assert 'class="condition paused"' in page(client).html
     service.running = False
@@ -155,9 +155,9 @@ def test_other_words() -> None:
 
 
 @given(st.lists(st.floats(0, 1e4), max_size=6), st.floats(1, 1e4))
-def test_segments_lie_end_to_end_and_fit(values: list[float], whole: float) -> None:
-    placed = segments([(str(n), value) for n, value in enumerate(values)], whole)
-    ends = [0.0, *(one.start + one.width for one in placed)]
-    assert [one.start for one in placed] == pytest.approx(ends[:-1])
+def test_segments_lie_end_to_end_and_fit(values: list[float], total: float) -> None:
+    segments = place_segments([(str(n), value) for n, value in enumerate(values)], total)
+    ends = [0.0, *(segment.start + segment.width for segment in segments)]
+    assert [segment.start for segment in segments] == pytest.approx(ends[:-1])
     assert ends[-1] <= 100.000001
-    assert ends[-1] == pytest.approx(100 * min(1.0, sum(values) / whole))
+    assert ends[-1] == pytest.approx(100 * min(1.0, sum(values) / total))

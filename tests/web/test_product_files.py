@@ -13,9 +13,9 @@ from contimg.store import Store, StoredImage, tables
 @pytest.fixture
 def image(night: Night, store: Store) -> StoredImage:
     group = night.tile()
-    found = store.products.image_of(group)
-    assert found is not None
-    return found
+    image = store.products.image_of(group)
+    assert image is not None
+    return image
 
 
 def move(store: Store, image: StoredImage, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Every question that the pages ask of a store is answered by an index: what was read is asked again with EXPLAIN.
+"""Every question that the pages ask of a store is answered by an index: each statement is read again with EXPLAIN.
 
-A table that grows for years may be walked only along an index in the order that is asked for, and then no further than
-a limit.
+A table that grows for years may be walked only along an index in the requested order, and then no further than a
+limit.
 """
 
 import re
@@ -23,7 +23,7 @@ from sqlalchemy import Connection, event, text
 from contimg.settings import Settings, load, save
 from contimg.store import Store
 from web import create_app
-from web.activity.history import CHARTS, judge_scan
+from web.activity.history import CHARTS, check_scan
 from web.context import EXTENSION
 
 sys.path.append(str(Path(__file__).parents[1] / "store"))
@@ -31,7 +31,7 @@ from postgres_server import PostgresServer
 
 GROWING = ("jobs", "groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations",
            "alerts")  # fmt: skip
-Asked = dict[str, Any]
+Statements = dict[str, Any]
 
 
 def paths(store: Store) -> list[str]:
@@ -39,7 +39,7 @@ def paths(store: Store) -> list[str]:
     group, image = store.files.groups()[-1], store.products.images(1)[0]
     key, now = f"{group.reference_s!r}~{group.id}", time.time()
     states = [
-        f"/groups?state={one}&order={order}" for one in ("failed", "completed") for order in ("observed", "updated")
+        f"/groups?state={state}&order={order}" for state in ("failed", "completed") for order in ("observed", "updated")
     ]
     return [
         "/", "/groups", f"/groups?after={key}", f"/groups?after={key}&ascending=true", "/groups?order=updated",
@@ -48,43 +48,43 @@ def paths(store: Store) -> list[str]:
         f"/images?before={image.mjd}~{image.id}", f"/images?verdict=good&before={image.mjd}~{image.id}",
         f"/images/{image.id}", f"/api/images?before_mjd={image.mjd}", "/sky", "/sky?days=365", "/calibration",
         "/history",
-        *(f"/api/history/{one.name}?since={now - 7.8e6}&until={now}" for one in CHARTS), "/logs", "/alerts",
+        *(f"/api/history/{chart.name}?since={now - 7.8e6}&until={now}" for chart in CHARTS), "/logs", "/alerts",
         "/alerts?before=99", "/events", "/events?before=99", "/events?level=warning&before=99",
         f"/events?group={group.id}", "/configuration", "/api/status", "/api/queue", "/api/queue?state=failed",
         "/api/calibrations", "/api/streaming/metrics", "/api/streaming/health", "/metrics", "/healthz",
     ]  # fmt: skip
 
 
-def everything_asked(app: Flask, store: Store) -> Asked:
+def read_statements(app: Flask, store: Store) -> Statements:
     """The statements that the pages read with, and the values they were sent with."""
-    asked: Asked = {}
+    statements: Statements = {}
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            asked.setdefault(statement, parameters)
+            statements.setdefault(statement, parameters)
 
     client: FlaskClient = app.test_client()
-    wanted = paths(store)
+    addresses = paths(store)
     event.listen(store.database.engine, "before_cursor_execute", note)
-    for path in wanted:
+    for path in addresses:
         assert client.get(path).status_code == 200, path
-    judge_scan(app.extensions[EXTENSION])
+    check_scan(app.extensions[EXTENSION])
     event.remove(store.database.engine, "before_cursor_execute", note)
-    return asked
+    return statements
 
 
 @pytest.fixture
-def asked(app: Flask, store: Store, full_night: Night) -> Asked:
+def statements(app: Flask, store: Store, full_night: Night) -> Statements:
     full_night.store.alerts.update("stall", "nothing moves")
-    return everything_asked(app, store)
+    return read_statements(app, store)
 
 
-def test_sqlite_walks_through_no_table(asked: Asked, store: Store) -> None:
-    assert len(asked) > 60
-    assert all(any(f"FROM {table}" in one for one in asked) for table in GROWING)
+def test_sqlite_walks_through_no_table(statements: Statements, store: Store) -> None:
+    assert len(statements) > 60
+    assert all(any(f"FROM {table}" in statement for statement in statements) for table in GROWING)
     walks = {}
     with store.database.engine.connect() as connection:
-        for statement, parameters in asked.items():
+        for statement, parameters in statements.items():
             plan = plan_of(connection, statement, parameters)
             if any(walked_by_sqlite(connection, step, plan, statement) for step in plan):
                 walks[statement] = plan
@@ -97,7 +97,7 @@ def plan_of(connection: Connection, statement: str, parameters: Any = ()) -> lis
 
 
 def walked_by_sqlite(connection: Connection, step: str, plan: list[str], statement: str) -> bool:
-    """Whether a step reads a whole table: a scan that is neither in the order asked for nor limited.
+    """Whether a step reads a whole table: a scan that is neither in the requested order nor limited.
 
     Sorting the last term of an order sorts only rows that are alike in the first. A greatest value is called a search,
     but it is one only in an index that begins with its column.
@@ -109,7 +109,7 @@ def walked_by_sqlite(connection: Connection, step: str, plan: list[str], stateme
         index = re.search(r"INDEX (\w+)$", named[3])
         first = connection.exec_driver_sql(f"PRAGMA index_info({index[1]})").all()[0][2] if index else ""
         return "(" not in named[3] and not re.search(rf"\b(max|min)\((\w+\.)?{first or '!'}\)", statement)
-    sorted_whole = any("TEMP B-TREE FOR ORDER BY" in one for one in plan)
+    sorted_whole = any("TEMP B-TREE FOR ORDER BY" in step for step in plan)
     return not ("ORDER BY" in statement and "LIMIT" in statement and not sorted_whole)
 
 
@@ -144,11 +144,11 @@ def test_postgresql_walks_through_no_table(postgres: str, tmp_path: Path) -> Non
     night = Night(postgres, config.input_dir, config.output_dir, time.time())
     whole_night(night, time.time())
     store = Store.of(config)
-    asked = everything_asked(create_app(settings, store, fresh_s=0.0), store)
+    statements = read_statements(create_app(settings, store, fresh_s=0.0), store)
     walks = {}
     with store.database.engine.connect() as connection:
         connection.execute(text("SET enable_seqscan = off"))
-        for statement, parameters in asked.items():
+        for statement, parameters in statements.items():
             plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
             if re.search(rf"Seq Scan on ({'|'.join(GROWING)})\b", plan):
                 walks[statement] = plan

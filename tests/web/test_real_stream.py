@@ -34,15 +34,19 @@ def panel(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
         {"input_dir": str(tmp_path / "incoming"), "output_dir": str(tmp_path / "products"), "poll_interval": 1},
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    told = {"PIPELINE_STATE_DIR": str(settings.state_dir), "CONTIMG_TOKEN": TOKEN, "CONTIMG_IMAGE_SIZE": "256"}
-    environment = {**kept, **told, "PYTHONUNBUFFERED": "1"}
+    panel_variables = {
+        "PIPELINE_STATE_DIR": str(settings.state_dir),
+        "CONTIMG_TOKEN": TOKEN,
+        "CONTIMG_IMAGE_SIZE": "256",
+    }
+    environment = {**kept, **panel_variables, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "contimg", "web", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-    assert found
-    yield found[0], settings
+    address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+    assert address
+    yield address[0], settings
     from workers.service import StreamingServiceManager
 
     StreamingServiceManager(settings).stop()
@@ -77,8 +81,8 @@ def test_an_operator_runs_a_night(
         os.link(file, tmp_path / "incoming" / file.name) if file.stat().st_dev == tmp_path.stat().st_dev else (
             tmp_path / "incoming" / file.name
         ).write_bytes(file.read_bytes())
-    page.wait_for_selector("#way .id")
-    group = page.inner_text("#way .id")
+    page.wait_for_selector("#progress .id")
+    group = page.inner_text("#progress .id")
     page.wait_for_selector(".wall img", timeout=2 * LONG_MS)
     assert page.evaluate("window.untouched")
     page.goto(f"{url}/groups/{group}")

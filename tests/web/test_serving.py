@@ -17,9 +17,9 @@ from contimg.errors import Misconfigured
 from web.http.serving import check_exposure, is_loopback, listen, url_of
 
 
-def environment(house: Path) -> dict[str, str]:
+def environment(deployment: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    return {**kept, "PIPELINE_STATE_DIR": str(house / "state"), "PYTHONUNBUFFERED": "1"}
+    return {**kept, "PIPELINE_STATE_DIR": str(deployment / "state"), "PYTHONUNBUFFERED": "1"}
 
 
 def contimg_web(*arguments: str) -> list[str]:
@@ -27,11 +27,11 @@ def contimg_web(*arguments: str) -> list[str]:
 
 
 @pytest.fixture
-def panel(house: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def panel(deployment: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A panel in a process of its own, and its address."""
     command = contimg_web("--port", "0")
     process = subprocess.Popen(
-        command, env=environment(house), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=environment(deployment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -57,21 +57,21 @@ def test_it_serves_and_ends_cleanly_with_a_viewer_watching(panel: tuple[subproce
     assert "GET" not in words  # reading is not news
 
 
-def test_a_busy_port_is_one_clear_line(house: Path) -> None:
+def test_a_busy_port_is_one_clear_line(deployment: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            contimg_web("--port", str(port)), env=environment(house), capture_output=True, text=True, timeout=60
+            contimg_web("--port", str(port)), env=environment(deployment), capture_output=True, text=True, timeout=60
         )
     assert done.returncode == Misconfigured.exit_code
     (line,) = done.stderr.strip().splitlines()
     assert all(part in line for part in (str(port), "127.0.0.1", "--port", "CONTIMG_WEB_PORT")), line
 
 
-def test_others_are_let_in_only_with_a_token(house: Path) -> None:
+def test_others_are_let_in_only_with_a_token(deployment: Path) -> None:
     done = subprocess.run(
         contimg_web("--host", "0.0.0.0", "--port", "0"),
-        env=environment(house), capture_output=True, text=True, timeout=60,
+        env=environment(deployment), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == Misconfigured.exit_code
     assert len(done.stderr.strip().splitlines()) == 1

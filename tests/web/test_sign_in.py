@@ -45,12 +45,12 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
     csrf = csrf_of(client)
     question = client.post("/streaming/stop", data={"csrf": csrf})
     assert 'name="confirmed" value="1"' in question.text
-    assert service.told == []
+    assert service.commands == []
     done = client.post("/streaming/stop", data={"csrf": csrf, "confirmed": "1"})
     assert (done.status_code, done.headers["Location"]) == (303, "/")
     assert re.search(r'<p class="note info">[^<]*stop done</p>', client.get("/").text)
     assert '<p class="note' not in client.get("/").text, "shown once"
-    assert service.told == ["stop"]
+    assert service.commands == ["stop"]
     assert re.search(r"\bVera\b.*127\.0\.0\.1.*stop done", store.events.last(1)[0].text)
     answer = client.post(
         "/streaming/pause", data={"csrf": csrf, "confirmed": "1"}, headers={"Accept": "application/json"}

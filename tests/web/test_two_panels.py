@@ -17,10 +17,10 @@ from workers.broker import EmbeddedBroker
 
 
 @contextmanager
-def panel(house: Path) -> Iterator[str]:
+def panel(deployment: Path) -> Iterator[str]:
     """A panel in a process of its own; its host and port."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-    environ |= {"PIPELINE_STATE_DIR": str(house / "state"), "PYTHONUNBUFFERED": "1", "CONTIMG_TOKEN": TOKEN}
+    environ |= {"PIPELINE_STATE_DIR": str(deployment / "state"), "PYTHONUNBUFFERED": "1", "CONTIMG_TOKEN": TOKEN}
     command = [sys.executable, "-m", "contimg", "web", "--port", "0"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -46,21 +46,21 @@ def request(host: str, method: str, path: str, cookie: str = "", **form: str) ->
 
 
 @pytest.fixture
-def broker(house: Path) -> Iterator[EmbeddedBroker]:
-    embedded = EmbeddedBroker(house / "state")
+def broker(deployment: Path) -> Iterator[EmbeddedBroker]:
+    embedded = EmbeddedBroker(deployment / "state")
     embedded.start()
     yield embedded
     embedded.stop()
 
 
 @pytest.mark.usefixtures("broker")
-def test_two_panels_share_sessions_and_limits(house: Path) -> None:
-    with panel(house) as second:
-        with panel(house) as first:
+def test_two_panels_share_sessions_and_limits(deployment: Path) -> None:
+    with panel(deployment) as second:
+        with panel(deployment) as first:
             status, _, cookie = request(first, "POST", "/sign-in", token=TOKEN, name="Vera")
             assert status == 303
             assert "Vera" in request(second, "GET", "/", cookie)[1]
-        with panel(house) as first:  # restarted
+        with panel(deployment) as first:  # restarted
             page = request(first, "GET", "/", cookie)[1]
             assert "Vera" in page
             csrf = re.search(r'<meta name="csrf" content="([^"]+)">', page)

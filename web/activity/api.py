@@ -141,7 +141,7 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
         steps = metrics.series(line.series, query.since, query.until, query.points)
         factor = line.factor
         points = tuple((step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in steps)
-        lines.append(ChartLine(line.word, points))
+        lines.append(ChartLine(line.label, points))
     return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
 
 

@@ -1,8 +1,9 @@
-"""What the charts show: series of numbers from the store, and the sampler that writes those of the machine."""
+"""The series behind the charts, and the sampler that records those of the machine."""
 
 import logging
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -14,21 +15,21 @@ from contimg.store import Stage, State
 from web.context import Panel
 
 log = logging.getLogger(__name__)
-LEAST_INTERVAL_S = 5.0
+MIN_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """One series on a chart: its name in the store, its word, and what its numbers are multiplied by."""
+    """A line of a chart: its series in the store, its label, and the factor from the series to the chart's unit."""
 
     series: str
-    word: str
+    label: str
     factor: float = 1.0
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines that share an axis; `unit` stands behind its numbers."""
+    """Lines that share an axis and a unit."""
 
     name: str
     title: str
@@ -40,9 +41,9 @@ CHARTS = (
     Chart("throughput", "Throughput", "groups/h", (Line("stream.groups_per_hour", "completed"),)),
     Chart("latency", "Last file to image", "s", (Line("stream.image_after_s", "median"),
           Line("stream.image_after_p95_s", "95 %"))),
-    Chart("stages", "Stages", "s", tuple(Line(f"stage.{one}.seconds", str(one)) for one in Stage)),
+    Chart("stages", "Stages", "s", tuple(Line(f"stage.{stage}.seconds", str(stage)) for stage in Stage)),
     Chart("noise", "Noise of images", "mJy/beam", (Line("image.rms_jy", "rms", 1e3),)),
-    Chart("queue", "Groups on their way", "groups", (Line("queue.collecting", "collecting"),
+    Chart("queue", "Groups in progress", "groups", (Line("queue.collecting", "collecting"),
           Line("queue.pending", "pending"), Line("queue.in_progress", "in progress"))),
     Chart("cpu", "CPU", "% of a core", (Line("service.cpu_percent", "stream"), Line("machine.cpu_percent", "machine"))),
     Chart("memory", "Memory", "GB", (Line("service.memory_mb", "stream", 1 / 1024),
@@ -53,7 +54,7 @@ CHARTS = (
 
 
 def sample(panel: Panel) -> dict[str, float | None]:
-    """The numbers of this moment, under the names and in the units of the producer's own samples."""
+    """Return the present values of the series that the panel records, in the units of the store."""
     overview, config = panel.overview(8), panel.config()
     snapshot, rates, memory = overview.snapshot, overview.snapshot.rates, psutil.virtual_memory()
     queue = {f"queue.{state}": float(snapshot.states[state]) for state in
@@ -68,22 +69,22 @@ def sample(panel: Panel) -> dict[str, float | None]:
         "service.memory_mb": overview.service.memory_mb,
         "machine.cpu_percent": psutil.cpu_percent() * psutil.cpu_count(),
         "machine.memory_mb": (memory.total - memory.available) / 1024**2,
-        **{f"disk.{one.name}_free_bytes": float(one.free) for one in disks(config)},
+        **{f"disk.{disk.name}_free_bytes": float(disk.free) for disk in disks(config)},
     }
 
 
-def judge_scan(panel: Panel) -> None:
-    """The one alarm that a producer cannot raise itself: it is said to run, and does not scan."""
+def check_scan(panel: Panel) -> None:
+    """Begin or end the alert of a producer that does not scan, which the producer itself cannot raise."""
     condition = panel.overview(8).condition
-    trouble = f"scan: {condition.reason}" if condition.scan_overdue else None
+    problem = f"scan: {condition.reason}" if condition.scan_overdue else None
     panel.store.alerts.update(
-        "scan", trouble, level="error", end_text="the incoming directory is scanned again, or the stream was stopped"
+        "scan", problem, level="error", end_text="the incoming directory is scanned again, or the stream was stopped"
     )
 
 
 @dataclass(frozen=True)
 class Disk:
-    """The file system of a directory: bytes in all and free."""
+    """The file system of a directory: total and free bytes."""
 
     name: str
     total: int
@@ -91,47 +92,45 @@ class Disk:
 
     @property
     def used_percent(self) -> float:
-        """How full it is."""
+        """The used part in percent."""
         return 100.0 * (1 - self.free / self.total) if self.total else 0.0
 
 
 def disks(config: StreamingConfig) -> tuple[Disk, ...]:
-    """Where files come and go; a directory that is not there is left out."""
-    found = []
+    """Return the file systems of the incoming, products and scratch directories that exist."""
+    usages = []
     for name, path in (("input", config.input_dir), ("output", config.output_dir), ("scratch", config.scratch_dir)):
-        try:
+        with suppress(OSError):
             usage = shutil.disk_usage(path)
-        except OSError:
-            continue
-        found.append(Disk(name, usage.total, usage.free))
-    return tuple(found)
+            usages.append(Disk(name, usage.total, usage.free))
+    return tuple(usages)
 
 
 class Sampler:
-    """Writes a sample each `monitor_interval`, while `monitoring` is on, until it is told to stop."""
+    """A thread that records a sample every `monitor_interval` while `monitoring` is on."""
 
     def __init__(self, panel: Panel) -> None:
-        self._room = panel
-        self._over = threading.Event()
+        self._panel = panel
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         psutil.cpu_percent()  # the first call only starts the measurement
         self._thread.start()
 
     def stop(self) -> None:
-        """End, without waiting."""
-        self._over.set()
+        """Let the thread end, without waiting for it."""
+        self._stopped.set()
 
     def _run(self) -> None:
-        pause_s = LEAST_INTERVAL_S
-        while not self._over.wait(pause_s):
+        interval_s = MIN_INTERVAL_S
+        while not self._stopped.wait(interval_s):
             try:
-                config = self._room.config()
-                pause_s = max(LEAST_INTERVAL_S, config.monitor_interval)
+                config = self._panel.config()
+                interval_s = max(MIN_INTERVAL_S, config.monitor_interval)
                 if config.monitoring:
-                    self._room.store.metrics.add(sample(self._room))
-                judge_scan(self._room)
+                    self._panel.store.metrics.add(sample(self._panel))
+                check_scan(self._panel)
             except (ContimgError, SQLAlchemyError, OSError) as error:
                 log.warning("no sample: %s", str(error).splitlines()[0])

@@ -1,10 +1,10 @@
-"""The calibration page: which sets were in force when, how good they are, retiring one, bringing one in."""
+"""The page of caltable sets: validity, quality, retiring one, importing one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import CalibrationSetRecord
@@ -17,83 +17,80 @@ from web.pages.filters import day
 from workers.service.records import CommandOutcome
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
-SHOWN, DRAWN, WIDTH = 30, 16, 1000.0
+MAX_LISTED, MAX_DRAWN, WIDTH = 30, 16, 1000.0
 
 
 @dataclass(frozen=True)
-class Validity:
-    """A set on the time line: from where to where it holds, and when its calibrator was observed."""
+class ValidityBar:
+    """A set on the time axis: its validity, and the observation of its calibrator."""
 
     set: CalibrationSetRecord
     x: float
     width: float
-    observed: float
+    observed_x: float
 
 
 @calibration.get("")
 def show() -> str:
-    """Every set, the latest observed first."""
+    """Show the newest sets, the latest observed first."""
     store = current_panel().store
-    sets, now_mjd = store.registry.sets(SHOWN), unix_to_mjd(store.database.clock())
-    lines, days = _time_line(sets[:DRAWN], now_mjd)
+    sets = store.registry.sets(MAX_LISTED)
+    bars, ticks = _draw_validity(sets[:MAX_DRAWN], unix_to_mjd(store.database.clock()))
     return render_template(
-        "calibration/page.html", sets=sets, lines=lines, days=days, plot_words=PLOTS,
-        plots={one.name: plots_of(one) for one in sets}, mjd_to_unix=mjd_to_unix,
+        "calibration/page.html", sets=sets, bars=bars, ticks=ticks, plot_titles=PLOTS,
+        plots={caltable_set.name: plots_of(caltable_set) for caltable_set in sets}, mjd_to_unix=mjd_to_unix,
     )  # fmt: skip
 
 
 @calibration.post("/<name>/retire")
-def retire(name: str) -> AnyResponse | str:
-    """Take a set out of force."""
+def retire(name: str) -> Response | str:
+    """Retire a set, after confirmation."""
     find_set(name)
     reason = " ".join(request.form.get("reason", "").split())[:200]
     if not request.form.get("confirmed"):
         return render_template(
-            "confirm.html", word=f"Retire {name}?", button="Retire", tone="grave", action=request.path,
-            question="Tiles calibrated from now on take another set. The tables stay where they are.",
-            back=url_for("calibration.show"), kept={"reason": reason},
+            "confirm.html", title=f"Retire {name}?", button="Retire", tone="grave", action=request.path,
+            question="Tiles calibrated from now on use another set. The caltables are kept.",
+            back=url_for("calibration.show"), fields={"reason": reason},
         )  # fmt: skip
-    return _done(retire_set(name, reason))
+    return _report(retire_set(name, reason))
 
 
 @calibration.post("/import")
-def take_in() -> AnyResponse:
-    """Bring in tables that were solved elsewhere."""
+def import_set() -> Response:
+    """Import caltables that were solved elsewhere."""
     order = ImportRequest(
         tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip()
     )
-    return _done(import_tables(order.tables, order.name))
+    return _report(import_tables(order.tables, order.name))
 
 
-def _done(message: str) -> Response | AnyResponse:
+def _report(message: str) -> Response:
     if wants_json():
         return json_response(CommandOutcome(True, message))
     flash(message)
     return redirect(url_for("calibration.show"), 303)
 
 
-def _time_line(
+def _draw_validity(
     sets: Sequence[CalibrationSetRecord], now_mjd: float
-) -> tuple[tuple[Validity, ...], tuple[tuple[float, str], ...]]:
-    """The sets as bars over the days that they hold, and the marks of the days; the last mark is now."""
+) -> tuple[tuple[ValidityBar, ...], tuple[tuple[float, str], ...]]:
+    """Return the sets as bars on a time axis, and the axis' ticks with their labels; the last tick is now."""
     if not sets:
         return (), ()
-    begin = min(one.valid_from_mjd for one in sets)
-    end = max(max(min(one.valid_to_mjd, one.mjd + 7) for one in sets), now_mjd if now_mjd - begin < 60 else begin)
-    scale = WIDTH / max(end - begin, 1e-6)
-    lines = tuple(
-        Validity(
-            one,
-            (one.valid_from_mjd - begin) * scale,
-            max(2.0, (min(one.valid_to_mjd, end) - one.valid_from_mjd) * scale),
-            (one.mjd - begin) * scale,
+    start_mjd = min(caltable_set.valid_from_mjd for caltable_set in sets)
+    end_mjd = max(min(caltable_set.valid_to_mjd, caltable_set.mjd + 7) for caltable_set in sets)
+    end_mjd = max(end_mjd, now_mjd if now_mjd - start_mjd < 60 else start_mjd)
+    scale = WIDTH / max(end_mjd - start_mjd, 1e-6)
+    bars = tuple(
+        ValidityBar(
+            caltable_set,
+            (caltable_set.valid_from_mjd - start_mjd) * scale,
+            max(2.0, (min(caltable_set.valid_to_mjd, end_mjd) - caltable_set.valid_from_mjd) * scale),
+            (caltable_set.mjd - start_mjd) * scale,
         )
-        for one in sets
+        for caltable_set in sets
     )
-    step = max(1, round((end - begin) / 8))
-    marks = [((one - begin) * scale, _day(one)) for one in range(int(begin) + 1, int(end) + 1, step)]
-    return lines, (*marks, ((now_mjd - begin) * scale, "now"))
-
-
-def _day(mjd: int) -> str:
-    return day(mjd_to_unix(float(mjd)))
+    days = range(int(start_mjd) + 1, int(end_mjd) + 1, max(1, round((end_mjd - start_mjd) / 8)))
+    ticks = [((mjd - start_mjd) * scale, day(mjd_to_unix(float(mjd)))) for mjd in days]
+    return bars, (*ticks, ((now_mjd - start_mjd) * scale, "now"))

@@ -1,4 +1,4 @@
-"""Each key as a field of a form: its kind, its limits, its help, what is in force and where that comes from."""
+"""The configuration's keys as form fields: kind, limits, help, the value in force and its source."""
 
 import os
 from collections.abc import Mapping
@@ -9,102 +9,98 @@ from pydantic.fields import FieldInfo
 
 from contimg.settings import Settings, StreamingConfig, explain
 
+Kind = Literal["text", "integer", "number", "switch", "choice"]
 SUBJECTS = {
-    "Where things are": ("input_dir", "output_dir", "scratch_dir", "queue_db", "registry_db"),
-    "What a group is": ("expected_subbands", "chunk_duration"),
-    "How the work is done": ("max_workers", "use_subprocess", "stage_to_tmpfs", "tmpfs_path"),
-    "How often one looks": ("poll_interval", "worker_poll_interval", "monitoring", "monitor_interval", "log_level"),
+    "Directories and databases": ("input_dir", "output_dir", "scratch_dir", "queue_db", "registry_db"),
+    "Groups": ("expected_subbands", "chunk_duration"),
+    "Processing": ("max_workers", "use_subprocess", "stage_to_tmpfs", "tmpfs_path"),
+    "Intervals and logging": ("poll_interval", "worker_poll_interval", "monitoring", "monitor_interval", "log_level"),
 }
 
 
 @dataclass(frozen=True)
 class Field:
-    """One key.
+    """A key.
 
     Attributes
     ----------
-    kind : text, whole, number, switch or choice.
-    least, most : the limits of a number; `above` when the least itself is too little.
-    source : where the value in force comes from; `fixed` when the environment sets it, and the file cannot.
+    minimum, maximum : limits of a number; `is_exclusive`: the minimum itself is not allowed.
+    source : where the value in force is set; `fixed`: in the environment, so that the file cannot change it.
     """
 
     key: str
     help: str
-    kind: Literal["text", "whole", "number", "switch", "choice"]
+    kind: Kind
     value: Any
     default: Any
     source: str
     fixed: bool
-    least: float | None = None
-    above: bool = False
-    most: float | None = None
+    minimum: float | None = None
+    is_exclusive: bool = False
+    maximum: float | None = None
     choices: tuple[str, ...] = ()
 
     @property
     def limits(self) -> str:
-        """The limits in words."""
-        if self.least is None:
+        """The limits as text."""
+        if self.minimum is None:
             return ""
-        least = f"more than {self.least:g}" if self.above else f"{self.least:g}"
-        return f"{least} to {self.most:g}" if self.most is not None else f"{least}{'' if self.above else ' or more'}"
+        minimum = f"more than {self.minimum:g}" if self.is_exclusive else f"{self.minimum:g}"
+        if self.maximum is not None:
+            return f"{minimum} to {self.maximum:g}"
+        return minimum if self.is_exclusive else f"{minimum} or more"
 
 
-def fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Field]:
-    """Every key's field; raises Misconfigured when what is in force cannot be loaded."""
-    in_force = {one.key: one for one in explain(settings, environ)}
-    found = {}
-    for key, about in StreamingConfig.model_fields.items():
-        one = in_force[key]
-        found[key] = Field(
-            key, about.description or "", _kind(about.annotation), one.value, about.default, one.source,
-            one.source.startswith("environment"), choices=tuple(map(str, _choices(about.annotation))), **_limits(about),
+def list_fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Field]:
+    """List the field of every key; raises Misconfigured when the configuration cannot be loaded."""
+    fields, in_force = {}, {row.key: row for row in explain(settings, environ)}
+    for key, info in StreamingConfig.model_fields.items():
+        explained = in_force[key]
+        choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+        fields[key] = Field(
+            key, info.description or "", _kind(info.annotation, choices), explained.value, info.default,
+            explained.source, explained.source.startswith("environment"), choices=tuple(map(str, choices)),
+            **_limits(info),
         )  # fmt: skip
-    return found
+    return fields
 
 
-def given(form: Mapping[str, str], known: Mapping[str, Field]) -> dict[str, Any]:
-    """What a form changes: keys whose value differs from the one in force, as their own types where they can be."""
+def parse_form(form: Mapping[str, str], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Return the keys whose value in a form differs from the value in force, in their own types if possible."""
     changes = {}
-    for key, field in known.items():
+    for key, field in fields.items():
         if field.fixed or (key not in form and field.kind != "switch"):
             continue
-        value = _typed(field, form.get(key, "off"))
+        value = _parse(field, form.get(key, "off"))
         if value != field.value:
             changes[key] = value
     return changes
 
 
-def _typed(field: Field, text: str) -> Any:
+def _parse(field: Field, text: str) -> Any:
     if field.kind == "switch":
         return text in ("on", "true")
-    if field.kind in ("whole", "number"):
+    if field.kind in ("integer", "number"):
         try:
             number = float(text)
         except ValueError:
-            return text  # the check says what is wrong with it
-        return int(number) if field.kind == "whole" and number.is_integer() else number
+            return text  # the check reports it
+        return int(number) if field.kind == "integer" and number.is_integer() else number
     return text.strip()
 
 
-def _kind(annotation: Any) -> Literal["text", "whole", "number", "switch", "choice"]:
-    if _choices(annotation):
-        return "choice"
-    if annotation is bool:
-        return "switch"
-    return "whole" if annotation is int else "number" if annotation is float else "text"
+def _kind(annotation: Any, choices: tuple[Any, ...]) -> Kind:
+    kinds: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
+    return "choice" if choices else kinds.get(annotation, "text")
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-
-def _limits(about: FieldInfo) -> dict[str, Any]:
+def _limits(info: FieldInfo) -> dict[str, Any]:
     limits: dict[str, Any] = {}
-    for one in about.metadata:
-        if hasattr(one, "ge"):
-            limits["least"] = float(one.ge)
-        if hasattr(one, "gt"):
-            limits.update(least=float(one.gt), above=True)
-        if hasattr(one, "le"):
-            limits["most"] = float(one.le)
+    for constraint in info.metadata:
+        if hasattr(constraint, "ge"):
+            limits["minimum"] = float(constraint.ge)
+        if hasattr(constraint, "gt"):
+            limits.update(minimum=float(constraint.gt), is_exclusive=True)
+        if hasattr(constraint, "le"):
+            limits["maximum"] = float(constraint.le)
     return limits

@@ -1,61 +1,64 @@
-"""The configuration page: edit, look at the difference, save; and what was changed before, by whom."""
+"""The configuration page: edit, review and save the keys, undo the last change, list the changes."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.settings.changes import change, history, last_undoable, review, undo, without_password
 from web.access.user import operator_name
-from web.configuration.fields import SUBJECTS, fields, given
+from web.configuration.fields import SUBJECTS, list_fields, parse_form
 from web.configuration.service import apply_change
 from web.context import current_panel
 
 configuration = Blueprint("configuration", __name__, url_prefix="/configuration")
-SHOWN = 30
+MAX_CHANGES = 30
 
 
 @configuration.get("")
 def edit() -> str:
-    """The form with what is in force."""
+    """Show the form with the values in force."""
     return _form({}, {})
 
 
 @configuration.post("")
-def look() -> Response | str:
-    """The difference that a form makes, or the form again with what is wrong; saved once it was looked at."""
-    settings = current_panel().settings
-    known = fields(settings)
-    changes = given(request.form, known)
-    found = review(settings, changes)
-    if found.errors or not changes:
-        return _form(changes, found.errors)
+def save() -> Response | str:
+    """Save a form after its review; shows the form again when a value is refused or nothing differs."""
+    panel = current_panel()
+    fields = list_fields(panel.settings)
+    changes = parse_form(request.form, fields)
+    reviewed = review(panel.settings, changes)
+    if reviewed.errors or not changes:
+        return _form(changes, reviewed.errors)
     if not request.form.get("confirmed"):
-        running = current_panel().service.status().running
         return render_template(
-            "configuration/review.html", changes=changes, known=known, remarks=found.remarks, running=running
-        )
-    done = apply_change(lambda: change(settings, changes, operator_name()))
-    flash(f"Configuration {done.message}", "info" if done.success else "warning")
+            "configuration/review.html", changes=changes, fields=fields, remarks=reviewed.remarks,
+            is_running=panel.service.status().running,
+        )  # fmt: skip
+    outcome = apply_change(lambda: change(panel.settings, changes, operator_name()))
+    flash(f"Configuration {outcome.message}", "info" if outcome.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
 
 @configuration.post("/undo")
-def take_back() -> Response:
-    """Take the last change back."""
-    done = apply_change(lambda: undo(current_panel().settings, operator_name()))
-    flash(f"Configuration put back: {done.message}", "info" if done.success else "warning")
+def undo_last() -> Response:
+    """Undo the last change."""
+    outcome = apply_change(lambda: undo(current_panel().settings, operator_name()))
+    flash(f"Last change undone: {outcome.message}", "info" if outcome.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
 
-def _form(changes: dict[str, object], errors: object) -> str:
+def _form(changes: Mapping[str, Any], errors: Mapping[str, str]) -> str:
     settings = current_panel().settings
     return render_template(
         "configuration/form.html",
         subjects=SUBJECTS,
-        known=fields(settings),
+        fields=list_fields(settings),
         changes=changes,
         errors=errors,
         path=settings.config_path,
-        made=history(settings)[:SHOWN],
+        saved_changes=history(settings)[:MAX_CHANGES],
         last=last_undoable(settings),
         without_password=without_password,
     )

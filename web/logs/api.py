@@ -9,7 +9,7 @@ from web.context import current_panel
 from web.http.api import Api, file_errors
 from web.http.errors import RequestError
 from web.http.parameters import LogListing
-from web.logs.files import LogLine, log_path, newest, processes
+from web.logs.files import LogLine, list_processes, log_path, newest_lines
 
 logs = Api("logs_api", "/api/logs")
 
@@ -32,7 +32,7 @@ class LogPath(BaseModel):
 def read(query: LogListing) -> LogList:
     """The newest lines: `?process=&level=&group=&stage=&task=&host=&text=&limit=`."""
     directory = current_panel().settings.state_dir / "logs"
-    return LogList(newest(directory, query), processes(directory))
+    return LogList(newest_lines(directory, query), list_processes(directory))
 
 
 @logs.read("/<process>.log", "text/plain", file_errors("text/plain"))

@@ -1,7 +1,7 @@
-"""The logs of the service's processes, as they lie in STATE/logs: the newest lines that are asked for.
+"""The log files of the service's processes, in STATE/logs, read from their ends.
 
-A line is JSON or text, as CONTIMG_LOG_FORMAT says; both name the time, the level, the logger, and often the group and
-stage. Lines of other programs count as messages without a level. A log is read from its end, and not for ever.
+A line is JSON or text, as CONTIMG_LOG_FORMAT sets; both hold time, level and logger, and often group and stage. Lines
+of other programs are messages without a level. At most `MAX_BYTES` of a file are read.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from web.http.parameters import LogListing
 
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 BLOCK = 64 * 1024
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TEXT = re.compile(
@@ -43,32 +43,31 @@ class LogLine:
 _RECORD = re.compile(r"[{\[]|\d{4}-\d\d-\d\d")
 
 
-def processes(directory: Path) -> tuple[str, ...]:
-    """The processes that have a log."""
+def list_processes(directory: Path) -> tuple[str, ...]:
+    """List the processes that have a log."""
     return tuple(sorted(path.stem for path in directory.glob("*.log") if path.is_file()))
 
 
 def log_path(directory: Path, process: str) -> Path | None:
-    """A process' log, or None: only names that the directory lists are known."""
-    return directory / f"{process}.log" if process in processes(directory) else None
+    """Return the log of a process; None unless the directory lists it."""
+    return directory / f"{process}.log" if process in list_processes(directory) else None
 
 
-def newest(directory: Path, query: LogListing) -> tuple[LogLine, ...]:
-    """The newest lines that a request asks for, newest first, over all processes or one."""
-    names = [one for one in processes(directory) if query.process in ("", one)]
-    streams = [_wanted(name, directory / f"{name}.log", query) for name in names]
+def newest_lines(directory: Path, query: LogListing) -> tuple[LogLine, ...]:
+    """Return the newest lines that match, newest first, of all processes or of one."""
+    streams = [
+        (line for line in _dated_lines(process, directory / f"{process}.log") if _matches(line, query))
+        for process in list_processes(directory)
+        if query.process in ("", process)
+    ]
     return tuple(islice(merge(*streams, key=lambda line: line.at or "", reverse=True), query.limit))
 
 
-def _wanted(process: str, path: Path, query: LogListing) -> Iterator[LogLine]:
-    return (line for line in _dated(process, path) if _is_wanted(line, query))
-
-
-def _dated(process: str, path: Path) -> Iterator[LogLine]:
-    """A process' lines, newest first; a line without a time, of another program, is as old as the one above it."""
+def _dated_lines(process: str, path: Path) -> Iterator[LogLine]:
+    """Yield a process's lines, newest first; a line without a time gets the time of the line before it."""
     undated: list[LogLine] = []
-    for raw in _backwards(path):
-        line = parsed(process, raw)
+    for text in _records_backwards(path):
+        line = parse_line(process, text)
         undated.append(line)
         if line.at is not None:
             yield from (replace(entry, at=line.at) for entry in undated)
@@ -76,38 +75,41 @@ def _dated(process: str, path: Path) -> Iterator[LogLine]:
     yield from undated
 
 
-def _is_wanted(line: LogLine, query: LogListing) -> bool:
+def _matches(line: LogLine, query: LogListing) -> bool:
     if query.level and (line.level not in LEVELS or LEVELS.index(line.level) < LEVELS.index(query.level)):
         return False
-    named = (
+    filters = (
         (query.group, line.group), (query.stage or "", line.stage or line.process), (query.task, line.task),
         (query.host, line.host),
     )  # fmt: skip
-    return all(not wanted or wanted == found for wanted, found in named) and query.text.lower() in line.message.lower()
+    return (
+        all(not required or required == value for required, value in filters)
+        and query.text.lower() in line.message.lower()
+    )
 
 
-def parsed(process: str, raw: str) -> LogLine:
-    """One line; what it does not say is None."""
+def parse_line(process: str, text: str) -> LogLine:
+    """Parse a line; fields that it does not hold are None."""
     host = socket.gethostname()
-    if raw.startswith("{"):
+    if text.startswith("{"):
         try:
-            fields = json.loads(raw)
-            more = {key: str(fields[key]) for key in ("group", "stage", "task") if fields.get(key)}
+            fields = json.loads(text)
+            optional = {key: str(fields[key]) for key in ("group", "stage", "task") if fields.get(key)}
             message = "\n".join(str(fields[key]) for key in ("message", "traceback") if fields.get(key))
             return LogLine(
                 process=process, at=fields["time"], level=fields["level"], logger=fields["logger"], message=message,
-                host=str(fields.get("host") or host), **more,
+                host=str(fields.get("host") or host), **optional,
             )  # fmt: skip
         except (ValueError, KeyError, TypeError):
             pass
-    match = _TEXT.fullmatch(raw)
+    match = _TEXT.fullmatch(text)
     if match:
         return LogLine(process=process, host=host, **match.groupdict())
-    return LogLine(process=process, at=None, level="", logger="", message=raw, host=host)
+    return LogLine(process=process, at=None, level="", logger="", message=text, host=host)
 
 
-def _backwards(path: Path) -> Iterator[str]:
-    """The records of a file from its end: a line, and those below it that belong to it, as those of a traceback do."""
+def _records_backwards(path: Path) -> Iterator[str]:
+    """Yield the records of a file from its end: a line with those that continue it, such as a traceback."""
     held: list[str] = []
     for line in _lines_backwards(path):
         if _continues(line):
@@ -120,7 +122,7 @@ def _backwards(path: Path) -> Iterator[str]:
             yield "\n".join([line, *reversed(held)])
             held = []
         else:
-            held.append(line)  # perhaps the last line of a traceback: the one above tells
+            held.append(line)  # may be the last line of a traceback, which the line above it decides
     if held:
         yield "\n".join(reversed(held))
 
@@ -134,7 +136,7 @@ def _lines_backwards(path: Path) -> Iterator[str]:
         with path.open("rb") as file:
             end = file.seek(0, 2)
             begin, rest = end, b""
-            while begin > max(0, end - MOST_BYTES):
+            while begin > max(0, end - MAX_BYTES):
                 size = min(BLOCK, begin)
                 begin = file.seek(begin - size)
                 *lines, rest = reversed((file.read(size) + rest).split(b"\n"))
@@ -142,4 +144,4 @@ def _lines_backwards(path: Path) -> Iterator[str]:
             if begin == 0 and rest.strip():
                 yield rest.decode("utf-8", "replace")
     except OSError:
-        return  # rotated away just now
+        return  # rotated away meanwhile

@@ -1,47 +1,43 @@
-"""Names that every template uses: navigation, time, user, CSRF token."""
+"""What every page has: navigation, clocks, user, and the parameters of its address."""
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import request
 from flask_wtf.csrf import generate_csrf
+from pydantic import BaseModel
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from web.access.guard import access
 from web.access.user import current_user
 
-
-@dataclass(frozen=True)
-class NavigationLink:
-    """A link of the header to an endpoint; it is the current one on every page of its blueprint."""
-
-    blueprint: str
-    endpoint: str
-    name: str
-
-
+# Endpoint and label of each link of the header; all pages of the endpoint's blueprint belong to it.
 NAVIGATION = (
-    NavigationLink("streaming", "streaming.start", "Stream"),
-    NavigationLink("groups", "groups.table", "Groups"),
-    NavigationLink("image_pages", "image_pages.wall", "Images"),
-    NavigationLink("sky", "sky.show", "Sky"),
-    NavigationLink("calibration", "calibration.show", "Calibration"),
-    NavigationLink("history", "history.show", "History"),
-    NavigationLink("alerts", "alerts.show", "Alerts"),
-    NavigationLink("logs", "logs.show", "Logs"),
-    NavigationLink("configuration", "configuration.edit", "Configuration"),
-    NavigationLink("api_page", "api_page.show", "API"),
+    ("streaming.start", "Stream"),
+    ("groups.table", "Groups"),
+    ("image_pages.gallery", "Images"),
+    ("sky.show", "Sky"),
+    ("calibration.show", "Calibration"),
+    ("history.show", "History"),
+    ("alerts.show", "Alerts"),
+    ("logs.show", "Logs"),
+    ("configuration.edit", "Configuration"),
+    ("api_page.show", "API"),
 )
+Query = TypeVar("Query", bound=BaseModel)
+
+
+def parse_query(model: type[Query]) -> Query:
+    """Check the parameters of the request's address; an empty one counts as absent."""
+    return model.model_validate({key: value for key, value in request.args.items() if value})
 
 
 def template_names() -> dict[str, Any]:
-    """Return the names that every template uses."""
+    """Return the names that every template may use."""
     user = current_user()
     return {
         "now": time.time(),
         "navigation": NAVIGATION,
-        "blueprint": request.blueprint,
         "user": user,
         "csrf": generate_csrf() if user.signed_in else "",
         "is_whole_page": not request.headers.get("X-Refresh"),

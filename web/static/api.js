@@ -1,4 +1,4 @@
-// Sends a call as its form says, and shows what came back.
+// Sends an API call from its form and shows the response.
 
 import "./page.js";
 
@@ -15,22 +15,22 @@ function addressOf(form) {
 }
 
 async function send(form) {
-  const shown = form.parentElement.querySelector(".answer");
+  const output = form.parentElement.querySelector(".answer");
   const body = form.querySelector("textarea")?.value;
   const headers = {};
   if (body) headers["Content-Type"] = "application/json";
   if (csrf) headers["X-CSRF-Token"] = csrf;
   const address = addressOf(form);
-  const began = performance.now();
-  shown.hidden = false;
-  shown.textContent = "…";
+  const started = performance.now();
+  output.hidden = false;
+  output.textContent = "…";
   try {
-    const answer = await fetch(address, { method: form.dataset.method, body: body || undefined, headers });
-    const kind = answer.headers.get("Content-Type") ?? "";
-    const text = kind.includes("json") ? JSON.stringify(await answer.json(), null, 2) : `(${kind}, ${(await answer.blob()).size} bytes)`;
-    shown.textContent = `${answer.status} ${address}  ${(performance.now() - began).toFixed(0)} ms\n${text}`;
+    const response = await fetch(address, { method: form.dataset.method, body: body || undefined, headers });
+    const type = response.headers.get("Content-Type") ?? "";
+    const text = type.includes("json") ? JSON.stringify(await response.json(), null, 2) : `(${type}, ${(await response.blob()).size} bytes)`;
+    output.textContent = `${response.status} ${address}  ${(performance.now() - started).toFixed(0)} ms\n${text}`;
   } catch {
-    shown.textContent = "the panel did not answer";
+    output.textContent = "the panel does not answer";
   }
 }
 

@@ -1,9 +1,9 @@
-// Buttons that change something: a question first, then the answer beside the page, without leaving it.
+// Forms that change something: confirm first, send in the background, show the answer above the page.
 
 const notes = document.getElementById("notes");
-const ask = document.getElementById("ask");
+const dialog = document.getElementById("ask");
 
-export function tell(text, level) {
+export function showNote(text, level) {
   const note = document.createElement("p");
   note.className = `note ${level}`;
   note.textContent = text;
@@ -11,32 +11,33 @@ export function tell(text, level) {
   if (level === "info") setTimeout(() => note.remove(), 12000);
 }
 
-function answered(form) {
+function confirmed(form) {
   if (!form.dataset.question) return Promise.resolve(true);
+  const button = form.querySelector("button");
   const yes = document.getElementById("ask-yes");
   document.getElementById("ask-title").textContent = form.dataset.title;
   document.getElementById("ask-question").textContent = form.dataset.question;
-  yes.textContent = form.querySelector("button").textContent;
-  yes.className = form.querySelector("button").className || "main";
-  ask.returnValue = "no";
-  ask.showModal();
+  yes.textContent = button.textContent;
+  yes.className = button.className || "main";
+  dialog.returnValue = "no";
+  dialog.showModal();
   return new Promise((resolve) => {
-    ask.addEventListener("close", () => resolve(ask.returnValue === "yes"), { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
   });
 }
 
 async function send(form) {
-  const word = form.querySelector("button").textContent;
+  const label = form.querySelector("button").textContent;
   const body = new URLSearchParams(new FormData(form));
   body.set("confirmed", "1");
   form.dataset.waiting = "";
-  tell(`${word} …`, "wait");
+  showNote(`${label} …`, "wait");
   try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    const said = await answer.json();
-    tell(said.error ? `${said.error}: ${said.hint}` : `${word}: ${said.message}`, answer.ok ? "info" : "warning");
+    const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const answer = await response.json();
+    showNote(answer.error ? `${answer.error}: ${answer.hint}` : `${label}: ${answer.message}`, response.ok ? "info" : "warning");
   } catch {
-    tell(`${word}: the panel did not answer`, "warning");
+    showNote(`${label}: the panel does not answer`, "warning");
   } finally {
     delete form.dataset.waiting;
     document.dispatchEvent(new Event("changed"));
@@ -47,6 +48,5 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!("command" in form.dataset)) return;
   event.preventDefault();
-  if ("waiting" in form.dataset) return;
-  if (await answered(form)) await send(form);
+  if (!("waiting" in form.dataset) && (await confirmed(form))) await send(form);
 });

@@ -1,4 +1,4 @@
-// Says what is wrong with a key while it is typed, and how many keys differ from what is in force.
+// Checks the form while it is edited: the error of each key, and the number of keys that differ from those in force.
 
 import "./page.js";
 
@@ -7,8 +7,8 @@ const main = document.getElementById("main");
 const count = document.getElementById("count");
 const review = document.getElementById("review");
 const SETTLE_MS = 300;
-let pending = 0;
-let asked = 0;
+let timer = 0;
+let checks = 0;
 
 function valueOf(field) {
   if (field.type === "checkbox") return field.checked;
@@ -16,47 +16,42 @@ function valueOf(field) {
   return field.value;
 }
 
-function changed(field) {
+function isChanged(field) {
   if (field.type === "checkbox") return field.checked !== (field.dataset.inForce === "True");
   if (field.type === "number") return Number(field.value) !== Number(field.dataset.inForce) || field.value === "";
   return field.value !== field.dataset.inForce;
 }
 
-function fields() {
-  return [...form.elements].filter((one) => "inForce" in one.dataset && !one.disabled);
+async function errorsOf(changed) {
+  if (!changed.length) return {};
+  const response = await fetch(main.dataset.check, {
+    method: "POST",
+    body: JSON.stringify(Object.fromEntries(changed.map((field) => [field.name, valueOf(field)]))),
+    headers: { "Content-Type": "application/json" },
+  });
+  return response.ok ? (await response.json()).errors : null;
 }
 
 async function check() {
-  const differing = fields().filter(changed);
-  for (const one of fields()) document.getElementById(`key-${one.name}`).classList.toggle("changed", changed(one));
-  if (count) count.textContent = differing.length ? `${differing.length} changed.` : "Nothing changed yet.";
-  asked += 1;
-  const mine = asked;
-  let errors = {};
-  if (differing.length) {
-    const body = JSON.stringify(Object.fromEntries(differing.map((one) => [one.name, valueOf(one)])));
-    const answer = await fetch(main.dataset.check, {
-      method: "POST",
-      body,
-      headers: { "Content-Type": "application/json" },
-    });
-    if (!answer.ok || mine !== asked) return;
-    ({ errors } = await answer.json());
+  const fields = [...form.elements].filter((field) => "inForce" in field.dataset && !field.disabled);
+  const changed = fields.filter(isChanged);
+  for (const field of fields) document.getElementById(`key-${field.name}`).classList.toggle("changed", isChanged(field));
+  if (count) count.textContent = changed.length ? `${changed.length} changed.` : "No key changed.";
+  checks += 1;
+  const number = checks;
+  const errors = await errorsOf(changed);
+  if (errors === null || number !== checks) return;
+  for (const field of fields) {
+    document.getElementById(`${field.name}-wrong`).textContent = errors[field.name] ?? "";
+    if (errors[field.name]) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
   }
-  for (const one of fields()) {
-    const wrong = errors[one.name] || "";
-    document.getElementById(`${one.name}-wrong`).textContent = wrong;
-    if (wrong) one.setAttribute("aria-invalid", "true");
-    else one.removeAttribute("aria-invalid");
-  }
-  if (review) review.disabled = !differing.length || Object.keys(errors).length > 0;
+  if (review) review.disabled = !changed.length || Object.keys(errors).length > 0;
 }
 
-function soon() {
-  clearTimeout(pending);
-  pending = setTimeout(check, SETTLE_MS);
-}
-
-form.addEventListener("input", soon);
+form.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(check, SETTLE_MS);
+});
 form.addEventListener("reset", () => setTimeout(check));
 check();

@@ -1,8 +1,8 @@
-// Keeps the page live: each event appears at once, and the rest of the page follows from a fresh rendering.
+// Keeps the page up to date: an event appears at once, the rest of the page with the next rendering.
 
 import "./page.js";
 import { morph } from "./morph.js";
-import { serverTimeIs, tick } from "./times.js";
+import { setServerTime, tick } from "./times.js";
 
 const main = document.getElementById("main");
 const link = document.getElementById("link");
@@ -10,23 +10,23 @@ const SHOWN = 20;
 const SETTLE_MS = 400;
 const REFRESH_MS = 10000;
 const RETRY_MS = 15000;
-const WORDS = { on: "live", wait: "reconnecting", off: "not live", lost: "panel does not answer" };
+const LABELS = { on: "live", wait: "reconnecting", off: "not live", lost: "panel does not answer" };
 
 let source = null;
 let newest = Number(main.dataset.newestEvent);
-let pending = 0;
+let timer = 0;
 let refreshing = false;
 
-function say(state) {
+function showLink(state) {
   link.dataset.link = state;
-  link.lastElementChild.textContent = WORDS[state];
+  link.lastElementChild.textContent = LABELS[state];
 }
 
 function element(name, attributes, text) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
+  const created = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+  created.textContent = text;
+  return created;
 }
 
 function show(event) {
@@ -50,31 +50,31 @@ async function refresh() {
   if (refreshing || document.hidden) return;
   refreshing = true;
   try {
-    const answer = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const wanted = fresh.getElementById("main");
-    serverTimeIs(Number(wanted.dataset.now));
-    morph(main, wanted);
+    const response = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
+    if (!response.ok) throw new Error(`${response.status}`);
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const freshMain = fresh.getElementById("main");
+    setServerTime(Number(freshMain.dataset.now));
+    morph(main, freshMain);
     document.title = fresh.title;
     tick();
-    if (link.dataset.link === "lost") say(source.readyState === EventSource.OPEN ? "on" : "wait");
+    if (link.dataset.link === "lost") showLink(source.readyState === EventSource.OPEN ? "on" : "wait");
   } catch {
-    say("lost");
+    showLink("lost");
   } finally {
     refreshing = false;
   }
 }
 
 function refreshSoon() {
-  clearTimeout(pending);
-  pending = setTimeout(refresh, SETTLE_MS);
+  clearTimeout(timer);
+  timer = setTimeout(refresh, SETTLE_MS);
 }
 
 function follow() {
   const after = "fromNow" in main.dataset && !newest ? "" : `?after=${newest}`;
   source = new EventSource(main.dataset.events + after);
-  source.onopen = () => say("on");
+  source.onopen = () => showLink("on");
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);
     newest = event.id;
@@ -82,9 +82,9 @@ function follow() {
     refreshSoon();
   };
   source.onerror = () => {
-    say("wait");
+    showLink("wait");
     if (source.readyState !== EventSource.CLOSED) return;
-    say("off");
+    showLink("off");
     setTimeout(follow, RETRY_MS);
   };
 }

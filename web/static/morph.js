@@ -1,4 +1,4 @@
-// Make one tree look like another while touching only what differs, so that focus, scroll and loaded pictures stay.
+// Changes a tree into a fresh one where they differ, so that focus, scroll position and loaded images stay.
 
 export function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.id !== fresh.id) {
@@ -9,40 +9,36 @@ export function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
-  morphAttributes(old, fresh);
-  morphChildren(old, fresh);
-}
-
-function morphAttributes(old, fresh) {
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
+  morphChildren(old, fresh);
 }
 
-// Children with an id are found by it wherever they have moved; the others are matched in order.
+// Children with an id are matched by it, the rest in order.
 function morphChildren(old, fresh) {
-  const known = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
-  let place = old.firstChild;
-  for (const wanted of [...fresh.childNodes]) {
-    const kept = wanted.id ? known.get(wanted.id) : undefined;
+  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let current = old.firstChild;
+  for (const child of [...fresh.childNodes]) {
+    const kept = child.id ? known.get(child.id) : undefined;
     if (kept) {
-      if (kept === place) place = place.nextSibling;
-      else old.insertBefore(kept, place);
-      morph(kept, wanted);
-    } else if (wanted.id || !place || place.id || place.nodeName !== wanted.nodeName) {
-      old.insertBefore(wanted.cloneNode(true), place);
+      if (kept === current) current = current.nextSibling;
+      else old.insertBefore(kept, current);
+      morph(kept, child);
+    } else if (child.id || !current || current.id || current.nodeName !== child.nodeName) {
+      old.insertBefore(child.cloneNode(true), current);
     } else {
-      const next = place.nextSibling;
-      morph(place, wanted);
-      place = next;
+      const { nextSibling } = current;
+      morph(current, child);
+      current = nextSibling;
     }
   }
-  while (place) {
-    const next = place.nextSibling;
-    place.remove();
-    place = next;
+  while (current) {
+    const { nextSibling } = current;
+    current.remove();
+    current = nextSibling;
   }
 }

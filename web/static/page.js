@@ -1,10 +1,10 @@
-// What every page does: its clocks and ages go on, its commands ask before and say what came of it.
+// Every page: clocks and ages, confirmation and answer of commands.
 
 import { tick } from "./times.js";
 import "./commands.js";
 
-// On a phone the pages do not fit beside each other: the one that is shown is never out of sight.
-document.querySelector(".ways [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+// On a narrow screen the navigation scrolls: show the current page, and the present time of a drawing.
+document.querySelector(".navigation [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 const now = document.querySelector(".scroll svg .now");
 if (now) {
   const frame = now.closest(".scroll");

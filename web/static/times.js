@@ -1,10 +1,10 @@
-// Times on the page: ages and lengths that go on counting, and the two clocks.
+// Ages and durations that count on, and the clocks.
 
 const main = document.getElementById("main");
 let skewMs = Number(main.dataset.now) * 1000 - Date.now();
 
-// The browser's clock may be wrong; the server's is the one that stamped everything.
-export function serverTimeIs(seconds) {
+// The server's clock counts: it stamped every time on the page.
+export function setServerTime(seconds) {
   skewMs = seconds * 1000 - Date.now();
 }
 
@@ -12,7 +12,7 @@ function now() {
   return Date.now() + skewMs;
 }
 
-// The same words as `duration` of web/condition.py.
+// The same text as contimg.units.format_duration.
 export function duration(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 99.5) return `${seconds.toFixed(0)} s`;
@@ -29,8 +29,8 @@ function age(seconds) {
 export function tick() {
   for (const time of document.querySelectorAll("time[data-age], time[data-elapsed]")) {
     const seconds = Math.max(0, (now() - Date.parse(time.dateTime)) / 1000);
-    const words = "age" in time.dataset ? age(seconds) : duration(Math.round(seconds)).replace(".0 s", " s");
-    if (time.textContent !== words) time.textContent = words;
+    const text = "age" in time.dataset ? age(seconds) : duration(Math.round(seconds)).replace(".0 s", " s");
+    if (time.textContent !== text) time.textContent = text;
   }
   const utc = new Date(now());
   document.getElementById("clock-utc").textContent = utc.toISOString().slice(11, 19);
@@ -38,11 +38,11 @@ export function tick() {
   lst.textContent = siderealTime(utc, Number(lst.dataset.longitude));
 }
 
-// Local mean sidereal time, IAU 1982, with UTC for UT1: right to a second.
+// Local mean sidereal time (IAU 1982) with UTC for UT1: right to 1 s.
 export function siderealTime(date, longitudeDeg) {
   const days = date.getTime() / 86400000 + 2440587.5 - 2451545.0;
   const degrees = 280.46061837 + 360.98564736629 * days + longitudeDeg;
   const seconds = Math.floor(((((degrees % 360) + 360) % 360) / 15) * 3600);
-  const two = (number) => String(number).padStart(2, "0");
-  return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  const twoDigits = (number) => String(number).padStart(2, "0");
+  return `${twoDigits(Math.floor(seconds / 3600))}:${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}`;
 }

@@ -1,12 +1,14 @@
-"""The start page: state, queue, pace, newest images, what is under way, what needs a person, what happens."""
+"""The stream's page: condition, queue, rates, newest images, groups in progress, problems and events; its commands."""
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
-from flask import Blueprint, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from markupsafe import Markup
+from werkzeug.wrappers import Response
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
@@ -15,132 +17,196 @@ from contimg.settings import DiskLimits, StreamingConfig
 from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
 from contimg.units import format_duration
 from web.access.user import current_user
-from web.activity.history import Disk, disks
+from web.activity.history import disks
 from web.context import StreamOverview, current_panel
-from web.streaming.chart import Segment, segments
-from web.streaming.command_pages import offered
+from web.http.api import json_response
+from web.http.errors import RequestError, wants_json
+from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
 from workers.service.records import read_record
 
 streaming = Blueprint("streaming", __name__)
-
-IMAGES, UNDER_WAY, COMPLAINTS, EVENTS = 8, 6, 6, 20
+MAX_IMAGES, MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 8, 6, 6, 20
 
 
 @dataclass(frozen=True)
-class UnderWay:
-    """A group on its way: `running` while a worker has it."""
+class GroupProgress:
+    """A group that is not finished; `running` is its stage while a worker executes it."""
 
     group: GroupRecord
     running: Running | None
 
 
+@dataclass(frozen=True)
+class Segment:
+    """A part of a bar of length 100: its name, its value, its start and its width."""
+
+    name: str
+    value: float
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """A button: its label, the question that is to be confirmed (none for a harmless command), and its style."""
+
+    name: str
+    label: str
+    question: str = ""
+    tone: str = ""
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("pause", "Pause", "Running stages finish. No further stage starts until the stream is resumed."),
+        Command("resume", "Resume", tone="main"),
+        Command("start", "Start", tone="main"),
+        Command("restart", "Restart", "The stream stops after the running stages and starts with the present "
+                "configuration. No file and no group is lost."),
+        Command("stop", "Stop", "The stream stops after the running stages. New files stay on disk until the next "
+                "start.", "grave"),
+    )
+}  # fmt: skip
+
+
 @streaming.get("/", endpoint="start")
 @streaming.get("/streaming", endpoint="show")
 def show() -> str:
-    """The page; those who have not signed in all see the same."""
+    """Show the stream; users who have not signed in share one rendering."""
     if not current_user().signed_in:
         return current_panel().shared(("start page", current_user().role, request.path), _render)
     return _render()
 
 
+@streaming.post("/streaming/<name>")
+def run(name: str) -> Response | str:
+    """Run a command, after confirmation if it has a question."""
+    command = COMMANDS.get(name)
+    if command is None:
+        raise RequestError(404, f"{name[:40]}: no such command", f"the commands are {', '.join(COMMANDS)}")
+    if command.question and not request.form.get("confirmed"):
+        return render_template(
+            "confirm.html", title=f"{command.label} the stream?", question=command.question, button=command.label,
+            tone=command.tone, action=request.path, back=url_for("streaming.start"), fields={},
+        )  # fmt: skip
+    outcome = run_command(name)
+    if wants_json():
+        return json_response(outcome)
+    flash(f"{command.label}: {outcome.message}", "info" if outcome.success else "warning")
+    return redirect(url_for("streaming.start"), 303)
+
+
 def _render() -> str:
-    """The page of one visitor: his buttons, and the rest that all share."""
-    overview = current_panel().overview(IMAGES)
-    newest_event, rest = current_panel().shared("start page, the rest", _rest)
+    """Render the page: the part with the user's buttons, and the sections that all users share."""
+    overview = current_panel().overview(MAX_IMAGES)
+    newest_event, sections = current_panel().shared("sections of the start page", _render_sections)
     return render_template(
         "streaming/page.html",
         overview=overview,
-        buttons=offered(overview.service.running, overview.snapshot.paused),
-        machine=_machine(),
+        buttons=_offered_commands(overview),
+        machine={"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2},
         newest_event=newest_event,
-        rest=rest,
+        sections=sections,
     )
 
 
-def _rest() -> tuple[int, Markup]:
-    """What is the same for everybody, and the id of the newest event in it."""
+def _render_sections() -> tuple[int, Markup]:
+    """Render the sections that are the same for every user; returns the id of the newest event in them, too."""
     panel = current_panel()
-    overview, events = panel.overview(IMAGES), panel.store.events.last(EVENTS)
-    rest = render_template(
+    overview, events = panel.overview(MAX_IMAGES), panel.store.events.last(MAX_EVENTS)
+    config, seconds = _config(), overview.snapshot.rates.stage_seconds
+    html = render_template(
         "streaming/sections.html",
         overview=overview,
         snapshot=overview.snapshot,
-        config=_config(),
-        busy=Counter(one.stage for one in overview.snapshot.running),
-        watermarks=watermarks(),
+        config=config,
+        running=Counter(running.stage for running in overview.snapshot.running),
+        disk_limits=_disk_limits(),
         workers_of=_workers_of,
-        backlog_words=_backlog_words,
-        budget=_budget(overview),
-        disks=_disks(),
+        backlog_note=_backlog_note(overview.activity),
+        budget=place_segments([(str(stage), seconds[stage]) for stage in Stage if stage in seconds], CADENCE_S),
+        disks=disks(config) if config else (),
         processes=_processes(),
         cadence_s=CADENCE_S,
-        under_way=_under_way(overview),
+        in_progress=_in_progress(overview),
         events=events,
-        complaints=COMPLAINTS,
-        subbands=BAND.subbands,
+        max_problems=MAX_PROBLEMS,
+        subbands=config.expected_subbands if config else BAND.subbands,
         stages=tuple(Stage),
         mjd_to_unix=mjd_to_unix,
     )
-    return events[0].id if events else 0, Markup(rest)  # noqa: S704 (a template's own, escaped there)
+    return events[0].id if events else 0, Markup(html)  # noqa: S704 (rendered and escaped by the template)
+
+
+def place_segments(parts: Sequence[tuple[str, float]], total: float) -> tuple[Segment, ...]:
+    """Place parts end to end on a bar.
+
+    Parameters
+    ----------
+    parts : name and value of each.
+    total : value of the whole bar; the sum of the parts if that is greater.
+    """
+    scale = 100.0 / max(total, sum(value for _, value in parts), 1e-9)
+    segments, start = [], 0.0
+    for name, value in parts:
+        segments.append(Segment(name, value, start, value * scale))
+        start += value * scale
+    return tuple(segments)
+
+
+def _offered_commands(overview: StreamOverview) -> tuple[Command, ...]:
+    names: tuple[str, ...] = ("start",)
+    if overview.service.running:
+        names = ("resume" if overview.snapshot.paused else "pause", "restart", "stop")
+    return tuple(COMMANDS[name] for name in names)
 
 
 def _config() -> StreamingConfig | None:
     try:
         return current_panel().config()
     except Misconfigured:
-        return None  # the condition says what is wrong
+        return None  # the condition shows the error
 
 
-def _machine() -> dict[str, float]:
-    """What the bars are full at: CPU in per cent of one core, memory in MB."""
-    return {"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2}
-
-
-def _disks() -> tuple[Disk, ...]:
-    config = _config()
-    return disks(config) if config else ()
-
-
-def watermarks() -> DiskLimits:
-    """At what levels of a disk the stream pauses and goes on; the defaults when what is set makes no sense."""
+def _disk_limits() -> DiskLimits:
     try:
         return DiskLimits.from_environment()
     except Misconfigured:
         return DiskLimits()
 
 
-def _workers_of(seen: Inspection, stage: Stage) -> list[Worker]:
-    return [one for one in seen.workers if str(stage) in one.queues]
+def _workers_of(inspection: Inspection, stage: Stage) -> list[Worker]:
+    return [worker for worker in inspection.workers if str(stage) in worker.queues]
 
 
-def _backlog_words(pulse: StreamActivity) -> str:
-    """How long the groups that are ready will wait, at the pace of the last quarter of an hour."""
-    if not pulse.waiting:
-        return "nothing waits"
-    if pulse.catch_up_s is not None:
-        return f"caught up in about {format_duration(pulse.catch_up_s)}"
-    since = "" if pulse.waiting_since is None else f"the oldest for {format_duration(pulse.at - pulse.waiting_since)}"
-    return f"{since}, not shrinking" if pulse.waiting > len(Stage) else since
+def _backlog_note(activity: StreamActivity) -> str:
+    """Describe how long the backlog takes at the rate of the last 15 minutes."""
+    if not activity.waiting:
+        return "no pending group"
+    if activity.catch_up_s is not None:
+        return f"caught up in about {format_duration(activity.catch_up_s)}"
+    age = ""
+    if activity.waiting_since is not None:
+        age = f"oldest pending for {format_duration(activity.at - activity.waiting_since)}"
+    return f"{age}, not shrinking" if activity.waiting > len(Stage) else age
 
 
 def _processes() -> list[tuple[str, int, int]]:
-    """The children of the supervisor on this machine: name, pid, how often each was started again."""
+    """List the supervisor's child processes on this machine: name, pid, number of restarts."""
     record = read_record(current_panel().settings.state_dir)
-    return (
-        [(name, pid, record.restarts.get(name, 0)) for name, pid in sorted(record.children.items())] if record else []
-    )
+    if record is None:
+        return []
+    return [(name, pid, record.restarts.get(name, 0)) for name, pid in sorted(record.children.items())]
 
 
-def _budget(overview: StreamOverview) -> tuple[Segment, ...]:
-    """How the stages share the time between two tiles."""
-    seconds = overview.snapshot.rates.stage_seconds
-    return segments([(str(stage), seconds[stage]) for stage in Stage if stage in seconds], CADENCE_S)
-
-
-def _under_way(overview: StreamOverview) -> tuple[UnderWay, ...]:
-    """Groups in the workers' hands first, then those that wait, then those that collect."""
+def _in_progress(overview: StreamOverview) -> tuple[GroupProgress, ...]:
+    """List unfinished groups: those with a running stage first, then the pending, then the collecting."""
     files = current_panel().store.files
-    runs = {one.group: one for one in overview.snapshot.running}
-    states = (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
-    return tuple(UnderWay(group, runs.get(group.id)) for state in states for group in files.groups(state, UNDER_WAY))
+    runs = {running.group: running for running in overview.snapshot.running}
+    return tuple(
+        GroupProgress(group, runs.get(group.id))
+        for state in (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
+        for group in files.groups(state, MAX_IN_PROGRESS)
+    )

@@ -1,57 +1,80 @@
-"""The wall of images with the strip of the night, and the page of one image."""
+"""The gallery of images with the strips of the last 24 hours, and the page of one image."""
 
-from flask import Blueprint, Response, render_template, request
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, render_template
 
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
+from contimg.store import ObservedTile
 from web.context import current_panel
 from web.http.parameters import ImageWall
 from web.http.responses import product_file
+from web.pages.layout import parse_query
+from web.tiles.overlay import Overlay
 from web.tiles.quality_table import quality_rows
 from web.tiles.service import find_image
-from web.tiles.sky_grid import Sky
-from web.tiles.strip import Strip, strip
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
-NIGHT_DAYS = 1.0
+STRIP_DAYS = 1.0
+WIDTH, HEIGHT = 1000.0, 60.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A tile on a strip: position and value."""
+
+    x: float
+    y: float
+    tile: ObservedTile
+    value: float
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A number of each tile against time; minimum and maximum of the values, and the position of a reference line."""
+
+    name: str
+    dots: tuple[Dot, ...]
+    minimum: float
+    maximum: float
+    reference_y: float | None = None
 
 
 @image_pages.get("")
-def wall() -> str:
-    """Thumbnails, the latest observed first, and the strip of the day that ends with the latest."""
-    query = ImageWall.model_validate({key: value for key, value in request.args.items() if value})
-    found = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.key)
-    shown = found[: query.limit]
-    until = shown[0].mjd + 1e-6 if shown else 0.0
+def gallery() -> str:
+    """Show thumbnails, the latest observed first, and the strips of the day that ends with the latest."""
+    query = parse_query(ImageWall)
+    images = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.key)
+    shown = images[: query.limit]
+    until_mjd = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
         "tiles/images.html",
         query=query,
         images=shown,
-        following=query.key_of(shown[-1]) if len(found) > query.limit else None,
-        strips=_strips(until - NIGHT_DAYS, until) if shown else (),
-        verdicts=("good", "suspect", "bad"),
-        until_mjd=until,
+        next_key=query.key_of(shown[-1]) if len(images) > query.limit else None,
+        strips=_strips(until_mjd - STRIP_DAYS, until_mjd) if shown else (),
+        until_mjd=until_mjd,
         mjd_to_unix=mjd_to_unix,
     )
 
 
 @image_pages.get("/<int:image_id>")
 def show(image_id: int) -> str:
-    """One image."""
-    image = find_image(image_id)
-    store, sky = current_panel().store, Sky.of(image)
-    made = store.products.measurement_set(image.group)
+    """Show an image."""
+    image, store = find_image(image_id), current_panel().store
+    overlay = Overlay.of_image(image)
     before, after = store.products.neighbours(image.id, image.mjd)
-    applied = store.registry.set_named(image.calibration_set) if image.calibration_set else None
     return render_template(
         "tiles/image.html",
         image=image,
-        made=made,
-        applied=applied,
+        caltable_set=store.registry.set_named(image.calibration_set) if image.calibration_set else None,
         before=before,
         after=after,
-        grid=sky.grid(),
-        sources=sky.sources(image.sources),
+        grid=overlay.grid(),
+        sources=overlay.sources(image.sources),
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
         mjd_to_unix=mjd_to_unix,
     )
@@ -59,18 +82,60 @@ def show(image_id: int) -> str:
 
 @image_pages.get("/<int:image_id>/pixels.png")
 def pixels(image_id: int) -> Response:
-    """Every pixel of the image, for looking into."""
+    """Send every pixel of an image, for the viewer."""
     image, panel = find_image(image_id), current_panel()
     path = product_file(image.fits_path, panel.config().output_dir, "image")
-    response = Response(panel.pictures.of(path, image.rms_jy, image.peak_jy), mimetype="image/png")
+    response = Response(panel.pixel_images.draw(path, image.rms_jy, image.peak_jy), mimetype="image/png")
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
     tiles = current_panel().store.products.tiles(since_mjd, until_mjd)
+
+    def strip(name: str, value_of: Callable[[ObservedTile], float | None], **options: float | bool) -> Strip:
+        return draw_strip(name, [(tile, value_of(tile)) for tile in tiles], since_mjd, until_mjd, **options)
+
     return (
-        strip("noise", tiles, lambda one: one.rms_jy, since_mjd, until_mjd, logarithmic=True),
-        strip("flux ratio", tiles, lambda one: one.flux_ratio, since_mjd, until_mjd, mark=1.0),
-        strip("flagged", tiles, lambda one: one.flagged_fraction, since_mjd, until_mjd, height=0.2),
-    )  # fmt: skip
+        strip("noise", lambda tile: tile.rms_jy, logarithmic=True),
+        strip("flux ratio", lambda tile: tile.flux_ratio, reference=1.0),
+        strip("flagged", lambda tile: tile.flagged_fraction, minimum_top=0.2),
+    )
+
+
+def draw_strip(
+    name: str,
+    tiles: Sequence[tuple[ObservedTile, float | None]],
+    since_mjd: float,
+    until_mjd: float,
+    *,
+    logarithmic: bool = False,
+    reference: float | None = None,
+    minimum_top: float = 1e-9,
+) -> Strip:
+    """Draw a number of each tile against time; tiles without it are left out.
+
+    Parameters
+    ----------
+    name : the number's name.
+    tiles : each tile with its value.
+    since_mjd, until_mjd : limits of the time axis.
+    logarithmic : scale of the values; a linear one begins at zero.
+    reference : value of a horizontal line.
+    minimum_top : the least value at the top of a linear axis, so that small values are not drawn large.
+    """
+    known = [(tile, value) for tile, value in tiles if value is not None and math.isfinite(value)]
+    if logarithmic:
+        known = [(tile, value) for tile, value in known if value > 0]
+    values = [value for _, value in known]
+    minimum, maximum = (min(values), max(values)) if values else (0.0, 1.0)
+    top = 1.1 * max(maximum, reference or 0.0)
+    scale: Callable[[float], float] = math.log if logarithmic else float
+    low, high = (scale(minimum / 1.1), scale(top)) if logarithmic else (0.0, max(top, minimum_top))
+
+    def y(value: float) -> float:
+        return HEIGHT * (1 - (scale(value) - low) / (high - low))
+
+    x_scale = WIDTH / (until_mjd - since_mjd)
+    dots = tuple(Dot((tile.mjd - since_mjd) * x_scale, y(value), tile, value) for tile, value in known)
+    return Strip(name, dots, minimum, maximum, None if reference is None else y(reference))

@@ -1,25 +1,27 @@
-"""Where the tiles of a night fell: a strip of right ascension against declination."""
+"""The map of observed tiles: right ascension against declination."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.instrument.time import unix_to_mjd
 from contimg.store import ObservedTile
 from web.context import current_panel
 from web.http.parameters import SkyView
+from web.pages.layout import parse_query
 
 sky = Blueprint("sky", __name__)
 WIDTH, HEIGHT = 1000.0, 500.0
 TILE_DEG = 2.7  # the primary beam at half power
+ALL_SKY_DEG = (-40.0, 90.0)
+MARGIN_DEG = 8.0
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A tile on the sky, an ellipse of the primary beam's width."""
+class TileEllipse:
+    """A tile on the map, an ellipse as wide as the primary beam."""
 
     x: float
     y: float
@@ -29,59 +31,53 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """The stretch of sky that is drawn: right ascension grows to the left; declinations in degrees."""
+class SkyMap:
+    """The drawn range of declinations, degrees; right ascension increases to the left."""
 
     low_deg: float
     high_deg: float
 
     def x(self, ra_deg: float) -> float:
-        """Where a right ascension lies."""
+        """Return the position of a right ascension."""
         return WIDTH * (1 - (ra_deg % 360) / 360)
 
     def y(self, dec_deg: float) -> float:
-        """Where a declination lies."""
+        """Return the position of a declination."""
         return HEIGHT * (self.high_deg - dec_deg) / (self.high_deg - self.low_deg)
 
-    def spot(self, tile: ObservedTile) -> Spot:
-        """A tile's place and size."""
+    def ellipse(self, tile: ObservedTile) -> TileEllipse:
+        """Return the position and size of a tile."""
         shrink = max(0.1, math.cos(math.radians(tile.dec_deg)))
-        return Spot(
+        return TileEllipse(
             self.x(tile.ra_deg), self.y(tile.dec_deg), WIDTH / 360 * TILE_DEG / 2 / shrink,
             HEIGHT / (self.high_deg - self.low_deg) * TILE_DEG / 2, tile,
         )  # fmt: skip
 
+    def dec_ticks(self) -> list[int]:
+        """Return the labelled declinations."""
+        step = 5 if self.high_deg - self.low_deg < 40 else 20
+        return list(range(math.ceil(self.low_deg / step) * step, math.floor(self.high_deg) + 1, step))
+
 
 @sky.get("/sky")
 def show() -> str:
-    """The tiles of the last hours or days."""
-    query = SkyView.model_validate({key: value for key, value in request.args.items() if value})
-    now_mjd = unix_to_mjd(current_panel().store.database.clock())
-    tiles = current_panel().store.products.tiles(now_mjd - query.days, now_mjd + 1)
-    frame = _frame(tiles) if query.view == "strip" else Frame(-40.0, 90.0)
+    """Show the tiles of the last days."""
+    query, store = parse_query(SkyView), current_panel().store
+    now_mjd = unix_to_mjd(store.database.clock())
+    tiles = store.products.tiles(now_mjd - query.days, now_mjd + 1)
+    decs = [tile.dec_deg for tile in tiles] or [37.0]
+    observed_deg = max(-90.0, min(decs) - MARGIN_DEG), min(90.0, max(decs) + MARGIN_DEG)
+    sky_map = SkyMap(*(observed_deg if query.view == "strip" else ALL_SKY_DEG))
     return render_template(
         "tiles/sky.html",
         query=query,
-        frame=frame,
-        spots=[frame.spot(one) for one in tiles],
-        hours=range(0, 24, 2),
-        decs=_marks(frame),
-        lst_deg=_sidereal_deg(now_mjd),
-        days=(1, 7, 30, 365),
+        map=sky_map,
+        ellipses=[sky_map.ellipse(tile) for tile in tiles],
+        lst_deg=_sidereal_time_deg(now_mjd),
+        days={1: "24 h", 7: "7 d", 30: "30 d", 365: "1 y"},
     )
 
 
-def _frame(tiles: Sequence[ObservedTile]) -> Frame:
-    """The declinations that were observed, with panel around."""
-    decs = [one.dec_deg for one in tiles] or [37.0]
-    return Frame(max(-90.0, min(decs) - 8), min(90.0, max(decs) + 8))
-
-
-def _marks(frame: Frame) -> list[int]:
-    step = 5 if frame.high_deg - frame.low_deg < 40 else 20
-    return list(range(math.ceil(frame.low_deg / step) * step, math.floor(frame.high_deg) + 1, step))
-
-
-def _sidereal_deg(mjd: float) -> float:
-    """The meridian's right ascension now, mean sidereal time with UTC for UT1: right to a second."""
+def _sidereal_time_deg(mjd: float) -> float:
+    """Return the right ascension of the meridian: mean sidereal time (IAU 1982) with UTC for UT1, right to 1 s."""
     return (280.46061837 + 360.98564736629 * (mjd - 51544.5) + LONGITUDE_DEG) % 360
