@@ -17,7 +17,7 @@ from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.instrument.transits import Transit, transits
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
-from contimg.store import CalibrationSetRecord, Outdated, Stage, State, Store, configured_store
+from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet, configured_store
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.units import format_utc
 
@@ -103,7 +103,7 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
         click.echo(_line(store.registry.set_named(caltables.name)))
 
 
-def _line(record: CalibrationSetRecord | None) -> str:
+def _line(record: StoredCaltableSet | None) -> str:
     if record is None:
         return ""
     strip = "any strip" if record.dec_deg is None else f"dec {record.dec_deg:+.2f}"
@@ -132,7 +132,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
         click.echo("no tile would change")
 
 
-def _recalibrate_tile(store: Store, tile: Outdated, strip_deg: float, dry_run: bool) -> str:
+def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, dry_run: bool) -> str:
     """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.formats.ms.info import read_ms_info

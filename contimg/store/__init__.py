@@ -20,7 +20,7 @@ from contimg.store.activity.alerts import AlertRecord, Alerts
 from contimg.store.activity.events import EventRecord, Events
 from contimg.store.activity.metrics import Bucket, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
-from contimg.store.calibrations import CalibrationSetRecord, Outdated, Registry, TableRow
+from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, make_engine, prepare, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, FoundFile, GroupOrder, GroupRecord
@@ -42,11 +42,11 @@ from contimg.store.products import Ancestor, ObservedTile, Products, StoredImage
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Ancestor", "Arrival", "Bucket", "CalibrationSetRecord", "EventRecord",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Ancestor", "Arrival", "Bucket", "Caltable", "EventRecord",
     "FileRecord", "FileState", "FoundFile", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
-    "ObservedTile", "Outcome", "Outdated", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
-    "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredImage", "StoredMS", "StreamActivity",
-    "TableRow", "UnsentJob", "WaitingJob", "configured_store",
+    "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
+    "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
+    "StreamActivity", "UnsentJob", "WaitingJob", "configured_store",
 ]  # fmt: skip
 
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from enum import EnumType
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from contimg.store.jobs.kinds import job_label
+from contimg.tile.products import ConvertedMS, TileImage
 
 Record = TypeVar("Record")
 
@@ -162,7 +164,7 @@ class StageRun(Base):
 
 
 class MeasurementSet(Base):
-    """A Measurement Set that stands on disk, and which calibration its CORRECTED_DATA carries."""
+    """A Measurement Set and the calibration of its CORRECTED_DATA; its other numbers are those of ConvertedMS."""
 
     __tablename__ = "ms_index"
 
@@ -175,12 +177,8 @@ class MeasurementSet(Base):
     mjd_end: Mapped[float]
     ra_deg: Mapped[float]
     dec_deg: Mapped[float]
-    integrations: Mapped[int]
-    channels: Mapped[int]
-    antennas: Mapped[int]
     missing_subbands: Mapped[list[Any]]
     flagged_fraction: Mapped[float]
-    bytes: Mapped[int]
     calibrated_at: Mapped[float | None]
     calibration_set: Mapped[str | None] = mapped_column(String(128))
     calibration_note: Mapped[str | None] = mapped_column(Text)
@@ -224,7 +222,7 @@ class CalibrationTable(Base):
 
 
 class Image(Base):
-    """A quick-look image: its files and numbers, and the Measurement Set it was made from. Fluxes are Jy/beam."""
+    """An image, and the Measurement Set it was made from; its other numbers are those of TileImage."""
 
     __tablename__ = "images"
 
@@ -239,31 +237,31 @@ class Image(Base):
     thumbnail_path: Mapped[str | None] = mapped_column(String(1024))
     rms_jy: Mapped[float]
     peak_jy: Mapped[float]
-    dynamic_range: Mapped[float]
-    beam_major_arcsec: Mapped[float]
-    beam_minor_arcsec: Mapped[float]
-    beam_angle_deg: Mapped[float]
     ra_deg: Mapped[float]
     dec_deg: Mapped[float]
     mjd: Mapped[float] = mapped_column(index=True)
-    freq_hz: Mapped[float]
-    pixels: Mapped[int]
-    cell_arcsec: Mapped[float]
     calibration_set: Mapped[str | None] = mapped_column(String(128))
     calibration_note: Mapped[str | None] = mapped_column(Text)
     sources: Mapped[list[Any]]
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[Any]]
-    expected_rms_jy: Mapped[float | None]
-    minimum_jy: Mapped[float | None]
-    bowl_jy: Mapped[float | None]
-    unflagged_fraction: Mapped[float | None]
-    catalogue_matches: Mapped[int | None]
-    catalogue_offset_arcsec: Mapped[float | None]
     catalogue_flux_ratio: Mapped[float | None]
     created_at: Mapped[float] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)
+
+
+def _add_number_columns(model: type[Base], product: type) -> None:
+    """Add a column for every number of a product that the model does not declare."""
+    for name, hint in get_type_hints(product).items():
+        kinds = get_args(hint) or (hint,)
+        if not hasattr(model, name) and (int in kinds or float in kinds):
+            column_type = Double if float in kinds else BigInteger
+            setattr(model, name, mapped_column(column_type, nullable=NoneType in kinds))
+
+
+_add_number_columns(MeasurementSet, ConvertedMS)
+_add_number_columns(Image, TileImage)
 
 
 class Event(Base):

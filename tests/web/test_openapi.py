@@ -14,10 +14,10 @@ from observing_night import Night
 from running_service import TOKEN
 
 from contimg.store import (
-    CalibrationSetRecord,
     FileRecord,
     GroupRecord,
     StageRunRecord,
+    StoredCaltableSet,
     StoredImage,
     StoredMS,
 )
@@ -90,7 +90,7 @@ class Tiles:
 
 def test_a_field_of_a_record_is_answered_without_a_word_in_web(app: Flask) -> None:
     """Whatever number an image, a group or a caltable set gains is in the API's document and its answers."""
-    for record in (StoredImage, GroupRecord, CalibrationSetRecord, StoredMS, StageRunRecord, FileRecord):
+    for record in (StoredImage, GroupRecord, StoredCaltableSet, StoredMS, StageRunRecord, FileRecord):
         schema = app.api_doc["components"]["schemas"][record.__name__]  # type: ignore[attr-defined]
         assert {field.name for field in fields(record)} <= set(schema["properties"])
 

@@ -6,7 +6,7 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from contimg.store import CalibrationSetRecord
+from contimg.store import StoredCaltableSet
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.api import NOT_FOUND, TIMEOUT, Api, file_errors
@@ -21,7 +21,7 @@ calibrations = Api("calibrations", "/api/calibrations")
 class CalibrationList:
     """Caltable sets, the latest observed first."""
 
-    calibrations: tuple[CalibrationSetRecord, ...]
+    calibrations: tuple[StoredCaltableSet, ...]
 
 
 class SetPath(BaseModel):

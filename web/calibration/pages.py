@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.time import mjd_to_unix, unix_to_mjd
-from contimg.store import CalibrationSetRecord
+from contimg.store import StoredCaltableSet
 from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.api import json_response
@@ -24,7 +24,7 @@ MAX_LISTED, MAX_DRAWN, WIDTH = 30, 16, 1000.0
 class ValidityBar:
     """A set on the time axis: its validity, and the observation of its calibrator."""
 
-    set: CalibrationSetRecord
+    set: StoredCaltableSet
     x: float
     width: float
     observed_x: float
@@ -73,7 +73,7 @@ def _report(message: str) -> Response:
 
 
 def _draw_validity(
-    sets: Sequence[CalibrationSetRecord], now_mjd: float
+    sets: Sequence[StoredCaltableSet], now_mjd: float
 ) -> tuple[tuple[ValidityBar, ...], tuple[tuple[float, str], ...]]:
     """Return the sets as bars on a time axis, and the axis' ticks with their labels; the last tick is now."""
     if not sets:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import environ
 from pathlib import Path
 
-from contimg.store import CalibrationSetRecord
+from contimg.store import StoredCaltableSet
 from web.access.user import operator_name
 from web.context import current_panel
 from web.http.errors import RequestError
@@ -15,7 +15,7 @@ PLOTS = {"amplitude": "amplitudes", "phase": "phases less the delay", "waterfall
 IMPORT_LIMIT_S = 180.0
 
 
-def find_set(name: str) -> CalibrationSetRecord:
+def find_set(name: str) -> StoredCaltableSet:
     """Return the set of a name; RequestError 404 when the registry has none."""
     caltable_set = current_panel().store.registry.set_named(name)
     if caltable_set is None:
@@ -23,7 +23,7 @@ def find_set(name: str) -> CalibrationSetRecord:
     return caltable_set
 
 
-def plots_of(caltable_set: CalibrationSetRecord) -> Mapping[str, Path]:
+def plots_of(caltable_set: StoredCaltableSet) -> Mapping[str, Path]:
     """Return the quality plots of a set that exist, by the names of `PLOTS`."""
     directory = caltable_set.tables[0].path.parent if caltable_set.tables else None
     paths = {plot: directory / f"{plot}.png" for plot in PLOTS} if directory else {}
