@@ -185,6 +185,35 @@ def extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a number; None where there is none.
+
+    Attributes
+    ----------
+    minimum, maximum : inclusive limits.
+    is_open : whether `minimum` itself is excluded.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    is_open: bool = False
+
+    def __str__(self) -> str:
+        if self.minimum is None:
+            return "" if self.maximum is None else f"at most {self.maximum:g}"
+        minimum = f"more than {self.minimum:g}" if self.is_open else f"{self.minimum:g}"
+        if self.maximum is not None:
+            return f"{minimum} to {self.maximum:g}"
+        return minimum if self.is_open else f"{minimum} or more"
+
+
+def limits(field: FieldInfo) -> Limits:
+    """Return the limits of a field; empty for text and switches."""
+    rules = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le") if hasattr(rule, name)}
+    return Limits(rules.get("ge", rules.get("gt")), rules.get("le"), "gt" in rules)
+
+
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """Return the values that a field of a Literal type accepts; none for another type."""
     return tuple(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ()
@@ -203,7 +232,7 @@ def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[...
                 type=click.Choice(choices(field)) if choices(field) else None if kind is bool else kind,
                 default=field.default,
                 show_default=True,
-                help=field.description,
+                help=f"{field.description} ({text})" if (text := str(limits(field))) else field.description,
             )(command)
         return command
 

@@ -1,7 +1,7 @@
-"""Write docs/reference.md from the program itself: every command, setting and address of the API.
+"""Write docs/reference.md from the program: every command, setting and API request.
 
-usage: scripts/write_reference.py           write it
-       scripts/write_reference.py --check   exit with 1 when it is not what the program says
+usage: scripts/write_reference.py           write the page
+       scripts/write_reference.py --check   exit with 1 when the page differs from the program
 """
 
 import sys
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 from flask import Flask
+from pydantic.fields import FieldInfo
 
-from contimg.cli import contimg as command
+from contimg.cli import contimg as root_command
+from contimg.options import choices, limits
 from contimg.settings import Settings, StreamingConfig, section_classes
 from contimg.store import Store
 from web import create_app
@@ -20,72 +22,74 @@ from web import create_app
 REFERENCE = Path(__file__).parents[1] / "docs/reference.md"
 HEADING = """# Reference
 
-Written by `scripts/write_reference.py` from the program itself; `make docs-check` fails when it is old.
+Written by `scripts/write_reference.py` from the program; `make docs-check` fails when it is out of date.
 """
 
 
-def whole() -> str:
-    """The page."""
-    parts = (HEADING, *commands(), *settings(), *api())
-    return "\n".join(parts)
+def write_page() -> str:
+    """Return the text of the page."""
+    return "\n".join((HEADING, *commands(), *settings(), *api(), ""))
 
 
 def commands() -> Iterator[str]:
-    """Each command with what it takes."""
+    """Yield the section of each command with its options."""
     yield "## Commands\n"
-    yield "Exit codes: 0 done, 1 failed, 2 a setting, path or usage is wrong, 3 the data are, 4 try again later.\n"
-    yield from _command(command, click.Context(command, info_name="contimg"))
+    yield "Exit codes: 0 success, 1 failure, 2 wrong setting, path or usage, 3 wrong data, 4 try again later.\n"
+    yield from _command(root_command, click.Context(root_command, info_name="contimg"))
 
 
-def _command(found: click.Command, context: click.Context) -> Iterator[str]:
-    if isinstance(found, click.Group):
-        for name in found.list_commands(context):
-            if inner := found.get_command(context, name):
-                yield from _command(inner, click.Context(inner, info_name=name, parent=context))
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            if subcommand := command.get_command(context, name):
+                yield from _command(subcommand, click.Context(subcommand, info_name=name, parent=context))
         return
-    usage = found.get_usage(context).removeprefix("Usage: ")
-    yield f"### `{' '.join(usage.split())}`\n\n{_sentences(found.help or '')}\n"
-    options = [one for one in found.params if isinstance(one, click.Option)]
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    yield f"### `{' '.join(usage.split())}`\n\n{_join_lines(command.help or '')}\n"
+    options = [option for option in command.params if isinstance(option, click.Option)]
     if options:
-        yield "| option | default | what it is |\n|---|---|---|"
-        for one in options:
-            yield f"| {_flags(one)} | {_default(one.default)} | {_cell(one.help or '')} |"
+        yield "| option | default | description |\n|---|---|---|"
+        for option in options:
+            names = " ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+            yield _row(names, _default(option.default), option.help or "")
         yield ""
 
 
 def settings() -> Iterator[str]:
-    """The keys of the configuration, and every environment variable."""
+    """Yield the keys of the configuration and the environment variables of every section."""
     yield "## Settings\n"
-    yield "The sixteen keys of `streaming_config.json`; `CONTIMG_<KEY>` in the environment wins over the file.\n"
-    yield "| key | default | what it is |\n|---|---|---|"
-    for key, about in StreamingConfig.model_fields.items():
-        yield f"| `{key}` | {_default(about.default)} | {_cell(about.description or '')} |"
-    yield "\nEnvironment only:\n\n| variable | default | what it is |\n|---|---|---|"
-    for name, default, help_text in sorted(_variables()):
-        yield f"| `{name}` | {default} | {_cell(help_text)} |"
+    yield "The sixteen keys of `streaming_config.json`; `CONTIMG_<KEY>` in the environment overrides the file.\n"
+    yield "| key | default | values | description |\n|---|---|---|---|"
+    for key, field in StreamingConfig.model_fields.items():
+        yield _setting(key, field)
+    yield "\nEnvironment only:\n\n| variable | default | values | description |\n|---|---|---|---|"
+    keys = set(StreamingConfig.variables().values())
+    fields = {
+        variable: section.model_fields[name]
+        for section in section_classes()
+        for name, variable in section.variables().items()
+        if variable not in keys
+    }
+    for variable, field in sorted(fields.items()):
+        yield _setting(variable, field)
     yield ""
 
 
-def _variables() -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and meaning of each environment variable that is not a key of the file."""
-    keys = set(StreamingConfig.variables().values())
-    for section in section_classes():
-        for name, variable in section.variables().items():
-            field = section.model_fields[name]
-            if variable not in keys:
-                yield variable, _default(field.default), field.description or ""
+def _setting(name: str, field: FieldInfo) -> str:
+    values = ", ".join(f"`{choice}`" for choice in choices(field)) or str(limits(field))
+    return _row(f"`{name}`", _default(field.default), values, field.description or "")
 
 
 def api() -> Iterator[str]:
-    """Each address of the panel's API with what it says of itself."""
+    """Yield each request of the panel's API with the first line of its docstring."""
     app = _app()
-    yield "## API\n\nCommands (POST) ask for `Authorization: Bearer TOKEN` where `CONTIMG_TOKEN` is set.\n"
-    yield "| request | what it does |\n|---|---|"
-    for rule in sorted(app.url_map.iter_rules(), key=lambda one: one.rule):
+    yield "## API\n\nCommands (POST) require `Authorization: Bearer TOKEN` where `CONTIMG_TOKEN` is set.\n"
+    yield "| request | description |\n|---|---|"
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         if rule.rule.startswith(("/api", "/metrics", "/healthz", "/openapi")):
-            about = (app.view_functions[rule.endpoint].__doc__ or "").strip().splitlines() or [""]
-            yield f"| `{methods} {rule.rule}` | {_cell(about[0])} |"
+            lines = (app.view_functions[rule.endpoint].__doc__ or "").strip().splitlines() or [""]
+            yield _row(f"`{methods} {rule.rule}`", lines[0])
 
 
 def _app() -> Flask:
@@ -96,31 +100,22 @@ def _app() -> Flask:
         return app
 
 
-def _flags(one: click.Option) -> str:
-    return _cell(" ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts)))
-
-
 def _default(value: object) -> str:
-    if value is None or callable(value) or value == "" or "Sentinel" in type(value).__name__ or "UNSET" in repr(value):
-        return ""
-    text = str(value)
-    return f"`{text}`" if text else ""
+    is_unset = value in (None, "") or callable(value) or "UNSET" in repr(value)
+    return "" if is_unset else f"`{value}`"
 
 
-def _sentences(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.replace("\b", "").split())
 
 
-def _cell(text: str) -> str:
-    return _sentences(text).replace("|", "\\|")
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(_join_lines(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 if __name__ == "__main__":
-    page = whole()
+    page = write_page()
     if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0
-            if REFERENCE.read_text(encoding="utf-8") == page + "\n"
-            else f"{REFERENCE}: old; run scripts/write_reference.py"
-        )
-    REFERENCE.write_text(page + "\n", encoding="utf-8")
+        is_current = REFERENCE.read_text(encoding="utf-8") == page
+        sys.exit(0 if is_current else f"{REFERENCE}: out of date; run scripts/write_reference.py")
+    REFERENCE.write_text(page, encoding="utf-8")

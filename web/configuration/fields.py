@@ -3,10 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
+from contimg.options import Limits, choices, limits
 from contimg.settings import Settings, StreamingConfig, explain
 
 Kind = Literal["text", "integer", "number", "switch", "choice"]
@@ -24,7 +25,7 @@ class Field:
 
     Attributes
     ----------
-    minimum, maximum : limits of a number; `is_exclusive`: the minimum itself is not allowed.
+    limits : limits of a number, empty for other kinds.
     source : where the value in force is set; `fixed`: in the environment, so that the file cannot change it.
     """
 
@@ -35,34 +36,20 @@ class Field:
     default: Any
     source: str
     fixed: bool
-    minimum: float | None = None
-    is_exclusive: bool = False
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def limits(self) -> str:
-        """The limits as text."""
-        if self.minimum is None:
-            return ""
-        minimum = f"more than {self.minimum:g}" if self.is_exclusive else f"{self.minimum:g}"
-        if self.maximum is not None:
-            return f"{minimum} to {self.maximum:g}"
-        return minimum if self.is_exclusive else f"{minimum} or more"
+    limits: Limits
+    choices: tuple[str, ...]
 
 
 def list_fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Field]:
     """List the field of every key; raises Misconfigured when the configuration cannot be loaded."""
-    fields, in_force = {}, {row.key: row for row in explain(settings, environ)}
-    for key, info in StreamingConfig.model_fields.items():
-        explained = in_force[key]
-        choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
-        fields[key] = Field(
-            key, info.description or "", _kind(info.annotation, choices), explained.value, info.default,
-            explained.source, explained.source.startswith("environment"), choices=tuple(map(str, choices)),
-            **_limits(info),
-        )  # fmt: skip
-    return fields
+    rows = {row.key: row for row in explain(settings, environ)}
+    return {
+        key: Field(
+            key, field.description or "", _kind(field), rows[key].value, field.default, rows[key].source,
+            rows[key].source.startswith("environment"), limits(field), choices(field),
+        )
+        for key, field in StreamingConfig.model_fields.items()
+    }  # fmt: skip
 
 
 def parse_form(form: Mapping[str, str], fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -89,18 +76,6 @@ def _parse(field: Field, text: str) -> Any:
     return text.strip()
 
 
-def _kind(annotation: Any, choices: tuple[Any, ...]) -> Kind:
+def _kind(field: FieldInfo) -> Kind:
     kinds: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
-    return "choice" if choices else kinds.get(annotation, "text")
-
-
-def _limits(info: FieldInfo) -> dict[str, Any]:
-    limits: dict[str, Any] = {}
-    for constraint in info.metadata:
-        if hasattr(constraint, "ge"):
-            limits["minimum"] = float(constraint.ge)
-        if hasattr(constraint, "gt"):
-            limits.update(minimum=float(constraint.gt), is_exclusive=True)
-        if hasattr(constraint, "le"):
-            limits["maximum"] = float(constraint.le)
-    return limits
+    return "choice" if choices(field) else kinds.get(field.annotation, "text")
