@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, inspect, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    create_engine,
+    delete,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -143,6 +155,11 @@ def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: t
     if key is not None:
         query = query.where(both > tuple_(*key) if ascending else both < tuple_(*key))
     return query.order_by(*(part.asc() if ascending else part.desc() for part in (column, identity)))
+
+
+def count(session: Session, table: Any, *conditions: ColumnElement[bool]) -> int:
+    """The number of rows of a table that meet the conditions."""
+    return session.scalars(select(func.count()).select_from(table).where(*conditions)).one()
 
 
 def current_revision(engine: Engine) -> str | None:

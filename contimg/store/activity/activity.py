@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.database import Repository
+from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, State
 from contimg.store.jobs.records import Outcome
@@ -57,7 +57,6 @@ class Activity(Repository):
         with self._database.read() as session:
             last_product = session.scalar(select(func.max(image.created_at)).where(image.processing == LIVE))
             later = select(func.min(group.created_at)).where(group.created_at > (last_product or 0.0))
-            arrived = select(func.count()).select_from(group).where(group.created_at > now - WINDOW_S)
             waiting_since, waiting = _waiting(session)
             return StreamActivity(
                 at=now,
@@ -67,8 +66,8 @@ class Activity(Repository):
                 unanswered_since=session.scalar(later),
                 waiting_since=waiting_since,
                 waiting=waiting,
-                done_in_window=_count(session, job.completed_at > now - WINDOW_S),
-                arrived_in_window=session.scalars(arrived).one(),
+                done_in_window=count(session, job, job.completed_at > now - WINDOW_S, job.processing == LIVE),
+                arrived_in_window=count(session, group, group.created_at > now - WINDOW_S),
                 failed_in_row=_failed_in_row(session),
             )
 
@@ -105,7 +104,7 @@ def _waiting(session: Session) -> tuple[float | None, int]:
     for state in (State.PENDING, State.IN_PROGRESS):
         conditions = (job.state == state, job.processing == LIVE)
         since.append(session.scalar(select(job.updated_at).where(*conditions).order_by(job.updated_at).limit(1)))
-        number += _count(session, job.state == state)
+        number += count(session, job, *conditions)
     return min((time_s for time_s in since if time_s is not None), default=None), number
 
 
@@ -113,9 +112,4 @@ def _failed_in_row(session: Session) -> int:
     job = tables.Job
     completed = select(job.completed_at).where(job.completed_at.is_not(None), job.processing == LIVE)
     since = session.scalar(completed.order_by(job.completed_at.desc()).limit(1)) or 0.0
-    return _count(session, job.state == State.FAILED, job.updated_at > since)
-
-
-def _count(session: Session, *conditions: object) -> int:
-    live = select(func.count()).select_from(tables.Job).where(*conditions, tables.Job.processing == LIVE)  # type: ignore[arg-type]
-    return session.scalars(live).one()
+    return count(session, job, job.state == State.FAILED, job.updated_at > since, job.processing == LIVE)

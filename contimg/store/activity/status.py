@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.store import tables
 from contimg.store.activity.events import ERROR, WARNING, EventRecord
-from contimg.store.database import Database, Repository
+from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.rows import pause_switch
@@ -118,9 +118,7 @@ class Overview(Repository):
                 running=_running(session),
                 oldest_pending_s=None if oldest is None else now - oldest,
                 rates=_rates(session, now),
-                set_aside_count=session.scalars(
-                    select(func.count()).select_from(file).where(file.state == FileState.QUARANTINED)
-                ).one(),
+                set_aside_count=count(session, file, file.state == FileState.QUARANTINED),
                 set_aside=tuple(record_of(FileRecord, row) for row in session.scalars(aside)),
                 failed=tuple(FailedGroup(row.key, row.error or "") for row in session.scalars(failed)),
                 images=tuple(record_of(StoredImage, row) for row in session.scalars(images)),
@@ -131,21 +129,20 @@ class Overview(Repository):
         """Groups per state. The completed are many: they are counted again only when one was added or removed."""
         job = tables.Job
 
-        def count(state: State) -> int:
-            live = (job.state == state, job.kind == TILE.name, job.processing == LIVE)
-            return session.scalars(select(func.count()).select_from(job).where(*live)).one()
+        def in_state(state: State) -> int:
+            return count(session, job, job.state == state, job.kind == TILE.name, job.processing == LIVE)
 
-        others = {state: count(state) for state in State if state != State.COMPLETED}
+        others = {state: in_state(state) for state in State if state != State.COMPLETED}
         key = (tuple(others.values()), session.scalar(select(func.max(job.completed_at))))
         known, completed = self._completed
         if known != key:
-            completed = count(State.COMPLETED)
+            completed = in_state(State.COMPLETED)
             self._completed = (key, completed)
         return {state: completed if state == State.COMPLETED else others[state] for state in State}
 
 
 def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
-    """The newest of each level, then the newest of those: one look for both would read past every other event."""
+    """The newest of each level, then the newest of those: one query for both would read past all other events."""
     event = tables.Event
     rows: list[tables.Event] = []
     for level in (WARNING, ERROR):

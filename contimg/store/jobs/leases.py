@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, LeaseLost
@@ -18,7 +18,7 @@ from contimg.settings import QueueRules
 from contimg.store import products, tables
 from contimg.store.activity.events import ERROR, INFO, WARNING, record_event
 from contimg.store.activity.metrics import record_metrics
-from contimg.store.database import Repository
+from contimg.store.database import Repository, count
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.records import Lease, Outcome, Refusal, Refused, RunFigures
@@ -36,9 +36,9 @@ class Leases(Repository):
 
         A lease past its expiry is taken over. `owner` names the worker for operators (host:pid).
         """
-        now = self._database.clock()
         with self._database.write() as session:
             row = find_job(session, job, lock=True)
+            now = self._database.clock()  # not before: another process may have held the lock for a while
             if row is None:
                 return Refused(Refusal.UNKNOWN, f"job {job}: not in the store")
             if row.state == State.IN_PROGRESS and row.lease_expires_at is not None and row.lease_expires_at <= now:
@@ -124,7 +124,7 @@ class Leases(Repository):
             end_run(session, lease, Outcome.FAILED, now, error=error, error_class=BadInput.__name__)
             run = tables.StageRun
             superseded = (run.job_id == job.id, run.stage == start, run.outcome == Outcome.SUPERSEDED)
-            redone = session.scalars(select(func.count()).select_from(run).where(*superseded)).one()
+            redone = count(session, run, *superseded)
             _end_attempt(session, job, error, now, last=redone + 1 >= rules.max_attempts)
             if job.state == State.PENDING:
                 supersede_runs(session, job, start)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
-from contimg.store.database import Repository
+from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
 from contimg.store.jobs.records import JobRecord, StageRunRecord, UnsentJob, WaitingJob
@@ -248,7 +248,4 @@ def _free_slots(session: Session, max_in_flight: int) -> int:
     job = tables.Job
     # A comparison, not "is not null": that one SQLite does not look up in an index.
     sent = (job.state == State.PENDING) & (job.enqueued_at >= 0)
-    counts = [
-        select(func.count()).select_from(job).where(condition) for condition in (job.state == State.IN_PROGRESS, sent)
-    ]
-    return max_in_flight - sum(session.scalars(count).one() for count in counts)
+    return max_in_flight - count(session, job, job.state == State.IN_PROGRESS) - count(session, job, sent)
