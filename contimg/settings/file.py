@@ -25,11 +25,19 @@ def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> Streami
     ------
     Misconfigured, naming the file and key or the variable.
     """
-    overrides = StreamingConfig.read_environment(environ)
-    variables = StreamingConfig.variables()
-    return _build(
-        settings, {**read_file(settings.config_path), **overrides}, {key: variables[key] for key in overrides}
-    )
+    config = _load(settings, environ)
+    return config.model_copy(update={"use_subprocess": True})
+
+
+def ignored_values(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Describe, one line each, the values in force that are not supported and that `load` replaces.
+
+    Files of earlier versions may hold them; they must not keep the stream from starting.
+    """
+    if _load(settings, environ).use_subprocess:
+        return []
+    source = StreamingConfig.environment_sources(environ).get("use_subprocess", f"file {settings.config_path}")
+    return [f"use_subprocess=false ({source}) is not supported and read as true; set it to true"]
 
 
 def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> StreamingConfig:
@@ -53,7 +61,12 @@ def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, s
 
 def check(settings: Settings, changes: Mapping[str, Any]) -> StreamingConfig:
     """Return what would be in force after `save`, without environment; raises Misconfigured as `save` does."""
-    return _build(settings, {**read_file(settings.config_path), **changes}, {})
+    config = _build(settings, {**read_file(settings.config_path), **changes}, {})
+    if "use_subprocess" in changes and not config.use_subprocess:
+        raise Misconfigured(
+            "use_subprocess=false: not supported, an error in CASA can end the process that runs it; leave it at true"
+        )
+    return config.model_copy(update={"use_subprocess": True})
 
 
 def shown(config: StreamingConfig) -> dict[str, Any]:
@@ -115,6 +128,13 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Misconfigured(f"{path}: must hold one JSON object of keys and values, not a {type(content).__name__}")
     return content
+
+
+def _load(settings: Settings, environ: Mapping[str, str]) -> StreamingConfig:
+    overrides, variables = StreamingConfig.read_environment(environ), StreamingConfig.variables()
+    return _build(
+        settings, {**read_file(settings.config_path), **overrides}, {key: variables[key] for key in overrides}
+    )
 
 
 def _build_unresolved(settings: Settings, values: Mapping[str, Any], variables: Mapping[str, str]) -> StreamingConfig:

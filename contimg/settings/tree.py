@@ -72,7 +72,9 @@ class StreamingConfig(Options):
     chunk_duration: float = option(CADENCE_S / 60, "Time between the starts of two tiles", unit="min", above=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = option("INFO", "Lowest level that is logged")
     use_subprocess: bool = option(
-        True, "Run each stage in a process of its own (true) or in the worker process (false)"
+        True,
+        "Run stages in child processes of the workers and each CASA solve in a further process; false is not "
+        "supported: an error in CASA can end its process",
     )
     monitoring: bool = option(True, "Sample processor, memory and disks for the charts of the panel")
     monitor_interval: float = option(30.0, "Time between two samples", unit="s", above=0)

@@ -116,6 +116,26 @@ def test_a_change_that_would_not_load_leaves_the_file_as_it_was(settings):
     assert json.loads(settings.config_path.read_text()) == {"max_workers": 3}
 
 
+@pytest.mark.parametrize("environ", [{}, {"CONTIMG_USE_SUBPROCESS": "no"}])
+def test_an_unsupported_value_of_an_earlier_version_is_reported_and_read_as_the_supported_one(settings, environ):
+    write(settings, {"use_subprocess": False} if not environ else {})
+    assert config.load(settings, environ).use_subprocess
+    (message,) = config.ignored_values(settings, environ)
+    assert "use_subprocess=false" in message
+    assert ("CONTIMG_USE_SUBPROCESS" if environ else str(settings.config_path)) in message
+    assert config.ignored_values(settings, {"CONTIMG_USE_SUBPROCESS": "yes"}) == []
+    assert config.save(settings, {"max_workers": 3}, environ).use_subprocess
+
+
+@pytest.mark.parametrize("value", [False, "false", "no"])
+def test_an_unsupported_value_is_refused_when_it_is_set(settings, value):
+    with pytest.raises(Misconfigured, match="use_subprocess=false") as refusal:
+        config.save(settings, {"max_workers": 3, "use_subprocess": value})
+    assert "\n" not in str(refusal.value)
+    assert not settings.config_path.exists()
+    assert config.save(settings, {"use_subprocess": True}).use_subprocess
+
+
 def test_passwords_are_not_shown(settings):
     url = "postgresql+psycopg://ops:secret@db/contimg"
     loaded = config.load(settings, {"CONTIMG_QUEUE_DB": url})

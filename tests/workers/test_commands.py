@@ -9,6 +9,7 @@ import time
 
 import pytest
 from store_steps import register_file
+from waiting import until
 
 from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage
@@ -104,6 +105,19 @@ def test_a_worker_with_a_wrong_setting_is_one_line(place, name, value):
     assert worker.returncode == 2
     assert re.match(rf"contimg: {name}='?{value}'?\W", worker.stderr)
     assert len(worker.stderr.splitlines()) == 1
+
+
+def test_an_unsupported_value_of_the_file_is_an_event_and_stops_nothing(place, store):
+    (place.root / "state/streaming_config.json").write_text(json.dumps({"use_subprocess": False}))
+    assert place.contimg("config", "set", "use_subprocess=false").returncode == 2
+    producer = place.start(*place.command("producer"), log="producer.log")
+    try:
+        until(lambda: store.activity.last_beat("producer.scan"), 30, "the first scan")
+    finally:
+        producer.terminate()
+        producer.wait(60)
+    (event,) = store.events.last(level="warning")
+    assert re.search(r"use_subprocess=false.*streaming_config\.json", event.text)
 
 
 def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):

@@ -7,7 +7,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Misconfigured
-from contimg.settings import DispatchSettings, Settings, load
+from contimg.settings import DispatchSettings, Settings, ignored_values, load
 from contimg.store import Store
 from workers import logs
 from workers.execution.liveness import LivenessFiles
@@ -41,6 +41,9 @@ def run_producer() -> None:
             f"input_dir={config.input_dir}: not a directory; set it to the one in which subband files arrive"
         )
     store = Store.of(config)
+    for message in ignored_values(settings):
+        log.warning("%s", message)
+        store.events.add(message, level="warning")
     release_leases_of_dead_processes(store)
     dispatcher = Dispatcher(store, messages.send_job, dispatch, config.max_workers, _calibrator_tiles(store))
     producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
