@@ -139,7 +139,7 @@ def measure_caltable(solutions: Solutions, live: Sequence[str], outlier_factor: 
         flagged_fraction=float(1 - solved.mean()) if solved.size else 1.0,
         snr=float(np.median(snr[snr > 0])) if (snr > 0).any() else 0.0,
         amplitude=float(np.median(np.abs(gains[solved]))) if solved.any() else float("nan"),
-        without_solution=tuple(name for name, solved in zip(names, has_some.any(axis=1), strict=True) if not solved),
+        without_solution=tuple(name for name, some in zip(names, has_some.any(axis=1), strict=True) if not some),
         dead_receptors=_name_receptors(names, ~has_some & has_some.any(axis=1, keepdims=True)),
         outliers=_name_receptors(names, outlying),
         outlier_fraction=float(outlying.sum() / max(has_some.sum(), 1)),

@@ -60,12 +60,10 @@ class SelfcalResult:
 
     Attributes
     ----------
-    ms : the Measurement Set.
     rounds : none where the tile was not self-calibrated.
     reason : why it was changed or not.
     """
 
-    ms: Path
     rounds: tuple[Round, ...]
     reason: str
 
@@ -98,12 +96,12 @@ def selfcal(
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms_path.parent) as scratch:
         tile_image = image(ms_path, Path(scratch), image_options)
         if tile_image.dynamic_range < options.min_dynamic_range:
-            return SelfcalResult(ms_path, (), _describe_too_faint(tile_image, options))
+            return SelfcalResult((), _describe_too_faint(tile_image, options))
         with revised(ms_path, ("FLAG", CORRECTED)) as copy:
             rounds, reason = _run_rounds(
                 read_ms_info(copy), caltable_set, tile_image, options, image_options, Path(scratch)
             )
-    return SelfcalResult(ms_path, rounds, reason)
+    return SelfcalResult(rounds, reason)
 
 
 def _run_rounds(

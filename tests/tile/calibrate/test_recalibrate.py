@@ -74,7 +74,7 @@ def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibra
     assert re.fullmatch(line, run())
     group = store.files.group(GROUP)
     assert (group.state, group.stage) == (State.PENDING, Stage.CALIBRATE)
-    assert [job.group for job in store.jobs.waiting(60)] == [GROUP]
+    assert [job.key for job in store.jobs.waiting(60)] == [GROUP]
     assert re.search(rf"{GROUP}\b.*\bpending\b", run())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 from small_ms import FREQS, TIMES, make_ms, random_gains
-from test_importing import split
+from test_import_tables import split
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.solutions import read_solutions
