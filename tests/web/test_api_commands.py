@@ -38,8 +38,8 @@ def test_nobody_commands_without_the_token(
 
 def test_without_a_configured_token_nothing_is_changed(settings: Settings, store: Store) -> None:
     client = create_app(settings.replace(token=""), store).test_client()
-    for given in ("", "Bearer ", "Bearer anything"):
-        answer = client.post("/api/streaming/pause", headers={"Authorization": given})
+    for header in ("", "Bearer ", "Bearer anything"):
+        answer = client.post("/api/streaming/pause", headers={"Authorization": header})
         assert answer.status_code == 403
         assert "CONTIMG_TOKEN" in answer.get_json()["hint"]
     assert not store.jobs.paused

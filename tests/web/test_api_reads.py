@@ -25,7 +25,7 @@ def test_status_agrees_with_the_store(client: FlaskClient, store: Store) -> None
         "collecting": 1, "pending": 1, "in_progress": 2, "completed": 12, "failed": 1, "discarded": 0
     }  # fmt: skip
     assert answer["condition"]["state"] == "running"
-    assert {one["stage"] for one in answer["running"]} == {"image", "calibrate"}
+    assert {run["stage"] for run in answer["running"]} == {"image", "calibrate"}
     assert answer["set_aside_count"] == 2
     assert "truncated" in answer["set_aside"][0]["reason"] + answer["set_aside"][1]["reason"]
     assert answer["failed"][0]["error"].startswith("declination differs")
@@ -84,11 +84,11 @@ def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
 
 def test_a_broken_configuration_is_a_reason_and_no_crash(client: FlaskClient, settings: Settings, store: Store) -> None:
     settings.config_path.write_text('{"max_workers": 0}', encoding="utf-8")
-    for one in (client, create_app(settings, store, fresh_s=0.0).test_client()):
-        condition = one.get("/api/status").get_json()["condition"]
+    for panel in (client, create_app(settings, store, fresh_s=0.0).test_client()):
+        condition = panel.get("/api/status").get_json()["condition"]
         assert condition["state"] == "stalled"
         assert "max_workers" in condition["reason"]
-        assert one.get("/").status_code == 200
+        assert panel.get("/").status_code == 200
     answer = client.get("/api/streaming/config")
     assert answer.status_code == 500
     assert "max_workers" in answer.get_json()["error"]
@@ -97,10 +97,10 @@ def test_a_broken_configuration_is_a_reason_and_no_crash(client: FlaskClient, se
 def test_queue_by_state_and_limit(client: FlaskClient) -> None:
     everything = client.get("/api/queue").get_json()
     assert len(everything["groups"]) == 17
-    ids = [one["id"] for one in everything["groups"]]
+    ids = [group["id"] for group in everything["groups"]]
     assert ids == sorted(ids, reverse=True)
     failed = client.get("/api/queue?state=failed").get_json()["groups"]
-    assert [one["state"] for one in failed] == ["failed"]
+    assert [group["state"] for group in failed] == ["failed"]
     assert len(client.get("/api/queue?limit=3").get_json()["groups"]) == 3
     collecting = client.get("/api/queue?state=collecting").get_json()["groups"][0]
     assert collecting["subbands"] == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 14]
@@ -121,31 +121,35 @@ def test_one_group_with_its_whole_story(client: FlaskClient, store: Store) -> No
 
 
 def test_images_page_by_observation_time(client: FlaskClient, store: Store) -> None:
-    seen, before = [], ""
+    ids, before = [], ""
     while True:
         page = client.get(f"/api/images?limit=5{before}").get_json()
-        seen += [one["id"] for one in page["images"]]
+        ids += [image["id"] for image in page["images"]]
         if page["next_before_mjd"] is None:
             break
         before = f"&before_mjd={page['next_before_mjd']!r}"
-    assert seen == [one.id for one in store.products.images(100)]
+    assert ids == [image.id for image in store.products.images(100)]
 
 
 def test_an_image_says_how_it_was_calibrated(client: FlaskClient) -> None:
     images = client.get("/api/images").get_json()["images"]
-    plain = [one for one in images if not one["calibrated"]]
+    plain = [image for image in images if not image["calibrated"]]
     assert len(plain) == 2
-    assert all(one["calibration_note"] == "no set is valid at this time" for one in plain)
-    assert all(one["verdict"] == "suspect" and one["verdict_reasons"] for one in plain)
-    one = images[0]
-    assert one["calibration_set"] == "3C48_2026-02-22"
-    assert one["observed_at"][:19] == one["group"]
+    assert all(image["calibration_note"] == "no set is valid at this time" for image in plain)
+    assert all(image["verdict"] == "suspect" and image["verdict_reasons"] for image in plain)
+    image = images[0]
+    assert image["calibration_set"] == "3C48_2026-02-22"
+    assert image["observed_at"][:19] == image["group"]
 
 
 def test_calibrations(client: FlaskClient) -> None:
-    (one,) = client.get("/api/calibrations").get_json()["calibrations"]
-    assert (one["name"], one["calibrator"], one["reference_antenna"]) == ("3C48_2026-02-22", "3C48", "103")
-    assert [table["kind"] for table in one["tables"]] == ["bandpass", "gain"]
+    (caltable_set,) = client.get("/api/calibrations").get_json()["calibrations"]
+    assert (caltable_set["name"], caltable_set["calibrator"], caltable_set["reference_antenna"]) == (
+        "3C48_2026-02-22",
+        "3C48",
+        "103",
+    )
+    assert [table["kind"] for table in caltable_set["tables"]] == ["bandpass", "gain"]
 
 
 def test_prometheus_reads_the_metrics(client: FlaskClient) -> None:

@@ -47,10 +47,10 @@ def test_a_viewer_that_comes_back_misses_nothing(url: str, night: Night) -> None
     for number in range(5):
         night.store.events.add(f"event {number}")
     with following(url, "/api/events?after=0") as answer:
-        seen = [next_event(answer) for _ in range(3)]
-    with following(url, "/api/events?after=0", last=str(seen[-1]["id"])) as answer:
-        seen += [next_event(answer) for _ in range(2)]
-    assert [event["text"] for event in seen] == [f"event {number}" for number in range(5)]
+        events = [next_event(answer) for _ in range(3)]
+    with following(url, "/api/events?after=0", last=str(events[-1]["id"])) as answer:
+        events += [next_event(answer) for _ in range(2)]
+    assert [event["text"] for event in events] == [f"event {number}" for number in range(5)]
 
 
 def test_a_long_backlog_comes_whole(url: str, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +105,10 @@ def test_a_viewer_that_never_read_gives_its_place_back(settings: Settings, store
 def test_one_watcher_serves_all(
     settings: Settings, store: Store, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fifty viewers of a quiet stream cost the store no more than one."""
+    """Fifty viewers of a quiet stream cost the store no more than a single viewer."""
     live, query = LiveEvents(store, 50, poll_s=0.2), []
     after = type(store.events).after
-    monkeypatch.setattr(type(store.events), "after", lambda *given: query.append(1) or after(*given))
+    monkeypatch.setattr(type(store.events), "after", lambda *arguments: query.append(1) or after(*arguments))
     assert all(live.add_viewer() for _ in range(50))
     assert not live.add_viewer()
     followed = live.follow(0)

@@ -40,7 +40,7 @@ ENDLESS = "/api/events$"
 def test_no_answer_is_undocumented(app: Flask, full_night: Night) -> None:
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app).exclude(path_regex=ENDLESS)
     tried = []
-    for operation in (found.ok() for found in schema.get_all_operations()):
+    for operation in (result.ok() for result in schema.get_all_operations()):
 
         @settings(
             max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,

@@ -17,9 +17,9 @@ DASHBOARD = Path(__file__).parents[2] / "ops" / "grafana" / "contimg.json"
 def samples_of(client: FlaskClient) -> dict[tuple[str, ...], float]:
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {
-        (one.name, *(one.labels[key] for key in sorted(one.labels, reverse=True))): one.value
+        (sample.name, *(sample.labels[key] for key in sorted(sample.labels, reverse=True))): sample.value
         for family in families
-        for one in family.samples
+        for sample in family.samples
     }
 
 
@@ -56,12 +56,12 @@ def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, night: Night)
     night.store.leases.fail(night.claim(second, Stage.CONVERT), "no", permanent=True, error_class="BadInput")
     night.at = time.time()
     night.store.activity.beat("producer.scan")
-    told = {name for name, *_ in samples_of(client)}
+    exported = {name for name, *_ in samples_of(client)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = {
+    drawn = {
         name for panel in panels for target in panel["targets"] for name in re.findall(r"contimg_\w+", target["expr"])
     }
     assert len(panels) == 22
-    assert asked <= told
-    places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in panels]
+    assert drawn <= exported
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
     assert len(places) == len(set(places))

@@ -34,10 +34,10 @@ def panel(app: Flask, clock: Clock) -> Panel:
     return replace(panel, fresh_s=FRESH_S, _shared={}, _making=threading.RLock())
 
 
-def counted(made: list[int]) -> Callable[[], int]:
+def counted(values: list[int]) -> Callable[[], int]:
     def make() -> int:
-        made.append(1)
-        return len(made)
+        values.append(1)
+        return len(values)
 
     return make
 
@@ -45,20 +45,20 @@ def counted(made: list[int]) -> Callable[[], int]:
 class SlowMaker(threading.Thread):
     """Makes a newer value, from its start until `finish`."""
 
-    def __init__(self, panel: Panel, made: list[int]) -> None:
+    def __init__(self, panel: Panel, values: list[int]) -> None:
         super().__init__(daemon=True)
-        self.panel, self.made = panel, made
-        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.panel, self.values = panel, values
+        self.started, self.go_on = threading.Event(), threading.Event()
         self.start()
-        assert self.begun.wait(LIMIT_S)
+        assert self.started.wait(LIMIT_S)
 
     def run(self) -> None:
         self.panel.shared("x", self.make)
 
     def make(self) -> int:
-        self.begun.set()
+        self.started.set()
         assert self.go_on.wait(LIMIT_S)
-        return counted(self.made)()
+        return counted(self.values)()
 
     def finish(self) -> None:
         self.go_on.set()
@@ -66,11 +66,11 @@ class SlowMaker(threading.Thread):
 
 
 def test_all_wait_for_the_first_and_it_is_made_once(panel: Panel) -> None:
-    made, got = list[int](), list[int]()
+    values, got = list[int](), list[int]()
 
     def slowly() -> int:
         time.sleep(0.1)
-        return counted(made)()
+        return counted(values)()
 
     threads = [threading.Thread(target=lambda: got.append(panel.shared("x", slowly))) for _ in range(8)]
     for thread in threads:
@@ -78,26 +78,26 @@ def test_all_wait_for_the_first_and_it_is_made_once(panel: Panel) -> None:
     for thread in threads:
         thread.join()
     assert got == [1] * 8
-    assert len(made) == 1
+    assert len(values) == 1
 
 
 def test_while_a_newer_one_is_made_the_last_is_given_at_once(panel: Panel, clock: Clock) -> None:
-    made = list[int]()
-    assert panel.shared("x", counted(made)) == 1
+    values = list[int]()
+    assert panel.shared("x", counted(values)) == 1
     clock.now += 1.2 * FRESH_S
-    maker = SlowMaker(panel, made)
-    assert panel.shared("x", counted(made)) == 1
+    maker = SlowMaker(panel, values)
+    assert panel.shared("x", counted(values)) == 1
     assert maker.is_alive()
     maker.finish()
-    assert panel.shared("x", counted(made)) == 2
+    assert panel.shared("x", counted(values)) == 2
 
 
 def test_one_that_is_much_too_old_is_waited_for(panel: Panel, clock: Clock) -> None:
-    made, got = list[int](), list[int]()
-    assert panel.shared("x", counted(made)) == 1
+    values, got = list[int](), list[int]()
+    assert panel.shared("x", counted(values)) == 1
     clock.now += 4 * FRESH_S
-    maker = SlowMaker(panel, made)
-    waiter = threading.Thread(target=lambda: got.append(panel.shared("x", counted(made))), daemon=True)
+    maker = SlowMaker(panel, values)
+    waiter = threading.Thread(target=lambda: got.append(panel.shared("x", counted(values))), daemon=True)
     waiter.start()
     waiter.join(0.1)
     assert got == []
@@ -107,7 +107,7 @@ def test_one_that_is_much_too_old_is_waited_for(panel: Panel, clock: Clock) -> N
 
 
 def test_after_a_command_the_next_look_is_new(panel: Panel) -> None:
-    made = list[int]()
-    assert panel.shared("x", counted(made)) == 1
+    values = list[int]()
+    assert panel.shared("x", counted(values)) == 1
     panel.forget_overview()
-    assert panel.shared("x", counted(made)) == 2
+    assert panel.shared("x", counted(values)) == 2

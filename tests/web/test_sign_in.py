@@ -61,9 +61,9 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
 
 def test_a_session_needs_its_own_form(client: FlaskClient, app: Flask, store: Store) -> None:
     sign_in(client)
-    other = app.test_client()
-    sign_in(other)
-    stolen = csrf_of(other)
+    thief = app.test_client()
+    sign_in(thief)
+    stolen = csrf_of(thief)
     good = csrf_of(client)
     for data, headers in (
         ({}, {}),

@@ -128,13 +128,13 @@ def _identify() -> User:
         role = access().role_of(token)
         known = role > Role.NOBODY
         return User(max(role, open_role), wrong_token=not known, holds_token=known)
-    found = access().sessions.find()
-    return User(*found, signed_in=True) if found else User(open_role)
+    session = access().sessions.find()
+    return User(*session, signed_in=True) if session else User(open_role)
 
 
 def _bearer_token() -> str | None:
-    given = request.authorization
-    return given.token if given is not None and given.type == "bearer" else None
+    header = request.authorization
+    return header.token if header is not None and header.type == "bearer" else None
 
 
 def _check_change(user: User) -> None:

@@ -103,30 +103,30 @@ def follow() -> Response:
 @events.read("/list", EventList)
 def listed(query: EventListing) -> EventList:
     """Events, the newest first: `?level=&group=&before=&limit=`."""
-    found = current_panel().store.events.last(
+    records = current_panel().store.events.last(
         query.limit + 1, level=query.level, group=query.group, before=query.before
     )
-    shown = found[: query.limit]
-    return EventList(shown, shown[-1].id if len(found) > query.limit else None)
+    shown = records[: query.limit]
+    return EventList(shown, shown[-1].id if len(records) > query.limit else None)
 
 
 @alerts.read("", AlertList)
 def read_alerts(query: AlertListing) -> AlertList:
     """The rules, the alerts that hold, and all alerts, the newest first: `?before=&limit=`."""
     panel = current_panel()
-    found = panel.store.alerts.last(query.limit + 1, before=query.before)
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > query.limit else None
+    records = panel.store.alerts.last(query.limit + 1, before=query.before)
+    shown = records[: query.limit]
+    following = shown[-1].id if len(records) > query.limit else None
     return AlertList(panel.alert_rules(), panel.store.alerts.active(), shown, following)
 
 
 @workers.read("", WorkerList)
 def read_workers() -> WorkerList:
     """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for."""
-    seen = current_panel().inspector.latest()
-    if seen is None:
+    inspection = current_panel().inspector.latest()
+    if inspection is None:
         return WorkerList(None, (), {}, (), None)
-    return WorkerList(seen.at, seen.workers, seen.waiting, seen.unserved, seen.error)
+    return WorkerList(inspection.at, inspection.workers, inspection.waiting, inspection.unserved, inspection.error)
 
 
 @history.read("/<name>", ChartData, NOT_FOUND)

@@ -90,17 +90,19 @@ class Collector:
 
     def _workers(self) -> Iterable[Metric]:
         """Workers and messages; left out when the broker does not answer, which differs from no worker."""
-        seen = self._overview.inspection
-        if seen is None or seen.error:
+        inspection = self._overview.inspection
+        if inspection is None or inspection.error:
             return
-        served = Counter(queue for worker in seen.workers for queue in worker.queues for _ in range(worker.processes))
+        served = Counter(
+            queue for worker in inspection.workers for queue in worker.queues for _ in range(worker.processes)
+        )
         yield _labelled(
             "contimg_workers",
             "Processes that take from a queue.",
             "queue",
             {str(stage): served[stage] for stage in Stage},
         )
-        yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", seen.waiting)
+        yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", inspection.waiting)
 
     def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
         overview, snapshot, service = self._overview, self._overview.snapshot, self._overview.service

@@ -51,8 +51,10 @@ def check(body: ConfigChanges) -> Review:
 @configuration.read("/changes", ChangeList)
 def changes() -> ChangeList:
     """Changes made from the panel, the API or the command line, with author and time, the newest first."""
-    made = history(current_panel().settings)[:SHOWN]
-    return ChangeList(tuple(replace(entry, before=_hidden(entry.before), after=_hidden(entry.after)) for entry in made))
+    entries = history(current_panel().settings)[:SHOWN]
+    return ChangeList(
+        tuple(replace(entry, before=_hidden(entry.before), after=_hidden(entry.after)) for entry in entries)
+    )
 
 
 @configuration.command("/undo", CommandOutcome)

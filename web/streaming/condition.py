@@ -53,19 +53,19 @@ class Observations:
         return is_new or (self.scan_age_s is not None and self.scan_age_s <= self.scan_limit_s)
 
 
-def assess_condition(seen: Observations) -> Condition:
+def assess_condition(observed: Observations) -> Condition:
     """Return the condition of the stream; the first rule that applies gives it."""
-    snapshot = seen.snapshot
-    if not seen.running:
-        return Condition("stopped", seen.error or _last_scan(seen.scan_age_s))
+    snapshot = observed.snapshot
+    if not observed.running:
+        return Condition("stopped", observed.error or _last_scan(observed.scan_age_s))
     if snapshot.paused:
         return Condition("paused", "no further stage starts until it is resumed; files are still collected")
-    if seen.error:
-        return Condition("stalled", seen.error)
-    if not seen.is_scanning:
-        reason = f"{_last_scan(seen.scan_age_s)} (limit {format_duration(seen.scan_limit_s)})"
+    if observed.error:
+        return Condition("stalled", observed.error)
+    if not observed.is_scanning:
+        reason = f"{_last_scan(observed.scan_age_s)} (limit {format_duration(observed.scan_limit_s)})"
         return Condition("stalled", reason, scan_overdue=True)
-    if seen.work_unclaimed and not snapshot.running:
+    if observed.work_unclaimed and not snapshot.running:
         pending = snapshot.states[State.PENDING]
         groups = "1 group waits" if pending == 1 else f"{pending} groups wait"
         return Condition("stalled", f"{groups} and no worker claims them; check the workers and the broker")
