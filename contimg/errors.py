@@ -1,26 +1,31 @@
-"""What can go wrong, sorted by what an operator (or the queue) does about it.
+"""Errors of the package, classified by the action that they need.
 
-The class decides: `BadInput` is permanent, `Transient` is tried again, `Misconfigured` stops and says so.
-Every message is one line that names the thing, what is wrong with it, and what to do.
+The class decides what the queue and the command line do: `BadInput` is permanent, `Transient` is retried,
+`Misconfigured` stops with a message. A message is one line: the thing, what is wrong, the limit, what to do.
 """
 
 from pathlib import Path
 
 
 class ContimgError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """Base class of the errors that the package raises deliberately.
+
+    Attributes
+    ----------
+    exit_code : exit status of the `contimg` command.
+    """
 
     exit_code = 1
 
 
 class BadInput(ContimgError):
-    """The data are wrong and will be wrong again: do not retry."""
+    """The data are wrong; a retry would fail again."""
 
     exit_code = 3
 
 
 class BadFile(BadInput):
-    """One file of a group is wrong: set it aside; the others may still make a product.
+    """A file of a group is wrong and must be quarantined; the others may still make a product.
 
     Attributes
     ----------
@@ -38,18 +43,18 @@ class BadFile(BadInput):
 
 
 class Transient(ContimgError):
-    """The world was in the way (disk full, broker away, memory): try again later."""
+    """A resource is missing for now (disk space, memory, broker); retry later."""
 
     exit_code = 4
 
 
 class Misconfigured(ContimgError):
-    """A setting, a path or an installation is wrong: a person has to mend it."""
+    """A setting, a path or an installation is wrong and must be corrected."""
 
     exit_code = 2
 
 
 class LeaseLost(ContimgError):
-    """Another worker owns the group now: write nothing more, commit nothing."""
+    """The lease has expired or belongs to another worker; nothing may be written or committed."""
 
     exit_code = 5

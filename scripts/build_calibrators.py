@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-TARGET = Path(__file__).parent.parent / "contimg" / "data" / "calibrators.csv"
+TARGET = Path(__file__).parent.parent / "contimg/instrument/data/calibrators.csv"
 COLUMNS = ("name", "aliases", "ra_deg", "dec_deg", "flux_20cm_jy", "spectral_index", "quality", "variable")
 MIN_FLUX_JY = 0.1
 MIN_DEC_DEG = -40.0

@@ -23,20 +23,21 @@ _KINDS = {"bcal": "bandpass", "gcal": "gain", "kcal": "delay"}
 class SolutionLimits(Options, env_prefix="CONTIMG_SOLUTIONS_"):
     """Limits of a caltable set's numbers: beyond `suspect_` it is suspect, beyond `reject_` no product is made."""
 
-    suspect_flagged: float = option(0.2, "flagged fraction of a table's live solutions", minimum=0.0, maximum=1.0)
-    reject_flagged: float = option(0.7, "flagged fraction, above which a set is rejected", minimum=0.0, maximum=1.0)
-    suspect_snr: float = option(10.0, "median signal to noise of a table, below which it is suspect", minimum=0.0)
-    reject_snr: float = option(3.0, "median signal to noise, below which a set is rejected", minimum=0.0)
-    suspect_scatter_deg: float = option(20.0, "rms of the phases within the transit, degrees", minimum=0.0)
-    reject_scatter_deg: float = option(60.0, "rms of the phases, above which a set is rejected", minimum=0.0)
-    suspect_outliers: float = option(0.15, "fraction of receptors with an outlying amplitude", minimum=0.0)
-    reject_outliers: float = option(0.5, "fraction of outlying receptors, above which a set is rejected", minimum=0.0)
-    outlier_factor: float = option(3.0, "amplitude over or under the array's median that makes an outlier", minimum=1.0)
-    suspect_residual: float = option(0.15, "residual of the calibrator, as a fraction of its flux", minimum=0.0)
-    reject_residual: float = option(0.5, "residual, above which a set is rejected", minimum=0.0)
+    suspect_flagged: float = option(0.2, "Flagged fraction that makes a set suspect", minimum=0.0, maximum=1.0)
+    reject_flagged: float = option(0.7, "Flagged fraction above which a set is rejected", minimum=0.0, maximum=1.0)
+    suspect_snr: float = option(10.0, "Median signal to noise of a table below which a set is suspect", minimum=0.0)
+    reject_snr: float = option(3.0, "Median signal to noise below which a set is rejected", minimum=0.0)
+    suspect_scatter_deg: float = option(20.0, "Rms of the phases that makes a set suspect", unit="deg", minimum=0.0)
+    reject_scatter_deg: float = option(60.0, "Rms of the phases above which a set is rejected", unit="deg", minimum=0.0)
+    suspect_outliers: float = option(0.15, "Fraction of outlying receptors that makes a set suspect", minimum=0.0)
+    reject_outliers: float = option(0.5, "Fraction of outlying receptors above which a set is rejected", minimum=0.0)
+    outlier_factor: float = option(3.0, "Factor from the array's median amplitude that makes an outlier", minimum=1.0)
+    suspect_residual: float = option(0.15, "Residual over the flux that makes a set suspect", minimum=0.0)
+    reject_residual: float = option(0.5, "Residual above which a set is rejected", minimum=0.0)
     # Never by default: a restarted correlator turns all phases, and the new set is then the correct one.
-    suspect_change_deg: float = option(180.0, "rms of the phases against the previous set, degrees; 180 for never",
-                                       minimum=0.0, maximum=180.0)  # fmt: skip
+    suspect_change_deg: float = option(
+        180.0, "Rms phase change that makes a set suspect; 180: never", unit="deg", minimum=0.0, maximum=180.0
+    )
 
 
 @dataclass(frozen=True)

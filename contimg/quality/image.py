@@ -12,17 +12,17 @@ _HOLE_NOISES, _BOWL_NOISES = 6.0, 3.0  # depth in units of the noise that the no
 class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     """Limits of an image's numbers: beyond them it is suspect, beyond those named `bad_` it is bad."""
 
-    min_unflagged: float = option(0.4, "fraction of samples left after flagging", minimum=0.0, maximum=1.0)
-    bad_unflagged: float = option(0.05, "fraction of samples left, below which an image is bad", minimum=0.0)
-    max_noise_ratio: float = option(5.0, "noise over the noise expected", minimum=1.0)
-    bad_noise_ratio: float = option(100.0, "noise over the noise expected, above which an image is bad", minimum=1.0)
-    dynamic_range_limit: float = option(200.0, "peak over noise that calibration errors allow at best", minimum=1.0)
-    bad_dynamic_range: float = option(10.0, "peak over noise, below which an image with high noise is bad", minimum=0.0)
-    max_negative: float = option(0.3, "depth of the deepest hole over the peak", minimum=0.0)
-    max_bowl: float = option(0.03, "depth of the negative bowl around the brightest source, over its peak", minimum=0.0)
-    max_offset_beams: float = option(0.5, "median offset from the catalogue, in widths of the beam", minimum=0.0)
-    max_flux_factor: float = option(1.5, "factor between the median flux and the catalogue's", minimum=1.0)
-    max_beam_ratio: float = option(4.0, "length of the synthesized beam over its width", minimum=1.0)
+    min_unflagged: float = option(0.4, "Unflagged fraction below which an image is suspect", minimum=0.0, maximum=1.0)
+    bad_unflagged: float = option(0.05, "Unflagged fraction below which an image is bad", minimum=0.0)
+    max_noise_ratio: float = option(5.0, "Noise over the expected noise above which an image is suspect", minimum=1.0)
+    bad_noise_ratio: float = option(100.0, "Noise over the expected noise above which an image is bad", minimum=1.0)
+    dynamic_range_limit: float = option(200.0, "Maximum peak over noise that calibration errors allow", minimum=1.0)
+    bad_dynamic_range: float = option(10.0, "Peak over noise below which an image with high noise is bad", minimum=0.0)
+    max_negative: float = option(0.3, "Depth of the deepest hole over the peak", minimum=0.0)
+    max_bowl: float = option(0.03, "Depth of the negative bowl around the brightest source, over its peak", minimum=0.0)
+    max_offset_beams: float = option(0.5, "Median offset from the catalogue", unit="beam widths", minimum=0.0)
+    max_flux_factor: float = option(1.5, "Factor between the median flux and the catalogue's", minimum=1.0)
+    max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

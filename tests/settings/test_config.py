@@ -198,7 +198,7 @@ def test_flags_override_the_environment_which_overrides_the_default(monkeypatch)
     assert run("--size-px", "100").output.strip() == "size_px=100 kind='full'"
     assert re.match(r"--size-px=9: .*\b64$", str(run("--size-px", "9").exception))
     help_text = run("--help").output
-    assert re.search(r"--size-px INTEGER\s+Image size \[pixels\]\s+\[default: 2048\]", help_text)
+    assert re.search(r"--size-px INTEGER\s+Image size \[pixels\] \(64 or more\)\s+\[default: 2048\]", help_text)
     assert "[full|half]" in help_text
     monkeypatch.setenv("CONTIMG_SAMPLE_SIZE_PX", "12")
     assert re.match(r"CONTIMG_SAMPLE_SIZE_PX=12: .*\b64$", str(run().exception))

@@ -15,13 +15,13 @@ _MARK = ".contimg-demo"
 class DemoOptions(Options, env_prefix="CONTIMG_DEMO_"):
     """Size of the demo; with the defaults it ends in less than three minutes on two cores."""
 
-    groups: int = option(3, "tiles: a transit of 3C48, then target tiles", minimum=1)
-    antennas: int = option(32, "antennas; 96 is the whole telescope", minimum=4, maximum=96)
-    channels: int = option(192, "channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
-    gap: int = option(2, "tiles between the calibrator and the first target: 3C48 has then left the beam", minimum=0)
-    seed: int = option(110, "seed of the simulated sky and receivers", minimum=0)
-    pace_s: float = option(5.0, "seconds from one tile to the next (the telescope takes 309)", minimum=0.0)
-    patience_s: float = option(900.0, "time without a change of any group after which the demo fails, s", minimum=1.0)
+    groups: int = option(3, "Number of tiles: a transit of 3C48, then target tiles", minimum=1)
+    antennas: int = option(32, "Number of antennas; 96 is the whole telescope", minimum=4, maximum=96)
+    channels: int = option(192, "Channels over the band, a multiple of 16; 768 is native", minimum=16, maximum=6144)
+    gap: int = option(2, "Tiles between the calibrator and the first target; with 2, 3C48 has left the beam", minimum=0)
+    seed: int = option(110, "Seed of the simulated sky and receivers", minimum=0)
+    pace_s: float = option(5.0, "Time between the starts of two tiles (telescope: 309 s)", unit="s", minimum=0.0)
+    patience_s: float = option(900.0, "Time without a change after which the demo fails", unit="s", minimum=1.0)
 
 
 @dataclass(frozen=True)

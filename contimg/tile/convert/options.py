@@ -12,18 +12,18 @@ from contimg.options import Options, option
 class ConvertOptions(Options, env_prefix="CONTIMG_CONVERT_"):
     """How to convert a group."""
 
-    block_mb: int = option(8, "size of the block of one subband that is read and rotated at once", minimum=1)
+    block_mb: int = option(8, "Size of the block of one subband that is read and rotated at once", unit="MB", minimum=1)
     telescope: Literal["DSA-110", "any"] = option(
-        "DSA-110", "telescope of the files; any: another array's files, which only have to agree with one another"
+        "DSA-110", "Telescope of the files; any: another array, whose files must only agree with one another"
     )
     band: str = option(
-        "", "another band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or that of the files"
+        "", "Band plan, TOP_MHZ:SUBBAND_MHZ:SUBBANDS[:rising]; empty: the telescope's, or that of the files"
     )
     file_locking: Literal["best-effort", "on", "off"] = option(
-        "best-effort", "whether HDF5 locks the files it reads; off for network file systems"
+        "best-effort", "Whether HDF5 locks the files it reads; off for network file systems"
     )
     durable: bool = option(
-        False, "flush the Measurement Set to the disk before it is renamed, so that it survives a power cut"
+        False, "Flush the Measurement Set to the disk before it is renamed, so that it survives a power failure"
     )
 
     @model_validator(mode="after")

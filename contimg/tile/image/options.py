@@ -14,56 +14,60 @@ DUCC, WSCLEAN = "ducc", "wsclean"
 class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     """Options of the image stage; the defaults image a full tile."""
 
-    imager: Literal["ducc", "wsclean"] = option(DUCC, "ducc: ducc0 and Radler in this process; wsclean: WSClean's own")
-    size: int = option(2048, "pixels on a side, even", minimum=64, maximum=16384)
+    imager: Literal["ducc", "wsclean"] = option(
+        DUCC, "Imager; ducc: ducc0 and Radler in this process, wsclean: the WSClean program"
+    )
+    size: int = option(2048, "Width and height of the image, even", unit="pixels", minimum=64, maximum=16384)
     pixel_arcsec: float = option(
-        0.0, "pixel size; 0 chooses from the longest baseline, at most 6 arcsec", minimum=0.0, maximum=120.0
+        0.0, "Pixel size; 0: from the longest baseline, at most 6 arcsec", unit="arcsec", minimum=0.0, maximum=120.0
     )
-    weighting: Literal["briggs", "uniform", "natural"] = option(BRIGGS, "how samples weigh")
-    robust: float = option(0.5, "Briggs robustness, -2 uniform to 2 natural", minimum=-2.0, maximum=2.0)
-    min_uv_klambda: float = option(1.0, "leave out baselines shorter than this, kilowavelengths", minimum=0.0)
+    weighting: Literal["briggs", "uniform", "natural"] = option(BRIGGS, "Weighting of the visibilities")
+    robust: float = option(0.5, "Briggs robustness, from -2 (uniform) to 2 (natural)", minimum=-2.0, maximum=2.0)
+    min_uv_klambda: float = option(
+        1.0, "Length of a baseline below which it is excluded", unit="kilowavelengths", minimum=0.0
+    )
     taper_arcsec: float = option(
-        0.0, "taper the uv plane to a Gaussian beam of this full width at half maximum; 0 for none", minimum=0.0
+        0.0, "FWHM of the Gaussian beam to which the uv plane is tapered; 0: no taper", unit="arcsec", minimum=0.0
     )
-    average: bool = option(True, "average channels and, on short baselines, integrations as far as smearing allows")
+    average: bool = option(True, "Average channels and, on short baselines, integrations within the smearing allowed")
     channel_average: int = option(
-        0, "native channels averaged into one; 0 chooses from the smearing allowed", minimum=0, maximum=1024
+        0, "Channels averaged into one; 0: from the smearing allowed", minimum=0, maximum=1024
     )
     smearing_percent: float = option(
         1.0,
-        "flux that averaging may cost a source at the image's edge",
+        "Maximum loss of flux by averaging at the edge of the image",
+        unit="%",
         minimum=0.0,
         maximum=50.0,
     )
-    iterations: int = option(5000, "clean iterations at most; 0 gives the dirty image", minimum=0)
-    major_cycles: int = option(8, "major cycles of clean at most", minimum=1, maximum=100)
-    gain: float = option(0.1, "clean gain of one iteration", minimum=0.001, maximum=1.0)
-    major_gain: float = option(0.9, "part of the peak that one major cycle takes away", minimum=0.05, maximum=1.0)
-    multiscale: bool = option(False, "clean with components of several sizes, for extended sources")
+    iterations: int = option(5000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
+    major_cycles: int = option(8, "Maximum number of major cycles", minimum=1, maximum=100)
+    gain: float = option(0.1, "Clean gain of an iteration", minimum=0.001, maximum=1.0)
+    major_gain: float = option(0.9, "Fraction of the peak that a major cycle removes", minimum=0.05, maximum=1.0)
+    multiscale: bool = option(False, "Clean with components of several sizes, for extended sources")
     band_parts: int = option(
-        1, "parts of the band that are imaged by themselves and cleaned together, so that spectra are taken out too",
-        minimum=1, maximum=64,
-    )  # fmt: skip
-    spectral_terms: int = option(2, "terms of the polynomial over frequency that components follow then", minimum=1)
-    mask_sigma: float = option(5.0, "clean freely down to this many times the noise", minimum=1.0)
-    threshold_sigma: float = option(
-        1.0, "then, only where components were found, down to this many times the noise", minimum=0.1
+        1, "Parts of the band that are imaged separately and cleaned jointly with spectra", minimum=1, maximum=64
     )
+    spectral_terms: int = option(
+        2, "Terms of the polynomial in frequency that components follow when band_parts is above 1", minimum=1
+    )
+    mask_sigma: float = option(5.0, "Depth of the clean without a mask, over the noise", minimum=1.0)
+    threshold_sigma: float = option(1.0, "Depth of the clean at positions with components, over the noise", minimum=0.1)
     local_noise: bool = option(
-        False, "measure the noise around each place: less is cleaned amid the artefacts of the brightest sources"
+        False, "Measure the noise around each position, so that artefacts of bright sources are cleaned less"
     )
     catalogue: str = option(
-        "", "CSV or FITS table of sources to compare the image with, true fluxes; empty: the flux calibrators"
+        "", "CSV or FITS table of sources with true fluxes to compare with; empty: the flux calibrators"
     )
-    catalogue_ra: str = option("ra_deg", "the catalogue's column of right ascension, ICRS degrees")
-    catalogue_dec: str = option("dec_deg", "its column of declination, ICRS degrees")
-    catalogue_flux: str = option("flux_jy", "its column of flux, Jy")
+    catalogue_ra: str = option("ra_deg", "Column of right ascension (ICRS) in the catalogue", unit="deg")
+    catalogue_dec: str = option("dec_deg", "Column of declination (ICRS) in the catalogue", unit="deg")
+    catalogue_flux: str = option("flux_jy", "Column of flux in the catalogue", unit="Jy")
     find_sources: bool = option(
-        False, "find sources with PyBDSF and write them as tables; needs `pip install contimg[sources]`"
+        False, "Find sources with PyBDSF and write them as tables; needs `pip install contimg[sources]`"
     )
-    source_sigma: float = option(5.0, "peak of a source that is found, over the local noise", minimum=3.0)
-    plots: bool = option(False, "also draw the uv coverage and the spectrum of the brightest source")
-    threads: int = option(2, "threads for gridding and clean", minimum=1, maximum=256)
+    source_sigma: float = option(5.0, "Minimum peak of a source that is found, over the local noise", minimum=3.0)
+    plots: bool = option(False, "Draw the uv coverage and the spectrum of the brightest source")
+    threads: int = option(2, "Threads for gridding and clean", minimum=1, maximum=256)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
