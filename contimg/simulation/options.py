@@ -22,7 +22,8 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     cadence_s: float = option(telescope.CADENCE_S, "Time between the starts of two tiles", unit="s", minimum=1.0)
     gap: int = option(0, "Tiles skipped between the calibrator's and the first target's", minimum=0)
     date: str = option("2026-02-22", "UTC date of the calibrator's transit, YYYY-MM-DD")
-    declination_offset_deg: float = option(0.0, "Offset of the pointing to the north", unit="deg", minimum=-60.0, maximum=50.0
+    declination_offset_deg: float = option(
+        0.0, "Offset of the pointing to the north", unit="deg", minimum=-60.0, maximum=50.0
     )
     sources: int = option(5, "Number of target sources around each target tile", minimum=0, maximum=20)
     beam: Literal["airy", "uniform"] = option("airy", "Primary beam: Airy disk of the dish, or uniform")
@@ -34,7 +35,7 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     rfi: bool = option(False, "Add interference: a radar, a satellite, a burst")
     seed: int = option(110, "Seed of the random numbers", minimum=0)
     chunked: bool = option(True, "Chunk the files automatically, as HDF5 does in real files; otherwise contiguous")
-    clock_spread: int = option(1, "Maximum spread of the times in a group's file names", unit="s", minimum=0, maximum=82)
+    clock_spread: int = option(1, "Spread of the times in a group's file names", unit="s", minimum=0, maximum=82)
     pace: float = option(0.0, "Speed in units of the real cadence; 0: no waiting", minimum=0.0)
     threads: int = option(2, "Number of threads", minimum=1, maximum=64)
 
