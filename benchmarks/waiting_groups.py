@@ -8,10 +8,10 @@ from statistics import median
 from empty_stages import run
 from sqlalchemy import insert
 
-from contimg.formats.uvh5.grouping import SubbandName, stamp_of
+from contimg.formats.uvh5.grouping import SubbandFile, stamp_of
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.settings import DispatchSettings, StreamingConfig
-from contimg.store import LIVE, TILE, FileState, FoundFile, Lease, Stage, State, Store, tables
+from contimg.store import LIVE, TILE, FileState, Lease, Stage, State, Store, tables
 from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.tile.calibrate.options import CalibrateOptions
 from workers.execution.stages import StageContext
@@ -61,8 +61,8 @@ def _name(number: int) -> str:
 
 
 def _take_in(store: Store, group: str) -> None:
-    names = [SubbandName.parse(f"{group}_sb{subband:02d}.hdf5") for subband in range(BAND.subbands)]
-    store.files.register([FoundFile(Path("/incoming") / str(one), 1, 1.0, one) for one in names if one])
+    paths = [Path(f"/incoming/{group}_sb{subband:02d}.hdf5") for subband in range(BAND.subbands)]
+    store.files.register([file for path in paths if (file := SubbandFile.parse(path, 1, 1.0))])
 
 
 def _pass(context: StageContext, group: str) -> None:
@@ -82,7 +82,7 @@ def _let_wait(store: Store, waiting: int) -> None:
             session.execute(insert(tables.Group), [_group_row(number) for number in numbers])
             session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
             session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
-            session.execute(insert(tables.SubbandFile), [row for number in numbers for row in _file_rows(number)])
+            session.execute(insert(tables.SubbandFileRow), [row for number in numbers for row in _file_rows(number)])
 
 
 def _group_row(number: int) -> dict[str, object]:

@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import select
 
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.formats.uvh5.grouping import SubbandName
-from contimg.store import Arrival, FoundFile, Store, tables
+from contimg.formats.uvh5.grouping import SubbandFile
+from contimg.store import Arrival, Store, tables
 
 
-def register_file(store: Store, path: Path | str, size: int, mtime: float, name: SubbandName) -> Arrival:
+def register_file(store: Store, path: Path | str, size: int, mtime: float) -> Arrival:
     """Register one finished file, as a scan does with many."""
-    return store.files.register([FoundFile(Path(path), size, mtime, name)])[0]
+    file = SubbandFile.parse(Path(path), size, mtime)
+    assert file is not None
+    return store.files.register([file])[0]
 
 
 def enqueue(store: Store, groups: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
+from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, jd_to_unix
 from contimg.simulation import drift
@@ -41,7 +41,7 @@ class TilePlan:
 
     def file_name(self, subband: int, late_s: int = 0) -> str:
         """Return the name of a subband file, from a machine whose clock is `late_s` late."""
-        return str(SubbandName(seconds_of(self.group) + late_s, subband))
+        return subband_file_name(seconds_of(self.group) + late_s, subband)
 
 
 def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:

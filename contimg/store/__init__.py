@@ -23,7 +23,7 @@ from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, make_engine, prepare, url_of
 from contimg.store.files.arrivals import Files
-from contimg.store.files.groups import Arrival, FileRecord, FileState, FoundFile, GroupOrder, GroupRecord
+from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
@@ -43,7 +43,7 @@ from contimg.store.retention import Retention, Retirable
 
 __all__ = [
     "KINDS", "LIVE", "TILE", "AlertRecord", "Ancestor", "Arrival", "Bucket", "Caltable", "EventRecord",
-    "FileRecord", "FileState", "FoundFile", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
+    "FileRecord", "FileState", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
     "StreamActivity", "UnsentJob", "WaitingJob", "configured_store",

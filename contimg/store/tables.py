@@ -97,7 +97,7 @@ class Job(Base):
         return job_label(self.kind, self.key, self.processing)
 
 
-class SubbandFile(Base):
+class SubbandFileRow(Base):
     """One file seen in the incoming directory: in its group, late for it, or quarantined with a reason."""
 
     __tablename__ = "subband_files"

@@ -7,7 +7,6 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import BadInput, Misconfigured
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load
 from contimg.store import Stage, Store, database
 
@@ -18,8 +17,8 @@ GROUP = "2026-02-22T23:17:51"
 def store(run):
     opened = Store.of(load(Settings.from_environment()))
     for subband in range(16):
-        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        register_file(opened, Settings.from_environment().base_dir / str(name), 1, 1.0, name)
+        name = f"{GROUP}_sb{subband:02d}.hdf5"
+        register_file(opened, Settings.from_environment().base_dir / name, 1, 1.0)
     yield opened
     opened.close()
 

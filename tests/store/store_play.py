@@ -5,7 +5,7 @@ from pathlib import Path
 
 from store_steps import register_file
 
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.store import QueueRules, Store
 
 RULES = QueueRules(expected_subbands=4, min_subbands=3, max_attempts=3)
@@ -32,11 +32,11 @@ class Telescope:
     store: Store
 
     def path(self, group: int, subband: int, shift_s: float = 0) -> Path:
-        return Path(f"/incoming/{SubbandName(T0 + 309 * group + shift_s, subband)}")
+        return Path(f"/incoming/{subband_file_name(T0 + 309 * group + shift_s, subband)}")
 
     def arrive(self, group: int, subband: int, *, shift_s: float = 0, size: int = 100, mtime: float = 1.0):
         path = self.path(group, subband, shift_s)
-        return register_file(self.store, path, size, mtime, SubbandName.parse(path))
+        return register_file(self.store, path, size, mtime)
 
     def whole_group(self, group: int = 0) -> str:
         for subband in range(self.store.database.rules.expected_subbands):

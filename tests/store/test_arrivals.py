@@ -7,7 +7,6 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import LeaseLost
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import FileState, Lease, Refusal, Stage, State
 
 
@@ -77,7 +76,7 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
 def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, telescope):
     telescope.arrive(0, 0)
     other = Path("/incoming/again") / telescope.path(0, 0).name
-    arrival = register_file(store, other, 100, 1.0, SubbandName.parse(other))
+    arrival = register_file(store, other, 100, 1.0)
     assert arrival.file.state == FileState.QUARANTINED
     assert "duplicate" in arrival.file.reason
     assert len(store.files.groups()) == 1

@@ -107,7 +107,7 @@ def test_a_database_guards_its_own_rules(store, telescope):
     group = telescope.whole_group()
     same = {"group_id": group, "subband": 0, "size": 1, "mtime": 1.0, "arrived_at": 1.0, "state": "present"}
     with pytest.raises(IntegrityError), store.database.write() as session:
-        session.add(tables.SubbandFile(path="/elsewhere", **same))
+        session.add(tables.SubbandFileRow(path="/elsewhere", **same))
     job = {"job_id": store.jobs.job(group).id, "processing": "live"}
     run = {**job, "stage": "convert", "attempt": 1, "fence": 1, "owner": "a", "started_at": 1.0}
     with pytest.raises(IntegrityError), store.database.write() as session:

@@ -11,7 +11,7 @@ from matplotlib.image import imsave
 from sqlalchemy import event
 from store_steps import register_file, solved_set
 
-from contimg.formats.uvh5.grouping import SubbandName, seconds_of
+from contimg.formats.uvh5.grouping import seconds_of, subband_file_name
 from contimg.store import Lease, RunFigures, Stage, Store
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
@@ -35,8 +35,8 @@ class Night:
         """Subbands of the tile observed now arrive; the group's id."""
         when = float(int(self.at if at is None else at))
         for subband in subbands:
-            name = SubbandName(when, subband)
-            arrival = register_file(self.store, self.incoming / str(name), 144_973_824, self.at, name)
+            name = subband_file_name(when, subband)
+            arrival = register_file(self.store, self.incoming / name, 144_973_824, self.at)
         assert arrival.file.group is not None
         return arrival.file.group
 
@@ -159,7 +159,7 @@ def whole_night(night: Night, end: float) -> None:
         night.at = end - (15 - seed) * CADENCE_S - 40
         night.tile(peak_jy=0.06 + 0.11 * (seed % 4), calibrated="3C48_2026-02-22", seed=seed)
     night.at = end - 5 * CADENCE_S
-    truncated = night.incoming / f"{SubbandName(float(int(night.at)), 7)}"
+    truncated = night.incoming / f"{subband_file_name(float(int(night.at)), 7)}"
     night.store.files.quarantine(truncated, "truncated: 81 920 of 144 973 824 bytes", size=81920, mtime=night.at)
     night.store.files.quarantine(
         night.incoming / "notes.txt", "foreign: not named like a subband file", size=12, mtime=1.0

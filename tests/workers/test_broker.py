@@ -97,7 +97,10 @@ def test_the_broker_in_force(embedded, tmp_path):
     assert url_in_force(settings) == broker.LAST_RESORT
     endpoint = embedded.start()
     assert url_in_force(settings) == endpoint.url
-    assert url_in_force(Settings.from_environment({**environ, "CONTIMG_BROKER_URL": "redis://far:1/0"})) == "redis://far:1/0"
+    assert (
+        url_in_force(Settings.from_environment({**environ, "CONTIMG_BROKER_URL": "redis://far:1/0"}))
+        == "redis://far:1/0"
+    )
     embedded.stop()
     assert url_in_force(settings) == broker.LAST_RESORT
 

@@ -11,7 +11,7 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.store import Stage
 from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
@@ -33,10 +33,9 @@ def test_status_of_a_place_where_nothing_ever_ran(place):
 
 def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
     for number in range(16):
-        name = SubbandName(1_771_802_000.0, number)
-        register_file(store, f"{place.incoming}/{name}", 1, 1.0, name)
-        register_file(store, f"{place.incoming}/{SubbandName(name.time_s + 309, number)}", 1, 1.0,
-                                     SubbandName(name.time_s + 309, number))  # fmt: skip
+        name = subband_file_name(1_771_802_000.0, number)
+        register_file(store, f"{place.incoming}/{name}", 1, 1.0)
+        register_file(store, f"{place.incoming}/{subband_file_name(1_771_802_309.0, number)}", 1, 1.0)
     store.files.quarantine(place.incoming / "notes.txt", "its name is wrong", size=1, mtime=1.0)
     running, waiting = "2026-02-22T23:13:20", "2026-02-22T23:18:29"
     store.leases.claim(running, Stage.CONVERT, "host:1:1:1")

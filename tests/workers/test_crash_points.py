@@ -16,7 +16,6 @@ from store_steps import register_file
 
 from contimg.files.staging import temporaries
 from contimg.formats.ms.info import read_ms_info
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store
 from workers.execution.attempt import execute_stage
@@ -42,7 +41,7 @@ def crash_everywhere(place, stage: Stage, group: str, *between: int) -> list[int
 def group(place, store, drift_sim_files) -> str:
     for path in drift_sim_files.values():
         copy = Path(shutil.copy(path, place.incoming))
-        arrival = register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, copy, path.stat().st_size, 1.0)
     return arrival.file.group
 
 
@@ -76,7 +75,7 @@ def test_convert_killed_at_every_boundary(place, store, group):
 def arrive(place, store: Store, files: Sequence[Path]) -> str:
     for path in files:
         copy = Path(shutil.copy(path, place.incoming))
-        arrival = register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, copy, path.stat().st_size, 1.0)
     return arrival.file.group
 
 

@@ -7,7 +7,7 @@ import pytest
 from store_steps import register_file
 
 from contimg.errors import Transient
-from contimg.formats.uvh5.grouping import SubbandName, seconds_of, stamp_of
+from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.store import QueueRules, Stage, Store, UnsentJob
@@ -26,8 +26,8 @@ def few(tmp_path) -> Store:
 
 
 def arrive(store: Store, number: int) -> str:
-    name = SubbandName(T0 + 309 * number, 0)
-    return register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
+    name = subband_file_name(T0 + 309 * number, 0)
+    return register_file(store, f"/incoming/{name}", 1, 1.0).file.group
 
 
 @pytest.mark.parametrize(("order", "expected"), [("newest", [4, 3, 2, 1, 0]), ("oldest", [0, 1, 2, 3, 4])])

@@ -13,7 +13,6 @@ from store_steps import register_file
 from waiting import until
 
 from contimg.files.staging import temporaries
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import ChainAction, execute_stage
@@ -46,7 +45,7 @@ def context(place, monkeypatch) -> Iterator[StageContext]:
 @pytest.fixture
 def group(context, drift_sim_files) -> str:
     for path in drift_sim_files.values():
-        arrival = register_file(context.store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(context.store, path, path.stat().st_size, 1.0)
     execute_stage(context, Stage.CONVERT, arrival.file.group)
     return arrival.file.group
 

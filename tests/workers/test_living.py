@@ -12,7 +12,7 @@ from store_steps import register_file
 from waiting import until
 
 from contimg.files.filesystems import FileSystem
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import Lease, Stage, State, Store
 from workers.execution.liveness import LivenessFile, LivenessFiles
@@ -56,8 +56,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def held_by(store: Store, owner: str) -> str:
-    name = SubbandName(1_771_802_000.0, 0)
-    group = register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
+    name = subband_file_name(1_771_802_000.0, 0)
+    group = register_file(store, f"/incoming/{name}", 1, 1.0).file.group
     assert isinstance(store.leases.claim(group, Stage.CONVERT, owner), Lease)
     return group
 

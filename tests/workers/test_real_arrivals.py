@@ -9,7 +9,7 @@ from collections import Counter
 
 from judges import SHARED, require
 
-from contimg.formats.uvh5.grouping import SubbandName, seconds_of
+from contimg.formats.uvh5.grouping import seconds_of, subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import State, Store
 from workers.producer.producer import Producer
@@ -35,7 +35,7 @@ def test_the_real_arrivals_come_out_as_the_groups_that_they_were(tmp_path):
         if time_s - before > 120:
             hand = dealer.sample(range(16), 16)
         before = time_s
-        path = incoming / str(SubbandName(time_s, hand.pop()))
+        path = incoming / subband_file_name(time_s, hand.pop())
         path.write_bytes(b"v")
         os.utime(path, (time_s, time_s))
     store = Store.open(tmp_path / "store.sqlite3", QueueRules(collection_timeout_s=0.0, min_subbands=16))

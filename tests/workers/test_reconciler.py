@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_steps import enqueue, register_file
 
-from contimg.formats.uvh5.grouping import SubbandName, stamp_of
+from contimg.formats.uvh5.grouping import stamp_of, subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import Lease, Outcome, Stage, State, Store, WaitingJob
 from contimg.tile.products import ConvertedMS
@@ -68,8 +68,8 @@ def timed(tmp_path, clock) -> Store:
 
 
 def arrive(store: Store, at_s: float) -> str:
-    name = SubbandName(at_s, 0)
-    arrival = register_file(store, f"/incoming/{name}", 1, 1.0, name)
+    name = subband_file_name(at_s, 0)
+    arrival = register_file(store, f"/incoming/{name}", 1, 1.0)
     assert arrival.became_pending
     return arrival.file.group
 

@@ -15,7 +15,6 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage, State, Store
 from workers.broker import EmbeddedBroker
 
@@ -49,7 +48,7 @@ def groups(place, store, small_groups) -> list[str]:
     for files in small_groups.values():
         for path in files:
             copy = Path(shutil.copy(path, place.incoming))
-            register_file(store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+            register_file(store, copy, path.stat().st_size, 1.0)
     return list(small_groups)
 
 

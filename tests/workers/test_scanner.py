@@ -24,8 +24,8 @@ def incoming(tmp_path) -> IncomingScanner:
 def test_a_whole_file_is_reported_until_it_is_taken(incoming, tmp_path):
     path = write(tmp_path / NAME)
     (first,) = incoming.scan()
-    assert (first.path, first.size, first.fault) == (path, 4, None)
-    assert (first.name.subband, first.name.stamp) == (3, "2026-02-22T23:17:51")
+    assert (first.path, first.size) == (path, 4)
+    assert (first.subband, first.stamp) == (3, "2026-02-22T23:17:51")
     (again,) = incoming.scan()
     assert again == first
     incoming.mark_registered(first)
@@ -77,12 +77,12 @@ def test_a_link_to_a_file_is_a_file(incoming, tmp_path):
 @pytest.mark.parametrize("name", ["notes.txt", "garbage.hdf5", "2026-02-30T00:00:00_sb00.hdf5", "X" + NAME])
 def test_foreign_names_are_wrong(incoming, tmp_path, name):
     write(tmp_path / name)
-    assert [one.fault for one in incoming.scan()] == [FOREIGN]
+    assert [file.reason for file in incoming.scan()] == [FOREIGN]
 
 
 def test_an_empty_file_is_wrong(incoming, tmp_path):
     write(tmp_path / NAME, b"")
-    assert [one.fault for one in incoming.scan()] == [EMPTY]
+    assert [file.reason for file in incoming.scan()] == [EMPTY]
 
 
 def test_a_file_that_is_being_written_is_waited_for(incoming, tmp_path):

@@ -15,7 +15,6 @@ import pytest
 from store_steps import register_file
 from waiting import processes_with, until
 
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Outcome, Stage, State, Store
 from workers.broker import EmbeddedBroker
 from workers.execution.processes import ProcessName
@@ -282,7 +281,7 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
         until(lambda: url.rpartition("@")[2].partition("/")[0] in log.read_text(), 20, "it names the broker")
         broker.start()
         for path in drift_sim_files.values():
-            arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
+            arrival = register_file(store, path, path.stat().st_size, 1.0)
         group = arrival.file.group
         send = "import sys; from workers.scheduling.messages import send; send(sys.argv[1])"
         subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=120)

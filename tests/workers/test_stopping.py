@@ -10,7 +10,6 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Outcome, Stage, State
 from workers.broker import EmbeddedBroker
 
@@ -31,7 +30,7 @@ def worker(place) -> Iterator[subprocess.Popen[bytes]]:
 
 def told_to_stop_during_a_stage(place, store, worker, files) -> str:
     for path in files.values():
-        arrival = register_file(store, path, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(store, path, path.stat().st_size, 1.0)
     group = arrival.file.group
     subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=120)
     until(lambda: store.files.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")

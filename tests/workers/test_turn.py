@@ -11,7 +11,7 @@ from store_steps import register_file
 
 from contimg.errors import LeaseLost
 from contimg.files.staging import temporaries
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store
 from contimg.store.jobs.leases import Leases
@@ -34,7 +34,7 @@ def group(context, place, drift_sim_files) -> str:
     """The outside judge's group, arrived."""
     for path in drift_sim_files.values():
         copy = shutil.copy(path, place.incoming)
-        arrival = register_file(context.store, copy, path.stat().st_size, 1.0, SubbandName.parse(path))
+        arrival = register_file(context.store, copy, path.stat().st_size, 1.0)
     assert arrival.became_pending
     return arrival.file.group
 
@@ -150,9 +150,9 @@ def impatient(place) -> Store:
 
 
 def claimed(store: Store) -> Lease:
-    name = SubbandName(1_771_802_000.0, 0)
-    register_file(store, f"/incoming/{name}", 1, 1.0, name)
-    lease = store.leases.claim(name.stamp, Stage.CONVERT, "a test")
+    name = subband_file_name(1_771_802_000.0, 0)
+    register_file(store, f"/incoming/{name}", 1, 1.0)
+    lease = store.leases.claim(name.partition("_")[0], Stage.CONVERT, "a test")
     assert isinstance(lease, Lease)
     return lease
 

@@ -9,9 +9,10 @@ from itertools import islice
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
-from contimg.store import FoundFile, Store
+from contimg.formats.uvh5.grouping import SubbandFile
+from contimg.store import Store
 from workers.producer import SCAN_BEAT
-from workers.producer.scanner import FOREIGN, IncomingFile, IncomingScanner
+from workers.producer.scanner import IncomingFile, IncomingScanner, RejectedFile
 from workers.producer.watcher import IncomingWatcher
 from workers.scheduling.dispatcher import Dispatcher
 
@@ -117,13 +118,10 @@ class Producer:
         return is_ready
 
     def _register_batch(self, files: Sequence[IncomingFile]) -> bool:
-        accepted = []
         for file in files:
-            if file.name is None or file.fault:
-                reason = file.fault or FOREIGN
-                self._store.files.quarantine(file.path, reason, size=file.size, mtime=file.mtime)
-            else:
-                accepted.append(FoundFile(file.path, file.size, file.mtime, file.name))
+            if isinstance(file, RejectedFile):
+                self._store.files.quarantine(file.path, file.reason, size=file.size, mtime=file.mtime)
+        accepted = [file for file in files if isinstance(file, SubbandFile)]
         arrivals = self._store.files.register(accepted) if accepted else ()
         return any(arrival.became_pending for arrival in arrivals)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from contimg.errors import Transient
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import SubbandFile
 
 SETTLED_AFTER_S = 2.0
 # The correlator writes `…_incomplete.hdf5`; copying programs use these suffixes until a file is complete.
@@ -18,23 +18,23 @@ EMPTY = "size is 0 bytes; copy the file again"
 
 
 @dataclass(frozen=True)
-class IncomingFile:
-    """A complete file that is not registered with this size and modification time.
+class RejectedFile:
+    """A file to quarantine at once.
 
     Attributes
     ----------
     path : the file.
-    size : its size, bytes.
-    mtime : its modification time, seconds since 1970.
-    name : time and subband of its name, or None where the name has another form.
-    fault : reason to quarantine it at once, or None.
+    size, mtime : its size in bytes and modification time in seconds since 1970.
+    reason : why it cannot be sorted into a group.
     """
 
     path: Path
     size: int
     mtime: float
-    name: SubbandName | None
-    fault: str | None
+    reason: str
+
+
+IncomingFile = SubbandFile | RejectedFile
 
 
 class IncomingScanner:
@@ -95,9 +95,11 @@ class IncomingScanner:
             return None
         if not finished and not self._is_settled(name, size, mtime):
             return None
-        parsed = SubbandName.parse(name)
-        fault = FOREIGN if parsed is None else EMPTY if size == 0 else None
-        return IncomingFile(self.directory / name, size, mtime, parsed, fault)
+        path = self.directory / name
+        file = SubbandFile.parse(path, size, mtime)
+        if file is None or size == 0:
+            return RejectedFile(path, size, mtime, EMPTY if file else FOREIGN)
+        return file
 
     def _is_settled(self, name: str, size: int, mtime: float) -> bool:
         """Whether a file was last written some time ago, by its mtime or, as clocks may differ, by earlier scans."""

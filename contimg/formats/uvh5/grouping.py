@@ -18,26 +18,32 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
 @dataclass(frozen=True)
-class SubbandName:
-    """The parts of a file name `YYYY-MM-DDTHH:MM:SS_sbNN.hdf5`.
+class SubbandFile:
+    """A subband file, with the parts of its name `YYYY-MM-DDTHH:MM:SS_sbNN.hdf5`.
 
     Attributes
     ----------
-    time_s : the stamp, UTC, seconds since 1970 (whole).
+    path : the file.
+    time_s : the stamp in its name, UTC, seconds since 1970 (whole).
     subband : 0, the highest in frequency, to 15 (a name may have up to 99).
+    size : bytes; 0 when not read.
+    mtime : modification time, seconds since 1970; 0 when not read.
     """
 
+    path: Path
     time_s: float
     subband: int
+    size: int = 0
+    mtime: float = 0.0
 
     @classmethod
-    def parse(cls, name: str | Path) -> "SubbandName | None":
-        """Parse a file name; None for `_incomplete` names, other names and impossible dates."""
-        match = _NAME.fullmatch(Path(name).name)
+    def parse(cls, path: Path, size: int = 0, mtime: float = 0.0) -> "SubbandFile | None":
+        """Parse the name of a file; None for `_incomplete` names, other names and impossible dates."""
+        match = _NAME.fullmatch(path.name)
         if match is None:
             return None
         try:
-            return cls(seconds_of(match[1]), int(match[2]))
+            return cls(path, seconds_of(match[1]), int(match[2]), size, mtime)
         except ValueError:
             return None
 
@@ -46,8 +52,10 @@ class SubbandName:
         """The time as in the name; also the id of a group that this file founds."""
         return stamp_of(self.time_s)
 
-    def __str__(self) -> str:
-        return f"{self.stamp}_sb{self.subband:02d}.hdf5"
+
+def subband_file_name(time_s: float, subband: int) -> str:
+    """Return the name of the file of a subband that was stamped at a time, seconds since 1970 (UTC)."""
+    return f"{stamp_of(time_s)}_sb{subband:02d}.hdf5"
 
 
 def stamp_of(time_s: float) -> str:
@@ -78,7 +86,7 @@ class GroupInReach:
     echo: bool = False
 
 
-def nearest_group(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> str | None:
+def nearest_group(file: SubbandFile, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> str | None:
     """Return the id of the group that a file joins, or None when it founds its own.
 
     It joins the nearest group whose reference time lies within the tolerance and which lacks its subband. An echo comes
@@ -86,7 +94,7 @@ def nearest_group(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s
 
     Parameters
     ----------
-    file : the file's name.
+    file : the file.
     groups : those to choose from; groups out of the tolerance are ignored.
     tolerance_s : largest difference from the reference time.
     """
@@ -99,7 +107,7 @@ def nearest_group(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s
     return nearest.id if nearest else None
 
 
-def founds_echo(file: SubbandName, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> bool:
+def founds_echo(file: SubbandFile, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> bool:
     """Whether a file that joins no group is within the tolerance of one, which then has its subband already."""
     return any(abs(group.reference_s - file.time_s) <= tolerance_s for group in groups)
 
@@ -117,14 +125,14 @@ def find_groups(directory: Path, tolerance_s: float = TOLERANCE_S) -> dict[str, 
     """
     if not directory.is_dir():
         raise Misconfigured(f"{directory}: not a directory; give the one that has the subband files")
-    files = [(name, path) for path in directory.iterdir() if (name := SubbandName.parse(path))]
+    files = [file for path in directory.iterdir() if (file := SubbandFile.parse(path))]
     groups: dict[str, dict[int, Path]] = {}
     reference_s: dict[str, float] = {}
-    for name, path in sorted(files, key=lambda file: (file[0].time_s, file[0].subband)):
+    for file in sorted(files, key=lambda file: (file.time_s, file.subband)):
         near = [GroupInReach(group, reference_s[group], groups[group].keys()) for group in list(groups)[-4:]]
-        group = nearest_group(name, near, tolerance_s) or name.stamp
-        groups.setdefault(group, {})[name.subband] = path
-        reference_s.setdefault(group, name.time_s)
+        group = nearest_group(file, near, tolerance_s) or file.stamp
+        groups.setdefault(group, {})[file.subband] = file.path
+        reference_s.setdefault(group, file.time_s)
     return groups
 
 

@@ -93,7 +93,7 @@ class Activity(Repository):
 
 def _last_arrival(session: Session) -> float | None:
     """The newest of each state, then the newest of those, because the index begins with the state."""
-    file = tables.SubbandFile
+    file = tables.SubbandFileRow
     newest = [session.scalar(select(func.max(file.arrived_at)).where(file.state == state)) for state in FileState]
     return max((time_s for time_s in newest if time_s is not None), default=None)
 

@@ -103,7 +103,7 @@ class Overview(Repository):
     def snapshot(self, shown: int = 5) -> Status:
         """The stream now, with the newest `shown` of each list."""
         now = self._database.clock()
-        job, file = tables.Job, tables.SubbandFile
+        job, file = tables.Job, tables.SubbandFileRow
         live = (job.kind == TILE.name, job.processing == LIVE)
         aside = select(file).where(file.state == FileState.QUARANTINED).order_by(file.arrived_at.desc()).limit(shown)
         failed = select(job).where(job.state == State.FAILED, *live).order_by(job.updated_at.desc()).limit(shown)
@@ -187,7 +187,7 @@ def _rates(session: Session, now: float) -> Rates:
     )
     ended = {key: (start, float(end)) for key, start, end in session.execute(completed) if end is not None}
     done = [end - start for start, end in ended.values()]
-    file = tables.SubbandFile
+    file = tables.SubbandFileRow
     last_files = (
         select(file.group_id, func.max(file.arrived_at))
         .where(file.group_id.in_(list(ended)), file.state != FileState.QUARANTINED)

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadFile, LeaseLost
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
 from contimg.store.database import Repository, order_by_key
@@ -15,7 +15,6 @@ from contimg.store.files.groups import (
     Arrival,
     FileRecord,
     FileState,
-    FoundFile,
     GroupOrder,
     GroupRecord,
     files_of,
@@ -33,7 +32,7 @@ from contimg.store.tables import record_of
 class Files(Repository):
     """Subband files and their groups."""
 
-    def register(self, files: Sequence[FoundFile]) -> tuple[Arrival, ...]:
+    def register(self, files: Sequence[SubbandFile]) -> tuple[Arrival, ...]:
         """Sort finished files into their groups, in order and in one transaction. Calling it again is harmless.
 
         A quarantined file is sorted again when its size (bytes) or mtime (epoch seconds) has changed. A file whose
@@ -42,7 +41,7 @@ class Files(Repository):
         now, rules = self._database.clock(), self._database.rules
         with self._database.write_arrivals() as session:
             rows = _rows_of(session, [str(file.path) for file in files])
-            sorter = Sorter(session, [file.name for file in files if _is_to_sort(file, rows)], rules, now)
+            sorter = Sorter(session, [file.time_s for file in files if _is_to_sort(file, rows)], rules, now)
             arrivals = []
             for file in files:
                 row = rows.get(str(file.path))
@@ -52,11 +51,11 @@ class Files(Repository):
                         row.size, row.mtime, row.arrived_at = file.size, file.mtime, now
                     arrivals.append((row, unchanged, False))
                     continue
-                row = row or tables.SubbandFile(path=str(file.path))
+                row = row or tables.SubbandFileRow(path=str(file.path))
                 rows[row.path] = row
                 row.size, row.mtime, row.arrived_at = file.size, file.mtime, now
-                row.subband, row.time_s = file.name.subband, file.name.time_s
-                arrivals.append((row, False, sorter.sort(row, file.name)))
+                row.subband, row.time_s = file.subband, file.time_s
+                arrivals.append((row, False, sorter.sort(row, file)))
             sorter.finish()
             return tuple(
                 Arrival(record_of(FileRecord, row), known=known, became_pending=pending)
@@ -75,12 +74,11 @@ class Files(Repository):
         """
         now = self._database.clock()
         with self._database.write_arrivals() as session:
-            row = session.scalar(select(tables.SubbandFile).where(tables.SubbandFile.path == str(path)))
+            row = session.scalar(select(tables.SubbandFileRow).where(tables.SubbandFileRow.path == str(path)))
             if row is None:
-                row = tables.SubbandFile(path=str(path), size=size, mtime=mtime, arrived_at=now)
-                name = SubbandName.parse(path)
-                if name is not None:
-                    row.subband, row.time_s = name.subband, name.time_s
+                row = tables.SubbandFileRow(path=str(path), size=size, mtime=mtime, arrived_at=now)
+                if file := SubbandFile.parse(path):
+                    row.subband, row.time_s = file.subband, file.time_s
             if lease is not None and _was_replaced(session, row, lease, now):
                 return record_of(FileRecord, row)
             is_known = row.state == FileState.QUARANTINED and row.reason == reason
@@ -163,7 +161,7 @@ class Files(Repository):
 
     def latest(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
         """Files, the last to arrive first; only those in a state if given."""
-        file = tables.SubbandFile
+        file = tables.SubbandFileRow
         query = select(file).order_by(file.arrived_at.desc()).limit(limit)
         return self._fetch(FileRecord, query if state is None else query.where(file.state == state))
 
@@ -173,7 +171,7 @@ class Files(Repository):
             return tuple(record_of(FileRecord, row) for row in files_of(session, group))
 
 
-def _was_replaced(session: Session, file: tables.SubbandFile, lease: Lease, now: float) -> bool:
+def _was_replaced(session: Session, file: tables.SubbandFileRow, lease: Lease, now: float) -> bool:
     """Whether a file has changed since the run that rejects it began; the job is then pending again."""
     job, run = held_job(session, lease), session.get(tables.StageRun, lease.run_id)
     if job is None or run is None or file.group_id != job.key or file.arrived_at <= run.started_at:
@@ -185,7 +183,7 @@ def _was_replaced(session: Session, file: tables.SubbandFile, lease: Lease, now:
     return True
 
 
-def _collect_again(session: Session, file: tables.SubbandFile, reason: str, lease: Lease | None, now: float) -> None:
+def _collect_again(session: Session, file: tables.SubbandFileRow, reason: str, lease: Lease | None, now: float) -> None:
     """Let the group of a file that was just quarantined collect again, unless it is converted."""
     if lease is not None:
         if lease.stage != Stage.CONVERT:
@@ -205,13 +203,13 @@ def _collect_again(session: Session, file: tables.SubbandFile, reason: str, leas
         end_lease(live, State.COLLECTING, now)
 
 
-def _rows_of(session: Session, paths: Sequence[str]) -> dict[str, tables.SubbandFile]:
+def _rows_of(session: Session, paths: Sequence[str]) -> dict[str, tables.SubbandFileRow]:
     """The rows of these paths that the store has."""
-    file = tables.SubbandFile
+    file = tables.SubbandFileRow
     return {row.path: row for row in session.scalars(select(file).where(file.path.in_(paths)))}
 
 
-def _is_to_sort(file: FoundFile, rows: Mapping[str, tables.SubbandFile]) -> bool:
+def _is_to_sort(file: SubbandFile, rows: Mapping[str, tables.SubbandFileRow]) -> bool:
     """Whether a file is new, or was quarantined and has changed since."""
     row = rows.get(str(file.path))
     return row is None or (row.state == FileState.QUARANTINED and (row.size, row.mtime) != (file.size, file.mtime))
@@ -219,7 +217,7 @@ def _is_to_sort(file: FoundFile, rows: Mapping[str, tables.SubbandFile]) -> bool
 
 def _adopt_strays(session: Session, group: tables.Group, tolerance_s: float) -> None:
     """Give a group the files quarantined before they were sorted, by the time in their name: they explain a gap."""
-    file = tables.SubbandFile
+    file = tables.SubbandFileRow
     near = file.time_s.between(group.reference_s - tolerance_s, group.reference_s + tolerance_s)
     strays = update(file).where(file.state == FileState.QUARANTINED, file.group_id.is_(None), near)
     session.execute(strays.values(group_id=group.id))

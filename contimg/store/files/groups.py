@@ -8,7 +8,6 @@ from pathlib import Path
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import tables
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.tables import record_of
@@ -27,16 +26,6 @@ class GroupOrder(StrEnum):
 
     OBSERVED = "observed"
     UPDATED = "updated"
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A finished file on disk: size in bytes, mtime in epoch seconds, and its parsed name."""
-
-    path: Path
-    size: int
-    mtime: float
-    name: SubbandName
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ def groups_with_jobs() -> Select[tables.Group, tables.Job]:
 def group_records(session: Session, query: Select[tables.Group, tables.Job]) -> tuple[GroupRecord, ...]:
     """The records of the groups of a query, each with its usable subbands."""
     rows = session.execute(query).all()
-    file = tables.SubbandFile
+    file = tables.SubbandFileRow
     usable = select(file.group_id, file.subband).where(
         file.group_id.in_([group.id for group, _ in rows]), file.state != FileState.QUARANTINED
     )
@@ -120,12 +109,12 @@ def group_records(session: Session, query: Select[tables.Group, tables.Job]) -> 
     )
 
 
-def files_of(session: Session, group: str, *states: FileState) -> list[tables.SubbandFile]:
+def files_of(session: Session, group: str, *states: FileState) -> list[tables.SubbandFileRow]:
     """The files of a group in these states (all when none is given), in order of subband."""
-    query = select(tables.SubbandFile).where(tables.SubbandFile.group_id == group)
+    query = select(tables.SubbandFileRow).where(tables.SubbandFileRow.group_id == group)
     if states:
-        query = query.where(tables.SubbandFile.state.in_(states))
-    return list(session.scalars(query.order_by(tables.SubbandFile.subband, tables.SubbandFile.id)))
+        query = query.where(tables.SubbandFileRow.state.in_(states))
+    return list(session.scalars(query.order_by(tables.SubbandFileRow.subband, tables.SubbandFileRow.id)))
 
 
 def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[int, Path], bool]:
@@ -138,6 +127,6 @@ def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[in
     return paths, len(paths) < expected
 
 
-def subband_paths(files: Iterable[tables.SubbandFile]) -> dict[int, Path]:
+def subband_paths(files: Iterable[tables.SubbandFileRow]) -> dict[int, Path]:
     """Subband number to path."""
     return {file.subband: Path(file.path) for file in files if file.subband is not None}

@@ -5,14 +5,14 @@ a file that joins it.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.formats.uvh5.grouping import GroupInReach, SubbandName, founds_echo, nearest_group
+from contimg.formats.uvh5.grouping import GroupInReach, SubbandFile, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import QueueRules
 from contimg.store import tables
@@ -37,32 +37,32 @@ class Gathering:
 class Sorter:
     """Sorts files within one transaction; `finish` writes the result."""
 
-    def __init__(self, session: Session, names: Iterable[SubbandName], rules: QueueRules, now: float) -> None:
+    def __init__(self, session: Session, times_s: Sequence[float], rules: QueueRules, now: float) -> None:
         self._session, self._rules, self._now = session, rules, now
         self._groups: dict[str, Gathering] = {}
         self._by_time: list[tuple[float, str]] = []
-        self._new: list[tables.SubbandFile] = []
-        self._load([name.time_s for name in names])
+        self._new: list[tables.SubbandFileRow] = []
+        self._load(times_s)
 
-    def sort(self, file: tables.SubbandFile, name: SubbandName) -> bool:
+    def sort(self, row: tables.SubbandFileRow, file: SubbandFile) -> bool:
         """Give a file its group, or quarantine it; True when its group became pending by it."""
-        near = self._groups_near(name.time_s)
-        group_id = nearest_group(name, near, self._rules.group_tolerance_s)
-        self._new.append(file)
+        near = self._groups_near(file.time_s)
+        group_id = nearest_group(file, near, self._rules.group_tolerance_s)
+        self._new.append(row)
         reason = None
-        if name.subband >= BAND.subbands:
-            reason = f"subband {name.subband}: the band has 0 to {BAND.subbands - 1}"
-        elif group_id is None and any(group.id == name.stamp for group in near):
-            file.group_id = name.stamp
-            reason = f"duplicate: group {name.stamp} has its subband {name.subband} from another file"
+        if file.subband >= BAND.subbands:
+            reason = f"subband {file.subband}: the band has 0 to {BAND.subbands - 1}"
+        elif group_id is None and any(group.id == file.stamp for group in near):
+            row.group_id = file.stamp
+            reason = f"duplicate: group {file.stamp} has its subband {file.subband} from another file"
         if reason:
-            file.state, file.reason = FileState.QUARANTINED, reason
-            text = f"{Path(file.path).name} quarantined: {reason}"
-            record_event(self._session, self._now, WARNING, file.group_id, text)
+            row.state, row.reason = FileState.QUARANTINED, reason
+            text = f"{file.path.name} quarantined: {reason}"
+            record_event(self._session, self._now, WARNING, row.group_id, text)
             return False
-        gathering = self._groups[group_id] if group_id else self._create(name, near)
-        file.group_id, file.state, file.reason = gathering.group.id, FileState.PRESENT, None
-        return self._add(gathering, file, name.subband)
+        gathering = self._groups[group_id] if group_id else self._create(file, near)
+        row.group_id, row.state, row.reason = gathering.group.id, FileState.PRESENT, None
+        return self._add(gathering, row, file.subband)
 
     def finish(self) -> None:
         """Write groups first, then the files that refer to them."""
@@ -75,7 +75,7 @@ class Sorter:
         if not times_s:
             return
         tolerance_s = self._rules.group_tolerance_s
-        group, file = tables.Group, tables.SubbandFile
+        group, file = tables.Group, tables.SubbandFileRow
         is_near = group.reference_s.between(min(times_s) - tolerance_s, max(times_s) + tolerance_s)
         query = groups_with_jobs().where(is_near).order_by(group.reference_s).with_for_update()
         for row, job in self._session.execute(query):
@@ -103,20 +103,20 @@ class Sorter:
         near = [self._groups[group_id] for _, group_id in self._by_time[first:last]]
         return [GroupInReach(item.group.id, item.group.reference_s, item.taken, item.group.echo) for item in near]
 
-    def _create(self, name: SubbandName, near: Sequence[GroupInReach]) -> Gathering:
+    def _create(self, file: SubbandFile, near: Sequence[GroupInReach]) -> Gathering:
         group = tables.Group(
-            id=name.stamp,
-            reference_s=name.time_s,
-            echo=founds_echo(name, near, self._rules.group_tolerance_s),
+            id=file.stamp,
+            reference_s=file.time_s,
+            echo=founds_echo(file, near, self._rules.group_tolerance_s),
             collecting_since=self._now,
             created_at=self._now,
         )
         job = tables.Job(
             kind=TILE.name,
-            key=name.stamp,
+            key=file.stamp,
             processing=LIVE,
             priority=LIVE_PRIORITY,
-            reference_s=name.time_s,
+            reference_s=file.time_s,
             state=State.COLLECTING,
             stage=TILE.stages[0],
             attempts=0,
@@ -126,7 +126,7 @@ class Sorter:
         self._session.add_all((group, job))
         return self._take(Gathering(group, job))
 
-    def _add(self, gathering: Gathering, file: tables.SubbandFile, subband: int) -> bool:
+    def _add(self, gathering: Gathering, file: tables.SubbandFileRow, subband: int) -> bool:
         """Add a file to a group according to the state of its job; True when that made the job pending."""
         group, job, expected, now = gathering.group, gathering.job, self._rules.expected_subbands, self._now
         gathering.taken.add(subband)

@@ -14,11 +14,12 @@ from judges import SHARED, require
 from contimg.errors import Misconfigured
 from contimg.formats.uvh5.grouping import (
     GroupInReach,
-    SubbandName,
+    SubbandFile,
     check_tolerance,
     founds_echo,
     nearest_group,
     seconds_of,
+    subband_file_name,
 )
 
 
@@ -31,9 +32,9 @@ from contimg.formats.uvh5.grouping import (
     ],
 )
 def test_a_name_says_time_and_subband(name, seconds, subband):
-    parsed = SubbandName.parse(name)
-    assert parsed == SubbandName(seconds, subband)
-    assert str(parsed) == Path(name).name
+    path = Path(name)
+    assert SubbandFile.parse(path, 5, 2.0) == SubbandFile(path, seconds, subband, 5, 2.0)
+    assert subband_file_name(seconds, subband) == path.name
 
 
 @pytest.mark.parametrize(
@@ -54,34 +55,39 @@ def test_a_name_says_time_and_subband(name, seconds, subband):
     ],
 )
 def test_other_names_are_none(name):
-    assert SubbandName.parse(name) is None
+    assert SubbandFile.parse(Path(name)) is None
 
 
 @given(st.integers(0, 4_102_444_799), st.integers(0, 99))
 def test_names_come_back_as_they_went(seconds, subband):
-    assert SubbandName.parse(str(SubbandName(float(seconds), subband))) == SubbandName(float(seconds), subband)
+    path = Path(subband_file_name(float(seconds), subband))
+    assert SubbandFile.parse(path) == SubbandFile(path, float(seconds), subband)
+
+
+def named(time_s, subband):
+    return SubbandFile(Path(subband_file_name(time_s, subband)), time_s, subband)
 
 
 def test_a_file_joins_the_nearest_group_that_lacks_its_subband():
     groups = [GroupInReach("a", 1000, {0, 1}), GroupInReach("b", 1100, {1}), GroupInReach("c", 1300, set())]
-    assert nearest_group(SubbandName(1040, 2), groups) == "a"
-    assert nearest_group(SubbandName(1040, 0), groups) == "b"
-    assert nearest_group(SubbandName(1040, 1), groups) is None
-    assert nearest_group(SubbandName(1220, 2), groups) == "c"
-    assert nearest_group(SubbandName(1421, 2), groups) is None
+    assert nearest_group(named(1040, 2), groups) == "a"
+    assert nearest_group(named(1040, 0), groups) == "b"
+    assert nearest_group(named(1040, 1), groups) is None
+    assert nearest_group(named(1220, 2), groups) == "c"
+    assert nearest_group(named(1421, 2), groups) is None
 
 
 def test_the_tolerance_is_inclusive_and_works_both_ways():
     groups = [GroupInReach("a", 1000, set())]
-    assert [nearest_group(SubbandName(time, 0), groups) for time in (879, 880, 1120, 1121)] == [None, "a", "a", None]
+    assert [nearest_group(named(time, 0), groups) for time in (879, 880, 1120, 1121)] == [None, "a", "a", None]
 
 
 def test_an_echo_does_not_draw_the_rest_of_a_good_group_to_itself():
     groups = [GroupInReach("good", 1000, {0}), GroupInReach("echo", 1001, {0}, echo=True)]
-    assert nearest_group(SubbandName(1001, 1), groups) == "good"
-    assert nearest_group(SubbandName(1001, 1), [GroupInReach("good", 1000, {0, 1}), groups[1]]) == "echo"
-    assert founds_echo(SubbandName(1050, 0), groups)
-    assert not founds_echo(SubbandName(1300, 0), groups)
+    assert nearest_group(named(1001, 1), groups) == "good"
+    assert nearest_group(named(1001, 1), [GroupInReach("good", 1000, {0, 1}), groups[1]]) == "echo"
+    assert founds_echo(named(1050, 0), groups)
+    assert not founds_echo(named(1300, 0), groups)
 
 
 @pytest.mark.parametrize("tolerance", [0, -1, 150, 200])
@@ -116,7 +122,7 @@ def test_whole_groups_come_out_whatever_the_clocks_and_the_order(data):
     for group in range(data.draw(st.integers(1, 4))):
         offsets = data.draw(st.lists(st.integers(0, 82), min_size=16, max_size=16))
         order = data.draw(st.permutations(range(16)))
-        files += [(group, SubbandName(start + offsets[subband], subband)) for subband in order]
+        files += [(group, named(start + offsets[subband], subband)) for subband in order]
         start += data.draw(st.sampled_from([308, 309]))
     members = sort_into_groups(files)
     assert all(len({truth for truth, _ in files}) == 1 and len(files) == 16 for files in members.values())
@@ -140,7 +146,7 @@ def test_the_true_groups_of_the_real_telescope(shuffled):
     for index, time_s in enumerate(stamps):
         if index == 0 or time_s - stamps[index - 1] > 120:
             truth, hand = truth + 1, dealer.sample(range(16), 16)
-        files.append((truth, SubbandName(time_s, hand.pop())))
+        files.append((truth, named(time_s, hand.pop())))
     if shuffled:  # files of one group in any order
         files.sort(key=lambda file: (file[0], dealer.random()))
     members = sort_into_groups(files)

@@ -9,7 +9,6 @@ from small_ms import make_ms, random_gains
 from store_steps import register_file
 
 from contimg.cli import contimg
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load
 from contimg.store import Stage, State, Store
 from contimg.tile.calibrate.options import CalibrateOptions
@@ -46,8 +45,8 @@ def uncalibrated(store, calibrated, tmp_path):
     done = calibrate(path, [], tmp_path / "calibration", CalibrateOptions(min_apparent_jy=50.0))
     assert done.calibration_set is None
     for subband in range(16):
-        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        register_file(store, tmp_path / str(name), 1, 1.0, name)
+        name = f"{GROUP}_sb{subband:02d}.hdf5"
+        register_file(store, tmp_path / name, 1, 1.0)
     mjd = calibrated.done.new_set.mjd
     ms = ConvertedMS(path, mjd - 0.001, mjd + 0.001, 24.0, 33.4, 8, 192, 14, (), 0.0, 1)
     image = TileImage(

@@ -10,7 +10,6 @@ from store_steps import register_file
 
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.settings import Settings, load, save
 from contimg.store import Stage, State, Store
 from contimg.tile.products import ConvertedMS
@@ -37,8 +36,7 @@ def context(calibrated, tmp_path, monkeypatch):
     store = Store.of(config)
     store.registry.register(calibrated.done.new_set)
     for subband in range(16):
-        name = SubbandName.parse(f"{GROUP}_sb{subband:02d}.hdf5")
-        register_file(store, config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0, name)
+        register_file(store, config.input_dir / f"{GROUP}_sb{subband:02d}.hdf5", 1, 1.0)
     turned = np.exp(1j * np.deg2rad(25.0) * np.random.default_rng(2).normal(size=(len(SLOTS), 1, 2)))
     config.output_dir.mkdir()
     path = config.output_dir / f"{GROUP}.ms"

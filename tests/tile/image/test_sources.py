@@ -11,7 +11,6 @@ from point_source_ms import OPTIONS, SOURCES, make_ms, separation_rad
 from store_steps import register_file
 
 from contimg.errors import Misconfigured
-from contimg.formats.uvh5.grouping import SubbandName
 from contimg.store import Stage, Store
 from contimg.tile.image import image
 from contimg.tile.image.sources.finding import position_name, write_csv, write_votable
@@ -77,7 +76,7 @@ def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
     store = Store.open(tmp_path / "store.sqlite3")
     for subband in range(16):
         path = Path(f"/incoming/{tile_image.group}_sb{subband:02d}.hdf5")
-        group = register_file(store, path, 1, 1.0, SubbandName.parse(path)).file.group
+        group = register_file(store, path, 1, 1.0).file.group
     for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, [tile_image])):
         store.leases.commit(store.leases.claim(group, stage, "a"), made)
     kept = store.products.image_of(group).sources

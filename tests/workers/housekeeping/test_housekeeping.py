@@ -12,7 +12,7 @@ from waiting import until
 
 from contimg.errors import Misconfigured
 from contimg.files.filesystems import lock
-from contimg.formats.uvh5.grouping import SubbandName
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, QueueRules, RetentionRules
 from contimg.store import (
     Lease,
@@ -52,8 +52,8 @@ def clocked_store(place, clock) -> Store:
 
 
 def arrive(store: Store, number: int = 0) -> str:
-    name = SubbandName(T0 + 309 * number, 0)
-    return register_file(store, f"/incoming/{name}", 1, 1.0, name).file.group
+    name = subband_file_name(T0 + 309 * number, 0)
+    return register_file(store, f"/incoming/{name}", 1, 1.0).file.group
 
 
 def lease(store: Store, group: str, stage: Stage) -> Lease:
