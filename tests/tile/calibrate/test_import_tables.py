@@ -46,10 +46,10 @@ def split(source, target, order, bandpass):
         for index, window in enumerate(order):
             for name, value in whole.items():
                 windows.putcell(name, index, value)
-            freqs = band[window][::-1] if bandpass else np.array([band[window].mean()])
-            step = np.full(freqs.size, -width if bandpass else width * band.shape[1])
-            windows.putcell("NUM_CHAN", index, freqs.size)
-            windows.putcell("CHAN_FREQ", index, freqs)
+            window_hz = band[window][::-1] if bandpass else np.array([band[window].mean()])
+            step = np.full(window_hz.size, -width if bandpass else width * band.shape[1])
+            windows.putcell("NUM_CHAN", index, window_hz.size)
+            windows.putcell("CHAN_FREQ", index, window_hz)
             for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
                 windows.putcell(name, index, step)
     assert freqs.size in (1, 192)
