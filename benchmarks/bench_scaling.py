@@ -31,7 +31,7 @@ from two_hosts import two_hosts, why_not
 
 from contimg.store import Outcome, Stage, State, Store
 from workers.broker import EmbeddedBroker
-from workers.scheduling.capacity import Load, most_tiles_per_hour
+from workers.scheduling.capacity import Load, max_tiles_per_hour
 from workers.service.plan import contimg_command, thread_settings
 
 _PATIENCE_S = 600.0
@@ -176,7 +176,7 @@ def main(count: int, antennas: int, channels: int, size: int, workers: tuple[int
         with tempfile.TemporaryDirectory(dir=cache, prefix="scaling-") as name:
             one = throughput(Path(name), setting, size, arriving)
         found.append(one)
-        one["predicted_per_hour"] = most_tiles_per_hour(loads_of(found[0]), cores, one["workers"])
+        one["predicted_per_hour"] = max_tiles_per_hour(loads_of(found[0]), cores, one["workers"])
         ratio = one["predicted_per_hour"] / one["tiles_per_hour"]
         stages = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in one["stage_s"].items())
         print(f"{setting!s:14} {one['tiles_per_hour']:8.0f} {one['predicted_per_hour']:8.0f} {ratio:15.2f} "

@@ -79,10 +79,10 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
     busy, memory = (sum(getattr(queue, name) for queue in site.queues) for name in ("busy_cores", "memory_gib"))
     click.echo(f"{'all':10} {sum(load.seconds for load in loads):9.1f} {'':8} {busy:11.2f} {memory:11.1f}")
     click.echo(
-        f"{cores} cores process {site.most_tiles_per_hour:.0f} tiles an hour at a utilisation of {UTILISATION:.0%}; "
+        f"{cores} cores process {site.max_tiles_per_hour:.0f} tiles an hour at a utilisation of {UTILISATION:.0%}; "
         f"fully used, {site.real_time_factor:.1f} times as fast as one telescope observes"
     )
-    if not site.enough:
+    if not site.is_sufficient:
         click.echo(f"{tiles_per_hour:.1f} tiles an hour exceed this; add cores", err=True)
         raise SystemExit(3)
 

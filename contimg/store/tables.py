@@ -1,6 +1,6 @@
-"""The tables, typed. Times are UTC epoch seconds in double columns, the same on SQLite and PostgreSQL.
+"""The tables of the database. Times are UTC epoch seconds in double columns, the same on SQLite and PostgreSQL.
 
-Why not timestamps: SQLite has none, a number compares and subtracts alike on both, and the injected clock is one.
+Not timestamps: SQLite has none, and a number compares and subtracts alike on both.
 Observation times (validity of a calibration, middle of a tile) are MJD days, UTC.
 """
 
@@ -98,7 +98,7 @@ class Job(Base):
 
 
 class SubbandFileRow(Base):
-    """One file seen in the incoming directory: in its group, late for it, or quarantined with a reason."""
+    """A file of the incoming directory: in its group, late for it, or quarantined with a reason."""
 
     __tablename__ = "subband_files"
 
@@ -115,7 +115,7 @@ class SubbandFileRow(Base):
 
     __table_args__ = (
         Index("ix_subband_files_state_arrived", "state", "arrived_at"),
-        # No subband twice in a group, whatever the code above believes.
+        # No subband twice in a group.
         Index(
             "uq_subband_in_group",
             "group_id",
@@ -282,7 +282,7 @@ _ON = text("ended_at IS NULL")
 
 
 class Alert(Base):
-    """A rule that was broken for a while; `ended_at` is empty while it is."""
+    """A breach of a rule; `ended_at` is empty while it lasts."""
 
     __tablename__ = "alerts"
 
@@ -294,7 +294,7 @@ class Alert(Base):
     ended_at: Mapped[float | None] = mapped_column(index=True)
 
     __table_args__ = (
-        # A rule is broken once at a time, however many processes judge it.
+        # A rule has one active alert, however many processes update it.
         Index(
             "uq_alert_on",
             "rule",
@@ -306,7 +306,7 @@ class Alert(Base):
 
 
 class Metric(Base):
-    """One number at one time, for charts: `stage.convert.seconds`, `disk.free_bytes`."""
+    """A number at a time, for charts: `stage.convert.seconds`, `disk.free_bytes`."""
 
     __tablename__ = "metrics"
 
@@ -320,7 +320,7 @@ class Metric(Base):
 
 
 class Control(Base):
-    """A switch that every process reads, such as `paused`, and the heartbeat of a process' last success."""
+    """A switch that every process reads, such as `paused`, or the time of a process's last success."""
 
     __tablename__ = "control"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contimg.cli.machine import plan as command
 from contimg.store import Store
-from workers.scheduling.capacity import FULL_SCALE, UTILISATION, Load, most_tiles_per_hour, plan
+from workers.scheduling.capacity import FULL_SCALE, UTILISATION, Load, max_tiles_per_hour, plan
 
 LOADS = st.lists(
     st.builds(Load, st.just("image"), st.floats(0.1, 500), st.floats(0.1, 1000), st.floats(0.1, 8)),
@@ -25,7 +25,7 @@ def test_no_worker_is_busier_than_it_may_be(tiles_per_hour, cores, loads):
         seconds = max(queue.load.seconds, queue.load.core_s / cores)
         assert tiles_per_hour * seconds / 3600 <= queue.workers * UTILISATION * (1 + 1e-9)
         assert queue.workers == 1 or tiles_per_hour * seconds / 3600 > (queue.workers - 1) * UTILISATION
-    assert site.enough == (sum(queue.busy_cores for queue in site.queues) <= cores * UTILISATION * (1 + 1e-9))
+    assert site.is_sufficient == (sum(queue.busy_cores for queue in site.queues) <= cores * UTILISATION * (1 + 1e-9))
 
 
 @given(st.floats(0.1, 100), st.floats(1, 10), LOADS)
@@ -51,18 +51,18 @@ def test_a_tile_waits_no_longer_than_planned():
 
 @given(st.integers(1, 64), st.integers(1, 64), LOADS)
 def test_throughput_is_bound_by_workers_or_by_cores(cores, workers, loads):
-    most = most_tiles_per_hour(loads, cores, workers)
+    most = max_tiles_per_hour(loads, cores, workers)
     site = plan(1.0, cores, loads)
-    assert most <= site.most_tiles_per_hour / UTILISATION * (1 + 1e-9), "the cores never do more than all they can"
-    assert most <= most_tiles_per_hour(loads, cores, workers + 1) * (1 + 1e-9)
-    assert most <= workers * most_tiles_per_hour(loads, cores, 1) * (1 + 1e-9)
-    enough = most_tiles_per_hour(loads, cores, 10**6)
-    assert abs(enough - site.most_tiles_per_hour / UTILISATION) <= 1e-9 * enough
+    assert most <= site.max_tiles_per_hour / UTILISATION * (1 + 1e-9), "the cores never do more than all they can"
+    assert most <= max_tiles_per_hour(loads, cores, workers + 1) * (1 + 1e-9)
+    assert most <= workers * max_tiles_per_hour(loads, cores, 1) * (1 + 1e-9)
+    enough = max_tiles_per_hour(loads, cores, 10**6)
+    assert abs(enough - site.max_tiles_per_hour / UTILISATION) <= 1e-9 * enough
 
 
 def test_stages_of_one_thread_fill_as_many_cores_as_there_are_workers():
     loads = [Load("convert", 2.0, 2.0, 0.1), Load("image", 4.0, 4.0, 0.1)]
-    assert [most_tiles_per_hour(loads, 2, workers) for workers in (1, 2, 3)] == [600, 1200, 1200]
+    assert [max_tiles_per_hour(loads, 2, workers) for workers in (1, 2, 3)] == [600, 1200, 1200]
 
 
 def test_the_command_says_when_the_cores_do_not_suffice():

@@ -68,7 +68,7 @@ def test_what_cannot_be_sent_is_not_counted_as_sent(few):
 
 def test_tiles_of_calibrators_go_first(few):
     class Known:
-        def among(self, reference_s):
+        def have_calibrator(self, reference_s):
             return [at == T0 + 309 for at in reference_s]
 
     groups = [arrive(few, number) for number in range(3)]
@@ -79,7 +79,7 @@ def test_tiles_of_calibrators_go_first(few):
 @pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])
 def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monkeypatch):
     class Known:
-        def among(self, reference_s):
+        def have_calibrator(self, reference_s):
             asked.append(list(reference_s))
             return [at in (T0 + 309, T0 + 3 * 309) for at in reference_s]
 
@@ -99,10 +99,10 @@ def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_point
 
     monkeypatch.setattr("workers.scheduling.calibrator_tiles.with_calibrator", with_calibrator)
     tiles = CalibratorTiles(few, 0.7, 10.0)
-    assert tiles.among([T0]) == [False], "no declination is known yet"
+    assert tiles.have_calibrator([T0]) == [False], "no declination is known yet"
     for dec_deg, asked, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):
         put_measurement_set(few, dec_deg)
-        assert tiles.among(asked) == [at == T0 for at in asked]
+        assert tiles.have_calibrator(asked) == [at == T0 for at in asked]
         assert reckoned.pop() == new
 
 

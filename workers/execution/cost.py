@@ -1,4 +1,4 @@
-"""What one run of a stage costs this process: seconds, peak memory, bytes read and written."""
+"""Cost of one run of a stage in this process: seconds, peak memory, bytes read and written."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,21 +10,21 @@ _PROC = Path("/proc/self")
 
 
 class Cost:
-    """Measures from its making on. The bytes include finished child processes; the memory is this process's own.
+    """Measures from its creation on. The bytes include finished child processes; the memory is of this process alone.
 
-    A kernel or container that does not tell leaves the figure unknown; it is no reason to fail a stage.
+    A figure that the kernel or the container does not show stays None.
     """
 
     def __init__(self) -> None:
         self._began = perf_counter()
-        self._before = _numbers("io")
+        self._before = _proc_numbers("io")
         with suppress(OSError):
-            # "5" resets the high-water mark, so that an earlier, larger stage does not show in this one's figures.
+            # "5" resets the high-water mark, so that an earlier, larger stage does not show in this figure.
             (_PROC / "clear_refs").write_text("5", encoding="ascii")
 
     def figures(self) -> RunFigures:
-        """The cost so far."""
-        now, peak_kb = _numbers("io"), _numbers("status").get("VmHWM")
+        """Return the cost so far."""
+        now, peak_kb = _proc_numbers("io"), _proc_numbers("status").get("VmHWM")
         return RunFigures(
             seconds=perf_counter() - self._began,
             peak_rss_bytes=None if peak_kb is None else 1024 * peak_kb,
@@ -33,7 +33,7 @@ class Cost:
         )
 
 
-def _numbers(name: str) -> dict[str, int]:
+def _proc_numbers(name: str) -> dict[str, int]:
     """The lines `Key: number ...` of a file of /proc/self; none when it cannot be read."""
     try:
         lines = (_PROC / name).read_text(encoding="utf-8").splitlines()

@@ -11,11 +11,11 @@ _STARTTIME = 19  # of the fields after the command's name in /proc/PID/stat: clo
 
 @dataclass(frozen=True)
 class ProcessName:
-    """One process, past or present: a pid alone is used again, with its start time it is not.
+    """Name of a process, past or present. A pid is used again; with the start time the name is unique.
 
     Attributes
     ----------
-    host, namespace : the machine and its pid namespace, for containers may share a host's name but not its pids.
+    host, namespace : the machine and its pid namespace: containers may share a host's name, but not its pids.
     pid, started : the pid and its start in clock ticks since boot.
     """
 
@@ -26,13 +26,13 @@ class ProcessName:
 
     @classmethod
     def of(cls, pid: int | None = None) -> "ProcessName":
-        """The name of a living process; by default this one. ProcessLookupError when there is none."""
+        """Return the name of a running process, by default this one; raises ProcessLookupError when there is none."""
         number = os.getpid() if pid is None else pid
         return cls(socket.gethostname(), number, _started(number), _namespace())
 
     @classmethod
     def parse(cls, text: str) -> "ProcessName | None":
-        """The name in a lease's owner, or None when it is of another form."""
+        """Return the name in the owner of a lease, or None when the text has another form."""
         parts = text.rsplit(":", 3)
         if len(parts) != 4 or not (parts[1].isdigit() and parts[2].isdigit()):
             return None
@@ -40,7 +40,7 @@ class ProcessName:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the process certainly lives no more: only a process of this machine can be known to be dead."""
+        """Whether the process has certainly ended; known only of processes of this machine."""
         return (self.host, self.namespace) == (socket.gethostname(), _namespace()) and not self.is_alive
 
     @property

@@ -1,7 +1,7 @@
-"""A worker that is told to stop waits for its stages under way as long as they take, at most as long as it may.
+"""A worker that shuts down waits for its stages in progress, up to a limit.
 
-Celery's own soft shutdown sleeps its whole time whenever a task was under way, so that replacing a worker takes half a
-minute though its stage has ended after a second.
+Celery's own soft shutdown sleeps for the whole limit whenever a task was in progress, so that replacing a worker takes
+half a minute though its stage has ended after a second.
 """
 
 import os
@@ -22,25 +22,25 @@ _TO_A_MESSAGE_S = 1.0
 
 
 def wait_for_stages(worker: Any, store: Store) -> None:
-    """In place of the worker's `wait_for_soft_shutdown`: return when no child holds a lease, or when time is up."""
+    """Replace the worker's `wait_for_soft_shutdown`: return when no child holds a lease, or at the limit."""
     if not state.active_requests:
         return
     began = time.monotonic()
     limit_s = worker.app.conf.worker_soft_shutdown_timeout
-    worked = False
+    has_worked = False
     while (waited_s := time.monotonic() - began) < limit_s:
-        works = children_work(store)
-        if not works and (worked or waited_s > _TO_A_LEASE_S):
+        is_working = is_any_child_working(store)
+        if not is_working and (has_worked or waited_s > _TO_A_LEASE_S):
             time.sleep(_TO_A_MESSAGE_S)
             return
-        worked = worked or works
+        has_worked = has_worked or is_working
         time.sleep(0.2)
 
 
-def children_work(store: Store) -> bool:
-    """Whether a child of this process holds a lease; a store that is away says neither, so it counts as one."""
+def is_any_child_working(store: Store) -> bool:
+    """Whether a child of this process holds a lease; assumed when the store does not answer."""
     try:
-        owners = [one.owner for one in store.overview.snapshot(0).running]
+        owners = [lease.owner for lease in store.leases.active()]
     except SQLAlchemyError:
         return True
     return any(_is_child(ProcessName.parse(owner)) for owner in owners if owner)

@@ -1,4 +1,4 @@
-"""How many workers a site needs: a model of the stream's load, from what a tile's stages take."""
+"""Number of workers that a site needs, from a model of the load of a tile's stages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from math import ceil
 
 from contimg.instrument.dsa110 import CADENCE_S
 
-UTILISATION = 0.7  # of a core or a worker, on average: at more a tile waits longer than it is worked on
+UTILISATION = 0.7  # of a core or a worker, on average; above it a tile waits longer than it is processed
 TILES_PER_HOUR = 3600 / CADENCE_S
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one stage takes for one tile.
+    """Load of one stage for one tile.
 
     Attributes
     ----------
-    seconds : on an otherwise idle machine.
-    core_s : seconds of a core; above `seconds` where the stage keeps more than one busy.
-    memory_gib : the most that its process has resident.
+    seconds : duration on an otherwise idle machine.
+    core_s : core seconds; more than `seconds` where the stage uses more than one core.
+    memory_gib : maximum resident memory of its process.
     """
 
     stage: str
@@ -37,7 +37,7 @@ FULL_SCALE: tuple[Load, ...] = (
 
 @dataclass(frozen=True)
 class Queue:
-    """One queue's share of a site: its workers, the cores that they keep busy on average, and their memory."""
+    """Share of one queue: its workers, the cores they use on average, and their memory."""
 
     load: Load
     workers: int
@@ -47,44 +47,44 @@ class Queue:
 
 @dataclass(frozen=True)
 class Plan:
-    """A site's queues, and the most tiles an hour that its cores could do."""
+    """Queues of a site, and the maximum of tiles an hour that its cores can process."""
 
     queues: tuple[Queue, ...]
     cores: int
     tiles_per_hour: float
-    most_tiles_per_hour: float
+    max_tiles_per_hour: float
 
     @property
-    def enough(self) -> bool:
+    def is_sufficient(self) -> bool:
         """Whether the cores suffice."""
-        return self.most_tiles_per_hour >= self.tiles_per_hour
+        return self.max_tiles_per_hour >= self.tiles_per_hour
 
     @property
     def real_time_factor(self) -> float:
-        """How many times faster than one telescope's sky the cores are when they never rest."""
-        return self.most_tiles_per_hour / UTILISATION / TILES_PER_HOUR
+        """Speed of the cores without a break, in units of one telescope's data rate."""
+        return self.max_tiles_per_hour / UTILISATION / TILES_PER_HOUR
 
 
 def plan(tiles_per_hour: float, cores: int, loads: Sequence[Load]) -> Plan:
-    """The workers that each queue needs.
+    """Return the workers that each queue needs.
 
-    A worker is busy `seconds` with a tile, stretched where the stage can use more cores than the site has; so many
-    tiles an hour may keep it busy for UTILISATION of its time (M/D/c: a tile then waits about as long as it is worked
-    on; Kleinrock 1975, Queueing Systems I, ch. 5).
+    A worker is busy for `seconds` with a tile, longer where the stage can use more cores than the site has. It may be
+    busy for UTILISATION of its time (M/D/c: a tile then waits about as long as it is processed; Kleinrock 1975,
+    Queueing Systems I, ch. 5).
     """
     queues = []
     for load in loads:
         seconds = max(load.seconds, load.core_s / cores)
         workers = max(1, ceil(tiles_per_hour * seconds / 3600 / UTILISATION))
         queues.append(Queue(load, workers, tiles_per_hour * load.core_s / 3600, workers * load.memory_gib))
-    of_a_tile = sum(load.core_s for load in loads)
-    return Plan(tuple(queues), cores, tiles_per_hour, 3600 * cores * UTILISATION / of_a_tile)
+    tile_core_s = sum(load.core_s for load in loads)
+    return Plan(tuple(queues), cores, tiles_per_hour, 3600 * cores * UTILISATION / tile_core_s)
 
 
-def most_tiles_per_hour(loads: Sequence[Load], cores: int, workers: int) -> float:
-    """What so many workers that take from all queues do when tiles never lack.
+def max_tiles_per_hour(loads: Sequence[Load], cores: int, workers: int) -> float:
+    """Return the tiles an hour of workers that take from all queues, while tiles always wait.
 
-    Two bounds, and the lower one counts: a worker does one stage at a time, and the cores' seconds are shared by all.
+    It is the lower of two bounds: a worker runs one stage at a time, and all share the cores.
     """
     seconds = sum(max(load.seconds, load.core_s / cores) for load in loads)
     return 3600 * min(workers / seconds, cores / sum(load.core_s for load in loads))

@@ -60,6 +60,7 @@ class Dispatcher:
         """The jobs in the order in which to send them."""
         sign = -1.0 if self._rules.order == "newest" else 1.0
         tiles = [job for job in waiting if job.stage.kind is TILE]
-        has_calibrator = self._calibrators.among([job.reference_s for job in tiles]) if self._calibrators else ()
+        starts_s = [job.reference_s for job in tiles]
+        has_calibrator = self._calibrators.have_calibrator(starts_s) if self._calibrators else ()
         urgent = {job.job_id for job, is_urgent in zip(tiles, has_calibrator, strict=False) if is_urgent}
         return sorted(waiting, key=lambda job: (job.priority, job.job_id not in urgent, sign * job.reference_s))

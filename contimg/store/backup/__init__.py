@@ -1,4 +1,4 @@
-"""The state of a deployment in one file, taken while the stream runs, and back again."""
+"""Backups: the state of a deployment in one file, created while the stream runs, and restoring them."""
 
 from contimg.store.backup.archive import Backup
 from contimg.store.backup.create import back_up

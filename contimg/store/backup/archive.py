@@ -1,4 +1,4 @@
-"""The file of a backup: a compressed tar of the store, the configuration, and a manifest that vouches for both.
+"""The file of a backup: a compressed tar of the store, the configuration, and a manifest with their checksums.
 
 manifest.json       what is in it: version, revision, when, rows of each table, SHA-256 of each member
 contimg.sqlite3     the store, as SQLite whatever it was
@@ -24,7 +24,7 @@ STATE = "state/"
 
 @dataclass(frozen=True)
 class Backup:
-    """What a backup holds.
+    """Contents of a backup.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ def unpack(archive: Path, directory: Path) -> Backup:
             if name != STORE and (not name.startswith(STATE) or "/" in name.removeprefix(STATE) or ".." in name):
                 raise BadInput(f"{archive}: {name} is no part of a backup")
             _extract(archive, tar, name, directory / name)
-    for name, wanted in backup.sha256.items():
+    for name, sha256 in backup.sha256.items():
         path = directory / name
-        if not path.is_file() or sha256_of(path) != wanted:
+        if not path.is_file() or sha256_of(path) != sha256:
             raise BadInput(f"{archive}: {name} is damaged; take another backup's file")
     return backup
 
@@ -105,8 +105,7 @@ def _manifest(archive: Path, tar: tarfile.TarFile) -> Backup:
         file = tar.extractfile(MANIFEST)
         if file is None:
             raise KeyError(MANIFEST)
-        said = json.loads(file.read())
-        backup = Backup(**said)
+        backup = Backup(**json.loads(file.read()))
     except (KeyError, TypeError, ValueError, tarfile.TarError, EOFError, OSError) as error:
         raise BadInput(f"{archive}: not a backup by contimg ({error})") from None
     if backup.format > FORMAT:

@@ -1,4 +1,4 @@
-"""A backup: one consistent view of the store, whoever writes to it meanwhile, and the state directory's files."""
+"""Create a backup: one consistent view of the store while others write to it, and the state directory's files."""
 
 import sqlite3
 import tempfile
@@ -16,8 +16,8 @@ from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, write_
 from contimg.store.backup.rows import copy_rows, count_rows
 from contimg.store.database import make_engine, url_of
 
-# What only this machine's running processes mean something by.
-_OF_THE_MOMENT = ("service.json", "service.lock", "deployment.process")
+# Files that mean something only to processes now running on this machine.
+_TRANSIENT_FILES = ("service.json", "service.lock", "deployment.process")
 
 
 def back_up(settings: Settings, target: Path) -> Backup:
@@ -34,16 +34,16 @@ def back_up(settings: Settings, target: Path) -> Backup:
     if revision != database.HEAD:
         raise Misconfigured(f"{engine.url.render_as_string()}: revision {revision}; run `contimg db upgrade` first")
     try:
-        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as room:
-            return _written(settings, engine, target, Path(room))
+        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as scratch:
+            return _write_backup(settings, engine, target, Path(scratch))
     except OSError as error:
         raise Transient(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
         engine.dispose()
 
 
-def _written(settings: Settings, engine: Engine, target: Path, room: Path) -> Backup:
-    store = room / STORE
+def _write_backup(settings: Settings, engine: Engine, target: Path, scratch: Path) -> Backup:
+    store = scratch / STORE
     taken_at = time.time()
     if engine.dialect.name == "sqlite":
         with closing(sqlite3.connect(str(engine.url.database))) as source, closing(sqlite3.connect(store)) as copy:
@@ -60,9 +60,9 @@ def _written(settings: Settings, engine: Engine, target: Path, room: Path) -> Ba
     _close_log(store)
     hashes = {name: sha256_of(path) for name, path in members.items()}
     backup = Backup(__version__, database.HEAD, taken_at, rows, hashes)
-    whole = room / "whole"
-    write_archive(whole, backup, members)
-    whole.replace(target)
+    archive = scratch / "archive"
+    write_archive(archive, backup, members)
+    archive.replace(target)
     return backup
 
 
@@ -76,7 +76,7 @@ def _copy_database(engine: Engine, store: Path) -> None:
 
 
 def _close_log(store: Path) -> None:
-    """Everything into the one file that goes into the archive."""
+    """Merge the write-ahead log into the database file."""
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -86,5 +86,5 @@ def _state_files(state_dir: Path) -> list[Path]:
     return [
         path
         for path in sorted(state_dir.iterdir())
-        if path.is_file() and not path.name.startswith((".", "contimg.sqlite3")) and path.name not in _OF_THE_MOMENT
+        if path.is_file() and not path.name.startswith((".", "contimg.sqlite3")) and path.name not in _TRANSIENT_FILES
     ]

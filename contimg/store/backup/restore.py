@@ -1,4 +1,4 @@
-"""A backup put back: the store as it was then, what was there before kept beside it, the next start goes on from it."""
+"""Restore a backup: the store of the backup replaces the current one, which is kept beside it."""
 
 import shutil
 import sqlite3
@@ -18,25 +18,25 @@ from contimg.store.database import make_engine, url_of
 
 
 def restore(settings: Settings, archive: Path, *, force: bool = False) -> Backup:
-    """Put a backup back into the configured store and state directory. The stream must not run.
+    """Restore a backup into the configured store and state directory. The stream must not run.
 
     A SQLite store that is there is kept beside it as `…before-<time>`; a PostgreSQL database that holds groups is
-    replaced only with `force`. Groups that came after the backup are found again by the next scan.
+    replaced only with `force`. Groups that came after the backup are registered again by the next scan.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=settings.state_dir, prefix=".restore.") as room:
-            backup = unpack(archive, Path(room))
+        with tempfile.TemporaryDirectory(dir=settings.state_dir, prefix=".restore.") as scratch:
+            backup = unpack(archive, Path(scratch))
             if backup.revision > database.HEAD:
                 raise Misconfigured(
-                    f"{archive}: of a newer contimg (revision {backup.revision}, this one knows {database.HEAD}); "
+                    f"{archive}: of a newer contimg (revision {backup.revision}, this one has {database.HEAD}); "
                     f"restore it with contimg {backup.version}"
                 )
-            store = Path(room) / STORE
+            store = Path(scratch) / STORE
             _bring_up_to_date(archive, store, backup)
-            for path in (Path(room) / STATE).glob("*"):
+            for path in (Path(scratch) / STATE).glob("*"):
                 path.replace(settings.state_dir / path.name)
-            _put_back(settings, store, force)
+            _replace_store(settings, store, force)
     except OSError as error:
         raise Transient(f"{settings.state_dir}: {error.strerror or error}") from None
     return backup
@@ -50,13 +50,13 @@ def _bring_up_to_date(archive: Path, store: Path, backup: Backup) -> None:
     engine = make_engine(url_of(store))
     database.upgrade(engine)
     with engine.connect() as connection:
-        found = count_rows(connection)
+        rows = count_rows(connection)
     engine.dispose()
-    if backup.revision == database.HEAD and found != dict(backup.rows):
+    if backup.revision == database.HEAD and rows != dict(backup.rows):
         raise BadInput(f"{archive}: its store has other rows than its manifest says")
 
 
-def _put_back(settings: Settings, store: Path, force: bool) -> None:
+def _replace_store(settings: Settings, store: Path, force: bool) -> None:
     engine = make_engine(url_of(load(settings).queue_db))
     try:
         if engine.dialect.name == "sqlite":
@@ -67,23 +67,23 @@ def _put_back(settings: Settings, store: Path, force: bool) -> None:
         engine.dispose()
 
 
-def _replace_file(place: Path, store: Path) -> None:
+def _replace_file(path: Path, store: Path) -> None:
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
-    if place.exists():
-        _take_alone(place)
+    if path.exists():
+        _merge_log(path)
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        place.rename(place.with_name(f"{place.name}.before-{moment}"))
-    if place.parent.exists():
-        owner = place.parent.stat()
+        path.rename(path.with_name(f"{path.name}.before-{moment}"))
+    if path.parent.exists():
+        owner = path.parent.stat()
         shutil.chown(store, owner.st_uid, owner.st_gid)
-    shutil.move(store, place)
+    shutil.move(store, path)
 
 
-def _take_alone(place: Path) -> None:
+def _merge_log(path: Path) -> None:
     """Bring the store's log into its one file, which SQLite does only where nobody else has it open."""
-    with closing(sqlite3.connect(place, timeout=1.0)) as connection:
+    with closing(sqlite3.connect(path, timeout=1.0)) as connection:
         try:
             mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
         except sqlite3.OperationalError as error:
@@ -92,7 +92,7 @@ def _take_alone(place: Path) -> None:
             return
     if mode != "delete":
         raise Misconfigured(
-            f"{place}: is open in another process; stop workers, panel and Flower as well, then restore"
+            f"{path}: is open in another process; stop workers, panel and Flower as well, then restore"
         )
 
 

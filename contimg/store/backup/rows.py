@@ -1,10 +1,10 @@
-"""Every row of the store from one database to another, in the order that foreign keys ask for."""
+"""Copy every row of the store from one database to another, in the order that foreign keys require."""
 
 from sqlalchemy import Connection, func, insert, select, text
 
 from contimg.store.tables import Base
 
-_AT_A_TIME = 1000
+_ROWS_PER_INSERT = 1000
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
@@ -20,15 +20,15 @@ def copy_rows(source: Connection, target: Connection) -> None:
     for table in reversed(Base.metadata.sorted_tables):
         target.execute(table.delete())
     for table in Base.metadata.sorted_tables:
-        rows = source.execution_options(yield_per=_AT_A_TIME).execute(select(table)).mappings()
-        for some in rows.partitions(_AT_A_TIME):
-            target.execute(insert(table), [dict(row) for row in some])
+        rows = source.execution_options(yield_per=_ROWS_PER_INSERT).execute(select(table)).mappings()
+        for part in rows.partitions(_ROWS_PER_INSERT):
+            target.execute(insert(table), [dict(row) for row in part])
         if target.dialect.name == "postgresql":
-            _go_on_counting(target, table.name)
+            _advance_sequence(target, table.name)
 
 
-def _go_on_counting(connection: Connection, table: str) -> None:
-    """PostgreSQL numbers rows from a sequence that knows nothing of rows inserted with their numbers."""
+def _advance_sequence(connection: Connection, table: str) -> None:
+    """Let PostgreSQL number new rows after those inserted with their ids."""
     sequence = None
     if "id" in Base.metadata.tables[table].columns:
         sequence = connection.scalar(text("SELECT pg_get_serial_sequence(:table, 'id')"), {"table": table})
