@@ -1,6 +1,48 @@
-"""A machine looked at before and after a deployment: each finding is ok, a warning or an error, with its remedy."""
+"""Checks of a machine for `contimg doctor`. Nothing is changed."""
 
-from workers.doctor.examination import examine
-from workers.doctor.finding import Finding, Level
+from collections.abc import Callable, Iterator
+
+from contimg.errors import ContimgError, Misconfigured
+from contimg.settings import Settings, ignored_values, load
+from workers.doctor import machine, packages, storage
+from workers.doctor.finding import Finding, Level, error, ok, warning
 
 __all__ = ["Finding", "Level", "examine"]
+
+
+def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[Finding]:
+    """Yield each finding as it is made, in the order in which errors are best corrected.
+
+    Parameters
+    ----------
+    settings : deployment settings.
+    describe_broker : returns the state of the broker in words, or raises ContimgError.
+    """
+    yield from packages.check_python_packages()
+    yield from machine.check_cores_and_memory()
+    yield machine.check_clock()
+    yield machine.check_inotify()
+    yield packages.check_casa_data()
+    yield packages.check_earth_orientation()
+    yield packages.check_wsclean()
+    try:
+        config = load(settings)
+    except Misconfigured as fault:
+        yield error("configuration", str(fault), "correct it; the checks that need it were left out")
+        return
+    ignored = ignored_values(settings)
+    for message in ignored:
+        text, _, remedy = message.partition("; ")
+        yield warning("configuration", text, remedy)
+    if not ignored:
+        yield ok("configuration", f"{settings.config_path} and the environment; see `contimg config check`")
+    yield from storage.check_directories(settings, config)
+    yield storage.check_hdf5_locking(config.input_dir)
+    yield machine.check_tmpfs(config)
+    yield machine.check_workers(config)
+    yield storage.check_database(config)
+    try:
+        yield ok("broker", describe_broker())
+    except ContimgError as fault:
+        text, _, remedy = str(fault).partition("; ")
+        yield error("broker", text, remedy or "start it")

@@ -1,11 +1,11 @@
-"""What an examination finds."""
+"""Result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is: an error keeps the stream from working, a warning costs it something."""
+    """Level of a finding: with an error the stream does not work, with a warning it works less well."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,7 +14,15 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is, how it is, and what to do where it is not well."""
+    """Result of a check.
+
+    Attributes
+    ----------
+    about : what was checked.
+    level : whether it is in order.
+    text : its state.
+    remedy : what to do; empty where it is in order.
+    """
 
     about: str
     level: Level
@@ -23,15 +31,15 @@ class Finding:
 
 
 def ok(about: str, text: str) -> Finding:
-    """It is well."""
+    """Return a finding that is in order."""
     return Finding(about, Level.OK, text)
 
 
 def warning(about: str, text: str, remedy: str) -> Finding:
-    """It works, and could be better."""
+    """Return a finding of level warning."""
     return Finding(about, Level.WARNING, text, remedy)
 
 
 def error(about: str, text: str, remedy: str) -> Finding:
-    """It does not work."""
+    """Return a finding of level error."""
     return Finding(about, Level.ERROR, text, remedy)

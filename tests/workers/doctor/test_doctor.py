@@ -17,8 +17,8 @@ from contimg.files.filesystems import file_system
 from contimg.settings import Settings, load
 from contimg.store import Store
 from workers import doctor
-from workers.doctor import Finding, Level, directories, machine, packages
-from workers.doctor.store import database
+from workers.doctor import Finding, Level, machine, packages, storage
+from workers.doctor.storage import check_database
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def directory(settings: Settings, about: str) -> Finding:
-    (finding,) = [row for row in directories.directories(settings, load(settings)) if row.about == about]
+    (finding,) = [row for row in storage.check_directories(settings, load(settings)) if row.about == about]
     return finding
 
 
@@ -101,12 +101,12 @@ def test_a_damaged_store(settings: Settings) -> None:
     with store.database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
-    assert database(config).level is Level.OK
+    assert check_database(config).level is Level.OK
     path = Path(config.queue_db)
     content = bytearray(path.read_bytes())
     content[8192:-8192] = b"\xa5" * (len(content) - 16384)
     path.write_bytes(content)
-    finding = database(config)
+    finding = check_database(config)
     assert finding.level is Level.ERROR
     assert "contimg restore" in finding.remedy or "database" in finding.remedy
 
@@ -114,14 +114,14 @@ def test_a_damaged_store(settings: Settings) -> None:
 def test_a_file_that_is_locked_by_a_writer_is_said(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "incoming/2026-02-22T23:17:51_sb00.hdf5"
     script = (
-        "import sys, pathlib; from workers.doctor.directories import hdf5_locking; "
-        "print(hdf5_locking(pathlib.Path(sys.argv[1])).level)"
+        "import sys, pathlib; from workers.doctor.storage import check_hdf5_locking; "
+        "print(check_hdf5_locking(pathlib.Path(sys.argv[1])).level)"
     )
     with h5py.File(path, "w", locking=True):
         command = [sys.executable, "-c", script, str(path.parent)]
         outcome = subprocess.run(command, capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == "warning"
-    assert directories.hdf5_locking(path.parent).level is Level.OK
+    assert storage.check_hdf5_locking(path.parent).level is Level.OK
 
 
 def test_the_file_system_is_the_one_that_stat_names(tmp_path: Path) -> None:
@@ -135,14 +135,14 @@ def test_the_file_system_is_the_one_that_stat_names(tmp_path: Path) -> None:
 
 def test_a_group_that_does_not_fit_into_memory(settings: Settings, tmp_path: Path) -> None:
     config = load(settings).model_copy(update={"stage_to_tmpfs": True, "tmpfs_path": tmp_path})
-    assert (machine.memory_file_system(config).level is Level.OK) == (shutil.disk_usage(tmp_path).free > 2.3e9)
+    assert (machine.check_tmpfs(config).level is Level.OK) == (shutil.disk_usage(tmp_path).free > 2.3e9)
     gone = config.model_copy(update={"tmpfs_path": tmp_path / "none"})
-    assert machine.memory_file_system(gone).level is Level.ERROR
+    assert machine.check_tmpfs(gone).level is Level.ERROR
 
 
 def test_a_package_that_is_too_old_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "requires", lambda _: ["numpy>=99", "nothing-of-that-name>=1", "h5py>=3"])
-    (finding,) = [row for row in packages.python_packages() if row.about == "packages"]
+    (finding,) = [row for row in packages.check_python_packages() if row.about == "packages"]
     assert finding.level is Level.ERROR
     assert "numpy" in finding.text
     assert "nothing-of-that-name" in finding.text
@@ -150,4 +150,4 @@ def test_a_package_that_is_too_old_or_missing(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_many_more_workers_than_cores(settings: Settings) -> None:
-    assert machine.workers(load(settings).model_copy(update={"max_workers": 256})).level is Level.WARNING
+    assert machine.check_workers(load(settings).model_copy(update={"max_workers": 256})).level is Level.WARNING
