@@ -1,11 +1,12 @@
-"""Make contimg/instrument/data/calibrators.csv from the VLA calibrator manual's list, given as the first argument.
+"""Write contimg/instrument/data/calibrators.csv from the list of the VLA calibrator manual.
 
-Keeps sources with an L-band (20 cm) flux of at least 0.1 Jy north of declination -40 deg: the faint ones are no
-calibrators here but belong to the model of a bright one's tile. The spectral index comes from the 20 cm and 6 cm
-fluxes; the quality is the worse of the list's codes for configurations C and D at 20 cm, whose beams bracket the
-DSA-110's (P: closure errors under 3 %, S: 3-10 %, W: more, X: do not use). Aliases are the names people use, then the
-B1950 name. A source is marked variable when it is a blazar or radio core that is known to be, or when its spectrum
-is flat: then most of its flux comes from a core.
+usage: scripts/build_calibrators.py VLA_CALIBRATOR_LIST
+
+Sources with a 20 cm flux of at least 0.1 Jy north of declination -40 deg are kept: faint ones are not calibrators but
+are part of the model of a calibrator's tile. The spectral index is between 20 cm and 6 cm. The quality is the worse of
+the list's codes for configurations C and D at 20 cm, whose beams bracket the DSA-110's (P: closure errors under 3 %,
+S: 3-10 %, W: above, X: do not use). Aliases are the common names, then the B1950 name. A source is variable when it is
+a known variable core or blazar, or when its spectrum is flat, since most of its flux then comes from a core.
 """
 
 import csv
@@ -13,6 +14,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 TARGET = Path(__file__).parent.parent / "contimg/instrument/data/calibrators.csv"
@@ -31,7 +33,7 @@ _HEAD = re.compile(
 _BAND = re.compile(r"^\s*(?P<band>20cm|6cm)\s+[LC]\s+\S\s+\S\s+(?P<c>\S)\s+(?P<d>\S)\s+(?P<flux>[\d.]+)")
 _B1950 = re.compile(r"^(?P<name>\d{4}[+-]\d{3,4})\s+B1950", re.MULTILINE)
 _ALIAS = re.compile(r"\b(3C\d+(\.\d)?|BLLAC|OQ208|NGC\d+|SgrA\*)")
-COMMON_NAMES = {  # well known, and not in the list
+COMMON_NAMES = {  # not in the list
     "0238+166": "AO0235+164", "0423-013": "PKS0420-01", "0433+053": "3C120", "0721+713": "S50716+71",
     "0750+125": "OI280", "0834+555": "4C55.16", "0854+201": "OJ287", "0927+390": "4C39.25", "1751+096": "OT081",
     "2148+069": "4C06.69", "2232+117": "CTA102",
@@ -40,14 +42,14 @@ KNOWN_VARIABLE = {
     "0238+166", "0319+415", "0423-013", "0433+053", "0721+713", "0750+125", "0854+201", "0927+390", "1229+020",
     "1256-057", "1642+398", "1751+096", "1806+698", "2148+069", "2202+422", "2225-049", "2232+117", "2253+161",
 }  # fmt: skip
-FLUX_SCALE = {"3C48", "3C138", "3C147", "3C196", "3C286", "3C295"}  # steady, or their changes followed, by definition
+FLUX_SCALE = {"3C48", "3C138", "3C147", "3C196", "3C286", "3C295"}  # steady or monitored by definition
 
 
 def entries(text: str) -> Iterator[dict[str, str]]:
-    """One csv row per source of the list that is bright enough at 20 cm."""
+    """Yield a CSV row per source of the list that is bright enough at 20 cm."""
     for block in re.split(r"\n(?=\d{4}[+-]\d{3,4}\s+J2000)", text):
         head = _HEAD.match(block.splitlines()[0]) if block.strip() else None
-        bands = {found["band"]: found for found in map(_BAND.match, block.splitlines()) if found}
+        bands = {match["band"]: match for match in map(_BAND.match, block.splitlines()) if match}
         if head is None or "20cm" not in bands:
             continue
         flux = float(bands["20cm"]["flux"])
@@ -72,18 +74,18 @@ def entries(text: str) -> Iterator[dict[str, str]]:
 
 
 def names(name: str, rest: str, block: str) -> list[str]:
-    """The other names of a source: those people use, then the B1950 one."""
-    found = [one.group() for one in _ALIAS.finditer(rest)]
-    found += [COMMON_NAMES[name]] if name in COMMON_NAMES else []
-    older = _B1950.search(block)
-    return [*found, older["name"]] if older else found
+    """Return the aliases of a source: common names, then the B1950 name."""
+    aliases = [match.group() for match in _ALIAS.finditer(rest)]
+    aliases += [COMMON_NAMES[name]] if name in COMMON_NAMES else []
+    b1950 = _B1950.search(block)
+    return [*aliases, b1950["name"]] if b1950 else aliases
 
 
-def spectral_index(flux_20cm_jy: float, six: re.Match[str] | None) -> float:
-    """Index alpha of S ~ nu^alpha between 20 and 6 cm; the usual one of radio sources where 6 cm is missing."""
-    if six is None or float(six["flux"]) <= 0:
+def spectral_index(flux_20cm_jy: float, band_6cm: re.Match[str] | None) -> float:
+    """Return alpha of S ~ nu^alpha between 20 and 6 cm; that of most radio sources where 6 cm is missing."""
+    if band_6cm is None or float(band_6cm["flux"]) <= 0:
         return USUAL_INDEX
-    return math.log(float(six["flux"]) / flux_20cm_jy) / math.log(FREQ_6CM_GHZ / FREQ_20CM_GHZ)
+    return math.log(float(band_6cm["flux"]) / flux_20cm_jy) / math.log(FREQ_6CM_GHZ / FREQ_20CM_GHZ)
 
 
 def _badness(code: str) -> int:
@@ -91,12 +93,11 @@ def _badness(code: str) -> int:
 
 
 def main() -> None:
-    """Read the list named on the command line, write the catalogue."""
+    """Read the list named on the command line and write the catalogue."""
     if len(sys.argv) != 2:
         sys.exit("usage: build_calibrators.py VLA_CALIBRATOR_LIST")
-    rows = sorted(entries(Path(sys.argv[1]).read_text(encoding="utf-8", errors="replace")), key=lambda r: r["name"])
-    part = TARGET.with_suffix(".csv.part")
-    with part.open("w", encoding="utf-8", newline="") as out:
+    rows = sorted(entries(Path(sys.argv[1]).read_text(encoding="utf-8", errors="replace")), key=itemgetter("name"))
+    with TARGET.open("w", encoding="utf-8", newline="") as out:
         out.write("# L-band calibrators: ICRS positions (degrees), flux at 1.45 GHz, spectral index 20-6 cm, quality\n")
         out.write(
             "# code at 20 cm (P best, S, W, X unusable), 1 for variable. Source: the VLA calibrator manual's list.\n"
@@ -104,7 +105,6 @@ def main() -> None:
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    part.replace(TARGET)
     print(f"{TARGET}: {len(rows)} calibrators")
 
 

@@ -87,10 +87,8 @@ def web(host: str | None, port: int | None) -> None:
     from workers.service import StreamingServiceManager
 
     settings = Settings.from_environment()
-    settings = settings.replace(
-        web_host=settings.web_host if host is None else host,
-        web_port=settings.web_port if port is None else port,
-    )
+    flags = {"web_host": host, "web_port": port}
+    settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     check_exposure(settings.web_host, settings.token)
     listening = listen(settings.web_host, settings.web_port)
     configure(settings, load(settings))

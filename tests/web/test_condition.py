@@ -4,11 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contimg.store import Rates, Running, Stage, State, Status
-from contimg.units import format_duration
 from web.streaming.condition import Observations, assess_condition
 
 QUIET = Status(
@@ -77,19 +74,3 @@ def test_waiting_groups_do_not_alarm_while_workers_are_busy() -> None:
         assess_condition(replace(WELL, work_unclaimed=True, snapshot=replace(QUIET, running=AT_WORK))).state
         == "running"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (99.4, "99 s"), (99.6, "2 min"), (5940, "99 min"),
-     (5971, "1.7 h"), (36000, "10 h"), (172000, "48 h"), (172801, "2 d"), (9e6, "104 d")],
-)  # fmt: skip
-def test_lengths_of_time_read_well(seconds: float, words: str) -> None:
-    assert format_duration(seconds) == words
-
-
-@given(st.floats(0, 1e8))
-def test_a_length_of_time_is_never_far_from_the_truth(seconds: float) -> None:
-    number, unit = format_duration(seconds).split()
-    back = float(number) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[unit]
-    assert back == pytest.approx(seconds, rel=0.26, abs=0.051)

@@ -1,0 +1,26 @@
+"""A file that is replaced is the old one or the new one, and no temporary file is left."""
+
+import pytest
+
+from contimg.files.writing import atomic_file, write_text
+
+
+def test_text_replaces_the_file_with_the_permissions_asked(tmp_path):
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_text(path, "µJy", mode=0o644, durable=True)
+    assert path.read_text(encoding="utf-8") == "µJy"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+    with pytest.raises(TypeError), atomic_file(path) as file:
+        file.writelines([b"half", None])
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "nowhere" / "record.json", "text")
