@@ -107,7 +107,12 @@ def staged(
 
 @contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
-    """Turn whatever the file system refuses inside the block into one Transient that names `target`."""
+    """Turn whatever the file system refuses inside the block into one Transient that names `target`.
+
+    Parameters
+    ----------
+    target : path of the product.
+    """
     try:
         yield
     except OSError as error:
@@ -120,7 +125,12 @@ def disk_errors(target: Path) -> Iterator[None]:
 
 
 def disk_error_reason(message: str) -> str | None:
-    """Return what the file system refused according to a message of casacore or CASA; None for another error."""
+    """Return what the file system refused according to a message of casacore or CASA; None for another error.
+
+    Parameters
+    ----------
+    message : of the exception.
+    """
     reason = next((text for text in _DISK_ERRORS if text in message), None)
     if reason is None and any(text in message for text in _CASACORE_ERRORS):
         reason = f"its disk is probably full: {message.splitlines()[0]}"
@@ -132,7 +142,13 @@ def _unwritable(target: Path, reason: str) -> Transient:
 
 
 def check_space(target: Path, need_bytes: int) -> None:
-    """Raise Transient when the disk of `target` has less than `need_bytes` free."""
+    """Raise Transient when the disk of `target` has less than `need_bytes` free.
+
+    Parameters
+    ----------
+    target : path of the product.
+    need_bytes : its size.
+    """
     free = shutil.disk_usage(target.parent).free
     if free < need_bytes:
         raise Transient(
@@ -141,7 +157,13 @@ def check_space(target: Path, need_bytes: int) -> None:
 
 
 def has_space(directory: Path, need_bytes: int) -> bool:
-    """Whether a directory can be written and has `need_bytes` and a margin free; memory too where it is a tmpfs."""
+    """Whether a directory can be written and has `need_bytes` and a margin free; memory too where it is a tmpfs.
+
+    Parameters
+    ----------
+    directory : made when it does not exist.
+    need_bytes : size of the product.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(directory).free
@@ -199,6 +221,10 @@ def restore_replaced(target: Path) -> bool:
     """Undo a replacement that was interrupted by a kill: give the old product its name back.
 
     Needed only on file systems that cannot exchange two names atomically.
+
+    Parameters
+    ----------
+    target : path of the product.
 
     Returns
     -------

@@ -121,7 +121,13 @@ def _normalized(name: str) -> str:
 
 
 def cone_search(ra_rad: float, dec_rad: float, radius_rad: float) -> list[tuple[float, Calibrator]]:
-    """Return the sources within `radius_rad` of an ICRS position, with their distances (radians), nearest first."""
+    """Return the sources within `radius_rad` of an ICRS position, with their distances (radians), nearest first.
+
+    Parameters
+    ----------
+    ra_rad, dec_rad : ICRS, radians.
+    radius_rad : largest distance.
+    """
     distances = [float(separation_rad((ra_rad, dec_rad), (row.ra_rad, row.dec_rad))) for row in catalogue()]
     pairs = zip(distances, catalogue(), strict=True)
     return sorted((pair for pair in pairs if pair[0] <= radius_rad), key=lambda pair: pair[0])

@@ -86,7 +86,13 @@ def itrf_directions(site: Site, times_jd: Vectors, ra_rad: float | Vectors, dec_
 
 
 def meridian_direction(site: Site, declination_rad: float) -> Vectors:
-    """Return the ITRF unit vector of hour angle 0 at a declination, shape (3,): the correlator fringe-stops to it."""
+    """Return the ITRF unit vector of hour angle 0 at a declination, shape (3,): the correlator fringe-stops to it.
+
+    Parameters
+    ----------
+    site : the array's centre.
+    declination_rad : apparent.
+    """
     return unit_vectors(site.longitude_rad, declination_rad)
 
 
@@ -114,7 +120,12 @@ def uvw_axes(site: Site, times_jd: Vectors, ra_rad: float, dec_rad: float) -> Ve
 
 
 def unit_vectors(longitude_rad: ArrayLike, latitude_rad: ArrayLike) -> Vectors:
-    """Return unit vectors of spherical coordinates (radians), the broadcast shape with a last axis of 3."""
+    """Return unit vectors of spherical coordinates (radians), the broadcast shape with a last axis of 3.
+
+    Parameters
+    ----------
+    longitude_rad, latitude_rad : such as right ascension and declination; broadcast against each other.
+    """
     longitude, latitude = np.broadcast_arrays(longitude_rad, latitude_rad)
     equatorial = np.cos(latitude)
     return np.stack([equatorial * np.cos(longitude), equatorial * np.sin(longitude), np.sin(latitude)], axis=-1)

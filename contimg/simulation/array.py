@@ -62,7 +62,12 @@ def _evenly(numbers: list[int], count: int) -> list[int]:
 
 
 def build_array(antennas: int) -> Array:
-    """Return the array of a run, with baselines in the correlator's order: for i, for j <= i: (j, i)."""
+    """Return the array of a run, with baselines in the correlator's order: for i, for j <= i: (j, i).
+
+    Parameters
+    ----------
+    antennas : their number.
+    """
     chosen = sorted(choose_stations(antennas), key=lambda number: (number < FIRST_INPUT, number))
     second, first = np.tril_indices(antennas)
     return Array(np.array(chosen, dtype=np.int64), drift.antenna_positions_m(), first, second)

@@ -76,7 +76,12 @@ class Corruption:
 
 
 def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
-    """Draw the receivers of a run; without `options.corrupt` they are perfect except for dead antennas."""
+    """Draw the receivers of a run; without `options.corrupt` they are perfect except for dead antennas.
+
+    Parameters
+    ----------
+    options, array : of the run.
+    """
     rng = np.random.default_rng([options.seed, 1])
     slots = len(array.positions_m)
     shape = (slots, POLARIZATIONS)
@@ -106,7 +111,12 @@ def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
 
 
 def dead_numbers(options: SimulateOptions, array: Array) -> tuple[int, ...]:
-    """Return the antenna numbers of dead antennas; one eastern outrigger is left as a reference antenna."""
+    """Return the antenna numbers of dead antennas; one eastern outrigger is left as a reference antenna.
+
+    Parameters
+    ----------
+    options, array : of the run.
+    """
     rng = np.random.default_rng([options.seed, 2])
     eastern = [number for number in array.stations if number in EASTERN]
     candidates = [int(number) - 1 for number in array.stations if number not in eastern[:1]]

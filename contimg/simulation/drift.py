@@ -54,20 +54,37 @@ def source_directions(ra_deg: ArrayLike, dec_deg: ArrayLike, times_jd: ArrayLike
 
 
 def meridian_direction(apparent_dec_rad: float, hour_angle_rad: float = 0.0) -> NDArray[np.float64]:
-    """Return the ITRS unit vector at an apparent declination and hour angle (positive west) of the site, shape (3,)."""
+    """Return the ITRS unit vector at an apparent declination and hour angle (positive west) of the site, shape (3,).
+
+    Parameters
+    ----------
+    apparent_dec_rad : of date.
+    hour_angle_rad : positive to the west.
+    """
     longitude = np.deg2rad(telescope.LONGITUDE_DEG) - hour_angle_rad
     in_equator = np.cos(apparent_dec_rad)
     return np.array([in_equator * np.cos(longitude), in_equator * np.sin(longitude), np.sin(apparent_dec_rad)])
 
 
 def horizon_directions(azimuths_rad: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ITRS unit vectors to the horizon, azimuths from north through east, shape (azimuths, 3)."""
+    """Return ITRS unit vectors to the horizon, azimuths from north through east, shape (azimuths, 3).
+
+    Parameters
+    ----------
+    azimuths_rad : from north through east, shape (azimuths,).
+    """
     level = np.stack([np.sin(azimuths_rad), np.cos(azimuths_rad), np.zeros_like(azimuths_rad)], axis=-1)
     return np.asarray(level @ horizon_axes())
 
 
 def icrs_of(direction: NDArray[np.float64], time_jd: float) -> SkyCoord:
-    """Return the ICRS position in an ITRS direction, shape (3,), at a UTC Julian date."""
+    """Return the ICRS position in an ITRS direction, shape (3,), at a UTC Julian date.
+
+    Parameters
+    ----------
+    direction : unit vector, shape (3,).
+    time_jd : UTC Julian date.
+    """
     east, north, up = horizon_axes() @ direction
     azimuth, altitude = np.arctan2(east, north), np.arctan2(up, np.hypot(east, north))
     apparent = SkyCoord(az=azimuth * units.rad, alt=altitude * units.rad, frame=_altaz(np.asarray(time_jd)))

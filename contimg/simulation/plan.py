@@ -40,12 +40,23 @@ class TilePlan:
     sources: tuple[Source, ...]
 
     def file_name(self, subband: int, late_s: int = 0) -> str:
-        """Return the name of a subband file, from a machine whose clock is `late_s` late."""
+        """Return the name of a subband file, from a machine whose clock is `late_s` late.
+
+        Parameters
+        ----------
+        subband : its number.
+        late_s : whole seconds.
+        """
         return subband_file_name(seconds_of(self.group) + late_s, subband)
 
 
 def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
-    """Return the run's tiles: 3C48 transits in the middle of the first, the others follow at the cadence."""
+    """Return the run's tiles: 3C48 transits in the middle of the first, the others follow at the cadence.
+
+    Parameters
+    ----------
+    options : of the run.
+    """
     transit_jd, dec_rad = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
     dec_rad += np.deg2rad(options.declination_offset_deg)
     pointing = drift.meridian_direction(dec_rad)
@@ -85,5 +96,11 @@ def _within_reach(sky: tuple[Source, ...], pointing: NDArray[np.float64], mid_jd
 
 
 def subband_freqs_hz(options: SimulateOptions, subband: int) -> NDArray[np.float64]:
-    """Return the channel centres of a subband file of this run, descending, Hz, shape (channels,)."""
+    """Return the channel centres of a subband file of this run, descending, Hz, shape (channels,).
+
+    Parameters
+    ----------
+    options : of the run.
+    subband : its number.
+    """
     return BAND.channel_freqs_hz(subband, options.channels_per_subband)

@@ -10,6 +10,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.errors import Misconfigured
+from contimg.instrument import flux_scale
 from contimg.instrument.dsa110 import BAND, primary_beam
 
 FAINTEST_JY, BRIGHTEST_JY = 0.05, 1.0
@@ -41,12 +42,20 @@ class Source:
         return np.asarray(10.0 ** np.polynomial.polynomial.polyval(x, self.spectrum))
 
 
-# Position: ICRF; spectrum: Perley & Butler 2017, ApJS 230, 7, table 6.
-CALIBRATOR = Source("3C48", 24.422080962, 33.159759164, (1.3253, -0.7553, -0.1914, 0.0498))
+# Position: ICRF.
+CALIBRATOR = Source("3C48", 24.422080962, 33.159759164, flux_scale.COEFFICIENTS["3C48"])
 
 
 def power_law(name: str, ra_deg: float, dec_deg: float, flux_jy: float, index: float = 0.0) -> Source:
-    """Return a source with a flux at the band's centre and a spectral index (S ~ frequency**index)."""
+    """Return a source with a flux at the band's centre and a spectral index (S ~ frequency**index).
+
+    Parameters
+    ----------
+    name : of the source.
+    ra_deg, dec_deg : ICRS.
+    flux_jy : at the band's centre.
+    index : spectral index.
+    """
     a0 = np.log10(flux_jy) - index * np.log10(BAND.centre_hz / 1e9)
     return Source(name, ra_deg, dec_deg, (float(a0), float(index)))
 
@@ -106,7 +115,14 @@ def _name(position: SkyCoord) -> str:
 
 
 def beam_response(beam: str, separation_rad: ArrayLike, freqs_hz: ArrayLike) -> NDArray[np.float64]:
-    """Return the power response of the primary beam `airy` or `uniform`, broadcast over separations and frequencies."""
+    """Return the power response of the primary beam `airy` or `uniform`, broadcast over separations and frequencies.
+
+    Parameters
+    ----------
+    beam : `airy` or `uniform`.
+    separation_rad : from the pointing; broadcasts against `freqs_hz`.
+    freqs_hz : frequencies.
+    """
     if beam == "uniform":
         return np.ones(np.broadcast_shapes(np.shape(separation_rad), np.shape(freqs_hz)))
     return primary_beam(separation_rad, freqs_hz)

@@ -115,6 +115,12 @@ def tile_paths(plan: TilePlan, options: SimulateOptions, directory: Path) -> dic
 
     Each machine stamps the name by its own clock, up to `options.clock_spread` whole seconds late; the first is on
     time. The times of the integrations are the same in all files of a group.
+
+    Parameters
+    ----------
+    plan : the tile.
+    options : of the run.
+    directory : of the files.
     """
     rng = np.random.default_rng([options.seed, 6, plan.index])
     offsets_s = rng.integers(0, options.clock_spread, size=BAND.subbands, endpoint=True)

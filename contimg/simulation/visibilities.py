@@ -40,14 +40,25 @@ class Run:
 
 
 def prepare_run(options: SimulateOptions) -> Run:
-    """Return the antennas and receivers of a run; time zero is the calibrator's transit."""
+    """Return the antennas and receivers of a run; time zero is the calibrator's transit.
+
+    Parameters
+    ----------
+    options : of the run.
+    """
     array = build_array(options.antennas)
     zero_jd, _ = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
     return Run(options, array, draw_corruption(options, array), zero_jd)
 
 
 def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Return the sources' fields at each antenna, square root of Jy, shape (times, antennas, sources, channels)."""
+    """Return the sources' fields at each antenna, square root of Jy, shape (times, antennas, sources, channels).
+
+    Parameters
+    ----------
+    run, plan : of the tile.
+    freqs_hz : channel centres, shape (channels,).
+    """
     if not plan.sources:
         return np.zeros((plan.times_jd.size, run.array.stations.size, 0, freqs_hz.size), dtype=np.complex128)
     directions = drift.source_directions(
@@ -63,7 +74,13 @@ def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArr
 
 
 def subband_visibilities(run: Run, plan: TilePlan, subband: int) -> NDArray[np.complex64]:
-    """Return the visibilities of a subband in Jy (times the gains), shape (times × baselines, 1, channels, 2)."""
+    """Return the visibilities of a subband in Jy (times the gains), shape (times × baselines, 1, channels, 2).
+
+    Parameters
+    ----------
+    run, plan : of the tile.
+    subband : its number.
+    """
     options, array, corruption = run.options, run.array, run.corruption
     freqs_hz = subband_freqs_hz(options, subband)
     fields = sky_fields(run, plan, freqs_hz)

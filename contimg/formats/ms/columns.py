@@ -85,12 +85,25 @@ def allocate(main: table, name: str) -> None:
 
 
 def write_calibration_record(main: table, column: str, record: dict[str, Any]) -> None:
-    """Write which calibration a data column has: {"set": name, ...} or {"set": None, "reason": "..."}."""
+    """Write which calibration a data column has: {"set": name, ...} or {"set": None, "reason": "..."}.
+
+    Parameters
+    ----------
+    main : the open table.
+    column : such as DATA or CORRECTED_DATA.
+    record : JSON values.
+    """
     main.putcolkeyword(column, CALIBRATION_KEYWORD, json.dumps(record, sort_keys=True))
 
 
 def read_calibration_record(main: table, column: str) -> dict[str, Any] | None:
-    """Read what `write_calibration_record` wrote, None when there is nothing; raises BadInput when it is damaged."""
+    """Read what `write_calibration_record` wrote, None when there is nothing; raises BadInput when it is damaged.
+
+    Parameters
+    ----------
+    main : the open table.
+    column : such as DATA or CORRECTED_DATA.
+    """
     if column not in main.colnames() or CALIBRATION_KEYWORD not in main.getcolkeywords(column):
         return None
     try:

@@ -68,6 +68,10 @@ class MSInfo:
 def read_ms_info(path: Path) -> MSInfo:
     """Read the metadata of a Measurement Set.
 
+    Parameters
+    ----------
+    path : the Measurement Set.
+
     Raises
     ------
     BadInput : it is not a Measurement Set, has no rows, or has several spectral windows.

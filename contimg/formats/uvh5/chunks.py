@@ -71,6 +71,13 @@ def chunk_reader(path: Path, dataset: Any, dtype: type) -> ChunkReader:
 def read_row_range(path: Path, dataset: Any, dtype: type, start: int, stop: int) -> NDArray[Any]:
     """Read rows [start, stop) by HDF5.
 
+    Parameters
+    ----------
+    path : the file, for messages.
+    dataset : an open `h5py.Dataset` of rows, perhaps an axis of length 1, channels and correlations.
+    dtype : of the values to return.
+    start, stop : rows.
+
     Returns
     -------
     shape (rows, channels, correlations); values too large for `dtype` are infinite.

@@ -122,7 +122,13 @@ def antenna_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def nearest_index(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the index of the nearest of `common_jd` (ascending) to each time, shape (times,)."""
+    """Return the index of the nearest of `common_jd` (ascending) to each time, shape (times,).
+
+    Parameters
+    ----------
+    times_jd : shape (times,).
+    common_jd : ascending.
+    """
     after = np.clip(np.searchsorted(common_jd, times_jd), 1, max(1, common_jd.size - 1))
     before = after - 1
     after = np.minimum(after, common_jd.size - 1)

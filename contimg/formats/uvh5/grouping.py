@@ -38,7 +38,13 @@ class SubbandFile:
 
     @classmethod
     def parse(cls, path: Path, size: int = 0, mtime: float = 0.0) -> "SubbandFile | None":
-        """Parse the name of a file; None for `_incomplete` names, other names and impossible dates."""
+        """Parse the name of a file; None for `_incomplete` names, other names and impossible dates.
+
+        Parameters
+        ----------
+        path : of the file; only its name is used.
+        size, mtime : to keep in the result, bytes and seconds since 1970.
+        """
         match = _NAME.fullmatch(path.name)
         if match is None:
             return None
@@ -108,12 +114,24 @@ def nearest_group(file: SubbandFile, groups: Iterable[GroupInReach], tolerance_s
 
 
 def founds_echo(file: SubbandFile, groups: Iterable[GroupInReach], tolerance_s: float = TOLERANCE_S) -> bool:
-    """Whether a file that joins no group is within the tolerance of one, which then has its subband already."""
+    """Whether a file that joins no group is within the tolerance of one, which then has its subband already.
+
+    Parameters
+    ----------
+    file : the file.
+    groups : those around it.
+    tolerance_s : largest difference from a group's reference time.
+    """
     return any(abs(group.reference_s - file.time_s) <= tolerance_s for group in groups)
 
 
 def find_groups(directory: Path, tolerance_s: float = TOLERANCE_S) -> dict[str, dict[int, Path]]:
     """Sort the subband files of a directory into groups; files with other names are ignored.
+
+    Parameters
+    ----------
+    directory : with the subband files.
+    tolerance_s : see `nearest_group`.
 
     Returns
     -------
@@ -138,6 +156,11 @@ def find_groups(directory: Path, tolerance_s: float = TOLERANCE_S) -> dict[str, 
 
 def check_tolerance(tolerance_s: float, cadence_s: float) -> None:
     """Check that the tolerance is positive and less than half the cadence; larger ones would mix groups.
+
+    Parameters
+    ----------
+    tolerance_s : see `nearest_group`.
+    cadence_s : time from one group to the next.
 
     Raises
     ------

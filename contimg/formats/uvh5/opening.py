@@ -86,7 +86,14 @@ def _first_line(error: Exception) -> str:
 
 
 def read_text(group: Any, name: str, default: str = "") -> str:
-    """Return a string data set of an HDF5 group, of fixed or variable length, or `default` when it is absent."""
+    """Return a string data set of an HDF5 group, of fixed or variable length, or `default` when it is absent.
+
+    Parameters
+    ----------
+    group : an HDF5 group.
+    name : of the data set.
+    default : returned when it is absent.
+    """
     if name not in group:
         return default
     value = group[name][()]

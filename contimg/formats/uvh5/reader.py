@@ -59,7 +59,13 @@ class SubbandReader:
         ]
 
     def read_block(self, start: int, stop: int, pool: BufferPool) -> Block:
-        """Read rows [start, stop) as chunks in the order of the file, which is faster; their memory may be `pool`'s."""
+        """Read rows [start, stop) as chunks in the order of the file, which is faster; their memory may be `pool`'s.
+
+        Parameters
+        ----------
+        start, stop : rows.
+        pool : memory to use; it must not be in use by another block.
+        """
         self.prepare()
         return Block(*(read(start, stop, pool) for read in self._readers))
 

@@ -69,7 +69,14 @@ def check_image(image: StoredImage, truth: Path) -> list[CheckedSource]:
 
 
 def print_products(console: Console, store: Store, groups: Iterable[str]) -> None:
-    """Print the paths of the products of groups."""
+    """Print the paths of the products of groups.
+
+    Parameters
+    ----------
+    console : to print on.
+    store : of the demo's service.
+    groups : their ids.
+    """
     for group in groups:
         ms, image = store.products.measurement_set(group), store.products.image_of(group)
         console.print(f"\n[bold]{group}[/bold]")
@@ -88,7 +95,13 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
 
 
 def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:
-    """Print a table of measured and simulated fluxes."""
+    """Print a table of measured and simulated fluxes.
+
+    Parameters
+    ----------
+    console : to print on.
+    checked : the sources, see `check_image`.
+    """
     table = Table(
         title="measured and simulated sources (apparent flux, through the primary beam)",
         title_justify="left",

@@ -71,7 +71,13 @@ def convert_groups(tasks: Sequence[ConvertTask], options: ConvertOptions, jobs: 
 
 
 def convert_group(task: ConvertTask, options: ConvertOptions) -> ConvertOutcome:
-    """Convert one group; bad files are left out one after the other while enough remain."""
+    """Convert one group; bad files are left out one after the other while enough remain.
+
+    Parameters
+    ----------
+    task : the group.
+    options : of the convert stage.
+    """
     files, left_out = dict(task.files), list[str]()
     product, error = None, ""
     while product is None and not error:

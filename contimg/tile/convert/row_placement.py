@@ -32,7 +32,13 @@ class Placement:
 
     @classmethod
     def of(cls, header: SubbandHeader, group: SubbandGroup) -> "Placement":
-        """Place a file of the group."""
+        """Place a file of the group.
+
+        Parameters
+        ----------
+        header : one of the group's.
+        group : of the tile.
+        """
         first, second = antenna_slots(header)
         slots = header.array.numbers.size
         codes = np.minimum(first, second) * slots + np.maximum(first, second)
@@ -41,12 +47,22 @@ class Placement:
         return cls(header, integration, baseline, first > second, (group.times_jd.size, group.slots_1.size))
 
     def cells(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Return integration, baseline and swap of the file's rows [start, stop), each of shape (rows,)."""
+        """Return integration, baseline and swap of the file's rows [start, stop), each of shape (rows,).
+
+        Parameters
+        ----------
+        start, stop : rows of the file.
+        """
         times, baselines = np.divmod(self.header.layout.cells_of(start, stop), self.header.baselines)
         return self.integration[times], self.baseline[baselines], self.swapped[baselines]
 
     def portions(self, size_bytes: int) -> Iterator[tuple[int, int]]:
-        """Yield the first row and the end of portions of about `size_bytes`, in whole integrations if possible."""
+        """Yield the first row and the end of portions of about `size_bytes`, in whole integrations if possible.
+
+        Parameters
+        ----------
+        size_bytes : of the visibilities of a portion.
+        """
         rows, header = self.header.rows, self.header
         unit = header.baselines if header.layout.cells is None else 1
         row_bytes = 8 * header.freqs_hz.size * len(header.polarizations)

@@ -59,7 +59,12 @@ class TileGeometry:
         return cls(centre, pointing, tracking, baselines, axes, w_old)
 
     def uvw_m(self, first: int, last: int) -> Vectors:
-        """Return UVW of every baseline of integrations [first, last), shape (integrations × baselines, 3), metres."""
+        """Return UVW of every baseline of integrations [first, last), shape (integrations × baselines, 3), metres.
+
+        Parameters
+        ----------
+        first, last : integrations.
+        """
         return np.asarray(np.einsum("tij,bj->tbi", self.axes[first:last], self.baselines_m).reshape(-1, 3))
 
     def w_change_m(self, integration: NDArray[np.int64], baseline: NDArray[np.int64]) -> Vectors:

@@ -36,10 +36,8 @@ def small_disk(place: Path, size_mb: int, how: str = "rw"):
 
 
 def same_data(path: Path, reference: Path) -> bool:
-    with table(str(path), ack=False) as ours, table(str(reference), ack=False) as reference:
-        return all(
-            np.array_equal(ours.getcol(name), reference.getcol(name)) for name in ("DATA", "FLAG", "UVW", "TIME")
-        )
+    with table(str(path), ack=False) as ours, table(str(reference), ack=False) as expected:
+        return all(np.array_equal(ours.getcol(name), expected.getcol(name)) for name in ("DATA", "FLAG", "UVW", "TIME"))
 
 
 def test_a_scratch_directory_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms, tmp_path, monkeypatch):
