@@ -192,9 +192,9 @@ def _read_sets(session: Session, query: Select[CalibrationTable]) -> list[Stored
     rows = session.scalars(query.order_by(CalibrationTable.set_name, CalibrationTable.id)).all()
     caltable_sets = []
     for name, rows_of_set in groupby(rows, key=lambda row: row.set_name):
-        row, *others = rows_of_set
-        caltables = tuple(Caltable(Path(table.path), table.kind) for table in (row, *others))
-        caltable_sets.append(record_of(StoredCaltableSet, row, name=name, tables=caltables))
+        members = list(rows_of_set)
+        caltables = tuple(Caltable(Path(row.path), row.kind) for row in members)
+        caltable_sets.append(record_of(StoredCaltableSet, members[0], name=name, tables=caltables))
     return caltable_sets
 
 

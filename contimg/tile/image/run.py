@@ -224,16 +224,16 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
     header = image_header(tile_image, options)
     catalogue = read_catalogue(options, tile_image.freq_hz)
     matches = match_catalogue(catalogue, image.restored, image.pb, header, tile_image.rms_jy)
-    found: tuple[FoundSource, ...] = ()
+    found_sources: tuple[FoundSource, ...] = ()
     if options.find_sources:
         directory = tile_image.fits_path.parent
         directory.mkdir(parents=True, exist_ok=True)
-        found = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
+        found_sources = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
     return replace(
         tile_image,
         matches=matches,
-        found_sources=found,
-        sources=list_sources(found, matches),
+        found_sources=found_sources,
+        sources=list_sources(found_sources, matches),
         catalogue_matches=len(matches),
         catalogue_offset_arcsec=compute_offset_arcsec(matches),
         catalogue_flux_ratio=compute_flux_ratio(matches),

@@ -131,11 +131,11 @@ def predict(uvw, freqs, sources, pointing, airy):
     values = np.zeros((uvw.shape[0], freqs.size), np.complex128)
     for source in sources:
         place = source.direction()
-        seen = np.full(freqs.size, source.flux_jy)
+        apparent_jy = np.full(freqs.size, source.flux_jy)
         if airy:
-            seen = seen * telescope.primary_beam(separation_rad(place, np.rad2deg(pointing)), freqs)
+            apparent_jy = apparent_jy * telescope.primary_beam(separation_rad(place, np.rad2deg(pointing)), freqs)
         delay = uvw @ direction_cosines(*place) / telescope.C_M_S
-        values += seen * np.exp(2j * np.pi * delay[:, None] * freqs)
+        values += apparent_jy * np.exp(2j * np.pi * delay[:, None] * freqs)
     return values
 
 

@@ -45,8 +45,8 @@ def test_spans_are_of_one_baseline_and_of_neighbours(read):
         assert np.unique(rows.baselines[rows_of_span]).size == 1
         times = np.sort(rows.times[rows_of_span])
         assert (np.diff(times) == 1).all()
-    averaged = [row for mine in members.values() if len(mine) > 1 for row in mine]
-    alone = [row for mine in members.values() if len(mine) == 1 for row in mine]
+    averaged = [row for bin_rows in members.values() if len(bin_rows) > 1 for row in bin_rows]
+    alone = [row for bin_rows in members.values() if len(bin_rows) == 1 for row in bin_rows]
     assert averaged
     assert alone
     assert np.median(lengths[averaged]) < np.median(lengths[alone])
@@ -61,13 +61,13 @@ def test_rows_become_weighted_means_over_their_span(read):
     gridder = average_in_time(gridder_of(data, weights), spans)
     averaged, total = gridder.visibilities, gridder.weights
     for place, span in enumerate(np.unique(spans)):
-        mine = spans == span
-        mean = (weights[mine] * data.stokes_i[mine]).sum(axis=0) / np.maximum(weights[mine].sum(axis=0), 1e-9)
-        assert total[place] == pytest.approx(weights[mine].sum(axis=0), rel=1e-5)
-        assert averaged.weights[place] == pytest.approx(data.weights[mine].sum(axis=0), rel=1e-5)
+        in_bin = spans == span
+        mean = (weights[in_bin] * data.stokes_i[in_bin]).sum(axis=0) / np.maximum(weights[in_bin].sum(axis=0), 1e-9)
+        assert total[place] == pytest.approx(weights[in_bin].sum(axis=0), rel=1e-5)
+        assert averaged.weights[place] == pytest.approx(data.weights[in_bin].sum(axis=0), rel=1e-5)
         assert averaged.stokes_i[place] == pytest.approx(mean, rel=1e-4, abs=1e-6)
-        assert averaged.uvw_m[place] == pytest.approx(data.uvw_m[mine].mean(axis=0))
-        assert averaged.times[place] == int(data.times[mine].mean())
+        assert averaged.uvw_m[place] == pytest.approx(data.uvw_m[in_bin].mean(axis=0))
+        assert averaged.times[place] == int(data.times[in_bin].mean())
 
 
 @pytest.mark.parametrize("percent", [1.0, 5.0])

@@ -44,11 +44,11 @@ def test_several_scales_leave_less_of_an_extended_source(tmp_path):
         return np.exp(-2 * np.square(np.pi * sigma_rad * wavelengths))
 
     reshape_sky(path, gaussian)
-    one = image(path, tmp_path / "one", OPTIONS)
-    several = image(path, tmp_path / "several", ImageOptions(**{**vars(OPTIONS), "multiscale": True}))
-    assert several.cleaned_jy == pytest.approx(5.0, rel=0.03)
-    assert several.iterations < 0.5 * one.iterations
-    assert several.residual_peak_jy < one.residual_peak_jy
+    point_like = image(path, tmp_path / "one", OPTIONS)
+    multiscale = image(path, tmp_path / "several", ImageOptions(**{**vars(OPTIONS), "multiscale": True}))
+    assert multiscale.cleaned_jy == pytest.approx(5.0, rel=0.03)
+    assert multiscale.iterations < 0.5 * point_like.iterations
+    assert multiscale.residual_peak_jy < point_like.residual_peak_jy
 
 
 def test_a_cycle_that_makes_it_worse_is_taken_back(tmp_path, caplog):

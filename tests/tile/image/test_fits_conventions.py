@@ -76,8 +76,8 @@ def test_every_file_is_standard_and_whole(tile, name):
         assert (unit.verify_checksum(), unit.verify_datasum()) == (1, 1)
         assert unit.header["BITPIX"] == -32
         wcs = WCS(unit.header, fix=False)
-    mended = {said for said in wcs.wcs.fix().values() if said != "No change" and not said.startswith("Set ")}
-    assert not mended, "wcslib fills in what follows from other keywords (it says `Set`), and mends nothing"
+    fixes = {fix for fix in wcs.wcs.fix().values() if fix != "No change" and not fix.startswith("Set ")}
+    assert not fixes, "wcslib fills in what follows from other keywords (it says `Set`), and mends nothing"
     assert wcs.naxis == 4
     assert [wcs.wcs.lng, wcs.wcs.lat, wcs.wcs.spec] == [0, 1, 2]
     assert np.rad2deg(separation_rad(wcs.celestial.wcs.crval, np.rad2deg([RA0, DEC0]))) * 3600 < 1e-3
@@ -95,11 +95,11 @@ def test_a_changed_pixel_is_noticed(tile, tmp_path):
 
 def test_times_and_band_are_the_observations(tile):
     header = fits.getheader(tile.products.fits)
-    begun = Time(header["DATE-OBS"], scale="utc").mjd * 86400
+    start_mjd_s = Time(header["DATE-OBS"], scale="utc").mjd * 86400
     assert header["TIMESYS"] == "UTC"
     # Six integrations whose middles lie three apart: the first begins eight before the middle of all.
-    assert begun == pytest.approx(START_MJD_S - 8 * telescope.INTEGRATION_S, abs=0.01)
-    assert header["MJD-OBS"] * 86400 == pytest.approx(begun, abs=1e-2)
+    assert start_mjd_s == pytest.approx(START_MJD_S - 8 * telescope.INTEGRATION_S, abs=0.01)
+    assert header["MJD-OBS"] * 86400 == pytest.approx(start_mjd_s, abs=1e-2)
     low, high = (header["CRVAL3"] + side * header["CDELT3"] / 2 for side in (-1, 1))
     assert (low, high) == pytest.approx((telescope.BAND.bottom_hz, telescope.BAND.top_hz), rel=2e-3)
     assert header["CUNIT3"] == "Hz"

@@ -35,8 +35,8 @@ def test_brightest_pixel_lies_where_the_header_says(tile):
     with fits.open(tile.products.fits) as units:
         picture, wcs = units[0].data[0, 0], WCS(units[0].header).celestial
     y, x = np.unravel_index(picture.argmax(), picture.shape)
-    found = wcs.pixel_to_world_values(x, y)
-    assert np.rad2deg(separation_rad(found, SOURCES[0].direction())) * 3600 < tile.cell_arcsec
+    position = wcs.pixel_to_world_values(x, y)
+    assert np.rad2deg(separation_rad(position, SOURCES[0].direction())) * 3600 < tile.cell_arcsec
     assert wcs.wcs.radesys == "ICRS"
     assert list(wcs.wcs.ctype) == ["RA---SIN", "DEC--SIN"]
     assert tuple(wcs.wcs.crval) == pytest.approx(np.rad2deg([RA0, DEC0]))
@@ -58,10 +58,10 @@ def test_header_tells_what_and_whence(tile):
 def test_the_corrected_image_has_true_fluxes(tile):
     with fits.open(tile.products.corrected) as corrected, fits.open(tile.products.fits) as apparent:
         with fits.open(tile.products.primary_beam) as beam:
-            seen = beam[0].data >= 0.05
-            expected = apparent[0].data[seen] / beam[0].data[seen]
-        assert corrected[0].data[seen] == pytest.approx(expected, rel=1e-5)
-        assert np.isnan(corrected[0].data[~seen]).all()
+            in_beam = beam[0].data >= 0.05
+            expected = apparent[0].data[in_beam] / beam[0].data[in_beam]
+        assert corrected[0].data[in_beam] == pytest.approx(expected, rel=1e-5)
+        assert np.isnan(corrected[0].data[~in_beam]).all()
         for units in (corrected, apparent):
             assert units[0].verify_checksum() == 1
             assert units[0].verify_datasum() == 1
@@ -76,7 +76,7 @@ def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypat
     assert grades == [""]
 
 
-def test_numbers_of_the_quick_look(tile):
+def test_numbers_of_the_image(tile):
     assert tile.calibration_set
     assert tile.verdict == "good"
     assert tile.unflagged_fraction == 1.0
@@ -190,21 +190,28 @@ def test_a_failure_while_writing_leaves_no_part_of_a_product(small_ms, tmp_path,
 def test_imaging_again_replaces_the_product(small_ms, tmp_path):
     first = image(small_ms, tmp_path / "images", SMALL)
     second = image(small_ms, tmp_path / "images", SMALL)
-    made = sorted(path.name for path in (tmp_path / "images").iterdir())
-    assert made == ["small.fits", "small.pb.fits", "small.pbcor.fits", "small.png", "small.thumb.png", "small.zoom.png"]
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == [
+        "small.fits",
+        "small.pb.fits",
+        "small.pbcor.fits",
+        "small.png",
+        "small.thumb.png",
+        "small.zoom.png",
+    ]
     assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
 
 
 def test_remains_of_killed_runs_are_swept(small_ms, tmp_path):
-    old, young, other = (tmp_path / f"{name}.fits.writing-00" for name in ("small", "small.pb", "another"))
-    for path in (old, young, other):
+    old, young, foreign = (tmp_path / f"{name}.fits.writing-00" for name in ("small", "small.pb", "another"))
+    for path in (old, young, foreign):
         path.write_bytes(b"half")
-    for path in (old, other):
+    for path in (old, foreign):
         os.utime(path, (1e9, 1e9))
     image(small_ms, tmp_path, SMALL)
     assert not old.exists()
     assert young.exists()
-    assert other.exists()
+    assert foreign.exists()
 
 
 def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):

@@ -24,7 +24,7 @@ from contimg.tile.image.sources.spectrum import measure_spectrum
 SIZE = 1000
 
 
-def found(name, ra, dec, peak):
+def found_source(name, ra, dec, peak):
     return FoundSource(name, ra, dec, 0.1, 0.1, peak, 0.01, peak, 0.01, 40.0, 30.0, 0.0, 0.003, 0.9)
 
 
@@ -32,23 +32,28 @@ def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     known, elsewhere = SOURCES[0].direction(), (24.6, 33.7)
     tile_image = replace(
-        tile, found_sources=(found("same", *known, 2.0), found("new", *elsewhere, 0.5), found("weak", 24, 33, 1e-6))
+        tile,
+        found_sources=(
+            found_source("same", *known, 2.0),
+            found_source("new", *elsewhere, 0.5),
+            found_source("weak", 24, 33, 1e-6),
+        ),
     )
     named = label_sources(tile_image, wcs)
-    assert [one.name for one in named] == ["a", "b", "c", "d", "new"]
-    assert [one.catalogued for one in named] == [True] * 4 + [False]
+    assert [label.name for label in named] == ["a", "b", "c", "d", "new"]
+    assert [label.catalogued for label in named] == [True] * 4 + [False]
     assert wcs.all_pix2world(named[-1].x, named[-1].y, 0) == pytest.approx(elsewhere)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-50, 1050), st.floats(-50, 1050)), max_size=30))
 def test_names_lie_in_the_picture_and_over_nothing(places):
-    wanted = [Label(f"J{number:06d}+332211", 0.1, x, y, False) for number, (x, y) in enumerate(places)]
+    labels = [Label(f"J{number:06d}+332211", 0.1, x, y, False) for number, (x, y) in enumerate(places)]
     spans = []
-    for one in place_labels(wanted, SIZE):
-        x, y = one.label.x, one.label.y + one.lift
-        gap, length = RING * SIZE, LETTER * SIZE * len(one.label.text)
-        spans.append((x + gap, x + gap + length, y) if one.right else (x - gap - length, x - gap, y))
+    for placed in place_labels(labels, SIZE):
+        x, y = placed.label.x, placed.label.y + placed.lift
+        gap, length = RING * SIZE, LETTER * SIZE * len(placed.label.text)
+        spans.append((x + gap, x + gap + length, y) if placed.right else (x - gap - length, x - gap, y))
     for number, (left, right, y) in enumerate(spans):
         assert left >= -RING * SIZE
         assert right <= SIZE + RING * SIZE
@@ -59,8 +64,8 @@ def test_names_lie_in_the_picture_and_over_nothing(places):
 
 def test_a_name_goes_where_there_is_room():
     lone, at_the_edge = Label("a", 1.0, 500, 500, True), Label("a", 1.0, 990, 500, True)
-    assert [(one.right, one.lift) for one in place_labels([lone], SIZE)] == [(True, 0.0)]
-    assert [one.right for one in place_labels([at_the_edge], SIZE)] == [False]
+    assert [(placed.right, placed.lift) for placed in place_labels([lone], SIZE)] == [(True, 0.0)]
+    assert [placed.right for placed in place_labels([at_the_edge], SIZE)] == [False]
     hemmed_in = [lone, Label("b", 0.5, 540, 500, True), Label("c", 0.4, 460, 500, True)]
     assert next(place_labels(hemmed_in, SIZE)).lift != 0
 
@@ -103,13 +108,13 @@ def test_the_spectrum_is_the_sources_own(tmp_path):
     pixel_rad = np.deg2rad(6 / 3600)
     east, north, _ = direction_cosines(*source.direction()) / pixel_rad
     gridder = Gridder(data, data.weights, 1024, pixel_rad, 1)
-    seen = measure_spectrum(ms, gridder, 512 - east, 512 + north)
-    assert seen.freqs_hz.size == 24
-    assert np.all(np.abs(seen.apparent_jy / seen.pb / 2.0 - 1) < np.maximum(6 * seen.error_jy / 2, 0.01))
+    spectrum = measure_spectrum(ms, gridder, 512 - east, 512 + north)
+    assert spectrum.freqs_hz.size == 24
+    assert np.all(np.abs(spectrum.apparent_jy / spectrum.pb / 2.0 - 1) < np.maximum(6 * spectrum.error_jy / 2, 0.01))
     # The dishes see less of it at higher frequencies: without the primary beam it would look steep.
-    assert seen.pb[-1] < seen.pb[0] < 1
-    flux, index, error = seen.fit_power_law()
+    assert spectrum.pb[-1] < spectrum.pb[0] < 1
+    flux, index, error = spectrum.fit_power_law()
     assert flux == pytest.approx(2.0, rel=0.01)
     assert abs(index) < max(4 * error, 0.05)
-    away = primary_beam(np.deg2rad(np.hypot(0.5, 0.4)), seen.freqs_hz)
-    assert seen.pb == pytest.approx(away, rel=0.03)
+    expected_pb = primary_beam(np.deg2rad(np.hypot(0.5, 0.4)), spectrum.freqs_hz)
+    assert spectrum.pb == pytest.approx(expected_pb, rel=0.03)

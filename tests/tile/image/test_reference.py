@@ -13,14 +13,14 @@ from contimg.tile.image.sources.matches import compute_flux_ratio, compute_offse
 
 
 def pictures(tile):
-    with fits.open(tile.products.fits) as one, fits.open(tile.products.primary_beam) as other:
-        return one[0].data[0, 0].copy(), other[0].data[0, 0].copy(), one[0].header.copy()
+    with fits.open(tile.products.fits) as image_units, fits.open(tile.products.primary_beam) as pb_units:
+        return image_units[0].data[0, 0].copy(), pb_units[0].data[0, 0].copy(), image_units[0].header.copy()
 
 
 @pytest.fixture(params=["csv", "fits"])
 def catalogue(request, tmp_path):
     """The tile's sources 6 arcsec too far north and a third brighter than they are, and one outside the image."""
-    rows = [(f"s{k}", *one.direction(), one.flux_jy * 4 / 3) for k, one in enumerate(SOURCES)]
+    rows = [(f"s{k}", *source.direction(), source.flux_jy * 4 / 3) for k, source in enumerate(SOURCES)]
     rows = [(name, ra, dec + 6 / 3600, flux) for name, ra, dec, flux in [*rows, ("far", 200.0, -10.0, 5.0)]]
     table = Table(rows=rows, names=["name", "RAJ2000", "DEJ2000", "S20"])
     path = tmp_path / f"catalogue.{request.param}"
@@ -58,11 +58,11 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
 
 
 def test_by_default_the_calibrators_are_the_catalogue(tile):
-    found = read_catalogue(ImageOptions(), 1.405e9)
-    by_name = {one.name: one for one in found}
+    sources = read_catalogue(ImageOptions(), 1.405e9)
+    by_name = {source.name: source for source in sources}
     assert by_name["3C286"].flux_jy == pytest.approx(15.057, rel=0.01)
     assert (by_name["3C48"].ra_deg, by_name["3C48"].dec_deg) == pytest.approx((24.42208, 33.15976), abs=1e-4)
-    assert np.isfinite([one.flux_jy for one in found]).all()
+    assert np.isfinite([source.flux_jy for source in sources]).all()
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ def picture_of(beam, size=128):
 @settings(max_examples=20, deadline=None)
 @given(minor=st.floats(15, 40), ratio=st.floats(1.05, 3), angle=st.floats(-89, 89))
 def test_finds_the_beam_it_was_given(minor, ratio, angle):
-    found = fit_beam(picture_of(Beam(minor * ratio, minor, angle)), PIXEL_ARCSEC)
-    assert (found.major_arcsec, found.minor_arcsec) == pytest.approx((minor * ratio, minor), rel=0.01)
-    assert abs((found.angle_deg - angle + 90) % 180 - 90) < 1 + 0.2 / (ratio - 1)
+    beam = fit_beam(picture_of(Beam(minor * ratio, minor, angle)), PIXEL_ARCSEC)
+    assert (beam.major_arcsec, beam.minor_arcsec) == pytest.approx((minor * ratio, minor), rel=0.01)
+    assert abs((beam.angle_deg - angle + 90) % 180 - 90) < 1 + 0.2 / (ratio - 1)
 
 
 def test_position_angle_turns_from_north_through_east():

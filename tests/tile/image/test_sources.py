@@ -60,9 +60,12 @@ def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
     tile_image = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
     for source in SOURCES:
         place = source.direction()
-        away = [np.rad2deg(separation_rad(place, (one.ra_deg, one.dec_deg))) * 3600 for one in tile_image.found_sources]
-        nearest = tile_image.found_sources[int(np.argmin(away))]
-        assert min(away) < 1.0
+        offsets_arcsec = [
+            np.rad2deg(separation_rad(place, (candidate.ra_deg, candidate.dec_deg))) * 3600
+            for candidate in tile_image.found_sources
+        ]
+        nearest = tile_image.found_sources[int(np.argmin(offsets_arcsec))]
+        assert min(offsets_arcsec) < 1.0
         assert nearest.peak_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.03)
         assert nearest.flux_jy / nearest.attenuation == pytest.approx(source.flux_jy, rel=0.05)
     assert tile_image.products.votable.exists()
@@ -77,11 +80,11 @@ def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
     for subband in range(16):
         path = Path(f"/incoming/{tile_image.group}_sb{subband:02d}.hdf5")
         group = register_file(store, path, 1, 1.0).file.group
-    for stage, made in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, [tile_image])):
-        store.leases.commit(store.leases.claim(group, stage, "a"), made)
+    for stage, results in ((Stage.CONVERT, []), (Stage.CALIBRATE, []), (Stage.IMAGE, [tile_image])):
+        store.leases.commit(store.leases.claim(group, stage, "a"), results)
     kept = store.products.image_of(group).sources
     store.close()
-    assert [one["name"] for one in kept] == [one.name for one in tile_image.found_sources]
+    assert [source["name"] for source in kept] == [source.name for source in tile_image.found_sources]
     assert kept[0]["flux_jy"] == tile_image.found_sources[0].flux_jy
     assert kept[0]["local_rms_jy"] > 0
 

@@ -10,7 +10,7 @@ from contimg.tile.image.gridding import visibilities
 from contimg.tile.image.gridding.visibilities import choose_pixel_arcsec, read_visibilities, select_rows
 
 
-def spoil(path):
+def corrupt(path):
     rng = np.random.default_rng(8)
     with table(str(path), ack=False, readonly=False) as main:
         data = main.getcol("DATA")
@@ -25,13 +25,13 @@ def spoil(path):
 @pytest.mark.parametrize("block_bytes", [64 << 20, 5000])
 def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
     monkeypatch.setattr(visibilities, "BLOCK_BYTES", block_bytes)
-    spoil(small_ms)
+    corrupt(small_ms)
     ms = read_ms_info(small_ms)
-    found = read_visibilities(ms, select_rows(ms), "DATA", 4)
+    averaged = read_visibilities(ms, select_rows(ms), "DATA", 4)
     with table(str(small_ms), ack=False) as main:
         names = ("ANTENNA1", "ANTENNA2", "UVW", "DATA", "FLAG", "FLAG_ROW", "WEIGHT")
         first, second, uvw, data, flag, flag_row, weight = (main.getcol(name) for name in names)
-    row_of = {tuple(one): index for index, one in enumerate(found.uvw_m)}
+    row_of = {tuple(uvw_m): index for index, uvw_m in enumerate(averaged.uvw_m)}
     samples = 0
     for row in range(len(data)):
         for channel in range(4):
@@ -46,11 +46,11 @@ def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
             samples += len(kept)
             index = row_of[tuple(uvw[row])]
             expected = 4 / (1 / weight[row]).sum() * len(kept)
-            assert found.weights[index, channel] == pytest.approx(expected, rel=1e-5)
+            assert averaged.weights[index, channel] == pytest.approx(expected, rel=1e-5)
             if kept:
-                assert found.stokes_i[index, channel] == pytest.approx(np.mean(kept), rel=1e-4)
-    assert found.samples == samples
-    assert found.unflagged_fraction == pytest.approx(samples / (len(row_of) * 16))
+                assert averaged.stokes_i[index, channel] == pytest.approx(np.mean(kept), rel=1e-4)
+    assert averaged.samples == samples
+    assert averaged.unflagged_fraction == pytest.approx(samples / (len(row_of) * 16))
 
 
 def test_pixels_sample_the_longest_baseline(small_ms):

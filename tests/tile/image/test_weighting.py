@@ -26,20 +26,22 @@ def plain(uvw, freqs, weights, weighting):
         return -CELLS // 2 <= u < CELLS // 2 and v < CELLS // 2
 
     every = [(r, c) for r in range(len(uvw)) for c in range(freqs.size) if inside(r, c)]
-    for one in every:
-        cells[cell(*one)] = cells.get(cell(*one), 0.0) + weights[one]
-    f2 = (5 * 10**-weighting.robust) ** 2 * sum(weights[one] for one in every) / sum(w * w for w in cells.values())
-    found = np.zeros(weights.shape)
-    for one in every:
-        u, v = np.array(cell(*one)) * step
-        held = cells[cell(*one)]
+    for sample in every:
+        cells[cell(*sample)] = cells.get(cell(*sample), 0.0) + weights[sample]
+    f2 = (
+        (5 * 10**-weighting.robust) ** 2 * sum(weights[sample] for sample in every) / sum(w * w for w in cells.values())
+    )
+    imaging_weights = np.zeros(weights.shape)
+    for sample in every:
+        u, v = np.array(cell(*sample)) * step
+        held = cells[cell(*sample)]
         factor = {"natural": 1.0, "uniform": 1 / held if held else 0.0, "briggs": 1 / (1 + held * f2)}
         if np.hypot(u, v) >= weighting.min_uv_lambda:
-            found[one] = weights[one] * factor[weighting.scheme]
+            imaging_weights[sample] = weights[sample] * factor[weighting.scheme]
         if weighting.taper_rad:
             # Half the flux at half the full width: the transform of the beam that the taper is meant to make.
-            found[one] *= np.exp(-((np.pi * weighting.taper_rad) ** 2) * (u * u + v * v) / (4 * np.log(2)))
-    return found
+            imaging_weights[sample] *= np.exp(-((np.pi * weighting.taper_rad) ** 2) * (u * u + v * v) / (4 * np.log(2)))
+    return imaging_weights
 
 
 def draw(seed):
@@ -69,16 +71,16 @@ def test_equals_the_plain_loop(seed, scheme, robust, min_uv_lambda, taper_rad):
 def test_uniform_gives_every_cell_the_same():
     crowd, lone = np.tile([[100.0, 50.0, 0.0]], (10, 1)), np.array([[-80.0, 90.0, 0.0]])
     uvw, ones = np.concatenate([crowd, lone]), np.ones((11, 1), np.float32)
-    found = compute_imaging_weights(uvw, np.array([1.3e9]), ones, SIZE, PIXEL_RAD, Weighting("uniform"))
-    assert found[:10].sum() == pytest.approx(found[10, 0])
+    imaging_weights = compute_imaging_weights(uvw, np.array([1.3e9]), ones, SIZE, PIXEL_RAD, Weighting("uniform"))
+    assert imaging_weights[:10].sum() == pytest.approx(imaging_weights[10, 0])
 
 
 def test_robust_weights_lie_between_natural_and_uniform():
     uvw, freqs, weights = draw(3)
 
     def shape(weighting):
-        found = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
-        return found / found.sum()
+        imaging_weights = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
+        return imaging_weights / imaging_weights.sum()
 
     natural, uniform = shape(Weighting("natural")), shape(Weighting("uniform"))
     distances = [np.abs(shape(Weighting("briggs", robust)) - natural).sum() for robust in (2.0, 0.5, -0.5, -2.0)]

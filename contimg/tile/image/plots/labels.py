@@ -45,13 +45,13 @@ def label_sources(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
         Label(match.source.name, match.apparent_jy, *_pixel(wcs, match.source), True) for match in tile_image.matches
     ]
     radius = SAME_BEAMS * tile_image.beam_major_arcsec / tile_image.cell_arcsec
-    found = []
+    uncatalogued = []
     for source in tile_image.found_sources:
         x, y = _pixel(wcs, source)
         is_new = all((x - label.x) ** 2 + (y - label.y) ** 2 > radius**2 for label in catalogued)
         if is_new and source.peak_jy > MIN_PEAK_FRACTION * tile_image.peak_jy:
-            found.append(Label(source.name, source.peak_jy, x, y, False))
-    brightest = (sorted(labels, key=lambda label: -label.peak_jy)[:MAX_LABELS] for labels in (catalogued, found))
+            uncatalogued.append(Label(source.name, source.peak_jy, x, y, False))
+    brightest = (sorted(labels, key=lambda label: -label.peak_jy)[:MAX_LABELS] for labels in (catalogued, uncatalogued))
     return [label for labels in brightest for label in labels]
 
 

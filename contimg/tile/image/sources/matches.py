@@ -88,12 +88,12 @@ def compute_flux_ratio(matches: Sequence[Match]) -> float | None:
     return median(match.flux_ratio for match in matches) if matches else None
 
 
-def list_sources(found: Sequence[FoundSource], matches: Sequence[Match]) -> tuple[dict[str, Any], ...]:
+def list_sources(found_sources: Sequence[FoundSource], matches: Sequence[Match]) -> tuple[dict[str, Any], ...]:
     """Return the brightest sources as plain values: those found blindly, or the catalogued ones when there are none."""
-    if found:
+    if found_sources:
         return tuple(
             {name: value for name, value in asdict(source).items() if value == value}  # JSON has no nan
-            for source in found[:MAX_SOURCES]
+            for source in found_sources[:MAX_SOURCES]
         )
     return tuple(
         {
