@@ -100,6 +100,15 @@ def test_no_import_cycle() -> None:
     assert not cycles
 
 
+def test_pages_and_api_share_services_only() -> None:
+    """Neither the pages of a subject import a module of the REST API, nor the other way round."""
+    apis = {module for module in MODULES if module.startswith("web.") and module.endswith(".api")} - {"web.http.api"}
+    pages = {module for module in MODULES if module.startswith("web.") and "pages" in module}
+    assert len(apis) == 6
+    assert not {(page, target) for page in pages for target in imports(page) & apis}
+    assert not {(api, target) for api in apis for target in imports(api) & pages}
+
+
 def test_packages_are_small() -> None:
     for package in sorted({path.parent for path in MODULES.values()}):
         modules = {path.stem for path in package.glob("*.py")}

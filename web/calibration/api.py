@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from contimg.store import StoredCaltableSet
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
-from web.http.api import NOT_FOUND, TIMEOUT, Api, file_errors
+from web.http.api import NOT_FOUND, TIMEOUT, Api
 from web.http.parameters import ImportRequest, Listing, RetireRequest
 from web.http.responses import send_product
 from workers.service.records import CommandOutcome
@@ -42,7 +42,7 @@ def read(query: Listing) -> CalibrationList:
     return CalibrationList(current_panel().store.registry.sets(query.limit))
 
 
-@calibrations.read("/<name>/<any(amplitude, phase, waterfall):plot>.png", "image/png", file_errors("image/png"))
+@calibrations.read("/<name>/<any(amplitude, phase, waterfall):plot>.png", "image/png")
 def plot_of(path: PlotPath) -> Response:
     """A quality plot of a set."""
     plot = plots_of(find_set(path.name)).get(path.plot)

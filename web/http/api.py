@@ -12,6 +12,7 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__
+from web.http.parameters import OptionalBody
 from web.http.schemas import ErrorAnswer, schema_of, to_json
 
 View = Callable[..., Any]
@@ -84,7 +85,8 @@ class Api(APIBlueprint):
 
     def read(self, rule: str, answer: type | str, errors: Responses | None = None) -> Callable[[View], View]:
         """Register a GET route; `answer` is a record class or the media type of a file."""
-        return self._route(self.get, rule, answer, {**(errors or {})})
+        further = _file_errors(answer) if isinstance(answer, str) else {}
+        return self._route(self.get, rule, answer, {**further, **(errors or {})})
 
     def command(
         self,
@@ -100,13 +102,14 @@ class Api(APIBlueprint):
         ----------
         rule, answer : end of the path, and the class of the record that the view returns.
         errors : responses beside those of every command.
-        body : document this model as the request's body, which may be left out.
+        body : document this model as the request's body.
         public : no operator's token is needed.
         """
         options: dict[str, Any] = {} if public else {"security": TOKEN}
         if body is not None:
             schema = {"$ref": f"#/components/schemas/{body.__name__}"}
-            options["request_body"] = {"required": False, "content": {"application/json": {"schema": schema}}}
+            content = {"application/json": {"schema": schema}}
+            options["request_body"] = {"required": not issubclass(body, OptionalBody), "content": content}
         failed: Responses = {409: _either(answer)} if "success" in answer.__annotations__ else {}
         return self._route(self.post, rule, answer, {**ANY_COMMAND, **failed, **(errors or {})}, **options)
 
@@ -134,12 +137,10 @@ def json_response(record: Any, kind: type | str | None = None) -> Response:
     return Response(to_json(record, kind if isinstance(kind, type) else None), status, mimetype="application/json")
 
 
-FILE_ERRORS: Responses = {**NOT_FOUND, 304: {"description": "not modified"}, 416: _error("no such range")}
-
-
-def file_errors(media_type: str) -> Responses:
-    """Return the further responses of a route that sends a file."""
-    return {**FILE_ERRORS, 206: {**_file(media_type), "description": "a range of the file"}}
+def _file_errors(media_type: str) -> Responses:
+    """The further responses of a route that sends a file."""
+    part = {**_file(media_type), "description": "a range of the file"}
+    return {**NOT_FOUND, 206: part, 304: {"description": "not modified"}, 416: _error("no such range")}
 
 
 def _file(media_type: str) -> dict[str, Any]:

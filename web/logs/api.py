@@ -6,7 +6,7 @@ from flask import Response, send_file
 from pydantic import BaseModel, Field
 
 from web.context import current_panel
-from web.http.api import Api, file_errors
+from web.http.api import Api
 from web.http.errors import RequestError
 from web.http.parameters import LogListing
 from web.logs.files import LogLine, list_processes, log_path, newest_lines
@@ -35,7 +35,7 @@ def read(query: LogListing) -> LogList:
     return LogList(newest_lines(directory, query), list_processes(directory))
 
 
-@logs.read("/<process>.log", "text/plain", file_errors("text/plain"))
+@logs.read("/<process>.log", "text/plain")
 def download(path: LogPath) -> Response:
     """The whole log of a process."""
     log = log_path(current_panel().settings.state_dir / "logs", path.process)

@@ -19,7 +19,7 @@ from contimg.store import (
     StoredMS,
 )
 from web.context import current_panel
-from web.http.api import NOT_FOUND, Api, file_errors
+from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
@@ -119,25 +119,25 @@ def read_image(path: ImagePath) -> StoredImage:
     return find_image(path.image_id)
 
 
-@images.read("/<int:image_id>.png", PNG, file_errors(PNG))
+@images.read("/<int:image_id>.png", PNG)
 def png(path: ImagePath) -> Response:
     """The preview."""
     return _send(find_image(path.image_id).png_path, "preview", PNG)
 
 
-@images.read("/<int:image_id>/thumbnail", PNG, file_errors(PNG))
+@images.read("/<int:image_id>/thumbnail", PNG)
 def thumbnail(path: ImagePath) -> Response:
     """The small preview."""
     return _send(find_image(path.image_id).thumbnail_path, "thumbnail", PNG)
 
 
-@images.read("/<int:image_id>.fits", FITS, file_errors(FITS))
+@images.read("/<int:image_id>.fits", FITS)
 def fits(path: ImagePath) -> Response:
     """The FITS image."""
     return _send(find_image(path.image_id).fits_path, "image", FITS)
 
 
-@images.read("/<int:image_id>.pb.fits", FITS, file_errors(FITS))
+@images.read("/<int:image_id>.pb.fits", FITS)
 def beam_fits(path: ImagePath) -> Response:
     """The primary beam as a FITS image."""
     return _send(find_image(path.image_id).beam_fits_path, "primary beam", FITS)
