@@ -109,10 +109,15 @@ class Options(BaseSettings):
         ------
         Misconfigured, one line: name, value, limit.
         """
+        names = names or {}
+        # Checked here: pydantic-settings takes keywords that begin with an underscore as instructions to itself.
+        for key in values:
+            if key not in cls.model_fields:
+                raise Misconfigured(f"{names.get(key, key)}: no such key; known: {', '.join(cls.model_fields)}")
         try:
             return cls(**values)
         except ValidationError as error:
-            raise Misconfigured(_describe_error(cls, error, names or {})) from None
+            raise Misconfigured(_describe_error(error, names)) from None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -267,12 +272,9 @@ def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> Option
     return options.build(values, names)
 
 
-def _describe_error(options: type[Options], error: ValidationError, names: Mapping[str, str]) -> str:
+def _describe_error(error: ValidationError, names: Mapping[str, str]) -> str:
     """Return the first fault on one line: name, value, limit."""
     first = error.errors(include_url=False)[0]
-    key = str(first["loc"][0])
-    name = names.get(key, key)
-    if first["type"] == "extra_forbidden":
-        return f"{name}: no such key; known: {', '.join(options.model_fields)}"
+    name = names.get(key := str(first["loc"][0]), key)
     value = first["input"] if first["type"].startswith(("greater_than", "less_than")) else repr(first["input"])
     return f"{name}={value}: {first['msg'].replace('Input should', 'must', 1).replace('Value error, ', '')}"

@@ -110,7 +110,7 @@ def test_saving_keeps_the_other_keys_and_writes_only_what_was_set(settings):
 
 def test_a_change_that_would_not_load_leaves_the_file_as_it_was(settings):
     write(settings, {"max_workers": 3})
-    for wrong in ({"max_workers": 0}, {"no_such": 1}, {"registry_db": "/elsewhere"}):
+    for wrong in ({"max_workers": 0}, {"no_such": 1}, {"_cli_parse_args": True}, {"registry_db": "/elsewhere"}):
         with pytest.raises(Misconfigured):
             config.save(settings, wrong, {})
     assert json.loads(settings.config_path.read_text()) == {"max_workers": 3}
