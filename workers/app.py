@@ -1,10 +1,11 @@
-"""The Celery app: `celery -A workers.app worker -Q convert` works by itself."""
+"""The Celery app: `celery -A workers.app worker -Q convert` works without further settings."""
 
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery, signals
 from celery.utils.text import str_to_list
@@ -18,81 +19,72 @@ from workers.broker import check_answers, check_url, url_in_force, without_passw
 from workers.celery_settings import celery_settings
 
 log = logging.getLogger(__name__)
-_QUEUES = "CELERY_WORKER_QUEUES"  # of the worker that a pool process belongs to
+_QUEUES = "CELERY_WORKER_QUEUES"  # queues of the worker that a child process belongs to
+Value = TypeVar("Value")
+
+
+def _or_exit(read: Callable[[], Value]) -> Value:
+    """Return a setting; end with one line when it is wrong, where the `celery` command would print a traceback."""
+    try:
+        return read()
+    except ContimgError as error:
+        sys.stderr.write(f"contimg: {error}\n")
+        sys.exit(error.exit_code)
 
 
 def _broker_url() -> str:
-    """The broker in force; the `celery` command would show a traceback for a wrong setting, so it ends here."""
-    try:
-        return check_url(url_in_force(Settings.from_environment()))
-    except ContimgError as error:
-        sys.stderr.write(f"contimg: {error}\n")
-        sys.exit(error.exit_code)
-
-
-def _limits() -> StageLimits:
-    """The limits of stages; a wrong one is one line, as a wrong broker is."""
-    try:
-        return StageLimits.from_environment()
-    except ContimgError as error:
-        sys.stderr.write(f"contimg: {error}\n")
-        sys.exit(error.exit_code)
+    return url_in_force(Settings.from_environment())
 
 
 app = Celery("contimg", include=["workers.execution.tasks"])
-app.conf.update(celery_settings(_broker_url(), _limits().stage_limit_s))
+app.conf.update(
+    celery_settings(
+        _or_exit(lambda: check_url(_broker_url())), _or_exit(StageLimits.from_environment).stage_limit_s
+    )
+)
 
 
 @signals.setup_logging.connect
-def _our_log_lines(**_: Any) -> None:
+def _configure_logs(**_: Any) -> None:
     settings = Settings.from_environment()
     logs.configure(settings, load(settings))
 
 
 @signals.celeryd_init.connect
-def _say_when_there_is_no_broker(**_: Any) -> None:
-    """One line beside Celery's own attempts, which go on until the broker is there."""
-    url = url_in_force(Settings.from_environment())
+def _log_broker(options: dict[str, Any], **_: Any) -> None:
+    """Log the broker, or that it is away; Celery tries to connect until it answers. Pass the queues to children."""
+    os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
     try:
-        check_answers(url)
-        log.info("broker %s", without_password(url))
+        check_answers(_broker_url())
+        log.info("broker %s", without_password(_broker_url()))
     except ContimgError as error:
-        log.error("%s; trying again until it does", error)
+        log.error("%s; connecting until it answers", error)
 
 
 @signals.heartbeat_sent.connect
-def _show_that_it_works(**_: Any) -> None:
-    """Touch the file whose age is this worker's health where it runs in a container.
+def _touch_beat_file(**_: Any) -> None:
+    """Touch the file whose age is the health of a worker in a container.
 
-    Celery beats every 2 s while its loop turns and the broker answers; asking it through the broker instead would take
-    a second of processor time each time.
+    Celery sends a heartbeat every 2 s while its loop runs and the broker answers. A request through the broker instead
+    would cost a second of processor time each time.
     """
-    if beat := os.environ.get("CONTIMG_WORKER_BEAT"):
-        Path(beat).touch()
-
-
-@signals.celeryd_init.connect
-def _tell_children_their_queues(options: dict[str, Any], **_: Any) -> None:
-    os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
+    if path := os.environ.get("CONTIMG_WORKER_BEAT"):
+        Path(path).touch()
 
 
 @signals.worker_process_init.connect
-def _limit_memory(**_: Any) -> None:
-    limit_memory(_limits().stage_memory_mb << 20)
-
-
-@signals.worker_process_init.connect
-def _load_what_its_stages_need(**_: Any) -> None:
-    """Before its first tile comes, and not while that waits."""
+def _prepare_child(**_: Any) -> None:
+    """Limit the memory of a child process and import the libraries of its stages before its first message."""
     from workers.execution import stages
 
+    limit_memory(_or_exit(StageLimits.from_environment).stage_memory_mb << 20)
     for stage in Stage:
         if stage in os.environ.get(_QUEUES, "").split(","):
             stages.load(stage)
 
 
 @signals.worker_init.connect
-def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
+def _wait_for_stages_at_shutdown(sender: Any, **_: Any) -> None:
     from workers.execution.shutdown import wait_for_stages
     from workers.execution.tasks import stage_context
 
@@ -100,8 +92,8 @@ def _stop_when_stages_have_ended(sender: Any, **_: Any) -> None:
 
 
 @signals.worker_shutdown.connect
-def _give_back_what_was_cut_short(**_: Any) -> None:
-    """Leases of children that a cold shutdown ended go back uncounted, so that a restart goes on at once."""
+def _release_leases_of_children(**_: Any) -> None:
+    """Release leases of children that a cold shutdown has killed: a restart repeats their stages at once."""
     from workers.execution.recovery import release_leases_of_dead_processes
     from workers.execution.tasks import stage_context
 

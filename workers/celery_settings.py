@@ -1,7 +1,7 @@
-"""How Celery is set up here, whoever sends, takes or looks at messages. Every setting was tried by experiment.
+"""Celery's configuration for senders, workers and inspection. Every setting was tested.
 
-The store is the truth and messages only wake people up, so they are acknowledged early; a stage that a killed worker
-leaves behind comes back through its lease, not through the broker.
+The store holds the state and messages only announce work, so they are acknowledged early: a stage that a killed worker
+leaves behind is repeated by its lease, not by the broker.
 """
 
 from typing import Any
@@ -12,7 +12,13 @@ PREFIX = "contimg:"
 
 
 def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str, Any]:
-    """Celery's configuration over one broker."""
+    """Return Celery's configuration.
+
+    Parameters
+    ----------
+    broker_url : URL of the broker.
+    stage_limit_s : maximum duration of a stage, s.
+    """
     return {
         "broker_url": broker_url,
         "result_backend": broker_url,
@@ -23,20 +29,15 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
         # One queue for each stage.
         "task_routes": {f"contimg.{stage}": {"queue": str(stage)} for stage in Stage},
         "task_default_queue": str(Stage.CONVERT),
-        # Early acknowledgement, no prefetch; a killed child is a counted retry, never an endless redelivery.
+        # Early acknowledgement, no prefetch; a killed child uses up an attempt and is not redelivered for ever.
         "task_acks_late": False,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "task_retry_on_worker_lost": True,
         "task_reject_on_worker_lost": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # A broker that is away for a minute or two loses nothing.
-        "task_publish_retry_policy": {
-            "max_retries": 120,
-            "interval_start": 0.2,
-            "interval_step": 0.5,
-            "interval_max": 5,
-        },
+        # No message is lost while the broker is away for a minute or two. Intervals in seconds.
+        "task_publish_retry_policy": dict(max_retries=120, interval_start=0.2, interval_step=0.5, interval_max=5),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
@@ -51,9 +52,9 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
             "priority_steps": [0, 3, 6, 9],
             "global_keyprefix": PREFIX,
         },
-        # A stage that hangs is killed with its process, whose lease the reconciler then takes back.
+        # A stage that hangs is killed with its process; the reconciler ends its lease.
         "task_time_limit": stage_limit_s,
-        # The store holds what came of a stage; waiting for results would make sending depend on a second connection.
+        # The store holds the results of stages; waiting for Celery's would make sending need a second connection.
         "task_ignore_result": True,
         "result_backend_transport_options": {"global_keyprefix": PREFIX},
         "result_expires": 86400,
@@ -62,15 +63,14 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
         "redis_socket_timeout": 10,
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 10,
-        # HDF5, casacore and CASA do not like fork; a child is replaced before what it leaks matters, be it by number of
-        # tiles or by what is resident after one. Its successor takes seconds to import what its stages need, more on a
-        # loaded machine: it is not to be killed for that.
+        # HDF5, casacore and CASA do not survive fork. A child is replaced after a number of stages or above a resident
+        # size, before its leaks matter; a new one needs seconds for its imports and must not be killed for that.
         "worker_pool_start_method": "spawn",
         "worker_max_tasks_per_child": 1000,
         "worker_max_memory_per_child": 3 << 20,  # KB
         "worker_proc_alive_timeout": 120.0,
         "worker_soft_shutdown_timeout": 30,
-        # 0 is the highest priority on Redis, and no priority would mean 0.
+        # 0 is the highest priority on Redis, and a message without priority would have it.
         "task_default_priority": 6,
         "task_inherit_parent_priority": True,
         "task_track_started": True,

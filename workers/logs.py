@@ -1,4 +1,4 @@
-"""One place that says how log lines look: text or JSON, each with the group, stage and task it is about."""
+"""Format of log lines: text or JSON, each with the group, stage and task that it is about."""
 
 import json
 import logging
@@ -12,22 +12,14 @@ from contimg.settings import Settings, StreamingConfig
 
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (
-    "celery.app.trace",
-    "celery.worker.strategy",
-    "sqlalchemy",
-    "kombu",
-    "amqp",
-    "watchdog",
-    "numba",
-    "matplotlib",
-    "urllib3",
-    "tornado",
-)
+    "celery.app.trace", "celery.worker.strategy", "sqlalchemy", "kombu", "amqp", "watchdog", "numba", "matplotlib",
+    "urllib3", "tornado",
+)  # fmt: skip
 
 
 @contextmanager
 def about(**fields: str) -> Iterator[None]:
-    """Name what the lines logged inside the block are about: group, stage, task."""
+    """Add fields (group, stage, task) to the lines that are logged inside the block."""
     token = _about.set({**_about.get(), **fields})
     try:
         yield
@@ -36,10 +28,16 @@ def about(**fields: str) -> Iterator[None]:
 
 
 def configure(settings: Settings, config: StreamingConfig) -> None:
-    """Send every logger's lines to stderr in the form and from the level that are configured."""
+    """Send the lines of all loggers to standard error.
+
+    Parameters
+    ----------
+    settings : gives the format, `text` or `json`.
+    config : gives the lowest level.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_name_what_it_is_about)
-    handler.setFormatter(Json() if settings.log_format == "json" else Text())
+    handler.addFilter(_add_fields)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level)
@@ -48,33 +46,28 @@ def configure(settings: Settings, config: StreamingConfig) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _name_what_it_is_about(record: logging.LogRecord) -> bool:
-    record.about = _about.get()
-    return True
-
-
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """`2026-02-22T23:20:01.123Z INFO workers.execution.attempt [2026-02-22T23:17:51 convert] message`."""
 
     def __init__(self) -> None:
-        super().__init__("%(moment)s %(levelname)s %(name)s %(where)s%(message)s")
+        super().__init__("%(utc)s %(levelname)s %(name)s %(context)s%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback if there is one."""
+        """Format one line, and the traceback if there is one."""
         fields = getattr(record, "about", {})
-        named = [fields[key] for key in ("group", "stage") if key in fields]
-        record.where = f"[{' '.join(named)}] " if named else ""
-        record.moment = _moment(record)
+        context = " ".join(fields[key] for key in ("group", "stage") if key in fields)
+        record.context = f"[{context}] " if context else ""
+        record.utc = _format_time(record)
         return super().format(record)
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, and group, stage, task where known."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The object; a traceback is its field `traceback`."""
+        """Format one object; a traceback is its field `traceback`."""
         fields: dict[str, str] = {
-            "time": _moment(record),
+            "time": _format_time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -85,5 +78,10 @@ class Json(logging.Formatter):
         return json.dumps(fields)
 
 
-def _moment(record: logging.LogRecord) -> str:
+def _add_fields(record: logging.LogRecord) -> bool:
+    record.about = _about.get()
+    return True
+
+
+def _format_time(record: logging.LogRecord) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"

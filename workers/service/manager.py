@@ -4,7 +4,6 @@ Reading is cheap: a small file and two rows of the store.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -34,8 +33,8 @@ from workers.service.records import (
     read_record,
 )
 
-START_LIMIT_S = 20.0
-STOP_LIMIT_S = 45.0
+_SIGNALS = {"start": START_STREAM, "stop": STOP_STREAM, "restart": RESTART_STREAM}
+_LIMITS_S = {"start": 20.0, "stop": 45.0, "restart": 65.0}
 # The engine takes a second to report what its containers use; the backend seldom changes.
 _PARTS_MAX_AGE_S = 5.0
 _BACKEND_MAX_AGE_S = 30.0
@@ -72,13 +71,13 @@ class StreamingServiceManager:
                 parts = self._parts_of(backend)
             except ContimgError as unavailable:  # the last scan shows whether the producer runs
                 parts, error = PartsStatus(_is_recent(scanned_at, config)), error or str(unavailable)
-        elif record is not None and record.stream == "running":
-            parts = PartsStatus(True, None, record.pid, record.since, record.cpu_percent, record.memory_mb)
         else:
-            running = store is not None and self._is_scanned_elsewhere(scanned_at, store, config)
+            supervised = record is not None and record.stream == "running"
+            running = supervised or self._is_scanned_elsewhere(scanned_at, store, config)
             parts = PartsStatus(running)
             if record is not None:
-                parts = PartsStatus(running, None, record.pid, None, record.cpu_percent, record.memory_mb)
+                since = record.since if supervised else None
+                parts = PartsStatus(running, None, record.pid, since, record.cpu_percent, record.memory_mb)
         return ServiceStatus(
             running=parts.running,
             pid=parts.pid,
@@ -109,43 +108,15 @@ class StreamingServiceManager:
 
     def start(self) -> CommandOutcome:
         """Start the stream, and a supervisor if there is none; wait until it runs."""
-        record = self._record()
-        if record and record.stream in ("running", "starting"):
-            return CommandOutcome(True, "the stream is running already", record.pid)
-        if record:
-            _send(record, START_STREAM)
-            return self._wait("start", START_LIMIT_S, lambda now: now is not None and now.stream == "running")
-        if (backend := self._backend()) is not None:
-            return self._command(backend, "start")
-        if self.status().running:
-            return CommandOutcome(False, "the stream runs under systemd, in containers or elsewhere; start it there")
-        return self._launch()
+        return self._execute("start")
 
     def stop(self) -> CommandOutcome:
         """Stop the stream after the stages under way. A supervisor that also runs the panel keeps running."""
-        record = self._record()
-        if record is not None:
-            _send(record, STOP_STREAM)
-            return self._wait("stop", STOP_LIMIT_S, lambda now: now is None or now.stream == "stopped")
-        if (backend := self._backend()) is not None:
-            return self._command(backend, "stop")
-        if self.status().running:
-            return CommandOutcome(False, "the stream runs under systemd, in containers or elsewhere; stop it there")
-        return CommandOutcome(True, "the stream is not running")
+        return self._execute("stop")
 
     def restart(self) -> CommandOutcome:
         """Stop the stream and start it with the present configuration."""
-        record = self._record()
-        if record is None:
-            backend = self._backend()
-            return self.start() if backend is None else self._command(backend, "restart")
-        sent_at = time.time()
-        _send(record, RESTART_STREAM)
-        return self._wait(
-            "restart",
-            STOP_LIMIT_S + START_LIMIT_S,
-            lambda now: now is not None and now.stream == "running" and now.since > sent_at,
-        )
+        return self._execute("restart")
 
     def pause(self, by: str) -> CommandOutcome:
         """Start no further stage on any host until `resume`; `by` is the author in the event log."""
@@ -165,12 +136,25 @@ class StreamingServiceManager:
             self._chosen = (now, choose_backend(self._settings))
         return self._chosen[1]
 
-    def _command(self, backend: Backend, command: Command) -> CommandOutcome:
-        self._parts = None
-        try:
-            return backend.execute(command)
-        except ContimgError as error:
-            return CommandOutcome(False, str(error))
+    def _execute(self, command: Command) -> CommandOutcome:
+        record = self._record()
+        if record is not None:
+            if command == "start" and record.stream in ("running", "starting"):
+                return CommandOutcome(True, "the stream is running already", record.pid)
+            sent_at = time.time()
+            with suppress(ProcessLookupError):  # it has just ended; the wait finds that out
+                os.kill(record.pid, _SIGNALS[command])
+            return self._wait(command, sent_at)
+        if (backend := self._backend()) is not None:
+            self._parts = None
+            try:
+                return backend.execute(command)
+            except ContimgError as error:
+                return CommandOutcome(False, str(error))
+        if self.status().running:
+            text = f"the stream runs under systemd, in containers or elsewhere; {command} it there"
+            return CommandOutcome(False, text)
+        return CommandOutcome(True, "the stream is not running") if command == "stop" else self._launch()
 
     def _parts_of(self, backend: Backend) -> PartsStatus:
         now = time.monotonic()
@@ -178,9 +162,11 @@ class StreamingServiceManager:
             self._parts = (now, backend.status())
         return self._parts[1]
 
-    def _is_scanned_elsewhere(self, scanned_at: float | None, store: Store, config: StreamingConfig | None) -> bool:
+    def _is_scanned_elsewhere(
+        self, scanned_at: float | None, store: Store | None, config: StreamingConfig | None
+    ) -> bool:
         """Whether a producer that is no child of a supervisor of this directory scans."""
-        if scanned_at is None or not _is_recent(scanned_at, config):
+        if store is None or scanned_at is None or not _is_recent(scanned_at, config):
             return False
         supervised_until = last_supervised_at(self._settings.state_dir) + 2 * RECORD_INTERVAL_S
         return scanned_at > max(supervised_until, store.activity.last_beat(END_BEAT) or 0.0)
@@ -225,6 +211,7 @@ class StreamingServiceManager:
         """Start a supervisor in a session of its own; its output goes to STATE/logs/service.log."""
         path = self._settings.state_dir.absolute() / "logs/service.log"
         path.parent.mkdir(parents=True, exist_ok=True)
+        sent_at = time.time()
         with path.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "workers.service"],
@@ -234,27 +221,27 @@ class StreamingServiceManager:
                 stderr=log,
                 start_new_session=True,
             )
-        outcome = self._wait(
-            "start",
-            START_LIMIT_S,
-            lambda now: (now is not None and now.stream == "running") or process.poll() is not None,
-        )
+        outcome = self._wait("start", sent_at, process)
         if process.poll() is None:
             return outcome
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         return CommandOutcome(False, f"the stream did not start: {lines[-1]}; see {path}")
 
     def _wait(
-        self, command: Command, limit_s: float, is_reached: Callable[[ServiceRecord | None], bool]
+        self, command: Command, sent_at: float, process: subprocess.Popen[bytes] | None = None
     ) -> CommandOutcome:
-        deadline = time.monotonic() + limit_s
+        """Wait until a command is done, or the process that was started for it has ended."""
+        limit_s, deadline = _LIMITS_S[command], time.monotonic() + _LIMITS_S[command]
         while True:
             record = self._record()
-            pid = record.pid if record else None
-            if is_reached(record):
+            pid, state = (record.pid, record.stream) if record else (None, "not running")
+            if command == "stop":
+                is_done = state in ("stopped", "not running")
+            else:
+                is_done = record is not None and state == "running" and record.since > sent_at
+            if is_done or (process is not None and process.poll() is not None):
                 return CommandOutcome(True, f"the stream was {PAST[command]}", pid)
             if time.monotonic() > deadline:
-                state = record.stream if record else "not running"
                 text = f"the stream was not {PAST[command]} within {limit_s:g} s; it is {state}; see `contimg status`"
                 return CommandOutcome(False, text, pid)
             time.sleep(0.1)
@@ -284,11 +271,6 @@ def run_command(command: Command, by: str) -> str:
     if not outcome.success:
         raise ContimgError(outcome.message)
     return outcome.message
-
-
-def _send(record: ServiceRecord, command: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it has just ended; the wait that follows finds that out
-        os.kill(record.pid, command)
 
 
 def _is_recent(scanned_at: float | None, config: StreamingConfig | None) -> bool:

@@ -1,6 +1,5 @@
 """State of the service: the supervisor's file and lock, the answers of the manager, and the signals between them."""
 
-import fcntl
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contimg.errors import Misconfigured
+from contimg.files.filesystems import lock
 from contimg.files.writing import write_text
 from workers.execution.processes import ProcessName
 
@@ -138,25 +138,21 @@ class SupervisorLock:
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
-        self._file = _lock_path(state_dir).open("a+", encoding="utf-8")
+        path = _lock_path(state_dir)
+        path.touch()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = lock(path)
         except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
             raise Misconfigured(
-                f"{state_dir}: `contimg run` already runs here (pid {holder}); stop it, or set PIPELINE_STATE_DIR to "
-                "another directory"
+                f"{state_dir}: `contimg run` already runs here (pid {path.read_text(encoding='utf-8').strip()}); stop "
+                "it, or set PIPELINE_STATE_DIR to another directory"
             ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def release(self) -> None:
         """Release the lock; the file's modification time is the time of the end."""
-        os.utime(self._file.fileno())
-        self._file.close()
+        os.utime(self._descriptor)
+        os.close(self._descriptor)
 
 
 def _lock_path(state_dir: Path) -> Path:
