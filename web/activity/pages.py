@@ -1,14 +1,21 @@
 """The page of alerts, and the page of charts."""
 
-from flask import Blueprint, render_template
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from flask import Blueprint, Response, render_template, send_from_directory
 
 from web.activity.history import CHARTS
 from web.context import current_panel
 from web.http.parameters import AlertListing
+from web.http.responses import allow_styles
 from web.pages.layout import parse_query
 
 alerts = Blueprint("alerts", __name__)
 history = Blueprint("history", __name__)
+DAY_S = 86400.0
+BOKEH_SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
 SPANS_S = {"1 h": 3600, "6 h": 21600, "24 h": 86400, "7 d": 604800, "30 d": 2592000, "90 d": 7776000}
 
 
@@ -29,5 +36,23 @@ def show_alerts() -> str:
 
 @history.get("/history", endpoint="show")
 def show_history() -> str:
-    """Show the charts."""
-    return render_template("activity/history.html", charts=CHARTS, spans=SPANS_S)
+    """Show the charts, and the last day's values in a table."""
+    store = current_panel().store
+    now_s = store.database.clock()
+    day = []
+    for chart in CHARTS:
+        for line in chart.lines:
+            steps = store.metrics.series(line.series, now_s - DAY_S, now_s, 1)
+            values = [(step.mean, step.minimum, step.maximum) for step in steps] or [(None, None, None)]
+            day.append((chart, line, [value if value is None else value * line.factor for value in values[-1]]))
+    return render_template(
+        "activity/history.html", charts=CHARTS, spans=SPANS_S, day=day, scripts=BOKEH_SCRIPTS, version=version("bokeh"),
+        style_nonce=allow_styles(),
+    )  # fmt: skip
+
+
+@history.get("/bokeh/<version>/<any(" + ",".join(f'"{name}"' for name in BOKEH_SCRIPTS) + "):name>")
+def send_bokeh(version: str, name: str) -> Response:
+    """Send a script of BokehJS from the installed wheel; the version in the address makes it cacheable for a year."""
+    directory = Path(str(files("bokeh"))) / "server" / "static" / "js"
+    return send_from_directory(directory, name, mimetype="text/javascript", max_age=365 * 86400)

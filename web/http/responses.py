@@ -1,8 +1,9 @@
 """Product files as responses, and the security headers of every response."""
 
+import secrets
 from pathlib import Path
 
-from flask import Flask, Response, send_file
+from flask import Flask, Response, g, send_file
 
 from web.http.errors import RequestError
 
@@ -35,9 +36,18 @@ def add_headers(app: Flask) -> None:
     @app.after_request
     def add(response: Response) -> Response:
         response.headers.extend(HEADERS)
+        if "style_nonce" in g:
+            policy = POLICY.replace("style-src 'self'", f"style-src 'self' 'nonce-{g.style_nonce}'")
+            response.headers["Content-Security-Policy"] = policy
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def allow_styles() -> str:
+    """Allow style elements with a nonce on this response, for scripts that create some; returns the nonce."""
+    g.style_nonce = secrets.token_urlsafe(16)
+    return str(g.style_nonce)
 
 
 def product_file(path: Path | None, output_dir: Path, name: str) -> Path:
