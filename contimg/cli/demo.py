@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +52,12 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
     service = _start_service(scene)
     try:
         store = Store.open(scene.settings.state_dir / "contimg.sqlite3")
-        _wait_for_producer(store, service, scene)
+        check = partial(_check, service, telescope, scene)
+        _wait_for_producer(store, scene, check)
         telescope.start()
         names = [plan.group for plan in telescope.plans]
         began = time.monotonic()
-        groups = follow(store, names, console, options.patience_s, lambda: _check(service, telescope, scene))
+        groups = follow(store, names, console, options.patience_s, check)
         console.print(f"\n{len(groups)} groups in {time.monotonic() - began:.0f} s", highlight=False)
         _report(console, scene, store)
         failed = [group.id for group in groups if group.state is not State.COMPLETED]
@@ -95,22 +98,19 @@ def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
     return start_bound(command, environ={**os.environ, **scene.environ}, stdout=log, stderr=subprocess.STDOUT)
 
 
-def _wait_for_producer(store: Store, service: subprocess.Popen[bytes], scene: Scene) -> None:
+def _wait_for_producer(store: Store, scene: Scene, check: Callable[[], None]) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
     while store.activity.last_beat("producer.scan") is None:
-        _check_service(service, scene)
+        check()
         if time.monotonic() > deadline:
             raise Transient(f"the producer did not start; see {scene.settings.state_dir / 'logs'}")
         time.sleep(0.2)
 
 
 def _check(service: subprocess.Popen[bytes], telescope: Telescope, scene: Scene) -> None:
-    _check_service(service, scene)
+    """Raise the telescope's error, or ContimgError when the service has ended."""
     if telescope.error:
         raise telescope.error
-
-
-def _check_service(service: subprocess.Popen[bytes], scene: Scene) -> None:
     if service.poll() is not None:
         log = scene.directory / "service.log"
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
