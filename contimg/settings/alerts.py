@@ -49,7 +49,13 @@ class AlertRule:
 def alert_rules(
     dispatch: DispatchSettings, disk: DiskLimits, limits: AlertLimits, poll_interval_s: float
 ) -> tuple[AlertRule, ...]:
-    """List every rule, errors first; `poll_interval_s` is the time between two scans of the incoming directory."""
+    """List every rule with its limit as text, errors first.
+
+    Parameters
+    ----------
+    dispatch, disk, limits : settings in force.
+    poll_interval_s : time between two scans of the incoming directory, s.
+    """
     limit_s = scan_limit_s(poll_interval_s)
     return (
         AlertRule("scan", ERROR, f"the incoming directory has not been scanned for {limit_s:g} s while the "

@@ -45,7 +45,13 @@ class Review:
 
 
 def review(settings: Settings, changes: Mapping[str, Any]) -> Review:
-    """Check each key of a change alone, so that every fault is named, then all together."""
+    """Check each key of a change alone, so that every fault is named, then all together.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the configuration.
+    changes : key to new value.
+    """
     errors, remarks = {}, {}
     for key, value in changes.items():
         try:
@@ -67,6 +73,13 @@ def review(settings: Settings, changes: Mapping[str, Any]) -> Review:
 
 def change(settings: Settings, changes: Mapping[str, Any], by: str, *, undoes: bool = False) -> Change:
     """Save keys and record the author.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the configuration and its history.
+    changes : key to new value.
+    by : name of the author.
+    undoes : whether the change undoes the last one.
 
     Raises
     ------

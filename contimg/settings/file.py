@@ -21,6 +21,16 @@ from contimg.settings.tree import ENVIRONMENT_SECTIONS, QueueRules, Settings, St
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
     """Load the configuration in force: environment over file over defaults.
 
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    environ : environment variables.
+
+    Returns
+    -------
+    StreamingConfig
+        With absolute paths and database URLs.
+
     Raises
     ------
     Misconfigured, naming the file and key or the variable.
@@ -42,6 +52,12 @@ def ignored_values(settings: Settings, environ: Mapping[str, str] = os.environ) 
 
 def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> StreamingConfig:
     """Set keys in the file atomically and return the configuration in force.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    changes : key to new value, as text or as the field's type; other keys of the file stay.
+    environ : environment variables.
 
     Raises
     ------
@@ -81,7 +97,15 @@ def hide_password(database: str) -> str:
 
 
 def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[SettingValue]:
-    """List every key and setting with its value in force and the value's source."""
+    """List every key and setting with its value in force and the value's source.
+
+    The streaming configuration comes first, then the sections that only the environment sets. Passwords in database
+    URLs are replaced; a token is marked as secret and the caller hides it.
+
+    Raises
+    ------
+    Misconfigured, as `load` and `queue_rules` do.
+    """
     config = load(settings, environ)
     values, sources = shown(config), {key: f"file {settings.config_path}" for key in read_file(settings.config_path)}
     sources |= StreamingConfig.environment_sources(environ)
@@ -94,7 +118,17 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list
 
 
 def queue_rules(config: StreamingConfig, environ: Mapping[str, str] = os.environ) -> QueueRules:
-    """Return the queue's rules: the environment's, with the subbands and the cadence of the configuration."""
+    """Return the queue's rules: the environment's, with the subbands and the cadence of the configuration.
+
+    Parameters
+    ----------
+    config : configuration in force; its `chunk_duration` is the cadence unless CONTIMG_CADENCE_S is set.
+    environ : environment variables.
+
+    Raises
+    ------
+    Misconfigured when a variable is outside its limits or CONTIMG_MIN_SUBBANDS exceeds `expected_subbands`.
+    """
     values = {
         "cadence_s": config.chunk_duration * 60,
         **QueueRules.read_environment(environ),
