@@ -35,8 +35,6 @@ from contimg.store.jobs.records import (
     Refused,
     RunFigures,
     StageRunRecord,
-    UnsentJob,
-    WaitingJob,
 )
 from contimg.store.products import Ancestor, ObservedTile, Products, StoredImage, StoredMS
 from contimg.store.retention import Retention, Retirable
@@ -46,7 +44,7 @@ __all__ = [
     "FileRecord", "FileState", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
-    "StreamActivity", "UnsentJob", "WaitingJob", "configured_store",
+    "StreamActivity", "configured_store",
 ]  # fmt: skip
 
 

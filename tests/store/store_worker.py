@@ -23,7 +23,7 @@ def work(store: Store, owner: str, dice: random.Random) -> None:
         if not waiting and not any(store.files.groups(state, 1) for state in State if state != State.COMPLETED):
             return
         for one in dice.sample(waiting, len(waiting)):
-            claimed = store.leases.claim(one.job_id, one.stage, owner)
+            claimed = store.leases.claim(one.id, one.stage, owner)
             if isinstance(claimed, Lease):
                 end(store, claimed, dice)
         time.sleep(0.01)

@@ -78,9 +78,9 @@ def test_live_jobs_are_sent_before_those_of_campaigns_in_either_order(store, tel
         taken = store.jobs.take_unsent(9, lambda jobs: jobs, newest_first=newest_first)
         live = [later, group] if newest_first else [group, later]
         assert [job.key for job in taken] == [*live, group]
-        assert taken[-1].job_id == deep.id
-        store.jobs.mark_unsent([job.job_id for job in taken])
-    assert [job.job_id for job in store.jobs.take_unsent(9, lambda jobs: jobs, look_ahead=2)][:2] == [
+        assert taken[-1].id == deep.id
+        store.jobs.mark_unsent([job.id for job in taken])
+    assert [job.id for job in store.jobs.take_unsent(9, lambda jobs: jobs, look_ahead=2)][:2] == [
         store.jobs.job(later).id, store.jobs.job(group).id,
     ]  # fmt: skip
 

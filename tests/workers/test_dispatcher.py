@@ -10,7 +10,7 @@ from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
-from contimg.store import QueueRules, Stage, Store, UnsentJob
+from contimg.store import QueueRules, Stage, Store
 from contimg.tile.products import ConvertedMS
 from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
 from workers.scheduling.dispatcher import Dispatcher
@@ -73,7 +73,7 @@ def test_tiles_of_calibrators_go_first(few):
 
     groups = [arrive(few, number) for number in range(3)]
     assert Dispatcher(few, lambda *_: None, calibrators=Known()).fill() == (groups[1], groups[2], groups[0])
-    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered([UnsentJob(1, "a", Stage.CONVERT, T0, 6)])
+    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered(few.jobs.jobs())
 
 
 @pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])

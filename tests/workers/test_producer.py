@@ -10,7 +10,7 @@ from waiting import until
 
 from contimg.errors import Transient
 from contimg.settings import QueueRules
-from contimg.store import FileState, Stage, State, Store, UnsentJob
+from contimg.store import FileState, JobRecord, Stage, State, Store
 from workers.producer import SCAN_BEAT
 from workers.producer.producer import Producer
 from workers.producer.scanner import EMPTY, FOREIGN, IncomingScanner
@@ -35,7 +35,7 @@ class Running:
         self._thread.start()
         until(lambda: store.activity.last_beat(SCAN_BEAT), 5, "the first scan")
 
-    def send(self, job: UnsentJob) -> None:
+    def send(self, job: JobRecord) -> None:
         if self.broker_away:
             self.refused += 1
             raise Transient("broker: does not answer")

@@ -8,7 +8,7 @@ from store_steps import enqueue, register_file
 
 from contimg.formats.uvh5.grouping import stamp_of, subband_file_name
 from contimg.settings import QueueRules
-from contimg.store import Lease, Outcome, Stage, State, Store, WaitingJob
+from contimg.store import JobRecord, Lease, Outcome, Stage, State, Store
 from contimg.tile.products import ConvertedMS
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import fail_leases_of_dead_processes, release_leases_of_dead_processes
@@ -18,8 +18,8 @@ from workers.scheduling.reconciler import BEAT, IN_FLIGHT_S, Reconciler, unexpla
 NEVER_S = 3600.0
 WAITING = st.lists(
     st.builds(
-        WaitingJob,
-        job_id=st.integers(1),
+        JobRecord,
+        id=st.integers(1),
         key=st.uuids().map(str),
         stage=st.sampled_from(Stage),
         attempts=st.integers(0, 3),

@@ -81,9 +81,7 @@ def _attempt(context: StageContext, lease: Lease) -> ChainAction:
 
 def _fail(context: StageContext, lease: Lease, error: Exception, cost: Cost, *, permanent: bool = False) -> None:
     text, error_class = _text_of(error), type(error).__name__
-    state = context.store.leases.fail(
-        lease, text, permanent=permanent, error_class=error_class, figures=cost.figures()
-    )
+    state = context.store.leases.fail(lease, text, permanent=permanent, error_class=error_class, figures=cost.figures())
     log.log(logging.ERROR if state is State.FAILED else logging.WARNING, "%s: %s", state, text)
 
 

@@ -132,9 +132,7 @@ def _convert(context: StageContext, lease: Lease, files: Mapping[int, Path]) -> 
     return convert(files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
 
 
-def _calibrate(
-    context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequence[Any]]
-) -> Any:
+def _calibrate(context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequence[Any]]) -> Any:
     from contimg.quality.caltables import SolutionLimits
     from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.run import calibrate

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from contimg.errors import Transient
 from contimg.settings import DispatchSettings
-from contimg.store import TILE, Store, UnsentJob
+from contimg.store import TILE, JobRecord, Store
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 
 log = logging.getLogger(__name__)
-Send = Callable[[UnsentJob], None]
+Send = Callable[[JobRecord], None]
 # A day of sky: no tile at the front of the queue waits for a calibrator further away.
 LOOK_AHEAD = 280
 
@@ -50,17 +50,17 @@ class Dispatcher:
             try:
                 self._send(job)
             except Transient:
-                self._store.jobs.mark_unsent([unsent.job_id for unsent in taken])
+                self._store.jobs.mark_unsent([unsent.id for unsent in taken])
                 raise
             sent.append(taken.pop(0).key)
             log.info("%s: sent from %s", job.key, job.stage)
         return tuple(sent)
 
-    def ordered(self, waiting: Sequence[UnsentJob]) -> list[UnsentJob]:
+    def ordered(self, waiting: Sequence[JobRecord]) -> list[JobRecord]:
         """The jobs in the order in which to send them."""
         sign = -1.0 if self._rules.order == "newest" else 1.0
         tiles = [job for job in waiting if job.stage.kind is TILE]
         starts_s = [job.reference_s for job in tiles]
         has_calibrator = self._calibrators.have_calibrator(starts_s) if self._calibrators else ()
-        urgent = {job.job_id for job, is_urgent in zip(tiles, has_calibrator, strict=False) if is_urgent}
-        return sorted(waiting, key=lambda job: (job.priority, job.job_id not in urgent, sign * job.reference_s))
+        urgent = {job.id for job, is_urgent in zip(tiles, has_calibrator, strict=False) if is_urgent}
+        return sorted(waiting, key=lambda job: (job.priority, job.id not in urgent, sign * job.reference_s))

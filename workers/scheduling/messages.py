@@ -6,7 +6,7 @@ from celery import chain
 from kombu.exceptions import OperationalError
 
 from contimg.errors import Transient
-from contimg.store import Stage, UnsentJob
+from contimg.store import JobRecord, Stage
 from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.store.jobs.rows import JobRef
 from workers.app import app
@@ -16,9 +16,9 @@ from workers.broker import without_password
 _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
 
 
-def send_job(job: UnsentJob) -> None:
+def send_job(job: JobRecord) -> None:
     """Send the chain of a job; Transient when the broker does not take it soon."""
-    send(job.job_id, job.stage, job.priority)
+    send(job.id, job.stage, job.priority)
 
 
 def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORITY) -> None:
@@ -26,9 +26,7 @@ def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORIT
     # Given in each message, for a sender does not load the tasks and their defaults: without, it would wait for the
     # result backend, and the messages would have the highest priority.
     options: dict[str, Any] = {"ignore_result": True, "priority": priority}
-    messages = (
-        app.signature(f"contimg.{name}", (job,), options=options, immutable=True) for name in stage.remaining
-    )
+    messages = (app.signature(f"contimg.{name}", (job,), options=options, immutable=True) for name in stage.remaining)
     try:
         chain(*messages).apply_async(retry=True, retry_policy=_BRIEFLY)
     except OperationalError as error:

@@ -12,7 +12,7 @@ from itertools import groupby
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
-from contimg.store import Stage, Store, WaitingJob
+from contimg.store import JobRecord, Stage, Store
 from workers.execution.liveness import LivenessFiles
 from workers.execution.recovery import fail_leases_of_dead_processes
 from workers.scheduling.dispatcher import Dispatcher
@@ -62,19 +62,19 @@ class Reconciler:
         lost = unexplained(waiting, self._backlog()) if waiting else ()
         for job in lost:
             log.info("%s: its message was lost", job.key)
-        self._store.jobs.mark_unsent([job.job_id for job in lost])
+        self._store.jobs.mark_unsent([job.id for job in lost])
         sent = self._dispatcher.fill()
         self._store.activity.beat(BEAT)
         return sent
 
 
-def unexplained(waiting: Sequence[WaitingJob], backlog: Mapping[Stage, int]) -> tuple[WaitingJob, ...]:
+def unexplained(waiting: Sequence[JobRecord], backlog: Mapping[Stage, int]) -> tuple[JobRecord, ...]:
     """The waiting jobs that no message in the broker explains.
 
     Of each stage as many as there are more jobs than messages, the first sent first, because queues are served in
     order.
     """
-    lost: list[WaitingJob] = []
+    lost: list[JobRecord] = []
     sent = sorted(waiting, key=lambda job: (job.stage, job.enqueued_at or 0.0))
     for stage, jobs_of_stage in groupby(sent, key=lambda job: job.stage):
         jobs = list(jobs_of_stage)

@@ -91,9 +91,7 @@ def _merge_log(path: Path) -> None:
         except sqlite3.DatabaseError:  # damaged: that may be why somebody restores
             return
     if mode != "delete":
-        raise Misconfigured(
-            f"{path}: is open in another process; stop workers, panel and Flower as well, then restore"
-        )
+        raise Misconfigured(f"{path}: is open in another process; stop workers, panel and Flower as well, then restore")
 
 
 def _replace_rows(engine: Engine, store: Path, force: bool) -> None:

@@ -11,7 +11,7 @@ from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
-from contimg.store.jobs.records import JobRecord, StageRunRecord, UnsentJob, WaitingJob
+from contimg.store.jobs.records import JobRecord, StageRunRecord
 from contimg.store.jobs.rows import (
     PAUSED,
     JobRef,
@@ -62,8 +62,8 @@ class Jobs(Repository):
         self, *, kind: str | None = None, processing: str | None = None, state: State | None = None, limit: int = 50
     ) -> tuple[JobRecord, ...]:
         """Jobs, the latest observed first; only those of a kind, processing or state."""
-        given = {"kind": kind, "processing": processing, "state": state}
-        query = select(tables.Job).filter_by(**{name: value for name, value in given.items() if value is not None})
+        columns = {"kind": kind, "processing": processing, "state": state}
+        query = select(tables.Job).filter_by(**{name: value for name, value in columns.items() if value is not None})
         return self._fetch(JobRecord, query.order_by(tables.Job.reference_s.desc()).limit(limit))
 
     def runs(self, job: JobRef) -> tuple[StageRunRecord, ...]:
@@ -140,7 +140,7 @@ class Jobs(Repository):
             switch = pause_switch(session)
             return (switch.changed_by or "somebody") if switch else None
 
-    def waiting(self, older_than_s: float, limit: int = 100, *, sent_only: bool = False) -> tuple[WaitingJob, ...]:
+    def waiting(self, older_than_s: float, limit: int = 100, *, sent_only: bool = False) -> tuple[JobRecord, ...]:
         """Pending jobs to send: those never sent, and those sent longer ago than `older_than_s`.
 
         Oldest observation first; none while paused. `sent_only` leaves out those never sent.
@@ -155,17 +155,16 @@ class Jobs(Repository):
         )
         if self.paused:
             return ()
-        with self._database.read() as session:
-            return tuple(record_of(WaitingJob, row, job_id=row.id) for row in session.scalars(query))
+        return self._fetch(JobRecord, query)
 
     def take_unsent(
         self,
         max_in_flight: int,
-        order: Callable[[Sequence[UnsentJob]], Sequence[UnsentJob]],
+        order: Callable[[Sequence[JobRecord]], Sequence[JobRecord]],
         *,
         newest_first: bool = True,
         look_ahead: int = 1000,
-    ) -> tuple[UnsentJob, ...]:
+    ) -> tuple[JobRecord, ...]:
         """Take the first pending jobs in `order` that were not sent, and count them as sent.
 
         At most `max_in_flight` jobs are then sent or in progress; none is taken while paused. `order` is called with
@@ -181,7 +180,7 @@ class Jobs(Repository):
         with self._database.write() as session:
             slots = max(0, _free_slots(session, max_in_flight))
             taken = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots)))[:slots])
-            _set_enqueued(session, [job.job_id for job in taken], now, _is_due(now))
+            _set_enqueued(session, [job.id for job in taken], now, _is_due(now))
             return taken
 
     def mark_unsent(self, jobs: Iterable[int]) -> None:
@@ -208,7 +207,7 @@ def _is_due(now: float) -> ColumnElement[bool]:
     return (job.state == State.PENDING) & or_(job.not_before.is_(None), job.not_before <= now)
 
 
-def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> list[UnsentJob]:
+def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> list[JobRecord]:
     """Due jobs that were not sent, by priority and then time of observation.
 
     One query for each priority: SQLite would sort all of them to order two columns in different directions.
@@ -217,19 +216,18 @@ def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> lis
     unsent = (_is_due(now), job.enqueued_at.is_(None))
     # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
     keys = (job.enqueued_at, job.priority, job.reference_s)
-    columns = select(job.id, job.key, job.stage, job.reference_s, job.priority)
-    found: list[UnsentJob] = []
+    first: list[JobRecord] = []
     priority = -1
-    while len(found) < limit:
+    while len(first) < limit:
         higher = select(job.priority).where(*unsent, job.priority > priority).order_by(*keys[:2]).limit(1)
         following = session.scalar(higher)
         if following is None:
             break
         priority = following
-        query = columns.where(*unsent, job.priority == priority).limit(limit - len(found))
-        rows = session.execute(query.order_by(*(key.desc() if newest_first else key.asc() for key in keys)))
-        found += [UnsentJob(job_id, key, Stage(stage), at_s, prio) for job_id, key, stage, at_s, prio in rows]
-    return found
+        query = select(job).where(*unsent, job.priority == priority).limit(limit - len(first))
+        rows = session.scalars(query.order_by(*(key.desc() if newest_first else key.asc() for key in keys)))
+        first += [record_of(JobRecord, row) for row in rows]
+    return first
 
 
 def _set_enqueued(session: Session, jobs: Sequence[int], at: float | None, condition: ColumnElement[bool]) -> None:

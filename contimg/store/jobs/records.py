@@ -133,25 +133,3 @@ class StageRunRecord:
     peak_rss_bytes: int | None
     bytes_read: int | None
     bytes_written: int | None
-
-
-@dataclass(frozen=True)
-class WaitingJob:
-    """A pending job and when a message for it was last sent (epoch seconds)."""
-
-    job_id: int
-    key: str
-    stage: Stage
-    attempts: int
-    enqueued_at: float | None
-
-
-@dataclass(frozen=True)
-class UnsentJob:
-    """A pending job that no message was sent for; `reference_s` is its time of observation (epoch seconds)."""
-
-    job_id: int
-    key: str
-    stage: Stage
-    reference_s: float
-    priority: int
