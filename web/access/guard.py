@@ -43,12 +43,12 @@ class Access:
         for secret, role in known:
             if secret and hmac.compare_digest(token.encode(), secret.encode()):
                 return role
-        return Role.NOBODY
+        return Role.NONE
 
     @property
     def public_role(self) -> Role:
         """What everybody may do who reaches the address."""
-        return Role.NOBODY if self.settings.view_token else Role.READER
+        return Role.NONE if self.settings.view_token else Role.READER
 
 
 def guard(app: Flask, settings: Settings) -> None:
@@ -112,7 +112,7 @@ def _check_request() -> AnyResponse | None:
     if request.endpoint is None:
         return None  # 404 or 405, without looking at a token
     g.user = user = _identify()
-    if user.role == Role.NOBODY and request.endpoint not in PUBLIC:
+    if user.role == Role.NONE and request.endpoint not in PUBLIC:
         if is_for_machines(request.path) or request.method != "GET":
             hint = "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in"
             raise RequestError(401, "reading needs a token", hint)
@@ -126,7 +126,7 @@ def _identify() -> User:
     token, open_role = _bearer_token(), access().public_role
     if token is not None:
         role = access().role_of(token)
-        known = role > Role.NOBODY
+        known = role > Role.NONE
         return User(max(role, open_role), wrong_token=not known, holds_token=known)
     session = access().sessions.find()
     return User(*session, signed_in=True) if session else User(open_role)

@@ -23,7 +23,7 @@ def enter() -> Response:
     following = _own_path(request.form.get("next", ""))
     name = " ".join(request.form.get("name", "").split())[:MAX_NAME_LENGTH]
     role, events = access().role_of(request.form.get("token", "")), current_panel().store.events
-    if role == Role.NOBODY:
+    if role == Role.NONE:
         events.add(f"sign-in refused: a wrong token from {address()}", level="warning")
         page = render_template("sign_in.html", following=following, wrong="Wrong token.", name=name)
         return make_response(page, 401)

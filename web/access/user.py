@@ -9,7 +9,7 @@ from flask import g, request
 class Role(IntEnum):
     """What a user may do; each role includes those below it."""
 
-    NOBODY = 0
+    NONE = 0
     READER = 1
     OPERATOR = 2
 
@@ -44,7 +44,7 @@ class User:
 def current_user() -> User:
     """Return the sender of the current request."""
     user = g.get("user")
-    return user if isinstance(user, User) else User(Role.NOBODY)
+    return user if isinstance(user, User) else User(Role.NONE)
 
 
 def operator_name() -> str:
