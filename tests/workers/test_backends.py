@@ -79,12 +79,12 @@ def test_nothing_else_is_understood(agent: Path, parts: Parts, request_line: byt
 
 def test_a_client_that_leaves_or_says_nothing_stops_nobody(agent: Path) -> None:
     silent = [socket.socket(socket.AF_UNIX) for _ in range(4)]
-    for one in silent:
-        one.connect(str(agent))
+    for client in silent:
+        client.connect(str(agent))
     silent.pop().close()
     assert AgentClient(agent).status().running
-    for one in silent:
-        one.close()
+    for client in silent:
+        client.close()
 
 
 def test_only_its_owner_and_group_may_ask(agent: Path) -> None:

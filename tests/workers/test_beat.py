@@ -48,8 +48,8 @@ def test_the_beat_stops_while_the_broker_is_away_and_goes_on_with_it(place, brok
 
     try:
         until(is_young, 30, "the worker beats")
-        seen = beat.stat().st_mtime
-        until(lambda: beat.stat().st_mtime > seen, 6, "it beats again and again")
+        touched_at = beat.stat().st_mtime
+        until(lambda: beat.stat().st_mtime > touched_at, 6, "it beats again and again")
         broker.go()
         until(lambda: not is_young(6), 20, "without its broker it does not")
         broker.come()

@@ -16,9 +16,9 @@ from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_
 
 @pytest.fixture
 def embedded(tmp_path):
-    one = EmbeddedBroker(tmp_path)
-    yield one
-    one.stop()
+    server = EmbeddedBroker(tmp_path)
+    yield server
+    server.stop()
 
 
 def client(url: str) -> redis.Redis:
@@ -70,11 +70,11 @@ def test_messages_survive_a_kill_and_clients_find_it_where_it_was(embedded):
 def test_messages_survive_a_stop_and_a_start_by_another_process(embedded, tmp_path):
     client(embedded.start().url).lpush("queue", "message")
     embedded.stop()
-    other = EmbeddedBroker(tmp_path)
+    second = EmbeddedBroker(tmp_path)
     try:
-        assert client(other.start().url).lrange("queue", 0, -1) == ["message"]
+        assert client(second.start().url).lrange("queue", 0, -1) == ["message"]
     finally:
-        other.stop()
+        second.stop()
 
 
 def test_a_second_one_on_the_same_directory_is_refused(embedded, tmp_path):

@@ -43,9 +43,9 @@ def test_a_tile_waits_no_longer_than_planned():
     for _ in range(20_000):
         now += rng.expovariate(tiles_per_hour / 3600)
         first = min(range(queue.workers), key=free.__getitem__)
-        begun = max(now, free[first])
-        waited.append(begun - now)
-        free[first] = begun + load.seconds
+        start = max(now, free[first])
+        waited.append(start - now)
+        free[first] = start + load.seconds
     assert sum(waited) / len(waited) < 1.2 * load.seconds
 
 

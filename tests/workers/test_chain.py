@@ -34,9 +34,9 @@ for attempt in (lambda: chain.send("2026-02-22T23:17:51"), chain.backlog):
 
 @pytest.fixture
 def broker(tmp_path):
-    one = EmbeddedBroker(tmp_path / "state")
-    yield one
-    one.stop()
+    server = EmbeddedBroker(tmp_path / "state")
+    yield server
+    server.stop()
 
 
 def python(program: str, place) -> str:

@@ -24,8 +24,8 @@ TOKEN = "correct horse battery staple"
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def test_the_panel_is_told_where_flower_is():
@@ -35,8 +35,8 @@ def test_the_panel_is_told_where_flower_is():
     assert flower.environ["FLOWER_BASIC_AUTH"] == f"contimg:{TOKEN}"
     assert flower.environ["FLOWER_DB"] == "/s/flower"
     assert not any(TOKEN in word for word in flower.command)
-    told = {"CONTIMG_FLOWER_URL": "http://elsewhere", "FLOWER_BASIC_AUTH": "a:b", "FLOWER_PERSISTENT": "false"}
-    web, flower = extra_plans(extras, "redis://x", Settings(token=TOKEN), told)
+    environ = {"CONTIMG_FLOWER_URL": "http://elsewhere", "FLOWER_BASIC_AUTH": "a:b", "FLOWER_PERSISTENT": "false"}
+    web, flower = extra_plans(extras, "redis://x", Settings(token=TOKEN), environ)
     assert "CONTIMG_FLOWER_URL" not in web.environ
     assert not {"FLOWER_BASIC_AUTH", "FLOWER_PERSISTENT"} & set(flower.environ)
     (web,) = extra_plans(Extras(web=True), "redis://x", Settings(), {"FLOWER_URL_PREFIX": "f"})

@@ -79,7 +79,7 @@ def broker(hosts) -> Iterator[str]:
 
 def owned_by(process: subprocess.Popen[bytes], owner: str) -> bool:
     name = ProcessName.parse(owner)
-    return name is not None and name.pid in {one.pid for one in psutil.Process(process.pid).children(recursive=True)}
+    return name is not None and name.pid in {row.pid for row in psutil.Process(process.pid).children(recursive=True)}
 
 
 def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, hosts, database, broker, small_groups):
@@ -103,7 +103,7 @@ def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, ho
         held = []
 
         def first_host_works() -> bool:
-            held[:] = [one for one in store.overview.snapshot(0).running if owned_by(workers[0], one.owner)]
+            held[:] = [run for run in store.overview.snapshot(0).running if owned_by(workers[0], run.owner)]
             return bool(held)
 
         until(first_host_works, 90, "the first host is in the middle of a stage")
@@ -114,21 +114,21 @@ def test_a_host_cut_off_in_the_middle_of_a_stage_and_back_does_no_harm(place, ho
         )  # fmt: skip
         ip("link", "set", "cveth0", "up")
         done = [State.COMPLETED] * len(small_groups)
-        until(lambda: [one.state for one in store.files.groups()] == done, 200, "all groups complete")
+        until(lambda: [group.state for group in store.files.groups()] == done, 200, "all groups complete")
         time.sleep(2)  # whatever the first host still had is refused by now
         for group in small_groups:
             committed = Counter(run.stage for run in store.jobs.runs(group) if run.outcome is Outcome.COMMITTED)
             assert committed == dict.fromkeys(Stage, 1)
             runs = {run.stage: run for run in store.jobs.runs(group) if run.outcome is Outcome.COMMITTED}
-            image, made = store.products.image_of(group), runs[Stage.IMAGE]
-            assert made.started_at - 0.1 <= image.fits_path.stat().st_mtime <= made.ended_at + 0.1, "not overwritten"
+            image, run = store.products.image_of(group), runs[Stage.IMAGE]
+            assert run.started_at - 0.1 <= image.fits_path.stat().st_mtime <= run.ended_at + 0.1, "not overwritten"
     finally:
-        for one in (*workers, producer):
-            one.terminate()
-        for one in (*workers, producer):
+        for process in (*workers, producer):
+            process.terminate()
+        for process in (*workers, producer):
             try:
-                one.wait(20)
+                process.wait(20)
             except subprocess.TimeoutExpired:
-                one.kill()
-                one.wait()
+                process.kill()
+                process.wait()
         store.close()

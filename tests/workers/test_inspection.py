@@ -1,4 +1,4 @@
-"""Workers and queues as a real Celery over a real broker tells them, and who asks while the broker is dead."""
+"""Workers and queues as a real Celery over a real broker reports them, and inspection while the broker is dead."""
 
 import threading
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
     worker = start_bound(worker_command(Stage.IMAGE, 1), environ=environ)
     try:
         until(lambda: inspector.inspect(broker_url).workers, 60, "the worker answers")
-        found = inspector.inspect(broker_url)
+        inspection = inspector.inspect(broker_url)
     finally:
         kill_session(worker)
-    (seen,) = found.workers
-    assert (seen.name.split("@")[0], seen.queues, seen.processes, seen.busy) == ("image", ("image",), 1, 0)
-    assert found.unserved == ("convert", "calibrate")
+    (reply,) = inspection.workers
+    assert (reply.name.split("@")[0], reply.queues, reply.processes, reply.busy) == ("image", ("image",), 1, 0)
+    assert inspection.unserved == ("convert", "calibrate")
 
 
 def test_messages_that_wait_are_counted(place, broker_url):
@@ -76,9 +76,9 @@ def test_a_look_that_breaks_is_said_and_taken_again():
         return Inspection(2.0)
 
     inspector = InspectionCache(look, max_age_s=0.05)
-    seen: list[Inspection | None] = [None]
-    until(lambda: seen.append(inspector.latest()) or seen[-1] == Inspection(2.0), 5, "the second answer")
-    assert "KeyError: 'pool'" in {inspection.error for inspection in seen if inspection}
+    inspections: list[Inspection | None] = [None]
+    until(lambda: inspections.append(inspector.latest()) or inspections[-1] == Inspection(2.0), 5, "the second answer")
+    assert "KeyError: 'pool'" in {inspection.error for inspection in inspections if inspection}
 
 
 def test_nobody_waits_for_an_answer_and_one_look_serves_all():

@@ -22,14 +22,14 @@ def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_atte
         group, files = next(iter(small_groups.items()))
         for path in files:
             shutil.copy(path, place.incoming)
-        until(lambda: (one := store.files.group(group)) and one.state is State.FAILED, 120, "the group fails")
+        until(lambda: (record := store.files.group(group)) and record.state is State.FAILED, 120, "the group fails")
         record = store.files.group(group)
         assert all(part in record.error for part in (record.stage, "1 s", "CONTIMG_STAGE_LIMIT_S")), record.error
         runs = store.jobs.runs(group)
-        spoilt = [run for run in runs if run.outcome is Outcome.FAILED]
-        assert len(spoilt) >= 2
+        failed = [run for run in runs if run.outcome is Outcome.FAILED]
+        assert len(failed) >= 2
         assert not [run for run in runs if run.outcome is Outcome.RELEASED], "an attempt was given back uncounted"
-        assert all(run.ended_at - run.started_at < 30 for run in spoilt)
+        assert all(run.ended_at - run.started_at < 30 for run in failed)
         assert record.stage in (Stage.CONVERT, Stage.CALIBRATE)
         time.sleep(1)
         assert not [pid for pid in processes_with("casa_process") if str(place.root) in _words(pid)]

@@ -40,11 +40,11 @@ def test_json_is_one_object_a_line_with_the_fields_and_the_traceback(root, place
         except ValueError:
             logging.getLogger("x").exception("failed")
     (line,) = lines(capsys)
-    said = json.loads(line)
-    assert {key: said[key] for key in ("level", "logger", "message", "group", "stage", "task")} == {
+    fields = json.loads(line)
+    assert {key: fields[key] for key in ("level", "logger", "message", "group", "stage", "task")} == {
         "level": "ERROR", "logger": "x", "message": "failed", "group": "g", "stage": "image", "task": "t",
     }  # fmt: skip
-    assert "ValueError: two\nlines" in said["traceback"]
+    assert "ValueError: two\nlines" in fields["traceback"]
 
 
 def test_the_configured_level_counts(root, place, capsys):

@@ -113,15 +113,15 @@ def test_two_producers_on_one_directory_send_a_group_once(store, place):
     arrive(place)
     until(lambda: store.files.group(STAMP) and store.files.group(STAMP).enqueued_at, 5, "the group is sent")
     time.sleep(0.5)
-    for one in both:
-        one.end()
+    for producer in both:
+        producer.end()
     assert both[0].sent + both[1].sent == [(STAMP, Stage.CONVERT)]
 
 
 def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinted, store, place):
     (place.incoming / f"{STAMP}_sb00.hdf5").touch()
     (place.incoming / "notes.txt").write_text("not from the correlator")
-    until(lambda: len(store.files.latest(FileState.QUARANTINED)) == 2, 3, "both are set aside")
+    until(lambda: len(store.files.latest(FileState.QUARANTINED)) == 2, 3, "both are quarantined")
     reasons = {file.path.name: file.reason for file in store.files.latest(FileState.QUARANTINED)}
     assert reasons == {f"{STAMP}_sb00.hdf5": EMPTY, "notes.txt": FOREIGN}
     assert (place.incoming / "notes.txt").exists()
@@ -130,7 +130,7 @@ def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinte
 def test_a_replaced_bad_file_joins_its_group(hinted, store, place):
     bad = place.incoming / f"{STAMP}_sb00.hdf5"
     bad.touch()
-    until(lambda: store.files.latest(FileState.QUARANTINED), 3, "it is set aside")
+    until(lambda: store.files.latest(FileState.QUARANTINED), 3, "it is quarantined")
     arrive(place)
     until(lambda: hinted.sent, 3, "the group is complete and sent")
     assert store.files.latest(FileState.QUARANTINED) == ()

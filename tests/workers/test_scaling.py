@@ -36,9 +36,9 @@ def worker(place) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         return started[-1]
 
     yield start
-    for one in started:
-        one.send_signal(signal.SIGTERM)
-        one.wait(40)
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
     broker.stop()
 
 
@@ -69,9 +69,9 @@ def send(place, *groups: str) -> None:
 def pool(process: subprocess.Popen[bytes]) -> int:
     """How many processes run stages; one that has ended and that nobody has waited for yet is none."""
     lines = []
-    for one in psutil.Process(process.pid).children():
+    for child in psutil.Process(process.pid).children():
         with suppress(psutil.NoSuchProcess):
-            lines.append(" ".join(one.cmdline()))
+            lines.append(" ".join(child.cmdline()))
     return sum("billiard.spawn" in line or "spawn_main" in line for line in lines)
 
 
@@ -96,7 +96,7 @@ def test_a_worker_grows_and_shrinks(place, store, worker, groups):
     control(place, "pool_grow", "1")
     until(lambda: pool(process) == before + 1, 20, "one more process")
     send(place, *groups)
-    until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
+    until(lambda: all(is_converted(store, group) for group in groups), 40, "both groups are converted")
     owners = {run.owner for group in groups for run in store.jobs.runs(group)}
     assert len(owners) == 2, "by two processes"
     control(place, "pool_shrink", "1")
@@ -108,5 +108,5 @@ def test_an_autoscaled_worker_grows_with_its_queue(place, store, worker, groups)
     before = pool(process)
     send(place, *groups)
     until(lambda: pool(process) == before + 1, 20, "one more process")
-    until(lambda: all(is_converted(store, one) for one in groups), 40, "both groups are converted")
+    until(lambda: all(is_converted(store, group) for group in groups), 40, "both groups are converted")
     assert len({run.owner for group in groups for run in store.jobs.runs(group)}) == 2

@@ -42,12 +42,12 @@ def test_a_taken_file_is_reported_again_when_it_changes(incoming, tmp_path):
 
 def test_a_file_that_went_and_came_back_is_new(incoming, tmp_path):
     path = write(tmp_path / NAME)
-    seen = next(incoming.scan())
-    incoming.mark_registered(seen)
+    file = next(incoming.scan())
+    incoming.mark_registered(file)
     path.unlink()
     assert list(incoming.scan()) == []
     write(path)
-    os.utime(path, (seen.mtime, seen.mtime))
+    os.utime(path, (file.mtime, file.mtime))
     assert len(list(incoming.scan())) == 1
 
 
@@ -71,7 +71,7 @@ def test_directories_and_dangling_links_are_left_alone(incoming, tmp_path):
 def test_a_link_to_a_file_is_a_file(incoming, tmp_path):
     target = write(tmp_path / ".store")
     (tmp_path / NAME).symlink_to(target)
-    assert [one.size for one in incoming.scan()] == [4]
+    assert [file.size for file in incoming.scan()] == [4]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "garbage.hdf5", "2026-02-30T00:00:00_sb00.hdf5", "X" + NAME])

@@ -56,18 +56,18 @@ class Service:
             unfinished.rename(self.place.incoming / path.name)
 
     def wait_for(self, group: str, state: State, limit_s: float = DONE_WITHIN_S) -> None:
-        until(lambda: (one := self.store.files.group(group)) and one.state is state, limit_s, f"{group} is {state}")
+        until(lambda: (row := self.store.files.group(group)) and row.state is state, limit_s, f"{group} is {state}")
 
     def worker_on(self, stage: Stage, limit_s: float = 40) -> ProcessName:
         """The process that runs this stage now."""
-        found = []
+        owners = []
 
         def look() -> bool:
-            found[:] = [one.owner for one in self.store.overview.snapshot().running if one.stage is stage]
-            return bool(found)
+            owners[:] = [run.owner for run in self.store.overview.snapshot().running if run.stage is stage]
+            return bool(owners)
 
         until(look, limit_s, f"{stage} is under way")
-        return ProcessName.parse(found[0])
+        return ProcessName.parse(owners[0])
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -80,12 +80,12 @@ class Service:
 @pytest.fixture
 def service(place) -> Iterator[Service]:
     place.more |= {"CONTIMG_LEASE_S": "15"}  # what a killed worker leaves is swept when so much time has passed
-    one = Service(place)
+    service = Service(place)
     try:
-        one.wait_until_running()
-        yield one
+        service.wait_until_running()
+        yield service
     finally:
-        one.end()
+        service.end()
 
 
 def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_nothing(service, small_groups):
@@ -112,13 +112,13 @@ def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_n
     for path in (image.fits_path, image.png_path, image.thumbnail_path, image.beam_fits_path):
         assert path.stat().st_size > 0
 
-    said = json.loads(service.place.contimg("status", "--json").stdout)
-    assert said["states"]["completed"] == 1
-    assert said["health"] == said["health"] | {"healthy": True, "error": None}
-    until(lambda: service.store.overview.snapshot().set_aside_count == 1, 20, "the truncated file is set aside")
-    told = service.place.contimg("status").stdout
-    assert f"{target}_sb03.hdf5: " in told
-    assert str(image.fits_path) in told
+    status = json.loads(service.place.contimg("status", "--json").stdout)
+    assert status["states"]["completed"] == 1
+    assert status["health"] == status["health"] | {"healthy": True, "error": None}
+    until(lambda: service.store.overview.snapshot().set_aside_count == 1, 20, "the truncated file is quarantined")
+    text = service.place.contimg("status").stdout
+    assert f"{target}_sb03.hdf5: " in text
+    assert str(image.fits_path) in text
 
     products = service.place.config.output_dir
     until(lambda: not list(products.rglob("*.writing-*")), 60, "what the killed worker was at is swept")
@@ -138,7 +138,7 @@ def test_a_stop_in_the_middle_of_a_stage_is_resumed_by_the_next_start(service, s
     service.process.kill()
     service.process.wait()
     until(lambda: processes_with(str(service.place.root)) == [], 5, "nothing survives the supervisor")
-    assert [one.id for one in service.store.files.groups(State.IN_PROGRESS)] == [calibrator]
+    assert [record.id for record in service.store.files.groups(State.IN_PROGRESS)] == [calibrator]
 
     again = Service(service.place)
     try:
@@ -199,17 +199,17 @@ def test_the_panel_outlives_a_stop_and_start_of_the_stream(place):
 
 def test_a_terminal_that_closes_ends_the_service(place):
     """Whatever it printed last meets a terminal that is gone; nothing is left running all the same."""
-    ours, theirs = os.openpty()
+    controller, terminal = os.openpty()
     process = subprocess.Popen(
         ["setsid", "--ctty", *place.command("run", "--no-web")],
-        env=place.environ, stdin=theirs, stdout=theirs, stderr=theirs,
+        env=place.environ, stdin=terminal, stdout=terminal, stderr=terminal,
     )  # fmt: skip
-    os.close(theirs)
+    os.close(terminal)
     try:
         shown = b""
         while not re.search(rb"in.progress\W*0", shown):  # the summary at the bottom of a terminal
-            shown += os.read(ours, 4096)
-        os.close(ours)
+            shown += os.read(controller, 4096)
+        os.close(controller)
         process.wait(60)
         until(lambda: processes_with(str(place.root)) == [], 5, "nothing is left")
         assert read_record(place.settings.state_dir) is None
@@ -291,10 +291,10 @@ def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_
         count = (
             "from workers.scheduling.messages import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
         )
-        said = subprocess.run(
+        outcome = subprocess.run(
             [sys.executable, "-c", count], env=place.environ, check=True, timeout=120, capture_output=True, text=True
         )
-        assert said.stdout.strip() == "[('calibrate', 1), ('convert', 0), ('image', 0)]", "the chain waits its worker"
+        assert outcome.stdout.strip() == "[('calibrate', 1), ('convert', 0), ('image', 0)]", "the chain waits"
     finally:
         worker.kill()
         worker.wait()

@@ -47,5 +47,5 @@ def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(pl
     assert ended_at - run.ended_at < 20, "Celery's own wait is 30 s"
     assert store.files.group(group).stage is Stage.CALIBRATE
     count = "from workers.scheduling.messages import Stage, backlog; print(backlog()[Stage.CALIBRATE])"
-    said = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "1", "the chain waits for its worker"
+    shown = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "1", "the chain waits for its worker"

@@ -36,8 +36,8 @@ def arrive(place, number: int, subbands=range(16)) -> str:
 
 
 def is_complete(store: Store, group: str) -> bool:
-    found = store.files.group(group)
-    return found is not None and found.state is State.PENDING and len(found.subbands) == 16
+    record = store.files.group(group)
+    return record is not None and record.state is State.PENDING and len(record.subbands) == 16
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, plac
     until(lambda: is_complete(store, first), 8, "the scan finds it without events")
     assert raised
     since = time.time()
-    until(lambda: store.activity.last_beat(SCAN_BEAT) > since, 5, "a scan, which watches anew")
+    until(lambda: store.activity.last_beat(SCAN_BEAT) > since, 5, "a scan, which starts a new observer")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
     second = arrive(place, 1)
     until(lambda: is_complete(store, second), 5, "the next one is found by events")

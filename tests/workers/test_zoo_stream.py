@@ -1,6 +1,6 @@
 """Every kind of bad file comes through the real stream, each followed by a good group, as on a very bad night.
 
-Each is set aside with its reason or waited for in vain, its group says so, and the group after it has its image.
+Each is quarantined with its reason or waited for in vain, its group says so, and the group after it has its image.
 """
 
 import re
@@ -21,14 +21,14 @@ from workers.producer.scanner import EMPTY
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tile" / "convert"))
 from test_bad_files import SPOILED
 
-BAD = 7  # the subband that is spoilt
+BAD = 7  # the subband that is made bad
 ENDED = {State.COMPLETED, State.FAILED}
 Files = dict[int, Path]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to a group's files before they come, and the reason that the bad one is set aside for, if it is."""
+    """What is done to a group's files before they come, and the reason the bad file is quarantined for, if any."""
 
     spoil: Callable[[Files, Files], None]  # of the group, and of the good group after it
     reason: str | None
@@ -94,19 +94,19 @@ def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
             for path in files.values():
                 path.rename(place.incoming / path.name)
         names, (lost, files) = [name for name, _ in night], bad["gone"]
-        until(lambda: (one := store.files.group(lost)) and one.state is State.PENDING, 20, "the whole night is there")
+        until(lambda: (row := store.files.group(lost)) and row.state is State.PENDING, 20, "the whole night is there")
         (place.incoming / files[BAD].name).unlink()
         store.jobs.resume("a test")
-        until(lambda: all((one := store.files.group(name)) and one.state in ENDED for name in names), 200, "all end")
+        until(lambda: all((row := store.files.group(name)) and row.state in ENDED for name in names), 200, "all end")
         assert service.poll() is None
         for name, _ in (first, *good):
             group = store.files.group(name)
             assert (group.state, group.partial, group.error) == (State.COMPLETED, False, None), name
             assert store.products.image_of(name).fits_path.exists()
-        reasons = {one.path.name: one.reason for one in store.files.latest(FileState.QUARANTINED, limit=1000)}
+        reasons = {file.path.name: file.reason for file in store.files.latest(FileState.QUARANTINED, limit=1000)}
         for kind, (name, _) in bad.items():
             check_bad(store, FAULTS[kind], name, reasons)
-        assert reasons == {}, "nothing else was set aside"
+        assert reasons == {}, "nothing else was quarantined"
     finally:
         service.send_signal(signal.SIGTERM)
         service.wait(60)

@@ -21,7 +21,7 @@ def until(reached: Callable[[], object], limit_s: float, what: str) -> None:
 
 def processes_with(text: str) -> list[int]:
     """Pids of the processes whose environment or command line has a text, for example a test's own directory."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -30,5 +30,5 @@ def processes_with(text: str) -> list[int]:
         except OSError:
             continue
         if text.encode() in about:
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids

@@ -57,9 +57,9 @@ def arrive(store: Store, number: int = 0) -> str:
 
 
 def lease(store: Store, group: str, stage: Stage) -> Lease:
-    found = store.leases.claim(group, stage, "elsewhere:1:1:1")
-    assert isinstance(found, Lease)
-    return found
+    claimed = store.leases.claim(group, stage, "elsewhere:1:1:1")
+    assert isinstance(claimed, Lease)
+    return claimed
 
 
 def complete(store: Store, place, number: int, verdict: str = "good") -> str:
@@ -89,25 +89,25 @@ def finish(store: Store, place, group: str, verdict: str = "good") -> str:
 def aged(path: Path, at: float) -> Path:
     path.mkdir(parents=True)
     (path / "table.dat").touch()
-    for one in (path / "table.dat", path):
-        os.utime(one, (at, at))
+    for entry in (path / "table.dat", path):
+        os.utime(entry, (at, at))
     return path
 
 
 def test_orphans_are_swept_and_what_somebody_writes_is_not(clocked_store, place, clock):
     output, real = place.config.output_dir, time.time()
-    group, other = arrive(clocked_store, 0), arrive(clocked_store, 1)
+    group, next_group = arrive(clocked_store, 0), arrive(clocked_store, 1)
     orphan = aged(output / f"{group}.ms.writing-00000001", real - 100)
     fresh = aged(output / f"{group}.ms.writing-00000002", real)
-    room = aged(output / "calibration" / f".{other}.abc.part", real - 100)
-    picture = output / "images" / f"{other}.fits.writing-00000003"
-    summary = output / "calibration" / "flags" / f"{other}.png.writing-00000004"
+    room = aged(output / "calibration" / f".{next_group}.abc.part", real - 100)
+    picture = output / "images" / f"{next_group}.fits.writing-00000003"
+    summary = output / "calibration" / "flags" / f"{next_group}.png.writing-00000004"
     for path in (picture, summary):
         path.parent.mkdir(parents=True)
         path.touch()
         os.utime(path, (real - 100, real - 100))
     product = aged(output / f"{group}.ms", real - 100)
-    in_use = aged(output / "calibration" / f".{other}.def.part", real - 100)
+    in_use = aged(output / "calibration" / f".{next_group}.def.part", real - 100)
     lock(in_use)  # a solve started by hand, which waits for CASA
     assert set(remove_orphans(place.config, clocked_store)) == {orphan, room, picture, summary}
     assert (fresh.exists(), product.exists(), in_use.exists()) == (True, True, True)
@@ -119,9 +119,9 @@ def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(cl
     group, output = arrive(clocked_store), place.config.output_dir
     lease(clocked_store, group, Stage.CONVERT)
     before = aged(output / f"{group}.ms.writing-00000001", clock.now - 10)
-    mine = aged(output / f"{group}.ms.writing-00000002", clock.now + 10)
+    current = aged(output / f"{group}.ms.writing-00000002", clock.now + 10)
     assert remove_orphans(place.config, clocked_store) == (before,)
-    assert mine.exists()
+    assert current.exists()
 
 
 def test_a_full_disk_pauses_and_an_emptier_one_goes_on(clocked_store):
@@ -146,9 +146,9 @@ def test_the_disk_watch_leaves_an_operators_pause_alone(clocked_store):
 
 
 def test_each_file_system_is_looked_at_once(place):
-    found = disks(place.config)
-    assert len({disk.directory for disk in found}) == len(found) >= 1
-    assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in found)
+    listed = disks(place.config)
+    assert len({disk.directory for disk in listed}) == len(listed) >= 1
+    assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in listed)
 
 
 def test_watermarks_the_wrong_way_round_are_refused():
@@ -194,23 +194,23 @@ def test_a_backlog_is_told_with_the_time_it_will_take(clocked_store, place, cloc
     clocked_store.alerts.update("backlog", None)
     AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
     assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
-    seen = clocked_store.activity.read()
-    assert (seen.waiting, seen.done_in_window, seen.arrived_in_window, seen.catch_up_s) == (6, 3, 3, None)
+    rates = clocked_store.activity.read()
+    assert (rates.waiting, rates.done_in_window, rates.arrived_in_window, rates.catch_up_s) == (6, 3, 3, None)
     clock.now += 1
-    for group in (one.id for one in clocked_store.files.groups(State.PENDING, 2)):
+    for group in (record.id for record in clocked_store.files.groups(State.PENDING, 2)):
         finish(clocked_store, place, group)
-    seen = clocked_store.activity.read()
-    assert (seen.waiting, seen.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
+    activity = clocked_store.activity.read()
+    assert (activity.waiting, activity.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
 
 
 def test_files_without_products_are_told_but_not_after_a_quiet_night(clocked_store, place, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=1e6), AlertLimits(alert_no_product_s=1800))
     complete(clocked_store, place, 0)
     clock.now += 8 * 3600  # the telescope stood still
-    for number, told in ((1, 0), (2, 0), (3, 1)):
+    for number, count in ((1, 0), (2, 0), (3, 1)):
         arrive(clocked_store, number)
         alerts.evaluate()
-        assert len(clocked_store.events.last(level="error")) == told, number
+        assert len(clocked_store.events.last(level="error")) == count, number
         clock.now += 900
     assert [alert.rule for alert in clocked_store.alerts.active()] == ["no product"]
     assert re.search(r"\b30 min\b", clocked_store.events.last(level="error")[0].text)
@@ -229,7 +229,7 @@ def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, pl
         failing = lease(clocked_store, arrive(clocked_store, number), Stage.CONVERT)
         clocked_store.leases.fail(failing, "no", permanent=True)
         alerts.evaluate()
-        assert [one.rule for one in clocked_store.alerts.active()] == (["failures"] if number == 4 else []), number
+        assert [alert.rule for alert in clocked_store.alerts.active()] == (["failures"] if number == 4 else []), number
     clock.now += 1
     complete(clocked_store, place, 20)
     alerts.evaluate()
@@ -240,17 +240,17 @@ def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
     def worker(queue: str) -> Worker:
         return Worker(f"{queue}@host", (queue,), 1, 0, 0, 10.0)
 
-    seen = [Inspection(0.0, (worker("convert"), worker("calibrate")))]
-    alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_worker_s=120), lambda: seen[-1])
-    for seconds, told in ((0, 0), (119, 0), (1, 1), (500, 1)):
+    inspections = [Inspection(0.0, (worker("convert"), worker("calibrate")))]
+    alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_worker_s=120), lambda: inspections[-1])
+    for seconds, count in ((0, 0), (119, 0), (1, 1), (500, 1)):
         clock.now += seconds
         alerts.evaluate()
-        assert len(clocked_store.events.last(level="error")) == told, seconds
+        assert len(clocked_store.events.last(level="error")) == count, seconds
     assert re.search(r"\bworker\b.*\bimage\b", clocked_store.events.last(level="error")[0].text)
-    seen.append(Inspection(0.0, (*seen[0].workers, worker("image"))))
+    inspections.append(Inspection(0.0, (*inspections[0].workers, worker("image"))))
     alerts.evaluate()
     assert clocked_store.alerts.active() == ()
-    seen.append(Inspection(0.0, error="broker redis://x: does not answer"))
+    inspections.append(Inspection(0.0, error="broker redis://x: does not answer"))
     alerts.evaluate()
     clock.now += 120
     alerts.evaluate()
@@ -267,17 +267,17 @@ def test_old_products_go_and_what_is_needed_stays(clocked_store, place, clock):
     newest = complete(clocked_store, place, 9)
     rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
 
-    def told(gone) -> set[tuple[str, str]]:
-        return {(one.product.group, one.product.kind) for one in gone}
+    def keys(gone) -> set[tuple[str, str]]:
+        return {(expired.product.group, expired.product.kind) for expired in gone}
 
     expected = {
         (groups[0], "Measurement Set"), (groups[4], "Measurement Set"),
         (groups[0], "image"), (groups[2], "image"), (groups[4], "image"),
     }  # fmt: skip
     files = sorted(place.config.output_dir.rglob("*"))
-    assert told(delete_expired(clocked_store, rules, dry_run=True)) == expected
+    assert keys(delete_expired(clocked_store, rules, dry_run=True)) == expected
     assert sorted(place.config.output_dir.rglob("*")) == files, "a dry run touches nothing"
-    assert told(delete_expired(clocked_store, rules)) == expected
+    assert keys(delete_expired(clocked_store, rules)) == expected
     left = {path.name for path in place.config.output_dir.glob("*.ms")}
     assert left == {f"{group}.ms" for group in (groups[1], groups[2], groups[3], newest)}
     assert clocked_store.products.measurement_set(groups[0]) is None
