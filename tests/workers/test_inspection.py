@@ -10,7 +10,6 @@ from contimg.files.processes import kill_session, start_bound
 from contimg.store import Stage
 from workers.broker import EmbeddedBroker
 from workers.inspection import CeleryInspector, Inspection, InspectionCache
-from workers.scheduling.messages import remaining
 from workers.service.plan import worker_command
 
 
@@ -39,12 +38,12 @@ def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
 
 
 def test_messages_that_wait_are_counted(place, broker_url):
-    chain = remaining("2026-02-22T03:04:05", Stage.CONVERT)
     from workers.app import app
 
+    message = app.signature("contimg.convert", (1,), options={"ignore_result": True}, immutable=True)
     with app.connection_for_write(url=broker_url) as connection:
         for _ in range(3):
-            chain.apply_async(connection=connection)
+            message.apply_async(connection=connection)
     assert CeleryInspector().inspect(broker_url).waiting == {"convert": 3, "calibrate": 0, "image": 0}
 
 
