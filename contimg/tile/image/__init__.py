@@ -16,10 +16,7 @@ __all__ = ["Beam", "Calibration", "ImageOptions", "ImagingResult", "image"]
 
 
 def image(
-    ms: Path,
-    directory: Path,
-    options: ImageOptions | None = None,
-    thresholds: QualityThresholds | None = None,
+    ms: Path, directory: Path, options: ImageOptions | None = None, thresholds: QualityThresholds | None = None
 ) -> ImagingResult:
     """Image a Measurement Set.
 

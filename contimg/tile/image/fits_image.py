@@ -1,18 +1,23 @@
 """FITS images with a celestial SIN projection and their provenance (FITS standard 4.0; Calabretta & Greisen 2002)."""
 
+import re
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
+import contimg
 from contimg.instrument import dsa110 as telescope
+from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.gridding.gridder import Image
-from contimg.tile.image.options import ImageOptions
-from contimg.tile.image.provenance import imager_version, software_versions
+from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.result import ImagingResult
 
 MIN_PB = 0.05
+SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore", "NUMPY": "numpy"}
 
 
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
@@ -34,7 +39,7 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
         header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
         header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")
     header["VERDICT"] = (tile_image.verdict, "quality")
-    header["IMAGER"] = (imager_version(options), "what gridded and cleaned")
+    header["IMAGER"] = (_imager_version(options), "what gridded and cleaned")
     header["WEIGHT"] = (options.weighting, "weighting")
     header["ROBUST"] = (options.robust, "Briggs robustness")
     header["MINUVKL"] = (options.min_uv_klambda, "[klambda] shortest baseline")
@@ -122,10 +127,23 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
         header["CALMJD"] = (tile_image.calibration.mjd, "[d] time of the calibration")
     if tile_image.calibration.reason:
         header["CALWHY"] = _ascii(tile_image.calibration.reason)
-    for keyword, version in software_versions().items():
-        header[keyword] = (version, "version")
+    for keyword, package_version in _software_versions().items():
+        header[keyword] = (package_version, "version")
     return header
 
 
 def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode("ascii").replace("\n", " ")
+
+
+def _imager_version(options: ImageOptions) -> str:
+    if options.imager != WSCLEAN:
+        return f"ducc0 {version('ducc0')} and Radler {version('radler')}"
+    output = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"WSClean version (\S+)", output)
+    return f"WSClean {match[1] if match else 'of unknown version'}"
+
+
+def _software_versions() -> dict[str, str]:
+    """Versions of the packages that an image depends on, by FITS keyword."""
+    return {"CONTIMG": contimg.__version__} | {keyword: version(package) for keyword, package in SOFTWARE.items()}

@@ -34,11 +34,7 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
         0, "Channels averaged into one; 0: from the smearing allowed", minimum=0, maximum=1024
     )
     smearing_percent: float = option(
-        1.0,
-        "Maximum loss of flux by averaging at the edge of the image",
-        unit="%",
-        minimum=0.0,
-        maximum=50.0,
+        1.0, "Maximum loss of flux by averaging at the edge of the image", unit="%", minimum=0.0, maximum=50.0
     )
     iterations: int = option(5000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
     major_cycles: int = option(8, "Maximum number of major cycles", minimum=1, maximum=100)

@@ -27,12 +27,12 @@ from contimg.tile.image.gridding.visibilities import (
     MAX_PIXEL_ARCSEC,
     Visibilities,
     choose_pixel_arcsec,
+    read_calibration,
     read_visibilities,
     select_rows,
 )
 from contimg.tile.image.gridding.weighting import Weighting, compute_imaging_weights, estimate_row_weights
 from contimg.tile.image.options import WSCLEAN, ImageOptions
-from contimg.tile.image.provenance import read_calibration
 from contimg.tile.image.result import Beam, Calibration, ImagingResult, Products
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
 from contimg.tile.image.sources.finding import find_sources

@@ -11,8 +11,10 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
+from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
+from contimg.tile.image.result import Calibration
 
 BLOCK_BYTES = 32 << 20
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
@@ -78,6 +80,26 @@ class Visibilities:
         length_m = np.hypot(self.uvw_m[:, 0], self.uvw_m[:, 1])
         highest_hz = np.where(self.weights > 0, self.freqs_hz[None, :], 0).max(axis=1)
         return float((length_m * highest_hz).max() / C_M_S)
+
+
+def read_calibration(ms: MSInfo) -> Calibration:
+    """Choose the column to image, CORRECTED_DATA before DATA, and read the note on its calibration.
+
+    Raises
+    ------
+    BadInput : the Measurement Set has neither column.
+    """
+    column = next((name for name in ("CORRECTED_DATA", "DATA") if name in ms.columns), None)
+    if column is None:
+        raise BadInput(f"{ms.path}: has neither CORRECTED_DATA nor DATA; convert the group again")
+    with table(str(ms.path), ack=False) as main:
+        note = read_calibration_record(main, column)
+    if note is None:
+        return Calibration(column, reason=f"{column} has no note of its calibration")
+    if note.get("set") is None:
+        return Calibration(column, reason=str(note.get("reason") or "no reason was given"))
+    mjd = note.get("mjd")
+    return Calibration(column, str(note["set"]), note.get("calibrator"), None if mjd is None else float(mjd))
 
 
 def choose_pixel_arcsec(visibilities: Visibilities) -> float:
