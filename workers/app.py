@@ -38,9 +38,7 @@ def _broker_url() -> str:
 
 app = Celery("contimg", include=["workers.execution.tasks"])
 app.conf.update(
-    celery_settings(
-        _or_exit(lambda: check_url(_broker_url())), _or_exit(StageLimits.from_environment).stage_limit_s
-    )
+    celery_settings(_or_exit(lambda: check_url(_broker_url())), _or_exit(StageLimits.from_environment).stage_limit_s)
 )
 
 

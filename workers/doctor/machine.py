@@ -74,9 +74,7 @@ def check_inotify() -> Finding:
         return warning("inotify", f"{directory}: cannot be read", "none needed: scans find files without events")
     text = f"{watches} watches, {instances} instances per user"
     if watches < _MIN_WATCHES or instances < _MIN_INSTANCES:
-        limits = (
-            f"fs.inotify.max_user_watches={_MIN_WATCHES * 8} fs.inotify.max_user_instances={_MIN_INSTANCES * 2}"
-        )
+        limits = f"fs.inotify.max_user_watches={_MIN_WATCHES * 8} fs.inotify.max_user_instances={_MIN_INSTANCES * 2}"
         return warning("inotify", text, f"sysctl -w {limits}")
     return ok("inotify", text)
 

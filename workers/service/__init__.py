@@ -7,10 +7,4 @@ from workers.service.manager import StreamingServiceManager
 from workers.service.plan import Extras
 from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
 
-__all__ = [
-    "CommandOutcome",
-    "Extras",
-    "ServiceHealth",
-    "ServiceStatus",
-    "StreamingServiceManager",
-]
+__all__ = ["CommandOutcome", "Extras", "ServiceHealth", "ServiceStatus", "StreamingServiceManager"]

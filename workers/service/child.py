@@ -63,10 +63,7 @@ class Child:
         """Start the process and copy its output to the log file."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         process = start_bound(
-            self.plan.command,
-            environ=self.plan.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            self.plan.command, environ=self.plan.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self._process, self._started, self._restart_at = process, time.monotonic(), None
         assert process.stdout is not None  # noqa: S101 (a pipe, see above)

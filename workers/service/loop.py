@@ -17,9 +17,7 @@ _SIGNALS = _END_SIGNALS | {STOP_STREAM, START_STREAM, RESTART_STREAM}
 
 
 def run_until_stopped(
-    supervisor: Supervisor,
-    refresh: Callable[[], bool] = lambda: True,
-    close: Callable[[], None] = lambda: None,
+    supervisor: Supervisor, refresh: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None
 ) -> None:
     """Start the service, attend to it four times a second until a signal ends it, and stop it.
 

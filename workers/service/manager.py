@@ -227,9 +227,7 @@ class StreamingServiceManager:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
         return CommandOutcome(False, f"the stream did not start: {lines[-1]}; see {path}")
 
-    def _wait(
-        self, command: Command, sent_at: float, process: subprocess.Popen[bytes] | None = None
-    ) -> CommandOutcome:
+    def _wait(self, command: Command, sent_at: float, process: subprocess.Popen[bytes] | None = None) -> CommandOutcome:
         """Wait until a command is done, or the process that was started for it has ended."""
         limit_s, deadline = _LIMITS_S[command], time.monotonic() + _LIMITS_S[command]
         while True:

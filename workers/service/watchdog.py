@@ -43,10 +43,7 @@ class ScanWatchdog:
     """
 
     def __init__(
-        self,
-        last_scan: Callable[[], float | None],
-        poll_interval_s: float,
-        environ: Mapping[str, str] = os.environ,
+        self, last_scan: Callable[[], float | None], poll_interval_s: float, environ: Mapping[str, str] = os.environ
     ) -> None:
         self._last_scan = last_scan
         self._environ = environ
