@@ -8,6 +8,7 @@ from flask import Blueprint, Response, render_template, send_from_directory
 
 from web.activity.history import CHARTS
 from web.context import current_panel
+from web.http.errors import RequestError
 from web.http.parameters import AlertListing
 from web.http.responses import allow_styles
 from web.pages.layout import parse_query
@@ -43,16 +44,18 @@ def show_history() -> str:
     for chart in CHARTS:
         for line in chart.lines:
             steps = store.metrics.series(line.series, now_s - DAY_S, now_s, 1)
-            values = [(step.mean, step.minimum, step.maximum) for step in steps] or [(None, None, None)]
-            day.append((chart, line, [value if value is None else value * line.factor for value in values[-1]]))
+            values = [(step.mean, step.minimum, step.maximum) for step in steps[:1]]
+            day.append((chart, line, [value * line.factor for triple in values for value in triple]))
     return render_template(
         "activity/history.html", charts=CHARTS, spans=SPANS_S, day=day, scripts=BOKEH_SCRIPTS, version=version("bokeh"),
         style_nonce=allow_styles(),
     )  # fmt: skip
 
 
-@history.get("/bokeh/<version>/<any(" + ",".join(f'"{name}"' for name in BOKEH_SCRIPTS) + "):name>")
+@history.get("/bokeh/<version>/<name>")
 def send_bokeh(version: str, name: str) -> Response:
     """Send a script of BokehJS from the installed wheel; the version in the address makes it cacheable for a year."""
+    if name not in BOKEH_SCRIPTS:
+        raise RequestError(404, f"{name[:40]}: no such script", f"the scripts are {', '.join(BOKEH_SCRIPTS)}")
     directory = Path(str(files("bokeh"))) / "server" / "static" / "js"
     return send_from_directory(directory, name, mimetype="text/javascript", max_age=365 * 86400)

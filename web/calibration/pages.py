@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import StoredCaltableSet
 from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
-from web.http.api import json_response
-from web.http.errors import wants_json
 from web.http.parameters import ImportRequest
 from web.pages.filters import day
+from web.pages.layout import confirm, needs_confirmation, report
 from workers.service.records import CommandOutcome
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
@@ -47,13 +46,10 @@ def retire(name: str) -> Response | str:
     """Retire a set, after confirmation."""
     find_set(name)
     reason = " ".join(request.form.get("reason", "").split())[:200]
-    if not request.form.get("confirmed"):
-        return render_template(
-            "confirm.html", title=f"Retire {name}?", button="Retire", tone="grave", action=request.path,
-            question="Tiles calibrated from now on use another set. The caltables are kept.",
-            back=url_for("calibration.show"), fields={"reason": reason},
-        )  # fmt: skip
-    return _report(retire_set(name, reason))
+    if needs_confirmation():
+        question = "Tiles calibrated from now on use another set. The caltables are kept."
+        return confirm(f"Retire {name}?", question, "Retire", "grave", url_for("calibration.show"), reason=reason)
+    return report(CommandOutcome(True, retire_set(name, reason)), "", "calibration.show")
 
 
 @calibration.post("/import")
@@ -62,14 +58,7 @@ def import_set() -> Response:
     order = ImportRequest(
         tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip()
     )
-    return _report(import_tables(order.tables, order.name))
-
-
-def _report(message: str) -> Response:
-    if wants_json():
-        return json_response(CommandOutcome(True, message))
-    flash(message)
-    return redirect(url_for("calibration.show"), 303)
+    return report(CommandOutcome(True, import_tables(order.tables, order.name)), "", "calibration.show")
 
 
 def _draw_validity(

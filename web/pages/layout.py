@@ -3,13 +3,17 @@
 import time
 from typing import Any, TypeVar
 
-from flask import request
+from flask import flash, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf
 from pydantic import BaseModel
+from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from web.access.guard import access
 from web.access.user import current_user
+from web.http.api import json_response
+from web.http.errors import wants_json
+from workers.service.records import CommandOutcome
 
 # Endpoint and label of each link of the header; all pages of the endpoint's blueprint belong to it.
 NAVIGATION = (
@@ -30,6 +34,33 @@ Query = TypeVar("Query", bound=BaseModel)
 def parse_query(model: type[Query]) -> Query:
     """Check the parameters of the request's address; an empty one counts as absent."""
     return model.model_validate({key: value for key, value in request.args.items() if value})
+
+
+def needs_confirmation() -> bool:
+    """Whether the request's form has not been confirmed."""
+    return not request.form.get("confirmed")
+
+
+def confirm(title: str, question: str, button: str, tone: str, back: str, **fields: str) -> str:
+    """Ask to confirm the request.
+
+    Parameters
+    ----------
+    title, question, button, tone : heading, text, and the button's label and style.
+    back : where Cancel leads.
+    fields : form fields that are sent again.
+    """
+    return render_template(
+        "confirm.html", title=title, question=question, button=button, tone=tone, back=back, fields=fields
+    )
+
+
+def report(outcome: CommandOutcome, subject: str, endpoint: str, **values: Any) -> Response:
+    """Answer a command: as JSON to scripts; to a form with a redirection to an endpoint, which shows the message."""
+    if wants_json():
+        return json_response(outcome)
+    flash(f"{subject}: {outcome.message}" if subject else outcome.message, "info" if outcome.success else "warning")
+    return redirect(url_for(endpoint, **values), 303)
 
 
 def template_names() -> dict[str, Any]:

@@ -51,7 +51,7 @@ function createChart(chart) {
     const fields = { x: { field: "time" }, y: { field: "mean" }, source };
     const area = plot.varea({ x: { field: "time" }, y1: { field: "minimum" }, y2: { field: "maximum" }, source, fill_alpha: 0.16 });
     const line = plot.line({ ...fields, line_width: 1.7, name: label });
-    const dots = plot.scatter({ ...fields, size: 3.5 });
+    const dots = plot.scatter({ ...fields, size: 2.4 });
     return { output, source, area, line, dots, colour: COLOURS[index], label };
   });
   const wheel = new Bokeh.WheelZoomTool({ dimensions: "width" });
@@ -65,6 +65,7 @@ function createChart(chart) {
   // On a touch screen one finger scrolls the page, and two zoom.
   if (!matchMedia("(pointer: coarse)").matches) plot.add_tools(new Bokeh.PanTool({ dimensions: "width" }));
   plot.title = null;
+  plot.below[0].formatter = new Bokeh.DatetimeTickFormatter({ hours: "%H:%M", hourmin: "%H:%M", minutes: "%H:%M", days: "%m-%d", months: "%Y-%m" });
   chart.figure.querySelector(".plot").ariaLabel = `${title} over time`;
   return plot;
 }

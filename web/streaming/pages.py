@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
@@ -19,22 +19,14 @@ from contimg.units import format_duration
 from web.access.user import current_user
 from web.activity.history import disks
 from web.context import StreamOverview, current_panel
-from web.http.api import json_response
-from web.http.errors import RequestError, wants_json
+from web.http.errors import RequestError
+from web.pages.layout import confirm, needs_confirmation, report
 from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
 from workers.service.records import read_record
 
 streaming = Blueprint("streaming", __name__)
 MAX_IMAGES, MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 8, 6, 6, 20
-
-
-@dataclass(frozen=True)
-class GroupProgress:
-    """A group that is not finished; `running` is its stage while a worker executes it."""
-
-    group: GroupRecord
-    running: Running | None
 
 
 @dataclass(frozen=True)
@@ -86,16 +78,10 @@ def run(name: str) -> Response | str:
     command = COMMANDS.get(name)
     if command is None:
         raise RequestError(404, f"{name[:40]}: no such command", f"the commands are {', '.join(COMMANDS)}")
-    if command.question and not request.form.get("confirmed"):
-        return render_template(
-            "confirm.html", title=f"{command.label} the stream?", question=command.question, button=command.label,
-            tone=command.tone, action=request.path, back=url_for("streaming.start"), fields={},
-        )  # fmt: skip
-    outcome = run_command(name)
-    if wants_json():
-        return json_response(outcome)
-    flash(f"{command.label}: {outcome.message}", "info" if outcome.success else "warning")
-    return redirect(url_for("streaming.start"), 303)
+    if command.question and needs_confirmation():
+        title = f"{command.label} the stream?"
+        return confirm(title, command.question, command.label, command.tone, url_for("streaming.start"))
+    return report(run_command(name), command.label, "streaming.start")
 
 
 def _render() -> str:
@@ -201,12 +187,12 @@ def _processes() -> list[tuple[str, int, int]]:
     return [(name, pid, record.restarts.get(name, 0)) for name, pid in sorted(record.children.items())]
 
 
-def _in_progress(overview: StreamOverview) -> tuple[GroupProgress, ...]:
-    """List unfinished groups: those with a running stage first, then the pending, then the collecting."""
+def _in_progress(overview: StreamOverview) -> list[tuple[GroupRecord, Running | None]]:
+    """List unfinished groups with their running stage: those that have one first, then pending, then collecting."""
     files = current_panel().store.files
     runs = {running.group: running for running in overview.snapshot.running}
-    return tuple(
-        GroupProgress(group, runs.get(group.id))
+    return [
+        (group, runs.get(group.id))
         for state in (State.IN_PROGRESS, State.PENDING, State.COLLECTING)
         for group in files.groups(state, MAX_IN_PROGRESS)
-    )
+    ]

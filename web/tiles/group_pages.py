@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
 from contimg.store import FileRecord, FileState, Stage, State
 from web.context import current_panel
-from web.http.api import json_response
-from web.http.errors import wants_json
 from web.http.parameters import GroupTable
-from web.pages.layout import parse_query
+from web.pages.layout import confirm, needs_confirmation, parse_query, report
 from web.tiles.service import discard_group, find_group, retry_group
 from web.tiles.timeline import Timeline
 from workers.service.records import CommandOutcome
@@ -76,35 +74,24 @@ def show(group: str) -> str:
 def retry(group: str) -> Response | str:
     """Put the group back in the queue, after confirmation."""
     stage = Stage(request.form["stage"]) if request.form.get("stage") in tuple(Stage) else None
-    if not request.form.get("confirmed"):
-        return _confirm(group, "Retry this group?", "It returns to the queue with no attempt used.", "Retry", "main")
+    if needs_confirmation():
+        return _confirm(group, "Retry", "It returns to the queue with no attempt used.", "main", stage=stage or "")
     job = retry_group(group, stage)
-    return _report(group, f"pending for {job.stage}")
+    return report(CommandOutcome(True, f"pending for {job.stage}"), group, "groups.show", group=group)
 
 
 @groups.post("/<group>/discard")
 def discard(group: str) -> Response | str:
     """Take the group out of the stream, after confirmation."""
-    if not request.form.get("confirmed"):
-        question = "It leaves the stream. Its files are kept; retry returns it to the queue."
-        return _confirm(group, "Discard this group?", question, "Discard", "grave")
+    if needs_confirmation():
+        return _confirm(group, "Discard", "It leaves the stream. Its files are kept; retry returns it.", "grave")
     discard_group(group)
-    return _report(group, "discarded; its files are kept")
+    return report(CommandOutcome(True, "discarded; its files are kept"), group, "groups.show", group=group)
 
 
-def _confirm(group: str, title: str, question: str, button: str, tone: str) -> str:
-    fields = {"stage": request.form["stage"]} if request.form.get("stage") else {}
-    return render_template(
-        "confirm.html", title=title, question=f"{group}: {question}", button=button, tone=tone, action=request.path,
-        back=url_for("groups.show", group=group), fields=fields,
-    )  # fmt: skip
-
-
-def _report(group: str, message: str) -> Response:
-    if wants_json():
-        return json_response(CommandOutcome(True, message))
-    flash(f"{group}: {message}")
-    return redirect(url_for("groups.show", group=group), 303)
+def _confirm(group: str, button: str, question: str, tone: str, **fields: str) -> str:
+    back = url_for("groups.show", group=group)
+    return confirm(f"{button} this group?", f"{group}: {question}", button, tone, back, **fields)
 
 
 def _subband_states(files: Sequence[FileRecord]) -> tuple[SubbandState, ...]:

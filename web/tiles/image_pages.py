@@ -91,15 +91,11 @@ def pixels(image_id: int) -> Response:
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
-    tiles = current_panel().store.products.tiles(since_mjd, until_mjd)
-
-    def strip(name: str, value_of: Callable[[ObservedTile], float | None], **options: float | bool) -> Strip:
-        return draw_strip(name, [(tile, value_of(tile)) for tile in tiles], since_mjd, until_mjd, **options)
-
+    tiles, limits = current_panel().store.products.tiles(since_mjd, until_mjd), (since_mjd, until_mjd)
     return (
-        strip("noise", lambda tile: tile.rms_jy, logarithmic=True),
-        strip("flux ratio", lambda tile: tile.flux_ratio, reference=1.0),
-        strip("flagged", lambda tile: tile.flagged_fraction, minimum_top=0.2),
+        draw_strip("noise", [(tile, tile.rms_jy) for tile in tiles], *limits, logarithmic=True),
+        draw_strip("flux ratio", [(tile, tile.flux_ratio) for tile in tiles], *limits, reference=1.0),
+        draw_strip("flagged", [(tile, tile.flagged_fraction) for tile in tiles], *limits, minimum_top=0.2),
     )
 
 
