@@ -33,5 +33,6 @@ def test_no_page_has_a_barrier(visit: Visit, full_night: Night) -> None:
         results = axe_playwright.Axe().run(page)
         violations |= {f"{path} {violation['id']} {node['target']}": violation["help"]
                   for violation in results.response["violations"] for node in violation["nodes"]}  # fmt: skip
-    visit.complaints[:] = [text for text in visit.complaints if "404" not in text]  # the page that is not there
+    # Not counted: the page that does not exist, and axe's own copies of style elements, which have no address.
+    visit.complaints[:] = [text for text in visit.complaints if "404" not in text and not text.endswith(" at ")]
     assert violations == {}
