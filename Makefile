@@ -35,7 +35,7 @@ lint: setup ## check style, types and words
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python scripts/check_words.py && $(BIN)/mypy
 
 bench: setup ## run all benchmarks: an hour of sky at full scale, every stage against its peers; takes an hour
-	@$(BIN)/python benchmarks/whole.py $(ARGS)
+	@$(BIN)/python benchmarks/all_benchmarks.py $(ARGS)
 
 bench-calibrate: setup ## measure seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)

@@ -1,12 +1,12 @@
-"""How the cost of each stage grows with antennas, integrations, channels and the image's size.
+"""Measure how the cost of each stage grows with antennas, integrations, channels and image size.
 
     make bench-growth                                 eight minutes on two cores, 6 GB of disk
     make bench-growth ARGS="--plot growth.png --json growth.json"
-    make bench-growth ARGS="--stage solve"            solving: CASA, some minutes
+    make bench-growth ARGS="--stage solve"            the solving stage with CASA, several minutes
 
-One dimension is varied at a time, the others held. Each point is the least of its rounds, in a process of its own that
-has done a small tile before. Exits with 1 when somewhere a cost grows faster than it may: by more than half a power
-above the expected one, between any two neighbouring points.
+One dimension is varied at a time, the others are fixed. Each point is the minimum of its rounds, in a process of its
+own that has processed a small tile before. Exits with 1 when a cost grows faster than its limit between two
+neighbouring points: the limit is the expected power plus 0.5.
 """
 
 import json
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from growth_points import SMALL, Point, made, measure
-from growth_verdict import ANTENNAS, CHANNELS, EXPECTED, INTEGRATIONS, MARGIN, PIXELS, Curve, curve, verdict
+from growth_limits import ANTENNAS, CHANNELS, EXPECTED, INTEGRATIONS, MARGIN, PIXELS, Curve, find_cliffs, fit_curve
+from growth_points import SMALL, Point, measure, simulate_and_convert
 from machine import machine
-from stage_runs import MadeTile, TileSize, apart
+from stage_runs import SimulatedTile, TileSize, run_in_process
 
 BASE, BASE_PIXELS = TileSize(48, 24, 384), 1024
 SWEEPS = {
@@ -34,11 +34,11 @@ IMAGE, SOLVE = "image", "solve"
 STAGES = ("convert", "flag", "apply", IMAGE)
 SOLVE_ANTENNAS = (24, 48, 96)
 COSTS = ("core_s", "seconds", "peak_mib")
-JUDGED = ("core_s", "peak_mib")  # seconds by the clock are other processes', too
+LIMITED_COSTS = ("core_s", "peak_mib")  # elapsed seconds depend on other processes
 
 
 def points_of(dimension: str, stages: tuple[str, ...]) -> Iterator[tuple[int, Point]]:
-    """What is measured along a dimension: the image's size matters to imaging alone, solving goes by antennas only."""
+    """Yield the points along a dimension; the image size applies to imaging only, solving varies with antennas only."""
     for stage in stages:
         if (stage == SOLVE and dimension != ANTENNAS) or (stage != IMAGE and dimension == PIXELS):
             continue
@@ -47,87 +47,108 @@ def points_of(dimension: str, stages: tuple[str, ...]) -> Iterator[tuple[int, Po
             yield size, Point(stage, tile, (size if dimension == PIXELS else BASE_PIXELS) if stage == IMAGE else 0)
 
 
-def measure_all(wanted: list[tuple[str, int, Point]], room: Path, rounds: int) -> dict[Point, dict[str, Any]]:
-    """Every point once, tile by tile."""
-    small = apart(made, room / "small", SMALL, False)
-    small_transit = apart(made, room / "small-transit", SMALL, True) if _solves(wanted) else small
-    found: dict[Point, dict[str, Any]] = {}
-    points = dict.fromkeys(point for _, _, point in wanted)
+def measure_all(
+    measurements: list[tuple[str, int, Point]], directory: Path, rounds: int
+) -> dict[Point, dict[str, Any]]:
+    """Measure every point once, tile by tile."""
+    small = run_in_process(simulate_and_convert, directory / "small", SMALL, False)
+    small_transit = (
+        run_in_process(simulate_and_convert, directory / "small-transit", SMALL, True)
+        if _include_solving(measurements)
+        else small
+    )
+    figures: dict[Point, dict[str, Any]] = {}
+    points = dict.fromkeys(point for _, _, point in measurements)
     for tile, transit in dict.fromkeys((point.tile, point.stage == SOLVE) for point in points):
-        place = room / f"{tile}{'-transit' * transit}"
-        ready = apart(made, place, tile, transit)
+        tile_directory = directory / f"{tile}{'-transit' * transit}"
+        simulated = run_in_process(simulate_and_convert, tile_directory, tile, transit)
         for point in points:
             if (point.tile, point.stage == SOLVE) == (tile, transit):
-                found[point] = _measure(point, ready, small_transit if transit else small, rounds, room)
-        shutil.rmtree(place)
-    return found
+                figures[point] = _measure(point, simulated, small_transit if transit else small, rounds, directory)
+        shutil.rmtree(tile_directory)
+    return figures
 
 
-def _solves(wanted: list[tuple[str, int, Point]]) -> bool:
-    return any(point.stage == SOLVE for _, _, point in wanted)
+def _include_solving(measurements: list[tuple[str, int, Point]]) -> bool:
+    return any(point.stage == SOLVE for _, _, point in measurements)
 
 
-def _measure(point: Point, tile: MadeTile, small: MadeTile, rounds: int, room: Path) -> dict[str, Any]:
-    one = apart(measure, point, tile, small, 1 if point.stage == SOLVE else rounds, room)
-    what = f"{point.tile}" + (f" {point.pixels}²" if point.pixels else "")
+def _measure(point: Point, tile: SimulatedTile, small: SimulatedTile, rounds: int, directory: Path) -> dict[str, Any]:
+    figures = run_in_process(measure, point, tile, small, 1 if point.stage == SOLVE else rounds, directory)
+    size = f"{point.tile}" + (f" {point.pixels}²" if point.pixels else "")
     click.echo(
-        f"  {what:18} {point.stage:8} {one['seconds']:7.2f} s  {one['core_s']:7.2f} core s  {one['peak_mib']:6.0f} MiB"
-        + (f"  {one['iterations']} iterations" if "iterations" in one else "")
+        f"  {size:18} {point.stage:8} {figures['seconds']:7.2f} s  {figures['core_s']:7.2f} core s  "
+        f"{figures['peak_mib']:6.0f} MiB" + (f"  {figures['iterations']} iterations" if "iterations" in figures else "")
     )
-    return one
+    return figures
 
 
-def curves_of(wanted: list[tuple[str, int, Point]], found: dict[Point, dict[str, Any]]) -> list[Curve]:
-    """A curve for each stage, dimension and cost."""
-    keys = dict.fromkeys((point.stage, dimension) for dimension, _, point in wanted)
+def curves_of(measurements: list[tuple[str, int, Point]], figures: dict[Point, dict[str, Any]]) -> list[Curve]:
+    """Return a curve for each stage, dimension and cost."""
+    values: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for dimension, size, point in measurements:
+        values.setdefault((point.stage, dimension), {})[size] = figures[point]
     return [
-        curve(
-            stage, dimension, cost,
-            {size: found[point][cost] for along, size, point in wanted if (point.stage, along) == (stage, dimension)},
-        )
-        for cost in COSTS for stage, dimension in keys
-    ]  # fmt: skip
+        fit_curve(stage, dimension, cost, {size: costs[cost] for size, costs in points.items()})
+        for cost in COSTS
+        for (stage, dimension), points in values.items()
+    ]
 
 
 def table(curves: list[Curve]) -> str:
-    """The powers, one line for a curve."""
-    lines = [f"{'against':13}{'stage':9}{'cost':10}{'power':>6}{'expected':>10}   between neighbours"]
-    for one in sorted(curves, key=lambda one: (list(EXPECTED).index(one.dimension), COSTS.index(one.cost))):
-        local = "  ".join(f"{power:5.2f}" for power in one.local_powers)
-        lines.append(f"{one.dimension:13}{one.stage:9}{one.cost:10}{one.power:6.2f}{one.expected:10g}   {local}")
+    """Return the powers as text, one line per curve."""
+    lines = [f"{'against':13}{'stage':9}{'cost':10}{'power':>6}{'expected':>10}   between neighbouring points"]
+    for curve in sorted(curves, key=lambda curve: (list(EXPECTED).index(curve.dimension), COSTS.index(curve.cost))):
+        local_powers = "  ".join(f"{power:5.2f}" for power in curve.local_powers)
+        lines.append(
+            f"{curve.dimension:13}{curve.stage:9}{curve.cost:10}{curve.power:6.2f}{curve.expected:10g}   {local_powers}"
+        )
     return "\n".join(lines)
 
 
 @click.command()
-@click.option("--rounds", default=4, show_default=True, help="runs of each point at most; the least of them counts")
-@click.option("--only", type=click.Choice(tuple(SWEEPS)), multiple=True, help="these dimensions; may be repeated")
+@click.option("--rounds", default=4, show_default=True, help="maximum number of runs of each point; the minimum counts")
 @click.option(
-    "--stage", "stages", type=click.Choice((*STAGES, SOLVE)), multiple=True, default=STAGES, help="these stages"
+    "--only", type=click.Choice(tuple(SWEEPS)), multiple=True, help="measure this dimension only; may be repeated"
 )
-@click.option("--json", "record", type=click.Path(path_type=Path), help="write the measurements here")
-@click.option("--plot", type=click.Path(path_type=Path), help="draw the curves here: .png or .svg")
-@click.option("--scratch", type=click.Path(path_type=Path), help="where to work; 6 GB")
+@click.option(
+    "--stage",
+    "stages",
+    type=click.Choice((*STAGES, SOLVE)),
+    multiple=True,
+    default=STAGES,
+    help="measure this stage; may be repeated",
+)
+@click.option(
+    "--json", "figures_path", type=click.Path(path_type=Path), help="write the measurements to this file as JSON"
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="draw the curves into this file: .png or .svg")
+@click.option("--scratch", type=click.Path(path_type=Path), help="working directory; needs 6 GB")
 def main(
     rounds: int,
     only: tuple[str, ...],
     stages: tuple[str, ...],
-    record: Path | None,
+    figures_path: Path | None,
     plot: Path | None,
     scratch: Path | None,
 ) -> None:
     """Measure how the stages' costs grow."""
-    begun, host = time.perf_counter(), machine()
-    wanted = [(along, size, point) for along in only or SWEEPS for size, point in points_of(along, stages)]
+    start_s, host = time.perf_counter(), machine()
+    measurements = [
+        (dimension, size, point) for dimension in only or SWEEPS for size, point in points_of(dimension, stages)
+    ]
     with tempfile.TemporaryDirectory(prefix="bench-growth-", dir=scratch) as name:
-        found = measure_all(wanted, Path(name), rounds)
-    curves = curves_of(wanted, found)
-    cliffs = verdict([one for one in curves if one.cost in JUDGED])
-    click.echo(f"\n{table(curves)}\n\n{time.perf_counter() - begun:.0f} s in all")
+        figures = measure_all(measurements, Path(name), rounds)
+    curves = curves_of(measurements, figures)
+    cliffs = find_cliffs([curve for curve in curves if curve.cost in LIMITED_COSTS])
+    click.echo(f"\n{table(curves)}\n\n{time.perf_counter() - start_s:.0f} s in total")
     click.echo("\n".join(cliffs) or f"no cliff: no local power exceeds the expected one by more than {MARGIN:g}")
-    if record:
-        points = [{**asdict(point), **one} for point, one in found.items()]
-        powers = [{**asdict(one), "power": one.power, "local_powers": one.local_powers} for one in curves]
-        record.write_text(json.dumps({"machine": host, "points": points, "curves": powers, "cliffs": cliffs}, indent=1))
+    if figures_path:
+        points = [{**asdict(point), **costs} for point, costs in figures.items()]
+        powers = [{**asdict(curve), "power": curve.power, "local_powers": curve.local_powers} for curve in curves]
+        figures_path.write_text(
+            json.dumps({"machine": host, "points": points, "curves": powers, "cliffs": cliffs}, indent=1)
+        )
     if plot:
         from growth_plot import draw
 

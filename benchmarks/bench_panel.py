@@ -1,8 +1,8 @@
-"""The panel under load, and over a store of many years: `python benchmarks/bench_panel.py [load|size|all]`.
+"""Measure the panel under load and with a large store: `python benchmarks/bench_panel.py [load|size|all]`.
 
-load: one panel process bound to one core, 50 live viewers and 200 requests a second; latencies and memory.
-size: a million groups, four million files, ten million events, 300,000 images; the time of every page.
-`--groups` makes the second smaller. Both print what was measured and exit with 1 when a limit is missed.
+load: one panel process bound to one core, 50 live viewers and 200 requests per second; latencies and memory.
+size: a million groups, four million files, ten million events, 300,000 images; the time of every page. `--groups` sets
+the number of groups. Both print their measurements; the exit status is 1 when a limit is exceeded.
 """
 
 import argparse
@@ -28,8 +28,8 @@ BEGIN_S = 1_000_000_000.0
 CADENCE_S = 309.0
 
 
-def house(directory: Path) -> Path:
-    """A state directory with an empty store; the path of its database."""
+def create_store(directory: Path) -> Path:
+    """Create a state directory with an empty store; return the path of its database."""
     from contimg.settings import Settings, load
     from contimg.store import Store
 
@@ -39,7 +39,7 @@ def house(directory: Path) -> Path:
 
 
 def fill(database: Path, groups: int) -> None:
-    """Years of groups, files of some, runs, images and events, written straight into the tables."""
+    """Insert years of groups, files, runs, images and events directly into the tables."""
     db = sqlite3.connect(database)
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA journal_mode = MEMORY")
@@ -95,7 +95,7 @@ def fill(database: Path, groups: int) -> None:
 
 
 def _fill_products(db: sqlite3.Connection, groups: int, stamp: Callable[[int], str]) -> None:
-    """Measurement Sets of the groups that have images, and a calibration set for every fifth hour."""
+    """Insert Measurement Sets of the groups with images, and a calibration set for every fifth hour."""
     day = lambda n: 40587 + (BEGIN_S + n * CADENCE_S) / 86400  # noqa: E731
     first = max(0, groups - 300_000)
     db.executemany(
@@ -115,8 +115,8 @@ def _fill_products(db: sqlite3.Connection, groups: int, stamp: Callable[[int], s
     )
 
 
-def panel(directory: Path, cores: set[int]) -> tuple[subprocess.Popen[str], int]:
-    """A panel of its own on some cores; the process and its port."""
+def start_panel(directory: Path, cores: set[int]) -> tuple[subprocess.Popen[str], int]:
+    """Start a panel on the given cores; return the process and its port."""
     environment = {**os.environ, "PIPELINE_STATE_DIR": str(directory / "state"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "contimg", "web", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True,
@@ -127,118 +127,125 @@ def panel(directory: Path, cores: set[int]) -> tuple[subprocess.Popen[str], int]
 
 
 def get(port: int, path: str, connection: http.client.HTTPConnection | None = None) -> float:
-    """Milliseconds of one request, answer read."""
+    """Request a page, read the response and return the milliseconds."""
     connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     connection.request("GET", path)
-    answer = connection.getresponse()
-    answer.read()
-    assert answer.status == 200, (path, answer.status)
-    return 1000 * (time.perf_counter() - began)
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 200, (path, response.status)
+    return 1000 * (time.perf_counter() - start_s)
 
 
-def follow(port: int, until: float, heard: list[int]) -> None:
-    """A live viewer that counts what it hears."""
+def follow(port: int, end_s: float, event_counts: list[int]) -> None:
+    """Follow the live events until `until` and append their number to `heard`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/api/events")
-    answer = connection.getresponse()
+    response = connection.getresponse()
     count = 0
-    while time.monotonic() < until:
-        count += answer.readline().startswith(b"data:")
-    heard.append(count)
+    while time.monotonic() < end_s:
+        count += response.readline().startswith(b"data:")
+    event_counts.append(count)
 
 
-def load(directory: Path, seconds: float) -> bool:
-    """Viewers and requests; whether the limits hold."""
+def measure_load(directory: Path, seconds: float) -> bool:
+    """Run viewers and requests; return whether the limits are kept."""
     from contimg.store import Store
 
-    database = house(directory)
-    process, port = panel(directory, {0})
+    database = create_store(directory)
+    process, port = start_panel(directory, {0})
     store, end = Store.open(database), time.monotonic() + seconds + 3
-    heard: list[int] = []
-    viewers = [threading.Thread(target=follow, args=(port, end - 1, heard), daemon=True) for _ in range(VIEWERS)]
-    for one in viewers:
-        one.start()
+    event_counts: list[int] = []
+    viewers = [threading.Thread(target=follow, args=(port, end - 1, event_counts), daemon=True) for _ in range(VIEWERS)]
+    for viewer in viewers:
+        viewer.start()
     time.sleep(2)
-    watched = psutil.Process(process.pid)
-    first_mb, taken, begin = watched.memory_info().rss / 1e6, [], time.monotonic()
+    panel_process = psutil.Process(process.pid)
+    start_mb, latencies_ms, start_s = panel_process.memory_info().rss / 1e6, [], time.monotonic()
 
     def send(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         n = number
-        while (due := begin + n / RATE) < begin + seconds:
-            time.sleep(max(0.0, due - time.monotonic()))
+        while (due_s := start_s + n / RATE) < start_s + seconds:
+            time.sleep(max(0.0, due_s - time.monotonic()))
             get(port, PATHS[n % len(PATHS)], connection)
-            taken.append(1000 * (time.monotonic() - due))  # from when it was due: a queue counts
+            latencies_ms.append(
+                1000 * (time.monotonic() - due_s)
+            )  # from the due time, so that waiting in a queue counts
             n += SENDERS
 
     senders = [threading.Thread(target=send, args=(n,)) for n in range(SENDERS)]
-    for one in senders:
-        one.start()
-    while any(one.is_alive() for one in senders):
+    for sender in senders:
+        sender.start()
+    while any(sender.is_alive() for sender in senders):
         store.events.add("image done in 9.7 s")
         time.sleep(1)
-    last_mb, cpu = watched.memory_info().rss / 1e6, watched.cpu_times()
-    rate = len(taken) / (time.monotonic() - begin)
+    end_mb, cpu = panel_process.memory_info().rss / 1e6, panel_process.cpu_times()
+    rate = len(latencies_ms) / (time.monotonic() - start_s)
     process.send_signal(signal.SIGTERM)
     process.wait(15)
-    taken.sort()
-    p50, p99 = taken[len(taken) // 2], taken[int(0.99 * len(taken))]
+    latencies_ms.sort()
+    p50, p99 = latencies_ms[len(latencies_ms) // 2], latencies_ms[int(0.99 * len(latencies_ms))]
     print(f"{VIEWERS} viewers, {rate:.0f} requests/s on one core: median {p50:.1f} ms, 99 % {p99:.1f} ms, "
-          f"most {taken[-1]:.0f} ms; memory {first_mb:.0f} to {last_mb:.0f} MB; CPU {cpu.user + cpu.system:.1f} s; "
-          f"each viewer heard {min(heard or [0])} to {max(heard or [0])} events")  # fmt: skip
-    return p99 < P99_MS and last_mb - first_mb < 30
+          f"maximum {latencies_ms[-1]:.0f} ms; memory {start_mb:.0f} to {end_mb:.0f} MB; "
+          f"CPU {cpu.user + cpu.system:.1f} s; "
+          f"events per viewer {min(event_counts or [0])} to {max(event_counts or [0])}")  # fmt: skip
+    return p99 < P99_MS and end_mb - start_mb < 30
 
 
-def size(directory: Path, groups: int) -> bool:
-    """Every page over a large store; whether each is quick."""
-    database = house(directory)
-    began = time.monotonic()
+def measure_size(directory: Path, groups: int) -> bool:
+    """Time every page with a large store; return whether all are within the limit."""
+    database = create_store(directory)
+    start_s = time.monotonic()
     fill(database, groups)
-    os.sync()  # or the disk would still be busy with what was written while the pages are timed
+    os.sync()  # so that writing to disk does not disturb the timing of the pages
     print(f"{groups} groups, {10 * groups} events: {database.stat().st_size / 1e9:.1f} GB, "
-          f"written in {time.monotonic() - began:.0f} s")  # fmt: skip
-    process, port = panel(directory, {0})
-    middle = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGIN_S + groups // 2 * CADENCE_S))
-    deep = f"{BEGIN_S + groups // 2 * CADENCE_S!r}~{middle}"
+          f"written in {time.monotonic() - start_s:.0f} s")  # fmt: skip
+    process, port = start_panel(directory, {0})
+    middle_group = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGIN_S + groups // 2 * CADENCE_S))
+    cursor = f"{BEGIN_S + groups // 2 * CADENCE_S!r}~{middle_group}"
     now = time.time()
     pages = (
-        "/", "/groups", f"/groups?after={deep}", "/groups?state=failed", "/groups?partial=true",
+        "/", "/groups", f"/groups?after={cursor}", "/groups?state=failed", "/groups?partial=true",
         "/groups?order=updated",
-        "/groups?state=completed&order=updated&ascending=true", f"/groups?observed={middle[:10]}",
-        f"/groups/{middle}",
+        "/groups?state=completed&order=updated&ascending=true", f"/groups?observed={middle_group[:10]}",
+        f"/groups/{middle_group}",
         "/images", "/images?verdict=suspect", f"/images/{min(groups, 300_000) // 2}", "/sky?days=3650",
         "/calibration", "/alerts",
         "/history", f"/api/history/cpu?since={now - 7776000}&until={now}", "/logs", "/events",
-        "/events?level=warning", "/events?level=error", f"/events?group={middle}", "/configuration", "/api/status",
-        "/api/queue", "/metrics",
+        "/events?level=warning", "/events?level=error", f"/events?group={middle_group}", "/configuration",
+        "/api/status", "/api/queue", "/metrics",
     )  # fmt: skip
-    slow = []
+    slow_pages = []
     for path in pages:
         times = []
         for _ in range(3):
-            time.sleep(1.05)  # past the moment for which a glance is shared
+            time.sleep(1.05)  # longer than the lifetime of the cached overview
             times.append(get(port, path))
-        best = sorted(times)[1]
-        slow += [path] if best >= PAGE_MS else []
-        print(f"{best:7.1f} ms  {path}{'  SLOW' if best >= PAGE_MS else ''}")
+        median_ms = sorted(times)[1]
+        slow_pages += [path] if median_ms >= PAGE_MS else []
+        print(f"{median_ms:7.1f} ms  {path}{'  SLOW' if median_ms >= PAGE_MS else ''}")
     process.send_signal(signal.SIGTERM)
     process.wait(15)
-    return not slow
+    return not slow_pages
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the chosen measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("load", "size", "all"), default="all")
     parser.add_argument("--groups", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    asked, good = parser.parse_args(), True
+    arguments, within_limits = parser.parse_args(), True
     for name in ("load", "size"):
-        if asked.what in (name, "all"):
+        if arguments.what in (name, "all"):
             with tempfile.TemporaryDirectory() as directory:
-                good &= load(Path(directory), asked.seconds) if name == "load" else size(Path(directory), asked.groups)
-    sys.exit(0 if good else 1)
+                within_limits &= (
+                    measure_load(Path(directory), arguments.seconds)
+                    if name == "load"
+                    else measure_size(Path(directory), arguments.groups)
+                )
+    sys.exit(0 if within_limits else 1)
 
 
 if __name__ == "__main__":

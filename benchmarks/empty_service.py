@@ -1,4 +1,4 @@
-"""The service as `contimg run --no-web` starts it, whose workers have the stages of `empty_stages`."""
+"""Run the service as `contimg run --no-web` does, with the stages of `empty_stages` in its workers."""
 
 import os
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from workers.service.supervisor import Supervisor
 
 
 def with_empty_stages(config: StreamingConfig, broker_url: str, environ: Mapping[str, str]) -> list[ChildPlan]:
-    """The product's own plans, each worker told to import one module more."""
-    found = {"PYTHONPATH": str(Path(__file__).parent)}
+    """Return the plans of the service; each worker imports `empty_stages` in addition."""
+    python_path = {"PYTHONPATH": str(Path(__file__).parent)}
     return [
-        replace(plan, command=[*plan.command, "-I", "empty_stages"], environ={**plan.environ, **found})
+        replace(plan, command=[*plan.command, "-I", "empty_stages"], environ={**plan.environ, **python_path})
         if "worker" in plan.command
         else plan
         for plan in stream_plans(config, broker_url, environ)

@@ -1,6 +1,6 @@
-"""Stages that make nothing, for workers whose own cost is measured: `celery … worker -I empty_stages`.
+"""Stages without computation, to measure the cost of the workers themselves: `celery … worker -I empty_stages`.
 
-Importing this module replaces what runs a stage. Everything around it stays: message, lease, libraries, rows, commit.
+Importing this module replaces the function that runs a stage; messages, leases, rows and commits are unchanged.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ _MJD, _RA_DEG, _DEC_DEG = 61093.0, 24.4, 33.2
 
 
 def run(context: StageContext, lease: Lease) -> list[Any]:
-    """The smallest result that a commit of this stage can have."""
+    """Return the smallest result that can be committed for the stage."""
     if lease.stage is Stage.CONVERT:
         return [_measurement_set(context, lease)]
     if lease.stage is Stage.CALIBRATE:
-        return [CalibratedMS(None, "a stage that makes nothing", 0.0)]
+        return [CalibratedMS(None, "a stage without computation", 0.0)]
     return [_image(context, lease)]
 
 

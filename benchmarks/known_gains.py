@@ -1,4 +1,4 @@
-"""A calibration set made of a simulation's true gains: applying is measured without CASA's minute of solving."""
+"""Make a calibration set of the true gains of a simulation, so that applying can be measured without solving."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ DAY_S = 86400.0
 
 
 def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
-    """A bandpass and gains as CASA leaves them, of the true gains in `truth/<group>.npz`."""
+    """Write a bandpass and gains in the form of CASA's tables from the true gains in `truth/<group>.npz`."""
     with np.load(truth) as true:
         order = np.argsort(true["freqs_hz"])
         slots, gains = true["stations"] - 1, true["gains"][:, order]
@@ -38,7 +38,7 @@ def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
 
 
 def _write(path: Path, kind: str, tile: MSInfo, freqs_hz: NDArray[np.float64], gains: NDArray[np.complex64]) -> None:
-    """One row for each slot; gains of shape (slots, channels, receptors), flagged where NaN."""
+    """Write one row per antenna slot; gains of shape (slots, channels, receptors), flagged where NaN."""
     rows, unsolved = len(gains), ~np.isfinite(gains)
     columns: dict[str, tuple[Any, Any]] = {
         "TIME": (makescacoldesc("TIME", 0.0), np.full(rows, tile.mid_mjd_s)),

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, for the figures' reader."""
+"""Description of the machine that a benchmark runs on."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ import psutil
 
 
 def machine() -> dict[str, str | int | float]:
-    """Processor, cores that this process may use, memory, and how busy the machine was just now."""
+    """Return processor, cores that this process may use, memory and current load."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "processor": models[0].partition(":")[2].strip() if models else platform.machine(),

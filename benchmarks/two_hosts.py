@@ -1,4 +1,4 @@
-"""Two hosts on one machine: network namespaces on a bridge, at whose address broker and PostgreSQL listen."""
+"""Two hosts on one machine: network namespaces on a bridge whose address has a broker and PostgreSQL."""
 
 import os
 import shutil
@@ -21,15 +21,15 @@ _NAMES = ("contimg-bench-a", "contimg-bench-b")
 
 @dataclass(frozen=True)
 class Hosts:
-    """Their names, and what both work with."""
+    """Names of the hosts, and the URLs of the broker and the database."""
 
     names: tuple[str, ...]
     broker_url: str
     database_url: str
 
 
-def why_not() -> str | None:
-    """What is missing here for two hosts, or None."""
+def find_obstacle() -> str | None:
+    """Return what is missing on this machine for two hosts, or None."""
     if os.geteuid() != 0 or not shutil.which("ip"):
         return "network namespaces need root and ip"
     return None if _postgres() else "no PostgreSQL server here: apt-get install postgresql"
@@ -37,7 +37,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def two_hosts() -> Iterator[Hosts]:
-    """Two namespaces, a broker and a database for both; nothing of it is left."""
+    """Create two namespaces with a shared broker and database; remove everything at the end."""
     directory, binaries = Path(tempfile.mkdtemp(prefix="contimg-pg-")), _postgres()
     broker = server = None
     try:
@@ -77,5 +77,5 @@ def _ip(*words: str) -> None:
 
 
 def _postgres() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return found[-1].parent if found else None
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return programs[-1].parent if programs else None

@@ -1,4 +1,4 @@
-"""What one group costs in the store while many others wait there: taken in, sent, claimed and committed."""
+"""Cost of a group in the store while many others wait: registered, sent, claimed and committed."""
 
 import time
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from workers.scheduling.dispatcher import Dispatcher
 from workers.scheduling.reconciler import Reconciler
 
 _BEGIN_S = 1_771_802_271
-_GROUPS_A_TRANSACTION = 2000
+_GROUPS_PER_TRANSACTION = 2000
 
 
-def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a core for the steps of one group among so many, and for a round of the reconciler.
+def measure_costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
+    """Return the median core milliseconds of the steps of one group, and of a round of the reconciler.
 
-    With each round one group comes and one goes, the first in the dispatcher's order.
+    In each round one group arrives and one, the first in the order of the dispatcher, is completed.
     """
     store = Store.open(directory / f"{waiting}.sqlite3")
-    _let_wait(store, waiting)
+    _add_waiting_groups(store, waiting)
     context, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
     calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
     settings = DispatchSettings(max_in_flight=1)
@@ -38,12 +38,12 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
     measured: dict[str, list[float]] = {}
     sent: list[str] = []
     steps: dict[str, Callable[[int], object]] = {
-        "taken in": lambda number: _take_in(store, _name(number)),
+        "taken in": lambda number: _take_in(store, _group_id(number)),
         "sent": lambda _: sent.extend(dispatcher.fill()),
         "a round of the reconciler": lambda _: reconciler.round(),
-        "three stages": lambda _: _pass(context, sent.pop()),
+        "three stages": lambda _: _run_stages(context, sent.pop()),
     }
-    for number in range(waiting, waiting + rounds + 1):  # the first has things to import
+    for number in range(waiting, waiting + rounds + 1):  # the first includes imports
         for name, step in steps.items():
             measured.setdefault(name, []).append(_core_ms(step, number))
     store.close()
@@ -51,12 +51,12 @@ def costs(directory: Path, waiting: int, rounds: int) -> dict[str, float]:
 
 
 def _core_ms(step: Callable[[int], object], number: int) -> float:
-    began = time.process_time()
+    start_s = time.process_time()
     step(number)
-    return 1000 * (time.process_time() - began)
+    return 1000 * (time.process_time() - start_s)
 
 
-def _name(number: int) -> str:
+def _group_id(number: int) -> str:
     return stamp_of(_BEGIN_S + round(CADENCE_S * number))
 
 
@@ -65,7 +65,7 @@ def _take_in(store: Store, group: str) -> None:
     store.files.register([file for path in paths if (file := SubbandFile.parse(path, 1, 1.0))])
 
 
-def _pass(context: StageContext, group: str) -> None:
+def _run_stages(context: StageContext, group: str) -> None:
     """Claim and commit each stage, as a worker does."""
     for stage in Stage:
         lease = context.store.leases.claim(group, stage, "bench")
@@ -74,31 +74,30 @@ def _pass(context: StageContext, group: str) -> None:
         context.store.leases.commit(lease, run(context, lease))
 
 
-def _let_wait(store: Store, waiting: int) -> None:
-    """So many complete groups that nobody has sent yet, each with its files."""
-    for begin in range(0, waiting, _GROUPS_A_TRANSACTION):
-        numbers = range(begin, min(waiting, begin + _GROUPS_A_TRANSACTION))
+def _add_waiting_groups(store: Store, waiting: int) -> None:
+    """Add `waiting` complete groups with their files and jobs, not yet sent."""
+    for begin in range(0, waiting, _GROUPS_PER_TRANSACTION):
+        numbers = range(begin, min(waiting, begin + _GROUPS_PER_TRANSACTION))
         with store.database.write() as session:
             session.execute(insert(tables.Group), [_group_row(number) for number in numbers])
-            session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
             session.execute(insert(tables.Job), [_job_row(number) for number in numbers])
             session.execute(insert(tables.SubbandFileRow), [row for number in numbers for row in _file_rows(number)])
 
 
 def _group_row(number: int) -> dict[str, object]:
     time_s = float(_BEGIN_S + round(CADENCE_S * number))
-    return {"id": _name(number), **dict.fromkeys(("reference_s", "collecting_since", "created_at"), time_s)}
+    return {"id": _group_id(number), **dict.fromkeys(("reference_s", "collecting_since", "created_at"), time_s)}
 
 
 def _job_row(number: int) -> dict[str, object]:
     time_s = float(_BEGIN_S + round(CADENCE_S * number))
     times = dict.fromkeys(("reference_s", "created_at", "updated_at"), time_s)
     queued = {"state": State.PENDING, "stage": Stage.CONVERT, "attempts": 0, "priority": LIVE_PRIORITY}
-    return {"kind": TILE.name, "key": _name(number), "processing": LIVE, **queued, **times}
+    return {"kind": TILE.name, "key": _group_id(number), "processing": LIVE, **queued, **times}
 
 
 def _file_rows(number: int) -> list[dict[str, object]]:
-    group, time_s = _name(number), float(_BEGIN_S + round(CADENCE_S * number))
+    group, time_s = _group_id(number), float(_BEGIN_S + round(CADENCE_S * number))
     return [
         {
             "path": f"/incoming/{group}_sb{subband:02d}.hdf5", "group_id": group, "subband": subband, "size": 1,

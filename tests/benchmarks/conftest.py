@@ -1,4 +1,4 @@
-"""The benchmarks are scripts beside the package; what they judge by is tested here, what they measure is not."""
+"""Make the benchmark scripts importable; their limits and tables are tested here, their measurements are not."""
 
 import sys
 from pathlib import Path

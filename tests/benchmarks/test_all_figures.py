@@ -1,19 +1,22 @@
-"""The table of a whole run: each stage beside each of its peers that was measured, and nothing invented."""
+"""Test the table of all benchmarks: each stage is listed with each of its measured peers."""
 
 import re
 
-from whole_figures import rows, table
+from all_figures import rows, table
 
 HOST = {"machine": {"processor": "any", "cores": 2, "memory_gib": 24.0}, "began": "2026-02-22T23:17:51Z"}
 CONVERT = {"contimg": {"seconds": 2.0, "peak_gib": 0.25}, "pyuvdata": {"seconds": 50.0}}
 
 
 def test_each_peer_that_was_measured_has_a_row():
-    found = rows({**HOST, "convert": CONVERT, "calibrate": {"flag": {"seconds": 8.0}}, "image": None})
-    assert [(row.what, row.peer, row.peer_s) for row in found] == [("contimg", "pyuvdata", 50.0), ("flag", None, None)]
+    table_rows = rows({**HOST, "convert": CONVERT, "calibrate": {"flag": {"seconds": 8.0}}, "image": None})
+    assert [(row.what, row.peer, row.peer_s) for row in table_rows] == [
+        ("contimg", "pyuvdata", 50.0),
+        ("flag", None, None),
+    ]
 
 
-def test_the_table_says_how_many_times_faster():
+def test_the_table_has_the_ratio_to_the_peer():
     tile = {"kind": "target", "latency_s": 21.0, "core_s": 31.0, "convert": 3.6, "calibrate": 9.2, "image": 7.7}
     stream = {
         "tiles": [tile],

@@ -1,4 +1,4 @@
-"""The figures of a whole run as rows: what was done, in how many seconds, and in how many by a peer in the same run."""
+"""Figures of all benchmarks as rows: the step, its seconds, and the seconds of a peer program in the same run."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ TILE = ("latency_s", "core_s", "convert", "calibrate", "image")
 
 
 class Row(NamedTuple):
-    """One comparison; `peer` and `peer_s` None where there is none, `peak_gib` None where it was not measured."""
+    """A step and its peer; `peer` and `peer_s` are None without a peer, `peak_gib` None when it was not measured."""
 
     stage: str
     what: str
@@ -27,22 +27,22 @@ class Row(NamedTuple):
 
 
 def rows(figures: dict[str, Any]) -> list[Row]:
-    """Every stage that was measured against each of its peers."""
-    found = []
+    """Return a row for each measured step and each of its measured peers."""
+    table_rows = []
     for stage, what, peers in PEERS:
         measured = figures.get(stage) or {}
         if what not in measured:
             continue
         ours = measured[what]
-        there = [peer for peer in peers if peer in measured] or [None]
-        for peer in there:
+        measured_peers = [peer for peer in peers if peer in measured] or [None]
+        for peer in measured_peers:
             peer_s = measured[peer]["seconds"] if peer else None
-            found.append(Row(stage, what, ours["seconds"], ours.get("peak_gib"), peer, peer_s))
-    return found
+            table_rows.append(Row(stage, what, ours["seconds"], ours.get("peak_gib"), peer, peer_s))
+    return table_rows
 
 
 def table(figures: dict[str, Any]) -> str:
-    """All of it as Markdown."""
+    """Return all figures as Markdown."""
     host = figures["machine"]
     lines = [f"{host['processor']}, {host['cores']} cores, {host['memory_gib']} GiB; {figures['began']}", ""]
     lines += ["| stage | what | seconds | GiB | peer, in the same run | its seconds | times faster |"]
@@ -77,7 +77,7 @@ def _stream(stream: dict[str, Any] | None) -> list[str]:
 def _overhead(overhead: dict[str, Any] | None) -> list[str]:
     if not overhead:
         return []
-    said = [f"{name} {value:.4g}" for name, value in overhead.items() if isinstance(value, int | float)]
+    figures = [f"{name} {value:.4g}" for name, value in overhead.items() if isinstance(value, int | float)]
     latency = overhead.get("latency_s", {})
-    said += [f"latency_s {name} {value:.3f}" for name, value in latency.items()]
-    return ["", f"Orchestration of a group: {', '.join(said)}."]
+    figures += [f"latency_s {name} {value:.3f}" for name, value in latency.items()]
+    return ["", f"Orchestration of a group: {', '.join(figures)}."]
