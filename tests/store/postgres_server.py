@@ -22,7 +22,7 @@ class PostgresServer:
         self._as_user: list[str] = []
         self._numbers = count()
         if os.geteuid() == 0:  # the server refuses to run as root
-            user = next(one for one in ("postgres", "nobody") if one in {entry.pw_name for entry in pwd.getpwall()})
+            user = next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
             shutil.chown(directory, user)
             self._as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
         self._run("initdb", "-D", directory / "data", "-U", "contimg", "-A", "trust", "--no-sync", "-E", "UTF8")

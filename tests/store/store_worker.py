@@ -22,8 +22,8 @@ def work(store: Store, owner: str, dice: random.Random) -> None:
         waiting = store.jobs.waiting(0, limit=16)
         if not waiting and not any(store.files.groups(state, 1) for state in State if state != State.COMPLETED):
             return
-        for one in dice.sample(waiting, len(waiting)):
-            claimed = store.leases.claim(one.id, one.stage, owner)
+        for job in dice.sample(waiting, len(waiting)):
+            claimed = store.leases.claim(job.id, job.stage, owner)
             if isinstance(claimed, Lease):
                 end(store, claimed, dice)
         time.sleep(0.01)

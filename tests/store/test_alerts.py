@@ -9,10 +9,10 @@ from contimg.store import tables
 
 
 def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(store, clock):
-    said = [store.alerts.update("stall", trouble, level="error", end_text="on again")
+    changes = [store.alerts.update("stall", trouble, level="error", end_text="on again")
             for trouble in (None, "nothing moves for 600 s", "nothing moves for 610 s", None, None)]  # fmt: skip
-    assert said == [False, True, False, True, False]
-    assert [(one.level, one.text) for one in store.events.last()] == [
+    assert changes == [False, True, False, True, False]
+    assert [(event.level, event.text) for event in store.events.last()] == [
         ("info", "on again"), ("error", "nothing moves for 600 s"),
     ]  # fmt: skip
     (alert,) = store.alerts.last()
@@ -25,16 +25,16 @@ def test_alerts_are_by_rule_and_those_that_hold_are_known_after_a_restart(store,
     store.alerts.update("worker", "none takes from image")
     store.alerts.update("stall", None)
     again = open_store(place)
-    assert [one.rule for one in again.alerts.active()] == ["disk", "worker"]
+    assert [alert.rule for alert in again.alerts.active()] == ["disk", "worker"]
     assert not again.alerts.update("disk", "fuller")
     assert again.alerts.update("disk", None, end_text="room again")
-    assert [one.rule for one in store.alerts.active()] == ["worker"]
+    assert [alert.rule for alert in store.alerts.active()] == ["worker"]
 
 
 def test_many_judges_begin_one_alert(store):
     with ThreadPoolExecutor(6) as pool:
-        said = list(pool.map(lambda _: store.alerts.update("backlog", "99 groups wait"), range(24)))
-    assert sum(said) == 1
+        changes = list(pool.map(lambda _: store.alerts.update("backlog", "99 groups wait"), range(24)))
+    assert sum(changes) == 1
     assert len(store.alerts.last()) == 1
 
 
@@ -44,7 +44,7 @@ def test_old_alerts_go_and_those_that_hold_stay(store, clock):
     store.alerts.update("disk", "old and still true")
     clock.now += 1000
     assert store.alerts.prune(clock.now - 10) == 1
-    assert [one.text for one in store.alerts.last()] == ["old and still true"]
+    assert [alert.text for alert in store.alerts.last()] == ["old and still true"]
 
 
 def test_they_are_paged_from_the_newest(store, clock):
@@ -53,8 +53,8 @@ def test_they_are_paged_from_the_newest(store, clock):
         store.alerts.update("stall", f"number {number}")
         store.alerts.update("stall", None)
     first = store.alerts.last(limit=2)
-    assert [one.text for one in first] == ["number 4", "number 3"]
-    assert [one.text for one in store.alerts.last(before=first[-1].id)] == ["number 2", "number 1", "number 0"]
+    assert [alert.text for alert in first] == ["number 4", "number 3"]
+    assert [alert.text for alert in store.alerts.last(before=first[-1].id)] == ["number 2", "number 1", "number 0"]
 
 
 def test_the_database_itself_refuses_a_second_one(store, clock):

@@ -31,7 +31,7 @@ def test_registering_a_file_again_changes_nothing(store, telescope):
     assert (first.known, again.known) == (False, True)
     assert again.file == first.file
     assert len(store.files.latest()) == 1
-    assert [(one.path, one.size, one.mtime) for one in store.files.latest()] == [(telescope.path(0, 0), 100, 1.0)]
+    assert [(file.path, file.size, file.mtime) for file in store.files.latest()] == [(telescope.path(0, 0), 100, 1.0)]
 
 
 def test_neighbouring_groups_do_not_mix(store, telescope):
@@ -75,8 +75,8 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
 
 def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, telescope):
     telescope.arrive(0, 0)
-    other = Path("/incoming/again") / telescope.path(0, 0).name
-    arrival = register_file(store, other, 100, 1.0)
+    copied = Path("/incoming/again") / telescope.path(0, 0).name
+    arrival = register_file(store, copied, 100, 1.0)
     assert arrival.file.state == FileState.QUARANTINED
     assert "duplicate" in arrival.file.reason
     assert len(store.files.groups()) == 1
@@ -180,7 +180,7 @@ def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telesc
 
 
 def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, telescope, clock):
-    """Set aside before it was sorted, for it was empty; and one of another time has nothing to do with it."""
+    """Quarantined before it was sorted, for it was empty; and one of another time has nothing to do with it."""
     group = telescope.arrive(0, 0).file.group
     for number in (0, 5):
         store.files.quarantine(telescope.path(number, 1, shift_s=3), "it is empty")
@@ -188,9 +188,9 @@ def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, tele
     store.files.check_timeouts()
     name = telescope.path(0, 1, shift_s=3).name
     assert re.search(rf"\b1\b.*\b4\b.*\b1\b.*{re.escape(name)}.*it is empty", store.files.group(group).error)
-    assert [one.path.name for one in store.files.of_group(group) if one.state is FileState.QUARANTINED] == [name]
-    assert [one.group for one in store.files.latest(FileState.QUARANTINED)].count(None) == 1
-    assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written anew, it joins after all"
+    assert [file.path.name for file in store.files.of_group(group) if file.state is FileState.QUARANTINED] == [name]
+    assert [file.group for file in store.files.latest(FileState.QUARANTINED)].count(None) == 1
+    assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written again, it joins after all"
 
 
 def test_only_convert_sets_files_aside(store, telescope):
@@ -215,4 +215,4 @@ def test_a_file_replaced_while_it_was_read_is_read_again(store, telescope, clock
     assert (record.state, record.attempts, record.enqueued_at) == (State.PENDING, 0, None)
     again = store.leases.claim(group, Stage.CONVERT, "worker")
     store.files.quarantine(again.files[2], "truncated", lease=again)
-    assert [one.path for one in store.files.latest(FileState.QUARANTINED)] == [again.files[2]]
+    assert [file.path for file in store.files.latest(FileState.QUARANTINED)] == [again.files[2]]

@@ -22,12 +22,12 @@ from contimg.store.backup.archive import unpack
 
 @pytest.fixture
 def settings(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    found = Settings(state_dir=tmp_path / "state")
-    found.state_dir.mkdir(exist_ok=True)
+    settings = Settings(state_dir=tmp_path / "state")
+    settings.state_dir.mkdir(exist_ok=True)
     monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
-    monkeypatch.setenv("PIPELINE_STATE_DIR", str(found.state_dir))
-    save(found, {"poll_interval": 7.0})
-    return found
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(settings.state_dir))
+    save(settings, {"poll_interval": 7.0})
+    return settings
 
 
 def filled(place: str, groups: int) -> Store:
@@ -40,15 +40,15 @@ def filled(place: str, groups: int) -> Store:
 
 def everything(store: Store) -> tuple[object, ...]:
     groups = store.files.groups(limit=1000)
-    return groups, tuple(store.files.of_group(one.id) for one in groups), store.events.last(1000)
+    return groups, tuple(store.files.of_group(group.id) for group in groups), store.events.last(1000)
 
 
 def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, tmp_path: Path) -> None:
     store = filled(place, 3)
     before = everything(store)
-    made = back_up(settings, tmp_path / "backup.tar.gz")
-    assert made.rows["groups"] == 3
-    assert unpack(tmp_path / "backup.tar.gz", tmp_path / "unpacked") == made
+    backup = back_up(settings, tmp_path / "backup.tar.gz")
+    assert backup.rows["groups"] == 3
+    assert unpack(tmp_path / "backup.tar.gz", tmp_path / "unpacked") == backup
     assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o077 == 0
     Telescope(store).whole_group(9)
     save(settings, {"poll_interval": 1.0})
@@ -79,12 +79,12 @@ def test_a_backup_while_others_write_is_one_moment(place: str, settings: Setting
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = [back_up(settings, tmp_path / f"backup-{number}.tar.gz") for number in range(5)]
+        backups = [back_up(settings, tmp_path / f"backup-{number}.tar.gz") for number in range(5)]
     finally:
         stop.set()
         writer.join()
     store.close()
-    assert made[0].rows["groups"] < made[-1].rows["groups"]  # it did go on
+    assert backups[0].rows["groups"] < backups[-1].rows["groups"]  # it did go on
     for number in range(5):
         with tarfile.open(tmp_path / f"backup-{number}.tar.gz") as tar:
             (tmp_path / "contimg.sqlite3").write_bytes(tar.extractfile("contimg.sqlite3").read())
@@ -124,15 +124,15 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [damaged, lambda path: path.write_text("not a backup"), Path.unlink])
-def test_what_is_no_whole_backup_changes_nothing(place: str, settings: Settings, tmp_path: Path, spoil) -> None:
+@pytest.mark.parametrize("damage", [damaged, lambda path: path.write_text("not a backup"), Path.unlink])
+def test_what_is_no_whole_backup_changes_nothing(place: str, settings: Settings, tmp_path: Path, damage) -> None:
     filled(place, 1).close()
     archive = tmp_path / "backup.tar.gz"
     back_up(settings, archive)
     store = Store.open(place)
     Telescope(store).whole_group(5)
     before = everything(store)
-    spoil(archive)
+    damage(archive)
     with pytest.raises(BadInput, match=r"backup\.tar\.gz: "):
         restore(settings, archive, force=True)
     assert everything(store) == before

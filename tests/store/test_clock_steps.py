@@ -29,7 +29,7 @@ def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, cl
     store.leases.expire()
     assert store.jobs.waiting(0) == ()
     clock.advance(RULES.retry_delay_max_s)
-    assert [one.key for one in store.jobs.waiting(0)] == [group]
+    assert [job.key for job in store.jobs.waiting(0)] == [group]
     assert isinstance(store.leases.claim(group, Stage.CONVERT, "b"), Lease)
 
 
@@ -40,7 +40,7 @@ def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
     store.leases.expire()
     assert store.jobs.waiting(30, sent_only=True) == ()
     clock.advance(31)
-    assert [one.key for one in store.jobs.waiting(30, sent_only=True)] == [lost]
+    assert [job.key for job in store.jobs.waiting(30, sent_only=True)] == [lost]
     clock.advance(RULES.collection_timeout_s - 30)
     assert store.files.check_timeouts() == ((), (waiting,))
     assert store.files.group(waiting).state is State.FAILED

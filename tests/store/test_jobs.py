@@ -55,14 +55,14 @@ def test_a_group_names_the_live_job_of_its_tile(store, group, deep):
 
 
 def test_the_jobs_of_a_tile_are_leased_committed_and_retried_apart(store, group, deep):
-    ours, theirs = (store.leases.claim(job, Stage.CONVERT, "a") for job in (group, deep.id))
-    assert isinstance(ours, Lease)
-    assert isinstance(theirs, Lease)
-    assert ours.files == theirs.files
-    assert (theirs.group, theirs.processing, theirs.kind) == (group, "deep", "tile")
-    assert "deep" in theirs.label
-    store.leases.commit(ours, [converted("/live.ms")])
-    store.leases.commit(theirs, [converted("/deep.ms")])
+    live_lease, campaign_lease = (store.leases.claim(job, Stage.CONVERT, "a") for job in (group, deep.id))
+    assert isinstance(live_lease, Lease)
+    assert isinstance(campaign_lease, Lease)
+    assert live_lease.files == campaign_lease.files
+    assert (campaign_lease.group, campaign_lease.processing, campaign_lease.kind) == (group, "deep", "tile")
+    assert "deep" in campaign_lease.label
+    store.leases.commit(live_lease, [converted("/live.ms")])
+    store.leases.commit(campaign_lease, [converted("/deep.ms")])
     assert store.products.measurement_set(group).path == Path("/live.ms")
     assert store.products.measurement_set(deep.id).path == Path("/deep.ms")
     assert [run.outcome for run in store.jobs.runs(deep.id)] == [Outcome.COMMITTED]

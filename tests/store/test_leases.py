@@ -73,9 +73,9 @@ def test_a_lease_holds_until_its_last_second(store, group, clock):
 def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, clock):
     frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(121)
-    other = store.leases.claim(group, Stage.CONVERT, "other")
-    assert isinstance(other, Lease)
-    assert other.fence == frozen.fence + 1
+    second = store.leases.claim(group, Stage.CONVERT, "second")
+    assert isinstance(second, Lease)
+    assert second.fence == frozen.fence + 1
     for end in (
         lambda: store.leases.commit(frozen, [], RunFigures()),
         lambda: store.leases.fail(frozen, "no", permanent=True),
@@ -83,9 +83,9 @@ def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, c
     ):
         with pytest.raises(LeaseLost):
             end()
-    store.leases.commit(other)
+    store.leases.commit(second)
     with pytest.raises(LeaseLost):
-        store.leases.commit(other)
+        store.leases.commit(second)
     assert outcomes(store, group) == [("convert", 1, Outcome.EXPIRED), ("convert", 2, Outcome.COMMITTED)]
 
 

@@ -124,16 +124,16 @@ def everything(engine: Engine) -> dict[str, list[dict[str, object]]]:
 
 def form(engine: Engine) -> dict[str, object]:
     """Columns, unique constraints, indexes and foreign keys of every table."""
-    found = inspect(engine)
+    schema = inspect(engine)
     return {
         table: (
-            sorted((column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)),
-            sorted(tuple(unique["column_names"]) for unique in found.get_unique_constraints(table)),
+            sorted((column["name"], str(column["type"]), column["nullable"]) for column in schema.get_columns(table)),
+            sorted(tuple(unique["column_names"]) for unique in schema.get_unique_constraints(table)),
             sorted((index["name"], tuple(index["column_names"]), bool(index["unique"]))
-                   for index in found.get_indexes(table) if not index.get("duplicates_constraint")),
-            sorted((tuple(key["constrained_columns"]), key["referred_table"]) for key in found.get_foreign_keys(table)),
+                   for index in schema.get_indexes(table) if not index.get("duplicates_constraint")),
+            sorted((tuple(fk["constrained_columns"]), fk["referred_table"]) for fk in schema.get_foreign_keys(table)),
         )
-        for table in found.get_table_names()
+        for table in schema.get_table_names()
     }  # fmt: skip
 
 

@@ -108,13 +108,17 @@ def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, t
 def test_the_registry_gives_the_sets_in_force_nearest_first(store):
     for name, mjd in (("yesterday", 61093.0), ("today", 61094.0), ("tomorrow", 61095.0)):
         store.registry.register(solve(name, mjd, hours=30))
-    assert [one.name for one in store.registry.valid_at(61094.1)] == ["today", "tomorrow", "yesterday"]
-    assert [one.name for one in store.registry.valid_at(61092.0)] == ["yesterday"]
+    assert [caltable_set.name for caltable_set in store.registry.valid_at(61094.1)] == [
+        "today",
+        "tomorrow",
+        "yesterday",
+    ]
+    assert [caltable_set.name for caltable_set in store.registry.valid_at(61092.0)] == ["yesterday"]
     assert store.registry.valid_at(61080.0) == ()
     today = store.registry.set_named("today")
     assert [table.kind for table in today.tables] == ["bandpass", "gain"], "in the order in which they are applied"
     assert (today.quality, today.reference_antenna, today.group) == ({"flagged_fraction": 0.01}, "pad103", None)
-    assert [one.name for one in store.registry.sets(2)] == ["tomorrow", "today"]
+    assert [caltable_set.name for caltable_set in store.registry.sets(2)] == ["tomorrow", "today"]
 
 
 def test_a_tile_solved_again_supersedes_its_earlier_set(store, telescope):
@@ -122,7 +126,7 @@ def test_a_tile_solved_again_supersedes_its_earlier_set(store, telescope):
     store.registry.register(solve("first", 61094.0), group=group)
     store.registry.register(solve("second", 61094.0), group=group)
     store.registry.register(solve("second", 61094.0), group=group)
-    assert [one.name for one in store.registry.valid_at(61094.0)] == ["second"]
+    assert [caltable_set.name for caltable_set in store.registry.valid_at(61094.0)] == ["second"]
     assert store.registry.set_named("first").superseded_by == "second"
     assert len(store.registry.set_named("second").tables) == 2
 
@@ -134,8 +138,8 @@ def test_events_and_metrics_are_kept_in_order_and_pruned(store, clock):
         clock.advance(10)
     first, *later = store.events.after(0)
     assert store.events.after(first.id) == tuple(later)
-    assert [one.text for one in store.events.last(level="warning")] == ["event 2", "event 1"]
+    assert [event.text for event in store.events.last(level="warning")] == ["event 2", "event 1"]
     assert metric_values(store, "disk.free_bytes") == [0, 1e12, 2e12]
     assert metric_values(store, "not.known") == []
     assert (store.events.prune(clock.now - 15), store.metrics.prune(clock.now - 15)) == (2, 2)
-    assert [one.text for one in store.events.after(0)] == ["event 2"]
+    assert [event.text for event in store.events.after(0)] == ["event 2"]

@@ -92,12 +92,12 @@ def test_discard_takes_a_group_out_and_retry_brings_it_back(store, telescope):
 
 
 def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, telescope, clock):
-    one, none = telescope.arrive(0, 0).file.group, telescope.arrive(1, 0).file.group
+    group, none = telescope.arrive(0, 0).file.group, telescope.arrive(1, 0).file.group
     store.files.quarantine(telescope.path(1, 0), "not HDF5")
     clock.advance(601)
     store.files.check_timeouts()
-    store.jobs.retry(one)
-    lease = store.leases.claim(one, Stage.CONVERT, "a")
+    store.jobs.retry(group)
+    lease = store.leases.claim(group, Stage.CONVERT, "a")
     assert (sorted(lease.files), lease.partial) == ([0], True)
     with pytest.raises(BadInput, match=re.escape(none)):
         store.jobs.retry(none)
@@ -133,7 +133,7 @@ def test_snapshot_counts_everything(store, telescope, clock):
         State.COMPLETED: 1,
     }
     assert status.waiting == {Stage.CONVERT: 1, Stage.CALIBRATE: 0, Stage.IMAGE: 0}
-    assert [(one.group, one.owner, one.expires_at) for one in status.running] == [(running, "host:9", lease.expires_at)]
+    assert [(run.group, run.owner, run.expires_at) for run in status.running] == [(running, "host:9", lease.expires_at)]
     assert status.oldest_pending_s == 40
     assert (status.rates.groups_per_hour, status.rates.latency_s) == (1, 30)
     assert (status.set_aside_count, status.set_aside[0].reason) == (1, "NaN")
@@ -159,9 +159,9 @@ def test_a_round_of_sending_and_reconciling_costs_the_same_however_many_groups_w
         count = itertools.count()
         with store.database.read() as session:  # the pool hands this connection out again
             session.connection().connection.driver_connection.set_progress_handler(partial(_tick, count), 100)
-        sent = store.jobs.take_unsent(3, lambda found: found, look_ahead=100)
-        assert [one.reference_s for one in sent] == [waiting - 1, waiting - 2, waiting - 3]
-        assert store.jobs.take_unsent(3, lambda found: found) == ()
+        sent = store.jobs.take_unsent(3, lambda jobs: jobs, look_ahead=100)
+        assert [job.reference_s for job in sent] == [waiting - 1, waiting - 2, waiting - 3]
+        assert store.jobs.take_unsent(3, lambda jobs: jobs) == ()
         assert store.jobs.waiting(0.0, sent_only=True)
         store.jobs.mark_unsent([])
         store.leases.expire()

@@ -12,8 +12,8 @@ from contimg.store import Stage
 from contimg.tile.products import CalibratedMS
 
 
-def names(found):
-    return [one.name for one in found]
+def names(caltable_sets):
+    return [caltable_set.name for caltable_set in caltable_sets]
 
 
 def test_good_ones_first_then_the_nearest(store):
@@ -67,7 +67,7 @@ def test_an_uncalibrated_tile_is_marked_by_the_first_set_and_a_retired_one_unmar
     group = calibrated_tile(store, telescope, None)
     assert store.registry.outdated() == ()
     store.registry.register(solve("first", 61094.2))
-    assert [(one.group, one.applied, one.better) for one in store.registry.outdated()] == [(group, None, "first")]
+    assert [(tile.group, tile.applied, tile.better) for tile in store.registry.outdated()] == [(group, None, "first")]
     store.registry.retire("first", "a mistake")
     assert store.registry.outdated() == ()
 

@@ -192,9 +192,9 @@ class Stream(RuleBasedStateMachine):
         if before.state == State.COMPLETED:
             self.generation[group] += 1
 
-    @rule(pick=PICK, what=st.sampled_from(["a file is set aside", "discard", "pause", "resume", "resume"]))
+    @rule(pick=PICK, what=st.sampled_from(["a file is quarantined", "discard", "pause", "resume", "resume"]))
     def something_interferes(self, pick, what):
-        if what == "a file is set aside":
+        if what == "a file is quarantined":
             path = sorted(self.registered)[pick % len(self.registered)]
             self.store.files.quarantine(path, "zeroed")
         elif what == "discard":

@@ -48,8 +48,8 @@ def test_downgrade_leaves_nothing_and_upgrade_makes_all_again(untouched):
 
 def test_many_may_open_an_untouched_database_at_once(untouched, open_store):
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: open_store(untouched).files.groups(), range(8)))
-    assert found == [()] * 8
+        groups = list(pool.map(lambda _: open_store(untouched).files.groups(), range(8)))
+    assert groups == [()] * 8
 
 
 def test_a_newer_database_is_refused(untouched, open_store):
@@ -70,15 +70,15 @@ def test_an_older_postgresql_waits_for_its_operator(postgres, open_store):
 
 def test_sqlite_is_in_wal_mode_and_writers_begin_immediately(tmp_path, open_store):
     store = open_store(str(tmp_path / "store.sqlite3"))
-    with sqlite3.connect(tmp_path / "store.sqlite3", timeout=0, isolation_level=None) as other:
-        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with sqlite3.connect(tmp_path / "store.sqlite3", timeout=0, isolation_level=None) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         with store.database.read():
-            other.execute("BEGIN IMMEDIATE")  # readers are in nobody's way
-            other.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")  # readers are in nobody's way
+            connection.execute("ROLLBACK")
         with store.database.write() as session:
             session.scalar(text("SELECT count(*) FROM groups"))  # nothing has been written yet
             with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
+                connection.execute("BEGIN IMMEDIATE")
 
 
 @pytest.mark.parametrize(

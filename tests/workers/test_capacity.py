@@ -31,7 +31,7 @@ def test_no_worker_is_busier_than_it_may_be(tiles_per_hour, cores, loads):
 @given(st.floats(0.1, 100), st.floats(1, 10), LOADS)
 def test_more_tiles_never_need_fewer_workers(tiles_per_hour, times, loads):
     few, many = plan(tiles_per_hour, 8, loads), plan(tiles_per_hour * times, 8, loads)
-    assert all(one.workers <= other.workers for one, other in zip(few.queues, many.queues, strict=True))
+    assert all(before.workers <= after.workers for before, after in zip(few.queues, many.queues, strict=True))
 
 
 def test_a_tile_waits_no_longer_than_planned():

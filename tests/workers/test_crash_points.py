@@ -105,10 +105,10 @@ def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]
     endings = crash_everywhere(place, Stage.CALIBRATE, group, *between)
     assert {run.outcome for run in store.jobs.runs(group) if run.stage is Stage.CONVERT} == {Outcome.COMMITTED}
     assert (corrected(ms), store.products.measurement_set(group).calibration_set) == (before, used)
-    assert [one.name for one in store.registry.sets()] == [used]
+    assert [caltable_set.name for caltable_set in store.registry.sets()] == [used]
     sweep_all(place)
     assert temporaries(place.config.output_dir) == []
-    assert sorted(one.name for one in (place.config.output_dir / "calibration").iterdir()) == [used, "flags"]
+    assert sorted(path.name for path in (place.config.output_dir / "calibration").iterdir()) == [used, "flags"]
     return endings
 
 

@@ -80,14 +80,14 @@ def test_tiles_of_calibrators_go_first(few):
 def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monkeypatch):
     class Known:
         def have_calibrator(self, reference_s):
-            asked.append(list(reference_s))
+            checked.append(list(reference_s))
             return [at in (T0 + 309, T0 + 3 * 309) for at in reference_s]
 
     monkeypatch.setattr("workers.scheduling.dispatcher.LOOK_AHEAD", 2)
-    asked, groups = [], [arrive(few, number) for number in range(5)]
+    checked, groups = [], [arrive(few, number) for number in range(5)]
     rules = DispatchSettings(order=order, max_in_flight=1)
     assert Dispatcher(few, lambda *_: None, rules, calibrators=Known()).fill() == (groups[first],)
-    assert [len(one) for one in asked] == [2], "the others were not even read"
+    assert [len(times) for times in checked] == [2], "the others were not even read"
 
 
 def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_points_elsewhere(few, monkeypatch):
@@ -100,9 +100,9 @@ def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_point
     monkeypatch.setattr("workers.scheduling.calibrator_tiles.with_calibrator", with_calibrator)
     tiles = CalibratorTiles(few, 0.7, 10.0)
     assert tiles.have_calibrator([T0]) == [False], "no declination is known yet"
-    for dec_deg, asked, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):
+    for dec_deg, times, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):
         put_measurement_set(few, dec_deg)
-        assert tiles.have_calibrator(asked) == [at == T0 for at in asked]
+        assert tiles.have_calibrator(times) == [at == T0 for at in times]
         assert reckoned.pop() == new
 
 
@@ -111,11 +111,11 @@ def put_measurement_set(store: Store, dec_deg: float) -> None:
     group = arrive(store, len(store.products.measurement_sets()))
     lease = store.leases.claim(group, Stage.CONVERT, "a worker")
     mjd = 61093.0 + 0.004 * len(store.products.measurement_sets())
-    made = ConvertedMS(
+    ms = ConvertedMS(
         path=Path(f"/products/{group}.ms"), mjd_start=mjd, mjd_end=mjd, ra_deg=0.0, dec_deg=dec_deg, integrations=24,
         channels=768, antennas=96, missing_subbands=(), flagged_fraction=0.0, bytes=0,
     )  # fmt: skip
-    store.leases.commit(lease, [made])
+    store.leases.commit(lease, [ms])
 
 
 def test_the_sky_tells_which_tile_has_3c48_in_its_beam():
@@ -123,10 +123,10 @@ def test_the_sky_tells_which_tile_has_3c48_in_its_beam():
     tiles = plan_tiles(SimulateOptions(groups=250))
     starts = np.array([seconds_of(tile.group) for tile in tiles])
     dec_rad = np.deg2rad(tiles[0].centre_dec_deg)
-    found = with_calibrator(starts, dec_rad, 0.7, 10.0)
-    assert found[0], "its transit"
-    assert not found[3:200].all()
+    is_due = with_calibrator(starts, dec_rad, 0.7, 10.0)
+    assert is_due[0], "its transit"
+    assert not is_due[3:200].all()
     # 0.7 of the beam is reached 0.9 deg off the centre, 4.7 min of drift at this declination: the next tile is out.
-    assert not found[2:5].any()
+    assert not is_due[2:5].any()
     assert with_calibrator(starts[:1] + 86164.1, dec_rad, 0.7, 10.0)[0], "a sidereal day later again"
     assert stamp_of(starts[0]) == tiles[0].group

@@ -52,9 +52,10 @@ def group(context, drift_sim_files) -> str:
 
 def contents(place: Path) -> dict[str, tuple[int, int, int]]:
     """Identity, size and last change of every file, but the locks that readers leave."""
-    found = [one for one in sorted(place.rglob("*")) if one.is_file() and one.name != "table.lock"]
+    files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "table.lock"]
     return {
-        str(one.relative_to(place)): (one.stat().st_ino, one.stat().st_size, one.stat().st_mtime_ns) for one in found
+        str(path.relative_to(place)): (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
     }
 
 
@@ -87,16 +88,16 @@ def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, context
         until(lambda: context.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
         until(lambda: context.store.jobs.waiting(0), 5, "the wait after the lost attempt is over")
         assert execute_stage(context, stage, group) is ChainAction.CONTINUE
-        made = contents(output)
+        committed = contents(output)
         process.send_signal(signal.SIGCONT)
-        said, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    assert said.strip() == str(ChainAction.END)
+    assert printed.strip() == str(ChainAction.END)
     left = {name for name in contents(output) if ".writing-" in name}
-    assert left == set(), "it clears away what it had begun"
-    assert {name: one for name, one in made.items() if ".writing-" not in name} == contents(output)
+    assert left == set(), "it removes its temporary files"
+    assert {name: identity for name, identity in committed.items() if ".writing-" not in name} == contents(output)
     assert [run.outcome for run in context.store.jobs.runs(group) if run.stage is stage] == [
         Outcome.EXPIRED,
         Outcome.COMMITTED,

@@ -93,10 +93,10 @@ def test_a_worker_that_is_being_stopped_has_time_to_give_back_by_itself(tmp_path
     killed, dead = hold()
     killed.kill()
     killed.wait()
-    seen = time.monotonic()
+    started = time.monotonic()
     assert signs.dead() == frozenset()
     until(lambda: signs.dead() == {dead}, 5, "the grace is over")
-    assert time.monotonic() - seen >= 0.3
+    assert time.monotonic() - started >= 0.3
 
 
 def test_an_owner_without_a_sign_is_not_known_to_be_dead(tmp_path: Path, store: Store) -> None:

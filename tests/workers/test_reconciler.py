@@ -36,11 +36,11 @@ def test_what_is_sent_is_what_no_message_stands_for(waiting, backlog):
     lost = unexplained(waiting, backlog)
     assert len(set(lost)) == len(lost)
     for stage in Stage:
-        sent = [one for one in waiting if one.stage is stage]
-        again = [one for one in lost if one.stage is stage]
+        sent = [job for job in waiting if job.stage is stage]
+        again = [job for job in lost if job.stage is stage]
         assert len(again) == max(0, len(sent) - backlog[stage])
-        kept = [one.enqueued_at for one in sent if one not in again]
-        assert all(one.enqueued_at <= at for one in again for at in kept), "the longest ago first"
+        kept = [job.enqueued_at for job in sent if job not in again]
+        assert all(job.enqueued_at <= at for job in again for at in kept), "the longest ago first"
 
 
 @given(WAITING)

@@ -57,9 +57,9 @@ def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
 
 def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(context, group):
     execute_stage(context, Stage.CONVERT, group)
-    made = context.store.products.measurement_set(group)
+    ms = context.store.products.measurement_set(group)
     assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
-    assert context.store.products.measurement_set(group) == made
+    assert context.store.products.measurement_set(group) == ms
     assert len(context.store.jobs.runs(group)) == 1
 
 
@@ -203,19 +203,19 @@ def test_a_product_made_without_the_lease_is_not_committed(context, group, monke
 
 def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(context, group, monkeypatch):
     """Frozen just before the rename, for so long that another worker has converted the group: its product stays."""
-    real, product, others = Leases.hold_lease, context.config.output_dir / f"{group}.ms", []
+    real, product, inodes = Leases.hold_lease, context.config.output_dir / f"{group}.ms", []
 
     def frozen_meanwhile(leases, lease):
-        if not others:
-            others.append(None)
+        if not inodes:
+            inodes.append(None)
             leases.release(lease)
             assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
-            others[0] = product.stat().st_ino
+            inodes[0] = product.stat().st_ino
         return real(leases, lease)
 
     monkeypatch.setattr(Leases, "hold_lease", frozen_meanwhile)
     assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
-    assert product.stat().st_ino == others[0]
+    assert product.stat().st_ino == inodes[0]
     assert temporaries(context.config.output_dir) == []
     assert [run.outcome for run in context.store.jobs.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
 

@@ -19,7 +19,7 @@ from contimg.store import FileState, State, Store
 from workers.producer.scanner import EMPTY
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tile" / "convert"))
-from test_bad_files import SPOILED
+from test_bad_files import FAULTS as FILE_FAULTS
 
 BAD = 7  # the subband that is made bad
 ENDED = {State.COMPLETED, State.FAILED}
@@ -30,7 +30,7 @@ Files = dict[int, Path]
 class Fault:
     """What is done to a group's files before they come, and the reason the bad file is quarantined for, if any."""
 
-    spoil: Callable[[Files, Files], None]  # of the group, and of the good group after it
+    damage: Callable[[Files, Files], None]  # of the group, and of the good group after it
     reason: str | None
 
 
@@ -56,13 +56,13 @@ def absent(files: Files, _: Files) -> None:
 
 # "gone" is a file that was there, and vanishes between its arrival and the conversion: a pause makes sure of that.
 FAULTS = {
-    **{kind: Fault(in_place(spoil), reason) for kind, (spoil, reason) in SPOILED.items() if kind != "gone"},
-    "empty": Fault(in_place(SPOILED["empty"][0]), re.escape(EMPTY)),
+    **{kind: Fault(in_place(damage), reason) for kind, (damage, reason) in FILE_FAULTS.items() if kind != "gone"},
+    "empty": Fault(in_place(FILE_FAULTS["empty"][0]), re.escape(EMPTY)),
     "a duplicate of another subband": Fault(duplicate, r"\b3\b"),
     "of another tile": Fault(of_another_tile, r"\b\d+ s\b"),
     "never finished": Fault(unfinished, None),
     "never came": Fault(absent, None),
-    "gone": Fault(lambda *_: None, SPOILED["gone"][1]),
+    "gone": Fault(lambda *_: None, FILE_FAULTS["gone"][1]),
 }
 
 
@@ -84,7 +84,7 @@ def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
     }  # fmt: skip
     first, good, bad = night[0], night[2::2], dict(zip(FAULTS, night[1::2], strict=True))
     for (kind, (_, files)), (_, after) in zip(bad.items(), good, strict=True):
-        FAULTS[kind].spoil(files, after)
+        FAULTS[kind].damage(files, after)
     service = place.start(*place.command("run", "--no-web"), log="run.log")
     store = Store.open(place.config.queue_db)
     try:
