@@ -70,8 +70,8 @@ def test_equals_the_plain_loop(seed, scheme, robust, min_uv_lambda, taper_rad):
 
 def test_uniform_gives_every_cell_the_same():
     crowd, lone = np.tile([[100.0, 50.0, 0.0]], (10, 1)), np.array([[-80.0, 90.0, 0.0]])
-    uvw, ones = np.concatenate([crowd, lone]), np.ones((11, 1), np.float32)
-    imaging_weights = compute_imaging_weights(uvw, np.array([1.3e9]), ones, SIZE, PIXEL_RAD, Weighting("uniform"))
+    uvw, natural = np.concatenate([crowd, lone]), np.ones((11, 1), np.float32)
+    imaging_weights = compute_imaging_weights(uvw, np.array([1.3e9]), natural, SIZE, PIXEL_RAD, Weighting("uniform"))
     assert imaging_weights[:10].sum() == pytest.approx(imaging_weights[10, 0])
 
 
