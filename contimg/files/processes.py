@@ -49,13 +49,9 @@ def start_bound(
         signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a parent that waits for signals has them blocked
 
     return subprocess.Popen(
-        list(command),
-        env=None if environ is None else dict(environ),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=bind,
-        **popen,
-    )
+        list(command), env=None if environ is None else dict(environ), stdin=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=bind, **popen,
+    )  # fmt: skip
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:

@@ -83,16 +83,11 @@ def catalogue() -> tuple[Calibrator, ...]:
 def _parse_row(row: dict[str, str]) -> Calibrator:
     aliases = tuple(row["aliases"].split())
     return Calibrator(
-        name=row["name"],
-        alias=next((alias for alias in aliases if not _COORDINATE_NAME.match(alias)), ""),
-        ra_rad=float(np.deg2rad(float(row["ra_deg"]))),
-        dec_rad=float(np.deg2rad(float(row["dec_deg"]))),
-        flux_20cm_jy=float(row["flux_20cm_jy"]),
-        spectral_index=float(row["spectral_index"]),
-        quality=row["quality"],
-        variable=row["variable"] == "1",
-        aliases=aliases,
-    )
+        name=row["name"], alias=next((alias for alias in aliases if not _COORDINATE_NAME.match(alias)), ""),
+        ra_rad=float(np.deg2rad(float(row["ra_deg"]))), dec_rad=float(np.deg2rad(float(row["dec_deg"]))),
+        flux_20cm_jy=float(row["flux_20cm_jy"]), spectral_index=float(row["spectral_index"]), quality=row["quality"],
+        variable=row["variable"] == "1", aliases=aliases,
+    )  # fmt: skip
 
 
 def find_calibrator(name: str) -> Calibrator:

@@ -88,10 +88,7 @@ def _transit(source: Calibrator, mjd: float, declination_rad: float) -> Transit:
     track = primary_beam(np.hypot(offset, angles), BAND.centre_hz)
     half = float(angles[np.argmax(track < 0.5 * response)]) / np.cos(apparent_rad)
     return Transit(
-        calibrator=source,
-        mjd=mjd,
-        offset_rad=offset,
-        pb_response=response,
+        calibrator=source, mjd=mjd, offset_rad=offset, pb_response=response,
         apparent_jy=response * float(source.flux_jy(BAND.centre_hz)),
         seconds_in_beam=2 * half / (2 * np.pi) * SIDEREAL_DAY_S,
-    )
+    )  # fmt: skip

@@ -103,20 +103,11 @@ def _read(path: Path) -> MSInfo:
     with table(f"{path}::ANTENNA", ack=False) as antenna:
         names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
     return MSInfo(
-        path=path,
-        rows=rows,
-        freqs_hz=freqs,
-        channel_width_hz=width,
-        correlations=correlations,
-        phase_centre_rad=phase_centre,
-        times_mjd_s=times,
-        integration_s=integration,
-        pointing_rad=_pointing(path, times, phase_centre),
-        antenna_names=names,
-        antenna_positions_m=positions,
-        antennas=antennas.astype(np.int64),
-        columns=columns,
-    )
+        path=path, rows=rows, freqs_hz=freqs, channel_width_hz=width, correlations=correlations,
+        phase_centre_rad=phase_centre, times_mjd_s=times, integration_s=integration,
+        pointing_rad=_pointing(path, times, phase_centre), antenna_names=names, antenna_positions_m=positions,
+        antennas=antennas.astype(np.int64), columns=columns,
+    )  # fmt: skip
 
 
 def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,14 +25,9 @@ def in_casa_order(polarizations: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def write_subtables(
-    path: Path,
-    group: SubbandGroup,
-    name: str,
-    phase_centre: Vectors,
-    pointing: Vectors,
-    tracking: bool,
+    path: Path, group: SubbandGroup, name: str, phase_centre: Vectors, pointing: Vectors, tracking: bool,
     notes: Sequence[str],
-) -> None:
+) -> None:  # fmt: skip
     """Fill every subtable of a new Measurement Set.
 
     Parameters

@@ -99,17 +99,11 @@ def read_header(
             freqs, width, subband = _read_band(path, header, band)
             array = read_antennas(path, header, own_telescope)
             return SubbandHeader(
-                path=path,
-                subband=subband,
-                freqs_hz=freqs,
-                channel_width_hz=width,
+                path=path, subband=subband, freqs_hz=freqs, channel_width_hz=width,
                 layout=read_row_layout(path, header, count, array.numbers),
-                integration_s=read_integration_s(path, header),
-                polarizations=_read_polarizations(path, header),
-                array=array,
-                phasing=read_phasing(path, header, allow_unprojected=not own_telescope),
-                locking=locking,
-            )
+                integration_s=read_integration_s(path, header), polarizations=_read_polarizations(path, header),
+                array=array, phasing=read_phasing(path, header, allow_unprojected=not own_telescope), locking=locking,
+            )  # fmt: skip
         except KeyError as error:
             raise BadFile(path, f"a data set is missing ({error.args[0]}); the writer did not finish it") from error
         except OSError as error:

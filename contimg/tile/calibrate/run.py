@@ -71,13 +71,10 @@ def _calibrate(
             fraction = apply_caltable_set(selected, ms)
             reason = f"{reason}; {solve_reason}" if solve_reason else reason
     return CalibratedMS(
-        calibration_set=selected.name if selected else None,
-        calibration_note=reason,
-        new_set=new,
-        flagged_fraction=fraction,
-        dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),
+        calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
+        flagged_fraction=fraction, dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),
         seconds=seconds,
-    )
+    )  # fmt: skip
 
 
 def _solve(

@@ -49,23 +49,14 @@ def convert(
     half_day = 0.5 * group.reference.integration_s / DAY_S
     values = group.rows * group.channels * group.correlations * len(group.headers)
     return Conversion(
-        path=target,
-        mjd_start=float(group.times_jd[0] - MJD_ZERO_JD - half_day),
-        mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + half_day),
-        ra_deg=float(np.rad2deg(geometry.phase_centre[0])),
-        dec_deg=float(np.rad2deg(geometry.phase_centre[1])),
-        rows=group.rows,
-        integrations=group.times_jd.size,
-        channels=group.freqs_hz.size,
-        antennas=int(np.unique([group.slots_1, group.slots_2]).size),
-        subbands=len(group.headers),
-        missing_subbands=group.missing,
-        flagged_fraction=flags.total / values,
-        bytes_read=sum(header.path.stat().st_size for header in group.headers.values()),
-        bytes=written,
-        seconds=perf_counter() - start_s,
-        flags=flags,
-    )
+        path=target, mjd_start=float(group.times_jd[0] - MJD_ZERO_JD - half_day),
+        mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + half_day), ra_deg=float(np.rad2deg(geometry.phase_centre[0])),
+        dec_deg=float(np.rad2deg(geometry.phase_centre[1])), rows=group.rows, integrations=group.times_jd.size,
+        channels=group.freqs_hz.size, antennas=int(np.unique([group.slots_1, group.slots_2]).size),
+        subbands=len(group.headers), missing_subbands=group.missing, flagged_fraction=flags.total / values,
+        bytes_read=sum(header.path.stat().st_size for header in group.headers.values()), bytes=written,
+        seconds=perf_counter() - start_s, flags=flags,
+    )  # fmt: skip
 
 
 def _name(target: Path) -> str:
@@ -73,13 +64,9 @@ def _name(target: Path) -> str:
 
 
 def _write(
-    target: Path,
-    group: SubbandGroup,
-    geometry: TileGeometry,
-    options: ConvertOptions,
-    scratch: Sequence[Path],
+    target: Path, group: SubbandGroup, geometry: TileGeometry, options: ConvertOptions, scratch: Sequence[Path],
     weight_spectrum: bool,
-) -> tuple[FlagCounts, int]:
+) -> tuple[FlagCounts, int]:  # fmt: skip
     """Write the Measurement Set; returns the flag counts and its size."""
     need = _bytes_needed(group, weight_spectrum)
     with staged(target, scratch, need, options.durable) as temporary:

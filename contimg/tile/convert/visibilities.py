@@ -148,14 +148,9 @@ def _write_rows(main: MainTable, group: SubbandGroup, geometry: TileGeometry, wr
 
 
 def _rotations(
-    files: ExitStack,
-    free: deque[BufferPool],
-    group: SubbandGroup,
-    geometry: TileGeometry,
-    placements: dict[int, Placement],
-    size_bytes: int,
-    weight_spectrum: bool,
-) -> Iterator[Callable[[], _RotatedRows]]:
+    files: ExitStack, free: deque[BufferPool], group: SubbandGroup, geometry: TileGeometry,
+    placements: dict[int, Placement], size_bytes: int, weight_spectrum: bool,
+) -> Iterator[Callable[[], _RotatedRows]]:  # fmt: skip
     """The reading and rotating of all files as jobs, one portion of one file each, in free or new buffer pools.
 
     All subbands of some rows precede the next rows, so that casacore writes each of its tiles once.
@@ -189,15 +184,9 @@ def _open_reader(
 
 
 def _rotate(
-    reader: SubbandReader,
-    pool: BufferPool,
-    group: SubbandGroup,
-    geometry: TileGeometry,
-    placement: Placement,
-    subband: int,
-    portion: tuple[int, int],
-    weight_spectrum: bool,
-) -> _RotatedRows:
+    reader: SubbandReader, pool: BufferPool, group: SubbandGroup, geometry: TileGeometry, placement: Placement,
+    subband: int, portion: tuple[int, int], weight_spectrum: bool,
+) -> _RotatedRows:  # fmt: skip
     """Read a portion of a file's rows, [start, stop), and rotate them."""
     integration, baseline, swapped = placement.cells(*portion)
     rows = integration * placement.grid[1] + baseline

@@ -80,12 +80,9 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
             hits, flagged = _flag_interference(main, ms, dead, searchers)
         after, more = _flag_dead_and_hits(main, ms, dead, hits)
     return FlagResult(
-        fraction=after.fraction,
-        interference=float(2 * (flagged + more) / after.samples.sum()),
-        dead=dead,
-        unflagged=np.where(after.samples > 0, 1.0 - after.by_antenna, 0.0),
-        summary=FlagSummary(before, after),
-    )
+        fraction=after.fraction, interference=float(2 * (flagged + more) / after.samples.sum()), dead=dead,
+        unflagged=np.where(after.samples > 0, 1.0 - after.by_antenna, 0.0), summary=FlagSummary(before, after),
+    )  # fmt: skip
 
 
 def _keep_original(ms: MSInfo) -> None:

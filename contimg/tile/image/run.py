@@ -181,42 +181,23 @@ def _describe(
     rms_jy, peak_jy = measure_rms(cleaned.residual), float(image.restored.max())
     cell_arcsec = gridder.pixel_rad / ARCSEC_RAD
     return ImagingResult(
-        fits_path=products.fits,
-        beam_fits_path=products.primary_beam,
-        png_path=products.png,
-        thumbnail_path=products.thumbnail,
-        rms_jy=rms_jy,
-        peak_jy=peak_jy,
-        dynamic_range=peak_jy / rms_jy if rms_jy > 0 else 0.0,
-        beam_major_arcsec=beam.major_arcsec,
-        beam_minor_arcsec=beam.minor_arcsec,
-        beam_angle_deg=beam.angle_deg,
-        ra_deg=float(ra) % 360,
-        dec_deg=float(dec),
-        mjd=ms.mid_mjd_s / 86400,
-        freq_hz=float(channel_weights @ visibilities.freqs_hz / channel_weights.sum()),
-        pixels=gridder.size,
-        cell_arcsec=cell_arcsec,
-        calibration_set=calibration.set,
-        calibration_note=calibration.reason or None,
-        expected_rms_jy=thermal_rms_jy,
+        fits_path=products.fits, beam_fits_path=products.primary_beam, png_path=products.png,
+        thumbnail_path=products.thumbnail, rms_jy=rms_jy, peak_jy=peak_jy,
+        dynamic_range=peak_jy / rms_jy if rms_jy > 0 else 0.0, beam_major_arcsec=beam.major_arcsec,
+        beam_minor_arcsec=beam.minor_arcsec, beam_angle_deg=beam.angle_deg, ra_deg=float(ra) % 360, dec_deg=float(dec),
+        mjd=ms.mid_mjd_s / 86400, freq_hz=float(channel_weights @ visibilities.freqs_hz / channel_weights.sum()),
+        pixels=gridder.size, cell_arcsec=cell_arcsec, calibration_set=calibration.set,
+        calibration_note=calibration.reason or None, expected_rms_jy=thermal_rms_jy,
         minimum_jy=float(image.restored.min()),
         bowl_jy=measure_bowl_jy(image.restored, beam.major_arcsec / cell_arcsec),
-        unflagged_fraction=visibilities.unflagged_fraction,
-        group=ms.name,
-        ms=ms.path,
-        products=products,
+        unflagged_fraction=visibilities.unflagged_fraction, group=ms.name, ms=ms.path, products=products,
         calibration=calibration,
         bandwidth_hz=float(np.count_nonzero(channel_weights) * ms.channel_width_hz * visibilities.channel_average),
         start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
-        exposure_s=float(ms.times_mjd_s.size * ms.integration_s),
-        channel_average=visibilities.channel_average,
-        residual_peak_jy=float(np.abs(cleaned.residual).max()),
-        iterations=cleaned.iterations,
-        components=cleaned.components,
-        cleaned_jy=float(cleaned.model.sum(dtype=np.float64)),
-        seconds=timer.seconds,
-    )
+        exposure_s=float(ms.times_mjd_s.size * ms.integration_s), channel_average=visibilities.channel_average,
+        residual_peak_jy=float(np.abs(cleaned.residual).max()), iterations=cleaned.iterations,
+        components=cleaned.components, cleaned_jy=float(cleaned.model.sum(dtype=np.float64)), seconds=timer.seconds,
+    )  # fmt: skip
 
 
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:
@@ -230,11 +211,7 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         directory.mkdir(parents=True, exist_ok=True)
         found_sources = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
     return replace(
-        tile_image,
-        matches=matches,
-        found_sources=found_sources,
-        sources=list_sources(found_sources, matches),
-        catalogue_matches=len(matches),
-        catalogue_offset_arcsec=compute_offset_arcsec(matches),
+        tile_image, matches=matches, found_sources=found_sources, sources=list_sources(found_sources, matches),
+        catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
         catalogue_flux_ratio=compute_flux_ratio(matches),
-    )
+    )  # fmt: skip

@@ -59,13 +59,9 @@ def run_wsclean(
     command = [program, *_arguments(column, scratch, pixel_arcsec, options), "-name", str(name), str(ms)]
     log.debug("%s", " ".join(command))
     process = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         preexec_fn=partial(bind_to_parent, os.getpid()),
-    )
+    )  # fmt: skip
     output = process.stdout.strip()
     log.debug("%s", output)
     if process.returncode < 0:

@@ -62,13 +62,9 @@ class _SmearingCosts:
 
 
 def plan_averaging(
-    ms: MSInfo,
-    rows: SelectedRows,
-    weights: NDArray[np.float32],
-    edge_rad: float,
-    max_loss: float,
+    ms: MSInfo, rows: SelectedRows, weights: NDArray[np.float32], edge_rad: float, max_loss: float,
     channel_average: int = 0,
-) -> Averaging:
+) -> Averaging:  # fmt: skip
     """Find the averaging with the fewest samples that costs a source at the edge no more than a fraction of its flux.
 
     The same number of channels is averaged on all baselines.
@@ -173,13 +169,10 @@ def average_in_time(gridder: Gridder, time_bins: NDArray[np.int64]) -> Gridder:
     _accumulate(data.stokes_i, weights, data.weights, weighted, targets, stokes_i, total, natural)
     uvw_m = np.stack([np.bincount(targets, data.uvw_m[weighted, axis]) / counts for axis in range(3)], axis=1)
     averaged = replace(
-        data,
-        uvw_m=np.ascontiguousarray(uvw_m),
-        stokes_i=stokes_i,
-        weights=natural,
+        data, uvw_m=np.ascontiguousarray(uvw_m), stokes_i=stokes_i, weights=natural,
         row_weights=(np.bincount(targets, data.row_weights[weighted]) / counts).astype(np.float32),
         times=(np.bincount(targets, data.times[weighted]) / counts).astype(np.int64),
-    )
+    )  # fmt: skip
     return replace(gridder, visibilities=averaged, weights=total)
 
 

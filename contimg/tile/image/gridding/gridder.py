@@ -84,15 +84,10 @@ class Gridder:
 
     def _geometry(self, accuracy: float) -> dict[str, object]:
         return {
-            "uvw": self._ducc_uvw_m,
-            "freq": self.visibilities.freqs_hz,
-            "pixsize_x": self.pixel_rad,
-            "pixsize_y": self.pixel_rad,
-            "epsilon": accuracy,
-            "do_wgridding": True,
-            "divide_by_n": False,
+            "uvw": self._ducc_uvw_m, "freq": self.visibilities.freqs_hz, "pixsize_x": self.pixel_rad,
+            "pixsize_y": self.pixel_rad, "epsilon": accuracy, "do_wgridding": True, "divide_by_n": False,
             "nthreads": self.threads,
-        }
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -163,15 +163,9 @@ def read_visibilities(ms: MSInfo, rows: SelectedRows, column: str, channel_avera
 
 @numba.njit(nogil=True, cache=True)
 def _average(
-    data: NDArray[np.complex64],
-    flag: NDArray[np.bool_],
-    selected: NDArray[np.int64],
-    hands: tuple[int, int],
-    channel_average: int,
-    targets: NDArray[np.int64],
-    stokes_i: NDArray[np.complex64],
-    counts: NDArray[np.float32],
-) -> None:
+    data: NDArray[np.complex64], flag: NDArray[np.bool_], selected: NDArray[np.int64], hands: tuple[int, int],
+    channel_average: int, targets: NDArray[np.int64], stokes_i: NDArray[np.complex64], counts: NDArray[np.float32],
+) -> None:  # fmt: skip
     """Write mean Stokes I and number of the unflagged channels of each bin to the selected rows' targets."""
     hand1, hand2 = hands
     for row in selected:

@@ -43,13 +43,9 @@ class Weighting:
 
 
 def compute_imaging_weights(
-    uvw_m: NDArray[np.float64],
-    freqs_hz: NDArray[np.float64],
-    weights: NDArray[np.float32],
-    size: int,
-    pixel_rad: float,
-    weighting: Weighting,
-) -> NDArray[np.float32]:
+    uvw_m: NDArray[np.float64], freqs_hz: NDArray[np.float64], weights: NDArray[np.float32], size: int,
+    pixel_rad: float, weighting: Weighting,
+) -> NDArray[np.float32]:  # fmt: skip
     """Return the natural weights times the factors of their cells; 0 outside the uv plane.
 
     Parameters

@@ -77,21 +77,13 @@ def _convert_source(source: Any, pb: Image, wcs: WCS) -> FoundSource:
     x, y = (round(float(value)) for value in wcs.all_world2pix(ra, dec, 0))
     inside = 0 <= x < pb.shape[1] and 0 <= y < pb.shape[0]
     return FoundSource(
-        name=position_name(ra, dec),
-        ra_deg=float(ra) % 360,
-        dec_deg=float(dec),
-        ra_error_arcsec=float(ra_error * np.cos(np.deg2rad(dec)) * 3600),
-        dec_error_arcsec=float(dec_error * 3600),
-        peak_jy=float(source.peak_flux_max),
-        peak_error_jy=float(source.peak_flux_maxE),
-        flux_jy=float(source.total_flux),
-        flux_error_jy=float(source.total_fluxE),
-        major_arcsec=float(major * 3600),
-        minor_arcsec=float(minor * 3600),
-        angle_deg=float(angle) % 180,
-        local_rms_jy=float(source.rms_isl),
+        name=position_name(ra, dec), ra_deg=float(ra) % 360, dec_deg=float(dec),
+        ra_error_arcsec=float(ra_error * np.cos(np.deg2rad(dec)) * 3600), dec_error_arcsec=float(dec_error * 3600),
+        peak_jy=float(source.peak_flux_max), peak_error_jy=float(source.peak_flux_maxE),
+        flux_jy=float(source.total_flux), flux_error_jy=float(source.total_fluxE), major_arcsec=float(major * 3600),
+        minor_arcsec=float(minor * 3600), angle_deg=float(angle) % 180, local_rms_jy=float(source.rms_isl),
         attenuation=float(pb[y, x]) if inside else float("nan"),
-    )
+    )  # fmt: skip
 
 
 def position_name(ra_deg: float, dec_deg: float) -> str:

@@ -62,14 +62,9 @@ def measure_source(fits_path: Path, ra_deg: float, dec_deg: float, search_beams:
 
 
 def measure_in_image(
-    image: NDArray[np.floating],
-    pb: NDArray[np.floating] | None,
-    header: fits.Header,
-    ra_deg: float,
-    dec_deg: float,
-    search_beams: float = 1.0,
-    name: str = "the image",
-) -> MeasuredSource:
+    image: NDArray[np.floating], pb: NDArray[np.floating] | None, header: fits.Header, ra_deg: float, dec_deg: float,
+    search_beams: float = 1.0, name: str = "the image",
+) -> MeasuredSource:  # fmt: skip
     """Fit the synthesized beam as `measure_source` does, to an image in memory.
 
     Parameters
@@ -90,15 +85,10 @@ def measure_in_image(
     offset = position - requested
     pb_value = _interpolate(pb, position)
     return MeasuredSource(
-        apparent_jy=apparent_jy,
-        flux_jy=apparent_jy / pb_value,
-        pb=pb_value,
-        ra_deg=ra % 360,
-        dec_deg=dec,
-        offset_arcsec=float(np.hypot(*offset)) * pixel_arcsec,
-        offset_beams=_in_beams(offset, beam, pixel_arcsec),
+        apparent_jy=apparent_jy, flux_jy=apparent_jy / pb_value, pb=pb_value, ra_deg=ra % 360, dec_deg=dec,
+        offset_arcsec=float(np.hypot(*offset)) * pixel_arcsec, offset_beams=_in_beams(offset, beam, pixel_arcsec),
         rms_jy=float(header.get("RMS", np.nan)),
-    )
+    )  # fmt: skip
 
 
 def _read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
