@@ -15,9 +15,10 @@ from contimg.store import AlertRecord, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, Observations, assess_condition
-from web.streaming.service import SCAN, StreamingService
+from web.streaming.service import StreamingService
 from web.tiles.pixel_images import PixelImages
 from workers.inspection import Inspection, InspectionCache
+from workers.producer import SCAN_BEAT
 from workers.service.records import ServiceStatus
 
 EXTENSION = "contimg"
@@ -119,7 +120,7 @@ class Panel:
 
     def _read_overview(self, shown: int) -> StreamOverview:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
-        beat = self.store.activity.last_beat(SCAN)
+        beat = self.store.activity.last_beat(SCAN_BEAT)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
         try:
             poll_interval_s, error = self.config().poll_interval, status.error

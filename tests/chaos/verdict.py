@@ -145,9 +145,7 @@ def _rows(store: Store, delivered: Delivered) -> Iterator[str]:
         open_runs = session.scalar(
             select(func.count()).select_from(tables.StageRun).where(tables.StageRun.ended_at.is_(None))
         )
-        leases = session.scalar(
-            select(func.count()).select_from(tables.Job).where(tables.Job.lease_token.is_not(None))
-        )
+        leases = session.scalar(select(func.count()).select_from(tables.Job).where(tables.Job.lease_token.is_not(None)))
     if open_runs or leases:
         yield f"{open_runs} runs without an end, {leases} leases that live"
 

@@ -6,9 +6,8 @@ from typing import Protocol
 from contimg.errors import Misconfigured
 from contimg.settings import Settings, load, scan_limit_s, shown
 from contimg.store import Store
+from workers.producer import SCAN_BEAT
 from workers.service.records import CommandOutcome, ServiceStatus
-
-SCAN = "producer.scan"
 
 
 class StreamingService(Protocol):
@@ -32,7 +31,7 @@ class ReadOnlyService:
 
     def status(self) -> ServiceStatus:
         """Return the status as far as the store shows it."""
-        beat, error, poll_interval_s, keys = self.store.activity.last_beat(SCAN), None, 0.0, {}
+        beat, error, poll_interval_s, keys = self.store.activity.last_beat(SCAN_BEAT), None, 0.0, {}
         try:
             config = load(self.settings)
             poll_interval_s, keys = config.poll_interval, shown(config)
