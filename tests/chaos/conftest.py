@@ -1,9 +1,9 @@
-"""The chaos run uses the tests' own PostgreSQL server and ways of waiting."""
+"""Make the PostgreSQL server and the waiting helpers of other tests importable."""
 
 import sys
 from pathlib import Path
 
-for _room in ("store", "workers"):
-    _path = str(Path(__file__).resolve().parents[1] / _room)
+for _name in ("store", "workers"):
+    _path = str(Path(__file__).resolve().parents[1] / _name)
     if _path not in sys.path:
         sys.path.append(_path)

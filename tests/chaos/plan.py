@@ -1,14 +1,14 @@
-"""What happens in a chaos run, all of it from one seed: which files are spoilt, which faults strike, when and where."""
+"""Plan of a chaos run from a seed: which files are defective, and which faults are injected when and where."""
 
 import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-EXPECTED, LEAST = 16, 12
+EXPECTED, MIN_SUBBANDS = 16, 12
 
 
-class Spoilt(StrEnum):
-    """What is wrong with the files of a group."""
+class Defect(StrEnum):
+    """Defect of the files of a group."""
 
     NOTHING = "nothing"
     TRUNCATED = "truncated"
@@ -18,37 +18,37 @@ class Spoilt(StrEnum):
     ABSENT = "absent"
     REPLACED = "replaced"
     HALF_ABSENT = "half absent"
-    HOPELESS = "hopeless"
+    TOO_MANY_TRUNCATED = "too many truncated"
 
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """How one group arrives.
+    """Arrival of a group.
 
     Attributes
     ----------
-    spoilt : what is wrong with it, and `subbands` which of its files are.
-    wait_s : time from the group before to this one.
-    stranger : a file of a foreign name comes with it.
+    defect : defect of the files of `subbands`.
+    wait_s : time since the previous group.
+    has_foreign_file : a file with a foreign name arrives, too.
     """
 
     index: int
-    spoilt: Spoilt
+    defect: Defect
     subbands: tuple[int, ...]
     wait_s: float
-    stranger: bool
+    has_foreign_file: bool
 
     @property
     def subbands_in_product(self) -> int:
-        """How many subbands its Measurement Set has in the end; 0 when the group must fail."""
-        if self.spoilt in (Spoilt.NOTHING, Spoilt.REPLACED):
+        """Return the number of subbands in the Measurement Set; 0 when the group must fail."""
+        if self.defect in (Defect.NOTHING, Defect.REPLACED):
             return EXPECTED
         left = EXPECTED - len(self.subbands)
-        return left if left >= LEAST else 0
+        return left if left >= MIN_SUBBANDS else 0
 
 
-class Kind(StrEnum):
-    """What strikes."""
+class FaultKind(StrEnum):
+    """Kind of fault."""
 
     KILL_CHILD = "kill a worker's child"
     KILL_WORKER = "kill a worker"
@@ -72,73 +72,73 @@ class Kind(StrEnum):
     SECOND_PRODUCER = "run a second producer"
 
 
-# How often each strikes: what costs the least time to recover from, the most often.
+# Relative frequencies: faults with a short recovery are more frequent.
 _WEIGHTS = {
-    Kind.KILL_CHILD: 6,
-    Kind.KILL_WORKER: 3,
-    Kind.KILL_PRODUCER: 2,
-    Kind.KILL_PANEL: 1,
-    Kind.KILL_SERVICE: 1,
-    Kind.RESTART: 1,
-    Kind.KILL_BROKER: 2,
-    Kind.LOSE_BROKER: 1,
-    Kind.FREEZE_BROKER: 2,
-    Kind.CUT: 4,
-    Kind.STALL: 2,
-    Kind.FREEZE_WORKER: 4,
-    Kind.FREEZE_PRODUCER: 2,
-    Kind.KILL_STORE: 2,
-    Kind.CUT_STORE: 4,
-    Kind.LOCK_STORE: 3,
-    Kind.FILL_DISK: 3,
-    Kind.PAUSE: 2,
-    Kind.AGAIN: 4,
-    Kind.SECOND_PRODUCER: 1,
+    FaultKind.KILL_CHILD: 6,
+    FaultKind.KILL_WORKER: 3,
+    FaultKind.KILL_PRODUCER: 2,
+    FaultKind.KILL_PANEL: 1,
+    FaultKind.KILL_SERVICE: 1,
+    FaultKind.RESTART: 1,
+    FaultKind.KILL_BROKER: 2,
+    FaultKind.LOSE_BROKER: 1,
+    FaultKind.FREEZE_BROKER: 2,
+    FaultKind.CUT: 4,
+    FaultKind.STALL: 2,
+    FaultKind.FREEZE_WORKER: 4,
+    FaultKind.FREEZE_PRODUCER: 2,
+    FaultKind.KILL_STORE: 2,
+    FaultKind.CUT_STORE: 4,
+    FaultKind.LOCK_STORE: 3,
+    FaultKind.FILL_DISK: 3,
+    FaultKind.PAUSE: 2,
+    FaultKind.AGAIN: 4,
+    FaultKind.SECOND_PRODUCER: 1,
 }
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One blow: what, how long after the one before, and a number that chooses the victim among those there are."""
+    """A fault: kind, time since the previous fault, and a number that selects the target."""
 
-    kind: Kind
+    kind: FaultKind
     wait_s: float
     choice: int
 
 
 @dataclass(frozen=True)
 class ChaosPlan:
-    """A whole run."""
+    """Groups and faults of a run."""
 
     seed: int
     groups: tuple[GroupPlan, ...]
     faults: tuple[Fault, ...]
 
 
-def make_plan(seed: int, groups: int, faults: int, kinds: frozenset[Kind], duration_s: float) -> ChaosPlan:
-    """The plan of a seed: every kind at least once if there are faults enough, and then by weight.
+def make_plan(seed: int, groups: int, faults: int, kinds: frozenset[FaultKind], duration_s: float) -> ChaosPlan:
+    """Return the plan of a seed: every kind at least once if there are enough faults, the rest by weight.
 
-    There are twice as many blows in it, for those that find nobody to hit.
+    The plan has twice as many faults as needed, because some have no target.
     """
     rng = random.Random(seed)
-    arriving = tuple(_group(rng, index, 0.9 * duration_s / groups) for index in range(groups))
-    possible = sorted(kinds)
-    chosen = rng.sample(possible, min(faults, len(possible)))
-    chosen += rng.choices(possible, [_WEIGHTS[kind] for kind in possible], k=faults - len(chosen))
+    group_plans = tuple(_group(rng, index, 0.9 * duration_s / groups) for index in range(groups))
+    sorted_kinds = sorted(kinds)
+    chosen = rng.sample(sorted_kinds, min(faults, len(sorted_kinds)))
+    chosen += rng.choices(sorted_kinds, [_WEIGHTS[kind] for kind in sorted_kinds], k=faults - len(chosen))
     rng.shuffle(chosen)
     mean_s = duration_s / max(faults, 1)
-    blows: list[Fault] = []
+    scheduled: list[Fault] = []
     for spare in (faults // 2, faults - faults // 2):
-        chosen += rng.choices(possible, [_WEIGHTS[kind] for kind in possible], k=spare)
-        later = chosen[len(blows) :]
-        blows += [Fault(kind, rng.uniform(0.3, 1.7) * mean_s, rng.randrange(1 << 30)) for kind in later]
-    return ChaosPlan(seed, arriving, tuple(blows))
+        chosen += rng.choices(sorted_kinds, [_WEIGHTS[kind] for kind in sorted_kinds], k=spare)
+        added = chosen[len(scheduled) :]
+        scheduled += [Fault(kind, rng.uniform(0.3, 1.7) * mean_s, rng.randrange(1 << 30)) for kind in added]
+    return ChaosPlan(seed, group_plans, tuple(scheduled))
 
 
 def _group(rng: random.Random, index: int, mean_s: float) -> GroupPlan:
-    bad = [one for one in Spoilt if one is not Spoilt.NOTHING]
-    # The first two stay whole: the calibrator's tile is what all others are calibrated with.
-    spoilt = rng.choice(bad) if index >= 2 and rng.random() < 0.2 else Spoilt.NOTHING
-    count = {Spoilt.NOTHING: 0, Spoilt.HALF_ABSENT: rng.randint(5, 10), Spoilt.HOPELESS: 5}.get(spoilt, 1)
+    defects = [defect_kind for defect_kind in Defect if defect_kind is not Defect.NOTHING]
+    # The first two have no defect: all others are calibrated with the calibrator's tile.
+    defect = rng.choice(defects) if index >= 2 and rng.random() < 0.2 else Defect.NOTHING
+    count = {Defect.NOTHING: 0, Defect.HALF_ABSENT: rng.randint(5, 10), Defect.TOO_MANY_TRUNCATED: 5}.get(defect, 1)
     subbands = tuple(sorted(rng.sample(range(EXPECTED), count)))
-    return GroupPlan(index, spoilt, subbands, rng.uniform(0.2, 1.8) * mean_s, rng.random() < 0.05)
+    return GroupPlan(index, defect, subbands, rng.uniform(0.2, 1.8) * mean_s, rng.random() < 0.05)

@@ -1,4 +1,4 @@
-"""Groups as they arrive in a chaos run: real small ones from the simulator, some of them spoilt on the way."""
+"""Deliver the groups of a chaos run: small simulated groups, some with defects."""
 
 import shutil
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
-from plan import ChaosPlan, GroupPlan, Spoilt
+from plan import ChaosPlan, Defect, GroupPlan
 
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.simulation.tile import simulate_tile
@@ -19,34 +19,34 @@ REPLACED_AFTER_S = 3.0
 
 @dataclass
 class Delivered:
-    """What was put into the incoming directory.
+    """Contents delivered to the incoming directory.
 
     Attributes
     ----------
-    groups : plan by group name.
-    spoilt : files that must have been set aside at the end.
+    groups : plan by group id.
+    defective : files that must be quarantined at the end, with their defect.
     """
 
     groups: dict[str, GroupPlan] = field(default_factory=dict)
-    spoilt: dict[str, str] = field(default_factory=dict)
+    defective: dict[str, str] = field(default_factory=dict)
     files: int = 0
 
 
 class Telescope(threading.Thread):
-    """Simulates and delivers the groups of a plan at its pace, beside whatever happens to the service."""
+    """Simulate and deliver the groups of a plan at its times, independent of the service."""
 
     def __init__(self, plan: ChaosPlan, root: Path) -> None:
         super().__init__(name="telescope", daemon=True)
         self.delivered = Delivered()
         self.error: BaseException | None = None
         self._plan = plan
-        self._room = root / "telescope"
+        self._directory = root / "telescope"
         self._incoming = root / "incoming"
-        self._room.mkdir()
+        self._directory.mkdir()
         self._incoming.mkdir(exist_ok=True)
 
     def run(self) -> None:
-        """Deliver all; what goes wrong in here is the run's own fault and is kept for it."""
+        """Deliver all groups; keep an error for the chaos run to raise."""
         try:
             for group, tile_files in self._tiles():
                 self._deliver(group, tile_files)
@@ -59,54 +59,54 @@ class Telescope(threading.Thread):
             clock_spread=0, threads=1, seed=self._plan.seed,
         )  # fmt: skip
         for group, tile in zip(self._plan.groups, plan_tiles(options), strict=True):
-            due = time.monotonic() + group.wait_s
-            made = simulate_tile(tile, options, self._room)
-            made.truth.unlink()
-            time.sleep(max(0.0, due - time.monotonic()))
-            yield group, dict(made.files)
+            due_s = time.monotonic() + group.wait_s
+            simulated = simulate_tile(tile, options, self._directory)
+            simulated.truth.unlink()
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            yield group, dict(simulated.files)
 
     def _deliver(self, group: GroupPlan, files: dict[int, Path]) -> None:
-        name = next(iter(files.values())).name.partition("_sb")[0]
-        self.delivered.groups[name] = group
-        whole: dict[int, Path] = {}
+        group_name = next(iter(files.values())).name.partition("_sb")[0]
+        self.delivered.groups[group_name] = group
+        intact: dict[int, Path] = {}
         for subband, path in files.items():
             if subband in group.subbands:
-                if group.spoilt in (Spoilt.ABSENT, Spoilt.HALF_ABSENT):
+                if group.defect in (Defect.ABSENT, Defect.HALF_ABSENT):
                     path.unlink()
                     continue
-                if group.spoilt is Spoilt.REPLACED:
-                    whole[subband] = Path(shutil.copy(path, path.with_suffix(".whole")))
+                if group.defect is Defect.REPLACED:
+                    intact[subband] = Path(shutil.copy(path, path.with_suffix(".intact")))
                 else:
-                    self.delivered.spoilt[path.name] = group.spoilt
-                _spoil(path, group.spoilt)
-            self._arrive(path, path.name)
-        if group.stranger:
-            stranger = self._incoming / f"stranger-{group.index}.txt"
-            stranger.write_text("not from the correlator")
-            self.delivered.spoilt[stranger.name] = "foreign"
-        if whole:
+                    self.delivered.defective[path.name] = group.defect
+                _damage(path, group.defect)
+            self._rename_into_place(path, path.name)
+        if group.has_foreign_file:
+            foreign_file = self._incoming / f"foreign-{group.index}.txt"
+            foreign_file.write_text("not from the correlator")
+            self.delivered.defective[foreign_file.name] = "foreign"
+        if intact:
             time.sleep(REPLACED_AFTER_S)
-            for subband, path in whole.items():
-                self._arrive(path, files[subband].name)
+            for subband, path in intact.items():
+                self._rename_into_place(path, files[subband].name)
 
-    def _arrive(self, path: Path, name: str) -> None:
-        """Under another name first, as the correlator does."""
+    def _rename_into_place(self, path: Path, name: str) -> None:
+        """Move a file under a temporary name and rename it, as the correlator does."""
         unfinished = self._incoming / name.replace(".hdf5", "_incomplete.hdf5")
         path.replace(unfinished)
         unfinished.replace(self._incoming / name)
         self.delivered.files += 1
 
 
-def _spoil(path: Path, how: Spoilt) -> None:
-    size = path.stat().st_size
-    if how is Spoilt.EMPTY:
+def _damage(path: Path, defect: Defect) -> None:
+    size_bytes = path.stat().st_size
+    if defect is Defect.EMPTY:
         path.write_bytes(b"")
-    elif how is Spoilt.GARBAGE:
+    elif defect is Defect.GARBAGE:
         with path.open("r+b") as file:
             file.write(b"\xa5" * 4096)
-    elif how is Spoilt.ZEROS:
+    elif defect is Defect.ZEROS:
         with h5py.File(path, "r+") as file:
             file["Data/visdata"][...] = 0
-    else:  # truncated, replaced later, hopeless
+    else:  # truncated, replaced later, too many truncated
         with path.open("r+b") as file:
-            file.truncate(size // 3)
+            file.truncate(size_bytes // 3)

@@ -1,4 +1,4 @@
-"""A short chaos run, and whether the run itself can be trusted: it replays by seed, and its verdict can fail."""
+"""A short chaos run, and tests of the run itself: a seed repeats it, and changed products are found."""
 
 import shutil
 import socket
@@ -6,16 +6,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from chaos import planned, run
-from plan import Kind, Spoilt, make_plan
+from chaos import plan_for, run
+from deviations import find_deviations
+from plan import Defect, FaultKind, make_plan
 from proxy import Proxy
-from verdict import judge
-from world import Parts, World
+from system import Components, System
 
 from contimg.store import Outcome, tables
 
 SEED = 3
-ALL = frozenset(Kind)
+ALL = frozenset(FaultKind)
 
 
 def test_a_seed_is_a_plan():
@@ -26,63 +26,63 @@ def test_a_seed_is_a_plan():
 def test_a_plan_has_every_kind_of_fault_and_of_file():
     plan = make_plan(SEED, 300, 200, ALL, 400.0)
     assert {fault.kind for fault in plan.faults[:200]} == ALL
-    assert {group.spoilt for group in plan.groups} == set(Spoilt)
+    assert {group.defect for group in plan.groups} == set(Defect)
 
 
 def test_the_proxy_passes_cuts_and_stalls():
     server = socket.create_server(("127.0.0.1", 0))
     proxy = Proxy(server.getsockname()[1])
-    near = socket.create_connection(("127.0.0.1", proxy.port))
-    far, _ = server.accept()
-    near.sendall(b"passes")
-    assert far.recv(100) == b"passes"
+    client = socket.create_connection(("127.0.0.1", proxy.port))
+    accepted, _ = server.accept()
+    client.sendall(b"passes")
+    assert accepted.recv(100) == b"passes"
     proxy.stall()
-    near.sendall(b"waits")
-    far.settimeout(0.3)
+    client.sendall(b"waits")
+    accepted.settimeout(0.3)
     with pytest.raises(TimeoutError):
-        far.recv(100)
-    proxy.move()
-    far.settimeout(5)
-    assert far.recv(100) == b"waits"
+        accepted.recv(100)
+    proxy.resume()
+    accepted.settimeout(5)
+    assert accepted.recv(100) == b"waits"
     assert proxy.cut() == 2
-    assert near.recv(100) == b""
+    assert client.recv(100) == b""
     proxy.close()
     server.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_nothing_is_lost_and_nothing_made_twice_under_fire(tmp_path: Path):
-    """On SQLite with the embedded broker, as on one machine; then the evidence is tampered with."""
-    parts = Parts(postgresql=False, own_broker=False, mounted_disk=False)
-    plan = planned(parts, SEED, groups=8, faults=12, duration_s=18)
-    world = World(tmp_path / "world", parts, 8)
-    kept = tmp_path / "kept"
+def test_nothing_is_lost_and_nothing_made_twice_with_faults(tmp_path: Path):
+    """Run on SQLite with the embedded broker, then change the products and expect deviations."""
+    components = Components(postgresql=False, own_broker=False, mounted_disk=False)
+    plan = plan_for(components, SEED, groups=8, faults=12, duration_s=18)
+    system = System(tmp_path / "system", components, 8)
+    copy = tmp_path / "kept"
     threads = threading.active_count()
-    seen = {}
+    deviations_by_change = {}
 
-    def inspect(world: World, delivered) -> None:
-        """While the store is open: each tampering must be noticed."""
-        image = next(one for one in world.store.products.images(20))
-        shutil.copy2(image.png_path, kept)
+    def inspect(system: System, delivered) -> None:
+        """Change products and rows while the store is open; each change must be a deviation."""
+        image = next(iter(system.store.products.images(20)))
+        shutil.copy2(image.png_path, copy)
         image.png_path.unlink()
-        seen["a file that is gone"] = judge(world, delivered)
-        shutil.copy(kept, image.png_path)
-        seen["a file written again"] = judge(world, delivered)
-        shutil.copystat(kept, image.png_path)
-        table = world.store.products.measurement_set(image.group).path / "table.dat"
-        shutil.copy2(table, kept)
+        deviations_by_change["a file that is gone"] = find_deviations(system, delivered)
+        shutil.copy(copy, image.png_path)
+        deviations_by_change["a file written again"] = find_deviations(system, delivered)
+        shutil.copystat(copy, image.png_path)
+        table = system.store.products.measurement_set(image.group).path / "table.dat"
+        shutil.copy2(table, copy)
         table.touch()
-        seen["a Measurement Set written to"] = judge(world, delivered)
-        shutil.copystat(kept, table)
-        assert judge(world, delivered) == []
-        with world.store.database.write() as session:
+        deviations_by_change["a Measurement Set written to"] = find_deviations(system, delivered)
+        shutil.copystat(copy, table)
+        assert find_deviations(system, delivered) == []
+        with system.store.database.write() as session:
             first = session.query(tables.StageRun).filter_by(outcome=Outcome.COMMITTED).first()
             first.outcome = Outcome.FAILED
-        seen["a stage that was not committed"] = judge(world, delivered)
+        deviations_by_change["a stage that was not committed"] = find_deviations(system, delivered)
 
-    report = run(plan, 12, world, lambda _: None, quiet_limit_s=240, afterwards=inspect)
+    report = run(plan, 12, system, lambda _: None, quiet_limit_s=240, on_finish=inspect)
     assert report.deviations == [], str(report)
-    assert report.hits.total() == 12
-    assert all(seen.values()), seen
+    assert report.injected.total() == 12
+    assert all(deviations_by_change.values()), deviations_by_change
     assert threading.active_count() <= threads + 2

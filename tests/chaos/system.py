@@ -1,4 +1,4 @@
-"""The machine room of a chaos run: store, broker behind a proxy, disk and service, each of which can be struck."""
+"""The system of a chaos run: store, broker behind a proxy, disk and service, as targets of faults."""
 
 import os
 import shutil
@@ -23,41 +23,41 @@ from workers.broker import server_program
 from workers.service.records import read_record
 
 LEASE_S = 6.0
-DISK_BYTES = 40 << 20  # a group's products and its files, with room to spare
+DISK_BYTES = 40 << 20  # upper limit of the products and files of a group
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a world is made of."""
+class Components:
+    """Components of a system."""
 
     postgresql: bool
     own_broker: bool
     mounted_disk: bool
 
 
-class World:
-    """Everything in one directory; `start`, strike, `stop`. One thread strikes and mends."""
+class System:
+    """A running system in one directory. Faults are injected and repaired from one thread."""
 
-    def __init__(self, root: Path, parts: Parts, groups: int) -> None:
-        self.root, self.parts = root, parts
+    def __init__(self, root: Path, components: Components, groups: int) -> None:
+        self.root, self.components = root, components
         for name in ("incoming", "disk", "state"):
             (root / name).mkdir(parents=True)
         self.disk = root / "disk"
-        if parts.mounted_disk:
+        if components.mounted_disk:
             _mount(root / "disk.img", self.disk, groups * DISK_BYTES + (256 << 20))
-        self.postgres = _postgres(root / "pg") if parts.postgresql else None
+        self.postgres = _postgres(root / "pg") if components.postgresql else None
         self.database = self.postgres.new_database() if self.postgres else str(root / "state" / "contimg.sqlite3")
-        self.broker = OwnBroker(root / "broker") if parts.own_broker else None
+        self.broker = OwnBroker(root / "broker") if components.own_broker else None
         self.proxy = Proxy(self.broker.port) if self.broker else None
         self.port = _free_port()
         self.service: subprocess.Popen[bytes] | None = None
         self.store: Store | None = None
-        self.more: dict[str, str] = {}
+        self.extra_environ: dict[str, str] = {}
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-        more = {
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
+        settings = {
             "PIPELINE_STATE_DIR": str(self.root / "state"),
             "CONTIMG_INPUT_DIR": str(self.root / "incoming"),
             "CONTIMG_OUTPUT_DIR": str(self.disk / "products"),
@@ -68,17 +68,17 @@ class World:
             "CONTIMG_LEASE_S": f"{LEASE_S:g}",
             "CONTIMG_RETRY_DELAY_S": "0.5",
             "CONTIMG_RETRY_DELAY_MAX_S": "4",
-            # Under this fire one group may be hit many times; in the machine room three attempts are plenty.
+            # A group may be the target of many faults here; the default is 3.
             "CONTIMG_MAX_ATTEMPTS": "40",
             "CONTIMG_COLLECTION_TIMEOUT_S": "20",
             "CONTIMG_IMAGE_SIZE": "128",
             "OMP_NUM_THREADS": "1",
         }
         if self.postgres:
-            more["CONTIMG_QUEUE_DB"] = self.database
+            settings["CONTIMG_QUEUE_DB"] = self.database
         if self.proxy:
-            more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
-        return kept | more | self.more
+            settings["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
+        return inherited | settings | self.extra_environ
 
     @property
     def settings(self) -> Settings:
@@ -103,7 +103,7 @@ class World:
             )  # fmt: skip
 
     def stop_service(self, limit_s: float = 60) -> int:
-        """SIGTERM, as systemd would; SIGKILL after the limit. Returns the exit status."""
+        """Send SIGTERM, as systemd does, and SIGKILL after the limit; return the exit status."""
         assert self.service is not None
         self.service.terminate()
         try:
@@ -112,43 +112,43 @@ class World:
             self.service.kill()
             return self.service.wait()
 
-    def mend_service(self) -> bool:
-        """Start the service again if it has ended, as systemd would; whether it had."""
+    def restart_if_ended(self) -> bool:
+        """Start the service again if it has ended, as systemd does; return whether it had ended."""
         if self.service is None or self.service.poll() is None:
             return False
         self.start_service()
         return True
 
     def child(self, name: str) -> int | None:
-        """The pid of a child of the supervisor, while it runs."""
+        """Return the pid of a running child of the supervisor, or None."""
         record = read_record(self.root / "state")
         pid = record.children.get(name) if record else None
         return pid if pid and psutil.pid_exists(pid) else None
 
     def pool_processes(self) -> list[int]:
-        """The processes that run stages, in order of pid."""
-        found = []
+        """Return the pids of the processes that run stages, sorted."""
+        pids = []
         for stage in ("convert", "calibrate", "image"):
             pid = self.child(stage)
             if pid:
                 with suppress(psutil.NoSuchProcess):
-                    found += [one.pid for one in psutil.Process(pid).children() if _runs_stages(one)]
-        return sorted(found)
+                    pids += [child.pid for child in psutil.Process(pid).children() if _runs_stages(child)]
+        return sorted(pids)
 
     def cut_store(self) -> None:
-        """End every connection to the PostgreSQL server but the one that does it."""
+        """End every connection to the PostgreSQL server except its own."""
         assert self.postgres is not None
         with psycopg.connect(self.database.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
     def broker_client(self) -> redis.Redis:
-        """A client that bypasses the proxy; the embedded broker has a password and none is here for it."""
+        """Return a client that bypasses the proxy; not for the embedded broker, which has a password."""
         assert self.broker is not None
         return redis.Redis(port=self.broker.port)
 
     def fill_disk(self) -> None:
-        """Leave no byte; `free_disk` takes it back."""
-        with suppress(OSError), (self.disk / "ballast").open("ab") as file:
+        """Fill the disk; `free_disk` removes the file."""
+        with suppress(OSError), (self.disk / "filler").open("ab") as file:
             free = shutil.disk_usage(self.disk).free
             with suppress(OSError):
                 os.posix_fallocate(file.fileno(), 0, max(free - (1 << 20), 1))
@@ -158,10 +158,10 @@ class World:
                 file.flush()
 
     def free_disk(self) -> None:
-        (self.disk / "ballast").unlink(missing_ok=True)
+        (self.disk / "filler").unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """End everything that this world started and give back its disk; what was made stays on no mounted one."""
+        """Stop everything that was started and unmount the disk, if it was mounted."""
         if self.service is not None and self.service.poll() is None:
             self.service.kill()
             self.service.wait()
@@ -173,12 +173,12 @@ class World:
             self.broker.kill()
         if self.postgres:
             self.postgres.stop()
-        if self.parts.mounted_disk:
+        if self.components.mounted_disk:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=False)
 
 
 class OwnBroker:
-    """A Redis-compatible server with an append-only file, on a port that it keeps."""
+    """A Redis-compatible server with an append-only file on a fixed port."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -212,25 +212,25 @@ class OwnBroker:
             self.process.wait()
 
     def forget(self) -> None:
-        """What a server without an append-only file has after a kill: nothing."""
+        """Remove the append-only file, so that a restarted server is empty."""
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
 
 
 def can_mount() -> bool:
-    """Whether a disk of our own can be mounted here: as root, with loop devices."""
+    """Return whether a disk image can be mounted: as root, with loop devices."""
     return os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") is not None
 
 
-def _mount(image: Path, place: Path, size: int) -> None:
+def _mount(image: Path, directory: Path, size_bytes: int) -> None:
     with image.open("wb") as file:
-        file.truncate(size)
+        file.truncate(size_bytes)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,nodiscard", str(image)], check=True)
-    subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True)
-    shutil.rmtree(place / "lost+found")
+    subprocess.run(["mount", "-o", "loop", str(image), str(directory)], check=True)
+    shutil.rmtree(directory / "lost+found")
 
 
 def _postgres(directory: Path) -> PostgresServer:
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.components[-3]))
     directory.mkdir()
     return PostgresServer(programs[-1].parent, directory)
 
