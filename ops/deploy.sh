@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install and start the service on this machine, and wait until it is healthy. Safe to run again: that is an upgrade.
+# Install and start the service on this machine, and wait until it is healthy. Running it again upgrades the service.
 # usage: ops/deploy.sh [--mode streaming|manual|both] [--engine docker|systemd|process] [--env-file PATH] [--dry-run]
 #        ops/deploy.sh --down [--engine docker|systemd|process] [--env-file PATH]
 #
@@ -7,13 +7,13 @@
 # --engine    docker: containers, settings in ops/docker/.env (the default); systemd: units, settings in
 #             /etc/contimg/contimg.env; process: plain processes of the user who runs this, settings in ops/contimg.env
 # --env-file  settings in another file
-# --dry-run   check everything, change nothing, say what would be done
-# --down      stop what was started; settings, state and products stay
+# --dry-run   check everything, change nothing, print what would be done
+# --down      stop the service; settings, state and products are kept
 set -eu
 cd "$(dirname "$0")/.."
 ROOT=$PWD
 
-# shellcheck disable=SC2034 # the parts read these
+# shellcheck disable=SC2034 # read by the sourced scripts
 WAIT_S=${DEPLOY_WAIT_S:-180}
 MIN_FREE_GB=${DEPLOY_MIN_FREE_GB:-10}
 engine=docker mode='' env='' dry='' down=''
@@ -22,7 +22,7 @@ usage() {
     sed -n '3,11s/^# \{0,1\}//p' "$ROOT/ops/deploy.sh"
 }
 
-wrong_usage() {
+usage_error() {
     echo "deploy: $*" >&2
     usage >&2
     exit 2
@@ -31,28 +31,28 @@ wrong_usage() {
 while [ $# -gt 0 ]; do
     case $1 in
         --mode | --engine | --env-file)
-            [ $# -ge 2 ] || wrong_usage "$1 needs a value"
+            [ $# -ge 2 ] || usage_error "$1 needs a value"
             case $1 in --mode) mode=$2 ;; --engine) engine=$2 ;; --env-file) env=$2 ;; esac
             shift
             ;;
         --dry-run) dry=1 ;;
         --down) down=1 ;;
         -h | --help) usage && exit 0 ;;
-        *) wrong_usage "$1: no such option" ;;
+        *) usage_error "$1: no such option" ;;
     esac
     shift
 done
-case $mode in "" | streaming | manual | both) ;; *) wrong_usage "--mode $mode: streaming, manual or both" ;; esac
+case $mode in "" | streaming | manual | both) ;; *) usage_error "--mode $mode: streaming, manual or both" ;; esac
 case $engine in
     docker) example=ops/docker/.env.example env=${env:-ops/docker/.env} ;;
     systemd) example=ops/systemd/contimg.env.example env=${env:-/etc/contimg/contimg.env} ;;
     process) example=ops/systemd/contimg.env.example env=${env:-ops/contimg.env} ;;
-    *) wrong_usage "--engine $engine: docker, systemd or process" ;;
+    *) usage_error "--engine $engine: docker, systemd or process" ;;
 esac
 case $env in /*) ;; *) env=$ROOT/$env ;; esac
 
-# shellcheck source=ops/deploy/saying.sh
-. ops/deploy/saying.sh
+# shellcheck source=ops/deploy/output.sh
+. ops/deploy/output.sh
 # shellcheck source=ops/deploy/settings.sh
 . ops/deploy/settings.sh
 # shellcheck source=ops/deploy/checks.sh
@@ -61,20 +61,20 @@ case $env in /*) ;; *) env=$ROOT/$env ;; esac
 . "ops/deploy/$engine.sh"
 
 if [ -n "$down" ]; then
-    bring_down
-    say "stopped; settings, state and products are where they were"
+    stop_service
+    print_message "stopped; settings, state and products are kept"
     exit 0
 fi
 
-mode=${mode:-$(mode_so_far)}
+mode=${mode:-$(deployed_mode)}
 mode=${mode:-both}
-open_settings
+prepare_settings
 check_engine
 check_settings
 stop_on_problems
 if [ -n "$dry" ]; then
-    say_plan
-    say "nothing was changed"
+    print_plan
+    print_message "nothing was changed"
     exit 0
 fi
 make_directories

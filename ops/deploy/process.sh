@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# The service as plain processes of the user who runs this: one supervisor, in a session of its own.
+# The service as processes of the user who runs this: a supervisor in a session of its own.
 # Reads: env settings mode ROOT WAIT_S.
 
-mode_so_far() {
+deployed_mode() {
     sed -n 's/^DEPLOY_MODE=//p' "$env" 2>/dev/null | tail -n 1
 }
 
-choose_owner() {
+set_owner() {
     owner_uid=$(id -u) owner_gid=$(id -g)
     [ "$mode" = "$(value DEPLOY_MODE)" ] || { sed -i '/^DEPLOY_MODE=/d' "$settings" && echo "DEPLOY_MODE=$mode" >>"$settings"; }
 }
@@ -16,7 +16,7 @@ has_flower() { false; }
 check_engine() {
     if [ ! -x .venv/bin/contimg ] && ! command -v python3.11 >/dev/null &&
         ! python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-        problem "neither .venv nor Python 3.11 is here; install python3.11 and its venv package"
+        problem "no .venv and no Python 3.11; install python3.11 and its venv package"
     fi
 }
 
@@ -25,20 +25,20 @@ process_file() {
 }
 
 started_at() {
-    # When the process $1 began, in clock ticks since boot: a pid is used again, with its beginning it is not.
+    # Print the start time of the process $1 in clock ticks since boot; pid and start time are unique together.
     sed 's/.*)//' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'
 }
 
 running_pid() {
-    # The pid of the service that this script started, while it lives.
-    read -r pid began 2>/dev/null <"$(process_file)" || return 1
-    [ "$(started_at "$pid")" = "$began" ] && echo "$pid"
+    # Print the pid of the service that this script started, while it runs.
+    read -r pid start 2>/dev/null <"$(process_file)" || return 1
+    [ "$(started_at "$pid")" = "$start" ] && echo "$pid"
 }
 
-holds_port() { running_pid >/dev/null; }
+owns_port() { running_pid >/dev/null; }
 
-say_plan() {
-    say "would make the directories that are missing and .venv, bring the store up to date, and run: $(command_line)"
+print_plan() {
+    print_message "would create missing directories and .venv, upgrade the store, and run: $(command_line)"
 }
 
 command_line() {
@@ -50,10 +50,10 @@ command_line() {
 }
 
 with_settings() {
-    # Run a command with what the settings file says in its environment.
+    # Run a command with the settings in its environment.
     (
         set -a
-        # shellcheck disable=SC1090 # the operator's
+        # shellcheck disable=SC1090 # settings of the operator
         . "$settings"
         set +a
         exec "$@"
@@ -61,14 +61,14 @@ with_settings() {
 }
 
 install_and_start() {
-    [ -x .venv/bin/contimg ] || step "making .venv" scripts/setup.sh
-    step "bringing the store up to date" with_settings .venv/bin/contimg db upgrade
+    [ -x .venv/bin/contimg ] || step "creating .venv" scripts/setup.sh
+    step "upgrading the store" with_settings .venv/bin/contimg db upgrade
     end_processes
-    say "starting, mode $mode"
+    print_message "starting, mode $mode"
     log=$(value PIPELINE_STATE_DIR)/logs/deployment.log
     mkdir -p "$(dirname "$log")"
-    # One simple command: what goes to the background is the service itself, with nothing of this terminal's open.
-    # shellcheck disable=SC2016,SC2046 # for the inner shell; words, by intent
+    # A simple command, so that the background process is the service itself, without open files of this terminal.
+    # shellcheck disable=SC2016,SC2046 # expanded by the inner shell; word splitting is intended
     setsid sh -c 'set -a; . "$1"; set +a; shift; exec "$@"' sh "$settings" .venv/bin/$(command_line) </dev/null >"$log" 2>&1 &
     pid=$!
     sleep 0.2
@@ -82,7 +82,7 @@ wait_until_healthy() {
         if ! running_pid >/dev/null || [ "$waited" -ge "$WAIT_S" ]; then
             tail -n 15 "$1" >&2
             end_processes
-            give_up "the service did not become healthy (limit $WAIT_S s); the lines above are the end of $1"
+            fail "the service did not become healthy (limit $WAIT_S s); the lines above are the end of $1"
         fi
         sleep 1
         waited=$((waited + 1))
@@ -97,7 +97,7 @@ is_healthy() {
 }
 
 end_processes() {
-    # SIGTERM lets the stages under way end, up to 30 s; what is left of the session after that is killed.
+    # SIGTERM gives running stages up to 30 s to end; the rest of the session is killed after 45 s.
     pid=$(running_pid) || return 0
     kill -TERM "$pid"
     waited=0
@@ -109,14 +109,14 @@ end_processes() {
 print_summary() {
     with_settings .venv/bin/contimg status
     if [ "$mode" != streaming ]; then
-        say "the panel is at $(panel_url), its API at $(panel_url)api/status; commands need CONTIMG_TOKEN of $env"
+        print_message "panel: $(panel_url), API: $(panel_url)api/status; commands need CONTIMG_TOKEN of $env"
     fi
-    say "files are taken in from $(value CONTIMG_INPUT_DIR), products go to $(value CONTIMG_OUTPUT_DIR)"
-    say "its log is $(value PIPELINE_STATE_DIR)/logs/deployment.log; stop with: ops/deploy.sh --engine process --down"
+    print_message "incoming files: $(value CONTIMG_INPUT_DIR); products: $(value CONTIMG_OUTPUT_DIR)"
+    print_message "log: $(value PIPELINE_STATE_DIR)/logs/deployment.log; stop with: ops/deploy.sh --engine process --down"
 }
 
-bring_down() {
+stop_service() {
     settings=$env
-    [ -r "$env" ] || give_up "$env: no such file, so nothing was deployed with it"
+    [ -r "$env" ] || fail "$env: no such file; nothing was deployed with it"
     end_processes
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# The settings file: made once from its example, filled in with what only this machine can know, read key by key.
+# The settings file: created from its example, completed with values of this machine, and read by key.
 # Reads: env example dry engine ROOT.
 
 secret() {
@@ -7,12 +7,12 @@ secret() {
 }
 
 value() {
-    # The value of the key $1 in the settings; nothing when it has no such line.
+    # Print the value of the key $1 in the settings; print nothing when it is missing.
     sed -n "s/^$1=//p" "$settings" | tail -n 1
 }
 
-fill_in() {
-    # Give the key $1 the value $2, unless it has one already.
+set_default() {
+    # Set the key $1 to $2 if it has no value.
     [ -z "$(value "$1")" ] || return 0
     if grep -q "^$1=" "$settings"; then
         sed -i "s|^$1=.*|$1=$2|" "$settings"
@@ -21,25 +21,25 @@ fill_in() {
     fi
 }
 
-open_settings() {
-    # Sets `settings`: the file itself, or with --dry-run a copy that goes away.
+prepare_settings() {
+    # Set `settings`: the settings file, or with --dry-run a temporary copy.
     settings=$env
     if [ -n "$dry" ]; then
         settings=$(mktemp)
         trap 'rm -f "$settings"' EXIT
         cat "$env" >"$settings" 2>/dev/null || cat "$example" >"$settings"
     elif [ ! -e "$env" ]; then
-        mkdir -p "$(dirname "$env")" 2>/dev/null || give_up "$env: its directory cannot be made"
-        (umask 077 && cp "$example" "$env") || give_up "$env: cannot be written; run this as its owner, or give --env-file"
+        mkdir -p "$(dirname "$env")" 2>/dev/null || fail "$env: its directory cannot be created"
+        (umask 077 && cp "$example" "$env") || fail "$env: cannot be written; run this as its owner, or give --env-file"
         if [ "$engine" = process ]; then sed -i "s|=/var/lib/contimg|=$ROOT/var|" "$env"; fi
-        say "wrote $env; look through it, then run this again to apply what you change"
+        print_message "wrote $env; check it, then run this again to apply changes"
     elif [ ! -r "$env" ]; then
-        give_up "$env: cannot be read by $(id -un); run this as its owner"
+        fail "$env: cannot be read by $(id -un); run this as its owner"
     fi
-    choose_owner
-    fill_in CONTIMG_TOKEN "$(secret)"
-    # What the file says counts, whatever this terminal has exported.
-    # shellcheck disable=SC2013,SC2046 # words, by intent
+    set_owner
+    set_default CONTIMG_TOKEN "$(secret)"
+    # The file takes precedence over the variables of this terminal.
+    # shellcheck disable=SC2013,SC2046 # word splitting is intended
     unset $(sed -n 's/^\([A-Z_]*\)=.*/\1/p' "$settings")
 }
 

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# What the deployment says: problems as one list, and the end of the log of a step that failed.
+# Output of the deployment: messages, problems, and the end of the log of a failed step.
 
 problems=0
 
-say() {
+print_message() {
     echo "deploy: $*"
 }
 
@@ -14,26 +14,26 @@ problem() {
 
 stop_on_problems() {
     [ "$problems" -eq 0 ] && return
-    [ "$problems" -eq 1 ] || echo "deploy: $problems problems, each on a line above" >&2
+    [ "$problems" -eq 1 ] || echo "deploy: $problems problems, listed above" >&2
     exit 1
 }
 
-give_up() {
+fail() {
     echo "deploy: $*" >&2
     exit 1
 }
 
 step() {
-    # Run the command after the name $1 with its output in a log; when it fails, show the log's end and stop.
-    what=$1
+    # Run a command as the step $1 with its output in a log; when it fails, show the end of the log and exit.
+    name=$1
     shift
-    say "$what"
+    print_message "$name"
     log=$(mktemp)
     if "$@" >"$log" 2>&1; then
         rm -f "$log"
     else
         tail -n 30 "$log" >&2
         rm -f "$log"
-        give_up "failed: $what; the lines above are the end of its output"
+        fail "failed: $name; the lines above are the end of its output"
     fi
 }
