@@ -16,9 +16,7 @@ from typing import Self
 
 from contimg.settings import QueueRules, Settings, StreamingConfig, load, queue_rules
 from contimg.store.activity.activity import Activity, StreamActivity
-from contimg.store.activity.alerts import AlertRecord, Alerts
-from contimg.store.activity.events import EventRecord, Events
-from contimg.store.activity.metrics import Bucket, Metrics
+from contimg.store.activity.events import AlertRecord, Alerts, Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, make_engine, prepare, url_of
@@ -27,15 +25,7 @@ from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrde
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
-from contimg.store.jobs.records import (
-    JobRecord,
-    Lease,
-    Outcome,
-    Refusal,
-    Refused,
-    RunFigures,
-    StageRunRecord,
-)
+from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
 from contimg.store.products import Ancestor, ObservedTile, Products, StoredImage, StoredMS
 from contimg.store.retention import Retention, Retirable
 

@@ -17,7 +17,7 @@ from contimg.store import products
 from contimg.store.activity.events import INFO, record_event
 from contimg.store.database import Repository
 from contimg.store.jobs.kinds import LIVE, TILE
-from contimg.store.jobs.rows import find_job
+from contimg.store.jobs.records import find_job
 from contimg.store.tables import CalibrationTable, Job, MeasurementSet, record_of
 
 MAX_TABLES = 8  # of one set

@@ -13,11 +13,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.activity.metrics import record_metrics
+from contimg.store.activity.events import record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import LIVE
-from contimg.store.jobs.rows import JobRef
+from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 

@@ -20,7 +20,7 @@ from contimg.store import tables
 from contimg.store.activity.events import INFO, record_event
 from contimg.store.database import Repository
 from contimg.store.jobs.kinds import State
-from contimg.store.jobs.rows import find_job
+from contimg.store.jobs.records import find_job
 from contimg.store.products import Product
 
 
@@ -71,10 +71,7 @@ class Retention(Repository):
             return True
 
 
-_MODELS = {
-    "Measurement Set": tables.MeasurementSet,
-    "image": tables.Image,
-}
+_MODELS = {"Measurement Set": tables.MeasurementSet, "image": tables.Image}
 
 
 def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:

@@ -295,13 +295,7 @@ class Alert(Base):
 
     __table_args__ = (
         # A rule has one active alert, however many processes update it.
-        Index(
-            "uq_alert_on",
-            "rule",
-            unique=True,
-            sqlite_where=_ON,
-            postgresql_where=_ON,
-        ),
+        Index("uq_alert_on", "rule", unique=True, sqlite_where=_ON, postgresql_where=_ON),
     )
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost
 from contimg.files.staging import guarded_renames
 from contimg.store import Lease, Refusal, Refused, Stage, State
-from contimg.store.jobs.rows import JobRef
+from contimg.store.jobs.records import JobRef
 from workers import logs
 from workers.execution import stages
 from workers.execution.cost import Cost

@@ -172,13 +172,9 @@ STAGES: Mapping[Stage, StageDefinition] = {
         libraries=("contimg.tile.convert", "contimg.formats.ms.info"), read=_read_files, run=_convert
     ),
     Stage.CALIBRATE: StageDefinition(
-        libraries=("contimg.tile.calibrate.run",),
-        read=_read_calibrations,
-        run=_calibrate,
+        libraries=("contimg.tile.calibrate.run",), read=_read_calibrations, run=_calibrate
     ),
     Stage.IMAGE: StageDefinition(
-        libraries=("contimg.tile.image.run", "contimg.quality.image"),
-        read=_read_measurement_set,
-        run=_image,
+        libraries=("contimg.tile.image.run", "contimg.quality.image"), read=_read_measurement_set, run=_image
     ),
 }

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.settings import Settings, load
 from contimg.store import Stage, Store
-from contimg.store.jobs.rows import JobRef
+from contimg.store.jobs.records import JobRef
 from workers.app import app
 from workers.execution.attempt import ChainAction, execute_stage
 from workers.execution.liveness import LivenessFile

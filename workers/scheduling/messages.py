@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from contimg.errors import Transient
 from contimg.store import JobRecord, Stage
 from contimg.store.jobs.kinds import LIVE_PRIORITY
-from contimg.store.jobs.rows import JobRef
+from contimg.store.jobs.records import JobRef
 from workers.app import app
 from workers.broker import without_password
 

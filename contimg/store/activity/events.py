@@ -1,8 +1,15 @@
-"""The event log: what an operator sees, one line each, in the order in which it happened."""
+"""What is recorded over time: events (one line each for operators), alerts, and metrics for charts.
 
+Each breach of a rule is one alert from its beginning to its end. Any process may update a rule at any time: only a
+beginning and an end are written.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, literal, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
@@ -57,3 +64,105 @@ class Events(Repository):
     def prune(self, before: float) -> int:
         """Delete events older than a time (epoch seconds); returns their number."""
         return self._delete(tables.Event.at, before)
+
+
+@dataclass(frozen=True)
+class AlertRecord:
+    """A row of alerts; times are epoch seconds, `ended_at` is None while the rule is broken."""
+
+    id: int
+    rule: str
+    level: str
+    text: str
+    began_at: float
+    ended_at: float | None
+
+
+class Alerts(Repository):
+    """Active and past alerts."""
+
+    def update(self, rule: str, problem: str | None, *, level: str = WARNING, end_text: str = "") -> bool:
+        """Begin the alert of a rule with its problem, or end it with None; True when that changed anything.
+
+        The beginning is recorded as an event with the problem, the end as one with `end_text`.
+        """
+        active = select(tables.Alert).where(tables.Alert.rule == rule, tables.Alert.ended_at.is_(None))
+        if (self._find(AlertRecord, active) is not None) == (problem is not None):
+            return False  # as nearly always, and without a lock
+        now = self._database.clock()
+        try:
+            with self._database.write() as session:
+                row = session.scalar(active.with_for_update())
+                if problem is not None and row is None:
+                    session.add(tables.Alert(rule=rule, level=level, text=problem, began_at=now))
+                    record_event(session, now, level, None, problem)
+                elif problem is None and row is not None:
+                    row.ended_at = now
+                    record_event(session, now, INFO, None, end_text or f"{rule}: over")
+                else:
+                    return False
+        except IntegrityError:  # another process was first, at the same moment
+            return False
+        return True
+
+    def active(self) -> tuple[AlertRecord, ...]:
+        """Alerts of rules that are broken now, the oldest first."""
+        alert = tables.Alert
+        return self._fetch(AlertRecord, select(alert).where(alert.ended_at.is_(None)).order_by(alert.id))
+
+    def last(self, limit: int = 50, *, before: int | None = None) -> tuple[AlertRecord, ...]:
+        """The newest alerts, newest first; only those older than the id `before`."""
+        query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
+        return self._fetch(AlertRecord, query if before is None else query.where(tables.Alert.id < before))
+
+    def prune(self, before: float) -> int:
+        """Delete alerts that ended before a time (epoch seconds); returns their number."""
+        return self._delete(tables.Alert.ended_at, before)
+
+
+def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
+    """Add numbers in the caller's transaction; None values are left out."""
+    session.add_all(
+        tables.Metric(at=at, name=name, value=float(value), group_id=group)
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The values of a step of time: its middle (epoch seconds), their mean and their range."""
+
+    at: float
+    mean: float
+    minimum: float
+    maximum: float
+
+
+class Metrics(Repository):
+    """The history of metrics."""
+
+    def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
+        """Record numbers now, for example {"disk.free_bytes": 1e12}."""
+        with self._database.write() as session:
+            record_metrics(session, self._database.clock(), values, group)
+
+    def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
+        """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
+        metric, width = tables.Metric, (until - since) / points
+        step = select(literal(0).label("n")).cte("step", recursive=True)
+        step = step.union_all(select(step.c.n + 1).where(step.c.n + 1 < points))
+
+        # Each step is a stretch of the index; grouping by step would sort every value first, and take twice as long.
+        def over_step(aggregate: Any) -> Any:
+            within = (metric.at >= since + step.c.n * width, metric.at < since + (step.c.n + 1) * width)
+            return select(aggregate(metric.value)).where(metric.name == name, *within).scalar_subquery()
+
+        query = select(step.c.n, over_step(func.avg), over_step(func.min), over_step(func.max)).order_by(step.c.n)
+        with self._database.read() as session:
+            rows = session.execute(query).all()
+        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in rows if values[0] is not None)
+
+    def prune(self, before: float) -> int:
+        """Delete metrics older than a time (epoch seconds); returns their number."""
+        return self._delete(tables.Metric.at, before)

@@ -14,7 +14,7 @@ from contimg.store.activity.events import ERROR, WARNING, EventRecord
 from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
-from contimg.store.jobs.rows import pause_switch
+from contimg.store.jobs.records import pause_switch
 from contimg.store.products import StoredImage
 from contimg.store.tables import record_of
 

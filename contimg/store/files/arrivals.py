@@ -24,8 +24,7 @@ from contimg.store.files.groups import (
 from contimg.store.files.sorting import Sorter, make_pending
 from contimg.store.jobs.kinds import LIVE, Stage, State
 from contimg.store.jobs.leases import end_run, held_job
-from contimg.store.jobs.records import Lease, Outcome
-from contimg.store.jobs.rows import end_lease, find_job
+from contimg.store.jobs.records import Lease, Outcome, end_lease, find_job
 from contimg.store.tables import record_of
 
 
@@ -98,8 +97,7 @@ class Files(Repository):
         overdue = (
             groups_with_jobs()
             .where(
-                tables.Job.state == State.COLLECTING,
-                tables.Group.collecting_since <= now - rules.collection_timeout_s,
+                tables.Job.state == State.COLLECTING, tables.Group.collecting_since <= now - rules.collection_timeout_s
             )
             .order_by(tables.Job.reference_s)
             .with_for_update(skip_locked=True)

@@ -9,7 +9,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.kinds import LIVE, TILE
+from contimg.store.jobs.records import JobProgress
 from contimg.store.tables import record_of
 
 
@@ -55,26 +56,14 @@ class Arrival:
     became_pending: bool
 
 
-@dataclass(frozen=True)
-class GroupRecord:
+@dataclass(frozen=True, kw_only=True)
+class GroupRecord(JobProgress):
     """A row of groups with its usable subbands and its tile's live job."""
 
     id: str
     job_id: int
-    reference_s: float
-    state: State
-    stage: Stage
     partial: bool
-    attempts: int
-    lease_owner: str | None
-    lease_expires_at: float | None
-    not_before: float | None
-    enqueued_at: float | None
     collecting_since: float
-    error: str | None
-    created_at: float
-    updated_at: float
-    completed_at: float | None
     subbands: tuple[int, ...] = ()
 
 

@@ -16,13 +16,22 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadInput, LeaseLost
 from contimg.settings import QueueRules
 from contimg.store import products, tables
-from contimg.store.activity.events import ERROR, INFO, WARNING, record_event
-from contimg.store.activity.metrics import record_metrics
+from contimg.store.activity.events import ERROR, INFO, WARNING, record_event, record_metrics
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
-from contimg.store.jobs.records import Lease, Outcome, Refusal, Refused, RunFigures
-from contimg.store.jobs.rows import JobRef, end_lease, find_job, pause_switch, supersede_runs
+from contimg.store.jobs.records import (
+    JobRef,
+    Lease,
+    Outcome,
+    Refusal,
+    Refused,
+    RunFigures,
+    end_lease,
+    find_job,
+    pause_switch,
+    supersede_runs,
+)
 
 # Error classes of failures that raise no exception in the worker.
 WORKER_SILENT, WORKER_DIED, TOOK_TOO_LONG = "WorkerSilent", "WorkerDied", "TookTooLong"

@@ -11,10 +11,11 @@ from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
-from contimg.store.jobs.records import JobRecord, StageRunRecord
-from contimg.store.jobs.rows import (
+from contimg.store.jobs.records import (
     PAUSED,
+    JobRecord,
     JobRef,
+    StageRunRecord,
     end_lease,
     find_job,
     pause_switch,
