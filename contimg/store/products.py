@@ -188,12 +188,8 @@ def write(product: Any, session: Session, job: tables.Job, now: float) -> None:
 
 @write.register
 def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, now: float) -> None:
-    row = session.scalar(_of_job(tables.MeasurementSet, job.id))
-    row = row or tables.MeasurementSet(job_id=job.id, processing=job.processing, group_id=job.key)
-    fill_row(row, product)
+    row = _new_row(session, tables.MeasurementSet, job, product, now)
     row.calibrated_at = row.calibration_set = row.calibration_note = None
-    row.created_at = now
-    session.add(row)
 
 
 @write.register
@@ -207,13 +203,19 @@ def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, 
 
 @write.register
 def _write_image(product: TileImage, session: Session, job: tables.Job, now: float) -> None:
-    row = session.scalar(_of_job(tables.Image, job.id))
-    row = row or tables.Image(job_id=job.id, processing=job.processing, group_id=job.key)
-    fill_row(row, product)
-    row.ms_id = measurement_set_id(session, job)
-    row.created_at = now
+    ms_id = measurement_set_id(session, job)
+    _new_row(session, tables.Image, job, product, now).ms_id = ms_id
     record_metrics(session, now, {"image.rms_jy": product.rms_jy}, job.key)
+
+
+def _new_row(session: Session, model: type[Product], job: tables.Job, product: Any, now: float) -> Product:
+    """The row of a job's product, added or written over."""
+    row = session.scalar(_of_job(model, job.id))
+    row = row or model(job_id=job.id, processing=job.processing, group_id=job.key)
+    fill_row(row, product)
+    row.created_at = now
     session.add(row)
+    return row
 
 
 def measurement_set_id(session: Session, job: tables.Job) -> int | None:

@@ -29,6 +29,14 @@ class Base(DeclarativeBase):
     type_annotation_map = {float: Double, int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
 
 
+class Numbered(Base):
+    """A table whose rows the database numbers."""
+
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+
+
 class Group(Base):
     """The subband files of one tile. Its id is its reference time, `YYYY-MM-DDTHH:MM:SS`.
 
@@ -50,7 +58,7 @@ class Group(Base):
     )
 
 
-class Job(Base):
+class Job(Numbered):
     """A unit of queued work: the stages of one kind for one key (for a tile the id of its group) in one processing.
 
     `stage` is the next stage to run; `attempts` counts claims of that stage; `fence` grows with every claim, so that
@@ -59,7 +67,6 @@ class Job(Base):
 
     __tablename__ = "jobs"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     key: Mapped[str] = mapped_column(String(32))
     processing: Mapped[str] = mapped_column(String(64))
@@ -97,12 +104,11 @@ class Job(Base):
         return job_label(self.kind, self.key, self.processing)
 
 
-class SubbandFileRow(Base):
+class SubbandFileRow(Numbered):
     """A file of the incoming directory: in its group, late for it, or quarantined with a reason."""
 
     __tablename__ = "subband_files"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     group_id: Mapped[str | None] = mapped_column(ForeignKey("groups.id"), index=True)
     subband: Mapped[int | None]
@@ -127,12 +133,11 @@ class SubbandFileRow(Base):
     )
 
 
-class StageRun(Base):
+class StageRun(Numbered):
     """One attempt at one stage of one job, from claim to outcome."""
 
     __tablename__ = "stage_runs"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     processing: Mapped[str] = mapped_column(String(64))
     stage: Mapped[str] = mapped_column(String(16))
@@ -163,12 +168,11 @@ class StageRun(Base):
     )
 
 
-class MeasurementSet(Base):
+class MeasurementSet(Numbered):
     """A Measurement Set and the calibration of its CORRECTED_DATA; its other numbers are those of ConvertedMS."""
 
     __tablename__ = "ms_index"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
     processing: Mapped[str] = mapped_column(String(64))
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
@@ -185,7 +189,7 @@ class MeasurementSet(Base):
     created_at: Mapped[float]
 
 
-class CalibrationTable(Base):
+class CalibrationTable(Numbered):
     """One calibration table. Tables of one solve share `set_name`; `superseded_by` names the set that replaced it.
 
     `dec_deg` is the declination strip it is valid for (None: any); `retired` is why an operator retired it; `ms_id` is
@@ -194,7 +198,6 @@ class CalibrationTable(Base):
 
     __tablename__ = "calibrations"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     set_name: Mapped[str] = mapped_column(String(128), index=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
@@ -221,12 +224,11 @@ class CalibrationTable(Base):
     )
 
 
-class Image(Base):
+class Image(Numbered):
     """An image, and the Measurement Set it was made from; its other numbers are those of TileImage."""
 
     __tablename__ = "images"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
     processing: Mapped[str] = mapped_column(String(64))
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
@@ -264,12 +266,11 @@ _add_number_columns(MeasurementSet, ConvertedMS)
 _add_number_columns(Image, TileImage)
 
 
-class Event(Base):
+class Event(Numbered):
     """One line of the event log. `level` is info, warning or error; `group_id` is the key of the job it concerns."""
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     at: Mapped[float] = mapped_column(index=True)
     level: Mapped[str] = mapped_column(String(16))
     group_id: Mapped[str | None] = mapped_column(String(32), index=True)
@@ -281,12 +282,11 @@ class Event(Base):
 _ON = text("ended_at IS NULL")
 
 
-class Alert(Base):
+class Alert(Numbered):
     """A breach of a rule; `ended_at` is empty while it lasts."""
 
     __tablename__ = "alerts"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     rule: Mapped[str] = mapped_column(String(32))
     level: Mapped[str] = mapped_column(String(16))
     text: Mapped[str] = mapped_column(Text)
@@ -299,12 +299,11 @@ class Alert(Base):
     )
 
 
-class Metric(Base):
+class Metric(Numbered):
     """A number at a time, for charts: `stage.convert.seconds`, `disk.free_bytes`."""
 
     __tablename__ = "metrics"
 
-    id: Mapped[int] = mapped_column(_Key, primary_key=True)
     at: Mapped[float]
     name: Mapped[str] = mapped_column(String(64))
     value: Mapped[float]

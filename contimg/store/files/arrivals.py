@@ -24,7 +24,7 @@ from contimg.store.files.groups import (
 from contimg.store.files.sorting import Sorter, make_pending
 from contimg.store.jobs.kinds import LIVE, Stage, State
 from contimg.store.jobs.leases import end_run, held_job
-from contimg.store.jobs.records import Lease, Outcome, end_lease, find_job
+from contimg.store.jobs.records import Lease, Outcome, end_lease, find_job, requeue
 from contimg.store.tables import record_of
 
 
@@ -39,7 +39,9 @@ class Files(Repository):
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write_arrivals() as session:
-            rows = _rows_of(session, [str(file.path) for file in files])
+            path = tables.SubbandFileRow.path
+            known = select(tables.SubbandFileRow).where(path.in_([str(file.path) for file in files]))
+            rows = {row.path: row for row in session.scalars(known)}
             sorter = Sorter(session, [file.time_s for file in files if _is_to_sort(file, rows)], rules, now)
             arrivals = []
             for file in files:
@@ -57,8 +59,8 @@ class Files(Repository):
                 arrivals.append((row, False, sorter.sort(row, file)))
             sorter.finish()
             return tuple(
-                Arrival(record_of(FileRecord, row), known=known, became_pending=pending)
-                for row, known, pending in arrivals
+                Arrival(record_of(FileRecord, row), known=unchanged, became_pending=pending)
+                for row, unchanged, pending in arrivals
             )
 
     def quarantine(
@@ -175,9 +177,7 @@ def _was_replaced(session: Session, file: tables.SubbandFileRow, lease: Lease, n
     if job is None or run is None or file.group_id != job.key or file.arrived_at <= run.started_at:
         return False
     end_run(session, lease, Outcome.BAD_FILE, now, error=f"{Path(file.path).name} was replaced while it was read")
-    job.attempts -= 1
-    end_lease(job, State.PENDING, now)
-    job.enqueued_at = None
+    requeue(job, State.PENDING, now)
     return True
 
 
@@ -191,20 +191,12 @@ def _collect_again(session: Session, file: tables.SubbandFileRow, reason: str, l
             raise LeaseLost(f"{lease.label}: the lease has ended; {file.path} was not quarantined")
         error = f"{Path(file.path).name}: {reason}"
         end_run(session, lease, Outcome.BAD_FILE, now, error=error, error_class=BadFile.__name__)
-        job.attempts -= 1
         # Files join a group by its live job; a campaign continues with those that are left.
-        end_lease(job, State.COLLECTING if job.processing == LIVE else State.PENDING, now)
-        job.enqueued_at = None
+        requeue(job, State.COLLECTING if job.processing == LIVE else State.PENDING, now)
         return
     live = find_job(session, file.group_id, lock=True) if file.group_id else None
     if live is not None and live.state == State.PENDING and live.stage == Stage.CONVERT:
         end_lease(live, State.COLLECTING, now)
-
-
-def _rows_of(session: Session, paths: Sequence[str]) -> dict[str, tables.SubbandFileRow]:
-    """The rows of these paths that the store has."""
-    file = tables.SubbandFileRow
-    return {row.path: row for row in session.scalars(select(file).where(file.path.in_(paths)))}
 
 
 def _is_to_sort(file: SubbandFile, rows: Mapping[str, tables.SubbandFileRow]) -> bool:

@@ -1,6 +1,6 @@
 """Groups and their files: the records, and the rows inside a transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,11 +111,6 @@ def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[in
     files = files_of(session, group, FileState.PRESENT, FileState.LATE)
     for file in files:
         file.state = FileState.PRESENT
-    paths = subband_paths(files)
+    paths = {file.subband: Path(file.path) for file in files if file.subband is not None}
     session.get_one(tables.Group, group).partial = len(paths) < expected
     return paths, len(paths) < expected
-
-
-def subband_paths(files: Iterable[tables.SubbandFileRow]) -> dict[int, Path]:
-    """Subband number to path."""
-    return {file.subband: Path(file.path) for file in files if file.subband is not None}

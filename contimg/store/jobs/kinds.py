@@ -66,11 +66,6 @@ TILE = JobKind("tile", "group", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
 KINDS = {kind.name: kind for kind in (TILE,)}
 
 
-def priority_of(processing: str) -> int:
-    """Priority of the jobs of a processing: live jobs go before those of campaigns."""
-    return LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY
-
-
 def job_label(kind: str, key: str, processing: str) -> str:
     """A job in a message, for example `group 2026-02-22T23:17:51`."""
     suffix = "" if processing == LIVE else f" ({processing})"

@@ -30,8 +30,10 @@ from contimg.store.jobs.records import (
     end_lease,
     find_job,
     pause_switch,
+    requeue,
     supersede_runs,
 )
+from contimg.store.tables import record_of
 
 # Error classes of failures that raise no exception in the worker.
 WORKER_SILENT, WORKER_DIED, TOOK_TOO_LONG = "WorkerSilent", "WorkerDied", "TookTooLong"
@@ -52,7 +54,7 @@ class Leases(Repository):
                 return Refused(Refusal.UNKNOWN, f"job {job}: not in the store")
             if row.state == State.IN_PROGRESS and row.lease_expires_at is not None and row.lease_expires_at <= now:
                 self._expire(session, row, now, wait=False)
-            refused = _refusal(row, stage, now) or _refused_by_pause(session)
+            refused = _refusal(session, row, stage, now)
             return refused or self._grant(session, row, owner, task_id, now)
 
     def heartbeat(self, lease: Lease) -> Lease:
@@ -147,9 +149,7 @@ class Leases(Repository):
         with self._database.write() as session:
             job = _require_lease(session, lease)
             end_run(session, lease, Outcome.RELEASED, now)
-            end_lease(job, State.PENDING, now)
-            job.attempts -= 1
-            job.enqueued_at = None
+            requeue(job, State.PENDING, now)
 
     def expire(self) -> tuple[str, ...]:
         """End the leases past their expiry, each of which uses up an attempt; returns the keys of their jobs.
@@ -245,19 +245,9 @@ def end_run(
 
 
 def _lease_of(job: tables.Job, run_id: int) -> Lease:
-    return Lease(
-        job_id=job.id,
-        kind=job.kind,
-        key=job.key,
-        processing=job.processing,
-        stage=Stage(job.stage),
-        owner=job.lease_owner or "",
-        token=job.lease_token or "",
-        fence=job.fence,
-        attempt=job.attempts,
-        expires_at=job.lease_expires_at or 0.0,
-        run_id=run_id,
-    )
+    owner, token, expires_at = job.lease_owner or "", job.lease_token or "", job.lease_expires_at or 0.0
+    values = {"job_id": job.id, "run_id": run_id, "attempt": job.attempts}
+    return record_of(Lease, job, owner=owner, token=token, expires_at=expires_at, **values)
 
 
 def _require_lease(session: Session, lease: Lease) -> tables.Job:
@@ -267,7 +257,7 @@ def _require_lease(session: Session, lease: Lease) -> tables.Job:
     return job
 
 
-def _refusal(job: tables.Job, stage: Stage, now: float) -> Refused | None:
+def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Refused | None:
     """Why this stage of this job cannot be claimed now, or None."""
     current = Stage(job.stage)
     if job.state == State.COMPLETED or stage.precedes(current):
@@ -280,14 +270,10 @@ def _refusal(job: tables.Job, stage: Stage, now: float) -> Refused | None:
         return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}", job.lease_expires_at)
     if job.not_before is not None and job.not_before > now:
         return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error", job.not_before)
+    if switch := pause_switch(session):
+        text = f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues"
+        return Refused(Refusal.PAUSED, text)
     return None
-
-
-def _refused_by_pause(session: Session) -> Refused | None:
-    switch = pause_switch(session)
-    if switch is None:
-        return None
-    return Refused(Refusal.PAUSED, f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues")
 
 
 def _end_attempt(session: Session, job: tables.Job, error: str, now: float, *, last: bool) -> None:

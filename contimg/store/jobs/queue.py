@@ -10,7 +10,7 @@ from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
-from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State, priority_of
+from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, KINDS, LIVE, LIVE_PRIORITY, Stage, State
 from contimg.store.jobs.records import (
     PAUSED,
     JobRecord,
@@ -42,7 +42,7 @@ class Jobs(Repository):
                 kind=kind,
                 key=key,
                 processing=processing,
-                priority=priority_of(processing),
+                priority=LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY,
                 reference_s=reference_s,
                 state=State.PENDING,
                 stage=KINDS[kind].stages[0],

@@ -181,6 +181,13 @@ def end_lease(job: tables.Job, state: State, now: float) -> None:
     job.lease_owner = job.lease_token = job.lease_expires_at = None
 
 
+def requeue(job: tables.Job, state: State, now: float) -> None:
+    """Remove the lease of a job and set its state; the attempt is not used up, and a message is sent again."""
+    end_lease(job, state, now)
+    job.attempts -= 1
+    job.enqueued_at = None
+
+
 def supersede_runs(session: Session, job: tables.Job, start: Stage) -> None:
     """Mark the committed runs of a job from a stage on as superseded, because these stages run again."""
     run = tables.StageRun
