@@ -81,7 +81,7 @@ def retention(delete: bool, **arguments: object) -> None:
 
     Inputs of a group's remaining stages and tables of the calibration registry are never deleted.
     """
-    from workers.housekeeping.retention import delete_expired
+    from workers.housekeeping.cleanup import delete_expired
 
     rules = from_flags(RetentionRules, dict(arguments))
     with configured_store() as store:

@@ -20,7 +20,7 @@ from workers.execution import stages
 from workers.execution.attempt import execute_stage
 from workers.execution.recovery import release_leases_of_dead_processes
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.cleanup import remove_orphans
 
 NONE = "end"
 

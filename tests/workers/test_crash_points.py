@@ -20,7 +20,7 @@ from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store
 from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.cleanup import remove_orphans
 
 SIGKILL = 9
 

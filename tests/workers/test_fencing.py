@@ -17,7 +17,7 @@ from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import ChainAction, execute_stage
 from workers.execution.stages import StageContext
-from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.cleanup import remove_orphans
 
 ROOT = Path(__file__).parents[2]
 TURN = """

@@ -3,19 +3,21 @@
 import logging
 from contextlib import suppress
 from enum import Enum
+from pathlib import Path
+from time import perf_counter
 
 from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost
 from contimg.files.staging import guarded_renames
-from contimg.store import Lease, Refusal, Refused, Stage, State
+from contimg.store import Lease, Refusal, Refused, RunFigures, Stage, State
 from contimg.store.jobs.records import JobRef
 from workers import logs
 from workers.execution import stages
-from workers.execution.cost import Cost
 from workers.execution.heartbeat import keep_lease
 from workers.execution.processes import ProcessName
 from workers.execution.stages import StageContext
 
 log = logging.getLogger(__name__)
+_PROC = Path("/proc/self")
 
 
 class ChainAction(Enum):
@@ -23,6 +25,31 @@ class ChainAction(Enum):
 
     CONTINUE = "continue"
     END = "end"
+
+
+class Cost:
+    """Cost of one run of a stage in this process, from its creation on: seconds, peak memory, bytes read and written.
+
+    The bytes include finished child processes; the memory is of this process alone. A figure that the kernel or
+    the container does not show stays None.
+    """
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+        self._before = _proc_numbers("io")
+        with suppress(OSError):
+            # "5" resets the high-water mark, so that an earlier, larger stage does not show in this figure.
+            (_PROC / "clear_refs").write_text("5", encoding="ascii")
+
+    def figures(self) -> RunFigures:
+        """Return the cost so far."""
+        now, peak_kb = _proc_numbers("io"), _proc_numbers("status").get("VmHWM")
+        return RunFigures(
+            seconds=perf_counter() - self._began,
+            peak_rss_bytes=None if peak_kb is None else 1024 * peak_kb,
+            bytes_read=now["rchar"] - self._before["rchar"] if "rchar" in self._before else None,
+            bytes_written=now["wchar"] - self._before["wchar"] if "wchar" in self._before else None,
+        )
 
 
 def execute_stage(context: StageContext, stage: Stage, job: JobRef, task_id: str | None = None) -> ChainAction:
@@ -90,3 +117,13 @@ def _text_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return str(error) if isinstance(error, ContimgError) else f"{type(error).__name__}: {error}"
+
+
+def _proc_numbers(name: str) -> dict[str, int]:
+    """The lines `Key: number ...` of a file of /proc/self; none when it cannot be read."""
+    try:
+        lines = (_PROC / name).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    split = (line.partition(":") for line in lines)
+    return {key: int(value.split()[0]) for key, _, value in split if value.split()[:1] and value.split()[0].isdigit()}

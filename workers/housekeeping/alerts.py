@@ -5,6 +5,7 @@ concerns the process that runs this module.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from contimg.settings import AlertLimits, DispatchSettings
 from contimg.settings.alerts import ERROR, WARNING
@@ -13,6 +14,7 @@ from contimg.units import format_duration
 from workers.inspection import Inspection
 
 
+@dataclass
 class AlertEvaluator:
     """Evaluates every rule; the store records the beginning and the end of each alert once.
 
@@ -24,22 +26,15 @@ class AlertEvaluator:
     inspect : returns the last inspection of the workers, or None without one.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        dispatch: DispatchSettings,
-        limits: AlertLimits | None = None,
-        inspect: Callable[[], Inspection | None] = lambda: None,
-    ) -> None:
-        self._store = store
-        self._dispatch = dispatch
-        self._limits = limits or AlertLimits()
-        self._inspect = inspect
-        self._unserved_since: float | None = None
+    store: Store
+    dispatch: DispatchSettings
+    limits: AlertLimits = field(default_factory=AlertLimits)
+    inspect: Callable[[], Inspection | None] = lambda: None
+    _unserved_since: float | None = field(default=None, init=False)
 
     def evaluate(self) -> None:
         """Evaluate every rule once."""
-        activity, judge = self._store.activity.read(), self._store.alerts.update
+        activity, judge = self.store.activity.read(), self.store.alerts.update
         judge("stall", self._stall(activity), level=ERROR, end_text="stall: over, groups advance")
         judge("no product", self._no_product(activity), level=ERROR, end_text="no product: over, an image was made")
         judge("failures", self._failures(activity), level=ERROR, end_text="failures: over, a group was completed")
@@ -48,20 +43,20 @@ class AlertEvaluator:
 
     def _stall(self, activity: StreamActivity) -> str | None:
         """Groups wait, files have arrived, and no stage was committed for too long; never while paused."""
-        if activity.waiting_since is None or activity.last_arrival is None or self._store.jobs.paused:
+        if activity.waiting_since is None or activity.last_arrival is None or self.store.jobs.paused:
             return None
         idle_s = activity.at - max(activity.waiting_since, activity.last_advance or 0.0)
-        if idle_s < self._dispatch.stall_s:
+        if idle_s < self.dispatch.stall_s:
             return None
         return (
             f"stall: {activity.waiting} groups wait and none has advanced for {idle_s:.0f} s "
-            f"(limit {self._dispatch.stall_s:g} s); see `contimg workers` and the workers' logs"
+            f"(limit {self.dispatch.stall_s:g} s); see `contimg workers` and the workers' logs"
         )
 
     def _no_product(self, activity: StreamActivity) -> str | None:
         """Files still arrive, and no image was made of the groups begun since the last one; never while paused."""
-        limit_s = self._limits.alert_no_product_s
-        if not limit_s or activity.unanswered_since is None or activity.last_arrival is None or self._store.jobs.paused:
+        limit_s = self.limits.alert_no_product_s
+        if not limit_s or activity.unanswered_since is None or activity.last_arrival is None or self.store.jobs.paused:
             return None
         if activity.at - activity.last_arrival > limit_s or activity.at - activity.unanswered_since < limit_s:
             return None
@@ -72,7 +67,7 @@ class AlertEvaluator:
         )
 
     def _failures(self, activity: StreamActivity) -> str | None:
-        limit = self._limits.alert_failures
+        limit = self.limits.alert_failures
         if not limit or activity.failed_in_row < limit:
             return None
         return (
@@ -81,7 +76,7 @@ class AlertEvaluator:
         )
 
     def _backlog(self, activity: StreamActivity) -> str | None:
-        limit, remaining_s = self._dispatch.backlog_groups, activity.catch_up_s
+        limit, remaining_s = self.dispatch.backlog_groups, activity.catch_up_s
         if activity.waiting <= limit:
             return None
         trend = "not decreasing" if remaining_s is None else f"done in {format_duration(remaining_s)} at this rate"
@@ -89,12 +84,12 @@ class AlertEvaluator:
 
     def _worker(self) -> str | None:
         """A queue has had no worker, or the broker has not answered, for longer than a restart takes."""
-        inspection = self._inspect() if self._limits.alert_worker_s else None
+        inspection = self.inspect() if self.limits.alert_worker_s else None
         problem = None if inspection is None else inspection.error
         if inspection is not None and inspection.unserved:
             problem = f"no worker for {', '.join(inspection.unserved)}; start one, see `contimg workers`"
-        now = self._store.database.clock()
+        now = self.store.database.clock()
         self._unserved_since = (now if self._unserved_since is None else self._unserved_since) if problem else None
-        if self._unserved_since is None or now - self._unserved_since < self._limits.alert_worker_s:
+        if self._unserved_since is None or now - self._unserved_since < self.limits.alert_worker_s:
             return None
         return f"worker: {problem}"

@@ -22,9 +22,8 @@ from contimg.settings import (
 from contimg.store import Store
 from workers.broker import url_in_force
 from workers.housekeeping.alerts import AlertEvaluator
-from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.resources import DiskMonitor, disks, record_sample
-from workers.housekeeping.retention import delete_expired
 from workers.inspection import CeleryInspector, InspectionCache
 from workers.notifications import Notifier
 

@@ -5,6 +5,7 @@ The backlog waits in the store, where its order can still change, and not in the
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from contimg.errors import Transient
 from contimg.settings import DispatchSettings
@@ -17,22 +18,15 @@ Send = Callable[[JobRecord], None]
 LOOK_AHEAD = 280
 
 
+@dataclass(frozen=True)
 class Dispatcher:
     """Sends jobs until the maximum in flight is reached. Several may run: each job is taken by one of them."""
 
-    def __init__(
-        self,
-        store: Store,
-        send: Send,
-        rules: DispatchSettings | None = None,
-        max_workers: int = 2,
-        calibrators: CalibratorTiles | None = None,
-    ) -> None:
-        self._store = store
-        self._send = send
-        self._rules = rules or DispatchSettings()
-        self._max_in_flight = self._rules.in_flight(max_workers)
-        self._calibrators = calibrators
+    store: Store
+    send: Send
+    rules: DispatchSettings = field(default_factory=DispatchSettings)
+    max_workers: int = 2
+    calibrators: CalibratorTiles | None = None
 
     def fill(self) -> tuple[str, ...]:
         """Send as many jobs as may be in flight and return their keys; Transient when the broker takes none.
@@ -40,17 +34,19 @@ class Dispatcher:
         A job counts as sent before it is: if this process dies in between, the reconciler finds no message for it
         and sends it again.
         """
-        newest = self._rules.order == "newest"
+        newest = self.rules.order == "newest"
         taken = list(
-            self._store.jobs.take_unsent(self._max_in_flight, self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD)
+            self.store.jobs.take_unsent(
+                self.rules.in_flight(self.max_workers), self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD
+            )
         )
         sent = []
         while taken:
             job = taken[0]
             try:
-                self._send(job)
+                self.send(job)
             except Transient:
-                self._store.jobs.mark_unsent([unsent.id for unsent in taken])
+                self.store.jobs.mark_unsent([unsent.id for unsent in taken])
                 raise
             sent.append(taken.pop(0).key)
             log.info("%s: sent from %s", job.key, job.stage)
@@ -58,9 +54,9 @@ class Dispatcher:
 
     def ordered(self, waiting: Sequence[JobRecord]) -> list[JobRecord]:
         """The jobs in the order in which to send them."""
-        sign = -1.0 if self._rules.order == "newest" else 1.0
+        sign = -1.0 if self.rules.order == "newest" else 1.0
         tiles = [job for job in waiting if job.stage.kind is TILE]
         starts_s = [job.reference_s for job in tiles]
-        has_calibrator = self._calibrators.have_calibrator(starts_s) if self._calibrators else ()
+        has_calibrator = self.calibrators.have_calibrator(starts_s) if self.calibrators else ()
         urgent = {job.id for job, is_urgent in zip(tiles, has_calibrator, strict=False) if is_urgent}
         return sorted(waiting, key=lambda job: (job.priority, job.id not in urgent, sign * job.reference_s))

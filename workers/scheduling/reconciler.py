@@ -7,6 +7,7 @@ stage's queue, or has lost it: as many jobs as there are messages are explained.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,22 +25,15 @@ IN_FLIGHT_S = 30.0
 _MAX_PER_ROUND = 500
 
 
+@dataclass(frozen=True)
 class Reconciler:
     """Rounds over the store, one every `interval_s`."""
 
-    def __init__(
-        self,
-        store: Store,
-        dispatcher: Dispatcher,
-        backlog: Callable[[], Mapping[Stage, int]],
-        interval_s: float,
-        liveness: LivenessFiles | None = None,
-    ) -> None:
-        self._store = store
-        self._dispatcher = dispatcher
-        self._backlog = backlog
-        self._interval_s = interval_s
-        self._liveness = liveness
+    store: Store
+    dispatcher: Dispatcher
+    backlog: Callable[[], Mapping[Stage, int]]
+    interval_s: float
+    liveness: LivenessFiles | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until `stop` is set; a round that fails is logged."""
@@ -50,21 +44,21 @@ class Reconciler:
                 log.error("%s", str(error).splitlines()[0])
             except Exception:
                 log.exception("unexpected; the next round tries again")
-            if stop.wait(self._interval_s):
+            if stop.wait(self.interval_s):
                 return
 
     def round(self) -> tuple[str, ...]:
         """End leases of dead and silent processes, and send jobs; returns the keys of the jobs sent."""
-        fail_leases_of_dead_processes(self._store, self._liveness)
-        for key in self._store.leases.expire():
+        fail_leases_of_dead_processes(self.store, self.liveness)
+        for key in self.store.leases.expire():
             log.warning("%s: its worker was silent for longer than the lease", key)
-        waiting = self._store.jobs.waiting(IN_FLIGHT_S, limit=_MAX_PER_ROUND, sent_only=True)
-        lost = unexplained(waiting, self._backlog()) if waiting else ()
+        waiting = self.store.jobs.waiting(IN_FLIGHT_S, limit=_MAX_PER_ROUND, sent_only=True)
+        lost = unexplained(waiting, self.backlog()) if waiting else ()
         for job in lost:
             log.info("%s: its message was lost", job.key)
-        self._store.jobs.mark_unsent([job.id for job in lost])
-        sent = self._dispatcher.fill()
-        self._store.activity.beat(BEAT)
+        self.store.jobs.mark_unsent([job.id for job in lost])
+        sent = self.dispatcher.fill()
+        self.store.activity.beat(BEAT)
         return sent
 
 

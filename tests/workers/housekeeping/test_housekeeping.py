@@ -22,9 +22,8 @@ from contimg.store import (
 )
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 from workers.housekeeping.alerts import AlertEvaluator
-from workers.housekeeping.orphans import remove_orphans
+from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.resources import PAUSED_BY, Disk, DiskMonitor, disks, record_sample
-from workers.housekeeping.retention import delete_expired
 from workers.housekeeping.schedule import PeriodicTask, TaskSchedule
 from workers.inspection import Inspection, Worker
 
