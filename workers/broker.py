@@ -7,7 +7,6 @@ kill: they are in an append-only file that is flushed every second.
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import redis
 
 from contimg.errors import Misconfigured, Transient
-from contimg.files.processes import kill_session, start_bound
+from contimg.files.processes import free_port, kill_session, start_bound
 from contimg.files.writing import write_text
 from contimg.settings import Settings
 from workers.execution.processes import ProcessName
@@ -163,7 +162,10 @@ class EmbeddedBroker:
             raise Misconfigured(f"{self.directory}: a broker already runs here (process {last.process}); stop it first")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)
-        port = last.port if last and _is_free(last.port) else _free_port()
+        try:
+            port = free_port(last.port if last else 0)
+        except OSError:
+            port = free_port()
         endpoint = Endpoint(port, last.password if last else secrets.token_urlsafe(24))
         configuration = self.directory / "server.conf"
         text = _CONFIGURATION.format(port=port, password=endpoint.password, directory=str(self.directory))
@@ -213,19 +215,3 @@ class EmbeddedBroker:
 
 def _endpoint_path(state_dir: Path) -> Path:
     return state_dir.absolute() / "broker" / "endpoint.json"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -14,7 +14,6 @@ from contimg.errors import ContimgError
 MODULES = {
     name: module
     for module, names in {
-        "activity": ("alerts", "events"),
         "calibrations": ("calibrations", "calibrators", "recalibrate"),
         "configuration": ("config",),
         "convert": ("convert",),
@@ -22,7 +21,7 @@ MODULES = {
         "groups": ("groups",),
         "machine": ("doctor", "plan"),
         "processes": ("agent", "broker", "producer", "run", "web", "workers"),
-        "service": ("pause", "restart", "resume", "start", "status", "stop"),
+        "service": ("alerts", "events", "pause", "restart", "resume", "start", "status", "stop"),
         "stages": ("calibrate", "image", "selfcal"),
         "store": ("backup", "db", "restore", "retention"),
     }.items()

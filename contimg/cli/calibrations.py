@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def show(name: str, as_json: bool) -> None:
     if record is None:
         raise BadInput(f"caltable set {name}: not in the registry; `contimg calibrations list` lists all")
     if as_json:
-        print_json(asdict(record))
+        print_json(record)
         return
     click.echo(_line(record))
     click.echo(f"  valid        {_format_mjd(record.valid_from_mjd)} to {_format_mjd(record.valid_to_mjd)}")
@@ -89,15 +88,10 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
     from contimg.tile.calibrate.import_tables import import_set
 
     paths = [Path(str(table).rstrip("/")) for table in tables]
-    caltables = import_set(
-        paths,
-        name or paths[0].stem,
-        load(Settings.from_environment()).output_dir / "calibration",
-        CalibrateOptions.from_environment(),
-        SolutionLimits.from_environment(),
-        calibrator=calibrator,
-        dec_deg=dec_deg,
-    )
+    directory = load(Settings.from_environment()).output_dir / "calibration"
+    options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
+    name = name or paths[0].stem
+    caltables = import_set(paths, name, directory, options, limits, calibrator=calibrator, dec_deg=dec_deg)
     with configured_store() as store:
         store.registry.register(caltables)
         click.echo(_line(store.registry.set_named(caltables.name)))

@@ -13,7 +13,7 @@ from contimg.settings.changes import Change, change, describe, history, undo
 from contimg.store import configured_store
 from contimg.units import format_utc
 
-HIDDEN = "(set, not shown)"
+_restart_option = click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
 
 
 @click.group()
@@ -43,7 +43,7 @@ def check(as_json: bool) -> None:
 @config.command("set")
 @click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE...")
 @by_option
-@click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
+@_restart_option
 def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
     """Set keys in the file, all or none.
 
@@ -60,7 +60,7 @@ def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
 
 @config.command("undo")
 @by_option
-@click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
+@_restart_option
 def undo_last(by: str, restart: bool) -> None:
     """Undo the last change made by `contimg config`, the panel or the API."""
     _finish(undo(settings.Settings.from_environment(), by), restart)
@@ -98,4 +98,4 @@ def _finish(saved: Change, restart: bool) -> None:
 
 
 def _text(row: SettingValue) -> str:
-    return HIDDEN if row.secret and row.value else str(row.value)
+    return "(set, not shown)" if row.secret and row.value else str(row.value)

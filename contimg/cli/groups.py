@@ -1,8 +1,5 @@
 """`contimg groups list|show|retry|discard`."""
 
-from dataclasses import asdict
-from typing import Any
-
 import click
 
 from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
@@ -40,13 +37,8 @@ def show(group: str, as_json: bool) -> None:
         ms, image = store.products.measurement_set(group), store.products.image_of(group)
         events = store.events.last(50, group=group)[::-1]
     if as_json:
-        document: dict[str, Any] = asdict(record)
-        document["files"] = [asdict(file) for file in files]
-        document["runs"] = [asdict(run) for run in runs]
-        document["events"] = [asdict(event) for event in events]
-        document["measurement_set"] = asdict(ms) if ms else None
-        document["image"] = asdict(image) if image else None
-        print_json(document)
+        parts = {"files": files, "runs": runs, "events": events, "measurement_set": ms, "image": image}
+        print_json({**vars(record), **parts})
         return
     click.echo(_line(record))
     for file in files:

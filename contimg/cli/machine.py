@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import asdict
 from statistics import median
 
 import click
@@ -38,7 +37,7 @@ def doctor(as_json: bool) -> None:
             if finding.remedy:
                 click.echo(f"{'':8} {'':18} -> {finding.remedy}")
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json(findings)
     sys.exit(any(finding.level is Level.ERROR for finding in findings))
 
 
@@ -89,11 +88,8 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
 
 def _measure(store: Store, load: Load) -> Load:
     """Return a stage's load from the runs of the last day, with the share of cores of a full-scale tile."""
-    runs = [
-        run
-        for run in store.jobs.ended_runs(time.time() - DAY_S)
-        if run.stage == load.stage and run.outcome is Outcome.COMMITTED and run.seconds
-    ]
+    ended = [run for run in store.jobs.ended_runs(time.time() - DAY_S) if run.stage == load.stage and run.seconds]
+    runs = [run for run in ended if run.outcome is Outcome.COMMITTED]
     if len(runs) < MIN_RUNS:
         raise click.ClickException(
             f"only {len(runs)} runs of {load.stage} ended here in the last day, {MIN_RUNS} are needed; "

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -38,8 +37,7 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     config = load(settings, environ)
     logs.configure(settings, config.model_copy(update={"log_level": "WARNING"}))
     settings = settings if port is None else settings.replace(web_port=port)
-    extras = Extras(web, settings.web_host, settings.web_port, flower, settings.flower_port)
-    supervisor = Supervisor(settings, extras, environ)
+    supervisor = Supervisor(settings, Extras(web, flower), environ)
     display: Display | None = None
 
     def refresh() -> bool:
@@ -142,9 +140,8 @@ def agent(backend: str, path: Path | None) -> None:
     if backend == "docker" and not options.engine.is_socket():
         raise Misconfigured(f"{options.engine}: not the socket of a container engine; set CONTIMG_SERVICE_ENGINE")
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    server = AgentServer(
-        path or options.agent, Containers(options.engine, options.project) if backend == "docker" else Units()
-    )
+    controlled = Containers(options.engine, options.project) if backend == "docker" else Units()
+    server = AgentServer(path or options.agent, controlled)
     threading.Thread(target=server.serve, daemon=True).start()
     click.echo(f"agent for {backend}, listening on {path or options.agent}")
     signal.sigwait(_STOP_SIGNALS)
@@ -163,7 +160,7 @@ def workers(as_json: bool) -> None:
     if inspection.error:
         raise Transient(inspection.error)
     if as_json:
-        print_json({**asdict(inspection), "unserved": inspection.unserved})
+        print_json({**vars(inspection), "unserved": inspection.unserved})
         return
     for worker in inspection.workers:
         click.echo(

@@ -3,7 +3,7 @@
 import getpass
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 import click
@@ -34,14 +34,12 @@ def print_list(records: Sequence[Record], line: Callable[[Record], str], none: s
     as_json : whether to print JSON.
     """
     if as_json:
-        print_json([asdict(record) for record in records])  # type: ignore[call-overload]  # no bound for dataclasses
+        print_json(records)
         return
-    for record in records:
-        click.echo(line(record))
-    if not records:
-        click.echo(none)
+    for text in map(line, records) if records else (none,):
+        click.echo(text)
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON; paths and times as text."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    """Print a value as JSON; dataclass instances as objects, paths and times as text."""
+    click.echo(json.dumps(value, indent=2, default=lambda item: vars(item) if is_dataclass(item) else str(item)))

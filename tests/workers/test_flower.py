@@ -29,14 +29,14 @@ def free_port() -> int:
 
 
 def test_the_panel_is_told_where_flower_is():
-    extras = Extras(web=True, flower=True, flower_port=5556)
-    web, flower = extra_plans(extras, "redis://x", Settings(state_dir=Path("/s"), token=TOKEN), {})
+    extras = Extras(web=True, flower=True)
+    web, flower = extra_plans(extras, "redis://x", Settings(state_dir=Path("/s"), token=TOKEN, flower_port=5556), {})
     assert web.environ["CONTIMG_FLOWER_URL"] == "http://127.0.0.1:5556/"
     assert flower.environ["FLOWER_BASIC_AUTH"] == f"contimg:{TOKEN}"
     assert flower.environ["FLOWER_DB"] == "/s/flower"
     assert not any(TOKEN in word for word in flower.command)
     environ = {"CONTIMG_FLOWER_URL": "http://elsewhere", "FLOWER_BASIC_AUTH": "a:b", "FLOWER_PERSISTENT": "false"}
-    web, flower = extra_plans(extras, "redis://x", Settings(token=TOKEN), environ)
+    web, flower = extra_plans(extras, "redis://x", Settings(token=TOKEN, flower_port=5556), environ)
     assert "CONTIMG_FLOWER_URL" not in web.environ
     assert not {"FLOWER_BASIC_AUTH", "FLOWER_PERSISTENT"} & set(flower.environ)
     (web,) = extra_plans(Extras(web=True), "redis://x", Settings(), {"FLOWER_URL_PREFIX": "f"})
@@ -47,8 +47,8 @@ def test_the_panel_is_told_where_flower_is():
 def flower(place) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     broker, port = EmbeddedBroker(place.root / "state"), free_port()
     environ = {**place.environ, "FLOWER_URL_PREFIX": "flower", "CONTIMG_TOKEN": TOKEN}
-    extras = Extras(flower=True, flower_port=port)
-    (plan,) = extra_plans(extras, broker.start().url, Settings.from_environment(environ), environ)
+    settings = Settings.from_environment(environ).replace(flower_port=port)
+    (plan,) = extra_plans(Extras(flower=True), broker.start().url, settings, environ)
     process = start_bound(plan.command, environ={**environ, **plan.environ})
     yield f"http://127.0.0.1:{port}", process
     kill_session(process)

@@ -1,12 +1,12 @@
 """Commands of the service's processes, and the division of the machine's cores among them."""
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contimg.errors import Misconfigured
+from contimg.files.processes import free_port
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Stage
 from workers.service.child import ChildPlan
@@ -21,10 +21,7 @@ class Extras:
     """What runs beside the stream: the panel and Flower."""
 
     web: bool = False
-    web_host: str = "127.0.0.1"
-    web_port: int = 8080
     flower: bool = False
-    flower_port: int = 5555
 
 
 def stream_plans(config: StreamingConfig, broker_url: str, environ: Mapping[str, str]) -> list[ChildPlan]:
@@ -49,10 +46,11 @@ def extra_plans(extras: Extras, broker_url: str, settings: Settings, environ: Ma
     """Plan the panel and Flower, as far as enabled; parameters as of `stream_plans`."""
     common, plans = _common(broker_url), []
     if extras.web:
-        command = contimg_command("web", "--host", extras.web_host, "--port", str(extras.web_port))
-        plans.append(ChildPlan("web", command, {**common, **_flower_link(extras, environ)}))
+        command = contimg_command("web", "--host", settings.web_host, "--port", str(settings.web_port))
+        link = _flower_link(settings, environ) if extras.flower else {}
+        plans.append(ChildPlan("web", command, {**common, **link}))
     if extras.flower:
-        command = [*_celery(), "flower", f"--address={extras.web_host}", f"--port={extras.flower_port}"]
+        command = [*_celery(), "flower", f"--address={settings.web_host}", f"--port={settings.flower_port}"]
         plans.append(ChildPlan("flower", command, {**common, **_flower_settings(settings, environ)}))
     return plans
 
@@ -79,24 +77,19 @@ def contimg_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "contimg", *arguments]
 
 
-def check_ports(extras: Extras) -> None:
+def check_ports(extras: Extras, settings: Settings) -> None:
     """Check that the ports of panel and Flower are free; raises Misconfigured."""
     ports = [
-        (extras.web, extras.web_port, "the panel", "--port"),
-        (extras.flower, extras.flower_port, "Flower", "CONTIMG_FLOWER_PORT"),
+        (extras.web, settings.web_port, "the panel", "--port"),
+        (extras.flower, settings.flower_port, "Flower", "CONTIMG_FLOWER_PORT"),
     ]
     for enabled, port, program, setting in ports:
-        if not enabled or port == 0:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if enabled:
             try:
-                probe.bind((extras.web_host, port))
+                free_port(port, host=settings.web_host)
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise Misconfigured(
-                    f"{extras.web_host}:{port} for {program}: {reason}; give another port with {setting}"
-                ) from None
+                address, reason = f"{settings.web_host}:{port}", (error.strerror or str(error)).lower()
+                raise Misconfigured(f"{address} for {program}: {reason}; give another port with {setting}") from None
 
 
 def _processes(max_workers: int) -> dict[Stage, int]:
@@ -119,13 +112,11 @@ def _flower_settings(settings: Settings, environ: Mapping[str, str]) -> dict[str
     return _unset(variables, environ)
 
 
-def _flower_link(extras: Extras, environ: Mapping[str, str]) -> dict[str, str]:
+def _flower_link(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the address of the panel's links to Flower, for browsers on this machine."""
-    if not extras.flower:
-        return {}
-    host = extras.web_host if extras.web_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104 (only compared)
+    host = settings.web_host if settings.web_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104 (only compared)
     prefix = environ.get("FLOWER_URL_PREFIX", "").strip("/")
-    return _unset({"CONTIMG_FLOWER_URL": f"http://{host}:{extras.flower_port}/{prefix}"}, environ)
+    return _unset({"CONTIMG_FLOWER_URL": f"http://{host}:{settings.flower_port}/{prefix}"}, environ)
 
 
 def _unset(variables: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

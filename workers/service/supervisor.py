@@ -90,7 +90,7 @@ class Supervisor:
         Misconfigured, Transient : one line; no process is left running.
         """
         config = _load_checked(self.settings, self._environ)
-        check_ports(self._extras)
+        check_ports(self._extras, self.settings)
         self._lock = SupervisorLock(self._state_dir)
         try:
             self._store = Store.of(config)

@@ -1,11 +1,11 @@
 """The demo's options, directory and configuration."""
 
 import shutil
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.errors import Misconfigured
+from contimg.files.processes import free_port
 from contimg.options import Options, option
 from contimg.settings import Settings, save
 
@@ -74,7 +74,7 @@ def prepare_scene(directory: Path, port: int | None) -> Scene:
 
     Raises
     ------
-    Misconfigured : the directory has other files or cannot be written, or no port is free.
+    Misconfigured : the directory has other files or cannot be written.
     """
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
@@ -102,12 +102,7 @@ def prepare_scene(directory: Path, port: int | None) -> Scene:
 
 
 def _choose_port() -> int:
-    for port in (Settings.from_environment().web_port, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Misconfigured("no free port on 127.0.0.1 for the panel; give one with --port")
+    try:
+        return free_port(Settings.from_environment().web_port)
+    except OSError:
+        return free_port()
