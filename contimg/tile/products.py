@@ -3,13 +3,33 @@
 Light to import: no numerical library.
 """
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.quality.image import ImageNumbers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepTimer:
+    """Times of the steps of a stage, s, as the `seconds` of its product have them."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time a block as a step."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 3)
+        log.debug("%s took %.2f s", step, self.seconds[step])
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
-"""Changing a Measurement Set in a copy that replaces it at the end, so that the one in place is always whole.
+"""Changing a Measurement Set: in a copy that replaces it at the end, and without losing the process to a full disk.
 
-The copy is cheap: most of it, the files of columns that do not change, is hard-linked. A process that is killed, runs
-out of disk or loses its lease leaves the Measurement Set as it was.
+The Measurement Set in place is always whole. The copy is cheap: most of it, the files of columns that do not change,
+is hard-linked. A process that is killed, runs out of disk or loses its lease leaves the Measurement Set as it was.
 """
 
 import shutil
-from collections.abc import Collection, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from casacore.tables import table
 
 from contimg.errors import BadInput, ContimgError
-from contimg.files.staging import staged
+from contimg.files.staging import MARK, DiskReserve, check_space, disk_errors, staged
 
 
 @contextmanager
@@ -65,3 +66,37 @@ def _link_or_copy(source: str, target: str, shared: Collection[Path]) -> None:
         except OSError:  # a file system without hard links, or a file with the maximum number of them
             pass
     shutil.copyfile(source, target)
+
+
+@contextmanager
+def writable(path: Path, need_bytes: int = 0, make: Callable[[], table] | None = None) -> Iterator[table]:
+    """Open a table for writing; flush and close it at the end.
+
+    casacore ends the whole process when the disk is full at a flush, also at the one in closing. Some space is
+    therefore reserved beside the table and released at the end, before the flush, or at the first error; columns added
+    by then are removed. Mark data as complete in a second opening, after they are flushed.
+
+    Parameters
+    ----------
+    path : the table.
+    need_bytes : by how much it will grow.
+    make : creates the table at `path`; when not given it exists.
+
+    Raises
+    ------
+    Transient : the disk is full or cannot be written; what was written to existing columns stays.
+    """
+    with disk_errors(path):
+        check_space(path, need_bytes)
+        reserve = DiskReserve(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
+        with reserve, make() if make else table(str(path), readonly=False, ack=False) as main:
+            columns = set(main.colnames())
+            try:
+                yield main
+            except BaseException:
+                reserve.release()
+                if new := sorted(set(main.colnames()) - columns):
+                    main.removecols(new)
+                raise
+            reserve.release()
+            main.flush()  # raises when the disk is full; close does not

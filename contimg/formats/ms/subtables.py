@@ -40,46 +40,9 @@ def write_subtables(
     tracking : whether the dishes follow the sky.
     notes : lines of HISTORY.
     """
-    _antenna(path, group)
-    _feed(path, group)
-    _spectral_window(path, group)
-    _polarization(path, group)
-    _field(path, group, name, phase_centre)
-    _pointing(path, group, pointing, tracking)
-    _observation(path, group)
-    _fill(path, "DATA_DESCRIPTION", 1, SPECTRAL_WINDOW_ID=[0], POLARIZATION_ID=[0], FLAG_ROW=[False])
-    _fill(
-        path, "PROCESSOR", 1, TYPE=["CORRELATOR"], SUB_TYPE=[_instrument(group)], TYPE_ID=[-1], MODE_ID=[-1],
-        FLAG_ROW=[False],
-    )  # fmt: skip
-    _fill(
-        path, "STATE", 1, SIG=[True], REF=[False], CAL=[0.0], LOAD=[0.0], SUB_SCAN=[0],
-        OBS_MODE=["OBSERVE_TARGET#UNSPECIFIED"], FLAG_ROW=[False],
-    )  # fmt: skip
-    _history(path, group, notes)
-
-
-def _instrument(group: SubbandGroup) -> str:
-    return "DSA-110" if group.own_telescope else group.reference.array.telescope_name
-
-
-def _fill(path: Path, subtable: str, rows: int, **columns: Any) -> None:
-    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
-        open_table.addrows(rows - open_table.nrows())
-        for column, values in columns.items():
-            open_table.putcol(column, values)
-
-
-def _icrs(path: Path, subtable: str, *columns: str) -> None:
-    """Set the reference frame of direction columns to ICRS (the default is J2000)."""
-    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
-        for column in columns:
-            open_table.putcolkeyword(column, "MEASINFO", {"type": "direction", "Ref": "ICRS"})
-
-
-def _antenna(path: Path, group: SubbandGroup) -> None:
-    array = group.reference.array
-    slots = array.numbers.size
+    header, array, times = group.reference, group.reference.array, jd_to_mjd_s(group.times_jd)
+    slots, freqs, codes = array.numbers.size, group.freqs_hz, in_casa_order(group.reference.polarizations)
+    instrument = "DSA-110" if group.own_telescope else array.telescope_name
     _fill(
         path, "ANTENNA", slots,
         NAME=list(array.names), STATION=list(array.names), TYPE=["GROUND-BASED"] * slots,
@@ -87,12 +50,7 @@ def _antenna(path: Path, group: SubbandGroup) -> None:
         OFFSET=np.zeros((slots, 3)), DISH_DIAMETER=array.diameters_m,
         FLAG_ROW=np.zeros(slots, dtype=bool),
     )  # fmt: skip
-
-
-def _feed(path: Path, group: SubbandGroup) -> None:
-    slots = group.reference.array.numbers.size
-    times = jd_to_mjd_s(group.times_jd)
-    receptors = ["R", "L"] if max(group.reference.polarizations) > -5 else ["X", "Y"]
+    receptors = ["R", "L"] if max(header.polarizations) > -5 else ["X", "Y"]
     _fill(
         path, "FEED", slots,
         ANTENNA_ID=np.arange(slots), FEED_ID=np.zeros(slots, dtype=int), SPECTRAL_WINDOW_ID=np.full(slots, -1),
@@ -102,77 +60,79 @@ def _feed(path: Path, group: SubbandGroup) -> None:
         POL_RESPONSE=np.tile(np.eye(2, dtype=np.complex64), (slots, 1, 1)),
         RECEPTOR_ANGLE=np.tile([0.0, np.pi / 2], (slots, 1)),
     )  # fmt: skip
-
-
-def _spectral_window(path: Path, group: SubbandGroup) -> None:
-    freqs = group.freqs_hz
-    widths = np.full(freqs.size, group.reference.channel_width_hz)
+    widths = np.full(freqs.size, header.channel_width_hz)
     _fill(
         path, "SPECTRAL_WINDOW", 1,
-        NUM_CHAN=[freqs.size], NAME=[_instrument(group)], REF_FREQUENCY=[group.band.centre_hz], CHAN_FREQ=freqs[None],
+        NUM_CHAN=[freqs.size], NAME=[instrument], REF_FREQUENCY=[group.band.centre_hz], CHAN_FREQ=freqs[None],
         CHAN_WIDTH=widths[None], EFFECTIVE_BW=widths[None], RESOLUTION=widths[None],
         TOTAL_BANDWIDTH=[widths.sum()], MEAS_FREQ_REF=[TOPOCENTRIC], NET_SIDEBAND=[1], IF_CONV_CHAIN=[0],
         FREQ_GROUP=[0], FREQ_GROUP_NAME=[""], FLAG_ROW=[False],
     )  # fmt: skip
-
-
-def _polarization(path: Path, group: SubbandGroup) -> None:
-    codes = in_casa_order(group.reference.polarizations)
     _fill(
         path, "POLARIZATION", 1,
         NUM_CORR=[len(codes)], CORR_TYPE=np.array([[CORRELATION_CODES[code] for code in codes]]),
         CORR_PRODUCT=np.array([[RECEPTORS[code] for code in codes]]), FLAG_ROW=[False],
     )  # fmt: skip
-
-
-def _field(path: Path, group: SubbandGroup, name: str, phase_centre: Vectors) -> None:
     direction = np.reshape(phase_centre, (1, 1, 2))
-    _icrs(path, "FIELD", "PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR")
+    _set_icrs(path, "FIELD", "PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR")
     _fill(
         path, "FIELD", 1,
-        NAME=[name], CODE=[""], TIME=[jd_to_mjd_s(group.times_jd).mean()], NUM_POLY=[0], PHASE_DIR=direction,
-        DELAY_DIR=direction, REFERENCE_DIR=direction, SOURCE_ID=[-1], FLAG_ROW=[False],
+        NAME=[name], CODE=[""], TIME=[times.mean()], NUM_POLY=[0], PHASE_DIR=direction, DELAY_DIR=direction,
+        REFERENCE_DIR=direction, SOURCE_ID=[-1], FLAG_ROW=[False],
     )  # fmt: skip
-
-
-def _pointing(path: Path, group: SubbandGroup, pointing: Vectors, tracking: bool) -> None:
-    """One row per antenna and integration: the ICRS direction of dishes that do not move drifts."""
-    times, slots = jd_to_mjd_s(group.times_jd), group.reference.array.numbers.size
-    rows = times.size * slots
-    direction = np.repeat(pointing, slots, axis=0)[:, None, :]
-    _icrs(path, "POINTING", "DIRECTION", "TARGET")
+    # One row per antenna and integration: the ICRS direction of dishes that do not move drifts.
+    rows, direction = times.size * slots, np.repeat(pointing, slots, axis=0)[:, None, :]
+    _set_icrs(path, "POINTING", "DIRECTION", "TARGET")
     _fill(
         path, "POINTING", rows,
         ANTENNA_ID=np.tile(np.arange(slots), times.size), TIME=np.repeat(times, slots),
-        INTERVAL=np.full(rows, group.reference.integration_s), NAME=["tracked" if tracking else "meridian"] * rows,
+        INTERVAL=np.full(rows, header.integration_s), NAME=["tracked" if tracking else "meridian"] * rows,
         NUM_POLY=np.zeros(rows, dtype=int), TIME_ORIGIN=np.repeat(times, slots), DIRECTION=direction,
         TARGET=direction, TRACKING=np.full(rows, tracking),
     )  # fmt: skip
-
-
-def _observation(path: Path, group: SubbandGroup) -> None:
-    half = 0.5 * group.reference.integration_s
-    times = jd_to_mjd_s(group.times_jd)
-    span = np.array([[times[0] - half, times[-1] + half]])
+    half = 0.5 * header.integration_s
     _fill(
         path, "OBSERVATION", 1,
-        TELESCOPE_NAME=[telescope.NAME if group.own_telescope else _instrument(group)], TIME_RANGE=span,
-        OBSERVER=[_instrument(group)], PROJECT=["continuum"],
+        TELESCOPE_NAME=[telescope.NAME if group.own_telescope else instrument],
+        TIME_RANGE=np.array([[times[0] - half, times[-1] + half]]), OBSERVER=[instrument], PROJECT=["continuum"],
         SCHEDULE_TYPE=[""], RELEASE_DATE=[0.0], FLAG_ROW=[False],
+    )  # fmt: skip
+    _fill(path, "DATA_DESCRIPTION", 1, SPECTRAL_WINDOW_ID=[0], POLARIZATION_ID=[0], FLAG_ROW=[False])
+    _fill(
+        path, "PROCESSOR", 1, TYPE=["CORRELATOR"], SUB_TYPE=[instrument], TYPE_ID=[-1], MODE_ID=[-1], FLAG_ROW=[False]
+    )
+    _fill(
+        path, "STATE", 1, SIG=[True], REF=[False], CAL=[0.0], LOAD=[0.0], SUB_SCAN=[0],
+        OBS_MODE=["OBSERVE_TARGET#UNSPECIFIED"], FLAG_ROW=[False],
+    )  # fmt: skip
+    lines = _history_lines(group, notes)
+    count = len(lines)
+    _fill(
+        path, "HISTORY", count,
+        TIME=np.full(count, times[-1]), OBSERVATION_ID=np.zeros(count, dtype=int),
+        MESSAGE=lines, PRIORITY=["INFO"] * count, ORIGIN=["contimg.tile.convert"] * count,
+        OBJECT_ID=np.zeros(count, dtype=int), APPLICATION=["contimg"] * count,
     )  # fmt: skip
 
 
-def _history(path: Path, group: SubbandGroup, notes: Sequence[str]) -> None:
-    lines = [
+def _fill(path: Path, subtable: str, rows: int, **columns: Any) -> None:
+    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
+        open_table.addrows(rows - open_table.nrows())
+        for column, values in columns.items():
+            open_table.putcol(column, values)
+
+
+def _set_icrs(path: Path, subtable: str, *columns: str) -> None:
+    """Set the reference frame of direction columns to ICRS (the default is J2000)."""
+    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
+        for column in columns:
+            open_table.putcolkeyword(column, "MEASINFO", {"type": "direction", "Ref": "ICRS"})
+
+
+def _history_lines(group: SubbandGroup, notes: Sequence[str]) -> list[str]:
+    return [
         *(f"contimg {__version__}: {note}" for note in notes),
         f"{len(group.headers)} of {group.band.subbands} subband files"
         + (f"; missing: {', '.join(map(str, group.missing))}" if group.missing else ""),
         *(f"subband {subband:2d} from {header.path.name}" for subband, header in sorted(group.headers.items())),
     ]
-    count = len(lines)
-    _fill(
-        path, "HISTORY", count,
-        TIME=np.full(count, jd_to_mjd_s(group.times_jd)[-1]), OBSERVATION_ID=np.zeros(count, dtype=int),
-        MESSAGE=lines, PRIORITY=["INFO"] * count, ORIGIN=["contimg.tile.convert"] * count,
-        OBJECT_ID=np.zeros(count, dtype=int), APPLICATION=["contimg"] * count,
-    )  # fmt: skip

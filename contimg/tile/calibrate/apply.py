@@ -18,7 +18,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import Solutions, read_solutions
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks, write_calibration_record
 from contimg.formats.ms.info import MSInfo
-from contimg.formats.ms.writable import writable
+from contimg.formats.ms.revision import writable
 
 BLOCK_BYTES = 64 * 2**20
 CORRECTED = "CORRECTED_DATA"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -45,8 +44,7 @@ def write_plots(
         _draw_waterfalls(title, names, amplitude / top, phase, freqs_hz),
     )  # fmt: skip
     for name, figure in zip(NAMES, figures, strict=True):
-        with (directory / name).open("wb") as file:
-            FigureCanvasAgg(figure).print_png(file)
+        figure.savefig(directory / name)
 
 
 def remove_delays(gains: NDArray[np.complex128], freqs_hz: Floats) -> tuple[NDArray[np.complex128], Floats]:

@@ -1,8 +1,6 @@
 """The calibrate stage: flag, solve when a calibrator is in the beam, apply the caltable set that is valid."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from contimg.errors import BadInput
@@ -16,7 +14,7 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
 from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import ORIGINAL, FlagResult, flag
-from contimg.tile.products import CalibratedMS
+from contimg.tile.products import CalibratedMS, StepTimer
 
 CHANGED = ("FLAG", ORIGINAL)
 FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
@@ -50,12 +48,12 @@ def _calibrate(
     limits: SolutionLimits,
 ) -> CalibratedMS:  # fmt: skip
     """Calibrate in place."""
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "flag"):
+    timer = StepTimer()
+    with timer("flag"):
         flagged = flag(ms, search=options.flag)
         flagged.summary.write(directory / FLAGS, ms, flagged.dead)
     known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
-    with _timed(seconds, "solve"):
+    with timer("solve"):
         new, solve_reason = _solve(ms, flagged, known, directory, options, limits)
     if new is not None and new.grade == GOOD:
         selected: CaltableSet | None = new
@@ -63,7 +61,7 @@ def _calibrate(
     else:
         selected, reason = select_caltable_set([*known, new] if new else known, ms, options.strip_deg)
     fraction = flagged.fraction
-    with _timed(seconds, "apply"):
+    with timer("apply"):
         if selected is None:
             reason = f"{solve_reason}; {reason}"
             mark_uncalibrated(ms, reason)
@@ -73,7 +71,7 @@ def _calibrate(
     return CalibratedMS(
         calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
         flagged_fraction=fraction, dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),
-        seconds=seconds,
+        seconds=timer.seconds,
     )  # fmt: skip
 
 
@@ -93,10 +91,3 @@ def _solve(
         return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), ""
     except BadInput as error:
         return None, f"solving on {calibrators[0].calibrator.label} failed: {error}"
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[step] = time.perf_counter() - start

@@ -11,9 +11,9 @@ from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
+from contimg.tile.convert.geometry import TileGeometry
 from contimg.tile.convert.options import ConvertOptions
 from contimg.tile.convert.result import Conversion, FlagCounts
-from contimg.tile.convert.uvw import TileGeometry
 from contimg.tile.convert.visibilities import UnevenWeights, write_visibilities
 
 

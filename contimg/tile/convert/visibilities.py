@@ -19,9 +19,8 @@ from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.formats.uvh5.reader import SubbandReader
+from contimg.tile.convert.geometry import Placement, TileGeometry, row_runs
 from contimg.tile.convert.result import FlagCounts
-from contimg.tile.convert.row_placement import Placement, row_runs
-from contimg.tile.convert.uvw import TileGeometry
 
 Result = TypeVar("Result")
 _SWAPPED_CODES = {-3: -4, -4: -3, -7: -8, -8: -7}  # with its antennas swapped, RL becomes LR and XY becomes YX

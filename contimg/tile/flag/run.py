@@ -16,7 +16,7 @@ from contimg.errors import BadInput
 from contimg.formats.arrays import BufferPool, Data, Mask, Rows
 from contimg.formats.ms.columns import add_like, read_blocks
 from contimg.formats.ms.info import MSInfo
-from contimg.formats.ms.writable import writable
+from contimg.formats.ms.revision import writable
 from contimg.tile.flag.antennas import Survey, find_dead_antennas
 from contimg.tile.flag.baselines import baseline_chunks, read_cells, write_cells
 from contimg.tile.flag.interference import Searchers, compute_amplitudes

@@ -8,7 +8,6 @@ from typing import Any
 import numba
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -77,8 +76,8 @@ class FlagSummary:
         """
         with staged(directory / f"{ms.name}.json") as path:
             path.write_text(json.dumps(self._as_dict(ms, dead), indent=1) + "\n", "utf-8")
-        with staged(directory / f"{ms.name}.png") as path, path.open("wb") as file:
-            FigureCanvasAgg(self._draw(ms)).print_png(file)
+        with staged(directory / f"{ms.name}.png") as path:
+            self._draw(ms).savefig(path, format="png")
 
     def _as_dict(self, ms: MSInfo, dead: dict[int, str]) -> dict[str, object]:
         by_antenna = np.stack([self.before.by_antenna, self.after.by_antenna], axis=1).round(5)

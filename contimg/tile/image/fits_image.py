@@ -23,8 +23,7 @@ SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore",
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
     """Make the header of an image in Jy per beam."""
     header = _geometry(tile_image)
-    header["BUNIT"] = "JY/BEAM"
-    header["BTYPE"] = "Intensity"
+    header.update({"BUNIT": "JY/BEAM", "BTYPE": "Intensity"})
     header["BMAJ"] = (tile_image.beam_major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
     header["BMIN"] = (tile_image.beam_minor_arcsec / 3600, "[deg] minor axis FWHM")
     header["BPA"] = (tile_image.beam_angle_deg, "[deg] position angle, north through east")
@@ -73,8 +72,7 @@ def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header)
 def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None:
     """Write the primary beam, shape (size, size): the image divided by it has true fluxes."""
     header = _geometry(tile_image)
-    header["BUNIT"] = ""
-    header["BTYPE"] = "Primary beam"
+    header.update({"BUNIT": "", "BTYPE": "Primary beam"})
     header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
     write_fits(path, pb, header)
 
@@ -99,26 +97,18 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
         ("STOKES", 1.0, 1, 1.0, ""),
     )
     for number, (kind, value, pixel, delta, unit) in enumerate(axes, start=1):
-        header[f"CTYPE{number}"] = kind
-        header[f"CRPIX{number}"] = float(pixel)
-        header[f"CRVAL{number}"] = value
-        header[f"CDELT{number}"] = delta
-        header[f"CUNIT{number}"] = unit
-    header["RADESYS"] = "ICRS"
-    header["SPECSYS"] = "TOPOCENT"
+        header.update({f"CTYPE{number}": kind, f"CRPIX{number}": float(pixel), f"CRVAL{number}": value})
+        header.update({f"CDELT{number}": delta, f"CUNIT{number}": unit})
+    header.update({"RADESYS": "ICRS", "SPECSYS": "TOPOCENT"})
     header["RESTFRQ"] = (tile_image.freq_hz, "[Hz] weighted mean")
     start = Time(tile_image.start_mjd_s / 86400, format="mjd", scale="utc")
     header["TIMESYS"] = "UTC"
     header["DATE-OBS"] = (start.isot, "beginning of the observation")
     middle = Time(tile_image.mjd, format="mjd", scale="utc")
     header["DATE-AVG"] = (middle.isot, "its middle")
-    header["MJD-OBS"] = start.mjd
-    header["MJD-AVG"] = middle.mjd
-    header["EXPTIME"] = (tile_image.exposure_s, "[s]")
-    header["TELESCOP"] = telescope.NAME
-    header["ORIGIN"] = "contimg"
-    header["OBJECT"] = tile_image.group
-    header["GROUP"] = tile_image.group
+    header.update({"MJD-OBS": start.mjd, "MJD-AVG": middle.mjd, "EXPTIME": (tile_image.exposure_s, "[s]")})
+    header.update({"TELESCOP": telescope.NAME, "ORIGIN": "contimg"})
+    header.update({"OBJECT": tile_image.group, "GROUP": tile_image.group})
     header["DATACOL"] = (tile_image.calibration.column, "column of the Measurement Set")
     header["CALSET"] = (_ascii(tile_image.calibration.set or "none"), "calibration set")
     if tile_image.calibration.calibrator:
@@ -127,8 +117,9 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
         header["CALMJD"] = (tile_image.calibration.mjd, "[d] time of the calibration")
     if tile_image.calibration.reason:
         header["CALWHY"] = _ascii(tile_image.calibration.reason)
-    for keyword, package_version in _software_versions().items():
-        header[keyword] = (package_version, "version")
+    header["CONTIMG"] = (contimg.__version__, "version")
+    for keyword, package in SOFTWARE.items():
+        header[keyword] = (version(package), "version")
     return header
 
 
@@ -142,8 +133,3 @@ def _imager_version(options: ImageOptions) -> str:
     output = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"WSClean version (\S+)", output)
     return f"WSClean {match[1] if match else 'of unknown version'}"
-
-
-def _software_versions() -> dict[str, str]:
-    """Versions of the packages that an image depends on, by FITS keyword."""
-    return {"CONTIMG": contimg.__version__} | {keyword: version(package) for keyword, package in SOFTWARE.items()}

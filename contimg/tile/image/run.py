@@ -1,10 +1,7 @@
 """The image stage: read, weight, grid, clean, restore, compare, grade, write."""
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,23 +35,9 @@ from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
 from contimg.tile.image.sources.finding import find_sources
 from contimg.tile.image.sources.matches import FoundSource, compute_flux_ratio, compute_offset_arcsec, list_sources
 from contimg.tile.image.writing import write_products
+from contimg.tile.products import StepTimer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StepTimer:
-    """Times of the steps of a stage, s."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        """Time a block as a step."""
-        start = time.perf_counter()
-        yield
-        self.seconds[step] = round(time.perf_counter() - start, 3)
-        log.debug("%s took %.2f s", step, self.seconds[step])
 
 
 @dataclass(frozen=True)

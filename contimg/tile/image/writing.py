@@ -18,9 +18,8 @@ from contimg.formats.ms.info import MSInfo
 from contimg.tile.image.fits_image import image_header, write_fits, write_pb_corrected, write_primary_beam
 from contimg.tile.image.gridding.gridder import Gridder, Image
 from contimg.tile.image.options import ImageOptions
-from contimg.tile.image.plots.preview import write_preview, write_thumbnail
+from contimg.tile.image.plots.preview import write_preview, write_thumbnail, write_zoom
 from contimg.tile.image.plots.uv_spectrum import write_spectrum, write_uv
-from contimg.tile.image.plots.zoom import write_zoom
 from contimg.tile.image.result import ImagingResult
 from contimg.tile.image.sources.finding import write_csv, write_votable
 from contimg.tile.image.sources.spectrum import measure_spectrum

@@ -21,8 +21,7 @@ from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.columns import read_blocks, read_calibration_record, write_calibration_record
 from contimg.formats.ms.info import MSInfo, read_ms_info
-from contimg.formats.ms.revision import revised
-from contimg.formats.ms.writable import writable
+from contimg.formats.ms.revision import revised, writable
 from contimg.instrument.calibrators import Calibrator
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Mask
-from contimg.formats.ms.writable import writable
+from contimg.formats.ms.revision import writable
 
 MAX_MISSING = 0.5  # of the channels at which the array has solutions
 _PADDING = 8

@@ -14,7 +14,7 @@ from casacore.tables import makearrcoldesc, maketabdesc, required_ms_desc, table
 
 from contimg.formats.arrays import Rows
 from contimg.formats.ms.info import MSInfo
-from contimg.formats.ms.writable import writable
+from contimg.formats.ms.revision import writable
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate
 
 _SAMPLE_BYTES = 9  # DATA and FLAG

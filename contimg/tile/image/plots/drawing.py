@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
@@ -23,15 +22,12 @@ COMPRESSION = 3  # of zlib; higher levels hardly make a picture of noise smaller
 
 def make_figure(width_pixels: int, height_pixels: int) -> Figure:
     """Make an empty white figure."""
-    figure = Figure(figsize=(width_pixels / DPI, height_pixels / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width_pixels / DPI, height_pixels / DPI), dpi=DPI, facecolor="white")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG; the file may have any name."""
-    with path.open("wb") as file:
-        figure.savefig(file, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": COMPRESSION})
+    figure.savefig(path, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": COMPRESSION})
 
 
 def make_colour_scale(tile_image: ImagingResult) -> AsinhNorm:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from astropy.wcs import WCS
+from matplotlib.transforms import Bbox
 
 from contimg.tile.image.plots.drawing import flux_text
 from contimg.tile.image.result import ImagingResult
@@ -13,8 +14,6 @@ MAX_LABELS = 12  # of catalogued sources, of found sources, and of names in one 
 SAME_BEAMS = 1.5  # a found source within so many beams of a catalogued one is the same source
 MIN_PEAK_FRACTION = 2e-3  # a found source fainter than this fraction of the peak may be a sidelobe
 RING, HEIGHT, LETTER = 0.016, 0.022, 0.0092  # radius of a ring, size of a line and of a letter, over the picture's side
-
-Box = tuple[float, float, float, float]  # left, right, low, high
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class PlacedLabel:
     right: bool
     lift: float
 
-    def box(self, size: int) -> Box:
+    def box(self, size: int) -> Bbox:
         """Return the box of the text in a picture of a size."""
         near, length = RING * size, LETTER * size * len(self.label.text)
         sides = (-near, near + length) if self.right else (near + length, -near)
@@ -74,7 +73,7 @@ def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
     """Place labels within a picture of a size, none over another or over another source's ring; some find no place."""
     labels = [label for label in labels[:MAX_LABELS] if 0 <= label.x < size and 0 <= label.y < size]
     rings = [_box(label, RING * size, RING * size, HEIGHT * size) for label in labels]
-    texts: list[Box] = []
+    texts: list[Bbox] = []
     for number, label in enumerate(labels):
         occupied = rings[:number] + rings[number + 1 :] + texts
         candidates = (
@@ -86,16 +85,13 @@ def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
             yield placed
 
 
-def _is_free(box: Box, occupied: Sequence[Box], size: int) -> bool:
-    inside = min(box[0], box[2]) >= 0 and max(box[1], box[3]) < size
-    return inside and not any(
-        box[0] < right and left < box[1] and box[2] < high and low < box[3] for left, right, low, high in occupied
-    )
+def _is_free(box: Bbox, occupied: Sequence[Bbox], size: int) -> bool:
+    return bool(min(box.x0, box.y0) >= 0 and max(box.x1, box.y1) < size and not box.count_overlaps(occupied))
 
 
-def _box(label: Label, left: float, right: float, height: float, lift: float = 0.0) -> Box:
+def _box(label: Label, left: float, right: float, height: float, lift: float = 0.0) -> Bbox:
     middle = label.y + lift
-    return label.x - left, label.x + right, middle - height / 2, middle + height / 2
+    return Bbox.from_extents(label.x - left, middle - height / 2, label.x + right, middle + height / 2)
 
 
 def _pixel(wcs: WCS, source: CatalogueSource | FoundSource) -> tuple[float, float]:

@@ -40,14 +40,12 @@ def read_catalogue(options: ImageOptions, freq_hz: float) -> list[CatalogueSourc
     if not options.catalogue:
         return [
             CatalogueSource(
-                calibrator.label,
-                float(np.rad2deg(calibrator.ra_rad)),
-                float(np.rad2deg(calibrator.dec_rad)),
+                calibrator.label, float(np.rad2deg(calibrator.ra_rad)), float(np.rad2deg(calibrator.dec_rad)),
                 float(calibrator.flux_jy(freq_hz)),
             )
             for calibrator in catalogue()
             if calibrator.alias in COEFFICIENTS
-        ]
+        ]  # fmt: skip
     path = Path(options.catalogue)
     columns = (options.catalogue_ra, options.catalogue_dec, options.catalogue_flux)
     try:
@@ -94,23 +92,15 @@ def match_catalogue(
     for source in catalogue:
         x, y = (float(value) for value in wcs.all_world2pix(source.ra_deg, source.dec_deg, 0))
         inside = 1 <= x < image.shape[1] - 2 and 1 <= y < image.shape[0] - 2
-        if not inside or pb[round(y), round(x)] < MIN_PB:
-            continue
-        if source.flux_jy * pb[round(y), round(x)] < MIN_SNR * rms_jy:
+        response = pb[round(y), round(x)] if inside else 0.0
+        if response < MIN_PB or source.flux_jy * response < MIN_SNR * rms_jy:
             continue
         try:
             measured = measure_in_image(image, pb, header, source.ra_deg, source.dec_deg)
         except BadInput:
             continue
         east_deg = (measured.ra_deg - source.ra_deg + 180) % 360 - 180
-        matches.append(
-            Match(
-                source=source,
-                apparent_jy=measured.apparent_jy,
-                flux_jy=measured.flux_jy,
-                pb=measured.pb,
-                east_arcsec=east_deg * 3600 * float(np.cos(np.deg2rad(source.dec_deg))),
-                north_arcsec=(measured.dec_deg - source.dec_deg) * 3600,
-            )
-        )
+        east_arcsec = east_deg * 3600 * float(np.cos(np.deg2rad(source.dec_deg)))
+        north_arcsec = (measured.dec_deg - source.dec_deg) * 3600
+        matches.append(Match(source, measured.apparent_jy, measured.flux_jy, measured.pb, east_arcsec, north_arcsec))
     return tuple(sorted(matches, key=lambda match: -match.apparent_jy))

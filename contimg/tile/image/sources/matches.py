@@ -97,12 +97,8 @@ def list_sources(found_sources: Sequence[FoundSource], matches: Sequence[Match])
         )
     return tuple(
         {
-            "name": match.source.name,
-            "ra_deg": match.source.ra_deg,
-            "dec_deg": match.source.dec_deg,
-            "flux_jy": match.apparent_jy,
-            "true_flux_jy": match.flux_jy,
-            "catalogue_jy": match.source.flux_jy,
+            "name": match.source.name, "ra_deg": match.source.ra_deg, "dec_deg": match.source.dec_deg,
+            "flux_jy": match.apparent_jy, "true_flux_jy": match.flux_jy, "catalogue_jy": match.source.flux_jy,
         }
         for match in matches
-    )
+    )  # fmt: skip
