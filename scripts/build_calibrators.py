@@ -21,9 +21,9 @@ TARGET = Path(__file__).parent.parent / "contimg/instrument/data/calibrators.csv
 COLUMNS = ("name", "aliases", "ra_deg", "dec_deg", "flux_20cm_jy", "spectral_index", "quality", "variable")
 MIN_FLUX_JY = 0.1
 MIN_DEC_DEG = -40.0
-USUAL_INDEX = -0.7
+DEFAULT_INDEX = -0.7
 FLAT_INDEX = -0.3
-WORST_LAST = "PSWX"
+QUALITY_CODES = "PSWX"
 FREQ_20CM_GHZ, FREQ_6CM_GHZ = 1.45, 4.86
 
 _HEAD = re.compile(
@@ -84,12 +84,12 @@ def names(name: str, rest: str, block: str) -> list[str]:
 def spectral_index(flux_20cm_jy: float, band_6cm: re.Match[str] | None) -> float:
     """Return alpha of S ~ nu^alpha between 20 and 6 cm; that of most radio sources where 6 cm is missing."""
     if band_6cm is None or float(band_6cm["flux"]) <= 0:
-        return USUAL_INDEX
+        return DEFAULT_INDEX
     return math.log(float(band_6cm["flux"]) / flux_20cm_jy) / math.log(FREQ_6CM_GHZ / FREQ_20CM_GHZ)
 
 
 def _badness(code: str) -> int:
-    return WORST_LAST.index(code) if code in WORST_LAST else len(WORST_LAST)
+    return QUALITY_CODES.index(code) if code in QUALITY_CODES else len(QUALITY_CODES)
 
 
 def main() -> None:

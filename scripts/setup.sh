@@ -1,24 +1,24 @@
 #!/bin/sh
-# Make .venv with everything that the lock file names, and fetch from Debian what no wheel brings.
+# Create .venv with the packages of the lock file, and install Debian packages that have no wheels.
 # usage: scripts/setup.sh          the environment
-#        scripts/setup.sh tests    also what the tests judge with: a browser, WSClean, AOFlagger, PostgreSQL, readers
+#        scripts/setup.sh tests    also programs that tests use: a browser, WSClean, AOFlagger, PostgreSQL, readers
 set -eu
 cd "$(dirname "$0")/.."
 
 debian() {
-    # Install Debian packages, provided that this is a Debian and we may.
-    command -v apt-get >/dev/null || { echo "setup: please install $* by your system's own means" >&2; return 1; }
-    become=""
+    # Install Debian packages, if apt-get and root or sudo are available.
+    command -v apt-get >/dev/null || { echo "setup: apt-get is missing; install $* with the package manager of this system" >&2; return 1; }
+    as_root=""
     if [ "$(id -u)" -ne 0 ]; then
         if ! { command -v sudo && sudo -n true; } >/dev/null 2>&1; then
-            echo "setup: please run as root: apt-get install $*" >&2
+            echo "setup: not root; run as root: apt-get install $*" >&2
             return 1
         fi
-        become="sudo -n"
+        as_root="sudo -n"
     fi
     echo "setup: installing $* from Debian"
-    $become apt-get update -qq
-    $become env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 python_311() {
@@ -36,13 +36,13 @@ environment() {
     if [ ! -x .venv/bin/python ]; then
         "$python" -m venv .venv 2>/dev/null || { rm -rf .venv && debian python3.11-venv && "$python" -m venv .venv; }
     fi
-    echo "setup: installing the Python packages of requirements.lock into .venv (2.8 GB, a minute or two)"
+    echo "setup: installing the Python packages of requirements.lock into .venv (2.8 GB, 1 to 2 minutes)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cp requirements.lock .venv/installed.lock
 }
 
-# The lock file and the project's own metadata decide whether anything is to be done.
+# Install again when the lock file or pyproject.toml has changed.
 if ! cmp -s requirements.lock .venv/installed.lock || [ -n "$(find pyproject.toml -newer .venv/installed.lock)" ]; then
     environment
 fi
@@ -53,9 +53,9 @@ if [ "${1:-}" = tests ]; then
     command -v wsclean >/dev/null || missing="$missing wsclean"
     command -v aoflagger >/dev/null || missing="$missing aoflagger"
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
-    # A test whose judge cannot be installed skips and says so; the rest runs.
+    # A test whose program cannot be installed is skipped with the reason.
     # shellcheck disable=SC2086
-    [ -z "$missing" ] || debian $missing || echo "setup: going on without$missing"
+    [ -z "$missing" ] || debian $missing || echo "setup: continuing without$missing"
     cmp -s requirements-readers.lock .venv-readers/installed.lock || scripts/setup_readers.sh \
-        || echo "setup: going on without the other readers of Measurement Sets"
+        || echo "setup: continuing without the readers of Measurement Sets"
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the readers of Measurement Sets that tests/conversion/test_readers.py judges with into .venv-readers.
+# Install the readers of Measurement Sets that tests/tile/convert/test_readers.py uses into .venv-readers.
 set -eu
 cd "$(dirname "$0")/.."
 [ -x .venv-readers/bin/python ] || .venv/bin/python -m venv .venv-readers

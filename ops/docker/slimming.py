@@ -1,7 +1,7 @@
-"""Takes out of the image's Python environment what nothing in it uses: `slimming.py /opt/contimg`, at build time.
+"""Remove unused files from the Python environment of the image: `slimming.py /opt/contimg`, at build time.
 
-What goes: the debugging symbols of compiled packages, those of CASA's reference data that no measure and no task of
-ours reads, and the packages' own tests. It halves the image; what stays is as the lock file says.
+Removed are the debugging symbols of compiled packages, CASA reference data that this project does not read, and the
+tests of packages. This halves the image; the remaining packages are those of the lock file.
 """
 
 import shutil
@@ -17,47 +17,57 @@ CASA_DATA = (
     "alma", "catalogs", "demo", "gui", "ephemerides/JPL-Horizons", "ephemerides/SplatDefault.tbl",
     "ephemerides/splatalogue.db",
 )  # fmt: skip
-TESTED = ("astropy", "h5py", "llvmlite", "matplotlib", "mpl_toolkits", "numba", "numpy", "pyuvdata", "scipy")
-IN_USE = ("astropy/tests",)  # Astropy imports its runner of tests
-_LOAD = 1  # the type of a segment that is mapped into memory
+TESTED_PACKAGES = (
+    "astropy",
+    "h5py",
+    "llvmlite",
+    "matplotlib",
+    "mpl_toolkits",
+    "numba",
+    "numpy",
+    "pyuvdata",
+    "scipy",
+)
+USED_TESTS = ("astropy/tests",)  # Astropy imports its test runner
+_LOAD = 1  # PT_LOAD: type of a segment that is mapped into memory
 
 
 def main(environment: Path) -> None:
-    """Slim one virtual environment and say what came of it."""
+    """Remove unused files of a virtual environment and print the sizes before and after."""
     (packages,) = environment.glob("lib/python3*/site-packages")
-    before = size_of(packages)
+    size_before = size_of(packages)
     for name in CASA_DATA:
         remove(packages / "casadata/__data__" / name)
-    for package in TESTED:
+    for package in TESTED_PACKAGES:
         for tests in sorted((packages / package).rglob("tests")):
-            if str(tests.relative_to(packages)) not in IN_USE:
+            if str(tests.relative_to(packages)) not in USED_TESTS:
                 remove(tests)
-    for library in compiled(packages):
+    for library in shared_objects(packages):
         strip(library)
-    print(f"slimming: {before / 1e6:.0f} MB became {size_of(packages) / 1e6:.0f} MB")
+    print(f"slimming: {size_before / 1e6:.0f} MB reduced to {size_of(packages) / 1e6:.0f} MB")
 
 
-def compiled(packages: Path) -> Iterator[Path]:
-    """The shared objects of all packages."""
+def shared_objects(packages: Path) -> Iterator[Path]:
+    """Return the shared objects of all packages."""
     return (path for path in packages.rglob("*.so*") if path.is_file() and not path.is_symlink())
 
 
 def strip(library: Path) -> None:
-    """Take a library's debugging symbols out, unless that would break it.
+    """Remove the debugging symbols of a library unless the result cannot be loaded.
 
-    Wheels are put together by a tool that moves segments about, and after that `strip` may leave a segment where the
-    kernel cannot map it.
+    Wheels are repaired by a tool that moves segments; after that `strip` may place a segment where the kernel cannot
+    map it.
     """
     with tempfile.TemporaryDirectory() as directory:
         stripped = Path(directory) / library.name
         command = ["strip", "--strip-unneeded", "-o", str(stripped), str(library)]
-        done = subprocess.run(command, capture_output=True, check=False).returncode == 0
-        if done and can_be_mapped(stripped) and stripped.stat().st_size < library.stat().st_size:
+        is_stripped = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        if is_stripped and can_be_mapped(stripped) and stripped.stat().st_size < library.stat().st_size:
             shutil.copyfile(stripped, library)
 
 
 def can_be_mapped(library: Path) -> bool:
-    """Whether each loaded segment of a 64-bit ELF file lies in the file as it is to lie in memory."""
+    """Return whether the file offset of each loaded segment of a 64-bit ELF file is congruent to its address."""
     content = library.read_bytes()
     if content[:5] != b"\x7fELF\x02":
         return False
@@ -73,12 +83,12 @@ def can_be_mapped(library: Path) -> bool:
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Return the size of all files below a directory in bytes."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def remove(path: Path) -> None:
-    """A file, or a directory with all in it."""
+    """Remove a file, or a directory and its contents."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

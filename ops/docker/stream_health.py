@@ -1,4 +1,4 @@
-"""The health of the `stream` container: the age of its last successful scan, not the life of its process."""
+"""Check the health of the `stream` container by the age of its last successful scan."""
 
 import sys
 
@@ -6,4 +6,4 @@ from contimg.settings import Settings
 from workers.service import StreamingServiceManager
 
 if __name__ == "__main__":
-    sys.exit(StreamingServiceManager(Settings.from_environment()).health().error)  # None, which is 0, or what is wrong
+    sys.exit(StreamingServiceManager(Settings.from_environment()).health().error)  # None (exit status 0), or the error

@@ -1,4 +1,4 @@
-"""The files that deploy the service, and what the program itself reads and runs."""
+"""Fixtures of the deployment tests: the checkout and the variables of the settings."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    """The root of the checkout."""
+    """Return the root of the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def known_variables() -> frozenset[str]:
-    """The environment variables that configure the deployment and the stream."""
+    """Return the environment variables of the settings and the configuration."""
     return frozenset(name for cls in (Settings, QueueRules, StreamingConfig) for name in cls.variables().values())
 
 

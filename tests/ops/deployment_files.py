@@ -1,4 +1,4 @@
-"""What a settings file and a command line in the deployment's files say."""
+"""Read settings files and check command lines of the deployment files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from contimg.cli import contimg
 
 
 def variables_in(example: Path) -> set[str]:
-    """The variables that a settings file gives, those it only suggests in a comment included."""
+    """Return the variables of a settings file, including those in comments."""
     lines = [line.lstrip("#") for line in example.read_text(encoding="utf-8").splitlines()]
     return {name for name, equals, _ in (line.partition("=") for line in lines) if equals and name.isupper()}
 

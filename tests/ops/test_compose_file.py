@@ -1,4 +1,4 @@
-"""docker-compose.yml as compose itself understands it: valid, closed to the network, its commands the program's own."""
+"""docker-compose.yml as parsed by compose: valid, not open to the network, with commands of the program."""
 
 import json
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 
 
 def compose_config(checkout: Path, directory: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`docker compose config` of the file alone: no .env of this checkout or variable of this terminal has a say."""
+    """Run `docker compose config` on the file alone, without .env of the checkout and variables of the terminal."""
     shutil.copy(checkout / "docker-compose.yml", directory)
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
@@ -29,11 +29,11 @@ def compose_config(checkout: Path, directory: Path, **environ: str) -> subproces
 
 @pytest.fixture(scope="module")
 def services(checkout: Path, tmp_path_factory: pytest.TempPathFactory, compose: None) -> dict[str, Any]:
-    """The services, with the defaults of the file and both secrets given."""
+    """Return the services with the defaults of the file and both secrets."""
     outcome = compose_config(checkout, tmp_path_factory.mktemp("compose"), **SECRETS)
     assert outcome.returncode == 0, outcome.stderr
-    found: dict[str, Any] = json.loads(outcome.stdout)["services"]
-    return found
+    compose_services: dict[str, Any] = json.loads(outcome.stdout)["services"]
+    return compose_services
 
 
 def test_every_part_is_a_service(services: dict[str, Any]) -> None:
@@ -48,16 +48,16 @@ def test_every_part_is_a_service(services: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("secret", sorted(SECRETS))
-def test_no_secret_no_start(checkout: Path, tmp_path: Path, compose: None, secret: str) -> None:
-    others = {name: value for name, value in SECRETS.items() if name != secret}
-    outcome = compose_config(checkout, tmp_path, **others)
+def test_a_missing_secret_is_an_error(checkout: Path, tmp_path: Path, compose: None, secret: str) -> None:
+    remaining_secrets = {name: value for name, value in SECRETS.items() if name != secret}
+    outcome = compose_config(checkout, tmp_path, **remaining_secrets)
     assert outcome.returncode != 0
     assert secret in outcome.stderr
     assert "ops/deploy.sh" in outcome.stderr
 
 
 def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
-    published = {name: one["host_ip"] for name, service in services.items() for one in service.get("ports", ())}
+    published = {name: port["host_ip"] for name, service in services.items() for port in service.get("ports", ())}
     assert published == {"web": "127.0.0.1", "flower": "127.0.0.1"}
 
 
@@ -86,30 +86,38 @@ def test_messages_outlive_the_broker(services: dict[str, Any]) -> None:
     command = shlex.join(services["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
-    assert [one["target"] for one in services["redis"]["volumes"]] == ["/data"]
+    assert [volume["target"] for volume in services["redis"]["volumes"]] == ["/data"]
 
 
 def test_the_incoming_directory_is_read_only(services: dict[str, Any]) -> None:
     for name in ("stream", "web", *(f"worker-{queue}" for queue in QUEUES)):
-        binds = [one for one in services[name]["volumes"] if one["type"] == "bind"]
-        assert [one["target"] for one in binds if one.get("read_only")] == ["/var/lib/contimg/incoming"]
-        assert all(one["source"] == one["target"] for one in binds)
+        binds = [volume for volume in services[name]["volumes"] if volume["type"] == "bind"]
+        assert [volume["target"] for volume in binds if volume.get("read_only")] == ["/var/lib/contimg/incoming"]
+        assert all(volume["source"] == volume["target"] for volume in binds)
 
 
-def test_everything_comes_back_after_a_crash(services: dict[str, Any]) -> None:
+def test_services_restart_after_a_crash(services: dict[str, Any]) -> None:
     assert {service["restart"] for service in services.values()} == {"unless-stopped"}
 
 
-def test_only_the_agent_reaches_the_engine_and_nobody_reaches_the_agent(services: dict[str, Any]) -> None:
-    reaching = [name for name, one in services.items() if any("docker.sock" in v["target"] for v in one["volumes"])]
-    assert reaching == ["agent"]
+def test_only_the_agent_reaches_the_engine_and_only_the_panel_the_agent(services: dict[str, Any]) -> None:
+    with_engine = [
+        name
+        for name, service in services.items()
+        if any("docker.sock" in volume["target"] for volume in service["volumes"])
+    ]
+    assert with_engine == ["agent"]
     assert services["agent"]["network_mode"] == "none"
     assert "ports" not in services["agent"]
-    sharing = [name for name, one in services.items() if any(v["target"] == "/run/contimg" for v in one["volumes"])]
-    assert sorted(sharing) == ["agent", "web"]
+    with_agent_socket = [
+        name
+        for name, service in services.items()
+        if any(volume["target"] == "/run/contimg" for volume in service["volumes"])
+    ]
+    assert sorted(with_agent_socket) == ["agent", "web"]
 
 
-def test_nothing_grows_without_limit(services: dict[str, Any]) -> None:
+def test_memory_and_logs_are_limited(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
         assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
@@ -142,9 +150,9 @@ def test_the_swarm_stack_is_the_same_service(
         assert service.get("command") == services[name].get("command"), name
         label = "worker" if name.startswith("worker") else "core"
         assert service["deploy"]["placement"]["constraints"] == [f"node.labels.contimg.{label} == true"]
-        # A stack's short `tmpfs` is dropped without a word, which leaves a read-only /tmp.
+        # A stack ignores the short form of `tmpfs`, which leaves a read-only /tmp.
         assert not service.get("read_only") or {"/tmp"} <= {
-            one["target"] for one in service["volumes"] if one["type"] == "tmpfs"
+            volume["target"] for volume in service["volumes"] if volume["type"] == "tmpfs"
         }
     for queue in QUEUES:
         assert stack[f"worker-{queue}"]["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
@@ -152,7 +160,7 @@ def test_the_swarm_stack_is_the_same_service(
 
 
 def test_the_example_names_only_what_is_read(checkout: Path, known_variables: frozenset[str]) -> None:
-    asked_for = set(re.findall(r"\$\{(\w+)", (checkout / "docker-compose.yml").read_text(encoding="utf-8")))
+    in_compose_file = set(re.findall(r"\$\{(\w+)", (checkout / "docker-compose.yml").read_text(encoding="utf-8")))
     for_compose = {"COMPOSE_PROFILES"}
-    unknown = variables_in(checkout / "ops/docker/.env.example") - asked_for - known_variables - for_compose
+    unknown = variables_in(checkout / "ops/docker/.env.example") - in_compose_file - known_variables - for_compose
     assert not unknown

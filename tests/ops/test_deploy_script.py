@@ -1,4 +1,4 @@
-"""ops/deploy.sh: well-formed, and one clear line when something that it needs is not there."""
+"""ops/deploy.sh: valid shell, and one line for each missing prerequisite."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = ("ops/deploy.sh", "scripts/setup.sh", "scripts/run_conversion.sh", ".ci/run")
-NEEDED = (
+PROGRAMS = (
     "dirname", "sed", "tail", "id", "sh", "grep", "od", "tr", "cp", "cat", "mktemp", "rm", "awk", "df", "stat",
 )  # fmt: skip
 
@@ -27,23 +27,23 @@ def deploy(
 
 @pytest.fixture
 def copy(checkout: Path, tmp_path: Path) -> Path:
-    """The script and its examples, away from this checkout's own settings."""
+    """Copy the scripts and examples, without the settings of this checkout."""
     shutil.copytree(checkout / "ops", tmp_path / "copy/ops", ignore=shutil.ignore_patterns(".env", "contimg.env"))
     return tmp_path / "copy"
 
 
 @pytest.fixture
 def bare_path(tmp_path: Path) -> str:
-    """A PATH with the plainest programs only."""
-    for name in NEEDED:
-        found = shutil.which(name)
-        assert found
-        (tmp_path / name).symlink_to(found)
+    """Return a PATH with basic programs only."""
+    for name in PROGRAMS:
+        program = shutil.which(name)
+        assert program
+        (tmp_path / name).symlink_to(program)
     return str(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_shell_can_read_it(checkout: Path, script: str) -> None:
+def test_the_shell_parses_it(checkout: Path, script: str) -> None:
     subprocess.run(["sh", "-n", script], cwd=checkout, check=True)
 
 
@@ -74,7 +74,7 @@ def test_no_docker_is_one_line(copy: Path, bare_path: str) -> None:
     assert line.startswith("deploy: docker ")
 
 
-@pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here: it would be a real installation")
+@pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs: the script would install the service")
 def test_each_missing_prerequisite_is_one_line(copy: Path, bare_path: str) -> None:
     outcome = deploy(copy, "--engine", "systemd", "--dry-run", path=bare_path)
     assert outcome.returncode == 1
@@ -85,16 +85,16 @@ def test_each_missing_prerequisite_is_one_line(copy: Path, bare_path: str) -> No
 
 
 def settings_of(copy: Path, **changes: str) -> Path:
-    """A settings file from the example of the units, with paths below the copy."""
+    """Write a settings file from the example of the units, with paths below the copy."""
     example = (copy / "ops/systemd/contimg.env.example").read_text(encoding="utf-8")
-    kept = [line for line in example.splitlines() if line.partition("=")[0] not in changes]
-    lines = [line.replace("=/var/lib", f"={copy}/var") for line in kept] + [f"{k}={v}" for k, v in changes.items()]
-    path = copy / "given.env"
+    unchanged = [line for line in example.splitlines() if line.partition("=")[0] not in changes]
+    lines = [line.replace("=/var/lib", f"={copy}/var") for line in unchanged] + [f"{k}={v}" for k, v in changes.items()]
+    path = copy / "deployment.env"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def test_all_problems_are_one_list_and_nothing_is_touched(copy: Path) -> None:
+def test_all_problems_are_listed_and_nothing_is_changed(copy: Path) -> None:
     (copy / "a-file").touch()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         settings = settings_of(
@@ -119,39 +119,39 @@ def test_all_problems_are_one_list_and_nothing_is_touched(copy: Path) -> None:
     assert (sorted(copy.rglob("*")), settings.read_text()) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory somebody else's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a directory of another owner")
 def test_a_directory_of_another_owner_is_named_with_its_remedy(copy: Path) -> None:
-    theirs = copy / "theirs"
-    theirs.mkdir(mode=0o700)
-    settings = settings_of(copy, CONTIMG_OUTPUT_DIR=str(theirs), CONTIMG_INPUT_DIR=str(theirs))
+    foreign = copy / "foreign"
+    foreign.mkdir(mode=0o700)
+    settings = settings_of(copy, CONTIMG_OUTPUT_DIR=str(foreign), CONTIMG_INPUT_DIR=str(foreign))
     settings.write_text(settings.read_text() + "CONTIMG_UID=4321\nCONTIMG_GID=4321\n")
     outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
-    assert re.search(rf"CONTIMG_OUTPUT_DIR={theirs}\b.*\b4321\b.*chown 4321:4321 {theirs}", outcome.stderr)
-    assert re.search(rf"CONTIMG_INPUT_DIR={theirs}\b.*\b4321\b", outcome.stderr)
-    theirs.chmod(0o755)
+    assert re.search(rf"CONTIMG_OUTPUT_DIR={foreign}\b.*\b4321\b.*chown 4321:4321 {foreign}", outcome.stderr)
+    assert re.search(rf"CONTIMG_INPUT_DIR={foreign}\b.*\b4321\b", outcome.stderr)
+    foreign.chmod(0o755)
     outcome = deploy(copy, "--engine", "docker", "--env-file", str(settings), "--dry-run")
-    assert f"CONTIMG_INPUT_DIR={theirs}" not in outcome.stderr, "it can be read now"
-    assert re.search(rf"CONTIMG_OUTPUT_DIR={theirs}\b.*\b4321\b", outcome.stderr)
+    assert f"CONTIMG_INPUT_DIR={foreign}" not in outcome.stderr, "it is readable now"
+    assert re.search(rf"CONTIMG_OUTPUT_DIR={foreign}\b.*\b4321\b", outcome.stderr)
 
 
-def test_secrets_are_made_once(copy: Path) -> None:
+def test_secrets_are_generated_once(copy: Path) -> None:
     settings = copy / "ops/docker/.env"
     example = settings.with_name(".env.example")
     relative = example.read_text(encoding="utf-8").replace("CONTIMG_INPUT_DIR=/var/lib", "CONTIMG_INPUT_DIR=var/lib")
     example.write_text(relative.replace("=/var", f"={copy}/var"), encoding="utf-8")
     outcomes = [deploy(copy)]
-    made = settings.read_text(encoding="utf-8")
+    content = settings.read_text(encoding="utf-8")
     outcomes.append(deploy(copy))
 
     for outcome in outcomes:
         assert outcome.returncode == 1
         assert "deploy: CONTIMG_INPUT_DIR=var/lib/contimg/incoming" in outcome.stderr
-    assert settings.read_text(encoding="utf-8") == made
+    assert settings.read_text(encoding="utf-8") == content
     assert settings.stat().st_mode & 0o777 == 0o600
-    given = dict(line.split("=", 1) for line in made.splitlines() if line and not line.startswith("#"))
-    assert re.fullmatch(r"[0-9a-f]{48}", given["CONTIMG_TOKEN"])
-    assert re.fullmatch(r"contimg:[0-9a-f]{48}", given["FLOWER_BASIC_AUTH"])
-    assert given["CONTIMG_TOKEN"] not in given["FLOWER_BASIC_AUTH"]
-    assert int(given["CONTIMG_UID"]) > 0
-    assert given["REPO_ROOT"] == str(copy)
+    values = dict(line.split("=", 1) for line in content.splitlines() if line and not line.startswith("#"))
+    assert re.fullmatch(r"[0-9a-f]{48}", values["CONTIMG_TOKEN"])
+    assert re.fullmatch(r"contimg:[0-9a-f]{48}", values["FLOWER_BASIC_AUTH"])
+    assert values["CONTIMG_TOKEN"] not in values["FLOWER_BASIC_AUTH"]
+    assert int(values["CONTIMG_UID"]) > 0
+    assert values["REPO_ROOT"] == str(copy)
     assert not (copy / "var").exists()

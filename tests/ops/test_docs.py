@@ -1,4 +1,4 @@
-"""What the documentation tells people to type: each command understood by what would run it, the harmless ones run."""
+"""Commands in the documentation: each is parsed by the program that runs it; those without effect are run."""
 
 import os
 import re
@@ -27,15 +27,15 @@ PROGRAMS = (
     "git",
     "scripts/",
 )
-# What a reader fills in, filled in.
+# Values for the placeholders of the documentation.
 EXAMPLES = {
     "START": "2026-02-22T23:00:00", "END": "2026-02-23T00:00:00", "NODE": "node-1", "OPTIONS": "", "...": "",
     "KEY=VALUE": "max_workers=2", "N": "2",
 }  # fmt: skip
 SOURCE_DIRECTORIES = ("contimg/", "workers/", "web/", "ops/", "scripts/", "benchmarks/", "tests/")
-# A stage that the documentation adds as an example.
+# Example of a new stage in the documentation.
 EXAMPLE_PATHS = {"contimg/mosaic.py", "contimg/cli/commands/mosaic.py"}
-# These look and change nothing; they are run where there is no stream yet.
+# Commands that are safe to run without a stream.
 HARMLESS = {
     ("contimg", "status"), ("contimg", "doctor"), ("contimg", "groups", "list"), ("contimg", "config", "check"),
     ("contimg", "config", "show"), ("contimg", "db", "current"), ("contimg", "pause"), ("contimg", "resume"),
@@ -43,7 +43,7 @@ HARMLESS = {
 
 
 def commands(page: Path) -> Iterator[str]:
-    """The command lines of a page: whole lines of its blocks, and what is set as code and begins with a program."""
+    """Yield the command lines of a page: lines of its code blocks, and inline code that begins with a program."""
     text = page.read_text(encoding="utf-8")
     for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
@@ -56,19 +56,19 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def words_of(command: str) -> list[str]:
-    """The words of a command line, its comment left out and its examples filled in."""
+    """Return the words of a command line without its comment, with values for placeholders."""
     words = shlex.split(re.split(r"\s{2,}|\s#|;", command.strip())[0])
     words = words[1:] if words[0] == "sudo" else words
     filled = [EXAMPLES.get(word.strip("[]"), word) for word in words]
     return [word.removeprefix(".venv/bin/") for word in filled if word]
 
 
-TOLD = sorted({(page.name, shlex.join(words_of(line))) for page in PAGES if page.name != "reference.md"
+COMMANDS = sorted({(page.name, shlex.join(words_of(line))) for page in PAGES if page.name != "reference.md"
                for line in commands(page)})  # fmt: skip
 
 
-@pytest.mark.parametrize(("page", "command"), TOLD)
-def test_what_runs_it_understands_it(page: str, command: str) -> None:
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_are_valid(page: str, command: str) -> None:
     words = shlex.split(command)
     match words[0]:
         case "contimg" | "celery":
@@ -90,7 +90,7 @@ def test_what_runs_it_understands_it(page: str, command: str) -> None:
 
 
 def check_ours(words: list[str]) -> None:
-    """Prose may name a command without what it takes."""
+    """Check a command of this project; prose may name a command without its arguments."""
     try:
         check_command(words)
     except click.MissingParameter:
@@ -100,15 +100,15 @@ def check_ours(words: list[str]) -> None:
 
 
 def check_units(words: list[str]) -> None:
-    there = {path.name for path in (ROOT / "ops/systemd").iterdir()}
+    units = {path.name for path in (ROOT / "ops/systemd").iterdir()}
     for word in words:
         if word.startswith("contimg-") or word.startswith("contimg."):
             name = word if "." in word or "*" in word else f"{word}.service"
-            assert "*" in name or re.sub(r"@.*\.", "@.", name) in there, f"{word}: no such unit"
+            assert "*" in name or re.sub(r"@.*\.", "@.", name) in units, f"{word}: no such unit"
 
 
 def check_docker(words: list[str]) -> None:
-    """Compose is asked whether it knows the options; services and files must be there."""
+    """Check options by the help of compose; services and files must exist."""
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     services = set(re.findall(r"^  ([a-z-]+):$", text, re.MULTILINE))
     if words[1] != "compose":
@@ -118,24 +118,27 @@ def check_docker(words: list[str]) -> None:
     if words == ["docker", "compose", "down"]:
         return
     assert words[2:4] == ["--env-file", "ops/docker/.env"]
-    verb, rest = words[4], words[5:]
+    verb, arguments = words[4], words[5:]
     if JUDGES["docker compose"].is_present():
-        known = subprocess.run(["docker", "compose", verb, "--help"], capture_output=True, text=True, check=True).stdout
-        ours = rest[
-            : next((at + 1 for at, word in enumerate(rest) if word in services and verb in ("exec", "run")), None)
+        usage = subprocess.run(["docker", "compose", verb, "--help"], capture_output=True, text=True, check=True).stdout
+        options = arguments[
+            : next(
+                (index + 1 for index, word in enumerate(arguments) if word in services and verb in ("exec", "run")),
+                None,
+            )
         ]
         assert all(
-            f"{word.partition('=')[0]} " in known or f"{word}," in known for word in ours if word.startswith("--")
+            f"{word.partition('=')[0]} " in usage or f"{word}," in usage for word in options if word.startswith("--")
         )
-    named = [word for word in rest if not word.startswith("-") and "=" not in word]
-    if named:
-        assert named[0] in services
-    if verb in ("exec", "run") and "contimg" in rest:
-        check_command(rest[rest.index("contimg") :])
+    names = [word for word in arguments if not word.startswith("-") and "=" not in word]
+    if names:
+        assert names[0] in services
+    if verb in ("exec", "run") and "contimg" in arguments:
+        check_command(arguments[arguments.index("contimg") :])
 
 
-@pytest.mark.parametrize("command", [command for _, command in TOLD if tuple(shlex.split(command)) in HARMLESS])
-def test_what_only_looks_runs(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [command for _, command in COMMANDS if tuple(shlex.split(command)) in HARMLESS])
+def test_harmless_commands_succeed(command: str, tmp_path: Path) -> None:
     (tmp_path / "incoming").mkdir()
     environ = {**os.environ, "PIPELINE_STATE_DIR": str(tmp_path / "state")}
     outcome = subprocess.run(
@@ -150,7 +153,7 @@ def test_what_only_looks_runs(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)\)", text):
         assert target.startswith("http") or (page.parent / target).exists(), target
@@ -158,23 +161,23 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_source_paths_exist(page: Path) -> None:
-    """Source paths are those below a source directory, and all of Python."""
+    """Check paths below a source directory and paths of Python files."""
     paths = re.findall(r"`([\w./-]+)`", page.read_text(encoding="utf-8"))
     sources = {path for path in paths if path.startswith(SOURCE_DIRECTORIES) or path.endswith(".py")}
     assert not {path for path in sources - EXAMPLE_PATHS if not is_source(ROOT / path)}
 
 
 def is_source(path: Path) -> bool:
-    """Directories that only hold compiled modules are left from a checkout of something older."""
+    """Return whether a path is a file, or a directory with more than compiled modules."""
     return path.is_file() or any(file.is_file() and "__pycache__" not in file.parts for file in path.rglob("*"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_variables_are_ones_that_are_read(page: Path) -> None:
-    asked = set(re.findall(r"\b(?:CONTIMG|PIPELINE)_[A-Z0-9_]+\b", page.read_text(encoding="utf-8")))
+def test_variables_are_known(page: Path) -> None:
+    variables = set(re.findall(r"\b(?:CONTIMG|PIPELINE)_[A-Z0-9_]+\b", page.read_text(encoding="utf-8")))
     reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
     keys = {f"CONTIMG_{key.upper()}" for key in re.findall(r"^\| `([a-z_]+)` \|", reference, re.MULTILINE)}
     files = (ROOT / "docker-compose.yml", ROOT / "ops/docker/stack.yml", *(ROOT / "ops/systemd").glob("*.service"))
-    elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in (*files, *(ROOT / "tests").glob("**/*.py")))
-    unknown = {name for name in asked - keys if f"`{name}`" not in reference and name not in elsewhere}
+    other_texts = "\n".join(path.read_text(encoding="utf-8") for path in (*files, *(ROOT / "tests").glob("**/*.py")))
+    unknown = {name for name in variables - keys if f"`{name}`" not in reference and name not in other_texts}
     assert not {name for name in unknown if not name.endswith("_")}

@@ -1,4 +1,4 @@
-"""What the image leaves out, on a small environment made of real files: it must load afterwards as it did before."""
+"""Removal of unused files from the image, on a small environment with a real library that must still load."""
 
 import ctypes
 import shutil
@@ -13,12 +13,12 @@ from numpy.random import _pcg64
 sys.path.append(str(Path(__file__).parents[2] / "ops/docker"))
 import slimming
 
-REAL = Path(_pcg64.__file__)
+LIBRARY = Path(_pcg64.__file__)
 
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    """An environment with a compiled package, tests of two packages and a little of CASA's data."""
+    """Create an environment with a compiled package, tests of packages and some of CASA's data."""
     packages = tmp_path / "lib/python3.11/site-packages"
     for name in ("numpy/random/tests/test_it.py", "numpy/tests/test_it.py", "astropy/tests/runner.py",
                  "astropy/wcs/tests/test_it.py", "unknown/tests/kept.py", "casadata/__data__/alma/model",
@@ -26,31 +26,31 @@ def packages(tmp_path: Path) -> Path:
                  "casadata/__data__/ephemerides/splatalogue.db"):  # fmt: skip
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text("content")
-    shutil.copy(REAL, packages / "numpy" / REAL.name)
+    shutil.copy(LIBRARY, packages / "numpy" / LIBRARY.name)
     return packages
 
 
-@pytest.mark.skipif(not shutil.which("strip"), reason="no binutils here, which the image's build installs")
-def test_what_nothing_uses_goes_and_all_else_stays(packages: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("strip"), reason="binutils is not installed")
+def test_only_unused_files_are_removed(packages: Path, tmp_path: Path) -> None:
     outcome = subprocess.run([sys.executable, slimming.__file__, tmp_path], capture_output=True, text=True, check=True)
     assert outcome.stdout.count(" MB") == 2, "the size before and after"
-    left = {str(path.relative_to(packages)) for path in packages.rglob("*") if path.is_file()}
-    assert left == {
-        f"numpy/{REAL.name}", "astropy/tests/runner.py", "unknown/tests/kept.py",
+    remaining = {str(path.relative_to(packages)) for path in packages.rglob("*") if path.is_file()}
+    assert remaining == {
+        f"numpy/{LIBRARY.name}", "astropy/tests/runner.py", "unknown/tests/kept.py",
         "casadata/__data__/geodetic/IERSeop2000/table.dat", "casadata/__data__/ephemerides/DE405/table.dat",
     }  # fmt: skip
-    ctypes.CDLL(str(packages / "numpy" / REAL.name))
+    ctypes.CDLL(str(packages / "numpy" / LIBRARY.name))
 
 
-def test_a_library_that_could_not_be_mapped_is_found_out(tmp_path: Path) -> None:
-    assert slimming.can_be_mapped(REAL)
-    content = bytearray(REAL.read_bytes())
+def test_a_library_that_cannot_be_mapped_is_detected(tmp_path: Path) -> None:
+    assert slimming.can_be_mapped(LIBRARY)
+    content = bytearray(LIBRARY.read_bytes())
     (table,) = struct.unpack_from("<Q", content, 32)
     entry_size, entries = struct.unpack_from("<HH", content, 54)
-    first = next(at for at in range(table, table + entries * entry_size, entry_size)
-                 if struct.unpack_from("<I", content, at)[0] == 1)  # fmt: skip
-    (address,) = struct.unpack_from("<Q", content, first + 16)
-    struct.pack_into("<Q", content, first + 16, address + 8)
+    header = next(offset for offset in range(table, table + entries * entry_size, entry_size)
+                 if struct.unpack_from("<I", content, offset)[0] == 1)  # fmt: skip
+    (address,) = struct.unpack_from("<Q", content, header + 16)
+    struct.pack_into("<Q", content, header + 16, address + 8)
     moved = tmp_path / "moved.so"
     moved.write_bytes(content)
     assert not slimming.can_be_mapped(moved)

@@ -1,4 +1,4 @@
-"""The deployment run for real: an engine, a copy of the checkout, a sky to process. `make test-deploy` runs this."""
+"""Fixtures of the tests that run a deployment: an engine, a copy of the checkout, simulated groups."""
 
 import os
 import shutil
@@ -11,45 +11,45 @@ import pytest
 from deployed import Spool
 from judges import require
 
-# Builds gigabytes and starts daemons: not for every run of the tests.
+# These tests build gigabytes and start daemons, so they run only on request.
 collect_ignore_glob = [] if os.environ.get("CONTIMG_TEST_DEPLOY") else ["test_*.py"]
 
 PROGRAM = (
     "contimg", "workers", "web", "ops", "scripts", "docker-compose.yml", ".dockerignore", "pyproject.toml",
     "requirements.lock", "README.md", "LICENSE",
 )  # fmt: skip
-GROUPS = 11  # as many as the tests take
-LEFT_OUT = shutil.ignore_patterns("__pycache__", ".env", "contimg.env")
+GROUPS = 11  # number that the tests use
+IGNORED = shutil.ignore_patterns("__pycache__", ".env", "contimg.env")
 
 
-def answers() -> bool:
-    """Whether a container engine answers."""
+def engine_is_available() -> bool:
+    """Return whether a container engine is available."""
     return shutil.which("docker") is not None and not subprocess.run(["docker", "info"], capture_output=True).returncode
 
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """A container engine that answers; brought up where that is possible, otherwise the reason to skip."""
+    """Start a container engine if possible; skip with the reason otherwise."""
     script = os.environ.get("CONTIMG_TEST_ENGINE", "")
-    if script:  # it may have more to make than the engine, and does nothing twice
-        brought = subprocess.run([script], capture_output=True, text=True, check=False)
-        if brought.returncode:
-            words = (brought.stderr or brought.stdout).strip().splitlines()
-            pytest.skip(f"{script} brought no engine up: {words[-1] if words else f'status {brought.returncode}'}")
-    elif not answers() and os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
+    if script:  # it may do more than start the engine, and can be run again
+        outcome = subprocess.run([script], capture_output=True, text=True, check=False)
+        if outcome.returncode:
+            lines = (outcome.stderr or outcome.stdout).strip().splitlines()
+            pytest.skip(f"{script} did not start an engine: {lines[-1] if lines else f'status {outcome.returncode}'}")
+    elif not engine_is_available() and os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "start", "docker"], check=False)
-    if not answers():
-        pytest.skip("no container engine answers, and CONTIMG_TEST_ENGINE names no script that brings one up")
+    if not engine_is_available():
+        pytest.skip("no container engine is available, and CONTIMG_TEST_ENGINE has no script that starts one")
     require("docker compose")
 
 
 @pytest.fixture(scope="session")
 def program(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, so that no settings of this one are read or written."""
+    """Copy the checkout, so that its settings are neither read nor written."""
     copy = tmp_path_factory.mktemp("program")
     for name in PROGRAM:
         if (checkout / name).is_dir():
-            shutil.copytree(checkout / name, copy / name, ignore=LEFT_OUT)
+            shutil.copytree(checkout / name, copy / name, ignore=IGNORED)
         else:
             shutil.copy(checkout / name, copy / name)
     return copy
@@ -57,7 +57,7 @@ def program(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, ...]]:
-    """Groups of subband files by id: 3C48's transit first, then targets."""
+    """Simulate groups of subband files by id: the transit of 3C48 first, then targets."""
     directory = tmp_path_factory.mktemp("sky")
     size = (f"--groups={GROUPS}", "--antennas=24", "--channels=192", "--integrations=12")
     subprocess.run(
@@ -66,15 +66,18 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, ..
     groups: dict[str, list[Path]] = {}
     for path in sorted(directory.glob("*.hdf5")):
         groups.setdefault(path.name.rpartition("_")[0], []).append(path)
-    found: dict[str, list[Path]] = {}
-    for name, files in sorted(groups.items()):  # a second's spread between the clocks of one group
-        same = next((one for one in found if abs(int(one[-2:]) - int(name[-2:])) <= 1 and one[:-2] == name[:-2]), name)
-        found.setdefault(same, []).extend(files)
-    assert [len(files) for files in found.values()] == [16] * GROUPS
-    return {name: tuple(files) for name, files in found.items()}
+    tiles: dict[str, list[Path]] = {}
+    for name, files in sorted(groups.items()):  # the clocks of a group differ by up to a second
+        first_name = next(
+            (tile for tile in tiles if abs(int(tile[-2:]) - int(name[-2:])) <= 1 and tile[:-2] == name[:-2]),
+            name,
+        )
+        tiles.setdefault(first_name, []).extend(files)
+    assert [len(files) for files in tiles.values()] == [16] * GROUPS
+    return {name: tuple(files) for name, files in tiles.items()}
 
 
 @pytest.fixture(scope="session")
 def spool(sky: Mapping[str, tuple[Path, ...]]) -> Spool:
-    """The groups that no test has used yet."""
+    """Return the groups that no test has used yet."""
     return Spool(dict(sky))

@@ -1,4 +1,4 @@
-"""A deployed stream seen from outside: files go in, the `contimg` command inside says what became of them."""
+"""A deployed stream under test: files are delivered, and the `contimg` command in it reports their state."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def run(*command: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None, check: bool = True,
         limit_s: float = 600) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    """Run a command to its end; with `check`, its words are the failure's."""
+    """Run a command to its end; with `check`, fail with its output."""
     outcome = subprocess.run(
         command, cwd=cwd, env=environ, capture_output=True, text=True, check=False, timeout=limit_s
     )
@@ -27,60 +27,60 @@ def run(*command: str, cwd: Path | None = None, environ: Mapping[str, str] | Non
     return outcome
 
 
-def until(look: Callable[[], Any], limit_s: float, what: str) -> Any:
-    """What `look` says once it is true; a failure that names `what` after the limit."""
+def wait_until(condition: Callable[[], Any], limit_s: float, description: str) -> Any:
+    """Wait until `condition` returns a true value and return it; fail with `description` after the limit."""
     deadline = time.monotonic() + limit_s
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {description}"
         time.sleep(0.5)
-    return seen
+    return result
 
 
-def answer_of(url: str) -> Any:
-    """The JSON that an address of the API answers."""
+def get_json(url: str) -> Any:
+    """Return the JSON of a GET request to the API."""
     with urlopen(url, timeout=10) as answer:
         return json.load(answer)
 
 
 def wait_for_stage(store: Path, stage: str, limit_s: float = 240) -> None:
-    """Until a worker is at a stage, seen in the SQLite file itself: the moment may last a tenth of a second."""
+    """Wait until a worker runs a stage; poll the SQLite file, because the stage may last a tenth of a second."""
     deadline = time.monotonic() + limit_s
-    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as reading:
-        query = "SELECT count(*) FROM groups WHERE state = 'in_progress' AND stage = ?"
-        while not reading.execute(query, (stage,)).fetchone()[0]:
-            assert time.monotonic() < deadline, f"not within {limit_s:g} s: {stage} is under way"
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        query = "SELECT count(*) FROM jobs WHERE state = 'in_progress' AND stage = ?"
+        while not connection.execute(query, (stage,)).fetchone()[0]:
+            assert time.monotonic() < deadline, f"not within {limit_s:g} s: {stage} is running"
             time.sleep(0.01)
 
 
-def command_of(url: str, token: str) -> Any:
-    """What the API answers to a command."""
-    asked = Request(url, method="POST", data=b"{}", headers={
+def post_command(url: str, token: str) -> Any:
+    """Return the JSON of a command (POST) to the API."""
+    request = Request(url, method="POST", data=b"{}", headers={
         "Authorization": f"Bearer {token}", "Content-Type": "application/json",
     })  # fmt: skip
-    with urlopen(asked, timeout=200) as answer:
+    with urlopen(request, timeout=200) as answer:
         return json.load(answer)
 
 
 @dataclass
 class Spool:
-    """Groups to deliver, each once."""
+    """Groups to deliver once."""
 
     groups: dict[str, tuple[Path, ...]]
 
     def take(self, number: int) -> dict[str, tuple[Path, ...]]:
-        """The next so many groups, 3C48's first of all."""
+        """Remove and return the next `number` groups; the first has the transit of 3C48."""
         names = sorted(self.groups)[:number]
         return {name: self.groups.pop(name) for name in names}
 
 
 @dataclass
 class Deployed:
-    """One deployment.
+    """A deployment.
 
     Attributes
     ----------
-    incoming : its incoming directory, as this process sees it.
-    inside : runs a command where the program is, with its settings.
+    incoming : path of its incoming directory for this process.
+    inside : runs a command in the deployment with its settings.
     """
 
     incoming: Path
@@ -88,7 +88,7 @@ class Deployed:
     delivered: list[str] = field(default_factory=list)
 
     def deliver(self, groups: Mapping[str, Sequence[Path]]) -> list[str]:
-        """Let groups arrive as the correlator writes them."""
+        """Deliver groups by renames, as the correlator does."""
         for name, files in groups.items():
             for path in files:
                 unfinished = self.incoming / path.name.replace(".hdf5", "_incomplete.hdf5")
@@ -98,31 +98,35 @@ class Deployed:
         return list(groups)
 
     def groups(self) -> dict[str, dict[str, Any]]:
-        """Every group of the store by the time of its first file."""
-        return {one["id"]: one for one in json.loads(self.inside("contimg", "groups", "list", "--json").stdout)}
+        """Return all groups of the store by id."""
+        return {group["id"]: group for group in json.loads(self.inside("contimg", "groups", "list", "--json").stdout)}
 
     def wait_until_completed(self, limit_s: float = 600) -> None:
-        """Every group that was delivered has its image."""
+        """Wait until every delivered group is completed."""
 
         def done() -> bool:
-            states = Counter(one["state"] for one in self.groups().values())
+            states = Counter(group["state"] for group in self.groups().values())
             assert not states["failed"], self.inside("contimg", "status").stdout
             return states["completed"] == len(self.delivered)
 
-        until(done, limit_s, f"{len(self.delivered)} groups completed; {self.groups()}")
+        wait_until(done, limit_s, f"{len(self.delivered)} groups completed; {self.groups()}")
 
     def history(self, group: str) -> dict[str, Any]:
-        """What `contimg groups show` tells of a group."""
-        told: dict[str, Any] = json.loads(self.inside("contimg", "groups", "show", group, "--json").stdout)
-        return told
+        """Return the output of `contimg groups show` for a group."""
+        details: dict[str, Any] = json.loads(self.inside("contimg", "groups", "show", group, "--json").stdout)
+        return details
 
     def check_nothing_lost_nothing_twice(self) -> None:
-        """Every group has its products on disk, and each of its stages was committed exactly once."""
+        """Check that every group has its products on disk and each stage was committed once."""
         groups = self.groups()
         assert len(groups) == len(self.delivered)
         for group in groups:
-            told = self.history(group)
-            committed = Counter(one["stage"] for one in told["runs"] if one["outcome"] == "committed")
-            assert committed == dict.fromkeys(STAGES, 1), told["runs"]
-            for path in (told["measurement_set"]["path"], told["image"]["fits_path"], told["image"]["png_path"]):
-                assert self.inside("test", "-e", path, check=False).returncode == 0, f"{path} is not there"
+            details = self.history(group)
+            committed = Counter(run["stage"] for run in details["runs"] if run["outcome"] == "committed")
+            assert committed == dict.fromkeys(STAGES, 1), details["runs"]
+            for path in (
+                details["measurement_set"]["path"],
+                details["image"]["fits_path"],
+                details["image"]["png_path"],
+            ):
+                assert self.inside("test", "-e", path, check=False).returncode == 0, f"{path} does not exist"

@@ -1,4 +1,4 @@
-"""The service in containers by ops/deploy.sh: to an image, scaled, killed part by part, replaced, in three modes."""
+"""The service in containers by ops/deploy.sh: makes an image, is scaled, killed, replaced and run in three modes."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from deployed import Deployed, Spool, answer_of, command_of, run, until, wait_for_stage
+from deployed import Deployed, Spool, get_json, post_command, run, wait_for_stage, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 PROJECT = "contimg-test"
 WEB_PORT, FLOWER_PORT = 18080, 15555
 STREAMING = {"redis", "stream", "worker-convert", "worker-calibrate", "worker-image", "flower"}
-# Quick to notice the dead, quick to try again.
+# Short intervals for liveness and retries.
 CHANGES = {
     "CONTIMG_WEB_PORT": str(WEB_PORT), "CONTIMG_FLOWER_PORT": str(FLOWER_PORT), "CONTIMG_LEASE_S": "15",
     "CONTIMG_RETRY_DELAY_S": "1", "CONTIMG_POLL_INTERVAL": "1", "CONTIMG_WORKER_POLL_INTERVAL": "2",
@@ -26,7 +26,7 @@ CHANGES = {
 
 
 class Site:
-    """A deployment of its own beside whatever else runs on this engine."""
+    """A deployment of its own, separate from others on this engine."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         self.program = program
@@ -62,15 +62,15 @@ class Site:
         return run("docker", "inspect", "--format", "{{.State.Health.Status}}", container).stdout.strip()
 
     def kill(self, container: str) -> None:
-        """SIGKILL from outside to its first process, as a crash would; the restart policy is to bring it back."""
+        """Send SIGKILL to its first process and wait until the restart policy has started it again."""
         before = run("docker", "inspect", "--format", "{{.State.Pid}} {{.RestartCount}}", container).stdout.split()
         os.kill(int(before[0]), signal.SIGKILL)
 
-        def back() -> bool:
-            seen = run("docker", "inspect", "--format", "{{.State.Running}} {{.RestartCount}}", container).stdout
-            return seen.split() == ["true", str(int(before[1]) + 1)]
+        def is_restarted() -> bool:
+            state = run("docker", "inspect", "--format", "{{.State.Running}} {{.RestartCount}}", container).stdout
+            return state.split() == ["true", str(int(before[1]) + 1)]
 
-        until(back, 60, f"{container} is started again")
+        wait_until(is_restarted, 60, f"{container} is started again")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +87,11 @@ def site(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory) 
         site.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
 
 
-def test_one_command_brings_everything_up_healthy(site: Site) -> None:
+def test_one_command_starts_all_services(site: Site) -> None:
     outcome = site.deploy()
     assert site.running() == STREAMING | {"web"}
     assert f"http://127.0.0.1:{WEB_PORT}/" in outcome.stdout
-    status = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")
+    status = get_json(f"http://127.0.0.1:{WEB_PORT}/api/status")
     assert status["service"]["running"]
     assert site.settings.stat().st_mode & 0o077 == 0 or "CONTIMG_TOKEN=" in site.settings.read_text()
 
@@ -99,33 +99,33 @@ def test_one_command_brings_everything_up_healthy(site: Site) -> None:
 def test_roots_are_read_only_and_nothing_runs_as_root(site: Site) -> None:
     for service in STREAMING | {"web"}:
         (container,) = site.containers(service)
-        about = json.loads(run("docker", "inspect", container).stdout)[0]
-        assert about["HostConfig"]["ReadonlyRootfs"], service
-        assert about["HostConfig"]["Memory"] > 0, service
-        assert about["HostConfig"]["LogConfig"]["Config"]["max-size"], service
+        inspection = json.loads(run("docker", "inspect", container).stdout)[0]
+        assert inspection["HostConfig"]["ReadonlyRootfs"], service
+        assert inspection["HostConfig"]["Memory"] > 0, service
+        assert inspection["HostConfig"]["LogConfig"]["Config"]["max-size"], service
         if service != "redis":
-            assert about["Config"]["User"] == "1000:1000", service
+            assert inspection["Config"]["User"] == "1000:1000", service
             assert site.compose("exec", "-T", service, "touch", "/opt/here", check=False).returncode
 
 
-def test_a_group_goes_through_to_an_image(site: Site, spool: Spool) -> None:
+def test_a_group_is_processed_to_an_image(site: Site, spool: Spool) -> None:
     site.stream.deliver(spool.take(1))
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
-    image = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]
+    image = get_json(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]
     assert image["rms_jy"] > 0
 
 
 def test_two_image_workers_share_the_queue(site: Site, spool: Spool) -> None:
     site.up("--no-recreate", "--scale", "worker-image=2", "worker-image")
     first, second = site.containers("worker-image")
-    run("docker", "stop", "--time", "60", first)  # whatever comes now can only be the second's
+    run("docker", "stop", "--time", "60", first)  # only the second can run the next stage
     try:
         (group,) = site.stream.deliver(spool.take(1))
         site.stream.wait_until_completed()
     finally:
         run("docker", "start", first)
-    owner = [one["owner"] for one in site.stream.history(group)["runs"] if one["stage"] == "image"][-1]
+    owner = [attempt["owner"] for attempt in site.stream.history(group)["runs"] if attempt["stage"] == "image"][-1]
     assert second.startswith(owner.partition(":")[0])
 
 
@@ -139,26 +139,26 @@ def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Sp
         (container,) = site.containers(service)
         site.kill(container)
     site.stream.deliver(spool.take(1))
-    until(lambda: site.stream.inside("true", check=False).returncode == 0, 60, "the stream's container answers")
+    wait_until(lambda: site.stream.inside("true", check=False).returncode == 0, 60, "stream runs commands")
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
     for service in STREAMING | {"web"}:
         for container in site.containers(service):
-            until(lambda one=container: site.health(one) == "healthy", 90, f"{service} is healthy again")
+            wait_until(lambda name=container: site.health(name) == "healthy", 90, f"{service} is healthy again")
 
 
 def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
     (group,) = site.stream.deliver(spool.take(1))
-    with ThreadPoolExecutor(3) as several:  # a stop may outlast the next stage
+    with ThreadPoolExecutor(3) as executor:  # a stop may last longer than the next stage
         restarts = []
         for stage in ("convert", "calibrate", "image"):
             wait_for_stage(site.store, stage)
-            restarts.append(several.submit(site.up, "--force-recreate", "--no-deps", f"worker-{stage}"))
+            restarts.append(executor.submit(site.up, "--force-recreate", "--no-deps", f"worker-{stage}"))
     for restart in restarts:
         restart.result()
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
-    outcomes = {one["outcome"] for one in site.stream.history(group)["runs"]}
+    outcomes = {stage_run["outcome"] for stage_run in site.stream.history(group)["runs"]}
     assert outcomes <= {"committed", "released"}
 
 
@@ -169,43 +169,43 @@ def test_modes(site: Site, mode: str, services: set[str]) -> None:
     site.deploy("--mode", mode)
     assert site.running() == services
     if "web" in services:
-        running = answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["service"]["running"]
+        running = get_json(f"http://127.0.0.1:{WEB_PORT}/api/status")["service"]["running"]
         assert running or mode == "manual"
 
 
 def test_the_panel_stops_and_starts_the_stream_through_the_agent(site: Site) -> None:
-    """The panel's container has no way to the engine; the agent's has, and understands four words only."""
+    """The panel's container has no access to the engine; the agent has, and accepts four commands only."""
     settings = site.settings.read_text(encoding="utf-8")
     with_agent = settings.replace("COMPOSE_PROFILES=streaming,manual", "COMPOSE_PROFILES=streaming,manual,agent")
     site.settings.write_text(with_agent, encoding="utf-8")
     site.deploy()
     token = re.search("^CONTIMG_TOKEN=(.+)$", settings, re.MULTILINE)[1]
     api = f"http://127.0.0.1:{WEB_PORT}/api/streaming"
-    until(lambda: answer_of(f"{api}/status")["pid"], 40, "the panel asks the agent, which alone knows the pid")
-    status = answer_of(f"{api}/status")
+    wait_until(lambda: get_json(f"{api}/status")["pid"], 40, "the panel has the pid from the agent")
+    status = get_json(f"{api}/status")
     assert status["running"]
     assert status["memory_mb"] > 50
-    assert command_of(f"{api}/stop", token)["success"]
+    assert post_command(f"{api}/stop", token)["success"]
     assert site.running() == {"redis", "web", "flower", "agent"}
-    assert not answer_of(f"{api}/status")["running"]
-    assert command_of(f"{api}/start", token)["success"]
+    assert not get_json(f"{api}/status")["running"]
+    assert post_command(f"{api}/start", token)["success"]
     assert site.running() == STREAMING | {"web", "agent"}
     (web,) = site.containers("web")
     assert "docker.sock" not in run("docker", "inspect", web).stdout
-    ask = (
+    script = (
         "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/contimg/agent.sock'); "
         "s.sendall({!r}); print(s.recv(400))"
     )
-    refused = site.compose("exec", "-T", "web", "python", "-c", ask.format(b"remove redis\n")).stdout
-    assert all(command in refused for command in ("status", "start", "stop", "restart"))
+    output = site.compose("exec", "-T", "web", "python", "-c", script.format(b"remove redis\n")).stdout
+    assert all(command in output for command in ("status", "start", "stop", "restart"))
 
 
 def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) -> None:
     state = site.settings.parent / "state"
-    before = site.stream.groups()
+    groups = site.stream.groups()
     site.stream.inside("contimg", "backup", f"{state}/night.tar.gz")
-    (late,) = site.stream.deliver(spool.take(1))
-    until(lambda: late in site.stream.groups(), 60, "another group arrives after the backup")
+    (late_group,) = site.stream.deliver(spool.take(1))
+    wait_until(lambda: late_group in site.stream.groups(), 60, "another group arrives after the backup")
     refused = site.stream.inside("contimg", "restore", f"{state}/night.tar.gz", check=False)
     assert refused.returncode == 2
     assert "stop" in refused.stderr
@@ -213,13 +213,15 @@ def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) ->
     inside = ("run", "--rm", "--no-deps", "-T", "stream", "contimg")
     site.compose(*inside, "restore", f"{state}/night.tar.gz")
     restored = json.loads(site.compose(*inside, "groups", "list", "--json").stdout)
-    assert {one["id"]: one["state"] for one in restored} == {name: one["state"] for name, one in before.items()}
+    assert {group["id"]: group["state"] for group in restored} == {
+        name: group["state"] for name, group in groups.items()
+    }
     site.up()
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
 
 
-def test_what_does_not_become_healthy_is_named_with_its_last_words(site: Site) -> None:
+def test_an_unhealthy_service_is_reported_with_the_end_of_its_log(site: Site) -> None:
     settings = site.settings.read_text(encoding="utf-8")
     site.settings.write_text(settings + "CONTIMG_MAX_ATTEMPTS=0\n", encoding="utf-8")
     outcome = site.deploy("--mode", "streaming", check=False)

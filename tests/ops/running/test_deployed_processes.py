@@ -1,4 +1,4 @@
-"""The service as plain processes by ops/deploy.sh: to an image, in its three modes, again, and down."""
+"""The service as plain processes by ops/deploy.sh: makes an image, runs in three modes, and is stopped."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from subprocess import CompletedProcess
 
 import psutil
 import pytest
-from deployed import Deployed, Spool, answer_of, run, until
+from deployed import Deployed, Spool, get_json, run, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Machine:
-    """This machine, with a checkout and settings of its own."""
+    """A deployment on this machine with a checkout and settings of its own."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         self.program, self.directory = program, directory
@@ -44,15 +44,15 @@ class Machine:
         return run(*command, *arguments, environ=self.environ, check=check)
 
     def inside(self, *command: str, check: bool = True) -> CompletedProcess[str]:
-        given = dict(line.split("=", 1) for line in self.settings.read_text().splitlines() if line[:1].isalpha())
-        return run(*command, environ={**self.environ, **given}, check=check)
+        settings = dict(line.split("=", 1) for line in self.settings.read_text().splitlines() if line[:1].isalpha())
+        return run(*command, environ={**self.environ, **settings}, check=check)
 
     def leader(self) -> psutil.Process:
         return psutil.Process(int((self.directory / "state/deployment.process").read_text().split()[0]))
 
     def panel_answers(self) -> bool:
         try:
-            return bool(answer_of(f"http://127.0.0.1:{self.port}/api/status"))
+            return bool(get_json(f"http://127.0.0.1:{self.port}/api/status"))
         except OSError:
             return False
 
@@ -81,12 +81,12 @@ def test_one_command_starts_the_stream_and_a_group_becomes_an_image(machine: Mac
     ("manual", False, True), ("streaming", True, False), ("both", True, True),
 ])  # fmt: skip
 def test_modes(machine: Machine, mode: str, scans: bool, panel: bool) -> None:
-    before = machine.leader()
+    previous = machine.leader()
     machine.deploy("--mode", mode)
-    assert not before.is_running()
+    assert not previous.is_running()
     assert machine.panel_answers() == panel
-    below = " ".join(" ".join(one.cmdline()) for one in machine.leader().children(recursive=True))
-    assert ("contimg producer" in below) == scans
+    commands = " ".join(" ".join(child.cmdline()) for child in machine.leader().children(recursive=True))
+    assert ("contimg producer" in commands) == scans
 
 
 def test_a_killed_service_is_not_mistaken_for_another_process(machine: Machine) -> None:
@@ -94,12 +94,12 @@ def test_a_killed_service_is_not_mistaken_for_another_process(machine: Machine) 
     killed.send_signal(signal.SIGKILL)
     killed.wait(10)
     record = machine.directory / "state/deployment.process"
-    record.write_text(f"{os.getpid()} 1\n")  # the pid is used again, by us
+    record.write_text(f"{os.getpid()} 1\n")  # the pid is in use by this process
     machine.deploy("--mode", "both")
     assert machine.panel_answers()
 
 
-def test_what_cannot_start_is_said_with_its_last_words(machine: Machine) -> None:
+def test_a_failed_step_is_reported_with_the_end_of_its_output(machine: Machine) -> None:
     settings = machine.settings.read_text(encoding="utf-8")
     machine.settings.write_text(settings + "CONTIMG_QUEUE_DB=oracle://nowhere\n", encoding="utf-8")
     outcome = machine.deploy(check=False)
@@ -110,10 +110,12 @@ def test_what_cannot_start_is_said_with_its_last_words(machine: Machine) -> None
 
 
 def test_down_leaves_no_process(machine: Machine) -> None:
-    everything = [machine.leader(), *machine.leader().children(recursive=True)]
-    assert len(everything) > 4
+    processes = [machine.leader(), *machine.leader().children(recursive=True)]
+    assert len(processes) > 4
     machine.deploy("--down")
-    until(
-        lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in everything), 20, "it ends"
+    wait_until(
+        lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes),
+        20,
+        "no process is left",
     )
     assert not machine.panel_answers()

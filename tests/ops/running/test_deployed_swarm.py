@@ -1,4 +1,4 @@
-"""The stack file on a real swarm of this one machine: deployed, to an image, scaled, removed."""
+"""The stack file on a swarm of this machine: deployed, makes an image, scaled, removed."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployed import Deployed, Spool, answer_of, run, until
+from deployed import Deployed, Spool, get_json, run, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 STACK = "contimg-test"
@@ -16,7 +16,7 @@ LABELS = ("contimg.core", "contimg.worker")
 
 
 class Swarm:
-    """The stack of this test and the settings it has in its environment."""
+    """The stack of this test and the environment with its settings."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         self.stack = program / "ops/docker/stack.yml"
@@ -43,15 +43,15 @@ class Swarm:
         run("docker", "stack", "deploy", "--compose-file", str(self.stack), STACK, environ=self.environ)
 
     def replicas(self) -> dict[str, str]:
-        """`running/wanted` by service."""
+        """Return `running/desired` replicas by service."""
         listed = run("docker", "service", "ls", "--filter", f"label=com.docker.stack.namespace={STACK}",
                      "--format", "{{.Name}} {{.Replicas}}").stdout  # fmt: skip
         pairs = (line.split()[:2] for line in listed.splitlines())
         return {name.removeprefix(f"{STACK}_"): replicas for name, replicas in pairs}
 
     def containers(self, service: str) -> list[str]:
-        wanted = f"label=com.docker.swarm.service.name={STACK}_{service}"
-        return run("docker", "ps", "--quiet", "--filter", wanted).stdout.split()
+        label = f"label=com.docker.swarm.service.name={STACK}_{service}"
+        return run("docker", "ps", "--quiet", "--filter", label).stdout.split()
 
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         (container,) = self.containers("stream")
@@ -63,43 +63,45 @@ def swarm(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory)
     if os.geteuid() != 0:
         pytest.skip("giving directories to the service's user needs root")
     if run("docker", "info", "--format", "{{.Swarm.LocalNodeState}}").stdout.strip() != "inactive":
-        pytest.skip("this engine is in a swarm already, which is not for a test to change")
-    begun = run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", check=False)
-    if begun.returncode:
-        pytest.skip(f"this engine cannot make a swarm: {begun.stderr.strip()}")
+        pytest.skip("this engine is already in a swarm")
+    outcome = run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", check=False)
+    if outcome.returncode:
+        pytest.skip(f"this engine cannot create a swarm: {outcome.stderr.strip()}")
     dockerfile = str(program / "ops/docker/Dockerfile")
     run("docker", "build", "--quiet", "--tag", "contimg", "--file", dockerfile, str(program))
     directory = tmp_path_factory.mktemp("swarm")
-    for place in (directory, *directory.parents[:2]):
-        place.chmod(0o755)
+    for path in (directory, *directory.parents[:2]):
+        path.chmod(0o755)
     try:
         yield Swarm(program, directory)
     finally:
         run("docker", "stack", "rm", STACK, check=False)
-        gone = f"label=com.docker.stack.namespace={STACK}"
-        until(
-            lambda: not run("docker", "ps", "--all", "--quiet", "--filter", gone).stdout, 120, "its containers are gone"
+        label = f"label=com.docker.stack.namespace={STACK}"
+        wait_until(
+            lambda: not run("docker", "ps", "--all", "--quiet", "--filter", label).stdout,
+            120,
+            "containers are removed",
         )
         run("docker", "swarm", "leave", "--force", check=False)
-        volumes = run("docker", "volume", "ls", "--quiet", "--filter", gone).stdout.split()
+        volumes = run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.split()
         run("docker", "volume", "rm", *volumes, check=False)
 
 
-def test_the_stack_waits_for_a_machine_that_may_have_it_and_then_runs(swarm: Swarm) -> None:
-    """Placement is by label: nothing starts on a machine without one."""
+def test_the_stack_starts_only_on_a_machine_with_its_labels(swarm: Swarm) -> None:
+    """Placement is by label: no service starts on a machine without one."""
     swarm.deploy()
     assert set(swarm.replicas()) == SERVICES
     assert set(swarm.replicas().values()) == {"0/1"}
     node = run("docker", "node", "ls", "--quiet").stdout.strip()
     run("docker", "node", "update", *(f"--label-add={label}=true" for label in LABELS), node)
-    until(lambda: set(swarm.replicas().values()) == {"1/1"}, 240, "every service of the stack runs")
+    wait_until(lambda: set(swarm.replicas().values()) == {"1/1"}, 240, "every service of the stack runs")
 
 
-def test_a_group_goes_through_to_an_image(swarm: Swarm, spool: Spool) -> None:
+def test_a_group_is_processed_to_an_image(swarm: Swarm, spool: Spool) -> None:
     swarm.stream.deliver(spool.take(1))
     swarm.stream.wait_until_completed()
     swarm.stream.check_nothing_lost_nothing_twice()
-    assert answer_of(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]["rms_jy"] > 0
+    assert get_json(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]["rms_jy"] > 0
 
 
 def test_a_queue_gets_another_worker(swarm: Swarm, spool: Spool) -> None:
@@ -110,7 +112,7 @@ def test_a_queue_gets_another_worker(swarm: Swarm, spool: Spool) -> None:
     swarm.stream.check_nothing_lost_nothing_twice()
 
 
-def test_removed_it_leaves_its_products(swarm: Swarm) -> None:
+def test_products_remain_after_the_stack_is_removed(swarm: Swarm) -> None:
     run("docker", "stack", "rm", STACK)
-    until(lambda: not any(swarm.containers(service) for service in SERVICES), 120, "every container is gone")
+    wait_until(lambda: not any(swarm.containers(service) for service in SERVICES), 120, "every container is gone")
     assert len(list((swarm.directories["CONTIMG_OUTPUT_DIR"] / "images").glob("*.fits"))) >= 2
