@@ -23,6 +23,12 @@ Record = TypeVar("Record")
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
 
+def _partial_unique(name: str, condition: str, *columns: str) -> Index:
+    """A unique index over the rows that meet a condition."""
+    where = text(condition)
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 class Base(DeclarativeBase):
     """The metadata that Alembic and the tests compare a database against."""
 
@@ -122,14 +128,7 @@ class SubbandFileRow(Numbered):
     __table_args__ = (
         Index("ix_subband_files_state_arrived", "state", "arrived_at"),
         # No subband twice in a group.
-        Index(
-            "uq_subband_in_group",
-            "group_id",
-            "subband",
-            unique=True,
-            sqlite_where=text("state <> 'quarantined'"),
-            postgresql_where=text("state <> 'quarantined'"),
-        ),
+        _partial_unique("uq_subband_in_group", "state <> 'quarantined'", "group_id", "subband"),
     )
 
 
@@ -157,14 +156,7 @@ class StageRun(Numbered):
 
     __table_args__ = (
         # Each stage of a job is committed once; a redo first marks the old run as superseded.
-        Index(
-            "uq_stage_committed",
-            "job_id",
-            "stage",
-            unique=True,
-            sqlite_where=text("outcome = 'committed'"),
-            postgresql_where=text("outcome = 'committed'"),
-        ),
+        _partial_unique("uq_stage_committed", "outcome = 'committed'", "job_id", "stage"),
     )
 
 
@@ -279,9 +271,6 @@ class Event(Numbered):
     __table_args__ = (Index("ix_events_level", "level", "id"),)
 
 
-_ON = text("ended_at IS NULL")
-
-
 class Alert(Numbered):
     """A breach of a rule; `ended_at` is empty while it lasts."""
 
@@ -295,7 +284,7 @@ class Alert(Numbered):
 
     __table_args__ = (
         # A rule has one active alert, however many processes update it.
-        Index("uq_alert_on", "rule", unique=True, sqlite_where=_ON, postgresql_where=_ON),
+        _partial_unique("uq_alert_on", "ended_at IS NULL", "rule"),
     )
 
 

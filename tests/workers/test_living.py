@@ -15,14 +15,13 @@ from contimg.files.filesystems import FileSystem
 from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import Lease, Stage, State, Store
-from workers.execution.liveness import LivenessFile, LivenessFiles
+from workers.execution.processes import LivenessFile, LivenessFiles
 from workers.execution.recovery import fail_leases_of_dead_processes
 
 HOLDER = """
 import sys
 from pathlib import Path
-from workers.execution.liveness import LivenessFile
-from workers.execution.processes import ProcessName
+from workers.execution.processes import LivenessFile, ProcessName
 sign = LivenessFile(Path(sys.argv[1]))
 print(ProcessName.of(), flush=True)
 input()
@@ -108,7 +107,7 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
     (tmp_path / "living").mkdir()
     (tmp_path / "living" / "gone:1:1:1").touch()
     assert LivenessFiles(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
-    monkeypatch.setattr("workers.execution.liveness.file_system", lambda directory: FileSystem("nfs4"))
+    monkeypatch.setattr("workers.execution.processes.file_system", lambda directory: FileSystem("nfs4"))
     assert LivenessFiles(tmp_path, grace_s=0).dead() == frozenset()
 
 

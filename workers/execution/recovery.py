@@ -9,8 +9,7 @@ from collections.abc import Callable, Set
 from contimg.errors import LeaseLost
 from contimg.store import Lease, Store
 from contimg.store.jobs.leases import TOOK_TOO_LONG, WORKER_DIED
-from workers.execution.liveness import LivenessFiles
-from workers.execution.processes import ProcessName
+from workers.execution.processes import LivenessFiles, ProcessName
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,8 @@ def _end_leases_of_dead_processes(
 ) -> tuple[str, ...]:
     ended = []
     for lease in store.leases.active():
-        if lease.owner not in dead and not _is_dead(lease.owner):
+        process = ProcessName.parse(lease.owner)
+        if lease.owner not in dead and not (process is not None and process.is_dead):
             continue
         try:
             end(lease)
@@ -71,8 +71,3 @@ def _end_leases_of_dead_processes(
         log.warning("%s: ended the lease on %s of %s, which is dead", lease.label, lease.stage, lease.owner)
         ended.append(lease.key)
     return tuple(ended)
-
-
-def _is_dead(owner: str) -> bool:
-    name = ProcessName.parse(owner)
-    return name is not None and name.is_dead

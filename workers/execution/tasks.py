@@ -13,7 +13,7 @@ from contimg.store import Stage, Store
 from contimg.store.jobs.records import JobRef
 from workers.app import app
 from workers.execution.attempt import ChainAction, execute_stage
-from workers.execution.liveness import LivenessFile
+from workers.execution.processes import LivenessFile
 from workers.execution.recovery import fail_overlong_stage
 from workers.execution.stages import StageContext
 

@@ -26,6 +26,7 @@ class Disk:
     free_bytes: int
 
 
+@dataclass(frozen=True)
 class DiskMonitor:
     """Pauses the stream above the high watermark and resumes it below the low one, if it was not paused by others.
 
@@ -36,31 +37,30 @@ class DiskMonitor:
     list_disks : returns the usage of each file system.
     """
 
-    def __init__(self, store: Store, limits: DiskLimits, list_disks: Callable[[], Iterable[Disk]]) -> None:
-        self._store = store
-        self._limits = limits
-        self._list_disks = list_disks
+    store: Store
+    limits: DiskLimits
+    list_disks: Callable[[], Iterable[Disk]]
 
     def check(self) -> None:
         """Pause or resume the stream by the usage of the fullest disk, and raise or end the alert `disk`."""
-        fullest = max(self._list_disks(), key=lambda disk: disk.used_percent, default=None)
+        fullest = max(self.list_disks(), key=lambda disk: disk.used_percent, default=None)
         if fullest is None:
             return
-        paused_by, limits, used = self._store.jobs.paused_by, self._limits, fullest.used_percent
+        paused_by, limits, used = self.store.jobs.paused_by, self.limits, fullest.used_percent
         usage = f"{fullest.directory}: disk is {used:.1f} % full"
         if paused_by is None and used >= limits.disk_high_percent:
-            self._store.jobs.pause(PAUSED_BY)
+            self.store.jobs.pause(PAUSED_BY)
             log.error("%s (limit %g %%); stream paused", usage, limits.disk_high_percent)
         elif paused_by == PAUSED_BY and used < limits.disk_low_percent:
-            self._store.jobs.resume(PAUSED_BY)
+            self.store.jobs.resume(PAUSED_BY)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
-        is_raised = any(alert.rule == "disk" for alert in self._store.alerts.active())
+        is_raised = any(alert.rule == "disk" for alert in self.store.alerts.active())
         limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
         problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / _GB:.1f} GB free; stream paused; free some space"
-        if self._store.jobs.paused_by == PAUSED_BY:
+        if self.store.jobs.paused_by == PAUSED_BY:
             problem += f", it resumes below {limits.disk_low_percent:g} %"
         problem_now = problem if used >= limit else None
-        self._store.alerts.update("disk", problem_now, level="error", end_text=f"disk: over, {usage}")
+        self.store.alerts.update("disk", problem_now, level="error", end_text=f"disk: over, {usage}")
 
 
 def disks(config: StreamingConfig) -> list[Disk]:

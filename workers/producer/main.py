@@ -10,7 +10,7 @@ from contimg.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, ignored_values, load
 from contimg.store import Store
 from workers import logs
-from workers.execution.liveness import LivenessFiles
+from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
 from workers.housekeeping.schedule import TaskSchedule, periodic_tasks
 from workers.producer import END_BEAT, SCAN_BEAT

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
 from contimg.store import JobRecord, Stage, Store
-from workers.execution.liveness import LivenessFiles
+from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import fail_leases_of_dead_processes
 from workers.scheduling.dispatcher import Dispatcher
 

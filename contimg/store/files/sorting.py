@@ -18,7 +18,8 @@ from contimg.settings import QueueRules
 from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.files.groups import FileState, groups_with_jobs
-from contimg.store.jobs.kinds import LIVE, LIVE_PRIORITY, TILE, Stage, State
+from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.records import new_job
 
 # A file of a group whose job is in one of these states can still be converted with the others.
 _OPEN = (State.COLLECTING, State.PENDING)
@@ -111,18 +112,7 @@ class Sorter:
             collecting_since=self._now,
             created_at=self._now,
         )
-        job = tables.Job(
-            kind=TILE.name,
-            key=file.stamp,
-            processing=LIVE,
-            priority=LIVE_PRIORITY,
-            reference_s=file.time_s,
-            state=State.COLLECTING,
-            stage=TILE.stages[0],
-            attempts=0,
-            created_at=self._now,
-            updated_at=self._now,
-        )
+        job = new_job(TILE, file.stamp, LIVE, file.time_s, State.COLLECTING, self._now)
         self._session.add_all((group, job))
         return self._take(Gathering(group, job))
 

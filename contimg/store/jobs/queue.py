@@ -10,7 +10,7 @@ from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
-from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, KINDS, LIVE, LIVE_PRIORITY, Stage, State
+from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State
 from contimg.store.jobs.records import (
     PAUSED,
     JobRecord,
@@ -18,6 +18,7 @@ from contimg.store.jobs.records import (
     StageRunRecord,
     end_lease,
     find_job,
+    new_job,
     pause_switch,
     require_job,
     supersede_runs,
@@ -38,17 +39,7 @@ class Jobs(Repository):
             same = select(job.id).where(job.kind == kind, job.key == key, job.processing == processing)
             if session.scalar(same) is not None:
                 raise BadInput(f"{kind} {key}: has a job in the processing {processing} already")
-            row = job(
-                kind=kind,
-                key=key,
-                processing=processing,
-                priority=LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY,
-                reference_s=reference_s,
-                state=State.PENDING,
-                stage=KINDS[kind].stages[0],
-                created_at=now,
-                updated_at=now,
-            )
+            row = new_job(KINDS[kind], key, processing, reference_s, State.PENDING, now)
             session.add(row)
             session.flush()
             return record_of(JobRecord, row)

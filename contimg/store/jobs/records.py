@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.store import tables
-from contimg.store.jobs.kinds import LIVE, TILE, Stage, State, job_label
+from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, LIVE, LIVE_PRIORITY, TILE, JobKind, Stage, State, job_label
 
 JobRef = int | str
 """A job's id; or the id of a group, which stands for the live job of its tile."""
@@ -173,6 +173,22 @@ def require_job(session: Session, job: JobRef) -> tables.Job:
         label = f"job {job}" if isinstance(job, int) else f"group {job}"
         raise BadInput(f"{label}: not in the store; `contimg groups list` shows those that are")
     return row
+
+
+def new_job(kind: JobKind, key: str, processing: str, reference_s: float, state: State, now: float) -> tables.Job:
+    """A row of a job at its first stage; live jobs go before those of campaigns."""
+    return tables.Job(
+        kind=kind.name,
+        key=key,
+        processing=processing,
+        priority=LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY,
+        reference_s=reference_s,
+        state=state,
+        stage=kind.stages[0],
+        attempts=0,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def end_lease(job: tables.Job, state: State, now: float) -> None:
