@@ -36,9 +36,7 @@ class MainTable:
     OSError : the disk is full.
     """
 
-    def __init__(
-        self, path: Path, group: SubbandGroup, weight_spectrum: bool, on_failure: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, path: Path, group: SubbandGroup, weight_spectrum: bool, on_failure: Callable[[], None]) -> None:
         self._group, self._on_failure = group, on_failure
         self._correlations = group.correlations
         self._table = _create(path, group, self._correlations, weight_spectrum)

@@ -59,10 +59,6 @@ def convert(
     )  # fmt: skip
 
 
-def _name(target: Path) -> str:
-    return target.name.removesuffix(".ms")
-
-
 def _write(
     target: Path, group: SubbandGroup, geometry: TileGeometry, options: ConvertOptions, scratch: Sequence[Path],
     weight_spectrum: bool,
@@ -77,7 +73,7 @@ def _write(
             flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
         notes = [str(geometry), f"flagged values: {flags}"]
         direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)
-        write_subtables(temporary, group, _name(target), *direction, notes)
+        write_subtables(temporary, group, target.name.removesuffix(".ms"), *direction, notes)
         return flags, size_bytes(temporary)
 
 

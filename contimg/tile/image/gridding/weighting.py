@@ -55,7 +55,8 @@ def compute_imaging_weights(
     size, pixel_rad : of the image.
     weighting : the scheme.
     """
-    cells = count_cells(size)
+    cells = int(np.ceil(size * PADDING))
+    cells += -cells % 4  # on a side of the uv plane, a multiple of four
     cells_per_m = freqs_hz / C_M_S * (cells * pixel_rad)
     density = np.zeros((cells // 2, cells))
     _add_density(uvw_m, cells_per_m, weights, density)
@@ -80,12 +81,6 @@ def estimate_row_weights(
     natural = np.repeat(rows.weights[:, None], freqs_hz.size, axis=1)
     weights = compute_imaging_weights(rows.uvw_m, freqs_hz, natural, size, pixel_rad, weighting)
     return np.asarray(weights.mean(axis=1))
-
-
-def count_cells(size: int) -> int:
-    """Return the cells on a side of an image's uv plane: its size and a fifth, a multiple of four."""
-    cells = int(np.ceil(size * PADDING))
-    return cells + -cells % 4
 
 
 def _compute_factors(density: Plane, weighting: Weighting) -> Plane:
