@@ -54,7 +54,7 @@ class AlertEvaluator:
         )
 
     def _no_product(self, activity: StreamActivity) -> str | None:
-        """Files still arrive, and no image was made of the groups begun since the last one; never while paused."""
+        """Files still arrive, and no image was made of the groups that came after the last one; never while paused."""
         limit_s = self.limits.alert_no_product_s
         if not limit_s or activity.unanswered_since is None or activity.last_arrival is None or self.store.jobs.paused:
             return None

@@ -24,7 +24,7 @@ class StreamActivity:
     unanswered_since : first arrival of the earliest group that came after the newest image.
     waiting_since : when the longest waiting job became ready.
     waiting : jobs that are ready or in progress.
-    done_in_window, arrived_in_window : jobs completed, and groups begun, in the last WINDOW_S.
+    done_in_window, arrived_in_window : jobs completed, and groups first seen, in the last WINDOW_S.
     failed_in_row : jobs that failed since the last one was completed.
     """
 

@@ -14,7 +14,7 @@ from contimg.store.activity.events import ERROR, WARNING, EventRecord
 from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
-from contimg.store.jobs.records import pause_switch
+from contimg.store.jobs.records import jobs_in_progress, pause_switch
 from contimg.store.products import StoredImage
 from contimg.store.tables import record_of
 
@@ -132,13 +132,13 @@ class Overview(Repository):
         def in_state(state: State) -> int:
             return count(session, job, job.state == state, job.kind == TILE.name, job.processing == LIVE)
 
-        others = {state: in_state(state) for state in State if state != State.COMPLETED}
-        key = (tuple(others.values()), session.scalar(select(func.max(job.completed_at))))
+        counts = {state: in_state(state) for state in State if state != State.COMPLETED}
+        key = (tuple(counts.values()), session.scalar(select(func.max(job.completed_at))))
         known, completed = self._completed
         if known != key:
             completed = in_state(State.COMPLETED)
             self._completed = (key, completed)
-        return {state: completed if state == State.COMPLETED else others[state] for state in State}
+        return {state: completed if state == State.COMPLETED else counts[state] for state in State}
 
 
 def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
@@ -158,23 +158,9 @@ def _waiting(session: Session) -> dict[Stage, int]:
 
 
 def _running(session: Session) -> tuple[Running, ...]:
-    job, run = tables.Job, tables.StageRun
-    query = (
-        select(job, run.started_at)
-        .join(run, (run.job_id == job.id) & (run.fence == job.fence))
-        .where(job.state == State.IN_PROGRESS)
-        .order_by(run.started_at)
-    )
+    rows = session.execute(jobs_in_progress().order_by(tables.StageRun.started_at))
     return tuple(
-        Running(
-            row.key,
-            Stage(row.stage),
-            row.lease_owner or "",
-            row.attempts,
-            started_at,
-            row.lease_expires_at or started_at,
-        )
-        for row, started_at in session.execute(query)
+        record_of(Running, run, group=job.key, expires_at=job.lease_expires_at or run.started_at) for job, run in rows
     )
 
 

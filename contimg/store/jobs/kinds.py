@@ -41,9 +41,9 @@ class Stage(StrEnum):
         """The stage after this one; None after the last."""
         return next(iter(self.remaining[1:]), None)
 
-    def precedes(self, other: "Stage") -> bool:
-        """Whether this stage runs before `other` in a job."""
-        return other in self.remaining[1:]
+    def precedes(self, stage: "Stage") -> bool:
+        """Whether this stage runs before `stage` in a job."""
+        return stage in self.remaining[1:]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from contimg.store.jobs.records import (
     RunFigures,
     end_lease,
     find_job,
+    jobs_in_progress,
     pause_switch,
     requeue,
     supersede_runs,
@@ -171,16 +172,11 @@ class Leases(Repository):
 
     def active(self, *, task_id: str | None = None) -> tuple[Lease, ...]:
         """The leases of all stages in progress, or only that of a task."""
-        job, run = tables.Job, tables.StageRun
-        query = (
-            select(job, run.id)
-            .join(run, (run.job_id == job.id) & (run.fence == job.fence))
-            .where(job.state == State.IN_PROGRESS)
-        )
+        query = jobs_in_progress()
         if task_id is not None:
-            query = query.where(run.task_id == task_id)
+            query = query.where(tables.StageRun.task_id == task_id)
         with self._database.read() as session:
-            return tuple(_lease_of(row, run_id) for row, run_id in session.execute(query))
+            return tuple(_lease_of(job, run) for job, run in session.execute(query))
 
     def _grant(self, session: Session, job: tables.Job, owner: str, task_id: str | None, now: float) -> Lease:
         job.state, job.updated_at = State.IN_PROGRESS, now
@@ -200,7 +196,7 @@ class Leases(Repository):
         )
         session.add(run)
         session.flush()
-        lease = _lease_of(job, run.id)
+        lease = _lease_of(job, run)
         if lease.stage is not Stage.CONVERT:
             return lease
         files, partial = claim_files(session, job.key, self._database.rules.expected_subbands)
@@ -244,10 +240,9 @@ def end_run(
     return run.seconds
 
 
-def _lease_of(job: tables.Job, run_id: int) -> Lease:
-    owner, token, expires_at = job.lease_owner or "", job.lease_token or "", job.lease_expires_at or 0.0
-    values = {"job_id": job.id, "run_id": run_id, "attempt": job.attempts}
-    return record_of(Lease, job, owner=owner, token=token, expires_at=expires_at, **values)
+def _lease_of(job: tables.Job, run: tables.StageRun) -> Lease:
+    token, expires_at = job.lease_token or "", job.lease_expires_at or 0.0
+    return record_of(Lease, run, run_id=run.id, kind=job.kind, key=job.key, token=token, expires_at=expires_at)
 
 
 def _require_lease(session: Session, lease: Lease) -> tables.Job:

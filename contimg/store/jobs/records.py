@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
@@ -164,6 +164,13 @@ def find_job(session: Session, job: JobRef, *, lock: bool = False) -> tables.Job
         session.flush()  # populate_existing would overwrite what is not yet written
         query = query.with_for_update().execution_options(populate_existing=True)
     return session.scalar(query)
+
+
+def jobs_in_progress() -> Select[tables.Job, tables.StageRun]:
+    """The query of jobs in progress, each with its present run."""
+    job, run = tables.Job, tables.StageRun
+    query = select(job, run).join(run, (run.job_id == job.id) & (run.fence == job.fence))
+    return query.where(job.state == State.IN_PROGRESS)
 
 
 def require_job(session: Session, job: JobRef) -> tables.Job:
