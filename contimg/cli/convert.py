@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from contimg.cli.shared import PATH
 from contimg.errors import BadInput
 from contimg.formats.uvh5.grouping import find_groups, seconds_of
 from contimg.instrument.dsa110 import BAND
@@ -27,8 +28,8 @@ def parse_time(text: str) -> float:
 
 
 @click.command()
-@click.argument("input_dir", type=click.Path(path_type=Path))
-@click.argument("output_dir", type=click.Path(path_type=Path))
+@click.argument("input_dir", type=PATH)
+@click.argument("output_dir", type=PATH)
 @click.argument("start", type=parse_time)
 @click.argument("end", type=parse_time)
 @click.option(
@@ -38,12 +39,9 @@ def parse_time(text: str) -> float:
 @click.option("--skip-existing", is_flag=True, help="Skip groups whose Measurement Set exists.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Groups converted in parallel.")
 @click.option(
-    "--room",
-    "scratch",
-    multiple=True,
-    type=click.Path(path_type=Path),
+    "--room", "scratch", multiple=True, type=PATH,
     help="Scratch directory (for example a tmpfs), used if it has enough space. May be given several times.",
-)
+)  # fmt: skip
 @flags(ConvertOptions)
 def convert(
     input_dir: Path,

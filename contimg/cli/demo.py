@@ -13,12 +13,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from contimg.cli.shared import PATH
 from contimg.errors import BadInput, ContimgError, Transient
 from contimg.options import flags, from_flags
 from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
-from contimg.simulation.demo.progress import follow
-from contimg.simulation.demo.report import check_image, print_fluxes, print_products
+from contimg.simulation.demo.report import check_image, follow, print_fluxes, print_products
 from contimg.simulation.demo.scene import DemoOptions, Scene, prepare_scene
 from contimg.simulation.demo.telescope import Telescope
 from contimg.store import State, Store
@@ -28,13 +28,7 @@ _STOP_LIMIT_S = 30.0
 
 
 @click.command()
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path),
-    default=Path("demo"),
-    show_default=True,
-    help="Directory of the demo.",
-)
+@click.option("--directory", type=PATH, default=Path("demo"), show_default=True, help="Directory of the demo.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the panel.  [default: 8080, or a free one]")
 @click.option("--stay/--no-stay", default=None, help="Keep the panel running at the end.  [default: on a terminal]")
 @flags(DemoOptions)
@@ -126,7 +120,7 @@ def _stop(service: subprocess.Popen[bytes]) -> None:
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @flags(SimulateOptions)
 def simulate(out: Path, **arguments: Any) -> None:
     """Write groups of subband files of a known sky into OUT, and the truth into OUT/truth.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from contimg.cli.shared import as_json_option, print_json
+from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import Misconfigured, Transient
 from contimg.settings import Settings, load
 
@@ -15,8 +15,8 @@ _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 @click.command()
-@click.argument("input_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--output-dir", type=click.Path(path_type=Path), help="Directory of products.  [default: as configured]")
+@click.argument("input_dir", required=False, type=PATH)
+@click.option("--output-dir", type=PATH, help="Directory of products.  [default: as configured]")
 @click.option("--web/--no-web", default=True, show_default=True, help="Serve the panel.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the panel.  [default: CONTIMG_WEB_PORT or 8080]")
 @click.option("--flower/--no-flower", default=False, show_default=True, help="Run Flower, Celery's monitor.")
@@ -119,9 +119,7 @@ def broker() -> None:
 
 @click.command()
 @click.option("--backend", type=click.Choice(["docker", "systemd"]), required=True, help="Manager of the stream.")
-@click.option(
-    "--socket", "path", type=click.Path(path_type=Path), help="Socket of the agent.  [default: as configured]"
-)
+@click.option("--socket", "path", type=PATH, help="Socket of the agent.  [default: as configured]")
 def agent(backend: str, path: Path | None) -> None:
     """Accept start, stop, restart and status of this deployment's stream, until SIGTERM or Ctrl-C.
 

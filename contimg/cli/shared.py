@@ -4,12 +4,14 @@ import getpass
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 Record = TypeVar("Record")
 
+PATH = click.Path(path_type=Path)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 by_option = click.option(
     "--by", default=getpass.getuser, show_default="your user name", help="Name recorded in the event log."

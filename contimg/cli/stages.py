@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from contimg.cli.shared import PATH
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet, scan_caltable_sets
 from contimg.options import flags, from_flags
@@ -16,16 +17,14 @@ from contimg.tile.image import ImageOptions
 from contimg.tile.products import CalibratedMS
 from contimg.tile.selfcal.options import SelfcalOptions
 
-_ms_argument = click.argument(
-    "ms", type=click.Path(path_type=Path), callback=lambda _context, _parameter, path: Path(str(path).rstrip("/"))
-)
+_ms_argument = click.argument("ms", type=PATH, callback=lambda _, __, path: Path(str(path).rstrip("/")))
 
 
 @click.command()
 @_ms_argument
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Directory of caltable sets, read and written.  [default: calibration/ beside the MS]",
 )
 @flags(CalibrateOptions)
@@ -64,9 +63,7 @@ def _print_calibration(result: CalibratedMS) -> None:
 
 @click.command()
 @_ms_argument
-@click.option(
-    "--directory", type=click.Path(path_type=Path), help="Directory of the products.  [default: images/ beside the MS]"
-)
+@click.option("--directory", type=PATH, help="Directory of the products.  [default: images/ beside the MS]")
 @flags(ImageOptions)
 def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
     """Image the Measurement Set MS: FITS, primary beam, corrected FITS, previews."""

@@ -100,16 +100,14 @@ def _write_header(header: Any, options: SimulateOptions, plan: TilePlan, array: 
         # The same in every integration: the correlator writes the geometry of the meridian, in single precision.
         "uvw_array": np.tile(uvw_m.astype(np.float32), (times, 1)),
     }
-    for name, content in contents.items():
-        header[name] = content
+    header.update(contents)
     declination_deg = np.rad2deg(plan.apparent_dec_rad)
-    keywords = {
-        "applied_delays_ns": np.bytes_(" ".join(["0"] * (2 * slots))),
-        "fs_table": np.bytes_(f"fringestopping_table_dec{declination_deg:.1f}deg_{array.stations.size}ant.npz"),
-        "ha_phase_center": 0.0,
-        "phase_center_dec": plan.apparent_dec_rad,
-        "phase_center_epoch": "HADEC",
-    }
-    extra = header.create_group("extra_keywords")
-    for name, content in keywords.items():
-        extra[name] = content
+    header.create_group("extra_keywords").update(
+        {
+            "applied_delays_ns": np.bytes_(" ".join(["0"] * (2 * slots))),
+            "fs_table": np.bytes_(f"fringestopping_table_dec{declination_deg:.1f}deg_{array.stations.size}ant.npz"),
+            "ha_phase_center": 0.0,
+            "phase_center_dec": plan.apparent_dec_rad,
+            "phase_center_epoch": "HADEC",
+        }
+    )

@@ -97,14 +97,8 @@ class StreamingServiceManager:
         """Return whether the stream works: it runs and the age of its last scan is within the limit."""
         status = self.status()
         error = self._problem(status)
-        return ServiceHealth(
-            healthy=error is None,
-            running=status.running,
-            uptime_seconds=status.uptime_seconds,
-            cpu_percent=status.cpu_percent,
-            memory_mb=status.memory_mb,
-            error=error,
-        )
+        usage = (status.uptime_seconds, status.cpu_percent, status.memory_mb)
+        return ServiceHealth(error is None, status.running, *usage, error)
 
     def start(self) -> CommandOutcome:
         """Start the stream, and a supervisor if there is none; wait until it runs."""
