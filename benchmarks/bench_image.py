@@ -71,35 +71,35 @@ def run_wsclean(ms: Path, name: Path, size: int, pixel: float, *extra_options: s
     return time.perf_counter() - start_s
 
 
-def compare(tile_image: Any, judge: Path, truth: Path) -> list[str]:
+def compare(tile_image: Any, reference: Path, truth: Path) -> list[str]:
     """Print each bright source of both images and the truth; return differences above the limits."""
     from contimg.tile.image.gridding.noise import measure_rms
     from contimg.tile.image.sources.photometry import measure_source
 
     deviations = []
-    judge_rms_jy = measure_rms(fits.getdata(f"{judge}-residual.fits")[0, 0])
+    reference_rms_jy = measure_rms(fits.getdata(f"{reference}-residual.fits")[0, 0])
     print(
-        f"  noise {tile_image.rms_jy * 1e3:.3f} mJy, WSClean {judge_rms_jy * 1e3:.3f} mJy, "
+        f"  noise {tile_image.rms_jy * 1e3:.3f} mJy, WSClean {reference_rms_jy * 1e3:.3f} mJy, "
         f"thermal {tile_image.expected_rms_jy * 1e3:.3f}"
     )
-    if abs(tile_image.rms_jy / judge_rms_jy - 1) > 0.05:
-        deviations.append(f"noise differs by {tile_image.rms_jy / judge_rms_jy - 1:+.1%}")
+    if abs(tile_image.rms_jy / reference_rms_jy - 1) > 0.05:
+        deviations.append(f"noise differs by {tile_image.rms_jy / reference_rms_jy - 1:+.1%}")
     for source in json.loads(truth.read_text())["sources"]:
         true_jy, position = source["apparent_flux_jy"], (source["ra_deg"], source["dec_deg"])
         if true_jy < 100 * tile_image.rms_jy:
             continue
-        our_source, judge_source = (
+        our_source, reference_source = (
             measure_source(tile_image.products.fits, *position),
-            measure_source(Path(f"{judge}-image.fits"), *position),
+            measure_source(Path(f"{reference}-image.fits"), *position),
         )
         offset_deg = np.hypot(
-            (our_source.ra_deg - judge_source.ra_deg) * np.cos(np.deg2rad(position[1])),
-            our_source.dec_deg - judge_source.dec_deg,
+            (our_source.ra_deg - reference_source.ra_deg) * np.cos(np.deg2rad(position[1])),
+            our_source.dec_deg - reference_source.dec_deg,
         )
-        ratio = our_source.apparent_jy / judge_source.apparent_jy
+        ratio = our_source.apparent_jy / reference_source.apparent_jy
         print(
             f"  {source['name']:18} {true_jy:8.4f} Jy  ours {our_source.apparent_jy / true_jy:.4f}  "
-            f"WSClean {judge_source.apparent_jy / true_jy:.4f}  offset {offset_deg * 3600:.2f} arcsec"
+            f"WSClean {reference_source.apparent_jy / true_jy:.4f}  offset {offset_deg * 3600:.2f} arcsec"
         )
         if abs(ratio - 1) > 0.01 or offset_deg * 3600 > 0.1 * tile_image.beam_minor_arcsec:
             deviations.append(
@@ -124,21 +124,23 @@ def main(antennas: int, channels: int, ms: Path | None, truth: Path | None, figu
             ms, truth = make_tile(directory, antennas, channels)
         for size, pixel, min_ratio in TIERS:
             tile_image, seconds, peak_bytes = make_image(ms, directory / f"ours{size}", size, pixel)
-            judge = directory / f"judge{size}"
-            wsclean_s = {"w-gridder": run_wsclean(ms, judge, size, pixel, "-use-wgridder")}
+            reference = directory / f"reference{size}"
+            wsclean_s = {"w-gridder": run_wsclean(ms, reference, size, pixel, "-use-wgridder")}
             wsclean_s["default"] = run_wsclean(ms, directory / f"default{size}", size, pixel)
             print(f"{size} at {pixel:g} arcsec: {seconds:.1f} s, {peak_bytes / 2**30:.2f} GiB peak", flush=True)
-            for kind, judge_s in wsclean_s.items():
-                print(f"  WSClean, {kind}: {judge_s:.1f} s, {judge_s / seconds:.1f} times our time")
+            for kind, reference_s in wsclean_s.items():
+                print(f"  WSClean, {kind}: {reference_s:.1f} s, {reference_s / seconds:.1f} times our time")
             print("  " + ", ".join(f"{step} {step_s:.1f}" for step, step_s in tile_image.seconds.items()))
             figures[f"{size}² at {pixel:g}″"] = {"seconds": seconds, "peak_gib": peak_bytes / 2**30}
-            figures |= {f"{size}², WSClean, {kind}": {"seconds": judge_s} for kind, judge_s in wsclean_s.items()}
+            figures |= {
+                f"{size}², WSClean, {kind}": {"seconds": reference_s} for kind, reference_s in wsclean_s.items()
+            }
             if wsclean_s["w-gridder"] / seconds < min_ratio:
                 deviations.append(f"{size}: not {min_ratio:g} times faster than WSClean with its w-gridder")
             if peak_bytes > MAX_BYTES:
                 deviations.append(f"{size}: {peak_bytes / 2**30:.2f} GiB")
             if size == TIERS[0][0]:
-                deviations += compare(tile_image, judge, truth)
+                deviations += compare(tile_image, reference, truth)
                 tile_image_with_sources, _, _ = make_image(ms, directory / "sources", size, pixel, find_sources=True)
                 figures["find sources"] = {"seconds": tile_image_with_sources.seconds["sources"]}
                 print(f"  find sources: {figures['find sources']['seconds']:.1f} s")

@@ -138,7 +138,7 @@ def get(port: int, path: str, connection: http.client.HTTPConnection | None = No
 
 
 def follow(port: int, end_s: float, event_counts: list[int]) -> None:
-    """Follow the live events until `until` and append their number to `heard`."""
+    """Follow the live events until `end_s` and append their number to `event_counts`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/api/events")
     response = connection.getresponse()

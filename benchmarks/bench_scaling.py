@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 import psutil
@@ -125,7 +126,7 @@ def _run_process(command: Sequence[str], environ: dict[str, str], log: Path) -> 
 
 def measure_throughput(
     directory: Path, layout: WorkerLayout, size: int, tile_files: Sequence[list[Path]]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Measure tiles per hour, core seconds per tile, and the median seconds of each stage."""
     calibrator, *targets = tile_files
     with run_site(directory, layout, size) as running_site:
@@ -148,7 +149,7 @@ def measure_throughput(
     }  # fmt: skip
 
 
-def loads_of(figures: dict[str, object]) -> list[Load]:
+def loads_of(figures: dict[str, Any]) -> list[Load]:
     """Return the inputs of the model: the stages of a worker; core seconds are divided in proportion to seconds."""
     seconds, memory = figures["stage_s"], figures["memory_gib"]
     core_s_per_s = figures["core_s"] / sum(seconds.values())
@@ -181,7 +182,7 @@ def main(count: int, antennas: int, channels: int, size: int, workers: tuple[int
         print(f"two hosts are not measured: {reason}")
     elif hosts:
         settings.append(WorkerLayout(1, hosts=2))
-    results: list[dict[str, object]] = []
+    results: list[dict[str, Any]] = []
     print(f"{count} targets, {antennas} antennas, {channels} channels, image {size}², {cores} cores")
     print(f"{'':14} {'tiles/h':>8} {'model':>8} {'model/measured':>15} {'core s/tile':>14}   stages, s")
     for layout in settings:
