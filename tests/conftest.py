@@ -1,4 +1,4 @@
-"""What every room's tests share: the outside judge's files, and the checkout's place."""
+"""Fixtures of all tests: the files made by pyuvsim, judges, and an offline Astropy."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from astropy.config import set_temp_cache
 from astropy.utils.data import import_file_to_cache
+from hypothesis import settings
 from judges import require
 
 from contimg.instrument.bundled_data import use_bundled_iers
@@ -20,6 +21,9 @@ DRIFT_SIM_SOURCES = (
 )
 
 use_bundled_iers()
+# The first example of a test may load numba's cache, and the machine may be busy: no limit per example.
+settings.register_profile("contimg", deadline=None)
+settings.load_profile("contimg")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -31,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_site_download(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """pyuvdata asks Astropy for its list of sites, which would be downloaded: an empty one is in the cache already."""
+    """Put an empty list of sites into Astropy's cache, which pyuvdata would otherwise download."""
     directory = tmp_path_factory.mktemp("astropy")
     sites = directory / "sites.json"
     sites.write_text("{}", encoding="utf-8")
@@ -51,5 +55,5 @@ def drift_sim_files() -> Mapping[int, Path]:
 
 @pytest.fixture(scope="session")
 def drift_sim_sources() -> tuple[tuple[float, float, float], ...]:
-    """What pyuvsim put into the sky of those files: ra, dec (ICRS, degrees) and flux (Jy)."""
+    """Right ascension, declination (ICRS, degrees) and flux (Jy) of the sources in those files."""
     return DRIFT_SIM_SOURCES

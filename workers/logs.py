@@ -12,8 +12,8 @@ from contimg.settings import Settings, StreamingConfig
 
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (
-    "celery.app.trace", "celery.worker.strategy", "sqlalchemy", "kombu", "amqp", "watchdog", "numba", "matplotlib",
-    "urllib3", "tornado",
+    "alembic.runtime.plugins", "celery.app.trace", "celery.worker.strategy", "sqlalchemy", "kombu", "amqp", "watchdog",
+    "numba", "matplotlib", "urllib3", "tornado",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     bad_noise_ratio: float = option(100.0, "Noise over the expected noise above which an image is bad", minimum=1.0)
     dynamic_range_limit: float = option(200.0, "Maximum peak over noise that calibration errors allow", minimum=1.0)
     bad_dynamic_range: float = option(10.0, "Peak over noise below which an image with high noise is bad", minimum=0.0)
-    max_negative: float = option(0.3, "Depth of the deepest hole over the peak", minimum=0.0)
+    max_negative: float = option(0.3, "Depth of the minimum over the peak", minimum=0.0)
     max_bowl: float = option(0.03, "Depth of the negative bowl around the brightest source, over its peak", minimum=0.0)
     max_offset_beams: float = option(0.5, "Median offset from the catalogue", unit="beam widths", minimum=0.0)
     max_flux_factor: float = option(1.5, "Factor between the median flux and the catalogue's", minimum=1.0)
@@ -76,7 +76,7 @@ def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, 
     rms, peak, width = image.rms_jy, image.peak_jy, image.beam_minor_arcsec
     if not (0 < rms < math.inf and 0 < peak < math.inf):
         return (Check("peak", math.nan, f"the image is empty: peak {peak:g}, noise {rms:g} Jy/beam", bad_low=0.0),)
-    thermal, hole, bowl = image.expected_rms_jy, image.minimum_jy, image.bowl_jy
+    thermal, minimum, bowl = image.expected_rms_jy, image.minimum_jy, image.bowl_jy
     # Where calibration errors, not thermal noise, limit the image, they set the noise to expect.
     noise = None if thermal is None else rms / math.hypot(thermal, peak / limits.dynamic_range_limit)
     max_noise, bad_noise = limits.max_noise_ratio, limits.bad_noise_ratio
@@ -89,9 +89,9 @@ def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, 
               "expected", high=max_noise, bad_high=bad_noise),
         Check("samples left after flagging", left, f"{left or 0:.1%} of the samples are unflagged",
               low=limits.min_unflagged, bad_low=limits.bad_unflagged, unit="fraction"),
-        Check("deepest hole over peak", _ratio(hole, -peak), f"a hole of {hole or 0:.3g} Jy/beam beside a peak of "
+        Check("minimum over peak", _ratio(minimum, -peak), f"a minimum of {minimum or 0:.3g} Jy/beam beside a peak of "
               f"{peak:.3g}", high=limits.max_negative + _HOLE_NOISES * rms / peak),
-        Check("bowl over peak", _ratio(bowl, -peak), f"a negative bowl of {bowl or 0:.3g} Jy/beam around the "
+        Check("negative bowl over peak", _ratio(bowl, -peak), f"a negative bowl of {bowl or 0:.3g} Jy/beam around the "
               "brightest source", high=limits.max_bowl + _BOWL_NOISES * rms / peak),
         Check("offset from catalogue, beams", offset, f"sources are {offset or 0:.2f} beams from their catalogued "
               "positions", high=limits.max_offset_beams),
