@@ -61,8 +61,16 @@ class Store:
     ) -> Self:
         """Open the store at a SQLite path or a PostgreSQL URL, and create it in an empty database.
 
-        `clock` gives UTC epoch seconds. Misconfigured when the database cannot be used or has another revision;
-        Transient when PostgreSQL does not answer.
+        Parameters
+        ----------
+        place : path of a SQLite file, or a URL such as `postgresql://user@host/name`.
+        rules : timeouts, attempts and group sizes of the queue; None for the defaults.
+        clock : gives the present time, UTC, epoch seconds.
+
+        Raises
+        ------
+        Misconfigured : the database cannot be used, is of a newer version, or is PostgreSQL and of an older one.
+        Transient : PostgreSQL does not answer.
         """
         database = Database(make_engine(url_of(place)), rules or QueueRules(), clock)
         prepare(database.engine)
@@ -70,7 +78,16 @@ class Store:
 
     @classmethod
     def of(cls, config: StreamingConfig) -> Self:
-        """The store of a configuration, with its queue rules."""
+        """Open the store of a configuration, with its queue rules.
+
+        Parameters
+        ----------
+        config : names the database, and holds the values of the queue rules.
+
+        Raises
+        ------
+        Misconfigured, Transient : as for `open`.
+        """
         return cls.open(config.queue_db, queue_rules(config))
 
     def close(self) -> None:

@@ -109,7 +109,12 @@ class Registry(Repository):
             return _rank(_read_sets(session, query), mjd, dec_deg, strip_deg)
 
     def sets(self, limit: int = 50) -> tuple[StoredCaltableSet, ...]:
-        """Return the latest sets by observation time, newest first, superseded ones included."""
+        """Return the latest sets by observation time, newest first, superseded ones included.
+
+        Parameters
+        ----------
+        limit : largest number of sets.
+        """
         table = CalibrationTable
         newest = select(table.set_name).order_by(table.mjd.desc(), table.id.desc()).limit(MAX_TABLES * limit)
         with self._database.read() as session:
@@ -118,13 +123,23 @@ class Registry(Repository):
         return tuple(sorted(caltable_sets, key=lambda caltable_set: -caltable_set.mjd))
 
     def set_named(self, name: str) -> StoredCaltableSet | None:
-        """Return a set by its name, or None."""
+        """Return a set by its name, or None.
+
+        Parameters
+        ----------
+        name : of the set.
+        """
         with self._database.read() as session:
             caltable_sets = _read_sets(session, select(CalibrationTable).filter_by(set_name=name))
         return caltable_sets[0] if caltable_sets else None
 
     def register(self, caltable_set: CaltableSet, *, group: str | None = None) -> None:
         """Add a set from outside the stream, for example an imported one; a set of the same name is replaced.
+
+        Parameters
+        ----------
+        caltable_set : the set with its validity and QA grade.
+        group : the tile that it was solved on, whose earlier sets it supersedes; None for an imported set.
 
         Raises
         ------
@@ -136,6 +151,11 @@ class Registry(Repository):
 
     def retire(self, name: str, reason: str) -> None:
         """Retire a set with a reason: it is not applied any more.
+
+        Parameters
+        ----------
+        name : of the set.
+        reason : for operators; it is stored with the set and recorded in an event.
 
         Raises
         ------
@@ -151,7 +171,12 @@ class Registry(Repository):
             _record_outdated(session, change, self._database.clock(), validity)
 
     def outdated(self, strip_deg: float = STRIP_DEG) -> tuple[OutdatedTile, ...]:
-        """Return the calibrated tiles that a set in force would change, oldest first."""
+        """Return the calibrated tiles that a set in force would change, oldest first.
+
+        Parameters
+        ----------
+        strip_deg : largest difference in declination between a tile and a set, degrees.
+        """
         with self._database.read() as session:
             return _find_outdated(session, strip_deg)
 

@@ -35,7 +35,16 @@ _ARRIVALS_LOCK, _MIGRATION_LOCK = 0x636F6E74, 0x636F6E75
 
 
 def url_of(place: str | Path) -> URL:
-    """A database URL from a URL or from the path of a SQLite file; raises Misconfigured for another kind."""
+    """Make a database URL from a URL or from the path of a SQLite file.
+
+    Parameters
+    ----------
+    place : the URL or the path; for PostgreSQL the driver psycopg is filled in.
+
+    Raises
+    ------
+    Misconfigured : it is neither, or the URL is of another kind of database.
+    """
     try:
         url = make_url(str(place)) if "://" in str(place) else URL.create("sqlite", database=str(place))
     except ArgumentError:
@@ -50,10 +59,18 @@ def url_of(place: str | Path) -> URL:
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
+    """Make an engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
 
     SQLite's driver would begin a transaction at the first write only, and two processes that had both read would
     lose one of the two updates silently.
+
+    Parameters
+    ----------
+    url : from `url_of`. The directory of a SQLite file is created.
+
+    Raises
+    ------
+    Misconfigured : the driver is not installed, or the directory cannot be created.
     """
     try:
         if url.get_backend_name() == "postgresql":
@@ -147,9 +164,20 @@ class Repository:
 
 
 def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: tuple[Any, ...] | None) -> Any:
-    """Order a query by a column and an id, from after a key (their values) on if one is given.
+    """Order a query by a column and an id, from after a key on if one is given.
 
     A page requested by the key of the last row of the page before is found by an index, however many rows precede it.
+
+    Parameters
+    ----------
+    query : a select.
+    column, identity : the column to order by, and the one that orders equal values of it.
+    ascending : direction of both.
+    key : values of both in the last row of the page before; None for the first page.
+
+    Returns
+    -------
+    the query with its order and condition.
     """
     both = tuple_(column, identity)
     if key is not None:
@@ -158,12 +186,29 @@ def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: t
 
 
 def count(session: Session, table: Any, *conditions: ColumnElement[bool]) -> int:
-    """The number of rows of a table that meet the conditions."""
+    """Count the rows of a table that meet the conditions.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    table : class of the table.
+    conditions : all must hold; none to count every row.
+    """
     return session.scalars(select(func.count()).select_from(table).where(*conditions)).one()
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision that a database stands at; None when it is empty. Transient when it cannot be reached."""
+    """Return the revision that a database stands at; None when it is empty.
+
+    Parameters
+    ----------
+    engine : of the database.
+
+    Raises
+    ------
+    Misconfigured : the SQLite file cannot be read.
+    Transient : PostgreSQL cannot be reached.
+    """
     try:
         with engine.connect() as connection:
             return _revision(connection)
@@ -172,7 +217,21 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine) -> str:
-    """Migrate a database to this version's tables, one process at a time; returns the revision."""
+    """Migrate a database to this version's tables, one process at a time.
+
+    Parameters
+    ----------
+    engine : of the database, which may be empty.
+
+    Returns
+    -------
+    the revision that the database has then.
+
+    Raises
+    ------
+    Misconfigured : the database was made by a newer version, or the SQLite file cannot be used.
+    Transient : PostgreSQL cannot be reached.
+    """
     try:
         with engine.execution_options(begin="IMMEDIATE").begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -187,9 +246,19 @@ def upgrade(engine: Engine) -> str:
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables of an empty database and migrate an older SQLite file; Misconfigured for anything else.
+    """Create the tables of an empty database, and migrate an older SQLite file.
 
     An older PostgreSQL database is not changed: other hosts may still run the version that it belongs to.
+
+    Parameters
+    ----------
+    engine : of the database.
+
+    Raises
+    ------
+    Misconfigured : the database was made by a newer version, or is an older PostgreSQL one, or the SQLite file cannot
+        be used.
+    Transient : PostgreSQL cannot be reached.
     """
     revision = current_revision(engine)
     if revision == HEAD:
@@ -202,7 +271,17 @@ def prepare(engine: Engine) -> None:
 
 
 def refuse_newer(engine: Engine, revision: str | None) -> None:
-    """Raises Misconfigured when a database was made by a newer version than this one."""
+    """Refuse a database that was made by a newer version than this one.
+
+    Parameters
+    ----------
+    engine : of the database, for the message.
+    revision : from `current_revision`; None, of an empty database, is accepted.
+
+    Raises
+    ------
+    Misconfigured : the revision is newer.
+    """
     if revision is not None and revision > HEAD:
         raise Misconfigured(
             f"{engine.url.render_as_string()}: made by a newer contimg (revision {revision}; this one has {HEAD}); "

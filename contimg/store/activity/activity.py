@@ -72,17 +72,33 @@ class Activity(Repository):
             )
 
     def beat(self, name: str, text: str = "") -> None:
-        """Record a success of a process now, for example beat("producer.scan")."""
+        """Record a success of a process now, for example beat("producer.scan").
+
+        Parameters
+        ----------
+        name : of the process and what it did; a later success of the same name replaces this one.
+        text : what to store with it, for `beat_text`.
+        """
         with self._database.write() as session:
             session.merge(tables.Control(key=f"beat.{name}", value=text, changed_at=self._database.clock()))
 
     def last_beat(self, name: str) -> float | None:
-        """When that success was last recorded (epoch seconds), or None."""
+        """Return when a success was last recorded, epoch seconds, or None.
+
+        Parameters
+        ----------
+        name : as given to `beat`.
+        """
         row = self._beat(name)
         return row.changed_at if row else None
 
     def beat_text(self, name: str) -> str | None:
-        """The text recorded with that success, or None."""
+        """Return the text recorded with the last success of a name, or None.
+
+        Parameters
+        ----------
+        name : as given to `beat`.
+        """
         row = self._beat(name)
         return row.value if row else None
 

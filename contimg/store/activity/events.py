@@ -30,7 +30,16 @@ class EventRecord:
 
 
 def record_event(session: Session, at: float, level: str, group: str | None, text: str) -> None:
-    """Add an event in the caller's transaction, so that it is stored only with the change that it reports."""
+    """Add an event in the caller's transaction, so that it is stored only with the change that it reports.
+
+    Parameters
+    ----------
+    session : of the transaction that makes the change.
+    at : time of the event, epoch seconds.
+    level : INFO, WARNING or ERROR.
+    group : key of the job that the event concerns; None for the stream as a whole.
+    text : one line for operators.
+    """
     session.add(tables.Event(at=at, level=level, group_id=group, text=text))
 
 
@@ -38,19 +47,39 @@ class Events(Repository):
     """The event log."""
 
     def add(self, text: str, *, level: str = INFO, group: str | None = None) -> None:
-        """Record one event now."""
+        """Record one event now.
+
+        Parameters
+        ----------
+        text : one line for operators.
+        level : INFO, WARNING or ERROR.
+        group : key of the job that the event concerns; None for the stream as a whole.
+        """
         with self._database.write() as session:
             record_event(session, self._database.clock(), level, group, text)
 
     def after(self, event_id: int, limit: int = 500) -> tuple[EventRecord, ...]:
-        """Events newer than an id, oldest first; `after(0)` from the beginning."""
+        """Return the events newer than an id, oldest first.
+
+        Parameters
+        ----------
+        event_id : id of the last event that the caller has; 0 to read from the beginning.
+        limit : largest number of events.
+        """
         event = tables.Event
         return self._fetch(EventRecord, select(event).where(event.id > event_id).order_by(event.id).limit(limit))
 
     def last(
         self, limit: int = 50, *, group: str | None = None, level: str | None = None, before: int | None = None
     ) -> tuple[EventRecord, ...]:
-        """The newest events, newest first; only those of a group, of a level, or older than the id `before`."""
+        """Return the newest events, newest first.
+
+        Parameters
+        ----------
+        limit : largest number of events.
+        group, level : only events of this job key, of this level; None for any.
+        before : only events older than this id; the id of a page's last event gives the next page.
+        """
         event = tables.Event
         query = select(event).order_by(event.id.desc()).limit(limit)
         if group is not None:
@@ -62,7 +91,16 @@ class Events(Repository):
         return self._fetch(EventRecord, query)
 
     def prune(self, before: float) -> int:
-        """Delete events older than a time (epoch seconds); returns their number."""
+        """Delete events older than a time.
+
+        Parameters
+        ----------
+        before : epoch seconds; later events are kept.
+
+        Returns
+        -------
+        the number of events deleted.
+        """
         return self._delete(tables.Event.at, before)
 
 
@@ -82,9 +120,20 @@ class Alerts(Repository):
     """Active and past alerts."""
 
     def update(self, rule: str, problem: str | None, *, level: str = WARNING, end_text: str = "") -> bool:
-        """Begin the alert of a rule with its problem, or end it with None; True when that changed anything.
+        """Begin the alert of a rule, or end it; nothing is written when it is already so.
 
         The beginning is recorded as an event with the problem, the end as one with `end_text`.
+
+        Parameters
+        ----------
+        rule : name of the rule.
+        problem : how the rule is broken now; None when it is met.
+        level : level of the alert and of the event at its beginning.
+        end_text : text of the event at the end; without it `RULE: over`.
+
+        Returns
+        -------
+        True when an alert began or ended.
         """
         active = select(tables.Alert).where(tables.Alert.rule == rule, tables.Alert.ended_at.is_(None))
         if (self._find(AlertRecord, active) is not None) == (problem is not None):
@@ -111,17 +160,40 @@ class Alerts(Repository):
         return self._fetch(AlertRecord, select(alert).where(alert.ended_at.is_(None)).order_by(alert.id))
 
     def last(self, limit: int = 50, *, before: int | None = None) -> tuple[AlertRecord, ...]:
-        """The newest alerts, newest first; only those older than the id `before`."""
+        """Return the newest alerts, active and past, newest first.
+
+        Parameters
+        ----------
+        limit : largest number of alerts.
+        before : only alerts older than this id; the id of a page's last alert gives the next page.
+        """
         query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
         return self._fetch(AlertRecord, query if before is None else query.where(tables.Alert.id < before))
 
     def prune(self, before: float) -> int:
-        """Delete alerts that ended before a time (epoch seconds); returns their number."""
+        """Delete alerts that ended before a time; active ones are kept.
+
+        Parameters
+        ----------
+        before : epoch seconds.
+
+        Returns
+        -------
+        the number of alerts deleted.
+        """
         return self._delete(tables.Alert.ended_at, before)
 
 
 def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
-    """Add numbers in the caller's transaction; None values are left out."""
+    """Add numbers in the caller's transaction.
+
+    Parameters
+    ----------
+    session : of the transaction that they belong to.
+    at : time of the numbers, epoch seconds.
+    values : value by name, in the unit that the name ends with; None values are left out.
+    group : key of the job that they concern, or None.
+    """
     session.add_all(
         tables.Metric(at=at, name=name, value=float(value), group_id=group)
         for name, value in values.items()
@@ -143,12 +215,29 @@ class Metrics(Repository):
     """The history of metrics."""
 
     def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
-        """Record numbers now, for example {"disk.free_bytes": 1e12}."""
+        """Record numbers now, for example {"disk.free_bytes": 1e12}.
+
+        Parameters
+        ----------
+        values : value by name, in the unit that the name ends with; None values are left out.
+        group : key of the job that they concern, or None.
+        """
         with self._database.write() as session:
             record_metrics(session, self._database.clock(), values, group)
 
     def series(self, name: str, since: float, until: float, points: int = 300) -> tuple[Bucket, ...]:
-        """The values of one name between two times (epoch seconds) in at most `points` steps, empty ones left out."""
+        """Return the values of one name over a span of time, averaged in steps of equal length.
+
+        Parameters
+        ----------
+        name : of the metric.
+        since, until : the span, epoch seconds; `until` is excluded.
+        points : number of steps.
+
+        Returns
+        -------
+        the steps in order of time; those without a value are left out.
+        """
         metric, width = tables.Metric, (until - since) / points
         step = select(literal(0).label("n")).cte("step", recursive=True)
         step = step.union_all(select(step.c.n + 1).where(step.c.n + 1 < points))
@@ -164,5 +253,14 @@ class Metrics(Repository):
         return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in rows if values[0] is not None)
 
     def prune(self, before: float) -> int:
-        """Delete metrics older than a time (epoch seconds); returns their number."""
+        """Delete metrics older than a time.
+
+        Parameters
+        ----------
+        before : epoch seconds; later metrics are kept.
+
+        Returns
+        -------
+        the number of metrics deleted.
+        """
         return self._delete(tables.Metric.at, before)

@@ -101,7 +101,12 @@ class Overview(Repository):
         self._completed: tuple[object, int] = (None, 0)
 
     def snapshot(self, shown: int = 5) -> Status:
-        """The stream now, with the newest `shown` of each list."""
+        """Read the present state of the stream in one consistent view.
+
+        Parameters
+        ----------
+        shown : how many of the newest quarantined files, failed groups, images and warnings to list.
+        """
         now = self._database.clock()
         job, file = tables.Job, tables.SubbandFileRow
         live = (job.kind == TILE.name, job.processing == LIVE)

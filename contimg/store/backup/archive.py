@@ -43,7 +43,14 @@ class Backup:
 
 
 def write_archive(target: Path, backup: Backup, members: Mapping[str, Path]) -> None:
-    """Write the archive; members by their names in it. Its owner alone may read it."""
+    """Write the archive of a backup, which its owner alone may read.
+
+    Parameters
+    ----------
+    target : path of the archive; the manifest is written beside it for the time of the call.
+    backup : the manifest.
+    members : path of each file by its name in the archive.
+    """
     manifest = target.with_name(f"{target.name}.manifest")
     try:
         manifest.write_text(json.dumps(asdict(backup), indent=2), encoding="utf-8")
@@ -57,7 +64,21 @@ def write_archive(target: Path, backup: Backup, members: Mapping[str, Path]) -> 
 
 
 def unpack(archive: Path, directory: Path) -> Backup:
-    """Unpack into a directory and check every member against the manifest; raises BadInput when one differs."""
+    """Unpack a backup into a directory and check every member against the manifest.
+
+    Parameters
+    ----------
+    archive : path of the backup.
+    directory : an existing directory, which receives the members under their names in the archive.
+
+    Returns
+    -------
+    the manifest.
+
+    Raises
+    ------
+    BadInput : the file is no backup or of a newer format, or a member is damaged, missing or no part of a backup.
+    """
     with opened(archive) as tar:
         backup = _manifest(archive, tar)
         for name in backup.sha256:
@@ -85,7 +106,16 @@ def _extract(archive: Path, tar: tarfile.TarFile, name: str, target: Path) -> No
 
 
 def opened(archive: Path) -> tarfile.TarFile:
-    """The archive, open; raises BadInput when it is none."""
+    """Open the archive of a backup for reading; the caller closes it.
+
+    Parameters
+    ----------
+    archive : path of the backup.
+
+    Raises
+    ------
+    BadInput : there is no such file, or it is not a compressed tar.
+    """
     try:
         return tarfile.open(archive, "r:gz")
     except FileNotFoundError:
@@ -95,7 +125,12 @@ def opened(archive: Path) -> tarfile.TarFile:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Compute the SHA-256 of a file's content, in hexadecimal (FIPS 180-4).
+
+    Parameters
+    ----------
+    path : of the file.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

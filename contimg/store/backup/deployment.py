@@ -27,10 +27,23 @@ _TRANSIENT_FILES = ("service.json", "service.lock", "deployment.process")
 
 
 def back_up(settings: Settings, target: Path) -> Backup:
-    """Write the backup of a deployment's state to `target`, whole or not at all; the stream may run on.
+    """Write the backup of a deployment's state, whole or not at all; the stream may run on.
 
-    Products are not in it: they are files of their own. Misconfigured when there is no store, Transient when the
-    database does not answer or the disk is full.
+    Products are not in it: they are files of their own.
+
+    Parameters
+    ----------
+    settings : of the deployment: its state directory and, through its configuration, its store.
+    target : path of the backup; a file of that name is replaced.
+
+    Returns
+    -------
+    the manifest of the backup.
+
+    Raises
+    ------
+    Misconfigured : there is no store, or it is of another revision.
+    Transient : the database does not answer, or the backup cannot be written.
     """
     engine = make_engine(url_of(load(settings).queue_db))
     revision = database.current_revision(engine)
@@ -95,8 +108,25 @@ def _state_files(state_dir: Path) -> list[Path]:
 def restore(settings: Settings, archive: Path, *, force: bool = False) -> Backup:
     """Restore a backup into the configured store and state directory. The stream must not run.
 
-    A SQLite store that is there is kept beside it as `…before-<time>`; a PostgreSQL database that holds groups is
-    replaced only with `force`. Groups that came after the backup are registered again by the next scan.
+    A SQLite store that is there is kept beside it as `…before-<time>`. Groups that came after the backup are
+    registered again by the next scan.
+
+    Parameters
+    ----------
+    settings : of the deployment to restore into.
+    archive : path of the backup.
+    force : replace a PostgreSQL database that holds groups.
+
+    Returns
+    -------
+    the manifest of the backup.
+
+    Raises
+    ------
+    BadInput : the backup is damaged, or no backup.
+    Misconfigured : the backup is of a newer revision, the SQLite store is open in another process, or the PostgreSQL
+        database holds groups and `force` is not given.
+    Transient : the state directory cannot be written, or the database does not answer.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -186,7 +216,12 @@ def _count_rows_of(engine: Engine) -> dict[str, int]:
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
-    """Rows of each table."""
+    """Count the rows of every table, by the table's name.
+
+    Parameters
+    ----------
+    connection : to a database that has this version's tables.
+    """
     return {
         table.name: connection.scalar(select(func.count()).select_from(table)) or 0
         for table in Base.metadata.sorted_tables
@@ -194,7 +229,13 @@ def count_rows(connection: Connection) -> dict[str, int]:
 
 
 def copy_rows(source: Connection, target: Connection) -> None:
-    """Replace every row of the target by the source's; both have this version's tables."""
+    """Replace every row of a database by those of another; both have this version's tables.
+
+    Parameters
+    ----------
+    source : is read.
+    target : is emptied and filled, within the caller's transaction.
+    """
     for table in reversed(Base.metadata.sorted_tables):
         target.execute(table.delete())
     for table in Base.metadata.sorted_tables:
