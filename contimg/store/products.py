@@ -81,20 +81,40 @@ class Products(Repository):
     """Measurement Sets and images of the store."""
 
     def measurement_set(self, job: JobRef) -> StoredMS | None:
-        """Return the Measurement Set of a job, or of the live job of a group, or None."""
+        """Return the Measurement Set of a job, or None.
+
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+        """
         return self._find(StoredMS, _of_job(tables.MeasurementSet, job))
 
     def measurement_sets(self, limit: int = 20) -> tuple[StoredMS, ...]:
-        """Return the latest by observation time, newest first."""
+        """Return the latest by observation time, newest first.
+
+        Parameters
+        ----------
+        limit : largest number of Measurement Sets.
+        """
         ms = tables.MeasurementSet
         return self._fetch(StoredMS, select(ms).order_by(ms.mjd_start.desc()).limit(limit))
 
     def image(self, image_id: int) -> StoredImage | None:
-        """Return an image by its id, or None."""
+        """Return an image by its id, or None.
+
+        Parameters
+        ----------
+        image_id : number of the image's row.
+        """
         return self._find(StoredImage, select(tables.Image).where(tables.Image.id == image_id))
 
     def image_of(self, job: JobRef) -> StoredImage | None:
-        """Return the image of a job, or of the live job of a group, or None."""
+        """Return the image of a job, or None.
+
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+        """
         return self._find(StoredImage, _of_job(tables.Image, job))
 
     def images(
@@ -112,7 +132,17 @@ class Products(Repository):
         return self._fetch(StoredImage, query if verdict is None else query.where(image.verdict == verdict))
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
-        """Return the ids of the images observed just before and just after an image."""
+        """Return the ids of the images observed just before and just after an image.
+
+        Parameters
+        ----------
+        image_id : of the image.
+        mjd : its time of observation, days, UTC.
+
+        Returns
+        -------
+        the id before and the id after; None where there is no image.
+        """
         image, key = tables.Image, (mjd, image_id)
         before = order_by_key(select(image.id), image.mjd, image.id, False, key).limit(1)
         after = order_by_key(select(image.id), image.mjd, image.id, True, key).limit(1)
@@ -120,7 +150,13 @@ class Products(Repository):
             return session.scalar(before), session.scalar(after)
 
     def tiles(self, since_mjd: float, until_mjd: float, limit: int = 3000) -> tuple[ObservedTile, ...]:
-        """Return every image observed between two times, in order; the latest `limit` of them."""
+        """Return the images observed between two times, in order of observation.
+
+        Parameters
+        ----------
+        since_mjd, until_mjd : days, UTC; the second is excluded.
+        limit : largest number of images; the latest are returned.
+        """
         image, ms = tables.Image, tables.MeasurementSet
         query = (
             select(
@@ -139,6 +175,14 @@ class Products(Repository):
         """Return all that an image, a Measurement Set or a caltable was made from, the nearest first.
 
         Products that were retired since are left out; the subband files are always named.
+
+        Parameters
+        ----------
+        path : of the product, as it is in the store.
+
+        Returns
+        -------
+        products and files, each once; none when the path is of no product.
         """
         ancestors: dict[Path, Ancestor] = {}
         image, ms, caltable = tables.Image, tables.MeasurementSet, tables.CalibrationTable
@@ -182,7 +226,19 @@ def _of_job(model: type[Product], job: JobRef) -> Select[Product]:
 
 @singledispatch
 def write(product: Any, session: Session, job: tables.Job, now: float) -> None:
-    """Write the result of a stage inside a commit; each type of result registers how."""
+    """Write the result of a stage inside a commit; each type of result registers how.
+
+    Parameters
+    ----------
+    product : result of the stage.
+    session : of the transaction of the commit.
+    job : row of the job that the stage belongs to.
+    now : epoch seconds.
+
+    Raises
+    ------
+    TypeError : no table holds products of this type.
+    """
     raise TypeError(f"no table for a product of type {type(product).__name__}")
 
 
@@ -219,12 +275,24 @@ def _new_row(session: Session, model: type[Product], job: tables.Job, product: A
 
 
 def measurement_set_id(session: Session, job: tables.Job) -> int | None:
-    """The id of the Measurement Set of a job, which its later products are made from."""
+    """Return the id of the Measurement Set of a job, which its later products are made from; None when there is none.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    job : row of the job.
+    """
     return session.scalar(select(tables.MeasurementSet.id).where(tables.MeasurementSet.job_id == job.id))
 
 
 def fill_row(row: Any, product: Any) -> None:
-    """Copy the fields of a product into the like-named columns of a row: paths as text, tuples as lists."""
+    """Copy the fields of a product into the like-named columns of a row: paths as text, tuples as lists.
+
+    Parameters
+    ----------
+    row : of any table; columns that the product has no field for stay as they are.
+    product : a dataclass; fields that have no column are left out.
+    """
     columns = row.__table__.columns.keys()
     for name in (spec.name for spec in fields(product) if spec.name in columns):
         value = getattr(product, name)

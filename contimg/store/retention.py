@@ -45,16 +45,28 @@ class Retention(Repository):
     """Retention of products in the store."""
 
     def due(self, rules: RetentionRules) -> tuple[Retirable, ...]:
-        """The products that may go now, the oldest first; nothing is changed."""
+        """Return the products that may go now, the oldest first; nothing is changed.
+
+        Parameters
+        ----------
+        rules : ages after which products go, days, and which of them are kept.
+        """
         now = self._database.clock()
         with self._database.read() as session:
             products = [*_measurement_sets(session, rules, now), *_images(session, rules, now)]
         return tuple(sorted(products, key=lambda product: product.created_at))
 
     def retire(self, product: Retirable, unname: Callable[[Sequence[Path]], None]) -> bool:
-        """Delete the row of a product and call `unname` to rename its files; False when its job is queued again.
+        """Delete the row of a product and rename its files away; the row stays when that fails.
 
-        The row stays when `unname` raises.
+        Parameters
+        ----------
+        product : from `due`.
+        unname : called with the product's paths in the transaction that deletes the row; its exception undoes that.
+
+        Returns
+        -------
+        False, with nothing changed, when the job is queued again or the product was replaced or is gone.
         """
         now = self._database.clock()
         model: Any = _MODELS[product.kind]

@@ -36,6 +36,14 @@ class Files(Repository):
 
         A quarantined file is sorted again when its size (bytes) or mtime (epoch seconds) has changed. A file whose
         group was converted already joins it as late, with an event.
+
+        Parameters
+        ----------
+        files : files that are written to no more, with the subband and the time in their names.
+
+        Returns
+        -------
+        what became of each file, in the order of `files`.
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write_arrivals() as session:
@@ -69,9 +77,24 @@ class Files(Repository):
         """Quarantine a file with a reason; the file itself is not changed.
 
         A group that is not yet converted collects again without the file, so that a replacement may join it or the
-        timeout decides. A worker that found the fault gives its convert lease, which ends without using up an
-        attempt; LeaseLost when it has ended already. A path that is not in the store is added with the size and the
-        mtime given, so that the file is sorted again when they change.
+        timeout decides. A file that was replaced since the run of the lease began is not quarantined: its job is
+        pending again.
+
+        Parameters
+        ----------
+        path : of the file; one that is not in the store is added.
+        reason : for operators.
+        size, mtime : bytes and epoch seconds; the file is sorted again when they change.
+        lease : the convert lease of a worker that found the fault; it ends without using up an attempt.
+
+        Returns
+        -------
+        the file as it is then in the store.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended, or the file is not of its group.
+        ValueError : the lease is of another stage than convert.
         """
         now = self._database.clock()
         with self._database.write_arrivals() as session:
@@ -120,7 +143,12 @@ class Files(Repository):
         return tuple(pending), tuple(failed)
 
     def group(self, group: str) -> GroupRecord | None:
-        """A group by its id, or None."""
+        """Return a group by its id, or None.
+
+        Parameters
+        ----------
+        group : id of the group, its reference time, `YYYY-MM-DDTHH:MM:SS`.
+        """
         with self._database.read() as session:
             return next(iter(group_records(session, groups_with_jobs().where(tables.Group.id == group))), None)
 
@@ -160,13 +188,24 @@ class Files(Repository):
             return group_records(session, query)
 
     def latest(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
-        """Files, the last to arrive first; only those in a state if given."""
+        """Return the files that arrived last, the last one first.
+
+        Parameters
+        ----------
+        state : only files in this state; None for any.
+        limit : largest number of files.
+        """
         file = tables.SubbandFileRow
         query = select(file).order_by(file.arrived_at.desc()).limit(limit)
         return self._fetch(FileRecord, query if state is None else query.where(file.state == state))
 
     def of_group(self, group: str) -> tuple[FileRecord, ...]:
-        """All files of a group, whatever their state, in order of subband."""
+        """Return all files of a group, whatever their state, in order of subband.
+
+        Parameters
+        ----------
+        group : id of the group.
+        """
         with self._database.read() as session:
             return tuple(record_of(FileRecord, row) for row in files_of(session, group))
 

@@ -74,7 +74,13 @@ def groups_with_jobs() -> Select[tables.Group, tables.Job]:
 
 
 def group_records(session: Session, query: Select[tables.Group, tables.Job]) -> tuple[GroupRecord, ...]:
-    """The records of the groups of a query, each with its usable subbands."""
+    """Make the records of the groups of a query, each with its usable subbands.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    query : from `groups_with_jobs`, with conditions and an order.
+    """
     rows = session.execute(query).all()
     file = tables.SubbandFileRow
     usable = select(file.group_id, file.subband).where(
@@ -99,7 +105,14 @@ def group_records(session: Session, query: Select[tables.Group, tables.Job]) -> 
 
 
 def files_of(session: Session, group: str, *states: FileState) -> list[tables.SubbandFileRow]:
-    """The files of a group in these states (all when none is given), in order of subband."""
+    """Return the rows of the files of a group, in order of subband.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    group : id of the group.
+    states : only files in these states; none to return all.
+    """
     query = select(tables.SubbandFileRow).where(tables.SubbandFileRow.group_id == group)
     if states:
         query = query.where(tables.SubbandFileRow.state.in_(states))
@@ -107,7 +120,18 @@ def files_of(session: Session, group: str, *states: FileState) -> list[tables.Su
 
 
 def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[int, Path], bool]:
-    """Paths by subband that a conversion reads, late files included, and whether the group is partial."""
+    """Return the files that a conversion reads, and mark them as part of their group, late ones included.
+
+    Parameters
+    ----------
+    session : of the caller's transaction, which writes.
+    group : id of the group; whether it is partial is stored.
+    expected : number of subbands of a complete group.
+
+    Returns
+    -------
+    paths by subband, and whether the group is partial.
+    """
     files = files_of(session, group, FileState.PRESENT, FileState.LATE)
     for file in files:
         file.state = FileState.PRESENT

@@ -46,7 +46,17 @@ class Sorter:
         self._load(times_s)
 
     def sort(self, row: tables.SubbandFileRow, file: SubbandFile) -> bool:
-        """Give a file its group, or quarantine it; True when its group became pending by it."""
+        """Give a file its group, or quarantine it.
+
+        Parameters
+        ----------
+        row : new or changed row of the file; its group, state and reason are set.
+        file : path, subband and time of the file.
+
+        Returns
+        -------
+        True when the file completed its group, whose job became pending.
+        """
         near = self._groups_near(file.time_s)
         group_id = nearest_group(file, near, self._rules.group_tolerance_s)
         self._new.append(row)
@@ -144,7 +154,16 @@ class Sorter:
 def make_pending(
     session: Session, group: tables.Group, job: tables.Job, present: int, expected: int, now: float
 ) -> None:
-    """End the collection of a group: its job waits for the first stage."""
+    """End the collection of a group: its job waits for the first stage.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    group, job : rows of the group and of its live job.
+    present : number of subbands that the group has.
+    expected : number of subbands of a complete group; with fewer the group is partial.
+    now : epoch seconds.
+    """
     job.state, job.error, job.updated_at = State.PENDING, None, now
     job.not_before = job.enqueued_at = None
     group.partial = present < expected

@@ -42,7 +42,12 @@ class Stage(StrEnum):
         return next(iter(self.remaining[1:]), None)
 
     def precedes(self, stage: "Stage") -> bool:
-        """Whether this stage runs before `stage` in a job."""
+        """Tell whether this stage runs before another in a job.
+
+        Parameters
+        ----------
+        stage : the other stage.
+        """
         return stage in self.remaining[1:]
 
 
@@ -67,6 +72,13 @@ KINDS = {kind.name: kind for kind in (TILE,)}
 
 
 def job_label(kind: str, key: str, processing: str) -> str:
-    """A job in a message, for example `group 2026-02-22T23:17:51`."""
+    """Name a job in a message, for example `group 2026-02-22T23:17:51`.
+
+    Parameters
+    ----------
+    kind : name of the kind of job.
+    key : what the job works on; the id of the group for a tile.
+    processing : `live`, or the name of a campaign, which is added in brackets.
+    """
     suffix = "" if processing == LIVE else f" ({processing})"
     return f"{KINDS[kind].noun} {key}{suffix}"

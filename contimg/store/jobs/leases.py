@@ -44,9 +44,18 @@ class Leases(Repository):
     """Transitions of a job between `pending` and `in_progress`."""
 
     def claim(self, job: JobRef, stage: Stage, owner: str, *, task_id: str | None = None) -> Lease | Refused:
-        """Take the lease on a stage, which uses up an attempt; Refused with the reason when it cannot be had.
+        """Take the lease on a stage, which uses up an attempt. A lease past its expiry is taken over.
 
-        A lease past its expiry is taken over. `owner` names the worker for operators (host:pid).
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+        stage : must be the job's next one.
+        owner : names the worker for operators (host:pid).
+        task_id : of the Celery task that runs the stage, for `active`.
+
+        Returns
+        -------
+        the lease, for the convert stage with the files to read; or why it cannot be had.
         """
         with self._database.write() as session:
             row = find_job(session, job, lock=True)
@@ -59,7 +68,16 @@ class Leases(Repository):
             return refused or self._grant(session, row, owner, task_id, now)
 
     def heartbeat(self, lease: Lease) -> Lease:
-        """Extend a lease and return it; call it every quarter of the lease. Raises LeaseLost when it has ended."""
+        """Extend a lease and return it; call it every quarter of the lease.
+
+        Parameters
+        ----------
+        lease : as claimed, or as the heartbeat before returned it.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
+        """
         expires_at = self._database.clock() + self._database.rules.lease_s
         with self._database.write() as session:
             _require_lease(session, lease).lease_expires_at = expires_at
@@ -67,19 +85,40 @@ class Leases(Repository):
 
     @contextmanager
     def hold_lease(self, lease: Lease) -> Iterator[None]:
-        """Keep every other process from taking the lease during the block; LeaseLost when it has ended already.
+        """Keep every other process from taking the lease during the block.
 
         It is for the moment in which a product is renamed: a process that is suspended here blocks others, and
         cannot resume after another process has overtaken it.
+
+        Parameters
+        ----------
+        lease : of the stage that made the product.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended before the block.
         """
         with self._database.write() as session:
             _require_lease(session, lease)
             yield
 
     def commit(self, lease: Lease, produced: Sequence[Any] = (), figures: RunFigures | None = None) -> Stage | None:
-        """Write products, end the stage and its lease, and set the next stage, all or nothing; returns that stage.
+        """Write products, end the stage and its lease, and set the next stage, all or nothing.
 
-        `produced` holds the results of the stage. Raises LeaseLost, and writes nothing, when the lease has ended.
+        Parameters
+        ----------
+        lease : of the stage.
+        produced : results of the stage, of the types that `products.write` knows.
+        figures : cost of the run.
+
+        Returns
+        -------
+        the next stage; None after the last, when the job is completed.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
+        BadInput : a caltable set has no QA grade.
         """
         now, figures = self._database.clock(), figures or RunFigures()
         with self._database.write() as session:
@@ -113,8 +152,18 @@ class Leases(Repository):
     ) -> State:
         """End an attempt with an error and return the job's state then.
 
-        Not permanent: `pending` again after a delay that doubles with each attempt, `failed` after the last one.
-        Permanent: `failed` at once. Raises LeaseLost when the lease has ended.
+        Parameters
+        ----------
+        lease : of the stage.
+        error : for operators.
+        permanent : True for `failed` at once; False for `pending` again after a delay that doubles with each attempt,
+            and `failed` after the last one.
+        error_class : name of the exception's class, stored with the run.
+        figures : cost of the run.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
@@ -129,6 +178,16 @@ class Leases(Repository):
 
         A power cut in the middle of a change in place leaves such a product. After as many redos as a stage has
         attempts the job fails.
+
+        Parameters
+        ----------
+        lease : of the stage that found the product broken.
+        start : the stage that made the product.
+        error : for operators.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
         """
         now, rules = self._database.clock(), self._database.rules
         with self._database.write() as session:
@@ -145,7 +204,16 @@ class Leases(Repository):
             return State(job.state)
 
     def release(self, lease: Lease) -> None:
-        """Requeue a stage without using up an attempt, when a worker shuts down."""
+        """Requeue a stage without using up an attempt, when a worker shuts down.
+
+        Parameters
+        ----------
+        lease : of the stage.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
+        """
         now = self._database.clock()
         with self._database.write() as session:
             job = _require_lease(session, lease)
@@ -171,7 +239,12 @@ class Leases(Repository):
             return tuple(row.key for row in jobs)
 
     def active(self, *, task_id: str | None = None) -> tuple[Lease, ...]:
-        """The leases of all stages in progress, or only that of a task."""
+        """Return the leases of all stages in progress.
+
+        Parameters
+        ----------
+        task_id : only the lease claimed for this Celery task; None for all.
+        """
         query = jobs_in_progress()
         if task_id is not None:
             query = query.where(tables.StageRun.task_id == task_id)
@@ -213,7 +286,13 @@ class Leases(Repository):
 
 
 def held_job(session: Session, lease: Lease) -> tables.Job | None:
-    """The locked row of a job if it still carries this lease, otherwise None."""
+    """Return the locked row of a job if it still carries a lease, otherwise None.
+
+    Parameters
+    ----------
+    session : of a transaction that writes.
+    lease : its token and fence are compared with the job's.
+    """
     job = find_job(session, lease.job_id, lock=True)
     if job is None or (job.state, job.lease_token, job.fence) != (State.IN_PROGRESS, lease.token, lease.fence):
         return None
@@ -230,7 +309,21 @@ def end_run(
     error_class: str | None = None,
     figures: RunFigures | None = None,
 ) -> float:
-    """Write the end of the attempt of a lease; returns its seconds."""
+    """Write the end of the attempt of a lease.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    lease : names the run.
+    outcome : how the attempt ended.
+    now : epoch seconds.
+    error, error_class : what went wrong, and the name of the exception's class; None when nothing did.
+    figures : cost of the run; without its seconds they are counted from the claim.
+
+    Returns
+    -------
+    the seconds of the run.
+    """
     run = session.get_one(tables.StageRun, lease.run_id)
     run.ended_at, run.outcome, run.error, run.error_class = now, outcome, error, error_class
     for name, value in asdict(figures or RunFigures()).items():

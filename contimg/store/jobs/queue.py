@@ -30,9 +30,18 @@ class Jobs(Repository):
     """The queue of jobs."""
 
     def create(self, kind: str, key: str, *, reference_s: float, processing: str = LIVE) -> JobRecord:
-        """Add a pending job; BadInput when the kind, key and processing have one already.
+        """Add a pending job. Jobs of live tiles are made when their first file arrives.
 
-        Jobs of live tiles are made when their first file arrives. `reference_s` is the time of observation.
+        Parameters
+        ----------
+        kind : name of the kind of job.
+        key : what the job works on; the id of the group for a tile.
+        reference_s : time of observation, epoch seconds.
+        processing : `live`, or the name of a campaign.
+
+        Raises
+        ------
+        BadInput : the kind, key and processing have a job already.
         """
         now, job = self._database.clock(), tables.Job
         with self._database.write() as session:
@@ -45,7 +54,12 @@ class Jobs(Repository):
             return record_of(JobRecord, row)
 
     def job(self, job: JobRef) -> JobRecord | None:
-        """A job by its id, or the live job of a group's tile; None when there is none."""
+        """Return a job, or None when there is none.
+
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+        """
         with self._database.read() as session:
             row = find_job(session, job)
             return record_of(JobRecord, row) if row else None
@@ -53,13 +67,24 @@ class Jobs(Repository):
     def jobs(
         self, *, kind: str | None = None, processing: str | None = None, state: State | None = None, limit: int = 50
     ) -> tuple[JobRecord, ...]:
-        """Jobs, the latest observed first; only those of a kind, processing or state."""
+        """Return jobs, the latest observed first.
+
+        Parameters
+        ----------
+        kind, processing, state : only jobs of these; None for any.
+        limit : largest number of jobs.
+        """
         columns = {"kind": kind, "processing": processing, "state": state}
         query = select(tables.Job).filter_by(**{name: value for name, value in columns.items() if value is not None})
         return self._fetch(JobRecord, query.order_by(tables.Job.reference_s.desc()).limit(limit))
 
     def runs(self, job: JobRef) -> tuple[StageRunRecord, ...]:
-        """Every attempt at every stage of a job, in order."""
+        """Return every attempt at every stage of a job, in order; none for an unknown job.
+
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+        """
         run = tables.StageRun
         with self._database.read() as session:
             row = find_job(session, job)
@@ -69,7 +94,13 @@ class Jobs(Repository):
             return tuple(record_of(StageRunRecord, attempt, group=row.key) for attempt in runs)
 
     def ended_runs(self, after_s: float, limit: int = 5000) -> tuple[StageRunRecord, ...]:
-        """Attempts that ended after a time (epoch seconds), in the order in which they ended."""
+        """Return the attempts that ended after a time, in the order in which they ended.
+
+        Parameters
+        ----------
+        after_s : epoch seconds.
+        limit : largest number of attempts; the earliest are returned.
+        """
         run, job = tables.StageRun, tables.Job
         query = select(run, job.key).join(job, job.id == run.job_id).where(run.ended_at > after_s)
         with self._database.read() as session:
@@ -79,8 +110,19 @@ class Jobs(Repository):
     def retry(self, job: JobRef, *, stage: Stage | None = None) -> JobRecord:
         """Set a job to `pending` with all attempts, at its own stage or an earlier one.
 
-        A failed or discarded job continues where it stopped; a completed one runs from its first stage unless `stage`
-        is given. BadInput when it is queued already, has no files, or has not reached the stage.
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile; failed, discarded or completed.
+        stage : where to begin. Without it a failed or discarded job continues where it stopped, and a completed one
+            runs from its first stage.
+
+        Returns
+        -------
+        the job as it is then.
+
+        Raises
+        ------
+        BadInput : the job is unknown, queued already, has no files, or has not reached the stage.
         """
         now = self._database.clock()
         with self._database.write() as session:
@@ -101,7 +143,20 @@ class Jobs(Repository):
             return record_of(JobRecord, row)
 
     def discard(self, job: JobRef) -> JobRecord:
-        """Take a job out of the queue; files stay on disk. BadInput while it is in progress or when completed."""
+        """Take a job out of the queue; files stay on disk.
+
+        Parameters
+        ----------
+        job : id of the job, or of the group of a live tile.
+
+        Returns
+        -------
+        the job as it is then.
+
+        Raises
+        ------
+        BadInput : the job is unknown, in progress or completed.
+        """
         now = self._database.clock()
         with self._database.write() as session:
             row = require_job(session, job)
@@ -113,11 +168,21 @@ class Jobs(Repository):
             return record_of(JobRecord, row)
 
     def pause(self, by: str) -> None:
-        """Let no further stage begin, on any host, until `resume`; stages in progress end as usual."""
+        """Let no further stage begin, on any host, until `resume`; stages in progress end as usual.
+
+        Parameters
+        ----------
+        by : who pauses the stream, for operators.
+        """
         self._switch("1", by, "paused")
 
     def resume(self, by: str) -> None:
-        """Let stages begin again; the reconciler sends all pending jobs."""
+        """Let stages begin again; the reconciler sends all pending jobs.
+
+        Parameters
+        ----------
+        by : who resumes the stream, for operators.
+        """
         self._switch("0", by, "resumed")
 
     @property
@@ -133,9 +198,15 @@ class Jobs(Repository):
             return (switch.changed_by or "somebody") if switch else None
 
     def waiting(self, older_than_s: float, limit: int = 100, *, sent_only: bool = False) -> tuple[JobRecord, ...]:
-        """Pending jobs to send: those never sent, and those sent longer ago than `older_than_s`.
+        """Return pending jobs to send, the oldest observation first; none while paused.
 
-        Oldest observation first; none while paused. `sent_only` leaves out those never sent.
+        These are the jobs never sent, and those sent so long ago that their message may be lost.
+
+        Parameters
+        ----------
+        older_than_s : jobs sent longer ago than this are included, seconds.
+        limit : largest number of jobs.
+        sent_only : leave out jobs that were never sent.
         """
         now, job = self._database.clock(), tables.Job
         sent = job.enqueued_at <= now - older_than_s
@@ -157,11 +228,20 @@ class Jobs(Repository):
         newest_first: bool = True,
         look_ahead: int = 1000,
     ) -> tuple[JobRecord, ...]:
-        """Take the first pending jobs in `order` that were not sent, and count them as sent.
+        """Take the first pending jobs that were not sent, and count them as sent; none is taken while paused.
 
-        At most `max_in_flight` jobs are then sent or in progress; none is taken while paused. `order` is called with
-        the first `look_ahead` by priority and time of observation. A caller that cannot send a job calls
-        `mark_unsent`.
+        A caller that cannot send a job calls `mark_unsent`.
+
+        Parameters
+        ----------
+        max_in_flight : largest number of jobs that are then sent or in progress.
+        order : puts the jobs that it is called with in the order in which they are taken.
+        newest_first : among jobs of one priority, whether the latest observation comes first.
+        look_ahead : `order` is called with this number of jobs, the first by priority and time of observation.
+
+        Returns
+        -------
+        the jobs to send, in order.
         """
         now = self._database.clock()
         with self._database.read() as session:
@@ -176,7 +256,12 @@ class Jobs(Repository):
             return taken
 
     def mark_unsent(self, jobs: Iterable[int]) -> None:
-        """Record that no message could be sent for these jobs."""
+        """Record that no message could be sent for some jobs; those that are pending are then taken again.
+
+        Parameters
+        ----------
+        jobs : ids of the jobs.
+        """
         ids = list(jobs)
         if ids:
             with self._database.write() as session:

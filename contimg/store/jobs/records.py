@@ -151,9 +151,15 @@ class StageRunRecord(RunFigures):
 
 
 def find_job(session: Session, job: JobRef, *, lock: bool = False) -> tables.Job | None:
-    """The row of a job, or None; with `lock` no other transaction changes it until this one ends.
+    """Return the row of a job, or None.
 
     SQLite locks the whole database for a transaction that writes; PostgreSQL locks the row.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    job : id of the job, or of the group of a live tile.
+    lock : let no other transaction change the row until this one ends.
     """
     row = tables.Job
     if isinstance(job, int):
@@ -174,7 +180,17 @@ def jobs_in_progress() -> Select[tables.Job, tables.StageRun]:
 
 
 def require_job(session: Session, job: JobRef) -> tables.Job:
-    """The locked row of a job; raises BadInput when there is none."""
+    """Return the locked row of a job.
+
+    Parameters
+    ----------
+    session : of a transaction that writes.
+    job : id of the job, or of the group of a live tile.
+
+    Raises
+    ------
+    BadInput : there is no such job.
+    """
     row = find_job(session, job, lock=True)
     if row is None:
         label = f"job {job}" if isinstance(job, int) else f"group {job}"
@@ -183,7 +199,21 @@ def require_job(session: Session, job: JobRef) -> tables.Job:
 
 
 def new_job(kind: JobKind, key: str, processing: str, reference_s: float, state: State, now: float) -> tables.Job:
-    """A row of a job at its first stage; live jobs go before those of campaigns."""
+    """Make the row of a job at its first stage; live jobs go before those of campaigns.
+
+    Parameters
+    ----------
+    kind : of job; gives the first stage.
+    key : what the job works on; the id of the group for a tile.
+    processing : `live`, or the name of a campaign.
+    reference_s : time of observation, epoch seconds.
+    state : `collecting` for a tile that waits for its files, otherwise `pending`.
+    now : epoch seconds.
+
+    Returns
+    -------
+    the row, not yet added to a session.
+    """
     return tables.Job(
         kind=kind.name,
         key=key,
@@ -199,26 +229,52 @@ def new_job(kind: JobKind, key: str, processing: str, reference_s: float, state:
 
 
 def end_lease(job: tables.Job, state: State, now: float) -> None:
-    """Remove the lease of a job and set its state. The fence stays, so the old holder is refused."""
+    """Remove the lease of a job and set its state. The fence stays, so the old holder is refused.
+
+    Parameters
+    ----------
+    job : locked row of the job.
+    state : its next state.
+    now : epoch seconds.
+    """
     job.state, job.updated_at = state, now
     job.lease_owner = job.lease_token = job.lease_expires_at = None
 
 
 def requeue(job: tables.Job, state: State, now: float) -> None:
-    """Remove the lease of a job and set its state; the attempt is not used up, and a message is sent again."""
+    """Remove the lease of a job and set its state; the attempt is not used up, and a message is sent again.
+
+    Parameters
+    ----------
+    job : locked row of a job in progress.
+    state : its next state.
+    now : epoch seconds.
+    """
     end_lease(job, state, now)
     job.attempts -= 1
     job.enqueued_at = None
 
 
 def supersede_runs(session: Session, job: tables.Job, start: Stage) -> None:
-    """Mark the committed runs of a job from a stage on as superseded, because these stages run again."""
+    """Mark the committed runs of a job from a stage on as superseded, because these stages run again.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    job : row of the job.
+    start : the first stage that runs again.
+    """
     run = tables.StageRun
     committed = (run.job_id == job.id, run.stage.in_(start.remaining), run.outcome == Outcome.COMMITTED)
     session.execute(update(run).where(*committed).values(outcome=Outcome.SUPERSEDED))
 
 
 def pause_switch(session: Session) -> tables.Control | None:
-    """The switch that pauses the stream if it is on, otherwise None."""
+    """Return the switch that pauses the stream if it is on, otherwise None.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    """
     switch = session.get(tables.Control, PAUSED)
     return switch if switch is not None and switch.value == "1" else None
