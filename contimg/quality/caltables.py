@@ -148,7 +148,12 @@ def measure_caltable(solutions: Solutions, live: Sequence[str], outlier_factor: 
 
 
 def measure_phase_scatter_deg(phases: Solutions) -> float:
-    """Measure the rms of a transit's phases about each antenna's mean, in degrees."""
+    """Measure the rms of a transit's phases about each antenna's mean, in degrees.
+
+    Parameters
+    ----------
+    phases : solutions by the minute, gains of shape (times, slots, channels, receptors).
+    """
     mean = np.nansum(phases.gains, axis=0, keepdims=True)
     turned = np.angle(phases.gains * np.conj(mean))[phases.solved]
     return float(np.rad2deg(np.sqrt(np.mean(turned**2))))
@@ -174,12 +179,28 @@ def measure_change(ratio: NDArray[np.complex64], reference: int) -> tuple[float,
 
 
 def grade_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> QualityGrade:
-    """Grade a caltable set: good, suspect or rejected, with the reasons."""
+    """Grade a caltable set: good, suspect or rejected, with the reasons.
+
+    Parameters
+    ----------
+    numbers : what was measured of the set.
+    limits : the limits in force.
+    """
     return grade_checks(check_caltable_set(numbers, limits), worst=REJECTED)
 
 
 def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> list[Check]:
-    """Check the numbers of a caltable set against the limits in force."""
+    """Check the numbers of a caltable set against the limits in force.
+
+    Parameters
+    ----------
+    numbers : what was measured of the set; numbers that are None are never out of limits.
+    limits : the limits in force.
+
+    Returns
+    -------
+    The checks of each caltable, then those of the whole set.
+    """
     checks = []
     for name, caltable in numbers.caltables.items():
         kind = name.rpartition(".")[2]
@@ -213,7 +234,17 @@ def _name_receptors(names: Sequence[str], hit: NDArray[np.bool_]) -> tuple[str, 
 
 
 def finite_median(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """Take the median of the finite values along `axis`; NaN where there are none, without NumPy's warning."""
+    """Take the median of the finite values along `axis`; NaN where there are none, without NumPy's warning.
+
+    Parameters
+    ----------
+    values : any shape; NaN where a value is missing.
+    axis : one axis or several.
+
+    Returns
+    -------
+    The medians, in the shape of `values` without these axes.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmedian(values, axis=axis), dtype=np.float64)

@@ -44,7 +44,12 @@ Floats = NDArray[np.float64]
 
 
 def read_total_powers(ms: MSInfo) -> Floats:
-    """Read the mean autocorrelation of each antenna slot, shape (slots,); NaN without one."""
+    """Read the mean autocorrelation of each antenna slot, shape (slots,); NaN without one.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set; DATA is read, so the amplitudes are uncalibrated.
+    """
     slots = len(ms.antenna_names)
     with table(str(ms.path), ack=False) as main:
         autos = main.query("ANTENNA1 == ANTENNA2", columns="ANTENNA1, DATA, FLAG")

@@ -66,7 +66,17 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
 
 
 def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
-    """Write on DATA that it is uncalibrated, and why; a CORRECTED_DATA of an earlier run becomes a copy of DATA."""
+    """Write on DATA that it is uncalibrated, and why; a CORRECTED_DATA of an earlier run becomes a copy of DATA.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    reason : a sentence for the operator; the note keeps it.
+
+    Raises
+    ------
+    Transient : the disk is full.
+    """
     note = {"set": None, "reason": reason}
     with writable(ms.path) as main:
         write_calibration_record(main, "DATA", note)
@@ -78,7 +88,20 @@ def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
 
 @contextmanager
 def open_corrected(ms: MSInfo) -> Iterator[table]:
-    """Open the main table with a CORRECTED_DATA; its note says that it is unfinished, in case the process is killed."""
+    """Open the main table with a CORRECTED_DATA; its note says that it is unfinished, in case the process is killed.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set; the column is created where it is missing.
+
+    Yields
+    ------
+    The main table, writable.
+
+    Raises
+    ------
+    Transient : the disk is full.
+    """
     with table(str(ms.path), ack=False) as main:
         exists = CORRECTED in main.colnames()
     if exists:
@@ -98,7 +121,12 @@ def _mark_unfinished(main: table) -> None:
 
 
 def corrected_bytes(ms: MSInfo) -> int:
-    """Give the size of a Measurement Set's CORRECTED_DATA."""
+    """Give the size of a Measurement Set's CORRECTED_DATA.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set, which need not have the column yet.
+    """
     return ms.samples * np.dtype(np.complex64).itemsize
 
 
@@ -106,6 +134,15 @@ def compute_inverse_gains(caltable_set: CaltableSet, ms: MSInfo) -> Data:
     """Compute 1/g in mid-tile, shape (slots, channels, receptors); NaN without a solution.
 
     Antennas are matched by name, channels by frequency; slots and channels are those of the Measurement Set.
+
+    Parameters
+    ----------
+    caltable_set : its gains are the product of those of all its caltables.
+    ms : metadata of the Measurement Set; a slot or channel that the set lacks gets NaN.
+
+    Raises
+    ------
+    BadInput : a caltable is missing, unreadable, without any solution, or of another number of receptors.
     """
     return _invert(_read_all(caltable_set), caltable_set, ms, ms.mid_mjd_s)
 
@@ -114,6 +151,15 @@ def compute_inverse_gains_in_time(caltable_set: CaltableSet, ms: MSInfo) -> Data
     """Compute 1/g at each time of a Measurement Set, shape (times, slots, channels, receptors); NaN without a solution.
 
     Without caltables of several times the first axis has length 1.
+
+    Parameters
+    ----------
+    caltable_set : its gains are the product of those of all its caltables, interpolated in time.
+    ms : metadata of the Measurement Set; a slot or channel that the set lacks gets NaN.
+
+    Raises
+    ------
+    BadInput : a caltable is missing, unreadable, without any solution, or of another number of receptors.
     """
     caltables = _read_all(caltable_set)
     times = ms.times_mjd_s if any(len(solutions.gains) > 1 for solutions in caltables) else [ms.mid_mjd_s]

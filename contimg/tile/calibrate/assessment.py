@@ -58,6 +58,16 @@ def measure_caltable_set(
 def grade_or_reject(caltable_set: CaltableSet, numbers: CaltableSetNumbers, limits: SolutionLimits) -> CaltableSet:
     """Give the set with its numbers and grade.
 
+    Parameters
+    ----------
+    caltable_set : the set; it is not changed.
+    numbers : what was measured of it.
+    limits : the limits in force.
+
+    Returns
+    -------
+    A copy of the set with `quality`, `grade` and `reasons`.
+
     Raises
     ------
     BadInput : it is rejected, with the reasons.

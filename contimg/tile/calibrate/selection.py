@@ -60,6 +60,16 @@ def with_companions(
     """Return the tile's model: `main` and the catalogued sources of at least 1 % of its apparent flux.
 
     Companions may be of any quality: a resolved source modelled as a point errs less than one left out.
+
+    Parameters
+    ----------
+    ms : metadata of the tile's Measurement Set.
+    main : the calibrator.
+    sources : the catalogue when not given.
+
+    Returns
+    -------
+    `main`, then its companions by apparent flux, descending.
     """
     companions = [
         candidate
@@ -111,7 +121,12 @@ def find_mismatch(caltable_set: CaltableSet, ms: MSInfo, strip_deg: float = STRI
 
 
 def pointing_dec_deg(ms: MSInfo) -> float:
-    """Give the declination (ICRS) that the telescope points at in mid-tile, degrees."""
+    """Give the declination (ICRS) that the telescope points at in mid-tile, degrees.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    """
     return float(np.rad2deg(ms.pointing_rad[len(ms.times_mjd_s) // 2, 1]))
 
 

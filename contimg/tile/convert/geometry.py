@@ -38,7 +38,12 @@ class TileGeometry:
 
     @classmethod
     def of(cls, group: SubbandGroup) -> "TileGeometry":
-        """Compute the geometry of a group."""
+        """Compute the geometry of a group.
+
+        Parameters
+        ----------
+        group : the tile's files; phasing and antenna positions are those of its reference file.
+        """
         phasing, array = group.reference.phasing, group.reference.array
         site = Site.from_itrf(array.centre_m)
         baselines = array.positions_m[group.slots_1] - array.positions_m[group.slots_2]
@@ -163,7 +168,12 @@ class Placement:
 
 
 def row_runs(rows: NDArray[np.int64]) -> list[slice]:
-    """Return ascending row numbers as slices of consecutive ones."""
+    """Return ascending row numbers as slices of consecutive ones.
+
+    Parameters
+    ----------
+    rows : ascending row numbers without repetition, shape (rows,); may be empty.
+    """
     if not rows.size:
         return []
     return [slice(int(rows[run.start]), int(rows[run.stop - 1]) + 1) for run in split_runs(np.diff(rows) != 1)]

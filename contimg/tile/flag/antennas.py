@@ -34,7 +34,12 @@ class Survey:
 
     @classmethod
     def empty(cls, slots: int) -> "Survey":
-        """Start a survey of so many antenna slots."""
+        """Start a survey of so many antenna slots.
+
+        Parameters
+        ----------
+        slots : number of antenna slots, those without data included.
+        """
         return cls(*(np.zeros(slots) for _ in range(6)))
 
     def add(self, data: Data, flags: Mask, ant1: Slots, ant2: Slots) -> None:

@@ -66,7 +66,14 @@ def read_cells(main: table, column: str, rows: Rows, buffers: BufferPool) -> NDA
 
 
 def write_cells(main: table, column: str, values: NDArray[Any], rows: Rows) -> None:
-    """Write cells of a column, shaped as `read_cells` returns them; those of a row -1 are dropped."""
+    """Write cells of a column, shaped as `read_cells` returns them; those of a row -1 are dropped.
+
+    Parameters
+    ----------
+    main, column : the table, writable, and the column's name.
+    values : cells, shape (*rows.shape, channels, correlations).
+    rows : row numbers, any shape.
+    """
     cells = values.reshape(rows.size, *values.shape[rows.ndim :])
     for positions, start in _runs(rows):
         main.putcol(column, cells[positions], start, positions.stop - positions.start)

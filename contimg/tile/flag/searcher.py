@@ -86,7 +86,13 @@ def main() -> None:
 
 
 def read_into(stream: BinaryIO, array: NDArray[np.generic]) -> bool:
-    """Fill an array from a stream; return False when the stream ends before."""
+    """Fill an array from a stream; return False when the stream ends before.
+
+    Parameters
+    ----------
+    stream : a binary stream, buffered or not.
+    array : filled in place; contiguous. Undefined values are left in it when the stream ends before.
+    """
     rest = array.data.cast("B")
     while len(rest):
         count = stream.readinto(rest)  # type: ignore[attr-defined]

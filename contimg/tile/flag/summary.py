@@ -35,11 +35,23 @@ class FlagCount:
 
     @classmethod
     def empty(cls, slots: int, channels: int) -> "FlagCount":
-        """Start a count of so many antenna slots and channels."""
+        """Start a count of so many antenna slots and channels.
+
+        Parameters
+        ----------
+        slots : number of antenna slots, those without data included.
+        channels : number of channels.
+        """
         return cls(np.zeros(slots), np.zeros(slots), np.zeros(channels), np.zeros(channels))
 
     def add(self, flags: Mask, ant1: Slots, ant2: Slots) -> None:
-        """Count rows: flags of shape (rows, channels, correlations), antenna slots (rows,)."""
+        """Count rows; autocorrelations are left out.
+
+        Parameters
+        ----------
+        flags : shape (rows, channels, correlations).
+        ant1, ant2 : antenna slots, shape (rows,).
+        """
         _count(flags, ant1, ant2, self.samples, self.flagged, self.channel_samples, self.channel_flagged)
 
     @property

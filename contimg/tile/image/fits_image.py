@@ -21,7 +21,13 @@ SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore",
 
 
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
-    """Make the header of an image in Jy per beam."""
+    """Make the header of an image in Jy per beam.
+
+    Parameters
+    ----------
+    tile_image : geometry, times, numbers and calibration of the image.
+    options : that it was made with.
+    """
     header = _geometry(tile_image)
     header.update({"BUNIT": "JY/BEAM", "BTYPE": "Intensity"})
     header["BMAJ"] = (tile_image.beam_major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
@@ -70,7 +76,14 @@ def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header)
 
 
 def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None:
-    """Write the primary beam, shape (size, size): the image divided by it has true fluxes."""
+    """Write the primary beam, shape (size, size): the image divided by it has true fluxes.
+
+    Parameters
+    ----------
+    path : the file.
+    pb : response of the primary beam, 0 to 1, averaged as in the image.
+    tile_image : geometry and times of the image.
+    """
     header = _geometry(tile_image)
     header.update({"BUNIT": "", "BTYPE": "Primary beam"})
     header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
@@ -78,7 +91,16 @@ def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None
 
 
 def write_fits(path: Path, image: Image, header: fits.Header) -> None:
-    """Write an image of shape (size, size) as a FITS image of four axes; the file may have any name."""
+    """Write an image as a FITS image of four axes; the file may have any name.
+
+    The axes are right ascension, declination, frequency and Stokes (FITS standard 4.0); the last two have length 1.
+
+    Parameters
+    ----------
+    path : the file; one that exists is overwritten.
+    image : shape (size, size), y to the north; written as 32-bit floats. The array is not changed.
+    header : coordinates and the rest, for all four axes.
+    """
     # In FITS byte order: astropy would swap the bytes of the caller's array in place while other threads read it.
     data = image.astype(">f4")[None, None]
     with path.open("wb") as file:

@@ -71,7 +71,13 @@ class Products:
 
     @classmethod
     def of(cls, group: str, directory: Path) -> "Products":
-        """Return the paths of a group's files in a directory."""
+        """Return the paths of a group's files in a directory.
+
+        Parameters
+        ----------
+        group : name of the group; the files' names begin with it.
+        directory : where the files are or will be.
+        """
         pictures = (".png", ".thumb.png", ".zoom.png", ".uv.png", ".spectrum.png")
         suffixes = (".fits", ".pb.fits", ".pbcor.fits", *pictures, ".sources.vot", ".sources.csv")
         return cls(*(directory / f"{group}{suffix}" for suffix in suffixes))

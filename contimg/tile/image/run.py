@@ -51,7 +51,21 @@ class CleanedImage:
 
 
 def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> ImagingResult:
-    """Image one Measurement Set; see `contimg.tile.image.image`."""
+    """Image one Measurement Set; see `contimg.tile.image.image`.
+
+    Parameters
+    ----------
+    ms_path : the Measurement Set, calibrated or not.
+    directory : for the image's files.
+    options : of imaging.
+    thresholds : of the QA grade.
+
+    Raises
+    ------
+    BadInput : there is nothing to image, or WSClean or PyBDSF fails on it; no file is written.
+    Misconfigured : an option does not fit the Measurement Set, or it needs PyBDSF or WSClean, which is not installed.
+    Transient : the disk is full or cannot be written, or WSClean was killed.
+    """
     timer = StepTimer()
     ms = read_ms_info(ms_path)
     calibration = read_calibration(ms)

@@ -82,7 +82,17 @@ def fit_delay_turns(gains: NDArray[np.complex64], good: Mask) -> float:
 
 
 def flag_antennas(path: Path, slots: Sequence[int]) -> None:
-    """Flag every solution of these antenna slots."""
+    """Flag every solution of these antenna slots.
+
+    Parameters
+    ----------
+    path : the caltable.
+    slots : antenna slots, numbered as ANTENNA1 of the caltable.
+
+    Raises
+    ------
+    Transient : the disk is full.
+    """
     with writable(path) as main:
         flags = main.getcol("FLAG")
         flags[np.isin(main.getcol("ANTENNA1"), slots)] = True
@@ -92,9 +102,17 @@ def flag_antennas(path: Path, slots: Sequence[int]) -> None:
 def flag_failed_receptors(path: Path) -> int:
     """Flag the rest of receptors that lack most channels of a bandpass, for it passed by chance.
 
+    Parameters
+    ----------
+    path : the caltable, of type B. Channels that no antenna has a solution for do not count as lacking.
+
     Returns
     -------
     The number of receptors flagged.
+
+    Raises
+    ------
+    Transient : the disk is full.
     """
     with writable(path) as main:
         flags = main.getcol("FLAG")
@@ -108,6 +126,16 @@ def flag_failed_receptors(path: Path) -> int:
 
 
 def rescale_amplitudes(path: Path, flux_ratio: float) -> None:
-    """Divide the amplitudes of a caltable by the root of a flux ratio."""
+    """Divide the amplitudes of a caltable by the root of a flux ratio.
+
+    Parameters
+    ----------
+    path : the caltable, of type G or B.
+    flux_ratio : the calibrator's flux over the flux of the model that was solved with.
+
+    Raises
+    ------
+    Transient : the disk is full.
+    """
     with writable(path) as main:
         main.putcol("CPARAM", (main.getcol("CPARAM") / np.sqrt(flux_ratio)).astype(np.complex64))

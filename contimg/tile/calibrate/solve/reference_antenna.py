@@ -16,7 +16,16 @@ _FORESHORTENING = 1.2  # CASA selects on projected lengths
 
 
 def parse_station_number(name: str) -> int | None:
-    """Parse the number at the end of an antenna's name, for example 103 of pad103."""
+    """Parse the number at the end of an antenna's name, for example 103 of pad103.
+
+    Parameters
+    ----------
+    name : as in the antenna table.
+
+    Returns
+    -------
+    The number, or None where the name does not end in one.
+    """
     match = re.search(r"(\d+)$", name)
     return int(match.group(1)) if match else None
 

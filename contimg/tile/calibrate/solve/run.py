@@ -94,7 +94,17 @@ def solve(
 def list_tasks(
     solving_set: Path, directory: Path, name: str, reference: str, long_only: bool, options: CalibrateOptions
 ) -> list[casa.Task]:
-    """List the CASA tasks, in order; the caltables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `directory`."""
+    """List the CASA tasks, in order; the caltables are `<name>.start`, `.phase`, `.bcal` and `.gcal` in `directory`.
+
+    Parameters
+    ----------
+    solving_set : path of the Measurement Set to solve on.
+    directory : where CASA writes the caltables.
+    name : of the tile.
+    reference : name of the reference antenna.
+    long_only : whether the phases by the minute are solved on baselines longer than `LONG_WAVELENGTHS` alone.
+    options : of them, the minimum signal to noise of solutions, `bandpass_snr` and `gain_snr`, is used.
+    """
     start, phase, bandpass, gains = (str(directory / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
     common = {"vis": str(solving_set), "refant": reference, "solnorm": False}
     of_channels = {

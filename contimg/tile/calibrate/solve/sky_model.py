@@ -34,7 +34,13 @@ class SkyModel:
 
 
 def make_sky_model(ms: MSInfo, sources: Sequence[Calibrator]) -> SkyModel:
-    """Make the model of sources over a Measurement Set's times and channels."""
+    """Make the model of sources over a Measurement Set's times and channels.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set; the primary beam follows its pointing at each time.
+    sources : the catalogued sources to include.
+    """
     apparent = np.empty((len(sources), len(ms.times_mjd_s), len(ms.freqs_hz)), dtype=np.float32)
     for index, source in enumerate(sources):
         offset_rad = separation_rad(ms.pointing_rad, (source.ra_rad, source.dec_rad))
@@ -47,6 +53,11 @@ def compute_direction_cosines(ms: MSInfo, sources: Sequence[Calibrator]) -> NDAr
 
     They come from observed directions, not from ICRS angles: annual aberration compresses offsets from the phase
     centre by up to 1e-4, 0.2" and a degree of phase on the longest baselines for a source half a degree away.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set: antenna positions, mid-tile and phase centre.
+    sources : their positions (ICRS) are used.
     """
     site = Site.from_itrf(ms.antenna_positions_m[ms.antennas].mean(axis=0))
     middle_jd = np.array([mjd_s_to_jd(ms.mid_mjd_s)])

@@ -50,7 +50,17 @@ def write_solving_set(ms: MSInfo, model: SkyModel, interval_s: float, target: Pa
 
 
 def split_intervals(ms: MSInfo, interval_s: float) -> list[Rows]:
-    """Split the integrations into equal runs of about `interval_s`, as indices into the times of `ms`."""
+    """Split the integrations into equal runs of about `interval_s`, as indices into the times of `ms`.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    interval_s : wanted length of a run, seconds; no run is shorter than an integration.
+
+    Returns
+    -------
+    The indices of each run, in order of time; lengths of runs differ by one integration at most.
+    """
     count = len(ms.times_mjd_s)
     pieces = min(max(1, round(count * ms.integration_s / interval_s)), count)
     return [np.asarray(run, dtype=np.int64) for run in np.array_split(np.arange(count), pieces)]

@@ -93,7 +93,16 @@ class _Clean:
         return float(max(residual.max(), -residual.min()))
 
     def run(self, masked: bool) -> bool:
-        """Run one major cycle, `masked` within the models' pixels; return whether another would make progress."""
+        """Run one major cycle: minor iterations, then residuals from the visibilities; one that diverges is undone.
+
+        Parameters
+        ----------
+        masked : whether components are confined to pixels that the models have already.
+
+        Returns
+        -------
+        Whether another cycle would make progress.
+        """
         iterations, rms_jy, peak_jy = self.iterations, self.rms_jy, self.peak_jy()
         models, residuals = self.models.copy(), self.residuals.copy()
         unfinished = self._run_minor(masked)

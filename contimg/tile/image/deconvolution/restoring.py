@@ -70,7 +70,15 @@ def _oversample(psf: Image, reach: int) -> NDArray[np.float64]:
 
 
 def restore(model: Image, residual: Image, beam: Beam, pixel_arcsec: float) -> Image:
-    """Return the model (Jy per pixel) convolved with the beam, plus the residual: Jy per beam, shape (size, size)."""
+    """Return the model (Jy per pixel) convolved with the beam, plus the residual: Jy per beam, shape (size, size).
+
+    Parameters
+    ----------
+    model : clean components, shape (size, size).
+    residual : Jy per beam, shape (size, size).
+    beam : the synthesized beam.
+    pixel_arcsec : size of a pixel.
+    """
     if not model.any():
         return residual.copy()
     reach = int(np.ceil(5 * beam.major_arcsec / FWHM_PER_SIGMA / pixel_arcsec))

@@ -56,7 +56,13 @@ class _SmearingCosts:
         return _SmearingCosts(self.channel[:, ::step], self.time[:, ::step])
 
     def loss(self, channels: int, integrations: NDArray[np.int64]) -> float:
-        """The loss of flux in the direction with the largest loss."""
+        """Return the loss of flux, as a fraction, in the direction with the largest loss.
+
+        Parameters
+        ----------
+        channels : native channels averaged into one.
+        integrations : integrations averaged into one, shape (rows,).
+        """
         losses = self.channel * (channels**2 - 1) + self.time * (np.square(integrations) - 1)
         return float(losses.mean(axis=1).max())
 

@@ -39,7 +39,12 @@ class Gridder:
     threads: int
 
     def dirty(self, stokes_i: NDArray[np.complex64]) -> Image:
-        """Return the dirty image of visibilities of shape (rows, channels), Jy per beam."""
+        """Return the dirty image of visibilities, Jy per beam.
+
+        Parameters
+        ----------
+        stokes_i : on the uv coordinates of `visibilities`, shape (rows, channels), Jy.
+        """
         image = ducc0.wgridder.vis2dirty(
             vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(ACCURACY)
         )
@@ -51,13 +56,27 @@ class Gridder:
         return self.dirty(np.ones(self.weights.shape, np.complex64))
 
     def residual(self, model: Image) -> Image:
-        """Return the dirty image of the visibilities minus those of a model (Jy per pixel), Jy per beam."""
+        """Return the dirty image of the visibilities minus those of a model (Jy per pixel), Jy per beam.
+
+        Parameters
+        ----------
+        model : shape (size, size).
+        """
         residual = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY))
         np.subtract(self.visibilities.stokes_i, residual, out=residual)
         return self.dirty(residual)
 
     def split(self, count: int) -> "list[Gridder]":
-        """Split the band into parts of as many channels each, with the weights that they have in the whole band."""
+        """Split the band into parts of as many channels each, with the weights that they have in the whole band.
+
+        Parameters
+        ----------
+        count : number of parts; where it does not divide the number of channels, parts differ by one channel.
+
+        Returns
+        -------
+        The parts, by frequency, ascending; some without channels when there are fewer channels than parts.
+        """
         edges = np.linspace(0, self.visibilities.freqs_hz.size, count + 1).astype(np.int64)
         return [self._part(slice(int(low), int(high))) for low, high in pairwise(edges)] if count > 1 else [self]
 
@@ -98,7 +117,13 @@ class BandParts:
 
     @classmethod
     def of(cls, gridder: Gridder, count: int) -> "BandParts":
-        """Split a gridder's band into equal parts; parts without data are left out."""
+        """Split a gridder's band into equal parts; parts without data are left out.
+
+        Parameters
+        ----------
+        gridder : of the whole band.
+        count : number of parts.
+        """
         return cls(tuple(part for part in gridder.split(count) if part.total_weight > 0))
 
     @property
@@ -123,11 +148,29 @@ class BandParts:
         return np.stack([part.psf() for part in self.gridders])
 
     def residual(self, models: Image) -> Image:
-        """Return the residuals that the models of the parts leave."""
+        """Return the residuals that the models of the parts leave.
+
+        Parameters
+        ----------
+        models : Jy per pixel, shape (parts, size, size).
+
+        Returns
+        -------
+        Jy per beam, shape (parts, size, size).
+        """
         return np.stack([part.residual(model) for part, model in zip(self.gridders, models, strict=True)])
 
     def mean(self, images: Image) -> Image:
-        """Return the weighted mean of the parts' images: the image of the whole band."""
+        """Return the weighted mean of the parts' images: the image of the whole band.
+
+        Parameters
+        ----------
+        images : shape (parts, size, size).
+
+        Returns
+        -------
+        Shape (size, size), in the unit of `images`.
+        """
         if len(self.gridders) == 1:
             return np.asarray(images[0])
         return np.asarray(np.tensordot(self.weight_fractions.astype(np.float32), images, axes=1))

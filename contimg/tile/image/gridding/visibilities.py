@@ -85,6 +85,14 @@ class Visibilities:
 def read_calibration(ms: MSInfo) -> Calibration:
     """Choose the column to image, CORRECTED_DATA before DATA, and read the note on its calibration.
 
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+
+    Returns
+    -------
+    The column and its calibration; uncalibrated, with the reason, where the column has no note.
+
     Raises
     ------
     BadInput : the Measurement Set has neither column.
@@ -103,7 +111,12 @@ def read_calibration(ms: MSInfo) -> Calibration:
 
 
 def choose_pixel_arcsec(visibilities: Visibilities) -> float:
-    """Choose a pixel that samples the longest baseline's fringe, rounded down to 0.1 arcsec, at most 6 arcsec."""
+    """Choose a pixel that samples the longest baseline's fringe, rounded down to 0.1 arcsec, at most 6 arcsec.
+
+    Parameters
+    ----------
+    visibilities : their longest baseline with weight counts, in wavelengths.
+    """
     pixel_arcsec = 1 / (PIXELS_PER_FRINGE * visibilities.longest_baseline_lambda) / ARCSEC_RAD
     return float(min(MAX_PIXEL_ARCSEC, max(0.1, np.floor(pixel_arcsec * 10) / 10)))
 
@@ -112,6 +125,10 @@ def select_rows(ms: MSInfo) -> SelectedRows:
     """Select every cross-correlation with weight whose row is not flagged.
 
     Baselines that are too short for the image are included: they count in the density of uniform and robust weights.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set; the weights are those of both parallel hands.
     """
     hands = _parallel_hands(ms)
     with table(str(ms.path), ack=False) as main:

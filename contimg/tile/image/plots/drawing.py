@@ -21,23 +21,49 @@ COMPRESSION = 3  # of zlib; higher levels hardly make a picture of noise smaller
 
 
 def make_figure(width_pixels: int, height_pixels: int) -> Figure:
-    """Make an empty white figure."""
+    """Make an empty white figure.
+
+    Parameters
+    ----------
+    width_pixels, height_pixels : size of the PNG that `save_figure` writes.
+    """
     return Figure(figsize=(width_pixels / DPI, height_pixels / DPI), dpi=DPI, facecolor="white")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the file may have any name."""
+    """Write a figure as PNG; the file may have any name.
+
+    Parameters
+    ----------
+    figure : from `make_figure`.
+    path : the file; one that exists is overwritten.
+    """
     figure.savefig(path, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": COMPRESSION})
 
 
 def make_colour_scale(tile_image: ImagingResult) -> AsinhNorm:
-    """Make a scale that is linear within the noise and logarithmic above, for faint and bright sources."""
+    """Make a scale that is linear within the noise and logarithmic above, for faint and bright sources.
+
+    Parameters
+    ----------
+    tile_image : its noise and its peak set the scale.
+
+    Returns
+    -------
+    A scale for apparent fluxes in Jy per beam, from -3 times the noise to the peak, or to 10 times the noise.
+    """
     rms_jy = tile_image.rms_jy or 1.0
     return AsinhNorm(linear_width=3 * rms_jy, vmin=-3 * rms_jy, vmax=max(tile_image.peak_jy, 10 * rms_jy), clip=True)
 
 
 def downsample(image: Image, max_pixels: int) -> tuple[NDArray[np.float32], int]:
     """Reduce an image of shape (size, size) to the maxima of blocks, so that point sources remain.
+
+    Parameters
+    ----------
+    image : shape (size, size).
+    max_pixels : largest side of the result. Rows and columns at the upper and right edge that fill no block are left
+        out.
 
     Returns
     -------
@@ -50,7 +76,16 @@ def downsample(image: Image, max_pixels: int) -> tuple[NDArray[np.float32], int]
 
 
 def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float, text_x: float, fontsize: float) -> None:
-    """Draw the synthesized beam's half-maximum ellipse at a pixel, and its size beside it."""
+    """Draw the synthesized beam's half-maximum ellipse at a pixel, and its size beside it.
+
+    Parameters
+    ----------
+    axes : of Matplotlib, in pixels of the image.
+    tile_image : its synthesized beam and size of a pixel.
+    x, y : centre of the ellipse, pixels.
+    text_x : left end of the text, pixels.
+    fontsize : points.
+    """
     major, minor, angle = tile_image.beam_major_arcsec, tile_image.beam_minor_arcsec, tile_image.beam_angle_deg
     cell = tile_image.cell_arcsec
     axes.add_patch(Ellipse((x, y), minor / cell, major / cell, angle=angle, facecolor="white", edgecolor="white"))
@@ -59,17 +94,34 @@ def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float, text_x: 
 
 
 def flux_text(flux_jy: float) -> str:
-    """Return a flux as text in Jy, mJy or µJy."""
+    """Return a flux as text in Jy, mJy or µJy.
+
+    Parameters
+    ----------
+    flux_jy : flux, Jy, or Jy per beam; of either sign.
+    """
     if abs(flux_jy) >= 1:
         return f"{flux_jy:.3g} Jy"
     return f"{flux_jy * 1e3:.3g} mJy" if abs(flux_jy) >= 1e-3 else f"{flux_jy * 1e6:.3g} µJy"
 
 
 def format_mjy(flux_jy: float, _: int) -> str:
-    """Return a colour bar's tick in mJy."""
+    """Return a colour bar's tick in mJy.
+
+    Parameters
+    ----------
+    flux_jy : value of the tick, Jy per beam.
+    _ : number of the tick, which Matplotlib gives and is not used.
+    """
     return f"{flux_jy * 1e3:g}"
 
 
 def shorten(text: str, length: int) -> str:
-    """Cut a text that is too long, with an ellipsis."""
+    """Cut a text that is too long, with an ellipsis.
+
+    Parameters
+    ----------
+    text : one line.
+    length : largest number of characters, the ellipsis included.
+    """
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -63,14 +63,33 @@ class PlacedLabel:
     lift: float
 
     def box(self, size: int) -> Bbox:
-        """Return the box of the text in a picture of a size."""
+        """Return the box of the text in a picture of a size.
+
+        Parameters
+        ----------
+        size : side of the picture, pixels of the image.
+
+        Returns
+        -------
+        The box in pixels of the image; its width is an estimate from the number of letters.
+        """
         near, length = RING * size, LETTER * size * len(self.label.text)
         sides = (-near, near + length) if self.right else (near + length, -near)
         return _box(self.label, *sides, HEIGHT * size, self.lift)
 
 
 def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
-    """Place labels within a picture of a size, none over another or over another source's ring; some find no place."""
+    """Place labels within a picture of a size, none over another or over another source's ring; some find no place.
+
+    Parameters
+    ----------
+    labels : in order of precedence; only the first `MAX_LABELS` are placed.
+    size : side of the picture, pixels of the image.
+
+    Yields
+    ------
+    The labels that find a place, in the same order.
+    """
     labels = [label for label in labels[:MAX_LABELS] if 0 <= label.x < size and 0 <= label.y < size]
     rings = [_box(label, RING * size, RING * size, HEIGHT * size) for label in labels]
     texts: list[Bbox] = []

@@ -65,7 +65,14 @@ def write_preview(path: Path, image: Image, pb: Image, tile_image: ImagingResult
 
 
 def write_thumbnail(path: Path, image: Image, tile_image: ImagingResult) -> None:
-    """Draw the image alone, about 256 pixels on a side, each the maximum of a block of pixels."""
+    """Draw the image alone, about 256 pixels on a side, each the maximum of a block of pixels.
+
+    Parameters
+    ----------
+    path : the PNG file.
+    image : apparent image, shape (size, size), Jy per beam.
+    tile_image : its noise and its peak set the colours.
+    """
     maxima, _ = drawing.downsample(image, THUMBNAIL_PIXELS)
     scaled = drawing.make_colour_scale(tile_image)(maxima)
     imsave(path, scaled, vmin=0, vmax=1, cmap=drawing.COLOURS, origin="lower", format="png",

@@ -87,14 +87,28 @@ def _convert_source(source: Any, pb: Image, wcs: WCS) -> FoundSource:
 
 
 def position_name(ra_deg: float, dec_deg: float) -> str:
-    """Return `JHHMMSS+DDMMSS` of a position (ICRS), truncated as the IAU specifies."""
+    """Return `JHHMMSS+DDMMSS` of a position (ICRS), truncated as the IAU specifies.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : position, ICRS; right ascension of any turn.
+    """
     seconds, arcseconds = int(ra_deg % 360 / 15 * 3600), int(abs(dec_deg) * 3600)
     ra, dec = ("".join(f"{part:02d}" for part in (n // 3600, n // 60 % 60, n % 60)) for n in (seconds, arcseconds))
     return f"J{ra}{'-' if dec_deg < 0 else '+'}{dec}"
 
 
 def make_source_table(sources: Sequence[FoundSource]) -> QTable:
-    """Make a table of the sources, with units."""
+    """Make a table of the sources, with units.
+
+    Parameters
+    ----------
+    sources : in the order of the rows; may be empty.
+
+    Returns
+    -------
+    A table with the columns `name` and `UNITS`, named as the fields of `FoundSource`.
+    """
     table = QTable(
         {name: [getattr(source, name) for source in sources] for name in ("name", *UNITS)},
         dtype=["U32", *["f8"] * len(UNITS)],
@@ -105,12 +119,24 @@ def make_source_table(sources: Sequence[FoundSource]) -> QTable:
 
 
 def write_votable(path: Path, sources: Sequence[FoundSource]) -> None:
-    """Write the sources as a VOTable, with its fields also when there are no sources."""
+    """Write the sources as a VOTable, with its fields also when there are no sources.
+
+    Parameters
+    ----------
+    path : the file; one that exists is overwritten.
+    sources : in the order of the rows; may be empty.
+    """
     with path.open("wb") as file:
         writeto(from_table(make_source_table(sources)), file)
 
 
 def write_csv(path: Path, sources: Sequence[FoundSource]) -> None:
-    """Write the sources as CSV, with a header also when there are no sources."""
+    """Write the sources as CSV, with a header also when there are no sources.
+
+    Parameters
+    ----------
+    path : the file; one that exists is overwritten.
+    sources : in the order of the rows; may be empty.
+    """
     with path.open("w", encoding="utf-8", newline="") as text:
         make_source_table(sources).write(text, format="ascii.csv")

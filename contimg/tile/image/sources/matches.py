@@ -77,19 +77,39 @@ class FoundSource:
 
 
 def compute_offset_arcsec(matches: Sequence[Match]) -> float | None:
-    """Return the length of the median offset from the catalogue; None without matches."""
+    """Return the length of the median offset from the catalogue; None without matches.
+
+    Parameters
+    ----------
+    matches : catalogued sources as the image shows them; the medians to the east and to the north are taken separately.
+    """
     if not matches:
         return None
     return math.hypot(median(match.east_arcsec for match in matches), median(match.north_arcsec for match in matches))
 
 
 def compute_flux_ratio(matches: Sequence[Match]) -> float | None:
-    """Return the median of measured over catalogued flux; None without matches."""
+    """Return the median of measured over catalogued flux; None without matches.
+
+    Parameters
+    ----------
+    matches : catalogued sources as the image shows them; measured fluxes are those corrected for the primary beam.
+    """
     return median(match.flux_ratio for match in matches) if matches else None
 
 
 def list_sources(found_sources: Sequence[FoundSource], matches: Sequence[Match]) -> tuple[dict[str, Any], ...]:
-    """Return the brightest sources as plain values: those found blindly, or the catalogued ones when there are none."""
+    """Return the brightest sources as plain values: those found blindly, or the catalogued ones when there are none.
+
+    Parameters
+    ----------
+    found_sources : brightest first; only the first `MAX_SOURCES` are listed, without values that are NaN.
+    matches : catalogued sources as the image shows them, brightest first.
+
+    Returns
+    -------
+    One dictionary for each source, with the keys that the API answers.
+    """
     if found_sources:
         return tuple(
             {name: value for name, value in asdict(source).items() if value == value}  # JSON has no nan
