@@ -88,7 +88,13 @@ class Options(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the constructor take keyword arguments only."""
+        """Let the constructor take keyword arguments only.
+
+        Parameters
+        ----------
+        settings_cls : the options class; unused, part of pydantic-settings' interface.
+        init_settings : source of the constructor's keyword arguments.
+        """
         return (init_settings,)
 
     @field_validator("*")
@@ -121,12 +127,30 @@ class Options(BaseSettings):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Build the options from environment variables, with defaults elsewhere; raises Misconfigured."""
+        """Build the options from environment variables, with defaults elsewhere.
+
+        Parameters
+        ----------
+        environ : environment variables; an empty one counts as not set.
+
+        Raises
+        ------
+        Misconfigured : a variable has a value outside the limits of its field, or of another type.
+        """
         return cls.build(cls.read_environment(environ), cls.variables())
 
     @classmethod
     def read_environment(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Return the text of each field that a variable sets; a deprecated variable also warns."""
+        """Return the text of each field that a variable sets; a deprecated variable also warns.
+
+        Parameters
+        ----------
+        environ : environment variables; an empty one counts as not set.
+
+        Returns
+        -------
+        field name to text, unchecked.
+        """
         source = _Environment(cls, _rename_deprecated(cls, environ))
         values = {name: source.get_field_value(field, name)[0] for name, field in cls.model_fields.items()}
         return {name: text for name, text in values.items() if text is not None}
@@ -141,12 +165,30 @@ class Options(BaseSettings):
 
     @classmethod
     def environment_sources(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Return `environment NAME` for each field that a variable sets."""
+        """Return `environment NAME` for each field that a variable sets.
+
+        Parameters
+        ----------
+        environ : environment variables.
+
+        Returns
+        -------
+        field name to source, as `explain` takes it.
+        """
         variables = cls.variables()
         return {name: f"environment {variables[name]}" for name in cls.read_environment(environ)}
 
     def explain(self, sources: Mapping[str, str]) -> list[SettingValue]:
-        """List every field with its value and the value's source, `default` where `sources` names none."""
+        """List every field with its value and the value's source.
+
+        Parameters
+        ----------
+        sources : field name to source; `default` for a field that it does not name.
+
+        Returns
+        -------
+        one entry for each field, in order of definition; the caller hides the values of secret ones.
+        """
         return [
             SettingValue(
                 name,
@@ -159,7 +201,16 @@ class Options(BaseSettings):
         ]
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed and checked; raises Misconfigured."""
+        """Return a copy with some fields changed and checked.
+
+        Parameters
+        ----------
+        changes : field name to new value.
+
+        Raises
+        ------
+        Misconfigured : a field does not exist, or a value is outside its limits.
+        """
         return self.build({**dict(self), **changes})
 
 
@@ -186,7 +237,12 @@ def _rename_deprecated(options: type[Options], environ: Mapping[str, str]) -> Ma
 
 
 def extra(field: FieldInfo) -> dict[str, Any]:
-    """Return what `option` keeps of a field beside pydantic's own attributes: unit, secret, deprecated_names."""
+    """Return what `option` keeps of a field beside pydantic's own attributes: unit, secret, deprecated_names.
+
+    Parameters
+    ----------
+    field : of an options class, from its `model_fields`.
+    """
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
@@ -214,18 +270,33 @@ class Limits:
 
 
 def limits(field: FieldInfo) -> Limits:
-    """Return the limits of a field; empty for text and switches."""
+    """Return the limits of a field; empty for text and switches.
+
+    Parameters
+    ----------
+    field : of an options class, from its `model_fields`.
+    """
     rules = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le") if hasattr(rule, name)}
     return Limits(rules.get("ge", rules.get("gt")), rules.get("le"), "gt" in rules)
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
-    """Return the values that a field of a Literal type accepts; none for another type."""
+    """Return the values that a field of a Literal type accepts; none for another type.
+
+    Parameters
+    ----------
+    field : of an options class, from its `model_fields`.
+    """
     return tuple(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ()
 
 
 def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that gives a click command one flag per field of an options class."""
+    """Return a decorator that gives a click command one flag per field of an options class.
+
+    Parameters
+    ----------
+    options : the class; in the command `from_flags` turns the arguments into an instance of it.
+    """
     import click
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -68,7 +68,17 @@ class FileSystem:
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> FileSystem:
-    """Find the file system that a path, or its nearest parent that exists, lies on."""
+    """Find the file system that a path, or its nearest parent that exists, lies on.
+
+    Parameters
+    ----------
+    path : file or directory, which need not exist; symbolic links are followed.
+    mounts : table of mounts in the form of /proc/mounts, see proc_pid_mounts(5).
+
+    Returns
+    -------
+    the one that is mounted at the deepest parent; its name is `unknown` when the table cannot be read.
+    """
     target = path.resolve()
     name, depth = "unknown", -1
     try:
@@ -86,6 +96,14 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> FileSystem:
 def lock(path: Path) -> int:
     """Lock a file or directory for this process, until the returned descriptor is closed or the process ends.
 
+    Parameters
+    ----------
+    path : file or directory that exists.
+
+    Returns
+    -------
+    the descriptor that holds the lock (flock).
+
     Raises
     ------
     BlockingIOError : another process holds the lock.
@@ -101,7 +119,12 @@ def lock(path: Path) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a file or directory; False where that cannot be found out."""
+    """Whether another process holds the lock of a file or directory; False where that cannot be found out.
+
+    Parameters
+    ----------
+    path : what `lock` was called with.
+    """
     try:
         os.close(lock(path))
     except BlockingIOError:

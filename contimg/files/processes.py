@@ -31,7 +31,17 @@ def bind_to_parent(parent_pid: int) -> None:
 
 
 def free_port(port: int = 0, host: str = "127.0.0.1") -> int:
-    """Return a port that no process listens on: the one given, or any for 0; raises OSError when it is in use."""
+    """Return a TCP port that no process listens on.
+
+    Parameters
+    ----------
+    port : the port to try; 0 for any free one.
+    host : address to listen on.
+
+    Raises
+    ------
+    OSError : the port is in use, or this user may not listen on it.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
@@ -64,7 +74,12 @@ def start_bound(
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child that leads a session, with all that it started, and wait for it."""
+    """Kill a child that leads a session, with all that it started, and wait for it.
+
+    Parameters
+    ----------
+    process : the child, as `start_bound` returns it; nothing is done when it has ended.
+    """
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

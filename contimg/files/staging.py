@@ -208,12 +208,22 @@ def _flush(path: Path) -> None:
 
 
 def temporaries(directory: Path) -> list[Path]:
-    """Return temporary files that killed processes left in a directory; remove them only when nobody writes there."""
+    """Return temporary files that killed processes left in a directory; remove them only when nobody writes there.
+
+    Parameters
+    ----------
+    directory : of the products.
+    """
     return sorted(directory.glob(f"*{MARK}*"))
 
 
 def final_path(path: Path) -> Path:
-    """Return the path that a product under a temporary name gets at the end; any other path is returned as it is."""
+    """Return the path that a product under a temporary name gets at the end.
+
+    Parameters
+    ----------
+    path : as `staged` yields it; any other path is returned as it is.
+    """
     return path.with_name(path.name.partition(MARK)[0])
 
 
@@ -307,7 +317,16 @@ class DiskReserve:
 
 
 def size_bytes(path: Path) -> int:
-    """Return the size of a file, or of all files in a directory such as a Measurement Set."""
+    """Return the size of a file, or of all files in a directory such as a Measurement Set.
+
+    Parameters
+    ----------
+    path : file or directory.
+
+    Raises
+    ------
+    OSError : it does not exist.
+    """
     if not path.is_dir():
         return path.stat().st_size
     return sum((Path(directory) / name).stat().st_size for directory, _, names in os.walk(path) for name in names)

@@ -37,6 +37,18 @@ def atomic_file(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iter
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """Write a UTF-8 text file as `atomic_file` does."""
+    """Write a UTF-8 text file as `atomic_file` does.
+
+    Parameters
+    ----------
+    path : target, in a directory that exists.
+    text : the whole content.
+    mode : permissions of the file.
+    durable : whether the content is flushed to the disk before the rename.
+
+    Raises
+    ------
+    OSError : the file cannot be written; the target is then unchanged.
+    """
     with atomic_file(path, mode=mode, durable=durable) as file:
         file.write(text.encode())

@@ -65,7 +65,19 @@ class Calibrator:
         return self.alias in flux_scale.COEFFICIENTS or self.quality in _COMPACT_CODES
 
     def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
-        """Flux density outside the primary beam, Jy, in the shape of `freqs_hz`."""
+        """Return the flux density outside the primary beam.
+
+        Sources of the scale of Perley & Butler (2017, ApJS 230, 7) have their spectrum from there, others a power law
+        through the VLA calibrator manual's flux at 1.45 GHz.
+
+        Parameters
+        ----------
+        freqs_hz : frequencies, any shape.
+
+        Returns
+        -------
+        Jy, the shape of `freqs_hz`.
+        """
         if self.alias in flux_scale.COEFFICIENTS:
             return flux_scale.flux_jy(self.alias, freqs_hz)
         ratio = np.asarray(freqs_hz, dtype=np.float64) / _CATALOGUE_HZ

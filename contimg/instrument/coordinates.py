@@ -34,7 +34,12 @@ class Site:
 
     @classmethod
     def from_itrf(cls, position_m: Vectors) -> "Site":
-        """Make the site of an ITRF position, shape (3,), metres."""
+        """Make the site of an ITRF position (ERFA's gc2gd, WGS84).
+
+        Parameters
+        ----------
+        position_m : geocentric, metres, shape (3,).
+        """
         longitude, latitude, height = erfa.gc2gd(1, position_m)
         return cls(float(longitude), float(latitude), float(height))
 

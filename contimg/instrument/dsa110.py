@@ -59,7 +59,12 @@ class BandPlan:
         return 0.5 * (self.top_hz + self.bottom_hz)
 
     def subbands_above(self, subband: int) -> int:
-        """Return how many subbands lie above this one in frequency."""
+        """Return how many subbands lie above this one in frequency.
+
+        Parameters
+        ----------
+        subband : its number, 0 to `subbands` - 1.
+        """
         return self.subbands - 1 - subband if self.rising else subband
 
     def channel_freqs_hz(self, subband: int, channels: int | None = None) -> NDArray[np.float64]:

@@ -97,7 +97,16 @@ def change(settings: Settings, changes: Mapping[str, Any], by: str, *, undoes: b
 
 
 def history(settings: Settings) -> tuple[Change, ...]:
-    """List the changes made by the panel, the API or `contimg config`, newest first."""
+    """List the changes made by the panel, the API or `contimg config`, newest first.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the history.
+
+    Returns
+    -------
+    all recorded changes; none when there is no history file.
+    """
     try:
         lines = (settings.state_dir / HISTORY).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -106,7 +115,16 @@ def history(settings: Settings) -> tuple[Change, ...]:
 
 
 def last_undoable(settings: Settings) -> Change | None:
-    """Return the last change not undone yet; None without one, or when its keys were changed by other means."""
+    """Return the last change not undone yet; None without one, or when its keys were changed by other means.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the configuration and its history.
+
+    Raises
+    ------
+    Misconfigured : the configuration does not load.
+    """
     undone = 0
     for saved in history(settings):
         if saved.undoes:
@@ -120,7 +138,18 @@ def last_undoable(settings: Settings) -> Change | None:
 
 
 def undo(settings: Settings, by: str) -> Change:
-    """Undo the last change; raises BadInput when `last_undoable` has none."""
+    """Undo the last change by saving the values from before it.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the configuration and its history.
+    by : name of the author.
+
+    Raises
+    ------
+    BadInput : `last_undoable` has none.
+    Misconfigured : the configuration would not load or cannot be written; nothing is changed.
+    """
     last = last_undoable(settings)
     if last is None:
         raise BadInput("there is no change to undo, or its keys have been changed since by other means")
@@ -128,7 +157,16 @@ def undo(settings: Settings, by: str) -> Change:
 
 
 def describe(saved: Change) -> str:
-    """Describe a change for the event log: `max_workers 2 → 4`."""
+    """Describe a change for the event log: `max_workers 2 → 4`.
+
+    Parameters
+    ----------
+    saved : the change.
+
+    Returns
+    -------
+    each key with its old and new value, without passwords, separated by commas.
+    """
     return ", ".join(
         f"{key} {without_password(key, saved.before[key])} → {without_password(key, saved.after[key])}"
         for key in saved.after
@@ -136,7 +174,13 @@ def describe(saved: Change) -> str:
 
 
 def without_password(key: str, value: Any) -> Any:
-    """Return the value of a key without the password of a database URL."""
+    """Return the value of a key without the password of a database URL.
+
+    Parameters
+    ----------
+    key : of the configuration; a key that ends in `_db` holds a database.
+    value : of the key; returned as it is for other keys.
+    """
     return hide_password(str(value)) if key.endswith("_db") else value
 
 

@@ -43,6 +43,15 @@ def ignored_values(settings: Settings, environ: Mapping[str, str] = os.environ) 
     """Describe, one line each, the values in force that are not supported and that `load` replaces.
 
     Files of earlier versions may hold them; they must not keep the stream from starting.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    environ : environment variables.
+
+    Raises
+    ------
+    Misconfigured : the configuration does not load for another reason.
     """
     if _load(settings, environ).use_subprocess:
         return []
@@ -76,7 +85,17 @@ def save(settings: Settings, changes: Mapping[str, Any], environ: Mapping[str, s
 
 
 def check(settings: Settings, changes: Mapping[str, Any]) -> StreamingConfig:
-    """Return what would be in force after `save`, without environment; raises Misconfigured as `save` does."""
+    """Return what would be in force after `save`, without environment.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    changes : key to new value, as text or as the field's type.
+
+    Raises
+    ------
+    Misconfigured : the result would not load, or a changed value is not supported.
+    """
     config = _build(settings, {**read_file(settings.config_path), **changes}, {})
     if "use_subprocess" in changes and not config.use_subprocess:
         raise Misconfigured(
@@ -86,13 +105,27 @@ def check(settings: Settings, changes: Mapping[str, Any]) -> StreamingConfig:
 
 
 def shown(config: StreamingConfig) -> dict[str, Any]:
-    """Return every key as JSON, without the password of a database URL."""
+    """Return every key as JSON, without the password of a database URL.
+
+    Parameters
+    ----------
+    config : configuration in force.
+
+    Returns
+    -------
+    key to JSON value.
+    """
     values = config.model_dump(mode="json")
     return {key: hide_password(value) if key.endswith("_db") else value for key, value in values.items()}
 
 
 def hide_password(database: str) -> str:
-    """Replace the password of a database URL by ***."""
+    """Replace the password of a database URL by ***.
+
+    Parameters
+    ----------
+    database : URL or path of a database; one without a password is returned as it is.
+    """
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database)
 
 
@@ -101,6 +134,11 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list
 
     The streaming configuration comes first, then the sections that only the environment sets. Passwords in database
     URLs are replaced; a token is marked as secret and the caller hides it.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    environ : environment variables.
 
     Raises
     ------
@@ -146,6 +184,14 @@ def queue_rules(config: StreamingConfig, environ: Mapping[str, str] = os.environ
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read the keys that the file sets, unchecked; none without a file.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Returns
+    -------
+    key to JSON value.
 
     Raises
     ------

@@ -120,7 +120,16 @@ class QueueRules(Options):
         return self
 
     def retry_after_s(self, attempts: int) -> float:
-        """Return the delay before the next attempt, in seconds, after `attempts` failed ones."""
+        """Return the delay before the next attempt, in seconds.
+
+        Parameters
+        ----------
+        attempts : number of failed ones.
+
+        Returns
+        -------
+        `retry_delay_s`, doubled for each failed attempt after the first, at most `retry_delay_max_s`.
+        """
         return float(min(self.retry_delay_max_s, self.retry_delay_s * 2.0 ** max(0, attempts - 1)))
 
 
@@ -142,7 +151,16 @@ class DispatchSettings(Options):
     )
 
     def in_flight(self, max_workers: int) -> int:
-        """Return the maximum number of dispatched groups, enough that no worker waits for the reconciler."""
+        """Return the maximum number of dispatched groups, enough that no worker waits for the reconciler.
+
+        Parameters
+        ----------
+        max_workers : worker processes of all queues together.
+
+        Returns
+        -------
+        `max_in_flight`; when that is 0, four groups per worker, at least 12.
+        """
         return self.max_in_flight or max(12, 4 * max_workers)
 
 

@@ -37,7 +37,16 @@ class Source:
     spectrum: tuple[float, ...]
 
     def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
-        """Return the flux density outside the primary beam, Jy, in the shape of `freqs_hz`."""
+        """Return the flux density outside the primary beam.
+
+        Parameters
+        ----------
+        freqs_hz : frequencies, any shape.
+
+        Returns
+        -------
+        Jy, the shape of `freqs_hz`: the polynomial of `spectrum`, the form of Perley & Butler (2017, ApJS 230, 7).
+        """
         x = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
         return np.asarray(10.0 ** np.polynomial.polynomial.polyval(x, self.spectrum))
 

@@ -17,7 +17,16 @@ LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 
 
 def incomplete_path(path: Path) -> Path:
-    """Return the path of a file while it is being written."""
+    """Return the path of a file while it is being written.
+
+    Parameters
+    ----------
+    path : final path of the subband file.
+
+    Returns
+    -------
+    its sibling `STEM_incomplete.hdf5`, which the producer ignores.
+    """
     return path.with_name(f"{path.stem}_incomplete.hdf5")
 
 

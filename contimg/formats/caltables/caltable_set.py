@@ -64,6 +64,10 @@ class CaltableSet:
     def read(cls, directory: Path) -> "CaltableSet":
         """Read the set in a directory.
 
+        Parameters
+        ----------
+        directory : with set.json; the caltables themselves are not opened.
+
         Raises
         ------
         BadInput : set.json is missing or damaged.
@@ -83,11 +87,29 @@ class CaltableSet:
         (self.directory / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
 
     def moved_to(self, directory: Path) -> "CaltableSet":
-        """Give the same set in another directory."""
+        """Give the same set in another directory.
+
+        Parameters
+        ----------
+        directory : where its caltables are to be looked for; no file is moved.
+        """
         return replace(self, directory=directory)
 
 
 def scan_caltable_sets(directory: Path) -> list[CaltableSet]:
-    """Read the sets below a directory, oldest first; directories without a set.json are ignored."""
+    """Read the sets below a directory, oldest first; directories without a set.json are ignored.
+
+    Parameters
+    ----------
+    directory : the parent of the sets' directories; those whose name begins with a dot are ignored.
+
+    Returns
+    -------
+    the sets, sorted by the time of their solutions, then by name.
+
+    Raises
+    ------
+    BadInput : a set.json is damaged.
+    """
     caltable_sets = [CaltableSet.read(path.parent) for path in directory.glob(f"[!.]*/{DESCRIPTION_FILE}")]
     return sorted(caltable_sets, key=lambda caltable_set: (caltable_set.mjd, caltable_set.name))

@@ -113,7 +113,17 @@ class Delays(Solutions):
     delays_s: Floats
 
     def interpolate(self, time_mjd_s: float, freqs_hz: Floats) -> NDArray[np.complex128]:
-        """Give the gains exp(2 pi i delay (nu - middle of the window)); see Solutions.interpolate."""
+        """Give the gains exp(2 pi i delay (nu - middle of the window)); see Solutions.interpolate.
+
+        Parameters
+        ----------
+        time_mjd_s : UTC, MJD seconds; the delay is interpolated linearly to it.
+        freqs_hz : nu, shape (freqs,).
+
+        Returns
+        -------
+        Gains of amplitude 1, shape (slots, freqs, receptors); NaN where no solution is valid.
+        """
         index = self._find_solutions(freqs_hz)
         before, after, part = self._bracket(self.delays_s, time_mjd_s)
         delays_s = ((1 - part) * before + part * after)[:, index]
@@ -123,6 +133,10 @@ class Delays(Solutions):
 
 def read_kind(path: Path) -> str:
     """Read the kind of a caltable: `bcal`, `gcal` or `kcal`.
+
+    Parameters
+    ----------
+    path : the caltable.
 
     Raises
     ------
@@ -139,6 +153,14 @@ def read_kind(path: Path) -> str:
 
 def read_solutions(path: Path) -> Solutions:
     """Read a caltable of type G, B or K.
+
+    Parameters
+    ----------
+    path : the caltable.
+
+    Returns
+    -------
+    the solutions of all its spectral windows as one ascending band; `Delays` for type K.
 
     Raises
     ------
@@ -175,7 +197,16 @@ def _read(path: Path, column: str) -> Solutions:
     channels = values.shape[1]
 
     def arrange(numbers: NDArray[Any]) -> NDArray[Any]:
-        """Arrange (rows, channels, receptors) as (times, slots, all channels, receptors), frequencies ascending."""
+        """Arrange (rows, channels, receptors) as (times, slots, all channels, receptors), frequencies ascending.
+
+        Parameters
+        ----------
+        numbers : values of a column, shape (rows, channels, receptors).
+
+        Returns
+        -------
+        NaN where a solution is flagged or missing.
+        """
         blocks = []
         for window in windows:
             shape = (len(window.times_mjd_s), len(names), *numbers.shape[1:])

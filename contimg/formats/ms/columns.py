@@ -72,7 +72,19 @@ def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> Non
 
 
 def allocate(main: table, name: str) -> None:
-    """Allocate the disk space of a new, tiled column; raises OSError when the disk is full."""
+    """Allocate the disk space of a new, tiled column.
+
+    Nothing is done for a column that is not tiled, or whose tiles are not one hypercube in one file.
+
+    Parameters
+    ----------
+    main : the open table.
+    name : of the column.
+
+    Raises
+    ------
+    OSError : the disk is full.
+    """
     manager = main.getdminfo(name)
     cubes = manager["SPEC"].get("HYPERCUBES", {})
     files = sorted(Path(main.name()).glob(f"table.f{manager['SEQNR']}_TSM*"))

@@ -20,7 +20,16 @@ TOPOCENTRIC = 5
 
 
 def in_casa_order(polarizations: tuple[int, ...]) -> tuple[int, ...]:
-    """Sort AIPS codes as CASA and WSClean expect them: XX, XY, YX, YY or RR, RL, LR, LL."""
+    """Sort AIPS codes as CASA and WSClean expect them: XX, XY, YX, YY or RR, RL, LR, LL.
+
+    Parameters
+    ----------
+    polarizations : AIPS codes as in a UVH5 file, -1 to -4 (circular) or -5 to -8 (linear).
+
+    Raises
+    ------
+    KeyError : a code is not one of these.
+    """
     return tuple(sorted(polarizations, key=CORRELATION_CODES.__getitem__))
 
 

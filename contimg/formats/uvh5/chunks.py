@@ -43,7 +43,12 @@ ChunkReader = Callable[[int, int, BufferPool], Chunks]
 
 
 def single_chunk(values: NDArray[Any]) -> Chunks:
-    """Return an array of shape (rows, channels, correlations) as one chunk."""
+    """Return an array as one chunk.
+
+    Parameters
+    ----------
+    values : shape (rows, channels, correlations); copied unless contiguous.
+    """
     flat = np.ascontiguousarray(values).ravel()
     rows, channels, correlations = values.shape
     return Chunks(flat, np.zeros((1, 1, 1), dtype=np.int64), rows, channels, correlations, 0)

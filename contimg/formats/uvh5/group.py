@@ -75,7 +75,12 @@ class SubbandGroup:
         return tuple(subband for subband in range(self.band.subbands) if subband not in self.headers)
 
     def channel_slice(self, subband: int) -> slice:
-        """Return the range of a subband's channels in `freqs_hz`."""
+        """Return the range of a subband's channels in `freqs_hz`.
+
+        Parameters
+        ----------
+        subband : its number in the band plan; it may be a missing one.
+        """
         start = (self.band.subbands - 1 - self.band.subbands_above(subband)) * self.channels
         return slice(start, start + self.channels)
 
@@ -113,7 +118,16 @@ def read_group(
 
 
 def antenna_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the antenna slots of a file's baselines in the order and sense of the file, each of shape (baselines,)."""
+    """Return the antenna slots of a file's baselines in the order and sense of the file.
+
+    Parameters
+    ----------
+    header : of the file; a slot is a position in its antenna table, not an antenna number.
+
+    Returns
+    -------
+    slots of antenna 1 and of antenna 2, each of shape (baselines,).
+    """
     order = np.argsort(header.array.numbers)
     ascending = header.array.numbers[order]
     numbers = (header.layout.antenna_1, header.layout.antenna_2)

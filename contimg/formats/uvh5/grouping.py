@@ -60,17 +60,41 @@ class SubbandFile:
 
 
 def subband_file_name(time_s: float, subband: int) -> str:
-    """Return the name of the file of a subband that was stamped at a time, seconds since 1970 (UTC)."""
+    """Return the name of the file of a subband that was stamped at a time.
+
+    Parameters
+    ----------
+    time_s : the stamp, UTC, seconds since 1970; fractions are dropped.
+    subband : its number.
+
+    Returns
+    -------
+    `YYYY-MM-DDTHH:MM:SS_sbNN.hdf5`.
+    """
     return f"{stamp_of(time_s)}_sb{subband:02d}.hdf5"
 
 
 def stamp_of(time_s: float) -> str:
-    """Format seconds since 1970 (UTC) as `YYYY-MM-DDTHH:MM:SS`."""
+    """Format a time as `YYYY-MM-DDTHH:MM:SS`, as in file names and ids of groups.
+
+    Parameters
+    ----------
+    time_s : UTC, seconds since 1970; fractions are dropped.
+    """
     return datetime.fromtimestamp(time_s, UTC).strftime(_TIME_FORMAT)
 
 
 def seconds_of(stamp: str) -> float:
-    """Parse `YYYY-MM-DDTHH:MM:SS` (UTC) to seconds since 1970; raises ValueError for another form."""
+    """Parse `YYYY-MM-DDTHH:MM:SS` (UTC) to seconds since 1970.
+
+    Parameters
+    ----------
+    stamp : such as the id of a group.
+
+    Raises
+    ------
+    ValueError : it has another form, or is no date.
+    """
     return datetime.strptime(stamp, _TIME_FORMAT).replace(tzinfo=UTC).timestamp()
 
 

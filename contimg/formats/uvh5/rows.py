@@ -34,7 +34,16 @@ class RowLayout:
     cells: NDArray[np.int64] | None
 
     def cells_of(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the cells of rows [start, stop)."""
+        """Return the cells of rows [start, stop).
+
+        Parameters
+        ----------
+        start, stop : rows.
+
+        Returns
+        -------
+        integration × baselines + baseline, shape (stop - start,).
+        """
         return np.arange(start, stop) if self.cells is None else self.cells[start:stop]
 
 
@@ -66,6 +75,15 @@ def read_row_layout(path: Path, header: Any, count: int, numbers: NDArray[np.int
 
 def read_integration_s(path: Path, header: Any) -> float:
     """Read the length of the integrations in seconds.
+
+    Parameters
+    ----------
+    path : the file, for messages.
+    header : its HDF5 group `Header`.
+
+    Returns
+    -------
+    that of the first row; the others differ from it by at most 1 %.
 
     Raises
     ------
