@@ -57,7 +57,16 @@ class Endpoint:
 
 
 def url_in_force(settings: Settings) -> str:
-    """Return the configured URL, else that of the embedded broker of the state directory, else localhost's default."""
+    """Return the configured URL, else that of the embedded broker of the state directory, else localhost's default.
+
+    Parameters
+    ----------
+    settings : deployment settings, with `broker_url`, and `state_dir`, whose embedded broker counts while it runs.
+
+    Returns
+    -------
+    the URL, with its password.
+    """
     if settings.broker_url:
         return settings.broker_url
     endpoint = read_endpoint(settings.state_dir)
@@ -65,7 +74,16 @@ def url_in_force(settings: Settings) -> str:
 
 
 def read_endpoint(state_dir: Path) -> Endpoint | None:
-    """Return the last endpoint of the embedded broker of a state directory, live or not; None without one."""
+    """Return the last endpoint of the embedded broker of a state directory, live or not.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+
+    Returns
+    -------
+    the endpoint; None when there is no endpoint file, or it cannot be read.
+    """
     try:
         return Endpoint(**json.loads(_endpoint_path(state_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -73,7 +91,12 @@ def read_endpoint(state_dir: Path) -> Endpoint | None:
 
 
 def without_password(url: str) -> str:
-    """Replace the password of a URL by ***."""
+    """Replace the password of a URL by ***.
+
+    Parameters
+    ----------
+    url : URL of a broker; one without a password is returned as it is.
+    """
     password = urlsplit(url).password
     return url if password is None else url.replace(f":{password}@", ":***@", 1)
 
@@ -105,7 +128,16 @@ def check_answers(url: str) -> None:
 
 
 def check_url(url: str) -> str:
-    """Return a URL if it is one of a Redis-compatible broker; raises Misconfigured otherwise."""
+    """Return a URL if it is one of a Redis-compatible broker; no connection is made.
+
+    Parameters
+    ----------
+    url : URL to check.
+
+    Raises
+    ------
+    Misconfigured : the URL is not one of a Redis-compatible broker.
+    """
     _client(url).close()
     return url
 
@@ -187,6 +219,10 @@ class EmbeddedBroker:
         """Stop the server, which flushes its messages; kill it after `limit_s` seconds.
 
         The endpoint file stays: the next start keeps port and password, so that a worker started by hand reconnects.
+
+        Parameters
+        ----------
+        limit_s : maximum time to wait for the server to end, s.
         """
         if self.process is not None:
             self.process.terminate()

@@ -53,7 +53,12 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(utc)s %(levelname)s %(name)s %(context)s%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one line, and the traceback if there is one."""
+        """Format one line, and the traceback if there is one.
+
+        Parameters
+        ----------
+        record : the log record, with the fields of `about`; its attributes `context` and `utc` are set.
+        """
         fields = getattr(record, "about", {})
         context = " ".join(fields[key] for key in ("group", "stage") if key in fields)
         record.context = f"[{context}] " if context else ""
@@ -65,7 +70,12 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, and group, stage, task where known."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one object; a traceback is its field `traceback`."""
+        """Format one object; a traceback is its field `traceback`.
+
+        Parameters
+        ----------
+        record : the log record, with the fields of `about`.
+        """
         fields: dict[str, str] = {
             "time": _format_time(record),
             "level": record.levelname,

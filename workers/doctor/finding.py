@@ -31,15 +31,35 @@ class Finding:
 
 
 def ok(about: str, text: str) -> Finding:
-    """Return a finding that is in order."""
+    """Return a finding that is in order.
+
+    Parameters
+    ----------
+    about : what was checked.
+    text : its state.
+    """
     return Finding(about, Level.OK, text)
 
 
 def warning(about: str, text: str, remedy: str) -> Finding:
-    """Return a finding of level warning."""
+    """Return a finding of level warning.
+
+    Parameters
+    ----------
+    about : what was checked.
+    text : its state.
+    remedy : what the operator does about it.
+    """
     return Finding(about, Level.WARNING, text, remedy)
 
 
 def error(about: str, text: str, remedy: str) -> Finding:
-    """Return a finding of level error."""
+    """Return a finding of level error.
+
+    Parameters
+    ----------
+    about : what was checked.
+    text : its state.
+    remedy : what the operator does about it.
+    """
     return Finding(about, Level.ERROR, text, remedy)

@@ -48,7 +48,16 @@ def check_cores_and_memory() -> Iterator[Finding]:
 
 
 def check_workers(config: StreamingConfig) -> Finding:
-    """Check that the cores suffice for the number of worker processes."""
+    """Check that the cores suffice for the number of worker processes.
+
+    Parameters
+    ----------
+    config : the configuration; `max_workers` is compared with the cores that this process may use.
+
+    Returns
+    -------
+    a warning above two workers per core, where a single core counts as two.
+    """
     cores = len(os.sched_getaffinity(0))
     if config.max_workers > 2 * max(cores, 2):
         return warning("workers", f"max_workers={config.max_workers} on {cores} cores", f"set max_workers={2 * cores}")
@@ -80,7 +89,16 @@ def check_inotify() -> Finding:
 
 
 def check_tmpfs(config: StreamingConfig) -> Finding:
-    """Check the free space of tmpfs_path, if Measurement Sets are staged there."""
+    """Check the free space of tmpfs_path, if Measurement Sets are staged there.
+
+    Parameters
+    ----------
+    config : the configuration, with `stage_to_tmpfs` and `tmpfs_path`.
+
+    Returns
+    -------
+    an error when the directory does not exist, a warning when it has no space for a group at native size (GROUP_GB).
+    """
     about = "tmpfs"
     if not config.stage_to_tmpfs:
         return ok(about, "not used (stage_to_tmpfs=false)")

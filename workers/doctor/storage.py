@@ -20,7 +20,17 @@ MIN_GB = 1.0
 
 
 def check_directories(settings: Settings, config: StreamingConfig) -> Iterator[Finding]:
-    """Check existence, rights, free space and file system of each configured directory."""
+    """Check existence, rights, free space and file system of each configured directory.
+
+    Parameters
+    ----------
+    settings : deployment settings, with the state directory.
+    config : the configuration, with the other directories and the database.
+
+    Returns
+    -------
+    one finding per directory, and an error when an SQLite database is on a network file system.
+    """
     yield _check_input_dir(config.input_dir, config.poll_interval)
     yield _check_writable("output_dir", config.output_dir)
     yield _check_writable("scratch_dir", config.scratch_dir)
@@ -34,7 +44,14 @@ def check_directories(settings: Settings, config: StreamingConfig) -> Iterator[F
 
 
 def check_hdf5_locking(incoming: Path) -> Finding:
-    """Check whether HDF5 can lock files of the incoming directory; some network file systems refuse."""
+    """Check whether HDF5 can lock files of the incoming directory; some network file systems refuse.
+
+    The newest HDF5 file is opened for reading, or, where there is none, a temporary file is created and deleted.
+
+    Parameters
+    ----------
+    incoming : the incoming directory; it need not exist.
+    """
     about = "HDF5 locking"
     newest = max(incoming.glob("*.hdf5"), key=lambda path: path.name, default=None) if incoming.is_dir() else None
     if newest is None and not _has_access(incoming, os.W_OK):
@@ -54,7 +71,16 @@ def check_hdf5_locking(incoming: Path) -> Finding:
 
 
 def check_database(config: StreamingConfig) -> Finding:
-    """Check that the database answers, has this version's revision and, with SQLite, is not damaged."""
+    """Check that the database answers, has this version's revision and, with SQLite, is not damaged.
+
+    Parameters
+    ----------
+    config : the configuration; `queue_db` is the path of an SQLite file or the URL of a database.
+
+    Returns
+    -------
+    an error when the database does not answer, is damaged or is of a newer version, a warning when it needs an upgrade.
+    """
     about = "store"
     if "://" not in config.queue_db and not Path(config.queue_db).exists():
         return ok(about, f"{config.queue_db}: created at the first start")

@@ -57,6 +57,17 @@ def execute_stage(context: StageContext, stage: Stage, job: JobRef, task_id: str
 
     The chain continues after a commit, and when the stage was committed before; otherwise it ends, and the reconciler
     sends another when the job is pending again.
+
+    Parameters
+    ----------
+    context : the configuration and the store.
+    stage : the stage to execute.
+    job : id of the job, or of the group whose live job is meant.
+    task_id : id of the Celery task, for the lease and the log lines; None outside a worker.
+
+    Returns
+    -------
+    what the chain of messages does next. An error of the stage is recorded with the job and not raised.
     """
     with logs.about(job=str(job), stage=str(stage), **({"task": task_id} if task_id else {})):
         stages.load(stage)

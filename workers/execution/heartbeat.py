@@ -18,9 +18,19 @@ _SIGNAL = signal.SIGUSR2  # billiard keeps SIGUSR1 for its time limits
 
 @contextmanager
 def keep_lease(store: Store, lease: Lease) -> Iterator[None]:
-    """Send a heartbeat every quarter of the lease during the block; raises LeaseLost inside it when the lease ends.
+    """Send a heartbeat every quarter of the lease during the block.
 
-    A heartbeat that does not reach the store is sent again: the lease outlives three missed ones.
+    A heartbeat that does not reach the store is sent again: the lease outlives three missed ones. The block is
+    interrupted only in the main thread; in another thread the commit is refused.
+
+    Parameters
+    ----------
+    store : store that holds the lease.
+    lease : the lease to keep.
+
+    Raises
+    ------
+    LeaseLost : the lease ended during the block; raised inside the block.
     """
     ended = threading.Event()
     interrupted = _interrupted_thread(ended)

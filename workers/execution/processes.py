@@ -46,13 +46,31 @@ class ProcessName:
 
     @classmethod
     def of(cls, pid: int | None = None) -> "ProcessName":
-        """Return the name of a running process, by default this one; raises ProcessLookupError when there is none."""
+        """Return the name of a running process.
+
+        Parameters
+        ----------
+        pid : its pid; by default that of this process.
+
+        Raises
+        ------
+        ProcessLookupError : there is no such process, or it is a zombie.
+        """
         number = os.getpid() if pid is None else pid
         return cls(socket.gethostname(), number, _started(number), _namespace())
 
     @classmethod
     def parse(cls, text: str) -> "ProcessName | None":
-        """Return the name in the owner of a lease, or None when the text has another form."""
+        """Return the name in the owner of a lease.
+
+        Parameters
+        ----------
+        text : `host:pid:started:namespace`, as `str` of a name gives it.
+
+        Returns
+        -------
+        the name, or None when the text has another form.
+        """
         parts = text.rsplit(":", 3)
         if len(parts) != 4 or not (parts[1].isdigit() and parts[2].isdigit()):
             return None
@@ -125,7 +143,12 @@ class LivenessFiles:
         return frozenset(name for name, since in self._dead_since.items() if now - since >= self._grace_s)
 
     def forget(self, name: str) -> None:
-        """Remove the file of a dead process, once it holds no lease."""
+        """Remove the file of a dead process, once it holds no lease.
+
+        Parameters
+        ----------
+        name : name of the process, as `dead` returns it.
+        """
         (self._directory / name).unlink(missing_ok=True)
 
     def _unlocked(self) -> Iterator[Path]:

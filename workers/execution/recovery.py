@@ -15,17 +15,32 @@ log = logging.getLogger(__name__)
 
 
 def release_leases_of_dead_processes(store: Store) -> tuple[str, ...]:
-    """Requeue, without using up attempts, what processes of this machine held when they ended; returns the keys.
+    """Requeue, without using up attempts, what processes of this machine held when they ended.
 
     For the start and the stop of the service.
+
+    Parameters
+    ----------
+    store : store that holds the leases.
+
+    Returns
+    -------
+    the keys of the jobs whose leases were released.
     """
     return _end_leases_of_dead_processes(store, store.leases.release)
 
 
 def fail_leases_of_dead_processes(store: Store, liveness: LivenessFiles | None = None) -> tuple[str, ...]:
-    """Fail the attempts of worker processes that died during a stage; returns the keys of their jobs.
+    """Fail the attempts of worker processes that died during a stage.
 
-    `liveness` shows processes of other containers of this machine.
+    Parameters
+    ----------
+    store : store that holds the leases.
+    liveness : files that show processes of other containers of this machine; None to end only those known by pid.
+
+    Returns
+    -------
+    the keys of the jobs whose attempts failed.
     """
 
     def fail(lease: Lease) -> None:
@@ -46,6 +61,12 @@ def fail_overlong_stage(store: Store, task_id: str, limit_s: float) -> None:
 
     The child is first asked to exit, and would requeue its stage without using up an attempt, as when its worker
     shuts down: the stage would run again for ever.
+
+    Parameters
+    ----------
+    store : store that holds the lease.
+    task_id : id of the Celery task; a task without a lease is ignored.
+    limit_s : the limit that was exceeded, s, for the message.
     """
     for lease in store.leases.active(task_id=task_id):
         error = f"{lease.stage} took longer than the limit ({limit_s:g} s, CONTIMG_STAGE_LIMIT_S)"

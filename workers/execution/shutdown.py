@@ -22,7 +22,13 @@ _TO_A_MESSAGE_S = 1.0
 
 
 def wait_for_stages(worker: Any, store: Store) -> None:
-    """Replace the worker's `wait_for_soft_shutdown`: return when no child holds a lease, or at the limit."""
+    """Return when no child holds a lease, or at the limit; it replaces the worker's `wait_for_soft_shutdown`.
+
+    Parameters
+    ----------
+    worker : the Celery worker; its setting `worker_soft_shutdown_timeout` is the limit, s.
+    store : store that holds the leases.
+    """
     if not state.active_requests:
         return
     began = time.monotonic()
@@ -38,7 +44,16 @@ def wait_for_stages(worker: Any, store: Store) -> None:
 
 
 def is_any_child_working(store: Store) -> bool:
-    """Whether a child of this process holds a lease; assumed when the store does not answer."""
+    """Return whether a child of this process holds a lease.
+
+    Parameters
+    ----------
+    store : store that holds the leases.
+
+    Returns
+    -------
+    True also when the store does not answer.
+    """
     try:
         owners = [lease.owner for lease in store.leases.active()]
     except SQLAlchemyError:

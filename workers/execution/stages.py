@@ -26,20 +26,41 @@ class StageContext:
     store: Store
 
     def product_dir(self, processing: str = LIVE) -> Path:
-        """Directory of the products of a processing; a campaign has its own."""
+        """Return the directory of the products of a processing; a campaign has its own.
+
+        Parameters
+        ----------
+        processing : name of a campaign, or LIVE.
+        """
         output = self.config.output_dir
         return output if processing == LIVE else output / "campaigns" / processing
 
     def measurement_set_path(self, group: str, processing: str = LIVE) -> Path:
-        """Path of a group's Measurement Set."""
+        """Return the path of a group's Measurement Set.
+
+        Parameters
+        ----------
+        group : id of the group, the time in the name of the file that founded it.
+        processing : name of a campaign, or LIVE.
+        """
         return self.product_dir(processing) / f"{group}.ms"
 
     def calibration_dir(self, processing: str = LIVE) -> Path:
-        """Directory of the caltable sets, each in a directory of its own."""
+        """Return the directory of the caltable sets, each in a directory of its own.
+
+        Parameters
+        ----------
+        processing : name of a campaign, or LIVE.
+        """
         return self.product_dir(processing) / "calibration"
 
     def image_dir(self, processing: str = LIVE) -> Path:
-        """Directory of the images."""
+        """Return the directory of the images.
+
+        Parameters
+        ----------
+        processing : name of a campaign, or LIVE.
+        """
         return self.product_dir(processing) / "images"
 
     @property
@@ -69,21 +90,45 @@ def load(stage: Stage) -> None:
 
     Losing the lease interrupts a stage anywhere; in the middle of an import it would leave half a library in this
     process, which every later stage would use.
+
+    Parameters
+    ----------
+    stage : the stage whose libraries are imported.
     """
     for name in STAGES[stage].libraries:
         import_module(name)
 
 
 def run(context: StageContext, lease: Lease) -> list[Any]:
-    """Run the leased stage and return its results, which the commit writes. Raises what the stage raises."""
+    """Run the leased stage and return its results, which the commit writes.
+
+    Parameters
+    ----------
+    context : the configuration and the store.
+    lease : the lease; it names the job and the stage.
+
+    Returns
+    -------
+    list of the stage's one result, for `store.leases.commit`.
+
+    Raises
+    ------
+    BadInput : the job's Measurement Set is missing or cannot be processed.
+    Exception : any other error of the stage's function passes through.
+    """
     stage = STAGES[lease.stage]
     return [stage.run(context, lease, stage.read(context, lease))]
 
 
 def is_broken(context: StageContext, lease: Lease) -> bool:
-    """Whether the Measurement Set of a job that was converted is there and cannot be read.
+    """Return whether the Measurement Set of a job that was converted is there and cannot be read.
 
     No stage leaves one, because all change a copy: a power cut does, or a failing disk.
+
+    Parameters
+    ----------
+    context : the configuration and the store.
+    lease : the lease on the stage that failed; for the stage `convert` the answer is False.
     """
     from contimg.formats.ms.info import read_ms_info
 

@@ -37,7 +37,13 @@ class TimedRequest(Request):  # type: ignore[misc]  # Celery has no types
     """A task whose stage fails when its time limit is reached, before its process is killed."""
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """End the lease, because the pool kills the child process next."""
+        """End the lease, because the pool kills the child process next.
+
+        Parameters
+        ----------
+        soft : whether it is Celery's soft limit, at which the process is not killed; the lease is then kept.
+        timeout : the limit that was exceeded, s.
+        """
         if not soft and not state.should_terminate:
             try:
                 fail_overlong_stage(stage_context().store, self.id, timeout)

@@ -89,6 +89,15 @@ def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     A file is an orphan when nothing was written to it for the duration of a lease, no process holds its lock and, while
     a stage of its group runs, it is older than that run. A worker that was suspended meanwhile does not find its file,
     and fails; its lease has expired as well.
+
+    Parameters
+    ----------
+    config : the configuration, with the directories of products and scratch files.
+    store : store that shows the running stages and the duration of a lease.
+
+    Returns
+    -------
+    the orphans; one that was a product moved aside is restored instead of removed, and returned as well.
     """
     removed = tuple(_find_orphans(config, store))
     for path in removed:
@@ -101,7 +110,12 @@ def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
 
 
 def delete_path(path: Path) -> None:
-    """Delete a file or a directory tree, if it exists."""
+    """Delete a file or a directory tree, if it exists.
+
+    Parameters
+    ----------
+    path : the file or directory; errors within a directory tree are ignored.
+    """
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

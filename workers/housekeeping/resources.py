@@ -64,7 +64,16 @@ class DiskMonitor:
 
 
 def disks(config: StreamingConfig) -> list[Disk]:
-    """List each file system once: of the products, the scratch files, the incoming files and the store."""
+    """List each file system once: of the products, the scratch files, the incoming files and the store.
+
+    Parameters
+    ----------
+    config : the configuration, with these directories; one that does not exist is represented by its nearest parent.
+
+    Returns
+    -------
+    the file systems; the first is that of the products.
+    """
     store = config.output_dir if "://" in config.queue_db else Path(config.queue_db).parent
     devices: dict[int, Disk] = {}
     for directory in (config.output_dir, config.scratch_dir, config.input_dir, store):
@@ -79,6 +88,15 @@ def record_sample(config: StreamingConfig, store: Store) -> dict[str, float]:
     """Record one sample for the charts and return it: `machine.*`, `disk.*` of the product directory, `queue.*`.
 
     Names and units are those of the panel's own samples: the charts have no gap while no panel runs.
+
+    Parameters
+    ----------
+    config : the configuration, with the product directory.
+    store : store that gives the state of the queue and that the sample is written to.
+
+    Returns
+    -------
+    value by name; those of `queue.*` are numbers of jobs.
     """
     memory, status = psutil.virtual_memory(), store.overview.snapshot(0)
     values = {

@@ -48,7 +48,12 @@ class TaskSchedule:
         self._last_errors: dict[str, str] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Run the tasks until `stop` is set."""
+        """Run the tasks until `stop` is set.
+
+        Parameters
+        ----------
+        stop : event that ends the run; a task under way is completed first.
+        """
         while not stop.wait(self.run_due()):
             pass
 
@@ -76,6 +81,11 @@ class TaskSchedule:
 
 def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     """List the tasks of one service.
+
+    Parameters
+    ----------
+    config : the configuration, with the intervals and whether samples are recorded.
+    store : store that the tasks work on.
 
     Raises
     ------

@@ -50,7 +50,12 @@ class Producer:
         self._is_broker_away = False
 
     def run(self, stop: threading.Event) -> None:
-        """Scan and follow events until `stop` is set; `wake` makes it check `stop` at once."""
+        """Scan and follow events until `stop` is set; errors are logged, and the next scan tries again.
+
+        Parameters
+        ----------
+        stop : event that ends the run; `wake` makes it be checked at once.
+        """
         try:
             while not stop.is_set():
                 self._attempt(self.scan)

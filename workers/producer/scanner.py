@@ -86,7 +86,12 @@ class IncomingScanner:
         return self._select(name, stat.st_size, stat.st_mtime, finished=finished)
 
     def mark_registered(self, file: IncomingFile) -> None:
-        """Report this file no more until its size or modification time changes."""
+        """Report this file no more until its size or modification time changes.
+
+        Parameters
+        ----------
+        file : a file that `scan` or `check` returned and the store has recorded.
+        """
         self._registered[file.path.name] = (file.size, _microseconds(file.mtime))
         self._unsettled.pop(file.path.name, None)
 
@@ -113,7 +118,12 @@ class IncomingScanner:
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file name does not mark a hidden or unfinished file."""
+    """Return whether a file name does not mark a hidden or unfinished file.
+
+    Parameters
+    ----------
+    name : file name without its directory.
+    """
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 

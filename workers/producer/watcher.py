@@ -42,7 +42,12 @@ class IncomingWatcher(FileSystemEventHandler):
         self._last_message = ""
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Add the name of the event's file; a rename or a close by the writer marks the file as finished."""
+        """Add the name of the event's file; a rename or a close by the writer marks the file as finished.
+
+        Parameters
+        ----------
+        event : event of the observer; directories and other kinds of events are ignored.
+        """
         if event.is_directory or event.event_type not in ("created", "moved", "closed"):
             return
         path = event.dest_path if event.event_type == "moved" else event.src_path
@@ -63,6 +68,10 @@ class IncomingWatcher(FileSystemEventHandler):
         """Watch the directory that is at this path now.
 
         The observer is replaced when the directory is another one under the same name, and when it has died.
+
+        Parameters
+        ----------
+        directory : the incoming directory; while it does not exist, nothing is watched.
         """
         try:
             stat = directory.stat()

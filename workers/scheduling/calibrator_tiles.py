@@ -24,7 +24,16 @@ class CalibratorTiles:
         self._dec_deg = float("nan")
 
     def have_calibrator(self, starts_s: Sequence[float]) -> list[bool]:
-        """Whether the tiles that begin at these times (epoch seconds) have a calibrator in the beam."""
+        """Return whether tiles have a calibrator in the beam, from the times at which they begin.
+
+        Parameters
+        ----------
+        starts_s : beginnings of the tiles, epoch seconds.
+
+        Returns
+        -------
+        one value per tile in the order given; all False before there is a Measurement Set.
+        """
         newest = self._store.products.measurement_sets(1) if starts_s else ()
         if not newest:
             return [False] * len(starts_s)

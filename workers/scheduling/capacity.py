@@ -71,6 +71,16 @@ def plan(tiles_per_hour: float, cores: int, loads: Sequence[Load]) -> Plan:
     A worker is busy for `seconds` with a tile, longer where the stage can use more cores than the site has. It may be
     busy for UTILISATION of its time (M/D/c: a tile then waits about as long as it is processed; Kleinrock 1975,
     Queueing Systems I, ch. 5).
+
+    Parameters
+    ----------
+    tiles_per_hour : tiles that arrive in an hour, on average; one telescope gives TILES_PER_HOUR.
+    cores : cores of the site.
+    loads : load of each stage for one tile, in the order of the stages.
+
+    Returns
+    -------
+    the plan, with one queue per load; `is_sufficient` tells whether the cores suffice.
     """
     queues = []
     for load in loads:
@@ -85,6 +95,12 @@ def max_tiles_per_hour(loads: Sequence[Load], cores: int, workers: int) -> float
     """Return the tiles an hour of workers that take from all queues, while tiles always wait.
 
     It is the lower of two bounds: a worker runs one stage at a time, and all share the cores.
+
+    Parameters
+    ----------
+    loads : load of each stage for one tile.
+    cores : cores that the workers share.
+    workers : number of worker processes.
     """
     seconds = sum(max(load.seconds, load.core_s / cores) for load in loads)
     return 3600 * min(workers / seconds, cores / sum(load.core_s for load in loads))

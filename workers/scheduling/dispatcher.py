@@ -53,7 +53,14 @@ class Dispatcher:
         return tuple(sent)
 
     def ordered(self, waiting: Sequence[JobRecord]) -> list[JobRecord]:
-        """The jobs in the order in which to send them."""
+        """Return the jobs in the order in which to send them.
+
+        The order is by priority, then tiles with a calibrator, then the time of observation as `rules.order` says.
+
+        Parameters
+        ----------
+        waiting : jobs that were not sent.
+        """
         sign = -1.0 if self.rules.order == "newest" else 1.0
         tiles = [job for job in waiting if job.stage.kind is TILE]
         starts_s = [job.reference_s for job in tiles]

@@ -17,12 +17,32 @@ _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "inte
 
 
 def send_job(job: JobRecord) -> None:
-    """Send the chain of a job; Transient when the broker does not take it soon."""
+    """Send the chain of a job, from its present stage on.
+
+    Parameters
+    ----------
+    job : the job.
+
+    Raises
+    ------
+    Transient : the broker does not take the message soon.
+    """
     send(job.id, job.stage, job.priority)
 
 
 def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORITY) -> None:
-    """Send the chain of a job from `stage` on; Transient when the broker does not take it soon."""
+    """Send the chain of a job from `stage` on.
+
+    Parameters
+    ----------
+    job : id of the job, or of the group whose live job is meant.
+    stage : first stage of the chain; the remaining stages of its kind follow.
+    priority : priority in the broker; the lower number goes first.
+
+    Raises
+    ------
+    Transient : the broker does not take the message soon.
+    """
     # Given in each message, for a sender does not load the tasks and their defaults: without, it would wait for the
     # result backend, and the messages would have the highest priority.
     options: dict[str, Any] = {"ignore_result": True, "priority": priority}

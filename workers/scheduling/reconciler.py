@@ -36,7 +36,12 @@ class Reconciler:
     liveness: LivenessFiles | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Rounds until `stop` is set; a round that fails is logged."""
+        """Run rounds until `stop` is set; a round that fails is logged.
+
+        Parameters
+        ----------
+        stop : event that ends the run, between two rounds.
+        """
         while True:
             try:
                 self.round()
@@ -63,10 +68,15 @@ class Reconciler:
 
 
 def unexplained(waiting: Sequence[JobRecord], backlog: Mapping[Stage, int]) -> tuple[JobRecord, ...]:
-    """The waiting jobs that no message in the broker explains.
+    """Return the waiting jobs that no message in the broker explains.
 
     Of each stage as many as there are more jobs than messages, the first sent first, because queues are served in
     order.
+
+    Parameters
+    ----------
+    waiting : jobs that were sent and have not begun.
+    backlog : number of messages in the broker by stage; it has every stage of the jobs.
     """
     lost: list[JobRecord] = []
     sent = sorted(waiting, key=lambda job: (job.stage, job.enqueued_at or 0.0))

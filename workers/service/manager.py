@@ -113,11 +113,29 @@ class StreamingServiceManager:
         return self._execute("restart")
 
     def pause(self, by: str) -> CommandOutcome:
-        """Start no further stage on any host until `resume`; `by` is the author in the event log."""
+        """Start no further stage on any host until `resume`.
+
+        Parameters
+        ----------
+        by : the author in the event log.
+
+        Returns
+        -------
+        the outcome; `success` is False, with the reason, when the configuration or the store is not available.
+        """
         return self._with_store(lambda store: store.jobs.pause(by), "paused: no stage starts, stages under way end")
 
     def resume(self, by: str) -> CommandOutcome:
-        """Start stages again; `by` is the author in the event log."""
+        """Start stages again.
+
+        Parameters
+        ----------
+        by : the author in the event log.
+
+        Returns
+        -------
+        the outcome; `success` is False, with the reason, when the configuration or the store is not available.
+        """
         return self._with_store(lambda store: store.jobs.resume(by), "resumed")
 
     def _record(self) -> ServiceRecord | None:

@@ -43,7 +43,15 @@ def stream_plans(config: StreamingConfig, broker_url: str, environ: Mapping[str,
 
 
 def extra_plans(extras: Extras, broker_url: str, settings: Settings, environ: Mapping[str, str]) -> list[ChildPlan]:
-    """Plan the panel and Flower, as far as enabled; parameters as of `stream_plans`."""
+    """Plan the panel and Flower, as far as enabled.
+
+    Parameters
+    ----------
+    extras : which of the two are enabled.
+    broker_url : URL of the broker.
+    settings : deployment settings, with the addresses, the state directory and the operator's token.
+    environ : environment that the children inherit; its settings of Flower are kept.
+    """
     common, plans = _common(broker_url), []
     if extras.web:
         command = contimg_command("web", "--host", settings.web_host, "--port", str(settings.web_port))
@@ -60,6 +68,15 @@ def thread_settings(max_workers: int, environ: Mapping[str, str]) -> dict[str, s
 
     Half of the workers of a stream that keeps up are idle: each process gets twice its even share of the cores. Passive
     waiting leaves the cores to others when all are busy.
+
+    Parameters
+    ----------
+    max_workers : number of worker processes of all queues.
+    environ : environment that the processes inherit.
+
+    Returns
+    -------
+    value by name of the variable.
     """
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // max(1, max_workers // 2)))
@@ -67,7 +84,13 @@ def thread_settings(max_workers: int, environ: Mapping[str, str]) -> dict[str, s
 
 
 def worker_command(stage: Stage, processes: int) -> list[str]:
-    """Return the command of the Celery worker of one queue."""
+    """Return the command of the Celery worker of one queue.
+
+    Parameters
+    ----------
+    stage : the stage whose queue the worker takes from.
+    processes : number of its child processes.
+    """
     flags = ("--disable-prefetch", "-E", "--without-gossip", "--without-mingle")
     return [*_celery(), "worker", "-n", f"{stage}@%h", "-Q", str(stage), "-c", str(processes), *flags]
 
@@ -78,7 +101,17 @@ def contimg_command(*arguments: str) -> list[str]:
 
 
 def check_ports(extras: Extras, settings: Settings) -> None:
-    """Check that the ports of panel and Flower are free; raises Misconfigured."""
+    """Check that the ports of panel and Flower are free.
+
+    Parameters
+    ----------
+    extras : which of the two are enabled; the port of the other is not checked.
+    settings : deployment settings, with host and ports.
+
+    Raises
+    ------
+    Misconfigured : a port is in use, or the address cannot be bound.
+    """
     ports = [
         (extras.web, settings.web_port, "the panel", "--port"),
         (extras.flower, settings.flower_port, "Flower", "CONTIMG_FLOWER_PORT"),

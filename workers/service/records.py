@@ -103,7 +103,16 @@ class CommandOutcome:
 
 
 def read_record(state_dir: Path) -> ServiceRecord | None:
-    """Return the record of the supervisor that runs on a state directory; None without one or after it was killed."""
+    """Return the record of the supervisor that runs on a state directory.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+
+    Returns
+    -------
+    the record; None when there is none, when it cannot be read, or after the supervisor was killed.
+    """
     try:
         record = ServiceRecord(**json.loads(_record_path(state_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -113,17 +122,37 @@ def read_record(state_dir: Path) -> ServiceRecord | None:
 
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:
-    """Replace the record atomically."""
+    """Replace the record atomically.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+    record : the new record.
+    """
     write_text(_record_path(state_dir), json.dumps(asdict(record)))
 
 
 def remove_record(state_dir: Path) -> None:
-    """Remove the record of a supervisor that has stopped."""
+    """Remove the record of a supervisor that has stopped, if there is one.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+    """
     _record_path(state_dir).unlink(missing_ok=True)
 
 
 def last_supervised_at(state_dir: Path) -> float:
-    """Return when a supervisor last ran on a state directory, seconds since 1970; 0.0 if none ever did."""
+    """Return when a supervisor last ran on a state directory.
+
+    Parameters
+    ----------
+    state_dir : state directory of the service.
+
+    Returns
+    -------
+    the time, seconds since 1970; 0.0 if none ever did.
+    """
     files = (_record_path(state_dir), _lock_path(state_dir))
     return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
 

@@ -147,7 +147,13 @@ class Supervisor:
             self._record()
 
     def stop(self, limit_s: float = STOP_LIMIT_S, is_urgent: Callable[[], bool] = lambda: False) -> None:
-        """Stop everything; parameters as of `stop_stream`."""
+        """Stop everything: the stream, the panel and Flower, and the broker.
+
+        Parameters
+        ----------
+        limit_s : maximum time to wait for the stages, s.
+        is_urgent : whether to stop waiting now.
+        """
         try:
             if self._store is not None:
                 self.stop_stream(limit_s, is_urgent)
@@ -163,7 +169,13 @@ class Supervisor:
                 self._lock.release()
 
     def record_event(self, text: str, level: str = "info") -> None:
-        """Log a message and add it to the event log, if the store answers."""
+        """Log a message and add it to the event log, if the store answers.
+
+        Parameters
+        ----------
+        text : the message.
+        level : level in the event log: `info`, `warning` or `error`.
+        """
         log.info("%s", text)
         try:
             self.store.events.add(text, level=level)

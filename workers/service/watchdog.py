@@ -13,6 +13,11 @@ from contimg.units import format_utc
 def notify_systemd(text: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Send lines in the format of sd_notify(3) to NOTIFY_SOCKET.
 
+    Parameters
+    ----------
+    text : lines `NAME=value`, separated by newlines.
+    environ : environment with NOTIFY_SOCKET, where systemd sets it.
+
     Returns
     -------
     bool

@@ -51,7 +51,20 @@ class Backend(Protocol):
         """Return the state of the parts; raises Transient when the backend does not answer."""
 
     def execute(self, command: Command) -> CommandOutcome:
-        """Start, stop (after the stages under way) or restart the parts, and wait until that is done."""
+        """Start, stop (after the stages under way) or restart the parts, and wait until that is done.
+
+        Parameters
+        ----------
+        command : `start`, `stop` or `restart`.
+
+        Returns
+        -------
+        the outcome; `success` is False when the parts refused or did not get ready in time.
+
+        Raises
+        ------
+        Transient : the backend does not answer.
+        """
 
 
 def choose_backend(settings: Settings, options: BackendOptions | None = None) -> Backend | None:

@@ -38,7 +38,17 @@ class AgentClient:
         return PartsStatus(**self._request("status", STATUS_LIMIT_S))
 
     def execute(self, command: Command) -> CommandOutcome:
-        """Have the agent execute a command; raises Transient when it does not answer, ContimgError when it refuses."""
+        """Have the agent execute a command, and wait until that is done.
+
+        Parameters
+        ----------
+        command : `start`, `stop` or `restart`.
+
+        Raises
+        ------
+        Transient : the agent does not answer within COMMAND_LIMIT_S.
+        ContimgError : the agent refuses, or its backend fails.
+        """
         return CommandOutcome(**self._request(command, COMMAND_LIMIT_S))
 
     def _request(self, word: str, limit_s: float) -> dict[str, Any]:

@@ -38,7 +38,16 @@ class Containers:
         self._project = project
 
     def use_state_dir(self, state_dir: Path) -> bool:
-        """Whether a container of the project has a state directory mounted."""
+        """Return whether a container of the project has a state directory mounted.
+
+        Parameters
+        ----------
+        state_dir : absolute path of the state directory, the same on the host and in the containers.
+
+        Returns
+        -------
+        False also when there is no engine, or this user may not use it.
+        """
         if not self._engine.is_socket():
             return False
         try:
@@ -67,7 +76,21 @@ class Containers:
         )
 
     def execute(self, command: Command) -> CommandOutcome:
-        """Execute a command on all parts; a start is done when every part is healthy. Raises Transient."""
+        """Execute a command on all parts; a start is done when every part is healthy.
+
+        Parameters
+        ----------
+        command : `start`, `stop` or `restart`; the producer is started first.
+
+        Returns
+        -------
+        the outcome; `success` is False without containers, or when one is not healthy within HEALTHY_LIMIT_S.
+
+        Raises
+        ------
+        Transient : the engine does not answer.
+        ContimgError : the engine refuses a request.
+        """
         containers = self._containers()
         if not containers:
             return CommandOutcome(False, "the stream's containers do not exist; ops/deploy.sh creates them")

@@ -45,7 +45,20 @@ class Units:
         return PartsStatus(True, PRODUCER, producer or None, started_at, round(cpu_percent, 1), round(memory_mb, 1))
 
     def execute(self, command: Command) -> CommandOutcome:
-        """Execute a command on all units; a start is done when the producer's first scan succeeded."""
+        """Execute a command on all units; a start is done when the producer's first scan succeeded.
+
+        Parameters
+        ----------
+        command : `start`, `stop` or `restart`.
+
+        Returns
+        -------
+        the outcome; `success` is False when systemctl fails, with the first line of its error.
+
+        Raises
+        ------
+        Transient : systemctl cannot be run, or does not end within COMMAND_LIMIT_S.
+        """
         outcome = _systemctl(command, *PARTS)
         if outcome.returncode == 0:
             return CommandOutcome(True, f"the stream was {PAST[command]}")
