@@ -85,7 +85,16 @@ class Panel:
             return ()
 
     def overview(self, shown: int = 5) -> StreamOverview:
-        """Return the stream's overview with the newest `shown` entries of each list; requests share it."""
+        """Return the stream's overview, which requests share.
+
+        Parameters
+        ----------
+        shown : number of the newest entries of each list in it.
+
+        Returns
+        -------
+        the overview, at most `fresh_s` old, or older while another thread computes a new one.
+        """
         return self.shared(("overview", shown), lambda: self._read_overview(shown))
 
     def shared(self, name: object, make: Callable[[], Value]) -> Value:

@@ -38,7 +38,16 @@ class Access:
     limiter: Limiter
 
     def role_of(self, token: str) -> Role:
-        """Return what the holder of a token may do."""
+        """Return what the holder of a token may do.
+
+        Parameters
+        ----------
+        token : as the client sent it; it is compared in constant time with the operator's token and the reader's.
+
+        Returns
+        -------
+        the role; `Role.NONE` for a token that is neither.
+        """
         known = ((self.settings.token, Role.OPERATOR), (self.settings.view_token, Role.READER))
         for secret, role in known:
             if secret and hmac.compare_digest(token.encode(), secret.encode()):
@@ -52,7 +61,18 @@ class Access:
 
 
 def guard(app: Flask, settings: Settings) -> None:
-    """Install the checks; call it when all views are registered."""
+    """Install the checks; call it when all views are registered.
+
+    Parameters
+    ----------
+    app : the application; its sign-in view gets a limit of wrong tokens.
+    settings : tokens, broker, and directory of the sessions. The limits are counted in the broker if there is one, so
+        that all panels of a broker share them, else in memory.
+
+    Raises
+    ------
+    Misconfigured, when a token is set and the key that signs sessions cannot be read or written.
+    """
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_FIELD_NAME="csrf", WTF_CSRF_TIME_LIMIT=None)
     sessions = add_sessions(app, settings)
     _csrf.init_app(app)
@@ -86,6 +106,11 @@ def is_own_host(host: str, names: Collection[str]) -> bool:
 
     Addresses and names without a dot do: nobody can register them elsewhere. Of the others only this machine's own
     name and the given ones.
+
+    Parameters
+    ----------
+    host : value of the header, with or without a port.
+    names : further names of the panel; case does not matter.
     """
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")

@@ -41,7 +41,15 @@ class Sessions:
     directory: Path
 
     def open(self, role: Role, name: str) -> None:
-        """Make the current request's session that of a user."""
+        """Make the current request's session that of a user.
+
+        The session ends after `LIFETIME_S`. Markers of sessions that have ended are removed.
+
+        Parameters
+        ----------
+        role : what the user may do.
+        name : the user's name, which the event log gives as author of commands.
+        """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for marker in self.directory.iterdir():
             with suppress(FileNotFoundError):  # another panel removed it
@@ -71,7 +79,18 @@ class Sessions:
 
 
 def add_sessions(app: Flask, settings: Settings) -> Sessions:
-    """Configure an application's session cookie and return its sessions."""
+    """Configure an application's session cookie and return its sessions.
+
+    Parameters
+    ----------
+    app : the application; its secret key and the options of its cookie are set.
+    settings : state directory, which holds the signing key and the markers, and the tokens. Without a token the
+        signing key is made anew and not stored.
+
+    Raises
+    ------
+    Misconfigured, when a token is set and STATE/session.key cannot be read or written or has a wrong length.
+    """
     tokens = f"{settings.token}\n{settings.view_token}"
     needed = settings.token or settings.view_token
     key = _signing_key(settings.state_dir) if needed else secrets.token_bytes(KEY_BYTES)

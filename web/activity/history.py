@@ -54,7 +54,21 @@ CHARTS = (
 
 
 def sample(panel: Panel) -> dict[str, float | None]:
-    """Return the present values of the series that the panel records, in the units of the store."""
+    """Return the present values of the series that the panel records, in the units of the store.
+
+    Parameters
+    ----------
+    panel : its overview and configuration give the values.
+
+    Returns
+    -------
+    value by name of series; None where it is unknown. CPU in percent of one core, memory in MB (1024² bytes), disks in
+    bytes, times in seconds.
+
+    Raises
+    ------
+    Misconfigured, when the configuration is not valid.
+    """
     overview, config = panel.overview(8), panel.config()
     snapshot, rates, memory = overview.snapshot, overview.snapshot.rates, psutil.virtual_memory()
     queue = {f"queue.{state}": float(snapshot.states[state]) for state in
@@ -74,7 +88,12 @@ def sample(panel: Panel) -> dict[str, float | None]:
 
 
 def check_scan(panel: Panel) -> None:
-    """Begin or end the alert of a producer that does not scan, which the producer itself cannot raise."""
+    """Begin or end the alert of a producer that does not scan, which the producer itself cannot raise.
+
+    Parameters
+    ----------
+    panel : its overview gives the condition; the alert is written to its store.
+    """
     condition = panel.overview(8).condition
     problem = f"scan: {condition.reason}" if condition.scan_overdue else None
     panel.store.alerts.update(
@@ -97,7 +116,16 @@ class Disk:
 
 
 def disks(config: StreamingConfig) -> tuple[Disk, ...]:
-    """Return the file systems of the incoming, products and scratch directories that exist."""
+    """Return the file systems of the incoming, products and scratch directories that exist.
+
+    Parameters
+    ----------
+    config : the directories.
+
+    Returns
+    -------
+    the file systems, named `input`, `output` and `scratch`; a directory that cannot be read is left out.
+    """
     usages = []
     for name, path in (("input", config.input_dir), ("output", config.output_dir), ("scratch", config.scratch_dir)):
         with suppress(OSError):

@@ -29,7 +29,13 @@ class EndedStages:
         self._lock = threading.Lock()
 
     def update(self, store: Store) -> None:
-        """Count what has ended since the last update."""
+        """Count what has ended since the last update.
+
+        Parameters
+        ----------
+        store : source of the attempts. Those of the last minute are read again, because the time of an end is taken
+            before its commit; none is counted twice.
+        """
         with self._lock:
             # The time of an end is taken before its commit: read the last minute again, and count nothing twice.
             runs = store.jobs.ended_runs(self._updated_s - 60.0)

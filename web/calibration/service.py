@@ -16,7 +16,16 @@ IMPORT_LIMIT_S = 180.0
 
 
 def find_set(name: str) -> StoredCaltableSet:
-    """Return the set of a name; RequestError 404 when the registry has none."""
+    """Return the caltable set of a name.
+
+    Parameters
+    ----------
+    name : of the set, as the registry has it.
+
+    Raises
+    ------
+    RequestError, 404, when the registry has none of that name.
+    """
     caltable_set = current_panel().store.registry.set_named(name)
     if caltable_set is None:
         raise RequestError(404, f"calibration set {name[:80]}: not in the registry", "GET /api/calibrations lists them")
@@ -24,14 +33,29 @@ def find_set(name: str) -> StoredCaltableSet:
 
 
 def plots_of(caltable_set: StoredCaltableSet) -> Mapping[str, Path]:
-    """Return the quality plots of a set that exist, by the names of `PLOTS`."""
+    """Return the quality plots of a set that exist, by the names of `PLOTS`.
+
+    Parameters
+    ----------
+    caltable_set : its plots lie in the directory of its first table.
+    """
     directory = caltable_set.tables[0].path.parent if caltable_set.tables else None
     paths = {plot: directory / f"{plot}.png" for plot in PLOTS} if directory else {}
     return {plot: path for plot, path in paths.items() if path.is_file()}
 
 
 def retire_set(name: str, reason: str) -> str:
-    """Retire a set, so that no further tile is calibrated with it; returns a message."""
+    """Retire a set, so that no further tile is calibrated with it; returns a message.
+
+    Parameters
+    ----------
+    name : of the set.
+    reason : stored in the registry with the user's name; empty: `retired`.
+
+    Raises
+    ------
+    RequestError, 404, when the registry has no set of that name.
+    """
     find_set(name)
     store, by = current_panel().store, operator_name()
     store.registry.retire(name, f"{reason or 'retired'} ({by})")

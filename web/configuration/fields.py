@@ -41,7 +41,21 @@ class Field:
 
 
 def list_fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, Field]:
-    """List the field of every key; raises Misconfigured when the configuration cannot be loaded."""
+    """List the field of every key.
+
+    Parameters
+    ----------
+    settings : they name the configuration file.
+    environ : environment variables, which take precedence over the file.
+
+    Returns
+    -------
+    the fields by key, in the order of `StreamingConfig`.
+
+    Raises
+    ------
+    Misconfigured, when the configuration cannot be loaded.
+    """
     rows = {row.key: row for row in explain(settings, environ)}
     return {
         key: Field(
@@ -53,7 +67,17 @@ def list_fields(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 
 def parse_form(form: Mapping[str, str], fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return the keys whose value in a form differs from the value in force, in their own types if possible."""
+    """Return the keys whose value in a form differs from the value in force, in their own types if possible.
+
+    Parameters
+    ----------
+    form : text by key. A switch that is absent is off; any other key that is absent is unchanged.
+    fields : the keys with their values in force; keys that the environment sets are left out.
+
+    Returns
+    -------
+    the new values by key. A text that is no number stays a text, which the review of the change reports.
+    """
     changes = {}
     for key, field in fields.items():
         if field.fixed or (key not in form and field.kind != "switch"):

@@ -46,7 +46,19 @@ class JsonRequest(Request):
     """A request whose body is refused with 415 or 400 when it is not JSON; Flask-OpenAPI would read it as null."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
-        """Return the body; None only when there is none."""
+        """Return the body; None only when there is none.
+
+        Parameters
+        ----------
+        force : parse a body whose media type is not JSON.
+        silent : return None on failure; it is ignored when there is a body.
+        cache : keep the result for the next call.
+
+        Raises
+        ------
+        UnsupportedMediaType, when the media type is not JSON; BadRequest, when the body is not valid JSON. Neither is
+        raised with `silent` when there is no body.
+        """
         return super().get_json(force, silent and not self.content_length, cache)
 
 
@@ -84,7 +96,18 @@ class Api(APIBlueprint):
         )
 
     def read(self, rule: str, answer: type | str, errors: Responses | None = None) -> Callable[[View], View]:
-        """Register a GET route; `answer` is a record class or the media type of a file."""
+        """Register a GET route.
+
+        Parameters
+        ----------
+        rule : end of the path, after the prefix.
+        answer : class of the record that the view returns, or media type of the file that it sends.
+        errors : responses beside those of every request, by status.
+
+        Returns
+        -------
+        a decorator of the view; it returns the view unchanged.
+        """
         further = _file_errors(answer) if isinstance(answer, str) else {}
         return self._route(self.get, rule, answer, {**further, **(errors or {})})
 
@@ -132,7 +155,13 @@ class Api(APIBlueprint):
 
 
 def json_response(record: Any, kind: type | str | None = None) -> Response:
-    """Return a record as JSON; an outcome that is no success has status 409."""
+    """Return a record as JSON; an outcome that is no success has status 409.
+
+    Parameters
+    ----------
+    record : a dataclass or model; one whose attribute `success` is false is an outcome that is no success.
+    kind : class whose fields are sent; None or a media type: that of the record.
+    """
     status = 200 if getattr(record, "success", True) else 409
     return Response(to_json(record, kind if isinstance(kind, type) else None), status, mimetype="application/json")
 

@@ -39,7 +39,13 @@ class RequestError(Exception):
 
 
 def handle_errors(app: Flask) -> None:
-    """Register a handler for each kind of exception."""
+    """Register a handler for each kind of exception.
+
+    Parameters
+    ----------
+    app : the application; exceptions of its views become JSON or a page. One of no known kind is logged and answered
+        with 500.
+    """
     app.register_error_handler(RequestError, _of_request_error)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(ValidationError, _of_validation)
@@ -49,7 +55,12 @@ def handle_errors(app: Flask) -> None:
 
 
 def is_for_machines(path: str) -> bool:
-    """Return whether an address is answered in JSON or plain text, not with a page."""
+    """Return whether an address is answered in JSON or plain text, not with a page.
+
+    Parameters
+    ----------
+    path : path of the request, with the leading slash.
+    """
     return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
 
 
@@ -97,7 +108,16 @@ def _of_bug(error: Exception) -> Response:
 
 
 def error_response(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
-    """Return an error as JSON or as a page; a 429 or 503 with the header Retry-After, s."""
+    """Return an error as JSON or as a page.
+
+    A 401 has the header WWW-Authenticate, a 429 or 503 the header Retry-After (RFC 9110).
+
+    Parameters
+    ----------
+    status : HTTP status.
+    error, hint : what is wrong, and what to do.
+    retry_after_s : value of Retry-After, s; it is sent in whole seconds.
+    """
     if wants_json():
         body = ErrorAnswer(error=error, hint=hint).model_dump_json()
         answer = make_response(body, status, {"Content-Type": "application/json"})

@@ -113,11 +113,29 @@ class GroupTable(Listing):
         return (float(number), identity) if self.after else None
 
     def parameters(self, changed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of the first page after a change of some."""
+        """Return the parameters of the first page after a change of some.
+
+        Parameters
+        ----------
+        changed : new values by name.
+
+        Returns
+        -------
+        the parameters of the address; those that have their default value are left out unless they are changed.
+        """
         return {**self.model_dump(mode="json", exclude_defaults=True, exclude={"after"}), **changed}
 
     def key_of(self, group: GroupRecord) -> str:
-        """Return the key of a row in this order."""
+        """Return the key of a row in this order.
+
+        Parameters
+        ----------
+        group : the row.
+
+        Returns
+        -------
+        `value~id`: the time by which the table is ordered, epoch seconds, and the group's id.
+        """
         value = group.reference_s if self.order == GroupOrder.OBSERVED else group.updated_at
         return f"{value!r}~{group.id}"
 
@@ -143,7 +161,16 @@ class ImageWall(Listing):
 
     @staticmethod
     def key_of(image: StoredImage) -> str:
-        """Return the key of an image."""
+        """Return the key of an image.
+
+        Parameters
+        ----------
+        image : one of a page.
+
+        Returns
+        -------
+        `mjd~id`: time of observation, MJD days, and the image's id.
+        """
         return f"{image.mjd:.12f}~{image.id}"
 
 

@@ -31,7 +31,13 @@ HEADERS = {
 
 
 def add_headers(app: Flask) -> None:
-    """Add the security headers to every response, errors included."""
+    """Add the security headers to every response, errors included.
+
+    Parameters
+    ----------
+    app : the application. Responses without Cache-Control are marked as not to be stored; one of a request that has
+        called `allow_styles` permits style elements with its nonce (Content Security Policy Level 3).
+    """
 
     @app.after_request
     def add(response: Response) -> Response:
@@ -75,7 +81,21 @@ def product_file(path: Path | None, output_dir: Path, name: str) -> Path:
 
 
 def send_product(path: Path | None, output_dir: Path, name: str, mimetype: str, *, download: bool = False) -> Response:
-    """Send a product's file; parameters and errors as of `product_file`."""
+    """Send a product's file, whole or the range that the request asks for.
+
+    Parameters
+    ----------
+    path : the path in the store, or None.
+    output_dir : the directory that must hold the file after links are followed.
+    name : what the file is, for the message of an error.
+    mimetype : media type of the response.
+    download : let the browser save the file instead of showing it.
+
+    Raises
+    ------
+    RequestError, 404, when the path is None, lies outside `output_dir`, or is no file;
+    RequestedRangeNotSatisfiable, when the file does not hold the range.
+    """
     real = product_file(path, output_dir, name)
     response = send_file(real, mimetype=mimetype, as_attachment=download, download_name=real.name, conditional=True)
     response.headers["Cache-Control"] = "no-cache"  # an image may be made again under the same name: revalidate

@@ -32,7 +32,16 @@ class ErrorAnswer(RecordSchema):
 
 
 def computes(record: type) -> Callable[[Computed], Computed]:
-    """Add the fields of the decorated model to the answers of a record: URLs, or properties of the record."""
+    """Add the fields of the decorated model to the answers of a record: URLs, or properties of the record.
+
+    Parameters
+    ----------
+    record : a dataclass; the classes derived from it get the fields, too.
+
+    Raises
+    ------
+    RuntimeError, by the decorator, when the model of the record has been made already.
+    """
 
     def add(schema: Computed) -> Computed:
         if record in _schemas:
@@ -71,7 +80,17 @@ def schema_of(record: type[Any]) -> type[BaseModel]:
 
 
 def to_json(record: Any, kind: type | None = None) -> str:
-    """Serialise a record by the model of its class, or of `kind`."""
+    """Serialise a record by the model of its class, or of `kind`.
+
+    Parameters
+    ----------
+    record : a dataclass or model.
+    kind : class whose fields are sent; None: the class of the record.
+
+    Raises
+    ------
+    pydantic.ValidationError, when an attribute of the record does not fit the type of its field.
+    """
     return schema_of(kind or type(record)).model_validate(record).model_dump_json()
 
 

@@ -24,7 +24,12 @@ CONNECTIONS = 400
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address."""
+    """Return whether only this machine can reach the address.
+
+    Parameters
+    ----------
+    host : IP address or name; of the names only `localhost` counts.
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -32,7 +37,17 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposure(host: str, token: str) -> None:
-    """Raise Misconfigured when other machines could reach a panel that has no token."""
+    """Check that a panel without a token cannot be reached from other machines.
+
+    Parameters
+    ----------
+    host : address that the panel is to listen on.
+    token : the operator's token; empty for none.
+
+    Raises
+    ------
+    Misconfigured, when the token is empty and the address is not a loopback address.
+    """
     if not token and not is_loopback(host):
         raise Misconfigured(
             f"{host}: reachable from other machines, and no token is set; set CONTIMG_TOKEN, or use 127.0.0.1"
@@ -40,7 +55,17 @@ def check_exposure(host: str, token: str) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise Misconfigured when the port is busy or the address is not this machine's."""
+    """Return a listening TCP socket.
+
+    Parameters
+    ----------
+    host : address or name of this machine.
+    port : TCP port; 0: the system chooses one.
+
+    Raises
+    ------
+    Misconfigured, when the port is busy or needs privileges, or the address is not one of this machine.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         opened = socket.socket(family, kind, protocol)
@@ -65,14 +90,25 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 def url_of(listening: socket.socket) -> str:
-    """Return the panel's URL."""
+    """Return the panel's URL.
+
+    Parameters
+    ----------
+    listening : the panel's socket. The loopback address stands for a socket that listens on all addresses.
+    """
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def make_server(app: Flask, listening: socket.socket) -> Any:
-    """Create the waitress server over a listening socket; it does not run yet."""
+    """Create the waitress server over a listening socket; it does not run yet.
+
+    Parameters
+    ----------
+    app : the application; it has a thread for every live viewer and `SPARE_THREADS` for other requests.
+    listening : socket of `listen`.
+    """
     panel: Panel = app.extensions[EXTENSION]
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is normal
     logging.getLogger("waitress").setLevel(logging.WARNING)  # as are viewers that disconnect
@@ -88,7 +124,15 @@ def make_server(app: Flask, listening: socket.socket) -> Any:
 
 
 def serve(app: Flask, listening: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C; then disconnect viewers, finish requests and close the port."""
+    """Serve until SIGTERM or Ctrl-C; then disconnect viewers, finish requests and close the port.
+
+    The signals are handled only when this runs in the main thread. The panel's store is closed at the end.
+
+    Parameters
+    ----------
+    app : the application.
+    listening : socket of `listen`; it is closed at the end.
+    """
     panel: Panel = app.extensions[EXTENSION]
     server = make_server(app, listening)
     sampler = Sampler(panel)
