@@ -44,17 +44,35 @@ _RECORD = re.compile(r"[{\[]|\d{4}-\d\d-\d\d")
 
 
 def list_processes(directory: Path) -> tuple[str, ...]:
-    """List the processes that have a log."""
+    """List the processes that have a log, in alphabetical order.
+
+    Parameters
+    ----------
+    directory : STATE/logs; a process's log is `<process>.log`.
+    """
     return tuple(sorted(path.stem for path in directory.glob("*.log") if path.is_file()))
 
 
 def log_path(directory: Path, process: str) -> Path | None:
-    """Return the log of a process; None unless the directory lists it."""
+    """Return the log of a process; None unless the directory lists it.
+
+    Parameters
+    ----------
+    directory : STATE/logs.
+    process : name of the process; one that is a path is not in the list.
+    """
     return directory / f"{process}.log" if process in list_processes(directory) else None
 
 
 def newest_lines(directory: Path, query: LogListing) -> tuple[LogLine, ...]:
-    """Return the newest lines that match, newest first, of all processes or of one."""
+    """Return the newest lines that match, newest first, of all processes or of one.
+
+    Parameters
+    ----------
+    directory : STATE/logs; at most the last `MAX_BYTES` of each file are read.
+    query : process, lowest level, and values that the lines must have, each empty for any; maximum number of lines. The
+        text may occur anywhere in the message, in upper or lower case.
+    """
     streams = [
         (line for line in _dated_lines(process, directory / f"{process}.log") if _matches(line, query))
         for process in list_processes(directory)
@@ -89,7 +107,18 @@ def _matches(line: LogLine, query: LogListing) -> bool:
 
 
 def parse_line(process: str, text: str) -> LogLine:
-    """Parse a line; fields that it does not hold are None."""
+    """Parse a line; fields that it does not hold are None.
+
+    Parameters
+    ----------
+    process : whose log holds the line.
+    text : the line, in JSON or in the text format, with the lines that continue it.
+
+    Returns
+    -------
+    the line; text in neither format becomes the message of one without time and level. The host is this machine's name
+    unless the line names one.
+    """
     host = socket.gethostname()
     if text.startswith("{"):
         try:

@@ -20,7 +20,12 @@ BLUEPRINTS = (
 
 
 def add_pages(app: Flask) -> None:
-    """Register every page, and the names and filters of their templates."""
+    """Register every page, and the names and filters of their templates.
+
+    Parameters
+    ----------
+    app : the application.
+    """
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.context_processor(layout.template_names)

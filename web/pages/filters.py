@@ -11,7 +11,12 @@ FILTERS = (
 
 
 def ago(seconds: float) -> str:
-    """Format an age: `just now`, `42 s ago`, `12 min ago`."""
+    """Format an age: `just now`, `42 s ago`, `12 min ago`.
+
+    Parameters
+    ----------
+    seconds : the age, s; below 1.5 s it is `just now`.
+    """
     return "just now" if seconds < 1.5 else f"{whole(seconds)} ago"
 
 
@@ -46,7 +51,16 @@ def day(epoch_s: float) -> str:
 
 
 def flux(flux_jy: float) -> str:
-    """Format a flux density in Jy, mJy or μJy."""
+    """Format a flux density in Jy, mJy or μJy.
+
+    Parameters
+    ----------
+    flux_jy : flux density, Jy, of either sign.
+
+    Returns
+    -------
+    three digits, in the greatest unit in which the absolute value is at least 1, else in μJy.
+    """
     for unit, factor in (("Jy", 1.0), ("mJy", 1e3)):
         if abs(flux_jy) * factor >= 1:
             return f"{_three_digits(flux_jy * factor)} {unit}"
@@ -59,14 +73,24 @@ def count(number: int) -> str:
 
 
 def megabytes(value: float | None) -> str:
-    """Format memory given in MB (1024² bytes), or a dash."""
+    """Format memory given in MB (1024² bytes), or a dash.
+
+    Parameters
+    ----------
+    value : memory, MB; None where it is unknown. From 1024 MB it is given in GB.
+    """
     if value is None:
         return "–"
     return f"{value / 1024:.1f} GB" if value >= 1024 else f"{value:.0f} MB"
 
 
 def size(size_bytes: float | None) -> str:
-    """Format a number of bytes with three digits in B, kB, MB, GB or TB, or a dash."""
+    """Format a number of bytes with three digits in B, kB, MB, GB or TB, or a dash.
+
+    Parameters
+    ----------
+    size_bytes : bytes; None where it is unknown. The units are decimal: 1 kB is 1000 bytes.
+    """
     if size_bytes is None:
         return "–"
     for unit in ("B", "kB", "MB", "GB"):
@@ -77,12 +101,23 @@ def size(size_bytes: float | None) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """Format a fraction in percent, or a dash."""
+    """Format a fraction in percent, or a dash.
+
+    Parameters
+    ----------
+    fraction : 1 is 100 %; None where it is unknown.
+    """
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def position(ra_deg: float, dec_deg: float) -> str:
-    """Format a direction: 01h37m41.3s +33°09′35″."""
+    """Format a direction: 01h37m41.3s +33°09′35″.
+
+    Parameters
+    ----------
+    ra_deg : right ascension, degrees; it is reduced to 0 to 360.
+    dec_deg : declination, degrees.
+    """
     tenths = round((ra_deg % 360) / 15 * 36000) % 864000
     arcsec = round(abs(dec_deg) * 3600)
     ra = f"{tenths // 36000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
@@ -90,7 +125,13 @@ def position(ra_deg: float, dec_deg: float) -> str:
 
 
 def shortened(text: str, maximum: int = 160) -> str:
-    """Cut a text to a maximum length."""
+    """Cut a text to a maximum length.
+
+    Parameters
+    ----------
+    text : the text.
+    maximum : characters of the result, with the ellipsis that replaces what is cut off.
+    """
     return text if len(text) <= maximum else text[: maximum - 1] + "…"
 
 

@@ -32,7 +32,20 @@ Query = TypeVar("Query", bound=BaseModel)
 
 
 def parse_query(model: type[Query]) -> Query:
-    """Check the parameters of the request's address; an empty one counts as absent."""
+    """Check the parameters of the request's address; an empty one counts as absent.
+
+    Parameters
+    ----------
+    model : the parameters with their limits and defaults.
+
+    Returns
+    -------
+    an instance of the model.
+
+    Raises
+    ------
+    pydantic.ValidationError, which is answered with 400, when a value is outside its limits.
+    """
     return model.model_validate({key: value for key, value in request.args.items() if value})
 
 
@@ -56,7 +69,14 @@ def confirm(title: str, question: str, button: str, tone: str, back: str, **fiel
 
 
 def report(outcome: CommandOutcome, subject: str, endpoint: str, **values: Any) -> Response:
-    """Answer a command: as JSON to scripts; to a form with a redirection to an endpoint, which shows the message."""
+    """Answer a command: as JSON to scripts; to a form with a redirection to an endpoint, which shows the message.
+
+    Parameters
+    ----------
+    outcome : whether the command succeeded, and its message.
+    subject : put before the message on the page; may be empty.
+    endpoint, values : the page to go on to, and the values in its address.
+    """
     if wants_json():
         return json_response(outcome)
     flash(f"{subject}: {outcome.message}" if subject else outcome.message, "info" if outcome.success else "warning")

@@ -54,7 +54,17 @@ class Observations:
 
 
 def assess_condition(observed: Observations) -> Condition:
-    """Return the condition of the stream; the first rule that applies gives it."""
+    """Return the condition of the stream; the first rule that applies gives it.
+
+    Parameters
+    ----------
+    observed : state of the service and of the store at one time.
+
+    Returns
+    -------
+    in the order of the rules: stopped, when the service does not run; paused; stalled, when the service reports an
+    error, the last scan is too old, or sent work is not claimed while no stage runs; otherwise running.
+    """
     snapshot = observed.snapshot
     if not observed.running:
         return Condition("stopped", observed.error or _last_scan(observed.scan_age_s))

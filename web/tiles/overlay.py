@@ -44,11 +44,28 @@ class Overlay:
 
     @classmethod
     def of_image(cls, image: StoredImage) -> Self:
-        """Return the projection of an image."""
+        """Return the projection of an image.
+
+        Parameters
+        ----------
+        image : its centre, number of pixels and pixel size.
+        """
         return cls(image.ra_deg, image.dec_deg, image.pixels, image.cell_arcsec / 3600)
 
     def project(self, ra_deg: float, dec_deg: float) -> tuple[float, float] | None:
-        """Project a direction; returns pixels from the upper left, None for the other hemisphere."""
+        """Project a direction by the orthographic SIN projection.
+
+        Source: Calabretta & Greisen 2002, A&A 395, 1077, section 5.1.5.
+
+        Parameters
+        ----------
+        ra_deg, dec_deg : right ascension and declination, degrees.
+
+        Returns
+        -------
+        x and y in pixels from the upper left corner, also outside the image; None for a direction that is 90 degrees or
+        more from the centre.
+        """
         ra, dec, dec0 = math.radians(ra_deg - self.ra_deg), math.radians(dec_deg), math.radians(self.dec_deg)
         if math.sin(dec0) * math.sin(dec) + math.cos(dec0) * math.cos(dec) * math.cos(ra) <= 0:
             return None
@@ -72,7 +89,12 @@ class Overlay:
         return tuple(line for line in lines if line is not None)
 
     def sources(self, sources: Iterable[Mapping[str, Any]]) -> tuple[PlacedSource, ...]:
-        """Place the sources that are on the image; those without position or flux are left out."""
+        """Place the sources that are on the image; those without position or flux are left out.
+
+        Parameters
+        ----------
+        sources : each with `ra_deg`, `dec_deg` (degrees) and `flux_jy` (Jy).
+        """
         placed = []
         for source in sources:
             numbers = [source.get(key) for key in ("ra_deg", "dec_deg", "flux_jy")]

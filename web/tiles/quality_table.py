@@ -26,7 +26,13 @@ class QualityRow:
 
 
 def quality_rows(image: StoredImage, limits: QualityThresholds) -> tuple[QualityRow, ...]:
-    """Give the rows of the table: noise, peak and dynamic range, then every check; unmeasured numbers show a dash."""
+    """Give the rows of the table: noise, peak and dynamic range, then every check; unmeasured numbers show a dash.
+
+    Parameters
+    ----------
+    image : its numbers; flux densities in Jy.
+    limits : of the checks of an image.
+    """
     shown = (
         QualityRow("noise", f"{flux(image.rms_jy)}/beam"),
         QualityRow("peak", f"{flux(image.peak_jy)}/beam"),

@@ -8,7 +8,16 @@ from web.http.parameters import MAX_ID
 
 
 def find_group(group: str) -> GroupRecord:
-    """Return the group of an id; RequestError 404 when the store has none."""
+    """Return the group of an id.
+
+    Parameters
+    ----------
+    group : its id.
+
+    Raises
+    ------
+    RequestError, 404, when the store has no such group.
+    """
     record = current_panel().store.files.group(group)
     if record is None:
         raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists the groups")
@@ -16,7 +25,16 @@ def find_group(group: str) -> GroupRecord:
 
 
 def find_image(image_id: int) -> StoredImage:
-    """Return the image of an id; RequestError 404 when the store has none."""
+    """Return the image of an id.
+
+    Parameters
+    ----------
+    image_id : number of the image in the store; one above `MAX_ID` is not looked up.
+
+    Raises
+    ------
+    RequestError, 404, when the store has no such image.
+    """
     image = current_panel().store.products.image(image_id) if image_id <= MAX_ID else None
     if image is None:
         raise RequestError(404, f"image {image_id}: not in the store", "GET /api/images lists the images")
@@ -29,7 +47,16 @@ def retry_group(group: str, stage: Stage | None) -> JobRecord:
     Parameters
     ----------
     group : its id.
-    stage : the first stage to run; None: the one at which the group stopped.
+    stage : the first stage to run; None: the one at which the group stopped, or the first one if it is completed.
+
+    Returns
+    -------
+    the group's job, which is pending.
+
+    Raises
+    ------
+    RequestError, 404, when the store has no such group; BadInput, when it is queued or in progress, has no usable file,
+    or has not reached the stage.
     """
     find_group(group)
     panel = current_panel()
@@ -40,7 +67,16 @@ def retry_group(group: str, stage: Stage | None) -> JobRecord:
 
 
 def discard_group(group: str) -> None:
-    """Take a group out of the stream; its files stay."""
+    """Take a group out of the stream; its files stay.
+
+    Parameters
+    ----------
+    group : its id.
+
+    Raises
+    ------
+    RequestError, 404, when the store has no such group; BadInput, when it is in progress or completed.
+    """
     find_group(group)
     panel = current_panel()
     panel.store.jobs.discard(group)

@@ -38,15 +38,42 @@ class SkyMap:
     high_deg: float
 
     def x(self, ra_deg: float) -> float:
-        """Return the position of a right ascension."""
+        """Return the position of a right ascension.
+
+        Parameters
+        ----------
+        ra_deg : right ascension, degrees.
+
+        Returns
+        -------
+        x from the left edge, 0 to `WIDTH`; right ascension 0 is at the right edge.
+        """
         return WIDTH * (1 - (ra_deg % 360) / 360)
 
     def y(self, dec_deg: float) -> float:
-        """Return the position of a declination."""
+        """Return the position of a declination.
+
+        Parameters
+        ----------
+        dec_deg : declination, degrees.
+
+        Returns
+        -------
+        y from the upper edge, 0 at `high_deg` and `HEIGHT` at `low_deg`.
+        """
         return HEIGHT * (self.high_deg - dec_deg) / (self.high_deg - self.low_deg)
 
     def ellipse(self, tile: ObservedTile) -> TileEllipse:
-        """Return the position and size of a tile."""
+        """Return the position and size of a tile.
+
+        Parameters
+        ----------
+        tile : its centre.
+
+        Returns
+        -------
+        an ellipse `TILE_DEG` across in declination; in right ascension wider by 1 / cos(declination), at most by 10.
+        """
         shrink = max(0.1, math.cos(math.radians(tile.dec_deg)))
         return TileEllipse(
             self.x(tile.ra_deg), self.y(tile.dec_deg), WIDTH / 360 * TILE_DEG / 2 / shrink,
