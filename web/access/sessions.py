@@ -85,7 +85,7 @@ def add_sessions(app: Flask, settings: Settings) -> Sessions:
     ----------
     app : the application; its secret key and the options of its cookie are set.
     settings : state directory, which holds the signing key and the markers, and the tokens. Without a token the
-        signing key is made anew and not stored.
+        signing key is made again and not stored.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def unexplained(waiting: Sequence[JobRecord], backlog: Mapping[Stage, int]) -> t
 
     Parameters
     ----------
-    waiting : jobs that were sent and have not begun.
+    waiting : jobs that were sent and have not started.
     backlog : number of messages in the broker by stage; it has every stage of the jobs.
     """
     lost: list[JobRecord] = []
