@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -19,9 +19,13 @@ setup-readers: setup ## install the Measurement Set readers that some tests use 
 demo: setup ## stream a simulated telescope through the pipeline to images
 	@$(BIN)/contimg demo $(ARGS)
 
-test: ## run every test, with real server, workers, panel and browser
+test: ## run the tests, with real server, workers, panel and browser
 	@scripts/setup.sh tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long" $(ARGS)
+
+test-long: ## run the tests that take minutes: every crash point, the faults of a whole service
+	@scripts/setup.sh tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m long $(ARGS)
 
 test-deploy: ## test the deployment: containers, systemd, plain processes; needs a container engine
 	@scripts/setup.sh

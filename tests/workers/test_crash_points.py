@@ -112,7 +112,7 @@ def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]
     return endings
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_calibrate_killed_at_every_boundary(place, store, tiles):
     endings = calibrate_again(place, store, tiles[1])
     assert len(endings) >= 8, "claim, two files of the flag summary, Measurement Set, each with its sides, commit"
@@ -126,7 +126,7 @@ def test_calibrate_killed_where_a_set_gets_its_name(place, store, tiles):
     assert endings == [SIGKILL] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_image_killed_at_every_boundary(place, store, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "128")
     context = StageContext(place.config, store)
