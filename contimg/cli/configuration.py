@@ -90,11 +90,13 @@ def _finish(saved: Change, restart: bool) -> None:
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)
     if restart:
-        from workers.service.manager import StreamingServiceManager, run_command
+        from contimg.cli.service import run_command
+        from workers.service import StreamingServiceManager
 
-        running = StreamingServiceManager(deployment).status().running
-        stopped = "the stream is stopped; it uses the keys from its next start"
-        click.echo(run_command("restart", saved.by) if running else stopped)
+        if StreamingServiceManager(deployment).status().running:
+            run_command("restart", saved.by)
+        else:
+            click.echo("the stream is stopped; it uses the keys from its next start")
 
 
 def _text(row: SettingValue) -> str:

@@ -140,7 +140,7 @@ def agent(backend: str, path: Path | None) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     controlled = Containers(options.engine, options.project) if backend == "docker" else Units()
     server = AgentServer(path or options.agent, controlled)
-    threading.Thread(target=server.serve, daemon=True).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     click.echo(f"agent for {backend}, listening on {path or options.agent}")
     signal.sigwait(_STOP_SIGNALS)
     server.close()

@@ -9,50 +9,70 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.cli.shared import as_json_option, by_option, limit_option, print_json, print_list
+from contimg.errors import ContimgError
 from contimg.settings import Settings
 from contimg.store import AlertRecord, EventRecord, Stage, Status, StreamActivity, configured_store
 from contimg.units import format_duration, format_utc
-from workers.service.manager import StreamingServiceManager, run_command
-from workers.service.records import ServiceHealth, ServiceStatus
+from workers.service import manager
+from workers.service.records import Action, ServiceHealth, ServiceStatus
+
+
+def run_command(command: Action, by: str) -> None:
+    """Execute a command on the stream of the state directory in force, and print the outcome.
+
+    Parameters
+    ----------
+    command : `start`, `stop`, `restart`, `pause` or `resume`.
+    by : author in the event log.
+
+    Raises
+    ------
+    ContimgError : the command failed; the message is the reason.
+    """
+    with configured_store() as store:
+        outcome = manager.run_command(_service(), store, command, by)
+    if not outcome.success:
+        raise ContimgError(outcome.message)
+    click.echo(outcome.message)
+
+
+def _service() -> manager.StreamingServiceManager:
+    return manager.StreamingServiceManager(Settings.from_environment())
 
 
 @click.command()
 @by_option
 def start(by: str) -> None:
     """Start the stream in the background and wait until it runs; `contimg run` runs it in this terminal."""
-    click.echo(run_command("start", by))
+    run_command("start", by)
 
 
 @click.command()
 @by_option
 def stop(by: str) -> None:
     """Stop the stream after the stages under way; new files wait on disk until the next start."""
-    click.echo(run_command("stop", by))
+    run_command("stop", by)
 
 
 @click.command()
 @by_option
 def restart(by: str) -> None:
     """Stop the stream after the stages under way and start it with the present configuration."""
-    click.echo(run_command("restart", by))
+    run_command("restart", by)
 
 
 @click.command()
 @by_option
 def pause(by: str) -> None:
     """Start no further stage on any host until `contimg resume`; new files are still registered."""
-    with configured_store() as store:
-        store.jobs.pause(by)
-    click.echo("paused: stages under way are finished, no other starts; `contimg resume` ends the pause")
+    run_command("pause", by)
 
 
 @click.command()
 @by_option
 def resume(by: str) -> None:
     """Start stages again after `contimg pause`, from the reconciler's next round on."""
-    with configured_store() as store:
-        store.jobs.resume(by)
-    click.echo("resumed")
+    run_command("resume", by)
 
 
 @click.command()
@@ -62,8 +82,8 @@ def status(as_json: bool, shown: int) -> None:
     """Show service, queue, newest images, failures, and quarantined files with their reasons."""
     with configured_store() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
-    manager = StreamingServiceManager(Settings.from_environment())
-    service, health = manager.status(), manager.health()
+    stream = _service()
+    service, health = stream.status(), stream.health()
     if as_json:
         pulse = {**vars(activity), "catch_up_s": activity.catch_up_s}
         print_json({**vars(snapshot), "service": service, "health": health, "pulse": pulse, "alerts": alerts})

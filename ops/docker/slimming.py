@@ -17,17 +17,7 @@ CASA_DATA = (
     "alma", "catalogs", "demo", "gui", "ephemerides/JPL-Horizons", "ephemerides/SplatDefault.tbl",
     "ephemerides/splatalogue.db",
 )  # fmt: skip
-TESTED_PACKAGES = (
-    "astropy",
-    "h5py",
-    "llvmlite",
-    "matplotlib",
-    "mpl_toolkits",
-    "numba",
-    "numpy",
-    "pyuvdata",
-    "scipy",
-)
+TESTED_PACKAGES = ("astropy", "h5py", "llvmlite", "matplotlib", "mpl_toolkits", "numba", "numpy", "pyuvdata", "scipy")
 USED_TESTS = ("astropy/tests",)  # Astropy imports its test runner
 _LOAD = 1  # PT_LOAD: type of a segment that is mapped into memory
 

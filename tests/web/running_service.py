@@ -35,14 +35,6 @@ class RunningService:
     def status(self) -> "RunningService":
         return replace(self, paused=self.store.jobs.paused)
 
-    def start(self) -> "RunningService":
-        self.commands.append("start")
-        return self
-
-    def stop(self) -> "RunningService":
-        self.commands.append("stop")
-        return self
-
-    def restart(self) -> "RunningService":
-        self.commands.append("restart")
+    def execute(self, command: str) -> "RunningService":
+        self.commands.append(command)
         return self

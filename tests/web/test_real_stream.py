@@ -49,7 +49,7 @@ def panel(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
     yield address[0], settings
     from workers.service import StreamingServiceManager
 
-    StreamingServiceManager(settings).stop()
+    StreamingServiceManager(settings).execute("stop")
     process.terminate()
     process.wait(20)
     process.stdout.close()

@@ -46,7 +46,7 @@ def parts() -> Parts:
 def agent(parts: Parts, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "run/agent.sock"
     server = AgentServer(path, parts)
-    serving = threading.Thread(target=server.serve)
+    serving = threading.Thread(target=server.serve_forever)
     serving.start()
     yield path
     server.close()
@@ -102,9 +102,9 @@ def test_the_manager_goes_through_the_agent(agent: Path, parts: Parts, tmp_path:
         4711,
         345.6,
     )
-    assert manager.stop().success
+    assert manager.execute("stop").success
     assert not manager.status().running
-    refused = manager.restart()
+    refused = manager.execute("restart")
     assert not refused.success
     assert "the engine is away" in refused.message
 
@@ -116,7 +116,7 @@ def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     status = manager.status()
     assert not status.running
     assert "nobody.sock" in (status.error or "")
-    assert not manager.start().success
+    assert not manager.execute("start").success
 
 
 def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_stream_run_by_something_else_counts_as_running_and_is_not_ours_to_sto
     status = manager.status()
     assert (status.running, status.pid) == (True, None)
     assert manager.health().healthy
-    for outcome in (manager.start(), manager.stop()):
+    for outcome in (manager.execute("start"), manager.execute("stop")):
         assert not outcome.success
         assert outcome.message
 

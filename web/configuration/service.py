@@ -28,6 +28,6 @@ def apply_change(make: Callable[[], Change]) -> CommandOutcome:
     panel.forget_overview()
     if not panel.service.status().running:
         return CommandOutcome(True, "saved; it takes effect at the next start")
-    outcome = panel.service.restart()
+    outcome = panel.service.execute("restart")
     panel.forget_overview()
     return CommandOutcome(outcome.success, f"saved; {outcome.message}", outcome.pid)

@@ -2,10 +2,11 @@
 
 from web.access.user import operator_name
 from web.context import current_panel
-from workers.service.records import CommandOutcome
+from workers.service import manager
+from workers.service.records import Action, CommandOutcome
 
 
-def run_command(name: str) -> CommandOutcome:
+def run_command(name: Action) -> CommandOutcome:
     """Start, stop, restart, pause or resume the stream, and record it in the event log.
 
     Parameters
@@ -17,17 +18,8 @@ def run_command(name: str) -> CommandOutcome:
     CommandOutcome
         Whether it succeeded, a message, and the service's pid.
     """
-    panel, by = current_panel(), operator_name()
+    panel = current_panel()
     try:
-        if name == "pause":
-            panel.store.jobs.pause(by)
-            return CommandOutcome(True, "paused: running stages finish, no further stage starts")
-        if name == "resume":
-            panel.store.jobs.resume(by)
-            return CommandOutcome(True, "resumed")
-        service = panel.service
-        outcome = {"start": service.start, "stop": service.stop, "restart": service.restart}[name]()
-        panel.store.events.add(f"{name} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
-        return outcome
+        return manager.run_command(panel.service, panel.store, name, operator_name())
     finally:
         panel.forget_overview()

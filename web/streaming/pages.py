@@ -23,7 +23,7 @@ from web.http.errors import RequestError
 from web.pages.layout import confirm, needs_confirmation, report
 from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
-from workers.service.records import read_record
+from workers.service.records import Action, read_record
 
 streaming = Blueprint("streaming", __name__)
 MAX_IMAGES, MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 8, 6, 6, 20
@@ -43,13 +43,13 @@ class Segment:
 class Command:
     """A button: its label, the question that is to be confirmed (none for a harmless command), and its style."""
 
-    name: str
+    name: Action
     label: str
     question: str = ""
     tone: str = ""
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         Command("pause", "Pause", "Running stages finish. No further stage starts until the stream is resumed."),
@@ -81,7 +81,7 @@ def run(name: str) -> Response | str:
     if command.question and needs_confirmation():
         title = f"{command.label} the stream?"
         return confirm(title, command.question, command.label, command.tone, url_for("streaming.start"))
-    return report(run_command(name), command.label, "streaming.start")
+    return report(run_command(command.name), command.label, "streaming.start")
 
 
 def _render() -> str:

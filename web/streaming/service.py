@@ -7,16 +7,14 @@ from contimg.errors import Misconfigured
 from contimg.settings import Settings, load, scan_limit_s, shown
 from contimg.store import Store
 from workers.producer import SCAN_BEAT
-from workers.service.records import CommandOutcome, ServiceStatus
+from workers.service.manager import CommandTarget
+from workers.service.records import Command, CommandOutcome, ServiceStatus
 
 
-class StreamingService(Protocol):
+class StreamingService(CommandTarget, Protocol):
     """Starts, stops and observes the stream: `workers.service.StreamingServiceManager`, or a `ReadOnlyService`."""
 
     def status(self) -> ServiceStatus: ...  # noqa: D102
-    def start(self) -> CommandOutcome: ...  # noqa: D102
-    def stop(self) -> CommandOutcome: ...  # noqa: D102
-    def restart(self) -> CommandOutcome: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,17 @@ class ReadOnlyService:
             last_heartbeat=beat, config=keys, error=error, paused=self.store.jobs.paused, backend=None,
         )  # fmt: skip
 
-    def start(self) -> CommandOutcome:
-        """Fail."""
-        return _refuse("start")
+    def execute(self, command: Command) -> CommandOutcome:
+        """Refuse the command.
 
-    def stop(self) -> CommandOutcome:
-        """Fail."""
-        return _refuse("stop")
+        Parameters
+        ----------
+        command : `start`, `stop` or `restart`.
 
-    def restart(self) -> CommandOutcome:
-        """Fail."""
-        return _refuse("restart")
-
-
-def _refuse(command: str) -> CommandOutcome:
-    return CommandOutcome(
-        False, f"this panel runs no stream; {command} it where it runs (systemctl, docker compose, contimg run)"
-    )
+        Returns
+        -------
+        an outcome without success, which names where to execute the command.
+        """
+        return CommandOutcome(
+            False, f"this panel runs no stream; {command} it where it runs (systemctl, docker compose, contimg run)"
+        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contimg.errors import ContimgError, Misconfigured
 from contimg.settings import Settings, ignored_values, load
 from workers.doctor import machine, packages, storage
-from workers.doctor.finding import Finding, Level, error, ok, warning
+from workers.doctor.finding import Finding, Level
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -27,22 +27,23 @@ def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[
     yield packages.check_wsclean()
     try:
         config = load(settings)
-    except Misconfigured as fault:
-        yield error("configuration", str(fault), "correct it; the checks that need it were left out")
+    except Misconfigured as error:
+        yield Finding("configuration", Level.ERROR, str(error), "correct it; the checks that need it were left out")
         return
     ignored = ignored_values(settings)
     for message in ignored:
         text, _, remedy = message.partition("; ")
-        yield warning("configuration", text, remedy)
+        yield Finding("configuration", Level.WARNING, text, remedy)
     if not ignored:
-        yield ok("configuration", f"{settings.config_path} and the environment; see `contimg config check`")
+        text = f"{settings.config_path} and the environment; see `contimg config check`"
+        yield Finding("configuration", Level.OK, text)
     yield from storage.check_directories(settings, config)
     yield storage.check_hdf5_locking(config.input_dir)
     yield machine.check_tmpfs(config)
     yield machine.check_workers(config)
     yield storage.check_database(config)
     try:
-        yield ok("broker", describe_broker())
-    except ContimgError as fault:
-        text, _, remedy = str(fault).partition("; ")
-        yield error("broker", text, remedy or "start it")
+        yield Finding("broker", Level.OK, describe_broker())
+    except ContimgError as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Finding("broker", Level.ERROR, text, remedy or "start it")

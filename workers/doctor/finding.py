@@ -30,36 +30,16 @@ class Finding:
     remedy: str = ""
 
 
-def ok(about: str, text: str) -> Finding:
-    """Return a finding that is in order.
+def grade(about: str, text: str, *faults: tuple[object, Level, str]) -> Finding:
+    """Return the finding of the first fault that is present, or one that is in order.
 
     Parameters
     ----------
     about : what was checked.
     text : its state.
+    faults : of each fault, whether it is present, its level, and what the operator does about it.
     """
+    for is_present, level, remedy in faults:
+        if is_present:
+            return Finding(about, level, text, remedy)
     return Finding(about, Level.OK, text)
-
-
-def warning(about: str, text: str, remedy: str) -> Finding:
-    """Return a finding of level warning.
-
-    Parameters
-    ----------
-    about : what was checked.
-    text : its state.
-    remedy : what the operator does about it.
-    """
-    return Finding(about, Level.WARNING, text, remedy)
-
-
-def error(about: str, text: str, remedy: str) -> Finding:
-    """Return a finding of level error.
-
-    Parameters
-    ----------
-    about : what was checked.
-    text : its state.
-    remedy : what the operator does about it.
-    """
-    return Finding(about, Level.ERROR, text, remedy)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from contimg.settings import StreamingConfig
-from workers.doctor.finding import Finding, error, ok, warning
+from workers.doctor.finding import Finding, Level, grade
 
 GIGABYTE = 1e9
 MIN_MEMORY_GB = 8.0
@@ -32,19 +32,14 @@ class _Timex(ctypes.Structure):
 def check_cores_and_memory() -> Iterator[Finding]:
     """Check the cores and the memory that this process may use, within a container's limit."""
     cores = len(os.sched_getaffinity(0))
-    if cores < 2:
-        yield warning("cores", f"{cores}", "use a machine with two or more: native size needs two")
-    else:
-        yield ok("cores", f"{cores}")
+    remedy = "use a machine with two or more: native size needs two"
+    yield grade("cores", f"{cores}", (cores < 2, Level.WARNING, remedy))
     limits = [int(text) for path in _MEMORY_LIMITS if path.is_file() and (text := path.read_text().strip()).isdigit()]
     memory = psutil.virtual_memory()
     total_gb = min([memory.total, *limits]) / GIGABYTE
     text = f"{total_gb:.0f} GB, {memory.available / GIGABYTE:.0f} GB of the machine's available"
-    if total_gb < MIN_MEMORY_GB:
-        remedy = f"native size needs {MIN_MEMORY_GB:g} GB; add memory or lower CONTIMG_MAX_WORKERS"
-        yield warning("memory", text, remedy)
-    else:
-        yield ok("memory", text)
+    remedy = f"native size needs {MIN_MEMORY_GB:g} GB; add memory or lower CONTIMG_MAX_WORKERS"
+    yield grade("memory", text, (total_gb < MIN_MEMORY_GB, Level.WARNING, remedy))
 
 
 def check_workers(config: StreamingConfig) -> Finding:
@@ -59,19 +54,21 @@ def check_workers(config: StreamingConfig) -> Finding:
     a warning above two workers per core, where a single core counts as two.
     """
     cores = len(os.sched_getaffinity(0))
-    if config.max_workers > 2 * max(cores, 2):
-        return warning("workers", f"max_workers={config.max_workers} on {cores} cores", f"set max_workers={2 * cores}")
-    return ok("workers", f"max_workers={config.max_workers}")
+    is_excessive = config.max_workers > 2 * max(cores, 2)
+    text = f"max_workers={config.max_workers}" + f" on {cores} cores" * is_excessive
+    return grade("workers", text, (is_excessive, Level.WARNING, f"set max_workers={2 * cores}"))
 
 
 def check_clock() -> Finding:
     """Check whether the kernel's clock is synchronised."""
     clock = _Timex()
     if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(clock)) < 0:
-        return warning("clock", "the kernel does not report whether it is synchronised", "run timedatectl on the host")
+        text = "the kernel does not report whether it is synchronised"
+        return Finding("clock", Level.WARNING, text, "run timedatectl on the host")
     if clock.status & _STA_UNSYNC:
-        return warning("clock", "not synchronised", "install chrony, or run `timedatectl set-ntp true`")
-    return ok("clock", "synchronised")
+        remedy = "install chrony, or run `timedatectl set-ntp true`"
+        return Finding("clock", Level.WARNING, "not synchronised", remedy)
+    return Finding("clock", Level.OK, "synchronised")
 
 
 def check_inotify() -> Finding:
@@ -80,12 +77,12 @@ def check_inotify() -> Finding:
     try:
         watches, instances = (int((directory / f"max_user_{name}").read_text()) for name in ("watches", "instances"))
     except (OSError, ValueError):
-        return warning("inotify", f"{directory}: cannot be read", "none needed: scans find files without events")
+        remedy = "none needed: scans find files without events"
+        return Finding("inotify", Level.WARNING, f"{directory}: cannot be read", remedy)
+    limits = f"fs.inotify.max_user_watches={_MIN_WATCHES * 8} fs.inotify.max_user_instances={_MIN_INSTANCES * 2}"
+    is_small = watches < _MIN_WATCHES or instances < _MIN_INSTANCES
     text = f"{watches} watches, {instances} instances per user"
-    if watches < _MIN_WATCHES or instances < _MIN_INSTANCES:
-        limits = f"fs.inotify.max_user_watches={_MIN_WATCHES * 8} fs.inotify.max_user_instances={_MIN_INSTANCES * 2}"
-        return warning("inotify", text, f"sysctl -w {limits}")
-    return ok("inotify", text)
+    return grade("inotify", text, (is_small, Level.WARNING, f"sysctl -w {limits}"))
 
 
 def check_tmpfs(config: StreamingConfig) -> Finding:
@@ -99,13 +96,12 @@ def check_tmpfs(config: StreamingConfig) -> Finding:
     -------
     an error when the directory does not exist, a warning when it has no space for a group at native size (GROUP_GB).
     """
-    about = "tmpfs"
+    path, about = config.tmpfs_path, "tmpfs"
     if not config.stage_to_tmpfs:
-        return ok(about, "not used (stage_to_tmpfs=false)")
-    if not config.tmpfs_path.is_dir():
-        return error(about, f"{config.tmpfs_path}: no such directory", "set tmpfs_path, or stage_to_tmpfs=false")
-    free_gb = shutil.disk_usage(config.tmpfs_path).free / GIGABYTE
-    text = f"{config.tmpfs_path}: {free_gb:.1f} GB free, a group at native size needs {GROUP_GB} GB"
-    if free_gb < GROUP_GB:
-        return warning(about, text, "enlarge it (mount -o remount,size=4G), or set stage_to_tmpfs=false")
-    return ok(about, text)
+        return Finding(about, Level.OK, "not used (stage_to_tmpfs=false)")
+    if not path.is_dir():
+        return Finding(about, Level.ERROR, f"{path}: no such directory", "set tmpfs_path, or stage_to_tmpfs=false")
+    free_gb = shutil.disk_usage(path).free / GIGABYTE
+    remedy = "enlarge it (mount -o remount,size=4G), or set stage_to_tmpfs=false"
+    text = f"{path}: {free_gb:.1f} GB free, a group at native size needs {GROUP_GB} GB"
+    return grade(about, text, (free_gb < GROUP_GB, Level.WARNING, remedy))

@@ -12,7 +12,7 @@ from contimg.errors import ContimgError
 from contimg.files.filesystems import file_system
 from contimg.settings import Settings, StreamingConfig
 from contimg.store.database import HEAD, current_revision, make_engine, refuse_newer, url_of
-from workers.doctor.finding import Finding, error, ok, warning
+from workers.doctor.finding import Finding, Level, grade
 
 GIGABYTE = 1e9
 SUFFICIENT_GB = {"output_dir": 50.0, "scratch_dir": 10.0, "state_dir": 1.0}
@@ -36,11 +36,9 @@ def check_directories(settings: Settings, config: StreamingConfig) -> Iterator[F
     yield _check_writable("scratch_dir", config.scratch_dir)
     yield _check_writable("state_dir", settings.state_dir.absolute())
     if "://" not in config.queue_db and (kind := file_system(Path(config.queue_db))).is_network:
-        yield error(
-            "state_dir",
-            f"{config.queue_db}: SQLite on a network file system ({kind.name}) loses updates",
-            "move the state directory to a local disk, or set CONTIMG_QUEUE_DB to a PostgreSQL URL",
-        )
+        text = f"{config.queue_db}: SQLite on a network file system ({kind.name}) loses updates"
+        remedy = "move the state directory to a local disk, or set CONTIMG_QUEUE_DB to a PostgreSQL URL"
+        yield Finding("state_dir", Level.ERROR, text, remedy)
 
 
 def check_hdf5_locking(incoming: Path) -> Finding:
@@ -55,19 +53,20 @@ def check_hdf5_locking(incoming: Path) -> Finding:
     about = "HDF5 locking"
     newest = max(incoming.glob("*.hdf5"), key=lambda path: path.name, default=None) if incoming.is_dir() else None
     if newest is None and not _has_access(incoming, os.W_OK):
-        return ok(about, f"{incoming}: not tested, there is no HDF5 file yet")
+        return Finding(about, Level.OK, f"{incoming}: not tested, there is no HDF5 file yet")
     try:
         if newest is not None:
             h5py.File(newest, "r", locking=True).close()
         else:
             with tempfile.NamedTemporaryFile(dir=incoming, prefix=".contimg-doctor-", suffix=".part") as probe:
                 h5py.File(probe.name, "w", locking=True).close()
-    except OSError as fault:
-        if "lock" in str(fault):
+    except OSError as error:
+        text, remedy = f"{newest}: {str(error).splitlines()[0]}", "check the file; it could not be opened"
+        if "lock" in str(error):
+            text = f"{incoming}: refused by its file system"
             remedy = "set CONTIMG_CONVERT_FILE_LOCKING=off; finished files are not written to"
-            return warning(about, f"{incoming}: refused by its file system", remedy)
-        return warning(about, f"{newest}: {str(fault).splitlines()[0]}", "check the file; it could not be opened")
-    return ok(about, f"{incoming}: works")
+        return Finding(about, Level.WARNING, text, remedy)
+    return Finding(about, Level.OK, f"{incoming}: works")
 
 
 def check_database(config: StreamingConfig) -> Finding:
@@ -83,60 +82,61 @@ def check_database(config: StreamingConfig) -> Finding:
     """
     about = "store"
     if "://" not in config.queue_db and not Path(config.queue_db).exists():
-        return ok(about, f"{config.queue_db}: created at the first start")
+        return Finding(about, Level.OK, f"{config.queue_db}: created at the first start")
     try:
         engine = make_engine(url_of(config.queue_db))
         url, revision = engine.url.render_as_string(), current_revision(engine)
         refuse_newer(engine, revision)
-    except ContimgError as fault:
-        text, _, remedy = str(fault).partition("; ")
-        return error(about, text, remedy or "start the database, or correct queue_db")
+    except ContimgError as error:
+        text, _, remedy = str(error).partition("; ")
+        return Finding(about, Level.ERROR, text, remedy or "start the database, or correct queue_db")
     if revision is None:
-        return ok(about, f"{url}: empty, tables are created at the first start")
+        return Finding(about, Level.OK, f"{url}: empty, tables are created at the first start")
     if revision != HEAD:
-        return warning(about, f"{url}: revision {revision}, {HEAD} is needed", "run `contimg db upgrade`")
+        text = f"{url}: revision {revision}, {HEAD} is needed"
+        return Finding(about, Level.WARNING, text, "run `contimg db upgrade`")
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
             result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         if result != "ok":
-            return error(about, f"{url}: damaged ({result})", "stop the stream and `contimg restore` a backup")
+            remedy = "stop the stream and `contimg restore` a backup"
+            return Finding(about, Level.ERROR, f"{url}: damaged ({result})", remedy)
     engine.dispose()
-    return ok(about, f"{url}: revision {revision}")
+    return Finding(about, Level.OK, f"{url}: revision {revision}")
 
 
 def _check_input_dir(path: Path, poll_interval_s: float) -> Finding:
     about = "input_dir"
     if not path.is_dir():
         remedy = "create it, or set input_dir to the directory of subband files"
-        return error(about, f"{path}: no such directory", remedy)
+        return Finding(about, Level.ERROR, f"{path}: no such directory", remedy)
     if not _has_access(path, os.R_OK | os.X_OK):
-        return error(about, f"{path}: uid {os.geteuid()} cannot read it", f"chmod o+rx {path}, or give it a group")
+        text, remedy = f"{path}: uid {os.geteuid()} cannot read it", f"chmod o+rx {path}, or give it a group"
+        return Finding(about, Level.ERROR, text, remedy)
     kind = file_system(path)
     if not kind.raises_events:
-        return warning(
-            about,
-            f"{path}: {kind.name} raises no events for files of other writers",
-            f"the scan finds them within {poll_interval_s:g} s; lower poll_interval for a shorter delay",
-        )
-    return ok(about, f"{path}: readable ({kind.name})")
+        text = f"{path}: {kind.name} raises no events for files of other writers"
+        remedy = f"the scan finds them within {poll_interval_s:g} s; lower poll_interval for a shorter delay"
+        return Finding(about, Level.WARNING, text, remedy)
+    return Finding(about, Level.OK, f"{path}: readable ({kind.name})")
 
 
 def _check_writable(about: str, path: Path) -> Finding:
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not existing.is_dir() or not _has_access(existing, os.W_OK | os.X_OK):
         remedy = f"chown {os.geteuid()} {existing}, or set {about} to another directory"
-        return error(about, f"{path}: uid {os.geteuid()} cannot write to {existing}", remedy)
+        return Finding(about, Level.ERROR, f"{path}: uid {os.geteuid()} cannot write to {existing}", remedy)
     inodes = os.statvfs(existing)
-    free_gb = shutil.disk_usage(existing).free / GIGABYTE
-    text = f"{path}: {free_gb:.0f} GB free" + ("" if path.exists() else ", to be created")
     if inodes.f_files and not inodes.f_favail:
-        return error(about, f"{path}: no inodes free", "delete files; stages fail")
-    if free_gb < MIN_GB:
-        return error(about, f"{text} (minimum {MIN_GB:g} GB)", "free some space; stages fail")
-    if free_gb < SUFFICIENT_GB[about]:
-        remedy = f"free some space: {SUFFICIENT_GB[about]:g} GB last a few hours at native size"
-        return warning(about, text, remedy)
-    return ok(about, text)
+        return Finding(about, Level.ERROR, f"{path}: no inodes free", "delete files; stages fail")
+    free_gb = shutil.disk_usage(existing).free / GIGABYTE
+    return grade(
+        about,
+        f"{path}: {free_gb:.0f} GB free" + ("" if path.exists() else ", to be created"),
+        (free_gb < MIN_GB, Level.ERROR, f"free some space (minimum {MIN_GB:g} GB); stages fail"),
+        (free_gb < SUFFICIENT_GB[about], Level.WARNING,
+         f"free some space: {SUFFICIENT_GB[about]:g} GB last a few hours at native size"),
+    )  # fmt: skip
 
 
 def _has_access(path: Path, mode: int) -> bool:

@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
-from contimg.store import Store, configured_store
+from contimg.store import Store
 from workers.producer import END_BEAT, SCAN_BEAT
 from workers.service.backends import Backend, PartsStatus, choose_backend
 from workers.service.records import (
@@ -24,6 +23,7 @@ from workers.service.records import (
     RESTART_STREAM,
     START_STREAM,
     STOP_STREAM,
+    Action,
     Command,
     CommandOutcome,
     ServiceHealth,
@@ -38,6 +38,12 @@ _LIMITS_S = {"start": 20.0, "stop": 45.0, "restart": 65.0}
 # The engine takes a second to report what its containers use; the backend seldom changes.
 _PARTS_MAX_AGE_S = 5.0
 _BACKEND_MAX_AGE_S = 30.0
+
+
+class CommandTarget(Protocol):
+    """What executes the commands of the stream."""
+
+    def execute(self, command: Command) -> CommandOutcome: ...  # noqa: D102
 
 
 class StreamingServiceManager:
@@ -100,55 +106,19 @@ class StreamingServiceManager:
         usage = (status.uptime_seconds, status.cpu_percent, status.memory_mb)
         return ServiceHealth(error is None, status.running, *usage, error)
 
-    def start(self) -> CommandOutcome:
-        """Start the stream, and a supervisor if there is none; wait until it runs."""
-        return self._execute("start")
+    def execute(self, command: Command) -> CommandOutcome:
+        """Start, stop (after the stages under way) or restart the stream, and wait until that is done.
 
-    def stop(self) -> CommandOutcome:
-        """Stop the stream after the stages under way. A supervisor that also runs the panel keeps running."""
-        return self._execute("stop")
-
-    def restart(self) -> CommandOutcome:
-        """Stop the stream and start it with the present configuration."""
-        return self._execute("restart")
-
-    def pause(self, by: str) -> CommandOutcome:
-        """Start no further stage on any host until `resume`.
+        A start begins a supervisor where there is none; a restart uses the present configuration.
 
         Parameters
         ----------
-        by : the author in the event log.
+        command : `start`, `stop` or `restart`.
 
         Returns
         -------
-        the outcome; `success` is False, with the reason, when the configuration or the store is not available.
+        the outcome; `success` is False, with the reason, when the command was not executed.
         """
-        return self._with_store(lambda store: store.jobs.pause(by), "paused: no stage starts, stages under way end")
-
-    def resume(self, by: str) -> CommandOutcome:
-        """Start stages again.
-
-        Parameters
-        ----------
-        by : the author in the event log.
-
-        Returns
-        -------
-        the outcome; `success` is False, with the reason, when the configuration or the store is not available.
-        """
-        return self._with_store(lambda store: store.jobs.resume(by), "resumed")
-
-    def _record(self) -> ServiceRecord | None:
-        return read_record(self._settings.state_dir)
-
-    def _backend(self) -> Backend | None:
-        """What runs the stream where no supervisor does, determined again every half minute."""
-        now = time.monotonic()
-        if self._chosen is None or now - self._chosen[0] > _BACKEND_MAX_AGE_S:
-            self._chosen = (now, choose_backend(self._settings))
-        return self._chosen[1]
-
-    def _execute(self, command: Command) -> CommandOutcome:
         record = self._record()
         if record is not None:
             if command == "start" and record.stream in ("running", "starting"):
@@ -167,6 +137,16 @@ class StreamingServiceManager:
             text = f"the stream runs under systemd, in containers or elsewhere; {command} it there"
             return CommandOutcome(False, text)
         return CommandOutcome(True, "the stream is not running") if command == "stop" else self._launch()
+
+    def _record(self) -> ServiceRecord | None:
+        return read_record(self._settings.state_dir)
+
+    def _backend(self) -> Backend | None:
+        """What runs the stream where no supervisor does, determined again every half minute."""
+        now = time.monotonic()
+        if self._chosen is None or now - self._chosen[0] > _BACKEND_MAX_AGE_S:
+            self._chosen = (now, choose_backend(self._settings))
+        return self._chosen[1]
 
     def _parts_of(self, backend: Backend) -> PartsStatus:
         now = time.monotonic()
@@ -197,13 +177,6 @@ class StreamingServiceManager:
         except (ContimgError, SQLAlchemyError) as error:
             return config, None, str(error).splitlines()[0]
         return config, store, None
-
-    def _with_store(self, change: Callable[[Store], Any], message: str) -> CommandOutcome:
-        _, store, error = self._open()
-        record = self._record()
-        if store is not None:
-            change(store)
-        return CommandOutcome(error is None, error or message, record.pid if record else None)
 
     def _problem(self, status: ServiceStatus) -> str | None:
         if status.error or not status.running:
@@ -257,30 +230,29 @@ class StreamingServiceManager:
             time.sleep(0.1)
 
 
-def run_command(command: Command, by: str) -> str:
-    """Run a command on the stream of the state directory in force and record it in the event log.
+def run_command(service: CommandTarget, store: Store, command: Action, by: str) -> CommandOutcome:
+    """Execute a command and record it in the event log.
 
     Parameters
     ----------
-    command : `start`, `stop` or `restart`.
+    service : what starts and stops the stream.
+    store : its store; `pause` and `resume` hold for all hosts that use it.
+    command : `start`, `stop`, `restart`, `pause` or `resume`.
     by : author in the event log.
 
     Returns
     -------
-    str
-        Message of the outcome.
-
-    Raises
-    ------
-    ContimgError : the command failed; the message is the reason.
+    the outcome; `success` is False, with the reason, when the command was not executed.
     """
-    with configured_store() as store:
-        manager = StreamingServiceManager(Settings.from_environment())
-        outcome: CommandOutcome = getattr(manager, command)()
-        store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
-    if not outcome.success:
-        raise ContimgError(outcome.message)
-    return outcome.message
+    if command == "pause":
+        store.jobs.pause(by)
+        return CommandOutcome(True, "paused: stages under way are finished, no other starts; `resume` ends the pause")
+    if command == "resume":
+        store.jobs.resume(by)
+        return CommandOutcome(True, "resumed")
+    outcome = service.execute(command)
+    store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
+    return outcome
 
 
 def _is_recent(scanned_at: float | None, config: StreamingConfig | None) -> bool:

@@ -16,6 +16,7 @@ from workers.execution.processes import ProcessName
 RECORD_INTERVAL_S = 2.0
 STOP_STREAM, START_STREAM, RESTART_STREAM = signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN
 Command = Literal["start", "stop", "restart"]
+Action = Command | Literal["pause", "resume"]
 PAST: Mapping[Command, str] = {"start": "started", "stop": "stopped", "restart": "restarted"}
 
 

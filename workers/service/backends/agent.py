@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import socketserver
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +67,7 @@ class AgentClient:
         return answer
 
 
-class AgentServer:
+class AgentServer(socketserver.ThreadingUnixStreamServer):
     """The agent's server. Commands are executed one at a time.
 
     Parameters
@@ -79,56 +80,60 @@ class AgentServer:
     Misconfigured : the socket cannot be created.
     """
 
+    daemon_threads = True
+
     def __init__(self, path: Path, backend: Backend) -> None:
         self._backend = backend
         self._command_lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         umask = os.umask(0o117)
         try:
-            self._socket.bind(str(path))
+            path.unlink(missing_ok=True)
+            super().__init__(str(path), _RequestHandler)
         except OSError as error:
             raise Misconfigured(f"{path}: {error.strerror}; give another path with --socket") from None
         finally:
             os.umask(umask)
-        self._socket.listen(8)
-
-    def serve(self) -> None:
-        """Answer requests until `close`."""
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:  # closed
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        """Stop answering requests, and close the socket."""
+        self.shutdown()
+        self.server_close()
 
-    def _answer(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(10.0)
-            try:
-                with connection.makefile("rb") as stream:
-                    word = stream.readline(_MAX_REQUEST_BYTES).decode("ascii", errors="replace").strip()
-                connection.settimeout(None)
-                connection.sendall(json.dumps(self._execute(word)).encode() + b"\n")
-            except OSError as error:
-                log.warning("a client closed its connection before the answer: %s", error)
+    def answer(self, word: str) -> dict[str, Any]:
+        """Execute a request.
 
-    def _execute(self, word: str) -> dict[str, Any]:
-        if word not in REQUESTS:
-            log.warning("refused request %r", word)
-            return {"error": f"unknown request; known: {', '.join(REQUESTS)}"}
+        Parameters
+        ----------
+        word : one of REQUESTS; any other is refused.
+
+        Returns
+        -------
+        the fields of the PartsStatus or of the CommandOutcome, or `error` with the reason of a failure.
+        """
         try:
             if word == "status":
                 return asdict(self._backend.status())
-            log.info("executing %s", word)
-            with self._command_lock:
-                return asdict(self._backend.execute(next(command for command in get_args(Command) if command == word)))
+            for command in get_args(Command):
+                if word == command:
+                    log.info("executing %s", word)
+                    with self._command_lock:
+                        return asdict(self._backend.execute(command))
         except ContimgError as error:
             log.error("%s: %s", word, error)
             return {"error": str(error)}
+        log.warning("refused request %r", word)
+        return {"error": f"unknown request; known: {', '.join(REQUESTS)}"}
+
+
+class _RequestHandler(socketserver.StreamRequestHandler):
+    server: AgentServer
+    timeout = 10.0  # of the request, s
+
+    def handle(self) -> None:
+        try:
+            word = self.rfile.readline(_MAX_REQUEST_BYTES).decode("ascii", errors="replace").strip()
+            self.connection.settimeout(None)
+            self.wfile.write(json.dumps(self.server.answer(word)).encode() + b"\n")
+        except OSError as error:
+            log.warning("a client closed its connection before the answer: %s", error)
