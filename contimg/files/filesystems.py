@@ -2,37 +2,25 @@
 
 import fcntl
 import os
-import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-MOUNTS = Path("/proc/self/mounts")
+import psutil
 
-
-class Sharing(StrEnum):
-    """Who may write to a file system besides this machine's kernel."""
-
-    LOCAL = "local"  # nobody
-    NETWORK = "network"  # other machines
-    FOREIGN = "foreign"  # the host of a virtual machine, or a program (FUSE)
-    UNKNOWN = "unknown"
-
-
-# Names as /proc/mounts has them. FUSE programs are `fuse.NAME`; those that are not listed are FOREIGN.
+# Who may write to a file system besides this machine's kernel: nobody, other machines, or the host of a virtual machine
+# and programs (foreign). Names as /proc/mounts has them; FUSE programs are `fuse.NAME`, foreign unless listed.
 _NAMES = {
-    Sharing.LOCAL: (
+    "local": (
         "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs jfs reiserfs nilfs2 vfat exfat ntfs3 fuseblk tmpfs ramfs "
         "overlay aufs fuse.fuse-overlayfs"
     ),
-    Sharing.NETWORK: (
+    "network": (
         "nfs nfs4 cifs smb3 ceph lustre beegfs gpfs glusterfs afs ocfs2 gfs2 orangefs "
         "fuse.sshfs fuse.glusterfs fuse.ceph fuse.ceph-fuse fuse.rclone fuse.s3fs fuse.juicefs"
     ),
-    Sharing.FOREIGN: "9p virtiofs vboxsf vmhgfs prl_fs fuse fuse.vmhgfs-fuse fuse.grpcfuse fuse.osxfs",
+    "foreign": "9p virtiofs vboxsf vmhgfs prl_fs fuse",
 }
-_SHARING = {name: sharing for sharing, names in _NAMES.items() for name in names.split()}
-_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+_WRITERS = {name: writers for writers, names in _NAMES.items() for name in names.split()}
 
 
 @dataclass(frozen=True)
@@ -42,55 +30,46 @@ class FileSystem:
     name: str
 
     @property
-    def sharing(self) -> Sharing:
-        """Who may write to it."""
-        return _SHARING.get(self.name, Sharing.FOREIGN if self.name.startswith("fuse.") else Sharing.UNKNOWN)
-
-    @property
     def is_local(self) -> bool:
         """Whether every process that can open its files runs on this machine, so that locks reach all of them."""
-        return self.sharing is Sharing.LOCAL
+        return _WRITERS.get(self.name) == "local"
 
     @property
     def is_network(self) -> bool:
         """Whether other machines write to it: SQLite loses updates there."""
-        return self.sharing is Sharing.NETWORK
+        return _WRITERS.get(self.name) == "network"
 
     @property
     def raises_events(self) -> bool:
         """Whether inotify reports every change; assumed of unlisted ones, where the scan finds what it misses."""
-        return self.sharing in (Sharing.LOCAL, Sharing.UNKNOWN)
+        return self.is_local or (self.name not in _WRITERS and not self.name.startswith("fuse."))
 
     @property
     def is_in_memory(self) -> bool:
         """Whether its files take memory from the processes."""
-        return self.name in _IN_MEMORY
+        return self.name in ("tmpfs", "ramfs")
 
 
-def file_system(path: Path, mounts: Path = MOUNTS) -> FileSystem:
+def file_system(path: Path) -> FileSystem:
     """Find the file system that a path, or its nearest parent that exists, lies on.
 
     Parameters
     ----------
     path : file or directory, which need not exist; symbolic links are followed.
-    mounts : table of mounts in the form of /proc/mounts, see proc_pid_mounts(5).
 
     Returns
     -------
-    the one that is mounted at the deepest parent; its name is `unknown` when the table cannot be read.
+    the one that is mounted at the deepest parent; its name is `unknown` when the table of mounts cannot be read.
     """
     target = path.resolve()
-    name, depth = "unknown", -1
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        mounts = psutil.disk_partitions(all=True)
     except OSError:
-        return FileSystem(name)
-    for line in lines:
-        _, point, kind = line.split()[:3]
-        mounted = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point))
-        if target.is_relative_to(mounted) and len(mounted.parts) >= depth:  # the last one mounted there is on top
-            name, depth = kind, len(mounted.parts)
-    return FileSystem(name)
+        mounts = []
+    above = [mount for mount in reversed(mounts) if target.is_relative_to(mount.mountpoint)]
+    # Of several at one mount point the last one is on top.
+    deepest = max(above, key=lambda mount: len(Path(mount.mountpoint).parts), default=None)
+    return FileSystem(deepest.fstype if deepest else "unknown")
 
 
 def lock(path: Path) -> int:

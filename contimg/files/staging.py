@@ -10,10 +10,12 @@ import glob
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -86,13 +88,16 @@ def staged(
     try:
         with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _check_writable(target.parent)
+            _probe(target.parent)
             check_space(target, need_bytes)
             directory = next((directory for directory in scratch if has_space(directory, need_bytes)), target.parent)
             temporary = directory / name
             yield temporary
             if temporary != beside:
-                _copy(temporary, beside)
+                if temporary.is_dir():
+                    shutil.copytree(temporary, beside, copy_function=shutil.copyfile)
+                else:
+                    shutil.copyfile(temporary, beside)
                 durable = True
             if durable:
                 _flush_tree(beside)
@@ -101,8 +106,8 @@ def staged(
             if durable:
                 _flush(target.parent)
     finally:
-        _remove(temporary)
-        _remove(beside)
+        remove(temporary)
+        remove(beside)
 
 
 @contextmanager
@@ -167,8 +172,7 @@ def has_space(directory: Path, need_bytes: int) -> bool:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(directory).free
-        if not os.access(directory, os.W_OK | os.X_OK):
-            return False
+        _probe(directory)
     except OSError:
         return False
     if file_system(directory).is_in_memory:
@@ -176,18 +180,9 @@ def has_space(directory: Path, need_bytes: int) -> bool:
     return free >= need_bytes * _MARGIN + _MARGIN_BYTES
 
 
-def _check_writable(directory: Path) -> None:
-    if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=shutil.copyfile)
-    else:
-        shutil.copyfile(source, target)
+def _probe(directory: Path) -> None:
+    """Make a file in a directory and remove it; raises what the file system refuses, inodes and quota included."""
+    tempfile.TemporaryFile(dir=directory).close()
 
 
 def _flush_tree(path: Path) -> None:
@@ -269,16 +264,23 @@ def _exchange(first: Path, second: Path) -> bool:
     return not failed
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file or a directory tree as far as it exists and can be deleted.
+
+    Parameters
+    ----------
+    path : the file or directory.
+    """
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            path.unlink()
 
 
-class DiskReserve:
-    """A context manager that holds some space of a disk in a file, to be released when something goes wrong.
+@contextmanager
+def disk_reserve(beside: Path, need_bytes: int) -> Iterator[Callable[[], None]]:
+    """Hold some space of a disk in a file during the block; yield a function that releases it.
 
     When casacore cannot flush a table while it closes it, it ends the whole process. A writer that uses casacore
     therefore reserves space first and releases it at the first error, so that the tables can be closed.
@@ -292,28 +294,16 @@ class DiskReserve:
     ------
     OSError : the disk is full.
     """
-
-    def __init__(self, beside: Path, need_bytes: int) -> None:
-        self._path = beside.with_name(f"{beside.name}-reserve")
-        self._bytes = min(max(need_bytes // 4, 8 << 20), 96 << 20)
-
-    def __enter__(self) -> "DiskReserve":
-        try:
-            with self._path.open("wb") as file:
-                # More for a moment: the empty tables need space, too.
-                os.posix_fallocate(file.fileno(), 0, self._bytes + _EMPTY_TABLES_BYTES)
-                file.truncate(self._bytes)
-        except OSError:
-            self.release()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Free the space."""
-        _remove(self._path)
+    path = beside.with_name(f"{beside.name}-reserve")
+    reserved_bytes = min(max(need_bytes // 4, 8 << 20), 96 << 20)
+    try:
+        with path.open("wb") as file:
+            # More for a moment: the empty tables need space, too.
+            os.posix_fallocate(file.fileno(), 0, reserved_bytes + _EMPTY_TABLES_BYTES)
+            file.truncate(reserved_bytes)
+        yield partial(remove, path)
+    finally:
+        remove(path)
 
 
 def size_bytes(path: Path) -> int:

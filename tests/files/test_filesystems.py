@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contimg.files.filesystems import FileSystem, file_system
@@ -18,18 +19,21 @@ from contimg.files.filesystems import FileSystem, file_system
         ("/database", "ext4"),
     ],
 )
-def test_the_deepest_and_last_mount_counts(tmp_path, path, name):
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
+def test_file_system_is_the_deepest_and_last_mount(tmp_path, monkeypatch, path, name):
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    (tmp_path / "self").mkdir()
+    (tmp_path / "filesystems").write_text("\text4\n")
+    (tmp_path / "self" / "mounts").write_text(
         "/dev/vda / ext4 rw 0 0\nserver:/export /data nfs4 rw 0 0\nhost:/ /mnt/a\\040b fuse.sshfs rw 0 0\n"
         "/dev/vdb /over xfs rw 0 0\nover /over overlay rw 0 0\n",
         "utf-8",
     )
-    assert file_system(Path(path), mounts).name == name
+    assert file_system(Path(path)).name == name
 
 
-def test_without_a_mount_table_it_is_unknown(tmp_path):
-    assert file_system(tmp_path, tmp_path / "none").name == "unknown"
+def test_file_system_is_unknown_without_mount_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "none"))
+    assert file_system(tmp_path).name == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -47,13 +51,13 @@ def test_without_a_mount_table_it_is_unknown(tmp_path):
         ("neverheardof", False, False, True),
     ],
 )
-def test_what_can_be_relied_on(name, is_local, is_network, raises_events):
+def test_file_system_properties(name, is_local, is_network, raises_events):
     kind = FileSystem(name)
     assert (kind.is_local, kind.is_network, kind.raises_events) == (is_local, is_network, raises_events)
     assert kind.is_in_memory == (name == "tmpfs")
 
 
-def test_no_other_module_lists_file_systems():
+def test_file_systems_are_listed_once():
     root = Path(__file__).parents[2]
     sources = [path for package in ("contimg", "workers", "web") for path in (root / package).rglob("*.py")]
     names = ('"ext4"', '"nfs4"', '"vboxsf"', '"ramfs"', '"virtiofs"')

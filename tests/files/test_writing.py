@@ -5,7 +5,7 @@ import pytest
 from contimg.files.writing import atomic_file, write_text
 
 
-def test_text_replaces_the_file_with_the_permissions_asked(tmp_path):
+def test_write_text_replaces_file_and_sets_mode(tmp_path):
     path = tmp_path / "record.json"
     write_text(path, "old")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -15,7 +15,7 @@ def test_text_replaces_the_file_with_the_permissions_asked(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_the_old_file(tmp_path):
+def test_atomic_file_keeps_old_file_after_error(tmp_path):
     path = tmp_path / "record.json"
     write_text(path, "old")
     with pytest.raises(TypeError), atomic_file(path) as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 from casacore.tables import table
 
 from contimg.errors import BadInput, ContimgError
-from contimg.files.staging import MARK, DiskReserve, check_space, disk_errors, staged
+from contimg.files.staging import MARK, check_space, disk_errors, disk_reserve, staged
 
 
 @contextmanager
@@ -88,15 +88,15 @@ def writable(path: Path, need_bytes: int = 0, make: Callable[[], table] | None =
     """
     with disk_errors(path):
         check_space(path, need_bytes)
-        reserve = DiskReserve(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
-        with reserve, make() if make else table(str(path), readonly=False, ack=False) as main:
+        reserve = disk_reserve(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
+        with reserve as release, make() if make else table(str(path), readonly=False, ack=False) as main:
             columns = set(main.colnames())
             try:
                 yield main
             except BaseException:
-                reserve.release()
+                release()
                 if new := sorted(set(main.colnames()) - columns):
                     main.removecols(new)
                 raise
-            reserve.release()
+            release()
             main.flush()  # raises when the disk is full; close does not

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from contimg.files.staging import DiskReserve, size_bytes, staged
+from contimg.files.staging import disk_reserve, size_bytes, staged
 from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import MainTable
 from contimg.formats.uvh5.group import SubbandGroup, read_group
@@ -67,8 +67,8 @@ def _write(
     need = _bytes_needed(group, weight_spectrum)
     with staged(target, scratch, need, options.durable) as temporary:
         with (
-            DiskReserve(temporary, need) as reserve,
-            MainTable(temporary, group, weight_spectrum, reserve.release) as main,
+            disk_reserve(temporary, need) as release,
+            MainTable(temporary, group, weight_spectrum, release) as main,
         ):
             flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
         notes = [str(geometry), f"flagged values: {flags}"]
