@@ -19,8 +19,7 @@ from contimg.options import flags, from_flags
 from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
 from contimg.simulation.demo.report import check_image, follow, print_fluxes, print_products
-from contimg.simulation.demo.scene import DemoOptions, Scene, prepare_scene
-from contimg.simulation.demo.telescope import Telescope
+from contimg.simulation.demo.scene import DemoOptions, Scene, Telescope, prepare_scene
 from contimg.store import State, Store
 
 _START_LIMIT_S = 60.0

@@ -1,7 +1,7 @@
 """The calibrator catalogue.
 
 Positions and L-band fluxes come from the VLA calibrator manual's list (scripts/build_calibrators.py); the sources
-of the Perley & Butler 2017 scale take their spectra from it.
+of the flux density scale of Perley & Butler (2017, ApJS 230, 7) take their spectra from it.
 """
 
 import csv
@@ -14,13 +14,39 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.errors import BadInput
-from contimg.instrument import flux_scale
 from contimg.instrument.coordinates import separation_rad
 
+FLUX_SCALE = "Perley & Butler 2017"
+# Compact sources, last epoch (2017.0): log10 S[Jy] = sum_i a_i (log10 nu[GHz])^i. 3C48, 3C138 and 3C147 vary by
+# 2-3 % over years.
+SPECTRA: dict[str, tuple[float, ...]] = {
+    "3C48": (1.3253, -0.7553, -0.1914, 0.0498),
+    "3C138": (1.0088, -0.4981, -0.1552, -0.0102, 0.0223),
+    "3C147": (1.4516, -0.6961, -0.2007, 0.0640, -0.0464, 0.0289),
+    "3C196": (1.2872, -0.8530, -0.1534, -0.0200, 0.0201),
+    "3C286": (1.2481, -0.4507, -0.1798, 0.0357),
+    "3C295": (1.4701, -0.7658, -0.2780, -0.0347, 0.0399),
+}
 _CATALOGUE_HZ = 1.45e9  # the manual's 20 cm band
 _COMPACT_CODES = "PS"  # closure errors up to 10 %
 SEARCH_RADIUS_RAD = 0.1  # beyond the primary beam's first null at every frequency
 _COORDINATE_NAME = re.compile(r"\d{4}[+-]\d{3,4}$")
+
+
+def polynomial_flux_jy(coefficients: tuple[float, ...], freqs_hz: ArrayLike) -> NDArray[np.float64]:
+    """Return the flux density of a spectrum in the form of Perley & Butler (2017, ApJS 230, 7).
+
+    Parameters
+    ----------
+    coefficients : a0, a1, … of log10(S/Jy) = a0 + a1 x + a2 x² ..., x = log10(frequency/GHz).
+    freqs_hz : frequencies, any shape.
+
+    Returns
+    -------
+    Jy, the shape of `freqs_hz`.
+    """
+    log_ghz = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
+    return np.asarray(10.0 ** np.polynomial.polynomial.polyval(log_ghz, coefficients))
 
 
 @dataclass(frozen=True)
@@ -57,12 +83,12 @@ class Calibrator:
     @property
     def scale(self) -> str:
         """The source of the flux: the flux scale or the manual."""
-        return flux_scale.NAME if self.alias in flux_scale.COEFFICIENTS else "VLA calibrator manual"
+        return FLUX_SCALE if self.alias in SPECTRA else "VLA calibrator manual"
 
     @property
     def usable(self) -> bool:
         """Whether the source is compact enough for this array: on the flux scale, or with code P or S."""
-        return self.alias in flux_scale.COEFFICIENTS or self.quality in _COMPACT_CODES
+        return self.alias in SPECTRA or self.quality in _COMPACT_CODES
 
     def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
         """Return the flux density outside the primary beam.
@@ -78,8 +104,8 @@ class Calibrator:
         -------
         Jy, the shape of `freqs_hz`.
         """
-        if self.alias in flux_scale.COEFFICIENTS:
-            return flux_scale.flux_jy(self.alias, freqs_hz)
+        if self.alias in SPECTRA:
+            return polynomial_flux_jy(SPECTRA[self.alias], freqs_hz)
         ratio = np.asarray(freqs_hz, dtype=np.float64) / _CATALOGUE_HZ
         return np.asarray(self.flux_20cm_jy * ratio**self.spectral_index)
 

@@ -180,5 +180,5 @@ def _erfa_arguments(site: Site, times_jd: Vectors) -> tuple[Vectors | float, ...
     times = np.atleast_1d(times_jd)
     whole = np.floor(times)
     ut1_utc_s, x_rad, y_rad = earth_orientation().interpolate(times)
-    place = (site.longitude_rad, site.latitude_rad, site.height_m)
-    return (whole, times - whole, ut1_utc_s, *place, x_rad, y_rad, 0.0, 0.0, 0.0, 1.0)
+    position = (site.longitude_rad, site.latitude_rad, site.height_m)
+    return (whole, times - whole, ut1_utc_s, *position, x_rad, y_rad, 0.0, 0.0, 0.0, 1.0)

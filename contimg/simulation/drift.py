@@ -119,13 +119,13 @@ def transit(ra_deg: float, dec_deg: float, date: str) -> tuple[float, float]:
 def antenna_positions_m() -> NDArray[np.float64]:
     """Return the position of every station relative to the site, ITRS axes, metres, shape (117, 3)."""
     slots = telescope.stations()
-    places = EarthLocation.from_geodetic(
+    locations = EarthLocation.from_geodetic(
         [station.longitude_deg for station in slots] * units.deg,
         [station.latitude_deg for station in slots] * units.deg,
         [station.elevation_m for station in slots] * units.m,
     )
     centre = np.array([SITE.x.to_value(units.m), SITE.y.to_value(units.m), SITE.z.to_value(units.m)])
-    absolute = np.stack([axis.to_value(units.m) for axis in (places.x, places.y, places.z)], axis=-1)
+    absolute = np.stack([axis.to_value(units.m) for axis in (locations.x, locations.y, locations.z)], axis=-1)
     return np.asarray(absolute - centre)
 
 

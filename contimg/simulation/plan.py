@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
-from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, jd_to_unix
 from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
@@ -93,14 +92,3 @@ def _within_reach(sky: tuple[Source, ...], pointing: NDArray[np.float64], mid_jd
     ra_deg, dec_deg = zip(*((source.ra_deg, source.dec_deg) for source in sky), strict=True)
     near = drift.source_directions(ra_deg, dec_deg, mid_jd)[0] @ pointing > np.cos(np.deg2rad(REACH_DEG))
     return tuple(source for source, is_near in zip(sky, near, strict=True) if is_near)
-
-
-def subband_freqs_hz(options: SimulateOptions, subband: int) -> NDArray[np.float64]:
-    """Return the channel centres of a subband file of this run, descending, Hz, shape (channels,).
-
-    Parameters
-    ----------
-    options : of the run.
-    subband : its number.
-    """
-    return BAND.channel_freqs_hz(subband, options.channels_per_subband)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.errors import Misconfigured
-from contimg.instrument import flux_scale
+from contimg.instrument.calibrators import SPECTRA, polynomial_flux_jy
 from contimg.instrument.dsa110 import BAND, primary_beam
 
 FAINTEST_JY, BRIGHTEST_JY = 0.05, 1.0
@@ -47,12 +47,11 @@ class Source:
         -------
         Jy, the shape of `freqs_hz`: the polynomial of `spectrum`, the form of Perley & Butler (2017, ApJS 230, 7).
         """
-        x = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
-        return np.asarray(10.0 ** np.polynomial.polynomial.polyval(x, self.spectrum))
+        return polynomial_flux_jy(self.spectrum, freqs_hz)
 
 
 # Position: ICRF.
-CALIBRATOR = Source("3C48", 24.422080962, 33.159759164, flux_scale.COEFFICIENTS["3C48"])
+CALIBRATOR = Source("3C48", 24.422080962, 33.159759164, SPECTRA["3C48"])
 
 
 def power_law(name: str, ra_deg: float, dec_deg: float, flux_jy: float, index: float = 0.0) -> Source:

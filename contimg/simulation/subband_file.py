@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.instrument import dsa110 as telescope
+from contimg.instrument.dsa110 import BAND
 from contimg.simulation import drift
-from contimg.simulation.array import Array
-from contimg.simulation.options import SimulateOptions
-from contimg.simulation.plan import TilePlan, subband_freqs_hz
+from contimg.simulation.plan import TilePlan
+from contimg.simulation.visibilities import Run
 
 LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 
@@ -30,26 +30,19 @@ def incomplete_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_incomplete.hdf5")
 
 
-def write_subband(
-    path: Path,
-    options: SimulateOptions,
-    plan: TilePlan,
-    array: Array,
-    subband: int,
-    visibilities: NDArray[np.complex64],
-) -> None:
+def write_subband(path: Path, run: Run, plan: TilePlan, subband: int, visibilities: NDArray[np.complex64]) -> None:
     """Write a file under its `_incomplete` name; the caller renames it.
 
     Parameters
     ----------
     path : final path of the file.
-    options, plan, array : of the run, the tile and its antennas.
+    run, plan : of the tile.
     subband : its number.
     visibilities : shape (times × baselines, 1, channels, 2).
     """
     with h5py.File(incomplete_path(path), "w") as file:
-        _write_header(file.create_group("Header"), options, plan, array, subband)
-        _write_data(file.create_group("Data"), visibilities, options.chunked)
+        _write_header(file.create_group("Header"), run, plan, subband)
+        _write_data(file.create_group("Data"), visibilities, run.options.chunked)
 
 
 def _write_data(group: Any, visibilities: NDArray[np.complex64], chunked: bool) -> None:
@@ -70,9 +63,10 @@ def _write_data(group: Any, visibilities: NDArray[np.complex64], chunked: bool) 
             group.create_dataset(name, data=content)
 
 
-def _write_header(header: Any, options: SimulateOptions, plan: TilePlan, array: Array, subband: int) -> None:
+def _write_header(header: Any, run: Run, plan: TilePlan, subband: int) -> None:
+    options, array = run.options, run.array
     times, baselines = plan.times_jd.size, array.first.size
-    freqs_hz = subband_freqs_hz(options, subband)
+    freqs_hz = BAND.channel_freqs_hz(subband, options.channels_per_subband)
     slots = len(array.positions_m)
     antenna_1, antenna_2 = array.numbers[array.first], array.numbers[array.second]
     uvw_m = drift.meridian_uvw_m(array.positions_m[antenna_2] - array.positions_m[antenna_1], plan.apparent_dec_rad)

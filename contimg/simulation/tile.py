@@ -5,7 +5,7 @@ The truth is the simulated sources and receivers: `truth/<group>.json` and `trut
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,11 @@ from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.simulation import drift
 from contimg.simulation.corruption import dead_numbers
 from contimg.simulation.options import SimulateOptions
-from contimg.simulation.plan import TilePlan, plan_tiles, subband_freqs_hz
+from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.sky import CALIBRATOR, Source, beam_response
 from contimg.simulation.subband_file import incomplete_path, write_subband
 from contimg.simulation.visibilities import Run, prepare_run, subband_visibilities
 
-Progress = Callable[[Path], None]
 GAIN_CONVENTION = (
     "UVH5: visibility of (antenna 1, antenna 2) = conj(g1) g2 V12; Measurement Set, the conjugate: g1 conj(g2) V12, "
     "so these are the gains that CASA solves for"
@@ -52,26 +51,23 @@ class SimulatedTile:
     seconds: float
 
 
-def simulate(options: SimulateOptions, directory: Path, progress: Progress | None = None) -> Iterator[SimulatedTile]:
+def simulate(options: SimulateOptions, directory: Path) -> Iterator[SimulatedTile]:
     """Write the tiles of a run and yield each when it is complete.
 
     Parameters
     ----------
     options : of the run; with `pace`, tile n starts n cadences / pace after the first.
     directory : to write in.
-    progress : called with each finished file.
     """
     start_s = time.monotonic()
     for plan in plan_tiles(options):
         if options.pace > 0:
             due = start_s + plan.index * options.cadence_s / options.pace
             time.sleep(max(0.0, due - time.monotonic()))
-        yield simulate_tile(plan, options, directory, progress)
+        yield simulate_tile(plan, options, directory)
 
 
-def simulate_tile(
-    plan: TilePlan, options: SimulateOptions, directory: Path, progress: Progress | None = None
-) -> SimulatedTile:
+def simulate_tile(plan: TilePlan, options: SimulateOptions, directory: Path) -> SimulatedTile:
     """Write the 16 files of a tile and its truth; at most `options.threads` subbands are in memory at a time.
 
     Files get their final names in order of subband. Unfinished files are removed on an interruption.
@@ -81,7 +77,6 @@ def simulate_tile(
     plan : the tile.
     options : of the run.
     directory : to write in.
-    progress : called with each finished file.
 
     Raises
     ------
@@ -93,7 +88,8 @@ def simulate_tile(
     paths = tile_paths(plan, options, directory)
     try:
         truth = write_truth(directory, run, plan)
-        size_bytes = _write_subbands(run, plan, paths, progress)
+        _write_subbands(run, plan, paths)
+        size_bytes = sum(path.stat().st_size for path in paths.values())
     except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise Misconfigured(f"{directory}: cannot write here ({error.strerror}); give a writable directory") from error
     except OSError as error:
@@ -101,26 +97,20 @@ def simulate_tile(
     return SimulatedTile(plan, paths, truth, size_bytes, time.perf_counter() - start_s)
 
 
-def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path], progress: Progress | None) -> int:
-    """Write all files, rename them in order of subband, and return their total size."""
+def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path]) -> None:
+    """Write all files and rename them in order of subband."""
 
-    def write(subband: int) -> int:
-        visibilities = subband_visibilities(run, plan, subband)
-        write_subband(paths[subband], run.options, plan, run.array, subband, visibilities)
-        return incomplete_path(paths[subband]).stat().st_size
+    def write(subband: int) -> Path:
+        write_subband(paths[subband], run, plan, subband, subband_visibilities(run, plan, subband))
+        return paths[subband]
 
-    size_bytes = 0
     try:
         with ThreadPoolExecutor(run.options.threads) as pool:
-            for subband, size in enumerate(pool.map(write, paths)):
-                incomplete_path(paths[subband]).rename(paths[subband])
-                size_bytes += size
-                if progress is not None:
-                    progress(paths[subband])
+            for path in pool.map(write, paths):
+                incomplete_path(path).rename(path)
     finally:
         for path in paths.values():
             incomplete_path(path).unlink(missing_ok=True)
-    return size_bytes
 
 
 def tile_paths(plan: TilePlan, options: SimulateOptions, directory: Path) -> dict[int, Path]:
@@ -168,8 +158,8 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
 
 
 def _save_gains(file: Any, run: Run, plan: TilePlan) -> None:
-    freqs_hz = np.concatenate([subband_freqs_hz(run.options, subband) for subband in range(BAND.subbands)])
-    numbers = run.array.numbers
+    numbers, channels = run.array.numbers, run.options.channels_per_subband
+    freqs_hz = np.concatenate([BAND.channel_freqs_hz(subband, channels) for subband in range(BAND.subbands)])
     gains = run.corruption.gains(numbers, freqs_hz, (plan.mid_jd - run.zero_jd) * DAY_S)
     np.savez(
         file,

@@ -15,13 +15,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.instrument.dsa110 import C_M_S
+from contimg.instrument.dsa110 import BAND, C_M_S
 from contimg.instrument.time import DAY_S
 from contimg.simulation import drift
 from contimg.simulation.array import Array, build_array
 from contimg.simulation.corruption import POLARIZATIONS, Corruption, draw_corruption
 from contimg.simulation.options import SimulateOptions
-from contimg.simulation.plan import TilePlan, subband_freqs_hz
+from contimg.simulation.plan import TilePlan
 from contimg.simulation.sky import CALIBRATOR, beam_response
 
 RADAR_HZ, RADAR_WIDTH_HZ, RADAR_JY, RADAR_FRACTION = 1330.0e6, 2.0e6, 400.0, 0.4
@@ -80,24 +80,23 @@ def sky_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArr
     return np.asarray(np.sqrt(apparent_jy)[:, np.newaxis] * np.exp(2j * np.pi * cycles))
 
 
-def emitter_fields(
-    options: SimulateOptions, plan: TilePlan, array: Array, freqs_hz: NDArray[np.float64]
-) -> NDArray[np.complex128]:
+def emitter_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Return the emitters' fields at each antenna.
 
     Parameters
     ----------
-    options, plan, array : of the run, the tile and its antennas.
+    run, plan : of the tile.
     freqs_hz : shape (channels,).
 
     Returns
     -------
     square root of Jy, shape (times, antennas, emitters, channels).
     """
-    rng = np.random.default_rng([options.seed, 3])
+    array, seed = run.array, run.options.seed
+    rng = np.random.default_rng([seed, 3])
     azimuths = rng.uniform(0, 2 * np.pi, 3)
     sidelobes = np.exp(SIDELOBE_SCATTER * rng.standard_normal((len(array.positions_m), 3)))[array.numbers]
-    power = _power_jy(plan, np.random.default_rng([options.seed, 4, plan.index]), freqs_hz)
+    power = _power_jy(plan, np.random.default_rng([seed, 4, plan.index]), freqs_hz)
     # Level ground: the emitters are on the horizon, at infinite distance.
     directions = drift.horizon_directions(azimuths)
     path_m = array.positions_m[array.numbers] @ (directions - drift.meridian_direction(plan.apparent_dec_rad)).T
@@ -125,26 +124,22 @@ def subband_visibilities(run: Run, plan: TilePlan, subband: int) -> NDArray[np.c
     subband : its number.
     """
     options, array, corruption = run.options, run.array, run.corruption
-    freqs_hz = subband_freqs_hz(options, subband)
+    freqs_hz = BAND.channel_freqs_hz(subband, options.channels_per_subband)
     fields = sky_fields(run, plan, freqs_hz)
     if options.rfi:
-        fields = np.concatenate([fields, emitter_fields(options, plan, array, freqs_hz)], axis=2)
+        fields = np.concatenate([fields, emitter_fields(run, plan, freqs_hz)], axis=2)
     fields *= corruption.receives[array.numbers][:, np.newaxis, np.newaxis]
     seconds = (plan.times_jd - run.zero_jd) * DAY_S
     gains = np.stack([corruption.gains(array.numbers, freqs_hz, second) for second in seconds])
     shape = (plan.times_jd.size, array.first.size, freqs_hz.size, POLARIZATIONS)
     system_jy = corruption.sefd_jy[array.numbers] if options.noise else np.zeros(array.stations.size)
     visibilities = _unit_noise(shape, np.random.default_rng([options.seed, 5, plan.index, subband]), options.noise)
+    real, imag = (np.ascontiguousarray(part, dtype=np.float32) for part in (fields.real, fields.imag))
+    noise_per_jy = np.float32(1.0 / np.sqrt(2.0 * options.channel_width_hz * options.integration_s))
     correlate(
-        visibilities,
-        np.ascontiguousarray(fields.real, dtype=np.float32),
-        np.ascontiguousarray(fields.imag, dtype=np.float32),
-        gains.astype(np.complex64),
-        array.first,
-        array.second,
-        system_jy.astype(np.float32),
-        np.float32(1.0 / np.sqrt(2.0 * options.channel_width_hz * options.integration_s)),
-    )
+        visibilities, real, imag, gains.astype(np.complex64), array.first, array.second, system_jy.astype(np.float32),
+        noise_per_jy,
+    )  # fmt: skip
     return visibilities.reshape(-1, 1, freqs_hz.size, POLARIZATIONS)
 
 

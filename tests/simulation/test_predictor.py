@@ -33,7 +33,7 @@ def test_predicts_what_pyuvsim_wrote(subband: int) -> None:
     first, second = (np.searchsorted(stations - 1, numbers) for numbers in antennas)
     array = Array(stations, antenna_positions_m(), first, second)
     options = SimulateOptions(channels=768, beam="uniform", noise=False, corrupt=False)
-    plan = TilePlan(0, "", 0.0, header.times_jd, header.pointing_dec_rad, 0.0, 0.0, JUDGE_SKY)
+    plan = TilePlan(0, "", 0.0, header.times_jd, header.phasing.declination_rad, 0.0, 0.0, JUDGE_SKY)
     ours = subband_visibilities(Run(options, array, draw_corruption(options, array), 0.0), plan, subband)[:, 0]
     # Found: 4e-7 of the calibrator's 16 Jy, which is single precision.
     assert np.abs(ours - judged).max() < 1e-5 * 16.0

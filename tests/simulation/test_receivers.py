@@ -9,7 +9,6 @@ from contimg.instrument.dsa110 import BAND, stations
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.simulation.array import EASTERN, build_array, choose_stations
 from contimg.simulation.corruption import dead_numbers, draw_corruption
-from contimg.simulation.plan import subband_freqs_hz
 from contimg.simulation.visibilities import prepare_run, subband_visibilities
 
 SMALL = SimulateOptions(groups=2, antennas=6, channels=64, integrations=4, noise=False)
@@ -48,7 +47,7 @@ def test_gains_act_as_they_say() -> None:
     plan = plan_tiles(SMALL)[1]
     run = prepare_run(SMALL)
     perfect = subband_visibilities(prepare_run(SMALL.replace(corrupt=False)), plan, 5)
-    gains = run.corruption.gains(run.array.numbers, subband_freqs_hz(SMALL, 5), 0.0)
+    gains = run.corruption.gains(run.array.numbers, BAND.channel_freqs_hz(5, 4), 0.0)
     factor = np.conj(gains[run.array.first]) * gains[run.array.second]
     expected = perfect.reshape(4, -1, 4, 2) * factor
     np.testing.assert_allclose(subband_visibilities(run, plan, 5).reshape(expected.shape), expected, rtol=1e-4)

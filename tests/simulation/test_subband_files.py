@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from pyuvdata import UVData
 
 from contimg.cli.demo import simulate as simulate_command
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, Transient
 from contimg.formats.uvh5.header import read_header
 from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile
 from contimg.simulation.tile import tile_paths
@@ -59,7 +60,7 @@ def test_headers_are_accepted_and_channels_are_exact(tile: SimulatedTile) -> Non
         expected = 1.53e9 - (1024 + 384 * subband + 8 * np.arange(48) + 3.5) * 250e6 / 8192
         assert header.subband == subband
         assert np.array_equal(header.freqs_hz, expected)
-        assert header.pointing_dec_rad == tile.plan.apparent_dec_rad
+        assert header.phasing.declination_rad == tile.plan.apparent_dec_rad
         assert np.array_equal(header.times_jd, tile.plan.times_jd)
 
 
@@ -90,39 +91,38 @@ def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
         assert np.all(np.diff(gains["freqs_hz"]) < 0)
 
 
-def test_files_get_their_names_last_and_in_order(tmp_path: Path) -> None:
+def test_files_are_renamed_when_complete_in_order(tmp_path: Path) -> None:
     options = OPTIONS.replace(antennas=2, channels=16, clock_spread=40)
     plan = plan_tiles(options)[0]
-    named: list[Path] = []
-
-    def check(path: Path) -> None:
-        named.append(path)
-        read_header(path)
-        finished = {path for path in tmp_path.glob("*.hdf5") if "_incomplete" not in path.name}
-        assert finished == set(named)
-
-    tile = simulate_tile(plan, options, tmp_path, check)
-    assert named == [tile.files[subband] for subband in range(16)]
+    paths = [*tile_paths(plan, options, tmp_path).values()]
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(simulate_tile, plan, options, tmp_path)
+        while not writing.done():
+            exist = [path.exists() for path in reversed(paths)]  # the last first: files appear meanwhile
+            assert exist == sorted(exist)
+            if exist[-1]:
+                read_header(paths[0])
+    tile = writing.result()
+    assert [*tile.files.values()] == paths
     assert not list(tmp_path.glob("*_incomplete*"))
-    stamps = sorted(path.name.split("_")[0] for path in named)
+    stamps = sorted(path.name.split("_")[0] for path in paths)
     assert stamps[0] == plan.group
     assert len(set(stamps)) > 1
-    assert tile.size_bytes == sum(path.stat().st_size for path in named)
+    assert tile.size_bytes == sum(path.stat().st_size for path in paths)
     assert {
         path.name.split("_")[0] for path in tile_paths(plan, options.replace(clock_spread=0), tmp_path).values()
     } == {plan.group}
 
 
-def test_an_interruption_leaves_nothing_unfinished(tmp_path: Path) -> None:
+def test_failure_leaves_no_incomplete_file(tmp_path: Path) -> None:
     options = OPTIONS.replace(antennas=2, channels=16)
-
-    def stop(path: Path) -> None:
-        if "_sb03" in path.name:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        simulate_tile(plan_tiles(options)[0], options, tmp_path, stop)
-    assert sorted(path.name[20:] for path in tmp_path.glob("*.hdf5")) == [f"sb0{n}.hdf5" for n in range(4)]
+    plan = plan_tiles(options)[0]
+    obstacle = tile_paths(plan, options, tmp_path)[4]
+    obstacle.mkdir(parents=True)  # renaming the fifth file fails
+    with pytest.raises(Transient):
+        simulate_tile(plan, options, tmp_path)
+    files = sorted(path.name[20:] for path in tmp_path.glob("*.hdf5") if path != obstacle)
+    assert files == [f"sb0{subband}.hdf5" for subband in range(4)]
 
 
 def test_a_run_keeps_its_pace(tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
 """Band plans of other arrays: from a setting, or from the files of a group."""
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg.errors import BadFile, Misconfigured
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.instrument.dsa110 import BAND, BandPlan
 
 EDGE_TOLERANCE_HZ = 1.0
-Value = TypeVar("Value")
 
 
 def parse_band_plan(text: str) -> BandPlan:
@@ -47,52 +45,41 @@ def infer_band_plan(headers: Mapping[int, SubbandHeader]) -> BandPlan:
 
     Parameters
     ----------
-    headers : by the subband in the file's name.
+    headers : by the subband in the file's name, with equal numbers and directions of channels.
 
     Raises
     ------
     BadFile : the channels of a file do not continue those of the others.
     """
-    channels = _majority([header.freqs_hz.size for header in headers.values()])
-    rising = _majority([bool(header.freqs_hz[-1] > header.freqs_hz[0]) for header in headers.values()])
-    widths = [_width_hz(header) for header in headers.values() if header.freqs_hz.size == channels]
-    width = float(np.median(widths))
-    directions = [rising, not rising] if len(headers) > 1 else [rising]
-    edges = {direction: _outer_edges_hz(headers, width, direction) for direction in directions}
-    agreeing = {direction: _largest_cluster(list(edges[direction].values())) for direction in directions}
-    rising = max(directions, key=lambda direction: len(agreeing[direction]))
-    outer_edge = float(np.median(agreeing[rising]))
-    for subband, edge in edges[rising].items():
-        if abs(edge - outer_edge) > EDGE_TOLERANCE_HZ:
+    subbands = np.array(list(headers))
+    lower_hz, upper_hz = np.array([_edges_hz(header) for header in headers.values()]).T
+    freqs_hz = next(iter(headers.values())).freqs_hz
+    width_hz = float(np.median(upper_hz - lower_hz))
+    channels_rise = bool(freqs_hz[-1] > freqs_hz[0])
+    directions = (channels_rise, not channels_rise) if len(headers) > 1 else (channels_rise,)
+    outer_hz = {rising: lower_hz - subbands * width_hz if rising else upper_hz + subbands * width_hz
+                for rising in directions}  # fmt: skip
+    # Of subband 0 according to each file; those of the largest cluster agree.
+    agreeing = {rising: _largest_cluster(edges_hz) for rising, edges_hz in outer_hz.items()}
+    rising = max(directions, key=lambda direction: agreeing[direction].size)
+    edge_hz = float(np.median(agreeing[rising]))
+    for subband, excess_hz in zip(headers, outer_hz[rising] - edge_hz, strict=True):
+        if abs(excess_hz) > EDGE_TOLERANCE_HZ:
             raise BadFile(
                 headers[subband].path,
-                f"its channels are {(edge - outer_edge) / 1e6:+.6f} MHz from subband {subband} of this group",
+                f"its channels are {excess_hz / 1e6:+.6f} MHz from subband {subband} of this group",
             )
-    subbands = max(headers) + 1
-    top = outer_edge + subbands * width if rising else outer_edge
-    return BandPlan(top, width, subbands, channels, rising)
+    count = int(subbands.max()) + 1
+    return BandPlan(edge_hz + count * width_hz if rising else edge_hz, width_hz, count, freqs_hz.size, rising)
 
 
-def _majority(values: list[Value]) -> Value:
-    return Counter(values).most_common(1)[0][0]
+def _edges_hz(header: SubbandHeader) -> tuple[float, float]:
+    freqs_hz = header.freqs_hz
+    low, high = float(freqs_hz.min()), float(freqs_hz.max())
+    step = (high - low) / (freqs_hz.size - 1) if freqs_hz.size > 1 else header.channel_width_hz
+    return low - 0.5 * step, high + 0.5 * step
 
 
-def _width_hz(header: SubbandHeader) -> float:
-    freqs = header.freqs_hz
-    step = abs(freqs[-1] - freqs[0]) / (freqs.size - 1) if freqs.size > 1 else header.channel_width_hz
-    return float(step * freqs.size)
-
-
-def _outer_edges_hz(headers: Mapping[int, SubbandHeader], width: float, rising: bool) -> dict[int, float]:
-    """Outer edge of subband 0 according to each file."""
-    edges = {}
-    for subband, header in headers.items():
-        half = 0.5 * width / header.freqs_hz.size
-        edge = header.freqs_hz.min() - half if rising else header.freqs_hz.max() + half
-        edges[subband] = float(edge - subband * width if rising else edge + subband * width)
-    return edges
-
-
-def _largest_cluster(edges_hz: list[float]) -> list[float]:
-    clusters = ([edge for edge in edges_hz if abs(edge - centre) <= EDGE_TOLERANCE_HZ] for centre in edges_hz)
-    return max(clusters, key=len)
+def _largest_cluster(edges_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    near = np.abs(edges_hz - edges_hz[:, np.newaxis]) <= EDGE_TOLERANCE_HZ
+    return np.asarray(edges_hz[near[np.argmax(near.sum(axis=1))]])

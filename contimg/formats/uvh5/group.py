@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadFile, BadInput
 from contimg.formats.uvh5.bands import infer_band_plan
+from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.formats.uvh5.header import SubbandHeader, read_header
-from contimg.formats.uvh5.phasing import Phasing, Sidereal
 from contimg.instrument.coordinates import unit_vectors
 from contimg.instrument.dsa110 import BAND, CADENCE_S, BandPlan
 from contimg.instrument.time import DAY_S, jd_to_unix
@@ -150,12 +149,10 @@ def nearest_index(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64])
 
 
 def _check_name(header: SubbandHeader) -> None:
-    stamp = header.path.name.split("_sb")[0]
-    try:
-        name_s = datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
-    except ValueError:
+    file = SubbandFile.parse(header.path)
+    if file is None:
         return  # a file given on the command line may have any name
-    offset_s = jd_to_unix(float(header.times_jd[0])) - name_s
+    offset_s = jd_to_unix(float(header.times_jd[0])) - file.time_s
     if abs(offset_s) > NAME_TOLERANCE_S:
         raise BadFile(
             header.path,
@@ -165,24 +162,32 @@ def _check_name(header: SubbandHeader) -> None:
 
 
 def _check_agreement(headers: Mapping[int, SubbandHeader]) -> None:
-    _require_equal(headers, "number of channels", lambda header: header.freqs_hz.size)
-    _require_equal(headers, "direction of channels", lambda header: bool(header.freqs_hz[-1] > header.freqs_hz[0]))
-    _require_equal(headers, "set of polarisations", lambda header: tuple(sorted(header.polarizations)))
-    _require_equal(headers, "antenna table", lambda header: (header.array.numbers.tobytes(), header.array.names))
-    _require_near(headers, "array's centre (m)", lambda header: header.array.centre_m, 1.0)
-    _require_near(headers, "antenna positions (m)", lambda header: header.array.positions_m, 1e-3)
-    _require_near(headers, "integration time (s)", lambda header: np.asarray(header.integration_s), 1e-3)
-    _require_equal(headers, "kind of phase centre", lambda header: type(header.phasing).__name__)
-    _require_equal(headers, "presence of a declination", lambda header: header.pointing_dec_rad is None)
-    _require_near(
-        headers, "declination (rad)", lambda header: np.asarray(header.pointing_dec_rad or 0.0), DIRECTION_TOLERANCE_RAD
-    )
-    _require_near(headers, "phase centre (rad)", lambda header: _direction(header.phasing), DIRECTION_TOLERANCE_RAD)
+    for quantity, value in _EQUAL.items():
+        _require_equal(headers, quantity, value)
+    for quantity, (vector, tolerance) in _NEAR.items():
+        _require_near(headers, quantity, vector, tolerance)
 
 
-def _direction(phasing: Phasing) -> NDArray[np.float64]:
+def _direction(header: SubbandHeader) -> NDArray[np.float64]:
     """Unit vector to the phase centre; zero where it is not on the sky."""
-    return unit_vectors(phasing.ra_rad, phasing.dec_rad) if isinstance(phasing, Sidereal) else np.zeros(3)
+    centre_rad = header.phasing.centre_rad
+    return unit_vectors(*centre_rad) if centre_rad else np.zeros(3)
+
+
+_EQUAL: dict[str, Callable[[SubbandHeader], Hashable]] = {
+    "number of channels": lambda header: header.freqs_hz.size,
+    "direction of channels": lambda header: bool(header.freqs_hz[-1] > header.freqs_hz[0]),
+    "set of polarisations": lambda header: tuple(sorted(header.polarizations)),
+    "antenna table": lambda header: (header.array.numbers.tobytes(), header.array.names),
+    "kind of phase centre": lambda header: (header.phasing.centre_rad is None, header.phasing.declination_rad is None),
+}
+_NEAR: dict[str, tuple[Callable[[SubbandHeader], NDArray[np.float64]], float]] = {
+    "array's centre (m)": (lambda header: header.array.centre_m, 1.0),
+    "antenna positions (m)": (lambda header: header.array.positions_m, 1e-3),
+    "integration time (s)": (lambda header: np.asarray(header.integration_s), 1e-3),
+    "declination (rad)": (lambda header: np.asarray(header.phasing.declination_rad or 0.0), DIRECTION_TOLERANCE_RAD),
+    "phase centre (rad)": (_direction, DIRECTION_TOLERANCE_RAD),
+}
 
 
 def _common_times(headers: Mapping[int, SubbandHeader]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contimg.errors import BadFile
 from contimg.formats.uvh5.antennas import Antennas, read_antennas
 from contimg.formats.uvh5.opening import open_subband_file, read_error, read_text
-from contimg.formats.uvh5.phasing import Fixed, Phasing, Sidereal, read_phasing
+from contimg.formats.uvh5.phasing import Phasing, read_phasing
 from contimg.formats.uvh5.rows import RowLayout, read_integration_s, read_row_layout
 from contimg.instrument.dsa110 import BAND, BandPlan
 
@@ -64,14 +64,6 @@ class SubbandHeader:
     def rows(self) -> int:
         """Number of rows."""
         return self.layout.count
-
-    @property
-    def pointing_dec_rad(self) -> float | None:
-        """Apparent declination of the dishes; None when the file does not have it."""
-        match self.phasing:
-            case Fixed(declination_rad=declination) | Sidereal(pointing_dec_rad=declination):
-                return declination
-        return None
 
 
 def read_header(

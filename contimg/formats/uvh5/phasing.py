@@ -18,27 +18,20 @@ from contimg.formats.uvh5.opening import read_text
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """Phased to a direction fixed over the array: hour angle 0 at an apparent declination, where the dishes point."""
+class Phasing:
+    """What the data are phased to.
 
-    declination_rad: float
+    With a centre: to a direction on the sky. With a declination alone: to hour angle 0 at it. With neither: to nothing,
+    the geometric delay is still in the data, and the array points at the zenith.
 
+    Attributes
+    ----------
+    centre_rad : right ascension and declination (ICRS), radians, of data phased to the sky.
+    declination_rad : apparent declination of dishes that do not follow the sky, if known.
+    """
 
-@dataclass(frozen=True)
-class Sidereal:
-    """Phased to a direction on the sky, ICRS, radians; `pointing_dec_rad` is that of drifting dishes, if known."""
-
-    ra_rad: float
-    dec_rad: float
-    pointing_dec_rad: float | None = None
-
-
-@dataclass(frozen=True)
-class Unprojected:
-    """Never phased: the geometric delay is still in the data, and the array points at the zenith."""
-
-
-Phasing = Fixed | Sidereal | Unprojected
+    centre_rad: tuple[float, float] | None
+    declination_rad: float | None
 
 
 def read_phasing(path: Path, header: Any, allow_unprojected: bool) -> Phasing:
@@ -60,9 +53,7 @@ def read_phasing(path: Path, header: Any, allow_unprojected: bool) -> Phasing:
         raise BadFile(path, f"its phase centre is of type {centre['cat_type']}; sidereal or unprojected is supported")
     if declination is None and not allow_unprojected:
         raise BadFile(path, "extra_keywords/phase_center_dec is missing, so its declination is unknown")
-    if centre["cat_type"] == "sidereal":
-        return _sidereal(path, centre, declination)
-    return Unprojected() if declination is None else Fixed(declination)
+    return Phasing(_icrs(path, centre) if centre["cat_type"] == "sidereal" else None, declination)
 
 
 def _read_declination(path: Path, header: Any) -> float | None:
@@ -118,10 +109,11 @@ def _read_catalogue(group: Any) -> dict[int, Mapping[str, Any]]:
     return catalogue
 
 
-def _sidereal(path: Path, centre: Mapping[str, Any], declination: float | None) -> Sidereal:
+def _icrs(path: Path, centre: Mapping[str, Any]) -> tuple[float, float]:
+    """ICRS right ascension and declination of an entry of the catalogue, radians."""
     frame, lon, lat = str(centre.get("cat_frame", "icrs")), float(centre["cat_lon"]), float(centre["cat_lat"])
     if frame == "icrs":
-        return Sidereal(lon, lat, declination)
+        return lon, lat
     if frame == "fk5":
         # Imported here: it takes longer than a small conversion, and few files need it.
         import astropy.units as u
@@ -130,5 +122,5 @@ def _sidereal(path: Path, centre: Mapping[str, Any], declination: float | None) 
 
         epoch = Time(float(centre.get("cat_epoch") or 2000.0), format="jyear")
         position = SkyCoord(lon * u.rad, lat * u.rad, frame=FK5(equinox=epoch)).icrs
-        return Sidereal(float(position.ra.rad), float(position.dec.rad), declination)
+        return float(position.ra.rad), float(position.dec.rad)
     raise BadFile(path, f"its phase centre is in the frame {frame}; icrs or fk5 is supported")

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from contimg.formats.arrays import split_runs
 from contimg.formats.uvh5.group import SubbandGroup, antenna_slots, nearest_index
 from contimg.formats.uvh5.header import SubbandHeader
-from contimg.formats.uvh5.phasing import Fixed, Sidereal
 from contimg.instrument.coordinates import Site, Vectors, meridian_direction, meridian_icrs, uvw_axes
 
 
@@ -47,18 +46,16 @@ class TileGeometry:
         phasing, array = group.reference.phasing, group.reference.array
         site = Site.from_itrf(array.centre_m)
         baselines = array.positions_m[group.slots_1] - array.positions_m[group.slots_2]
-        declination = group.reference.pointing_dec_rad
-        tracking = isinstance(phasing, Sidereal) and declination is None
-        if declination is None:
-            declination = site.latitude_rad
+        declination = site.latitude_rad if phasing.declination_rad is None else phasing.declination_rad
         w_old: Vectors | None = None
-        if isinstance(phasing, Sidereal):
-            centre = np.array([phasing.ra_rad, phasing.dec_rad])
+        if phasing.centre_rad:
+            centre = np.array(phasing.centre_rad)
         else:
             mid_jd = np.array([0.5 * (group.times_jd[0] + group.times_jd[-1])])
             centre = meridian_icrs(site, mid_jd, declination)[0]
-            fixed = isinstance(phasing, Fixed)
-            w_old = baselines @ meridian_direction(site, declination) if fixed else np.zeros(len(baselines))
+            stopped = phasing.declination_rad is not None
+            w_old = baselines @ meridian_direction(site, declination) if stopped else np.zeros(len(baselines))
+        tracking = phasing.declination_rad is None and phasing.centre_rad is not None
         if tracking:
             pointing = np.tile(centre, (group.times_jd.size, 1))
         else:

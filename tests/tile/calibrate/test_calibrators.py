@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from small_ms import make_ms
 
 from contimg.formats.ms.info import read_ms_info
-from contimg.instrument import flux_scale
 from contimg.instrument.bundled_data import casa_data_directory
-from contimg.instrument.calibrators import Calibrator, catalogue
+from contimg.instrument.calibrators import FLUX_SCALE, SPECTRA, Calibrator, catalogue
 from contimg.instrument.coordinates import separation_rad
 from contimg.tile.calibrate.selection import select_calibrators
 
@@ -26,13 +25,13 @@ def test_flux_scale_at_1405_mhz(name, expected):
     assert BY_ALIAS[name].flux_jy(1.405e9) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(flux_scale.COEFFICIENTS))
+@pytest.mark.parametrize("name", sorted(SPECTRA))
 def test_flux_scale_equals_the_table_that_casa_carries(name):
     path = casa_data_directory() / "nrao/VLA/standards/PerleyButler2017Coeffs"
     with table(str(path), ack=False) as standards:
         coefficients = np.ravel(standards.getcell(f"{name}_coeffs", standards.nrows() - 1))
-    assert flux_scale.COEFFICIENTS[name] == pytest.approx(coefficients[: len(flux_scale.COEFFICIENTS[name])], abs=1e-6)
-    assert not np.any(coefficients[len(flux_scale.COEFFICIENTS[name]) :])
+    assert SPECTRA[name] == pytest.approx(coefficients[: len(SPECTRA[name])], abs=1e-6)
+    assert not np.any(coefficients[len(SPECTRA[name]) :])
 
 
 def test_catalogue_position_of_3c48():
@@ -41,20 +40,20 @@ def test_catalogue_position_of_3c48():
     assert np.rad2deg([calibrator.ra_rad, calibrator.dec_rad]) == pytest.approx(
         [expected.ra.deg, expected.dec.deg], abs=1e-7
     )
-    assert calibrator.scale == flux_scale.NAME
+    assert calibrator.scale == FLUX_SCALE
 
 
 def test_catalogue_knows_the_variable_one_by_its_list_flux():
     blazar = BY_ALIAS["3C454.3"]
     assert blazar.flux_jy(1.45e9) == pytest.approx(10.0)
-    assert blazar.scale != flux_scale.NAME
+    assert blazar.scale != FLUX_SCALE
 
 
 def test_resolved_sources_are_not_usable_but_the_flux_scale_is():
     assert not any(
         calibrator.usable
         for calibrator in catalogue()
-        if calibrator.quality == "X" and calibrator.alias not in flux_scale.COEFFICIENTS
+        if calibrator.quality == "X" and calibrator.alias not in SPECTRA
     )
     assert BY_ALIAS["3C295"].usable
 

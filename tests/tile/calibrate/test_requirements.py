@@ -15,8 +15,7 @@ from small_ms import FREQS, SLOTS, SOURCES, TIMES, flux_3c48, make_ms, random_ga
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import calibrators as catalogued
-from contimg.instrument import flux_scale
-from contimg.instrument.calibrators import Calibrator, catalogue
+from contimg.instrument.calibrators import SPECTRA, Calibrator, catalogue
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.selection import find_mismatch, select_calibrators, with_companions
@@ -166,7 +165,7 @@ def test_steady_calibrators_go_before_brighter_variable_ones(corrupted):
     steady, bright = blazar("steady", 5.0, variable=False), blazar("bright", 50.0)
     selected = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0, [bright, steady])
     assert [candidate.calibrator.name for candidate in selected] == ["steady", "bright"]
-    assert not any(candidate.variable for candidate in catalogue() if candidate.alias in flux_scale.COEFFICIENTS)
+    assert not any(candidate.variable for candidate in catalogue() if candidate.alias in SPECTRA)
 
 
 def test_company_of_one_per_cent_belongs_to_the_model(corrupted):

@@ -144,7 +144,7 @@ def test_the_phase_centre_is_where_the_meridian_was_at_mid_tile(drift_sim_ms, dr
     header = read_header(drift_sim_files[0])
     place = EarthLocation.from_geodetic(LONGITUDE_DEG, LATITUDE_DEG, HEIGHT_M)
     middle = Time(0.5 * (header.times_jd[0] + header.times_jd[-1]), format="jd", scale="utc")
-    south = (90 - LATITUDE_DEG + np.rad2deg(header.pointing_dec_rad)) * u.deg
+    south = (90 - LATITUDE_DEG + np.rad2deg(header.phasing.declination_rad)) * u.deg
     meridian = SkyCoord(180 * u.deg, south, frame=AltAz(obstime=middle, location=place, pressure=0)).icrs
     assert meridian.separation(SkyCoord(drift_sim_ms.ra_deg, drift_sim_ms.dec_deg, unit="deg")).arcsec < 0.5
 

@@ -11,8 +11,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from contimg.errors import BadInput, Misconfigured
-from contimg.instrument.calibrators import catalogue
-from contimg.instrument.flux_scale import COEFFICIENTS
+from contimg.instrument.calibrators import SPECTRA, catalogue
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import ImageOptions
 from contimg.tile.image.sources.matches import CatalogueSource, Match
@@ -44,7 +43,7 @@ def read_catalogue(options: ImageOptions, freq_hz: float) -> list[CatalogueSourc
                 float(calibrator.flux_jy(freq_hz)),
             )
             for calibrator in catalogue()
-            if calibrator.alias in COEFFICIENTS
+            if calibrator.alias in SPECTRA
         ]  # fmt: skip
     path = Path(options.catalogue)
     columns = (options.catalogue_ra, options.catalogue_dec, options.catalogue_flux)
