@@ -83,7 +83,10 @@ def retire(name: str, reason: str) -> None:
 @click.option("--name", help="Name of the set.  [default: the bandpass's file name]")
 @click.option("--calibrator", help="Name of the observed source.  [default: the table's field]")
 @click.option("--dec", "dec_deg", type=float, help="Pointing declination, ICRS, degrees.")
-def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None) -> None:
+@click.option("--replace", is_flag=True, help="Replace the caltable set of that name; without it nothing is replaced.")
+def import_tables(
+    tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None, replace: bool
+) -> None:
     """Import CASA TABLES (one of type B, optionally one of type G and of type K) into the registry as a set."""
     from contimg.tile.calibrate.import_tables import import_set
 
@@ -91,8 +94,12 @@ def import_tables(tables: tuple[Path, ...], name: str | None, calibrator: str | 
     directory = load(Settings.from_environment()).output_dir / "calibration"
     options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
     name = name or paths[0].stem
-    caltables = import_set(paths, name, directory, options, limits, calibrator=calibrator, dec_deg=dec_deg)
     with configured_store() as store:
+        if not replace and store.registry.set_named(name):
+            raise BadInput(f"caltable set {name}: in the registry; --replace replaces it; or give another --name")
+        caltables = import_set(
+            paths, name, directory, options, limits, calibrator=calibrator, dec_deg=dec_deg, replace_existing=replace
+        )
         store.registry.register(caltables)
         click.echo(_line(store.registry.set_named(caltables.name)))
 

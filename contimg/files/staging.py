@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.errors import Transient
+from contimg.errors import BadInput, Transient
 from contimg.files.filesystems import file_system
 
 MARK = ".writing-"
@@ -64,7 +64,7 @@ def rename_guard() -> AbstractContextManager[None]:
 
 @contextmanager
 def staged(
-    target: Path, scratch: Sequence[Path] = (), need_bytes: int = 0, durable: bool = False
+    target: Path, scratch: Sequence[Path] = (), need_bytes: int = 0, durable: bool = False, replaces: bool = True
 ) -> Iterator[Path]:  # fmt: skip
     """Yield a temporary path, for a file or directory, that replaces `target` when the block ends without an exception.
 
@@ -77,9 +77,11 @@ def staged(
         beside the target, flushed and renamed. Without one it is written beside the target.
     need_bytes : size of the product.
     durable : flush to the disk before the rename also what is written beside the target, to survive a power cut.
+    replaces : whether the target may exist.
 
     Raises
     ------
+    BadInput : the target exists, also when it appeared during the block, and `replaces` is False.
     Transient : the disk is full or cannot be written.
     """
     name = f"{target.name}{MARK}{uuid.uuid4().hex[:8]}"
@@ -87,6 +89,7 @@ def staged(
     temporary = beside
     try:
         with disk_errors(target):
+            _refuse_existing(target, replaces)
             target.parent.mkdir(parents=True, exist_ok=True)
             _probe(target.parent)
             check_space(target, need_bytes)
@@ -102,12 +105,18 @@ def staged(
             if durable:
                 _flush_tree(beside)
             with rename_guard():
+                _refuse_existing(target, replaces)
                 _replace(beside, target)
             if durable:
                 _flush(target.parent)
     finally:
         remove(temporary)
         remove(beside)
+
+
+def _refuse_existing(target: Path, replaces: bool) -> None:
+    if not replaces and os.path.lexists(target):
+        raise BadInput(f"{target}: exists and is not replaced; give another name, or ask for it to be replaced")
 
 
 @contextmanager

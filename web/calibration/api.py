@@ -58,4 +58,4 @@ def retire(path: SetPath, body: RetireRequest) -> CommandOutcome:
 @calibrations.command("/import", CommandOutcome, TIMEOUT)
 def take_in(body: ImportRequest) -> CommandOutcome:
     """Import tables that were solved elsewhere into the registry; they must lie in output_dir or scratch_dir."""
-    return CommandOutcome(True, import_tables(body.tables, body.name))
+    return CommandOutcome(True, import_tables(body.tables, body.name, replace=body.replace))

@@ -56,9 +56,11 @@ def retire(name: str) -> Response | str:
 def import_set() -> Response:
     """Import caltables that were solved elsewhere."""
     order = ImportRequest(
-        tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip()
-    )
-    return report(CommandOutcome(True, import_tables(order.tables, order.name)), "", "calibration.show")
+        tables=tuple(request.form.get("tables", "").split()), name=request.form.get("name", "").strip(),
+        replace="replace" in request.form,
+    )  # fmt: skip
+    message = import_tables(order.tables, order.name, replace=order.replace)
+    return report(CommandOutcome(True, message), "", "calibration.show")
 
 
 def _draw_validity(

@@ -63,13 +63,14 @@ def retire_set(name: str, reason: str) -> str:
     return f"calibration set {name} retired"
 
 
-def import_tables(tables: Sequence[str], name: str) -> str:
+def import_tables(tables: Sequence[str], name: str, *, replace: bool = False) -> str:
     """Import caltables by `contimg calibrations import`, in a process of its own because it loads casacore.
 
     Parameters
     ----------
     tables : paths below output_dir or scratch_dir.
     name : name of the set; empty: one made from the tables.
+    replace : whether a set of that name is replaced.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def import_tables(tables: Sequence[str], name: str) -> str:
             raise RequestError(400, f"{path}: no table in output_dir or scratch_dir", hint)
     if not paths:
         raise RequestError(400, "tables: give the path of at least one table", "a bandpass table, perhaps a gain table")
-    naming = ["--name", name] if name else []
+    naming = [*(["--name", name] if name else []), *(["--replace"] if replace else [])]
     state = {**environ, "PIPELINE_STATE_DIR": str(panel.settings.state_dir.absolute())}
     command = [sys.executable, "-m", "contimg", "calibrations", "import", *naming, "--", *map(str, paths)]
     try:

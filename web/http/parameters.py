@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from contimg.errors import BadInput
+from contimg.files.names import check_name
 from contimg.store import GroupOrder, GroupRecord, Stage, State, StoredImage
 
 Verdict = Literal["good", "suspect", "bad"]
@@ -231,10 +233,19 @@ class RetireRequest(OptionalBody):
 
 
 class ImportRequest(Parameters):
-    """Paths of tables on the pipeline's machine, and a name for the set."""
+    """Paths of tables on the pipeline's machine, a name for the set, and whether a set of that name is replaced."""
 
     tables: tuple[str, ...] = Field(min_length=1, max_length=8)
-    name: str = Field("", pattern=r"^[A-Za-z0-9_.:+-]{0,100}$")
+    name: str = ""
+    replace: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _is_plain(cls, value: str) -> str:
+        try:
+            return check_name(value, "name") if value else value
+        except BadInput as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("tables")
     @classmethod

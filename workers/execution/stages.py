@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.errors import BadInput
+from contimg.files.names import check_name
 from contimg.files.staging import restore_replaced
 from contimg.settings import StreamingConfig
 from contimg.store import LIVE, Lease, Stage, Store, StoredMS
@@ -33,7 +34,7 @@ class StageContext:
         processing : name of a campaign, or LIVE.
         """
         output = self.config.output_dir
-        return output if processing == LIVE else output / "campaigns" / processing
+        return output if processing == LIVE else output / "campaigns" / check_name(processing, "campaign")
 
     def measurement_set_path(self, group: str, processing: str = LIVE) -> Path:
         """Return the path of a group's Measurement Set.
@@ -43,7 +44,7 @@ class StageContext:
         group : id of the group, the time in the name of the file that founded it.
         processing : name of a campaign, or LIVE.
         """
-        return self.product_dir(processing) / f"{group}.ms"
+        return self.product_dir(processing) / f"{check_name(group, 'group')}.ms"
 
     def calibration_dir(self, processing: str = LIVE) -> Path:
         """Return the directory of the caltable sets, each in a directory of its own.

@@ -13,7 +13,8 @@ from pathlib import Path
 from contimg.errors import Misconfigured
 
 TOLERANCE_S = 120.0
-_NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})_sb(\d{2})\.hdf5")
+_STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"
+_NAME = re.compile(rf"({_STAMP})_sb(\d{{2}})\.hdf5")
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -57,6 +58,16 @@ class SubbandFile:
     def stamp(self) -> str:
         """The time as in the name; also the id of a group that this file founds."""
         return stamp_of(self.time_s)
+
+
+def is_group_id(name: str) -> bool:
+    """Whether a name has the form of a group's id, as of `SubbandFile.stamp`.
+
+    Parameters
+    ----------
+    name : of a group or a product.
+    """
+    return re.fullmatch(_STAMP, name) is not None
 
 
 def subband_file_name(time_s: float, subband: int) -> str:

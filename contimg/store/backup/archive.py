@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contimg.errors import BadInput
+from contimg.files.names import check_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -82,9 +83,10 @@ def unpack(archive: Path, directory: Path) -> Backup:
     with opened(archive) as tar:
         backup = _manifest(archive, tar)
         for name in backup.sha256:
-            # Only names that a backup has, so that no archive can write anywhere else.
-            if name != STORE and (not name.startswith(STATE) or "/" in name.removeprefix(STATE) or ".." in name):
-                raise BadInput(f"{archive}: {name} is no part of a backup")
+            if name != STORE:
+                if not name.startswith(STATE):
+                    raise BadInput(f"{archive}: {name} is no part of a backup")
+                check_name(name.removeprefix(STATE), f"{archive}: member")
             _extract(archive, tar, name, directory / name)
     for name, sha256 in backup.sha256.items():
         path = directory / name

@@ -1,5 +1,6 @@
 """Import caltables that exist as a caltable set: bandpass, gains and delays of any tool, their windows in any order."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,9 +11,11 @@ from casacore.tables import table
 
 from contimg import __version__
 from contimg.errors import BadInput
+from contimg.files.names import check_name
 from contimg.files.staging import staged
-from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.caltables.caltable_set import DESCRIPTION_FILE, CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
+from contimg.formats.uvh5.grouping import is_group_id
 from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
@@ -21,7 +24,7 @@ from contimg.tile.calibrate.plots import write_plots
 
 def import_set(
     paths: Sequence[Path], name: str, directory: Path, options: CalibrateOptions, limits: SolutionLimits, *,
-    calibrator: str | None = None, dec_deg: float | None = None,
+    calibrator: str | None = None, dec_deg: float | None = None, replace_existing: bool = False,
 ) -> CaltableSet:  # fmt: skip
     """Copy caltables into `directory/<name>`, grade them, and describe them as a set.
 
@@ -32,11 +35,14 @@ def import_set(
     directory : where the caltable sets are.
     options, limits : options of the calibrate stage, for the validity; limits of the solutions.
     calibrator, dec_deg : source and declination (ICRS) observed; from the first caltable's FIELD when not given.
+    replace_existing : whether a set of that name is replaced; nothing but a caltable set is.
 
     Raises
     ------
-    BadInput : a caltable is unreadable or of another type, or the set is rejected, with its numbers.
+    BadInput : the name cannot be used, or is in use; a caltable is unreadable or of another type, or the set is
+        rejected, with its numbers.
     """
+    target = _check_target(directory, name, replace_existing)
     by_kind: dict[str, Path] = {}
     for path in paths:
         kind = read_kind(path)
@@ -48,7 +54,7 @@ def import_set(
     with table(f"{paths[0]}::FIELD", ack=False) as field:
         source = str(field.getcell("NAME", 0))
         source_dec_deg = float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
-    with staged(directory / name) as set_directory:
+    with staged(target, replaces=replace_existing) as set_directory:
         set_directory.mkdir()
         for kind, path in sorted(by_kind.items()):
             shutil.copytree(path, set_directory / f"{name}.{kind}")
@@ -60,7 +66,20 @@ def import_set(
         caltable_set = grade_or_reject(caltable_set, numbers, limits)
         _plot(caltable_set)
         caltable_set.write()
-    return caltable_set.moved_to(directory / name)
+    return caltable_set.moved_to(target)
+
+
+def _check_target(directory: Path, name: str, replace_existing: bool) -> Path:
+    """Give the path of the new set; BadInput where it may not be written."""
+    target = directory / check_name(name, "caltable set")
+    if not os.path.lexists(target):
+        if is_group_id(name) and not replace_existing:
+            raise BadInput(f"caltable set {name}: the name is kept for the set solved on that tile; give --name")
+    elif not replace_existing:
+        raise BadInput(f"{target}: exists; give another --name, or --replace to replace it")
+    elif not (target / DESCRIPTION_FILE).exists():
+        raise BadInput(f"{target}: is no caltable set and is not replaced; give another --name")
+    return target
 
 
 def _describe(set_directory: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:

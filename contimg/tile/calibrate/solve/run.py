@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.filesystems import lock
+from contimg.files.names import check_name
 from contimg.files.staging import disk_errors, rename_guard
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
@@ -64,7 +65,7 @@ def solve(
     Transient : CASA died or took too long, or the disk is full.
     """
     directory = directory.absolute()  # CASA has a working directory of its own
-    target, log = directory / ms.name, directory / f"{ms.name}.failed.log"
+    target, log = directory / check_name(ms.name, f"{ms.path}: name"), directory / f"{ms.name}.failed.log"
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
         set_directory, work = scratch / "set", scratch / "work"
         set_directory.mkdir()

@@ -1,0 +1,33 @@
+"""Names that become a part of a path: of groups, caltable sets, campaigns and the members of an archive."""
+
+import re
+
+from contimg.errors import BadInput
+from contimg.files.staging import MARK
+
+MAX_LENGTH = 120  # file names have 255 bytes at most; temporary names and suffixes are added to a name
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+=@-]*")
+_RULE = f"use letters, digits and . _ : + = @ -, a letter or digit first, at most {MAX_LENGTH} characters"
+
+
+def check_name(name: str, noun: str) -> str:
+    """Check that a name stands for one file or directory inside a directory, and for no hidden or temporary one.
+
+    Parameters
+    ----------
+    name : the name. It cannot lead to another directory, be hidden, or hold characters that file systems, shells,
+        CASA or glob patterns give a meaning to.
+    noun : what it names, for the message.
+
+    Returns
+    -------
+    the name as it is.
+
+    Raises
+    ------
+    BadInput : the name cannot be used.
+    """
+    if not _PLAIN.fullmatch(name) or len(name) > MAX_LENGTH or MARK in name:
+        shown = name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}..."
+        raise BadInput(f"{noun} {shown!r}: cannot be the name of a file; {_RULE}")
+    return name
