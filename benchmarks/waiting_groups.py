@@ -34,7 +34,7 @@ def measure_costs(directory: Path, waiting: int, rounds: int) -> dict[str, float
     calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
     settings = DispatchSettings(max_in_flight=1)
     dispatcher = Dispatcher(store, lambda job: None, settings, calibrators=calibrators)
-    reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0), 10.0)
+    reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0))
     measured: dict[str, list[float]] = {}
     sent: list[str] = []
     steps: dict[str, Callable[[int], object]] = {

@@ -4,12 +4,16 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from contimg.errors import ContimgError
 from contimg.settings import Settings, StreamingConfig
 
+log = logging.getLogger(__name__)
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (
     "alembic.runtime.plugins", "celery.app.trace", "celery.worker.strategy", "sqlalchemy", "kombu", "amqp", "watchdog",
@@ -44,6 +48,34 @@ def configure(settings: Settings, config: StreamingConfig) -> None:
     logging.captureWarnings(True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class RepeatedSteps:
+    """Runs steps that are repeated for ever; an error ends none of them and is logged when it is not the last one."""
+
+    def __init__(self) -> None:
+        self._last_errors: dict[str, str] = {}
+
+    def run(self, name: str, step: Callable[[], object]) -> None:
+        """Run a step once.
+
+        Parameters
+        ----------
+        name : of the step, for the log lines.
+        step : called; an error of the package, the store or the file system is one line, any other a traceback.
+        """
+        try:
+            step()
+        except (ContimgError, SQLAlchemyError, OSError) as error:
+            message = str(error).splitlines()[0]
+            if self._last_errors.get(name) != message:
+                log.error("%s: %s; it is repeated", name, message)
+            self._last_errors[name] = message
+        except Exception:
+            log.exception("%s: unexpected error; it is repeated", name)
+        else:
+            if message := self._last_errors.pop(name, ""):
+                log.info("%s: succeeded after: %s", name, message)
 
 
 class TextFormatter(logging.Formatter):

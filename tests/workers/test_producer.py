@@ -140,7 +140,7 @@ def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
     store.jobs.pause("a test")
     arrive(place)
     until(lambda: (group := store.files.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
-    reconciler = Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S)
+    reconciler = Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0))
     assert reconciler.round() == ()
     assert hinted.sent == []
     store.jobs.resume("a test")
@@ -153,7 +153,7 @@ def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
     arrive(place)
     until(lambda: hinted.refused and not store.files.group(STAMP).enqueued_at, 3, "the group could not be sent")
     hinted.broker_away = False
-    assert Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0), NEVER_S).round() == (STAMP,)
+    assert Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0)).round() == (STAMP,)
 
 
 def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):

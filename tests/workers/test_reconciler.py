@@ -76,7 +76,7 @@ def arrive(store: Store, at_s: float) -> str:
 
 def reconciler_of(store, sent, backlog=0) -> Reconciler:
     dispatcher = Dispatcher(store, lambda job: sent.append((job.key, job.stage)))
-    return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog), NEVER_S)
+    return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog))
 
 
 def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_read(timed, clock):

@@ -1,15 +1,11 @@
 """Periodic tasks of the producer process, in a thread of their own so that none of them delays a group."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from contimg.errors import ContimgError
 from contimg.settings import (
     AlertLimits,
     DiskLimits,
@@ -20,14 +16,13 @@ from contimg.settings import (
     StreamingConfig,
 )
 from contimg.store import Store
+from workers import logs
 from workers.broker import url_in_force
 from workers.housekeeping.alerts import AlertEvaluator
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.resources import DiskMonitor, disks, record_sample
 from workers.inspection import CeleryInspector, InspectionCache
 from workers.notifications import Notifier
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,8 @@ class TaskSchedule:
     """Runs tasks one after the other, each at its own interval; one that fails is logged once and run again."""
 
     def __init__(self, tasks: Sequence[PeriodicTask]) -> None:
-        self._tasks = tuple(tasks)
-        self._due = dict.fromkeys((task.name for task in tasks), 0.0)
-        self._last_errors: dict[str, str] = {}
+        self._due_s = dict.fromkeys(tasks, 0.0)  # on the monotonic clock
+        self._steps = logs.RepeatedSteps()
 
     def run(self, stop: threading.Event) -> None:
         """Run the tasks until `stop` is set.
@@ -59,24 +53,11 @@ class TaskSchedule:
 
     def run_due(self) -> float:
         """Run the tasks that are due and return the seconds until the next one is."""
-        for task in self._tasks:
-            if self._due[task.name] <= time.monotonic():
-                self._run(task)
-                self._due[task.name] = time.monotonic() + task.interval_s
-        return max(0.0, min(self._due.values(), default=60.0) - time.monotonic())
-
-    def _run(self, task: PeriodicTask) -> None:
-        try:
-            task.run()
-        except (ContimgError, SQLAlchemyError, OSError) as error:
-            message = str(error).splitlines()[0]
-            if self._last_errors.get(task.name) != message:
-                log.error("%s: %s; repeated every %g s", task.name, message, task.interval_s)
-            self._last_errors[task.name] = message
-        except Exception:
-            log.exception("%s: unexpected error; repeated every %g s", task.name, task.interval_s)
-        else:
-            self._last_errors.pop(task.name, None)
+        for task, due_s in self._due_s.items():
+            if due_s <= time.monotonic():
+                self._steps.run(task.name, task.run)
+                self._due_s[task] = time.monotonic() + task.interval_s
+        return max(0.0, min(self._due_s.values()) - time.monotonic())
 
 
 def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:

@@ -12,7 +12,7 @@ from contimg.store import Store
 from workers import logs
 from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
-from workers.housekeeping.schedule import TaskSchedule, periodic_tasks
+from workers.housekeeping.schedule import PeriodicTask, TaskSchedule, periodic_tasks
 from workers.producer import END_BEAT, SCAN_BEAT
 from workers.producer.producer import Producer
 from workers.producer.scanner import IncomingScanner
@@ -47,15 +47,14 @@ def run_producer() -> None:
     release_leases_of_dead_processes(store)
     dispatcher = Dispatcher(store, messages.send_job, dispatch, config.max_workers, _calibrator_tiles(store))
     producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
-    reconciler = Reconciler(
-        store, dispatcher, messages.backlog, config.worker_poll_interval, LivenessFiles(settings.state_dir)
-    )
+    reconciler = Reconciler(store, dispatcher, messages.backlog, LivenessFiles(settings.state_dir))
+    reconciliation = PeriodicTask("reconciliation", config.worker_poll_interval, reconciler.round)
     watchdog = ScanWatchdog(lambda: store.activity.last_beat(SCAN_BEAT), config.poll_interval)
     # Signals are waited for, not handled: a handler could interrupt the holder of a lock that it needs itself.
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     stop = threading.Event()
-    loops = (producer, reconciler, TaskSchedule(periodic_tasks(config, store)))
-    threads = [threading.Thread(target=loop.run, args=(stop,), name=type(loop).__name__) for loop in loops]
+    loops = (producer, TaskSchedule([reconciliation]), TaskSchedule(periodic_tasks(config, store)))
+    threads = [threading.Thread(target=loop.run, args=(stop,)) for loop in loops]
     for thread in threads:
         thread.start()
     log.info("%s: scanned every %g s", config.input_dir, config.poll_interval)

@@ -3,14 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import Store
+from workers import logs
 from workers.producer import SCAN_BEAT
 from workers.producer.scanner import IncomingFile, IncomingScanner, RejectedFile
 from workers.producer.watcher import IncomingWatcher
@@ -46,11 +45,11 @@ class Producer:
         self._poll_interval_s = poll_interval_s
         self._wake = threading.Event()
         self.watcher = IncomingWatcher(self._wake, events)
-        self._last_error = ""
+        self._steps = logs.RepeatedSteps()
         self._is_broker_away = False
 
     def run(self, stop: threading.Event) -> None:
-        """Scan and follow events until `stop` is set; errors are logged, and the next scan tries again.
+        """Scan and follow events until `stop` is set; an error is logged once, and the next scan tries again.
 
         Parameters
         ----------
@@ -58,12 +57,12 @@ class Producer:
         """
         try:
             while not stop.is_set():
-                self._attempt(self.scan)
+                self._steps.run("scan", self.scan)
                 deadline = time.monotonic() + self._poll_interval_s
                 while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
                     if self._wake.wait(left_s):
                         self._wake.clear()
-                        self._attempt(self.process_events)
+                        self._steps.run("events", self.process_events)
         finally:
             self.watcher.stop()
 
@@ -94,22 +93,6 @@ class Producer:
         if self._register(file for file in files if file):
             self._dispatch()
 
-    def _attempt(self, step: Callable[[], None]) -> None:
-        """Run a step; log an error of store, broker or directory once and leave the rest to the next scan."""
-        try:
-            step()
-        except (Transient, SQLAlchemyError, OSError) as error:
-            message = str(error).splitlines()[0]
-            if message != self._last_error:
-                log.error("%s", message)
-            self._last_error = message
-        except Exception:
-            log.exception("unexpected error; the scan is repeated after %g s", self._poll_interval_s)
-        else:
-            if self._last_error and step == self.scan:
-                log.info("scan succeeded after: %s", self._last_error)
-                self._last_error = ""
-
     def _register(self, files: Iterable[IncomingFile]) -> bool:
         """Record files in transactions of limited size; return whether a group became ready.
 
@@ -117,18 +100,14 @@ class Producer:
         """
         remaining, is_ready = iter(files), False
         while batch := list(islice(remaining, _FILES_PER_TRANSACTION)):
-            is_ready |= self._register_batch(batch)
+            for file in batch:
+                if isinstance(file, RejectedFile):
+                    self._store.files.quarantine(file.path, file.reason, size=file.size, mtime=file.mtime)
+            arrivals = self._store.files.register([file for file in batch if isinstance(file, SubbandFile)])
+            is_ready |= any(arrival.became_pending for arrival in arrivals)
             for file in batch:
                 self._scanner.mark_registered(file)
         return is_ready
-
-    def _register_batch(self, files: Sequence[IncomingFile]) -> bool:
-        for file in files:
-            if isinstance(file, RejectedFile):
-                self._store.files.quarantine(file.path, file.reason, size=file.size, mtime=file.mtime)
-        accepted = [file for file in files if isinstance(file, SubbandFile)]
-        arrivals = self._store.files.register(accepted) if accepted else ()
-        return any(arrival.became_pending for arrival in arrivals)
 
     def _dispatch(self) -> None:
         """Send as many messages as the limit allows; the reconciler sends the others.

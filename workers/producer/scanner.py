@@ -42,8 +42,8 @@ class IncomingScanner:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._registered: dict[str, tuple[int, int]] = {}
-        self._unsettled: dict[str, tuple[int, int, float]] = {}
+        self._registered: dict[str, tuple[int, float]] = {}
+        self._unsettled: dict[str, tuple[int, float, float]] = {}
 
     def scan(self) -> Iterator[IncomingFile]:
         """Yield every new or changed file in the order of names, which is the order of observation.
@@ -56,7 +56,7 @@ class IncomingScanner:
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    if is_candidate(entry.name) and (size_mtime := _stat_file(entry)):
+                    if is_candidate(entry.name) and (size_mtime := _size_and_mtime(entry)):
                         present[entry.name] = size_mtime
         except OSError as error:
             raise Transient(
@@ -77,13 +77,8 @@ class IncomingScanner:
         name : file name within the directory.
         finished : whether its writer has just closed or renamed it, so that it is complete whatever its age.
         """
-        try:
-            stat = (self.directory / name).stat()
-        except OSError:
-            return None
-        if not is_candidate(name) or not S_ISREG(stat.st_mode):
-            return None
-        return self._select(name, stat.st_size, stat.st_mtime, finished=finished)
+        size_mtime = _size_and_mtime(self.directory / name) if is_candidate(name) else None
+        return self._select(name, *size_mtime, finished=finished) if size_mtime else None
 
     def mark_registered(self, file: IncomingFile) -> None:
         """Report this file no more until its size or modification time changes.
@@ -92,13 +87,11 @@ class IncomingScanner:
         ----------
         file : a file that `scan` or `check` returned and the store has recorded.
         """
-        self._registered[file.path.name] = (file.size, _microseconds(file.mtime))
+        self._registered[file.path.name] = (file.size, file.mtime)
         self._unsettled.pop(file.path.name, None)
 
     def _select(self, name: str, size: int, mtime: float, *, finished: bool) -> IncomingFile | None:
-        if self._registered.get(name) == (size, _microseconds(mtime)):
-            return None
-        if not finished and not self._is_settled(name, size, mtime):
+        if self._registered.get(name) == (size, mtime) or not (finished or self._is_settled(name, size, mtime)):
             return None
         path = self.directory / name
         file = SubbandFile.parse(path, size, mtime)
@@ -110,11 +103,11 @@ class IncomingScanner:
         """Whether a file was last written some time ago, by its mtime or, as clocks may differ, by earlier scans."""
         if time.time() - mtime >= SETTLED_AFTER_S:
             return True
-        earlier = self._unsettled.get(name)
-        if earlier is None or earlier[:2] != (size, _microseconds(mtime)):
-            self._unsettled[name] = (size, _microseconds(mtime), time.monotonic())
+        *earlier, since_s = self._unsettled.get(name, (0, 0.0, 0.0))
+        if earlier != [size, mtime]:
+            self._unsettled[name] = (size, mtime, time.monotonic())
             return False
-        return time.monotonic() - earlier[2] >= SETTLED_AFTER_S
+        return time.monotonic() - since_s >= SETTLED_AFTER_S
 
 
 def is_candidate(name: str) -> bool:
@@ -127,14 +120,10 @@ def is_candidate(name: str) -> bool:
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 
-def _microseconds(mtime: float) -> int:
-    return round(mtime * 1e6)
-
-
-def _stat_file(entry: os.DirEntry[str]) -> tuple[int, float] | None:
+def _size_and_mtime(entry: os.DirEntry[str] | Path) -> tuple[int, float] | None:
     """Return size and mtime of a regular file, following links; None for anything else or when it has vanished."""
     try:
-        stat = entry.stat() if entry.is_file() else None
+        stat = entry.stat()
     except OSError:
         return None
-    return None if stat is None else (stat.st_size, stat.st_mtime)
+    return (stat.st_size, stat.st_mtime) if S_ISREG(stat.st_mode) else None

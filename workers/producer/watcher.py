@@ -5,6 +5,7 @@ directory that is removed and created again raises none. The periodic scan finds
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from pathlib import Path
@@ -38,7 +39,7 @@ class IncomingWatcher(FileSystemEventHandler):
         self._mode = mode
         self._names: deque[tuple[str, bool]] = deque(maxlen=_MAX_EVENTS)
         self._observer: BaseObserver | None = None
-        self._watched: tuple[int, int] | None = None
+        self._watched: tuple[int, int] | None = None  # device and inode
         self._last_message = ""
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -50,8 +51,7 @@ class IncomingWatcher(FileSystemEventHandler):
         """
         if event.is_directory or event.event_type not in ("created", "moved", "closed"):
             return
-        path = event.dest_path if event.event_type == "moved" else event.src_path
-        name = Path(path if isinstance(path, str) else bytes(path).decode(errors="surrogateescape")).name
+        name = Path(os.fsdecode(event.dest_path or event.src_path)).name
         if is_candidate(name):
             self._names.append((name, event.event_type != "created"))
             self.wake.set()

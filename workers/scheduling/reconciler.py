@@ -5,14 +5,10 @@ stage's queue, or has lost it: as many jobs as there are messages are explained.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from contimg.errors import Transient
 from contimg.store import JobRecord, Stage, Store
 from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import fail_leases_of_dead_processes
@@ -27,30 +23,12 @@ _MAX_PER_ROUND = 500
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Rounds over the store, one every `interval_s`."""
+    """Rounds over the store, each of which finds all that was lost before it."""
 
     store: Store
     dispatcher: Dispatcher
     backlog: Callable[[], Mapping[Stage, int]]
-    interval_s: float
     liveness: LivenessFiles | None = None
-
-    def run(self, stop: threading.Event) -> None:
-        """Run rounds until `stop` is set; a round that fails is logged.
-
-        Parameters
-        ----------
-        stop : event that ends the run, between two rounds.
-        """
-        while True:
-            try:
-                self.round()
-            except (Transient, SQLAlchemyError) as error:
-                log.error("%s", str(error).splitlines()[0])
-            except Exception:
-                log.exception("unexpected; the next round tries again")
-            if stop.wait(self.interval_s):
-                return
 
     def round(self) -> tuple[str, ...]:
         """End leases of dead and silent processes, and send jobs; returns the keys of the jobs sent."""
