@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from contimg.cli.shared import PATH
-from contimg.errors import BadInput
-from contimg.formats.caltables.caltable_set import CaltableSet, scan_caltable_sets
+from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.options import flags, from_flags
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.image import QualityThresholds
@@ -103,23 +102,8 @@ def selfcal(ms: Path, **arguments: Any) -> None:
     """Refine the calibration of the Measurement Set MS on its own sources, where that lowers the noise."""
     from contimg.tile.selfcal.run import selfcal as run_selfcal
 
-    options = from_flags(SelfcalOptions, arguments)
-    result = run_selfcal(ms, _applied_set(ms), options, ImageOptions.from_environment())
+    result = run_selfcal(ms, from_flags(SelfcalOptions, arguments), ImageOptions.from_environment())
     for gains in result.rounds:
         noise = f"noise {gains.before_jy * 1e3:.3g} to {gains.after_jy * 1e3:.3g} mJy/beam"
         click.echo(f"{gains.kind:<10} {gains.sources} sources, {noise}, {'kept' if gains.kept else 'not kept'}")
     click.echo(f"{'changed' if result.changed else 'unchanged'}  {result.reason}")
-
-
-def _applied_set(ms: Path) -> CaltableSet:
-    """Read the caltable set that CORRECTED_DATA names; BadInput when the MS is uncalibrated."""
-    from casacore.tables import table
-
-    from contimg.formats.ms.columns import read_calibration_record
-    from contimg.formats.ms.info import read_ms_info
-
-    with table(str(read_ms_info(ms).path), ack=False) as main:
-        record = read_calibration_record(main, "CORRECTED_DATA")
-    if record is None or not record.get("set"):
-        raise BadInput(f"{ms}: not calibrated; run `contimg calibrate` first")
-    return CaltableSet.read(Path(record["tables"][0]).parent)

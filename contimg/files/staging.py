@@ -152,7 +152,7 @@ def disk_error_reason(message: str) -> str | None:
 
 
 def _unwritable(target: Path, reason: str) -> Transient:
-    return Transient(f"{target}: cannot be written ({reason}); check disk and permissions")
+    return Transient(f"{final_path(target)}: cannot be written ({reason}); check disk and permissions")
 
 
 def check_space(target: Path, need_bytes: int) -> None:

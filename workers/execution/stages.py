@@ -208,7 +208,7 @@ def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> 
     record = context.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
     if options.enabled and record is not None:
         calibration = CaltableSet.read(record.tables[0].path.parent)
-        done = selfcal.selfcal(ms.path, calibration, options, image_options)
+        done = selfcal.selfcal(ms.path, options, image_options, calibration)
         context.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
 
 

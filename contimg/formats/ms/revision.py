@@ -74,7 +74,7 @@ def writable(path: Path, need_bytes: int = 0, make: Callable[[], table] | None =
 
     casacore ends the whole process when the disk is full at a flush, also at the one in closing. Some space is
     therefore reserved beside the table and released at the end, before the flush, or at the first error; columns added
-    by then are removed. Mark data as complete in a second opening, after they are flushed.
+    by then are removed.
 
     Parameters
     ----------

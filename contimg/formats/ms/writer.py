@@ -1,8 +1,9 @@
 """Writing the main table of a new Measurement Set."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from casacore.tables import default_ms, makearrcoldesc, maketabdesc, table
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from contimg.formats.ms.columns import allocate
 from contimg.formats.ms.phase_drift import MSBlock
+from contimg.formats.ms.revision import writable
 from contimg.formats.uvh5.group import SubbandGroup
 from contimg.instrument.coordinates import Vectors
 from contimg.instrument.time import jd_to_mjd_s
@@ -18,8 +20,11 @@ TILE_BYTES = 1 << 20
 _ALL_ZERO = ("FEED1", "FEED2", "DATA_DESC_ID", "FIELD_ID", "ARRAY_ID", "OBSERVATION_ID", "PROCESSOR_ID", "STATE_ID")
 
 
-class MainTable:
-    """A context manager that creates the main table of a tile's Measurement Set, and closes it.
+@contextmanager
+def create_main_table(
+    path: Path, group: SubbandGroup, weight_spectrum: bool, need_bytes: int
+) -> Iterator["MainTable"]:  # fmt: skip
+    """Create the main table of a tile's Measurement Set; flush and close it at the end.
 
     Rows are time-major, sorted by baseline within an integration. FLAG_ORIGINAL keeps the conversion's flags, so
     that a later flagging starts from them and not from its own earlier result.
@@ -29,41 +34,29 @@ class MainTable:
     path : of the Measurement Set.
     group : its subband files.
     weight_spectrum : whether to have the column WEIGHT_SPECTRUM.
-    on_failure : called before the table is closed after an error, to free disk space.
+    need_bytes : size of the Measurement Set.
 
     Raises
     ------
-    OSError : the disk is full.
+    Transient : the disk is full.
     """
-
-    def __init__(self, path: Path, group: SubbandGroup, weight_spectrum: bool, on_failure: Callable[[], None]) -> None:
-        self._group, self._on_failure = group, on_failure
-        self._correlations = group.correlations
-        self._table = _create(path, group, self._correlations, weight_spectrum)
-        cubes = list(_cubes(weight_spectrum))
+    cubes = _cubes(weight_spectrum)
+    with writable(path, need_bytes, lambda: _create(path, group, cubes)) as main:
         try:
             for name in cubes:
-                allocate(self._table, name)
+                allocate(main, name)
         except OSError:
-            self._table.removecols(cubes)  # otherwise closing needs their space, and ends the process
-            on_failure()
-            self._table.close()
+            main.removecols([*cubes])  # otherwise closing needs their space, and ends the process
             raise
+        yield MainTable(main, group)
 
-    def __enter__(self) -> "MainTable":
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._table.flush()  # raises when the disk is full; close ends the process
-            else:
-                self._on_failure()
-        except RuntimeError:
-            self._on_failure()
-            raise
-        finally:
-            self._table.close()
+@dataclass(frozen=True)
+class MainTable:
+    """The open main table of a new Measurement Set, and the subband files that go into it."""
+
+    table: table
+    group: SubbandGroup
 
     def write_rows(self, first: int, last: int, uvw_m: Vectors) -> None:
         """Write times, antennas and uvw of integrations [first, last).
@@ -73,7 +66,7 @@ class MainTable:
         first, last : integrations.
         uvw_m : metres, shape (integrations × baselines, 3).
         """
-        group, length = self._group, self._group.reference.integration_s
+        group, length = self.group, self.group.reference.integration_s
         baselines, times = group.slots_1.size, last - first
         rows = times * baselines
         stamps = np.repeat(jd_to_mjd_s(group.times_jd[first:last]), baselines)
@@ -87,7 +80,7 @@ class MainTable:
         for name in _ALL_ZERO:
             columns[name] = zeros
         for name, values in columns.items():
-            self._table.putcol(name, values, first * baselines, rows)
+            self.table.putcol(name, values, first * baselines, rows)
 
     def write_block(self, rows: slice, channels: slice, block: MSBlock) -> None:
         """Write data, flags and weights of consecutive rows in one subband's channels.
@@ -97,12 +90,12 @@ class MainTable:
         rows, channels : ranges in the table.
         block : arrays of shape (rows, channels, correlations).
         """
-        first, last = [channels.start, 0], [channels.stop - 1, self._correlations - 1]
+        first, last = [channels.start, 0], [channels.stop - 1, self.group.correlations - 1]
         columns = {"DATA": block.data, "FLAG": block.flags, "FLAG_ORIGINAL": block.flags}
         if block.weights.size:
             columns["WEIGHT_SPECTRUM"] = block.weights
         for name, values in columns.items():
-            self._table.putcolslice(name, values, first, last, [], rows.start, rows.stop - rows.start)
+            self.table.putcolslice(name, values, first, last, [], rows.start, rows.stop - rows.start)
 
     def write_weights(self, start: int, weight: NDArray[np.float32]) -> None:
         """Write WEIGHT and SIGMA = 1/√WEIGHT from row `start` on; SIGMA is 0 where WEIGHT is.
@@ -114,8 +107,8 @@ class MainTable:
         """
         with np.errstate(divide="ignore"):
             sigma = np.where(weight > 0, 1.0 / np.sqrt(weight), 0.0).astype(np.float32)
-        self._table.putcol("WEIGHT", weight, start, len(weight))
-        self._table.putcol("SIGMA", sigma, start, len(weight))
+        self.table.putcol("WEIGHT", weight, start, len(weight))
+        self.table.putcol("SIGMA", sigma, start, len(weight))
 
 
 def _cubes(weight_spectrum: bool) -> dict[str, str]:
@@ -124,24 +117,21 @@ def _cubes(weight_spectrum: bool) -> dict[str, str]:
     return cubes | {"WEIGHT_SPECTRUM": "float"} if weight_spectrum else cubes
 
 
-def _create(path: Path, group: SubbandGroup, correlations: int, weight_spectrum: bool) -> table:
+def _create(path: Path, group: SubbandGroup, cubes: Mapping[str, str]) -> table:
     """The empty main table with its default subtables and all its rows."""
-    cubes = _cubes(weight_spectrum)
-    value_type = {**cubes, "WEIGHT": "float", "SIGMA": "float"}
     descriptions, managers = [], []
-    for name, kind in value_type.items():
-        cube = name in cubes
-        shape = [group.freqs_hz.size, correlations] if cube else [correlations]
+    for name, kind in {**cubes, "WEIGHT": "float", "SIGMA": "float"}.items():
+        shape, tile = [group.correlations], [group.correlations]
+        if name in cubes:
+            shape, tile = [group.freqs_hz.size, *shape], [*tile, group.channels]
         descriptions.append(makearrcoldesc(name, None, valuetype=kind, ndim=len(shape), shape=shape, options=5))
-        tile = [correlations, group.channels] if cube else [correlations]
         managers.append(_tiled(name, [*tile, _tile_rows(group)]))
     descriptions.append(
         makearrcoldesc("UVW", None, valuetype="double", ndim=1, shape=[3], options=5,
                        keywords={"QuantumUnits": ["m", "m", "m"], "MEASINFO": {"type": "uvw", "Ref": "ITRF"}})
     )  # fmt: skip
     managers.append(_tiled("UVW", [3, 4096]))
-    numbered = {f"*{i}": manager for i, manager in enumerate(managers, 1)}
-    main = default_ms(str(path), maketabdesc(descriptions), numbered)
+    main = default_ms(str(path), maketabdesc(descriptions), {f"*{i}": info for i, info in enumerate(managers, 1)})
     main.addrows(group.rows)
     return main
 

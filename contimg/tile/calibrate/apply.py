@@ -4,12 +4,8 @@ Amplitudes, phases and delays are interpolated between the times of solutions. S
 and set to zero. WEIGHT stays as it is (calwt=False).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numba
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
@@ -22,11 +18,10 @@ from contimg.formats.ms.revision import writable
 
 BLOCK_BYTES = 64 * 2**20
 CORRECTED = "CORRECTED_DATA"
-UNFINISHED = "the calibration did not finish"
 
 
 def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
-    """Write CORRECTED_DATA, its flags and its note.
+    """Write CORRECTED_DATA, its flags and its note; give a copy of the tile (`revised`), for errors leave it half done.
 
     Parameters
     ----------
@@ -47,7 +42,10 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
         "set": caltable_set.name, "calibrator": caltable_set.calibrator, "mjd": caltable_set.mjd,
         "flux_scale": caltable_set.flux_scale, "tables": [str(path) for path in caltable_set.paths],
     }  # fmt: skip
-    with open_corrected(ms) as main:
+    exists = CORRECTED in ms.columns
+    with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:
+        if not exists:
+            add_like(main, CORRECTED, "DATA", {})
         flagged, total = 0, 0
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ant1)
@@ -60,64 +58,26 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
             is_cross = ant1[rows] != ant2[rows]
             flagged += int(np.count_nonzero(flags[is_cross]))
             total += int(np.count_nonzero(is_cross)) * flags[0].size
-    with writable(ms.path) as main:
         write_calibration_record(main, CORRECTED, note)
+        if CALIBRATION_KEYWORD in main.getcolkeywords("DATA"):
+            main.removecolkeyword("DATA", CALIBRATION_KEYWORD)
     return flagged / max(total, 1)
 
 
 def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
-    """Write on DATA that it is uncalibrated, and why; a CORRECTED_DATA of an earlier run becomes a copy of DATA.
+    """Write on DATA that it is uncalibrated, and why.
 
     Parameters
     ----------
-    ms : metadata of the Measurement Set.
+    ms : metadata of the Measurement Set, which has no CORRECTED_DATA.
     reason : a sentence for the operator; the note keeps it.
 
     Raises
     ------
     Transient : the disk is full.
     """
-    note = {"set": None, "reason": reason}
     with writable(ms.path) as main:
-        write_calibration_record(main, "DATA", note)
-        if CORRECTED in main.colnames():
-            write_calibration_record(main, CORRECTED, note)
-            for rows, (data,) in read_blocks(main, ("DATA",), BLOCK_BYTES):
-                main.putcol(CORRECTED, data, rows.start, len(data))
-
-
-@contextmanager
-def open_corrected(ms: MSInfo) -> Iterator[table]:
-    """Open the main table with a CORRECTED_DATA; its note says that it is unfinished, in case the process is killed.
-
-    Parameters
-    ----------
-    ms : metadata of the Measurement Set; the column is created where it is missing.
-
-    Yields
-    ------
-    The main table, writable.
-
-    Raises
-    ------
-    Transient : the disk is full.
-    """
-    with table(str(ms.path), ack=False) as main:
-        exists = CORRECTED in main.colnames()
-    if exists:
-        with writable(ms.path) as main:
-            _mark_unfinished(main)
-    with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:
-        if not exists:
-            add_like(main, CORRECTED, "DATA", {})
-            _mark_unfinished(main)
-        yield main
-
-
-def _mark_unfinished(main: table) -> None:
-    write_calibration_record(main, CORRECTED, {"set": None, "reason": UNFINISHED})
-    if CALIBRATION_KEYWORD in main.getcolkeywords("DATA"):
-        main.removecolkeyword("DATA", CALIBRATION_KEYWORD)
+        write_calibration_record(main, "DATA", {"set": None, "reason": reason})
 
 
 def corrected_bytes(ms: MSInfo) -> int:

@@ -6,9 +6,9 @@ from time import perf_counter
 
 import numpy as np
 
-from contimg.files.staging import disk_reserve, size_bytes, staged
+from contimg.files.staging import size_bytes, staged
 from contimg.formats.ms.subtables import write_subtables
-from contimg.formats.ms.writer import MainTable
+from contimg.formats.ms.writer import create_main_table
 from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.tile.convert.geometry import TileGeometry
@@ -66,10 +66,7 @@ def _write(
     """Write the Measurement Set; returns the flag counts and its size."""
     need = _bytes_needed(group, weight_spectrum)
     with staged(target, scratch, need, options.durable) as temporary:
-        with (
-            disk_reserve(temporary, need) as release,
-            MainTable(temporary, group, weight_spectrum, release) as main,
-        ):
+        with create_main_table(temporary, group, weight_spectrum, need) as main:
             flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
         notes = [str(geometry), f"flagged values: {flags}"]
         direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)

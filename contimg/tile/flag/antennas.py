@@ -1,6 +1,6 @@
 """Health of the antennas: a survey of amplitudes over a tile, and the antennas that are dead by it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -14,8 +14,7 @@ _FAINT = 0.02  # of the array's median cross amplitude
 _FLAT = 1e-3  # of the array's median relative spread
 
 
-@dataclass
-class Survey:
+class Survey(NamedTuple):
     """Sums over a tile, per antenna slot, shape (slots,) each; `add` fills them.
 
     Attributes
@@ -50,10 +49,7 @@ class Survey:
         data, flags : shape (rows, channels, correlations).
         ant1, ant2 : antenna slots, shape (rows,).
         """
-        _survey(
-            data, flags, ant1, ant2,
-            self.samples, self.usable, self.log_amplitude, self.autos, self.auto_sum, self.auto_square,
-        )  # fmt: skip
+        _survey(data, flags, ant1, ant2, self)
 
     @property
     def usable_fraction(self) -> Sums:
@@ -95,10 +91,7 @@ def find_dead_antennas(survey: Survey, antennas: NDArray[np.int64]) -> dict[int,
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _survey(
-    data: Data, flags: Mask, ant1: Slots, ant2: Slots, samples: Sums, usable: Sums, log_amplitude: Sums, autos: Sums,
-    auto_sum: Sums, auto_square: Sums,
-) -> None:  # fmt: skip
+def _survey(data: Data, flags: Mask, ant1: Slots, ant2: Slots, sums: Survey) -> None:
     for row in range(data.shape[0]):
         good, logs, total, square = 0, 0.0, 0.0, 0.0
         is_auto = ant1[row] == ant2[row]
@@ -121,11 +114,11 @@ def _survey(
                     product, factors = 1.0, 0
         logs += 0.5 * np.log(product)
         if is_auto:
-            autos[ant1[row]] += good
-            auto_sum[ant1[row]] += total
-            auto_square[ant1[row]] += square
+            sums.autos[ant1[row]] += good
+            sums.auto_sum[ant1[row]] += total
+            sums.auto_square[ant1[row]] += square
             continue
         for slot in (ant1[row], ant2[row]):
-            samples[slot] += data.shape[1] * data.shape[2]
-            usable[slot] += good
-            log_amplitude[slot] += logs
+            sums.samples[slot] += data.shape[1] * data.shape[2]
+            sums.usable[slot] += good
+            sums.log_amplitude[slot] += logs

@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO, cast
 
 import numba
@@ -17,48 +17,35 @@ from contimg.files.processes import module_environment
 from contimg.tile.flag.searcher import read_into
 
 Masks = NDArray[np.bool_]
+Search = Callable[[NDArray[np.float32], Masks], Callable[[], Masks]]
 
 
-class Searchers:
-    """A pool of searching processes; a context manager. Leaving it stops them, also in the middle of a request.
+@contextmanager
+def start_searchers(processes: int) -> Iterator[Search]:
+    """Start searching processes; they are stopped at the end of the block, also in the middle of a request.
 
     Parameters
     ----------
     processes : how many.
+
+    Yields
+    ------
+    A function of amplitudes, and of where there are none, shape (baselines, times, channels), that submits them to the
+    processes. It returns a function that waits for the masks, of the same shape: where there is interference or no
+    sample. That one raises Transient when a process has died.
     """
+    with ExitStack() as stops:
+        searchers = []
+        for _ in range(processes):
+            searchers.append(_Searcher())
+            stops.callback(searchers[-1].stop)
 
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self._stops = ExitStack()
-        self._searchers: list[_Searcher] = []
+        def submit(amplitude: NDArray[np.float32], missing: Masks) -> Callable[[], Masks]:
+            parts = zip(np.array_split(amplitude, processes), np.array_split(missing, processes), strict=True)
+            futures = [searcher.submit(*part) for searcher, part in zip(searchers, parts, strict=True)]
+            return lambda: np.concatenate([future.result() for future in futures])
 
-    def __enter__(self) -> "Searchers":
-        with ExitStack() as stops:
-            for _ in range(self._processes):
-                self._searchers.append(_Searcher())
-                stops.callback(self._searchers[-1].stop)
-            self._stops = stops.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stops.close()
-
-    def submit(self, amplitude: NDArray[np.float32], missing: Masks) -> Callable[[], Masks]:
-        """Submit baselines to the searchers.
-
-        Parameters
-        ----------
-        amplitude, missing : amplitudes, and where there are none, shape (baselines, times, channels).
-
-        Returns
-        -------
-        A function that waits for the masks, of the same shape: where there is interference or no sample. It raises
-        Transient when a searching process has died.
-        """
-        count = len(self._searchers)
-        parts = zip(np.array_split(amplitude, count), np.array_split(missing, count), strict=True)
-        futures = [searcher.submit(*part) for searcher, part in zip(self._searchers, parts, strict=True)]
-        return lambda: np.concatenate([future.result() for future in futures])
+        yield submit
 
 
 class _Searcher:

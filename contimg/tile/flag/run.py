@@ -19,7 +19,7 @@ from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
 from contimg.tile.flag.antennas import Survey, find_dead_antennas
 from contimg.tile.flag.baselines import baseline_chunks, read_cells, write_cells
-from contimg.tile.flag.interference import Searchers, compute_amplitudes
+from contimg.tile.flag.interference import Search, compute_amplitudes, start_searchers
 from contimg.tile.flag.summary import FlagCount, FlagSummary
 
 CHUNK_BYTES = 256 * 2**20  # of baselines: smaller chunks read the same storage tiles of the table more often
@@ -28,7 +28,6 @@ ORIGINAL = "FLAG_ORIGINAL"
 MAJORITY = 0.5  # of the baselines
 CLIP = 1000.0  # times the typical amplitude of a cross-correlation
 PROCESSES = 2
-_UNFINISHED = "UNFINISHED"
 _ROW_STEP, _CHANNEL_STEP = 17, 5  # of the sample that gives the typical amplitude
 _MAX_FINITE = float(np.finfo(np.float32).max)
 _AHEAD = 1  # chunks that are read while others are searched
@@ -69,7 +68,7 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
     Transient : a searching process died, or the disk is full.
     """
     _keep_original(ms)
-    with Searchers(processes if search else 0) as searchers, writable(ms.path) as main:
+    with start_searchers(processes if search else 0) as submit, writable(ms.path) as main:
         survey, before = _reset_flags(main, ms)
         dead = find_dead_antennas(survey, ms.antennas)
         if len(dead) >= np.count_nonzero(survey.samples[ms.antennas]):
@@ -77,7 +76,7 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
             raise BadInput(f"{ms.path}: no live antenna ({reason}); check the correlator's output")
         hits, flagged = np.zeros((len(ms.times_mjd_s), len(ms.freqs_hz)), dtype=bool), 0
         if search:
-            hits, flagged = _flag_interference(main, ms, dead, searchers)
+            hits, flagged = _flag_interference(main, ms, dead, submit)
         after, more = _flag_dead_and_hits(main, ms, dead, hits)
     return FlagResult(
         fraction=after.fraction, interference=float(2 * (flagged + more) / after.samples.sum()), dead=dead,
@@ -86,22 +85,13 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
 
 
 def _keep_original(ms: MSInfo) -> None:
-    """Copy FLAG to FLAG_ORIGINAL where the conversion wrote none.
-
-    The column has the keyword UNFINISHED until it is whole, and FLAG is not written before that.
-    """
-    exists = ORIGINAL in ms.columns
-    if exists:
-        with table(str(ms.path), ack=False) as main:
-            if _UNFINISHED not in main.getcolkeywords(ORIGINAL):
-                return
-    with writable(ms.path, 0 if exists else ms.samples) as main:
-        if not exists:
-            add_like(main, ORIGINAL, "FLAG", {_UNFINISHED: True})
+    """Copy FLAG to FLAG_ORIGINAL where the conversion wrote none."""
+    if ORIGINAL in ms.columns:
+        return
+    with writable(ms.path, ms.samples) as main:
+        add_like(main, ORIGINAL, "FLAG", {})
         for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES // 8):
             main.putcol(ORIGINAL, flags, rows.start, len(flags))
-    with writable(ms.path) as main:
-        main.removecolkeyword(ORIGINAL, _UNFINISHED)
 
 
 def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount]:
@@ -139,7 +129,7 @@ def _clip(data: Data, flags: Mask, is_cross: Mask) -> None:
         _flag_values(data, flags, np.where(is_cross, limit, _MAX_FINITE))
 
 
-def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], searchers: Searchers) -> tuple[Mask, int]:
+def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], submit: Search) -> tuple[Mask, int]:
     """Flag interference on each baseline of live antennas.
 
     Returns the times and channels at which most baselines have interference, shape (times, channels), and the number
@@ -165,7 +155,7 @@ def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], searchers:
         data, flags = read_cells(main, "DATA", rows, buffers), read_cells(main, "FLAG", rows, BufferPool())
         amplitude, missing = compute_amplitudes(data, flags)
         baselines = np.flatnonzero(is_live & ~missing.all(axis=(1, 2)))
-        searched.append((rows, flags, baselines, searchers.submit(amplitude[baselines], missing[baselines])))
+        searched.append((rows, flags, baselines, submit(amplitude[baselines], missing[baselines])))
         if len(searched) > _AHEAD:
             write_next()
     while searched:

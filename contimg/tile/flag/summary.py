@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -18,8 +18,7 @@ from contimg.formats.ms.info import MSInfo
 Counts = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class FlagCount:
+class FlagCount(NamedTuple):
     """Cross-correlation samples and how many are flagged; `add` counts rows.
 
     Attributes
@@ -52,7 +51,7 @@ class FlagCount:
         flags : shape (rows, channels, correlations).
         ant1, ant2 : antenna slots, shape (rows,).
         """
-        _count(flags, ant1, ant2, self.samples, self.flagged, self.channel_samples, self.channel_flagged)
+        _count(flags, ant1, ant2, self)
 
     @property
     def fraction(self) -> float:
@@ -126,27 +125,19 @@ def _plot_steps(axes: Axes, x: NDArray[Any], before: Counts, after: Counts) -> N
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _count(
-    flags: Mask, ant1: Slots, ant2: Slots, samples: Counts, flagged: Counts, channel_samples: Counts,
-    channel_flagged: Counts,
-) -> None:  # fmt: skip
+def _count(flags: Mask, ant1: Slots, ant2: Slots, count: FlagCount) -> None:
     rows, channels, correlations = flags.shape
-    hits = np.zeros(channels, dtype=np.int64)
-    crossed = 0
     for row in range(rows):
         if ant1[row] == ant2[row]:
             continue
-        crossed += 1
         of_row = 0
         for channel in range(channels):
             of_channel = 0
             for correlation in range(correlations):
                 of_channel += flags[row, channel, correlation]
-            hits[channel] += of_channel
+            count.channel_flagged[channel] += of_channel
             of_row += of_channel
+        count.channel_samples[:] += correlations
         for slot in (ant1[row], ant2[row]):
-            samples[slot] += channels * correlations
-            flagged[slot] += of_row
-    for channel in range(channels):
-        channel_samples[channel] += crossed * correlations
-        channel_flagged[channel] += hits[channel]
+            count.samples[slot] += channels * correlations
+            count.flagged[slot] += of_row

@@ -73,24 +73,28 @@ class SelfcalResult:
 
 
 def selfcal(
-    ms_path: Path, caltable_set: CaltableSet, options: SelfcalOptions, image_options: ImageOptions
+    ms_path: Path, options: SelfcalOptions, image_options: ImageOptions, caltable_set: CaltableSet | None = None
 ) -> SelfcalResult:  # fmt: skip
     """Self-calibrate a tile that a caltable set has calibrated.
 
     Parameters
     ----------
     ms_path : the Measurement Set.
-    caltable_set : the set in CORRECTED_DATA; every round starts from it and DATA, so that errors do not add up.
     options : options of self-calibration.
     image_options : options of the images that are compared.
+    caltable_set : the set in CORRECTED_DATA; every round starts from it and DATA, so that errors do not add up. Read
+        from where the Measurement Set has it when not given.
 
     Raises
     ------
-    BadInput : the tile is not calibrated with the set, or cannot be imaged.
+    BadInput : the tile is not calibrated, or with another set, or cannot be imaged.
     """
     with table(str(read_ms_info(ms_path).path), ack=False) as main:
         record = read_calibration_record(main, CORRECTED)
-    if record is None or record.get("set") != caltable_set.name:
+    if record is None or not record.get("set"):
+        raise BadInput(f"{ms_path}: not calibrated; run `contimg calibrate` first")
+    caltable_set = caltable_set or CaltableSet.read(Path(record["tables"][0]).parent)
+    if record["set"] != caltable_set.name:
         raise BadInput(f"{ms_path}: not calibrated with {caltable_set.name}; run `contimg calibrate` first")
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms_path.parent) as scratch:
         tile_image = image(ms_path, Path(scratch), image_options)

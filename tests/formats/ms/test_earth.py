@@ -15,7 +15,7 @@ DATES = [
 ]
 
 
-def test_orientation_equals_astropys():
+def test_orientation_matches_astropy():
     times = Time(DATES, scale="utc")
     ut1_utc, x, y = earth_orientation().interpolate(times.jd)
     table = iers.earth_orientation_table.get()
@@ -25,12 +25,12 @@ def test_orientation_equals_astropys():
     assert max(np.abs(x - their_x).max(), np.abs(y - their_y).max()) < 5e-9
 
 
-def test_a_leap_second_comes_at_midnight():
+def test_leap_second_at_midnight():
     before, after = earth_orientation().interpolate(np.array([2457754.5 - 1e-5, 2457754.5]))[0]  # 2017-01-01
     assert after - before == pytest.approx(1.0, abs=1e-3)
 
 
-def test_far_days_have_the_tables_ends():
+def test_days_beyond_the_table():
     table = earth_orientation()
     ut1_utc = table.interpolate(np.array([2400000.5, 2500000.5]))[0]
     assert ut1_utc.tolist() == [table.ut1_utc_s[0], pytest.approx(table.ut1_utc_s[-1])]

@@ -63,7 +63,7 @@ def check_changed(ms: Path, before: Path, factor: float = 2.0) -> None:
 
 
 @pytest.mark.parametrize("linking", [True, False], ids=["linked", "copied"])
-def test_what_ends_well_takes_the_place(ms, original, linking, monkeypatch):
+def test_copy_replaces_measurement_set(ms, original, linking, monkeypatch):
     if not linking:
         monkeypatch.setattr(Path, "hardlink_to", refuse)
     tiles, number = tiles_of(ms, "DATA"), tiles_of(ms, "DATA").stat().st_ino
@@ -88,7 +88,7 @@ def damage(ms: Path) -> None:
         raise BadInput(f"{copy}: nothing alive in it")
 
 
-def test_what_ends_badly_leaves_every_byte_as_it_was(ms):
+def test_failed_revision_changes_nothing(ms):
     with revised(ms, CHANGED) as copy:
         change(copy)
     before = contents(ms)
@@ -99,7 +99,7 @@ def test_what_ends_badly_leaves_every_byte_as_it_was(ms):
     assert temporaries(ms.parent) == []
 
 
-def test_a_column_that_is_made_anew_touches_nothing_of_the_old_one(ms, original):
+def test_recreated_column_leaves_old_one_unchanged(ms, original):
     with revised(ms, CHANGED) as copy:
         change(copy, 3.0)
     with table(str(ms), ack=False) as reader, revised(ms, CHANGED, drops=(CORRECTED,)) as copy:
@@ -110,7 +110,7 @@ def test_a_column_that_is_made_anew_touches_nothing_of_the_old_one(ms, original)
     check_changed(ms, original, 5.0)
 
 
-def test_a_directory_that_is_no_measurement_set_is_bad_input(tmp_path):
+def test_other_directory_is_bad_input(tmp_path):
     (tmp_path / "broken.ms").mkdir()
     with pytest.raises(BadInput, match=r"broken\.ms\b"), revised(tmp_path / "broken.ms", ()):
         pass
@@ -122,7 +122,7 @@ def product(place: Path, text: str) -> Path:
     return place
 
 
-def test_a_directory_has_its_name_at_every_instant(tmp_path):
+def test_path_exists_at_every_instant(tmp_path):
     place, stop, missing = product(tmp_path / "product", "first"), threading.Event(), []
 
     def watch() -> None:
@@ -142,7 +142,7 @@ def test_a_directory_has_its_name_at_every_instant(tmp_path):
     assert list(tmp_path.iterdir()) == [place]
 
 
-def test_where_names_cannot_be_exchanged_a_kill_in_between_is_mended(tmp_path, monkeypatch):
+def test_interrupted_replacement_is_restored(tmp_path, monkeypatch):
     place = product(tmp_path / "product", "first")
     monkeypatch.setattr(staging, "_exchange", lambda *_: False)
     with staged(place) as temporary:

@@ -1,11 +1,10 @@
 """Measurement Sets that several tests share: made or calibrated once, copied before a test changes them."""
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from small_ms import Truth, make_ms, random_gains
+from small_ms import Truth, copied, make_ms, random_gains
 
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
@@ -39,9 +38,3 @@ def calibrated(corrupted, tmp_path_factory):
 def fresh(corrupted, tmp_path):
     """A copy of `corrupted` that a test may change."""
     return copied(corrupted, tmp_path)
-
-
-def copied(truth, room):
-    target = room / truth.path.name
-    shutil.copytree(truth.path, target)
-    return replace(truth, path=target)

@@ -4,7 +4,8 @@ Nothing here comes from the package but the stations' coordinates and the primar
 from unit vector s is exp(2 pi i nu x_a.s/c); V12 = E1 E2*, then turned to the phase centre.
 """
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import astropy.units as u
@@ -175,3 +176,9 @@ def random_gains(seed=5, slots=SLOTS):
     f = FREQS[None, :, None]
     band = 1 + 0.2 * np.sin(2 * np.pi * (f - FREQS[0]) / 11e6 + ripple)
     return amplitude * band * np.exp(1j * (phase + 2 * np.pi * delay * (f - FREQS.mean())))
+
+
+def copied(truth, directory):
+    target = directory / truth.path.name
+    shutil.copytree(truth.path, target)
+    return replace(truth, path=target)

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from casacore.tables import table
-from conftest import copied
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from small_ms import FREQS, flux_3c48, make_ms, random_gains
+from small_ms import FREQS, copied, flux_3c48, make_ms, random_gains
 
 from contimg.errors import BadInput
 from contimg.formats.ms.info import read_ms_info

@@ -11,7 +11,7 @@ from contimg.tile.flag.summary import FlagCount
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_counts_equal_plain_numpy(seed):
+def test_counts_match_numpy(seed):
     rng = np.random.default_rng(seed)
     flags = rng.uniform(size=(40, 5, 2)) < rng.uniform()
     first, second = (rng.integers(0, 4, 40).astype(np.int32) for _ in range(2))
@@ -27,7 +27,7 @@ def test_counts_equal_plain_numpy(seed):
     assert count.fraction == pytest.approx(flags[cross].mean() if cross.any() else 0.0)
 
 
-def test_the_summary_of_a_tile_is_kept_and_drawn(calibrated):
+def test_summary_files(calibrated):
     directory, ms = calibrated.directory / "flags", calibrated.truth.path
     summary = json.loads((directory / f"{ms.stem}.json").read_text())
     with table(str(ms), ack=False) as main:

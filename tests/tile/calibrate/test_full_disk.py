@@ -114,7 +114,7 @@ def columns(path, *names):
 
 
 @pytest.mark.parametrize(("step", "left_kb"), [("flag", (0, 4, 200)), ("apply", (0, 4, 600, 1500))])
-def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrated, disk):
+def test_full_disk_is_transient(step, left_kb, corrupted, calibrated, disk):
     ms, new = disk / corrupted.path.name, calibrated.done.new_set
     shutil.copytree(corrupted.path, ms)
     for line in run_step(step, ms, new.directory, *left_kb):
@@ -134,7 +134,7 @@ def test_a_tile_on_a_full_disk_is_tried_again(step, left_kb, corrupted, calibrat
             assert np.array_equal(ours, expected)
 
 
-def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated, disk):
+def test_space_is_checked_first(corrupted, calibrated, disk):
     ms = disk / corrupted.path.name
     shutil.copytree(corrupted.path, ms)
     before = sorted(ms.iterdir())
@@ -146,7 +146,7 @@ def test_a_disk_without_room_for_the_column_is_said_before(corrupted, calibrated
 
 
 @pytest.mark.parametrize("step", ["solving set", "casa", "fill", "plots"])
-def test_a_set_on_a_full_disk_is_tried_again(step, corrupted, disk):
+def test_full_disk_while_solving_is_transient(step, corrupted, disk):
     ms = disk / corrupted.path.name
     shutil.copytree(corrupted.path, ms)
     (line,) = run_step(step, ms, "", 4)

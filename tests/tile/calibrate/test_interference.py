@@ -1,4 +1,4 @@
-"""The searching processes: the same masks as AOFlagger here, an honest word when one dies, and none left behind."""
+"""The searching processes: the same masks as AOFlagger here, Transient when one dies, and none left behind."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from small_ms import make_ms
 
 from contimg.errors import Transient
 from contimg.formats.ms.info import read_ms_info
-from contimg.tile.flag.interference import Searchers
+from contimg.tile.flag.interference import start_searchers
 from contimg.tile.flag.run import flag
 from contimg.tile.flag.searcher import Search
 
@@ -31,12 +31,12 @@ def searching():
 
 
 @pytest.mark.parametrize(("processes", "baselines"), [(1, 5), (2, 5), (3, 2)])
-def test_masks_are_those_of_aoflagger_in_this_process(processes, baselines):
+def test_masks_match_aoflagger(processes, baselines):
     rng = np.random.default_rng(1)
     here = Search(8, 192)
-    with Searchers(processes) as searchers:
+    with start_searchers(processes) as submit:
         requests = [request(baselines, rng), request(baselines, rng)]
-        answers = [searchers.submit(*arguments) for arguments in requests]
+        answers = [submit(*arguments) for arguments in requests]
         for (amplitude, missing), answer in zip(requests, answers, strict=True):
             masks = answer()
             assert masks[:, :, 40:42].all()
@@ -44,15 +44,15 @@ def test_masks_are_those_of_aoflagger_in_this_process(processes, baselines):
     assert searching() == []
 
 
-def test_a_searcher_that_dies_is_a_reason_to_try_again():
-    with Searchers(2) as searchers:
+def test_dead_searcher_is_transient():
+    with start_searchers(2) as submit:
         searching()[0].kill()
         with pytest.raises(Transient, match=r"-9\b"):
-            searchers.submit(*request(200, np.random.default_rng(1)))()
+            submit(*request(200, np.random.default_rng(1)))()
     assert searching() == []
 
 
-def test_flags_are_the_same_however_many_search(tmp_path):
+def test_flags_do_not_depend_on_number_of_processes(tmp_path):
     results = []
     for processes in (1, 3):
         path = make_ms(tmp_path / f"{processes}.ms", noise=2.0, sources=[]).path
@@ -71,7 +71,7 @@ def flag_here(path, fractions):
     fractions.put(flag(read_ms_info(path)).fraction)
 
 
-def test_a_daemon_can_flag(tmp_path):
+def test_flag_in_daemon_process(tmp_path):
     """A Celery worker's child is a daemon and may have no children by multiprocessing."""
     path = make_ms(tmp_path / "tile.ms", sources=[]).path
     spawn = multiprocessing.get_context("spawn")
@@ -82,9 +82,10 @@ def test_a_daemon_can_flag(tmp_path):
     child.join()
 
 
-def test_searchers_end_with_whoever_started_them():
+def test_searchers_end_with_parent():
     script = (
-        "from contimg.tile.flag.interference import Searchers as S; import time; s = S(2).__enter__(); time.sleep(60)"
+        "import time; from contimg.tile.flag.interference import start_searchers\n"
+        "with start_searchers(2): time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
     children = []
@@ -99,7 +100,7 @@ def test_searchers_end_with_whoever_started_them():
     assert not psutil.wait_procs(children, timeout=10)[1]
 
 
-def test_where_nothing_is_missing_the_quick_search_finds_exactly_the_same(monkeypatch):
+def test_strategies_agree_without_missing_samples(monkeypatch):
     rng = np.random.default_rng(5)
     quick, thorough = Search(24, 192), Search(24, 192)
     monkeypatch.setattr(thorough, "_whole", thorough._with_gaps)

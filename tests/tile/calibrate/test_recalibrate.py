@@ -61,7 +61,7 @@ def uncalibrated(store, calibrated, tmp_path):
     return path
 
 
-def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibrated, calibrated):
+def test_late_set_requeues_tile(run, store, uncalibrated, calibrated):
     assert GROUP not in run()
     store.registry.register(calibrated.done.new_set)
     name = calibrated.done.new_set.name
@@ -77,7 +77,7 @@ def test_a_late_set_sends_the_tile_through_the_chain_again(run, store, uncalibra
     assert re.search(rf"{GROUP}\b.*\bpending\b", run())
 
 
-def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrated, calibrated, tmp_path):
+def test_unfit_set_changes_nothing(run, store, uncalibrated, calibrated, tmp_path):
     misfit = replace(calibrated.done.new_set, first_freq_hz=1.2e9, directory=tmp_path / "other")
     misfit.directory.mkdir()
     misfit.write()
@@ -88,7 +88,7 @@ def test_a_set_that_does_not_fit_the_tile_changes_nothing(run, store, uncalibrat
     assert store.files.group(GROUP).state == State.COMPLETED
 
 
-def test_a_tile_whose_measurement_set_is_gone_starts_from_its_files(run, store, uncalibrated, calibrated):
+def test_missing_measurement_set_is_converted_again(run, store, uncalibrated, calibrated):
     store.registry.register(calibrated.done.new_set)
     uncalibrated.rename(uncalibrated.with_suffix(".gone"))
     assert re.search(r"\bconvert\b", run())

@@ -1,4 +1,4 @@
-"""Self-calibration on a tile's own sources: kept where the noise falls, else nothing changes."""
+"""Self-calibration on a tile's own sources: kept where the noise falls, otherwise nothing changes."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ SOURCES = [(24.02, 33.42, lambda f: 8.0 + 0 * f), (23.85, 33.25, lambda f: 4.0 +
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
-def test_gains_are_found_again(seed, phase_only):
+def test_gains_match_simulation(seed, phase_only):
     rng = np.random.default_rng(seed)
     size = np.ones((9, 2)) if phase_only else rng.uniform(0.7, 1.4, (9, 2))
     size /= size.mean(axis=0)
@@ -55,11 +55,11 @@ def corrected(path):
         return main.getcol("CORRECTED_DATA"), main.getcol("FLAG"), read_calibration_record(main, "CORRECTED_DATA")
 
 
-def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path):
-    path, caltable_set = tile(calibrated, tmp_path, 25.0, 0.15)
+def test_selfcal_corrects_antenna_gains(calibrated, tmp_path):
+    path, _ = tile(calibrated, tmp_path, 25.0, 0.15)
     sky = make_ms(tmp_path / "sky.ms", sources=SOURCES, noise=0.0).sky
     before, flags, _ = corrected(path)
-    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=5.0), PICTURED)
+    done = selfcal(path, SelfcalOptions(min_dynamic_range=5.0), PICTURED)
     assert [(round_.kind, round_.kept) for round_ in done.rounds] == [("phase", True), ("amplitude", True)]
     assert done.rounds[-1].after_jy < done.rounds[-1].before_jy < 0.7 * done.rounds[0].before_jy
     after, _, note = corrected(path)
@@ -73,10 +73,10 @@ def test_turned_antennas_are_put_right_and_the_note_says_so(calibrated, tmp_path
     assert not list(tmp_path.glob(".selfcal-*"))
 
 
-def test_what_does_not_help_is_not_kept(calibrated, tmp_path):
+def test_unhelpful_round_is_not_kept(calibrated, tmp_path):
     path, caltable_set = tile(calibrated, tmp_path, 0.0)
     before, _, note = corrected(path)
-    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED)
+    done = selfcal(path, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED, caltable_set)
     assert not done.changed
     assert len(done.rounds) == 1
     after, _, new_note = corrected(path)
@@ -84,11 +84,11 @@ def test_what_does_not_help_is_not_kept(calibrated, tmp_path):
     assert new_note == note
 
 
-def test_a_faint_tile_is_left_alone_and_an_uncalibrated_one_refused(calibrated, tmp_path):
+def test_faint_and_uncalibrated_tiles_are_unchanged(calibrated, tmp_path):
     path, caltable_set = tile(calibrated, tmp_path, 0.0)
-    done = selfcal(path, caltable_set, SelfcalOptions(min_dynamic_range=1e6), PICTURED)
+    done = selfcal(path, SelfcalOptions(min_dynamic_range=1e6), PICTURED, caltable_set)
     assert (done.rounds, done.changed) == ((), False)
     assert "1e+06" in done.reason
     bare = make_ms(tmp_path / "bare.ms", sources=SOURCES).path
     with pytest.raises(BadInput, match=r"bare\.ms\b"):
-        selfcal(bare, caltable_set, SelfcalOptions(), PICTURED)
+        selfcal(bare, SelfcalOptions(), PICTURED, caltable_set)

@@ -74,7 +74,7 @@ def selfcal_events(context):
     return [event.text for event in context.store.events.last(50) if re.search("self.?cal", event.text, re.IGNORECASE)]
 
 
-def test_what_lowers_the_noise_is_kept_and_imaged(context, monkeypatch):
+def test_selfcal_before_imaging(context, monkeypatch):
     (before, _), (after, note), image = imaged(context)
     assert len(selfcal_events(context)) == 1
     assert "phase" in note["selfcal"]
@@ -89,7 +89,7 @@ def test_what_lowers_the_noise_is_kept_and_imaged(context, monkeypatch):
     assert image.calibration_set == worse.calibration_set
 
 
-def test_what_does_not_lower_it_enough_is_not_kept(context, monkeypatch):
+def test_unhelpful_selfcal_is_not_kept(context, monkeypatch):
     monkeypatch.setenv("CONTIMG_SELFCAL_LEAST_GAIN", "0.95")
     (before, note), (after, noted), _ = imaged(context)
     assert len(selfcal_events(context)) == 1

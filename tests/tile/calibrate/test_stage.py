@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 from click.testing import CliRunner
-from small_ms import make_ms, random_gains
+from small_ms import copied, make_ms, random_gains
 
 from contimg.cli.stages import calibrate as command
 from contimg.errors import BadInput
@@ -24,7 +24,7 @@ def state(path):
         return names, digests, [read_calibration_record(main, name) for name in ("DATA", "CORRECTED_DATA")]
 
 
-def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
+def test_target_tile_uses_valid_set(calibrated, tmp_path):
     path = make_ms(tmp_path / "2026-02-22T23:23:00.ms", sources=[(24.3, 33.3, lambda f: 1.0 + 0 * f)],
                    gains=random_gains(), noise=0.2).path  # fmt: skip
     options = CalibrateOptions(min_apparent_jy=50.0)
@@ -36,7 +36,9 @@ def test_a_target_tile_takes_the_valid_set_and_says_so(calibrated, tmp_path):
     assert set(done.seconds) == {"flag", "solve", "apply"}
 
 
-def test_without_any_set_the_data_say_so(fresh):
+def test_tile_without_caltable_set_is_marked(calibrated, tmp_path):
+    """Also one that was calibrated before: its CORRECTED_DATA is removed."""
+    fresh = copied(calibrated.truth, tmp_path)
     done = calibrate(fresh.path, [], fresh.path.parent / "calibration", CalibrateOptions(solve=False))
     assert (done.calibration_set, done.new_set) == (None, None)
     names, _, (note, _) = state(fresh.path)
@@ -45,7 +47,7 @@ def test_without_any_set_the_data_say_so(fresh):
     assert done.calibration_note
 
 
-def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrated, tmp_path):
+def test_noise_gives_no_set(calibrated, tmp_path):
     path = make_ms(tmp_path / "noise.ms", sources=[], noise=60.0).path
     done = calibrate(path, [calibrated.done.new_set], tmp_path / "calibration", CalibrateOptions())
     assert done.new_set is None
@@ -54,7 +56,7 @@ def test_noise_alone_gives_no_set_and_leaves_the_tile_to_the_valid_one(calibrate
     assert sorted(path.name for path in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
 
 
-def test_nothing_alive_is_bad_input(tmp_path):
+def test_no_live_antenna_is_bad_input(tmp_path):
     path = make_ms(tmp_path / "dead.ms", sources=[]).path
     with table(str(path), readonly=False, ack=False) as main:
         main.putcol("DATA", np.zeros_like(main.getcol("DATA")))
@@ -62,7 +64,7 @@ def test_nothing_alive_is_bad_input(tmp_path):
         calibrate(path, [], tmp_path / "calibration", CalibrateOptions())
 
 
-def test_the_command_after_a_kill_gives_what_an_undisturbed_run_gave(calibrated, tmp_path, monkeypatch):
+def test_command_repeats_calibration(calibrated, tmp_path, monkeypatch):
     """FLAG and CORRECTED_DATA half written, scratch left behind: the same result, told in words, and no litter."""
     name = calibrated.truth.path.name
     path, room, elsewhere = (tmp_path / part for part in (name, "calibration", "elsewhere"))
