@@ -1,14 +1,10 @@
 """`contimg convert INPUT_DIR OUTPUT_DIR START END`."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from contimg.cli.shared import PATH
 from contimg.errors import BadInput
@@ -73,10 +69,16 @@ def convert(
     if dry_run:
         _print_plan(tasks, waiting)
         return
-    outcomes = _collect(batch.convert_groups(waiting, options, jobs), len(waiting))
-    skipped = [task.group for task in tasks if task not in waiting]
-    Console().print(_summary(sorted(outcomes, key=lambda outcome: outcome.task.group), skipped))
-    failed = sum(outcome.product is None for outcome in outcomes)
+    for name in (task.group for task in tasks if task not in waiting):
+        click.echo(f"{name}  exists")
+    failed = 0
+    for outcome in batch.convert_groups(waiting, options, jobs):
+        for reason in outcome.left_out:
+            click.echo(f"contimg: excluded {reason}", err=True)
+        click.echo(_line(outcome))
+        if outcome.error:
+            failed += 1
+            click.echo(f"contimg: group {outcome.task.group}: {outcome.error}", err=True)
     if failed:
         raise BadInput(f"{failed} of {len(chosen)} groups were not converted; the lines above say why")
 
@@ -93,37 +95,12 @@ def _print_plan(tasks: list[batch.ConvertTask], waiting: list[batch.ConvertTask]
         click.echo(f"{task.group}  {len(task.files)} of {task.subbands} subbands  {size_mb:.0f} MB  {outcome}")
 
 
-def _collect(outcomes: Iterable[batch.ConvertOutcome], total: int) -> list[batch.ConvertOutcome]:
-    """Collect outcomes under a progress bar on a terminal; print each fault at once."""
-    collected = []
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("converting", total=total)
-        for outcome in outcomes:
-            collected.append(outcome)
-            progress.advance(bar)
-            lines = [f"excluded {reason}" for reason in outcome.left_out]
-            lines += [f"group {outcome.task.group}: {outcome.error}"] if outcome.error else []
-            for line in lines:
-                console.print(f"contimg: {line}", highlight=False, markup=False, soft_wrap=True)
-    return collected
-
-
-def _summary(outcomes: list[batch.ConvertOutcome], skipped: list[str]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for heading in ("group", "result", "subbands", "flagged", "MB", "s", "MB/s"):
-        table.add_column(heading, justify="left" if heading in ("group", "result") else "right")
-    for outcome in outcomes:
-        ms = outcome.product
-        if ms is None:
-            table.add_row(outcome.task.group, "[bold red]failed[/]", str(len(outcome.task.files)))
-            continue
-        size_mb = ms.bytes_read / 1e6
-        table.add_row(
-            outcome.task.group, "[yellow]partial[/]" if ms.missing_subbands else "[green]converted[/]",
-            str(ms.subbands), f"{ms.flagged_fraction:.2%}", f"{size_mb:.0f}", f"{ms.seconds:.1f}",
-            f"{size_mb / ms.seconds:.0f}",
-        )  # fmt: skip
-    for name in skipped:
-        table.add_row(name, "[dim]exists[/]")
-    return table
+def _line(outcome: batch.ConvertOutcome) -> str:
+    ms = outcome.product
+    if ms is None:
+        return f"{outcome.task.group}  failed"
+    size_mb = ms.bytes_read / 1e6
+    return (
+        f"{outcome.task.group}  {'partial' if ms.missing_subbands else 'converted'}  {ms.subbands} subbands  "
+        f"{ms.flagged_fraction:.2%} flagged  {size_mb:.0f} MB in {ms.seconds:.1f} s ({size_mb / ms.seconds:.0f} MB/s)"
+    )

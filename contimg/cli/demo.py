@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import click
 from rich.console import Console
 
 from contimg.cli.shared import PATH
-from contimg.errors import BadInput, ContimgError, Transient
+from contimg.errors import BadInput, ContimgError
+from contimg.files.processes import start_bound
 from contimg.options import flags, from_flags
 from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
@@ -22,7 +22,6 @@ from contimg.simulation.demo.report import check_image, follow, print_fluxes, pr
 from contimg.simulation.demo.scene import DemoOptions, Scene, Telescope, prepare_scene
 from contimg.store import State, Store
 
-_START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
 
 
@@ -45,12 +44,10 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
     service = _start_service(scene)
     try:
         store = Store.open(scene.settings.state_dir / "contimg.sqlite3")
-        check = partial(_check, service, telescope, scene)
-        _wait_for_producer(store, scene, check)
         telescope.start()
         names = [plan.group for plan in telescope.plans]
         began = time.monotonic()
-        groups = follow(store, names, console, options.patience_s, check)
+        groups = follow(store, names, console, options.patience_s, partial(_check, service, telescope, scene))
         console.print(f"\n{len(groups)} groups in {time.monotonic() - began:.0f} s", highlight=False)
         _report(console, scene, store)
         failed = [group.id for group in groups if group.state is not State.COMPLETED]
@@ -72,7 +69,7 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
 
 def _report(console: Console, scene: Scene, store: Store) -> None:
     """Print products and fluxes; BadInput when a source's flux or position is outside the tolerance."""
-    images = [image for image in reversed(store.products.images(limit=1000))]
+    images = store.products.images(limit=1000)[::-1]
     print_products(console, store, [image.group for image in images])
     truth = scene.incoming / "truth"
     checked = [source for image in images for source in check_image(image, truth / f"{image.group}.json")]
@@ -84,20 +81,9 @@ def _report(console: Console, scene: Scene, store: Store) -> None:
 
 def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
     """Start `contimg run` on the scene with its output in a file; this process forwards Ctrl-C to it."""
-    from contimg.files.processes import start_bound
-
     log = (scene.directory / "service.log").open("wb")
     command = [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)]
     return start_bound(command, environ={**os.environ, **scene.environ}, stdout=log, stderr=subprocess.STDOUT)
-
-
-def _wait_for_producer(store: Store, scene: Scene, check: Callable[[], None]) -> None:
-    deadline = time.monotonic() + _START_LIMIT_S
-    while store.activity.last_beat("producer.scan") is None:
-        check()
-        if time.monotonic() > deadline:
-            raise Transient(f"the producer did not start; see {scene.settings.state_dir / 'logs'}")
-        time.sleep(0.2)
 
 
 def _check(service: subprocess.Popen[bytes], telescope: Telescope, scene: Scene) -> None:

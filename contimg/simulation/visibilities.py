@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from contimg.instrument.dsa110 import BAND, C_M_S
 from contimg.instrument.time import DAY_S
 from contimg.simulation import drift
-from contimg.simulation.array import Array, build_array
-from contimg.simulation.corruption import POLARIZATIONS, Corruption, draw_corruption
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan
+from contimg.simulation.receivers import POLARIZATIONS, Array, Corruption, build_array, draw_corruption
 from contimg.simulation.sky import CALIBRATOR, beam_response
 
 RADAR_HZ, RADAR_WIDTH_HZ, RADAR_JY, RADAR_FRACTION = 1330.0e6, 2.0e6, 400.0, 0.4

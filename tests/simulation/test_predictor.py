@@ -9,9 +9,8 @@ import pytest
 from contimg.formats.uvh5.header import read_header
 from contimg.instrument.dsa110 import SEFD_JY
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles
-from contimg.simulation.array import Array
-from contimg.simulation.corruption import draw_corruption
 from contimg.simulation.drift import antenna_positions_m
+from contimg.simulation.receivers import Array, draw_corruption
 from contimg.simulation.sky import power_law
 from contimg.simulation.visibilities import Run, correlate, prepare_run, subband_visibilities
 

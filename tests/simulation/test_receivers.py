@@ -7,8 +7,7 @@ import pytest
 
 from contimg.instrument.dsa110 import BAND, stations
 from contimg.simulation import SimulateOptions, plan_tiles
-from contimg.simulation.array import EASTERN, build_array, choose_stations
-from contimg.simulation.corruption import dead_numbers, draw_corruption
+from contimg.simulation.receivers import EASTERN, build_array, choose_stations, dead_numbers, draw_corruption
 from contimg.simulation.visibilities import prepare_run, subband_visibilities
 
 SMALL = SimulateOptions(groups=2, antennas=6, channels=64, integrations=4, noise=False)

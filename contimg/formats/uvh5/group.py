@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,11 @@ def antenna_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.
     return first, second
 
 
+def _sorted_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    first, second = antenna_slots(header)
+    return np.minimum(first, second), np.maximum(first, second)
+
+
 def nearest_index(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the index of the nearest of `common_jd` (ascending) to each time, shape (times,).
 
@@ -191,49 +197,36 @@ _NEAR: dict[str, tuple[Callable[[SubbandHeader], NDArray[np.float64]], float]] =
 
 
 def _common_times(headers: Mapping[int, SubbandHeader]) -> NDArray[np.float64]:
-    """Times of the tile: those of the file that has all the times of the most files.
+    """Times of the tile. A file with fewer is aligned. One with times that the others lack has a wrong clock."""
 
-    A file with fewer is aligned. One with times that the others lack is refused: its clock is wrong.
-    """
+    def distance_s(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64]) -> float:
+        return float(np.abs(common_jd[nearest_index(times_jd, common_jd)] - times_jd).max() * DAY_S)
 
-    def distance_s(header: SubbandHeader, times_jd: NDArray[np.float64]) -> float:
-        nearest_jd = times_jd[nearest_index(header.times_jd, times_jd)]
-        return float(np.abs(nearest_jd - header.times_jd).max() * DAY_S)
-
-    def coverage(times_jd: NDArray[np.float64]) -> tuple[int, int]:
-        return sum(distance_s(header, times_jd) <= TIME_TOLERANCE_S for header in headers.values()), times_jd.size
-
-    common = max((header.times_jd for header in headers.values()), key=coverage)
+    times_jd = [header.times_jd for header in headers.values()]
+    common_jd = _covering(times_jd, lambda own, common: distance_s(own, common) <= TIME_TOLERANCE_S)
     for header in headers.values():
-        if (distance := distance_s(header, common)) > TIME_TOLERANCE_S:
+        if (distance := distance_s(header.times_jd, common_jd)) > TIME_TOLERANCE_S:
             raise BadFile(
                 header.path, f"its times are up to {distance:.6g} s from those of the other files of its group"
             )
-    return common
+    return common_jd
 
 
 def _common_baselines(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Slots of the tile's baselines, sorted: those of the file that has all the baselines of the most files.
-
-    A file with fewer is aligned. One with baselines that the others lack is refused: it has another setup.
-    """
+    """Slots of the tile's baselines, sorted. A file with fewer is aligned. One with others has another setup."""
     slots = next(iter(headers.values())).array.numbers.size
-    codes: dict[int, NDArray[np.int64]] = {}
-    for subband, header in headers.items():
-        first, second = antenna_slots(header)
-        codes[subband] = np.unique(np.minimum(first, second) * slots + np.maximum(first, second))
-    distinct = {baselines.tobytes(): baselines for baselines in codes.values()}
-
-    def coverage(common: NDArray[np.int64]) -> tuple[int, int]:
-        return sum(bool(np.isin(baselines, common).all()) for baselines in codes.values()), common.size
-
-    common = max(distinct.values(), key=coverage)
-    for subband, baselines in codes.items():
-        if excess := np.setdiff1d(baselines, common).size:
-            raise BadFile(
-                headers[subband].path, f"it has {excess} baselines that the other files of its group do not have"
-            )
+    codes = [np.sort(first * slots + second) for first, second in map(_sorted_slots, headers.values())]
+    common = _covering(codes, lambda own, candidate: bool(np.isin(own, candidate).all()))
+    for header, own in zip(headers.values(), codes, strict=True):
+        if excess := np.setdiff1d(own, common).size:
+            raise BadFile(header.path, f"it has {excess} baselines that the other files of its group do not have")
     return common // slots, common % slots
+
+
+def _covering(values: list[NDArray[Any]], covers: Callable[[NDArray[Any], NDArray[Any]], bool]) -> NDArray[Any]:
+    """The values of the file that has all the values of the most files."""
+    distinct = {own.tobytes(): own for own in values}.values()
+    return max(distinct, key=lambda common: (sum(covers(own, common) for own in values), common.size))
 
 
 def _require_equal(

@@ -8,7 +8,7 @@ import numpy as np
 
 from contimg.errors import BadFile
 from contimg.formats.arrays import BufferPool
-from contimg.formats.uvh5.chunks import ChunkReader, Chunks, chunk_reader, read_row_range
+from contimg.formats.uvh5.chunks import Chunks, chunk_reader, read_row_range
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.formats.uvh5.opening import open_subband_file
 
@@ -46,27 +46,22 @@ class SubbandReader:
         if rows != self.header.rows:
             self._file.close()
             raise BadFile(self.header.path, "it changed while it was read; try again")
-        self._readers: list[ChunkReader] = []
+        self._readers = [chunk_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._file.close()
 
-    def prepare(self) -> None:
-        """Choose how to read blocks; afterwards threads may read blocks of this file at the same time."""
-        self._readers = self._readers or [
-            chunk_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()
-        ]
-
     def read_block(self, start: int, stop: int, pool: BufferPool) -> Block:
         """Read rows [start, stop) as chunks in the order of the file, which is faster; their memory may be `pool`'s.
+
+        Threads may read blocks of one file at the same time.
 
         Parameters
         ----------
         start, stop : rows.
         pool : memory to use; it must not be in use by another block.
         """
-        self.prepare()
         return Block(*(read(start, stop, pool) for read in self._readers))
 
     def fingerprint(self) -> bytes | None:

@@ -46,11 +46,6 @@ class Scene:
         return self.directory / "incoming"
 
     @property
-    def products(self) -> Path:
-        """Directory of Measurement Sets, calibration tables and images."""
-        return self.directory / "products"
-
-    @property
     def settings(self) -> Settings:
         """The deployment settings of the demo's service."""
         return Settings.from_environment().replace(state_dir=self.directory / "state", web_port=self.port)
@@ -91,10 +86,11 @@ def prepare_scene(directory: Path, port: int | None) -> Scene:
         raise Misconfigured(f"{directory}: cannot be written ({error.strerror}); give another --directory") from None
     scene = Scene(directory, port if port is not None else _choose_port())
     scene.incoming.mkdir()
-    scene.products.mkdir()
+    products = directory / "products"  # Measurement Sets, calibration tables and images
+    products.mkdir()
     changes = {
         "input_dir": str(scene.incoming),
-        "output_dir": str(scene.products),
+        "output_dir": str(products),
         "queue_db": str(directory / "state" / "contimg.sqlite3"),
         "scratch_dir": str(directory / "scratch"),
         "poll_interval": 1.0,

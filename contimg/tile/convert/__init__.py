@@ -1,7 +1,6 @@
 """The convert stage: from the subband files of one group to one Measurement Set."""
 
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import Conversion, FlagCounts
-from contimg.tile.convert.run import convert
+from contimg.tile.convert.run import Conversion, convert
 
-__all__ = ["Conversion", "ConvertOptions", "FlagCounts", "convert"]
+__all__ = ["Conversion", "ConvertOptions", "convert"]

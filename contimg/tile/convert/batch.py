@@ -1,6 +1,5 @@
 """Converting many groups one after the other or in several processes, for `contimg convert`."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -9,8 +8,7 @@ from pathlib import Path
 
 from contimg.errors import BadFile, BadInput, ContimgError, Transient
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import Conversion
-from contimg.tile.convert.run import convert
+from contimg.tile.convert.run import Conversion, convert
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,7 @@ def convert_groups(tasks: Sequence[ConvertTask], options: ConvertOptions, jobs: 
     if jobs == 1:
         yield from (convert_group(task, options) for task in tasks)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
-    ) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(convert_group, task, options): task for task in tasks}
         for future in as_completed(futures):
             if failure := future.exception():
@@ -94,9 +89,3 @@ def convert_group(task: ConvertTask, options: ConvertOptions) -> ConvertOutcome:
         except ContimgError as failure:
             error = f"{type(failure).__name__}: {failure}"
     return ConvertOutcome(task, product, error, tuple(left_out))
-
-
-def _limit_threads(threads: int) -> None:
-    import numba
-
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -1,6 +1,7 @@
 """The function of the convert stage."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -13,8 +14,28 @@ from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.tile.convert.geometry import TileGeometry
 from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.result import Conversion, FlagCounts
 from contimg.tile.convert.visibilities import UnevenWeights, write_visibilities
+from contimg.tile.products import ConvertedMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion(ConvertedMS):
+    """Result of the convert stage: the Measurement Set and how it was made.
+
+    Attributes
+    ----------
+    rows : of the main table.
+    subbands : number of files.
+    bytes_read : size of the files.
+    seconds : duration of the stage.
+    flags : number of flagged values by reason, see `contimg.tile.convert.visibilities.FLAG_REASONS`.
+    """
+
+    rows: int
+    subbands: int
+    bytes_read: int
+    seconds: float
+    flags: Mapping[str, int]
 
 
 def convert(
@@ -53,7 +74,7 @@ def convert(
         mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + half_day), ra_deg=float(np.rad2deg(geometry.phase_centre[0])),
         dec_deg=float(np.rad2deg(geometry.phase_centre[1])), rows=group.rows, integrations=group.times_jd.size,
         channels=group.freqs_hz.size, antennas=int(np.unique([group.slots_1, group.slots_2]).size),
-        subbands=len(group.headers), missing_subbands=group.missing, flagged_fraction=flags.total / values,
+        subbands=len(group.headers), missing_subbands=group.missing, flagged_fraction=sum(flags.values()) / values,
         bytes_read=sum(header.path.stat().st_size for header in group.headers.values()), bytes=written,
         seconds=perf_counter() - start_s, flags=flags,
     )  # fmt: skip
@@ -62,13 +83,14 @@ def convert(
 def _write(
     target: Path, group: SubbandGroup, geometry: TileGeometry, options: ConvertOptions, scratch: Sequence[Path],
     weight_spectrum: bool,
-) -> tuple[FlagCounts, int]:  # fmt: skip
+) -> tuple[dict[str, int], int]:  # fmt: skip
     """Write the Measurement Set; returns the flag counts and its size."""
     need = _bytes_needed(group, weight_spectrum)
     with staged(target, scratch, need, options.durable) as temporary:
         with create_main_table(temporary, group, weight_spectrum, need) as main:
             flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
-        notes = [str(geometry), f"flagged values: {flags}"]
+        counts = ", ".join(f"{count} {reason}" for reason, count in flags.items() if count)
+        notes = [str(geometry), f"flagged values: {counts or 'none'}"]
         direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)
         write_subtables(temporary, group, target.name.removesuffix(".ms"), *direction, notes)
         return flags, size_bytes(temporary)

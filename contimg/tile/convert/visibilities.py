@@ -20,9 +20,11 @@ from contimg.formats.uvh5.group import SubbandGroup
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.formats.uvh5.reader import SubbandReader
 from contimg.tile.convert.geometry import Placement, TileGeometry, row_runs
-from contimg.tile.convert.result import FlagCounts
 
 Result = TypeVar("Result")
+# Each flagged value is counted under the first that holds, in the order of the kernel's counts; "absent" are rows that
+# a file lacks and others of its group have.
+FLAG_REASONS = ("in the files", "not numbers", "too large", "zero", "without samples", "absent")
 _SWAPPED_CODES = {-3: -4, -4: -3, -7: -8, -8: -7}  # with its antennas swapped, RL becomes LR and XY becomes YX
 _WEIGHT_ROWS = 1 << 16
 _MIB = 1 << 20
@@ -56,7 +58,7 @@ class _RotatedRows(NamedTuple):
 
 def write_visibilities(
     main: MainTable, group: SubbandGroup, geometry: TileGeometry, block_mb: int, weight_spectrum: bool
-) -> FlagCounts:
+) -> dict[str, int]:
     """Write all rows: times, antennas and uvw, every subband's visibilities and flags, and the weights.
 
     Two threads read and rotate the next blocks while casacore writes one.
@@ -67,6 +69,10 @@ def write_visibilities(
     group, geometry : of the tile.
     block_mb : size of the blocks that are read at once, MiB.
     weight_spectrum : whether the table has a WEIGHT_SPECTRUM.
+
+    Returns
+    -------
+    number of flagged values by reason, see `FLAG_REASONS`.
 
     Raises
     ------
@@ -110,8 +116,7 @@ def write_visibilities(
     for start in range(0, group.rows, _WEIGHT_ROWS):
         rows = slice(start, start + _WEIGHT_ROWS)
         main.write_weights(start, (sums.samples[rows] / np.maximum(sums.good[rows], 1)).astype(np.float32))
-    in_file, not_a_number, too_large, zero, no_samples = (int(count) for count in counts[:UNEVEN])
-    return FlagCounts(in_file, not_a_number, too_large, zero, no_samples, absent)
+    return dict(zip(FLAG_REASONS, [*counts[:UNEVEN].tolist(), absent], strict=True))
 
 
 def run_ahead(jobs: Iterator[Callable[[], Result]], threads: int = 2) -> Iterator[Result]:
@@ -178,7 +183,6 @@ def _open_reader(
         raise BadFile(second, f"its visibilities are those of {first.name}: one of the two is a duplicate")
     if fingerprint is not None:
         fingerprints[fingerprint] = header
-    reader.prepare()
     return reader
 
 

@@ -41,7 +41,7 @@ def assert_aligned(converted, whole, lost, channels):
         expected[mask, channels] = True
         assert np.array_equal(ours.getcol("FLAG"), expected)
         assert np.array_equal(ours.getcol("DATA"), np.where(expected, 0, reference.getcol("DATA")))
-    assert converted.flags.absent == expected.sum()
+    assert converted.flags["absent"] == expected.sum()
     assert converted.flagged_fraction == pytest.approx(expected.mean())
 
 
@@ -110,7 +110,7 @@ def test_weights_that_vary_over_channels_become_a_weight_spectrum(copies, tmp_pa
     channel = (16 - 12) * 48 - 1 - np.array([5, 6, 7])
     expected[:, channel[0], 1], expected[:, channel[1:], 0] = 0.5, 0
     converted = convert(copies, tmp_path / "spectrum.ms")
-    assert converted.flags.no_samples == 2 * 216
+    assert converted.flags["without samples"] == 2 * 216
     with table(str(converted.path), ack=False) as main:
         assert np.array_equal(main.getcol("WEIGHT_SPECTRUM"), expected)
         assert np.allclose(main.getcol("WEIGHT"), [1.0, 767.5 / 768])
@@ -129,8 +129,8 @@ def test_each_reason_for_a_flag_is_counted(copies, tmp_path):
         file["Data/visdata"][2, 0, :4, 0] = [1e30, np.inf, -1e30j, 1e13]
         file["Data/visdata"][3, 0, :5, 0] = 0
         file["Data/nsamples"][4, 0, :2, 0] = [0, -1]
-    flags = convert(copies, tmp_path / "odd.ms").flags
-    assert (flags.in_file, flags.not_a_number, flags.too_large, flags.zero, flags.no_samples) == (2, 3, 4, 5, 2)
+    flags = convert(copies, tmp_path / "odd.ms").flags.values()
+    assert [*flags] == [2, 3, 4, 5, 2, 0]
 
 
 def set_freqs(path, change):

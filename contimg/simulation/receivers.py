@@ -1,7 +1,7 @@
-"""The errors of the receivers of a run: delays, bandpasses, gains, dead antennas, unequal noise.
+"""The antennas of a run, and the errors of their receivers: delays, bandpasses, gains, dead antennas, unequal noise.
 
-They are drawn for all 117 slots, whichever antennas are used, and as functions of frequency, so that the same seed
-gives the same receiver at any scale.
+The errors are drawn for all 117 slots, whichever antennas are used, and as functions of frequency, so that the same
+seed gives the same receiver at any scale.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.instrument import dsa110 as telescope
-from contimg.instrument.dsa110 import BAND
-from contimg.simulation.array import EASTERN, Array
+from contimg.instrument.dsa110 import BAND, SEFD_JY, stations
+from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
 
+FIRST_OUTRIGGER = 103
+EASTERN = range(103, 109)  # outriggers that serve as reference antennas
+# The correlator's inputs are not in order of station number. They start with this station here, so that some rows
+# have the higher antenna first, as in real files.
+FIRST_INPUT = 24
 POLARIZATIONS = 2
 LARGEST_DELAY_NS = 1700.0
 STRAY_FRACTION = 0.05  # of antennas, with a delay anywhere up to the largest
@@ -23,6 +27,64 @@ SEFD_SCATTER = 0.1
 RIPPLES = 4  # cosines over the band, in amplitude and in phase
 AMPLITUDE_RIPPLE, PHASE_RIPPLE_RAD = 0.04, 0.1
 DEAD_GAIN = 0.05
+
+
+@dataclass(frozen=True)
+class Array:
+    """The antennas in the order of the correlator's inputs.
+
+    Attributes
+    ----------
+    stations : 1-based station numbers, shape (antennas,).
+    positions_m : all 117 slots relative to the site, ITRS, shape (117, 3).
+    first, second : inputs of each baseline, autocorrelations included, shape (baselines,).
+    """
+
+    stations: NDArray[np.int64]
+    positions_m: NDArray[np.float64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Antenna numbers of the files, 0-based: station number minus one, also the slot, shape (antennas,)."""
+        return self.stations - 1
+
+
+def choose_stations(antennas: int) -> tuple[int, ...]:
+    """Choose stations: a quarter outriggers for the long baselines, the rest evenly along the arms.
+
+    Parameters
+    ----------
+    antennas : number of stations; more than there are live ones are taken from all 117.
+
+    Returns
+    -------
+    1-based station numbers.
+    """
+    live = [station.number for station in stations() if station.live]
+    numbers = live if antennas <= len(live) else [station.number for station in stations()]
+    inner = [number for number in numbers if number < FIRST_OUTRIGGER]
+    outer = [number for number in numbers if number >= FIRST_OUTRIGGER]
+    outriggers = min(len(outer), max(1, round(antennas / 4), antennas - len(inner)))
+    return tuple(_evenly(inner, antennas - outriggers) + _evenly(outer, outriggers))
+
+
+def _evenly(numbers: list[int], count: int) -> list[int]:
+    """`count` of the numbers, evenly spread, including the first and the last."""
+    return [numbers[index] for index in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+
+
+def build_array(antennas: int) -> Array:
+    """Return the array of a run, with baselines in the correlator's order: for i, for j <= i: (j, i).
+
+    Parameters
+    ----------
+    antennas : their number.
+    """
+    chosen = sorted(choose_stations(antennas), key=lambda number: (number < FIRST_INPUT, number))
+    second, first = np.tril_indices(antennas)
+    return Array(np.array(chosen, dtype=np.int64), drift.antenna_positions_m(), first, second)
 
 
 @dataclass(frozen=True)
@@ -102,7 +164,7 @@ def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
         ]
     )
     drift = np.deg2rad(options.phase_drift_deg_per_hour) / 3600.0 * rng.standard_normal(shape)
-    sefd_jy = telescope.SEFD_JY * np.exp(size * SEFD_SCATTER * rng.standard_normal(slots))
+    sefd_jy = SEFD_JY * np.exp(size * SEFD_SCATTER * rng.standard_normal(slots))
     receives = np.ones(slots)
     for index, number in enumerate(dead_numbers(options, array)):
         receives[number] = 0.0
