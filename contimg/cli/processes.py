@@ -10,6 +10,7 @@ import click
 from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import Misconfigured, Transient
 from contimg.settings import Settings, load
+from contimg.store import Store
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -37,25 +38,14 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     config = load(settings, environ)
     logs.configure(settings, config.model_copy(update={"log_level": "WARNING"}))
     settings = settings if port is None else settings.replace(web_port=port)
-    supervisor = Supervisor(settings, Extras(web, flower), environ)
-    display: Display | None = None
 
-    def refresh() -> bool:
-        nonlocal display
-        if display is None:
-            display = Display(supervisor.store)
-            click.echo(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
-            if web:
-                click.echo(f"panel: http://{settings.web_host}:{settings.web_port}/")
-        display.refresh()
-        return True
+    def show(store: Store) -> Display:
+        click.echo(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
+        if web:
+            click.echo(f"panel: http://{settings.web_host}:{settings.web_port}/")
+        return Display(store)
 
-    def close() -> None:
-        if display is not None:
-            display.close()
-            click.echo("stopping after the stages under way; Ctrl-C again stops immediately")
-
-    run_until_stopped(supervisor, refresh, close)
+    run_until_stopped(Supervisor(settings, Extras(web, flower), environ), show)
     click.echo("stopped; no process is left running")
 
 

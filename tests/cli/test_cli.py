@@ -16,7 +16,7 @@ def contimg(*arguments, state=None, cwd=None):
     )  # fmt: skip
 
 
-def test_every_command_says_what_it_does():
+def test_help_lists_every_command():
     listing = contimg("--help").stdout
     for name in ("calibrate", "config", "convert", "demo", "groups", "image", "pause", "producer", "resume", "run",
                  "simulate", "status", "web"):  # fmt: skip
@@ -35,20 +35,20 @@ def test_every_command_says_what_it_does():
         (("convert", "tests", "out", "2026-02-22", "2026-02-23"), 3, "tests: "),
     ],
 )
-def test_a_refusal_is_one_line_with_its_exit_code(arguments, code, named, pytestconfig):
+def test_errors_are_one_line_with_their_exit_code(arguments, code, named, pytestconfig):
     done = contimg(*arguments, cwd=pytestconfig.rootpath)
     assert done.returncode == code
     assert done.stderr.count("\n") == 1
     assert named in done.stderr
 
 
-def test_a_time_that_is_none_is_named():
+def test_invalid_time_is_refused():
     done = contimg("convert", ".", "out", "yesterday", "2026-02-23")
     assert done.returncode == 2
     assert "yesterday" in done.stderr
 
 
-def test_run_conversion_takes_the_four_arguments_that_operators_know(tmp_path, pytestconfig):
+def test_run_conversion_script_takes_four_arguments(tmp_path, pytestconfig):
     script = pytestconfig.rootpath / "scripts" / "run_conversion.sh"
     source = pytestconfig.rootpath / DRIFT_SIM
     done = subprocess.run(
@@ -60,7 +60,7 @@ def test_run_conversion_takes_the_four_arguments_that_operators_know(tmp_path, p
     assert subprocess.run(["sh", script, "one"], capture_output=True, check=False).returncode == 2
 
 
-def test_pause_is_kept_and_shown_until_resume(tmp_path):
+def test_pause_lasts_until_resume(tmp_path):
     state = tmp_path / "state"
     assert "paused" in contimg("pause", state=state).stdout
     assert '"paused": true' in contimg("status", "--json", state=state).stdout

@@ -33,7 +33,7 @@ def names(directory):
     return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(incoming, tmp_path):
+def test_dry_run_writes_nothing(incoming, tmp_path):
     (incoming / f"{SECOND}_sb03.hdf5").unlink()
     done = run(incoming, tmp_path / "out", "--dry-run")
     assert done.exit_code == 0
@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(incoming, tmp_path):
     assert names(tmp_path / "out") == []
 
 
-def test_groups_side_by_side_and_only_what_is_not_there(incoming, tmp_path):
+def test_parallel_jobs_and_skip_existing(incoming, tmp_path):
     out = tmp_path / "out"
     (out / f"{FIRST}.ms").mkdir(parents=True)
     skipped = run(incoming, out, "--skip-existing")
@@ -60,7 +60,7 @@ def test_groups_side_by_side_and_only_what_is_not_there(incoming, tmp_path):
     assert names(tmp_path / "room") == []
 
 
-def test_one_failure_does_not_stop_the_others_and_shows_in_the_exit_status(incoming, tmp_path, monkeypatch, capsys):
+def test_one_failed_group_sets_the_exit_status(incoming, tmp_path, monkeypatch, capsys):
     (incoming / f"{FIRST}_sb05.hdf5").write_bytes(b"")
     done = run(incoming, tmp_path / "out")
     assert isinstance(done.exception, BadInput)
@@ -73,7 +73,7 @@ def test_one_failure_does_not_stop_the_others_and_shows_in_the_exit_status(incom
     assert ended.value.code == BadInput.exit_code
 
 
-def test_a_bad_file_is_left_out_when_fewer_will_do(incoming, tmp_path):
+def test_bad_file_is_excluded_above_min_subbands(incoming, tmp_path):
     with h5py.File(incoming / f"{FIRST}_sb05.hdf5", "r+") as file:
         file["Data/visdata"][...] = 0
     done = run(incoming, tmp_path / "out", "--min-subbands", "15")
@@ -82,6 +82,6 @@ def test_a_bad_file_is_left_out_when_fewer_will_do(incoming, tmp_path):
     assert "partial" in done.output
 
 
-def test_a_span_without_groups_is_refused(incoming, tmp_path):
+def test_span_without_groups_is_refused(incoming, tmp_path):
     done = CliRunner().invoke(convert, [str(incoming), str(tmp_path / "out"), "2020-01-01", "2020-01-02"])
     assert isinstance(done.exception, BadInput)

@@ -37,7 +37,7 @@ COMMANDS = {
 OF_THE_BROWSER = {"/sign-in", "/sign-out"}
 
 
-def test_every_action_of_the_panel_is_a_command(tmp_path):
+def test_every_panel_action_has_a_command(tmp_path):
     app = create_app(Settings(state_dir=tmp_path / "state"))
     actions = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
     assert actions - OF_THE_BROWSER == set(COMMANDS)
@@ -51,7 +51,7 @@ def test_every_action_of_the_panel_is_a_command(tmp_path):
         assert command.help
 
 
-def test_a_change_is_written_down_and_taken_back(run):
+def test_config_change_is_recorded_and_undone(run):
     run("config", "set", "max_workers=5", "poll_interval=9", "--by", "Vera")
     run("config", "set", "max_workers=6", "--by", "Henrietta")
     assert load(Settings.from_environment()).max_workers == 6
@@ -72,7 +72,7 @@ def test_a_change_is_written_down_and_taken_back(run):
         run("config", "undo")
 
 
-def test_a_wrong_change_is_none(run):
+def test_invalid_change_is_not_saved(run):
     with pytest.raises(Misconfigured, match="max_workers"):
         run("config", "set", "max_workers=0")
     history_lines = run("config", "history").splitlines()

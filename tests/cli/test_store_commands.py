@@ -23,7 +23,7 @@ def store(run):
     opened.close()
 
 
-def test_config_is_shown_checked_and_set(run, monkeypatch):
+def test_config_show_check_set(run, monkeypatch):
     assert json.loads(run("config", "show"))["expected_subbands"] == 16
     path = str(Settings.from_environment().config_path)
     (line,) = [line for line in run("config", "set", "max_workers=5", "monitoring=no").splitlines() if "max_w" in line]
@@ -40,7 +40,7 @@ def test_config_is_shown_checked_and_set(run, monkeypatch):
         run("config", "set", "max_workers")
 
 
-def test_the_database_says_where_it_stands(run):
+def test_db_current_and_upgrade(run):
     before = run("db", "current")
     assert "contimg db upgrade" in before
     assert database.HEAD in run("db", "upgrade")
@@ -49,7 +49,7 @@ def test_the_database_says_where_it_stands(run):
     assert "contimg db upgrade" not in after
 
 
-def test_a_group_is_listed_shown_discarded_and_retried(run, store):
+def test_groups_list_show_discard_retry(run, store):
     assert re.fullmatch(rf"{GROUP}\s+pending\s+convert\s+16\b.*\n", run("groups", "list"))
     lease = store.leases.claim(GROUP, Stage.CONVERT, "host:1")
     store.leases.fail(lease, "no such axis", permanent=True)

@@ -43,12 +43,12 @@ def bare_path(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_shell_parses_it(checkout: Path, script: str) -> None:
+def test_shell_parses_the_scripts(checkout: Path, script: str) -> None:
     subprocess.run(["sh", "-n", script], cwd=checkout, check=True)
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed here")
-def test_shellcheck_finds_no_fault(checkout: Path) -> None:
+def test_shellcheck(checkout: Path) -> None:
     outcome = subprocess.run(
         ["shellcheck", "-x", "ops/deploy.sh", *map(str, Path(checkout, "ops/deploy").glob("*.sh"))],
         cwd=checkout,
@@ -67,7 +67,7 @@ def test_usage(checkout: Path, arguments: tuple[str, ...]) -> None:
     assert re.search(r"--mode .*streaming.*manual.*both", outcome.stderr)
 
 
-def test_no_docker_is_one_line(copy: Path, bare_path: str) -> None:
+def test_missing_docker_is_one_line(copy: Path, bare_path: str) -> None:
     outcome = deploy(copy, "--dry-run", path=bare_path)
     assert outcome.returncode == 1
     (line,) = outcome.stderr.splitlines()

@@ -11,10 +11,10 @@ import pytest
 from contimg.errors import ContimgError, Transient
 from contimg.settings import Settings
 from workers.service import CommandOutcome, StreamingServiceManager
-from workers.service.backends import BackendOptions, PartsStatus, choose_backend
+from workers.service.backends import BackendOptions, choose_backend
 from workers.service.backends.agent import AgentClient, AgentServer
 from workers.service.backends.containers import Containers
-from workers.service.records import PAST, Command
+from workers.service.records import PAST, Command, PartsStatus
 
 
 class Parts:
@@ -54,7 +54,7 @@ def agent(parts: Parts, tmp_path: Path) -> Iterator[Path]:
     assert not serving.is_alive()
 
 
-def test_four_words_and_their_answers(agent: Path, parts: Parts) -> None:
+def test_agent_answers_its_requests(agent: Path, parts: Parts) -> None:
     client = AgentClient(agent)
     assert client.status() == parts.status()
     assert client.execute("stop") == CommandOutcome(True, "the stream was stopped")
@@ -68,7 +68,7 @@ def test_four_words_and_their_answers(agent: Path, parts: Parts) -> None:
 @pytest.mark.parametrize(
     "request_line", [b"remove\n", b"stop redis\n", b"__init__\n", b"\xff\xfe\n", b"s" * 500 + b"\n", b"\n"]
 )
-def test_nothing_else_is_understood(agent: Path, parts: Parts, request_line: bytes) -> None:
+def test_agent_refuses_other_requests(agent: Path, parts: Parts, request_line: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(agent))
         connection.sendall(request_line)
@@ -77,7 +77,7 @@ def test_nothing_else_is_understood(agent: Path, parts: Parts, request_line: byt
     assert parts.commands == []
 
 
-def test_a_client_that_leaves_or_says_nothing_stops_nobody(agent: Path) -> None:
+def test_silent_clients_do_not_block_the_agent(agent: Path) -> None:
     silent = [socket.socket(socket.AF_UNIX) for _ in range(4)]
     for client in silent:
         client.connect(str(agent))
@@ -87,11 +87,11 @@ def test_a_client_that_leaves_or_says_nothing_stops_nobody(agent: Path) -> None:
         client.close()
 
 
-def test_only_its_owner_and_group_may_ask(agent: Path) -> None:
+def test_socket_mode(agent: Path) -> None:
     assert stat.S_IMODE(agent.stat().st_mode) == 0o660
 
 
-def test_the_manager_goes_through_the_agent(agent: Path, parts: Parts, tmp_path: Path,
+def test_manager_uses_the_agent(agent: Path, parts: Parts, tmp_path: Path,
                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("CONTIMG_SERVICE_AGENT", str(agent))
     manager = StreamingServiceManager(Settings(state_dir=tmp_path / "state"))
@@ -109,7 +109,7 @@ def test_the_manager_goes_through_the_agent(agent: Path, parts: Parts, tmp_path:
     assert "the engine is away" in refused.message
 
 
-def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_agent_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_SERVICE_AGENT", str(tmp_path / "nobody.sock"))
     monkeypatch.setenv("CONTIMG_SERVICE_BACKEND", "agent")
     manager = StreamingServiceManager(Settings(state_dir=tmp_path / "state"))
@@ -119,7 +119,7 @@ def test_an_agent_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert not manager.execute("start").success
 
 
-def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> None:
+def test_configured_backend_is_chosen(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     nowhere = tmp_path / "none.sock"
     kinds = {"docker": "docker", "systemd": "systemd", "agent": "agent", "process": None}
@@ -128,6 +128,6 @@ def test_what_is_told_is_taken_and_processes_are_the_rest(tmp_path: Path) -> Non
         assert (backend.kind if backend else None) == kind
 
 
-def test_an_engine_that_is_away_is_one_line(tmp_path: Path) -> None:
+def test_missing_engine_is_transient(tmp_path: Path) -> None:
     with pytest.raises(Transient, match=r"docker\.sock\b"):
         Containers(tmp_path / "docker.sock", "contimg").status()

@@ -18,7 +18,7 @@ from workers.service import StreamingServiceManager
 from workers.service.records import ServiceRecord, write_record
 
 
-def test_status_of_a_place_where_nothing_ever_ran(place):
+def test_status_before_the_first_start(place):
     outcome = place.contimg("status")
     assert outcome.returncode == 0
     first_line = outcome.stdout.splitlines()[0]
@@ -31,7 +31,7 @@ def test_status_of_a_place_where_nothing_ever_ran(place):
     assert status["health"]["error"]
 
 
-def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
+def test_status_lists_waiting_running_and_quarantined(place, store):
     for number in range(16):
         name = subband_file_name(1_771_802_000.0, number)
         register_file(store, f"{place.incoming}/{name}", 1, 1.0)
@@ -49,7 +49,7 @@ def test_status_names_what_waits_what_runs_and_what_is_wrong(place, store):
     assert waiting not in [stage_run["group"] for stage_run in status["running"]]
 
 
-def test_status_names_alerts_and_the_backlog(place, store):
+def test_status_lists_alerts_and_backlog(place, store):
     store.alerts.update("worker", "worker: no worker takes from image", level="error")
     text = place.contimg("status").stdout
     assert re.search(r"\b\d+ (s|min)\b.*worker: no worker takes from image", text)
@@ -67,7 +67,7 @@ def test_pause_and_resume(place, store):
     assert [word and word[0] for word in words] == ["resume", "pause"]
 
 
-def test_a_stream_run_by_something_else_counts_as_running_and_is_not_ours_to_stop(place, store, monkeypatch):
+def test_stream_of_another_manager_is_running_and_not_controlled(place, store, monkeypatch):
     """systemd or containers run a producer on the same store: its scans tell."""
     store.activity.beat("producer.scan")
     for name, value in place.environ.items():
@@ -97,7 +97,7 @@ def test_health_is_the_age_of_the_last_scan(place, store, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), [("CONTIMG_WEB_PORT", "many"), ("CONTIMG_BROKER_URL", "amqp://host")])
-def test_a_worker_with_a_wrong_setting_is_one_line(place, name, value):
+def test_worker_with_a_wrong_setting_prints_one_line(place, name, value):
     place.more[name] = value
     command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert"]
     worker = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=120)
@@ -106,7 +106,7 @@ def test_a_worker_with_a_wrong_setting_is_one_line(place, name, value):
     assert len(worker.stderr.splitlines()) == 1
 
 
-def test_an_unsupported_value_of_the_file_is_an_event_and_stops_nothing(place, store):
+def test_unsupported_value_in_the_file_is_a_warning(place, store):
     (place.root / "state/streaming_config.json").write_text(json.dumps({"use_subprocess": False}))
     assert place.contimg("config", "set", "use_subprocess=false").returncode == 2
     producer = place.start(*place.command("producer"), log="producer.log")
@@ -119,7 +119,7 @@ def test_an_unsupported_value_of_the_file_is_an_event_and_stops_nothing(place, s
     assert re.search(r"use_subprocess=false.*streaming_config\.json", event.text)
 
 
-def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
+def test_producer_runs_without_a_broker_until_sigterm(place, store):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         place.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
@@ -133,7 +133,7 @@ def test_a_producer_alone_runs_until_it_is_told_to_end(place, store):
     assert "Traceback" not in (place.root / "producer.log").read_text()
 
 
-def test_the_stream_is_started_restarted_and_stopped_by_commands(place, store):
+def test_start_restart_stop_commands(place, store):
     try:
         started = place.contimg("start", "--by", "Vera")
         assert started.returncode == 0, started.stderr
@@ -150,7 +150,7 @@ def test_the_stream_is_started_restarted_and_stopped_by_commands(place, store):
     assert all(re.search(pattern, text) for pattern, text in zip(patterns, texts, strict=True)), texts
 
 
-def test_an_order_that_cannot_be_carried_out_says_why(place):
+def test_failed_start_command_reports_the_reason(place):
     place.incoming.rmdir()
     refused = place.contimg("start")
     assert refused.returncode == 1

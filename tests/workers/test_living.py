@@ -22,7 +22,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from workers.execution.processes import LivenessFile, ProcessName
-sign = LivenessFile(Path(sys.argv[1]))
+liveness = LivenessFile(Path(sys.argv[1]))
 print(ProcessName.of(), flush=True)
 input()
 """
@@ -61,49 +61,49 @@ def held_by(store: Store, owner: str) -> str:
     return group
 
 
-def test_the_living_are_not_dead_and_the_killed_are(tmp_path: Path, hold: Hold) -> None:
-    signs = LivenessFiles(tmp_path, grace_s=0)
+def test_killed_process_is_dead(tmp_path: Path, hold: Hold) -> None:
+    liveness = LivenessFiles(tmp_path, grace_s=0)
     killed, dead = hold()
     _, alive = hold()
-    assert signs.dead() == frozenset()
+    assert liveness.dead() == frozenset()
     killed.kill()
-    until(lambda: signs.dead() == {dead}, 5, "the dead one is found out")
-    signs.forget(dead)
+    until(lambda: liveness.dead() == {dead}, 5, "the dead one is found out")
+    liveness.forget(dead)
     assert {path.name for path in (tmp_path / "living").iterdir()} == {alive}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
-def test_a_container_that_died_gives_up_its_group_long_before_its_lease_ends(tmp_path: Path, hold: Hold,
+def test_lease_of_a_killed_container_is_released(tmp_path: Path, hold: Hold,
                                                                              store: Store) -> None:  # fmt: skip
     container, owner = hold(*IN_A_CONTAINER)
     group = held_by(store, owner)
-    signs = LivenessFiles(tmp_path, grace_s=0)
-    assert fail_leases_of_dead_processes(store, signs) == ()
+    liveness = LivenessFiles(tmp_path, grace_s=0)
+    assert fail_leases_of_dead_processes(store, liveness) == ()
     container.kill()
     container.wait()
-    until(lambda: fail_leases_of_dead_processes(store, signs) == (group,), 5, "its lease is taken back")
+    until(lambda: fail_leases_of_dead_processes(store, liveness) == (group,), 5, "its lease is taken back")
     assert store.files.group(group).state is State.PENDING
     assert "convert" in store.jobs.runs(group)[0].error
     assert not list((tmp_path / "living").iterdir())
 
 
-def test_a_worker_that_is_being_stopped_has_time_to_give_back_by_itself(tmp_path: Path, hold: Hold) -> None:
-    signs = LivenessFiles(tmp_path, grace_s=0.3)
+def test_dead_process_is_reported_after_the_grace(tmp_path: Path, hold: Hold) -> None:
+    liveness = LivenessFiles(tmp_path, grace_s=0.3)
     killed, dead = hold()
     killed.kill()
     killed.wait()
     started = time.monotonic()
-    assert signs.dead() == frozenset()
-    until(lambda: signs.dead() == {dead}, 5, "the grace is over")
+    assert liveness.dead() == frozenset()
+    until(lambda: liveness.dead() == {dead}, 5, "the grace is over")
     assert time.monotonic() - started >= 0.3
 
 
-def test_an_owner_without_a_sign_is_not_known_to_be_dead(tmp_path: Path, store: Store) -> None:
+def test_owner_without_a_liveness_file_is_not_dead(tmp_path: Path, store: Store) -> None:
     held_by(store, "elsewhere:1:1:1")
     assert fail_leases_of_dead_processes(store, LivenessFiles(tmp_path, grace_s=0)) == ()
 
 
-def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_is_dead_on_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "living").mkdir()
     (tmp_path / "living" / "gone:1:1:1").touch()
     assert LivenessFiles(tmp_path, grace_s=0).dead() == {"gone:1:1:1"}
@@ -111,7 +111,7 @@ def test_where_locks_may_not_reach_every_host_nobody_is_dead(tmp_path: Path, mon
     assert LivenessFiles(tmp_path, grace_s=0).dead() == frozenset()
 
 
-def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog) -> None:
+def test_unwritable_state_directory_is_a_warning(tmp_path: Path, caplog) -> None:
     (tmp_path / "living").write_text("a file in its place")
     LivenessFile(tmp_path)
     assert str(tmp_path) in caplog.text

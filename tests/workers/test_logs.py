@@ -31,7 +31,7 @@ def test_text_names_the_group_and_stage(root, place, capsys):
     assert second.endswith("Z INFO workers.execution.attempt other")
 
 
-def test_json_is_one_object_a_line_with_the_fields_and_the_traceback(root, place, capsys):
+def test_json_lines_hold_fields_and_traceback(root, place, capsys):
     place.more["CONTIMG_LOG_FORMAT"] = "json"
     configure(place.settings, place.config)
     with about(group="g", stage="image"), about(task="t"):
@@ -47,7 +47,7 @@ def test_json_is_one_object_a_line_with_the_fields_and_the_traceback(root, place
     assert "ValueError: two\nlines" in fields["traceback"]
 
 
-def test_the_configured_level_counts(root, place, capsys):
+def test_configured_level_applies(root, place, capsys):
     place.more["CONTIMG_LOG_LEVEL"] = "WARNING"
     configure(place.settings, place.config)
     logging.getLogger("x").info("unheard")

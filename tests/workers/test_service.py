@@ -88,7 +88,7 @@ def service(place) -> Iterator[Service]:
         service.end()
 
 
-def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_nothing(service, small_groups):
+def test_tile_completes_after_a_worker_is_killed(service, small_groups):
     """The worker is killed in the middle of the calibrator's solution; the group completes, each stage once."""
     (calibrator, files), (target, more) = small_groups.items()
     (service.place.incoming / f"{target}_sb03.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
@@ -129,7 +129,7 @@ def test_a_tile_goes_through_all_stages_though_a_worker_dies_and_ctrl_c_leaves_n
     assert not list(products.rglob("*.writing-*"))
 
 
-def test_a_stop_in_the_middle_of_a_stage_is_resumed_by_the_next_start(service, small_groups):
+def test_next_start_resumes_a_killed_stage(service, small_groups):
     """Killed whole by SIGKILL: nothing lives on, and the next start takes the group up again at once, uncounted."""
     calibrator, files = next(iter(small_groups.items()))
     service.deliver(files)
@@ -150,7 +150,7 @@ def test_a_stop_in_the_middle_of_a_stage_is_resumed_by_the_next_start(service, s
         again.end()
 
 
-def test_what_dies_is_started_again_and_a_second_service_is_refused(service):
+def test_children_restart_and_a_second_service_is_refused(service):
     refused = service.place.contimg("run", "--no-web")
     assert refused.returncode == 2
     assert "contimg run" in refused.stderr
@@ -175,7 +175,7 @@ def test_what_dies_is_started_again_and_a_second_service_is_refused(service):
     assert manager.execute("stop").success, "stopping what is stopped is no failure"
 
 
-def test_the_panel_outlives_a_stop_and_start_of_the_stream(place):
+def test_panel_keeps_running_while_the_stream_is_stopped(place):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     service = Service(place, "run", "--port", str(port))
@@ -197,7 +197,7 @@ def test_the_panel_outlives_a_stop_and_start_of_the_stream(place):
         service.end()
 
 
-def test_a_terminal_that_closes_ends_the_service(place):
+def test_closed_terminal_ends_the_service(place):
     """Whatever it printed last meets a terminal that is gone; nothing is left running all the same."""
     controller, terminal = os.openpty()
     process = subprocess.Popen(
@@ -218,7 +218,7 @@ def test_a_terminal_that_closes_ends_the_service(place):
         process.wait()
 
 
-def test_the_manager_starts_and_stops_a_service_of_its_own(place, monkeypatch):
+def test_manager_starts_and_stops_a_service(place, monkeypatch):
     for name, value in place.environ.items():
         monkeypatch.setenv(name, value)
     manager = StreamingServiceManager(place.settings)
@@ -238,7 +238,7 @@ def test_the_manager_starts_and_stops_a_service_of_its_own(place, monkeypatch):
     until(lambda: processes_with(str(place.root / "state" / "broker")) == [], 5, "the broker ended too")
 
 
-def test_a_service_that_cannot_start_says_why(place, monkeypatch):
+def test_failed_start_reports_the_reason(place, monkeypatch):
     for name, value in place.environ.items():
         monkeypatch.setenv(name, value)
     place.incoming.rmdir()
@@ -247,7 +247,7 @@ def test_a_service_that_cannot_start_says_why(place, monkeypatch):
     assert str(place.incoming) in outcome.message
 
 
-def test_wrong_paths_and_busy_ports_are_one_line(place):
+def test_wrong_paths_and_busy_ports_are_refused(place):
     wrong = place.contimg("run", str(place.root / "nowhere"), "--no-web")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith(f"contimg: {place.root}/nowhere: ")
@@ -264,7 +264,7 @@ def test_wrong_paths_and_busy_ports_are_one_line(place):
     assert processes_with(str(place.root)) == []
 
 
-def test_a_worker_alone_waits_for_its_broker_and_then_works(place, store, drift_sim_files):
+def test_worker_waits_for_its_broker(place, store, drift_sim_files):
     """`celery -A workers.app worker -Q convert` without anything else; then a broker, a group and a message."""
     broker = EmbeddedBroker(place.root / "elsewhere")
     url = broker.start().url

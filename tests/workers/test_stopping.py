@@ -38,7 +38,7 @@ def told_to_stop_during_a_stage(place, store, worker, files) -> str:
     return group
 
 
-def test_a_stop_takes_as_long_as_the_stage_and_the_next_stage_has_its_message(place, store, worker, drift_sim_files):
+def test_stop_waits_for_the_stage(place, store, worker, drift_sim_files):
     group = told_to_stop_during_a_stage(place, store, worker, drift_sim_files)
     worker.wait(120)
     ended_at = time.time()

@@ -32,7 +32,7 @@ def environ_of(ear: socket.socket, **further: str) -> dict[str, str]:
     return {"NOTIFY_SOCKET": ear.getsockname(), **further}
 
 
-def test_ready_at_the_first_scan_of_this_process_then_alive_at_each(ear: socket.socket) -> None:
+def test_ready_at_the_first_scan_then_alive_at_each(ear: socket.socket) -> None:
     scans = [100.0]  # what an earlier process left in the store
     watchdog = ScanWatchdog(lambda: scans[-1], 5.0, environ_of(ear, WATCHDOG_USEC="120000000"))
     watchdog.tick()
@@ -55,7 +55,7 @@ def test_timeout_of_systemd_follows_the_scan_limit(ear: socket.socket) -> None:
     assert "WATCHDOG_USEC=360000000" in received(ear)
 
 
-def test_a_store_that_is_away_is_silence(ear: socket.socket) -> None:
+def test_no_report_without_a_store(ear: socket.socket) -> None:
     def away() -> float | None:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
@@ -64,7 +64,7 @@ def test_a_store_that_is_away_is_silence(ear: socket.socket) -> None:
     assert received(ear) == []
 
 
-def test_nobody_asked() -> None:
+def test_no_report_without_a_socket() -> None:
     def never() -> float | None:
         raise AssertionError("the store was asked for nothing")
 
@@ -72,7 +72,7 @@ def test_nobody_asked() -> None:
     assert not notify_systemd("READY=1", {})
 
 
-def test_an_abstract_socket() -> None:
+def test_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("\0contimg-test-notify")
         assert notify_systemd("READY=1", {"NOTIFY_SOCKET": "@contimg-test-notify"})

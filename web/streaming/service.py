@@ -37,8 +37,7 @@ class ReadOnlyService:
             error = str(wrong)
         running = beat is not None and self.store.database.clock() - beat <= scan_limit_s(poll_interval_s)
         return ServiceStatus(
-            running=running, pid=None, started_at=None, uptime_seconds=None, cpu_percent=None, memory_mb=None,
-            last_heartbeat=beat, config=keys, error=error, paused=self.store.jobs.paused, backend=None,
+            running=running, last_heartbeat=beat, config=keys, error=error, paused=self.store.jobs.paused, backend=None,
         )  # fmt: skip
 
     def execute(self, command: Command) -> CommandOutcome:

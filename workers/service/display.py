@@ -46,9 +46,10 @@ class Display:
             log.error("store: %s", str(error).splitlines()[0])
 
     def close(self) -> None:
-        """Print the last events and remove the summary."""
+        """Print the last events, remove the summary, and print that the service stops."""
         self.refresh()
         self._live.stop()
+        self._console.print("stopping after the stages under way; Ctrl-C again stops immediately")
 
 
 def _event_line(event: EventRecord) -> Text:

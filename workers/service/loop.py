@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable
 
 from contimg.errors import ContimgError
+from contimg.store import Store
+from workers.service.display import Display
 from workers.service.records import RESTART_STREAM, START_STREAM, STOP_STREAM
 from workers.service.supervisor import Stream, Supervisor
 
@@ -16,9 +18,7 @@ _END_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _SIGNALS = _END_SIGNALS | {STOP_STREAM, START_STREAM, RESTART_STREAM}
 
 
-def run_until_stopped(
-    supervisor: Supervisor, refresh: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None
-) -> None:
+def run_until_stopped(supervisor: Supervisor, show: Callable[[Store], Display] | None = None) -> None:
     """Start the service, attend to it four times a second until a signal ends it, and stop it.
 
     Signals are waited for, not handled: Ctrl-C raises no KeyboardInterrupt here.
@@ -26,8 +26,7 @@ def run_until_stopped(
     Parameters
     ----------
     supervisor : the supervisor, not started.
-    refresh : called in every round; the service stops when it returns False.
-    close : called when the service begins to stop.
+    show : returns the display of a store; called once the service runs. None: nothing is displayed.
 
     Raises
     ------
@@ -36,8 +35,12 @@ def run_until_stopped(
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         supervisor.start()
+        display = None
         try:
-            while refresh():
+            display = show(supervisor.store) if show else None
+            while True:
+                if display is not None:
+                    display.refresh()
                 command = _wait_for_signal(0.25)
                 if command in _END_SIGNALS or (command == STOP_STREAM and not supervisor.has_extras):
                     return
@@ -46,7 +49,8 @@ def run_until_stopped(
                 supervisor.tick()
         finally:
             try:
-                close()
+                if display is not None:
+                    display.close()
             finally:
                 supervisor.stop(is_urgent=lambda: _wait_for_signal(0) in _END_SIGNALS)
     finally:

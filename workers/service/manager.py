@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,7 @@ from contimg.errors import ContimgError
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
 from workers.producer import END_BEAT, SCAN_BEAT
-from workers.service.backends import Backend, PartsStatus, choose_backend
+from workers.service.backends import Backend, choose_backend
 from workers.service.records import (
     PAST,
     RECORD_INTERVAL_S,
@@ -26,6 +27,7 @@ from workers.service.records import (
     Action,
     Command,
     CommandOutcome,
+    PartsStatus,
     ServiceHealth,
     ServiceRecord,
     ServiceStatus,
@@ -85,18 +87,13 @@ class StreamingServiceManager:
                 since = record.since if supervised else None
                 parts = PartsStatus(running, None, record.pid, since, record.cpu_percent, record.memory_mb)
         return ServiceStatus(
-            running=parts.running,
-            pid=parts.pid,
-            started_at=parts.started_at,
+            **asdict(parts),
             uptime_seconds=None if parts.started_at is None else time.time() - parts.started_at,
-            cpu_percent=parts.cpu_percent,
-            memory_mb=parts.memory_mb,
             last_heartbeat=scanned_at,
             config=shown(config) if config else {},
             error=error or (record.error if record else None),
             paused=store.jobs.paused if store else False,
             backend=backend.kind if backend else "process",
-            container=parts.name,
         )
 
     def health(self) -> ServiceHealth:

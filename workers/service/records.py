@@ -52,34 +52,46 @@ class ServiceRecord:
 
 
 @dataclass(frozen=True)
-class ServiceStatus:
-    """The answer of GET /api/streaming/status. Times are seconds since 1970; 100 % is one core.
+class PartsStatus:
+    """State of the stream's processes.
 
     Attributes
     ----------
     running : whether the stream runs.
-    pid, started_at, uptime_seconds : of the supervisor or the producer; None where unknown.
-    cpu_percent, memory_mb : usage of the stream; None where unknown.
+    container : container or unit of the producer, or None without one.
+    pid : pid of the supervisor or of the producer, or None where unknown.
+    started_at : its start, seconds since 1970, or None.
+    cpu_percent, memory_mb : usage of all parts; 100 % is one core. None when they do not run.
+    """
+
+    running: bool
+    container: str | None = None
+    pid: int | None = None
+    started_at: float | None = None
+    cpu_percent: float | None = None
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceStatus(PartsStatus):
+    """The answer of GET /api/streaming/status. Times are seconds since 1970.
+
+    Attributes
+    ----------
+    uptime_seconds : time since the start, s; None where unknown.
     last_heartbeat : time of the last scan of the incoming directory, or None.
     config : the configuration in force.
     error : what is wrong, or None.
     paused : whether no stage is started.
     backend : what runs the stream: process, docker, systemd, agent, or None where nothing here does.
-    container : container or unit of the producer, if it has one.
     """
 
-    running: bool
-    pid: int | None
-    started_at: float | None
-    uptime_seconds: float | None
-    cpu_percent: float | None
-    memory_mb: float | None
+    uptime_seconds: float | None = None
     last_heartbeat: float | None
     config: Mapping[str, Any]
     error: str | None
     paused: bool
     backend: str | None = "process"
-    container: str | None = None
 
 
 @dataclass(frozen=True)

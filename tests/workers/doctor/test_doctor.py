@@ -33,7 +33,7 @@ def directory(settings: Settings, about: str) -> Finding:
     return finding
 
 
-def test_a_machine_that_is_well_and_nothing_is_changed(settings: Settings, tmp_path: Path) -> None:
+def test_healthy_machine_is_unchanged(settings: Settings, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     findings = list(doctor.examine(settings, lambda: "answers"))
     assert [finding for finding in findings if finding.level is Level.ERROR] == []
@@ -44,7 +44,7 @@ def test_a_machine_that_is_well_and_nothing_is_changed(settings: Settings, tmp_p
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_each_error_is_a_line_with_its_remedy(tmp_path: Path) -> None:
+def test_errors_have_a_remedy(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -61,7 +61,7 @@ def test_each_error_is_a_line_with_its_remedy(tmp_path: Path) -> None:
     assert errors["broker"]["remedy"]
 
 
-def test_a_broker_that_is_away_is_an_error(settings: Settings) -> None:
+def test_missing_broker_is_an_error(settings: Settings) -> None:
     def away() -> str:
         raise Transient("broker redis://there: does not answer; start it")
 
@@ -69,7 +69,7 @@ def test_a_broker_that_is_away_is_an_error(settings: Settings) -> None:
     assert finding == Finding("broker", Level.ERROR, "broker redis://there: does not answer", "start it")
 
 
-def test_a_wrong_configuration_leaves_out_what_needs_it(settings: Settings) -> None:
+def test_wrong_configuration_omits_dependent_checks(settings: Settings) -> None:
     settings.state_dir.mkdir()
     settings.config_path.write_text('{"poll_interval": "often"}')
     last = list(doctor.examine(settings, lambda: "answers"))[-1]
@@ -78,7 +78,7 @@ def test_a_wrong_configuration_leaves_out_what_needs_it(settings: Settings) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's place, which root may")
-def test_a_directory_that_this_user_cannot_use(settings: Settings, tmp_path: Path) -> None:
+def test_inaccessible_directory_is_an_error(settings: Settings, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents:
         if parent.parent.is_relative_to(gettempdir()):
@@ -93,7 +93,7 @@ def test_a_directory_that_this_user_cannot_use(settings: Settings, tmp_path: Pat
         os.seteuid(0)
 
 
-def test_a_damaged_store(settings: Settings) -> None:
+def test_damaged_store_is_an_error(settings: Settings) -> None:
     config = load(settings)
     store = Store.of(config)
     for number in range(300):
@@ -111,7 +111,7 @@ def test_a_damaged_store(settings: Settings) -> None:
     assert "contimg restore" in finding.remedy or "database" in finding.remedy
 
 
-def test_a_file_that_is_locked_by_a_writer_is_said(settings: Settings, tmp_path: Path) -> None:
+def test_locked_file_is_a_warning(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "incoming/2026-02-22T23:17:51_sb00.hdf5"
     script = (
         "import sys, pathlib; from workers.doctor.storage import check_hdf5_locking; "
@@ -124,7 +124,7 @@ def test_a_file_that_is_locked_by_a_writer_is_said(settings: Settings, tmp_path:
     assert storage.check_hdf5_locking(path.parent).level is Level.OK
 
 
-def test_the_file_system_is_the_one_that_stat_names(tmp_path: Path) -> None:
+def test_file_system_agrees_with_stat(tmp_path: Path) -> None:
     for path in (tmp_path, Path("/proc"), Path("/dev/shm")):
         named = subprocess.run(
             ["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True
@@ -133,14 +133,14 @@ def test_the_file_system_is_the_one_that_stat_names(tmp_path: Path) -> None:
     assert file_system(tmp_path / "not/there") == file_system(tmp_path)
 
 
-def test_a_group_that_does_not_fit_into_memory(settings: Settings, tmp_path: Path) -> None:
+def test_tmpfs_without_space_for_a_group(settings: Settings, tmp_path: Path) -> None:
     config = load(settings).model_copy(update={"stage_to_tmpfs": True, "tmpfs_path": tmp_path})
     assert (machine.check_tmpfs(config).level is Level.OK) == (shutil.disk_usage(tmp_path).free > 2.3e9)
     gone = config.model_copy(update={"tmpfs_path": tmp_path / "none"})
     assert machine.check_tmpfs(gone).level is Level.ERROR
 
 
-def test_a_package_that_is_too_old_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_or_missing_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "requires", lambda _: ["numpy>=99", "nothing-of-that-name>=1", "h5py>=3"])
     (finding,) = [row for row in packages.check_python_packages() if row.about == "packages"]
     assert finding.level is Level.ERROR
@@ -149,5 +149,5 @@ def test_a_package_that_is_too_old_or_missing(monkeypatch: pytest.MonkeyPatch) -
     assert "h5py" not in finding.text
 
 
-def test_many_more_workers_than_cores(settings: Settings) -> None:
+def test_too_many_workers_is_a_warning(settings: Settings) -> None:
     assert machine.check_workers(load(settings).model_copy(update={"max_workers": 256})).level is Level.WARNING

@@ -3,13 +3,12 @@
 A backend controls the producer and the workers of one deployment, not the panel or the broker.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from contimg.options import Options, option
 from contimg.settings import Settings
-from workers.service.records import Command, CommandOutcome
+from workers.service.records import Command, CommandOutcome, PartsStatus
 
 
 class BackendOptions(Options, env_prefix="CONTIMG_SERVICE_"):
@@ -19,27 +18,6 @@ class BackendOptions(Options, env_prefix="CONTIMG_SERVICE_"):
     project: str = option("contimg", "Compose project of the stream's containers")
     engine: Path = option(Path("/var/run/docker.sock"), "Socket of the container engine")
     agent: Path = option(Path("/run/contimg/agent.sock"), "Socket of the agent")
-
-
-@dataclass(frozen=True)
-class PartsStatus:
-    """State of the stream's processes.
-
-    Attributes
-    ----------
-    running : whether the producer runs.
-    name : its container or unit, or None without one.
-    pid : its pid, or None where unknown.
-    started_at : its start, seconds since 1970, or None.
-    cpu_percent, memory_mb : usage of all parts; 100 % is one core. None when they do not run.
-    """
-
-    running: bool
-    name: str | None = None
-    pid: int | None = None
-    started_at: float | None = None
-    cpu_percent: float | None = None
-    memory_mb: float | None = None
 
 
 class Backend(Protocol):

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from contimg.errors import ContimgError, Misconfigured, Transient
-from workers.service.backends import Backend, PartsStatus
-from workers.service.records import Command, CommandOutcome
+from workers.service.backends import Backend
+from workers.service.records import Command, CommandOutcome, PartsStatus
 
 log = logging.getLogger(__name__)
 REQUESTS = ("status", *get_args(Command))

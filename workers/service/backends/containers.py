@@ -11,8 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from contimg.errors import ContimgError, Transient
-from workers.service.backends import PartsStatus
-from workers.service.records import PAST, Command, CommandOutcome
+from workers.service.records import PAST, Command, CommandOutcome, PartsStatus
 
 PRODUCER = "stream"
 PARTS = (PRODUCER, "worker-convert", "worker-calibrate", "worker-image")
@@ -68,7 +67,7 @@ class Containers:
             usage = list(pool.map(self._usage, running))
         return PartsStatus(
             running=True,
-            name=details["Name"].lstrip("/"),
+            container=details["Name"].lstrip("/"),
             pid=details["State"]["Pid"] or None,
             started_at=datetime.fromisoformat(details["State"]["StartedAt"][:19] + "+00:00").timestamp(),
             cpu_percent=round(sum(cpu for cpu, _ in usage), 1),

@@ -8,9 +8,8 @@ import psutil
 
 from contimg.errors import Transient
 from contimg.store import Stage
-from workers.service.backends import PartsStatus
 from workers.service.child import ProcessTreeUsage
-from workers.service.records import PAST, Command, CommandOutcome
+from workers.service.records import PAST, Command, CommandOutcome, PartsStatus
 
 PRODUCER = "contimg-stream.service"
 PARTS = (PRODUCER, *(f"contimg-worker@{stage}.service" for stage in Stage))
