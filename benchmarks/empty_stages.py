@@ -31,7 +31,8 @@ def _measurement_set(context: StageContext, lease: Lease) -> ConvertedMS:
 
 def _image(context: StageContext, lease: Lease) -> TileImage:
     return TileImage(
-        fits_path=context.image_dir() / f"{lease.group}.fits", beam_fits_path=None, png_path=None, thumbnail_path=None,
+        fits_path=context.product_dir() / f"images/{lease.group}.fits", beam_fits_path=None, png_path=None,
+        thumbnail_path=None,
         rms_jy=1.0, peak_jy=1.0, dynamic_range=1.0, beam_major_arcsec=1.0, beam_minor_arcsec=1.0, beam_angle_deg=0.0,
         ra_deg=_RA_DEG, dec_deg=_DEC_DEG, mjd=_MJD, freq_hz=1.4e9, pixels=1, cell_arcsec=1.0, calibration_set=None,
     )  # fmt: skip

@@ -26,11 +26,11 @@ from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
-from contimg.store.products import Ancestor, ObservedTile, Products, StoredImage, StoredMS
+from contimg.store.products import ObservedTile, Products, StoredImage, StoredMS
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Ancestor", "Arrival", "Bucket", "Caltable", "EventRecord",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Bucket", "Caltable", "EventRecord",
     "FileRecord", "FileState", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",

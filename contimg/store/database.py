@@ -7,19 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    create_engine,
-    delete,
-    event,
-    func,
-    inspect,
-    select,
-    text,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -58,7 +46,7 @@ def url_of(place: str | Path) -> URL:
     return url
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL) -> sa.Engine:
     """Make an engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
 
     SQLite's driver would begin a transaction at the first write only, and two processes that had both read would
@@ -75,16 +63,16 @@ def make_engine(url: URL) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
             # Names and reasons are UTF-8 whatever the database was made for.
-            return create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
+            return sa.create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise Misconfigured(f"queue_db={url.render_as_string()}: {error}; pip install 'contimg[postgres]'") from None
     except OSError as error:
         raise Misconfigured(f"queue_db={url.database}: {error.strerror}") from None
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -99,7 +87,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
 
 
@@ -112,7 +100,7 @@ class Database:
     clock : now, UTC, epoch seconds; tests inject theirs.
     """
 
-    engine: Engine
+    engine: sa.Engine
     rules: QueueRules
     clock: Callable[[], float] = time.time
 
@@ -128,7 +116,7 @@ class Database:
         """A writing transaction in which no other process sorts files into groups."""
         with self.write() as session:
             if self.engine.dialect.name == "postgresql":
-                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ARRIVALS_LOCK})
+                session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ARRIVALS_LOCK})
             yield session
 
     @contextmanager
@@ -156,11 +144,23 @@ class Repository:
         """The record of the first row of a query, or None."""
         return next(iter(self._fetch(cls, query)), None)
 
-    def _delete(self, column: Any, before: float) -> int:
-        """Delete the rows in which a time is before another; returns their number."""
-        table = column.class_
+
+class History(Repository):
+    """Rows that are kept for a time; their age is counted from a column of `_table`."""
+
+    _table: Any
+    _time_column = "at"
+
+    def prune(self, before: float) -> int:
+        """Delete the rows from before a time, and return their number; a row without a time is kept.
+
+        Parameters
+        ----------
+        before : epoch seconds.
+        """
         with self._database.write() as session:
-            return len(session.execute(delete(table).where(column < before).returning(table.id)).all())
+            old = sa.delete(self._table).where(getattr(self._table, self._time_column) < before)
+            return len(session.execute(old.returning(self._table.id)).all())
 
 
 def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: tuple[Any, ...] | None) -> Any:
@@ -179,13 +179,13 @@ def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: t
     -------
     the query with its order and condition.
     """
-    both = tuple_(column, identity)
+    both = sa.tuple_(column, identity)
     if key is not None:
-        query = query.where(both > tuple_(*key) if ascending else both < tuple_(*key))
+        query = query.where(both > sa.tuple_(*key) if ascending else both < sa.tuple_(*key))
     return query.order_by(*(part.asc() if ascending else part.desc() for part in (column, identity)))
 
 
-def count(session: Session, table: Any, *conditions: ColumnElement[bool]) -> int:
+def count(session: Session, table: Any, *conditions: sa.ColumnElement[bool]) -> int:
     """Count the rows of a table that meet the conditions.
 
     Parameters
@@ -194,10 +194,10 @@ def count(session: Session, table: Any, *conditions: ColumnElement[bool]) -> int
     table : class of the table.
     conditions : all must hold; none to count every row.
     """
-    return session.scalars(select(func.count()).select_from(table).where(*conditions)).one()
+    return session.scalars(sa.select(sa.func.count()).select_from(table).where(*conditions)).one()
 
 
-def current_revision(engine: Engine) -> str | None:
+def current_revision(engine: sa.Engine) -> str | None:
     """Return the revision that a database stands at; None when it is empty.
 
     Parameters
@@ -216,7 +216,7 @@ def current_revision(engine: Engine) -> str | None:
         raise _unreachable(engine, error) from None
 
 
-def upgrade(engine: Engine) -> str:
+def upgrade(engine: sa.Engine) -> str:
     """Migrate a database to this version's tables, one process at a time.
 
     Parameters
@@ -235,7 +235,7 @@ def upgrade(engine: Engine) -> str:
     try:
         with engine.execution_options(begin="IMMEDIATE").begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             revision = _revision(connection)
             refuse_newer(engine, revision)
             if revision != HEAD:
@@ -245,7 +245,7 @@ def upgrade(engine: Engine) -> str:
     return HEAD
 
 
-def prepare(engine: Engine) -> None:
+def prepare(engine: sa.Engine) -> None:
     """Create the tables of an empty database, and migrate an older SQLite file.
 
     An older PostgreSQL database is not changed: other hosts may still run the version that it belongs to.
@@ -270,7 +270,7 @@ def prepare(engine: Engine) -> None:
     upgrade(engine)
 
 
-def refuse_newer(engine: Engine, revision: str | None) -> None:
+def refuse_newer(engine: sa.Engine, revision: str | None) -> None:
     """Refuse a database that was made by a newer version than this one.
 
     Parameters
@@ -289,14 +289,14 @@ def refuse_newer(engine: Engine, revision: str | None) -> None:
         )
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     return None if revision is None else str(revision)
 
 
-def _run_migrations(connection: Connection) -> None:
+def _run_migrations(connection: sa.Connection) -> None:
     # Alembic takes a fifth of a second to import, and nearly every opening finds the database up to date.
     from alembic import command
     from alembic.config import Config
@@ -307,7 +307,7 @@ def _run_migrations(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _unreachable(engine: Engine, error: DBAPIError) -> Misconfigured | Transient:
+def _unreachable(engine: sa.Engine, error: DBAPIError) -> Misconfigured | Transient:
     first_line = str(error.orig).strip().splitlines()[0]
     if engine.dialect.name == "sqlite":
         return Misconfigured(f"queue_db={engine.url.database}: {first_line}")

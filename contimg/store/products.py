@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from contimg.store import tables
 from contimg.store.activity.events import record_metrics
 from contimg.store.database import Repository, order_by_key
-from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
@@ -59,22 +58,6 @@ class ObservedTile:
     calibrated: bool
     flux_ratio: float | None
     flagged_fraction: float | None
-
-
-@dataclass(frozen=True)
-class Ancestor:
-    """A product or a file that a product was made from, directly or not.
-
-    Attributes
-    ----------
-    kind : "Measurement Set", "caltable" or "subband file".
-    processing : None for a file.
-    """
-
-    kind: str
-    path: Path
-    group: str | None
-    processing: str | None = None
 
 
 class Products(Repository):
@@ -170,48 +153,6 @@ class Products(Repository):
         )  # fmt: skip
         with self._database.read() as session:
             return tuple(reversed([ObservedTile(*cast(tuple[Any, ...], row)) for row in session.execute(query)]))
-
-    def ancestry(self, path: Path) -> tuple[Ancestor, ...]:
-        """Return all that an image, a Measurement Set or a caltable was made from, the nearest first.
-
-        Products that were retired since are left out; the subband files are always named.
-
-        Parameters
-        ----------
-        path : of the product, as it is in the store.
-
-        Returns
-        -------
-        products and files, each once; none when the path is of no product.
-        """
-        ancestors: dict[Path, Ancestor] = {}
-        image, ms, caltable = tables.Image, tables.MeasurementSet, tables.CalibrationTable
-        with self._database.read() as session:
-            for model, column in ((image, image.fits_path), (ms, ms.path), (caltable, caltable.path)):
-                row = session.scalar(select(model).where(column == str(path)))
-                if row is not None:
-                    _add_inputs(session, row, ancestors)
-        ancestors.pop(path, None)  # a calibrator's tile is calibrated with the set that was solved on it
-        return tuple(ancestors.values())
-
-
-def _add_inputs(session: Session, product: Any, ancestors: dict[Path, Ancestor]) -> None:
-    """Add the inputs of a product, and theirs in turn."""
-    inputs: list[tuple[str, Any]] = []
-    ms_id = getattr(product, "ms_id", None)
-    if ms_id is not None:
-        inputs.append(("Measurement Set", session.get(tables.MeasurementSet, ms_id)))
-    name = getattr(product, "calibration_set", None)
-    if name is not None:
-        caltables = select(tables.CalibrationTable).filter_by(set_name=name).order_by(tables.CalibrationTable.id)
-        inputs += [("caltable", row) for row in session.scalars(caltables)]
-    for kind, row in inputs:
-        if row is not None and Path(row.path) not in ancestors:
-            ancestors[Path(row.path)] = Ancestor(kind, Path(row.path), row.group_id, row.processing)
-            _add_inputs(session, row, ancestors)
-    if product.group_id is not None:
-        for file in files_of(session, product.group_id, FileState.PRESENT):
-            ancestors.setdefault(Path(file.path), Ancestor("subband file", Path(file.path), file.group_id))
 
 
 Product = TypeVar("Product", tables.MeasurementSet, tables.Image)

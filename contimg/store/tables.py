@@ -160,24 +160,31 @@ class StageRun(Numbered):
     )
 
 
-class MeasurementSet(Numbered):
-    """A Measurement Set and the calibration of its CORRECTED_DATA; its other numbers are those of ConvertedMS."""
+class TileProduct(Numbered):
+    """The product of a job of which it has one, and its calibration."""
 
-    __tablename__ = "ms_index"
+    __abstract__ = True
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
     processing: Mapped[str] = mapped_column(String(64))
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
+    ra_deg: Mapped[float]
+    dec_deg: Mapped[float]
+    calibration_set: Mapped[str | None] = mapped_column(String(128))
+    calibration_note: Mapped[str | None] = mapped_column(Text)
+
+
+class MeasurementSet(TileProduct):
+    """A Measurement Set and the calibration of its CORRECTED_DATA; its other numbers are those of ConvertedMS."""
+
+    __tablename__ = "ms_index"
+
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     mjd_start: Mapped[float] = mapped_column(index=True)
     mjd_end: Mapped[float]
-    ra_deg: Mapped[float]
-    dec_deg: Mapped[float]
     missing_subbands: Mapped[list[Any]]
     flagged_fraction: Mapped[float]
     calibrated_at: Mapped[float | None]
-    calibration_set: Mapped[str | None] = mapped_column(String(128))
-    calibration_note: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
 
 
@@ -216,14 +223,11 @@ class CalibrationTable(Numbered):
     )
 
 
-class Image(Numbered):
+class Image(TileProduct):
     """An image, and the Measurement Set it was made from; its other numbers are those of TileImage."""
 
     __tablename__ = "images"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
-    processing: Mapped[str] = mapped_column(String(64))
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), index=True)
     ms_id: Mapped[int | None] = mapped_column(ForeignKey("ms_index.id", ondelete="SET NULL"), index=True)
     fits_path: Mapped[str] = mapped_column(String(1024), unique=True)
     beam_fits_path: Mapped[str | None] = mapped_column(String(1024))
@@ -231,11 +235,7 @@ class Image(Numbered):
     thumbnail_path: Mapped[str | None] = mapped_column(String(1024))
     rms_jy: Mapped[float]
     peak_jy: Mapped[float]
-    ra_deg: Mapped[float]
-    dec_deg: Mapped[float]
     mjd: Mapped[float] = mapped_column(index=True)
-    calibration_set: Mapped[str | None] = mapped_column(String(128))
-    calibration_note: Mapped[str | None] = mapped_column(Text)
     sources: Mapped[list[Any]]
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[Any]]

@@ -46,9 +46,7 @@ def test_a_group_names_the_live_job_of_its_tile(store, group, deep):
     assert (deep.key, deep.processing, deep.priority) == (group, "deep", CAMPAIGN_PRIORITY)
     assert store.jobs.job(live.id) == live
     assert store.jobs.job(deep.id) == deep
-    assert {job.id for job in store.jobs.jobs()} == {live.id, deep.id}
-    assert store.jobs.jobs(processing="deep") == (deep,)
-    assert store.jobs.jobs(state=State.FAILED) == ()
+    assert {job.id for job in store.jobs.waiting(0)} == {live.id, deep.id}
     assert [record.job_id for record in store.files.groups()] == [live.id], "a group is listed once"
     with pytest.raises(BadInput, match="deep"):
         store.jobs.create(TILE.name, group, reference_s=0.0, processing="deep")

@@ -73,7 +73,7 @@ def test_tiles_of_calibrators_go_first(few):
 
     groups = [arrive(few, number) for number in range(3)]
     assert Dispatcher(few, lambda *_: None, calibrators=Known()).fill() == (groups[1], groups[2], groups[0])
-    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered(few.jobs.jobs())
+    assert Dispatcher(few, lambda *_: None, calibrators=Known()).ordered(few.jobs.waiting(0))
 
 
 @pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])

@@ -17,7 +17,7 @@ from contimg.store import FileState, Lease, Outcome, Stage, State, Store
 from contimg.store.jobs.leases import Leases
 from workers.execution import attempt as turn
 from workers.execution import stages
-from workers.execution.attempt import ChainAction, execute_stage
+from workers.execution.attempt import execute_stage
 from workers.execution.heartbeat import keep_lease
 from workers.execution.stages import StageContext
 
@@ -40,7 +40,7 @@ def group(context, place, drift_sim_files) -> str:
 
 
 def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
-    assert execute_stage(context, Stage.CONVERT, group, "task 1") is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CONVERT, group, "task 1")
     record = context.store.products.measurement_set(group)
     assert record.path == context.config.output_dir / f"{group}.ms"
     assert (record.path / "table.dat").exists()
@@ -58,16 +58,16 @@ def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
 def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(context, group):
     execute_stage(context, Stage.CONVERT, group)
     ms = context.store.products.measurement_set(group)
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CONVERT, group)
     assert context.store.products.measurement_set(group) == ms
     assert len(context.store.jobs.runs(group)) == 1
 
 
 def test_a_message_for_nothing_ends_its_chain(context, group):
-    assert execute_stage(context, Stage.CONVERT, "2000-01-01T00:00:00") is ChainAction.END
-    assert execute_stage(context, Stage.IMAGE, group) is ChainAction.END, "convert comes first"
+    assert not execute_stage(context, Stage.CONVERT, "2000-01-01T00:00:00")
+    assert not execute_stage(context, Stage.IMAGE, group), "convert comes first"
     context.store.jobs.pause("a test")
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     assert context.store.jobs.runs(group) == ()
 
 
@@ -75,7 +75,7 @@ def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(context, 
     bad = next(context.config.input_dir.glob("*sb05*"))
     with bad.open("r+b") as file:
         file.truncate(2000)
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     (aside,) = context.store.files.latest(FileState.QUARANTINED)
     assert (aside.path, bool(aside.reason)) == (bad, True)
     record = context.store.files.group(group)
@@ -87,7 +87,7 @@ def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(context, 
 def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(context, group):
     execute_stage(context, Stage.CONVERT, group)
     shutil.rmtree(context.config.output_dir / f"{group}.ms")
-    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CALIBRATE, group)
     record = context.store.files.group(group)
     assert (record.state, record.attempts) == (State.FAILED, 1)
     assert f"`contimg groups retry {group} --stage convert`" in record.error
@@ -95,16 +95,16 @@ def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(context, grou
 
 def test_an_output_directory_that_cannot_be_written_is_tried_again(context, group):
     context.config.output_dir.write_text("a file where the directory should be")
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     record = context.store.files.group(group)
     assert (record.state, record.attempts) == (State.PENDING, 1)
     context.config.output_dir.unlink()
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CONVERT, group)
 
 
 def test_a_wrong_option_is_named_and_waits_for_a_person(context, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_CONVERT_BLOCK_MB", "many")
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     record = context.store.files.group(group)
     assert record.state is State.PENDING
     assert "CONTIMG_CONVERT_BLOCK_MB='many'" in record.error
@@ -119,7 +119,7 @@ def failing_with(error):
 
 def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(context, group, monkeypatch, caplog):
     monkeypatch.setattr(stages, "run", failing_with(ZeroDivisionError("division by zero")))
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     assert context.store.files.group(group).state is State.PENDING
     assert context.store.files.group(group).error == "ZeroDivisionError: division by zero"
     assert any(record.exc_info for record in caplog.records)
@@ -196,7 +196,7 @@ def test_a_product_made_without_the_lease_is_not_committed(context, group, monke
         return produced
 
     monkeypatch.setattr(turn.stages, "run", slow)
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     assert context.store.products.measurement_set(group) is None
     assert context.store.files.group(group).stage is Stage.CONVERT
 
@@ -209,12 +209,12 @@ def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(context, grou
         if not inodes:
             inodes.append(None)
             leases.release(lease)
-            assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
+            assert execute_stage(context, Stage.CONVERT, group)
             inodes[0] = product.stat().st_ino
         return real(leases, lease)
 
     monkeypatch.setattr(Leases, "hold_lease", frozen_meanwhile)
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CONVERT, group)
     assert product.stat().st_ino == inodes[0]
     assert temporaries(context.config.output_dir) == []
     assert [run.outcome for run in context.store.jobs.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
@@ -225,11 +225,11 @@ def test_a_measurement_set_broken_by_a_kill_in_the_middle_of_a_change_is_made_ag
     execute_stage(context, Stage.CONVERT, group)
     ms = context.config.output_dir / f"{group}.ms"
     (ms / "table.f0").unlink()
-    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.END
+    assert not execute_stage(context, Stage.CALIBRATE, group)
     record = context.store.files.group(group)
     assert (record.state, record.stage, record.attempts) == (State.PENDING, Stage.CONVERT, 0)
-    assert execute_stage(context, Stage.CONVERT, group) is ChainAction.CONTINUE
-    assert execute_stage(context, Stage.CALIBRATE, group) is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CONVERT, group)
+    assert execute_stage(context, Stage.CALIBRATE, group)
     assert [run.outcome for run in context.store.jobs.runs(group) if run.stage is Stage.CONVERT] == [
         Outcome.SUPERSEDED,
         Outcome.COMMITTED,

@@ -2,7 +2,6 @@
 
 import logging
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
 from time import perf_counter
 
@@ -18,13 +17,6 @@ from workers.execution.stages import StageContext
 
 log = logging.getLogger(__name__)
 _PROC = Path("/proc/self")
-
-
-class ChainAction(Enum):
-    """What the chain of a job's messages does after a stage."""
-
-    CONTINUE = "continue"
-    END = "end"
 
 
 class Cost:
@@ -52,7 +44,7 @@ class Cost:
         )
 
 
-def execute_stage(context: StageContext, stage: Stage, job: JobRef, task_id: str | None = None) -> ChainAction:
+def execute_stage(context: StageContext, stage: Stage, job: JobRef, task_id: str | None = None) -> bool:
     """Execute a stage of a job if it can be claimed.
 
     The chain continues after a commit, and when the stage was committed before; otherwise it ends, and the reconciler
@@ -67,24 +59,24 @@ def execute_stage(context: StageContext, stage: Stage, job: JobRef, task_id: str
 
     Returns
     -------
-    what the chain of messages does next. An error of the stage is recorded with the job and not raised.
+    whether the chain of messages continues. An error of the stage is recorded with the job and not raised.
     """
     with logs.about(job=str(job), stage=str(stage), **({"task": task_id} if task_id else {})):
         stages.load(stage)
         lease = context.store.leases.claim(job, stage, str(ProcessName.of()), task_id=task_id)
         if isinstance(lease, Refused):
             log.info("nothing to do: %s", lease.detail)
-            return ChainAction.CONTINUE if lease.reason is Refusal.DONE else ChainAction.END
+            return lease.reason is Refusal.DONE
     with logs.about(group=lease.key, stage=str(stage), **({"task": task_id} if task_id else {})):
         log.info("attempt %d", lease.attempt)
         try:
             return _attempt(context, lease)
         except LeaseLost as error:
             log.warning("%s", error)
-            return ChainAction.END
+            return False
 
 
-def _attempt(context: StageContext, lease: Lease) -> ChainAction:
+def _attempt(context: StageContext, lease: Lease) -> bool:
     """Run and commit; an error ends the lease as its class says. LeaseLost passes through."""
     cost = Cost()
     try:
@@ -113,8 +105,8 @@ def _attempt(context: StageContext, lease: Lease) -> ChainAction:
         raise
     else:
         log.info("done in %.1f s", cost.figures().seconds)
-        return ChainAction.CONTINUE
-    return ChainAction.END
+        return True
+    return False
 
 
 def _fail(context: StageContext, lease: Lease, error: Exception, cost: Cost, *, permanent: bool = False) -> None:

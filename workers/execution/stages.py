@@ -46,24 +46,6 @@ class StageContext:
         """
         return self.product_dir(processing) / f"{check_name(group, 'group')}.ms"
 
-    def calibration_dir(self, processing: str = LIVE) -> Path:
-        """Return the directory of the caltable sets, each in a directory of its own.
-
-        Parameters
-        ----------
-        processing : name of a campaign, or LIVE.
-        """
-        return self.product_dir(processing) / "calibration"
-
-    def image_dir(self, processing: str = LIVE) -> Path:
-        """Return the directory of the images.
-
-        Parameters
-        ----------
-        processing : name of a campaign, or LIVE.
-        """
-        return self.product_dir(processing) / "images"
-
     @property
     def staging_dirs(self) -> list[Path]:
         """Where a Measurement Set may be written before it is moved, the best first; none: beside its path."""
@@ -185,7 +167,7 @@ def _calibrate(context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequ
 
     ms, sets = inputs
     options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
-    return calibrate(ms.path, sets, context.calibration_dir(lease.processing), options, limits)
+    return calibrate(ms.path, sets, context.product_dir(lease.processing) / "calibration", options, limits)
 
 
 def _image(context: StageContext, lease: Lease, ms: StoredMS) -> Any:
@@ -195,7 +177,7 @@ def _image(context: StageContext, lease: Lease, ms: StoredMS) -> Any:
     options = imaging.ImageOptions.from_environment()
     thresholds = quality.QualityThresholds.from_environment()
     _self_calibrate(context, ms, options)
-    return imaging.image(ms.path, context.image_dir(lease.processing), options, thresholds)
+    return imaging.image(ms.path, context.product_dir(lease.processing) / "images", options, thresholds)
 
 
 def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> None:

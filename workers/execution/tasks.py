@@ -12,7 +12,7 @@ from contimg.settings import Settings, load
 from contimg.store import Stage, Store
 from contimg.store.jobs.records import JobRef
 from workers.app import app
-from workers.execution.attempt import ChainAction, execute_stage
+from workers.execution.attempt import execute_stage
 from workers.execution.processes import LivenessFile
 from workers.execution.recovery import fail_overlong_stage
 from workers.execution.stages import StageContext
@@ -54,13 +54,11 @@ class TimedRequest(Request):  # type: ignore[misc]  # Celery has no types
 
 def _task(stage: Stage) -> Any:
     @app.task(bind=True, Request=TimedRequest, name=f"contimg.{stage}", max_retries=2, default_retry_delay=15)
-    def execute(self: Any, job: JobRef) -> str:
+    def execute(self: Any, job: JobRef) -> None:
         """Execute the stage of a job; messages of earlier versions give the id of a group."""
         liveness_file()
-        action = execute_stage(stage_context(), stage, job, self.request.id)
-        if action is ChainAction.END:
+        if not execute_stage(stage_context(), stage, job, self.request.id):
             self.request.chain = None
-        return action.value
 
     return execute
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, ignored_values, load
-from contimg.store import Store
+from contimg.store import JobRecord, Store
 from workers import logs
 from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
@@ -45,7 +45,11 @@ def run_producer() -> None:
         log.warning("%s", message)
         store.events.add(message, level="warning")
     release_leases_of_dead_processes(store)
-    dispatcher = Dispatcher(store, messages.send_job, dispatch, config.max_workers, _calibrator_tiles(store))
+
+    def send(job: JobRecord) -> None:
+        messages.send(job.id, job.stage, job.priority)
+
+    dispatcher = Dispatcher(store, send, dispatch, config.max_workers, _calibrator_tiles(store))
     producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
     reconciler = Reconciler(store, dispatcher, messages.backlog, LivenessFiles(settings.state_dir))
     reconciliation = PeriodicTask("reconciliation", config.worker_poll_interval, reconciler.round)

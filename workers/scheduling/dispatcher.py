@@ -35,22 +35,17 @@ class Dispatcher:
         and sends it again.
         """
         newest = self.rules.order == "newest"
-        taken = list(
-            self.store.jobs.take_unsent(
-                self.rules.in_flight(self.max_workers), self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD
-            )
+        jobs = self.store.jobs.take_unsent(
+            self.rules.in_flight(self.max_workers), self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD
         )
-        sent = []
-        while taken:
-            job = taken[0]
+        for number, job in enumerate(jobs):
             try:
                 self.send(job)
             except Transient:
-                self.store.jobs.mark_unsent([unsent.id for unsent in taken])
+                self.store.jobs.mark_unsent(unsent.id for unsent in jobs[number:])
                 raise
-            sent.append(taken.pop(0).key)
             log.info("%s: sent from %s", job.key, job.stage)
-        return tuple(sent)
+        return tuple(job.key for job in jobs)
 
     def ordered(self, waiting: Sequence[JobRecord]) -> list[JobRecord]:
         """Return the jobs in the order in which to send them.

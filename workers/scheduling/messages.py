@@ -6,7 +6,7 @@ from celery import chain
 from kombu.exceptions import OperationalError
 
 from contimg.errors import Transient
-from contimg.store import JobRecord, Stage
+from contimg.store import Stage
 from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.store.jobs.records import JobRef
 from workers.app import app
@@ -14,20 +14,6 @@ from workers.broker import without_password
 
 # The producer must not stand still while the broker is away: what is not sent, the reconciler sends later.
 _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
-
-
-def send_job(job: JobRecord) -> None:
-    """Send the chain of a job, from its present stage on.
-
-    Parameters
-    ----------
-    job : the job.
-
-    Raises
-    ------
-    Transient : the broker does not take the message soon.
-    """
-    send(job.id, job.stage, job.priority)
 
 
 def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORITY) -> None:

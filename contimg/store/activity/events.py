@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg.store import tables
-from contimg.store.database import Repository
+from contimg.store.database import History
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 
@@ -43,8 +43,10 @@ def record_event(session: Session, at: float, level: str, group: str | None, tex
     session.add(tables.Event(at=at, level=level, group_id=group, text=text))
 
 
-class Events(Repository):
+class Events(History):
     """The event log."""
+
+    _table = tables.Event
 
     def add(self, text: str, *, level: str = INFO, group: str | None = None) -> None:
         """Record one event now.
@@ -90,19 +92,6 @@ class Events(Repository):
             query = query.where(event.id < before)
         return self._fetch(EventRecord, query)
 
-    def prune(self, before: float) -> int:
-        """Delete events older than a time.
-
-        Parameters
-        ----------
-        before : epoch seconds; later events are kept.
-
-        Returns
-        -------
-        the number of events deleted.
-        """
-        return self._delete(tables.Event.at, before)
-
 
 @dataclass(frozen=True)
 class AlertRecord:
@@ -116,8 +105,10 @@ class AlertRecord:
     ended_at: float | None
 
 
-class Alerts(Repository):
+class Alerts(History):
     """Active and past alerts."""
+
+    _table, _time_column = tables.Alert, "ended_at"
 
     def update(self, rule: str, problem: str | None, *, level: str = WARNING, end_text: str = "") -> bool:
         """Begin the alert of a rule, or end it; nothing is written when it is already so.
@@ -170,19 +161,6 @@ class Alerts(Repository):
         query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
         return self._fetch(AlertRecord, query if before is None else query.where(tables.Alert.id < before))
 
-    def prune(self, before: float) -> int:
-        """Delete alerts that ended before a time; active ones are kept.
-
-        Parameters
-        ----------
-        before : epoch seconds.
-
-        Returns
-        -------
-        the number of alerts deleted.
-        """
-        return self._delete(tables.Alert.ended_at, before)
-
 
 def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
     """Add numbers in the caller's transaction.
@@ -211,8 +189,10 @@ class Bucket:
     maximum: float
 
 
-class Metrics(Repository):
+class Metrics(History):
     """The history of metrics."""
+
+    _table = tables.Metric
 
     def add(self, values: Mapping[str, float | None], *, group: str | None = None) -> None:
         """Record numbers now, for example {"disk.free_bytes": 1e12}.
@@ -251,16 +231,3 @@ class Metrics(Repository):
         with self._database.read() as session:
             rows = session.execute(query).all()
         return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in rows if values[0] is not None)
-
-    def prune(self, before: float) -> int:
-        """Delete metrics older than a time.
-
-        Parameters
-        ----------
-        before : epoch seconds; later metrics are kept.
-
-        Returns
-        -------
-        the number of metrics deleted.
-        """
-        return self._delete(tables.Metric.at, before)

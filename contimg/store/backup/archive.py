@@ -10,7 +10,8 @@ import json
 import shutil
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,50 +81,41 @@ def unpack(archive: Path, directory: Path) -> Backup:
     ------
     BadInput : the file is no backup or of a newer format, or a member is damaged, missing or no part of a backup.
     """
-    with opened(archive) as tar:
-        backup = _manifest(archive, tar)
-        for name in backup.sha256:
+    with _read_errors(archive, "not a backup by contimg"), tarfile.open(archive, "r:gz") as tar:
+        _extract(tar, MANIFEST, directory / MANIFEST)
+        backup = Backup(**json.loads((directory / MANIFEST).read_text(encoding="utf-8")))
+        if backup.format > FORMAT:
+            raise BadInput(f"{archive}: made by a newer contimg ({backup.version}); restore it with that")
+        for name, sha256 in backup.sha256.items():
             if name != STORE:
                 if not name.startswith(STATE):
                     raise BadInput(f"{archive}: {name} is no part of a backup")
                 check_name(name.removeprefix(STATE), f"{archive}: member")
-            _extract(archive, tar, name, directory / name)
-    for name, sha256 in backup.sha256.items():
-        path = directory / name
-        if not path.is_file() or sha256_of(path) != sha256:
-            raise BadInput(f"{archive}: {name} is damaged; take another backup's file")
+            with _read_errors(archive, f"{name} cannot be unpacked"):
+                _extract(tar, name, directory / name)
+            if sha256_of(directory / name) != sha256:
+                raise BadInput(f"{archive}: {name} is damaged; take another backup's file")
     return backup
 
 
-def _extract(archive: Path, tar: tarfile.TarFile, name: str, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
+@contextmanager
+def _read_errors(archive: Path, problem: str) -> Iterator[None]:
+    """Raise BadInput with the problem for whatever a damaged archive raises in the block."""
     try:
-        member = tar.extractfile(name)
-        if member is None:
-            raise KeyError(name)
-        with member, target.open("wb") as file:
-            shutil.copyfileobj(member, file)
-    except (KeyError, tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{archive}: {name} cannot be unpacked ({error})") from None
-
-
-def opened(archive: Path) -> tarfile.TarFile:
-    """Open the archive of a backup for reading; the caller closes it.
-
-    Parameters
-    ----------
-    archive : path of the backup.
-
-    Raises
-    ------
-    BadInput : there is no such file, or it is not a compressed tar.
-    """
-    try:
-        return tarfile.open(archive, "r:gz")
+        yield
     except FileNotFoundError:
         raise BadInput(f"{archive}: no such file") from None
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise BadInput(f"{archive}: not a backup by contimg ({error})") from None
+    except (KeyError, TypeError, ValueError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise BadInput(f"{archive}: {problem} ({error})") from None
+
+
+def _extract(tar: tarfile.TarFile, name: str, target: Path) -> None:
+    member = tar.extractfile(name)
+    if member is None:
+        raise KeyError(name)
+    target.parent.mkdir(exist_ok=True)
+    with member, target.open("wb") as file:
+        shutil.copyfileobj(member, file)
 
 
 def sha256_of(path: Path) -> str:
@@ -135,16 +127,3 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(archive: Path, tar: tarfile.TarFile) -> Backup:
-    try:
-        file = tar.extractfile(MANIFEST)
-        if file is None:
-            raise KeyError(MANIFEST)
-        backup = Backup(**json.loads(file.read()))
-    except (KeyError, TypeError, ValueError, tarfile.TarError, EOFError, OSError) as error:
-        raise BadInput(f"{archive}: not a backup by contimg ({error})") from None
-    if backup.format > FORMAT:
-        raise BadInput(f"{archive}: made by a newer contimg ({backup.version}); restore it with that")
-    return backup

@@ -65,9 +65,8 @@ def _write_backup(settings: Settings, engine: Engine, target: Path, scratch: Pat
     store = scratch / STORE
     taken_at = time.time()
     if engine.dialect.name == "sqlite":
-        with closing(sqlite3.connect(str(engine.url.database))) as source, closing(sqlite3.connect(store)) as copy:
-            source.backup(copy)  # in one step: a reader's one view, while writers go on in the log
-            copy.execute("PRAGMA journal_mode = DELETE")
+        with closing(sqlite3.connect(str(engine.url.database))) as source:
+            source.execute("VACUUM INTO ?", (str(store),))  # a reader's one view, while writers go on in the log
     else:
         _copy_database(engine, store)
     members = {STORE: store} | {f"{STATE}{path.name}": path for path in _state_files(settings.state_dir)}

@@ -19,21 +19,9 @@ from contimg.store import products, tables
 from contimg.store.activity.events import ERROR, INFO, WARNING, record_event, record_metrics
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import claim_files
+from contimg.store.jobs import records
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
-from contimg.store.jobs.records import (
-    JobRef,
-    Lease,
-    Outcome,
-    Refusal,
-    Refused,
-    RunFigures,
-    end_lease,
-    find_job,
-    jobs_in_progress,
-    pause_switch,
-    requeue,
-    supersede_runs,
-)
+from contimg.store.jobs.records import JobRef, Lease, Outcome, Refusal, Refused, RunFigures
 from contimg.store.tables import record_of
 
 # Error classes of failures that raise no exception in the worker.
@@ -58,7 +46,7 @@ class Leases(Repository):
         the lease, for the convert stage with the files to read; or why it cannot be had.
         """
         with self._database.write() as session:
-            row = find_job(session, job, lock=True)
+            row = records.find_job(session, job, lock=True)
             now = self._database.clock()  # not before: another process may have held the lock for a while
             if row is None:
                 return Refused(Refusal.UNKNOWN, f"job {job}: not in the store")
@@ -127,7 +115,7 @@ class Leases(Repository):
                 products.write(product, session, job, now)
             seconds = end_run(session, lease, Outcome.COMMITTED, now, figures=figures)
             following = lease.stage.following
-            end_lease(job, State.PENDING if following else State.COMPLETED, now)
+            records.end_lease(job, State.PENDING if following else State.COMPLETED, now)
             job.attempts, job.not_before, job.error = 0, None, None
             job.enqueued_at = now  # the chain's next message is already on its way
             record_event(session, now, INFO, job.key, f"{lease.stage} done in {seconds:.1f} s")
@@ -198,7 +186,7 @@ class Leases(Repository):
             redone = count(session, run, *superseded)
             _end_attempt(session, job, error, now, last=redone + 1 >= rules.max_attempts)
             if job.state == State.PENDING:
-                supersede_runs(session, job, start)
+                records.supersede_runs(session, job, start)
                 job.stage, job.attempts, job.not_before = start, 0, None
                 record_event(session, now, WARNING, job.key, f"returns to {start}")
             return State(job.state)
@@ -218,7 +206,7 @@ class Leases(Repository):
         with self._database.write() as session:
             job = _require_lease(session, lease)
             end_run(session, lease, Outcome.RELEASED, now)
-            requeue(job, State.PENDING, now)
+            records.requeue(job, State.PENDING, now)
 
     def expire(self) -> tuple[str, ...]:
         """End the leases past their expiry, each of which uses up an attempt; returns the keys of their jobs.
@@ -245,7 +233,7 @@ class Leases(Repository):
         ----------
         task_id : only the lease claimed for this Celery task; None for all.
         """
-        query = jobs_in_progress()
+        query = records.jobs_in_progress()
         if task_id is not None:
             query = query.where(tables.StageRun.task_id == task_id)
         with self._database.read() as session:
@@ -293,7 +281,7 @@ def held_job(session: Session, lease: Lease) -> tables.Job | None:
     session : of a transaction that writes.
     lease : its token and fence are compared with the job's.
     """
-    job = find_job(session, lease.job_id, lock=True)
+    job = records.find_job(session, lease.job_id, lock=True)
     if job is None or (job.state, job.lease_token, job.fence) != (State.IN_PROGRESS, lease.token, lease.fence):
         return None
     return job
@@ -355,10 +343,10 @@ def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Ref
     if job.state == State.COLLECTING or stage is not current:
         return Refused(Refusal.NOT_READY, f"{job.label}: {job.state}, {current} comes first")
     if job.state == State.IN_PROGRESS:
-        return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}", job.lease_expires_at)
+        return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}")
     if job.not_before is not None and job.not_before > now:
-        return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error", job.not_before)
-    if switch := pause_switch(session):
+        return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error")
+    if switch := records.pause_switch(session):
         text = f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues"
         return Refused(Refusal.PAUSED, text)
     return None
@@ -366,7 +354,7 @@ def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Ref
 
 def _end_attempt(session: Session, job: tables.Job, error: str, now: float, *, last: bool) -> None:
     """Set `pending`, or `failed` after the last attempt, and record the event."""
-    end_lease(job, State.FAILED if last else State.PENDING, now)
+    records.end_lease(job, State.FAILED if last else State.PENDING, now)
     job.error, job.enqueued_at = error, None
     if last:
         record_event(session, now, ERROR, job.key, f"failed in {job.stage}, attempt {job.attempts}: {error}")

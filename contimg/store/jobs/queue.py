@@ -10,19 +10,9 @@ from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
+from contimg.store.jobs import records
 from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State
-from contimg.store.jobs.records import (
-    PAUSED,
-    JobRecord,
-    JobRef,
-    StageRunRecord,
-    end_lease,
-    find_job,
-    new_job,
-    pause_switch,
-    require_job,
-    supersede_runs,
-)
+from contimg.store.jobs.records import PAUSED, JobRecord, JobRef, StageRunRecord
 from contimg.store.tables import record_of
 
 
@@ -48,7 +38,7 @@ class Jobs(Repository):
             same = select(job.id).where(job.kind == kind, job.key == key, job.processing == processing)
             if session.scalar(same) is not None:
                 raise BadInput(f"{kind} {key}: has a job in the processing {processing} already")
-            row = new_job(KINDS[kind], key, processing, reference_s, State.PENDING, now)
+            row = records.new_job(KINDS[kind], key, processing, reference_s, State.PENDING, now)
             session.add(row)
             session.flush()
             return record_of(JobRecord, row)
@@ -61,22 +51,8 @@ class Jobs(Repository):
         job : id of the job, or of the group of a live tile.
         """
         with self._database.read() as session:
-            row = find_job(session, job)
+            row = records.find_job(session, job)
             return record_of(JobRecord, row) if row else None
-
-    def jobs(
-        self, *, kind: str | None = None, processing: str | None = None, state: State | None = None, limit: int = 50
-    ) -> tuple[JobRecord, ...]:
-        """Return jobs, the latest observed first.
-
-        Parameters
-        ----------
-        kind, processing, state : only jobs of these; None for any.
-        limit : largest number of jobs.
-        """
-        columns = {"kind": kind, "processing": processing, "state": state}
-        query = select(tables.Job).filter_by(**{name: value for name, value in columns.items() if value is not None})
-        return self._fetch(JobRecord, query.order_by(tables.Job.reference_s.desc()).limit(limit))
 
     def runs(self, job: JobRef) -> tuple[StageRunRecord, ...]:
         """Return every attempt at every stage of a job, in order; none for an unknown job.
@@ -87,7 +63,7 @@ class Jobs(Repository):
         """
         run = tables.StageRun
         with self._database.read() as session:
-            row = find_job(session, job)
+            row = records.find_job(session, job)
             if row is None:
                 return ()
             runs = session.scalars(select(run).where(run.job_id == row.id).order_by(run.id))
@@ -126,7 +102,7 @@ class Jobs(Repository):
         """
         now = self._database.clock()
         with self._database.write() as session:
-            row = require_job(session, job)
+            row = records.require_job(session, job)
             if row.state not in (State.FAILED, State.DISCARDED, State.COMPLETED):
                 raise BadInput(f"{row.label}: is {row.state}; only failed, discarded or completed jobs can be retried")
             current = Stage(row.stage)
@@ -135,10 +111,10 @@ class Jobs(Repository):
                 raise BadInput(f"{row.label}: {current} comes before {start}; retry from {current}")
             if start is Stage.CONVERT and not files_of(session, row.key, FileState.PRESENT, FileState.LATE):
                 raise BadInput(f"{row.label}: has no usable file; nothing to convert")
-            supersede_runs(session, row, start)
+            records.supersede_runs(session, row, start)
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
-            end_lease(row, State.PENDING, now)
+            records.end_lease(row, State.PENDING, now)
             record_event(session, now, INFO, row.key, f"retry from {start}")
             return record_of(JobRecord, row)
 
@@ -159,10 +135,10 @@ class Jobs(Repository):
         """
         now = self._database.clock()
         with self._database.write() as session:
-            row = require_job(session, job)
+            row = records.require_job(session, job)
             if row.state in (State.IN_PROGRESS, State.COMPLETED):
                 raise BadInput(f"{row.label}: is {row.state}; only waiting or failed jobs can be discarded")
-            end_lease(row, State.DISCARDED, now)
+            records.end_lease(row, State.DISCARDED, now)
             row.error = "discarded by an operator"
             record_event(session, now, WARNING, row.key, row.error)
             return record_of(JobRecord, row)
@@ -194,7 +170,7 @@ class Jobs(Repository):
     def paused_by(self) -> str | None:
         """Who has paused the stream; None when nobody has."""
         with self._database.read() as session:
-            switch = pause_switch(session)
+            switch = records.pause_switch(session)
             return (switch.changed_by or "somebody") if switch else None
 
     def waiting(self, older_than_s: float, limit: int = 100, *, sent_only: bool = False) -> tuple[JobRecord, ...]:

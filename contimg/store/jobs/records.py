@@ -43,11 +43,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True)
 class Refused:
-    """A claim that was not granted: the reason, its text, and when to try again (epoch seconds)."""
+    """A claim that was not granted: the reason and its text."""
 
     reason: Refusal
     detail: str
-    retry_at: float | None = None
 
 
 @dataclass(frozen=True)

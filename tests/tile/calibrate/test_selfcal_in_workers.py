@@ -13,7 +13,7 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.settings import Settings, load, save
 from contimg.store import Stage, State, Store
 from contimg.tile.products import ConvertedMS
-from workers.execution.attempt import ChainAction, execute_stage
+from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext
 
 GROUP = "2026-02-22T23:23:00"
@@ -58,7 +58,7 @@ def row_of(path):
 
 def imaged(context):
     """What a turn of each stage leaves: CORRECTED_DATA and its note before the image stage and after, and the image."""
-    assert execute_stage(context, Stage.CALIBRATE, GROUP) is ChainAction.CONTINUE
+    assert execute_stage(context, Stage.CALIBRATE, GROUP)
     before = corrected(context)
     assert execute_stage(context, Stage.IMAGE, GROUP) is not None
     assert context.store.files.group(GROUP).state is State.COMPLETED
