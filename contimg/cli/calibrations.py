@@ -10,10 +10,9 @@ import numpy as np
 
 from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
 from contimg.errors import BadInput
-from contimg.instrument.calibrators import Calibrator, catalogue, cone_search, find_calibrator
+from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, mjd_to_unix
-from contimg.instrument.transits import Transit, transits
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
 from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet, configured_store

@@ -12,7 +12,7 @@ from contimg.simulation import SimulateOptions, Source, plan_tiles, simulate_til
 from contimg.tile.convert import convert
 
 
-def test_fluxes_come_back_through_the_converter(tmp_path: Path) -> None:
+def test_converted_fluxes_equal_simulated(tmp_path: Path) -> None:
     """A target tile with the calibrator out of reach; the truth's gains undone; every source fitted at its place."""
     options = SimulateOptions(groups=2, gap=4, antennas=12, channels=96, beam="uniform", noise=False)
     tile = simulate_tile(plan_tiles(options)[1], options, tmp_path)

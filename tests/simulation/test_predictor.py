@@ -23,7 +23,7 @@ JUDGE_SKY = (
 
 
 @pytest.mark.parametrize("subband", [0, 7, 15])
-def test_predicts_what_pyuvsim_wrote(subband: int) -> None:
+def test_visibilities_equal_pyuvsim(subband: int) -> None:
     header = read_header(next(JUDGE.glob(f"*_sb{subband:02d}.hdf5")))
     with h5py.File(header.path) as file:
         judged = file["Data/visdata"][:, 0]
@@ -51,7 +51,7 @@ def reference(noise, fields, gains, first, second, system_jy, noise_per_jy):
     return out
 
 
-def test_kernel_equals_plain_numpy() -> None:
+def test_kernel_equals_numpy_reference() -> None:
     rng = np.random.default_rng(1)
 
     def complex_normal(*shape: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_kernel_equals_plain_numpy() -> None:
     np.testing.assert_allclose(visibilities, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_noise_obeys_the_radiometer_equation() -> None:
+def test_noise_follows_radiometer_equation() -> None:
     noisy, silent = (
         SimulateOptions(groups=1, antennas=8, channels=192, corrupt=False, noise=noise) for noise in (True, False)
     )
@@ -90,7 +90,7 @@ def test_noise_obeys_the_radiometer_equation() -> None:
     assert auto.real.std() == pytest.approx(SEFD_JY / np.sqrt(samples), rel=4 * auto.size**-0.5)
 
 
-def test_a_sky_out_of_reach_leaves_only_receivers() -> None:
+def test_sky_without_sources() -> None:
     options = SimulateOptions(groups=1, antennas=3, channels=16, integrations=2, declination_offset_deg=20, noise=False)
     plan = plan_tiles(options)[0]
     assert plan.sources == ()

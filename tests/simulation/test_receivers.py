@@ -16,7 +16,7 @@ LIVE = {station.number for station in stations() if station.live}
 
 
 @pytest.mark.parametrize("antennas", [2, 3, 8, 32, 60, 95, 96])
-def test_arrays_are_live_antennas_with_an_eastern_outrigger(antennas: int) -> None:
+def test_chosen_stations_are_live(antennas: int) -> None:
     chosen = choose_stations(antennas)
     assert len(set(chosen)) == antennas
     assert set(chosen) <= LIVE
@@ -24,13 +24,13 @@ def test_arrays_are_live_antennas_with_an_eastern_outrigger(antennas: int) -> No
 
 
 @pytest.mark.parametrize("antennas", [97, 110, 117])
-def test_more_antennas_than_are_live_take_any_station(antennas: int) -> None:
+def test_more_stations_than_live(antennas: int) -> None:
     chosen = choose_stations(antennas)
     assert len(set(chosen)) == antennas
     assert set(chosen) <= set(range(1, 118))
 
 
-def test_baselines_come_in_the_correlators_order() -> None:
+def test_baseline_order() -> None:
     array = build_array(4)
     pairs = list(zip(array.first.tolist(), array.second.tolist(), strict=True))
     assert pairs == [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3), (3, 3)]
@@ -42,7 +42,7 @@ def test_baselines_come_in_the_correlators_order() -> None:
     assert 2500 < lengths_m.max() < 2700
 
 
-def test_gains_act_as_they_say() -> None:
+def test_gains_multiply_visibilities() -> None:
     plan = plan_tiles(SMALL)[1]
     run = prepare_run(SMALL)
     perfect = subband_visibilities(prepare_run(SMALL.replace(corrupt=False)), plan, 5)
@@ -52,7 +52,7 @@ def test_gains_act_as_they_say() -> None:
     np.testing.assert_allclose(subband_visibilities(run, plan, 5).reshape(expected.shape), expected, rtol=1e-4)
 
 
-def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
+def test_receivers_do_not_depend_on_scale() -> None:
     few, many = SMALL, SMALL.replace(antennas=96, channels=768, groups=1)
     freqs_hz = BAND.channel_freqs_hz(2)
     slots = np.arange(117)
@@ -64,7 +64,7 @@ def test_a_receiver_is_the_same_at_any_scale_and_time() -> None:
     assert np.ptp(turned, axis=1).max() < 1e-6
 
 
-def test_delays_are_as_at_the_telescope() -> None:
+def test_delay_distribution() -> None:
     delays_ns = np.concatenate(
         [draw_corruption(SMALL.replace(seed=seed), build_array(6)).delay_ns[:, 0] for seed in range(20)]
     )
@@ -76,7 +76,7 @@ def test_delays_are_as_at_the_telescope() -> None:
     assert np.angle(high / low) == pytest.approx(-2 * np.pi * 0.1)
 
 
-def test_the_seed_makes_the_run() -> None:
+def test_seed_determines_visibilities() -> None:
     noisy = SMALL.replace(noise=True, rfi=True, dead=1)
 
     def visibilities(options: SimulateOptions, tile: int, subband: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_the_seed_makes_the_run() -> None:
     assert np.abs(np.corrcoef(cross) - np.eye(3)).max() < 0.25
 
 
-def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
+def test_dead_antennas() -> None:
     options = SMALL.replace(dead=5)
     array = build_array(6)
     dead = dead_numbers(options, array)
@@ -110,7 +110,7 @@ def test_dead_antennas_hear_nothing_and_a_reference_is_spared() -> None:
     assert set(flat) == set(dead[1::2])
 
 
-def test_interference_stands_still_where_it_belongs() -> None:
+def test_interference_frequencies_and_phase() -> None:
     options = SMALL.replace(channels=768, corrupt=False, integrations=12)
     plan = plan_tiles(options)[0]
     clean, dirty = (prepare_run(options.replace(rfi=rfi)) for rfi in (False, True))

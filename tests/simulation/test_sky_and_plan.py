@@ -18,13 +18,13 @@ from contimg.simulation.sky import beam_response, power_law
 RUN = SimulateOptions(groups=3)
 
 
-def test_the_zenith_is_where_the_telescope_says() -> None:
+def test_zenith_of_site() -> None:
     up = drift.horizon_axes()[2]
     apparent = drift.icrs_of(up, 2460923.641147)
     assert apparent.separation(SkyCoord(276.80037288, 37.21421524, unit="deg")).arcsec < 0.5
 
 
-def test_directions_agree_with_erfa_alone() -> None:
+def test_directions_agree_with_erfa() -> None:
     """erfa.atco13 gives observed hour angle and declination by one call; UT1-UTC from the table."""
     time = Time(2461094.473, format="jd", scale="utc")
     for ra_deg, dec_deg in ((24.42, 33.16), (30.0, 50.0), (20.0, -10.0)):
@@ -41,14 +41,14 @@ def test_directions_agree_with_erfa_alone() -> None:
 
 @given(st.dates(min_value=datetime(2024, 1, 1).date(), max_value=datetime(2027, 1, 1).date()), st.floats(0, 359.9))
 @settings(max_examples=15, deadline=None)
-def test_a_transit_is_the_first_of_its_date_and_on_the_meridian(date, ra_deg) -> None:
+def test_transit_is_first_of_date_on_meridian(date, ra_deg) -> None:
     time_jd, dec_rad = drift.transit(ra_deg, 30.0, date.isoformat())
     assert 0 <= time_jd - Time(date.isoformat()).jd < 1.0
     apparent = drift.source_directions(ra_deg, 30.0, time_jd)[0, 0]
     np.testing.assert_allclose(apparent, drift.meridian_direction(dec_rad), atol=1e-8)
 
 
-def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
+def test_plan_starts_with_calibrator_at_cadence() -> None:
     plans = plan_tiles(RUN)
     assert [plan.group for plan in plans] == ["2026-02-22T23:18:13", "2026-02-22T23:23:22", "2026-02-22T23:28:31"]
     centre = SkyCoord(plans[0].centre_ra_deg, plans[0].centre_dec_deg, unit="deg")
@@ -66,7 +66,7 @@ def test_a_run_begins_with_the_calibrator_and_follows_at_the_cadence() -> None:
     assert north.centre_dec_deg - CALIBRATOR.dec_deg == pytest.approx(0.5, abs=1e-3)
 
 
-def test_targets_can_be_measured_one_by_one() -> None:
+def test_target_separation_and_flux() -> None:
     plans = plan_tiles(RUN.replace(groups=4))
     for plan in plans[1:]:
         sky = SkyCoord(
@@ -103,6 +103,6 @@ def test_spectra_and_beam() -> None:
         ({"DEAD": "32"}, r"dead=32\b"),
     ],
 )
-def test_wrong_options_are_named(wrong: dict[str, str], named: str) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, str], named: str) -> None:
     with pytest.raises(Misconfigured, match=named):
         SimulateOptions.from_environment({f"CONTIMG_SIMULATE_{name}": text for name, text in wrong.items()})

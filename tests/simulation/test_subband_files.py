@@ -38,7 +38,7 @@ def kinds(file: h5py.File) -> dict[str, tuple[str, int, int]]:
     return datasets
 
 
-def test_layout_is_the_correlators(tile: SimulatedTile) -> None:
+def test_layout_equals_correlator_file(tile: SimulatedTile) -> None:
     with h5py.File(REAL_LAYOUT) as real, h5py.File(tile.files[0]) as ours:
         assert kinds(ours) == kinds(real)
         for name in ("antenna_names", "antenna_numbers", "polarization_array", "phase_type", "telescope_name"):
@@ -54,7 +54,7 @@ def test_layout_is_the_correlators(tile: SimulatedTile) -> None:
         assert (ours["Data/nsamples"][:] == 1).all()
 
 
-def test_headers_are_accepted_and_channels_are_exact(tile: SimulatedTile) -> None:
+def test_headers_are_accepted(tile: SimulatedTile) -> None:
     for subband, path in tile.files.items():
         header = read_header(path)
         expected = 1.53e9 - (1024 + 384 * subband + 8 * np.arange(48) + 3.5) * 250e6 / 8192
@@ -64,7 +64,7 @@ def test_headers_are_accepted_and_channels_are_exact(tile: SimulatedTile) -> Non
         assert np.array_equal(header.times_jd, tile.plan.times_jd)
 
 
-def test_pyuvdata_reads_them(tile: SimulatedTile) -> None:
+def test_pyuvdata_reads_files(tile: SimulatedTile) -> None:
     data = UVData()
     data.read(tile.files[9], file_type="uvh5", run_check=False)
     expected = subband_visibilities(prepare_run(OPTIONS), tile.plan, 9)[:, 0]
@@ -77,7 +77,7 @@ def test_pyuvdata_reads_them(tile: SimulatedTile) -> None:
     np.testing.assert_allclose(np.linalg.norm(data.uvw_array[:15], axis=1), lengths, atol=1e-3)
 
 
-def test_truth_says_what_is_in_the_files(tile: SimulatedTile) -> None:
+def test_truth_agrees_with_files(tile: SimulatedTile) -> None:
     truth = json.loads(tile.truth.read_text())
     assert tile.truth == tile.files[0].parent / "truth" / f"{tile.plan.group}.json"
     assert truth["group"] == tile.plan.group
@@ -125,7 +125,7 @@ def test_failure_leaves_no_incomplete_file(tmp_path: Path) -> None:
     assert files == [f"sb0{subband}.hdf5" for subband in range(4)]
 
 
-def test_a_run_keeps_its_pace(tmp_path: Path) -> None:
+def test_pace(tmp_path: Path) -> None:
     options = OPTIONS.replace(antennas=2, channels=16, groups=3, pace=1545.0)
     tiles = list(simulate(options, tmp_path))
     started = [tile.truth.stat().st_mtime for tile in tiles]
@@ -133,7 +133,7 @@ def test_a_run_keeps_its_pace(tmp_path: Path) -> None:
     assert started[2] - started[0] > 0.3
 
 
-def test_the_command_prints_a_line_per_group(tmp_path: Path) -> None:
+def test_simulate_command(tmp_path: Path) -> None:
     small = ["--groups", "2", "--antennas", "2", "--channels", "16", "--integrations", "2", "--no-chunked"]
     result = CliRunner().invoke(simulate_command, [str(tmp_path / "new" / "out"), *small])
     assert result.exit_code == 0, result.output

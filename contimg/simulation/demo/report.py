@@ -43,11 +43,6 @@ class CheckedSource:
     measured: MeasuredSource
 
     @property
-    def ratio(self) -> float:
-        """Measured over true flux."""
-        return self.measured.apparent_jy / self.true_jy
-
-    @property
     def is_within_tolerance(self) -> bool:
         """Whether the flux is within 3 % and five times the noise, and the position within 0.2 beams."""
         allowed = FLUX_TOLERANCE * self.true_jy + _NOISE_SIGMA * self.measured.rms_jy
@@ -85,21 +80,18 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
     store : of the demo's service.
     groups : their ids.
     """
+    sets = store.registry.sets()
     for group in groups:
         ms, image = store.products.measurement_set(group), store.products.image_of(group)
-        console.print(f"\n[bold]{group}[/bold]")
-        if ms:
-            console.print(f"  measurement set  {ms.path}", highlight=False, soft_wrap=True)
-        for record in store.registry.sets():
-            if record.group == group:
-                for table in record.tables:
-                    console.print(f"  {table.kind:15}  {table.path}", highlight=False, soft_wrap=True)
+        lines: list[tuple[str, object]] = [("measurement set", ms.path)] if ms else []
+        lines += [(table.kind, table.path) for record in sets if record.group == group for table in record.tables]
         if image:
-            console.print(f"  image            {image.fits_path}", highlight=False, soft_wrap=True)
-            console.print(f"  preview          {image.png_path}", highlight=False, soft_wrap=True)
             applied = image.calibration_set or f"UNCALIBRATED: {image.calibration_note}"
-            console.print(f"  calibration      {applied}", highlight=False, soft_wrap=True)
-            console.print(f"  rms              {image.rms_jy * 1e3:.2f} mJy/beam", highlight=False)
+            lines += [("image", image.fits_path), ("preview", image.png_path), ("calibration", applied)]
+            lines += [("rms", f"{image.rms_jy * 1e3:.2f} mJy/beam")]
+        console.print(f"\n[bold]{group}[/bold]")
+        for label, value in lines:
+            console.print(f"  {label:15}  {value}", highlight=False, soft_wrap=True)
 
 
 def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:
@@ -110,23 +102,18 @@ def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:
     console : to print on.
     checked : the sources, see `check_image`.
     """
-    table = Table(
-        title="measured and simulated sources (apparent flux, through the primary beam)",
-        title_justify="left",
-        box=None,
-        padding=(0, 1),
+    console.print("\nmeasured and simulated sources (apparent flux, through the primary beam)", highlight=False)
+    console.print(
+        f"{'tile':<8} {'source':<16} {'true Jy':>8} {'image Jy':>8} {'ratio':>6} {'noise':>6} {'beams off':>9}"
     )
-    for heading in ("tile", "source", "true Jy", "image Jy", "ratio", "noise", "beams off", ""):
-        table.add_column(heading, justify="left" if heading in ("tile", "source", "") else "right", no_wrap=True)
     for source in checked:
-        result = "[green]ok[/green]" if source.is_within_tolerance else "[bold red]off[/bold red]"
-        table.add_row(
-            source.group[11:], source.name, f"{source.true_jy:.4f}", f"{source.measured.apparent_jy:.4f}",
-            f"{source.ratio:.3f}", f"{source.measured.rms_jy / source.true_jy:.3f}",
-            f"{source.measured.offset_beams:.3f}", result,
+        measured, result = source.measured, "ok" if source.is_within_tolerance else "off"
+        console.print(
+            f"{source.group[11:]:<8} {source.name:<16} {source.true_jy:8.4f} {measured.apparent_jy:8.4f} "
+            f"{measured.apparent_jy / source.true_jy:6.3f} {measured.rms_jy / source.true_jy:6.3f} "
+            f"{measured.offset_beams:9.3f}  {result}",
+            highlight=False, soft_wrap=True, style="green" if result == "ok" else "bold red",
         )  # fmt: skip
-    console.print()
-    console.print(table)
 
 
 def follow(

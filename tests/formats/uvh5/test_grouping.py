@@ -31,7 +31,7 @@ from contimg.formats.uvh5.grouping import (
         ("/incoming/today/1970-01-01T00:00:10_sb07.hdf5", 10, 7),
     ],
 )
-def test_a_name_says_time_and_subband(name, seconds, subband):
+def test_parse_name(name, seconds, subband):
     path = Path(name)
     assert SubbandFile.parse(path, 5, 2.0) == SubbandFile(path, seconds, subband, 5, 2.0)
     assert subband_file_name(seconds, subband) == path.name
@@ -54,12 +54,12 @@ def test_a_name_says_time_and_subband(name, seconds, subband):
         "",
     ],
 )
-def test_other_names_are_none(name):
+def test_parse_other_name(name):
     assert SubbandFile.parse(Path(name)) is None
 
 
 @given(st.integers(0, 4_102_444_799), st.integers(0, 99))
-def test_names_come_back_as_they_went(seconds, subband):
+def test_name_round_trip(seconds, subband):
     path = Path(subband_file_name(float(seconds), subband))
     assert SubbandFile.parse(path) == SubbandFile(path, float(seconds), subband)
 
@@ -68,7 +68,7 @@ def named(time_s, subband):
     return SubbandFile(Path(subband_file_name(time_s, subband)), time_s, subband)
 
 
-def test_a_file_joins_the_nearest_group_that_lacks_its_subband():
+def test_file_joins_nearest_group_without_its_subband():
     groups = [GroupInReach("a", 1000, {0, 1}), GroupInReach("b", 1100, {1}), GroupInReach("c", 1300, set())]
     assert nearest_group(named(1040, 2), groups) == "a"
     assert nearest_group(named(1040, 0), groups) == "b"
@@ -77,12 +77,12 @@ def test_a_file_joins_the_nearest_group_that_lacks_its_subband():
     assert nearest_group(named(1421, 2), groups) is None
 
 
-def test_the_tolerance_is_inclusive_and_works_both_ways():
+def test_tolerance_is_inclusive():
     groups = [GroupInReach("a", 1000, set())]
     assert [nearest_group(named(time, 0), groups) for time in (879, 880, 1120, 1121)] == [None, "a", "a", None]
 
 
-def test_an_echo_does_not_draw_the_rest_of_a_good_group_to_itself():
+def test_echo_comes_last():
     groups = [GroupInReach("good", 1000, {0}), GroupInReach("echo", 1001, {0}, echo=True)]
     assert nearest_group(named(1001, 1), groups) == "good"
     assert nearest_group(named(1001, 1), [GroupInReach("good", 1000, {0, 1}), groups[1]]) == "echo"
@@ -91,7 +91,7 @@ def test_an_echo_does_not_draw_the_rest_of_a_good_group_to_itself():
 
 
 @pytest.mark.parametrize("tolerance", [0, -1, 150, 200])
-def test_a_tolerance_that_would_mix_groups_is_refused(tolerance):
+def test_large_tolerance_is_refused(tolerance):
     with pytest.raises(Misconfigured, match=rf"CONTIMG_GROUP_TOLERANCE_S={tolerance}\b.*\b300\b"):
         check_tolerance(tolerance, 300)
     check_tolerance(149.9, 300)
@@ -116,7 +116,7 @@ def sort_into_groups(files):
 
 
 @given(st.data())
-def test_whole_groups_come_out_whatever_the_clocks_and_the_order(data):
+def test_groups_do_not_depend_on_order(data):
     """Stamps up to 82 s apart, groups 308-309 s apart, files of one group in any order: found exactly."""
     start, files = 1_771_802_271.0, []
     for group in range(data.draw(st.integers(1, 4))):
@@ -129,7 +129,7 @@ def test_whole_groups_come_out_whatever_the_clocks_and_the_order(data):
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_the_true_groups_of_the_real_telescope(shuffled):
+def test_real_arrivals(shuffled):
     """17 days of real stamps: 2208 complete groups, 23 incomplete ones, none above 16.
 
     The files come as counts per second; subband numbers are dealt out so that none repeats within a true group, a

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 from contimg.cli import contimg
 from contimg.errors import BadInput
 from contimg.instrument.bundled_data import use_bundled_iers
-from contimg.instrument.calibrators import Calibrator, cone_search, find_calibrator
+from contimg.instrument.calibrators import Calibrator, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND, primary_beam
-from contimg.instrument.transits import transits
 
 SITE = EarthLocation.from_geodetic(-118.283 * u.deg, 37.2334051 * u.deg, 1188.0519 * u.m)
 

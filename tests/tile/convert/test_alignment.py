@@ -46,14 +46,14 @@ def assert_aligned(converted, whole, lost, channels):
 
 
 @pytest.mark.parametrize("integration", [0, 3, 5])
-def test_a_file_without_an_integration_is_aligned(integration, copies, drift_sim_ms, tmp_path):
+def test_missing_integration(integration, copies, drift_sim_ms, tmp_path):
     times = rows_of(copies[7])[0]
     keep_rows(copies[7], times != np.unique(times)[integration])
     converted = convert(copies, tmp_path / "tile.ms")
     assert_aligned(converted, drift_sim_ms, lambda t, a, b: t == np.unique(t)[integration], slice(8 * 48, 9 * 48))
 
 
-def test_a_file_without_a_baseline_is_aligned(copies, drift_sim_ms, tmp_path):
+def test_missing_baseline(copies, drift_sim_ms, tmp_path):
     _, first, second = rows_of(copies[15])
     pair = sorted((first[1], second[1]))
     assert pair[0] != pair[1]
@@ -62,7 +62,7 @@ def test_a_file_without_a_baseline_is_aligned(copies, drift_sim_ms, tmp_path):
     assert_aligned(converted, drift_sim_ms, lambda t, a, b: (a == pair[0]) & (b == pair[1]), slice(0, 48))
 
 
-def test_a_file_with_single_rows_lost_is_aligned(copies, drift_sim_ms, tmp_path):
+def test_missing_rows(copies, drift_sim_ms, tmp_path):
     times, first, second = rows_of(copies[0])
     keep = np.ones(times.size, dtype=bool)
     keep[[5, 100, 215]] = False
@@ -76,7 +76,7 @@ def test_a_file_with_single_rows_lost_is_aligned(copies, drift_sim_ms, tmp_path)
     assert_aligned(converted, drift_sim_ms, lost, slice(15 * 48, 16 * 48))
 
 
-def test_when_most_files_are_short_the_long_one_counts(copies, drift_sim_ms, tmp_path):
+def test_most_files_short(copies, drift_sim_ms, tmp_path):
     times = rows_of(copies[0])[0]
     for subband in range(15):
         keep_rows(copies[subband], times != times.max())
@@ -84,7 +84,7 @@ def test_when_most_files_are_short_the_long_one_counts(copies, drift_sim_ms, tmp
     assert_aligned(converted, drift_sim_ms, lambda t, a, b: t == t.max(), slice(48, 768))
 
 
-def test_a_file_of_other_baselines_is_named(copies, tmp_path):
+def test_other_baselines_are_refused(copies, tmp_path):
     for subband in range(15):
         _, first, second = rows_of(copies[subband])
         keep_rows(copies[subband], (first != first[0]) | (second != second[0]))
@@ -94,14 +94,14 @@ def test_a_file_of_other_baselines_is_named(copies, tmp_path):
         convert(copies, tmp_path / "out.ms")
 
 
-def test_a_duplicate_with_a_forged_header_is_found_by_its_content(copies, tmp_path):
+def test_duplicate_visibilities_are_refused(copies, tmp_path):
     with h5py.File(copies[3]) as original, h5py.File(copies[7], "r+") as forged:
         forged["Data/visdata"][...] = original["Data/visdata"][...]
     with pytest.raises(BadFile, match=r"sb07.*sb03"):
         convert(copies, tmp_path / "out.ms")
 
 
-def test_weights_that_vary_over_channels_become_a_weight_spectrum(copies, tmp_path):
+def test_uneven_weights_write_weight_spectrum(copies, tmp_path):
     expected = np.ones((216, 768, 2), dtype=np.float32)
     with h5py.File(copies[12], "r+") as file:  # not the first file that is read
         file["Data/nsamples"][:, 0, 5, 1] = 0.5
@@ -117,12 +117,12 @@ def test_weights_that_vary_over_channels_become_a_weight_spectrum(copies, tmp_pa
         assert np.array_equal(main.getcol("FLAG"), expected == 0)
 
 
-def test_even_weights_need_no_weight_spectrum(drift_sim_ms):
+def test_even_weights_write_no_weight_spectrum(drift_sim_ms):
     with table(str(drift_sim_ms.path), ack=False) as main:
         assert "WEIGHT_SPECTRUM" not in main.colnames()
 
 
-def test_each_reason_for_a_flag_is_counted(copies, tmp_path):
+def test_flag_counts(copies, tmp_path):
     with h5py.File(copies[2], "r+") as file:
         file["Data/flags"][0, 0, 0, :] = True
         file["Data/visdata"][1, 0, :3, 0] = complex(np.nan, 0)
@@ -140,7 +140,7 @@ def set_freqs(path, change):
         file["Header/freq_array"] = values
 
 
-def test_another_arrays_band_is_found_from_its_files(copies, drift_sim_ms, tmp_path):
+def test_band_of_other_array(copies, drift_sim_ms, tmp_path):
     del copies[4]
     for path in copies.values():
         set_freqs(path, lambda freqs: freqs - 3.21e6)
@@ -158,7 +158,7 @@ def test_another_arrays_band_is_found_from_its_files(copies, drift_sim_ms, tmp_p
         assert observation.getcell("TELESCOPE_NAME", 0) == "MeerTest"
 
 
-def test_a_rising_band_of_another_array(copies, tmp_path):
+def test_rising_band_of_other_array(copies, tmp_path):
     """The same data numbered upwards, channels ascending: the same spectrum of the same sky."""
     for path in copies.values():
         with h5py.File(path, "r+") as file:
@@ -173,8 +173,8 @@ def test_a_rising_band_of_another_array(copies, tmp_path):
         assert np.array_equal(ours.getcol("DATA"), reference.getcol("DATA"))
 
 
-def test_a_rising_band_gives_what_the_falling_one_gives(copies, drift_sim_ms, tmp_path):
-    test_a_rising_band_of_another_array(copies, tmp_path)
+def test_rising_band_equals_falling(copies, drift_sim_ms, tmp_path):
+    test_rising_band_of_other_array(copies, tmp_path)
     with table(str(tmp_path / "rising.ms"), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as reference:
         assert np.abs(ours.getcol("DATA") - reference.getcol("DATA")).max() < 1e-4
 
@@ -187,21 +187,21 @@ def test_a_rising_band_gives_what_the_falling_one_gives(copies, drift_sim_ms, tm
     ],
     ids=["half a subband off", "reversed"],
 )
-def test_any_telescopes_files_still_have_to_agree(fault, reason, copies, tmp_path):
+def test_disagreeing_files_of_any_telescope(fault, reason, copies, tmp_path):
     fault(copies[7])
     with pytest.raises(BadFile, match=rf"sb07.*{reason}"):
         convert(copies, tmp_path / "out.ms", ANY)
 
 
 @pytest.mark.parametrize("name", ["longitude", "extra_keywords/phase_center_dec"])
-def test_any_telescopes_files_have_one_site_and_one_pointing(name, copies, tmp_path):
+def test_disagreeing_sites_of_any_telescope(name, copies, tmp_path):
     with h5py.File(copies[7], "r+") as file:
         file[f"Header/{name}"][...] = file[f"Header/{name}"][()] + 0.01
     with pytest.raises(BadFile, match=r"sb07.*\d"):
         convert(copies, tmp_path / "out.ms", ANY)
 
 
-def test_a_wrong_band_plan_is_named():
+def test_invalid_band_plan():
     for text in ("1500", "1500:12.5", "x:12.5:16", "1500:12.5:0", "100:12.5:16", "1500:-12.5:16:falling"):
         with pytest.raises(Misconfigured, match="TOP_MHZ"):
             ConvertOptions(band=text)
@@ -210,7 +210,7 @@ def test_a_wrong_band_plan_is_named():
 HOLD = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); sys.stdin.read()"
 
 
-def test_a_file_that_its_writer_holds_raises_transient(copies, tmp_path, monkeypatch):
+def test_locked_file_raises_transient(copies, tmp_path, monkeypatch):
     monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(copies[9])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

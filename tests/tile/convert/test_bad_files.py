@@ -72,7 +72,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_damaged_file_is_named_and_leaves_nothing_behind(fault, copies, tmp_path):
+def test_damaged_file(fault, copies, tmp_path):
     damage, reason = FAULTS[fault]
     damage(copies[7])
     target = tmp_path / "out" / "2026-02-22T23:17:51.ms"
@@ -84,13 +84,13 @@ def test_a_damaged_file_is_named_and_leaves_nothing_behind(fault, copies, tmp_pa
     assert not target.parent.exists() or not list(target.parent.iterdir())
 
 
-def test_a_duplicate_of_another_subband_is_named(copies, tmp_path):
+def test_duplicate_subband(copies, tmp_path):
     shutil.copy(copies[3], copies[7])
     with pytest.raises(BadFile, match=r"sb07.*\b3\b"):
         convert(copies, tmp_path / "out.ms")
 
 
-def test_a_file_of_another_tile_is_named(copies, tmp_path):
+def test_file_of_other_tile(copies, tmp_path):
     renamed = copies[0].with_name("2026-02-22T20:00:00_sb00.hdf5")
     copies[0].rename(renamed)
     with pytest.raises(BadFile, match=r"\b119\d\d\b") as caught:  # seconds from 20:00 to 23:20
@@ -99,18 +99,18 @@ def test_a_file_of_another_tile_is_named(copies, tmp_path):
 
 
 @pytest.mark.parametrize("tiles", [-1, 1])
-def test_a_group_named_one_tile_off_is_refused(tiles, copies, tmp_path):
+def test_group_of_other_tile(tiles, copies, tmp_path):
     name = stamp_of(seconds_of("2026-02-22T23:17:51") + tiles * CADENCE_S)
     renamed = {sb: path.rename(path.with_name(f"{name}_sb{sb:02d}.hdf5")) for sb, path in copies.items()}
     with pytest.raises(BadFile, match=r"\b154\.5\b"):
         convert(renamed, tmp_path / "out.ms")
 
 
-def test_names_of_a_group_may_differ_by_what_real_ones_do(drift_sim_files, copies):
+def test_spread_of_names(drift_sim_files, copies):
     renamed = copies[0].rename(copies[0].with_name("2026-02-22T23:19:13_sb00.hdf5"))  # 82 s later
     assert len(read_group({**copies, 0: renamed}).headers) == 16
 
 
-def test_no_file_at_all(tmp_path):
+def test_no_files(tmp_path):
     with pytest.raises(BadInput):
         convert({}, tmp_path / "out.ms")

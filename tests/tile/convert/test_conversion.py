@@ -13,7 +13,7 @@ from contimg.instrument.dsa110 import BAND, C_M_S
 from contimg.tile.convert import convert
 
 
-def test_the_description_says_what_went_in(drift_sim_ms):
+def test_conversion_record(drift_sim_ms):
     description = read_ms_info(drift_sim_ms.path)
     every = np.concatenate([BAND.channel_freqs_hz(subband) for subband in range(16)])
     assert np.array_equal(description.freqs_hz, np.sort(every))
@@ -25,7 +25,7 @@ def test_the_description_says_what_went_in(drift_sim_ms):
     assert drift == pytest.approx(5 * 12.884902 / 86164.1 * 360, rel=5e-3)  # ICRS is not the date
 
 
-def test_a_missing_subband_is_a_flagged_gap(copies, tmp_path):
+def test_missing_subband_is_flagged(copies, tmp_path):
     del copies[4]
     converted = convert(copies, tmp_path / "gap.ms")
     assert (converted.subbands, converted.missing_subbands, converted.flagged_fraction) == (15, (4,), 0.0)
@@ -37,7 +37,7 @@ def test_a_missing_subband_is_a_flagged_gap(copies, tmp_path):
     assert not np.delete(flags, np.r_[gap], axis=1).any()
 
 
-def test_flags_and_single_bad_values_are_kept_as_flags(copies, tmp_path):
+def test_bad_values_are_flagged(copies, tmp_path):
     with h5py.File(copies[2], "r+") as file:
         file["Data/flags"][5, 0, 10, 1] = True
         file["Data/visdata"][6, 0, 11, 0] = complex(np.nan, 0)
@@ -53,7 +53,7 @@ def test_flags_and_single_bad_values_are_kept_as_flags(copies, tmp_path):
     assert set(np.flatnonzero(flags.any(axis=(0, 2)))) == {14 * 48 - 1 - channel for channel in (10, 11, 12)}
 
 
-def test_weights_are_the_mean_number_of_samples(copies, tmp_path):
+def test_weights(copies, tmp_path):
     for path in copies.values():
         with h5py.File(path, "r+") as file:
             file["Data/nsamples"][...] = 0.25
@@ -63,7 +63,7 @@ def test_weights_are_the_mean_number_of_samples(copies, tmp_path):
         assert np.all(main.getcol("SIGMA") == 2.0)
 
 
-def test_channel_averaged_data_of_the_same_band_pass(copies, tmp_path):
+def test_channel_averaged_files(copies, tmp_path):
     for path in copies.values():
         with h5py.File(path, "r+") as file:
             for name in ("Data/visdata", "Data/flags", "Data/nsamples"):
@@ -78,7 +78,7 @@ def test_channel_averaged_data_of_the_same_band_pass(copies, tmp_path):
     assert convert(copies, tmp_path / "averaged.ms").channels == 192
 
 
-def test_a_failed_conversion_leaves_the_old_product(drift_sim_files, copies, tmp_path):
+def test_failed_conversion_keeps_existing_ms(drift_sim_files, copies, tmp_path):
     target = tmp_path / "products" / "tile.ms"
     convert(drift_sim_files, target)
     with h5py.File(copies[0], "r+") as file:
@@ -89,7 +89,7 @@ def test_a_failed_conversion_leaves_the_old_product(drift_sim_files, copies, tmp
     assert read_ms_info(target).rows == 216
 
 
-def test_converting_again_gives_the_same(drift_sim_files, drift_sim_ms, tmp_path):
+def test_conversion_is_repeatable(drift_sim_files, drift_sim_ms, tmp_path):
     target = tmp_path / "again.ms"
     for _ in range(2):
         convert(drift_sim_files, target)
@@ -117,7 +117,7 @@ def chunked(values, rows, channels, correlations, skipped):
 @pytest.mark.parametrize("cut", [single_chunk, lambda values: chunked(values, 16, 2, 1, 5)], ids=["single", "chunks"])
 @pytest.mark.parametrize("step", [-2.5e5, 2.5e5], ids=["descending", "ascending"])
 @pytest.mark.parametrize("flagged", [0.1, 0.001, 0.0], ids=["many flags", "few flags", "no flag"])
-def test_the_kernel_equals_its_plain_reference(cut, step, flagged):
+def test_kernel_equals_numpy_reference(cut, step, flagged):
     rng = np.random.default_rng(1)
     shape = rows, channels, correlations = 150, 5, 2
     visibilities = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)

@@ -45,7 +45,7 @@ def assert_same(converted, expected, tolerance=1e-6):
             assert np.array_equal(ours, reference)
 
 
-def test_version_1_files_give_the_same(copies, drift_sim_ms, tmp_path):
+def test_version_1_files(copies, drift_sim_ms, tmp_path):
     rewrite(copies)
     with h5py.File(copies[0]) as file:
         assert file["Data/visdata"].ndim == 3
@@ -55,18 +55,18 @@ def test_version_1_files_give_the_same(copies, drift_sim_ms, tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
-def test_compressed_and_uncompressed_give_the_same(compression, copies, drift_sim_ms, tmp_path):
+def test_compression(compression, copies, drift_sim_ms, tmp_path):
     chunks = (50, 12, 1)  # neither rows nor channels divide evenly
     rewrite(copies, chunks=chunks, data_compression=compression, flags_compression=None, nsample_compression=None)
     assert_same(convert(copies, tmp_path / "tile.ms"), drift_sim_ms)
 
 
-def test_double_precision_gives_the_same(copies, drift_sim_ms, tmp_path):
+def test_double_precision(copies, drift_sim_ms, tmp_path):
     rewrite(copies, data_write_dtype="c16")
     assert_same(convert(copies, tmp_path / "tile.ms"), drift_sim_ms)
 
 
-def test_integers_are_read_as_pyuvdata_reads_them(copies, tmp_path):
+def test_integer_visibilities(copies, tmp_path):
     def whole(data):
         data.data_array = np.round(1000 * data.data_array)
 
@@ -79,7 +79,7 @@ def test_integers_are_read_as_pyuvdata_reads_them(copies, tmp_path):
 
 
 @pytest.mark.parametrize("order", ["baseline", "random", "backwards"])
-def test_rows_in_another_order_give_the_same(order, copies, drift_sim_ms, tmp_path):
+def test_row_order(order, copies, drift_sim_ms, tmp_path):
     def shuffle(data):
         if order == "baseline":
             data.reorder_blts(order="baseline", minor_order="time")
@@ -91,13 +91,13 @@ def test_rows_in_another_order_give_the_same(order, copies, drift_sim_ms, tmp_pa
     assert_same(convert(copies, tmp_path / "tile.ms"), drift_sim_ms)
 
 
-def test_small_blocks_give_the_same(copies, drift_sim_ms, tmp_path, monkeypatch):
+def test_small_blocks(copies, drift_sim_ms, tmp_path, monkeypatch):
     rewrite(copies, lambda data: data.reorder_blts(order="baseline"), chunks=(50, 12, 1))
     monkeypatch.setattr("contimg.tile.convert.visibilities._MIB", 1 << 10)
     assert_same(convert(copies, tmp_path / "tile.ms", ConvertOptions(block_mb=40)), drift_sim_ms)
 
 
-def test_baselines_the_other_way_round_give_the_same(copies, drift_sim_ms, tmp_path):
+def test_swapped_baselines(copies, drift_sim_ms, tmp_path):
     for subband in (1, 8):  # in some files only: each file has its own sense
         rewrite({subband: copies[subband]}, lambda data: data.conjugate_bls("ant1<ant2"))
     rewrite({2: copies[2]}, lambda data: data.conjugate_bls("ant2<ant1"))
@@ -120,7 +120,7 @@ def phase_to(data, ra_deg, dec_deg):
     data.set_uvws_from_antenna_positions()
 
 
-def test_four_polarizations_tracked_equal_pyuvdatas_measurement_set(copies, tmp_path):
+def test_four_polarizations_equal_pyuvdata(copies, tmp_path):
     """Phased to a place of their own: what pyuvdata's write_ms makes of the same files, value for value."""
     merged = UVData()
     for subband in (0, 1, 2):
@@ -160,7 +160,7 @@ def test_four_polarizations_tracked_equal_pyuvdatas_measurement_set(copies, tmp_
         assert pointing.getcol("TRACKING").all()
 
 
-def test_unprojected_files_of_another_array_are_phased_as_pyuvdata_does(copies, tmp_path):
+def test_unprojected_files_equal_pyuvdata(copies, tmp_path):
     """No extra keywords: never fringe-stopped, looking at the zenith."""
     with h5py.File(copies[5], "r+") as file:
         del file["Header/extra_keywords"]
@@ -194,7 +194,7 @@ def test_circular_polarizations(copies, drift_sim_ms, tmp_path):
         ) == ["R", "L"]
 
 
-def test_polarizations_of_two_kinds_are_refused(copies, tmp_path):
+def test_mixed_polarizations_are_refused(copies, tmp_path):
     with h5py.File(copies[3], "r+") as file:
         file["Header/polarization_array"][...] = [-1, -6]
     with pytest.raises(BadFile, match=r"sb03.*-6\b"):
@@ -212,7 +212,7 @@ def test_polarizations_of_two_kinds_are_refused(copies, tmp_path):
         ("moon", "mcmf"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(fault, reason, copies, tmp_path):
+def test_unsupported_files_are_refused(fault, reason, copies, tmp_path):
     rewrite({6: copies[6]})
     with h5py.File(copies[6], "r+") as file:
         header = file["Header"]
@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_refused_by_name(fault, reason, copies, tmp_path)
         convert(copies, tmp_path / "out.ms")
 
 
-def test_the_place_may_be_given_as_ecef(copies, drift_sim_ms, tmp_path):
+def test_location_as_ecef(copies, drift_sim_ms, tmp_path):
     rewrite(copies)
     for path in copies.values():
         location = read(path).telescope.location

@@ -61,7 +61,7 @@ def read_by(script: str, ms: Path, where: Path) -> dict:
 
 @pytest.mark.judge("readers")
 @pytest.mark.parametrize("script", [DASK_MS, ARCAE, XARRAY_MS], ids=["dask-ms", "arcae", "xarray-ms"])
-def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
+def test_readers_agree_with_casacore(script, drift_sim_ms, tmp_path):
     summary = read_by(script, drift_sim_ms.path, tmp_path)
     with table(str(drift_sim_ms.path), ack=False) as main:
         data, uvw, time = (main.getcol(name) for name in ("DATA", "UVW", "TIME"))
@@ -78,7 +78,7 @@ def test_the_reader_sees_what_casacore_sees(script, drift_sim_ms, tmp_path):
 
 
 @pytest.mark.judge("aoflagger")
-def test_aoflagger_finds_interference_in_it(copies, tmp_path):
+def test_aoflagger_flags_interference(copies, tmp_path):
     with h5py.File(copies[5], "r+") as file:
         file["Data/visdata"][:, 0, 20, :] = 1e5
     converted = convert(copies, tmp_path / "rfi.ms")

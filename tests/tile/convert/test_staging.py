@@ -40,7 +40,7 @@ def same_data(path: Path, reference: Path) -> bool:
         return all(np.array_equal(ours.getcol(name), expected.getcol(name)) for name in ("DATA", "FLAG", "UVW", "TIME"))
 
 
-def test_a_scratch_directory_with_space_is_used_and_left_clean(drift_sim_files, drift_sim_ms, tmp_path, monkeypatch):
+def test_scratch_is_used_and_emptied(drift_sim_files, drift_sim_ms, tmp_path, monkeypatch):
     used = []
     monkeypatch.setattr("contimg.tile.convert.run.size_bytes", lambda path: used.append(path) or size_bytes(path))
     scratch = tmp_path / "scratch"
@@ -53,7 +53,7 @@ def test_a_scratch_directory_with_space_is_used_and_left_clean(drift_sim_files, 
 
 
 @mounting
-def test_a_scratch_directory_without_space_is_passed_over(drift_sim_files, drift_sim_ms, tmp_path):
+def test_small_scratch_is_skipped(drift_sim_files, drift_sim_ms, tmp_path):
     with small_disk(tmp_path / "small", 10) as small:
         converted = convert(drift_sim_files, tmp_path / "tile.ms", scratch=[small])
         assert list(small.iterdir()) == []
@@ -61,7 +61,7 @@ def test_a_scratch_directory_without_space_is_passed_over(drift_sim_files, drift
 
 
 @mounting
-def test_a_scratch_directory_needs_a_margin_and_memory(tmp_path):
+def test_scratch_margin(tmp_path):
     with small_disk(tmp_path / "scratch", 100) as scratch:
         assert has_space(scratch, 20 << 20)
         assert not has_space(scratch, 60 << 20)
@@ -69,12 +69,12 @@ def test_a_scratch_directory_needs_a_margin_and_memory(tmp_path):
 
 
 @pytest.mark.parametrize("scratch", ["/proc/nowhere", "/dev/null/scratch"])
-def test_a_scratch_directory_that_is_not_there_is_passed_over(scratch, drift_sim_files, tmp_path):
+def test_missing_scratch_is_skipped(scratch, drift_sim_files, tmp_path):
     assert convert(drift_sim_files, tmp_path / "tile.ms", scratch=[Path(scratch)]).path.is_dir()
 
 
 @mounting
-def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(drift_sim_files, tmp_path):
+def test_small_disk_is_refused_first(drift_sim_files, tmp_path):
     with small_disk(tmp_path / "small", 10) as small:
         with pytest.raises(Transient, match=r"tile\.ms: .*\b1\d MB\b.*\b10 MB\b"):
             convert(drift_sim_files, small / "tile.ms")
@@ -106,7 +106,7 @@ def convert_in_subprocess(*arguments):
 
 @mounting
 @pytest.mark.parametrize("size_mb", [1, 9, 17, 19, 22])
-def test_a_disk_that_fills_up_half_way_raises_transient(size_mb, drift_sim_files, tmp_path):
+def test_full_disk_raises_transient(size_mb, drift_sim_files, tmp_path):
     with small_disk(tmp_path / "small", size_mb) as small:
         output = convert_in_subprocess(drift_sim_files[0].parent, small)
         assert output.startswith(f"Transient {small}/tile.ms: ")
@@ -115,7 +115,7 @@ def test_a_disk_that_fills_up_half_way_raises_transient(size_mb, drift_sim_files
 
 
 @mounting
-def test_a_target_that_fills_up_during_the_move_keeps_the_old_product(drift_sim_files, tmp_path):
+def test_full_target_keeps_existing_ms(drift_sim_files, tmp_path):
     with small_disk(tmp_path / "small", 12) as small:
         (small / "tile.ms").mkdir()
         (small / "tile.ms" / "old").write_text("old")
@@ -127,13 +127,13 @@ def test_a_target_that_fills_up_during_the_move_keeps_the_old_product(drift_sim_
 
 
 @mounting
-def test_a_read_only_directory_is_named(drift_sim_files, tmp_path):
+def test_read_only_directory(drift_sim_files, tmp_path):
     with small_disk(tmp_path / "sealed", 100, "ro") as sealed, pytest.raises(Transient, match="Read-only file system"):
         convert(drift_sim_files, sealed / "tile.ms")
 
 
 @mounting
-def test_an_incoming_disk_that_went_away_quarantines_no_file(copies, tmp_path):
+def test_unmounted_incoming_directory(copies, tmp_path):
     with small_disk(tmp_path / "incoming", 100) as incoming:
         moved = {subband: incoming / path.name for subband, path in copies.items()}
     with pytest.raises(Transient, match=re.escape(str(tmp_path / "incoming"))):
@@ -142,7 +142,7 @@ def test_an_incoming_disk_that_went_away_quarantines_no_file(copies, tmp_path):
         convert({0: tmp_path / "nowhere" / "2026-02-22T23:17:51_sb00.hdf5"}, tmp_path / "tile.ms")
 
 
-def test_a_durable_product_is_flushed(drift_sim_files, tmp_path, monkeypatch):
+def test_durable_ms_is_flushed(drift_sim_files, tmp_path, monkeypatch):
     flushed = []
     real = os.fsync
 
@@ -157,7 +157,7 @@ def test_a_durable_product_is_flushed(drift_sim_files, tmp_path, monkeypatch):
     assert str(tmp_path) in flushed
 
 
-def test_other_errors_pass_through(tmp_path):
+def test_other_errors_are_raised(tmp_path):
     with pytest.raises(RuntimeError, match="a mistake"), staged(tmp_path / "product"):
         raise RuntimeError("a mistake")
     assert temporaries(tmp_path) == []
