@@ -6,7 +6,6 @@ environment overrides the default.
 """
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +21,9 @@ OptionsClass = TypeVar("OptionsClass", bound="Options")
 
 
 def option(
-    default: Any,
-    description: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    above: float | None = None,
-    variable: str | None = None,
-    deprecated_names: tuple[str, ...] = (),
-    secret: bool = False,
-) -> Any:
+    default: Any, description: str, *, unit: str = "", minimum: float | None = None, maximum: float | None = None,
+    above: float | None = None, variable: str | None = None, secret: bool = False,
+) -> Any:  # fmt: skip
     """Define a field of an options class.
 
     Parameters
@@ -43,18 +34,13 @@ def option(
     minimum, maximum : inclusive limits of a number.
     above : exclusive lower limit of a number.
     variable : environment variable, where it is not the class's prefix and the field's name.
-    deprecated_names : earlier environment variables of the field; they still set it, with a warning.
     secret : whether the value must not be printed.
     """
+    help_text = f"{description} [{unit}]" if unit else description
     return Field(
-        default,
-        description=f"{description} [{unit}]" if unit else description,
-        ge=minimum,
-        le=maximum,
-        gt=above,
-        validation_alias=variable,
-        json_schema_extra={"unit": unit, "secret": secret, "deprecated_names": list(deprecated_names)},
-    )
+        default, description=help_text, ge=minimum, le=maximum, gt=above, validation_alias=variable,
+        json_schema_extra={"secret": secret},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,8 +50,8 @@ class SettingValue:
     key: str
     value: Any
     source: str
-    help: str = ""
-    secret: bool = False
+    help: str
+    secret: bool
 
 
 class Options(BaseSettings):
@@ -76,12 +62,7 @@ class Options(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=True,
-        validate_default=False,
-        env_prefix="CONTIMG_",
-        env_ignore_empty=True,
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=False, env_prefix="CONTIMG_"
     )
 
     @classmethod
@@ -141,7 +122,7 @@ class Options(BaseSettings):
 
     @classmethod
     def read_environment(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Return the text of each field that a variable sets; a deprecated variable also warns.
+        """Return the text of each field that a variable sets.
 
         Parameters
         ----------
@@ -151,7 +132,7 @@ class Options(BaseSettings):
         -------
         field name to text, unchecked.
         """
-        source = _Environment(cls, _rename_deprecated(cls, environ))
+        source = _Environment(cls, environ)
         values = {name: source.get_field_value(field, name)[0] for name, field in cls.model_fields.items()}
         return {name: text for name, text in values.items() if text is not None}
 
@@ -190,14 +171,8 @@ class Options(BaseSettings):
         one entry for each field, in order of definition; the caller hides the values of secret ones.
         """
         return [
-            SettingValue(
-                name,
-                getattr(self, name),
-                sources.get(name, "default"),
-                field.description or "",
-                bool(extra(field).get("secret")),
-            )
-            for name, field in type(self).model_fields.items()
+            SettingValue(key, getattr(self, key), sources.get(key, "default"), str(field.description), is_secret(field))
+            for key, field in type(self).model_fields.items()
         ]
 
     def replace(self, **changes: Any) -> Self:
@@ -225,25 +200,14 @@ class _Environment(EnvSettingsSource):
         return {name.lower(): text for name, text in self._environ.items() if text}
 
 
-def _rename_deprecated(options: type[Options], environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment with each deprecated variable under its present name, which has precedence."""
-    renamed: dict[str, str] = {}
-    for name, variable in options.variables().items():
-        for deprecated in extra(options.model_fields[name]).get("deprecated_names", ()):
-            if environ.get(deprecated):
-                warnings.warn(f"{deprecated} is deprecated; set {variable} instead", FutureWarning, stacklevel=4)
-                renamed.setdefault(variable, environ[deprecated])
-    return {**renamed, **{name: text for name, text in environ.items() if text}} if renamed else environ
-
-
-def extra(field: FieldInfo) -> dict[str, Any]:
-    """Return what `option` keeps of a field beside pydantic's own attributes: unit, secret, deprecated_names.
+def is_secret(field: FieldInfo) -> bool:
+    """Return whether the value of a field must not be printed.
 
     Parameters
     ----------
     field : of an options class, from its `model_fields`.
     """
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return field.json_schema_extra == {"secret": True}
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,9 @@ def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
     width = f"{result.beam_major_arcsec:.1f} x {result.beam_minor_arcsec:.1f} arcsec"
     click.echo(f"beam     {width}, {result.beam_angle_deg:.0f} deg")
     click.echo(f"peak     {result.peak_jy:.4g} Jy/beam, apparent")
-    click.echo(f"rms      {result.rms_jy * 1e3:.3g} mJy/beam, thermal {result.expected_rms_jy * 1e3:.3g}")
+    thermal_jy = result.expected_rms_jy
+    thermal = "unknown" if thermal_jy is None else f"{thermal_jy * 1e3:.3g}"
+    click.echo(f"rms      {result.rms_jy * 1e3:.3g} mJy/beam, thermal {thermal}")
     click.echo(f"clean    {result.cleaned_jy:.4g} Jy in {result.iterations} iterations")
     applied = result.calibration
     calibration = f"calibrated with {applied.set}" if applied.set else f"UNCALIBRATED, {applied.reason}"

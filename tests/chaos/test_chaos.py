@@ -18,18 +18,18 @@ SEED = 3
 ALL = frozenset(FaultKind)
 
 
-def test_a_seed_is_a_plan():
+def test_plan_is_determined_by_seed():
     assert make_plan(1, 20, 40, ALL, 60.0) == make_plan(1, 20, 40, ALL, 60.0)
     assert make_plan(1, 20, 40, ALL, 60.0) != make_plan(2, 20, 40, ALL, 60.0)
 
 
-def test_a_plan_has_every_kind_of_fault_and_of_file():
+def test_plan_has_every_kind_of_fault_and_file():
     plan = make_plan(SEED, 300, 200, ALL, 400.0)
     assert {fault.kind for fault in plan.faults[:200]} == ALL
     assert {group.defect for group in plan.groups} == set(Defect)
 
 
-def test_the_proxy_passes_cuts_and_stalls():
+def test_proxy_passes_cuts_and_stalls():
     server = socket.create_server(("127.0.0.1", 0))
     proxy = Proxy(server.getsockname()[1])
     client = socket.create_connection(("127.0.0.1", proxy.port))
@@ -52,7 +52,7 @@ def test_the_proxy_passes_cuts_and_stalls():
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_nothing_is_lost_and_nothing_made_twice_with_faults(tmp_path: Path):
+def test_no_loss_or_duplicate_with_faults(tmp_path: Path):
     """Run on SQLite with the embedded broker, then change the products and expect deviations."""
     components = Components(postgresql=False, own_broker=False, mounted_disk=False)
     plan = plan_for(components, SEED, groups=8, faults=12, duration_s=18)

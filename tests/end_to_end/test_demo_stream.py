@@ -71,7 +71,7 @@ def bright_sources(directory, image):
             yield source, place
 
 
-def test_every_source_is_where_and_what_the_truth_says(demo, store):
+def test_sources_match_truth(demo, store):
     images = store.products.images(limit=10)
     assert len(images) == GROUPS
     measured = 0
@@ -84,7 +84,7 @@ def test_every_source_is_where_and_what_the_truth_says(demo, store):
     assert measured >= 4  # 3C48 and the brighter targets
 
 
-def test_the_target_was_calibrated_with_the_transit_and_says_so(demo, store):
+def test_target_is_calibrated_with_transit(demo, store):
     transit, target = store.files.groups(limit=10)[::-1]
     (calibration,) = store.registry.sets()
     assert (calibration.calibrator, calibration.group) == ("3C48", transit.id)
@@ -95,7 +95,7 @@ def test_the_target_was_calibrated_with_the_transit_and_says_so(demo, store):
     assert {"CONTIMG", "DUCC0", "RADLER", "BMAJ", "BMIN", "BPA", "CALMJD"} <= set(header)
 
 
-def test_every_product_is_there_and_nothing_else(demo, store):
+def test_products_are_complete(demo, store):
     directory, words = demo
     for group in store.files.groups(limit=10):
         assert group.state is State.COMPLETED
@@ -114,7 +114,7 @@ def test_every_product_is_there_and_nothing_else(demo, store):
     assert not [path for path in directory.rglob("*.writing-*")]
 
 
-def test_nothing_is_left_running(demo):
+def test_no_process_is_left_running(demo):
     state = str(demo[0] / "state")
     left = [
         process
@@ -131,7 +131,7 @@ def _environment(process):
         return {}
 
 
-def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path):
+def test_foreign_directory_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     done = subprocess.run(
         [sys.executable, "-m", "contimg", "demo", "--directory", str(tmp_path)],

@@ -15,7 +15,7 @@ FINE = ImageNumbers(
 LIMITS = QualityThresholds()
 
 
-def test_a_quiet_image_is_good():
+def test_quiet_image_is_good():
     assert grade_image(FINE, LIMITS).grade == "good"
     assert grade_image(FINE, LIMITS).reasons == ()
 
@@ -39,18 +39,18 @@ def test_a_quiet_image_is_good():
         ({"rms_jy": 0.0, "peak_jy": 0.0}, "bad", "0"),
     ],
 )
-def test_each_fault_is_named(change, grade, reason):
+def test_each_fault_has_reason(change, grade, reason):
     quality = grade_image(replace(FINE, **change), LIMITS)
     assert quality.grade == grade
     assert [reason in text for text in quality.reasons].count(True) == 1, quality.reasons
 
 
-def test_a_bright_source_may_raise_the_noise():
+def test_bright_source_raises_noise_limit():
     # 3C48 as the telescope saw it: 16.4 Jy over 36 mJy, far above the thermal noise and yet a good image.
     assert grade_image(replace(FINE, rms_jy=0.036, peak_jy=16.4), LIMITS).grade == "good"
 
 
-def test_thresholds_are_the_operators():
+def test_thresholds_are_options():
     assert grade_image(FINE, LIMITS.replace(min_unflagged=0.9)).grade == "suspect"
 
 
@@ -67,7 +67,7 @@ UNKNOWN = st.none()
         calibration_set=UNKNOWN | st.just("set"),
     )
 )  # fmt: skip
-def test_a_check_is_out_of_limits_exactly_when_its_reason_is_given(image):
+def test_reason_given_exactly_when_check_fails(image):
     quality, checks = grade_image(image, LIMITS), check_image(image, LIMITS)
     assert {check.reason for check in checks if check.grade in ("suspect", "bad")} == set(quality.reasons)
     grades = {check.grade for check in checks}

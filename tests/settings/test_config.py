@@ -35,7 +35,7 @@ def test_the_sixteen_keys():
     assert list(StreamingConfig.model_fields) == KEYS
 
 
-def test_without_a_file_the_defaults_hold_and_paths_are_absolute(settings, tmp_path):
+def test_defaults_without_file_have_absolute_paths(settings, tmp_path):
     loaded = config.load(settings, {})
     assert (loaded.expected_subbands, loaded.chunk_duration) == (16, CADENCE_S / 60)
     assert loaded.input_dir == tmp_path / "incoming"
@@ -43,14 +43,14 @@ def test_without_a_file_the_defaults_hold_and_paths_are_absolute(settings, tmp_p
     assert not settings.config_path.exists(), "reading writes nothing"
 
 
-def test_the_environment_wins_over_the_file_and_the_file_over_the_default(settings):
+def test_environment_overrides_file_overrides_default(settings):
     write(settings, {"max_workers": 3, "poll_interval": 2, "input_dir": "/data/incoming"})
     loaded = config.load(settings, {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_STAGE_TO_TMPFS": "yes"})
     assert (loaded.max_workers, loaded.poll_interval, loaded.stage_to_tmpfs) == (7, 2.0, True)
     assert loaded.input_dir == Path("/data/incoming")
 
 
-def test_explain_says_where_each_value_came_from(settings):
+def test_explain_lists_source_of_each_value(settings):
     write(settings, {"max_workers": 3, "chunk_duration": 6})
     environ = {"CONTIMG_MAX_WORKERS": "7", "CONTIMG_TOKEN": "t", "CONTIMG_MIN_SUBBANDS": "14"}
     entries = {entry.key: entry for entry in config.explain(settings, environ)}
@@ -77,7 +77,7 @@ def test_explain_says_where_each_value_came_from(settings):
         ({"registry_db": "/elsewhere.sqlite3"}, ["registry_db", "/elsewhere.sqlite3", "queue_db"]),
     ],
 )
-def test_a_wrong_file_is_one_line_that_names_file_and_key(settings, content, parts):
+def test_invalid_file_error_names_file_and_key(settings, content, parts):
     write(settings, content)
     with pytest.raises(Misconfigured) as caught:
         config.load(settings, {})
@@ -87,20 +87,20 @@ def test_a_wrong_file_is_one_line_that_names_file_and_key(settings, content, par
     assert "\n" not in line
 
 
-def test_a_file_that_cannot_be_read_is_no_silent_default(settings):
+def test_unreadable_file_is_refused(settings):
     settings.config_path.mkdir(parents=True)
     with pytest.raises(Misconfigured, match=r"streaming_config\.json: Is a directory"):
         config.load(settings, {})
 
 
-def test_a_wrong_variable_is_named(settings):
+def test_invalid_variable_is_named(settings):
     with pytest.raises(Misconfigured, match="CONTIMG_POLL_INTERVAL='soon'"):
         config.load(settings, {"CONTIMG_POLL_INTERVAL": "soon"})
     with pytest.raises(Misconfigured, match=r"CONTIMG_WEB_PORT=70000\b.*65535"):
         Settings.from_environment({"CONTIMG_WEB_PORT": "70000"})
 
 
-def test_saving_keeps_the_other_keys_and_writes_only_what_was_set(settings):
+def test_save_writes_only_set_keys(settings):
     write(settings, {"max_workers": 3})
     saved = config.save(settings, {"poll_interval": "2.5", "input_dir": "in"}, {})
     assert saved == config.load(settings, {})
@@ -108,7 +108,7 @@ def test_saving_keeps_the_other_keys_and_writes_only_what_was_set(settings):
     assert [path.name for path in settings.state_dir.iterdir()] == ["streaming_config.json"], "no temporary file stays"
 
 
-def test_a_change_that_would_not_load_leaves_the_file_as_it_was(settings):
+def test_refused_change_leaves_file_unchanged(settings):
     write(settings, {"max_workers": 3})
     for wrong in ({"max_workers": 0}, {"no_such": 1}, {"_cli_parse_args": True}, {"registry_db": "/elsewhere"}):
         with pytest.raises(Misconfigured):
@@ -117,7 +117,7 @@ def test_a_change_that_would_not_load_leaves_the_file_as_it_was(settings):
 
 
 @pytest.mark.parametrize("environ", [{}, {"CONTIMG_USE_SUBPROCESS": "no"}])
-def test_an_unsupported_value_of_an_earlier_version_is_reported_and_read_as_the_supported_one(settings, environ):
+def test_unsupported_value_in_file_is_reported_and_replaced(settings, environ):
     write(settings, {"use_subprocess": False} if not environ else {})
     assert config.load(settings, environ).use_subprocess
     (message,) = config.ignored_values(settings, environ)
@@ -128,7 +128,7 @@ def test_an_unsupported_value_of_an_earlier_version_is_reported_and_read_as_the_
 
 
 @pytest.mark.parametrize("value", [False, "false", "no"])
-def test_an_unsupported_value_is_refused_when_it_is_set(settings, value):
+def test_unsupported_value_cannot_be_set(settings, value):
     with pytest.raises(Misconfigured, match="use_subprocess=false") as refusal:
         config.save(settings, {"max_workers": 3, "use_subprocess": value})
     assert "\n" not in str(refusal.value)
@@ -136,7 +136,7 @@ def test_an_unsupported_value_is_refused_when_it_is_set(settings, value):
     assert config.save(settings, {"use_subprocess": True}).use_subprocess
 
 
-def test_passwords_are_not_shown(settings):
+def test_passwords_are_masked(settings):
     url = "postgresql+psycopg://ops:secret@db/contimg"
     loaded = config.load(settings, {"CONTIMG_QUEUE_DB": url})
     assert loaded.queue_db == loaded.registry_db == url
@@ -147,7 +147,7 @@ def test_passwords_are_not_shown(settings):
     assert "secret" not in str(caught.value)
 
 
-def test_the_rules_follow_the_configuration_and_are_checked(settings):
+def test_queue_rules_follow_configuration(settings):
     loaded = config.load(settings, {"CONTIMG_EXPECTED_SUBBANDS": "8", "CONTIMG_CHUNK_DURATION": "5.15"})
     rules = config.queue_rules(loaded, {})
     assert (rules.expected_subbands, rules.min_subbands, rules.cadence_s) == (8, 8, pytest.approx(309))
@@ -157,7 +157,7 @@ def test_the_rules_follow_the_configuration_and_are_checked(settings):
         config.queue_rules(loaded, {"CONTIMG_MIN_SUBBANDS": "9"})
 
 
-def test_the_cadence_is_the_telescopes_unless_a_key_sets_it(settings):
+def test_cadence_from_telescope_key_or_variable(settings):
     assert QueueRules().cadence_s == config.queue_rules(config.load(settings, {}), {}).cadence_s == CADENCE_S
     write(settings, {"chunk_duration": 5.0})
     loaded = config.load(settings, {})
@@ -165,25 +165,17 @@ def test_the_cadence_is_the_telescopes_unless_a_key_sets_it(settings):
     assert config.queue_rules(loaded, {"CONTIMG_CADENCE_S": "320"}).cadence_s == 320
 
 
-def test_waits_between_attempts_double_up_to_a_limit():
+def test_retry_delay_doubles_up_to_limit():
     rules = config.QueueRules(retry_delay_s=30, retry_delay_max_s=100)
     assert [rules.retry_after_s(attempts) for attempts in (1, 2, 3, 50)] == [30, 60, 100, 100]
 
 
 class Sample(Options, env_prefix="CONTIMG_SAMPLE_"):
-    size_px: int = option(2048, "Image size", unit="pixels", minimum=64, deprecated_names=("CONTIMG_SAMPLE_SIZE",))
+    size_px: int = option(2048, "Image size", unit="pixels", minimum=64)
     kind: Literal["full", "half"] = option("full", "Kind of image")
 
 
-def test_a_deprecated_variable_still_sets_its_field_with_a_warning():
-    with pytest.warns(FutureWarning, match="CONTIMG_SAMPLE_SIZE .*CONTIMG_SAMPLE_SIZE_PX"):
-        assert Sample.from_environment({"CONTIMG_SAMPLE_SIZE": "128"}).size_px == 128
-    both = {"CONTIMG_SAMPLE_SIZE": "128", "CONTIMG_SAMPLE_SIZE_PX": "256"}
-    with pytest.warns(FutureWarning):
-        assert Sample.from_environment(both).size_px == 256
-
-
-def test_flags_override_the_environment_which_overrides_the_default(monkeypatch):
+def test_flags_override_environment_overrides_default(monkeypatch):
     @click.command()
     @flags(Sample)
     def command(**arguments):
@@ -204,14 +196,14 @@ def test_flags_override_the_environment_which_overrides_the_default(monkeypatch)
     assert re.match(r"CONTIMG_SAMPLE_SIZE_PX=12: .*\b64$", str(run().exception))
 
 
-def test_every_section_has_variables_of_its_own_and_help():
+def test_sections_have_unique_variables_and_help():
     variables = [variable for section in config.section_classes() for variable in section.variables().values()]
     shared = {variable for variable in variables if variables.count(variable) > 1}
     assert shared == {"CONTIMG_EXPECTED_SUBBANDS"}
     assert all(field.description for section in config.section_classes() for field in section.model_fields.values())
 
 
-def test_a_replaced_value_is_checked():
+def test_replace_checks_limits():
     assert Sample().replace(size_px=64).size_px == 64
     with pytest.raises(Misconfigured, match=r"size_px=63\b.*\b64\b"):
         Sample().replace(size_px=63)

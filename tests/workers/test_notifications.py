@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contimg.errors import Misconfigured
-from contimg.options import extra
+from contimg.options import is_secret
 from contimg.settings import NotificationSettings
 from contimg.store import Store
 from workers.notifications import Notifier
@@ -141,7 +141,7 @@ def test_urls_are_masked_where_settings_are_shown(place) -> None:
     outcome = place.contimg("config", "check")
     assert "notify_urls" in outcome.stdout
     assert "secret" not in outcome.stdout + outcome.stderr
-    assert extra(NotificationSettings.model_fields["notify_urls"])["secret"]
+    assert is_secret(NotificationSettings.model_fields["notify_urls"])
 
 
 def test_events_above_the_rate_are_held_back_and_counted(store: Store, listener: Listener) -> None:

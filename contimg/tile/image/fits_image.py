@@ -19,6 +19,30 @@ from contimg.tile.image.result import ImagingResult
 MIN_PB = 0.05
 SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore", "NUMPY": "numpy"}
 
+# Keyword, field of the result and comment; a value of None is an undefined keyword.
+IMAGE_CARDS = (
+    ("RMS", "rms_jy", "[Jy/beam] noise of the residual (MAD)"),
+    ("RMSTHERM", "expected_rms_jy", "[Jy/beam] thermal noise expected"),
+    ("PEAK", "peak_jy", "[Jy/beam] brightest pixel"),
+    ("DYNRANGE", "dynamic_range", "peak over noise"),
+    ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
+    ("BOWL", "bowl_jy", "[Jy/beam] median around the brightest source"),
+    ("CATMATCH", "catalogue_matches", "catalogued sources compared"),
+    ("VERDICT", "verdict", "quality"),
+    ("CHANAVG", "channel_average", "native channels averaged into one"),
+    ("NITER", "iterations", "clean iterations"),
+    ("UNFLAG", "unflagged_fraction", "fraction of samples unflagged"),
+)
+OPTION_CARDS = (
+    ("WEIGHT", "weighting", "weighting"),
+    ("ROBUST", "robust", "Briggs robustness"),
+    ("MINUVKL", "min_uv_klambda", "[klambda] shortest baseline"),
+    ("TAPER", "taper_arcsec", "[arcsec] taper, 0 for none"),
+    ("GAIN", "gain", "clean gain"),
+    ("MASKSIG", "mask_sigma", "[noise] cleaned freely down to this"),
+    ("THRSIG", "threshold_sigma", "[noise] cleaned within the mask down to this"),
+)
+
 
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
     """Make the header of an image in Jy per beam.
@@ -33,28 +57,13 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     header["BMAJ"] = (tile_image.beam_major_arcsec / 3600, "[deg] restoring beam, major axis FWHM")
     header["BMIN"] = (tile_image.beam_minor_arcsec / 3600, "[deg] minor axis FWHM")
     header["BPA"] = (tile_image.beam_angle_deg, "[deg] position angle, north through east")
-    header["RMS"] = (tile_image.rms_jy, "[Jy/beam] noise of the residual (MAD)")
-    header["RMSTHERM"] = (tile_image.expected_rms_jy, "[Jy/beam] thermal noise expected")
-    header["PEAK"] = (tile_image.peak_jy, "[Jy/beam] brightest pixel")
-    header["DYNRANGE"] = (tile_image.dynamic_range, "peak over noise")
-    header["MINIMUM"] = (tile_image.minimum_jy, "[Jy/beam] faintest pixel")
-    header["BOWL"] = (tile_image.bowl_jy, "[Jy/beam] median around the brightest source")
-    header["CATMATCH"] = (len(tile_image.matches), "catalogued sources compared")
+    cards = [(keyword, getattr(tile_image, name), comment) for keyword, name, comment in IMAGE_CARDS]
+    cards += [(keyword, getattr(options, name), comment) for keyword, name, comment in OPTION_CARDS]
+    header.update({keyword: (value, comment) for keyword, value, comment in cards})
     if tile_image.matches:
         header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
         header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")
-    header["VERDICT"] = (tile_image.verdict, "quality")
     header["IMAGER"] = (_imager_version(options), "what gridded and cleaned")
-    header["WEIGHT"] = (options.weighting, "weighting")
-    header["ROBUST"] = (options.robust, "Briggs robustness")
-    header["MINUVKL"] = (options.min_uv_klambda, "[klambda] shortest baseline")
-    header["TAPER"] = (options.taper_arcsec, "[arcsec] taper, 0 for none")
-    header["GAIN"] = (options.gain, "clean gain")
-    header["MASKSIG"] = (options.mask_sigma, "[noise] cleaned freely down to this")
-    header["THRSIG"] = (options.threshold_sigma, "[noise] cleaned within the mask down to this")
-    header["CHANAVG"] = (tile_image.channel_average, "native channels averaged into one")
-    header["NITER"] = (tile_image.iterations, "clean iterations")
-    header["UNFLAG"] = (round(tile_image.unflagged_fraction, 6), "fraction of samples unflagged")
     return header
 
 

@@ -127,10 +127,6 @@ class ImagingResult(TileImage):
     iterations: int
     components: int
     cleaned_jy: float
-    expected_rms_jy: float
-    minimum_jy: float
-    bowl_jy: float
-    unflagged_fraction: float
     verdict: str = ""
     matches: tuple[Match, ...] = ()
     found_sources: tuple[FoundSource, ...] = ()

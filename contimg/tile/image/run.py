@@ -28,7 +28,7 @@ from contimg.tile.image.gridding.visibilities import (
     read_visibilities,
     select_rows,
 )
-from contimg.tile.image.gridding.weighting import Weighting, compute_imaging_weights, estimate_row_weights
+from contimg.tile.image.gridding.weighting import compute_imaging_weights, estimate_row_weights
 from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.result import Beam, Calibration, ImagingResult, Products
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
@@ -100,7 +100,7 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
         )
     pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     max_loss = options.smearing_percent / 100 if options.average else 0.0
-    weights = estimate_row_weights(ms, rows, options.size, pixel_rad, _weighting(options))
+    weights = estimate_row_weights(ms, rows, pixel_rad, options)
     averaging = plan_averaging(ms, rows, weights, 0.5 * options.size * pixel_rad, max_loss, options.channel_average)
     if ms.freqs_hz.size % averaging.channels:
         raise Misconfigured(
@@ -113,14 +113,9 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
     return visibilities, averaging.time_bins
 
 
-def _weighting(options: ImageOptions) -> Weighting:
-    taper_rad = options.taper_arcsec * ARCSEC_RAD
-    return Weighting(options.weighting, options.robust, 1000 * options.min_uv_klambda, taper_rad)
-
-
 def _weight(ms: MSInfo, visibilities: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
     weights = compute_imaging_weights(
-        visibilities.uvw_m, visibilities.freqs_hz, visibilities.weights, options.size, pixel_rad, _weighting(options)
+        visibilities.uvw_m, visibilities.freqs_hz, visibilities.weights, pixel_rad, options
     )
     if not weights.any():
         raise BadInput(

@@ -25,7 +25,7 @@ def gridder_of(data, weights):
     return Gridder(data, weights, 256, np.deg2rad(6 / 3600), 1)
 
 
-def test_nothing_is_averaged_when_nothing_may_be_lost(read):
+def test_no_averaging_at_zero_loss(read):
     ms, rows, data = read
     nothing = plan_averaging(ms, rows, rows.weights, EDGE_RAD, 0.0)
     assert nothing.channels == 1
@@ -34,7 +34,7 @@ def test_nothing_is_averaged_when_nothing_may_be_lost(read):
     assert average_in_time(gridder, nothing.time_bins) is gridder
 
 
-def test_spans_are_of_one_baseline_and_of_neighbours(read):
+def test_time_bins_hold_neighbours_of_one_baseline(read):
     ms, rows, _ = read
     averaging = plan_averaging(ms, rows, rows.weights, EDGE_RAD, 0.005)
     lengths = np.hypot(rows.uvw_m[:, 0], rows.uvw_m[:, 1])
@@ -52,7 +52,7 @@ def test_spans_are_of_one_baseline_and_of_neighbours(read):
     assert np.median(lengths[averaged]) < np.median(lengths[alone])
 
 
-def test_rows_become_weighted_means_over_their_span(read):
+def test_average_in_time_is_weighted_mean(read):
     _, rows, data = read
     rng = np.random.default_rng(3)
     data.stokes_i[:] = rng.normal(size=data.stokes_i.shape) + 1j * rng.normal(size=data.stokes_i.shape)
@@ -71,7 +71,7 @@ def test_rows_become_weighted_means_over_their_span(read):
 
 
 @pytest.mark.parametrize("percent", [1.0, 5.0])
-def test_the_loss_at_the_edge_stays_within_the_limit(read, percent):
+def test_loss_at_edge_is_within_limit(read, percent):
     ms, rows, data = read
     averaging = plan_averaging(ms, rows, rows.weights, EDGE_RAD, percent / 100)
     assert averaging.channels > 1

@@ -25,7 +25,7 @@ def reshape_sky(path, factor):
         main.putcol("DATA", (data * factor(main.getcol("UVW"), freqs)[..., None]).astype(np.complex64))
 
 
-def test_a_steep_spectrum_is_taken_out_where_parts_of_the_band_are_cleaned_together(tmp_path):
+def test_joint_clean_models_steep_spectrum(tmp_path):
     path = make_ms(tmp_path / "steep.ms", POINTS, antennas=24, times=6, channels=48, sefd_jy=300.0, airy=False)
     reshape_sky(path, lambda uvw, freqs: np.ones((len(uvw), 1)) * (freqs / freqs.mean()) ** -3.0)
     whole = image(path, tmp_path / "whole", OPTIONS)
@@ -35,7 +35,7 @@ def test_a_steep_spectrum_is_taken_out_where_parts_of_the_band_are_cleaned_toget
     assert parts.peak_jy == pytest.approx(5.0, rel=0.01)
 
 
-def test_several_scales_leave_less_of_an_extended_source(tmp_path):
+def test_multiscale_cleans_extended_source(tmp_path):
     path = make_ms(tmp_path / "wide.ms", POINTS[:1], antennas=32, times=6, channels=16, sefd_jy=100.0, airy=False)
     sigma_rad = np.deg2rad(50 / 3600)
 
@@ -51,7 +51,7 @@ def test_several_scales_leave_less_of_an_extended_source(tmp_path):
     assert multiscale.residual_peak_jy < point_like.residual_peak_jy
 
 
-def test_a_cycle_that_makes_it_worse_is_taken_back(tmp_path, caplog):
+def test_diverged_cycle_is_undone(tmp_path, caplog):
     ms = read_ms_info(make_ms(tmp_path / "a.ms", POINTS, antennas=16, times=3, channels=16, airy=False))
     rows = select_rows(ms)
     data = read_visibilities(ms, rows, "DATA", 1)

@@ -50,7 +50,7 @@ def opened(tile, tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_casa_finds_known_sources_where_the_header_puts_them(tile, opened):
+def test_casa_agrees_on_source_positions(tile, opened):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     ours = [wcs.all_world2pix(*source.direction(), 0) for source in SOURCES]
     assert np.abs(np.array(opened["pixels"]) - ours).max() < 1e-3
@@ -69,7 +69,7 @@ def test_casa_reads_beam_axes_frame_and_epoch(tile, opened):
 
 
 @pytest.mark.parametrize("name", ["fits", "primary_beam", "corrected"])
-def test_every_file_is_standard_and_whole(tile, name):
+def test_fits_files_follow_standard(tile, name):
     with fits.open(getattr(tile.products, name), checksum=True) as units:
         units.verify("exception")
         unit = units[0]
@@ -83,7 +83,7 @@ def test_every_file_is_standard_and_whole(tile, name):
     assert np.rad2deg(separation_rad(wcs.celestial.wcs.crval, np.rad2deg([RA0, DEC0]))) * 3600 < 1e-3
 
 
-def test_a_changed_pixel_is_noticed(tile, tmp_path):
+def test_checksum_detects_changed_pixel(tile, tmp_path):
     """The checksums above can fail."""
     copy = tmp_path / "copy.fits"
     raw = bytearray(tile.products.fits.read_bytes())
@@ -93,7 +93,7 @@ def test_a_changed_pixel_is_noticed(tile, tmp_path):
         assert units[0].verify_datasum() == 0
 
 
-def test_times_and_band_are_the_observations(tile):
+def test_header_times_and_band(tile):
     header = fits.getheader(tile.products.fits)
     start_mjd_s = Time(header["DATE-OBS"], scale="utc").mjd * 86400
     assert header["TIMESYS"] == "UTC"
@@ -105,7 +105,7 @@ def test_times_and_band_are_the_observations(tile):
     assert header["CUNIT3"] == "Hz"
 
 
-def test_writing_leaves_the_picture_alone(tile, tmp_path):
+def test_writing_does_not_change_image(tile, tmp_path):
     """Others draw and write from the same memory meanwhile: nobody may touch it, not even for an instant."""
     picture = np.random.default_rng(4).normal(size=(64, 64)).astype(np.float32)
     picture.setflags(write=False)

@@ -44,7 +44,7 @@ def test_dirty_image_is_the_direct_sum(gridder):
         assert image[y, x] == pytest.approx(direct, abs=1e-3)
 
 
-def test_the_true_model_leaves_nothing(gridder):
+def test_residual_of_true_model_is_zero(gridder):
     model = np.zeros((SIZE, SIZE), np.float32)
     model[39, 20] = 2.5
     assert np.abs(gridder.residual(model)).max() < 1e-3

@@ -23,7 +23,7 @@ SMALL = ImageOptions(size=256)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
-def test_sources_have_their_place_and_flux(tile, source):
+def test_sources_have_true_position_and_flux(tile, source):
     measured = measure_source(tile.products.fits, *source.direction())
     assert measured.offset_beams < 0.02
     assert measured.flux_jy == pytest.approx(source.flux_jy, rel=0.01)
@@ -31,7 +31,7 @@ def test_sources_have_their_place_and_flux(tile, source):
     assert np.rad2deg(away) * 3600 < 0.5
 
 
-def test_brightest_pixel_lies_where_the_header_says(tile):
+def test_brightest_pixel_is_at_header_position(tile):
     with fits.open(tile.products.fits) as units:
         picture, wcs = units[0].data[0, 0], WCS(units[0].header).celestial
     y, x = np.unravel_index(picture.argmax(), picture.shape)
@@ -42,7 +42,7 @@ def test_brightest_pixel_lies_where_the_header_says(tile):
     assert tuple(wcs.wcs.crval) == pytest.approx(np.rad2deg([RA0, DEC0]))
 
 
-def test_header_tells_what_and_whence(tile):
+def test_header_has_provenance(tile):
     header = fits.getheader(tile.products.fits)
     assert header["BUNIT"] == "JY/BEAM"
     assert header["BMAJ"] * 3600 == pytest.approx(tile.beam_major_arcsec)
@@ -55,7 +55,7 @@ def test_header_tells_what_and_whence(tile):
     assert "CALWHY" not in header
 
 
-def test_the_corrected_image_has_true_fluxes(tile):
+def test_pb_corrected_image_has_true_fluxes(tile):
     with fits.open(tile.products.corrected) as corrected, fits.open(tile.products.fits) as apparent:
         with fits.open(tile.products.primary_beam) as beam:
             in_beam = beam[0].data >= 0.05
@@ -67,7 +67,7 @@ def test_the_corrected_image_has_true_fluxes(tile):
             assert units[0].verify_datasum() == 1
 
 
-def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypatch):
+def test_image_without_grade_before_grading(small_ms, tmp_path, monkeypatch):
     grade, grades = stage.grade_image, []
     monkeypatch.setattr(
         stage, "grade_image", lambda tile_image, limits: grades.append(tile_image.verdict) or grade(tile_image, limits)
@@ -76,7 +76,7 @@ def test_an_image_has_no_grade_before_it_is_judged(small_ms, tmp_path, monkeypat
     assert grades == [""]
 
 
-def test_numbers_of_the_image(tile):
+def test_image_numbers(tile):
     assert tile.calibration_set
     assert tile.verdict == "good"
     assert tile.unflagged_fraction == 1.0
@@ -109,7 +109,7 @@ def test_noise_alone_has_the_thermal_rms(tmp_path):
         assert tile_image.rms_jy == pytest.approx(tile_image.expected_rms_jy, rel=0.08)
 
 
-def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
+def test_flagged_values_are_ignored(small_ms, tmp_path):
     with table(str(small_ms), ack=False, readonly=False) as main:
         data, flag = main.getcol("DATA"), main.getcol("FLAG")
         data[::7, 3, 0], flag[::7, 3, 0] = 1e6, True
@@ -122,7 +122,7 @@ def test_flagged_rubbish_does_not_count(small_ms, tmp_path):
     assert 0.9 < tile_image.unflagged_fraction < 0.99
 
 
-def test_everything_flagged_is_bad_input_and_leaves_nothing(small_ms, tmp_path):
+def test_all_flagged_is_bad_input_without_files(small_ms, tmp_path):
     with table(str(small_ms), ack=False, readonly=False) as main:
         main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))
     with pytest.raises(BadInput, match=re.escape(str(small_ms))):
@@ -130,7 +130,7 @@ def test_everything_flagged_is_bad_input_and_leaves_nothing(small_ms, tmp_path):
     assert not (tmp_path / "images").exists()
 
 
-def test_no_baseline_long_enough(small_ms, tmp_path):
+def test_no_long_baseline_is_bad_input(small_ms, tmp_path):
     with pytest.raises(BadInput, match="min_uv_klambda"):
         image(small_ms, tmp_path / "images", ImageOptions(size=256, min_uv_klambda=100.0))
 
@@ -148,7 +148,7 @@ def test_averaging_must_divide_the_channels(small_ms, tmp_path):
         ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h"),
     ],
 )
-def test_an_uncalibrated_image_has_the_reason(tmp_path, note, reason):
+def test_uncalibrated_image_states_reason(tmp_path, note, reason):
     path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=note)
     tile_image = image(path, tmp_path, SMALL)
     assert not tile_image.calibration_set
@@ -159,7 +159,7 @@ def test_an_uncalibrated_image_has_the_reason(tmp_path, note, reason):
     assert reason in header["CALWHY"]
 
 
-def test_corrected_data_are_imaged_and_a_damaged_keyword_is_named(small_ms, tmp_path):
+def test_corrected_data_with_damaged_keyword(small_ms, tmp_path):
     path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected={"set": "s"})
     with table(str(path), ack=False, readonly=False) as main:
         main.putcol("CORRECTED_DATA", 3 * main.getcol("DATA"))
@@ -177,7 +177,7 @@ def test_one_hand_alone_gives_no_stokes_i(small_ms, tmp_path):
         image(small_ms, tmp_path, SMALL)
 
 
-def test_a_failure_while_writing_leaves_no_part_of_a_product(small_ms, tmp_path, monkeypatch):
+def test_failed_write_leaves_no_files(small_ms, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -187,7 +187,7 @@ def test_a_failure_while_writing_leaves_no_part_of_a_product(small_ms, tmp_path,
     assert not list((tmp_path / "images").iterdir())
 
 
-def test_imaging_again_replaces_the_product(small_ms, tmp_path):
+def test_second_image_replaces_first(small_ms, tmp_path):
     first = image(small_ms, tmp_path / "images", SMALL)
     second = image(small_ms, tmp_path / "images", SMALL)
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
@@ -202,7 +202,7 @@ def test_imaging_again_replaces_the_product(small_ms, tmp_path):
     assert second.peak_jy == pytest.approx(first.peak_jy, rel=1e-5)
 
 
-def test_remains_of_killed_runs_are_swept(small_ms, tmp_path):
+def test_leftovers_of_killed_runs_are_removed(small_ms, tmp_path):
     old, young, foreign = (tmp_path / f"{name}.fits.writing-00" for name in ("small", "small.pb", "another"))
     for path in (old, young, foreign):
         path.write_bytes(b"half")
@@ -214,7 +214,7 @@ def test_remains_of_killed_runs_are_swept(small_ms, tmp_path):
     assert foreign.exists()
 
 
-def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
+def test_random_phases_are_graded_bad(small_ms, tmp_path):
     with table(str(small_ms), ack=False, readonly=False) as main:
         data = main.getcol("DATA")
         turns = np.random.default_rng(2).random(data.shape)
@@ -222,14 +222,14 @@ def test_values_without_phase_make_a_bad_image(small_ms, tmp_path):
     assert image(small_ms, tmp_path / "images", SMALL).verdict == "bad"
 
 
-def test_silence_makes_a_bad_image_not_an_error(tmp_path):
+def test_zero_data_are_graded_bad(tmp_path):
     path = make_ms(tmp_path / "zero.ms", antennas=12, times=2, channels=8)
     tile_image = image(path, tmp_path, SMALL)
     assert tile_image.verdict == "bad"
     assert tile_image.iterations == 0
 
 
-def test_clean_says_nothing_on_standard_output(small_ms, tmp_path, capfd):
+def test_clean_prints_nothing(small_ms, tmp_path, capfd):
     image(small_ms, tmp_path / "images", SMALL)
     assert capfd.readouterr().out == ""
 
@@ -244,7 +244,7 @@ def test_command_prints_paths_and_numbers(tile_ms, tmp_path):
     assert (tmp_path / "2026-02-22T23:17:51.png").exists()
 
 
-def test_options_refuse_what_cannot_be():
+def test_invalid_options_are_refused():
     with pytest.raises(Misconfigured, match=r"\bsize=255\b"):
         ImageOptions(size=255)
     with pytest.raises(Misconfigured, match=r"threshold_sigma=4\b.*mask_sigma=3\b"):

@@ -53,11 +53,11 @@ def test_no_rows(small_ms, tmp_path):
     refused(small_ms, tmp_path)
 
 
-def test_a_range_of_baselines_that_nobody_has(small_ms, tmp_path):
+def test_no_baseline_within_cut_is_bad_input(small_ms, tmp_path):
     refused(small_ms, tmp_path, "min_uv_klambda", SMALL.replace(min_uv_klambda=50.0))
 
 
-def test_an_empty_directory_is_no_measurement_set(tmp_path):
+def test_empty_directory_is_bad_input(tmp_path):
     (tmp_path / "none.ms").mkdir()
     refused(tmp_path / "none.ms", tmp_path)
 
@@ -65,7 +65,7 @@ def test_an_empty_directory_is_no_measurement_set(tmp_path):
 @pytest.mark.parametrize(
     ("times", "channels"), [(1, 16), (3, 1), (1, 1)], ids=["one integration", "one channel", "one of both"]
 )
-def test_one_integration_or_channel_gives_the_flux(tmp_path, times, channels):
+def test_flux_of_one_integration_or_channel(tmp_path, times, channels):
     path = make_ms(tmp_path / "thin.ms", ONE, antennas=24, times=times, channels=channels, airy=False)
     tile_image = image(path, tmp_path / "images", SMALL)
     assert tile_image.peak_jy == pytest.approx(1.0, rel=0.01)
@@ -82,11 +82,11 @@ def few_rows(tmp_path, kept):
     return path
 
 
-def test_one_row_has_no_beam(tmp_path):
+def test_one_row_is_bad_input(tmp_path):
     refused(few_rows(tmp_path, 1), tmp_path)
 
 
-def test_a_few_rows_are_no_good_image(tmp_path):
+def test_few_rows_are_not_graded_good(tmp_path):
     tile_image = image(few_rows(tmp_path, 3), tmp_path / "images", SMALL)
     assert tile_image.verdict != "good"
     beam_ratio = f"{tile_image.beam_major_arcsec / tile_image.beam_minor_arcsec:.1f}"

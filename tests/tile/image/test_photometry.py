@@ -25,7 +25,7 @@ def write(path, x, y, flux, minor_arcsec=16.0, beam=True):
 
 
 @pytest.mark.parametrize(("x", "y"), [(130.0, 120.0), (20.4, 200.37), (127.5, 12.5)])
-def test_between_pixels_nothing_is_lost(tmp_path, x, y):
+def test_flux_of_source_between_pixels(tmp_path, x, y):
     wcs = write(tmp_path / "a.fits", x, y, 0.7)
     ra, dec = wcs.pixel_to_world_values(x, y)
     measured = measure_source(tmp_path / "a.fits", ra, dec)
@@ -34,7 +34,7 @@ def test_between_pixels_nothing_is_lost(tmp_path, x, y):
     assert np.isnan(measured.flux_jy)
 
 
-def test_offsets_are_told_in_arcseconds_and_beams(tmp_path):
+def test_offsets_in_arcseconds_and_beams(tmp_path):
     wcs = write(tmp_path / "a.fits", 100.0, 100.0, 1.0)
     across = measure_source(tmp_path / "a.fits", *wcs.pixel_to_world_values(101.0, 100.0))
     along = measure_source(tmp_path / "a.fits", *wcs.pixel_to_world_values(100.0, 101.0))
@@ -42,7 +42,7 @@ def test_offsets_are_told_in_arcseconds_and_beams(tmp_path):
     assert (across.offset_beams, along.offset_beams) == pytest.approx((6 / 16, 6 / 30), abs=0.002)
 
 
-def test_flux_is_corrected_for_the_beam_beside_the_image(tmp_path):
+def test_flux_is_corrected_for_primary_beam(tmp_path):
     wcs = write(tmp_path / "a.fits", 40.3, 60.0, 0.5)
     slope = np.tile(np.linspace(0.2, 0.2 + 255 * 0.002, 256, dtype=np.float32), (256, 1))
     fits.writeto(tmp_path / "a.pb.fits", slope[None, None])
@@ -51,7 +51,7 @@ def test_flux_is_corrected_for_the_beam_beside_the_image(tmp_path):
     assert measured.flux_jy == pytest.approx(0.5 / measured.pb, rel=1e-3)
 
 
-def test_what_cannot_be_measured_is_bad_input(tmp_path):
+def test_unmeasurable_position_is_bad_input(tmp_path):
     write(tmp_path / "a.fits", 40.0, 60.0, 0.5)
     with pytest.raises(BadInput, match=r"a\.fits\b.*\b10\.0.*\b55\.0"):
         measure_source(tmp_path / "a.fits", 10.0, 55.0)

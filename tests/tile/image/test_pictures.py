@@ -28,7 +28,7 @@ def found_source(name, ra, dec, peak):
     return FoundSource(name, ra, dec, 0.1, 0.1, peak, 0.01, peak, 0.01, 40.0, 30.0, 0.0, 0.003, 0.9)
 
 
-def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
+def test_labels_of_catalogued_and_found_sources(tile):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     known, elsewhere = SOURCES[0].direction(), (24.6, 33.7)
     tile_image = replace(
@@ -47,12 +47,12 @@ def test_catalogued_sources_are_named_and_what_is_found_beside_them(tile):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-50, 1050), st.floats(-50, 1050)), max_size=30))
-def test_names_lie_in_the_picture_and_over_nothing(places):
+def test_labels_do_not_overlap(places):
     labels = [Label(f"J{number:06d}+332211", 0.1, x, y, False) for number, (x, y) in enumerate(places)]
     spans = []
     for placed in place_labels(labels, SIZE):
-        x, y = placed.label.x, placed.label.y + placed.lift
-        gap, length = RING * SIZE, LETTER * SIZE * len(placed.label.text)
+        x, y = placed.x, placed.y + placed.lift
+        gap, length = RING * SIZE, LETTER * SIZE * len(placed.text)
         spans.append((x + gap, x + gap + length, y) if placed.right else (x - gap - length, x - gap, y))
     for number, (left, right, y) in enumerate(spans):
         assert left >= -RING * SIZE
@@ -62,7 +62,7 @@ def test_names_lie_in_the_picture_and_over_nothing(places):
             assert left >= other_right or other_left >= right or abs(y - other_y) >= HEIGHT * SIZE * (1 - 1e-9)
 
 
-def test_a_name_goes_where_there_is_room():
+def test_label_moves_to_free_side():
     lone, at_the_edge = Label("a", 1.0, 500, 500, True), Label("a", 1.0, 990, 500, True)
     assert [(placed.right, placed.lift) for placed in place_labels([lone], SIZE)] == [(True, 0.0)]
     assert [placed.right for placed in place_labels([at_the_edge], SIZE)] == [False]
@@ -71,7 +71,7 @@ def test_a_name_goes_where_there_is_room():
 
 
 @pytest.mark.parametrize("pixels", [7, 13, 100, 255])
-def test_blocks_show_every_maximum(pixels):
+def test_downsample_keeps_maxima(pixels):
     picture = np.random.default_rng(1).normal(size=(256, 256)).astype(np.float32)
     shown, factor = downsample(picture, pixels)
     assert shown.shape[0] <= pixels
@@ -80,7 +80,7 @@ def test_blocks_show_every_maximum(pixels):
         assert shown[row, column] == part.max()
 
 
-def test_the_zoom_shows_the_brightest_source_in_its_middle(tile):
+def test_zoom_is_centred_on_brightest_source(tile):
     picture = matplotlib.image.imread(tile.products.zoom)
     assert picture.shape[:2] == (600, 600)
     middle = picture[225:435, 183:393, :3].sum(axis=2)  # half of the axes' 420 pixels: without the words in the corner
@@ -93,14 +93,14 @@ def plotted(tile_ms, tmp_path_factory):
     return image(tile_ms, tmp_path_factory.mktemp("plots"), OPTIONS.replace(size=512, iterations=100, plots=True))
 
 
-def test_plots_are_there_on_request_alone(tile, plotted):
+def test_plots_are_written_on_request(tile, plotted):
     assert matplotlib.image.imread(plotted.products.uv).shape[:2] == (760, 760)
     assert matplotlib.image.imread(plotted.products.spectrum).shape[:2] == (560, 900)
     assert not tile.products.uv.exists()
     assert not tile.products.spectrum.exists()
 
 
-def test_the_spectrum_is_the_sources_own(tmp_path):
+def test_spectrum_recovers_flux_and_index(tmp_path):
     source = Source(0.5, -0.4, 2.0)
     path = make_ms(tmp_path / "one.ms", (source,), antennas=20, times=3, channels=48, sefd_jy=650.0, spacing=8.0)
     ms = read_ms_info(path)

@@ -12,7 +12,7 @@ from contimg.tile.image.gridding.primary_beam import average_primary_beam
 from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
 
 
-def test_equals_the_average_over_the_drift(tile_ms):
+def test_primary_beam_is_average_over_drift(tile_ms):
     ms = read_ms_info(tile_ms)
     data = read_visibilities(ms, select_rows(ms), "DATA", 1)
     # Half of the tile's time has hardly any weight, so that an average without weights would be off.
@@ -32,7 +32,7 @@ def test_equals_the_average_over_the_drift(tile_ms):
     assert 0.9 < picture.max() < 1.0
 
 
-def test_product_has_the_images_geometry(tile):
+def test_primary_beam_file_has_image_geometry(tile):
     image, beam = (fits.getheader(path) for path in (tile.products.fits, tile.products.primary_beam))
     for key in ("NAXIS1", "CTYPE1", "CRVAL1", "CRPIX1", "CDELT1", "CRVAL2", "CDELT2", "CALSET"):
         assert image[key] == beam[key]

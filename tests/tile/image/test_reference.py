@@ -28,7 +28,7 @@ def catalogue(request, tmp_path):
     return ImageOptions(catalogue=str(path), catalogue_ra="RAJ2000", catalogue_dec="DEJ2000", catalogue_flux="S20")
 
 
-def test_offsets_and_fluxes_are_those_put_in(tile, catalogue):
+def test_offset_and_flux_ratio_match_catalogue_errors(tile, catalogue):
     matches = match_catalogue(read_catalogue(catalogue, tile.freq_hz), *pictures(tile), tile.rms_jy)
     assert len(matches) == len(SOURCES)
     assert compute_flux_ratio(matches) == pytest.approx(0.75, rel=0.01)
@@ -42,7 +42,7 @@ def test_faint_and_attenuated_sources_are_left_out(tile, catalogue):
     assert not match_catalogue(read_catalogue(catalogue, tile.freq_hz), picture, beam * 0.1, header, tile.rms_jy)
 
 
-def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
+def test_displaced_tile_is_suspect(tile_ms, tmp_path, catalogue):
     rows = Table.read(catalogue.catalogue, format="ascii.csv" if catalogue.catalogue.endswith("csv") else "fits")
     rows["DEJ2000"] += 14 / 3600
     moved = tmp_path / "moved.fits"
@@ -57,7 +57,7 @@ def test_a_displaced_tile_is_suspect_and_says_so(tile_ms, tmp_path, catalogue):
     assert header["CATFLUX"] == pytest.approx(0.75, rel=0.01)
 
 
-def test_by_default_the_calibrators_are_the_catalogue(tile):
+def test_default_catalogue_is_flux_calibrators(tile):
     sources = read_catalogue(ImageOptions(), 1.405e9)
     by_name = {source.name: source for source in sources}
     assert by_name["3C286"].flux_jy == pytest.approx(15.057, rel=0.01)
@@ -73,7 +73,7 @@ def test_by_default_the_calibrators_are_the_catalogue(tile):
         (None, r"list\.csv"),
     ],
 )
-def test_a_catalogue_that_cannot_be_read_is_named(tmp_path, text, named):
+def test_unreadable_catalogue_is_named(tmp_path, text, named):
     path = tmp_path / "list.csv"
     if text is not None:
         path.write_text(text)

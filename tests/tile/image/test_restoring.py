@@ -19,7 +19,7 @@ def picture_of(beam, size=128):
 
 @settings(max_examples=20, deadline=None)
 @given(minor=st.floats(15, 40), ratio=st.floats(1.05, 3), angle=st.floats(-89, 89))
-def test_finds_the_beam_it_was_given(minor, ratio, angle):
+def test_fit_beam_recovers_gaussian(minor, ratio, angle):
     beam = fit_beam(picture_of(Beam(minor * ratio, minor, angle)), PIXEL_ARCSEC)
     assert (beam.major_arcsec, beam.minor_arcsec) == pytest.approx((minor * ratio, minor), rel=0.01)
     assert abs((beam.angle_deg - angle + 90) % 180 - 90) < 1 + 0.2 / (ratio - 1)
@@ -36,14 +36,14 @@ def test_position_angle_turns_from_north_through_east():
     assert abs(fit_beam(y_long, PIXEL_ARCSEC).angle_deg) < 0.5
 
 
-def test_no_lobe_is_bad_input():
+def test_psf_without_lobe_is_bad_input():
     ridge = np.zeros((64, 64), np.float32)
     ridge[32] = 1
     with pytest.raises(BadInput):
         fit_beam(ridge, PIXEL_ARCSEC)
 
 
-def test_a_component_becomes_a_beam_of_its_flux():
+def test_restore_convolves_component_with_beam():
     model = np.zeros((96, 96), np.float32)
     model[40, 60], model[2, 93] = 3.0, 1.0
     residual = np.full_like(model, 0.01)

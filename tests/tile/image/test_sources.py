@@ -33,7 +33,7 @@ def test_tables_hold_every_number_with_its_unit(tmp_path):
     }
 
 
-def test_no_sources_make_empty_tables(tmp_path):
+def test_tables_without_sources_are_empty(tmp_path):
     write_votable(tmp_path / "a.vot", [])
     write_csv(tmp_path / "a.csv", [])
     assert len(parse_single_table(tmp_path / "a.vot").to_table()) == 0
@@ -48,7 +48,7 @@ def test_names_are_truncated_positions(ra, dec, name):
     assert position_name(ra, dec) == name
 
 
-def test_without_pybdsf_it_says_what_to_do(tile_ms, tmp_path, monkeypatch):
+def test_missing_pybdsf_is_misconfigured(tile_ms, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bdsf", None)
     with pytest.raises(Misconfigured, match="pip install 'contimg"):
         image(tile_ms, tmp_path, OPTIONS.replace(size=256, iterations=10, find_sources=True))
@@ -56,7 +56,7 @@ def test_without_pybdsf_it_says_what_to_do(tile_ms, tmp_path, monkeypatch):
 
 
 @pytest.mark.judge("bdsf")
-def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
+def test_pybdsf_finds_every_source(tile_ms, tmp_path):
     tile_image = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
     for source in SOURCES:
         place = source.direction()
@@ -74,7 +74,7 @@ def test_every_source_is_found_where_it_is(tile_ms, tmp_path):
 
 
 @pytest.mark.judge("bdsf")
-def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
+def test_found_sources_are_in_store(tile_ms, tmp_path):
     tile_image = image(tile_ms, tmp_path, OPTIONS.replace(size=1280, iterations=300, find_sources=True))
     store = Store.open(tmp_path / "store.sqlite3")
     for subband in range(16):
@@ -90,7 +90,7 @@ def test_what_is_found_stands_in_the_store(tile_ms, tmp_path):
 
 
 @pytest.mark.judge("bdsf")
-def test_noise_alone_has_no_sources(tmp_path):
+def test_noise_has_no_sources(tmp_path):
     path = make_ms(tmp_path / "noise.ms", antennas=24, times=3, channels=16, sefd_jy=6500.0)
     tile_image = image(path, tmp_path, OPTIONS.replace(size=512, find_sources=True, source_sigma=6.0))
     assert tile_image.found_sources == ()

@@ -53,7 +53,7 @@ def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
     assert averaged.unflagged_fraction == pytest.approx(samples / (len(row_of) * 16))
 
 
-def test_pixels_sample_the_longest_baseline(small_ms):
+def test_pixel_size_samples_longest_baseline(small_ms):
     ms = read_ms_info(small_ms)
     data = read_visibilities(ms, select_rows(ms), "DATA", 1)
     longest = np.hypot(*data.uvw_m[:, :2].T).max() * ms.freqs_hz.max() / C_M_S

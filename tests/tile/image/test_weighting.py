@@ -6,13 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.weighting import Weighting, compute_imaging_weights
+from contimg.tile.image import ImageOptions
+from contimg.tile.image.gridding.weighting import compute_imaging_weights
 
 SIZE, CELLS, PIXEL_RAD = 64, 80, 2e-4  # 1.2 × 64 = 76.8, the next multiple of four is 80
 
 
-def plain(uvw, freqs, weights, weighting):
+def make_options(weighting, robust=0.5, min_uv_klambda=0.0, taper_arcsec=0.0):
+    return ImageOptions(
+        size=SIZE, weighting=weighting, robust=robust, min_uv_klambda=min_uv_klambda, taper_arcsec=taper_arcsec
+    )
+
+
+def plain(uvw, freqs, weights, options):
     """The half plane in a dictionary; Briggs' thesis eq. 3.18 ff."""
+    taper_rad = np.deg2rad(options.taper_arcsec / 3600)
     step = 1 / (CELLS * PIXEL_RAD)
     cells = {}
 
@@ -28,19 +36,17 @@ def plain(uvw, freqs, weights, weighting):
     every = [(r, c) for r in range(len(uvw)) for c in range(freqs.size) if inside(r, c)]
     for sample in every:
         cells[cell(*sample)] = cells.get(cell(*sample), 0.0) + weights[sample]
-    f2 = (
-        (5 * 10**-weighting.robust) ** 2 * sum(weights[sample] for sample in every) / sum(w * w for w in cells.values())
-    )
+    f2 = (5 * 10**-options.robust) ** 2 * sum(weights[sample] for sample in every) / sum(w * w for w in cells.values())
     imaging_weights = np.zeros(weights.shape)
     for sample in every:
         u, v = np.array(cell(*sample)) * step
         held = cells[cell(*sample)]
         factor = {"natural": 1.0, "uniform": 1 / held if held else 0.0, "briggs": 1 / (1 + held * f2)}
-        if np.hypot(u, v) >= weighting.min_uv_lambda:
-            imaging_weights[sample] = weights[sample] * factor[weighting.scheme]
-        if weighting.taper_rad:
+        if np.hypot(u, v) >= 1000 * options.min_uv_klambda:
+            imaging_weights[sample] = weights[sample] * factor[options.weighting]
+        if taper_rad:
             # Half the flux at half the full width: the transform of the beam that the taper is meant to make.
-            imaging_weights[sample] *= np.exp(-((np.pi * weighting.taper_rad) ** 2) * (u * u + v * v) / (4 * np.log(2)))
+            imaging_weights[sample] *= np.exp(-((np.pi * taper_rad) ** 2) * (u * u + v * v) / (4 * np.log(2)))
     return imaging_weights
 
 
@@ -58,36 +64,36 @@ def draw(seed):
     seed=st.integers(0, 10**6),
     scheme=st.sampled_from(["natural", "uniform", "briggs"]),
     robust=st.floats(-2, 2),
-    min_uv_lambda=st.sampled_from([0.0, 300.0]),
-    taper_rad=st.sampled_from([0.0, 1e-3]),
+    min_uv_klambda=st.sampled_from([0.0, 0.3]),
+    taper_arcsec=st.sampled_from([0.0, 200.0]),
 )
-def test_equals_the_plain_loop(seed, scheme, robust, min_uv_lambda, taper_rad):
+def test_weights_match_plain_loop(seed, scheme, robust, min_uv_klambda, taper_arcsec):
     uvw, freqs, weights = draw(seed)
-    weighting = Weighting(scheme, robust, min_uv_lambda, taper_rad)
-    fast = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
-    assert fast == pytest.approx(plain(uvw, freqs, weights, weighting), rel=1e-5, abs=1e-9)
+    options = make_options(scheme, robust, min_uv_klambda, taper_arcsec)
+    fast = compute_imaging_weights(uvw, freqs, weights, PIXEL_RAD, options)
+    assert fast == pytest.approx(plain(uvw, freqs, weights, options), rel=1e-5, abs=1e-9)
 
 
-def test_uniform_gives_every_cell_the_same():
+def test_uniform_weights_are_equal_in_every_cell():
     crowd, lone = np.tile([[100.0, 50.0, 0.0]], (10, 1)), np.array([[-80.0, 90.0, 0.0]])
     uvw, natural = np.concatenate([crowd, lone]), np.ones((11, 1), np.float32)
-    imaging_weights = compute_imaging_weights(uvw, np.array([1.3e9]), natural, SIZE, PIXEL_RAD, Weighting("uniform"))
+    imaging_weights = compute_imaging_weights(uvw, np.array([1.3e9]), natural, PIXEL_RAD, make_options("uniform"))
     assert imaging_weights[:10].sum() == pytest.approx(imaging_weights[10, 0])
 
 
 def test_robust_weights_lie_between_natural_and_uniform():
     uvw, freqs, weights = draw(3)
 
-    def shape(weighting):
-        imaging_weights = compute_imaging_weights(uvw, freqs, weights, SIZE, PIXEL_RAD, weighting)
+    def shape(*weighting):
+        imaging_weights = compute_imaging_weights(uvw, freqs, weights, PIXEL_RAD, make_options(*weighting))
         return imaging_weights / imaging_weights.sum()
 
-    natural, uniform = shape(Weighting("natural")), shape(Weighting("uniform"))
-    distances = [np.abs(shape(Weighting("briggs", robust)) - natural).sum() for robust in (2.0, 0.5, -0.5, -2.0)]
+    natural, uniform = shape("natural"), shape("uniform")
+    distances = [np.abs(shape("briggs", robust) - natural).sum() for robust in (2.0, 0.5, -0.5, -2.0)]
     assert distances == sorted(distances)
     assert distances[-1] == pytest.approx(np.abs(uniform - natural).sum(), rel=0.02)
 
 
-def test_nothing_weighs_nothing():
+def test_weights_of_flagged_data_are_zero():
     uvw, freqs, weights = draw(4)
-    assert not compute_imaging_weights(uvw, freqs, 0 * weights, SIZE, PIXEL_RAD, Weighting()).any()
+    assert not compute_imaging_weights(uvw, freqs, 0 * weights, PIXEL_RAD, make_options("briggs")).any()

@@ -16,7 +16,7 @@ from contimg.tile.image.deconvolution.restoring import evaluate_beam, fit_beam
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
 from contimg.tile.image.gridding.gridder import Gridder
 from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
-from contimg.tile.image.gridding.weighting import Weighting, compute_imaging_weights
+from contimg.tile.image.gridding.weighting import compute_imaging_weights
 from contimg.tile.image.result import Beam
 from contimg.tile.image.sources.photometry import measure_source
 
@@ -72,13 +72,13 @@ def test_noise_agrees(judged):
     ("weighting", "robust", "taper"),
     [("natural", 0.0, 0.0), ("uniform", 0.0, 0.0), ("briggs", 0.5, 0.0), ("briggs", -0.5, 0.0), ("briggs", 0.5, 60.0)],
 )
-def test_the_synthesised_beam_agrees(tile_ms, tmp_path, weighting, robust, taper):
+def test_synthesized_beam_agrees(tile_ms, tmp_path, weighting, robust, taper):
     options = ImageOptions(
         size=SIZE, pixel_arcsec=PIXEL_ARCSEC, weighting=weighting, robust=robust, taper_arcsec=taper, iterations=0
     )
     run_wsclean(tile_ms, "CORRECTED_DATA", tmp_path, PIXEL_ARCSEC, options)
     wsclean = fits.getdata(tmp_path / "wsclean-psf.fits")[0, 0]
-    ducc = psf_of(tile_ms, weighting, robust, taper)
+    ducc = psf_of(tile_ms, options)
     middle = slice(SIZE // 4, 3 * SIZE // 4)
     assert np.abs(ducc - wsclean)[middle, middle].max() < 0.01
     ducc_beam, wsclean_beam = fit_beam(ducc, PIXEL_ARCSEC), fit_beam(wsclean, PIXEL_ARCSEC)
@@ -87,16 +87,15 @@ def test_the_synthesised_beam_agrees(tile_ms, tmp_path, weighting, robust, taper
     )
 
 
-def psf_of(ms, weighting, robust, taper):
+def psf_of(ms, options):
     ms, pixel_rad = read_ms_info(ms), np.deg2rad(PIXEL_ARCSEC / 3600)
     data = read_visibilities(ms, select_rows(ms), "DATA", 1)
-    chosen = Weighting(weighting, robust, 1000.0, np.deg2rad(taper / 3600))
-    weights = compute_imaging_weights(data.uvw_m, data.freqs_hz, data.weights, SIZE, pixel_rad, chosen)
+    weights = compute_imaging_weights(data.uvw_m, data.freqs_hz, data.weights, pixel_rad, options)
     return Gridder(data, weights, SIZE, pixel_rad, 2).psf()
 
 
 @pytest.mark.judge("wsclean")
-def test_as_a_backend_it_makes_the_same_products(judged):
+def test_wsclean_backend_writes_same_products(judged):
     ducc, wsclean = judged
     assert [path.exists() for path in vars(wsclean.products).values()] == [
         path.exists() for path in vars(ducc.products).values()
@@ -110,7 +109,7 @@ def test_as_a_backend_it_makes_the_same_products(judged):
     assert not list(wsclean.products.fits.parent.glob("*wsclean-*"))
 
 
-def test_no_wsclean_is_misconfigured(tile_ms, tmp_path, monkeypatch):
+def test_missing_wsclean_is_misconfigured(tile_ms, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Misconfigured, match=r"wsclean\b.*\bPATH\b"):
         image(tile_ms, tmp_path, ImageOptions(size=256, imager="wsclean"))
@@ -124,7 +123,7 @@ def test_no_wsclean_is_misconfigured(tile_ms, tmp_path, monkeypatch):
         ("kill -9 $$", Transient, "SIGKILL"),
     ],
 )
-def test_an_exit_code_proves_nothing(tmp_path, monkeypatch, script, error, says):
+def test_wsclean_output_is_checked(tmp_path, monkeypatch, script, error, says):
     program = tmp_path / "bin" / "wsclean"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -135,7 +134,7 @@ def test_an_exit_code_proves_nothing(tmp_path, monkeypatch, script, error, says)
 
 
 @pytest.mark.judge("wsclean")
-def test_wsclean_itself_ends_well_without_data(tmp_path):
+def test_wsclean_without_data_is_bad_input(tmp_path):
     path = make_ms(tmp_path / "flagged.ms", (Source(0, 0, 1.0),), antennas=8, times=2, channels=8)
     with table(str(path), ack=False, readonly=False) as main:
         main.putcol("FLAG", np.ones_like(main.getcol("FLAG")))

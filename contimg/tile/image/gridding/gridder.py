@@ -66,27 +66,16 @@ class Gridder:
         np.subtract(self.visibilities.stokes_i, residual, out=residual)
         return self.dirty(residual)
 
-    def split(self, count: int) -> "list[Gridder]":
-        """Split the band into parts of as many channels each, with the weights that they have in the whole band.
+    def part(self, channels: slice) -> "Gridder":
+        """Return the gridder of a part of the band, with the weights that its channels have in the whole band.
 
         Parameters
         ----------
-        count : number of parts; where it does not divide the number of channels, parts differ by one channel.
-
-        Returns
-        -------
-        The parts, by frequency, ascending; some without channels when there are fewer channels than parts.
+        channels : the part.
         """
-        edges = np.linspace(0, self.visibilities.freqs_hz.size, count + 1).astype(np.int64)
-        return [self._part(slice(int(low), int(high))) for low, high in pairwise(edges)] if count > 1 else [self]
-
-    def _part(self, channels: slice) -> "Gridder":
-        part = replace(
-            self.visibilities,
-            freqs_hz=self.visibilities.freqs_hz[channels],
-            stokes_i=self.visibilities.stokes_i[:, channels],
-            weights=self.visibilities.weights[:, channels],
-        )
+        data = self.visibilities
+        stokes_i, weights = data.stokes_i[:, channels], data.weights[:, channels]
+        part = replace(data, freqs_hz=data.freqs_hz[channels], stokes_i=stokes_i, weights=weights)
         return replace(self, visibilities=part, weights=self.weights[:, channels])
 
     @cached_property
@@ -117,14 +106,16 @@ class BandParts:
 
     @classmethod
     def of(cls, gridder: Gridder, count: int) -> "BandParts":
-        """Split a gridder's band into equal parts; parts without data are left out.
+        """Split a gridder's band into parts by frequency, ascending; parts without data are left out.
 
         Parameters
         ----------
         gridder : of the whole band.
-        count : number of parts.
+        count : number of parts; where it does not divide the number of channels, parts differ by one channel.
         """
-        return cls(tuple(part for part in gridder.split(count) if part.total_weight > 0))
+        edges = np.linspace(0, gridder.visibilities.freqs_hz.size, count + 1).astype(np.int64)
+        parts = (gridder.part(slice(int(low), int(high))) for low, high in pairwise(edges)) if count > 1 else (gridder,)
+        return cls(tuple(part for part in parts if part.total_weight > 0))
 
     @property
     def weight_fractions(self) -> NDArray[np.float64]:

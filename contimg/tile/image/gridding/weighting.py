@@ -6,16 +6,14 @@ lower left corner is next to it; every cross-correlation counts in the density, 
 a cell is cut or tapered as a whole.
 """
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
-from contimg.tile.image.gridding.visibilities import SelectedRows
-from contimg.tile.image.options import BRIGGS, NATURAL, UNIFORM
+from contimg.tile.image.gridding.visibilities import ARCSEC_RAD, SelectedRows
+from contimg.tile.image.options import NATURAL, UNIFORM, ImageOptions
 
 PADDING = 1.2
 _SAMPLED_FREQS = 8  # frequencies from which the weights of rows are estimated
@@ -24,27 +22,9 @@ FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 Plane = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Weighting:
-    """Weighting scheme of an image.
-
-    Attributes
-    ----------
-    scheme : `natural`, `uniform` or `briggs`.
-    robust : Briggs' robustness, -2 nearly uniform to 2 nearly natural.
-    min_uv_lambda : cells closer to the origin than this have no weight, wavelengths.
-    taper_rad : full width at half maximum of the Gaussian that the uv taper makes of a point; 0 for no taper.
-    """
-
-    scheme: str = BRIGGS
-    robust: float = 0.5
-    min_uv_lambda: float = 0.0
-    taper_rad: float = 0.0
-
-
 def compute_imaging_weights(
-    uvw_m: NDArray[np.float64], freqs_hz: NDArray[np.float64], weights: NDArray[np.float32], size: int,
-    pixel_rad: float, weighting: Weighting,
+    uvw_m: NDArray[np.float64], freqs_hz: NDArray[np.float64], weights: NDArray[np.float32], pixel_rad: float,
+    options: ImageOptions,
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return the natural weights times the factors of their cells; 0 outside the uv plane.
 
@@ -52,60 +32,60 @@ def compute_imaging_weights(
     ----------
     uvw_m, freqs_hz : shapes (rows, 3) and (channels,).
     weights : natural weights, shape (rows, channels).
-    size, pixel_rad : of the image.
-    weighting : the scheme.
+    pixel_rad : size of the image's pixels.
+    options : size of the image, weighting, cut at short baselines and taper.
     """
-    cells = int(np.ceil(size * PADDING))
+    cells = int(np.ceil(options.size * PADDING))
     cells += -cells % 4  # on a side of the uv plane, a multiple of four
     cells_per_m = freqs_hz / C_M_S * (cells * pixel_rad)
     density = np.zeros((cells // 2, cells))
     _add_density(uvw_m, cells_per_m, weights, density)
-    factors = _compute_factors(density, weighting) * _compute_window(cells, pixel_rad, weighting)
+    factors = _compute_factors(density, options) * _compute_window(cells, pixel_rad, options)
     imaging_weights = np.empty_like(weights)
     _apply_factors(uvw_m, cells_per_m, weights, factors, imaging_weights)
     return imaging_weights
 
 
 def estimate_row_weights(
-    ms: MSInfo, rows: SelectedRows, size: int, pixel_rad: float, weighting: Weighting
+    ms: MSInfo, rows: SelectedRows, pixel_rad: float, options: ImageOptions
 ) -> NDArray[np.float32]:
     """Estimate each row's mean imaging weight, shape (rows,), from a few frequencies and without the flags.
 
     Parameters
     ----------
     ms, rows : the Measurement Set and its selected rows.
-    size, pixel_rad : of the image.
-    weighting : the scheme.
+    pixel_rad : size of the image's pixels.
+    options : size of the image, weighting, cut at short baselines and taper.
     """
     freqs_hz = ms.freqs_hz[:: max(1, ms.freqs_hz.size // _SAMPLED_FREQS)]
     natural = np.repeat(rows.weights[:, None], freqs_hz.size, axis=1)
-    weights = compute_imaging_weights(rows.uvw_m, freqs_hz, natural, size, pixel_rad, weighting)
+    weights = compute_imaging_weights(rows.uvw_m, freqs_hz, natural, pixel_rad, options)
     return np.asarray(weights.mean(axis=1))
 
 
-def _compute_factors(density: Plane, weighting: Weighting) -> Plane:
+def _compute_factors(density: Plane, options: ImageOptions) -> Plane:
     """Factor of the natural weights in each cell, from the natural weight W that the cell holds.
 
     Briggs: 1 / (1 + f² W) with f² = (5·10⁻ᴿ)² Σw / ΣW².
     """
-    if weighting.scheme == NATURAL:
+    if options.weighting == NATURAL:
         return np.ones_like(density)
-    if weighting.scheme == UNIFORM:
+    if options.weighting == UNIFORM:
         return np.divide(1.0, density, out=np.zeros_like(density), where=density > 0)
     squares = np.square(density).sum()
-    scale = (5 * 10.0**-weighting.robust) ** 2 * density.sum() / squares if squares > 0 else 0.0
+    scale = (5 * 10.0**-options.robust) ** 2 * density.sum() / squares if squares > 0 else 0.0
     return np.asarray(1 / (1 + scale * density))
 
 
-def _compute_window(cells: int, pixel_rad: float, weighting: Weighting) -> Plane:
+def _compute_window(cells: int, pixel_rad: float, options: ImageOptions) -> Plane:
     """The cut at short baselines and the taper, both at the cells' corners."""
     step_lambda = 1 / (cells * pixel_rad)
     u = (np.arange(cells) - cells // 2) * step_lambda
     v = np.arange(cells // 2)[:, None] * step_lambda
     squares = u * u + v * v
-    window = (squares >= weighting.min_uv_lambda**2).astype(np.float64)
-    if weighting.taper_rad > 0:
-        sigma_lambda = FWHM_PER_SIGMA / (2 * np.pi * weighting.taper_rad)
+    window = (squares >= (1000 * options.min_uv_klambda) ** 2).astype(np.float64)
+    if options.taper_arcsec > 0:
+        sigma_lambda = FWHM_PER_SIGMA / (2 * np.pi * options.taper_arcsec * ARCSEC_RAD)
         window *= np.exp(-squares / (2 * sigma_lambda**2))
     return window
 

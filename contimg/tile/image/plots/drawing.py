@@ -114,14 +114,3 @@ def format_mjy(flux_jy: float, _: int) -> str:
     _ : number of the tick, which Matplotlib gives and is not used.
     """
     return f"{flux_jy * 1e3:g}"
-
-
-def shorten(text: str, length: int) -> str:
-    """Cut a text that is too long, with an ellipsis.
-
-    Parameters
-    ----------
-    text : one line.
-    length : largest number of characters, the ellipsis included.
-    """
-    return text if len(text) <= length else text[: length - 1] + "…"

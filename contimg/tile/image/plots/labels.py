@@ -1,7 +1,7 @@
 """Labels of sources in a picture: which sources are named, and where their names are written."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astropy.wcs import WCS
 from matplotlib.transforms import Bbox
@@ -18,18 +18,38 @@ RING, HEIGHT, LETTER = 0.016, 0.022, 0.0092  # radius of a ring, size of a line 
 
 @dataclass(frozen=True)
 class Label:
-    """Name, apparent flux (Jy per beam) and pixel of a source, x to the west and y to the north."""
+    """Name, apparent flux (Jy per beam) and pixel of a source, x to the west and y to the north.
+
+    The text stands to the right or left of the source, `lift` pixels above it.
+    """
 
     name: str
     peak_jy: float
     x: float
     y: float
     catalogued: bool
+    right: bool = True
+    lift: float = 0.0
 
     @property
     def text(self) -> str:
         """Text beside the source."""
         return f"{self.name}  {flux_text(self.peak_jy)}"
+
+    def box(self, size: int) -> Bbox:
+        """Return the box of the text in a picture of a size.
+
+        Parameters
+        ----------
+        size : side of the picture, pixels of the image.
+
+        Returns
+        -------
+        The box in pixels of the image; its width is an estimate from the number of letters.
+        """
+        near, length = RING * size, LETTER * size * len(self.text)
+        sides = (-near, near + length) if self.right else (near + length, -near)
+        return _box(self, *sides, HEIGHT * size, self.lift)
 
 
 def label_sources(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
@@ -54,31 +74,7 @@ def label_sources(tile_image: ImagingResult, wcs: WCS) -> list[Label]:
     return [label for labels in brightest for label in labels]
 
 
-@dataclass(frozen=True)
-class PlacedLabel:
-    """A label written to the right or left of its source, `lift` pixels above it."""
-
-    label: Label
-    right: bool
-    lift: float
-
-    def box(self, size: int) -> Bbox:
-        """Return the box of the text in a picture of a size.
-
-        Parameters
-        ----------
-        size : side of the picture, pixels of the image.
-
-        Returns
-        -------
-        The box in pixels of the image; its width is an estimate from the number of letters.
-        """
-        near, length = RING * size, LETTER * size * len(self.label.text)
-        sides = (-near, near + length) if self.right else (near + length, -near)
-        return _box(self.label, *sides, HEIGHT * size, self.lift)
-
-
-def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
+def place_labels(labels: Sequence[Label], size: int) -> Iterator[Label]:
     """Place labels within a picture of a size, none over another or over another source's ring; some find no place.
 
     Parameters
@@ -95,9 +91,8 @@ def place_labels(labels: Sequence[Label], size: int) -> Iterator[PlacedLabel]:
     texts: list[Bbox] = []
     for number, label in enumerate(labels):
         occupied = rings[:number] + rings[number + 1 :] + texts
-        candidates = (
-            PlacedLabel(label, right, lift * HEIGHT * size) for lift in (0.0, 1.2, -1.2) for right in (True, False)
-        )
+        sides = ((right, lift * HEIGHT * size) for lift in (0.0, 1.2, -1.2) for right in (True, False))
+        candidates = (replace(label, right=right, lift=lift) for right, lift in sides)
         placed = next((candidate for candidate in candidates if _is_free(candidate.box(size), occupied, size)), None)
         if placed:
             texts.append(placed.box(size))

@@ -1,6 +1,7 @@
 """PNG pictures of an image: the whole tile with its sources, a thumbnail, and the brightest source."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.ticker import MaxNLocator
 
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.plots import drawing
 from contimg.tile.image.plots.drawing import flux_text
-from contimg.tile.image.plots.labels import RING, Label, PlacedLabel, label_sources, place_labels
+from contimg.tile.image.plots.labels import RING, Label, label_sources, place_labels
 from contimg.tile.image.result import ImagingResult
 
 SIDE = 1000  # pixels of the picture
@@ -49,14 +51,13 @@ def write_preview(path: Path, image: Image, pb: Image, tile_image: ImagingResult
     edges = -0.5, factor * maxima.shape[0] - 0.5
     picture = axes.imshow(maxima, origin="lower", cmap=drawing.COLOURS, norm=drawing.make_colour_scale(tile_image),
                           extent=(*edges, *edges), interpolation="nearest")  # fmt: skip
-    axes.set_xlim(-0.5, size - 0.5)
-    axes.set_ylim(-0.5, size - 0.5)
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(-0.5, size - 0.5))
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     axes.coords.grid(color="white", alpha=0.18, linestyle="solid", linewidth=0.6)
     _draw_half_power(axes, pb)
-    for placed in place_labels(label_sources(tile_image, wcs), size):
-        _draw_label(axes, placed, size)
+    for label in place_labels(label_sources(tile_image, wcs), size):
+        _draw_label(axes, label, size)
     drawing.draw_beam(axes, tile_image, 0.04 * size, 0.04 * size, 0.065 * size, 9)
     bar = figure.add_axes((RIGHT + 0.015, BOTTOM, 0.02, WIDTH))
     figure.colorbar(picture, cax=bar, label="mJy/beam", format=drawing.format_mjy)
@@ -89,14 +90,14 @@ def _draw_half_power(axes: Any, pb: Image) -> None:
                      linewidths=0.8)  # fmt: skip
 
 
-def _draw_label(axes: Any, placed: PlacedLabel, size: int) -> None:
+def _draw_label(axes: Any, label: Label, size: int) -> None:
     """A ring around a source and its name beside it."""
-    label, gap = placed.label, (RING if placed.right else -RING) * size
+    gap = (RING if label.right else -RING) * size
     colour = CATALOGUED if label.catalogued else FOUND
     axes.plot(label.x, label.y, "o", markersize=15, markerfacecolor="none", markeredgecolor=colour, alpha=0.75,
               markeredgewidth=0.9)  # fmt: skip
-    axes.text(label.x + gap, label.y + placed.lift, label.text, color=colour, fontsize=8.5, va="center",
-              ha="left" if placed.right else "right")  # fmt: skip
+    axes.text(label.x + gap, label.y + label.lift, label.text, color=colour, fontsize=8.5, va="center",
+              ha="left" if label.right else "right")  # fmt: skip
 
 
 def _write_title(figure: Figure, tile_image: ImagingResult) -> None:
@@ -115,10 +116,10 @@ def _write_title(figure: Figure, tile_image: ImagingResult) -> None:
         text = f"calibrated: {tile_image.calibration_set}{calibrator}"
         figure.text(LEFT, 0.895, text, fontsize=11, color=drawing.GOOD)
     else:
-        text = drawing.shorten(f"UNCALIBRATED: {tile_image.calibration_note}", 66)
+        text = shorten(f"UNCALIBRATED: {tile_image.calibration_note}", 66, placeholder="…")
         figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=drawing.WARNING)
     reasons = "; ".join(reason for reason in tile_image.verdict_reasons if not reason.startswith("uncalibrated"))
-    figure.text(LEFT, 0.868, drawing.shorten(reasons, 115), fontsize=9, color=grade_colour)
+    figure.text(LEFT, 0.868, shorten(reasons, 115, placeholder="…"), fontsize=9, color=grade_colour)
 
 
 def write_zoom(path: Path, image: Image, tile_image: ImagingResult, header: fits.Header) -> None:
@@ -140,8 +141,7 @@ def write_zoom(path: Path, image: Image, tile_image: ImagingResult, header: fits
     axes = figure.add_axes((0.13, 0.1, 0.7, 0.7), facecolor="black")
     scale = drawing.make_colour_scale(tile_image)
     picture = axes.imshow(cutout, origin="lower", cmap=drawing.COLOURS, norm=scale, extent=edges)
-    axes.set_xlim(x - reach - 0.5, x + reach + 0.5)
-    axes.set_ylim(y - reach - 0.5, y + reach + 0.5)
+    axes.set(xlim=(x - reach - 0.5, x + reach + 0.5), ylim=(y - reach - 0.5, y + reach + 0.5))
     _draw_contours(axes, cutout, left, low, tile_image)
     _set_ticks(axes, x, y, reach, tile_image.cell_arcsec)
     drawing.draw_beam(axes, tile_image, x - 0.86 * reach, y - 0.86 * reach, x - 0.7 * reach, 8)
@@ -172,16 +172,13 @@ def _draw_contours(axes: Any, cutout: Image, left: int, low: int, tile_image: Im
 
 def _set_ticks(axes: Any, x: int, y: int, reach: int, pixel_arcsec: float) -> None:
     """Offsets from the brightest pixel in arcsec, positive to the east, which is on the left."""
-    rough = reach * pixel_arcsec / 3
-    power = 10 ** np.floor(np.log10(rough))
-    step = float(power * max(digit for digit in (1, 2, 5) if digit * power <= rough * (1 + 1e-9)))
-    offsets = np.arange(-3, 4) * step
-    offsets = offsets[np.abs(offsets) <= reach * pixel_arcsec]
+    edge_arcsec = reach * pixel_arcsec
+    offsets = np.asarray(MaxNLocator(7, steps=(1, 2, 5, 10)).tick_values(-edge_arcsec, edge_arcsec))
+    offsets = offsets[np.abs(offsets) <= edge_arcsec]
     texts = [f"{offset:+g}" if offset else "0" for offset in offsets]
     axes.set_xticks(x - offsets / pixel_arcsec, texts)
     axes.set_yticks(y + offsets / pixel_arcsec, texts)
-    axes.set_xlabel("arcsec to the east")
-    axes.set_ylabel("arcsec to the north")
+    axes.set(xlabel="arcsec to the east", ylabel="arcsec to the north")
     axes.tick_params(labelsize=8)
 
 

@@ -49,8 +49,7 @@ def write_uv(path: Path, gridder: Gridder, tile_image: ImagingResult, min_uv_kla
     if min_uv_klambda > 0:
         axes.add_patch(Circle((0, 0), min_uv_klambda, fill=False, edgecolor="#5dade2", linewidth=0.8))
     axes.invert_xaxis()  # east to the left, as on the sky
-    axes.set_xlabel("u, kilowavelengths")
-    axes.set_ylabel("v, kilowavelengths")
+    axes.set(xlabel="u, kilowavelengths", ylabel="v, kilowavelengths")
     unflagged = f"{tile_image.unflagged_fraction:.0%} of the samples"
     _write_title(axes, tile_image.group, f"uv coverage to {longest_klambda:.3g} kλ, {unflagged}")
     drawing.save_figure(figure, path)
@@ -84,9 +83,7 @@ def write_spectrum(path: Path, spectrum: Spectrum, tile_image: ImagingResult) ->
         axes.plot(tile_image.freq_hz / 1e6, catalogue_jy, "D", color=CATALOGUE, markerfacecolor="none", markersize=9,
                   label=f"catalogue: {name}, {flux_text(catalogue_jy)}")  # fmt: skip
         low_jy, high_jy = min(low_jy, 0.99 * catalogue_jy), max(high_jy, 1.01 * catalogue_jy)
-    axes.set_ylim(low_jy, high_jy)
-    axes.set_xlabel("frequency, MHz")
-    axes.set_ylabel("flux over the primary beam, Jy")
+    axes.set(ylim=(low_jy, high_jy), xlabel="frequency, MHz", ylabel="flux over the primary beam, Jy")
     axes.grid(color="#d5d8dc", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
     peak = f"{flux_text(tile_image.peak_jy)}/beam apparent"

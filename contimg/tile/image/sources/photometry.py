@@ -151,9 +151,7 @@ def _interpolate(pb: NDArray[np.floating] | None, position: NDArray[np.float64])
     """The primary beam at a position (x, y), nan without one."""
     if pb is None:
         return float("nan")
-    corner = np.maximum(np.floor(position).astype(np.int64) - 1, 0)
-    cutout = pb[corner[1] : corner[1] + 4, corner[0] : corner[0] + 4]
-    return float(map_coordinates(cutout, (position - corner)[::-1, None], order=1, mode="nearest")[0])
+    return float(map_coordinates(pb, position[::-1, None], order=1, mode="nearest")[0])
 
 
 def _in_beams(offset: NDArray[np.float64], beam: Beam, pixel_arcsec: float) -> float:
