@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,12 @@ from pathlib import Path
 import psutil
 import psycopg
 import redis
+from deployment import Deployment
 from postgres_server import PostgresServer
 from proxy import Proxy
 
-from contimg.settings import Settings, StreamingConfig, load, queue_rules
+from contimg.files.processes import free_port
+from contimg.settings import queue_rules
 from contimg.store import Store
 from workers.broker import server_program
 from workers.service.records import read_record
@@ -35,11 +36,12 @@ class Components:
     mounted_disk: bool
 
 
-class System:
+class System(Deployment):
     """A running system in one directory. Faults are injected and repaired from one thread."""
 
     def __init__(self, root: Path, components: Components, groups: int) -> None:
-        self.root, self.components = root, components
+        super().__init__(root)
+        self.components = components
         for name in ("incoming", "disk", "state"):
             (root / name).mkdir(parents=True)
         self.disk = root / "disk"
@@ -49,24 +51,15 @@ class System:
         self.database = self.postgres.new_database() if self.postgres else str(root / "state" / "contimg.sqlite3")
         self.broker = OwnBroker(root / "broker") if components.own_broker else None
         self.proxy = Proxy(self.broker.port) if self.broker else None
-        self.port = _free_port()
+        self.port = free_port()
         self.service: subprocess.Popen[bytes] | None = None
         self.store: Store | None = None
-        self.extra_environ: dict[str, str] = {}
-
-    @property
-    def environ(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-        settings = {
-            "PIPELINE_STATE_DIR": str(self.root / "state"),
-            "CONTIMG_INPUT_DIR": str(self.root / "incoming"),
+        self.more = {
             "CONTIMG_OUTPUT_DIR": str(self.disk / "products"),
             "CONTIMG_SCRATCH_DIR": str(self.disk / "scratch"),
-            "CONTIMG_POLL_INTERVAL": "0.5",
             "CONTIMG_WORKER_POLL_INTERVAL": "1",
             "CONTIMG_MAX_WORKERS": "3",
             "CONTIMG_LEASE_S": f"{LEASE_S:g}",
-            "CONTIMG_RETRY_DELAY_S": "0.5",
             "CONTIMG_RETRY_DELAY_MAX_S": "4",
             # A group may be the target of many faults here; the default is 3.
             "CONTIMG_MAX_ATTEMPTS": "40",
@@ -75,18 +68,9 @@ class System:
             "OMP_NUM_THREADS": "1",
         }
         if self.postgres:
-            settings["CONTIMG_QUEUE_DB"] = self.database
+            self.more["CONTIMG_QUEUE_DB"] = self.database
         if self.proxy:
-            settings["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
-        return inherited | settings | self.extra_environ
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.from_environment(self.environ)
-
-    @property
-    def config(self) -> StreamingConfig:
-        return load(self.settings, self.environ)
+            self.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{self.proxy.port}/0"
 
     def start(self) -> None:
         if self.broker:
@@ -182,7 +166,7 @@ class OwnBroker:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
-        self.directory, self.port = directory, _free_port()
+        self.directory, self.port = directory, free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -230,7 +214,7 @@ def _mount(image: Path, directory: Path, size_bytes: int) -> None:
 
 
 def _postgres(directory: Path) -> PostgresServer:
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.components[-3]))
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     directory.mkdir()
     return PostgresServer(programs[-1].parent, directory)
 
@@ -239,9 +223,3 @@ def _runs_stages(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return "billiard" in " ".join(process.cmdline()) and "tracker" not in " ".join(process.cmdline())
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

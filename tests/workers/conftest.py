@@ -1,47 +1,19 @@
-"""A place of its own for each test: state, incoming and products, and the real broker, store and processes there."""
+"""A deployment of its own for each test, with the real broker, store and processes."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from deployment import Deployment
 
-from contimg.settings import Settings, StreamingConfig, load
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Store
 
 
-@dataclass
-class Place:
-    """Directories of one test, and the environment in which everything works there, quickly."""
-
-    root: Path
-    more: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
-        return kept | {
-            "PIPELINE_STATE_DIR": str(self.root / "state"),
-            "CONTIMG_INPUT_DIR": str(self.root / "incoming"),
-            "CONTIMG_OUTPUT_DIR": str(self.root / "products"),
-            "CONTIMG_POLL_INTERVAL": "0.5",
-            "CONTIMG_WORKER_POLL_INTERVAL": "0.5",
-            "CONTIMG_RETRY_DELAY_S": "0.5",
-            "CONTIMG_IMAGE_SIZE": "256",
-            **self.more,
-        }
-
-    @property
-    def settings(self) -> Settings:
-        return Settings.from_environment(self.environ)
-
-    @property
-    def config(self) -> StreamingConfig:
-        return load(self.settings, self.environ)
+class Place(Deployment):
+    """A deployment whose commands and processes a test starts."""
 
     @property
     def incoming(self) -> Path:

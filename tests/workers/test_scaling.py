@@ -21,6 +21,22 @@ from workers.broker import EmbeddedBroker
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
 FLAGS = ["--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
 SEND = "import sys; from workers.scheduling.messages import send\nfor group in sys.argv[1:]: send(group)"
+# Loaded by every Python process of the worker: a process that runs a stage waits, before it writes into the products
+# directory, until two processes have come so far.
+BARRIER = """
+import os, pathlib, sys, time
+
+def wait(event, arguments):
+    if event == "os.mkdir" and str(arguments[0]) == os.environ["CONTIMG_OUTPUT_DIR"]:
+        arrived = pathlib.Path(os.environ["BARRIER_DIR"])
+        (arrived / str(os.getpid())).touch()
+        deadline = time.monotonic() + 100
+        while len(list(arrived.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+if any("spawn" in word for word in sys.orig_argv):
+    sys.addaudithook(wait)
+"""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
@@ -79,7 +95,7 @@ def is_converted(store: Store, group: str) -> bool:
     return store.files.group(group).stage is not Stage.CONVERT
 
 
-def test_a_drained_worker_takes_nothing_until_it_is_taken_back(place, store, worker, groups):
+def test_drained_worker_takes_nothing_until_readded(place, store, worker, groups):
     worker("-c", "1")
     control(place, "cancel_consumer", "convert")
     send(place, groups[0])
@@ -90,7 +106,7 @@ def test_a_drained_worker_takes_nothing_until_it_is_taken_back(place, store, wor
     until(lambda: is_converted(store, groups[0]), 40, "the group is converted")
 
 
-def test_a_worker_grows_and_shrinks(place, store, worker, groups):
+def test_worker_grows_and_shrinks(place, store, worker, groups):
     process = worker("-c", "1")
     before = pool(process)
     control(place, "pool_grow", "1")
@@ -103,9 +119,16 @@ def test_a_worker_grows_and_shrinks(place, store, worker, groups):
     until(lambda: pool(process) == before, 20, "one fewer again")
 
 
-def test_an_autoscaled_worker_grows_with_its_queue(place, store, worker, groups):
+def test_autoscaled_worker_grows_with_its_queue(place, store, worker, groups):
+    code, arrived = place.root / "code", place.root / "arrived"
+    code.mkdir()
+    arrived.mkdir()
+    (code / "sitecustomize.py").write_text(BARRIER)
+    place.more |= {"PYTHONPATH": str(code), "BARRIER_DIR": str(arrived)}
     process = worker("--autoscale=2,1")
     before = pool(process)
     send(place, *groups)
     until(lambda: pool(process) == before + 1, 20, "one more process")
     until(lambda: all(is_converted(store, group) for group in groups), 40, "both groups are converted")
+    assert len({run.owner for group in groups for run in store.jobs.runs(group)}) == 2
+    assert len(list(arrived.iterdir())) == 2
