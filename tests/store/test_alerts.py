@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from contimg.store import tables
 
 
-def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(store, clock):
+def test_alert_writes_one_event_at_begin_and_end(store, clock):
     changes = [store.alerts.update("stall", trouble, level="error", end_text="on again")
             for trouble in (None, "nothing moves for 600 s", "nothing moves for 610 s", None, None)]  # fmt: skip
     assert changes == [False, True, False, True, False]
@@ -19,7 +19,7 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(store, clock
     assert (alert.rule, alert.text, alert.ended_at) == ("stall", "nothing moves for 600 s", clock.now)
 
 
-def test_alerts_are_by_rule_and_those_that_hold_are_known_after_a_restart(store, open_store, place, clock):
+def test_active_alerts_survive_reopening(store, open_store, place, clock):
     store.alerts.update("disk", "full")
     clock.now += 5
     store.alerts.update("worker", "none takes from image")
@@ -31,14 +31,14 @@ def test_alerts_are_by_rule_and_those_that_hold_are_known_after_a_restart(store,
     assert [alert.rule for alert in store.alerts.active()] == ["worker"]
 
 
-def test_many_judges_begin_one_alert(store):
+def test_concurrent_updates_begin_one_alert(store):
     with ThreadPoolExecutor(6) as pool:
         changes = list(pool.map(lambda _: store.alerts.update("backlog", "99 groups wait"), range(24)))
     assert sum(changes) == 1
     assert len(store.alerts.last()) == 1
 
 
-def test_old_alerts_go_and_those_that_hold_stay(store, clock):
+def test_prune_keeps_active_alerts(store, clock):
     store.alerts.update("stall", "old")
     store.alerts.update("stall", None)
     store.alerts.update("disk", "old and still true")
@@ -47,7 +47,7 @@ def test_old_alerts_go_and_those_that_hold_stay(store, clock):
     assert [alert.text for alert in store.alerts.last()] == ["old and still true"]
 
 
-def test_they_are_paged_from_the_newest(store, clock):
+def test_alerts_are_paged_newest_first(store, clock):
     for number in range(5):
         clock.now += 1
         store.alerts.update("stall", f"number {number}")
@@ -57,7 +57,7 @@ def test_they_are_paged_from_the_newest(store, clock):
     assert [alert.text for alert in store.alerts.last(before=first[-1].id)] == ["number 2", "number 1", "number 0"]
 
 
-def test_the_database_itself_refuses_a_second_one(store, clock):
+def test_database_refuses_second_active_alert(store, clock):
     row = {"rule": "stall", "level": "error", "text": "x", "began_at": clock.now}
     with pytest.raises(IntegrityError), store.database.write() as session:
         session.add_all([tables.Alert(**row), tables.Alert(**row)])

@@ -10,7 +10,7 @@ from contimg.errors import LeaseLost
 from contimg.store import FileState, Lease, Refusal, Stage, State
 
 
-def test_a_group_is_pending_with_its_last_subband(store, telescope):
+def test_complete_group_becomes_pending(store, telescope):
     arrivals = [telescope.arrive(0, subband, shift_s=20 * subband) for subband in (2, 0, 3)]
     assert not any(arrival.became_pending for arrival in arrivals)
     assert store.files.group("2026-02-22T23:18:31").state == State.COLLECTING
@@ -25,7 +25,7 @@ def test_a_group_is_pending_with_its_last_subband(store, telescope):
     assert group.subbands == (0, 1, 2, 3)
 
 
-def test_registering_a_file_again_changes_nothing(store, telescope):
+def test_registering_known_file_changes_nothing(store, telescope):
     first = telescope.arrive(0, 0)
     again = telescope.arrive(0, 0)
     assert (first.known, again.known) == (False, True)
@@ -42,7 +42,7 @@ def test_neighbouring_groups_do_not_mix(store, telescope):
     assert len(store.files.groups(State.PENDING)) == 2
 
 
-def test_timeout_makes_a_partial_group_or_a_failed_one(store, telescope, clock):
+def test_timeout_makes_group_partial_or_failed(store, telescope, clock):
     for subband in range(3):
         telescope.arrive(0, subband)
     for subband in range(2):
@@ -59,7 +59,7 @@ def test_timeout_makes_a_partial_group_or_a_failed_one(store, telescope, clock):
     assert sorted(lease.files) == [0, 1, 2]
 
 
-def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, clock):
+def test_duplicate_forms_failed_group_with_reason(store, telescope, clock):
     telescope.arrive(0, 0)
     duplicate = telescope.arrive(0, 0, shift_s=1)
     for subband in (1, 2, 3):
@@ -73,7 +73,7 @@ def test_a_duplicate_founds_a_group_that_fails_and_says_why(store, telescope, cl
     assert "duplicate" in echo.error
 
 
-def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, telescope):
+def test_same_name_in_other_directory_is_quarantined(store, telescope):
     telescope.arrive(0, 0)
     copied = Path("/incoming/again") / telescope.path(0, 0).name
     arrival = register_file(store, copied, 100, 1.0)
@@ -82,14 +82,14 @@ def test_the_same_name_in_another_folder_is_set_aside_as_a_duplicate(store, tele
     assert len(store.files.groups()) == 1
 
 
-def test_a_subband_beyond_the_band_is_set_aside(store, telescope):
+def test_subband_beyond_band_is_quarantined(store, telescope):
     arrival = telescope.arrive(0, 16)
     assert arrival.file.state == FileState.QUARANTINED
     assert re.search(r"\b0\b.*\b15\b", arrival.file.reason)
     assert store.files.groups() == ()
 
 
-def test_a_file_set_aside_leaves_its_place_to_a_replacement(store, telescope, clock):
+def test_replacement_of_quarantined_file_joins_group(store, telescope, clock):
     group = telescope.whole_group()
     store.files.quarantine(telescope.path(0, 2), "truncated: 100 bytes")
     record = store.files.group(group)
@@ -101,7 +101,7 @@ def test_a_file_set_aside_leaves_its_place_to_a_replacement(store, telescope, cl
     assert replaced.file.reason is None
 
 
-def test_the_worker_that_finds_a_bad_file_ends_its_lease_without_an_attempt(store, telescope, clock):
+def test_bad_file_ends_lease_without_using_attempt(store, telescope, clock):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "here")
     store.files.quarantine(telescope.path(0, 1), "all zero", lease=lease)
@@ -113,7 +113,7 @@ def test_the_worker_that_finds_a_bad_file_ends_its_lease_without_an_attempt(stor
     assert sorted(store.leases.claim(group, Stage.CONVERT, "here").files) == [0, 2, 3]
 
 
-def test_a_worker_without_its_lease_sets_nothing_aside(store, telescope, clock):
+def test_quarantine_without_lease_is_refused(store, telescope, clock):
     group = telescope.whole_group()
     old = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(121)
@@ -124,7 +124,7 @@ def test_a_worker_without_its_lease_sets_nothing_aside(store, telescope, clock):
     assert store.leases.heartbeat(new)
 
 
-def test_a_foreign_file_is_recorded_with_its_reason(store):
+def test_foreign_file_is_quarantined_with_reason(store):
     path = Path("/incoming/notes.txt")
     store.files.quarantine(path, "not a subband file", size=5, mtime=2.0)
     store.files.quarantine(path, "not a subband file", size=5, mtime=2.0)
@@ -133,7 +133,7 @@ def test_a_foreign_file_is_recorded_with_its_reason(store):
     assert len(store.events.after(0)) == 1, "the operator hears of it once"
 
 
-def test_a_failed_incomplete_group_collects_again_when_its_files_come_after_all(store, telescope, clock):
+def test_failed_incomplete_group_collects_again(store, telescope, clock):
     telescope.arrive(0, 0)
     clock.advance(601)
     (_, (group,)) = store.files.check_timeouts()
@@ -144,7 +144,7 @@ def test_a_failed_incomplete_group_collects_again_when_its_files_come_after_all(
     assert store.files.group(group).error is None
 
 
-def test_a_late_file_of_a_pending_partial_group_makes_it_whole(store, telescope, clock):
+def test_late_file_completes_pending_partial_group(store, telescope, clock):
     for subband in range(3):
         telescope.arrive(0, subband)
     clock.advance(601)
@@ -153,7 +153,7 @@ def test_a_late_file_of_a_pending_partial_group_makes_it_whole(store, telescope,
     assert store.files.group(group).partial is False
 
 
-def test_a_file_that_comes_after_its_group_was_converted_waits_for_a_redo(store, telescope, clock):
+def test_file_after_conversion_is_late(store, telescope, clock):
     for subband in range(3):
         telescope.arrive(0, subband)
     clock.advance(601)
@@ -170,7 +170,7 @@ def test_a_file_that_comes_after_its_group_was_converted_waits_for_a_redo(store,
     assert (sorted(again.files), again.partial) == ([0, 1, 2, 3], False)
 
 
-def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telescope, clock):
+def test_empty_group_cannot_be_claimed_or_retried(store, telescope, clock):
     group = telescope.arrive(0, 0).file.group
     store.files.quarantine(telescope.path(0, 0), "not HDF5")
     clock.advance(601)
@@ -179,7 +179,7 @@ def test_an_empty_group_cannot_be_claimed_or_retried_into_the_void(store, telesc
     assert store.leases.claim(group, Stage.CONVERT, "here").reason is Refusal.ENDED
 
 
-def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, telescope, clock):
+def test_failure_names_quarantined_files_of_group(store, telescope, clock):
     """Quarantined before it was sorted, for it was empty; and one of another time has nothing to do with it."""
     group = telescope.arrive(0, 0).file.group
     for number in (0, 5):
@@ -193,7 +193,7 @@ def test_a_file_that_never_joined_its_group_explains_what_is_missing(store, tele
     assert telescope.arrive(0, 1, shift_s=3, size=7).file.group == group, "written again, it joins after all"
 
 
-def test_only_convert_sets_files_aside(store, telescope):
+def test_only_convert_quarantines_files(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "here"))
     lease = store.leases.claim(group, Stage.CALIBRATE, "here")
@@ -201,7 +201,7 @@ def test_only_convert_sets_files_aside(store, telescope):
         store.files.quarantine(telescope.path(0, 1), "NaN", lease=lease)
 
 
-def test_a_file_replaced_while_it_was_read_is_read_again(store, telescope, clock):
+def test_file_replaced_during_conversion_is_converted_again(store, telescope, clock):
     """What the worker found wrong was in the file before; to set the new one aside would lose it for good."""
     group = telescope.whole_group()
     clock.advance(10)

@@ -43,7 +43,7 @@ def everything(store: Store) -> tuple[object, ...]:
     return groups, tuple(store.files.of_group(group.id) for group in groups), store.events.last(1000)
 
 
-def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, tmp_path: Path) -> None:
+def test_restore_returns_state_of_backup(place: str, settings: Settings, tmp_path: Path) -> None:
     store = filled(place, 3)
     before = everything(store)
     backup = back_up(settings, tmp_path / "backup.tar.gz")
@@ -65,7 +65,7 @@ def test_what_was_there_comes_back_and_goes_on(place: str, settings: Settings, t
     store.close()
 
 
-def test_a_backup_while_others_write_is_one_moment(place: str, settings: Settings, tmp_path: Path) -> None:
+def test_backup_during_writes_is_consistent(place: str, settings: Settings, tmp_path: Path) -> None:
     """Each whole group is 16 files; the writer commits file by file, the backup must not see half a transaction."""
     store = filled(place, 1)
     stop = threading.Event()
@@ -101,8 +101,9 @@ def test_a_backup_while_others_write_is_one_moment(place: str, settings: Setting
             assert set(whole.values()) == {16}
 
 
-def test_from_sqlite_to_postgresql(settings: Settings, made_sqlite: Path, made_postgres: str, tmp_path: Path,
-                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_sqlite_backup_restores_into_postgresql(
+    settings: Settings, made_sqlite: Path, made_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = str(tmp_path / "small.sqlite3")
     monkeypatch.setenv("CONTIMG_QUEUE_DB", small)
     store = filled(small, 2)
@@ -125,7 +126,7 @@ def damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damaged, lambda path: path.write_text("not a backup"), Path.unlink])
-def test_what_is_no_whole_backup_changes_nothing(place: str, settings: Settings, tmp_path: Path, damage) -> None:
+def test_damaged_backup_is_refused(place: str, settings: Settings, tmp_path: Path, damage) -> None:
     filled(place, 1).close()
     archive = tmp_path / "backup.tar.gz"
     back_up(settings, archive)
@@ -139,7 +140,7 @@ def test_what_is_no_whole_backup_changes_nothing(place: str, settings: Settings,
     store.close()
 
 
-def test_a_newer_store_is_refused_by_every_command(place: str, settings: Settings, tmp_path: Path) -> None:
+def test_commands_refuse_newer_store(place: str, settings: Settings, tmp_path: Path) -> None:
     store = filled(place, 1)
     with store.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -157,7 +158,7 @@ def test_a_newer_store_is_refused_by_every_command(place: str, settings: Setting
         store.close()
 
 
-def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, tmp_path: Path) -> None:
+def test_restore_refuses_running_stream(place: str, settings: Settings, tmp_path: Path) -> None:
     store = filled(place, 1)
     back_up(settings, tmp_path / "backup.tar.gz")
     store.activity.beat("producer.scan")  # a producer that scanned just now
@@ -171,7 +172,7 @@ def test_a_running_stream_is_not_restored_over(place: str, settings: Settings, t
     "UPDATE control SET changed_at = changed_at - 60",
     "INSERT INTO control (key, value, changed_at) SELECT 'beat.producer.ended', '', changed_at + 0.1 FROM control",
 ], ids=["killed a while ago", "told to end just now"])  # fmt: skip
-def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_restore_command_restores_stopped_stream(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                  ending: str) -> None:  # fmt: skip
     """It looks at the store itself, to see whether the stream runs, and must not be in its own way."""
     place = str(tmp_path / "store.sqlite3")
@@ -187,7 +188,7 @@ def test_the_command_restores_where_nothing_runs(settings: Settings, tmp_path: P
     assert len(list(tmp_path.glob("store.sqlite3.before-*"))) == 1
 
 
-def test_a_store_that_somebody_has_open_is_not_replaced(settings: Settings, tmp_path: Path,
+def test_restore_refuses_open_store(settings: Settings, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """A worker would go on writing to the file that was put aside."""
     place = str(tmp_path / "open.sqlite3")

@@ -8,7 +8,7 @@ from contimg.store import Lease, Stage, State
 BACK_S = -86400.0
 
 
-def test_the_living_keep_their_group_and_the_dead_lose_it_after_a_lease(store, telescope, clock):
+def test_live_worker_keeps_lease_and_dead_one_loses_it(store, telescope, clock):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
     clock.advance(BACK_S)
@@ -22,7 +22,7 @@ def test_the_living_keep_their_group_and_the_dead_lose_it_after_a_lease(store, t
     assert store.leases.expire() == (group,)
 
 
-def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, clock):
+def test_delay_after_error_is_limited(store, telescope, clock):
     group = telescope.whole_group()
     store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "disk full", permanent=False)
     clock.advance(BACK_S)
@@ -33,7 +33,7 @@ def test_waits_after_an_error_are_no_longer_than_their_rule(store, telescope, cl
     assert isinstance(store.leases.claim(group, Stage.CONVERT, "b"), Lease)
 
 
-def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
+def test_lost_messages_and_collections_are_found(store, telescope, clock):
     lost, waiting = telescope.whole_group(0), telescope.arrive(1, 0).file.group
     enqueue(store, [lost])
     clock.advance(BACK_S)
@@ -46,7 +46,7 @@ def test_lost_messages_are_found_and_collections_end(store, telescope, clock):
     assert store.files.group(waiting).state is State.FAILED
 
 
-def test_a_clock_that_goes_on_evenly_changes_nothing(store, telescope, clock):
+def test_even_clock_changes_nothing(store, telescope, clock):
     groups = [telescope.whole_group(number) for number in range(3)]
     store.leases.claim(groups[0], Stage.CONVERT, "a")
     store.leases.fail(store.leases.claim(groups[1], Stage.CONVERT, "a"), "disk full", permanent=False)

@@ -46,7 +46,7 @@ def test_sixty_groups_are_each_committed_once(place, open_store):
     assert metric_values(store, "lease.lost"), "no frozen worker was refused"
 
 
-def test_two_producers_at_once_make_the_groups_of_one(place, open_store):
+def test_two_producers_form_groups_of_one(place, open_store):
     store = open_store(place, RULES, time.time)
     telescope = Telescope(store)
 
@@ -60,7 +60,7 @@ def test_two_producers_at_once_make_the_groups_of_one(place, open_store):
     assert all(group.subbands == (0, 1) for group in groups)
 
 
-def test_claims_of_many_threads_lose_no_update(place, open_store):
+def test_concurrent_claims_lose_no_update(place, open_store):
     """What the driver's own BEGIN loses: 381 of 800 increments in an experiment. Each claim here is an increment."""
     store = open_store(place, RULES.replace(lease_s=60), time.time)
     group = Telescope(store).whole_group()

@@ -30,7 +30,7 @@ def converted(path: str) -> ConvertedMS:
     return ConvertedMS(Path(path), 61093.0, 61093.1, 0.0, 33.0, 24, 768, 96, (), 0.0, 1)
 
 
-def test_a_stage_belongs_to_one_kind_and_kinds_have_their_stages_in_order():
+def test_stages_of_kinds():
     assert sorted(stage for kind in KINDS.values() for stage in kind.stages) == sorted(Stage)
     for kind in KINDS.values():
         for earlier, later in zip(kind.stages, (*kind.stages[1:], None), strict=True):
@@ -40,7 +40,7 @@ def test_a_stage_belongs_to_one_kind_and_kinds_have_their_stages_in_order():
             assert earlier.remaining == (earlier, *(later.remaining if later else ()))
 
 
-def test_a_group_names_the_live_job_of_its_tile(store, group, deep):
+def test_group_id_refers_to_live_job(store, group, deep):
     live = store.jobs.job(group)
     assert (live.kind, live.key, live.processing, live.priority) == ("tile", group, LIVE, LIVE_PRIORITY)
     assert (deep.key, deep.processing, deep.priority) == (group, "deep", CAMPAIGN_PRIORITY)
@@ -52,7 +52,7 @@ def test_a_group_names_the_live_job_of_its_tile(store, group, deep):
         store.jobs.create(TILE.name, group, reference_s=0.0, processing="deep")
 
 
-def test_the_jobs_of_a_tile_are_leased_committed_and_retried_apart(store, group, deep):
+def test_jobs_of_one_tile_are_independent(store, group, deep):
     live_lease, campaign_lease = (store.leases.claim(job, Stage.CONVERT, "a") for job in (group, deep.id))
     assert isinstance(live_lease, Lease)
     assert isinstance(campaign_lease, Lease)
@@ -70,7 +70,7 @@ def test_the_jobs_of_a_tile_are_leased_committed_and_retried_apart(store, group,
     assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.DONE
 
 
-def test_live_jobs_are_sent_before_those_of_campaigns_in_either_order(store, telescope, group, deep, clock):
+def test_live_jobs_are_sent_before_campaigns(store, telescope, group, deep, clock):
     later = telescope.whole_group(1)
     for newest_first in (True, False):
         taken = store.jobs.take_unsent(9, lambda jobs: jobs, newest_first=newest_first)
@@ -83,7 +83,7 @@ def test_live_jobs_are_sent_before_those_of_campaigns_in_either_order(store, tel
     ]  # fmt: skip
 
 
-def test_a_campaign_is_not_counted_as_the_stream(store, group, deep, clock):
+def test_campaign_is_not_counted_in_stream(store, group, deep, clock):
     for stage in Stage:
         store.leases.commit(store.leases.claim(group, stage, "a"))
     assert store.activity.read().waiting == 0
@@ -91,7 +91,7 @@ def test_a_campaign_is_not_counted_as_the_stream(store, group, deep, clock):
     assert store.overview.snapshot().states[State.COMPLETED] == 1
 
 
-def test_a_bad_file_in_a_campaign_leaves_the_live_job_alone(store, telescope, group, deep):
+def test_bad_file_in_campaign_leaves_live_job(store, telescope, group, deep):
     enqueue(store, [group])
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
     lease = store.leases.claim(deep.id, Stage.CONVERT, "b")
@@ -103,7 +103,7 @@ def test_a_bad_file_in_a_campaign_leaves_the_live_job_alone(store, telescope, gr
     assert [file.subband for file in store.files.latest(FileState.QUARANTINED)] == [1]
 
 
-def test_active_leases_are_those_in_progress(store, group, deep):
+def test_active_leases_are_in_progress(store, group, deep):
     assert store.leases.active() == ()
     lease = store.leases.claim(deep.id, Stage.CONVERT, "host:1", task_id="t")
     assert store.leases.active() == (replace(lease, files={}, partial=False),)
@@ -111,7 +111,7 @@ def test_active_leases_are_those_in_progress(store, group, deep):
     assert store.leases.active(task_id="other") == ()
 
 
-def test_only_the_store_uses_sqlalchemy_beyond_its_exceptions():
+def test_only_store_uses_sqlalchemy():
     for path in sorted(path for package in ("workers", "web") for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             module = getattr(node, "module", None) or ""

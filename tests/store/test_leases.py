@@ -16,7 +16,7 @@ def outcomes(store, group):
     return [(run.stage, run.attempt, run.outcome) for run in store.jobs.runs(group)]
 
 
-def test_one_group_passes_through_its_three_stages(store, group, clock):
+def test_group_passes_through_stages(store, group, clock):
     for stage, following in (
         (Stage.CONVERT, Stage.CALIBRATE),
         (Stage.CALIBRATE, Stage.IMAGE),
@@ -33,7 +33,7 @@ def test_one_group_passes_through_its_three_stages(store, group, clock):
     assert metric_values(store, "stage.image.seconds") == [7]
 
 
-def test_claims_out_of_order_are_refused_with_the_reason(store, group, telescope):
+def test_claims_out_of_order_are_refused(store, group, telescope):
     claim = store.leases.claim
     assert claim("2020-01-01T00:00:00", Stage.CONVERT, "a").reason is Refusal.UNKNOWN
     assert claim(group, Stage.IMAGE, "a").reason is Refusal.NOT_READY
@@ -46,7 +46,7 @@ def test_claims_out_of_order_are_refused_with_the_reason(store, group, telescope
     assert claim(collecting, Stage.CONVERT, "a").reason is Refusal.NOT_READY
 
 
-def test_heartbeats_keep_a_lease_and_silence_loses_it(store, group, clock):
+def test_heartbeats_extend_lease(store, group, clock):
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     for _ in range(10):
         clock.advance(100)
@@ -61,7 +61,7 @@ def test_heartbeats_keep_a_lease_and_silence_loses_it(store, group, clock):
     assert record.error
 
 
-def test_a_lease_holds_until_its_last_second(store, group, clock):
+def test_lease_holds_until_expiry(store, group, clock):
     store.leases.claim(group, Stage.CONVERT, "a")
     clock.advance(119.5)
     assert store.leases.claim(group, Stage.CONVERT, "b").reason is Refusal.LEASED
@@ -70,7 +70,7 @@ def test_a_lease_holds_until_its_last_second(store, group, clock):
     assert store.leases.claim(group, Stage.CONVERT, "b").attempt == 2
 
 
-def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, clock):
+def test_commit_after_takeover_is_refused(store, group, clock):
     frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(121)
     second = store.leases.claim(group, Stage.CONVERT, "second")
@@ -89,13 +89,13 @@ def test_a_frozen_worker_is_refused_at_commit_and_writes_nothing(store, group, c
     assert outcomes(store, group) == [("convert", 1, Outcome.EXPIRED), ("convert", 2, Outcome.COMMITTED)]
 
 
-def test_an_overdue_lease_that_nobody_took_may_still_commit(store, group, clock):
+def test_overdue_lease_may_commit(store, group, clock):
     lease = store.leases.claim(group, Stage.CONVERT, "slow")
     clock.advance(500)
     assert store.leases.commit(lease) is Stage.CALIBRATE
 
 
-def test_transient_errors_wait_longer_each_time_and_end_in_failed(store, group, clock):
+def test_transient_errors_back_off_then_fail(store, group, clock):
     waits = []
     for _ in range(2):
         assert (
@@ -113,13 +113,13 @@ def test_transient_errors_wait_longer_each_time_and_end_in_failed(store, group, 
     assert store.events.last(1, level="error")[0].group == group
 
 
-def test_a_permanent_error_fails_at_once(store, group):
+def test_permanent_error_fails_at_once(store, group):
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     assert store.leases.fail(lease, "no such axis", permanent=True) == State.FAILED
     assert store.leases.claim(group, Stage.CONVERT, "a").reason is Refusal.ENDED
 
 
-def test_poison_that_kills_its_workers_ends_as_failed(store, group, clock):
+def test_job_that_kills_workers_fails(store, group, clock):
     for _ in range(3):
         assert isinstance(store.leases.claim(group, Stage.CONVERT, "victim"), Lease)
         clock.advance(121)
@@ -128,27 +128,27 @@ def test_poison_that_kills_its_workers_ends_as_failed(store, group, clock):
     assert store.files.group(group).state == State.FAILED
 
 
-def test_poison_ends_as_failed_without_a_reconciler_too(store, group, clock):
+def test_job_that_kills_workers_fails_without_reconciler(store, group, clock):
     for _ in range(3):
         assert isinstance(store.leases.claim(group, Stage.CONVERT, "victim"), Lease)
         clock.advance(121)
     assert store.leases.claim(group, Stage.CONVERT, "victim").reason is Refusal.ENDED
 
 
-def test_a_soft_shutdown_costs_no_attempt(store, group):
+def test_release_uses_no_attempt(store, group):
     for _ in range(10):
         store.leases.release(store.leases.claim(group, Stage.CONVERT, "a"))
     assert [work.attempts for work in store.jobs.waiting(600)] == [0]
 
 
-def test_attempts_start_anew_with_each_stage(store, group, clock):
+def test_attempts_are_counted_per_stage(store, group, clock):
     store.leases.fail(store.leases.claim(group, Stage.CONVERT, "a"), "once", permanent=False)
     clock.advance(30)
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
     assert store.leases.claim(group, Stage.CALIBRATE, "a").attempt == 1
 
 
-def test_a_broken_product_is_made_again_but_not_for_ever(store, telescope):
+def test_redo_is_limited(store, telescope):
     group, outcomes = telescope.whole_group(), []
     for _ in range(3):
         lease = store.leases.claim(group, Stage.CONVERT, "worker")

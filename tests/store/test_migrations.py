@@ -172,7 +172,7 @@ def test_upgrade_moves_every_row(filled, untouched):
     }  # fmt: skip
 
 
-def test_the_migrated_store_continues(filled, untouched):
+def test_migrated_store_continues(filled, untouched):
     upgrade(filled)
     store = Store.open(untouched, QueueRules(max_attempts=3))
     assert [group.state for group in store.files.groups()] == [
@@ -186,7 +186,7 @@ def test_the_migrated_store_continues(filled, untouched):
     store.close()
 
 
-def test_downgrade_gives_back_what_was_there(filled):
+def test_downgrade_restores_rows(filled):
     before, old_form = everything(filled), form(filled)
     upgrade(filled)
     with filled.execution_options(begin="IMMEDIATE").begin() as connection:  # what revision 0001 has no place for

@@ -56,7 +56,7 @@ def commit(store, group, stage, *produced):
     store.leases.commit(store.leases.claim(group, stage, "a"), produced)
 
 
-def test_a_group_leaves_its_products(store, telescope, clock):
+def test_commits_write_products(store, telescope, clock):
     group = telescope.whole_group()
     commit(store, group, Stage.CONVERT, MS)
     record = store.products.measurement_set(group)
@@ -74,7 +74,7 @@ def test_a_group_leaves_its_products(store, telescope, clock):
     assert store.products.images(before=(IMAGE.mjd, 0)) == ()
 
 
-def test_a_refused_commit_leaves_no_product(store, telescope, clock):
+def test_refused_commit_writes_no_product(store, telescope, clock):
     group = telescope.whole_group()
     frozen = store.leases.claim(group, Stage.CONVERT, "frozen")
     clock.advance(200)
@@ -84,7 +84,7 @@ def test_a_refused_commit_leaves_no_product(store, telescope, clock):
     assert store.products.measurement_set(group) is None
 
 
-def test_a_commit_that_breaks_leaves_nothing_at_all(store, telescope):
+def test_interrupted_commit_writes_nothing(store, telescope):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     with pytest.raises(TypeError, match=r"\bstr\b"):
@@ -93,7 +93,7 @@ def test_a_commit_that_breaks_leaves_nothing_at_all(store, telescope):
     assert store.leases.commit(lease, [MS]) is Stage.CALIBRATE
 
 
-def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, telescope):
+def test_reconversion_replaces_product_and_calibration(store, telescope):
     group = telescope.whole_group()
     commit(store, group, Stage.CONVERT, MS)
     commit(store, group, Stage.CALIBRATE, CalibratedMS(None, "no calibration valid at that time", 0.125))
@@ -105,7 +105,7 @@ def test_made_again_a_product_is_replaced_and_its_calibration_forgotten(store, t
     assert (record.missing_subbands, record.calibrated_at, record.calibration_note) == ((), None, None)
 
 
-def test_the_registry_gives_the_sets_in_force_nearest_first(store):
+def test_valid_sets_nearest_first(store):
     for name, mjd in (("yesterday", 61093.0), ("today", 61094.0), ("tomorrow", 61095.0)):
         store.registry.register(solve(name, mjd, hours=30))
     assert [caltable_set.name for caltable_set in store.registry.valid_at(61094.1)] == [
@@ -121,7 +121,7 @@ def test_the_registry_gives_the_sets_in_force_nearest_first(store):
     assert [caltable_set.name for caltable_set in store.registry.sets(2)] == ["tomorrow", "today"]
 
 
-def test_a_tile_solved_again_supersedes_its_earlier_set(store, telescope):
+def test_new_solve_supersedes_earlier_set_of_tile(store, telescope):
     group = telescope.whole_group()
     store.registry.register(solve("first", 61094.0), group=group)
     store.registry.register(solve("second", 61094.0), group=group)
@@ -131,7 +131,7 @@ def test_a_tile_solved_again_supersedes_its_earlier_set(store, telescope):
     assert len(store.registry.set_named("second").tables) == 2
 
 
-def test_events_and_metrics_are_kept_in_order_and_pruned(store, clock):
+def test_events_and_metrics_are_ordered_and_pruned(store, clock):
     for number in range(3):
         store.events.add(f"event {number}", level="warning" if number else "info", group=None)
         store.metrics.add({"disk.free_bytes": number * 1e12, "not.known": None})

@@ -17,7 +17,7 @@ def complete(store, group):
         store.leases.commit(store.leases.claim(group, stage, "a"))
 
 
-def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, telescope, clock):
+def test_waiting_jobs(store, telescope, clock):
     later, earlier = telescope.whole_group(1), telescope.whole_group(0)
     assert [work.key for work in store.jobs.waiting(300)] == [earlier, later]
     assert [work.key for work in store.jobs.waiting(300, limit=1)] == [earlier]
@@ -35,7 +35,7 @@ def test_work_waiting_brings_back_only_what_the_queue_cannot_explain(store, tele
     ]
 
 
-def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
+def test_pause_and_resume(store, telescope):
     first, second = telescope.whole_group(0), telescope.whole_group(1)
     under_way = store.leases.claim(first, Stage.CONVERT, "a")
     enqueue(store, [second])
@@ -51,7 +51,7 @@ def test_pause_lets_nothing_begin_and_resume_brings_all_back(store, telescope):
     assert store.leases.claim(second, Stage.CONVERT, "a").stage is Stage.CONVERT
 
 
-def test_retry_goes_on_where_a_group_stopped(store, telescope):
+def test_retry_continues_at_failed_stage(store, telescope):
     group = telescope.whole_group()
     store.leases.commit(store.leases.claim(group, Stage.CONVERT, "a"))
     with pytest.raises(BadInput, match="pending"):
@@ -64,7 +64,7 @@ def test_retry_goes_on_where_a_group_stopped(store, telescope):
     assert [work.key for work in store.jobs.waiting(300)] == [group]
 
 
-def test_a_completed_group_is_made_again_on_request(store, telescope):
+def test_retry_of_completed_group(store, telescope):
     group = telescope.whole_group()
     complete(store, group)
     assert store.jobs.retry(group, stage=Stage.IMAGE).stage == Stage.IMAGE
@@ -79,7 +79,7 @@ def test_a_completed_group_is_made_again_on_request(store, telescope):
     complete(store, group)
 
 
-def test_discard_takes_a_group_out_and_retry_brings_it_back(store, telescope):
+def test_discard_and_retry(store, telescope):
     group = telescope.whole_group()
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     with pytest.raises(BadInput, match="in_progress"):
@@ -91,7 +91,7 @@ def test_discard_takes_a_group_out_and_retry_brings_it_back(store, telescope):
     assert store.jobs.retry(group).state == State.PENDING
 
 
-def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, telescope, clock):
+def test_retry_of_incomplete_group(store, telescope, clock):
     group, none = telescope.arrive(0, 0).file.group, telescope.arrive(1, 0).file.group
     store.files.quarantine(telescope.path(1, 0), "not HDF5")
     clock.advance(601)
@@ -103,20 +103,20 @@ def test_an_operator_may_force_an_incomplete_group_but_not_an_empty_one(store, t
         store.jobs.retry(none)
 
 
-def test_an_unknown_group_is_named(store):
+def test_unknown_group_is_named(store):
     assert store.files.group("nowhere") is None
     with pytest.raises(BadInput, match="nowhere"):
         store.jobs.retry("nowhere")
 
 
-def test_the_age_of_the_last_success_is_kept(store, clock):
+def test_beat_keeps_time_of_last_success(store, clock):
     assert store.activity.last_beat("producer.scan") is None
     store.activity.beat("producer.scan")
     clock.advance(60)
     assert clock.now - store.activity.last_beat("producer.scan") == 60
 
 
-def test_snapshot_counts_everything(store, telescope, clock):
+def test_snapshot_counts(store, telescope, clock):
     done, running, waiting = (telescope.whole_group(number) for number in range(3))
     telescope.arrive(3, 0)
     telescope.arrive(4, 0)
@@ -146,7 +146,7 @@ def _tick(count):
     next(count)  # what is not 0 would end the statement
 
 
-def test_a_round_of_sending_and_reconciling_costs_the_same_however_many_groups_wait(tmp_path):
+def test_cost_of_round_is_independent_of_backlog(tmp_path):
     """In steps of SQLite's own machine, hundreds at a time."""
     steps = {}
     for waiting in (500, 5000):

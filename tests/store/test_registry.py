@@ -16,7 +16,7 @@ def names(caltable_sets):
     return [caltable_set.name for caltable_set in caltable_sets]
 
 
-def test_good_ones_first_then_the_nearest(store):
+def test_good_sets_first_then_nearest(store):
     for name, mjd, grade in (("near", 61093.9, "suspect"), ("far", 61093.6, "good"), ("farther", 61093.5, "good")):
         store.registry.register(replace(solve(name, mjd), grade=grade, reasons=("flagged",)))
     assert names(store.registry.valid_at(61093.97)) == ["far", "farther", "near"]
@@ -24,7 +24,7 @@ def test_good_ones_first_then_the_nearest(store):
     assert (record.grade, record.reasons, record.in_force) == ("suspect", ("flagged",), True)
 
 
-def test_another_strip_is_never_chosen(store):
+def test_set_of_other_strip_is_not_valid(store):
     store.registry.register(replace(solve("here", 61093.6), dec_deg=33.3))
     store.registry.register(replace(solve("there", 61093.9), dec_deg=54.6))
     assert names(store.registry.valid_at(61093.97, 33.16)) == ["here"]
@@ -32,7 +32,7 @@ def test_another_strip_is_never_chosen(store):
     assert names(store.registry.valid_at(61093.97, 33.9, strip_deg=1.0)) == ["here"]
 
 
-def test_a_retired_set_is_out_of_force_and_says_why(store):
+def test_retired_set_is_not_in_force(store):
     store.registry.register(solve("wet", 61093.9))
     store.registry.retire("wet", "rain on the feeds")
     assert store.registry.valid_at(61093.97) == ()
@@ -49,7 +49,7 @@ def calibrated_tile(store, telescope, applied):
     return group
 
 
-def test_a_late_and_nearer_set_marks_the_tile(store, telescope, clock):
+def test_nearer_set_outdates_tile(store, telescope, clock):
     store.registry.register(replace(solve("early", 61093.6), dec_deg=33.2))
     group = calibrated_tile(store, telescope, "early")
     assert store.registry.outdated() == ()
@@ -63,7 +63,7 @@ def test_a_late_and_nearer_set_marks_the_tile(store, telescope, clock):
     assert any(re.search(r"\blate\b", event.text) and re.search(r"\b1\b", event.text) for event in store.events.last(5))
 
 
-def test_an_uncalibrated_tile_is_marked_by_the_first_set_and_a_retired_one_unmarks_it(store, telescope):
+def test_first_set_outdates_uncalibrated_tile(store, telescope):
     group = calibrated_tile(store, telescope, None)
     assert store.registry.outdated() == ()
     store.registry.register(solve("first", 61094.2))
@@ -72,6 +72,6 @@ def test_an_uncalibrated_tile_is_marked_by_the_first_set_and_a_retired_one_unmar
     assert store.registry.outdated() == ()
 
 
-def test_a_set_to_register_has_a_grade(store):
+def test_set_without_grade_is_refused(store):
     with pytest.raises(BadInput, match=r"x.*grade"):
         store.registry.register(replace(solve("x", 61093.9), grade=""))

@@ -17,19 +17,19 @@ from contimg.store.database import make_engine, url_of
 from contimg.store.tables import Base
 
 
-def test_head_is_the_last_migration():
+def test_head_is_last_migration():
     scripts = ScriptDirectory(str(Path(contimg.store.__file__).parent / "migrations"))
     assert scripts.get_heads() == [database.HEAD]
 
 
-def test_migrations_make_exactly_the_models(untouched, open_store):
+def test_migrations_match_models(untouched, open_store):
     store = open_store(untouched)
     with store.database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     assert differences == []
 
 
-def test_downgrade_leaves_nothing_and_upgrade_makes_all_again(untouched):
+def test_downgrade_and_upgrade(untouched):
     from alembic import command
     from alembic.config import Config
 
@@ -46,13 +46,13 @@ def test_downgrade_leaves_nothing_and_upgrade_makes_all_again(untouched):
     engine.dispose()
 
 
-def test_many_may_open_an_untouched_database_at_once(untouched, open_store):
+def test_concurrent_first_opening(untouched, open_store):
     with ThreadPoolExecutor(8) as pool:
         groups = list(pool.map(lambda _: open_store(untouched).files.groups(), range(8)))
     assert groups == [()] * 8
 
 
-def test_a_newer_database_is_refused(untouched, open_store):
+def test_newer_database_is_refused(untouched, open_store):
     store = open_store(untouched)
     with store.database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -60,7 +60,7 @@ def test_a_newer_database_is_refused(untouched, open_store):
         Store.open(untouched)
 
 
-def test_an_older_postgresql_waits_for_its_operator(postgres, open_store):
+def test_older_postgresql_is_refused(postgres, open_store):
     url = postgres.new_database()
     with open_store(url).database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
@@ -68,7 +68,7 @@ def test_an_older_postgresql_waits_for_its_operator(postgres, open_store):
         Store.open(url)
 
 
-def test_sqlite_is_in_wal_mode_and_writers_begin_immediately(tmp_path, open_store):
+def test_sqlite_pragmas(tmp_path, open_store):
     store = open_store(str(tmp_path / "store.sqlite3"))
     with sqlite3.connect(tmp_path / "store.sqlite3", timeout=0, isolation_level=None) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -90,7 +90,7 @@ def test_sqlite_is_in_wal_mode_and_writers_begin_immediately(tmp_path, open_stor
         ("{tmp}/junk/below/a/file", "Not a directory|File exists", Misconfigured),
     ],
 )
-def test_a_wrong_place_is_one_clear_line_without_the_password(place, message, kind, tmp_path):
+def test_wrong_url_is_one_line_without_password(place, message, kind, tmp_path):
     (tmp_path / "junk").write_text("this is no database, and long enough for SQLite to notice it" * 20)
     with pytest.raises(kind, match=message) as caught:
         Store.open(place.format(tmp=tmp_path))
@@ -98,7 +98,7 @@ def test_a_wrong_place_is_one_clear_line_without_the_password(place, message, ki
     assert "secret" not in str(caught.value)
 
 
-def test_a_database_guards_its_own_rules(store, telescope):
+def test_database_constraints(store, telescope):
     """Even a bug above cannot put a subband twice into a group, or commit a stage twice."""
     from sqlalchemy.exc import IntegrityError
 
@@ -119,7 +119,7 @@ def test_rules_that_would_mix_groups_are_refused():
         QueueRules(cadence_s=240, group_tolerance_s=120)
 
 
-def test_a_database_without_an_encoding_keeps_every_letter(postgres, open_store):
+def test_sql_ascii_database_keeps_unicode(postgres, open_store):
     """SQL_ASCII, which a server started in the C locale makes, would hand out bytes in place of text."""
     url = postgres.new_database(encoding="SQL_ASCII")
     store = open_store(url)

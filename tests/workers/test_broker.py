@@ -25,14 +25,14 @@ def client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, decode_responses=True)
 
 
-def test_it_answers_to_the_password_alone(embedded):
+def test_password_is_required(embedded):
     endpoint = embedded.start()
     check_answers(endpoint.url)
     with pytest.raises(Misconfigured, match=rf"127\.0\.0\.1:{endpoint.port}\b.*password"):
         check_answers(f"redis://:wrong@127.0.0.1:{endpoint.port}/0")
 
 
-def test_it_listens_on_this_machine_only(embedded):
+def test_broker_listens_on_loopback_only(embedded):
     port = embedded.start().port
     elsewhere = [row[4][0] for row in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)]
     for address in elsewhere:
@@ -41,21 +41,21 @@ def test_it_listens_on_this_machine_only(embedded):
                 socket.create_connection((address, port), timeout=2)
 
 
-def test_it_keeps_messages_and_refuses_rather_than_forgets(embedded):
+def test_broker_configuration(embedded):
     settings = client(embedded.start().url).config_get()
     assert settings["appendonly"] == "yes"
     assert settings["appendfsync"] == "everysec"
     assert settings["maxmemory-policy"] == "noeviction"
 
 
-def test_its_files_are_for_its_owner_only(embedded, tmp_path):
+def test_broker_files_are_private(embedded, tmp_path):
     embedded.start()
     assert (tmp_path / "broker").stat().st_mode & 0o077 == 0
     for name in ("endpoint.json", "server.conf"):
         assert (tmp_path / "broker" / name).stat().st_mode & 0o077 == 0
 
 
-def test_messages_survive_a_kill_and_clients_find_it_where_it_was(embedded):
+def test_messages_survive_kill(embedded):
     before = embedded.start()
     client(before.url).lpush("queue", "message")
     time.sleep(1.2)  # the file is flushed every second
@@ -67,7 +67,7 @@ def test_messages_survive_a_kill_and_clients_find_it_where_it_was(embedded):
     assert client(after.url).lrange("queue", 0, -1) == ["message"]
 
 
-def test_messages_survive_a_stop_and_a_start_by_another_process(embedded, tmp_path):
+def test_messages_survive_restart_by_other_process(embedded, tmp_path):
     client(embedded.start().url).lpush("queue", "message")
     embedded.stop()
     second = EmbeddedBroker(tmp_path)
@@ -77,20 +77,20 @@ def test_messages_survive_a_stop_and_a_start_by_another_process(embedded, tmp_pa
         second.stop()
 
 
-def test_a_second_one_on_the_same_directory_is_refused(embedded, tmp_path):
+def test_second_broker_is_refused(embedded, tmp_path):
     embedded.start()
     with pytest.raises(Misconfigured, match=re.escape(str(tmp_path))):
         EmbeddedBroker(tmp_path).start()
 
 
-def test_a_port_taken_meanwhile_is_left_to_its_taker(embedded):
+def test_taken_port_is_avoided(embedded):
     before = embedded.start()
     embedded.stop()
     with socket.create_server(("127.0.0.1", before.port)):
         assert embedded.start().port != before.port
 
 
-def test_the_broker_in_force(embedded, tmp_path):
+def test_url_in_force(embedded, tmp_path):
     """The configured one, else the embedded one while it lives, else the usual place."""
     environ = {"PIPELINE_STATE_DIR": str(tmp_path)}
     settings = Settings.from_environment(environ)
@@ -105,13 +105,13 @@ def test_the_broker_in_force(embedded, tmp_path):
     assert url_in_force(settings) == broker.LAST_RESORT
 
 
-def test_a_damaged_endpoint_file_counts_for_nothing(tmp_path):
+def test_damaged_endpoint_file_is_ignored(tmp_path):
     (tmp_path / "broker").mkdir()
     (tmp_path / "broker" / "endpoint.json").write_text('{"port": 1}')
     assert read_endpoint(tmp_path) is None
 
 
-def test_an_absent_broker_is_one_line_without_the_password():
+def test_absent_broker_is_one_line_without_password():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port, nobody answers
         url = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
@@ -121,17 +121,17 @@ def test_an_absent_broker_is_one_line_without_the_password():
     assert "\n" not in str(raised.value)
 
 
-def test_a_url_of_another_kind_is_misconfigured():
+def test_other_url_is_misconfigured():
     with pytest.raises(Misconfigured, match="redis://host:port/0"):
         check_answers("amqp://localhost")
 
 
-def test_a_password_is_not_shown():
+def test_password_is_masked():
     assert without_password("redis://:abc@host:1/0") == "redis://:***@host:1/0"
     assert without_password("redis://host:1/0") == "redis://host:1/0"
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
+def test_failed_start_gives_last_log_line(tmp_path, monkeypatch):
     program = tmp_path / "server"
     program.write_text("#!/bin/sh\necho 'no room for the append-only file'\nexit 1\n")
     program.chmod(0o755)

@@ -45,7 +45,7 @@ def python(program: str, place) -> str:
     ).stdout
 
 
-def test_messages_carry_the_group_and_the_stages_that_remain(broker, place):
+def test_messages_of_remaining_stages(broker, place):
     place.more["CONTIMG_BROKER_URL"] = url = broker.start().url
     assert json.loads(python(SEND, place)) == {"convert": 1, "calibrate": 2, "image": 0}
     client = redis.Redis.from_url(url, decode_responses=True)
@@ -63,7 +63,7 @@ def test_messages_carry_the_group_and_the_stages_that_remain(broker, place):
     assert all(signature["immutable"] and signature["args"] == arguments for signature in embedded["chain"])
 
 
-def test_a_broker_that_is_away_is_said_soon(place):
+def test_absent_broker_is_reported_soon(place):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         place.more["CONTIMG_BROKER_URL"] = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"

@@ -120,7 +120,7 @@ def test_calibrate_killed_at_every_boundary(place, store, tiles):
 
 
 @pytest.mark.slow
-def test_calibrate_killed_where_a_set_gets_its_name(place, store, tiles):
+def test_calibrate_killed_at_rename_of_set(place, store, tiles):
     """The boundaries before are those of any tile; an earlier set of that name steps aside, the new one comes."""
     endings = calibrate_again(place, store, tiles[0], 6, 8)
     assert endings == [SIGKILL] * 3

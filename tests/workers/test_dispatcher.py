@@ -31,14 +31,14 @@ def arrive(store: Store, number: int) -> str:
 
 
 @pytest.mark.parametrize(("order", "expected"), [("newest", [4, 3, 2, 1, 0]), ("oldest", [0, 1, 2, 3, 4])])
-def test_groups_go_in_the_order_that_is_set(few, order, expected):
+def test_groups_are_sent_in_configured_order(few, order, expected):
     sent = []
     groups = [arrive(few, number) for number in range(5)]
     Dispatcher(few, lambda job: sent.append(job.key), DispatchSettings(order=order)).fill()
     assert sent == [groups[number] for number in expected]
 
 
-def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
+def test_in_flight_limit(few):
     sent = []
     dispatcher = Dispatcher(few, lambda job: sent.append(job.key), DispatchSettings(max_in_flight=3))
     groups = [arrive(few, number) for number in range(8)]
@@ -53,7 +53,7 @@ def test_no_more_are_under_way_than_the_bound_and_room_is_used_as_it_comes(few):
     assert dispatcher.fill() == (newest,), "the newest overtakes the backlog, which waits in the store"
 
 
-def test_what_cannot_be_sent_is_not_counted_as_sent(few):
+def test_unsent_jobs_are_not_counted(few):
     def away(_job):
         raise Transient("broker: does not answer")
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_sent_is_not_counted_as_sent(few):
     assert len(sent) == 1
 
 
-def test_tiles_of_calibrators_go_first(few):
+def test_calibrator_tiles_are_sent_first(few):
     class Known:
         def have_calibrator(self, reference_s):
             return [at == T0 + 309 for at in reference_s]
@@ -77,7 +77,7 @@ def test_tiles_of_calibrators_go_first(few):
 
 
 @pytest.mark.parametrize(("order", "first"), [("newest", 3), ("oldest", 1)])
-def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monkeypatch):
+def test_calibrator_search_is_limited_to_look_ahead(few, order, first, monkeypatch):
     class Known:
         def have_calibrator(self, reference_s):
             checked.append(list(reference_s))
@@ -90,7 +90,7 @@ def test_only_a_day_of_sky_is_looked_at_for_calibrators(few, order, first, monke
     assert [len(times) for times in checked] == [2], "the others were not even read"
 
 
-def test_what_is_known_of_a_tile_is_not_reckoned_again_until_the_telescope_points_elsewhere(few, monkeypatch):
+def test_calibrator_tiles_are_cached_per_declination(few, monkeypatch):
     reckoned = []
 
     def with_calibrator(starts_s, dec_rad, *_limits):
@@ -118,7 +118,7 @@ def put_measurement_set(store: Store, dec_deg: float) -> None:
     store.leases.commit(lease, [ms])
 
 
-def test_the_sky_tells_which_tile_has_3c48_in_its_beam():
+def test_3c48_is_in_beam_of_its_tile():
     """The simulator plans 3C48's transit with Astropy in the middle of its first tile; a day of tiles around it."""
     tiles = plan_tiles(SimulateOptions(groups=250))
     starts = np.array([seconds_of(tile.group) for tile in tiles])

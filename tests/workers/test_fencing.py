@@ -75,7 +75,7 @@ def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> sub
 
 
 @pytest.mark.parametrize("stage", [Stage.CALIBRATE, Stage.IMAGE])
-def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, context, group, stage):
+def test_resumed_worker_changes_nothing(place, context, group, stage):
     if stage is Stage.IMAGE:
         execute_stage(context, Stage.CALIBRATE, group)
     output = context.config.output_dir
@@ -104,7 +104,7 @@ def test_a_thawed_worker_changes_nothing_of_what_another_has_made(place, context
     ]
 
 
-def test_a_worker_that_never_thaws_holds_nobody_up(place, context, group):
+def test_suspended_worker_blocks_nobody(place, context, group):
     """It has no lock on the Measurement Set, and the sweep clears away after it."""
     process = frozen_in(place, Stage.CALIBRATE, group, context.config.output_dir, f"{group}.ms.writing-*")
     try:

@@ -20,7 +20,7 @@ def broker_url(tmp_path) -> Iterator[str]:
     broker.stop()
 
 
-def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
+def test_inspection_of_real_worker(place, broker_url):
     environ = {**place.environ, "CONTIMG_BROKER_URL": broker_url}
     inspector = CeleryInspector()
     nobody = inspector.inspect(broker_url)
@@ -37,7 +37,7 @@ def test_a_real_worker_and_its_queue_are_seen(place, broker_url):
     assert inspection.unserved == ("convert", "calibrate")
 
 
-def test_messages_that_wait_are_counted(place, broker_url):
+def test_waiting_messages_are_counted(place, broker_url):
     from workers.app import app
 
     message = app.signature("contimg.convert", (1,), options={"ignore_result": True}, immutable=True)
@@ -47,12 +47,12 @@ def test_messages_that_wait_are_counted(place, broker_url):
     assert CeleryInspector().inspect(broker_url).waiting == {"convert": 3, "calibrate": 0, "image": 0}
 
 
-def test_a_dead_broker_is_said(broker_url):
+def test_absent_broker_gives_error(broker_url):
     assert "127.0.0.1:1" in str(CeleryInspector().inspect("redis://127.0.0.1:1/0").error)
     assert CeleryInspector().inspect("redis://127.0.0.1:1/0").unserved == ()
 
 
-def test_it_finds_its_way_back_to_a_broker_that_was_away(tmp_path):
+def test_inspection_recovers_with_broker(tmp_path):
     broker, inspector = EmbeddedBroker(tmp_path / "state"), CeleryInspector()
     url = broker.start().url
     assert inspector.inspect(url).error is None
@@ -65,7 +65,7 @@ def test_it_finds_its_way_back_to_a_broker_that_was_away(tmp_path):
         broker.stop()
 
 
-def test_a_look_that_breaks_is_said_and_taken_again():
+def test_inspection_resumes_after_error():
     looks = []
 
     def look() -> Inspection:
@@ -80,7 +80,7 @@ def test_a_look_that_breaks_is_said_and_taken_again():
     assert "KeyError: 'pool'" in {inspection.error for inspection in inspections if inspection}
 
 
-def test_nobody_waits_for_an_answer_and_one_look_serves_all():
+def test_cache_never_blocks():
     looks, go_on = [], threading.Event()
 
     def look() -> Inspection:

@@ -32,7 +32,7 @@ BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in Stage})
 
 
 @given(WAITING, BACKLOG)
-def test_what_is_sent_is_what_no_message_stands_for(waiting, backlog):
+def test_unexplained_jobs_are_sent(waiting, backlog):
     lost = unexplained(waiting, backlog)
     assert len(set(lost)) == len(lost)
     for stage in Stage:
@@ -44,7 +44,7 @@ def test_what_is_sent_is_what_no_message_stands_for(waiting, backlog):
 
 
 @given(WAITING)
-def test_an_empty_broker_explains_nothing(waiting):
+def test_empty_broker_explains_nothing(waiting):
     assert set(unexplained(waiting, dict.fromkeys(Stage, 0))) == set(waiting)
 
 
@@ -79,7 +79,7 @@ def reconciler_of(store, sent, backlog=0) -> Reconciler:
     return Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, backlog))
 
 
-def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_read(timed, clock):
+def test_lost_messages_are_sent_again_once(timed, clock):
     sent = []
     group = arrive(timed, clock.now)
     enqueue(timed, [group])
@@ -91,7 +91,7 @@ def test_lost_messages_are_sent_again_once_and_not_before_they_could_have_been_r
     assert timed.activity.last_beat(BEAT) == clock.now
 
 
-def test_a_backlog_is_no_loss_however_old(timed, clock):
+def test_old_backlog_is_not_lost(timed, clock):
     sent = []
     groups = [arrive(timed, clock.now + 1000 * n) for n in range(5)]
     enqueue(timed, groups)
@@ -100,7 +100,7 @@ def test_a_backlog_is_no_loss_however_old(timed, clock):
     assert set(reconciler_of(timed, sent, backlog=3).round()) == set(groups[:2])
 
 
-def test_work_is_sent_from_the_stage_where_it_stopped(timed, clock):
+def test_job_is_sent_from_its_stage(timed, clock):
     sent = []
     group = arrive(timed, clock.now)
     lease = timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
@@ -111,7 +111,7 @@ def test_work_is_sent_from_the_stage_where_it_stopped(timed, clock):
     assert sent == [(group, Stage.CALIBRATE)]
 
 
-def test_a_silent_worker_of_another_host_loses_its_group(timed, clock):
+def test_silent_worker_of_other_host_loses_lease(timed, clock):
     sent = []
     group = arrive(timed, clock.now)
     timed.leases.claim(group, Stage.CONVERT, "elsewhere:1:1:1")
@@ -130,7 +130,7 @@ def dead_process() -> ProcessName:
     return name
 
 
-def test_a_process_that_died_here_has_spoilt_an_attempt(timed, clock):
+def test_dead_process_uses_up_attempt(timed, clock):
     """Three times: the group is poison and fails, which a lease's expiry alone would take six minutes to see."""
     group = arrive(timed, clock.now)
     for attempt in (1, 2, 3):
@@ -143,7 +143,7 @@ def test_a_process_that_died_here_has_spoilt_an_attempt(timed, clock):
     assert "convert" in timed.files.group(group).error
 
 
-def test_what_the_dead_held_at_a_start_goes_on_at_once_and_uncounted(timed, clock):
+def test_leases_of_dead_processes_are_released_at_start(timed, clock):
     group = arrive(timed, clock.now)
     timed.leases.claim(group, Stage.CONVERT, str(dead_process()))
     assert release_leases_of_dead_processes(timed) == (group,)
@@ -151,7 +151,7 @@ def test_what_the_dead_held_at_a_start_goes_on_at_once_and_uncounted(timed, cloc
     assert timed.leases.claim(group, Stage.CONVERT, "next").attempt == 1
 
 
-def test_the_living_and_those_elsewhere_keep_their_groups(timed, clock):
+def test_live_and_remote_processes_keep_leases(timed, clock):
     for number, owner in enumerate((str(ProcessName.of()), "elsewhere:1:1:1", "somebody")):
         timed.leases.claim(arrive(timed, clock.now + 1000 * number), Stage.CONVERT, owner)
     assert release_leases_of_dead_processes(timed) == ()

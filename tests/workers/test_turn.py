@@ -39,7 +39,7 @@ def group(context, place, drift_sim_files) -> str:
     return arrival.file.group
 
 
-def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
+def test_stage_commits_product_and_cost(context, group):
     assert execute_stage(context, Stage.CONVERT, group, "task 1")
     record = context.store.products.measurement_set(group)
     assert record.path == context.config.output_dir / f"{group}.ms"
@@ -55,7 +55,7 @@ def test_a_stage_is_committed_with_its_product_and_its_cost(context, group):
     assert context.store.files.group(group).stage is Stage.CALIBRATE
 
 
-def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(context, group):
+def test_second_message_continues_chain(context, group):
     execute_stage(context, Stage.CONVERT, group)
     ms = context.store.products.measurement_set(group)
     assert execute_stage(context, Stage.CONVERT, group)
@@ -63,7 +63,7 @@ def test_a_message_that_comes_twice_lets_the_chain_go_on_and_does_nothing(contex
     assert len(context.store.jobs.runs(group)) == 1
 
 
-def test_a_message_for_nothing_ends_its_chain(context, group):
+def test_message_without_work_ends_chain(context, group):
     assert not execute_stage(context, Stage.CONVERT, "2000-01-01T00:00:00")
     assert not execute_stage(context, Stage.IMAGE, group), "convert comes first"
     context.store.jobs.pause("a test")
@@ -71,7 +71,7 @@ def test_a_message_for_nothing_ends_its_chain(context, group):
     assert context.store.jobs.runs(group) == ()
 
 
-def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(context, group):
+def test_truncated_file_is_quarantined(context, group):
     bad = next(context.config.input_dir.glob("*sb05*"))
     with bad.open("r+b") as file:
         file.truncate(2000)
@@ -84,7 +84,7 @@ def test_a_truncated_file_is_set_aside_and_its_group_waits_for_another(context, 
     assert not (context.config.output_dir / f"{group}.ms").exists()
 
 
-def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(context, group):
+def test_missing_measurement_set_fails(context, group):
     execute_stage(context, Stage.CONVERT, group)
     shutil.rmtree(context.config.output_dir / f"{group}.ms")
     assert not execute_stage(context, Stage.CALIBRATE, group)
@@ -93,7 +93,7 @@ def test_a_product_that_is_gone_fails_for_good_and_says_what_to_do(context, grou
     assert f"`contimg groups retry {group} --stage convert`" in record.error
 
 
-def test_an_output_directory_that_cannot_be_written_is_tried_again(context, group):
+def test_unwritable_output_directory_is_retried(context, group):
     context.config.output_dir.write_text("a file where the directory should be")
     assert not execute_stage(context, Stage.CONVERT, group)
     record = context.store.files.group(group)
@@ -102,7 +102,7 @@ def test_an_output_directory_that_cannot_be_written_is_tried_again(context, grou
     assert execute_stage(context, Stage.CONVERT, group)
 
 
-def test_a_wrong_option_is_named_and_waits_for_a_person(context, group, monkeypatch):
+def test_wrong_option_is_named_and_retried(context, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_CONVERT_BLOCK_MB", "many")
     assert not execute_stage(context, Stage.CONVERT, group)
     record = context.store.files.group(group)
@@ -117,7 +117,7 @@ def failing_with(error):
     return fail
 
 
-def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(context, group, monkeypatch, caplog):
+def test_unexpected_error_is_retried_with_traceback(context, group, monkeypatch, caplog):
     monkeypatch.setattr(stages, "run", failing_with(ZeroDivisionError("division by zero")))
     assert not execute_stage(context, Stage.CONVERT, group)
     assert context.store.files.group(group).state is State.PENDING
@@ -127,14 +127,14 @@ def test_a_fault_of_our_own_is_tried_again_with_its_traceback_in_the_log(context
     assert context.store.files.group(group).state is State.FAILED, "after the last attempt"
 
 
-def test_memory_that_runs_out_is_tried_again(context, group, monkeypatch):
+def test_memory_error_is_retried(context, group, monkeypatch):
     monkeypatch.setattr(stages, "run", failing_with(MemoryError()))
     execute_stage(context, Stage.CONVERT, group)
     assert "memory" in context.store.files.group(group).error
     assert context.store.files.group(group).state is State.PENDING
 
 
-def test_a_worker_told_to_exit_gives_its_group_back_uncounted(context, group, monkeypatch):
+def test_exit_releases_lease(context, group, monkeypatch):
     monkeypatch.setattr(stages, "run", failing_with(SystemExit()))
     with pytest.raises(SystemExit):
         execute_stage(context, Stage.CONVERT, group)
@@ -157,7 +157,7 @@ def claimed(store: Store) -> Lease:
     return lease
 
 
-def test_a_lease_outlives_its_term_while_its_stage_runs(impatient):
+def test_lease_is_extended_while_stage_runs(impatient):
     lease = claimed(impatient)
     with keep_lease(impatient, lease):
         time.sleep(impatient.database.rules.lease_s + 1)
@@ -165,7 +165,7 @@ def test_a_lease_outlives_its_term_while_its_stage_runs(impatient):
     assert impatient.files.group(lease.group).lease_expires_at > lease.expires_at
 
 
-def test_losing_the_lease_interrupts_the_stage(impatient):
+def test_lost_lease_interrupts_stage(impatient):
     lease = claimed(impatient)
     began = time.monotonic()
 
@@ -179,7 +179,7 @@ def test_losing_the_lease_interrupts_the_stage(impatient):
     assert time.monotonic() - began < 30
 
 
-def test_a_loss_noticed_late_interrupts_nothing_else(impatient):
+def test_late_loss_interrupts_nothing_else(impatient):
     lease = claimed(impatient)
     with keep_lease(impatient, lease):
         pass
@@ -187,7 +187,7 @@ def test_a_loss_noticed_late_interrupts_nothing_else(impatient):
     time.sleep(0.01)
 
 
-def test_a_product_made_without_the_lease_is_not_committed(context, group, monkeypatch):
+def test_product_without_lease_is_not_committed(context, group, monkeypatch):
     real = stages.run
 
     def slow(context, lease):
@@ -201,7 +201,7 @@ def test_a_product_made_without_the_lease_is_not_committed(context, group, monke
     assert context.store.files.group(group).stage is Stage.CONVERT
 
 
-def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(context, group, monkeypatch):
+def test_resumed_worker_without_lease_renames_nothing(context, group, monkeypatch):
     """Frozen just before the rename, for so long that another worker has converted the group: its product stays."""
     real, product, inodes = Leases.hold_lease, context.config.output_dir / f"{group}.ms", []
 
@@ -220,7 +220,7 @@ def test_a_worker_thawed_after_its_lease_passed_on_renames_nothing(context, grou
     assert [run.outcome for run in context.store.jobs.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
 
 
-def test_a_measurement_set_broken_by_a_kill_in_the_middle_of_a_change_is_made_again(context, group):
+def test_broken_measurement_set_is_converted_again(context, group):
     """As a full disk leaves it when a column is being added: the table names a file that is not there."""
     execute_stage(context, Stage.CONVERT, group)
     ms = context.config.output_dir / f"{group}.ms"

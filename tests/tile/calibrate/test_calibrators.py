@@ -51,9 +51,7 @@ def test_catalogue_knows_the_variable_one_by_its_list_flux():
 
 def test_resolved_sources_are_not_usable_but_the_flux_scale_is():
     assert not any(
-        calibrator.usable
-        for calibrator in catalogue()
-        if calibrator.quality == "X" and calibrator.alias not in SPECTRA
+        calibrator.usable for calibrator in catalogue() if calibrator.quality == "X" and calibrator.alias not in SPECTRA
     )
     assert BY_ALIAS["3C295"].usable
 

@@ -1,6 +1,5 @@
 """Other layouts of UVH5, by pyuvdata or by hand: the Measurement Set does not depend on the form of the files."""
 
-
 import h5py
 import numpy as np
 import pytest
@@ -243,5 +242,3 @@ def test_location_as_ecef(copies, drift_sim_ms, tmp_path):
                 del file[f"Header/{name}"]
             file["Header/telescope_location"] = [axis.to_value("m") for axis in (location.x, location.y, location.z)]
     assert_same(convert(copies, tmp_path / "tile.ms"), drift_sim_ms, tolerance=1e-5)
-
-
