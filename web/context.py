@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from flask import current_app
@@ -14,7 +15,7 @@ from contimg.settings.alerts import AlertRule, alert_rules
 from contimg.store import AlertRecord, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
-from web.streaming.condition import Condition, Observations, assess_condition
+from web.streaming.condition import Condition, assess_condition
 from web.streaming.service import StreamingService
 from web.tiles.pixel_images import PixelImages
 from workers.inspection import Inspection, InspectionCache
@@ -71,6 +72,12 @@ class Panel:
     def config(self) -> StreamingConfig:
         """Return the configuration in force; raises Misconfigured."""
         return load(self.settings)
+
+    def valid_config(self) -> StreamingConfig | None:
+        """Return the configuration in force; None while it is not valid, which the service's status reports."""
+        with suppress(Misconfigured):
+            return self.config()
+        return None
 
     def alert_rules(self) -> tuple[AlertRule, ...]:
         """Return every rule of alerts with the limits in force; none while these are not valid."""
@@ -131,22 +138,14 @@ class Panel:
         snapshot, status = self.store.overview.snapshot(shown), self.service.status()
         beat = self.store.activity.last_beat(SCAN_BEAT)
         scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
+        limit_s, observed = scan_limit_s(0.0), status
         try:
-            poll_interval_s, error = self.config().poll_interval, status.error
+            limit_s = scan_limit_s(self.config().poll_interval)
         except Misconfigured as wrong:
-            poll_interval_s, error = 0.0, str(wrong)
+            observed = replace(status, error=str(wrong))
         sent_before_s = 2 * self.store.database.rules.lease_s
-        condition = assess_condition(
-            Observations(
-                snapshot=snapshot,
-                running=status.running,
-                error=error,
-                uptime_s=status.uptime_seconds,
-                scan_age_s=scan_age_s,
-                scan_limit_s=scan_limit_s(poll_interval_s),
-                work_unclaimed=bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True)),
-            )
-        )
+        work_unclaimed = bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
+        condition = assess_condition(snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed)
         activity, alerts = self.store.activity.read(), self.store.alerts.active()
         return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, self.inspector.latest())
 

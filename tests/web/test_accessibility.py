@@ -16,7 +16,7 @@ PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibratio
 
 
 @on(DESK, PHONE)
-def test_no_page_has_a_barrier(visit: Visit, full_night: Night) -> None:
+def test_pages_have_no_axe_violations(visit: Visit, full_night: Night) -> None:
     samples(full_night, hours=3)
     page, violations = visit.page, {}
     base = page.url.rstrip("/")

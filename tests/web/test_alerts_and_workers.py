@@ -31,7 +31,7 @@ def panel_with(settings: Settings, store: Store, service: RunningService, inspec
     return app.test_client()
 
 
-def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskClient, night: Night) -> None:
+def test_alert_is_shown_on_pages_and_in_api(client: FlaskClient, night: Night) -> None:
     night.store.alerts.update("stall", "stall: 3 groups wait", level="error")
     (alert,) = night.store.alerts.active()
     assert "stall: 3 groups wait" in page(client).section(f"alert-{alert.id}")
@@ -47,7 +47,7 @@ def test_an_alert_is_on_the_start_page_on_its_own_and_in_the_api(client: FlaskCl
     assert re.search(r">90 s</td><td[^>]*>stall</td>", client.get("/alerts").text)
 
 
-def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
+def test_alerts_are_paged(client: FlaskClient, night: Night) -> None:
     for number in range(5):
         night.store.alerts.update("disk", f"disk: {number}")
         night.store.alerts.update("disk", None)
@@ -60,7 +60,7 @@ def test_old_alerts_are_paged(client: FlaskClient, night: Night) -> None:
     assert "disk: 0" in client.get(following[1].replace("&amp;", "&")).text
 
 
-def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_rules_show_limits(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_STALL_S", "777")
     monkeypatch.setenv("CONTIMG_ALERT_FAILURES", "0")
     rules = {rule["name"]: rule for rule in client.get("/api/alerts").get_json()["rules"]}
@@ -73,7 +73,7 @@ def test_every_rule_is_shown_with_its_own_limit(client: FlaskClient, monkeypatch
     assert client.get("/alerts").status_code == 200
 
 
-def test_the_settings_that_rules_name_are_real() -> None:
+def test_rules_name_existing_settings() -> None:
     named = {rule.setting for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     sections = (DispatchSettings, DiskLimits, AlertLimits)
     fields = {variable for section in sections for variable in section.variables().values()}
@@ -81,7 +81,7 @@ def test_the_settings_that_rules_name_are_real() -> None:
 
 
 @pytest.mark.usefixtures("full_night")
-def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: Store, night: Night) -> None:
+def test_panel_raises_scan_alert(app: Flask, store: Store, night: Night) -> None:
     panel: Panel = app.extensions[EXTENSION]
     check_scan(panel)
     assert store.alerts.active() == ()
@@ -97,14 +97,14 @@ def test_the_panel_alarms_for_a_producer_that_does_not_scan(app: Flask, store: S
     assert store.alerts.active() == ()
 
 
-def test_workers_lead_into_flower(settings: Settings, store: Store, service: RunningService) -> None:
+def test_workers_link_to_flower(settings: Settings, store: Store, service: RunningService) -> None:
     with_flower = Settings(state_dir=settings.state_dir, flower_url="http://tunnel.example/flower/")
     shown = page(panel_with(with_flower, store, service, everybody())).html
     for address in ("/", "/broker", "/worker/image@lwacalim07"):
         assert f'href="http://tunnel.example/flower{address}"' in shown
 
 
-def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
+def test_workers_and_queues_are_listed(client: FlaskClient) -> None:
     words = page(client).section("workers")
     assert re.search(r"\bimage lwacalim07\D*\b1\D+1\D+41\D+0\b", words)
     assert re.search(r"\bconvert lwacalim07\D*\b0\D+1\D+41\D+2\b", words)
@@ -115,7 +115,7 @@ def test_workers_and_queues_are_shown(client: FlaskClient) -> None:
     assert answer["unserved"] == []
 
 
-def test_a_queue_without_a_worker_is_listed(settings: Settings, store: Store, service: RunningService) -> None:
+def test_unserved_queue_is_listed(settings: Settings, store: Store, service: RunningService) -> None:
     inspection = Inspection(time.time(), (Worker("convert@a", ("convert",), 2, 2, 0, None),), {})
     client = panel_with(settings, store, service, inspection)
     section = page(client).html.split('id="workers"')[1].split("</section>")[0]
@@ -123,7 +123,7 @@ def test_a_queue_without_a_worker_is_listed(settings: Settings, store: Store, se
     assert client.get("/api/workers").get_json()["unserved"] == ["calibrate", "image"]
 
 
-def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: RunningService) -> None:
+def test_pages_do_not_wait_for_dead_broker(settings: Settings, store: Store, service: RunningService) -> None:
     inspector, is_drawn = CeleryInspector(), threading.Event()
 
     def slowly() -> Inspection:
@@ -143,7 +143,7 @@ def test_a_dead_broker_slows_no_page(settings: Settings, store: Store, service: 
     assert "127.0.0.1:1" in page(client).section("workers")
 
 
-def test_the_backlog_says_when_it_will_be_gone(client: FlaskClient, night: Night) -> None:
+def test_backlog_shows_catch_up_time(client: FlaskClient, night: Night) -> None:
     assert "Backlog 0 groups" in page(client).section("rates")
     waiting = []
     night.at -= 1800
@@ -159,7 +159,7 @@ def test_the_backlog_says_when_it_will_be_gone(client: FlaskClient, night: Night
     assert (metrics["backlog"], metrics["catch_up_s"]) == (3, pytest.approx(900))
 
 
-def test_watermarks_stand_on_the_disks_bars(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_bars_show_limits(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_DISK_HIGH_PERCENT", "80")
     monkeypatch.setenv("CONTIMG_DISK_LOW_PERCENT", "0")
     shown = page(client)
@@ -169,7 +169,7 @@ def test_watermarks_stand_on_the_disks_bars(client: FlaskClient, monkeypatch: py
     assert re.search(r'class="part (high|over)"', shown.html)  # every disk is fuller than 0 %
 
 
-def test_the_night_is_on_three_strips(client: FlaskClient, full_night: Night) -> None:
+def test_gallery_draws_three_strips(client: FlaskClient, full_night: Night) -> None:
     html = client.get("/images").text
     strips = [figure.split("</figure>")[0] for figure in html.split("<figcaption>")[1:]]
     assert len(strips) == 3

@@ -22,7 +22,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nobody_commands_without_the_token(
+def test_commands_need_token(
     client: FlaskClient, service: RunningService, store: Store, settings: Settings, command: str
 ) -> None:
     for header in WRONG:
@@ -36,7 +36,7 @@ def test_nobody_commands_without_the_token(
     assert not settings.config_path.exists()
 
 
-def test_without_a_configured_token_nothing_is_changed(settings: Settings, store: Store) -> None:
+def test_commands_refused_without_configured_token(settings: Settings, store: Store) -> None:
     client = create_app(settings.replace(token=""), store).test_client()
     for header in ("", "Bearer ", "Bearer anything"):
         answer = client.post("/api/streaming/pause", headers={"Authorization": header})
@@ -45,7 +45,7 @@ def test_without_a_configured_token_nothing_is_changed(settings: Settings, store
     assert not store.jobs.paused
 
 
-def test_pause_and_resume_reach_the_store(client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
+def test_pause_and_resume_change_store(client: FlaskClient, store: Store, operator: dict[str, str]) -> None:
     assert client.post("/api/streaming/pause", headers=operator).get_json()["success"] is True
     assert store.jobs.paused
     assert client.get("/api/streaming/status").get_json()["paused"] is True
@@ -55,7 +55,7 @@ def test_pause_and_resume_reach_the_store(client: FlaskClient, store: Store, ope
     assert [word and word[0] for word in words] == ["resume", "pause"]
 
 
-def test_the_service_is_told_and_the_event_log_knows(
+def test_service_commands_are_recorded_as_events(
     client: FlaskClient, store: Store, service: RunningService, operator: dict[str, str]
 ) -> None:
     for command in ("start", "stop", "restart"):
@@ -65,14 +65,14 @@ def test_the_service_is_told_and_the_event_log_knows(
     assert service.commands == ["start", "stop", "restart"]
 
 
-def test_a_command_that_cannot_be_done_says_so(settings: Settings, store: Store, operator: dict[str, str]) -> None:
+def test_failed_command_answers_409(settings: Settings, store: Store, operator: dict[str, str]) -> None:
     answer = create_app(settings, store).test_client().post("/api/streaming/start", headers=operator)
     assert answer.status_code == 409
     assert answer.get_json()["success"] is False
     assert answer.get_json()["message"]
 
 
-def test_a_changed_configuration_is_kept_and_the_service_restarted(
+def test_changed_configuration_restarts_service(
     client: FlaskClient, settings: Settings, service: RunningService, operator: dict[str, str]
 ) -> None:
     answer = client.post("/api/streaming/config", json={"max_workers": 4}, headers=operator).get_json()
@@ -82,7 +82,7 @@ def test_a_changed_configuration_is_kept_and_the_service_restarted(
     assert service.commands == ["restart"]
 
 
-def test_a_wrong_configuration_changes_nothing(
+def test_wrong_configuration_is_refused(
     client: FlaskClient, settings: Settings, service: RunningService, operator: dict[str, str]
 ) -> None:
     wrong = (
@@ -100,7 +100,7 @@ def test_a_wrong_configuration_changes_nothing(
     assert service.commands == []
 
 
-def test_a_body_that_is_not_json(client: FlaskClient, operator: dict[str, str]) -> None:
+def test_body_must_be_json(client: FlaskClient, operator: dict[str, str]) -> None:
     answer = client.post("/api/streaming/config", data="{", headers={**operator, "Content-Type": "application/json"})
     assert answer.status_code == 400
     answer = client.post("/api/streaming/config", data=json.dumps({"max_workers": 3}), headers=operator)
@@ -109,7 +109,7 @@ def test_a_body_that_is_not_json(client: FlaskClient, operator: dict[str, str]) 
     assert answer.status_code == 413
 
 
-def test_a_failed_group_is_tried_again(
+def test_failed_group_is_retried(
     client: FlaskClient, full_night: Night, store: Store, operator: dict[str, str]
 ) -> None:
     (failed,) = store.files.groups(State.FAILED)

@@ -17,7 +17,7 @@ from web import create_app
 pytestmark = pytest.mark.usefixtures("full_night")
 
 
-def test_status_agrees_with_the_store(client: FlaskClient, store: Store) -> None:
+def test_status_agrees_with_store(client: FlaskClient, store: Store) -> None:
     answer = client.get("/api/status").get_json()
     snapshot = store.overview.snapshot()
     assert answer["states"] == {str(state): number for state, number in snapshot.states.items()}
@@ -34,7 +34,7 @@ def test_status_agrees_with_the_store(client: FlaskClient, store: Store) -> None
     assert abs(at.timestamp() - time.time()) < 30
 
 
-def test_real_time_factor_is_sky_time_over_processing_time(client: FlaskClient) -> None:
+def test_real_time_factor(client: FlaskClient) -> None:
     rates = client.get("/api/status").get_json()["rates"]
     assert rates["stage_seconds"] == {"convert": 6.4, "calibrate": 31.0, "image": 9.7}
     assert rates["real_time_factor"] == pytest.approx(309 / (6.4 + 31.0 + 9.7))
@@ -61,7 +61,7 @@ def test_streaming_reads(client: FlaskClient, service: RunningService) -> None:
     assert metrics["scan_age_s"] < 30
 
 
-def test_health_is_the_age_of_the_last_scan(client: FlaskClient, full_night: Night) -> None:
+def test_health_depends_on_scan_age(client: FlaskClient, full_night: Night) -> None:
     full_night.at = time.time() - 3600
     full_night.store.activity.beat("producer.scan")
     health = client.get("/api/streaming/health").get_json()
@@ -70,9 +70,7 @@ def test_health_is_the_age_of_the_last_scan(client: FlaskClient, full_night: Nig
     assert "60 min" in health["error"]
 
 
-def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
-    settings: Settings, store: Store, full_night: Night
-) -> None:
+def test_read_only_panel_derives_running_from_scans(settings: Settings, store: Store, full_night: Night) -> None:
     client = create_app(settings, store, fresh_s=0.0).test_client()
     assert client.get("/api/status").get_json()["condition"]["state"] == "running"
     full_night.at = time.time() - 600
@@ -82,7 +80,7 @@ def test_a_panel_without_a_manager_sees_the_stream_by_its_scans(
     assert "10 min" in condition["reason"]
 
 
-def test_a_broken_configuration_is_a_reason_and_no_crash(client: FlaskClient, settings: Settings, store: Store) -> None:
+def test_invalid_configuration_is_reason_of_condition(client: FlaskClient, settings: Settings, store: Store) -> None:
     settings.config_path.write_text('{"max_workers": 0}', encoding="utf-8")
     for panel in (client, create_app(settings, store, fresh_s=0.0).test_client()):
         condition = panel.get("/api/status").get_json()["condition"]
@@ -106,7 +104,7 @@ def test_queue_by_state_and_limit(client: FlaskClient) -> None:
     assert collecting["subbands"] == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 14]
 
 
-def test_one_group_with_its_whole_story(client: FlaskClient, store: Store) -> None:
+def test_group_detail(client: FlaskClient, store: Store) -> None:
     image = store.products.images(1)[0]
     group = client.get(f"/api/groups/{image.group}").get_json()
     assert group["state"] == "completed"
@@ -120,7 +118,7 @@ def test_one_group_with_its_whole_story(client: FlaskClient, store: Store) -> No
     assert any("completed" in event["text"].lower() for event in group["events"])
 
 
-def test_images_page_by_observation_time(client: FlaskClient, store: Store) -> None:
+def test_images_are_paged_by_observation_time(client: FlaskClient, store: Store) -> None:
     ids, before = [], ""
     while True:
         page = client.get(f"/api/images?limit=5{before}").get_json()
@@ -131,7 +129,7 @@ def test_images_page_by_observation_time(client: FlaskClient, store: Store) -> N
     assert ids == [image.id for image in store.products.images(100)]
 
 
-def test_an_image_says_how_it_was_calibrated(client: FlaskClient) -> None:
+def test_image_names_its_calibration(client: FlaskClient) -> None:
     images = client.get("/api/images").get_json()["images"]
     plain = [image for image in images if not image["calibrated"]]
     assert len(plain) == 2
@@ -152,7 +150,7 @@ def test_calibrations(client: FlaskClient) -> None:
     assert [table["kind"] for table in caltable_set["tables"]] == ["bandpass", "gain"]
 
 
-def test_prometheus_reads_the_metrics(client: FlaskClient) -> None:
+def test_metrics_parse_as_prometheus_text(client: FlaskClient) -> None:
     answer = client.get("/metrics")
     assert answer.content_type.startswith("text/plain")
     samples = {
@@ -187,7 +185,7 @@ ERRORS = (
 )
 
 
-def test_errors_say_what_and_what_to_do(client: FlaskClient) -> None:
+def test_errors_have_hints(client: FlaskClient) -> None:
     for path, status, words in ERRORS:
         answer = client.get(path)
         assert answer.status_code == status, path
@@ -196,14 +194,14 @@ def test_errors_say_what_and_what_to_do(client: FlaskClient) -> None:
         assert answer.get_json()["hint"]
 
 
-def test_a_method_that_is_not_allowed_is_named(client: FlaskClient) -> None:
+def test_method_not_allowed_lists_methods(client: FlaskClient) -> None:
     answer = client.post("/api/status")
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
     assert "error" in answer.get_json()
 
 
-def test_a_store_that_does_not_answer_is_503(app: Flask, store: Store) -> None:
+def test_unavailable_store_answers_503(app: Flask, store: Store) -> None:
     with store.database.engine.connect() as connection:
         connection.exec_driver_sql("ALTER TABLE events RENAME TO gone")
         connection.commit()

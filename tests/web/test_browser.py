@@ -84,7 +84,7 @@ def assert_nothing_sticks_out(page: "sync_api.Page") -> None:
 
 @on(DESK, PHONE, SMALLEST)
 @pytest.mark.usefixtures("full_night")
-def test_the_night_is_there_and_fits(visit: Visit) -> None:
+def test_start_page_fits_screen(visit: Visit) -> None:
     page = visit.page
     assert page.locator("#condition.running").is_visible()
     assert page.title().lower().startswith("running")
@@ -96,7 +96,7 @@ def test_the_night_is_there_and_fits(visit: Visit) -> None:
 
 
 @on(PHONE)
-def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night) -> None:
+def test_phone_shows_problems_first(visit: Visit, full_night: Night) -> None:
     """Messages lie within the width of the screen, as does the name of the page; what needs attention comes first."""
     page = visit.page
     base = page.url.rstrip("/")
@@ -119,7 +119,7 @@ def test_on_a_phone_what_went_wrong_is_in_sight(visit: Visit, full_night: Night)
 
 
 @on(DESK, PHONE)
-def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None:
+def test_page_updates_without_reload(visit: Visit, night: Night) -> None:
     page = visit.page
     page.evaluate("window.untouched = true")
     assert page.locator("#images img").count() == 0
@@ -138,13 +138,13 @@ def test_what_happens_appears_without_reload(visit: Visit, night: Night) -> None
     assert_nothing_sticks_out(page)
 
 
-def test_a_pause_changes_the_open_page(visit: Visit, store: Store, full_night: Night) -> None:
+def test_pause_updates_open_page(visit: Visit, store: Store, full_night: Night) -> None:
     store.jobs.pause("a colleague")
     visit.page.wait_for_selector("#condition.paused", timeout=60_000)
     assert visit.page.title().lower().startswith("paused")
 
 
-def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
+def test_sidereal_time(visit: Visit) -> None:
     page = visit.page
     got = page.evaluate(
         """async (longitude) => {
@@ -160,13 +160,13 @@ def test_sidereal_time_is_the_telescopes(visit: Visit) -> None:
     assert hours * 3600 + minutes * 60 + seconds == pytest.approx(turns * 86400, abs=1.5)
 
 
-def test_the_page_counts_as_the_server_does(visit: Visit) -> None:
+def test_script_formats_durations_as_server(visit: Visit) -> None:
     for seconds in (0.3, 9.9, 42.4, 99.6, 5969, 5971, 36000, 172000, 400000):
         script = "async (s) => (await import('/static/times.js')).duration(s)"
         assert visit.page.evaluate(script, seconds) == format_duration(seconds)
 
 
-def test_the_keyboard_reaches_everything(visit: Visit, full_night: Night) -> None:
+def test_keyboard_reaches_every_link(visit: Visit, full_night: Night) -> None:
     page = visit.page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -177,7 +177,7 @@ def test_the_keyboard_reaches_everything(visit: Visit, full_night: Night) -> Non
     assert {"brand", "picture", "fits", "lines"} <= reached
 
 
-def test_focus_stays_through_an_update(visit: Visit, full_night: Night) -> None:
+def test_update_keeps_focus(visit: Visit, full_night: Night) -> None:
     page = visit.page
     page.focus("#images li:nth-child(2) .picture")
     link = page.evaluate("document.activeElement.href")
@@ -187,7 +187,7 @@ def test_focus_stays_through_an_update(visit: Visit, full_night: Night) -> None:
     assert page.evaluate("document.activeElement.href") == link
 
 
-def test_a_lost_connection_is_shown(visit: Visit) -> None:
+def test_lost_connection_is_shown(visit: Visit) -> None:
     page = visit.page
     live = visit.text("#link")
     page.route("**/*", lambda route: route.abort())
@@ -199,7 +199,7 @@ def test_a_lost_connection_is_shown(visit: Visit) -> None:
 
 @on(DESK, PHONE)
 @pytest.mark.usefixtures("full_night")
-def test_contrast_is_enough_in_every_scheme(visit: Visit) -> None:
+def test_text_contrast(visit: Visit) -> None:
     """WCAG AA: 4.5 to 1 for text against what is really behind it."""
     poor = visit.page.evaluate(CONTRAST)
     assert poor == []

@@ -31,7 +31,7 @@ def form_of(html: str) -> dict[str, str]:
     return sent
 
 
-def test_every_key_has_its_field_and_its_limits(client: FlaskClient, settings: Settings) -> None:
+def test_form_shows_keys_with_limits(client: FlaskClient, settings: Settings) -> None:
     listed = [key for keys in SUBJECTS.values() for key in keys]
     assert sorted(listed) == sorted(StreamingConfig.model_fields)
     assert len(listed) == 16
@@ -46,14 +46,14 @@ def test_every_key_has_its_field_and_its_limits(client: FlaskClient, settings: S
     assert all(f'id="{key}"' in html for key in listed)
 
 
-def test_what_the_environment_sets_is_not_offered(settings: Settings) -> None:
+def test_keys_set_by_environment_are_disabled(settings: Settings) -> None:
     field = list_fields(settings, {"CONTIMG_MAX_WORKERS": "5"})["max_workers"]
     assert field.fixed
     assert field.value == 5
     assert "CONTIMG_MAX_WORKERS" in field.source
 
 
-def test_a_change_is_looked_at_saved_and_undone(
+def test_change_is_reviewed_saved_and_undone(
     client: FlaskClient, settings: Settings, store: Store, service: RunningService
 ) -> None:
     sign_in(client)
@@ -84,16 +84,14 @@ def test_a_change_is_looked_at_saved_and_undone(
     assert [change["undoes"] for change in changes] == [True, False]
 
 
-def test_a_change_by_other_means_is_not_overwritten_by_undo(
-    client: FlaskClient, settings: Settings, operator: dict[str, str]
-) -> None:
+def test_undo_keeps_changes_made_elsewhere(client: FlaskClient, settings: Settings, operator: dict[str, str]) -> None:
     client.post("/api/streaming/config", json={"max_workers": 4}, headers=operator)
     settings.config_path.write_text('{"max_workers": 9}')
     assert client.post("/api/streaming/config/undo", headers=operator).status_code == 409
     assert load(settings).max_workers == 9
 
 
-def test_wrong_values_come_back_with_their_reason(client: FlaskClient, settings: Settings) -> None:
+def test_wrong_values_are_shown_with_reason(client: FlaskClient, settings: Settings) -> None:
     sign_in(client)
     sent = form_of(client.get("/configuration").text) | {"max_workers": "0", "poll_interval": "soon"}
     again = client.post("/configuration", data=sent).text
@@ -103,7 +101,7 @@ def test_wrong_values_come_back_with_their_reason(client: FlaskClient, settings:
     assert not settings.config_path.exists()
 
 
-def test_the_check_names_every_fault_and_remark(client: FlaskClient, settings: Settings) -> None:
+def test_check_reports_errors_and_remarks(client: FlaskClient, settings: Settings) -> None:
     body = {"max_workers": 0, "log_level": "LOUD", "input_dir": "/nowhere", "chunk_duration": 5}
     checked = client.post("/api/streaming/config/check", json=body).get_json()
     assert set(checked["errors"]) == {"max_workers", "log_level"}
@@ -112,9 +110,7 @@ def test_the_check_names_every_fault_and_remark(client: FlaskClient, settings: S
     assert not settings.config_path.exists()
 
 
-def test_a_database_password_is_shown_nowhere(
-    client: FlaskClient, settings: Settings, operator: dict[str, str]
-) -> None:
+def test_database_password_is_hidden(client: FlaskClient, settings: Settings, operator: dict[str, str]) -> None:
     secret = "postgresql+psycopg://contimg:hunter2@db/contimg"
     client.post("/api/streaming/config", json={"queue_db": secret}, headers=operator)
     for path in ("/configuration", "/api/streaming/config/changes", "/api/streaming/config", "/"):
@@ -128,7 +124,7 @@ def test_a_database_password_is_shown_nowhere(
     assert stat.S_IMODE((settings.state_dir / HISTORY).stat().st_mode) == 0o600
 
 
-def test_nobody_else_edits(client: FlaskClient, settings: Settings) -> None:
+def test_configuration_needs_operator(client: FlaskClient, settings: Settings) -> None:
     assert client.post("/configuration", data={"max_workers": "7"}).status_code == 401
     assert client.post("/configuration/undo").status_code == 401
     assert "disabled" in client.get("/configuration").text

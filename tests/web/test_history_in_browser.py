@@ -51,7 +51,7 @@ def middle(visit: Visit) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_a_drag_moves_back_in_time_by_its_length(visit: Visit, spans: Spans) -> None:
+def test_drag_moves_time_axis(visit: Visit, spans: Spans) -> None:
     page, first, count = visit.page, spans[0], len(spans)
     assert first[1] - first[0] == pytest.approx(86400)
     x, y = middle(visit)
@@ -66,7 +66,7 @@ def test_a_drag_moves_back_in_time_by_its_length(visit: Visit, spans: Spans) -> 
     assert visit.text("#span").endswith("UTC")
 
 
-def test_the_wheel_zooms_at_the_pointer(visit: Visit, spans: Spans) -> None:
+def test_wheel_zooms_at_pointer(visit: Visit, spans: Spans) -> None:
     page, first, count = visit.page, spans[0], len(spans)
     x, y = middle(visit)
     page.mouse.move(x, y)
@@ -81,7 +81,7 @@ def test_the_wheel_zooms_at_the_pointer(visit: Visit, spans: Spans) -> None:
     assert far[1] <= first[1] + 60, "the future is not shown"
 
 
-def test_keys_and_buttons_move_all_charts(visit: Visit, spans: Spans) -> None:
+def test_keys_and_buttons_move_charts(visit: Visit, spans: Spans) -> None:
     page, requests = visit.page, []
     page.focus("#chart-memory .plot")
     count = len(spans)
@@ -114,7 +114,7 @@ def test_hover_shows_time_value_and_unit(visit: Visit, spans: Spans) -> None:
 
 
 @on(PHONE)
-def test_two_fingers_zoom_and_one_scrolls_the_page(visit: Visit, spans: Spans) -> None:
+def test_pinch_zooms_and_one_finger_scrolls(visit: Visit, spans: Spans) -> None:
     page = visit.page
     touch_action = page.locator("#chart-cpu .bk-events").evaluate("element => getComputedStyle(element).touchAction")
     assert touch_action == "pan-x pan-y"
@@ -129,7 +129,7 @@ def test_two_fingers_zoom_and_one_scrolls_the_page(visit: Visit, spans: Spans) -
 
 
 @on(DESK)
-def test_a_double_click_returns_to_the_last_day(visit: Visit, spans: Spans) -> None:
+def test_double_click_shows_last_day(visit: Visit, spans: Spans) -> None:
     count = len(spans)
     visit.page.click("button[data-span='3600']")
     next_span(visit, spans, count)
@@ -140,7 +140,7 @@ def test_a_double_click_returns_to_the_last_day(visit: Visit, spans: Spans) -> N
 
 
 @on(DESK)
-def test_bokeh_is_loaded_once_from_the_panel(visit: Visit, spans: Spans) -> None:
+def test_bokeh_is_loaded_once(visit: Visit, spans: Spans) -> None:
     sources = visit.page.locator("script[src*='/bokeh/']").evaluate_all("scripts => scripts.map(script => script.src)")
     assert len(sources) == 2
     for source in sources:

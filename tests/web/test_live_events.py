@@ -31,7 +31,7 @@ def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_an_event_arrives_while_one_watches(url: str, night: Night) -> None:
+def test_event_is_sent_to_viewer(url: str, night: Night) -> None:
     night.store.events.add("before")
     with following(url) as answer:
         assert answer.status == 200
@@ -43,7 +43,7 @@ def test_an_event_arrives_while_one_watches(url: str, night: Night) -> None:
         assert next_event(answer)["text"] == "and again"
 
 
-def test_a_viewer_that_comes_back_misses_nothing(url: str, night: Night) -> None:
+def test_reconnected_viewer_gets_missed_events(url: str, night: Night) -> None:
     for number in range(5):
         night.store.events.add(f"event {number}")
     with following(url, "/api/events?after=0") as answer:
@@ -53,7 +53,7 @@ def test_a_viewer_that_comes_back_misses_nothing(url: str, night: Night) -> None
     assert [event["text"] for event in events] == [f"event {number}" for number in range(5)]
 
 
-def test_a_long_backlog_comes_whole(url: str, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_backlog_is_sent_whole(url: str, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BACKLOG", 4)
     for number in range(11):
         night.store.events.add(f"event {number}")
@@ -61,7 +61,7 @@ def test_a_long_backlog_comes_whole(url: str, night: Night, monkeypatch: pytest.
         assert [next_event(answer)["text"] for _ in range(11)] == [f"event {number}" for number in range(11)]
 
 
-def test_quiet_connections_are_kept_alive(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connection_gets_heartbeats(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.1)
     with following(url) as answer:
         assert answer.readline() == b"retry: 2000\n"
@@ -69,7 +69,7 @@ def test_quiet_connections_are_kept_alive(url: str, monkeypatch: pytest.MonkeyPa
         assert answer.readline() == b": quiet\n"
 
 
-def test_viewers_are_bounded_and_leave_room_for_others(
+def test_number_of_viewers_is_limited(
     settings: Settings, store: Store, service: RunningService, app: Flask, url: str
 ) -> None:
     stream_of(app).live.capacity = 2
@@ -85,7 +85,7 @@ def test_viewers_are_bounded_and_leave_room_for_others(
         assert again.status == 200
 
 
-def test_a_session_ends_by_itself(settings: Settings, store: Store) -> None:
+def test_connection_ends_after_session_time(settings: Settings, store: Store) -> None:
     live = LiveEvents(store, 1, poll_s=0.05, session_s=0.3)
     assert live.add_viewer()
     began = time.monotonic()
@@ -94,7 +94,7 @@ def test_a_session_ends_by_itself(settings: Settings, store: Store) -> None:
     live.remove_viewer()
 
 
-def test_a_viewer_that_never_read_gives_its_place_back(settings: Settings, store: Store) -> None:
+def test_unread_connection_is_released(settings: Settings, store: Store) -> None:
     app = create_app(settings, store)
     answer = app.test_client().head("/api/events")
     assert answer.status_code == 200
@@ -102,7 +102,7 @@ def test_a_viewer_that_never_read_gives_its_place_back(settings: Settings, store
     assert stream_of(app).live.viewers == 0
 
 
-def test_one_watcher_serves_all(
+def test_viewers_share_one_watcher(
     settings: Settings, store: Store, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fifty viewers of a quiet stream cost the store no more than a single viewer."""

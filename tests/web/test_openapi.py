@@ -37,7 +37,7 @@ EXAMPLES = 12
 ENDLESS = "/api/events$"
 
 
-def test_no_answer_is_undocumented(app: Flask, full_night: Night) -> None:
+def test_answers_match_openapi_document(app: Flask, full_night: Night) -> None:
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app).exclude(path_regex=ENDLESS)
     tried = []
     for operation in (result.ok() for result in schema.get_all_operations()):
@@ -61,7 +61,7 @@ def api_routes(app: Flask) -> set[tuple[str, str]]:
             for rule in rules for method in (rule.methods or set()) & {"GET", "POST"}}  # fmt: skip
 
 
-def test_every_route_is_described(app: Flask, client: FlaskClient) -> None:
+def test_routes_are_described(app: Flask, client: FlaskClient) -> None:
     whole = client.get("/openapi.json").get_json()
     assert whole["openapi"] == "3.1.0"
     described = {(path, method) for path, methods in whole["paths"].items() for method in methods}
@@ -88,7 +88,7 @@ class Tiles:
     tiles: tuple[Tile, ...]
 
 
-def test_a_field_of_a_record_is_answered_without_a_word_in_web(app: Flask) -> None:
+def test_record_fields_are_answered(app: Flask) -> None:
     """Whatever number an image, a group or a caltable set gains is in the API's document and its answers."""
     for record in (StoredImage, GroupRecord, StoredCaltableSet, StoredMS, StageRunRecord, FileRecord):
         schema = app.api_doc["components"]["schemas"][record.__name__]  # type: ignore[attr-defined]

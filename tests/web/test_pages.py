@@ -39,7 +39,7 @@ PAGES = (
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_of_an_empty_store_is_complete(client: FlaskClient, path: str) -> None:
+def test_pages_of_empty_store(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.text.count("<h1") == 1
@@ -51,7 +51,7 @@ def listed(html: str) -> list[str]:
     return re.findall(r'<tr [^>]*id="group-([^"]+)"', html)
 
 
-def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night: Night, store: Store) -> None:
+def test_group_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night: Night, store: Store) -> None:
     every = [group.id for group in store.files.groups(limit=500)]
     assert len(every) == 17
     shown, path = [], "/groups?limit=5"
@@ -76,11 +76,11 @@ def test_the_table_is_paged_filtered_and_sorted(client: FlaskClient, full_night:
 @pytest.mark.parametrize(
     "query", ["observed=soon", "observed=2026-13", "after=x", "after=nan~a", "limit=0", "state=x", "q=1"]
 )
-def test_a_table_that_cannot_be_is_refused(client: FlaskClient, query: str) -> None:
+def test_wrong_table_parameters_are_refused(client: FlaskClient, query: str) -> None:
     assert client.get(f"/groups?{query}").status_code == 400
 
 
-def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Store) -> None:
+def test_group_page(client: FlaskClient, full_night: Night, store: Store) -> None:
     (failed,) = store.files.groups(State.FAILED)
     html = client.get(f"/groups/{failed.id}").text
     assert "declination differs between subbands" in html
@@ -93,9 +93,7 @@ def test_a_group_is_explained(client: FlaskClient, full_night: Night, store: Sto
     assert client.get("/groups/nothing").status_code == 404
 
 
-def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
-    client: FlaskClient, full_night: Night, store: Store
-) -> None:
+def test_group_page_retries_and_discards(client: FlaskClient, full_night: Night, store: Store) -> None:
     (failed,) = store.files.groups(State.FAILED)
     path = f"/groups/{failed.id}"
     assert client.post(f"{path}/retry", data={"confirmed": "1"}).status_code == 401
@@ -113,7 +111,7 @@ def test_a_failed_group_is_tried_again_and_one_discarded_from_its_page(
     assert re.search(r"(?i)retry.*127\.0\.0\.1", texts[1])
 
 
-def test_the_time_line_is_drawn_to_scale(full_night: Night, store: Store) -> None:
+def test_timeline_is_to_scale(full_night: Night, store: Store) -> None:
     done = next(group for group in store.files.groups(limit=500) if group.state == State.COMPLETED)
     timeline = Timeline.draw(done, store.jobs.runs(done.id), store.files.of_group(done.id), full_night.at)
     widths = {stage: bars[0].width for stage, bars in timeline.bars}
@@ -123,9 +121,7 @@ def test_the_time_line_is_drawn_to_scale(full_night: Night, store: Store) -> Non
     assert timeline.bars[1][1][0].waited_s == pytest.approx(0, abs=1e-3)
 
 
-def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
-    client: FlaskClient, full_night: Night, store: Store
-) -> None:
+def test_gallery_pages_and_neighbours(client: FlaskClient, full_night: Night, store: Store) -> None:
     first = client.get("/images?limit=5").text
     following = re.search(r'rel="next" href="([^"]+)"', first)
     assert following
@@ -143,7 +139,7 @@ def test_the_wall_is_paged_and_one_image_leads_to_its_neighbours(
     assert client.get("/images/99999").status_code == 404
 
 
-def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
+def test_pixels_png_is_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
     image = store.products.images(1)[0]
     original = image.fits_path.read_bytes()  # the night's products are shared by all tests
     data = np.zeros((512, 512), np.float32)
@@ -161,7 +157,7 @@ def test_the_picture_is_the_image_north_up(client: FlaskClient, full_night: Nigh
 
 
 @given(st.floats(0, 360), st.floats(-85, 89), st.floats(-1, 1), st.floats(-1, 1))
-def test_directions_fall_where_astropy_says(ra: float, dec: float, east: float, north: float) -> None:
+def test_overlay_projection_agrees_with_astropy(ra: float, dec: float, east: float, north: float) -> None:
     overlay = Overlay(ra, dec, 512, 24 / 3600)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval = ("RA---SIN", "DEC--SIN"), (ra, dec)
@@ -171,9 +167,7 @@ def test_directions_fall_where_astropy_says(ra: float, dec: float, east: float, 
     assert overlay.project(*direction) == pytest.approx((x + 0.5, 512 - (y + 0.5)), abs=1e-4)
 
 
-def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
-    client: FlaskClient, full_night: Night, store: Store
-) -> None:
+def test_set_is_retired_with_reason(client: FlaskClient, full_night: Night, store: Store) -> None:
     name = "3C48_2026-02-22"
     home = store.registry.set_named(name).tables[0].path.parent  # type: ignore[union-attr]
     home.mkdir(parents=True, exist_ok=True)
@@ -196,13 +190,13 @@ def test_a_set_is_retired_with_its_reason_and_its_plots_are_shown(
 
 
 @pytest.mark.parametrize("path", ["/etc", "/etc/passwd", "products/../../etc", "../..", "--help"])
-def test_tables_come_only_from_where_products_are(client: FlaskClient, operator: dict[str, str], path: str) -> None:
+def test_import_only_from_output_and_scratch(client: FlaskClient, operator: dict[str, str], path: str) -> None:
     answer = client.post("/api/calibrations/import", json={"tables": [path]}, headers=operator)
     assert answer.status_code == 400
     assert all(key in answer.get_json()["error"] for key in ("output_dir", "scratch_dir"))
 
 
-def test_the_charts_numbers_are_the_stores(client: FlaskClient, night: Night, store: Store) -> None:
+def test_chart_values_agree_with_store(client: FlaskClient, night: Night, store: Store) -> None:
     end = night.at
     samples(night, hours=2, step_s=60)
     query = f"since={end - 7200}&until={end}&points=12"
@@ -237,7 +231,7 @@ def logs(settings: Settings) -> Path:
     return directory
 
 
-def test_logs_are_merged_filtered_and_whole(client: FlaskClient, logs: Path) -> None:
+def test_logs_are_merged_and_filtered(client: FlaskClient, logs: Path) -> None:
     def lines(query: str = "") -> list[str]:
         return [line["message"].splitlines()[0] for line in client.get(f"/api/logs{query}").get_json()["lines"]]
 
@@ -266,7 +260,7 @@ def test_logs_are_merged_filtered_and_whole(client: FlaskClient, logs: Path) -> 
     assert client.get("/api/logs?process=../../etc/passwd").status_code == 400
 
 
-def test_a_long_log_is_read_from_its_end(client: FlaskClient, logs: Path) -> None:
+def test_long_log_is_read_from_end(client: FlaskClient, logs: Path) -> None:
     text = "".join(
         f"2026-02-22T04:{n // 600 % 60:02d}:{n // 10 % 60:02d}.{n % 10}00Z INFO a line {n}\n" for n in range(36000)
     )
@@ -285,14 +279,14 @@ def test_events_are_paged_by_level(client: FlaskClient, store: Store) -> None:
     assert re.findall(r"thing (\d+)", client.get(following[1].replace("&amp;", "&")).text)[0] == "15"
 
 
-def test_tiles_lie_on_the_sky(client: FlaskClient, full_night: Night) -> None:
+def test_sky_map_places_tiles(client: FlaskClient, full_night: Night) -> None:
     html = client.get("/sky").text
     spots = re.findall(r'<ellipse class="\w+" cx="([\d.]+)" cy="([\d.]+)"', html)
     assert len(spots) == 12
     assert {x for x, _ in spots} == {f"{1000 * (1 - 24.4 / 360):.1f}"}
 
 
-def test_sizes_directions_and_times_as_text() -> None:
+def test_formats_of_sizes_directions_and_times() -> None:
     assert (size(None), size(512), size(144_973_824), size(2.3e9)) == ("–", "512 B", "145 MB", "2.30 GB")
     assert percent(0.0834) == "8.3 %"
     assert position(24.422080962, 33.159759164) == "01h37m41.3s +33°09′35″"

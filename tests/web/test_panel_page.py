@@ -45,7 +45,7 @@ def page(client: FlaskClient, path: str = "/") -> Page:
     return Page(answer.text)
 
 
-def test_the_page_shows_the_night(client: FlaskClient, full_night: Night, store: Store) -> None:
+def test_start_page_shows_night(client: FlaskClient, full_night: Night, store: Store) -> None:
     shown = page(client, "/streaming")
     assert 'class="condition running"' in shown.html
     assert "61 %" in shown.section("condition")
@@ -64,13 +64,13 @@ def test_the_page_shows_the_night(client: FlaskClient, full_night: Night, store:
     assert "lwacalim08:871" in shown.section("progress")
 
 
-def test_an_uncalibrated_image_has_a_badge_with_the_reason(client: FlaskClient, night: Night) -> None:
+def test_uncalibrated_badge_gives_reason(client: FlaskClient, night: Night) -> None:
     night.tile()
     html = client.get("/").text
     assert re.search(r'class="badge uncalibrated" title="no set is valid at this time">uncalibrated<', html)
 
 
-def test_each_section_of_an_empty_store_has_a_text(client: FlaskClient) -> None:
+def test_sections_of_empty_store(client: FlaskClient) -> None:
     shown = page(client)
     assert "deployment/incoming" in shown.section("images")
     assert not [tag for tag, _ in shown.tags if tag == "img"]
@@ -82,14 +82,14 @@ def test_each_section_of_an_empty_store_has_a_text(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("full_night")
-def test_the_condition_follows_service_and_pause(client: FlaskClient, store: Store, service: RunningService) -> None:
+def test_condition_follows_service_and_pause(client: FlaskClient, store: Store, service: RunningService) -> None:
     store.jobs.pause("a test")
     assert 'class="condition paused"' in page(client).html
     service.running = False
     assert 'class="condition stopped"' in page(client).html
 
 
-def test_text_from_files_is_never_markup(client: FlaskClient, night: Night) -> None:
+def test_text_is_escaped(client: FlaskClient, night: Night) -> None:
     night.store.events.add("<script>alert(1)</script>", level="error")
     night.store.files.quarantine(night.incoming / "<img src=x>.hdf5", '"><b>', size=1, mtime=1.0)
     html = client.get("/").text
@@ -99,7 +99,7 @@ def test_text_from_files_is_never_markup(client: FlaskClient, night: Night) -> N
 
 
 @pytest.mark.usefixtures("full_night")
-def test_the_markup_keeps_to_the_policy(client: FlaskClient) -> None:
+def test_markup_follows_content_security_policy(client: FlaskClient) -> None:
     """Nothing inline, nothing from elsewhere, no id twice, every picture described, every link with words."""
     shown = page(client)
     assert len(shown.ids) == len(set(shown.ids))
@@ -116,7 +116,7 @@ def test_the_markup_keeps_to_the_policy(client: FlaskClient) -> None:
     assert all(after - before <= 1 for before, after in pairwise(headings))
 
 
-def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
+def test_security_headers(client: FlaskClient) -> None:
     for path in ("/", "/api/status", "/static/panel.css", "/nothing", "/api/nothing", "/metrics"):
         headers = client.get(path).headers
         policy = headers["Content-Security-Policy"]
@@ -130,7 +130,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
     assert client.get("/").headers["Cache-Control"] == "no-store"
 
 
-def test_an_error_page_says_what_to_do(client: FlaskClient) -> None:
+def test_error_page_has_hint(client: FlaskClient) -> None:
     answer = client.get("/<b>nothing</b>")
     assert answer.status_code == 404
     assert re.search(r'<main.*<a href="/">', answer.text, re.DOTALL)
@@ -142,11 +142,11 @@ def test_an_error_page_says_what_to_do(client: FlaskClient) -> None:
     [(16.372, "16.4 Jy"), (1.0, "1.00 Jy"), (0.9994, "999 mJy"), (0.0872, "87.2 mJy"), (0.0032, "3.20 mJy"),
      (0.00042, "420 μJy"), (-0.05, "-50.0 mJy"), (0.0, "0.00 μJy"), (120.4, "120 Jy")],
 )  # fmt: skip
-def test_fluxes_carry_their_unit(jansky: float, words: str) -> None:
+def test_flux_formats(jansky: float, words: str) -> None:
     assert flux(jansky) == words
 
 
-def test_other_words() -> None:
+def test_other_formats() -> None:
     assert ago(0.4) == "just now"
     assert ago(3.2) == "3 s ago"
     assert ago(600) == "10 min ago"
@@ -155,7 +155,7 @@ def test_other_words() -> None:
 
 
 @given(st.lists(st.floats(0, 1e4), max_size=6), st.floats(1, 1e4))
-def test_segments_lie_end_to_end_and_fit(values: list[float], total: float) -> None:
+def test_segments_fill_bar(values: list[float], total: float) -> None:
     segments = place_segments([(str(n), value) for n, value in enumerate(values)], total)
     ends = [0.0, *(segment.start + segment.width for segment in segments)]
     assert [segment.start for segment in segments] == pytest.approx(ends[:-1])

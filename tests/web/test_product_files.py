@@ -24,7 +24,7 @@ def move(store: Store, image: StoredImage, path: Path) -> None:
         session.execute(update(tables.Image).where(tables.Image.id == image.id).values(png_path=str(path)))
 
 
-def test_the_files_are_those_on_disk(client: FlaskClient, image: StoredImage) -> None:
+def test_files_are_sent_unchanged(client: FlaskClient, image: StoredImage) -> None:
     for suffix, path, mimetype in (
         (".png", image.png_path, "image/png"),
         ("/thumbnail", image.thumbnail_path, "image/png"),
@@ -38,14 +38,14 @@ def test_the_files_are_those_on_disk(client: FlaskClient, image: StoredImage) ->
     assert f"{image.group}.fits" in fits.headers["Content-Disposition"].replace("%3A", ":")
 
 
-def test_an_unchanged_file_is_not_sent_twice(client: FlaskClient, image: StoredImage) -> None:
+def test_unchanged_file_answers_304(client: FlaskClient, image: StoredImage) -> None:
     first = client.get(f"/api/images/{image.id}.png")
     again = client.get(f"/api/images/{image.id}.png", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304
 
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "../../state/contimg.sqlite3", "../secret.png"])
-def test_a_row_that_points_outside_is_not_followed(
+def test_path_outside_output_dir_is_refused(
     client: FlaskClient, store: Store, night: Night, image: StoredImage, place: str
 ) -> None:
     (night.output.parent / "secret.png").write_bytes(b"secret")
@@ -55,7 +55,7 @@ def test_a_row_that_points_outside_is_not_followed(
     assert "output_dir" in answer.get_json()["error"]
 
 
-def test_a_link_that_leads_outside_is_not_followed(
+def test_link_outside_output_dir_is_refused(
     client: FlaskClient, store: Store, night: Night, image: StoredImage, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.png"
@@ -66,9 +66,7 @@ def test_a_link_that_leads_outside_is_not_followed(
     assert client.get(f"/api/images/{image.id}.png").status_code == 404
 
 
-def test_a_directory_whose_name_begins_alike_is_outside(
-    client: FlaskClient, store: Store, night: Night, image: StoredImage
-) -> None:
+def test_sibling_directory_is_refused(client: FlaskClient, store: Store, night: Night, image: StoredImage) -> None:
     beside = night.output.with_name(night.output.name + "-old") / "a.png"
     beside.parent.mkdir()
     beside.write_bytes(b"old")
@@ -76,7 +74,7 @@ def test_a_directory_whose_name_begins_alike_is_outside(
     assert client.get(f"/api/images/{image.id}.png").status_code == 404
 
 
-def test_a_file_that_is_gone_is_not_found(client: FlaskClient, image: StoredImage) -> None:
+def test_missing_file_answers_404(client: FlaskClient, image: StoredImage) -> None:
     assert image.png_path is not None
     image.png_path.unlink()
     answer = client.get(f"/api/images/{image.id}.png")
@@ -84,7 +82,7 @@ def test_a_file_that_is_gone_is_not_found(client: FlaskClient, image: StoredImag
     assert str(image.id) in answer.get_json()["error"] or image.png_path.name in answer.get_json()["error"]
 
 
-def test_no_path_leads_out(client: FlaskClient) -> None:
+def test_paths_with_dots_are_refused(client: FlaskClient) -> None:
     for path in (
         "/static/../auth.py",
         "/static/%2e%2e/%2e%2e/auth.py",
@@ -98,7 +96,7 @@ def test_no_path_leads_out(client: FlaskClient) -> None:
         assert client.get(path, follow_redirects=True).status_code == 404, path
 
 
-def test_a_record_without_a_preview(client: FlaskClient, night: Night, store: Store, image: StoredImage) -> None:
+def test_image_without_preview(client: FlaskClient, night: Night, store: Store, image: StoredImage) -> None:
     with store.database.write() as session:
         session.execute(update(tables.Image).where(tables.Image.id == image.id).values(png_path=None))
     assert client.get(f"/api/images/{image.id}.png").status_code == 404

@@ -23,7 +23,7 @@ def samples_of(client: FlaskClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, night: Night) -> None:
+def test_ended_stages_are_counted_once(client: FlaskClient, night: Night) -> None:
     before = samples_of(client)
     assert before["contimg_stage_seconds_count", "convert"] == 0
     for _ in range(3):
@@ -48,7 +48,7 @@ def test_stages_are_counted_once_however_often_one_looks(client: FlaskClient, ni
     assert after["contimg_disk_free_bytes", "output"] > 0
 
 
-def test_the_dashboard_asks_for_what_there_is(client: FlaskClient, night: Night) -> None:
+def test_dashboard_queries_exported_metrics(client: FlaskClient, night: Night) -> None:
     night.at -= 1800
     first, second, *_ = [night.files(at=night.at + 309 * number) for number in range(4)]
     night.at += 1790

@@ -25,7 +25,7 @@ def off(image: StoredImage) -> list[str]:
     return [row.name for row in quality_rows(image, LIMITS) if row.good is False]
 
 
-def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
+def test_faults_mark_their_row() -> None:
     assert off(IMAGE) == []
     changes = {
         "rms_jy": 0.2, "minimum_jy": -0.4, "bowl_jy": -0.1, "catalogue_flux_ratio": 0.5,
@@ -40,7 +40,7 @@ def test_a_good_image_has_nothing_off_and_each_fault_its_own_row() -> None:
     assert rows[names["catalogue_offset_arcsec"]] == "0.12"
 
 
-def test_what_was_never_measured_is_a_dash() -> None:
+def test_unmeasured_value_is_dash() -> None:
     names = ("expected_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
              "catalogue_offset_arcsec", "catalogue_flux_ratio")  # fmt: skip
     rows = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
@@ -53,7 +53,7 @@ def test_what_was_never_measured_is_a_dash() -> None:
     bowl=st.floats(-1, 0.1), left=st.floats(0, 1), ratio=st.floats(0.1, 5), offset=st.floats(0, 40),
     major=st.floats(16, 120),
 )  # fmt: skip
-def test_rows_out_of_limits_are_the_grades_reasons(
+def test_marked_rows_agree_with_grade(
     rms: float, peak: float, expected: float, minimum: float, bowl: float, left: float, ratio: float, offset: float,
     major: float,
 ) -> None:  # fmt: skip

@@ -79,7 +79,7 @@ def statements(app: Flask, store: Store, full_night: Night) -> Statements:
     return read_statements(app, store)
 
 
-def test_sqlite_walks_through_no_table(statements: Statements, store: Store) -> None:
+def test_sqlite_plans_use_indexes(statements: Statements, store: Store) -> None:
     assert len(statements) > 60
     assert all(any(f"FROM {table}" in statement for statement in statements) for table in GROWING)
     walks = {}
@@ -113,7 +113,7 @@ def walked_by_sqlite(connection: Connection, step: str, plan: list[str], stateme
     return not ("ORDER BY" in statement and "LIMIT" in statement and not sorted_whole)
 
 
-def test_the_check_finds_a_walk(store: Store) -> None:
+def test_plan_check_detects_table_scan(store: Store) -> None:
     """What it would miss proves nothing: each of these reads a whole table."""
     for statement in (
         "SELECT count(*) FROM jobs WHERE error IS NOT NULL",
@@ -136,7 +136,7 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(directory)
 
 
-def test_postgresql_walks_through_no_table(postgres: str, tmp_path: Path) -> None:
+def test_postgresql_plans_use_indexes(postgres: str, tmp_path: Path) -> None:
     """With walks forbidden the planner still takes one where nothing else leads to the rows."""
     settings = Settings(state_dir=tmp_path / "state")
     save(settings, {"queue_db": postgres})

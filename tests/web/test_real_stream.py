@@ -56,7 +56,7 @@ def panel(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
 
 
 @pytest.mark.parametrize("screen", [DESK, PHONE], ids=["1440", "375"])
-def test_an_operator_runs_a_night(
+def test_operator_runs_night(
     chromium: "sync_api.Browser", panel: tuple[str, Settings], screen: dict[str, object], tmp_path: Path
 ) -> None:
     url, settings = panel

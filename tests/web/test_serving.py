@@ -43,7 +43,7 @@ def panel(deployment: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process.stdout.close()
 
 
-def test_it_serves_and_ends_cleanly_with_a_viewer_watching(panel: tuple[subprocess.Popen[str], str]) -> None:
+def test_panel_ends_cleanly_with_viewer(panel: tuple[subprocess.Popen[str], str]) -> None:
     process, url = panel
     assert urlopen(f"{url}/healthz", timeout=60).read() == b"ok\n"
     assert b"contimg" in urlopen(f"{url}/", timeout=60).read()
@@ -57,7 +57,7 @@ def test_it_serves_and_ends_cleanly_with_a_viewer_watching(panel: tuple[subproce
     assert "GET" not in words  # reading is not news
 
 
-def test_a_busy_port_is_one_clear_line(deployment: Path) -> None:
+def test_busy_port_is_reported_in_one_line(deployment: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -68,7 +68,7 @@ def test_a_busy_port_is_one_clear_line(deployment: Path) -> None:
     assert all(part in line for part in (str(port), "127.0.0.1", "--port", "CONTIMG_WEB_PORT")), line
 
 
-def test_others_are_let_in_only_with_a_token(deployment: Path) -> None:
+def test_exposed_panel_needs_token(deployment: Path) -> None:
     done = subprocess.run(
         contimg_web("--host", "0.0.0.0", "--port", "0"),
         env=environment(deployment), capture_output=True, text=True, timeout=60,
@@ -85,18 +85,18 @@ def test_others_are_let_in_only_with_a_token(deployment: Path) -> None:
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
      ("192.168.1.4", False), ("", False), ("panel.example.org", False)],
 )  # fmt: skip
-def test_which_addresses_are_private(host: str, loopback: bool) -> None:
+def test_loopback_addresses(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def test_an_address_that_is_not_ours_is_named() -> None:
+def test_foreign_address_is_named() -> None:
     with pytest.raises(Misconfigured, match=r"192\.0\.2\.1:\d+.*--host"):
         listen("192.0.2.1", 0)
     with pytest.raises(Misconfigured, match=r"no-such-host\.invalid"):
         listen("no-such-host.invalid", 0)
 
 
-def test_the_address_that_is_printed_can_be_opened() -> None:
+def test_printed_url_can_be_opened() -> None:
     with listen("0.0.0.0", 0) as open_to_all:
         port = open_to_all.getsockname()[1]
         assert url_of(open_to_all) == f"http://127.0.0.1:{port}/"

@@ -65,7 +65,7 @@ class SlowMaker(threading.Thread):
         self.join(LIMIT_S)
 
 
-def test_all_wait_for_the_first_and_it_is_made_once(panel: Panel) -> None:
+def test_first_value_is_made_once(panel: Panel) -> None:
     values, got = list[int](), list[int]()
 
     def slowly() -> int:
@@ -81,7 +81,7 @@ def test_all_wait_for_the_first_and_it_is_made_once(panel: Panel) -> None:
     assert len(values) == 1
 
 
-def test_while_a_newer_one_is_made_the_last_is_given_at_once(panel: Panel, clock: Clock) -> None:
+def test_last_value_is_given_while_newer_is_made(panel: Panel, clock: Clock) -> None:
     values = list[int]()
     assert panel.shared("x", counted(values)) == 1
     clock.now += 1.2 * FRESH_S
@@ -92,7 +92,7 @@ def test_while_a_newer_one_is_made_the_last_is_given_at_once(panel: Panel, clock
     assert panel.shared("x", counted(values)) == 2
 
 
-def test_one_that_is_much_too_old_is_waited_for(panel: Panel, clock: Clock) -> None:
+def test_stale_value_is_waited_for(panel: Panel, clock: Clock) -> None:
     values, got = list[int](), list[int]()
     assert panel.shared("x", counted(values)) == 1
     clock.now += 4 * FRESH_S
@@ -106,7 +106,7 @@ def test_one_that_is_much_too_old_is_waited_for(panel: Panel, clock: Clock) -> N
     assert got == [2]
 
 
-def test_after_a_command_the_next_look_is_new(panel: Panel) -> None:
+def test_command_drops_shared_values(panel: Panel) -> None:
     values = list[int]()
     assert panel.shared("x", counted(values)) == 1
     panel.forget_overview()

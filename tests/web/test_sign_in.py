@@ -24,7 +24,7 @@ def private(settings: Settings, store: Store, service: RunningService) -> Flask:
     return create_app(settings.replace(view_token=VIEW), store, service, fresh_s=0.0)
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(client: FlaskClient) -> None:
+def test_cookie_attributes(client: FlaskClient) -> None:
     answer = sign_in(client)
     assert answer.status_code == 303
     assert answer.headers["Location"] == "/"
@@ -36,7 +36,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(client: FlaskClient) ->
     assert "Secure" in secure
 
 
-def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store, service: RunningService) -> None:
+def test_signed_in_operator_sends_forms(client: FlaskClient, store: Store, service: RunningService) -> None:
     assert "disabled" in client.get("/").text
     sign_in(client)
     page = client.get("/").text
@@ -59,7 +59,7 @@ def test_a_signed_in_operator_commands_by_form(client: FlaskClient, store: Store
     assert store.jobs.paused
 
 
-def test_a_session_needs_its_own_form(client: FlaskClient, app: Flask, store: Store) -> None:
+def test_form_needs_csrf_token_of_session(client: FlaskClient, app: Flask, store: Store) -> None:
     sign_in(client)
     thief = app.test_client()
     sign_in(thief)
@@ -82,7 +82,7 @@ def test_a_session_needs_its_own_form(client: FlaskClient, app: Flask, store: St
     assert store.jobs.paused
 
 
-def test_signing_out_ends_the_session_itself(client: FlaskClient, app: Flask) -> None:
+def test_sign_out_ends_session(client: FlaskClient, app: Flask) -> None:
     sign_in(client)
     kept = client.get_cookie("contimg_session")
     assert kept is not None
@@ -94,7 +94,7 @@ def test_signing_out_ends_the_session_itself(client: FlaskClient, app: Flask) ->
     assert 'action="/sign-out"' not in thief.get("/").text
 
 
-def test_guessing_is_slowed_and_seen(client: FlaskClient, store: Store) -> None:
+def test_wrong_tokens_are_limited_and_recorded(client: FlaskClient, store: Store) -> None:
     for _ in range(5):
         assert sign_in(client, "wrong").status_code == 401
     refused = sign_in(client)
@@ -106,7 +106,7 @@ def test_guessing_is_slowed_and_seen(client: FlaskClient, store: Store) -> None:
     assert elsewhere.status_code == 303
 
 
-def test_bearer_tokens_cannot_be_guessed_for_ever(client: FlaskClient, operator: dict[str, str]) -> None:
+def test_bearer_tokens_are_limited(client: FlaskClient, operator: dict[str, str]) -> None:
     answers = {
         client.post("/api/streaming/pause", headers={"Authorization": f"Bearer {n}"}).status_code for n in range(70)
     }
@@ -117,17 +117,17 @@ def test_bearer_tokens_cannot_be_guessed_for_ever(client: FlaskClient, operator:
 @pytest.mark.parametrize(
     "following", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1", "/a\nb"]
 )
-def test_signing_in_leads_nowhere_else(client: FlaskClient, following: str) -> None:
+def test_sign_in_redirects_within_panel(client: FlaskClient, following: str) -> None:
     answer = client.post("/sign-in", data={"token": TOKEN, "next": following})
     assert answer.headers["Location"] == "/"
     assert client.post("/sign-in", data={"token": TOKEN, "next": "/streaming"}).headers["Location"] == "/streaming"
 
 
-def test_another_site_cannot_sign_somebody_in(client: FlaskClient) -> None:
+def test_sign_in_from_another_site_is_refused(client: FlaskClient) -> None:
     assert sign_in(client, headers={"Origin": "http://evil.example"}).status_code == 403
 
 
-def test_a_private_panel_tells_strangers_nothing(private: Flask) -> None:
+def test_private_panel_needs_token(private: Flask) -> None:
     stranger = private.test_client()
     for rule in private.url_map.iter_rules():
         if "GET" not in (rule.methods or ()) or rule.endpoint in ("static", "health.healthz", "sign_in.form"):
@@ -143,7 +143,7 @@ def test_a_private_panel_tells_strangers_nothing(private: Flask) -> None:
     assert stranger.get("/healthz").status_code == 200
 
 
-def test_a_reader_reads_and_changes_nothing(private: Flask, store: Store) -> None:
+def test_reader_changes_nothing(private: Flask, store: Store) -> None:
     reader = private.test_client()
     assert sign_in(reader, VIEW).status_code == 303
     assert reader.get("/").status_code == 200
@@ -164,13 +164,13 @@ def test_a_reader_reads_and_changes_nothing(private: Flask, store: Store) -> Non
      ("panel.example.org", True), ("PANEL.example.org:443", True), ("evil.example", False),
      ("127.0.0.1.evil.example", False), ("localhost.evil.example", False), ("panel.example.org.evil.example", False)],
 )  # fmt: skip
-def test_only_our_own_names_are_answered(settings: Settings, store: Store, host: str, ours: bool) -> None:
+def test_host_header_is_checked(settings: Settings, store: Store, host: str, ours: bool) -> None:
     app = create_app(settings.replace(web_names="panel.example.org other.example.org"), store)
     answer = app.test_client().get("/api/status", headers={"Host": host})
     assert answer.status_code == (200 if ours else 421)
 
 
-def test_a_session_ends_after_its_lifetime(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_ends_after_lifetime(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in(client)
     cookie = client.get_cookie("contimg_session")
     assert cookie is not None
@@ -182,7 +182,7 @@ def test_a_session_ends_after_its_lifetime(client: FlaskClient, monkeypatch: pyt
     assert "Sign out" not in client.get("/").text
 
 
-def test_the_limit_of_wrong_tokens_ends(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_of_wrong_tokens_expires(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         sign_in(client, "wrong")
     assert sign_in(client).status_code == 429
@@ -191,7 +191,7 @@ def test_the_limit_of_wrong_tokens_ends(client: FlaskClient, monkeypatch: pytest
     assert sign_in(client).status_code == 303
 
 
-def test_an_unknown_address_does_not_answer_whether_a_token_is_right(private: Flask) -> None:
+def test_unknown_address_does_not_check_token(private: Flask) -> None:
     for method in ("get", "post"):
         answers = {
             getattr(private.test_client(), method)("/api/nothing", headers={"Authorization": f"Bearer {token}"}).text
@@ -200,7 +200,7 @@ def test_an_unknown_address_does_not_answer_whether_a_token_is_right(private: Fl
         assert len(answers) == 1
 
 
-def test_a_restarted_panel_knows_its_sessions(
+def test_sessions_survive_restart(
     client: FlaskClient, settings: Settings, store: Store, service: RunningService
 ) -> None:
     sign_in(client)
@@ -219,7 +219,7 @@ def test_a_restarted_panel_knows_its_sessions(
     assert "Sign out" not in changed.get("/").text
 
 
-def test_a_cookie_that_was_changed_opens_nothing(client: FlaskClient, app: Flask) -> None:
+def test_changed_cookie_is_refused(client: FlaskClient, app: Flask) -> None:
     sign_in(client)
     cookie = client.get_cookie("contimg_session")
     assert cookie is not None
@@ -229,16 +229,14 @@ def test_a_cookie_that_was_changed_opens_nothing(client: FlaskClient, app: Flask
         assert "Sign out" not in thief.get("/").text
 
 
-def test_the_result_of_a_command_is_shown_once_on_the_next_page(client: FlaskClient) -> None:
+def test_flashed_message_is_shown_once(client: FlaskClient) -> None:
     sign_in(client)
     client.post("/streaming/resume", data={"csrf": csrf_of(client)})
     assert re.search(r'<p class="note info">(?i:resume)[^<]*</p>', client.get("/").text)
     assert '<p class="note' not in client.get("/").text
 
 
-def test_visitors_share_what_is_the_same_and_nothing_else(
-    settings: Settings, store: Store, service: RunningService
-) -> None:
+def test_visitors_share_rendering(settings: Settings, store: Store, service: RunningService) -> None:
     """One rendering serves all who look at a time; buttons, secrets and notes are each visitor's own."""
     app = create_app(settings, store, service, inspect=everybody, fresh_s=60.0)
     strangers, vera, henrietta = (app.test_client() for _ in range(3))

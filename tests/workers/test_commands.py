@@ -81,7 +81,7 @@ def test_stream_of_another_manager_is_running_and_not_controlled(place, store, m
         assert outcome.message
 
 
-def test_health_is_the_age_of_the_last_scan(place, store, monkeypatch):
+def test_health_depends_on_scan_age(place, store, monkeypatch):
     for name, value in place.environ.items():
         monkeypatch.setenv(name, value)
     store.activity.beat("producer.scan")

@@ -47,11 +47,6 @@ def current_user() -> User:
     return user if isinstance(user, User) else User(Role.NONE)
 
 
-def operator_name() -> str:
-    """Return the label of the current user for the event log."""
-    return current_user().label
-
-
 def address() -> str:
     """Return the address that the request comes from."""
     return request.remote_addr or "unknown address"

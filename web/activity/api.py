@@ -9,10 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from contimg.errors import Misconfigured
 from contimg.settings.alerts import AlertRule
 from contimg.store import AlertRecord, EventRecord
-from web.activity.history import CHARTS, Disk, disks
+from web.activity.history import CHARTS, disks
 from web.activity.prometheus import Collector
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
@@ -54,8 +53,8 @@ class WorkerList:
     at: float | None
     workers: tuple[Worker, ...]
     waiting: Mapping[str, int]
-    unserved: tuple[str, ...]
     error: str | None
+    unserved: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ def read_workers() -> WorkerList:
     """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for."""
     inspection = current_panel().inspector.latest()
     if inspection is None:
-        return WorkerList(None, (), {}, (), None)
-    return WorkerList(inspection.at, inspection.workers, inspection.waiting, inspection.unserved, inspection.error)
+        return WorkerList(None, (), {}, None, ())
+    return WorkerList(**vars(inspection), unserved=inspection.unserved)
 
 
 @history.read("/<name>", ChartData, NOT_FOUND)
@@ -157,15 +156,10 @@ def metrics() -> Response:
     """The numbers of the overview, and the stages that have ended since the panel began, for Prometheus."""
     panel, registry = current_panel(), CollectorRegistry()
     panel.ended.update(panel.store)
-    registry.register(Collector(panel.overview(8), panel.live.viewers, _disks(), panel.ended, panel.alert_rules()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-
-
-def _disks() -> tuple[Disk, ...]:
-    try:
-        return disks(current_panel().config())
-    except Misconfigured:
-        return ()
+    disk_usages = disks(panel.valid_config())
+    registry.register(Collector(panel.overview(8), panel.live.viewers, disk_usages, panel.alert_rules()))
+    text = generate_latest(registry) + generate_latest(panel.ended.registry)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
 def _first_event_id() -> int:

@@ -115,45 +115,42 @@ class Disk:
         return 100.0 * (1 - self.free / self.total) if self.total else 0.0
 
 
-def disks(config: StreamingConfig) -> tuple[Disk, ...]:
+def disks(config: StreamingConfig | None) -> tuple[Disk, ...]:
     """Return the file systems of the incoming, products and scratch directories that exist.
 
     Parameters
     ----------
-    config : the directories.
+    config : the directories; None gives no file system.
 
     Returns
     -------
     the file systems, named `input`, `output` and `scratch`; a directory that cannot be read is left out.
     """
     usages = []
-    for name, path in (("input", config.input_dir), ("output", config.output_dir), ("scratch", config.scratch_dir)):
+    for name in ("input", "output", "scratch") if config else ():
         with suppress(OSError):
-            usage = shutil.disk_usage(path)
+            usage = shutil.disk_usage(getattr(config, f"{name}_dir"))
             usages.append(Disk(name, usage.total, usage.free))
     return tuple(usages)
 
 
-class Sampler:
+class Sampler(threading.Thread):
     """A thread that records a sample every `monitor_interval` while `monitoring` is on."""
 
     def __init__(self, panel: Panel) -> None:
+        super().__init__(name="sampler", daemon=True)
         self._panel = panel
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        psutil.cpu_percent()  # the first call only starts the measurement
-        self._thread.start()
+        self._end = threading.Event()
 
     def stop(self) -> None:
         """Let the thread end, without waiting for it."""
-        self._stopped.set()
+        self._end.set()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Record samples until the end."""
+        psutil.cpu_percent()  # the first call only starts the measurement
         interval_s = MIN_INTERVAL_S
-        while not self._stopped.wait(interval_s):
+        while not self._end.wait(interval_s):
             try:
                 config = self._panel.config()
                 interval_s = max(MIN_INTERVAL_S, config.monitor_interval)

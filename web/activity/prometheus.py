@@ -1,11 +1,12 @@
 """Metrics of the stream for Prometheus. An unknown number is left out, not given as zero."""
 
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contimg.settings.alerts import AlertRule
 from contimg.store import Outcome, Stage, Store
@@ -14,16 +15,23 @@ FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
 # Seconds: a tile comes every 309 s, so what matters lies below.
 BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the time of the panel's start, for every series
+
 
 class EndedStages:
     """Counts of the stages that ended since a time; each `update` reads only what ended after the one before."""
 
     def __init__(self, since_s: float) -> None:
-        self.buckets: defaultdict[Stage, Counter[float]] = defaultdict(Counter)
-        self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.failures: Counter[tuple[str, str]] = Counter()
-        self.count: Counter[Stage] = Counter()
-        self.total_s: Counter[Stage] = Counter()
+        self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "contimg_stage_seconds", "Seconds of committed stages.", ["stage"], buckets=BOUNDS_S, registry=self.registry
+        )
+        self._runs = Counter("contimg_stage_runs", "Ended attempts.", ["stage", "outcome"], registry=self.registry)
+        self._failures = Counter("contimg_failures", "Failed attempts.", ["stage", "class"], registry=self.registry)
+        for stage in Stage:  # every series exists from the start, with the value 0
+            self._seconds.labels(stage)
+            for outcome in Outcome:
+                self._runs.labels(stage, outcome)
         self._updated_s = since_s
         self._seen: set[int] = set()
         self._lock = threading.Lock()
@@ -37,81 +45,72 @@ class EndedStages:
             before its commit; none is counted twice.
         """
         with self._lock:
-            # The time of an end is taken before its commit: read the last minute again, and count nothing twice.
             runs = store.jobs.ended_runs(self._updated_s - 60.0)
             for run in runs:
                 if run.id in self._seen or run.outcome is None:
                     continue
-                self.outcomes[run.stage, run.outcome] += 1
+                self._runs.labels(run.stage, run.outcome).inc()
                 if run.outcome in FAILURES:
-                    self.failures[run.stage, run.error_class or "unknown"] += 1
+                    self._failures.labels(run.stage, run.error_class or "unknown").inc()
                 if run.outcome == Outcome.COMMITTED and run.seconds is not None:
-                    self.count[run.stage] += 1
-                    self.total_s[run.stage] += run.seconds  # type: ignore[assignment]
-                    bound = next((bound for bound in BOUNDS_S if run.seconds <= bound), float("inf"))
-                    self.buckets[run.stage][bound] += 1
+                    self._seconds.labels(run.stage).observe(run.seconds)
             self._seen = {run.id for run in runs}
             self._updated_s = max([self._updated_s, *(run.ended_at or 0.0 for run in runs)])
 
 
+@dataclass(frozen=True, eq=False)
 class Collector:
-    """The overview, the disks and the ended stages as metrics."""
+    """The overview, the disks and the alerts as metrics.
 
-    def __init__(
-        self, overview: Any, viewers: int, disks: Sequence[Any], ended: EndedStages, rules: Sequence[AlertRule] = ()
-    ) -> None:
-        self._overview = overview
-        self._rules = rules
-        self._viewers = viewers
-        self._disks = disks
-        self._ended = ended
+    Attributes
+    ----------
+    overview : the stream at one time.
+    viewers : number of open connections to /api/events.
+    disks : file systems of the stream's directories.
+    rules : every rule of alerts.
+    """
+
+    overview: Any
+    viewers: int
+    disks: Sequence[Any]
+    rules: Sequence[AlertRule] = ()
 
     def collect(self) -> Iterable[Metric]:
         """The metrics."""
-        snapshot = self._overview.snapshot
+        snapshot = self.overview.snapshot
         yield _labelled("contimg_groups", "Groups by state.", "state", snapshot.states)
         yield _labelled("contimg_groups_waiting", "Pending groups by their next stage.", "stage", snapshot.waiting)
-        yield _labelled(
-            "contimg_stage_seconds_median",
-            "Median seconds of a stage over the last hour.",
-            "stage",
-            snapshot.rates.stage_seconds,
-        )
-        workers = Counter(str(run.stage) for run in snapshot.running)
-        yield _labelled("contimg_workers_busy", "Running stages.", "stage", {str(s): workers[s] for s in Stage})
+        running = {stage: sum(run.stage == stage for run in snapshot.running) for stage in Stage}
+        about = "Median seconds of a stage over the last hour."
+        yield _labelled("contimg_stage_seconds_median", about, "stage", snapshot.rates.stage_seconds)
+        yield _labelled("contimg_workers_busy", "Running stages.", "stage", running)
         for part in ("total", "free"):
-            values = {disk.name: float(getattr(disk, part)) for disk in self._disks}
+            values = {disk.name: float(getattr(disk, part)) for disk in self.disks}
             yield _labelled(f"contimg_disk_{part}_bytes", f"Disk of a directory, {part}.", "directory", values)
         for name, about, value in self._numbers():
             if value is not None:
                 yield GaugeMetricFamily(f"contimg_{name}", about, value=value)
         yield from self._alerts()
         yield from self._workers()
-        yield from self._stages()
 
     def _alerts(self) -> Iterable[Metric]:
-        on = {alert.rule for alert in self._overview.alerts}
-        holds = {rule.name: float(rule.name in on) for rule in self._rules if not rule.off}
+        on = {alert.rule for alert in self.overview.alerts}
+        holds = {rule.name: float(rule.name in on) for rule in self.rules if not rule.off}
         yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
 
     def _workers(self) -> Iterable[Metric]:
         """Workers and messages; left out when the broker does not answer, which differs from no worker."""
-        inspection = self._overview.inspection
+        inspection = self.overview.inspection
         if inspection is None or inspection.error:
             return
-        served = Counter(
-            queue for worker in inspection.workers for queue in worker.queues for _ in range(worker.processes)
-        )
-        yield _labelled(
-            "contimg_workers",
-            "Processes that take from a queue.",
-            "queue",
-            {str(stage): served[stage] for stage in Stage},
-        )
+        processes = {
+            stage: sum(worker.processes for worker in inspection.workers if stage in worker.queues) for stage in Stage
+        }
+        yield _labelled("contimg_workers", "Processes that take from a queue.", "queue", processes)
         yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", inspection.waiting)
 
     def _numbers(self) -> Iterable[tuple[str, str, float | None]]:
-        overview, snapshot, service = self._overview, self._overview.snapshot, self._overview.service
+        overview, snapshot, service = self.overview, self.overview.snapshot, self.overview.service
         rates = snapshot.rates
         yield "running", "1 while the streaming service runs.", float(service.running)
         yield "paused", "1 while the stream is paused.", float(snapshot.paused)
@@ -121,7 +120,7 @@ class Collector:
         yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
         yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
         yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
-        yield "real_time_factor", "Seconds of sky per second of processing.", overview.snapshot.rates.real_time_factor
+        yield "real_time_factor", "Seconds of sky per second of processing.", rates.real_time_factor
         yield "backlog_groups", "Groups that are ready and not done.", float(overview.activity.waiting)
         yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.activity.catch_up_s
         yield "oldest_pending_seconds", "Age of the oldest pending group.", snapshot.oldest_pending_s
@@ -131,27 +130,7 @@ class Collector:
         memory = None if service.memory_mb is None else service.memory_mb * 1024 * 1024
         yield "memory_bytes", "Memory of the service's processes.", memory
         yield "uptime_seconds", "Since the service's start.", service.uptime_seconds
-        yield "live_viewers", "Open connections to /api/events.", float(self._viewers)
-
-    def _stages(self) -> Iterable[Metric]:
-        ended = self._ended
-        taken = HistogramMetricFamily("contimg_stage_seconds", "Seconds of committed stages.", labels=["stage"])
-        for stage in Stage:
-            below, buckets = 0, []
-            for bound in BOUNDS_S:
-                below += ended.buckets[stage][bound]
-                buckets.append((f"{bound}", float(below)))
-            taken.add_metric([stage], [*buckets, ("+Inf", float(ended.count[stage]))], float(ended.total_s[stage]))
-        yield taken
-        outcomes = CounterMetricFamily("contimg_stage_runs", "Attempts that ended.", labels=["stage", "outcome"])
-        for stage in Stage:
-            for outcome in Outcome:
-                outcomes.add_metric([stage, outcome], float(ended.outcomes[stage, outcome]))
-        yield outcomes
-        failures = CounterMetricFamily("contimg_failures", "Attempts that failed.", labels=["stage", "class"])
-        for (name, kind), number in sorted(ended.failures.items()):
-            failures.add_metric([name, kind], float(number))
-        yield failures
+        yield "live_viewers", "Open connections to /api/events.", float(self.viewers)
 
 
 def _labelled(name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:

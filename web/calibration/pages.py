@@ -11,7 +11,7 @@ from contimg.store import StoredCaltableSet
 from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.parameters import ImportRequest
-from web.pages.filters import day
+from web.pages.filters import utc
 from web.pages.layout import confirm, needs_confirmation, report
 from workers.service.records import CommandOutcome
 
@@ -37,7 +37,7 @@ def show() -> str:
     bars, ticks = _draw_validity(sets[:MAX_DRAWN], unix_to_mjd(store.database.clock()))
     return render_template(
         "calibration/page.html", sets=sets, bars=bars, ticks=ticks, plot_titles=PLOTS,
-        plots={caltable_set.name: plots_of(caltable_set) for caltable_set in sets}, mjd_to_unix=mjd_to_unix,
+        plots={caltable_set.name: plots_of(caltable_set) for caltable_set in sets},
     )  # fmt: skip
 
 
@@ -83,5 +83,5 @@ def _draw_validity(
         for caltable_set in sets
     )
     days = range(int(start_mjd) + 1, int(end_mjd) + 1, max(1, round((end_mjd - start_mjd) / 8)))
-    ticks = [((mjd - start_mjd) * scale, day(mjd_to_unix(float(mjd)))) for mjd in days]
+    ticks = [((mjd - start_mjd) * scale, utc(mjd_to_unix(float(mjd)), "%-d %b")) for mjd in days]
     return bars, (*ticks, ((now_mjd - start_mjd) * scale, "now"))

@@ -7,7 +7,7 @@ from os import environ
 from pathlib import Path
 
 from contimg.store import StoredCaltableSet
-from web.access.user import operator_name
+from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError
 
@@ -57,7 +57,7 @@ def retire_set(name: str, reason: str) -> str:
     RequestError, 404, when the registry has no set of that name.
     """
     find_set(name)
-    store, by = current_panel().store, operator_name()
+    store, by = current_panel().store, current_user().label
     store.registry.retire(name, f"{reason or 'retired'} ({by})")
     store.events.add(f"calibration set {name} retired by {by}", level="warning")
     return f"calibration set {name} retired"
@@ -103,5 +103,5 @@ def import_tables(tables: Sequence[str], name: str, *, replace: bool = False) ->
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise RequestError(409, lines[-1] if lines else "the import failed", "the tables were not changed")
-    panel.store.events.add(f"calibration imported by {operator_name()}: {', '.join(path.name for path in paths)}")
+    panel.store.events.add(f"calibration imported by {current_user().label}: {', '.join(path.name for path in paths)}")
     return f"imported: {done.stdout.strip()[:300]}"

@@ -9,7 +9,7 @@ from pydantic import Field, RootModel
 
 from contimg.settings import StreamingConfig, shown
 from contimg.settings.changes import Change, Review, change, history, review, undo, without_password
-from web.access.user import operator_name
+from web.access.user import current_user
 from web.configuration.service import apply_change
 from web.context import current_panel
 from web.http.api import Api
@@ -39,7 +39,7 @@ def read() -> Response:
 @configuration.command("", CommandOutcome, body=StreamingConfig)
 def write(body: ConfigChanges) -> CommandOutcome:
     """Set keys; a running service is restarted with them."""
-    return apply_change(lambda: change(current_panel().settings, body.root, operator_name()))
+    return apply_change(lambda: change(current_panel().settings, body.root, current_user().label))
 
 
 @configuration.command("/check", Review, body=StreamingConfig, public=True)
@@ -60,7 +60,7 @@ def changes() -> ChangeList:
 @configuration.command("/undo", CommandOutcome)
 def take_back() -> CommandOutcome:
     """Undo the last change; a running service is restarted."""
-    return apply_change(lambda: undo(current_panel().settings, operator_name()))
+    return apply_change(lambda: undo(current_panel().settings, current_user().label))
 
 
 def _hidden(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from contimg.options import Limits, choices, limits
@@ -89,15 +91,10 @@ def parse_form(form: Mapping[str, str], fields: Mapping[str, Field]) -> dict[str
 
 
 def _parse(field: Field, text: str) -> Any:
-    if field.kind == "switch":
-        return text in ("on", "true")
-    if field.kind in ("integer", "number"):
-        try:
-            number = float(text)
-        except ValueError:
-            return text  # the check reports it
-        return int(number) if field.kind == "integer" and number.is_integer() else number
-    return text.strip()
+    types: dict[Kind, type] = {"switch": bool, "integer": int, "number": float}
+    with suppress(ValidationError):  # a text that is no number is reported by the review
+        return TypeAdapter(types.get(field.kind, str)).validate_python(text.strip())
+    return text
 
 
 def _kind(field: FieldInfo) -> Kind:

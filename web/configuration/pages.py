@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.settings.changes import change, history, last_undoable, review, undo, without_password
-from web.access.user import operator_name
+from web.access.user import current_user
 from web.configuration.fields import SUBJECTS, list_fields, parse_form
 from web.configuration.service import apply_change
 from web.context import current_panel
@@ -36,7 +36,7 @@ def save() -> Response | str:
             "configuration/review.html", changes=changes, fields=fields, remarks=reviewed.remarks,
             is_running=panel.service.status().running,
         )  # fmt: skip
-    outcome = apply_change(lambda: change(panel.settings, changes, operator_name()))
+    outcome = apply_change(lambda: change(panel.settings, changes, current_user().label))
     flash(f"Configuration {outcome.message}", "info" if outcome.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 
@@ -44,7 +44,7 @@ def save() -> Response | str:
 @configuration.post("/undo")
 def undo_last() -> Response:
     """Undo the last change."""
-    outcome = apply_change(lambda: undo(current_panel().settings, operator_name()))
+    outcome = apply_change(lambda: undo(current_panel().settings, current_user().label))
     flash(f"Last change undone: {outcome.message}", "info" if outcome.success else "warning")
     return redirect(url_for("configuration.edit"), 303)
 

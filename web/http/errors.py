@@ -5,7 +5,7 @@ import logging
 from flask import Flask, Response, make_response, render_template, request
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
 from web.http.schemas import ErrorAnswer
@@ -76,9 +76,8 @@ def _of_request_error(refused: RequestError) -> Response:
 def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     answer = error_response(status, f"{request.path}: {error.name.lower()}", HINTS.get(status, "see the panel's log"))
-    for name, value in error.get_headers():
-        if name == "Allow":
-            answer.headers[name] = value
+    if isinstance(error, MethodNotAllowed):
+        answer.allow.update(error.valid_methods or ())
     return answer
 
 

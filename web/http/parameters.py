@@ -1,12 +1,11 @@
 """Parameters and bodies of requests: of lists, tables, charts and commands."""
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from contimg.errors import BadInput
 from contimg.files.names import check_name
@@ -47,6 +46,34 @@ def parse_time_span(text: str) -> tuple[float | None, float | None]:
     return begin.timestamp(), end.timestamp()
 
 
+def _parse_key(text: object) -> object:
+    """Split the key of a row, `value~id`; pydantic checks the parts."""
+    return tuple(str(text).split("~", 1))
+
+
+def _check_time(text: str) -> str:
+    parse_time_span(text)
+    return text
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be a path without control characters")
+    return text
+
+
+def _check_set_name(text: str) -> str:
+    try:
+        return check_name(text, "name") if text else text
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+GroupKey = Annotated[tuple[FiniteFloat, Annotated[str, Field(max_length=40)]] | None, BeforeValidator(_parse_key)]
+ImageKey = Annotated[tuple[FiniteFloat, Annotated[int, Field(ge=0, le=MAX_ID)]] | None, BeforeValidator(_parse_key)]
+
+
 class Parameters(BaseModel):
     """Base of all: unknown parameters are errors."""
 
@@ -84,35 +111,10 @@ class GroupTable(Listing):
     limit: int = Field(50, ge=1, le=500)
     state: State | None = None
     partial: bool = False
-    observed: str = Field("", max_length=19)
+    observed: Annotated[str, Field(max_length=19), AfterValidator(_check_time)] = ""
     order: GroupOrder = GroupOrder.OBSERVED
     ascending: bool = False
-    after: str = Field("", max_length=80)
-
-    @field_validator("observed")
-    @classmethod
-    def _is_a_time(cls, value: str) -> str:
-        parse_time_span(value)
-        return value
-
-    @field_validator("after")
-    @classmethod
-    def _is_a_key(cls, value: str) -> str:
-        number, mark, _ = value.partition("~")
-        if value and (not mark or not math.isfinite(float(number))):
-            raise ValueError("must be the key of a row, value~id")
-        return value
-
-    @property
-    def observed_s(self) -> tuple[float | None, float | None]:
-        """First and last time of observation, epoch seconds."""
-        return parse_time_span(self.observed)
-
-    @property
-    def key(self) -> tuple[float, str] | None:
-        """The key of the last row of the page before."""
-        number, _, identity = self.after.partition("~")
-        return (float(number), identity) if self.after else None
+    after: GroupKey = None
 
     def parameters(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the first page after a change of some.
@@ -153,13 +155,7 @@ class ImageWall(Listing):
 
     limit: int = Field(48, ge=1, le=200)
     verdict: Verdict | None = None
-    before: str = Field("", pattern=r"^(-?[0-9]{1,9}(\.[0-9]{1,20})?~[0-9]{1,18})?$")
-
-    @property
-    def key(self) -> tuple[float, int] | None:
-        """The key of the last image of the page before."""
-        number, _, identity = self.before.partition("~")
-        return (float(number), int(identity)) if self.before else None
+    before: ImageKey = None
 
     @staticmethod
     def key_of(image: StoredImage) -> str:
@@ -189,20 +185,19 @@ class LogListing(Parameters):
     limit: int = Field(200, ge=1, le=2000)
 
 
-class EventListing(Listing):
-    """Parameters of the list of events: level, group, and the id that they come before."""
-
-    limit: int = Field(100, ge=1, le=500)
-    level: Literal["info", "warning", "error"] | None = None
-    group: str | None = Field(None, max_length=32)
-    before: int | None = Field(None, ge=0, le=MAX_ID)
-
-
 class AlertListing(Listing):
     """Parameters of the list of alerts: the id that they come before."""
 
     limit: int = Field(50, ge=1, le=500)
     before: int | None = Field(None, ge=0, le=MAX_ID)
+
+
+class EventListing(AlertListing):
+    """Parameters of the list of events: level, group, and the id that they come before."""
+
+    limit: int = Field(100, ge=1, le=500)
+    level: Literal["info", "warning", "error"] | None = None
+    group: str | None = Field(None, max_length=32)
 
 
 class TimeSpan(Parameters):
@@ -212,12 +207,11 @@ class TimeSpan(Parameters):
     until: float = Field(ge=0, le=4e10, allow_inf_nan=False)
     points: int = Field(300, ge=2, le=1000)
 
-    @field_validator("until")
-    @classmethod
-    def _is_later(cls, value: float, info: object) -> float:
-        if value <= getattr(info, "data", {}).get("since", value - 1):
-            raise ValueError("must be later than since")
-        return value
+    @model_validator(mode="after")
+    def _is_later(self) -> Self:
+        if self.until <= self.since:
+            raise ValueError("until must be later than since")
+        return self
 
 
 class RetryRequest(OptionalBody):
@@ -235,24 +229,9 @@ class RetireRequest(OptionalBody):
 class ImportRequest(Parameters):
     """Paths of tables on the pipeline's machine, a name for the set, and whether a set of that name is replaced."""
 
-    tables: tuple[str, ...] = Field(min_length=1, max_length=8)
-    name: str = ""
+    tables: tuple[Annotated[str, AfterValidator(_check_printable)], ...] = Field(min_length=1, max_length=8)
+    name: Annotated[str, AfterValidator(_check_set_name)] = ""
     replace: bool = False
-
-    @field_validator("name")
-    @classmethod
-    def _is_plain(cls, value: str) -> str:
-        try:
-            return check_name(value, "name") if value else value
-        except BadInput as error:
-            raise ValueError(str(error)) from None
-
-    @field_validator("tables")
-    @classmethod
-    def _are_printable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(table.isprintable() for table in value):
-            raise ValueError("must be paths without control characters")
-        return value
 
 
 class SkyView(Parameters):

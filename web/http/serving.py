@@ -67,26 +67,16 @@ def listen(host: str, port: int) -> socket.socket:
     Misconfigured, when the port is busy or needs privileges, or the address is not one of this machine.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        opened = socket.socket(family, kind, protocol)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    except OSError as error:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family, backlog=socket.SOMAXCONN)
+    except socket.gaierror as error:
         raise Misconfigured(f"{host}: no address to listen on: {error.strerror}; choose another with --host") from None
-    try:
-        opened.bind(address)
-        opened.listen(socket.SOMAXCONN)
     except OSError as error:
-        opened.close()
-        raise Misconfigured(_why_not(host, port, error)) from None
-    return opened
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is busy: stop what uses it, or choose another with --port or CONTIMG_WEB_PORT"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs privileges: choose one above 1023 with --port or CONTIMG_WEB_PORT"
-    return f"{host}:{port}: cannot listen there: {error.strerror}; choose another with --host and --port"
+        what = {
+            errno.EADDRINUSE: f"port {port} on {host} is busy: stop what uses it, or choose another",
+            errno.EACCES: f"port {port} needs privileges: choose one above 1023",
+        }.get(error.errno or 0, f"{host}:{port}: cannot listen there: {error.strerror}; choose another address")
+        raise Misconfigured(f"{what} (--host, --port, CONTIMG_WEB_PORT)") from None
 
 
 def url_of(listening: socket.socket) -> str:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from web.http.parameters import LogListing
@@ -140,18 +140,12 @@ def parse_line(process: str, text: str) -> LogLine:
 def _records_backwards(path: Path) -> Iterator[str]:
     """Yield the records of a file from its end: a line with those that continue it, such as a traceback."""
     held: list[str] = []
-    for line in _lines_backwards(path):
-        if _continues(line):
-            held.append(line)
-            continue
-        if held and not _continues(held[-1]):
+    for line, above in pairwise(chain(_lines_backwards(path), [""])):
+        held.append(line)
+        # The line after an indented one may be the last of a traceback.
+        if not _continues(line) and (_RECORD.match(line) or not _continues(above)):
             yield "\n".join(reversed(held))
             held = []
-        if _RECORD.match(line) or held:
-            yield "\n".join([line, *reversed(held)])
-            held = []
-        else:
-            held.append(line)  # may be the last line of a traceback, which the line above it decides
     if held:
         yield "\n".join(reversed(held))
 

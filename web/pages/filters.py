@@ -1,12 +1,11 @@
 """Template filters: numbers with units, times, and shortened texts."""
 
-from pathlib import Path
-
+from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
 from contimg.units import format_duration, format_utc
 
 FILTERS = (
-    "ago", "whole", "duration", "utc", "iso", "clock", "day", "flux", "count", "megabytes", "size", "percent",
-    "position", "shortened", "file_name", "host_of",
+    "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",
+    "position", "shortened",
 )  # fmt: skip
 
 
@@ -30,24 +29,20 @@ def duration(seconds: float | None) -> str:
     return "–" if seconds is None else format_duration(seconds)
 
 
-def utc(epoch_s: float) -> str:
-    """Format a time for people: `2026-02-22 03:04:05 UTC`."""
-    return format_utc(epoch_s, "%Y-%m-%d %H:%M:%S UTC")
+def utc(epoch_s: float, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
+    """Format a time for people: `2026-02-22 03:04:05 UTC`.
+
+    Parameters
+    ----------
+    epoch_s : time, epoch seconds.
+    form : as of `strftime`.
+    """
+    return format_utc(epoch_s, form)
 
 
 def iso(epoch_s: float) -> str:
     """Format a time in ISO 8601."""
     return format_utc(epoch_s, "%Y-%m-%dT%H:%M:%SZ")
-
-
-def clock(epoch_s: float) -> str:
-    """Format hour and minute, UTC."""
-    return format_utc(epoch_s, "%H:%M")
-
-
-def day(epoch_s: float) -> str:
-    """Format day and month, UTC: `21 Nov`."""
-    return format_utc(epoch_s, "%-d %b")
 
 
 def flux(flux_jy: float) -> str:
@@ -133,16 +128,6 @@ def shortened(text: str, maximum: int = 160) -> str:
     maximum : characters of the result, with the ellipsis that replaces what is cut off.
     """
     return text if len(text) <= maximum else text[: maximum - 1] + "…"
-
-
-def file_name(path: Path) -> str:
-    """Return the last part of a path."""
-    return path.name
-
-
-def host_of(worker: str) -> str:
-    """Return the host of a Celery worker, `image@host`."""
-    return worker.partition("@")[2] or worker
 
 
 def _three_digits(value: float) -> str:

@@ -3,7 +3,6 @@
 import "./page.js";
 
 const form = document.getElementById("keys");
-const main = document.getElementById("main");
 const count = document.getElementById("count");
 const review = document.getElementById("review");
 const SETTLE_MS = 300;
@@ -24,7 +23,7 @@ function isChanged(field) {
 
 async function errorsOf(changed) {
   if (!changed.length) return {};
-  const response = await fetch(main.dataset.check, {
+  const response = await fetch(form.dataset.check, {
     method: "POST",
     body: JSON.stringify(Object.fromEntries(changed.map((field) => [field.name, valueOf(field)]))),
     headers: { "Content-Type": "application/json" },

@@ -25,7 +25,7 @@ function loadScript(source) {
   });
 }
 
-for (const source of document.getElementById("main").dataset.scripts.split(" ")) await loadScript(source);
+for (const source of document.querySelector(".charts").dataset.scripts.split(" ")) await loadScript(source);
 const now = () => Date.now() / 1000;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const charts = [...document.querySelectorAll(".chart")].map((figure) => ({ figure, lines: [] }));

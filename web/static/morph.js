@@ -1,6 +1,6 @@
 // Changes a tree into a fresh one where they differ, so that focus, scroll position and loaded images stay.
 
-export function morph(old, fresh) {
+function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.id !== fresh.id) {
     old.replaceWith(fresh.cloneNode(true));
     return;
@@ -41,4 +41,13 @@ function morphChildren(old, fresh) {
     current.remove();
     current = nextSibling;
   }
+}
+
+// Fetch the page again and change an element of it into the fresh one; returns the fresh document.
+export async function refreshElement(old) {
+  const response = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
+  if (!response.ok) throw new Error(`${response.status}`);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  morph(old, fresh.getElementById(old.id));
+  return fresh;
 }

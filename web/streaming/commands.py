@@ -1,6 +1,6 @@
 """Commands to the stream, for the API and the page's buttons."""
 
-from web.access.user import operator_name
+from web.access.user import current_user
 from web.context import current_panel
 from workers.service import manager
 from workers.service.records import Action, CommandOutcome
@@ -20,6 +20,6 @@ def run_command(name: Action) -> CommandOutcome:
     """
     panel = current_panel()
     try:
-        return manager.run_command(panel.service, panel.store, name, operator_name())
+        return manager.run_command(panel.service, panel.store, name, current_user().label)
     finally:
         panel.forget_overview()

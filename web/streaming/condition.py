@@ -9,6 +9,7 @@ from typing import Literal
 
 from contimg.store import State, Status
 from contimg.units import format_duration
+from workers.service.records import ServiceStatus
 
 
 @dataclass(frozen=True)
@@ -25,57 +26,36 @@ class Condition:
         return self.state in ("running", "paused")
 
 
-@dataclass(frozen=True)
-class Observations:
-    """What a condition is assessed from.
-
-    Attributes
-    ----------
-    snapshot : the store's view.
-    running, error, uptime_s : state of the service; `uptime_s` is None when it is unknown.
-    scan_age_s : time since the incoming directory was last scanned, s; None for never.
-    scan_limit_s : maximum of that age, s.
-    work_unclaimed : a group was sent to the workers long ago and none has claimed it.
-    """
-
-    snapshot: Status
-    running: bool
-    error: str | None
-    uptime_s: float | None
-    scan_age_s: float | None
-    scan_limit_s: float
-    work_unclaimed: bool
-
-    @property
-    def is_scanning(self) -> bool:
-        """Whether the last scan is recent, or the service has just been started."""
-        is_new = self.uptime_s is not None and self.uptime_s < self.scan_limit_s
-        return is_new or (self.scan_age_s is not None and self.scan_age_s <= self.scan_limit_s)
-
-
-def assess_condition(observed: Observations) -> Condition:
+def assess_condition(
+    snapshot: Status, service: ServiceStatus, scan_age_s: float | None, scan_limit_s: float, *, work_unclaimed: bool
+) -> Condition:
     """Return the condition of the stream; the first rule that applies gives it.
 
     Parameters
     ----------
-    observed : state of the service and of the store at one time.
+    snapshot : the store's view.
+    service : state of the service.
+    scan_age_s : time since the incoming directory was last scanned, s; None for never.
+    scan_limit_s : maximum of that age, s.
+    work_unclaimed : a group was sent to the workers long ago and none has claimed it.
 
     Returns
     -------
     in the order of the rules: stopped, when the service does not run; paused; stalled, when the service reports an
-    error, the last scan is too old, or sent work is not claimed while no stage runs; otherwise running.
+    error, the last scan is too old (unless the service has just been started), or sent work is not claimed while no
+    stage runs; otherwise running.
     """
-    snapshot = observed.snapshot
-    if not observed.running:
-        return Condition("stopped", observed.error or _last_scan(observed.scan_age_s))
+    if not service.running:
+        return Condition("stopped", service.error or _last_scan(scan_age_s))
     if snapshot.paused:
         return Condition("paused", "no further stage starts until it is resumed; files are still collected")
-    if observed.error:
-        return Condition("stalled", observed.error)
-    if not observed.is_scanning:
-        reason = f"{_last_scan(observed.scan_age_s)} (limit {format_duration(observed.scan_limit_s)})"
+    if service.error:
+        return Condition("stalled", service.error)
+    is_new = service.uptime_seconds is not None and service.uptime_seconds < scan_limit_s
+    if not is_new and (scan_age_s is None or scan_age_s > scan_limit_s):
+        reason = f"{_last_scan(scan_age_s)} (limit {format_duration(scan_limit_s)})"
         return Condition("stalled", reason, scan_overdue=True)
-    if observed.work_unclaimed and not snapshot.running:
+    if work_unclaimed and not snapshot.running:
         pending = snapshot.states[State.PENDING]
         groups = "1 group waits" if pending == 1 else f"{pending} groups wait"
         return Condition("stalled", f"{groups} and no worker claims them; check the workers and the broker")

@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 
 import psutil
 from flask import Blueprint, render_template, request, url_for
@@ -12,8 +14,7 @@ from werkzeug.wrappers import Response
 
 from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
-from contimg.instrument.time import mjd_to_unix
-from contimg.settings import DiskLimits, StreamingConfig
+from contimg.settings import DiskLimits
 from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
 from contimg.units import format_duration
 from web.access.user import current_user
@@ -102,7 +103,7 @@ def _render_sections() -> tuple[int, Markup]:
     """Render the sections that are the same for every user; returns the id of the newest event in them, too."""
     panel = current_panel()
     overview, events = panel.overview(MAX_IMAGES), panel.store.events.last(MAX_EVENTS)
-    config, seconds = _config(), overview.snapshot.rates.stage_seconds
+    config, seconds = panel.valid_config(), overview.snapshot.rates.stage_seconds
     html = render_template(
         "streaming/sections.html",
         overview=overview,
@@ -113,7 +114,7 @@ def _render_sections() -> tuple[int, Markup]:
         workers_of=_workers_of,
         backlog_note=_backlog_note(overview.activity),
         budget=place_segments([(str(stage), seconds[stage]) for stage in Stage if stage in seconds], CADENCE_S),
-        disks=disks(config) if config else (),
+        disks=disks(config),
         processes=_processes(),
         cadence_s=CADENCE_S,
         in_progress=_in_progress(overview),
@@ -121,7 +122,6 @@ def _render_sections() -> tuple[int, Markup]:
         max_problems=MAX_PROBLEMS,
         subbands=config.expected_subbands if config else BAND.subbands,
         stages=tuple(Stage),
-        mjd_to_unix=mjd_to_unix,
     )
     return events[0].id if events else 0, Markup(html)  # noqa: S704 (rendered and escaped by the template)
 
@@ -135,11 +135,10 @@ def place_segments(parts: Sequence[tuple[str, float]], total: float) -> tuple[Se
     total : value of the whole bar; the sum of the parts if that is greater.
     """
     scale = 100.0 / max(total, sum(value for _, value in parts), 1e-9)
-    segments, start = [], 0.0
-    for name, value in parts:
-        segments.append(Segment(name, value, start, value * scale))
-        start += value * scale
-    return tuple(segments)
+    starts = accumulate((value for _, value in parts), initial=0.0)
+    return tuple(
+        Segment(name, value, start * scale, value * scale) for (name, value), start in zip(parts, starts, strict=False)
+    )
 
 
 def _offered_commands(overview: StreamOverview) -> tuple[Command, ...]:
@@ -149,18 +148,10 @@ def _offered_commands(overview: StreamOverview) -> tuple[Command, ...]:
     return tuple(COMMANDS[name] for name in names)
 
 
-def _config() -> StreamingConfig | None:
-    try:
-        return current_panel().config()
-    except Misconfigured:
-        return None  # the condition shows the error
-
-
 def _disk_limits() -> DiskLimits:
-    try:
+    with suppress(Misconfigured):
         return DiskLimits.from_environment()
-    except Misconfigured:
-        return DiskLimits()
+    return DiskLimits()
 
 
 def _workers_of(inspection: Inspection, stage: Stage) -> list[Worker]:

@@ -7,27 +7,16 @@ from pathlib import Path
 from flask import Response
 from pydantic import BaseModel, Field
 
-from contimg.store import (
-    EventRecord,
-    FileRecord,
-    GroupRecord,
-    Running,
-    Stage,
-    StageRunRecord,
-    State,
-    StoredImage,
-    StoredMS,
-)
+from contimg.store import GroupRecord, Running, Stage, State, StoredImage
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
-from web.tiles.service import discard_group, find_group, find_image, retry_group
+from web.tiles.service import GroupDetail, discard_group, find_image, read_detail, retry_group
 
 queue = Api("queue", "/api")
 images = Api("images", "/api/images")
-EVENTS = 50
 FITS, PNG = "application/fits", "image/png"
 
 
@@ -41,17 +30,6 @@ class Queue:
     running: tuple[Running, ...]
     oldest_pending_s: float | None
     groups: tuple[GroupRecord, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupDetail(GroupRecord):
-    """A group with its files, every attempt at each stage, its products and its events."""
-
-    files: tuple[FileRecord, ...]
-    runs: tuple[StageRunRecord, ...]
-    measurement_set: StoredMS | None
-    image: StoredImage | None
-    events: tuple[EventRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -88,21 +66,21 @@ def read_queue(query: GroupListing) -> Queue:
 @queue.read("/groups/<group>", GroupDetail, NOT_FOUND)
 def read_group(path: GroupPath) -> GroupDetail:
     """One group: files, every attempt at each stage, products, events."""
-    return _detail(path.group)
+    return read_detail(path.group)
 
 
 @queue.command("/groups/<group>/retry", GroupDetail, NOT_FOUND, RetryRequest)
 def retry(path: GroupPath, body: RetryRequest) -> GroupDetail:
     """Put a failed or discarded group back in the queue; process a completed one again."""
     retry_group(path.group, body.stage)
-    return _detail(path.group)
+    return read_detail(path.group)
 
 
 @queue.command("/groups/<group>/discard", GroupDetail, NOT_FOUND)
 def discard(path: GroupPath) -> GroupDetail:
     """Take a group out of the stream; its files stay."""
     discard_group(path.group)
-    return _detail(path.group)
+    return read_detail(path.group)
 
 
 @images.read("", ImageList)
@@ -145,15 +123,3 @@ def beam_fits(path: ImagePath) -> Response:
 
 def _send(path: Path | None, name: str, mimetype: str) -> Response:
     return send_product(path, current_panel().config().output_dir, name, mimetype, download=mimetype == FITS)
-
-
-def _detail(group: str) -> GroupDetail:
-    record, store = find_group(group), current_panel().store
-    return GroupDetail(
-        **vars(record),
-        files=store.files.of_group(group),
-        runs=store.jobs.runs(group),
-        measurement_set=store.products.measurement_set(group),
-        image=store.products.image_of(group),
-        events=store.events.last(EVENTS, group=group),
-    )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, render_template
 
-from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
 from contimg.store import ObservedTile
 from web.context import current_panel
@@ -47,7 +46,7 @@ class Strip:
 def gallery() -> str:
     """Show thumbnails, the latest observed first, and the strips of the day that ends with the latest."""
     query = parse_query(ImageWall)
-    images = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.key)
+    images = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.before)
     shown = images[: query.limit]
     until_mjd = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
@@ -57,7 +56,6 @@ def gallery() -> str:
         next_key=query.key_of(shown[-1]) if len(images) > query.limit else None,
         strips=_strips(until_mjd - STRIP_DAYS, until_mjd) if shown else (),
         until_mjd=until_mjd,
-        mjd_to_unix=mjd_to_unix,
     )
 
 
@@ -65,7 +63,7 @@ def gallery() -> str:
 def show(image_id: int) -> str:
     """Show an image."""
     image, store = find_image(image_id), current_panel().store
-    overlay = Overlay.of_image(image)
+    overlay = Overlay(image.ra_deg, image.dec_deg, image.pixels, image.cell_arcsec / 3600)
     before, after = store.products.neighbours(image.id, image.mjd)
     return render_template(
         "tiles/image.html",
@@ -76,7 +74,6 @@ def show(image_id: int) -> str:
         grid=overlay.grid(),
         sources=overlay.sources(image.sources),
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
-        mjd_to_unix=mjd_to_unix,
     )
 
 
@@ -85,7 +82,7 @@ def pixels(image_id: int) -> Response:
     """Send every pixel of an image, for the viewer."""
     image, panel = find_image(image_id), current_panel()
     path = product_file(image.fits_path, panel.config().output_dir, "image")
-    response = Response(panel.pixel_images.draw(path, image.rms_jy, image.peak_jy), mimetype="image/png")
+    response = Response(panel.pixel_images.draw(path, image), mimetype="image/png")
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 
@@ -120,9 +117,8 @@ def draw_strip(
     reference : value of a horizontal line.
     minimum_top : the least value at the top of a linear axis, so that small values are not drawn large.
     """
-    known = [(tile, value) for tile, value in tiles if value is not None and math.isfinite(value)]
-    if logarithmic:
-        known = [(tile, value) for tile, value in known if value > 0]
+    least = 1e-30 if logarithmic else -math.inf
+    known = [(tile, value) for tile, value in tiles if value is not None and least <= value < math.inf]
     values = [value for _, value in known]
     minimum, maximum = (min(values), max(values)) if values else (0.0, 1.0)
     top = 1.1 * max(maximum, reference or 0.0)

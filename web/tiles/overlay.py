@@ -3,9 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
-
-from contimg.store import StoredImage
+from typing import Any
 
 RA_STEPS_DEG = (0.25 / 4, 0.125, 0.25, 0.5, 1.0, 1.25, 2.5, 5.0, 10.0, 15.0)
 DEC_STEPS_DEG = (1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -41,16 +39,6 @@ class Overlay:
     dec_deg: float
     pixels: int
     cell_deg: float
-
-    @classmethod
-    def of_image(cls, image: StoredImage) -> Self:
-        """Return the projection of an image.
-
-        Parameters
-        ----------
-        image : its centre, number of pixels and pixel size.
-        """
-        return cls(image.ra_deg, image.dec_deg, image.pixels, image.cell_arcsec / 3600)
 
     def project(self, ra_deg: float, dec_deg: float) -> tuple[float, float] | None:
         """Project a direction by the orthographic SIN projection.

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contimg.errors import BadInput
+from contimg.store import StoredImage
 
 MAX_PIXELS = 2048
 MAX_CACHED = 6
-COLOUR_MAP = "inferno"
 
 
 @dataclass
@@ -22,13 +21,13 @@ class PixelImages:
     _cached: dict[tuple[Path, int], bytes] = field(default_factory=dict)
     _drawing: threading.Lock = field(default_factory=threading.Lock)
 
-    def draw(self, path: Path, rms_jy: float, peak_jy: float) -> bytes:
-        """Return the PNG of a FITS image.
+    def draw(self, path: Path, image: StoredImage) -> bytes:
+        """Return the PNG of a FITS image, in the colours of its preview.
 
         Parameters
         ----------
         path : the FITS file.
-        rms_jy, peak_jy : noise and peak of the image, which set the range of the colours, Jy/beam.
+        image : its noise and peak set the range of the colours.
 
         Raises
         ------
@@ -39,37 +38,26 @@ class PixelImages:
             if key not in self._cached:
                 while len(self._cached) >= MAX_CACHED:
                     del self._cached[next(iter(self._cached))]
-                self._cached[key] = _encode(_read_pixels(path), rms_jy, peak_jy)
+                self._cached[key] = _encode(path, image)
             return self._cached[key]
 
 
-def _read_pixels(path: Path) -> NDArray[np.float32]:
-    """Read the first plane; above `MAX_PIXELS` a side each pixel is the maximum of a block."""
+def _encode(path: Path, image: StoredImage) -> bytes:
+    """Encode the first plane as PNG, north up; above `MAX_PIXELS` a side each pixel is the maximum of a block."""
     from astropy.io import fits
+    from matplotlib import colormaps
+    from PIL import Image
+
+    from contimg.tile.image.plots.drawing import COLOURS, COMPRESSION, downsample, make_colour_scale
 
     try:
         data = np.asarray(fits.getdata(path), dtype=np.float32)
     except (OSError, TypeError, ValueError) as error:
         raise BadInput(f"{path.name}: no FITS image: {error}") from None
-    plane = data.reshape(-1, *data.shape[-2:])[0]
-    factor = -(-max(plane.shape) // MAX_PIXELS)
-    if factor == 1:
-        return np.asarray(plane)
-    height, width = (side // factor for side in plane.shape)
-    blocks = plane[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    return np.asarray(np.fmax.reduce(np.fmax.reduce(blocks, axis=3), axis=1))
-
-
-def _encode(plane: NDArray[np.float32], rms_jy: float, peak_jy: float) -> bytes:
-    """Encode a plane as PNG, north up, in the preview's scale: linear within the noise, logarithmic above it."""
-    from matplotlib import colormaps
-    from PIL import Image
-
-    scale = 3 * (rms_jy if rms_jy > 0 else 1.0)
-    low, high = np.arcsinh(-1.0), np.arcsinh(max(peak_jy, 10 * scale / 3) / scale)
-    level = (np.arcsinh(np.nan_to_num(plane) / scale) - low) / (high - low)
-    image = Image.fromarray((np.clip(level, 0, 1) * 255).astype(np.uint8)[::-1])
-    image.putpalette((colormaps[COLOUR_MAP](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes())
+    plane, _ = downsample(np.nan_to_num(data.reshape(-1, *data.shape[-2:])[0]), MAX_PIXELS)
+    levels = np.asarray(make_colour_scale(image.rms_jy, image.peak_jy)(plane))
+    picture = Image.fromarray((levels * 255).astype(np.uint8)[::-1])
+    picture.putpalette((colormaps[COLOURS](np.arange(256))[:, :3] * 255).astype(np.uint8).tobytes())
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=3)
+    picture.save(file, "PNG", compress_level=COMPRESSION)
     return file.getvalue()

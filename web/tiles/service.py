@@ -1,10 +1,34 @@
 """Groups and images of the store, for the API and the pages."""
 
-from contimg.store import GroupRecord, JobRecord, Stage, StoredImage
-from web.access.user import operator_name
+from dataclasses import dataclass
+
+from contimg.store import (
+    EventRecord,
+    FileRecord,
+    GroupRecord,
+    JobRecord,
+    Stage,
+    StageRunRecord,
+    StoredImage,
+    StoredMS,
+)  # fmt: skip
+from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError
 from web.http.parameters import MAX_ID
+
+MAX_EVENTS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDetail(GroupRecord):
+    """A group with its files, every attempt at each stage, its products and its events."""
+
+    files: tuple[FileRecord, ...]
+    runs: tuple[StageRunRecord, ...]
+    measurement_set: StoredMS | None
+    image: StoredImage | None
+    events: tuple[EventRecord, ...]
 
 
 def find_group(group: str) -> GroupRecord:
@@ -22,6 +46,28 @@ def find_group(group: str) -> GroupRecord:
     if record is None:
         raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists the groups")
     return record
+
+
+def read_detail(group: str) -> GroupDetail:
+    """Return a group with what belongs to it.
+
+    Parameters
+    ----------
+    group : its id.
+
+    Raises
+    ------
+    RequestError, 404, when the store has no such group.
+    """
+    record, store = find_group(group), current_panel().store
+    return GroupDetail(
+        **vars(record),
+        files=store.files.of_group(group),
+        runs=store.jobs.runs(group),
+        measurement_set=store.products.measurement_set(group),
+        image=store.products.image_of(group),
+        events=store.events.last(MAX_EVENTS, group=group),
+    )
 
 
 def find_image(image_id: int) -> StoredImage:
@@ -61,7 +107,7 @@ def retry_group(group: str, stage: Stage | None) -> JobRecord:
     find_group(group)
     panel = current_panel()
     job = panel.store.jobs.retry(group, stage=stage)
-    panel.store.events.add(f"retry requested by {operator_name()}", group=group)
+    panel.store.events.add(f"retry requested by {current_user().label}", group=group)
     panel.forget_overview()
     return job
 
@@ -80,5 +126,5 @@ def discard_group(group: str) -> None:
     find_group(group)
     panel = current_panel()
     panel.store.jobs.discard(group)
-    panel.store.events.add(f"discarded by {operator_name()}", level="warning", group=group)
+    panel.store.events.add(f"discarded by {current_user().label}", level="warning", group=group)
     panel.forget_overview()

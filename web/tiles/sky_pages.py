@@ -7,7 +7,6 @@ from flask import Blueprint, render_template
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.instrument.time import unix_to_mjd
-from contimg.store import ObservedTile
 from web.context import current_panel
 from web.http.parameters import SkyView
 from web.pages.layout import parse_query
@@ -17,17 +16,6 @@ WIDTH, HEIGHT = 1000.0, 500.0
 TILE_DEG = 2.7  # the primary beam at half power
 ALL_SKY_DEG = (-40.0, 90.0)
 MARGIN_DEG = 8.0
-
-
-@dataclass(frozen=True)
-class TileEllipse:
-    """A tile on the map, an ellipse as wide as the primary beam."""
-
-    x: float
-    y: float
-    rx: float
-    ry: float
-    tile: ObservedTile
 
 
 @dataclass(frozen=True)
@@ -63,22 +51,19 @@ class SkyMap:
         """
         return HEIGHT * (self.high_deg - dec_deg) / (self.high_deg - self.low_deg)
 
-    def ellipse(self, tile: ObservedTile) -> TileEllipse:
-        """Return the position and size of a tile.
+    def radii(self, dec_deg: float) -> tuple[float, float]:
+        """Return the radii of a tile's ellipse: the primary beam, `TILE_DEG` across.
 
         Parameters
         ----------
-        tile : its centre.
+        dec_deg : declination of its centre, degrees.
 
         Returns
         -------
-        an ellipse `TILE_DEG` across in declination; in right ascension wider by 1 / cos(declination), at most by 10.
+        in right ascension, wider by 1 / cos(declination), at most by 10; in declination.
         """
-        shrink = max(0.1, math.cos(math.radians(tile.dec_deg)))
-        return TileEllipse(
-            self.x(tile.ra_deg), self.y(tile.dec_deg), WIDTH / 360 * TILE_DEG / 2 / shrink,
-            HEIGHT / (self.high_deg - self.low_deg) * TILE_DEG / 2, tile,
-        )  # fmt: skip
+        shrink = max(0.1, math.cos(math.radians(dec_deg)))
+        return WIDTH / 360 * TILE_DEG / 2 / shrink, HEIGHT / (self.high_deg - self.low_deg) * TILE_DEG / 2
 
     def dec_ticks(self) -> list[int]:
         """Return the labelled declinations."""
@@ -99,7 +84,7 @@ def show() -> str:
         "tiles/sky.html",
         query=query,
         map=sky_map,
-        ellipses=[sky_map.ellipse(tile) for tile in tiles],
+        tiles=tiles,
         lst_deg=_sidereal_time_deg(now_mjd),
         days={1: "24 h", 7: "7 d", 30: "30 d", 365: "1 y"},
     )

@@ -41,19 +41,19 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": COMPRESSION})
 
 
-def make_colour_scale(tile_image: ImagingResult) -> AsinhNorm:
+def make_colour_scale(rms_jy: float, peak_jy: float) -> AsinhNorm:
     """Make a scale that is linear within the noise and logarithmic above, for faint and bright sources.
 
     Parameters
     ----------
-    tile_image : its noise and its peak set the scale.
+    rms_jy, peak_jy : noise and peak of the image, Jy per beam.
 
     Returns
     -------
     A scale for apparent fluxes in Jy per beam, from -3 times the noise to the peak, or to 10 times the noise.
     """
-    rms_jy = tile_image.rms_jy or 1.0
-    return AsinhNorm(linear_width=3 * rms_jy, vmin=-3 * rms_jy, vmax=max(tile_image.peak_jy, 10 * rms_jy), clip=True)
+    rms_jy = rms_jy or 1.0
+    return AsinhNorm(linear_width=3 * rms_jy, vmin=-3 * rms_jy, vmax=max(peak_jy, 10 * rms_jy), clip=True)
 
 
 def downsample(image: Image, max_pixels: int) -> tuple[NDArray[np.float32], int]:

@@ -49,8 +49,9 @@ def write_preview(path: Path, image: Image, pb: Image, tile_image: ImagingResult
     figure.add_axes(axes)
     maxima, factor = drawing.downsample(image, AXES_PIXELS)
     edges = -0.5, factor * maxima.shape[0] - 0.5
-    picture = axes.imshow(maxima, origin="lower", cmap=drawing.COLOURS, norm=drawing.make_colour_scale(tile_image),
-                          extent=(*edges, *edges), interpolation="nearest")  # fmt: skip
+    scale = drawing.make_colour_scale(tile_image.rms_jy, tile_image.peak_jy)
+    picture = axes.imshow(maxima, origin="lower", cmap=drawing.COLOURS, norm=scale, extent=(*edges, *edges),
+                          interpolation="nearest")  # fmt: skip
     axes.set(xlim=(-0.5, size - 0.5), ylim=(-0.5, size - 0.5))
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
@@ -75,7 +76,7 @@ def write_thumbnail(path: Path, image: Image, tile_image: ImagingResult) -> None
     tile_image : its noise and its peak set the colours.
     """
     maxima, _ = drawing.downsample(image, THUMBNAIL_PIXELS)
-    scaled = drawing.make_colour_scale(tile_image)(maxima)
+    scaled = drawing.make_colour_scale(tile_image.rms_jy, tile_image.peak_jy)(maxima)
     imsave(path, scaled, vmin=0, vmax=1, cmap=drawing.COLOURS, origin="lower", format="png",
            pil_kwargs={"compress_level": drawing.COMPRESSION})  # fmt: skip
 
@@ -139,7 +140,7 @@ def write_zoom(path: Path, image: Image, tile_image: ImagingResult, header: fits
     edges = left - 0.5, left + cutout.shape[1] - 0.5, low - 0.5, low + cutout.shape[0] - 0.5
     figure, wcs = drawing.make_figure(ZOOM_SIDE, ZOOM_SIDE), WCS(header).celestial
     axes = figure.add_axes((0.13, 0.1, 0.7, 0.7), facecolor="black")
-    scale = drawing.make_colour_scale(tile_image)
+    scale = drawing.make_colour_scale(tile_image.rms_jy, tile_image.peak_jy)
     picture = axes.imshow(cutout, origin="lower", cmap=drawing.COLOURS, norm=scale, extent=edges)
     axes.set(xlim=(x - reach - 0.5, x + reach + 0.5), ylim=(y - reach - 0.5, y + reach + 0.5))
     _draw_contours(axes, cutout, left, low, tile_image)
