@@ -1,7 +1,5 @@
-"""The file system that a path lies on, by its name in /proc/mounts, and what can be relied on there; locks."""
+"""The file system that a path lies on, by its name in /proc/mounts, and what can be relied on there."""
 
-import fcntl
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,44 +68,3 @@ def file_system(path: Path) -> FileSystem:
     # Of several at one mount point the last one is on top.
     deepest = max(above, key=lambda mount: len(Path(mount.mountpoint).parts), default=None)
     return FileSystem(deepest.fstype if deepest else "unknown")
-
-
-def lock(path: Path) -> int:
-    """Lock a file or directory for this process, until the returned descriptor is closed or the process ends.
-
-    Parameters
-    ----------
-    path : file or directory that exists.
-
-    Returns
-    -------
-    the descriptor that holds the lock (flock).
-
-    Raises
-    ------
-    BlockingIOError : another process holds the lock.
-    OSError : the path is gone, or its file system has no such locks.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a file or directory; False where that cannot be found out.
-
-    Parameters
-    ----------
-    path : what `lock` was called with.
-    """
-    try:
-        os.close(lock(path))
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contimg.errors import BadInput, Misconfigured
+from contimg.files.locks import wait_for_lock
 from contimg.settings.file import check, hide_password, load, save
 from contimg.settings.tree import Settings
 
@@ -188,7 +189,8 @@ def without_password(key: str, value: Any) -> Any:
 def _locked_history(settings: Settings) -> Iterator[Any]:
     """Open the history file for its owner only, as a database URL may hold a password, and lock out other writers."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    handle = os.open(settings.state_dir / HISTORY, os.O_RDWR | os.O_CREAT, 0o600)
+    path = settings.state_dir / HISTORY
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        wait_for_lock(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB), path)
         yield file

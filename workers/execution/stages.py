@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import BadInput
+from contimg.errors import BadInput, ContimgError
 from contimg.files.names import check_name
 from contimg.files.staging import restore_replaced
 from contimg.settings import StreamingConfig
@@ -120,8 +120,8 @@ def is_broken(context: StageContext, lease: Lease) -> bool:
         return False
     try:
         read_ms_info(ms.path)
-    except BadInput:
-        return True
+    except ContimgError as error:
+        return isinstance(error, BadInput)
     return False
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.files.filesystems import is_locked
+from contimg.files.locks import is_locked
 from contimg.files.staging import MARK, final_path, restore_replaced, size_bytes
 from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules, StreamingConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contimg.errors import Misconfigured
-from contimg.files.filesystems import lock
+from contimg.files.locks import lock
 from contimg.files.writing import write_text
 from workers.execution.processes import ProcessName
 

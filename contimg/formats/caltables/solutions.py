@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.formats.arrays import Mask, Rows
+from contimg.formats.tables import open_table
 
 KINDS = {"B Jones": "bcal", "G Jones": "gcal", "K Jones": "kcal"}
 _NS = 1e-9
@@ -144,7 +144,7 @@ def read_kind(path: Path) -> str:
     """
     if not (path / "table.dat").exists():
         raise BadInput(f"{path}: no such caltable; see CASA's log (is the reference antenna in the data?)")
-    with table(str(path), ack=False) as main:
+    with open_table(path) as main:
         subtype = str(main.info().get("subType", "")).strip()
     if subtype not in KINDS:
         raise BadInput(f"{path}: a table of type {subtype or 'unknown'}; types {', '.join(KINDS)} are supported")
@@ -187,9 +187,9 @@ class _Window:
 
 
 def _read(path: Path, column: str) -> Solutions:
-    with table(f"{path}::ANTENNA", ack=False) as antenna:
+    with open_table(path / "ANTENNA") as antenna:
         names = tuple(antenna.getcol("NAME"))
-    with table(str(path), ack=False) as main:
+    with open_table(path) as main:
         columns = ("TIME", "ANTENNA1", "SPECTRAL_WINDOW_ID", column, "FLAG", "SNR")
         times, slots, window_of, values, flags, snr = (main.getcol(name) for name in columns)
     usable = ~flags & np.isfinite(values) & ((np.abs(values) > 0) | (column == "FPARAM"))
@@ -234,7 +234,7 @@ def _read_windows(path: Path, times: Floats, slots: Rows, window_of: Rows) -> li
     """Read the windows that have solutions, frequencies ascending; windows of one solve may differ by seconds."""
     is_steady = np.unique(np.stack([slots, window_of]), axis=1).shape[1] == times.size
     windows = []
-    with table(f"{path}::SPECTRAL_WINDOW", ack=False) as spectral_windows:
+    with open_table(path / "SPECTRAL_WINDOW") as spectral_windows:
         for number in np.unique(window_of):
             rows = window_of == number
             stamps, index = np.unique(times[rows], return_inverse=True)

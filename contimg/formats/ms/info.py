@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.files.staging import final_path
+from contimg.formats.tables import open_table
 
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
 CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
@@ -85,22 +85,22 @@ def read_ms_info(path: Path) -> MSInfo:
 
 
 def _read(path: Path) -> MSInfo:
-    with table(str(path), ack=False) as main:
+    with open_table(path) as main:
         if main.nrows() == 0:
             raise BadInput(f"{path}: the Measurement Set has no rows; convert the group again")
         times = np.unique(main.getcol("TIME"))
         antennas = np.unique(np.concatenate([main.getcol("ANTENNA1"), main.getcol("ANTENNA2")]))
         integration = float(main.getcell("INTERVAL", 0))
         columns, rows = frozenset(main.colnames()), main.nrows()
-    with table(f"{path}::SPECTRAL_WINDOW", ack=False) as windows:
+    with open_table(path / "SPECTRAL_WINDOW") as windows:
         if windows.nrows() != 1:
             raise BadInput(f"{path}: {windows.nrows()} spectral windows, expected 1; combine them first")
         freqs, width = windows.getcell("CHAN_FREQ", 0), abs(float(windows.getcell("CHAN_WIDTH", 0)[0]))
-    with table(f"{path}::POLARIZATION", ack=False) as polarization:
+    with open_table(path / "POLARIZATION") as polarization:
         correlations = tuple(CORRELATION_NAMES[int(code)] for code in polarization.getcell("CORR_TYPE", 0))
-    with table(f"{path}::FIELD", ack=False) as field:
+    with open_table(path / "FIELD") as field:
         phase_centre = np.asarray(field.getcell("PHASE_DIR", 0)[0], dtype=np.float64)
-    with table(f"{path}::ANTENNA", ack=False) as antenna:
+    with open_table(path / "ANTENNA") as antenna:
         names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
     return MSInfo(
         path=path, rows=rows, freqs_hz=freqs, channel_width_hz=width, correlations=correlations,
@@ -115,7 +115,7 @@ def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.f
 
     The phase centre where POINTING has no rows, or azimuth and elevation, as in other writers' Measurement Sets.
     """
-    with table(f"{path}::POINTING", ack=False) as pointing:
+    with open_table(path / "POINTING") as pointing:
         frame = pointing.getcolkeyword("DIRECTION", "MEASINFO")["Ref"]
         if pointing.nrows() == 0 or frame not in CELESTIAL_FRAMES:
             return np.tile(phase_centre, (times.size, 1))

@@ -14,6 +14,7 @@ from casacore.tables import table
 
 from contimg.errors import BadInput, ContimgError
 from contimg.files.staging import MARK, check_space, disk_errors, disk_reserve, staged
+from contimg.formats.tables import open_table
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def revised(ms: Path, changes: Collection[str], drops: Collection[str] = (), gro
     copied = sum(path.stat().st_size for path in ms.rglob("*") if path.is_file() and path not in shared)
     with staged(ms, need_bytes=copied + grows_by) as copy:
         shutil.copytree(ms, copy, copy_function=lambda source, target: _link_or_copy(source, target, shared))
-        with table(str(copy), readonly=False, ack=False) as main:
+        with open_table(copy, readonly=False) as main:
             if present := [name for name in drops if name in main.colnames()]:
                 main.removecols(present)
         try:
@@ -50,7 +51,7 @@ def revised(ms: Path, changes: Collection[str], drops: Collection[str] = (), gro
 def _unchanged_files(ms: Path, changes: Collection[str]) -> set[Path]:
     """The tile files of the columns that stay: casacore writes cells of these columns to them and nothing else."""
     try:
-        with table(str(ms), ack=False) as main:
+        with open_table(ms) as main:
             managers = main.getdminfo().values()
     except RuntimeError as error:
         raise BadInput(f"{ms}: casacore cannot read it ({error}); convert the group again") from error
@@ -89,7 +90,7 @@ def writable(path: Path, need_bytes: int = 0, make: Callable[[], table] | None =
     with disk_errors(path):
         check_space(path, need_bytes)
         reserve = disk_reserve(path.with_name(f"{path.name}{MARK}{uuid.uuid4().hex[:8]}"), need_bytes)
-        with reserve as release, make() if make else table(str(path), readonly=False, ack=False) as main:
+        with reserve as release, make() if make else open_table(path, readonly=False) as main:
             columns = set(main.colnames())
             try:
                 yield main

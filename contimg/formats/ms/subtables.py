@@ -125,17 +125,17 @@ def write_subtables(
 
 
 def _fill(path: Path, subtable: str, rows: int, **columns: Any) -> None:
-    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
-        open_table.addrows(rows - open_table.nrows())
+    with table(f"{path}::{subtable}", readonly=False, ack=False) as filled:
+        filled.addrows(rows - filled.nrows())
         for column, values in columns.items():
-            open_table.putcol(column, values)
+            filled.putcol(column, values)
 
 
 def _set_icrs(path: Path, subtable: str, *columns: str) -> None:
     """Set the reference frame of direction columns to ICRS (the default is J2000)."""
-    with table(f"{path}::{subtable}", readonly=False, ack=False) as open_table:
+    with table(f"{path}::{subtable}", readonly=False, ack=False) as filled:
         for column in columns:
-            open_table.putcolkeyword(column, "MEASINFO", {"type": "direction", "Ref": "ICRS"})
+            filled.putcolkeyword(column, "MEASINFO", {"type": "direction", "Ref": "ICRS"})
 
 
 def _history_lines(group: SubbandGroup, notes: Sequence[str]) -> list[str]:

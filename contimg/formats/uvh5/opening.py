@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 
 from contimg.errors import BadFile, Transient
+from contimg.files.locks import describe_holders
 
 with contextlib.suppress(ImportError):  # registers bitshuffle, blosc and other filters with HDF5
     import hdf5plugin  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
@@ -52,8 +53,8 @@ def open_subband_file(path: Path, locking: str = "best-effort") -> Any:
     except OSError as error:
         if "unable to lock" in str(error):
             raise Transient(
-                f"{path}: HDF5 cannot lock the file ({_first_line(error)}); either it is still being written, or its "
-                "file system has no locks: then set CONTIMG_CONVERT_FILE_LOCKING=off"
+                f"{path}: HDF5 cannot lock the file ({_first_line(error)}); either it is still being written, by "
+                f"{describe_holders(path)}, or its file system has no locks: then set CONTIMG_CONVERT_FILE_LOCKING=off"
             ) from error
         raise read_error(path, error, "not a readable HDF5 file ({}); truncated or of another format") from error
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from contimg.formats.arrays import Rows
 from contimg.formats.caltables.solutions import Solutions
 from contimg.formats.ms.info import MSInfo
+from contimg.formats.tables import open_table
 from contimg.instrument.calibrators import Calibrator
 from contimg.instrument.coordinates import Site, itrf_directions
 from contimg.instrument.dsa110 import C_M_S
@@ -51,7 +52,7 @@ def read_total_powers(ms: MSInfo) -> Floats:
     ms : metadata of the Measurement Set; DATA is read, so the amplitudes are uncalibrated.
     """
     slots = len(ms.antenna_names)
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         autos = main.query("ANTENNA1 == ANTENNA2", columns="ANTENNA1, DATA, FLAG")
         if not autos.nrows():
             return np.full(slots, np.nan)
@@ -93,7 +94,7 @@ def explain_missing_fringes(
     The reason for each of `blind`, by name.
     """
     slots = [names.index(name) for name in blind]
-    with table(str(solving_set), ack=False) as main:
+    with open_table(solving_set) as main:
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         crossed: set[int] = set()
         for i, j in combinations(sorted(slots), 2):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
@@ -15,6 +14,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo
+from contimg.formats.tables import open_table
 from contimg.quality import caltables as quality
 from contimg.quality.caltables import CaltableSetNumbers, Residual, SolutionLimits
 from contimg.quality.grades import REJECTED
@@ -102,7 +102,7 @@ def measure_residual(solving_set: Path, inverse: NDArray[np.complex64]) -> Resid
     """
     slots = len(inverse)
     sums, squares, counts = np.zeros((slots, slots), complex), np.zeros((slots, slots)), np.zeros((slots, slots))
-    with table(str(solving_set), ack=False) as main:
+    with open_table(solving_set) as main:
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), _BLOCK_BYTES):
             _accumulate_residuals(data, flags, ant1[rows], ant2[rows], inverse, sums, squares, counts)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
 
 from contimg import __version__
 from contimg.errors import BadInput
@@ -15,6 +14,7 @@ from contimg.files.names import check_name
 from contimg.files.staging import staged
 from contimg.formats.caltables.caltable_set import DESCRIPTION_FILE, CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
+from contimg.formats.tables import open_table
 from contimg.formats.uvh5.grouping import is_group_id
 from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
@@ -51,7 +51,7 @@ def import_set(
         by_kind[kind] = path
     if "bcal" not in by_kind:
         raise BadInput(f"{paths[0]}: no bandpass (type B Jones) among the tables; a set needs one")
-    with table(f"{paths[0]}::FIELD", ack=False) as field:
+    with open_table(paths[0] / "FIELD") as field:
         source = str(field.getcell("NAME", 0))
         source_dec_deg = float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
     with staged(target, replaces=replace_existing) as set_directory:
@@ -94,7 +94,7 @@ def _describe(set_directory: Path, name: str, names: tuple[str, ...], options: C
     if width_hz <= 0 or np.abs(steps - np.rint(steps)).max() > 0.01 or steps.min() < 0.5:
         raise BadInput(f"{set_directory / names[0]}: its windows do not make one band of evenly spaced channels")
     is_solved = np.all([solutions.solved.any(axis=(0, 2, 3)) for solutions in caltables], axis=0)
-    with table(str(set_directory / names[0]), ack=False) as main:
+    with open_table(set_directory / names[0]) as main:
         references = main.getcol("ANTENNA2")
     times_mjd = np.concatenate([solutions.times_mjd_s.ravel() for solutions in caltables]) / 86400.0
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from casacore.tables import table
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
@@ -22,6 +21,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.columns import read_blocks, read_calibration_record, write_calibration_record
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised, writable
+from contimg.formats.tables import open_table
 from contimg.instrument.calibrators import Calibrator
 from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines
@@ -89,7 +89,7 @@ def selfcal(
     ------
     BadInput : the tile is not calibrated, or with another set, or cannot be imaged.
     """
-    with table(str(read_ms_info(ms_path).path), ack=False) as main:
+    with open_table(read_ms_info(ms_path).path) as main:
         record = read_calibration_record(main, CORRECTED)
     if record is None or not record.get("set"):
         raise BadInput(f"{ms_path}: not calibrated; run `contimg calibrate` first")
@@ -163,7 +163,7 @@ def _sum_products(ms: MSInfo, model: SkyModel) -> tuple[Gains, NDArray[np.float6
     """Sum V M* and |M|^2 over the tile's times and channels, shape (slots, slots, receptors), upper triangle."""
     slots, shape = len(ms.antenna_names), (len(ms.freqs_hz), len(ms.correlations))
     sums, sum_power = np.zeros((slots, slots, shape[1]), complex), np.zeros((slots, slots, shape[1]))
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         ant1, ant2 = main.getcol("ANTENNA1").astype(np.int64), main.getcol("ANTENNA2")
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
         for rows, columns in read_blocks(main, (CORRECTED, "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contimg import __version__
 from contimg.errors import BadInput
-from contimg.files.filesystems import lock
+from contimg.files.locks import lock
 from contimg.files.names import check_name
 from contimg.files.staging import disk_errors, rename_guard
 from contimg.formats.caltables.caltable_set import CaltableSet

@@ -15,6 +15,7 @@ from casacore.tables import makearrcoldesc, maketabdesc, required_ms_desc, table
 from contimg.formats.arrays import Rows
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
+from contimg.formats.tables import open_table
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate
 
 _SAMPLE_BYTES = 9  # DATA and FLAG
@@ -40,7 +41,7 @@ def write_solving_set(ms: MSInfo, model: SkyModel, interval_s: float, target: Pa
     intervals = split_intervals(ms, interval_s)
     baselines = ms.antennas.size * (ms.antennas.size - 1) // 2
     samples = baselines * len(intervals) * len(ms.freqs_hz) * len(ms.correlations)
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         constants = {name: main.getcell(name, 0) for name in _COPIED}
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
         with writable(target, samples * _SAMPLE_BYTES, lambda: _create(ms, main, target)) as solving_set:
@@ -127,7 +128,7 @@ def _create(ms: MSInfo, source: table, target: Path) -> table:
     created.putinfo({"type": "Measurement Set", "subType": "", "readme": ""})
     for name, value in source.getkeywords().items():
         if isinstance(value, str) and value.startswith(_REFERENCE):
-            with table(value.removeprefix(_REFERENCE), ack=False) as subtable:
+            with open_table(Path(value.removeprefix(_REFERENCE))) as subtable:
                 subtable.copy(str(target / name), deep=True).close()
             created.putkeyword(name, f"{_REFERENCE}{target / name}")
     return created

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import MSInfo
+from contimg.formats.tables import open_table
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.result import Calibration
 
@@ -100,7 +100,7 @@ def read_calibration(ms: MSInfo) -> Calibration:
     column = next((name for name in ("CORRECTED_DATA", "DATA") if name in ms.columns), None)
     if column is None:
         raise BadInput(f"{ms.path}: has neither CORRECTED_DATA nor DATA; convert the group again")
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         note = read_calibration_record(main, column)
     if note is None:
         return Calibration(column, reason=f"{column} has no note of its calibration")
@@ -131,7 +131,7 @@ def select_rows(ms: MSInfo) -> SelectedRows:
     ms : metadata of the Measurement Set; the weights are those of both parallel hands.
     """
     hands = _parallel_hands(ms)
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         uvw_m, times_mjd_s, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
         unflagged = ~main.getcol("FLAG_ROW")
@@ -161,7 +161,7 @@ def read_visibilities(ms: MSInfo, rows: SelectedRows, column: str, channel_avera
     block_rows = max(1, min(ms.rows, BLOCK_BYTES // (channels * len(ms.correlations) * 8)))
     shape = (block_rows, channels, len(ms.correlations))
     data_buffer, flag_buffer = np.empty(shape, np.complex64), np.empty(shape, np.bool_)
-    with table(str(ms.path), ack=False) as main:
+    with open_table(ms.path) as main:
         for start in range(0, ms.rows, block_rows):
             mask = rows.mask[start : start + block_rows]
             if not mask.any():
