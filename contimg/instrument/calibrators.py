@@ -32,7 +32,9 @@ SPECTRA: dict[str, tuple[float, ...]] = {
     "3C286": (1.2481, -0.4507, -0.1798, 0.0357),
     "3C295": (1.4701, -0.7658, -0.2780, -0.0347, 0.0399),
 }
+SPECTRA_HZ = 0.2e9, 50e9  # range that all of them cover
 _CATALOGUE_HZ = 1.45e9  # the manual's 20 cm band
+_POWER_LAW_HZ = 1e9, 2e9  # range of that band's spectral indices
 _COMPACT_CODES = "PS"  # closure errors up to 10 %
 SEARCH_RADIUS_RAD = 0.1  # beyond the primary beam's first null at every frequency
 _COORDINATE_NAME = re.compile(r"\d{4}[+-]\d{3,4}$")
@@ -94,6 +96,16 @@ class Calibrator:
     def usable(self) -> bool:
         """Whether the source is compact enough for this array: on the flux scale, or with code P or S."""
         return self.alias in SPECTRA or self.quality in _COMPACT_CODES
+
+    def has_flux_at(self, freq_hz: float) -> bool:
+        """Return whether the source's spectrum covers a frequency.
+
+        Parameters
+        ----------
+        freq_hz : frequency.
+        """
+        low_hz, high_hz = SPECTRA_HZ if self.alias in SPECTRA else _POWER_LAW_HZ
+        return low_hz <= freq_hz <= high_hz
 
     def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
         """Return the flux density outside the primary beam.

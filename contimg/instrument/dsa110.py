@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 NAME = "OVRO_MMA"
+NAMES = (NAME, "DSA-110", "DSA_110")  # in Measurement Sets
 LONGITUDE_DEG = -118.283
 LATITUDE_DEG = 37.2334051
 HEIGHT_M = 1188.0519
@@ -145,13 +146,16 @@ def stations() -> tuple[Station, ...]:
     )  # fmt: skip
 
 
-def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.float64]:
-    """Return the power response of a dish: the Airy pattern of 4.65 m, FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz.
+def primary_beam(
+    separation_rad: ArrayLike, freq_hz: ArrayLike, diameter_m: float = DISH_DIAMETER_M
+) -> NDArray[np.float64]:
+    """Return the power response of a dish: the Airy pattern, FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz for 4.65 m.
 
     Parameters
     ----------
     separation_rad : angle from the pointing centre, radians; broadcasts against `freq_hz`.
     freq_hz : frequency, Hz.
+    diameter_m : of the dish; NaN where it is not known makes the response NaN.
 
     Returns
     -------
@@ -159,6 +163,6 @@ def primary_beam(separation_rad: ArrayLike, freq_hz: ArrayLike) -> NDArray[np.fl
     """
     from scipy.special import j1  # takes 0.2 s to import; most processes need only the band plan
 
-    x = np.pi * DISH_DIAMETER_M * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
+    x = np.pi * diameter_m * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
     x = np.where(np.abs(x) < 1e-9, 1e-9, x)
     return np.asarray((2.0 * j1(x) / x) ** 2)

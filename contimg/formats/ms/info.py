@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from contimg.errors import BadInput
 from contimg.files.staging import final_path
 from contimg.formats.tables import open_table
+from contimg.instrument import dsa110
 
+SAME_DISH = 0.05  # difference of two diameters, as a fraction, within which the dishes are alike
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
 CORRELATION_NAMES = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 
@@ -33,6 +35,8 @@ class MSInfo:
     antenna_positions_m : ITRF, shape (slots, 3).
     antennas : the slots that have rows, ascending.
     columns : the main table's columns.
+    telescope : name of the telescope; empty where OBSERVATION has none.
+    dish_diameter_m : diameter of the dishes of `antennas`; NaN where they differ or ANTENNA does not have it.
     """
 
     path: Path
@@ -48,11 +52,19 @@ class MSInfo:
     antenna_positions_m: NDArray[np.float64]
     antennas: NDArray[np.int64]
     columns: frozenset[str]
+    telescope: str
+    dish_diameter_m: float
 
     @property
     def name(self) -> str:
         """The group's id: the file name without `.ms`, also under a temporary name."""
         return final_path(self.path).name.removesuffix(".ms")
+
+    @property
+    def sefd_jy(self) -> float | None:
+        """System equivalent flux density of an antenna, Jy; None where it is not known."""
+        is_dsa110 = self.telescope in dsa110.NAMES and self.dish_diameter_m == dsa110.DISH_DIAMETER_M
+        return dsa110.SEFD_JY if is_dsa110 else None
 
     @property
     def samples(self) -> int:
@@ -102,12 +114,28 @@ def _read(path: Path) -> MSInfo:
         phase_centre = np.asarray(field.getcell("PHASE_DIR", 0)[0], dtype=np.float64)
     with open_table(path / "ANTENNA") as antenna:
         names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
+        diameters_m = antenna.getcol("DISH_DIAMETER")[antennas]
+    with open_table(path / "OBSERVATION") as observation:
+        telescope = str(observation.getcell("TELESCOPE_NAME", 0)) if observation.nrows() else ""
     return MSInfo(
         path=path, rows=rows, freqs_hz=freqs, channel_width_hz=width, correlations=correlations,
         phase_centre_rad=phase_centre, times_mjd_s=times, integration_s=integration,
         pointing_rad=_pointing(path, times, phase_centre), antenna_names=names, antenna_positions_m=positions,
-        antennas=antennas.astype(np.int64), columns=columns,
+        antennas=antennas.astype(np.int64), columns=columns, telescope=telescope,
+        dish_diameter_m=_common_diameter_m(diameters_m, telescope),
     )  # fmt: skip
+
+
+def _common_diameter_m(diameters_m: NDArray[np.float64], telescope: str) -> float:
+    """The diameter of all dishes; NaN where they differ or one is not known, which the DSA-110's always are."""
+    known = np.isfinite(diameters_m) & (diameters_m > 0)
+    if telescope in dsa110.NAMES:
+        is_own = np.abs(diameters_m / dsa110.DISH_DIAMETER_M - 1) < SAME_DISH
+        diameters_m = np.where(is_own | ~known, dsa110.DISH_DIAMETER_M, diameters_m)
+    elif not known.all():
+        return float("nan")
+    alike = diameters_m.max() <= (1 + SAME_DISH) * diameters_m.min()
+    return float(np.median(diameters_m)) if alike else float("nan")
 
 
 def _pointing(path: Path, times: NDArray[np.float64], phase_centre: NDArray[np.float64]) -> NDArray[np.float64]:

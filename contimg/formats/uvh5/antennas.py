@@ -24,7 +24,7 @@ class Antennas:
     ----------
     numbers, names : shape (slots,).
     positions_m : ECEF relative to the centre, shape (slots, 3).
-    diameters_m : of the dishes, shape (slots,).
+    diameters_m : of the dishes, shape (slots,); 0 where another telescope's file does not have them.
     centre_m : ECEF of the array's centre, shape (3,).
     telescope_name : from the file.
     """
@@ -59,7 +59,7 @@ def read_antennas(path: Path, header: Any, own_telescope: bool) -> Antennas:
         raise BadFile(path, "antenna_numbers lists an antenna twice")
     if not np.all(np.isfinite(positions)):
         raise BadFile(path, "antenna_positions has values that are not finite")
-    diameters = np.full(numbers.size, DISH_DIAMETER_M)
+    diameters = np.full(numbers.size, DISH_DIAMETER_M if own_telescope else 0.0)
     if "antenna_diameters" in header and header["antenna_diameters"].shape == diameters.shape:
         diameters = header["antenna_diameters"][:].astype(np.float64)
     centre = _read_centre(path, header)

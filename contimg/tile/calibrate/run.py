@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo, read_ms_info
@@ -84,7 +86,10 @@ def _solve(
         return None, "solving is switched off"
     calibrators = select_calibrators(ms, options.min_attenuation, options.min_apparent_jy)
     if not calibrators:
-        return None, "no calibrator in the beam"
+        unknown = (
+            ": the diameter of the dishes in ANTENNA differs or is not given" if np.isnan(ms.dish_diameter_m) else ""
+        )
+        return None, f"no calibrator in the beam{unknown}"
     previous, _ = select_caltable_set(known, ms, options.strip_deg)
     sources = with_companions(ms, calibrators[0])
     try:

@@ -10,7 +10,6 @@ from astropy.io import fits
 from astropy.time import Time
 
 import contimg
-from contimg.instrument import dsa110 as telescope
 from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import WSCLEAN, ImageOptions
@@ -95,7 +94,10 @@ def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None
     """
     header = _geometry(tile_image)
     header.update({"BUNIT": "", "BTYPE": "Primary beam"})
-    header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
+    if tile_image.dish_diameter_m is None:
+        header["COMMENT"] = "Blank: the diameters of the dishes differ or are not known"
+    else:
+        header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
     write_fits(path, pb, header)
 
 
@@ -138,7 +140,8 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
     middle = Time(tile_image.mjd, format="mjd", scale="utc")
     header["DATE-AVG"] = (middle.isot, "its middle")
     header.update({"MJD-OBS": start.mjd, "MJD-AVG": middle.mjd, "EXPTIME": (tile_image.exposure_s, "[s]")})
-    header.update({"TELESCOP": telescope.NAME, "ORIGIN": "contimg"})
+    header.update({"TELESCOP": _ascii(tile_image.telescope), "ORIGIN": "contimg"})
+    header["DISHDIAM"] = (tile_image.dish_diameter_m, "[m] dishes of the primary beam, an Airy disk")
     header.update({"OBJECT": tile_image.group, "GROUP": tile_image.group})
     header["DATACOL"] = (tile_image.calibration.column, "column of the Measurement Set")
     header["CALSET"] = (_ascii(tile_image.calibration.set or "none"), "calibration set")

@@ -97,6 +97,10 @@ class ImagingResult(TileImage):
         All files.
     calibration : Calibration
         The imaged column and its calibration.
+    telescope : str
+        Name of the telescope.
+    dish_diameter_m : float or None
+        Diameter of the dishes, which gives the primary beam; None where it is not known.
     bandwidth_hz : float
         Width of the channels that have data.
     start_mjd_s, exposure_s : float
@@ -119,6 +123,8 @@ class ImagingResult(TileImage):
     ms: Path
     products: Products
     calibration: Calibration
+    telescope: str
+    dish_diameter_m: float | None
     bandwidth_hz: float
     start_mjd_s: float
     exposure_s: float

@@ -75,6 +75,7 @@ def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds
     with timer("weight"):
         gridder = _weight(ms, visibilities, pixel_arcsec * ARCSEC_RAD, options)
         thermal_rms_jy = compute_thermal_rms_jy(ms, gridder)
+    _warn_of_unknowns(ms)
     if options.imager == WSCLEAN:
         image = _image_with_wsclean(ms, calibration.column, gridder, directory, options, timer)
     else:
@@ -89,6 +90,19 @@ def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds
     peak_jy, rms_jy = tile_image.peak_jy, tile_image.rms_jy
     log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", tile_image.fits_path, peak_jy, rms_jy, tile_image.verdict)
     return tile_image
+
+
+def _warn_of_unknowns(ms: MSInfo) -> None:
+    if ms.sefd_jy is None:
+        log.warning(
+            "%s: the SEFD of telescope %s with dishes of %g m is not known: the image has no thermal noise and is not "
+            "graded by it", ms.path, ms.telescope or "unknown", ms.dish_diameter_m,
+        )  # fmt: skip
+    if np.isnan(ms.dish_diameter_m):
+        log.warning(
+            "%s: the diameters of the dishes (ANTENNA/DISH_DIAMETER) differ or are not given: the primary beam is not "
+            "known; the images of it and corrected for it are blank", ms.path,
+        )  # fmt: skip
 
 
 def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
@@ -127,7 +141,7 @@ def _weight(ms: MSInfo, visibilities: Visibilities, pixel_rad: float, options: I
 
 
 def _image(
-    ms: MSInfo, gridder: Gridder, time_bins: NDArray[np.int64], thermal_rms_jy: float, options: ImageOptions,
+    ms: MSInfo, gridder: Gridder, time_bins: NDArray[np.int64], thermal_rms_jy: float | None, options: ImageOptions,
     timer: StepTimer,
 ) -> CleanedImage:  # fmt: skip
     pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
@@ -162,7 +176,7 @@ def _image_with_wsclean(
 
 
 def _describe(
-    ms: MSInfo, directory: Path, gridder: Gridder, image: CleanedImage, thermal_rms_jy: float,
+    ms: MSInfo, directory: Path, gridder: Gridder, image: CleanedImage, thermal_rms_jy: float | None,
     calibration: Calibration, timer: StepTimer,
 ) -> ImagingResult:  # fmt: skip
     """The result before its sources are compared and it is graded."""
@@ -183,7 +197,8 @@ def _describe(
         minimum_jy=float(image.restored.min()),
         bowl_jy=measure_bowl_jy(image.restored, beam.major_arcsec / cell_arcsec),
         unflagged_fraction=visibilities.unflagged_fraction, group=ms.name, ms=ms.path, products=products,
-        calibration=calibration,
+        calibration=calibration, telescope=ms.telescope or "unknown",
+        dish_diameter_m=None if np.isnan(ms.dish_diameter_m) else ms.dish_diameter_m,
         bandwidth_hz=float(np.count_nonzero(channel_weights) * ms.channel_width_hz * visibilities.channel_average),
         start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
         exposure_s=float(ms.times_mjd_s.size * ms.integration_s), channel_average=visibilities.channel_average,

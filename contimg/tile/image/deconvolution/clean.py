@@ -41,7 +41,9 @@ class CleanResult:
         return int(np.count_nonzero(self.model))
 
 
-def clean(bands: BandParts, psf: Image, beam_rad: float, thermal_rms_jy: float, options: ImageOptions) -> CleanResult:
+def clean(
+    bands: BandParts, psf: Image, beam_rad: float, thermal_rms_jy: float | None, options: ImageOptions
+) -> CleanResult:
     """Clean everywhere to `mask_sigma` times the noise, then where components were found to `threshold_sigma`.
 
     The noise is measured in every major cycle, because sidelobes of bright sources fill the first dirty image and a
@@ -53,10 +55,10 @@ def clean(bands: BandParts, psf: Image, beam_rad: float, thermal_rms_jy: float, 
     bands : the visibilities, by part of the band.
     psf : point-spread functions of the parts, shape (parts, size, size).
     beam_rad : approximate size of the synthesized beam.
-    thermal_rms_jy : noise below which nothing is cleaned.
+    thermal_rms_jy : noise below which nothing is cleaned; None where it is not known.
     options : iterations, gains and thresholds.
     """
-    state = _Clean(bands, psf, beam_rad, thermal_rms_jy, options)
+    state = _Clean(bands, psf, beam_rad, thermal_rms_jy or 0.0, options)
     while state.may_continue() and state.peak_jy() > options.mask_sigma * state.rms_jy and state.run(masked=False):
         pass
     if state.models.any() and options.threshold_sigma < options.mask_sigma:

@@ -5,7 +5,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
-from contimg.instrument.dsa110 import SEFD_JY
 from contimg.tile.image.gridding.gridder import Gridder, Image
 
 MAD_TO_SIGMA = 1.4826
@@ -28,21 +27,22 @@ def measure_rms(image: Image) -> float:
     return float(MAD_TO_SIGMA * np.median(np.abs(image - np.median(image))))
 
 
-def compute_thermal_rms_jy(ms: MSInfo, gridder: Gridder, sefd_jy: float = SEFD_JY) -> float:
-    """Return the thermal rms of an image, Jy per beam.
+def compute_thermal_rms_jy(ms: MSInfo, gridder: Gridder) -> float | None:
+    """Return the thermal rms of an image, Jy per beam; None where the telescope's SEFD is not known.
 
     A native sample of Stokes I has σ² = SEFD² / (4 Δν τ) in its real part (Thompson, Moran & Swenson, 3rd ed.,
     eq. 6.50, two hands); the image is their weighted mean.
 
     Parameters
     ----------
-    ms : gives channel width and integration time.
+    ms : gives SEFD, channel width and integration time.
     gridder : the visibilities, before averaging in time, and their imaging weights.
-    sefd_jy : system equivalent flux density of an antenna.
     """
+    if ms.sefd_jy is None:
+        return None
     data = gridder.visibilities
     total, squares = _sum_weights(gridder.weights, data.weights, data.row_weights)
-    variance = sefd_jy**2 / (4 * ms.channel_width_hz * ms.integration_s)
+    variance = ms.sefd_jy**2 / (4 * ms.channel_width_hz * ms.integration_s)
     return float(np.sqrt(variance * squares) / total)
 
 

@@ -22,11 +22,15 @@ BAND_BINS = 16
 def average_primary_beam(ms: MSInfo, gridder: Gridder) -> Image:
     """Return apparent over true flux at every pixel, shape (size, size), averaged with the imaging weights.
 
+    It is NaN everywhere where the diameter of the dishes is not known.
+
     Parameters
     ----------
-    ms : gives the pointing at each integration.
+    ms : gives the pointing at each integration and the diameter of the dishes.
     gridder : the visibilities, before averaging in time, their imaging weights, and the geometry of the image.
     """
+    if np.isnan(ms.dish_diameter_m):
+        return np.full((gridder.size, gridder.size), np.nan, dtype=np.float32)
     times, freqs_hz, weights = _weights_by_time(ms, gridder)
     half = gridder.size // 2 * gridder.pixel_rad
     knots = np.linspace(-half, half, KNOTS)
@@ -36,7 +40,7 @@ def average_primary_beam(ms: MSInfo, gridder: Gridder) -> Image:
         pointing = unit_vectors(*ms.pointing_rad[time])
         separation_rad = np.arccos(np.clip(directions @ pointing, -1, 1))
         for freq_hz, weight in zip(freqs_hz, weights_at_time, strict=True):
-            pb += weight * primary_beam(separation_rad, freq_hz)
+            pb += weight * primary_beam(separation_rad, freq_hz, ms.dish_diameter_m)
     pixels = (np.arange(gridder.size) - gridder.size // 2) * gridder.pixel_rad
     return np.asarray(RectBivariateSpline(knots, knots, pb)(pixels, pixels), dtype=np.float32)
 

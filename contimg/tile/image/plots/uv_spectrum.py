@@ -67,7 +67,9 @@ def write_spectrum(path: Path, spectrum: Spectrum, tile_image: ImagingResult) ->
     figure = drawing.make_figure(*SPECTRUM_SIZE)
     axes = figure.add_axes((0.1, 0.12, 0.86, 0.73))
     freqs_mhz = spectrum.freqs_hz / 1e6
-    flux_jy, error_jy = spectrum.apparent_jy / spectrum.pb, spectrum.error_jy / spectrum.pb
+    is_known = bool(np.isfinite(spectrum.pb).all())
+    pb = spectrum.pb if is_known else np.ones_like(spectrum.pb)
+    flux_jy, error_jy = spectrum.apparent_jy / pb, spectrum.error_jy / pb
     axes.errorbar(freqs_mhz, flux_jy, yerr=error_jy, fmt="o", color=POINT, markersize=5, capsize=2, label="measured")
     mean_jy, index, index_error = spectrum.fit_power_law()
     if np.isfinite(index):
@@ -83,11 +85,15 @@ def write_spectrum(path: Path, spectrum: Spectrum, tile_image: ImagingResult) ->
         axes.plot(tile_image.freq_hz / 1e6, catalogue_jy, "D", color=CATALOGUE, markerfacecolor="none", markersize=9,
                   label=f"catalogue: {name}, {flux_text(catalogue_jy)}")  # fmt: skip
         low_jy, high_jy = min(low_jy, 0.99 * catalogue_jy), max(high_jy, 1.01 * catalogue_jy)
-    axes.set(ylim=(low_jy, high_jy), xlabel="frequency, MHz", ylabel="flux over the primary beam, Jy")
+    axes.set(
+        ylim=(low_jy, high_jy),
+        xlabel="frequency, MHz",
+        ylabel=f"{'flux over the primary beam' if is_known else 'apparent flux'}, Jy",
+    )
     axes.grid(color="#d5d8dc", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
     peak = f"{flux_text(tile_image.peak_jy)}/beam apparent"
-    _write_title(axes, tile_image.group, f"{name}: {peak}, primary beam {spectrum.pb.mean():.2f}")
+    _write_title(axes, tile_image.group, f"{name}: {peak}, primary beam {f'{pb.mean():.2f}' if is_known else 'unknown'}")
     drawing.save_figure(figure, path)
 
 

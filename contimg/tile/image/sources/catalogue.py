@@ -25,7 +25,8 @@ FITS_SUFFIXES = (".fits", ".fit", ".fits.gz")
 def read_catalogue(options: ImageOptions, freq_hz: float) -> list[CatalogueSource]:
     """Read the catalogue of the options, or take the flux calibrators with their spectra at a frequency.
 
-    The other calibrators are left out: their fluxes were measured decades ago, and vary.
+    The other calibrators are left out: their fluxes were measured decades ago, and vary. So are all at a frequency
+    outside their spectra.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def read_catalogue(options: ImageOptions, freq_hz: float) -> list[CatalogueSourc
                 float(calibrator.flux_jy(freq_hz)),
             )
             for calibrator in catalogue()
-            if calibrator.alias in SPECTRA
+            if calibrator.alias in SPECTRA and calibrator.has_flux_at(freq_hz)
         ]  # fmt: skip
     path = Path(options.catalogue)
     columns = (options.catalogue_ra, options.catalogue_dec, options.catalogue_flux)
@@ -92,8 +93,8 @@ def match_catalogue(
         x, y = (float(value) for value in wcs.all_world2pix(source.ra_deg, source.dec_deg, 0))
         inside = 1 <= x < image.shape[1] - 2 and 1 <= y < image.shape[0] - 2
         response = pb[round(y), round(x)] if inside else 0.0
-        if response < MIN_PB or source.flux_jy * response < MIN_SNR * rms_jy:
-            continue
+        if not (response >= MIN_PB and source.flux_jy * response >= MIN_SNR * rms_jy):
+            continue  # also where the primary beam is not known
         try:
             measured = measure_in_image(image, pb, header, source.ra_deg, source.dec_deg)
         except BadInput:

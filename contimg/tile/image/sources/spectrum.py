@@ -23,7 +23,7 @@ class Spectrum:
     freqs_hz : weighted mean frequency of each part of the band that has data, shape (parts,).
     apparent_jy, error_jy : apparent flux, shape (parts,), and its error from the scatter of the imaginary parts, which
         includes other sources.
-    pb : mean primary beam over the drift, shape (parts,); apparent flux over it is true flux.
+    pb : mean primary beam over the drift, shape (parts,); apparent flux over it is true flux. NaN where unknown.
     """
 
     freqs_hz: NDArray[np.float64]
@@ -65,7 +65,7 @@ def measure_spectrum(ms: MSInfo, gridder: Gridder, x: float, y: float, points: i
         freqs_hz=mean_hz,
         apparent_jy=np.array([sums[part].sum() for part in parts]) / weights,
         error_jy=np.sqrt(np.array([squares[part].sum() for part in parts])) / weights,
-        pb=np.asarray(primary_beam(separation_rad[:, None], mean_hz[None, :]).mean(axis=0)),
+        pb=np.asarray(primary_beam(separation_rad[:, None], mean_hz[None, :], ms.dish_diameter_m).mean(axis=0)),
     )
 
 
