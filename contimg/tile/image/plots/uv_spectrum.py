@@ -92,8 +92,8 @@ def write_spectrum(path: Path, spectrum: Spectrum, tile_image: ImagingResult) ->
     )
     axes.grid(color="#d5d8dc", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
-    peak = f"{flux_text(tile_image.peak_jy)}/beam apparent"
-    _write_title(axes, tile_image.group, f"{name}: {peak}, primary beam {f'{pb.mean():.2f}' if is_known else 'unknown'}")
+    peak, pb_text = f"{flux_text(tile_image.peak_jy)}/beam apparent", f"{pb.mean():.2f}" if is_known else "unknown"
+    _write_title(axes, tile_image.group, f"{name}: {peak}, primary beam {pb_text}")
     drawing.save_figure(figure, path)
 
 
