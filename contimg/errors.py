@@ -4,7 +4,24 @@ The class decides what the queue and the command line do: `BadInput` is permanen
 `Misconfigured` stops with a message. A message is one line: the thing, what is wrong, the limit, what to do.
 """
 
+import re
 from pathlib import Path
+
+# From the colon after a URL's user to the last @ of the word: a password that is not encoded holds anything but spaces.
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&](?:\w*password|\w*token|secret)=)[^&\s'\"]*", re.IGNORECASE)
+
+
+def mask_secrets(text: str) -> str:
+    """Replace the passwords of all URLs in a text by ***.
+
+    It is applied wherever text leaves the program: messages of errors, log lines, events, printed settings.
+
+    Parameters
+    ----------
+    text : any text; one without a URL that holds a password is returned as it is.
+    """
+    return _PARAMETER.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 class ContimgError(Exception):
@@ -16,6 +33,9 @@ class ContimgError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return mask_secrets(super().__str__())
 
 
 class BadInput(ContimgError):

@@ -6,6 +6,7 @@ environment overrides the default.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, mask_secrets
 
 OptionsClass = TypeVar("OptionsClass", bound="Options")
 
@@ -104,7 +105,7 @@ class Options(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise Misconfigured(_describe_error(error, names)) from None
+            raise Misconfigured(_describe_error(cls, error, names)) from None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -168,10 +169,17 @@ class Options(BaseSettings):
 
         Returns
         -------
-        one entry for each field, in order of definition; the caller hides the values of secret ones.
+        one entry for each field, in order of definition, without the passwords of URLs; the caller hides the values of
+        secret ones.
         """
         return [
-            SettingValue(key, getattr(self, key), sources.get(key, "default"), str(field.description), is_secret(field))
+            SettingValue(
+                key,
+                mask_value(getattr(self, key)),
+                sources.get(key, "default"),
+                str(field.description),
+                is_secret(field),
+            )
             for key, field in type(self).model_fields.items()
         ]
 
@@ -198,6 +206,16 @@ class _Environment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {name.lower(): text for name, text in self._environ.items() if text}
+
+
+def mask_value(value: Any) -> Any:
+    """Return the value of a setting without the passwords of URLs.
+
+    Parameters
+    ----------
+    value : any; a value that is not text is returned as it is.
+    """
+    return mask_secrets(value) if isinstance(value, str) else value
 
 
 def is_secret(field: FieldInfo) -> bool:
@@ -307,9 +325,13 @@ def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> Option
     return options.build(values, names)
 
 
-def _describe_error(error: ValidationError, names: Mapping[str, str]) -> str:
+def _describe_error(options: type[Options], error: ValidationError, names: Mapping[str, str]) -> str:
     """Return the first fault on one line: name, value, limit."""
     first = error.errors(include_url=False)[0]
     name = names.get(key := str(first["loc"][0]), key)
     value = first["input"] if first["type"].startswith(("greater_than", "less_than")) else repr(first["input"])
+    if "://" in str(value):  # so that the password of a URL is one word for `mask_secrets`
+        value = re.sub(r"\s", "%20", str(value))
+    if is_secret(options.model_fields[key]):
+        value = "***"
     return f"{name}={value}: {first['msg'].replace('Input should', 'must', 1).replace('Value error, ', '')}"

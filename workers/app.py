@@ -15,7 +15,7 @@ from contimg.files.processes import limit_memory
 from contimg.settings import Settings, StageLimits, load
 from contimg.store import Stage
 from workers import logs
-from workers.broker import check_answers, check_url, url_in_force, without_password
+from workers.broker import check_answers, url_in_force
 from workers.celery_settings import celery_settings
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,7 @@ def _broker_url() -> str:
 
 
 app = Celery("contimg", include=["workers.execution.tasks"])
-app.conf.update(
-    celery_settings(_or_exit(lambda: check_url(_broker_url())), _or_exit(StageLimits.from_environment).stage_limit_s)
-)
+app.conf.update(celery_settings(_or_exit(_broker_url), _or_exit(StageLimits.from_environment).stage_limit_s))
 
 
 @signals.setup_logging.connect
@@ -54,7 +52,7 @@ def _log_broker(options: dict[str, Any], **_: Any) -> None:
     os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
     try:
         check_answers(_broker_url())
-        log.info("broker %s", without_password(_broker_url()))
+        log.info("broker %s", _broker_url())
     except ContimgError as error:
         log.error("%s; connecting until it answers", error)
 
@@ -87,6 +85,14 @@ def _wait_for_stages_at_shutdown(sender: Any, **_: Any) -> None:
     from workers.execution.tasks import stage_context
 
     sender.wait_for_soft_shutdown = lambda: wait_for_stages(sender, stage_context().store)
+
+
+@signals.worker_ready.connect
+def _record_clock(**_: Any) -> None:
+    from workers.execution.tasks import stage_context
+    from workers.housekeeping.clocks import record_clock_repeatedly
+
+    record_clock_repeatedly(lambda: stage_context().store)
 
 
 @signals.worker_shutdown.connect

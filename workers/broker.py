@@ -11,7 +11,6 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import redis
 
@@ -23,6 +22,18 @@ from workers.execution.processes import ProcessName
 
 LAST_RESORT = "redis://localhost:6379/0"
 START_LIMIT_S = 15.0
+PREFIX = "contimg:"  # of every key of the service in the broker
+# What a server that answers says when it takes no messages: its word, the state, and what to do.
+_REFUSALS = (
+    ("READONLY", "refuses messages, it is a read-only replica", "promote it, or set CONTIMG_BROKER_URL to the master"),
+    ("read only replica", "refuses messages, it is a read-only replica",
+     "promote it, or set CONTIMG_BROKER_URL to the master"),
+    ("OOM", "refuses messages, its memory is full", "raise its maxmemory, or remove what else is stored in it"),
+    ("maxmemory", "refuses messages, its memory is full", "raise its maxmemory, or remove what else is stored in it"),
+    ("MISCONF", "refuses messages, it cannot save them", "see its log: its disk is full or not writable"),
+    ("LOADING", "is not ready, it loads its data", "wait"),
+    ("MASTERDOWN", "refuses messages, it is a replica without its master", "promote it, or start the master"),
+)  # fmt: skip
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -90,66 +101,43 @@ def read_endpoint(state_dir: Path) -> Endpoint | None:
         return None
 
 
-def without_password(url: str) -> str:
-    """Replace the password of a URL by ***.
+def check_answers(url: str) -> None:
+    """Check that a broker answers and takes messages.
 
     Parameters
     ----------
-    url : URL of a broker; one without a password is returned as it is.
+    url : URL of the broker, as `url_in_force` returns it.
+
+    Raises
+    ------
+    Transient : no broker answers, or it refuses to write.
+    Misconfigured : the password is wrong.
     """
-    password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", ":***@", 1)
+    with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
+        try:
+            client.set(f"{PREFIX}probe", "1", ex=60)
+        except redis.exceptions.RedisError as error:
+            raise broker_error(url, error) from None
 
 
-def check_answers(url: str) -> None:
-    """Check that a broker answers.
+def broker_error(url: str, error: Exception) -> Transient | Misconfigured:
+    """Describe on one line why a broker did not do what it was asked for, and what to do.
 
     Parameters
     ----------
     url : URL of the broker.
-
-    Raises
-    ------
-    Transient : no broker answers.
-    Misconfigured : the URL or its password is wrong.
+    error : of redis-py, or of kombu around one.
     """
-    client = _client(url)
-    try:
-        client.ping()
-    except redis.exceptions.AuthenticationError as error:
-        raise Misconfigured(f"broker {without_password(url)}: {error}; check its password") from None
-    except redis.exceptions.RedisError as error:
-        raise Transient(
-            f"broker {without_password(url)}: does not answer ({error}); start it, or leave CONTIMG_BROKER_URL empty: "
-            "`contimg run` then starts one"
-        ) from None
-    finally:
-        client.close()
-
-
-def check_url(url: str) -> str:
-    """Return a URL if it is one of a Redis-compatible broker; no connection is made.
-
-    Parameters
-    ----------
-    url : URL to check.
-
-    Raises
-    ------
-    Misconfigured : the URL is not one of a Redis-compatible broker.
-    """
-    _client(url).close()
-    return url
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
-    except ValueError:
-        raise Misconfigured(
-            f"CONTIMG_BROKER_URL={without_password(url)}: not a URL of a Redis-compatible broker; "
-            "give redis://host:port/0"
-        ) from None
+    reason = " ".join(str(error).split())
+    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
+        return Misconfigured(f"broker {url}: {reason}; check its user and password")
+    for word, text, remedy in _REFUSALS:
+        if word in reason:
+            return Transient(f"broker {url}: {text} ({reason}); {remedy}")
+    return Transient(
+        f"broker {url}: does not answer ({reason}); start it, or leave CONTIMG_BROKER_URL empty: `contimg run` then "
+        "starts one"
+    )
 
 
 def server_program() -> Path:

@@ -6,9 +6,9 @@ leaves behind is repeated by its lease, not by the broker.
 
 from typing import Any
 
+from contimg.settings.broker import BrokerAddress
 from contimg.store import Stage
-
-PREFIX = "contimg:"
+from workers.broker import PREFIX
 
 
 def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str, Any]:
@@ -16,15 +16,15 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
 
     Parameters
     ----------
-    broker_url : URL of the broker.
+    broker_url : URL of the broker, in any spelling that `BrokerAddress` understands.
     stage_limit_s : maximum duration of a stage, s.
     """
+    address = BrokerAddress.parse(broker_url)
     return {
-        "broker_url": broker_url,
-        "result_backend": broker_url,
+        "broker_url": address.celery_url,
+        "broker_use_ssl": address.ssl_options,
         # JSON only: a message cannot carry code.
         "task_serializer": "json",
-        "result_serializer": "json",
         "accept_content": ["json"],
         # One queue for each stage.
         "task_routes": {f"contimg.{stage}": {"queue": str(stage)} for stage in Stage},
@@ -54,15 +54,8 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
         },
         # A stage that hangs is killed with its process; the reconciler ends its lease.
         "task_time_limit": stage_limit_s,
-        # The store holds the results of stages; waiting for Celery's would make sending need a second connection.
+        # The store holds the results of stages; without a backend, sending needs no second connection.
         "task_ignore_result": True,
-        "result_backend_transport_options": {"global_keyprefix": PREFIX},
-        "result_expires": 86400,
-        "result_backend_always_retry": True,
-        "result_backend_max_retries": 60,
-        "redis_socket_timeout": 10,
-        "redis_socket_keepalive": True,
-        "redis_backend_health_check_interval": 10,
         # HDF5, casacore and CASA do not survive fork. A child is replaced after a number of stages or above a resident
         # size, before its leaks matter; a new one needs seconds for its imports and must not be killed for that.
         "worker_pool_start_method": "spawn",

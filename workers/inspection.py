@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from contimg.errors import ContimgError
 from contimg.store import Stage
-from workers.broker import check_answers, without_password
+from workers.broker import broker_error, check_answers
 from workers.celery_settings import celery_settings
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class CeleryInspector:
 
     def __init__(self) -> None:
         self._app: Celery | None = None
+        self._url = ""
 
     def inspect(self, url: str) -> Inspection:
         """Request the state of all workers and queues; a broker that is away gives an inspection with `error`.
@@ -87,14 +88,14 @@ class CeleryInspector:
         """
         try:
             check_answers(url)
-            if self._app is None or self._app.conf.broker_url != url:
-                self._app = Celery("contimg-inspection", set_as_current=False)
+            if self._app is None or self._url != url:
+                self._app, self._url = Celery("contimg-inspection", set_as_current=False), url
                 self._app.conf.update(celery_settings(url))
             return _inspect(self._app)
         except ContimgError as error:
             return Inspection(time.time(), error=str(error))
         except (OperationalError, RedisError, OSError) as error:
-            return Inspection(time.time(), error=f"broker {without_password(url)}: does not answer ({error})")
+            return Inspection(time.time(), error=str(broker_error(url, error)))
 
 
 class InspectionCache:

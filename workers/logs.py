@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, mask_secrets
 from contimg.settings import Settings, StreamingConfig
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class TextFormatter(logging.Formatter):
         context = " ".join(fields[key] for key in ("group", "stage") if key in fields)
         record.context = f"[{context}] " if context else ""
         record.utc = _format_time(record)
-        return super().format(record)
+        return mask_secrets(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -112,11 +112,11 @@ class JsonFormatter(logging.Formatter):
             "time": _format_time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": mask_secrets(record.getMessage()),
             **getattr(record, "about", {}),
         }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = mask_secrets(self.formatException(record.exc_info))
         return json.dumps(fields)
 
 

@@ -7,6 +7,7 @@ from statistics import median
 import click
 
 from contimg.cli.shared import as_json_option, print_json
+from contimg.errors import mask_secrets
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
 from contimg.settings import Settings
@@ -43,13 +44,13 @@ def doctor(as_json: bool) -> None:
 
 def _describe_broker(settings: Settings) -> str:
     """Describe the broker; raises ContimgError when a configured one does not answer."""
-    from workers.broker import LAST_RESORT, check_answers, server_program, url_in_force, without_password
+    from workers.broker import LAST_RESORT, check_answers, server_program, url_in_force
 
     url = url_in_force(settings)
     if url == LAST_RESORT and not settings.broker_url:
         return f"none is running; `contimg run` starts {server_program()}"
     check_answers(url)
-    return f"{without_password(url)} answers"
+    return f"{mask_secrets(url)} answers"
 
 
 @click.command()

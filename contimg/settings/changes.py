@@ -11,7 +11,8 @@ from typing import Any
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.files.locks import wait_for_lock
-from contimg.settings.file import check, hide_password, load, save
+from contimg.options import mask_value
+from contimg.settings.file import check, load, save
 from contimg.settings.tree import Settings
 
 HISTORY = "streaming_config.history.jsonl"
@@ -168,21 +169,7 @@ def describe(saved: Change) -> str:
     -------
     each key with its old and new value, without passwords, separated by commas.
     """
-    return ", ".join(
-        f"{key} {without_password(key, saved.before[key])} → {without_password(key, saved.after[key])}"
-        for key in saved.after
-    )
-
-
-def without_password(key: str, value: Any) -> Any:
-    """Return the value of a key without the password of a database URL.
-
-    Parameters
-    ----------
-    key : of the configuration; a key that ends in `_db` holds a database.
-    value : of the key; returned as it is for other keys.
-    """
-    return hide_password(str(value)) if key.endswith("_db") else value
+    return ", ".join(f"{key} {mask_value(saved.before[key])} → {mask_value(saved.after[key])}" for key in saved.after)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ refer to the same files.
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from contimg.errors import Misconfigured
 from contimg.files.writing import write_text
-from contimg.options import SettingValue
+from contimg.options import SettingValue, mask_value
 from contimg.settings.tree import ENVIRONMENT_SECTIONS, QueueRules, Settings, StreamingConfig
 
 
@@ -116,17 +115,7 @@ def shown(config: StreamingConfig) -> dict[str, Any]:
     key to JSON value.
     """
     values = config.model_dump(mode="json")
-    return {key: hide_password(value) if key.endswith("_db") else value for key, value in values.items()}
-
-
-def hide_password(database: str) -> str:
-    """Replace the password of a database URL by ***.
-
-    Parameters
-    ----------
-    database : URL or path of a database; one without a password is returned as it is.
-    """
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database)
+    return {key: mask_value(value) for key, value in values.items()}
 
 
 def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[SettingValue]:
@@ -231,8 +220,8 @@ def _build(settings: Settings, values: Mapping[str, Any], variables: Mapping[str
     registry = _absolute(config.registry_db, base) if config.registry_db else queue
     if registry != queue:
         raise Misconfigured(
-            f"{settings.config_path}: registry_db={hide_password(registry)} must be the same as "
-            f"queue_db={hide_password(queue)}: a caltable set and the stage that solved it are committed in one "
+            f"{settings.config_path}: registry_db={registry} must be the same as "
+            f"queue_db={queue}: a caltable set and the stage that solved it are committed in one "
             "transaction; remove registry_db"
         )
     return config.model_copy(update={**paths, "queue_db": queue, "registry_db": registry})

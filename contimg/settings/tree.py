@@ -16,6 +16,7 @@ from contimg.errors import Misconfigured
 from contimg.formats.uvh5.grouping import TOLERANCE_S, check_tolerance
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.options import Options, option
+from contimg.settings.broker import BrokerAddress
 
 FILE_NAME = "streaming_config.json"
 SECTION_MODULES = (
@@ -39,7 +40,9 @@ class Settings(Options):
     state_dir: Path = option(
         Path("state"), "Directory of the configuration and the SQLite store", variable="PIPELINE_STATE_DIR"
     )
-    broker_url: str = option("", "Redis URL of the broker; empty: the server that `contimg run` starts")
+    broker_url: str = option(
+        "", "Redis URL of the broker (also rediss, unix); empty: the server that `contimg run` starts"
+    )
     web_host: str = option("127.0.0.1", "Address that the panel listens on")
     web_port: int = option(8080, "Port of the panel", minimum=0, maximum=65535)
     flower_port: int = option(5555, "Port of Flower", minimum=0, maximum=65535)
@@ -48,6 +51,11 @@ class Settings(Options):
     web_names: str = option("", "Further host names of the panel, separated by spaces")
     flower_url: str = option("", "URL of Flower for links in the panel; empty: no links")
     log_format: Literal["text", "json"] = option("text", "Format of log lines")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker_url(cls, url: str) -> str:
+        return BrokerAddress.parse(url).redis_url if url else url
 
     @property
     def config_path(self) -> Path:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from contimg.settings import QueueRules, Settings, StreamingConfig, load, queue_rules
-from contimg.store.activity.activity import Activity, StreamActivity
+from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.events import AlertRecord, Alerts, Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
-from contimg.store.database import Database, make_engine, prepare, url_of
+from contimg.store.database import Database, ServerClock, make_engine, prepare, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
@@ -30,7 +30,7 @@ from contimg.store.products import ObservedTile, Products, StoredImage, StoredMS
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Bucket", "Caltable", "EventRecord",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "Caltable", "EventRecord",
     "FileRecord", "FileState", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
@@ -57,7 +57,7 @@ class Store:
 
     @classmethod
     def open(
-        cls, place: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] = time.time
+        cls, place: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] | None = None
     ) -> Self:
         """Open the store at a SQLite path or a PostgreSQL URL, and create it in an empty database.
 
@@ -65,16 +65,18 @@ class Store:
         ----------
         place : path of a SQLite file, or a URL such as `postgresql://user@host/name`.
         rules : timeouts, attempts and group sizes of the queue; None for the defaults.
-        clock : gives the present time, UTC, epoch seconds.
+        clock : gives the present time, UTC, epoch seconds; None for the database's own: the clock of the PostgreSQL
+            server, which every host sees alike, or for SQLite that of this host, as all its processes are here.
 
         Raises
         ------
         Misconfigured : the database cannot be used, is of a newer version, or is PostgreSQL and of an older one.
         Transient : PostgreSQL does not answer.
         """
-        database = Database(make_engine(url_of(place)), rules or QueueRules(), clock)
-        prepare(database.engine)
-        return cls(database)
+        engine = make_engine(url_of(place))
+        prepare(engine)
+        own_clock = ServerClock(engine) if engine.dialect.name == "postgresql" else time.time
+        return cls(Database(engine, rules or QueueRules(), clock or own_clock))
 
     @classmethod
     def of(cls, config: StreamingConfig) -> Self:
@@ -89,6 +91,14 @@ class Store:
         Misconfigured, Transient : as for `open`.
         """
         return cls.open(config.queue_db, queue_rules(config))
+
+    def clock_ahead_s(self) -> float | None:
+        """Return by how much this host's clock is ahead of the database's, s; None for a store of this host alone."""
+        clock = self.database.clock
+        if not isinstance(clock, ServerClock):
+            return None
+        clock()
+        return clock.ahead_s
 
     def close(self) -> None:
         """Close the connections."""

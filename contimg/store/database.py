@@ -18,8 +18,11 @@ from contimg.store.tables import Record, record_of
 
 HEAD = "0002"
 BUSY_TIMEOUT_S = 30.0
+_ENCODE = "write special characters of a password by their codes: # %23, / %2F, : %3A, @ %40, % %25"
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
-_ARRIVALS_LOCK, _MIGRATION_LOCK = 0x636F6E74, 0x636F6E75
+_ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
+_EVENTS = "events"  # key in a session's info
+CLOCK_AGE_S = 30.0
 
 
 def url_of(place: str | Path) -> URL:
@@ -35,8 +38,10 @@ def url_of(place: str | Path) -> URL:
     """
     try:
         url = make_url(str(place)) if "://" in str(place) else URL.create("sqlite", database=str(place))
-    except ArgumentError:
-        raise Misconfigured(f"queue_db={place}: neither a path nor a database URL") from None
+    except (ArgumentError, ValueError):
+        raise Misconfigured(f"queue_db={place}: neither a path nor a database URL; {_ENCODE}") from None
+    if "@" in f"{url.host or ''}{url.query.get('host', '')}":
+        raise Misconfigured(f"queue_db={place}: has two @; {_ENCODE}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
@@ -62,8 +67,10 @@ def make_engine(url: URL) -> sa.Engine:
     """
     try:
         if url.get_backend_name() == "postgresql":
-            # Names and reasons are UTF-8 whatever the database was made for.
-            return sa.create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
+            # Names and reasons are UTF-8 whatever the database was made for. A pooler such as PgBouncer may give each
+            # transaction another connection of the server, which knows no statement that was prepared before.
+            arguments = {"client_encoding": "utf8", "prepare_threshold": None}
+            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
@@ -91,32 +98,82 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
 
 
+class ServerClock:
+    """The clock of a PostgreSQL server, which all hosts share; this host's own may be wrong by minutes.
+
+    It is read every `CLOCK_AGE_S` and continued by this host's monotonic clock in between, and while the server does
+    not answer.
+
+    Attributes
+    ----------
+    ahead_s : by how much this host's clock was ahead of the server's, s; 0 before the first reading.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading: tuple[float, float] | None = None  # monotonic clock and server's clock at one time, s
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the present time, UTC, epoch seconds."""
+        reading = self._reading
+        if reading is None or time.monotonic() - reading[0] > CLOCK_AGE_S:
+            reading = self._read()
+        return reading[1] + time.monotonic() - reading[0]
+
+    def _read(self) -> tuple[float, float]:
+        query = sa.text("SELECT extract(epoch FROM clock_timestamp())")
+        try:
+            with self._engine.connect() as connection:
+                began = time.monotonic()
+                server_s = float(connection.execute(query).scalar_one())
+        except DBAPIError:
+            if self._reading is None:
+                raise
+            return self._reading
+        self._reading = (0.5 * (began + time.monotonic()), server_s)
+        self.ahead_s = time.time() - (server_s + time.monotonic() - self._reading[0])
+        return self._reading
+
+
 @dataclass(frozen=True)
 class Database:
     """The engine, the rules of the queue, and the clock.
 
     Attributes
     ----------
-    clock : now, UTC, epoch seconds; tests inject theirs.
+    clock : gives the present time, UTC, epoch seconds: `time.time`, the server's clock, or a test's own.
     """
 
     engine: sa.Engine
     rules: QueueRules
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One writing transaction, committed at the end of the block, rolled back on any exception."""
+        """One writing transaction, committed at the end of the block, rolled back on any exception.
+
+        Its events are written last, one transaction at a time, so that their ids are in the order of the commits:
+        PostgreSQL numbers rows before it commits them, and who reads "after the last id" would miss a late one.
+        """
         engine = self.engine.execution_options(begin="IMMEDIATE")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+            if events := session.info.get(_EVENTS):
+                session.flush()
+                self._lock(session, _EVENTS_LOCK)
+                session.add_all(events)
+
+    def _lock(self, session: Session, key: int) -> None:
+        """Keep a lock of the PostgreSQL server until the end of the transaction; SQLite has one writer anyway."""
+        if self.engine.dialect.name == "postgresql":
+            session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     @contextmanager
     def write_arrivals(self) -> Iterator[Session]:
         """A writing transaction in which no other process sorts files into groups."""
         with self.write() as session:
-            if self.engine.dialect.name == "postgresql":
-                session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ARRIVALS_LOCK})
+            self._lock(session, _ARRIVALS_LOCK)
             yield session
 
     @contextmanager
@@ -154,13 +211,27 @@ class History(Repository):
     def prune(self, before: float) -> int:
         """Delete the rows from before a time, and return their number; a row without a time is kept.
 
+        So is the newest row: SQLite would give its id again, and who reads "after the last id" would miss that row.
+
         Parameters
         ----------
         before : epoch seconds.
         """
         with self._database.write() as session:
-            old = sa.delete(self._table).where(getattr(self._table, self._time_column) < before)
-            return len(session.execute(old.returning(self._table.id)).all())
+            table, newest = self._table, sa.select(sa.func.max(self._table.id)).scalar_subquery()
+            old = sa.delete(table).where(getattr(table, self._time_column) < before, table.id < newest)
+            return len(session.execute(old.returning(table.id)).all())
+
+
+def add_at_commit(session: Session, event: Any) -> None:
+    """Add the row of an event at the end of a transaction that `Database.write` began.
+
+    Parameters
+    ----------
+    session : of the transaction.
+    event : row of the table of events.
+    """
+    session.info.setdefault(_EVENTS, []).append(event)
 
 
 def order_by_key(query: Any, column: Any, identity: Any, ascending: bool, key: tuple[Any, ...] | None) -> Any:

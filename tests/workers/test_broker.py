@@ -8,10 +8,10 @@ import pytest
 import redis
 from waiting import until
 
-from contimg.errors import Misconfigured, Transient
+from contimg.errors import Misconfigured, Transient, mask_secrets
 from contimg.settings import Settings
 from workers import broker
-from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force, without_password
+from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force
 
 
 @pytest.fixture
@@ -123,12 +123,12 @@ def test_absent_broker_is_one_line_without_password():
 
 def test_other_url_is_misconfigured():
     with pytest.raises(Misconfigured, match="redis://host:port/0"):
-        check_answers("amqp://localhost")
+        Settings.from_environment({"CONTIMG_BROKER_URL": "amqp://localhost"})
 
 
 def test_password_is_masked():
-    assert without_password("redis://:abc@host:1/0") == "redis://:***@host:1/0"
-    assert without_password("redis://host:1/0") == "redis://host:1/0"
+    assert mask_secrets("redis://:abc@host:1/0") == "redis://:***@host:1/0"
+    assert mask_secrets("redis://host:1/0") == "redis://host:1/0"
 
 
 def test_failed_start_gives_last_log_line(tmp_path, monkeypatch):

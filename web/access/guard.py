@@ -16,6 +16,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.settings import Settings
+from contimg.settings.broker import BrokerAddress
 from web.access.sessions import Sessions, add_sessions
 from web.access.user import Role, User, address
 from web.http.errors import RequestError, error_response, is_for_machines
@@ -77,10 +78,11 @@ def guard(app: Flask, settings: Settings) -> None:
     sessions = add_sessions(app, settings)
     _csrf.init_app(app)
     broker = url_in_force(settings)
+    storage = "memory://" if broker == LAST_RESORT else BrokerAddress.parse(broker).limits_url
     limiter = Limiter(
         address,
         app=app,
-        storage_uri="memory://" if broker == LAST_RESORT else broker,  # shared by all panels of a broker
+        storage_uri=storage,  # shared by all panels of a broker
         storage_options={} if broker == LAST_RESORT else {"socket_connect_timeout": 1, "socket_timeout": 1},
         in_memory_fallback_enabled=True,
         strategy="moving-window",

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from flask import Response, jsonify
 from pydantic import Field, RootModel
 
+from contimg.options import mask_value
 from contimg.settings import StreamingConfig, shown
-from contimg.settings.changes import Change, Review, change, history, review, undo, without_password
+from contimg.settings.changes import Change, Review, change, history, review, undo
 from web.access.user import current_user
 from web.configuration.service import apply_change
 from web.context import current_panel
@@ -64,4 +65,4 @@ def take_back() -> CommandOutcome:
 
 
 def _hidden(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: without_password(key, value) for key, value in values.items()}
+    return {key: mask_value(value) for key, value in values.items()}

@@ -6,7 +6,8 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.settings.changes import change, history, last_undoable, review, undo, without_password
+from contimg.options import mask_value
+from contimg.settings.changes import change, history, last_undoable, review, undo
 from web.access.user import current_user
 from web.configuration.fields import SUBJECTS, list_fields, parse_form
 from web.configuration.service import apply_change
@@ -60,5 +61,5 @@ def _form(changes: Mapping[str, Any], errors: Mapping[str, str]) -> str:
         path=settings.config_path,
         saved_changes=history(settings)[:MAX_CHANGES],
         last=last_undoable(settings),
-        without_password=without_password,
+        mask_value=mask_value,
     )

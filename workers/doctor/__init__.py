@@ -47,3 +47,4 @@ def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[
     except ContimgError as error:
         text, _, remedy = str(error).partition("; ")
         yield Finding("broker", Level.ERROR, text, remedy or "start it")
+    yield from storage.check_service(config)

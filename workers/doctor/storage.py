@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
 from contimg.files.filesystems import file_system
 from contimg.settings import Settings, StreamingConfig
+from contimg.store import Store
 from contimg.store.database import HEAD, current_revision, make_engine, refuse_newer, url_of
 from workers.doctor.finding import Finding, Level, grade
+from workers.housekeeping.clocks import LIMIT_S, wrong_clocks
 
 GIGABYTE = 1e9
 SUFFICIENT_GB = {"output_dir": 50.0, "scratch_dir": 10.0, "state_dir": 1.0}
@@ -103,6 +106,39 @@ def check_database(config: StreamingConfig) -> Finding:
             return Finding(about, Level.ERROR, f"{url}: damaged ({result})", remedy)
     engine.dispose()
     return Finding(about, Level.OK, f"{url}: revision {revision}")
+
+
+def check_service(config: StreamingConfig) -> Iterator[Finding]:
+    """Compare the clocks of the hosts with the database's, and list the active alerts.
+
+    Parameters
+    ----------
+    config : the configuration; a store that does not exist or is of another version is not opened.
+
+    Returns
+    -------
+    one finding for each alert, one for each wrong clock without an alert, and one for this host's clock.
+    """
+    if "://" not in config.queue_db and not Path(config.queue_db).exists():
+        return
+    try:
+        engine = make_engine(url_of(config.queue_db))
+        if current_revision(engine) != HEAD:
+            return
+        store = Store.open(config.queue_db)
+        levels = {alert.text: Level(alert.level) for alert in store.alerts.active()}
+        clocks, ahead_s = wrong_clocks(store), store.clock_ahead_s()
+        store.close()
+    except (ContimgError, SQLAlchemyError):
+        return  # `check_database` has reported it
+    for line, level in {**dict.fromkeys(clocks, Level.WARNING), **levels}.items():
+        rule, _, text = line.partition(": ")
+        text, _, remedy = text.partition("; ")
+        yield Finding(f"alert {rule}", level, text, remedy or "see `contimg alerts`")
+    if ahead_s is not None:
+        text = f"this host's is {ahead_s:+.1f} s from the database's (limit {LIMIT_S:g} s)"
+        fault = (abs(ahead_s) > LIMIT_S, Level.WARNING, "run `timedatectl set-ntp true` on the host that is wrong")
+        yield grade("clocks", text, fault)
 
 
 def _check_input_dir(path: Path, poll_interval_s: float) -> Finding:

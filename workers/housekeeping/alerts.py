@@ -11,6 +11,7 @@ from contimg.settings import AlertLimits, DispatchSettings
 from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import Store, StreamActivity
 from contimg.units import format_duration
+from workers.housekeeping.clocks import wrong_clocks
 from workers.inspection import Inspection
 
 
@@ -40,6 +41,7 @@ class AlertEvaluator:
         judge("failures", self._failures(activity), level=ERROR, end_text="failures: over, a group was completed")
         judge("backlog", self._backlog(activity), level=WARNING, end_text="backlog: over")
         judge("worker", self._worker(), level=ERROR, end_text="worker: over, every queue has a worker")
+        judge("clock", next(iter(wrong_clocks(self.store)), None), level=WARNING, end_text="clock: over")
 
     def _stall(self, activity: StreamActivity) -> str | None:
         """Groups wait, files have arrived, and no stage was committed for too long; never while paused."""

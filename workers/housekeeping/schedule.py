@@ -20,6 +20,7 @@ from workers import logs
 from workers.broker import url_in_force
 from workers.housekeeping.alerts import AlertEvaluator
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
+from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.resources import DiskMonitor, disks, record_sample
 from workers.inspection import CeleryInspector, InspectionCache
 from workers.notifications import Notifier
@@ -82,6 +83,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     tasks = [
         PeriodicTask("disk monitor", interval_s, monitor.check),
         PeriodicTask("orphan removal", 3 * interval_s, lambda: remove_orphans(config, store)),
+        PeriodicTask("clock", INTERVAL_S, lambda: record_clock(store)),
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
     ]

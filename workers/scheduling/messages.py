@@ -4,13 +4,13 @@ from typing import Any
 
 from celery import chain
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
-from contimg.errors import Transient
 from contimg.store import Stage
 from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.store.jobs.records import JobRef
 from workers.app import app
-from workers.broker import without_password
+from workers.broker import broker_error
 
 # The producer must not stand still while the broker is away: what is not sent, the reconciler sends later.
 _BRIEFLY = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
@@ -35,8 +35,8 @@ def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORIT
     messages = (app.signature(f"contimg.{name}", (job,), options=options, immutable=True) for name in stage.remaining)
     try:
         chain(*messages).apply_async(retry=True, retry_policy=_BRIEFLY)
-    except OperationalError as error:
-        raise Transient(f"broker {without_password(app.conf.broker_url)}: did not take a message ({error})") from None
+    except (OperationalError, RedisError) as error:
+        raise broker_error(app.conf.broker_url, error) from None
 
 
 def backlog() -> dict[Stage, int]:
@@ -46,6 +46,5 @@ def backlog() -> dict[Stage, int]:
             with connection.channel() as channel:  # default_channel would try for ever
                 # Declared, not only looked up: with a key prefix kombu then finds no queue at all.
                 return {stage: int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
-        except connection.connection_errors as error:
-            broker = without_password(app.conf.broker_url)
-            raise Transient(f"broker {broker}: does not answer ({error})") from None
+        except (*connection.connection_errors, RedisError) as error:
+            raise broker_error(app.conf.broker_url, error) from None

@@ -46,6 +46,14 @@ class StreamActivity:
         return self.waiting / gain if gain > 0 else None
 
 
+@dataclass(frozen=True)
+class Beat:
+    """A recorded success of a process: its text, and its time (epoch seconds)."""
+
+    text: str
+    at: float
+
+
 class Activity(Repository):
     """Reads the stream's activity, each part by an index, and keeps the times of processes' last successes."""
 
@@ -101,6 +109,18 @@ class Activity(Repository):
         """
         row = self._beat(name)
         return row.value if row else None
+
+    def beats(self, prefix: str) -> dict[str, Beat]:
+        """Return the beats whose names begin with a prefix, by the rest of the name.
+
+        Parameters
+        ----------
+        prefix : beginning of the names, as given to `beat`.
+        """
+        control, key = tables.Control, f"beat.{prefix}"
+        query = select(control).where(control.key.startswith(key, autoescape=True)).order_by(control.key)
+        with self._database.read() as session:
+            return {row.key.removeprefix(key): Beat(row.value, row.changed_at) for row in session.scalars(query)}
 
     def _beat(self, name: str) -> tables.Control | None:
         with self._database.read() as session:

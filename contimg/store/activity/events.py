@@ -12,8 +12,9 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from contimg.errors import mask_secrets
 from contimg.store import tables
-from contimg.store.database import History
+from contimg.store.database import History, add_at_commit
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 
@@ -40,7 +41,7 @@ def record_event(session: Session, at: float, level: str, group: str | None, tex
     group : key of the job that the event concerns; None for the stream as a whole.
     text : one line for operators.
     """
-    session.add(tables.Event(at=at, level=level, group_id=group, text=text))
+    add_at_commit(session, tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text)))
 
 
 class Events(History):
@@ -134,7 +135,7 @@ class Alerts(History):
             with self._database.write() as session:
                 row = session.scalar(active.with_for_update())
                 if problem is not None and row is None:
-                    session.add(tables.Alert(rule=rule, level=level, text=problem, began_at=now))
+                    session.add(tables.Alert(rule=rule, level=level, text=mask_secrets(problem), began_at=now))
                     record_event(session, now, level, None, problem)
                 elif problem is None and row is not None:
                     row.ended_at = now

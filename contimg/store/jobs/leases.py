@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput, LeaseLost
+from contimg.errors import BadInput, LeaseLost, mask_secrets
 from contimg.settings import QueueRules
 from contimg.store import products, tables
 from contimg.store.activity.events import ERROR, INFO, WARNING, record_event, record_metrics
@@ -313,7 +313,8 @@ def end_run(
     the seconds of the run.
     """
     run = session.get_one(tables.StageRun, lease.run_id)
-    run.ended_at, run.outcome, run.error, run.error_class = now, outcome, error, error_class
+    run.ended_at, run.outcome, run.error_class = now, outcome, error_class
+    run.error = mask_secrets(error) if error else None
     for name, value in asdict(figures or RunFigures()).items():
         setattr(run, name, value)
     if run.seconds is None:
@@ -355,7 +356,7 @@ def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Ref
 def _end_attempt(session: Session, job: tables.Job, error: str, now: float, *, last: bool) -> None:
     """Set `pending`, or `failed` after the last attempt, and record the event."""
     records.end_lease(job, State.FAILED if last else State.PENDING, now)
-    job.error, job.enqueued_at = error, None
+    job.error, job.enqueued_at = mask_secrets(error), None
     if last:
         record_event(session, now, ERROR, job.key, f"failed in {job.stage}, attempt {job.attempts}: {error}")
     else:
