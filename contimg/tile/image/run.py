@@ -110,7 +110,8 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
     rows = select_rows(ms)
     if not rows.uvw_m.size:
         raise BadInput(
-            f"{ms.path}: no data left: no cross-correlation is unflagged and has weight; check FLAG_ROW and WEIGHT"
+            f"{ms.path}: no data left: no cross-correlation is unflagged and has a finite weight and UVW "
+            f"({rows.unusable} rows have not); check FLAG_ROW, WEIGHT and UVW"
         )
     pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     max_loss = options.smearing_percent / 100 if options.average else 0.0

@@ -19,7 +19,7 @@ def change(ms, **columns):
             main.putcol(name, of(main.getcol(name)))
 
 
-def refused(ms, tmp_path, named="", options=SMALL):
+def refused(ms, tmp_path, named=None, options=SMALL):
     with pytest.raises(BadInput, match=named) as caught:
         image(ms, tmp_path / "images", options)
     assert str(ms) in str(caught.value)

@@ -1,8 +1,10 @@
 """Stokes I visibilities of a Measurement Set, read in blocks of rows and averaged in frequency.
 
-I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations are left out.
+I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelations are left out, and rows whose weights
+or coordinates are no numbers: they would make the whole image NaN.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numba
@@ -16,7 +18,12 @@ from contimg.formats.tables import open_table
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.result import Calibration
 
+log = logging.getLogger(__name__)
+
 BLOCK_BYTES = 32 << 20
+MAX_WEIGHT = 1e30  # sums of larger ones overflow
+MAX_UVW_M = 1.3e7  # the diameter of the Earth
+MAX_AMPLITUDE_JY = 1e12
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
 MAX_PIXEL_ARCSEC = 6.0
 PIXELS_PER_FRINGE = 2.6  # of the longest baseline; the Nyquist limit is 2
@@ -34,6 +41,7 @@ class SelectedRows:
     uvw_m : shape (rows, 3).
     times : index into `MSInfo.times_mjd_s`, shape (rows,).
     weights : of Stokes I, shape (rows,); inverse variances if WEIGHT is.
+    unusable : number of rows left out because WEIGHT or UVW is not finite or out of range.
     """
 
     mask: NDArray[np.bool_]
@@ -41,6 +49,7 @@ class SelectedRows:
     uvw_m: NDArray[np.float64]
     times: NDArray[np.int64]
     weights: NDArray[np.float32]
+    unusable: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Visibilities:
     row_weights : natural weight of one native sample of a row, shape (rows,).
     times : index into `MSInfo.times_mjd_s`, shape (rows,).
     channel_average : native channels averaged into one.
-    samples, candidates : unflagged native samples, and all native samples of the selected rows.
+    samples, candidates : unflagged native samples, and all native samples of the selected and the unusable rows.
     """
 
     uvw_m: NDArray[np.float64]
@@ -122,7 +131,7 @@ def choose_pixel_arcsec(visibilities: Visibilities) -> float:
 
 
 def select_rows(ms: MSInfo) -> SelectedRows:
-    """Select every cross-correlation with weight whose row is not flagged.
+    """Select every cross-correlation with weight whose row is not flagged, and whose weight and uvw are numbers.
 
     Baselines that are too short for the image are included: they count in the density of uniform and robust weights.
 
@@ -135,12 +144,20 @@ def select_rows(ms: MSInfo) -> SelectedRows:
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         uvw_m, times_mjd_s, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
         unflagged = ~main.getcol("FLAG_ROW")
-    mask = (ant1 != ant2) & unflagged & (weight > 0).all(axis=1)
+    candidates = (ant1 != ant2) & unflagged & ~(weight <= 0).any(axis=1)
+    is_number = (weight < MAX_WEIGHT).all(axis=1) & (np.abs(uvw_m) < MAX_UVW_M).all(axis=1)
+    mask, unusable = candidates & is_number, int(np.count_nonzero(candidates & ~is_number))
+    if unusable:
+        log.warning(
+            "%s: %d of %d rows left out: WEIGHT or UVW is not finite, or larger than %g and %g m", ms.path, unusable,
+            ms.rows, MAX_WEIGHT, MAX_UVW_M,
+        )  # fmt: skip
     # var I = (var XX + var YY)/4
     stokes_i_weights = 4 / (1 / weight[mask]).sum(axis=1)
     baselines = ant1[mask].astype(np.int64) * len(ms.antenna_names) + ant2[mask]
     times = np.searchsorted(ms.times_mjd_s, times_mjd_s[mask])
-    return SelectedRows(mask, baselines, np.ascontiguousarray(uvw_m[mask]), times, stokes_i_weights.astype(np.float32))
+    uvw_m, weights = np.ascontiguousarray(uvw_m[mask]), stokes_i_weights.astype(np.float32)
+    return SelectedRows(mask, baselines, uvw_m, times, weights, unusable)
 
 
 def read_visibilities(ms: MSInfo, rows: SelectedRows, column: str, channel_average: int) -> Visibilities:
@@ -172,7 +189,7 @@ def read_visibilities(ms: MSInfo, rows: SelectedRows, column: str, channel_avera
             _average(data, flag, np.flatnonzero(mask), hands, channel_average, targets[start:], stokes_i, counts)
     samples = int(counts.sum(dtype=np.float64))
     counts *= rows.weights[:, None]
-    candidates = stokes_i.shape[0] * channels
+    candidates = (stokes_i.shape[0] + rows.unusable) * channels
     return Visibilities(
         rows.uvw_m, freqs_hz, stokes_i, counts, rows.weights, rows.times, channel_average, samples, candidates
     )
@@ -192,7 +209,7 @@ def _average(
             for channel in range(bin_ * channel_average, (bin_ + 1) * channel_average):
                 value = data[row, channel, hand1] + data[row, channel, hand2]
                 unflagged = not (flag[row, channel, hand1] or flag[row, channel, hand2])
-                if unflagged and np.isfinite(value.real) and np.isfinite(value.imag):
+                if unflagged and abs(value.real) < MAX_AMPLITUDE_JY and abs(value.imag) < MAX_AMPLITUDE_JY:
                     total += value
                     count += 1
             stokes_i[target, bin_] = total / np.float32(2 * max(count, 1))
@@ -201,7 +218,11 @@ def _average(
 
 def _parallel_hands(ms: MSInfo) -> tuple[int, int]:
     names = ms.correlations
+    if "I" in names:
+        return names.index("I"), names.index("I")
     for hand1, hand2 in PARALLEL_HANDS:
         if hand1 in names and hand2 in names:
             return names.index(hand1), names.index(hand2)
-    raise BadInput(f"{ms.path}: Stokes I needs XX and YY, the Measurement Set has {', '.join(names)}")
+    raise BadInput(
+        f"{ms.path}: Stokes I needs I, or XX and YY, or RR and LL; the Measurement Set has {', '.join(names)}"
+    )
