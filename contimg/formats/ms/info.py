@@ -13,7 +13,8 @@ from contimg.instrument import dsa110
 
 SAME_DISH = 0.05  # difference of two diameters, as a fraction, within which the dishes are alike
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
-CORRELATION_NAMES = {1: "I", 2: "Q", 3: "U", 4: "V", 5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
+# Codes 1 to 12 of the Measurement Set definition (casacore memo 229).
+CORRELATION_NAMES = dict(enumerate("I Q U V RR RL LR LL XX XY YX YY".split(), start=1))
 
 
 @dataclass(frozen=True)
