@@ -14,7 +14,7 @@ from contimg.instrument import dsa110
 SAME_DISH = 0.05  # difference of two diameters, as a fraction, within which the dishes are alike
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
 # Codes 1 to 12 of the Measurement Set definition (casacore memo 229).
-CORRELATION_NAMES = dict(enumerate("I Q U V RR RL LR LL XX XY YX YY".split(), start=1))
+CORRELATION_NAMES = dict(enumerate(["I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY"], start=1))
 
 
 @dataclass(frozen=True)
