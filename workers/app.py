@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,7 +66,8 @@ def _touch_beat_file(**_: Any) -> None:
     would cost a second of processor time each time.
     """
     if path := os.environ.get("CONTIMG_WORKER_BEAT"):
-        Path(path).touch()
+        with suppress(OSError):  # a full disk; the age of the file then shows it
+            Path(path).touch()
 
 
 @signals.worker_process_init.connect
@@ -101,4 +103,4 @@ def _release_leases_of_children(**_: Any) -> None:
     from workers.execution.recovery import release_leases_of_dead_processes
     from workers.execution.tasks import stage_context
 
-    release_leases_of_dead_processes(stage_context().store)
+    logs.RepeatedSteps().run("release of leases", lambda: release_leases_of_dead_processes(stage_context().store))

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from contimg.errors import Misconfigured, Transient
+from contimg.files.filesystems import write_fault
 from contimg.files.processes import free_port, kill_session, start_bound
 from contimg.files.writing import write_text
 from contimg.settings import Settings
@@ -175,8 +176,15 @@ class EmbeddedBroker:
         Raises
         ------
         Misconfigured : a broker runs on the state directory already, or there is no server program.
-        Transient : the server does not answer; the message has the last line of its log.
+        Transient : its directory cannot be written, or the server does not answer; the message has the last line of its
+            log.
         """
+        try:
+            return self._start()
+        except OSError as error:
+            raise write_fault(self.directory) or Transient(f"{self.directory}: {error.strerror}") from None
+
+    def _start(self) -> Endpoint:
         last = read_endpoint(self._state_dir)
         if last and last.is_live:
             raise Misconfigured(f"{self.directory}: a broker already runs here (process {last.process}); stop it first")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,7 +40,7 @@ def configure(settings: Settings, config: StreamingConfig) -> None:
     settings : gives the format, `text` or `json`.
     config : gives the lowest level.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardErrorHandler(sys.stderr)
     handler.addFilter(_add_fields)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -50,32 +51,47 @@ def configure(settings: Settings, config: StreamingConfig) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+class _StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """Drops a line that cannot be written (a full disk, a closed pipe): no work fails for the sake of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 class RepeatedSteps:
     """Runs steps that are repeated for ever; an error ends none of them and is logged when it is not the last one."""
 
     def __init__(self) -> None:
         self._last_errors: dict[str, str] = {}
 
-    def run(self, name: str, step: Callable[[], object]) -> None:
+    def run(self, name: str, step: Callable[[], object]) -> str | None:
         """Run a step once.
 
         Parameters
         ----------
         name : of the step, for the log lines.
         step : called; an error of the package, the store or the file system is one line, any other a traceback.
+
+        Returns
+        -------
+        the error on one line, or None.
         """
         try:
             step()
         except (ContimgError, SQLAlchemyError, OSError) as error:
-            message = str(error).splitlines()[0]
+            message = (str(error) or type(error).__name__).splitlines()[0]
             if self._last_errors.get(name) != message:
                 log.error("%s: %s; it is repeated", name, message)
             self._last_errors[name] = message
-        except Exception:
+            return message
+        except Exception as error:
             log.exception("%s: unexpected error; it is repeated", name)
+            return f"{type(error).__name__}: {error}"
         else:
             if message := self._last_errors.pop(name, ""):
                 log.info("%s: succeeded after: %s", name, message)
+        return None
 
 
 class TextFormatter(logging.Formatter):

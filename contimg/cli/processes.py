@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -40,13 +41,15 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     settings = settings if port is None else settings.replace(web_port=port)
 
     def show(store: Store) -> Display:
-        click.echo(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
+        display = Display(store)
+        display.print(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
         if web:
-            click.echo(f"panel: http://{settings.web_host}:{settings.web_port}/")
-        return Display(store)
+            display.print(f"panel: http://{settings.web_host}:{settings.web_port}/")
+        return display
 
     run_until_stopped(Supervisor(settings, Extras(web, flower), environ), show)
-    click.echo("stopped; no process is left running")
+    with suppress(OSError):
+        click.echo("stopped; no process is left running")
 
 
 @click.command()

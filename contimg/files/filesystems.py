@@ -1,9 +1,12 @@
 """The file system that a path lies on, by its name in /proc/mounts, and what can be relied on there."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from contimg.errors import ContimgError, Misconfigured, Transient
 
 # Who may write to a file system besides this machine's kernel: nobody, other machines, or the host of a virtual machine
 # and programs (foreign). Names as /proc/mounts has them; FUSE programs are `fuse.NAME`, foreign unless listed.
@@ -68,3 +71,34 @@ def file_system(path: Path) -> FileSystem:
     # Of several at one mount point the last one is on top.
     deepest = max(above, key=lambda mount: len(Path(mount.mountpoint).parts), default=None)
     return FileSystem(deepest.fstype if deepest else "unknown")
+
+
+def write_fault(path: Path, min_free_bytes: int = 1 << 20) -> ContimgError | None:
+    """Return why nothing can be written to a file or directory, as an error to raise or show; None when it can be.
+
+    A quota is not seen: only writing shows it.
+
+    Parameters
+    ----------
+    path : file or directory; where it does not exist, its nearest parent that does.
+    min_free_bytes : space below which its disk counts as full.
+
+    Returns
+    -------
+    Misconfigured where rights are missing, Transient where the file system is read-only or full.
+    """
+    existing = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 (no error)
+    disk = os.statvfs(existing)
+    if disk.f_flag & os.ST_RDONLY:
+        return Transient(f"{path}: its file system is read-only; mount it for writing")
+    if not os.access(existing, os.W_OK | (os.X_OK if existing.is_dir() else 0), effective_ids=True):
+        uid, owner = os.geteuid(), existing.stat().st_uid
+        return Misconfigured(
+            f"{path}: uid {uid} cannot write to {existing}, which belongs to uid {owner}; run as that user, or "
+            f"chown {uid} {existing}"
+        )
+    if (free_bytes := disk.f_bavail * disk.f_frsize) < min_free_bytes:
+        return Transient(f"{path}: no space left on its disk ({free_bytes / 1e6:.1f} MB free); free some space")
+    if disk.f_files and not disk.f_favail:
+        return Transient(f"{path}: no inodes left on its disk; delete some files")
+    return None

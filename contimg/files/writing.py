@@ -1,9 +1,10 @@
-"""Atomic writing of small files."""
+"""Atomic writing of small files; a file that replaces another one has its owner, group and mode."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,7 @@ def atomic_file(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iter
     Parameters
     ----------
     path : target, in a directory that exists.
-    mode : permissions of the file, in force from its first byte.
+    mode : permissions of a new file, in force from its first byte; a replaced file keeps its own.
     durable : whether the content is flushed to the disk before the rename, so that it survives a power failure.
 
     Raises
@@ -27,13 +28,37 @@ def atomic_file(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iter
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
             yield file
+            file.flush()
+            adopt_owner(Path(temporary), path)
             if durable:
-                file.flush()
                 os.fsync(handle)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def adopt_owner(path: Path, target: Path) -> None:
+    """Give a file the owner, group and mode of the file that it is about to replace.
+
+    A file that root adds to a directory of another user becomes that user's: a command that an operator runs as root
+    must not leave a file that the service cannot use.
+
+    Parameters
+    ----------
+    path : the new file.
+    target : the path that it gets; without a file there, the owner and the group are those of the directory.
+    """
+    try:
+        replaced = target.stat()
+        path.chmod(stat.S_IMODE(replaced.st_mode))
+    except FileNotFoundError:
+        replaced = target.parent.stat()
+        if os.geteuid() != 0:
+            return
+    owner = replaced.st_uid if os.geteuid() == 0 else -1  # only root can give a file away
+    with suppress(PermissionError):
+        os.chown(path, owner, replaced.st_gid)
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
@@ -43,7 +68,7 @@ def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = Fals
     ----------
     path : target, in a directory that exists.
     text : the whole content.
-    mode : permissions of the file.
+    mode : permissions of a new file.
     durable : whether the content is flushed to the disk before the rename.
 
     Raises

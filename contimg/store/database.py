@@ -1,28 +1,39 @@
 """The database of the store: how transactions begin, on SQLite and PostgreSQL, and which revision its tables have."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from contimg.errors import Misconfigured, Transient
+from contimg.files.filesystems import write_fault
 from contimg.settings import QueueRules
 from contimg.store.tables import Record, record_of
 
 HEAD = "0002"
 BUSY_TIMEOUT_S = 30.0
 _ENCODE = "write special characters of a password by their codes: # %23, / %2F, : %3A, @ %40, % %25"
+_SQLITE_UNAVAILABLE = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM,
+})  # fmt: skip
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
 _ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
 _EVENTS = "events"  # key in a session's info
 CLOCK_AGE_S = 30.0
+
+
+class StoreUnavailable(Transient, SQLAlchemyError):
+    """The database cannot be used for now: its disk is full or read-only, it is locked, or its server is away."""
 
 
 def url_of(place: str | Path) -> URL:
@@ -70,7 +81,9 @@ def make_engine(url: URL) -> sa.Engine:
             # Names and reasons are UTF-8 whatever the database was made for. A pooler such as PgBouncer may give each
             # transaction another connection of the server, which knows no statement that was prepared before.
             arguments = {"client_encoding": "utf8", "prepare_threshold": None}
-            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
+            return engine
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
@@ -80,7 +93,61 @@ def make_engine(url: URL) -> sa.Engine:
         raise Misconfigured(f"queue_db={url.database}: {error.strerror}") from None
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
+    if url.database and url.database != ":memory:":
+        _SQLiteFile(Path(url.database)).guard(engine)
     return engine
+
+
+def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable | None:
+    """Return the error that replaces one of the driver's; None where the statement itself is wrong."""
+    error = context.original_exception
+    line = str(error).strip().partition("\n")[0]
+    if isinstance(error, sqlite3.Error):
+        if _sqlite_code(error) not in _SQLITE_UNAVAILABLE:
+            return None
+        fault = write_fault(Path(url.database)) if url.database else None
+        detail = f" ({str(fault).removeprefix(f'{url.database}: ')})" if fault else ""
+        return StoreUnavailable(f"queue_db={url.database}: {line}{detail}")
+    is_read_only = getattr(error, "sqlstate", None) == "25006"  # read_only_sql_transaction
+    if is_read_only or isinstance(context.sqlalchemy_exception, OperationalError):
+        return StoreUnavailable(f"queue_db={url.render_as_string()}: {line}")
+    return None
+
+
+def _sqlite_code(error: BaseException | None) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+
+
+class _SQLiteFile:
+    """The file that an engine has opened: one that is moved away is waited for, and no other takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None  # device and inode
+
+    def guard(self, engine: sa.Engine) -> None:
+        """Check the file before each use of a connection of the engine."""
+        sa.event.listen(engine, "do_connect", self._check)
+        sa.event.listen(engine, "checkout", self._check)
+        sa.event.listen(engine, "connect", self._remember)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check(self, *_: Any) -> None:
+        if self._opened is not None and self._identity() != self._opened:
+            raise StoreUnavailable(
+                f"queue_db={self._path}: moved away or replaced while it is in use; put it back, or restart the "
+                "service and the panel"
+            )
+
+    def _remember(self, *_: Any) -> None:
+        self._opened = self._opened or self._identity()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -283,7 +350,7 @@ def current_revision(engine: sa.Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return _revision(connection)
-    except DBAPIError as error:
+    except (DBAPIError, StoreUnavailable) as error:
         raise _unreachable(engine, error) from None
 
 
@@ -311,7 +378,7 @@ def upgrade(engine: sa.Engine) -> str:
             refuse_newer(engine, revision)
             if revision != HEAD:
                 _run_migrations(connection)
-    except DBAPIError as error:
+    except (DBAPIError, StoreUnavailable) as error:
         raise _unreachable(engine, error) from None
     return HEAD
 
@@ -378,7 +445,12 @@ def _run_migrations(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _unreachable(engine: sa.Engine, error: DBAPIError) -> Misconfigured | Transient:
+def _unreachable(engine: sa.Engine, error: DBAPIError | StoreUnavailable) -> Misconfigured | Transient:
+    """Return the error of a database that cannot be opened; a SQLite file is wrong unless its disk or a lock is."""
+    if isinstance(error, StoreUnavailable):
+        is_file_wrong = _sqlite_code(error.__cause__) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        is_disk_wrong = isinstance(write_fault(Path(str(engine.url.database))), Transient)
+        return Misconfigured(str(error)) if is_file_wrong and not is_disk_wrong else error
     first_line = str(error.orig).strip().splitlines()[0]
     if engine.dialect.name == "sqlite":
         return Misconfigured(f"queue_db={engine.url.database}: {first_line}")

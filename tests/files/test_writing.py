@@ -5,13 +5,14 @@ import pytest
 from contimg.files.writing import atomic_file, write_text
 
 
-def test_write_text_replaces_file_and_sets_mode(tmp_path):
+def test_write_text_replaces_file_and_keeps_its_mode(tmp_path):
     path = tmp_path / "record.json"
     write_text(path, "old")
     assert path.stat().st_mode & 0o777 == 0o600
-    write_text(path, "µJy", mode=0o644, durable=True)
+    path.chmod(0o640)
+    write_text(path, "µJy", durable=True)
     assert path.read_text(encoding="utf-8") == "µJy"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -8,6 +8,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from sqlalchemy.exc import SQLAlchemyError
 
+from contimg.errors import ContimgError
 from contimg.settings import Settings, load
 from contimg.store import Stage, Store
 from contimg.store.jobs.records import JobRef
@@ -57,7 +58,12 @@ def _task(stage: Stage) -> Any:
     def execute(self: Any, job: JobRef) -> None:
         """Execute the stage of a job; messages of earlier versions give the id of a group."""
         liveness_file()
-        if not execute_stage(stage_context(), stage, job, self.request.id):
+        try:
+            is_next_due = execute_stage(stage_context(), stage, job, self.request.id)
+        except (ContimgError, SQLAlchemyError) as error:  # the reconciler sends another message when that is corrected
+            log.error("job %s, %s: %s", job, stage, str(error).partition("\n")[0])
+            is_next_due = False
+        if not is_next_due:
             self.request.chain = None
 
     return execute

@@ -60,8 +60,7 @@ class Child:
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process and copy its output to the log file."""
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        """Start the process and copy its output to the log file; raises OSError when it cannot be started."""
         process = start_bound(
             self.plan.command, environ=self.plan.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -81,16 +80,25 @@ class Child:
         if self._restart_at is None:
             if now - self._started > STABLE_AFTER_S:
                 self._delay_s = MIN_DELAY_S
-            delay_s, self._delay_s = self._delay_s, min(2 * self._delay_s, MAX_DELAY_S)
-            self._restart_at = now + delay_s
+            delay_s = self._delay_restart()
             _kill_process_group(process.pid)
             status = process.returncode
             cause = f"status {status}" if status >= 0 else signal.Signals(-status).name
             return f"{self.plan.name} ended ({cause}); restarted in {delay_s:g} s; see {self.log_path}"
         if now >= self._restart_at:
+            try:
+                self.start()
+            except OSError as error:
+                reason = error.strerror or str(error)
+                return f"{self.plan.name} cannot be started ({reason}); repeated in {self._delay_restart():g} s"
             self.restarts += 1
-            self.start()
         return None
+
+    def _delay_restart(self) -> float:
+        """Set the time of the next start, and return the delay until then, s."""
+        delay_s, self._delay_s = self._delay_s, min(2 * self._delay_s, MAX_DELAY_S)
+        self._restart_at = time.monotonic() + delay_s
+        return delay_s
 
     def terminate(self) -> None:
         """Send SIGTERM: the process ends after the work under way."""
@@ -161,11 +169,48 @@ def _kill_process_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+class _ChildLog(RotatingFileHandler):
+    """Log file of a child. A line that cannot be written is dropped and counted; a file that is deleted is made again.
+
+    The output must be read in any case: a child whose pipe is full waits for ever.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
+        self._dropped = 0
+        self._reason = ""
+
+    def write_line(self, text: str) -> None:
+        """Append a line."""
+        record = logging.LogRecord("", logging.INFO, "", 0, text, (), None)
+        try:
+            if not Path(self.baseFilename).exists():
+                self._close_stream()
+                Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            if self.shouldRollover(record):
+                self.doRollover()
+            stream = self.stream or self._open()
+            self.stream = stream
+            if self._dropped:
+                stream.write(f"{self._dropped} lines were not written: {self._reason}\n")
+            stream.write(f"{text}\n")
+            stream.flush()
+            self._dropped = 0
+        except OSError as error:
+            self._dropped, self._reason = self._dropped + 1, error.strerror or str(error)
+            self._close_stream()
+
+    def _close_stream(self) -> None:
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with suppress(OSError):  # what is left in its buffer is dropped
+                stream.close()
+
+
 def _copy_lines(pipe: IO[bytes], path: Path) -> None:
-    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = _ChildLog(path)
     for line in pipe:
-        text = line.decode(errors="replace").rstrip("\n")
-        handler.emit(logging.LogRecord("", logging.INFO, "", 0, text, (), None))
-    handler.close()
+        log.write_line(line.decode(errors="replace").rstrip("\n"))
+    with suppress(OSError):
+        log.close()
     pipe.close()

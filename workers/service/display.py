@@ -1,19 +1,27 @@
 """Output of `contimg run`: events as they happen and, on a terminal, a summary of the queue below them."""
 
-import logging
+import os
+import sys
+from contextlib import suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.store import EventRecord, Stage, State, Status, Store
 from contimg.units import format_utc
+from workers.logs import RepeatedSteps
 
-log = logging.getLogger(__name__)
 _STYLES = {"warning": "yellow", "error": "bold red"}
 _STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.COMPLETED, State.FAILED)
+
+
+class _ServiceConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Print nothing more; rich would end the process."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Display:
@@ -27,7 +35,8 @@ class Display:
 
     def __init__(self, store: Store, console: Console | None = None) -> None:
         self._store = store
-        self._console = console or Console(highlight=False)
+        self._console = console or _ServiceConsole(highlight=False)
+        self._steps = RepeatedSteps()
         newest = store.events.last(1)
         self._last_id = newest[0].id if newest else 0
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -36,20 +45,31 @@ class Display:
 
     def refresh(self) -> None:
         """Print new events and update the summary; log an error when the store does not answer."""
-        try:
-            for event in self._store.events.after(self._last_id):
-                self._console.print(_event_line(event), soft_wrap=True)
-                self._last_id = event.id
-            if self._live.is_started:
-                self._live.update(_summary(self._store.overview.snapshot()), refresh=True)
-        except SQLAlchemyError as error:
-            log.error("store: %s", str(error).splitlines()[0])
+        self._steps.run("display", self._refresh)
+
+    def _refresh(self) -> None:
+        for event in self._store.events.after(self._last_id):
+            self._last_id = event.id
+            self._console.print(_event_line(event), soft_wrap=True)
+        if self._live.is_started:
+            self._live.update(_summary(self._store.overview.snapshot()), refresh=True)
 
     def close(self) -> None:
         """Print the last events, remove the summary, and print that the service stops."""
         self.refresh()
-        self._live.stop()
-        self._console.print("stopping after the stages under way; Ctrl-C again stops immediately")
+        with suppress(OSError):
+            self._live.stop()
+        self.print("stopping after the stages under way; Ctrl-C again stops immediately")
+
+    def print(self, text: str) -> None:
+        """Print a line, if that is possible: a full disk or a closed pipe does not end the service.
+
+        Parameters
+        ----------
+        text : the line.
+        """
+        with suppress(OSError):
+            self._console.print(text, soft_wrap=True)
 
 
 def _event_line(event: EventRecord) -> Text:

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, Transient
+from contimg.files.filesystems import write_fault
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
 from workers.producer import END_BEAT, SCAN_BEAT
@@ -91,7 +92,7 @@ class StreamingServiceManager:
             uptime_seconds=None if parts.started_at is None else time.time() - parts.started_at,
             last_heartbeat=scanned_at,
             config=shown(config) if config else {},
-            error=error or (record.error if record else None),
+            error=error or (record.error if record else None) or self._state_dir_fault(),
             paused=store.jobs.paused if store else False,
             backend=backend.kind if backend else "process",
         )
@@ -134,6 +135,11 @@ class StreamingServiceManager:
             text = f"the stream runs under systemd, in containers or elsewhere; {command} it there"
             return CommandOutcome(False, text)
         return CommandOutcome(True, "the stream is not running") if command == "stop" else self._launch()
+
+    def _state_dir_fault(self) -> str | None:
+        """Why no file of the running service can be written; its own record may be older than that."""
+        fault = write_fault(self._settings.state_dir.absolute())
+        return str(fault) if isinstance(fault, Transient) else None  # another user's rights do not concern the service
 
     def _record(self) -> ServiceRecord | None:
         return read_record(self._settings.state_dir)
@@ -192,6 +198,8 @@ class StreamingServiceManager:
     def _launch(self) -> CommandOutcome:
         """Start a supervisor in a session of its own; its output goes to STATE/logs/service.log."""
         path = self._settings.state_dir.absolute() / "logs/service.log"
+        if fault := write_fault(path):
+            return CommandOutcome(False, str(fault))
         path.parent.mkdir(parents=True, exist_ok=True)
         sent_at = time.time()
         with path.open("ab") as log:

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, Transient
+from contimg.files.filesystems import write_fault
 from contimg.files.locks import lock
-from contimg.files.writing import write_text
+from contimg.files.writing import atomic_file
 from workers.execution.processes import ProcessName
 
 RECORD_INTERVAL_S = 2.0
@@ -135,14 +137,25 @@ def read_record(state_dir: Path) -> ServiceRecord | None:
 
 
 def write_record(state_dir: Path, record: ServiceRecord) -> None:
-    """Replace the record atomically.
+    """Replace the record atomically; on a full disk, overwrite it, which needs no new block.
 
     Parameters
     ----------
     state_dir : state directory of the service.
     record : the new record.
+
+    Raises
+    ------
+    OSError : no file can be created; the record is written if it has been written before and is not read-only.
     """
-    write_text(_record_path(state_dir), json.dumps(asdict(record)))
+    path, text = _record_path(state_dir), json.dumps(asdict(record)).encode()
+    try:
+        with atomic_file(path) as file:
+            file.write(text)
+    except OSError:
+        with suppress(OSError), path.open("r+b") as file:
+            file.write(text.ljust(path.stat().st_size))
+        raise
 
 
 def remove_record(state_dir: Path) -> None:
@@ -152,7 +165,8 @@ def remove_record(state_dir: Path) -> None:
     ----------
     state_dir : state directory of the service.
     """
-    _record_path(state_dir).unlink(missing_ok=True)
+    with suppress(OSError):  # a record of a process that has ended is not read
+        _record_path(state_dir).unlink(missing_ok=True)
 
 
 def last_supervised_at(state_dir: Path) -> float:
@@ -175,25 +189,29 @@ class SupervisorLock:
 
     Raises
     ------
-    Misconfigured : another supervisor runs on the directory.
+    Misconfigured : another supervisor runs on the directory, or this user may not write to it.
+    Transient : the directory cannot be written for another reason.
     """
 
     def __init__(self, state_dir: Path) -> None:
-        state_dir.mkdir(parents=True, exist_ok=True)
         path = _lock_path(state_dir)
-        path.touch()
         try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            path.touch()
             self._descriptor = lock(path)
+            path.write_text(f"{os.getpid()}\n", encoding="utf-8")
         except BlockingIOError:
             raise Misconfigured(
                 f"{state_dir}: `contimg run` already runs here (pid {path.read_text(encoding='utf-8').strip()}); stop "
                 "it, or set PIPELINE_STATE_DIR to another directory"
             ) from None
-        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        except OSError as error:
+            raise write_fault(path) or Transient(f"{path}: {error.strerror}; check the state directory") from None
 
     def release(self) -> None:
         """Release the lock; the file's modification time is the time of the end."""
-        os.utime(self._descriptor)
+        with suppress(OSError):
+            os.utime(self._descriptor)
         os.close(self._descriptor)
 
 

@@ -11,17 +11,18 @@ No child outlives it: each is in a session of its own, and the kernel kills it w
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from contimg.errors import ContimgError, Misconfigured
+from contimg.errors import Misconfigured, Transient
+from contimg.files.filesystems import write_fault
 from contimg.settings import Settings, StreamingConfig, load
 from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import release_leases_of_dead_processes
+from workers.logs import RepeatedSteps
 from workers.service.child import Child, ChildPlan, ProcessTreeUsage, stop_all
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
 from workers.service.records import RECORD_INTERVAL_S, ServiceRecord, SupervisorLock, remove_record, write_record
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 # Longer than a stage of a usual tile; a stage that takes longer is killed and repeated after the next start.
 STOP_LIMIT_S = 30.0
 EXTRAS_STOP_LIMIT_S = 3.0
+MAX_EVENTS = 200
 
 
 class Stream(StrEnum):
@@ -61,7 +63,10 @@ class Supervisor:
         self._environ = environ
         self._broker_url = settings.broker_url
         self._since = time.time()
-        self._error: str | None = None
+        self._broker_error: str | None = None
+        self._state_dir_error: str | None = None
+        self._events: deque[tuple[str, str]] = deque(maxlen=MAX_EVENTS)  # not yet in the event log
+        self._steps = RepeatedSteps()
         self._lock: SupervisorLock | None = None
         self._store: Store | None = None
         self._broker: EmbeddedBroker | None = None
@@ -91,6 +96,8 @@ class Supervisor:
         """
         config = _load_checked(self.settings, self._environ)
         check_ports(self._extras, self.settings)
+        if fault := write_fault(self._state_dir):
+            raise fault
         self._lock = SupervisorLock(self._state_dir)
         try:
             self._store = Store.of(config)
@@ -128,10 +135,7 @@ class Supervisor:
         self._enter(Stream.STOPPING)
         stop_all(self._stream_children, limit_s, is_urgent)
         self._stream_children = []
-        try:
-            release_leases_of_dead_processes(self.store)
-        except SQLAlchemyError as error:
-            log.error("store: leases are released at the next start: %s", str(error).splitlines()[0])
+        self._steps.run("release of leases", lambda: release_leases_of_dead_processes(self.store))
         if self._broker is not None:
             self._broker.stop()
         self._enter(Stream.STOPPED)
@@ -169,7 +173,7 @@ class Supervisor:
                 self._lock.release()
 
     def record_event(self, text: str, level: str = "info") -> None:
-        """Log a message and add it to the event log, if the store answers.
+        """Log a message and add it to the event log, as soon as the store can be written.
 
         Parameters
         ----------
@@ -177,10 +181,14 @@ class Supervisor:
         level : level in the event log: `info`, `warning` or `error`.
         """
         log.info("%s", text)
-        try:
+        self._events.append((text, level))
+        self._steps.run("event log", self._write_events)
+
+    def _write_events(self) -> None:
+        while self._events:
+            text, level = self._events[0]
             self.store.events.add(text, level=level)
-        except SQLAlchemyError as error:
-            log.error("store: event not recorded: %s", str(error).splitlines()[0])
+            self._events.popleft()
 
     def _start_broker(self) -> None:
         """Check the configured broker, or start the embedded one unless it runs."""
@@ -193,20 +201,23 @@ class Supervisor:
             log.info("embedded broker: %s on 127.0.0.1:%d", server_program().name, endpoint.port)
 
     def _restart_broker(self) -> None:
-        if self._broker is None or self.stream is not Stream.RUNNING or self._broker.is_running:
+        broker = self._broker
+        if broker is None or self.stream is not Stream.RUNNING or broker.is_running:
             return
-        self.record_event(f"the embedded broker ended; restarted; see {self._broker.directory}/server.log", "error")
-        try:
-            self._broker.start()
-            self._error = None
-        except ContimgError as error:  # repeated by the next tick
-            self._error = str(error)
+        if self._broker_error is None:
+            self.record_event(f"the embedded broker ended; restarted; see {broker.directory}/server.log", "error")
+        elif time.monotonic() - self._recorded <= RECORD_INTERVAL_S:
+            return
+        self._broker_error = self._steps.run("embedded broker", broker.start)
 
     def _start_child(self, plan: ChildPlan) -> Child:
         # Tests and demos give an environment that is not this process's.
         environ = {**self._environ, "PIPELINE_STATE_DIR": str(self._state_dir), **plan.environ}
         child = Child(ChildPlan(plan.name, plan.command, environ), self._state_dir / "logs")
-        child.start()
+        try:
+            child.start()
+        except OSError as error:
+            raise Transient(f"{plan.name} cannot be started: {error.strerror}; check limits and memory") from None
         return child
 
     def _enter(self, stream: Stream) -> None:
@@ -224,10 +235,21 @@ class Supervisor:
             restarts={child.plan.name: child.restarts for child in children if child.restarts},
             cpu_percent=round(cpu_percent, 1),
             memory_mb=round(memory_mb, 1),
-            error=self._error,
+            error=self._state_dir_error or self._broker_error,
         )
-        write_record(self._state_dir, record)
+        error = self._steps.run("service record", lambda: write_record(self._state_dir, record))
         self._recorded = time.monotonic()
+        fault = write_fault(self._state_dir)
+        self._set_state_dir_error(str(fault) if fault else f"{self._state_dir}: {error}" if error else None)
+        self._steps.run("event log", self._write_events)
+
+    def _set_state_dir_error(self, error: str | None) -> None:
+        """Record that the state directory can no longer, or again, be written; nothing else need be done for that."""
+        if error is not None and self._state_dir_error is None:
+            self.record_event(f"{error}; no stage is started until then", "error")
+        elif error is None and self._state_dir_error is not None:
+            self.record_event(f"{self._state_dir}: can be written again; the stream continues")
+        self._state_dir_error = error
 
 
 def _load_checked(settings: Settings, environ: Mapping[str, str]) -> StreamingConfig:
