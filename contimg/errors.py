@@ -5,7 +5,9 @@ The class decides what the queue and the command line do: `BadInput` is permanen
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 # From the colon after a URL's user to the last @ of the word: a password that is not encoded holds anything but spaces.
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@", re.IGNORECASE)
@@ -58,8 +60,24 @@ class BadFile(BadInput):
         self.reason = reason
         super().__init__(f"{self.path}: {reason}")
 
-    def __reduce__(self) -> tuple[type["BadFile"], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.path, self.reason))
+
+
+class MixedTimes(BadFile):
+    """The files of a group are of different times: the correlator was started again, or a clock is wrong.
+
+    Attributes
+    ----------
+    starts_s : first integration of every file of the group, by path, UTC, seconds since 1970.
+    """
+
+    def __init__(self, path: Path | str, reason: str, starts_s: Mapping[Path, float]) -> None:
+        super().__init__(path, reason)
+        self.starts_s = starts_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.path, self.reason, self.starts_s))
 
 
 class Transient(ContimgError):

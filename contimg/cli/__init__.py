@@ -3,6 +3,7 @@
 import ast
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -67,6 +68,9 @@ def contimg() -> None:
 
 def main() -> None:
     """Run the command; an error of the package prints one line and sets its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold bytes that no encoding has
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         contimg.main(standalone_mode=False)
     except click.ClickException as error:

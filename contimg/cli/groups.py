@@ -1,5 +1,7 @@
 """`contimg groups list|show|retry|discard`."""
 
+from collections.abc import Callable
+
 import click
 
 from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
@@ -61,24 +63,22 @@ def show(group: str, as_json: bool) -> None:
 )
 def retry(group: str, stage: str | None) -> None:
     """Requeue a failed or discarded group, or reprocess a completed one."""
-    with configured_store() as store:
-        store.jobs.retry(group, stage=Stage(stage) if stage else None)
-        _print_group(store, group)
+    _change(group, lambda store: store.jobs.retry(group, stage=Stage(stage) if stage else None))
 
 
 @groups.command()
 @click.argument("group")
 def discard(group: str) -> None:
     """Exclude a group from processing. Its files stay; `retry` requeues it."""
+    _change(group, lambda store: store.jobs.discard(group))
+
+
+def _change(group: str, change: Callable[[Store], object]) -> None:
+    """Change a group and print it."""
     with configured_store() as store:
-        store.jobs.discard(group)
-        _print_group(store, group)
-
-
-def _print_group(store: Store, group: str) -> None:
-    record = store.files.group(group)
-    if record is not None:
-        click.echo(_line(record))
+        change(store)
+        if record := store.files.group(group):
+            click.echo(_line(record))
 
 
 def _line(group: GroupRecord) -> str:

@@ -1,4 +1,4 @@
-"""Names that become a part of a path: of groups, caltable sets, campaigns and the members of an archive."""
+"""Names that become a part of a path (of groups, caltable sets, campaigns, members of an archive), and any as text."""
 
 import re
 
@@ -31,3 +31,24 @@ def check_name(name: str, noun: str) -> str:
         shown = name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}..."
         raise BadInput(f"{noun} {shown!r}: cannot be the name of a file; {_RULE}")
     return name
+
+
+def printable(text: str) -> str:
+    """Return a text on one line that every encoding, database and terminal takes.
+
+    Line breaks, control characters, characters without a glyph or that reorder others, and the bytes of a file name
+    that are not UTF-8 become escapes such as `\\n`, `\\u202e` and `\\x96`.
+
+    Parameters
+    ----------
+    text : for example a file name, as `os.fsdecode` returns it.
+    """
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, as the file system's error handler decodes it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

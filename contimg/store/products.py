@@ -12,8 +12,9 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from contimg.instrument.time import DAY_S
 from contimg.store import tables
-from contimg.store.activity.events import record_metrics
+from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
@@ -187,6 +188,7 @@ def write(product: Any, session: Session, job: tables.Job, now: float) -> None:
 def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, now: float) -> None:
     row = _new_row(session, tables.MeasurementSet, job, product, now)
     row.calibrated_at = row.calibration_set = row.calibration_note = None
+    _report_same_times(session, row, now)
 
 
 @write.register
@@ -203,6 +205,20 @@ def _write_image(product: TileImage, session: Session, job: tables.Job, now: flo
     ms_id = measurement_set_id(session, job)
     _new_row(session, tables.Image, job, product, now).ms_id = ms_id
     record_metrics(session, now, {"image.rms_jy": product.rms_jy}, job.key)
+
+
+def _report_same_times(session: Session, row: tables.MeasurementSet, now: float) -> None:
+    """Record that another Measurement Set of the same processing begins less than half a tile from this one."""
+    ms, half_days = tables.MeasurementSet, (row.mjd_end - row.mjd_start) / 2
+    is_near = ms.mjd_start.between(row.mjd_start - half_days, row.mjd_start + half_days)
+    neighbours = select(ms).where(is_near, ms.processing == row.processing, ms.group_id != row.group_id)
+    if neighbour := session.scalar(neighbours.order_by(ms.mjd_start).limit(1)):
+        shift_s = (row.mjd_start - neighbour.mjd_start) * DAY_S
+        text = (
+            f"its data begin {shift_s:+.1f} s from those of group {neighbour.group_id}: the same data under a second "
+            "time stamp, or two runs that overlap; remove the files of one of them"
+        )
+        record_event(session, now, WARNING, row.group_id, text)
 
 
 def _new_row(session: Session, model: type[Product], job: tables.Job, product: Any, now: float) -> Product:

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, BigInteger, Dialect, Double, ForeignKey, Index, Integer, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from contimg.files.names import printable
 from contimg.store.jobs.kinds import job_label
 from contimg.tile.products import ConvertedMS, TileImage
 
@@ -21,6 +22,42 @@ Record = TypeVar("Record")
 
 # A 64-bit key that SQLite still numbers by itself: there only INTEGER PRIMARY KEY is the row id.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
+_PATH_LENGTH = 1024
+
+
+class PrintableText(TypeDecorator[str]):
+    """Text on one line, stored as `contimg.files.names.printable` returns it: names of files come from anywhere."""
+
+    impl: Any = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Make a value printable on its way to the database.
+
+        Parameters
+        ----------
+        value : of the column; None stays None.
+        dialect : of the database; any.
+        """
+        return None if value is None else printable(value)
+
+
+class PrintablePath(PrintableText):
+    """A path as `PrintableText`, cut at the length of the column."""
+
+    impl = String(_PATH_LENGTH)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Make a path printable and cut it.
+
+        Parameters
+        ----------
+        value : of the column; None stays None.
+        dialect : of the database; any.
+        """
+        text = super().process_bind_param(value, dialect)
+        return text if text is None or len(text) <= _PATH_LENGTH else f"{text[: _PATH_LENGTH - 1]}…"
 
 
 def _partial_unique(name: str, condition: str, *columns: str) -> Index:
@@ -87,7 +124,7 @@ class Job(Numbered):
     lease_expires_at: Mapped[float | None]
     not_before: Mapped[float | None]
     enqueued_at: Mapped[float | None]
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(PrintableText)
     created_at: Mapped[float]
     updated_at: Mapped[float]
     completed_at: Mapped[float | None]
@@ -115,7 +152,7 @@ class SubbandFileRow(Numbered):
 
     __tablename__ = "subband_files"
 
-    path: Mapped[str] = mapped_column(String(1024), unique=True)
+    path: Mapped[str] = mapped_column(PrintablePath, unique=True)
     group_id: Mapped[str | None] = mapped_column(ForeignKey("groups.id"), index=True)
     subband: Mapped[int | None]
     time_s: Mapped[float | None]
@@ -123,7 +160,7 @@ class SubbandFileRow(Numbered):
     mtime: Mapped[float]
     arrived_at: Mapped[float]
     state: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(PrintableText)
 
     __table_args__ = (
         Index("ix_subband_files_state_arrived", "state", "arrived_at"),
@@ -147,7 +184,7 @@ class StageRun(Numbered):
     started_at: Mapped[float]
     ended_at: Mapped[float | None] = mapped_column(index=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(PrintableText)
     error_class: Mapped[str | None] = mapped_column(String(64))
     seconds: Mapped[float | None]
     peak_rss_bytes: Mapped[int | None]
@@ -266,7 +303,7 @@ class Event(Numbered):
     at: Mapped[float] = mapped_column(index=True)
     level: Mapped[str] = mapped_column(String(16))
     group_id: Mapped[str | None] = mapped_column(String(32), index=True)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(PrintableText)
 
     __table_args__ = (Index("ix_events_level", "level", "id"),)
 
@@ -278,7 +315,7 @@ class Alert(Numbered):
 
     rule: Mapped[str] = mapped_column(String(32))
     level: Mapped[str] = mapped_column(String(16))
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(PrintableText)
     began_at: Mapped[float]
     ended_at: Mapped[float | None] = mapped_column(index=True)
 

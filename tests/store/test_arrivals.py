@@ -73,10 +73,13 @@ def test_duplicate_forms_failed_group_with_reason(store, telescope, clock):
     assert "duplicate" in echo.error
 
 
-def test_same_name_in_other_directory_is_quarantined(store, telescope):
-    telescope.arrive(0, 0)
-    copied = Path("/incoming/again") / telescope.path(0, 0).name
-    arrival = register_file(store, copied, 100, 1.0)
+def test_same_name_in_other_directory_is_quarantined(store, telescope, tmp_path):
+    name = telescope.path(0, 0).name
+    paths = [tmp_path / directory / name for directory in ("incoming", "again")]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+        arrival = register_file(store, path, 100, 1.0)
     assert arrival.file.state == FileState.QUARANTINED
     assert "duplicate" in arrival.file.reason
     assert len(store.files.groups()) == 1

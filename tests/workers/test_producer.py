@@ -72,7 +72,7 @@ def arrive(place, subbands=range(16), stamp=STAMP) -> None:
         unfinished.rename(place.incoming / f"{stamp}_sb{subband:02d}.hdf5")
 
 
-def test_renamed_files_become_a_group_without_waiting_for_a_scan(hinted, store, place):
+def test_renamed_files_are_registered_by_events(hinted, store, place):
     arrive(place)
     until(lambda: hinted.sent, 3, "the group is sent")
     assert hinted.sent == [(STAMP, Stage.CONVERT)]
@@ -81,7 +81,7 @@ def test_renamed_files_become_a_group_without_waiting_for_a_scan(hinted, store, 
     assert group.enqueued_at is not None
 
 
-def test_files_renamed_in_from_elsewhere_are_found_by_the_scan(scanning, place, tmp_path):
+def test_files_renamed_from_elsewhere_are_registered(scanning, place, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     for subband in range(16):
@@ -91,7 +91,7 @@ def test_files_renamed_in_from_elsewhere_are_found_by_the_scan(scanning, place, 
     until(lambda: scanning.sent == [(STAMP, Stage.CONVERT)], 6, "the group is sent")
 
 
-def test_what_lay_there_before_the_start_is_taken_in(store, place):
+def test_files_before_start_are_registered(store, place):
     arrive(place)
     time.sleep(2.1)  # files so young could still be written
     running = Running(store, place, NEVER_S)
@@ -99,7 +99,7 @@ def test_what_lay_there_before_the_start_is_taken_in(store, place):
     assert running.sent == [(STAMP, Stage.CONVERT)]
 
 
-def test_a_second_start_sends_nothing_twice(store, place):
+def test_second_start_sends_nothing_again(store, place):
     arrive(place)
     time.sleep(2.1)
     Running(store, place, NEVER_S).end()
@@ -108,7 +108,7 @@ def test_a_second_start_sends_nothing_twice(store, place):
     assert again.sent == []
 
 
-def test_two_producers_on_one_directory_send_a_group_once(store, place):
+def test_two_producers_send_group_once(store, place):
     both = [Running(store, place, 0.2) for _ in range(2)]
     arrive(place)
     until(lambda: store.files.group(STAMP) and store.files.group(STAMP).enqueued_at, 5, "the group is sent")
@@ -118,7 +118,7 @@ def test_two_producers_on_one_directory_send_a_group_once(store, place):
     assert both[0].sent + both[1].sent == [(STAMP, Stage.CONVERT)]
 
 
-def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinted, store, place):
+def test_bad_files_are_quarantined_in_place(hinted, store, place):
     (place.incoming / f"{STAMP}_sb00.hdf5").touch()
     (place.incoming / "notes.txt").write_text("not from the correlator")
     until(lambda: len(store.files.latest(FileState.QUARANTINED)) == 2, 3, "both are quarantined")
@@ -127,7 +127,7 @@ def test_bad_files_are_set_aside_with_their_reason_and_left_where_they_are(hinte
     assert (place.incoming / "notes.txt").exists()
 
 
-def test_a_replaced_bad_file_joins_its_group(hinted, store, place):
+def test_replaced_bad_file_joins_group(hinted, store, place):
     bad = place.incoming / f"{STAMP}_sb00.hdf5"
     bad.touch()
     until(lambda: store.files.latest(FileState.QUARANTINED), 3, "it is quarantined")
@@ -136,7 +136,7 @@ def test_a_replaced_bad_file_joins_its_group(hinted, store, place):
     assert store.files.latest(FileState.QUARANTINED) == ()
 
 
-def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
+def test_group_is_sent_on_resume(hinted, store, place):
     store.jobs.pause("a test")
     arrive(place)
     until(lambda: (group := store.files.group(STAMP)) and group.state is State.PENDING, 3, "the group is complete")
@@ -148,7 +148,7 @@ def test_paused_files_are_registered_and_sent_on_resume(hinted, store, place):
     assert hinted.sent == [(STAMP, Stage.CONVERT)]
 
 
-def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
+def test_group_is_sent_when_broker_returns(hinted, store, place):
     hinted.broker_away = True
     arrive(place)
     until(lambda: hinted.refused and not store.files.group(STAMP).enqueued_at, 3, "the group could not be sent")
@@ -156,7 +156,7 @@ def test_a_broker_that_is_away_loses_no_group(hinted, store, place):
     assert Reconciler(store, hinted.dispatcher, lambda: dict.fromkeys(Stage, 0)).round() == (STAMP,)
 
 
-def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):
+def test_incomplete_group_is_sent_or_fails_after_timeout(place):
     store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=0.5))
     running = Running(store, place, 0.2)
     arrive(place, range(13))
@@ -170,7 +170,7 @@ def test_an_incomplete_group_goes_on_after_the_timeout_or_fails(place):
     store.close()
 
 
-def test_a_directory_that_vanishes_and_comes_back_is_watched_again(store, place, monkeypatch):
+def test_recreated_directory_is_watched_again(store, place, monkeypatch):
     running = Running(store, place, 0.3)
     shutil.rmtree(place.incoming)
     time.sleep(0.8)
@@ -185,7 +185,7 @@ def test_a_directory_that_vanishes_and_comes_back_is_watched_again(store, place,
     running.end()
 
 
-def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, monkeypatch):
+def test_producer_survives_store_errors(scanning, store, place, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
     def away(*_args, **_more):
@@ -199,7 +199,7 @@ def test_a_store_that_fails_for_a_while_ends_nothing(scanning, store, place, mon
     until(lambda: scanning.sent, 6, "the group is sent after all")
 
 
-def test_without_events_the_scan_alone_takes_everything_in(store, place):
+def test_scan_registers_files_without_events(store, place):
     """As on NFS, where another machine's renames raise none."""
     sent = []
     dispatcher = Dispatcher(store, lambda job: sent.append((job.key, job.stage)))
@@ -217,7 +217,7 @@ def test_without_events_the_scan_alone_takes_everything_in(store, place):
     thread.join(5)
 
 
-def test_a_link_to_a_file_elsewhere_is_a_file(hinted, store, place, tmp_path):
+def test_links_are_registered_as_files(hinted, store, place, tmp_path):
     for subband in range(16):
         real = tmp_path / f"real{subband}"
         real.write_bytes(b"visibilities")
@@ -229,7 +229,7 @@ def test_a_link_to_a_file_elsewhere_is_a_file(hinted, store, place, tmp_path):
     assert len(store.files.latest()) == 16, "a link to nothing is none"
 
 
-def test_a_clock_that_steps_back_delays_no_file_for_ever(scanning, place):
+def test_file_from_the_future_is_registered(scanning, place):
     """Files from a machine whose clock is an hour ahead count as whole when they stand still under our eyes."""
     arrive(place, range(15))
     last = place.incoming / f"{STAMP}_sb15.hdf5"

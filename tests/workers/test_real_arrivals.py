@@ -27,7 +27,7 @@ def real_stamps() -> list[float]:
     )
 
 
-def test_the_real_arrivals_come_out_as_the_groups_that_they_were(tmp_path):
+def test_real_arrivals_give_the_true_groups(tmp_path):
     """2208 complete and 23 incomplete groups, none above 16; the shards of one group are dealt their subbands."""
     incoming, dealer, hand, before = tmp_path / "incoming", random.Random(6), [], 0.0
     incoming.mkdir()

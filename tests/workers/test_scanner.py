@@ -21,7 +21,7 @@ def incoming(tmp_path) -> IncomingScanner:
     return IncomingScanner(tmp_path)
 
 
-def test_a_whole_file_is_reported_until_it_is_taken(incoming, tmp_path):
+def test_file_is_yielded_until_registered(incoming, tmp_path):
     path = write(tmp_path / NAME)
     (first,) = incoming.scan()
     assert (first.path, first.size) == (path, 4)
@@ -32,7 +32,7 @@ def test_a_whole_file_is_reported_until_it_is_taken(incoming, tmp_path):
     assert list(incoming.scan()) == []
 
 
-def test_a_taken_file_is_reported_again_when_it_changes(incoming, tmp_path):
+def test_registered_file_is_yielded_after_change(incoming, tmp_path):
     path = write(tmp_path / NAME)
     incoming.mark_registered(next(incoming.scan()))
     write(path, b"other data", age_s=30)
@@ -40,7 +40,7 @@ def test_a_taken_file_is_reported_again_when_it_changes(incoming, tmp_path):
     assert changed.size == 10
 
 
-def test_a_file_that_went_and_came_back_is_new(incoming, tmp_path):
+def test_file_is_yielded_after_return(incoming, tmp_path):
     path = write(tmp_path / NAME)
     file = next(incoming.scan())
     incoming.mark_registered(file)
@@ -55,51 +55,51 @@ def test_a_file_that_went_and_came_back_is_new(incoming, tmp_path):
     "name",
     ["2026-02-22T23:17:51_sb03_incomplete.hdf5", f".{NAME}.Xy12", f"{NAME}.part", f"{NAME}.tmp", "copy.filepart"],
 )
-def test_names_of_unfinished_files_are_left_alone(incoming, tmp_path, name):
+def test_unfinished_names_are_ignored(incoming, tmp_path, name):
     write(tmp_path / name)
     assert list(incoming.scan()) == []
     assert incoming.check(name, finished=True) is None
 
 
-def test_directories_and_dangling_links_are_left_alone(incoming, tmp_path):
+def test_directories_and_dangling_links_are_ignored(incoming, tmp_path):
     (tmp_path / "truth").mkdir()
     (tmp_path / NAME).symlink_to(tmp_path / "nowhere")
     assert list(incoming.scan()) == []
     assert incoming.check("truth", finished=True) is None
 
 
-def test_a_link_to_a_file_is_a_file(incoming, tmp_path):
+def test_link_to_file_is_yielded(incoming, tmp_path):
     target = write(tmp_path / ".store")
     (tmp_path / NAME).symlink_to(target)
     assert [file.size for file in incoming.scan()] == [4]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "garbage.hdf5", "2026-02-30T00:00:00_sb00.hdf5", "X" + NAME])
-def test_foreign_names_are_wrong(incoming, tmp_path, name):
+def test_foreign_names_are_rejected(incoming, tmp_path, name):
     write(tmp_path / name)
     assert [file.reason for file in incoming.scan()] == [FOREIGN]
 
 
-def test_an_empty_file_is_wrong(incoming, tmp_path):
+def test_empty_file_is_rejected(incoming, tmp_path):
     write(tmp_path / NAME, b"")
     assert [file.reason for file in incoming.scan()] == [EMPTY]
 
 
-def test_a_file_that_is_being_written_is_waited_for(incoming, tmp_path):
+def test_file_being_written_is_not_yielded(incoming, tmp_path):
     path = write(tmp_path / NAME, age_s=0)
     assert list(incoming.scan()) == []
     assert incoming.check(NAME, finished=False) is None
     assert incoming.check(NAME, finished=True).path == path, "its writer has closed it"
 
 
-def test_a_file_from_a_clock_ahead_is_taken_once_it_stands_still(incoming, tmp_path):
+def test_file_from_clock_ahead_is_yielded_when_settled(incoming, tmp_path):
     write(tmp_path / NAME, age_s=-3600)
     assert list(incoming.scan()) == []
     time.sleep(SETTLED_AFTER_S + 0.1)
     assert len(list(incoming.scan())) == 1
 
 
-def test_a_directory_that_is_gone_may_come_back(incoming, tmp_path):
+def test_missing_directory_is_transient(incoming, tmp_path):
     incoming = IncomingScanner(tmp_path / "mount")
     with pytest.raises(Transient, match="mount: No such file or directory"):
         list(incoming.scan())

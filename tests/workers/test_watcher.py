@@ -51,7 +51,7 @@ def little_queue() -> Iterator[None]:
     QUEUE.write_text(before)
 
 
-def test_an_overflow_of_events_loses_no_file(place, store, little_queue):
+def test_event_overflow_loses_no_file(place, store, little_queue):
     """A producer process that cannot read its events for a while, and a kernel that drops them."""
     place.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
     producer = place.start(*place.command("producer"), log="producer.log")
@@ -85,7 +85,7 @@ def producing(store, place) -> Iterator[Producer]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, place, monkeypatch):
+def test_observer_is_replaced_after_handler_error(producing, store, place, monkeypatch):
     real, raised = IncomingWatcher.on_any_event, []
 
     def fail_once(watcher: IncomingWatcher, event: FileSystemEvent) -> None:
@@ -105,7 +105,7 @@ def test_a_handler_that_raises_costs_one_scan_and_no_more(producing, store, plac
     until(lambda: is_complete(store, second), 5, "the next one is found by events")
 
 
-def test_without_instances_the_scan_goes_on_and_events_come_back_with_one(place, store, monkeypatch, caplog):
+def test_watcher_recovers_from_missing_inotify_instances(place, store, monkeypatch, caplog):
     from workers.producer import watcher as watcher_module
 
     def none_left(*_: object, **__: object) -> None:
@@ -137,7 +137,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("step_s", [-86400.0, 86400.0])
-def test_a_clock_that_steps_while_a_group_arrives_costs_no_group(place, step_s):
+def test_clock_step_during_arrival_loses_no_group(place, step_s):
     clock, sent = Clock(), []
     store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
     producer = Producer(

@@ -50,7 +50,7 @@ def list_processes(directory: Path) -> tuple[str, ...]:
     ----------
     directory : STATE/logs; a process's log is `<process>.log`.
     """
-    return tuple(sorted(path.stem for path in directory.glob("*.log") if path.is_file()))
+    return tuple(sorted(path.stem for path in directory.glob("*.log") if path.name.isprintable() and path.is_file()))
 
 
 def log_path(directory: Path, process: str) -> Path | None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
 from contimg.files.filesystems import file_system
+from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Store
 from contimg.store.database import HEAD, current_revision, make_engine, refuse_newer, url_of
@@ -47,16 +48,17 @@ def check_directories(settings: Settings, config: StreamingConfig) -> Iterator[F
 def check_hdf5_locking(incoming: Path) -> Finding:
     """Check whether HDF5 can lock files of the incoming directory; some network file systems refuse.
 
-    The newest HDF5 file is opened for reading, or, where there is none, a temporary file is created and deleted.
+    The newest subband file is opened for reading, or, where there is none, a temporary file is created and deleted.
 
     Parameters
     ----------
     incoming : the incoming directory; it need not exist.
     """
     about = "HDF5 locking"
-    newest = max(incoming.glob("*.hdf5"), key=lambda path: path.name, default=None) if incoming.is_dir() else None
+    subband_files = filter(SubbandFile.parse, incoming.iterdir() if incoming.is_dir() else ())
+    newest = max(subband_files, key=lambda path: path.name, default=None)
     if newest is None and not _has_access(incoming, os.W_OK):
-        return Finding(about, Level.OK, f"{incoming}: not tested, there is no HDF5 file yet")
+        return Finding(about, Level.OK, f"{incoming}: not tested, there is no subband file yet")
     try:
         if newest is not None:
             h5py.File(newest, "r", locking=True).close()

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
-from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost
+from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost, MixedTimes, Transient
 from contimg.files.staging import guarded_renames
 from contimg.store import Lease, Refusal, Refused, RunFigures, Stage, State
 from contimg.store.jobs.records import JobRef
@@ -85,9 +85,9 @@ def _attempt(context: StageContext, lease: Lease) -> bool:
         context.store.leases.commit(lease, produced, cost.figures())
     except LeaseLost:
         raise
-    except BadFile as error:
-        context.store.files.quarantine(error.path, error.reason, lease=lease)
-        log.warning("quarantined %s", error)
+    except (BadFile, Transient) as error:
+        if not _reject_files(context, lease, error):
+            _fail(context, lease, error, cost)
     except BadInput as error:
         if stages.is_broken(context, lease):
             state = context.store.leases.redo(lease, Stage.CONVERT, str(error))
@@ -107,6 +107,32 @@ def _attempt(context: StageContext, lease: Lease) -> bool:
         log.info("done in %.1f s", cost.figures().seconds)
         return True
     return False
+
+
+def _reject_files(context: StageContext, lease: Lease, error: ContimgError) -> bool:
+    """End the lease of a conversion that could not use some of its files; False when the error is none of a file."""
+    files = context.store.files
+    # Also when a whole directory is away: the files are taken in again when it is back, and no attempt is used up.
+    if missing := _missing(lease):
+        if not files.mark_missing(missing, lease):
+            return False
+        log.warning("%d files are gone, the first is %s", len(missing), missing[0])
+    elif isinstance(error, MixedTimes) and (groups := files.regroup(error.starts_s, lease)):
+        log.warning("%s: files of another time are now in %s", error, ", ".join(groups))
+    elif isinstance(error, BadFile):
+        files.quarantine(error.path, error.reason, lease=lease)
+        log.warning("quarantined %s", error)
+    else:
+        return False
+    return True
+
+
+def _missing(lease: Lease) -> list[Path]:
+    """The files of a lease that do not exist; none when that cannot be found out."""
+    try:
+        return [path for path in lease.files.values() if not path.exists()]
+    except OSError:
+        return []
 
 
 def _fail(context: StageContext, lease: Lease, error: Exception, cost: Cost, *, permanent: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contimg.files.locks import is_locked
-from contimg.files.staging import MARK, final_path, restore_replaced, size_bytes
+from contimg.files.staging import MARK, final_path, remove, restore_replaced, size_bytes
 from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store
@@ -71,7 +70,7 @@ def _delete(store: Store, product: Retirable) -> bool:
     if not store.retention.retire(product, rename):
         return False
     for path in renamed:
-        delete_path(path)
+        remove(path)
     return True
 
 
@@ -105,21 +104,8 @@ def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
             log.warning("%s: moved aside by a process that was killed; restored", final_path(path))
             continue
         log.warning("%s: left by a process that was killed; removed", path)
-        delete_path(path)
+        remove(path)
     return removed
-
-
-def delete_path(path: Path) -> None:
-    """Delete a file or a directory tree, if it exists.
-
-    Parameters
-    ----------
-    path : the file or directory; errors within a directory tree are ignored.
-    """
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:

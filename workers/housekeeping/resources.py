@@ -13,7 +13,6 @@ from contimg.store import Stage, State, Store
 
 log = logging.getLogger(__name__)
 PAUSED_BY = "the disk watch"  # recorded in the store as the author of the pause
-_GB = 1e9
 _SAMPLED_STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)
 
 
@@ -56,11 +55,11 @@ class DiskMonitor:
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
         is_raised = any(alert.rule == "disk" for alert in self.store.alerts.active())
         limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
-        problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / _GB:.1f} GB free; stream paused; free some space"
+        problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / 1e9:.1f} GB free; stream paused; free some space"
         if self.store.jobs.paused_by == PAUSED_BY:
             problem += f", it resumes below {limits.disk_low_percent:g} %"
-        problem_now = problem if used >= limit else None
-        self.store.alerts.update("disk", problem_now, level="error", end_text=f"disk: over, {usage}")
+        end_text = f"disk: over, {usage}"
+        self.store.alerts.update("disk", problem if used >= limit else None, level="error", end_text=end_text)
 
 
 def disks(config: StreamingConfig) -> list[Disk]:

@@ -81,6 +81,7 @@ class Producer:
         """
         self._is_broker_away = False
         self.watcher.watch(self._scanner.directory)
+        self._scanner.forget(self._store.files.missing())
         self._register(self._scanner.scan())
         self._store.files.check_timeouts()
         self._dispatch()

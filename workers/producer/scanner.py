@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
 from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandFile
@@ -13,6 +14,10 @@ from contimg.formats.uvh5.grouping import SubbandFile
 SETTLED_AFTER_S = 2.0
 # The correlator writes `…_incomplete.hdf5`; copying programs use these suffixes until a file is complete.
 _UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".writing")
+SUBDIRECTORY = (
+    "directory with subband files; only files directly in the incoming directory are processed; move them there"
+)
+_MAX_ENTRIES = 1000  # of a sub-directory that are looked through for a subband file
 FOREIGN = "name is not YYYY-MM-DDTHH:MM:SS_sbNN.hdf5; rename the file or remove it"
 EMPTY = "size is 0 bytes; copy the file again"
 
@@ -48,26 +53,35 @@ class IncomingScanner:
     def scan(self) -> Iterator[IncomingFile]:
         """Yield every new or changed file in the order of names, which is the order of observation.
 
+        A sub-directory that has subband files is yielded as a rejected file.
+
         Raises
         ------
         Transient : the directory cannot be read; a mount may come back.
         """
         present: dict[str, tuple[int, float]] = {}  # size and mtime only: a backlog may have 100 000 files
+        directories: dict[str, float] = {}
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    if is_candidate(entry.name) and (size_mtime := _size_and_mtime(entry)):
-                        present[entry.name] = size_mtime
+                    stat = _stat(entry) if is_candidate(entry.name) else None
+                    if stat and S_ISREG(stat.st_mode):
+                        present[entry.name] = (stat.st_size, stat.st_mtime)
+                    elif stat and S_ISDIR(stat.st_mode):
+                        directories[entry.name] = stat.st_mtime
         except OSError as error:
             raise Transient(
                 f"{self.directory}: {error.strerror}; create or mount the directory, it is scanned again"
             ) from None
-        for name in self._registered.keys() - present.keys():
+        for name in self._registered.keys() - present.keys() - directories.keys():
             del self._registered[name]
         self._unsettled = {name: state for name, state in self._unsettled.items() if name in present}
         for name in sorted(present):
             if file := self._select(name, *present[name], finished=False):
                 yield file
+        for name, mtime in directories.items():
+            if self._registered.get(name) != (0, mtime) and _has_subband_files(self.directory / name):
+                yield RejectedFile(self.directory / name, 0, mtime, SUBDIRECTORY)
 
     def check(self, name: str, *, finished: bool) -> IncomingFile | None:
         """Return one file if it exists, is new or changed, and is complete; None otherwise.
@@ -77,8 +91,21 @@ class IncomingScanner:
         name : file name within the directory.
         finished : whether its writer has just closed or renamed it, so that it is complete whatever its age.
         """
-        size_mtime = _size_and_mtime(self.directory / name) if is_candidate(name) else None
-        return self._select(name, *size_mtime, finished=finished) if size_mtime else None
+        stat = _stat(self.directory / name) if is_candidate(name) else None
+        if stat is None or not S_ISREG(stat.st_mode):
+            return None
+        return self._select(name, stat.st_size, stat.st_mtime, finished=finished)
+
+    def forget(self, paths: Iterable[Path]) -> None:
+        """Report files again although they have not changed.
+
+        Parameters
+        ----------
+        paths : of files that the store has as missing.
+        """
+        for path in paths:
+            if path.parent == self.directory:
+                self._registered.pop(path.name, None)
 
     def mark_registered(self, file: IncomingFile) -> None:
         """Report this file no more until its size or modification time changes.
@@ -120,10 +147,15 @@ def is_candidate(name: str) -> bool:
     return not (name.startswith(".") or "_incomplete" in name or name.endswith(_UNFINISHED))
 
 
-def _size_and_mtime(entry: os.DirEntry[str] | Path) -> tuple[int, float] | None:
-    """Return size and mtime of a regular file, following links; None for anything else or when it has vanished."""
+def _stat(entry: os.DirEntry[str] | Path) -> os.stat_result | None:
+    """Return the properties of a file or directory, following links; None when it has vanished."""
     try:
-        stat = entry.stat()
+        return entry.stat()
     except OSError:
         return None
-    return (stat.st_size, stat.st_mtime) if S_ISREG(stat.st_mode) else None
+
+
+def _has_subband_files(directory: Path) -> bool:
+    """Whether there is a subband file among the first entries of a directory and those below it."""
+    paths = (Path(parent) / name for parent, _, names in os.walk(directory) for name in names)
+    return any(SubbandFile.parse(path) for path in islice(paths, _MAX_ENTRIES))

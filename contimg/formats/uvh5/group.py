@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile, BadInput
+from contimg.errors import BadFile, BadInput, MixedTimes
 from contimg.formats.uvh5.bands import infer_band_plan
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.formats.uvh5.header import SubbandHeader, read_header
@@ -206,9 +206,9 @@ def _common_times(headers: Mapping[int, SubbandHeader]) -> NDArray[np.float64]:
     common_jd = _covering(times_jd, lambda own, common: distance_s(own, common) <= TIME_TOLERANCE_S)
     for header in headers.values():
         if (distance := distance_s(header.times_jd, common_jd)) > TIME_TOLERANCE_S:
-            raise BadFile(
-                header.path, f"its times are up to {distance:.6g} s from those of the other files of its group"
-            )
+            reason = f"its times are up to {distance:.6g} s from those of the other files of its group"
+            starts_s = {header.path: float(jd_to_unix(header.times_jd[0])) for header in headers.values()}
+            raise MixedTimes(header.path, reason, starts_s)
     return common_jd
 
 

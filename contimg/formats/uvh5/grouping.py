@@ -14,7 +14,7 @@ from contimg.errors import Misconfigured
 
 TOLERANCE_S = 120.0
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"
-_NAME = re.compile(rf"({_STAMP})_sb(\d{{2}})\.hdf5")
+_NAME = re.compile(rf"({_STAMP})_sb(\d{{2}})\.hdf5", re.ASCII)
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadFile, LeaseLost
+from contimg.errors import LeaseLost
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
@@ -21,10 +21,18 @@ from contimg.store.files.groups import (
     group_records,
     groups_with_jobs,
 )
-from contimg.store.files.sorting import Sorter, make_pending
-from contimg.store.jobs.kinds import LIVE, Stage, State
-from contimg.store.jobs.leases import end_run, held_job
-from contimg.store.jobs.records import Lease, Outcome, end_lease, find_job, requeue
+from contimg.store.files.rejection import (
+    collect_again,
+    collect_without,
+    held_conversion,
+    mark_missing,
+    missing_files,
+    regroup,
+    was_replaced,
+)
+from contimg.store.files.sorting import Sorter, make_pending, quarantine
+from contimg.store.jobs.kinds import State
+from contimg.store.jobs.records import Lease
 from contimg.store.tables import record_of
 
 
@@ -35,7 +43,8 @@ class Files(Repository):
         """Sort finished files into their groups, in order and in one transaction. Calling it again is harmless.
 
         A quarantined file is sorted again when its size (bytes) or mtime (epoch seconds) has changed. A file whose
-        group was converted already joins it as late, with an event.
+        group was converted already joins it as late, and one that changes afterwards stays in it, each with an event.
+        A file whose directory was moved keeps its group.
 
         Parameters
         ----------
@@ -45,30 +54,26 @@ class Files(Repository):
         -------
         what became of each file, in the order of `files`.
         """
-        now, rules = self._database.clock(), self._database.rules
+        if not files:
+            return ()
+        now, rules, path = self._database.clock(), self._database.rules, tables.SubbandFileRow.path
         with self._database.write_arrivals() as session:
-            path = tables.SubbandFileRow.path
             known = select(tables.SubbandFileRow).where(path.in_([str(file.path) for file in files]))
             rows = {row.path: row for row in session.scalars(known)}
-            sorter = Sorter(session, [file.time_s for file in files if _is_to_sort(file, rows)], rules, now)
+            changed = [file for file in files if not _is_recorded(file, rows)]
+            sorter = Sorter(session, [file.time_s for file in changed], rules, now)
             arrivals = []
             for file in files:
-                row = rows.get(str(file.path))
-                unchanged = row is not None and (row.size, row.mtime) == (file.size, file.mtime)
-                if row is not None and not _is_to_sort(file, rows):
-                    if not unchanged:
-                        row.size, row.mtime, row.arrived_at = file.size, file.mtime, now
-                    arrivals.append((row, unchanged, False))
+                if _is_recorded(file, rows):
+                    arrivals.append((rows[str(file.path)], True, False))
                     continue
-                row = row or tables.SubbandFileRow(path=str(file.path))
+                row, is_complete = sorter.record(rows.get(str(file.path)), file)
                 rows[row.path] = row
-                row.size, row.mtime, row.arrived_at = file.size, file.mtime, now
-                row.subband, row.time_s = file.subband, file.time_s
-                arrivals.append((row, False, sorter.sort(row, file)))
+                arrivals.append((row, False, is_complete))
             sorter.finish()
             return tuple(
-                Arrival(record_of(FileRecord, row), known=unchanged, became_pending=pending)
-                for row, unchanged, pending in arrivals
+                Arrival(record_of(FileRecord, row), known=is_known, became_pending=is_complete)
+                for row, is_known, is_complete in arrivals
             )
 
     def quarantine(
@@ -103,18 +108,64 @@ class Files(Repository):
                 row = tables.SubbandFileRow(path=str(path), size=size, mtime=mtime, arrived_at=now)
                 if file := SubbandFile.parse(path):
                     row.subband, row.time_s = file.subband, file.time_s
-            if lease is not None and _was_replaced(session, row, lease, now):
-                return record_of(FileRecord, row)
-            is_known = row.state == FileState.QUARANTINED and row.reason == reason
-            row.state, row.reason = FileState.QUARANTINED, reason
+            if lease is not None:
+                if was_replaced(session, row, lease, now):
+                    return record_of(FileRecord, row)
+                job = held_conversion(session, lease, path)
+                if row.group_id != job.key:
+                    raise LeaseLost(f"{lease.label}: {path} is no longer of the group; it was not quarantined")
+                collect_again(session, job, lease, f"{path.name}: {reason}", now)
+            quarantine(session, row, reason, now)
             if size and mtime:
                 row.size, row.mtime = size, mtime
             session.add(row)
-            if not is_known:
-                record_event(session, now, WARNING, row.group_id, f"{path.name} quarantined: {reason}")
-            _collect_again(session, row, reason, lease, now)
+            if lease is None:
+                collect_without(session, row, now)
             session.flush()
             return record_of(FileRecord, row)
+
+    def mark_missing(self, paths: Sequence[Path], lease: Lease) -> bool:
+        """Record that files of a group are gone, as `contimg.store.files.rejection.mark_missing` does.
+
+        Parameters
+        ----------
+        paths : of the files.
+        lease : the convert lease of the worker that could not find them; it ends without using up an attempt.
+
+        Returns
+        -------
+        False when that happened too often to this group: the lease is then still held.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
+        """
+        with self._database.write_arrivals() as session:
+            return mark_missing(session, paths, lease, self._database.rules, self._database.clock())
+
+    def missing(self) -> frozenset[Path]:
+        """Return the paths of the files that were marked missing and are not back."""
+        with self._database.read() as session:
+            return frozenset(map(Path, missing_files(session)))
+
+    def regroup(self, starts_s: Mapping[Path, float], lease: Lease) -> tuple[str, ...]:
+        """Sort files of another time again, as `contimg.store.files.rejection.regroup` does.
+
+        Parameters
+        ----------
+        starts_s : first integration of each file of the group, by path, seconds since 1970.
+        lease : the convert lease of the worker that found them different; it ends without using up an attempt.
+
+        Returns
+        -------
+        the groups that the files are in now; empty when no file is of another run: the lease is then still held.
+
+        Raises
+        ------
+        LeaseLost : the lease has ended.
+        """
+        with self._database.write_arrivals() as session:
+            return regroup(session, starts_s, lease, self._database.rules, self._database.clock())
 
     def check_timeouts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """End the collections that are past their timeout: (groups now pending, groups now failed)."""
@@ -210,38 +261,10 @@ class Files(Repository):
             return tuple(record_of(FileRecord, row) for row in files_of(session, group))
 
 
-def _was_replaced(session: Session, file: tables.SubbandFileRow, lease: Lease, now: float) -> bool:
-    """Whether a file has changed since the run that rejects it began; the job is then pending again."""
-    job, run = held_job(session, lease), session.get(tables.StageRun, lease.run_id)
-    if job is None or run is None or file.group_id != job.key or file.arrived_at <= run.started_at:
-        return False
-    end_run(session, lease, Outcome.BAD_FILE, now, error=f"{Path(file.path).name} was replaced while it was read")
-    requeue(job, State.PENDING, now)
-    return True
-
-
-def _collect_again(session: Session, file: tables.SubbandFileRow, reason: str, lease: Lease | None, now: float) -> None:
-    """Let the group of a file that was just quarantined collect again, unless it is converted."""
-    if lease is not None:
-        if lease.stage != Stage.CONVERT:
-            raise ValueError(f"only convert reads subband files, not {lease.stage}")
-        job = held_job(session, lease)
-        if job is None or file.group_id != job.key:
-            raise LeaseLost(f"{lease.label}: the lease has ended; {file.path} was not quarantined")
-        error = f"{Path(file.path).name}: {reason}"
-        end_run(session, lease, Outcome.BAD_FILE, now, error=error, error_class=BadFile.__name__)
-        # Files join a group by its live job; a campaign continues with those that are left.
-        requeue(job, State.COLLECTING if job.processing == LIVE else State.PENDING, now)
-        return
-    live = find_job(session, file.group_id, lock=True) if file.group_id else None
-    if live is not None and live.state == State.PENDING and live.stage == Stage.CONVERT:
-        end_lease(live, State.COLLECTING, now)
-
-
-def _is_to_sort(file: SubbandFile, rows: Mapping[str, tables.SubbandFileRow]) -> bool:
-    """Whether a file is new, or was quarantined and has changed since."""
+def _is_recorded(file: SubbandFile, rows: Mapping[str, tables.SubbandFileRow]) -> bool:
+    """Whether the store has a file with its present size and time of modification."""
     row = rows.get(str(file.path))
-    return row is None or (row.state == FileState.QUARANTINED and (row.size, row.mtime) != (file.size, file.mtime))
+    return row is not None and (row.size, row.mtime) == (file.size, file.mtime)
 
 
 def _adopt_strays(session: Session, group: tables.Group, tolerance_s: float) -> None:

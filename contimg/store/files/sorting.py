@@ -4,6 +4,7 @@ The grouping rule is `contimg.formats.uvh5.grouping.nearest_group`; this module 
 a file that joins it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,28 +36,70 @@ class Gathering(GroupInReach):
 
 
 class Sorter:
-    """Sorts files within one transaction; `finish` writes the result."""
+    """Sorts files within one transaction; `finish` writes the result.
+
+    Parameters
+    ----------
+    session : of the caller's transaction, in which no other process sorts files.
+    times_s : times of the files to sort, seconds since 1970.
+    rules : of grouping.
+    now : epoch seconds.
+    """
 
     def __init__(self, session: Session, times_s: Sequence[float], rules: QueueRules, now: float) -> None:
         self._session, self._rules, self._now = session, rules, now
         self._gatherings: dict[str, Gathering] = {}
+        self._rows_by_name: dict[str, tables.SubbandFileRow] = {}
         self._new: list[tables.SubbandFileRow] = []
+        self._moved: Counter[Path] = Counter()
+        self._rewritten: dict[str, list[str]] = {}
         if times_s:
             self._load(min(times_s), max(times_s))
 
-    def sort(self, row: tables.SubbandFileRow, file: SubbandFile) -> bool:
+    def record(self, row: tables.SubbandFileRow | None, file: SubbandFile) -> tuple[tables.SubbandFileRow, bool]:
+        """Record a file that is new, has another path, or has changed.
+
+        A new file, and a quarantined one that has changed, is sorted into a group.
+
+        Parameters
+        ----------
+        row : row of the file's path; None when there is none.
+        file : the file as it is now.
+
+        Returns
+        -------
+        row of the file, and whether it completed its group, whose job became pending.
+        """
+        if row is None and (row := self._find_moved(file)):
+            self._moved[Path(row.path).parent] += 1
+            row.path = str(file.path)
+            has_changed = row.size != file.size  # a copy has another time of modification
+        else:
+            row = row or tables.SubbandFileRow(path=str(file.path))
+            has_changed = True
+        row.size, row.mtime, row.arrived_at = file.size, file.mtime, self._now
+        if row.state is None or (row.state == FileState.QUARANTINED and has_changed):
+            row.subband, row.time_s = file.subband, file.time_s
+            return row, self.sort(row, file)
+        if has_changed:
+            self._note_change(row)
+        return row, False
+
+    def sort(self, row: tables.SubbandFileRow, file: SubbandFile, *, except_group: str | None = None) -> bool:
         """Give a file its group, or quarantine it.
 
         Parameters
         ----------
-        row : new or changed row of the file; its group, state and reason are set.
+        row : row of the file; its group, state and reason are set.
         file : path, subband and time of the file.
+        except_group : group that it does not belong to.
 
         Returns
         -------
         True when the file completed its group, whose job became pending.
         """
-        gatherings, tolerance_s = self._gatherings.values(), self._rules.group_tolerance_s
+        gatherings = [gathering for gathering in self._gatherings.values() if gathering.id != except_group]
+        tolerance_s = self._rules.group_tolerance_s
         group_id = nearest_group(file, gatherings, tolerance_s)
         self._new.append(row)
         reason = None
@@ -78,6 +121,13 @@ class Sorter:
         self._session.flush()
         self._session.add_all(self._new)
         self._session.flush()
+        for directory, number in self._moved.items():
+            text = f"{number} files of {directory} have another path now; their groups continue with it"
+            record_event(self._session, self._now, INFO, None, text)
+        for group_id, names in self._rewritten.items():
+            text = f"{', '.join(names)} was written again after its group was {self._gatherings[group_id].job.state}"
+            advice = f"`contimg groups retry {group_id} --stage convert` processes the group again with it"
+            record_event(self._session, self._now, WARNING, group_id, f"{text}; {advice}")
 
     def _load(self, first_s: float, last_s: float) -> None:
         """Read and lock the groups around a span of time, and read their subbands."""
@@ -87,15 +137,37 @@ class Sorter:
         query = groups_with_jobs().where(is_near).order_by(group.reference_s).with_for_update()
         for row, job in self._session.execute(query):
             self._take(row, job)
-        files = select(file.group_id, file.subband, file.state).where(
-            file.group_id.in_(select(group.id).where(is_near)), file.state != FileState.QUARANTINED
-        )
-        for group_id, subband, state in self._session.execute(files):
-            gathering = self._gatherings.get(group_id or "")
-            if gathering is not None and subband is not None:
-                gathering.subbands.add(subband)
-                if state == FileState.PRESENT:
-                    gathering.present.add(subband)
+        for file_row in self._session.scalars(select(file).where(file.group_id.in_(select(group.id).where(is_near)))):
+            self._rows_by_name[Path(file_row.path).name] = file_row
+            gathering = self._gatherings.get(file_row.group_id or "")
+            if gathering is None or file_row.subband is None or file_row.state == FileState.QUARANTINED:
+                continue
+            gathering.subbands.add(file_row.subband)
+            if file_row.state == FileState.PRESENT:
+                gathering.present.add(file_row.subband)
+
+    def _find_moved(self, file: SubbandFile) -> tables.SubbandFileRow | None:
+        """Return the row of a file of this name whose path no longer exists, or leads to this file; None without one.
+
+        A file of this name that is elsewhere as well is a copy, and not moved.
+        """
+        row = self._rows_by_name.get(file.path.name)
+        if row is None:
+            return None
+        try:
+            return row if Path(row.path).samefile(file.path) else None
+        except FileNotFoundError:
+            return row
+        except OSError:  # its directory cannot be reached now
+            return None
+
+    def _note_change(self, row: tables.SubbandFileRow) -> None:
+        """Note a file that changed after its group was read; before that, the conversion reads the new content."""
+        gathering = self._gatherings.get(row.group_id or "")
+        if gathering is None or row.state != FileState.PRESENT:
+            return
+        if gathering.job.stage != Stage.CONVERT or gathering.job.state not in _OPEN:
+            self._rewritten.setdefault(gathering.id, []).append(Path(row.path).name)
 
     def _take(self, group: tables.Group, job: tables.Job) -> None:
         self._gatherings[group.id] = Gathering(

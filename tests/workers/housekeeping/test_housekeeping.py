@@ -93,7 +93,7 @@ def aged(path: Path, at: float) -> Path:
     return path
 
 
-def test_orphans_are_swept_and_what_somebody_writes_is_not(clocked_store, place, clock):
+def test_only_orphans_are_removed(clocked_store, place, clock):
     output, real = place.config.output_dir, time.time()
     group, next_group = arrive(clocked_store, 0), arrive(clocked_store, 1)
     orphan = aged(output / f"{group}.ms.writing-00000001", real - 100)
@@ -113,7 +113,7 @@ def test_orphans_are_swept_and_what_somebody_writes_is_not(clocked_store, place,
     assert not any(path.exists() for path in (orphan, room, picture, summary))
 
 
-def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(clocked_store, place, clock):
+def test_temporary_of_running_stage_is_kept(clocked_store, place, clock):
     clock.now = time.time() - 500
     group, output = arrive(clocked_store), place.config.output_dir
     lease(clocked_store, group, Stage.CONVERT)
@@ -123,7 +123,7 @@ def test_a_running_stage_keeps_its_temporary_and_loses_that_of_the_run_before(cl
     assert current.exists()
 
 
-def test_a_full_disk_pauses_and_an_emptier_one_goes_on(clocked_store):
+def test_full_disk_pauses_stream_until_freed(clocked_store):
     used = []
     monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(Path("/products"), used[-1], 10**9)])
     for percent, paused in ((80, False), (94.9, False), (95, True), (93, True), (89, False), (97, True)):
@@ -134,7 +134,7 @@ def test_a_full_disk_pauses_and_an_emptier_one_goes_on(clocked_store):
     assert re.search(r"/products\b.*\b95\.0 ?%.*\b1\.0 GB\b.*\b90 ?%", text)
 
 
-def test_the_disk_watch_leaves_an_operators_pause_alone(clocked_store):
+def test_disk_monitor_keeps_pause_by_operator(clocked_store):
     monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(Path("/products"), 10.0, 1)])
     clocked_store.jobs.pause("the night's observer")
     monitor.check()
@@ -144,18 +144,18 @@ def test_the_disk_watch_leaves_an_operators_pause_alone(clocked_store):
     assert PAUSED_BY != "the night's observer"
 
 
-def test_each_file_system_is_looked_at_once(place):
+def test_each_file_system_is_listed_once(place):
     listed = disks(place.config)
     assert len({disk.directory for disk in listed}) == len(listed) >= 1
     assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in listed)
 
 
-def test_watermarks_the_wrong_way_round_are_refused():
+def test_reversed_watermarks_are_refused():
     with pytest.raises(Misconfigured, match=r"CONTIMG_DISK_LOW_PERCENT=95\b"):
         DiskLimits(disk_high_percent=95, disk_low_percent=95)
 
 
-def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(clocked_store, clock):
+def test_stall_raises_one_alert(clocked_store, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=600))
     group = arrive(clocked_store)
     for seconds in (0, 599, 1, 300):
@@ -170,7 +170,7 @@ def test_files_that_come_while_nothing_advances_are_an_alarm_told_once(clocked_s
     assert clocked_store.alerts.active() == ()
 
 
-def test_a_paused_stream_does_not_stall(clocked_store, clock):
+def test_paused_stream_raises_no_stall(clocked_store, clock):
     arrive(clocked_store)
     clocked_store.jobs.pause("a test")
     clock.now += 10_000
@@ -178,7 +178,7 @@ def test_a_paused_stream_does_not_stall(clocked_store, clock):
     assert clocked_store.events.last(level="error") == ()
 
 
-def test_a_backlog_is_told_with_the_time_it_will_take(clocked_store, place, clock):
+def test_backlog_alert_estimates_time(clocked_store, place, clock):
     for number in range(4):
         complete(clocked_store, place, number)
     clock.now += 901  # those that came are no longer counted as arriving
@@ -202,7 +202,7 @@ def test_a_backlog_is_told_with_the_time_it_will_take(clocked_store, place, cloc
     assert (activity.waiting, activity.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
 
 
-def test_files_without_products_are_told_but_not_after_a_quiet_night(clocked_store, place, clock):
+def test_no_product_alert_ignores_quiet_nights(clocked_store, place, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=1e6), AlertLimits(alert_no_product_s=1800))
     complete(clocked_store, place, 0)
     clock.now += 8 * 3600  # the telescope stood still
@@ -218,7 +218,7 @@ def test_files_without_products_are_told_but_not_after_a_quiet_night(clocked_sto
     assert clocked_store.alerts.active() == ()
 
 
-def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, place, clock):
+def test_failures_alert_ends_with_completed_group(clocked_store, place, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_failures=3))
     for number in range(5):
         if number == 2:
@@ -235,7 +235,7 @@ def test_failures_in_a_row_are_told_until_a_group_is_completed(clocked_store, pl
     assert clocked_store.alerts.active() == ()
 
 
-def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
+def test_worker_alert_after_limit(clocked_store, clock):
     def worker(queue: str) -> Worker:
         return Worker(f"{queue}@host", (queue,), 1, 0, 0, 10.0)
 
@@ -256,7 +256,7 @@ def test_a_queue_without_a_worker_is_told_after_a_while(clocked_store, clock):
     assert re.search(r"\bworker\b.*broker redis://x: does not answer", clocked_store.alerts.active()[0].text)
 
 
-def test_old_products_go_and_what_is_needed_stays(clocked_store, place, clock):
+def test_retention_deletes_by_rules(clocked_store, place, clock):
     groups = [complete(clocked_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
     clocked_store.registry.register(
         solved_set(place.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
@@ -285,7 +285,7 @@ def test_old_products_go_and_what_is_needed_stays(clocked_store, place, clock):
     assert RetentionRules().keep_ms_days == RetentionRules().keep_images_days == 0, "by default nothing is deleted"
 
 
-def test_a_group_that_goes_back_to_work_keeps_what_was_about_to_go(clocked_store, place, clock):
+def test_retried_group_keeps_due_products(clocked_store, place, clock):
     group = complete(clocked_store, place, 0)
     clock.now += 40 * DAY_S
     (due,) = clocked_store.retention.due(RetentionRules(keep_ms_days=30, keep_last=0))
@@ -295,7 +295,7 @@ def test_a_group_that_goes_back_to_work_keeps_what_was_about_to_go(clocked_store
     assert clocked_store.products.measurement_set(group) is not None
 
 
-def test_retention_from_the_command_line_says_first_and_deletes_when_told(place):
+def test_retention_command_lists_then_deletes(place):
     store = Store.open(place.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
     group = complete(store, place, 0)
     options = ("--keep-ms-days", "0.0000001", "--keep-last", "0")
@@ -308,7 +308,7 @@ def test_retention_from_the_command_line_says_first_and_deletes_when_told(place)
     store.close()
 
 
-def test_the_machine_is_sampled_for_the_charts(clocked_store, place):
+def test_machine_is_sampled(clocked_store, place):
     arrive(clocked_store)
     values = record_sample(place.config, clocked_store)
     assert values["queue.waiting.convert"] == 1
@@ -316,7 +316,7 @@ def test_the_machine_is_sampled_for_the_charts(clocked_store, place):
     assert metric_values(clocked_store, "machine.memory_mb")[0] > 10
 
 
-def test_a_task_that_fails_stops_no_other(caplog):
+def test_failing_task_stops_no_other(caplog):
     done, fails = [], [True]
 
     def breaks() -> None:
