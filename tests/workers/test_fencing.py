@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,10 @@ def contents(place: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> subprocess.Popen[str]:
-    """A worker process in the middle of a stage, stopped as soon as what it writes has a temporary name."""
+    """A worker process in the middle of a stage, stopped as soon as what it writes has a temporary name.
+
+    It is stopped while it does not hold the store's lock, which would stop this process too.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", TURN, stage, group], env={**place.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, text=True,
@@ -71,10 +76,24 @@ def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> sub
         assert time.monotonic() < deadline
         assert process.poll() is None
     process.send_signal(signal.SIGSTOP)
+    while not can_write(place.config.queue_db):
+        assert time.monotonic() < deadline
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)
     return process
 
 
-@pytest.mark.parametrize("stage", [Stage.CALIBRATE, Stage.IMAGE])
+def can_write(database: str) -> bool:
+    with closing(sqlite3.connect(database, timeout=0.5)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("stage", [pytest.param(Stage.CALIBRATE, marks=pytest.mark.long), Stage.IMAGE])
 def test_resumed_worker_changes_nothing(place, context, group, stage):
     if stage is Stage.IMAGE:
         execute_stage(context, Stage.CALIBRATE, group)
