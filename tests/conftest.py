@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from astropy.config import set_temp_cache
-from astropy.utils.data import import_file_to_cache
+from astropy.utils.data import conf
 from hypothesis import settings
 from judges import require
 
@@ -34,14 +34,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_site_download(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Put an empty list of sites into Astropy's cache, which pyuvdata would otherwise download."""
-    directory = tmp_path_factory.mktemp("astropy")
-    sites = directory / "sites.json"
-    sites.write_text("{}", encoding="utf-8")
-    with set_temp_cache(directory):
-        for server in ("http://data.astropy.org", "http://www.astropy.org/astropy-data"):
-            import_file_to_cache(f"{server}/coordinates/sites.json", str(sites))
+def empty_astropy_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run without the network and with an empty Astropy cache, as on the machine of a new user."""
+    with set_temp_cache(tmp_path_factory.mktemp("astropy")), conf.set_temp("allow_internet", False):
         yield
 
 

@@ -75,6 +75,8 @@ def convert(
     for outcome in batch.convert_groups(waiting, options, jobs):
         for reason in outcome.left_out:
             click.echo(f"contimg: excluded {reason}", err=True)
+        for note in outcome.product.notes if outcome.product else ():
+            click.echo(f"contimg: group {outcome.task.group}: {note}", err=True)
         click.echo(_line(outcome))
         if outcome.error:
             failed += 1

@@ -157,7 +157,10 @@ def _convert(context: StageContext, lease: Lease, files: Mapping[int, Path]) -> 
     from contimg.tile.convert import ConvertOptions, convert
 
     path = context.measurement_set_path(lease.key, lease.processing)
-    return convert(files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
+    product = convert(files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
+    for note in product.notes:
+        context.store.events.add(note, level="warning", group=lease.key)
+    return product
 
 
 def _calibrate(context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequence[Any]]) -> Any:

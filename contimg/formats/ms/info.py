@@ -30,7 +30,7 @@ class MSInfo:
     correlations : names, for example ("XX", "YY"), in the order of DATA's last axis.
     phase_centre_rad : right ascension and declination (ICRS), shape (2,).
     times_mjd_s : the distinct integration times (UTC, MJD seconds), shape (times,), ascending.
-    integration_s : length of one integration.
+    integration_s : median length of an integration.
     pointing_rad : direction of the dishes at each of `times_mjd_s` (ICRS), shape (times, 2).
     antenna_names : of every slot in ANTENNA, so that ANTENNA1 indexes it.
     antenna_positions_m : ITRF, shape (slots, 3).
@@ -103,7 +103,7 @@ def _read(path: Path) -> MSInfo:
             raise BadInput(f"{path}: the Measurement Set has no rows; convert the group again")
         times = np.unique(main.getcol("TIME"))
         antennas = np.unique(np.concatenate([main.getcol("ANTENNA1"), main.getcol("ANTENNA2")]))
-        integration = float(main.getcell("INTERVAL", 0))
+        integration = float(np.median(main.getcol("INTERVAL")))
         columns, rows = frozenset(main.colnames()), main.nrows()
     with open_table(path / "SPECTRAL_WINDOW") as windows:
         if windows.nrows() != 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from casacore.tables import table
+from casacore.tables import makearrcoldesc, maketabdesc, table
 
 from contimg import __version__
 from contimg.formats.uvh5.group import SubbandGroup
@@ -95,16 +95,17 @@ def write_subtables(
     _fill(
         path, "POINTING", rows,
         ANTENNA_ID=np.tile(np.arange(slots), times.size), TIME=np.repeat(times, slots),
-        INTERVAL=np.full(rows, header.integration_s), NAME=["tracked" if tracking else "meridian"] * rows,
+        INTERVAL=np.repeat(group.integrations_s, slots), NAME=["tracked" if tracking else "meridian"] * rows,
         NUM_POLY=np.zeros(rows, dtype=int), TIME_ORIGIN=np.repeat(times, slots), DIRECTION=direction,
         TARGET=direction, TRACKING=np.full(rows, tracking),
     )  # fmt: skip
-    half = 0.5 * header.integration_s
+    start, end = times[[0, -1]] + group.integrations_s[[0, -1]] * [-0.5, 0.5]
+    _add_location(path, array.centre_m)
     _fill(
         path, "OBSERVATION", 1,
         TELESCOPE_NAME=[telescope.NAME if group.own_telescope else instrument],
-        TIME_RANGE=np.array([[times[0] - half, times[-1] + half]]), OBSERVER=[instrument], PROJECT=["continuum"],
-        SCHEDULE_TYPE=[""], RELEASE_DATE=[0.0], FLAG_ROW=[False],
+        TIME_RANGE=np.array([[start, end]]), OBSERVER=[instrument], PROJECT=["continuum"], SCHEDULE_TYPE=[""],
+        RELEASE_DATE=[0.0], FLAG_ROW=[False], TELESCOPE_LOCATION=array.centre_m[np.newaxis],
     )  # fmt: skip
     _fill(path, "DATA_DESCRIPTION", 1, SPECTRAL_WINDOW_ID=[0], POLARIZATION_ID=[0], FLAG_ROW=[False])
     _fill(
@@ -129,6 +130,14 @@ def _fill(path: Path, subtable: str, rows: int, **columns: Any) -> None:
         filled.addrows(rows - filled.nrows())
         for column, values in columns.items():
             filled.putcol(column, values)
+
+
+def _add_location(path: Path, centre_m: Vectors) -> None:
+    """Add the column that pyuvdata keeps the array's centre in; without it, it needs the network for one it knows."""
+    keywords = {"QuantumUnits": ["m"] * 3, "MEASINFO": {"type": "position", "Ref": "ITRF"}}
+    column = makearrcoldesc("TELESCOPE_LOCATION", centre_m[0], valuetype="double", shape=[3], keywords=keywords)
+    with table(f"{path}::OBSERVATION", readonly=False, ack=False) as observation:
+        observation.addcols(maketabdesc([column]))
 
 
 def _set_icrs(path: Path, subtable: str, *columns: str) -> None:

@@ -66,14 +66,15 @@ class MainTable:
         first, last : integrations.
         uvw_m : metres, shape (integrations × baselines, 3).
         """
-        group, length = self.group, self.group.reference.integration_s
+        group = self.group
         baselines, times = group.slots_1.size, last - first
         rows = times * baselines
         stamps = np.repeat(jd_to_mjd_s(group.times_jd[first:last]), baselines)
+        lengths = np.repeat(group.integrations_s[first:last], baselines)
         zeros = np.zeros(rows, dtype=np.int32)
         columns = {
-            "TIME": stamps, "TIME_CENTROID": stamps, "INTERVAL": np.full(rows, length),
-            "EXPOSURE": np.full(rows, length), "ANTENNA1": np.tile(group.slots_1, times).astype(np.int32),
+            "TIME": stamps, "TIME_CENTROID": stamps, "INTERVAL": lengths,
+            "EXPOSURE": lengths, "ANTENNA1": np.tile(group.slots_1, times).astype(np.int32),
             "ANTENNA2": np.tile(group.slots_2, times).astype(np.int32), "SCAN_NUMBER": zeros + 1, "UVW": uvw_m,
             "FLAG_ROW": zeros.astype(bool),
         }  # fmt: skip

@@ -1,5 +1,6 @@
 """The antenna table of a file and the position of its array."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ class Antennas:
 
     Attributes
     ----------
-    numbers, names : shape (slots,).
-    positions_m : ECEF relative to the centre, shape (slots, 3).
-    diameters_m : of the dishes, shape (slots,); 0 where another telescope's file does not have them.
+    numbers : shape (slots,).
+    names : different from each other.
+    positions_m : ECEF relative to the centre, shape (slots, 3); 0 for a slot that no row uses and that has no position.
+    diameters_m : of the dishes, 0 where unknown, shape (slots,).
     centre_m : ECEF of the array's centre, shape (3,).
     telescope_name : from the file.
     """
@@ -36,14 +38,27 @@ class Antennas:
     centre_m: NDArray[np.float64]
     telescope_name: str
 
+    def slots_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the slots of antenna numbers: their indices in the antenna table.
 
-def read_antennas(path: Path, header: Any, own_telescope: bool) -> Antennas:
+        Parameters
+        ----------
+        numbers : antenna numbers, any shape; all are in the table.
+        """
+        order = np.argsort(self.numbers)
+        return np.asarray(order[np.searchsorted(self.numbers[order], numbers)])
+
+
+def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_telescope: bool) -> Antennas:
     """Read and check the antenna table.
+
+    Only antennas that have rows need a position and a name of their own. Geocentric positions are made relative.
 
     Parameters
     ----------
     path : the file, for messages.
     header : its HDF5 group `Header`.
+    used_numbers : numbers of the antennas that have rows, shape (antennas,).
     own_telescope : require the DSA-110's position, within 100 m.
 
     Raises
@@ -51,22 +66,58 @@ def read_antennas(path: Path, header: Any, own_telescope: bool) -> Antennas:
     BadFile : the table contradicts itself, or the array is elsewhere.
     """
     numbers = header["antenna_numbers"][:].astype(np.int64)
-    names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in header["antenna_names"][:])
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in header["antenna_names"][:]]
     positions = header["antenna_positions"][:].astype(np.float64)
     if not numbers.size == len(names) == len(positions):
         raise BadFile(path, "antenna_numbers, antenna_names and antenna_positions differ in length")
     if np.unique(numbers).size != numbers.size:
         raise BadFile(path, "antenna_numbers lists an antenna twice")
-    if not np.all(np.isfinite(positions)):
-        raise BadFile(path, "antenna_positions has values that are not finite")
-    diameters = np.full(numbers.size, DISH_DIAMETER_M if own_telescope else 0.0)
-    if "antenna_diameters" in header and header["antenna_diameters"].shape == diameters.shape:
-        diameters = header["antenna_diameters"][:].astype(np.float64)
+    used = np.isin(numbers, used_numbers)
+    unplaced = ~np.isfinite(positions).all(axis=1)
+    if (unplaced & used).any():
+        listed = ", ".join(names[slot] for slot in np.flatnonzero(unplaced & used))
+        raise BadFile(path, f"antenna_positions has values that are not finite, for antennas with data: {listed}")
+    positions[unplaced] = 0.0
     centre = _read_centre(path, header)
     distance_m = float(np.linalg.norm(centre - TELESCOPE.itrf_m))
     if own_telescope and not distance_m <= SITE_TOLERANCE_M:
         raise BadFile(path, f"its array is {distance_m / 1000:.1f} km away; it is another telescope's file")
-    return Antennas(numbers, names, positions, diameters, centre, read_text(header, "telescope_name", "unknown"))
+    # No relative position of an antenna on the Earth is nearer to the array's centre than to the Earth's.
+    geocentric = np.linalg.norm(positions - centre, axis=1) < np.linalg.norm(positions, axis=1)
+    positions[geocentric] -= centre
+    diameters = _read_diameters(header, numbers.size, own_telescope)
+    distinct = _distinct_names(path, names, numbers, used)
+    return Antennas(numbers, distinct, positions, diameters, centre, read_text(header, "telescope_name", "unknown"))
+
+
+def _distinct_names(
+    path: Path, names: list[str], numbers: NDArray[np.int64], used: NDArray[np.bool_]
+) -> tuple[str, ...]:  # fmt: skip
+    """The names, with the number appended to repeated ones of antennas without rows."""
+    of_used = Counter(name for name, has_rows in zip(names, used, strict=True) if has_rows)
+    for name, count in of_used.items():
+        if count > 1:
+            slots = [slot for slot in np.flatnonzero(used) if names[slot] == name]
+            raise BadFile(
+                path,
+                f"antenna_names has {name!r} for {count} antennas with data, numbers "
+                f"{', '.join(str(numbers[slot]) for slot in slots)}: gains are kept by name, so each antenna needs a "
+                "name of its own; correct antenna_names",
+            )
+    counts = Counter(names)
+    return tuple(
+        name if has_rows or (name and counts[name] == 1) else f"{name}#{number}"
+        for name, number, has_rows in zip(names, numbers, used, strict=True)
+    )
+
+
+def _read_diameters(header: Any, slots: int, own_telescope: bool) -> NDArray[np.float64]:
+    """Diameters in metres; unknown ones are the DSA-110's if it is the telescope, else 0."""
+    default_m = DISH_DIAMETER_M if own_telescope else 0.0
+    if "antenna_diameters" not in header or header["antenna_diameters"].shape not in ((slots,), ()):
+        return np.full(slots, default_m)
+    diameters = np.broadcast_to(header["antenna_diameters"][()], slots).astype(np.float64)
+    return np.where(np.isfinite(diameters) & (diameters > 0), diameters, default_m)
 
 
 def _read_centre(path: Path, header: Any) -> NDArray[np.float64]:

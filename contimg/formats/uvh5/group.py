@@ -31,6 +31,7 @@ class SubbandGroup:
     headers : by subband.
     band : the plan that the files fill.
     times_jd : integration centres of the tile; a file may lack some, shape (times,).
+    integrations_s : length of each integration, shape (times,).
     slots_1, slots_2 : antenna slots of each baseline, slot 1 <= slot 2, sorted; a file may lack some,
         shape (baselines,).
     own_telescope : whether it is the DSA-110's.
@@ -39,13 +40,14 @@ class SubbandGroup:
     headers: Mapping[int, SubbandHeader]
     band: BandPlan
     times_jd: NDArray[np.float64]
+    integrations_s: NDArray[np.float64]
     slots_1: NDArray[np.int64]
     slots_2: NDArray[np.int64]
     own_telescope: bool = True
 
     @property
     def reference(self) -> SubbandHeader:
-        """A header with the antennas, polarisations, integration time and phasing, which all headers share."""
+        """A header with the antennas, polarisations and phasing, which all headers share."""
         return next(iter(self.headers.values()))
 
     @property
@@ -68,6 +70,12 @@ class SubbandGroup:
         """Channel centres of the whole band, ascending, missing subbands included, shape (subbands × channels,)."""
         subbands = [self.band.channel_freqs_hz(subband, self.channels) for subband in range(self.band.subbands)]
         return np.sort(np.concatenate(subbands))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Corrections of what headers have, with the number of files that each concerns."""
+        counts = Counter(note for header in self.headers.values() for note in header.layout.notes)
+        return tuple(f"{note} ({count} of {len(self.headers)} files)" for note, count in counts.items())
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -113,8 +121,9 @@ def read_group(
             _check_name(header)
     _check_agreement(headers)
     slots_1, slots_2 = _common_baselines(headers)
-    times = _common_times(headers)
-    return SubbandGroup(headers, band or infer_band_plan(headers), times, slots_1, slots_2, own_telescope)
+    times_jd, integrations_s = _common_times(headers)
+    plan = band or infer_band_plan(headers)
+    return SubbandGroup(headers, plan, times_jd, integrations_s, slots_1, slots_2, own_telescope)
 
 
 def antenna_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -128,11 +137,7 @@ def antenna_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.
     -------
     slots of antenna 1 and of antenna 2, each of shape (baselines,).
     """
-    order = np.argsort(header.array.numbers)
-    ascending = header.array.numbers[order]
-    numbers = (header.layout.antenna_1, header.layout.antenna_2)
-    first, second = (order[np.searchsorted(ascending, antennas)] for antennas in numbers)
-    return first, second
+    return header.array.slots_of(header.layout.antenna_1), header.array.slots_of(header.layout.antenna_2)
 
 
 def _sorted_slots(header: SubbandHeader) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -190,26 +195,31 @@ _EQUAL: dict[str, Callable[[SubbandHeader], Hashable]] = {
 _NEAR: dict[str, tuple[Callable[[SubbandHeader], NDArray[np.float64]], float]] = {
     "array's centre (m)": (lambda header: header.array.centre_m, 1.0),
     "antenna positions (m)": (lambda header: header.array.positions_m, 1e-3),
-    "integration time (s)": (lambda header: np.asarray(header.integration_s), 1e-3),
+    "integration time (s)": (lambda header: np.median(header.integrations_s, keepdims=True), 1e-3),
     "declination (rad)": (lambda header: np.asarray(header.phasing.declination_rad or 0.0), DIRECTION_TOLERANCE_RAD),
     "phase centre (rad)": (_direction, DIRECTION_TOLERANCE_RAD),
 }
 
 
-def _common_times(headers: Mapping[int, SubbandHeader]) -> NDArray[np.float64]:
-    """Times of the tile. A file with fewer is aligned. One with times that the others lack has a wrong clock."""
+def _common_times(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times of the tile, and the lengths of its integrations.
+
+    A file with fewer times is aligned. One with times that the others lack has a wrong clock.
+    """
 
     def distance_s(times_jd: NDArray[np.float64], common_jd: NDArray[np.float64]) -> float:
         return float(np.abs(common_jd[nearest_index(times_jd, common_jd)] - times_jd).max() * DAY_S)
 
     times_jd = [header.times_jd for header in headers.values()]
     common_jd = _covering(times_jd, lambda own, common: distance_s(own, common) <= TIME_TOLERANCE_S)
-    for header in headers.values():
+    lengths_s = np.full((len(headers), common_jd.size), np.nan)
+    for header, lengths in zip(headers.values(), lengths_s, strict=True):
         if (distance := distance_s(header.times_jd, common_jd)) > TIME_TOLERANCE_S:
             reason = f"its times are up to {distance:.6g} s from those of the other files of its group"
             starts_s = {header.path: float(jd_to_unix(header.times_jd[0])) for header in headers.values()}
             raise MixedTimes(header.path, reason, starts_s)
-    return common_jd
+        lengths[nearest_index(header.times_jd, common_jd)] = header.integrations_s
+    return common_jd, np.nanmedian(lengths_s, axis=0)
 
 
 def _common_baselines(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,7 +15,8 @@ from contimg.errors import BadFile
 from contimg.formats.uvh5.antennas import Antennas, read_antennas
 from contimg.formats.uvh5.opening import open_subband_file, read_error, read_text
 from contimg.formats.uvh5.phasing import Phasing, read_phasing
-from contimg.formats.uvh5.rows import RowLayout, read_integration_s, read_row_layout
+from contimg.formats.uvh5.rows import RowLayout, read_row_layout
+from contimg.formats.uvh5.uvw import check_uvw
 from contimg.instrument.dsa110 import BAND, BandPlan
 
 POLARIZATIONS = {-1: "RR", -2: "LL", -3: "RL", -4: "LR", -5: "XX", -6: "YY", -7: "XY", -8: "YX"}
@@ -32,7 +33,6 @@ class SubbandHeader:
     freqs_hz : channel centres in file order, shape (channels,).
     channel_width_hz : positive.
     layout : its rows: integrations, baselines and their order.
-    integration_s : length of an integration.
     polarizations : AIPS codes in file order (-5 XX, -6 YY, -1 RR, -2 LL, …).
     array : the antenna table and the array's position.
     phasing : what the data are phased to.
@@ -44,7 +44,6 @@ class SubbandHeader:
     freqs_hz: NDArray[np.float64]
     channel_width_hz: float
     layout: RowLayout
-    integration_s: float
     polarizations: tuple[int, ...]
     array: Antennas
     phasing: Phasing
@@ -54,6 +53,11 @@ class SubbandHeader:
     def times_jd(self) -> NDArray[np.float64]:
         """Integration centres (UTC Julian dates), shape (times,), ascending."""
         return self.layout.times_jd
+
+    @property
+    def integrations_s(self) -> NDArray[np.float64]:
+        """Lengths of the integrations, shape (times,)."""
+        return self.layout.integrations_s
 
     @property
     def baselines(self) -> int:
@@ -89,12 +93,13 @@ def read_header(
             _check_version(path, header)
             count = _check_shapes(path, file)
             freqs, width, subband = _read_band(path, header, band)
-            array = read_antennas(path, header, own_telescope)
+            layout = read_row_layout(path, header, count, own_telescope)
+            array = read_antennas(path, header, np.union1d(layout.antenna_1, layout.antenna_2), own_telescope)
+            phasing = read_phasing(path, header, allow_unprojected=not own_telescope)
+            check_uvw(path, header, layout, array, phasing, own_telescope)
             return SubbandHeader(
-                path=path, subband=subband, freqs_hz=freqs, channel_width_hz=width,
-                layout=read_row_layout(path, header, count, array.numbers),
-                integration_s=read_integration_s(path, header), polarizations=_read_polarizations(path, header),
-                array=array, phasing=read_phasing(path, header, allow_unprojected=not own_telescope), locking=locking,
+                path=path, subband=subband, freqs_hz=freqs, channel_width_hz=width, layout=layout,
+                polarizations=_read_polarizations(path, header), array=array, phasing=phasing, locking=locking,
             )  # fmt: skip
         except KeyError as error:
             raise BadFile(path, f"a data set is missing ({error.args[0]}); the writer did not finish it") from error

@@ -56,6 +56,10 @@ def open_subband_file(path: Path, locking: str = "best-effort") -> Any:
                 f"{path}: HDF5 cannot lock the file ({_first_line(error)}); either it is still being written, by "
                 f"{describe_holders(path)}, or its file system has no locks: then set CONTIMG_CONVERT_FILE_LOCKING=off"
             ) from error
+        if "already open for write" in str(error):
+            raise BadFile(
+                path, "its writer has not closed it; if the writer died, `h5clear -s` makes a complete file readable"
+            ) from error
         raise read_error(path, error, "not a readable HDF5 file ({}); truncated or of another format") from error
 
 

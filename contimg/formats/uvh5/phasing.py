@@ -28,10 +28,12 @@ class Phasing:
     ----------
     centre_rad : right ascension and declination (ICRS), radians, of data phased to the sky.
     declination_rad : apparent declination of dishes that do not follow the sky, if known.
+    name : of the phase centre or the object, may be empty.
     """
 
     centre_rad: tuple[float, float] | None
     declination_rad: float | None
+    name: str = ""
 
 
 def read_phasing(path: Path, header: Any, allow_unprojected: bool) -> Phasing:
@@ -53,7 +55,8 @@ def read_phasing(path: Path, header: Any, allow_unprojected: bool) -> Phasing:
         raise BadFile(path, f"its phase centre is of type {centre['cat_type']}; sidereal or unprojected is supported")
     if declination is None and not allow_unprojected:
         raise BadFile(path, "extra_keywords/phase_center_dec is missing, so its declination is unknown")
-    return Phasing(_icrs(path, centre) if centre["cat_type"] == "sidereal" else None, declination)
+    name = str(centre.get("cat_name") or read_text(header, "object_name"))
+    return Phasing(_icrs(path, centre) if centre["cat_type"] == "sidereal" else None, declination, name)
 
 
 def _read_declination(path: Path, header: Any) -> float | None:

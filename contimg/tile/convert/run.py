@@ -29,6 +29,7 @@ class Conversion(ConvertedMS):
     bytes_read : size of the files.
     seconds : duration of the stage.
     flags : number of flagged values by reason, see `contimg.tile.convert.visibilities.FLAG_REASONS`.
+    notes : corrections of what the headers have; the stream writes them into its event log.
     """
 
     rows: int
@@ -36,6 +37,7 @@ class Conversion(ConvertedMS):
     bytes_read: int
     seconds: float
     flags: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -67,16 +69,17 @@ def convert(
         flags, written = _write(target, group, geometry, options, scratch, weight_spectrum=False)
     except UnevenWeights:
         flags, written = _write(target, group, geometry, options, scratch, weight_spectrum=True)
-    half_day = 0.5 * group.reference.integration_s / DAY_S
+    start_half_day, end_half_day = 0.5 * group.integrations_s[[0, -1]] / DAY_S
     values = group.rows * group.channels * group.correlations * len(group.headers)
     return Conversion(
-        path=target, mjd_start=float(group.times_jd[0] - MJD_ZERO_JD - half_day),
-        mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + half_day), ra_deg=float(np.rad2deg(geometry.phase_centre[0])),
-        dec_deg=float(np.rad2deg(geometry.phase_centre[1])), rows=group.rows, integrations=group.times_jd.size,
+        path=target, mjd_start=float(group.times_jd[0] - MJD_ZERO_JD - start_half_day),
+        mjd_end=float(group.times_jd[-1] - MJD_ZERO_JD + end_half_day),
+        ra_deg=float(np.rad2deg(geometry.phase_centre[0])), dec_deg=float(np.rad2deg(geometry.phase_centre[1])),
+        rows=group.rows, integrations=group.times_jd.size,
         channels=group.freqs_hz.size, antennas=int(np.unique([group.slots_1, group.slots_2]).size),
         subbands=len(group.headers), missing_subbands=group.missing, flagged_fraction=sum(flags.values()) / values,
         bytes_read=sum(header.path.stat().st_size for header in group.headers.values()), bytes=written,
-        seconds=perf_counter() - start_s, flags=flags,
+        seconds=perf_counter() - start_s, flags=flags, notes=group.notes,
     )  # fmt: skip
 
 
@@ -90,9 +93,10 @@ def _write(
         with create_main_table(temporary, group, weight_spectrum, need) as main:
             flags = write_visibilities(main, group, geometry, options.block_mb, weight_spectrum)
         counts = ", ".join(f"{count} {reason}" for reason, count in flags.items() if count)
-        notes = [str(geometry), f"flagged values: {counts or 'none'}"]
+        notes = [*group.notes, str(geometry), f"flagged values: {counts or 'none'}"]
         direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)
-        write_subtables(temporary, group, target.name.removesuffix(".ms"), *direction, notes)
+        object_name = "" if group.own_telescope else group.reference.phasing.name
+        write_subtables(temporary, group, object_name or target.name.removesuffix(".ms"), *direction, notes)
         return flags, size_bytes(temporary)
 
 
