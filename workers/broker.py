@@ -33,6 +33,9 @@ _REFUSALS = (
     ("maxmemory", "refuses messages, its memory is full", "raise its maxmemory, or remove what else is stored in it"),
     ("MISCONF", "refuses messages, it cannot save them", "see its log: its disk is full or not writable"),
     ("LOADING", "is not ready, it loads its data", "wait"),
+    ("CERTIFICATE_VERIFY_FAILED", "has a certificate that is not trusted",
+     "add ?ssl_ca_certs=FILE with the certificate of its authority to the URL"),
+    ("WRONG_VERSION_NUMBER", "does not speak TLS on this port", "begin the URL with redis://, or give its TLS port"),
     ("MASTERDOWN", "refuses messages, it is a replica without its master", "promote it, or start the master"),
 )  # fmt: skip
 _CONFIGURATION = """\

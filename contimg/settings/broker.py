@@ -126,7 +126,7 @@ class BrokerAddress:
 
 def _host_and_port(address: str) -> tuple[str, int]:
     """Split `host`, `host:port`, `[::1]` or `[::1]:port`."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:\s]*))(?::(\d+))?", address)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:\s]*))(?::(\d+))?", address)
     port = int(match[3] or DEFAULT_PORT) if match else 0
     if match is None or not 0 < port < 65536:
         raise ValueError(f"no host and port can be read from it; {_FORMS}; {_ENCODE}; an IPv6 address is in brackets")
