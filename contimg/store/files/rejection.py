@@ -11,7 +11,6 @@ from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import QueueRules
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
-from contimg.store.database import count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.files.sorting import Sorter
 from contimg.store.jobs.kinds import LIVE, Stage, State
@@ -112,13 +111,18 @@ def mark_missing(session: Session, paths: Sequence[Path], lease: Lease, rules: Q
 
     Returns
     -------
-    False, and nothing was changed, when files of the group were missing in as many runs as a stage has attempts: this
-    worker may lack a mount that the producer has.
+    False, and nothing was changed, when files were missing in the last runs of the group, as many as a stage has
+    attempts: this worker may lack a mount that the producer has.
     """
     job, run = held_conversion(session, lease, paths[0]), tables.StageRun
-    if count(session, run, run.job_id == job.id, run.error_class == _MISSING_CLASS) >= rules.max_attempts:
+    earlier = select(run.error_class).where(run.job_id == job.id, run.id < lease.run_id).order_by(run.id.desc())
+    if list(session.scalars(earlier.limit(rules.max_attempts))) == [_MISSING_CLASS] * rules.max_attempts:
         return False
     rows = [row for row in files_of(session, job.key, FileState.PRESENT) if Path(row.path) in paths]
+    if not rows:  # a scan has found them under another path meanwhile
+        end_run(session, lease, Outcome.BAD_FILE, now, error=f"{paths[0]} has another path now")
+        requeue(job, State.PENDING, now)
+        return True
     for row in rows:
         row.state, row.reason, row.size, row.mtime = FileState.QUARANTINED, MISSING, 0, 0.0
     session.get_one(tables.Group, job.key).collecting_since = now

@@ -125,7 +125,7 @@ class Sorter:
             text = f"{number} files of {directory} have another path now; their groups continue with it"
             record_event(self._session, self._now, INFO, None, text)
         for group_id, names in self._rewritten.items():
-            text = f"{', '.join(names)} was written again after its group was {self._gatherings[group_id].job.state}"
+            text = f"{', '.join(names)} was written again when its group was {self._gatherings[group_id].job.state}"
             advice = f"`contimg groups retry {group_id} --stage convert` processes the group again with it"
             record_event(self._session, self._now, WARNING, group_id, f"{text}; {advice}")
 

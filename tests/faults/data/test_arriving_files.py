@@ -6,6 +6,8 @@ Each group keeps the files that are its own, every other case is an event, and n
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from contimg.formats.uvh5.grouping import SubbandFile, subband_file_name
 from contimg.settings import Settings, load
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import FileState, Lease, Stage, State, Store
+from web import create_app
 from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext
 from workers.producer.producer import Producer
@@ -52,7 +55,8 @@ class Stream:
             "PIPELINE_STATE_DIR": str(root / "state"), "CONTIMG_INPUT_DIR": str(self.incoming),
             "CONTIMG_OUTPUT_DIR": str(root / "products"), **environ,
         }  # fmt: skip
-        self.config = load(Settings.from_environment(self.environ), self.environ)
+        self.settings = Settings.from_environment(self.environ)
+        self.config = load(self.settings, self.environ)
         self.now = 1e9
         self.store = Store.open(self.config.queue_db, clock=lambda: self.now)
         self.producer = self.producer_of(self.incoming)
@@ -246,6 +250,37 @@ def test_files_that_come_back_join_their_group(stream, tile, number, is_scanned)
     assert stream.store.products.measurement_set(group).missing_subbands == ()
 
 
+def test_files_that_come_back_after_the_timeout_are_late(stream, tile):
+    group, files = tile
+    stream.deliver(*files.values())
+    away = go_away(stream, list(files.values())[:4])
+    stream.convert(group)
+    stream.now += 601
+    stream.producer.scan()
+    stream.convert(group)
+    assert stream.store.products.measurement_set(group).missing_subbands == (0, 1, 2, 3)
+    for path in away.iterdir():
+        path.rename(stream.incoming / path.name)
+    stream.producer.scan()
+    assert {file.state for file in stream.store.files.of_group(group)} == {FileState.PRESENT, FileState.LATE}
+    assert f"contimg groups retry {group}" in stream.warnings()[0]
+    stream.store.jobs.discard(group)
+    stream.store.jobs.retry(group, stage=Stage.CONVERT)
+    stream.convert(group)
+    assert stream.store.products.measurement_set(group).missing_subbands == ()
+
+
+def test_directory_that_moves_during_a_conversion_costs_no_time(stream, tile):
+    group, files = tile
+    stream.deliver(*files.values())
+    lease = stream.store.leases.claim(group, Stage.CONVERT, "worker")
+    moved = stream.incoming.rename(stream.incoming.with_name("moved"))
+    stream.producer_of(moved).scan()
+    assert stream.store.files.mark_missing(list(lease.files.values()), lease)
+    assert stream.states() == {group: (State.PENDING, 16)}
+    assert stream.store.files.group(group).attempts == 0
+
+
 def test_missing_directory_is_waited_for(stream, tile):
     group, files = tile
     stream.deliver(*files.values())
@@ -352,6 +387,35 @@ def test_files_in_subdirectories_are_an_event(stream):
     assert stream.quarantined() == {"2026": SUBDIRECTORY}
     assert len(stream.warnings()) == 1
     assert str(stream.incoming / "2026") in [str(file.path) for file in stream.store.files.latest()]
+
+
+def test_panel_and_commands_show_odd_names(stream):
+    names = list(ODD_NAMES)[:5]
+    for name in names:
+        path = stream.incoming / os.fsdecode(name)
+        path.write_bytes(b"visibilities")
+        stream.settle(path)
+    stream.producer.scan()
+    client = create_app(stream.settings, stream.store, fresh_s=0.0).test_client()
+    for page in ("/", "/events"):
+        assert client.get(page).status_code == 200
+    listed = client.get("/api/status").get_json()
+    assert all(any(ODD_NAMES[name] in text for text in texts(listed)) for name in names)
+    odd = stream.incoming / os.fsdecode(b"copy \x96")
+    odd.mkdir()
+    command = [sys.executable, "-m", "contimg", "convert", str(odd), str(odd), STAMP, STAMP]
+    run = subprocess.run(command, capture_output=True, env=os.environ | stream.environ, check=False, timeout=120)
+    assert run.returncode in (2, 3)
+    assert b"Traceback" not in run.stderr
+
+
+def texts(value: Any) -> list[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def test_printable_takes_any_character():
