@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", ROOT.parent / "shared" / "data"))
 READERS = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ JUDGES = {
     "wsclean": _program("wsclean"),
     "aoflagger": _program("aoflagger"),
     "chromium": Judge(lambda: CHROMIUM is not None, "apt-get install chromium"),
+    "nginx": Judge(lambda: NGINX is not None, "apt-get install nginx-light", in_setup=False),
     "postgresql": Judge(lambda: postgresql_programs() is not None, "apt-get install postgresql"),
     "readers": Judge(READERS.exists, "scripts/setup_readers.sh installs them"),
     "real arrivals": Judge((SHARED / "real_arrivals.csv.gz").exists, f"set CONTIMG_TEST_SHARED; not in {SHARED}"),

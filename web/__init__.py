@@ -15,6 +15,7 @@ from web.configuration.api import configuration
 from web.context import EXTENSION, Panel
 from web.http.api import PanelApp
 from web.http.errors import handle_errors
+from web.http.proxy import ReverseProxies
 from web.http.responses import add_headers
 from web.logs.api import logs
 from web.pages import add_pages
@@ -63,4 +64,5 @@ def create_app(
     guard(app, settings)
     handle_errors(app)
     add_headers(app)
+    app.wsgi_app = ReverseProxies(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app

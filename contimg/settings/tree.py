@@ -49,6 +49,19 @@ class Settings(Options):
     token: str = option("", "Bearer token required for commands of the API; empty: none", secret=True)
     view_token: str = option("", "Token required for reading the panel; empty: none", secret=True)
     web_names: str = option("", "Further host names of the panel, separated by spaces")
+    web_prefix: str = option("", "Path below which a reverse proxy serves the panel, e.g. /contimg; empty: none")
+    web_scheme: Literal["", "http", "https"] = option(
+        "", "Scheme of the panel's address where no trusted proxy sends X-Forwarded-Proto; empty: http"
+    )
+    web_proxies: int = option(
+        0,
+        "Number of reverse proxies whose X-Forwarded headers are read; 0: the headers are ignored",
+        minimum=0,
+        maximum=9,
+    )
+    web_proxy_addresses: str = option(
+        "127.0.0.1 ::1", "Addresses or networks of the proxy before the panel, separated by spaces"
+    )
     flower_url: str = option("", "URL of Flower for links in the panel; empty: no links")
     log_format: Literal["text", "json"] = option("text", "Format of log lines")
 

@@ -15,3 +15,7 @@ def csrf_of(client: FlaskClient, path: str = "/") -> str:
     match = re.search(r'<meta name="csrf" content="([^"]+)">', client.get(path).text)
     assert match
     return match[1]
+
+
+def cookie_name(client: FlaskClient) -> str:
+    return str(client.application.config["SESSION_COOKIE_NAME"])

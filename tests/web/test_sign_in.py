@@ -8,7 +8,7 @@ from celery_words import everybody
 from flask import Flask
 from flask.testing import FlaskClient
 from running_service import TOKEN, RunningService
-from signing_in import csrf_of, sign_in
+from signing_in import cookie_name, csrf_of, sign_in
 
 from contimg.settings import Settings
 from contimg.store import Store
@@ -84,12 +84,12 @@ def test_form_needs_csrf_token_of_session(client: FlaskClient, app: Flask, store
 
 def test_sign_out_ends_session(client: FlaskClient, app: Flask) -> None:
     sign_in(client)
-    kept = client.get_cookie("contimg_session")
+    kept = client.get_cookie(cookie_name(client))
     assert kept is not None
     client_page = client.get("/").text
     client.post("/sign-out", data={"csrf": csrf_of(client)})
     thief = app.test_client()
-    thief.set_cookie("contimg_session", kept.value)
+    thief.set_cookie(cookie_name(thief), kept.value)
     assert 'action="/sign-out"' in client_page
     assert 'action="/sign-out"' not in thief.get("/").text
 
@@ -172,13 +172,13 @@ def test_host_header_is_checked(settings: Settings, store: Store, host: str, our
 
 def test_session_ends_after_lifetime(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in(client)
-    cookie = client.get_cookie("contimg_session")
+    cookie = client.get_cookie(cookie_name(client))
     assert cookie is not None
     begin_s = time.time()
     monkeypatch.setattr(time, "time", lambda: begin_s + LIFETIME_S - 60)
     assert "Sign out" in client.get("/").text
     monkeypatch.setattr(time, "time", lambda: begin_s + LIFETIME_S + 60)
-    client.set_cookie("contimg_session", cookie.value)
+    client.set_cookie(cookie_name(client), cookie.value)
     assert "Sign out" not in client.get("/").text
 
 
@@ -204,10 +204,10 @@ def test_sessions_survive_restart(
     client: FlaskClient, settings: Settings, store: Store, service: RunningService
 ) -> None:
     sign_in(client)
-    csrf, cookie = csrf_of(client), client.get_cookie("contimg_session")
+    csrf, cookie = csrf_of(client), client.get_cookie(cookie_name(client))
     assert cookie is not None
     restarted = create_app(settings, store, service, fresh_s=0.0).test_client()
-    restarted.set_cookie("contimg_session", cookie.value)
+    restarted.set_cookie(cookie_name(restarted), cookie.value)
     assert "Vera" in restarted.get("/").text
     assert restarted.post("/streaming/pause", data={"csrf": csrf, "confirmed": "1"}).status_code == 303
     assert store.jobs.paused
@@ -215,17 +215,17 @@ def test_sessions_survive_restart(
     assert (key.stat().st_mode & 0o777, key.stat().st_size) == (0o600, 32)
     assert list(settings.state_dir.glob(".session*")) == []
     changed = create_app(settings.replace(token="another"), store, service, fresh_s=0.0).test_client()
-    changed.set_cookie("contimg_session", cookie.value)
+    changed.set_cookie(cookie_name(changed), cookie.value)
     assert "Sign out" not in changed.get("/").text
 
 
 def test_changed_cookie_is_refused(client: FlaskClient, app: Flask) -> None:
     sign_in(client)
-    cookie = client.get_cookie("contimg_session")
+    cookie = client.get_cookie(cookie_name(client))
     assert cookie is not None
     thief = app.test_client()
     for value in (cookie.value[:-2], "x" + cookie.value, "", "e30.x.y"):
-        thief.set_cookie("contimg_session", value)
+        thief.set_cookie(cookie_name(thief), value)
         assert "Sign out" not in thief.get("/").text
 
 

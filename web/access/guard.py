@@ -75,6 +75,7 @@ def guard(app: Flask, settings: Settings) -> None:
     Misconfigured, when a token is set and the key that signs sessions cannot be read or written.
     """
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_FIELD_NAME="csrf", WTF_CSRF_TIME_LIMIT=None)
+    app.config["WTF_CSRF_SSL_STRICT"] = False  # the origin is checked by `_check_origin`
     sessions = add_sessions(app, settings)
     _csrf.init_app(app)
     broker = url_in_force(settings)
@@ -191,11 +192,18 @@ def _check_operator(user: User) -> None:
 
 
 def _check_origin() -> None:
-    """Raise when the browser states that another site sent the request."""
+    """Raise when another site sent the request.
+
+    The browser compares the addresses that it knows (Fetch Metadata); a proxy may have changed the Host header. Over
+    plain HTTP it sends only the origin of the page.
+    """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if foreign or site not in (None, "same-origin", "none"):
+    if site not in (None, "same-origin", "none"):
         raise RequestError(403, "another site sent this request", "use the panel's own pages")
+    if site is None and origin is not None and urlsplit(origin).netloc != request.host:
+        error = f"the form of {origin[:80]} was received as one for {request.host[:80]}"
+        hint = "use the panel's own pages; behind a reverse proxy pass the Host header on, or set CONTIMG_WEB_PROXIES"
+        raise RequestError(403, error, hint)
 
 
 def _of_limit(_error: RateLimitExceeded) -> Response:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -28,10 +29,13 @@ KEY_BYTES = 32
 
 
 class _Cookie(SecureCookieSessionInterface):
-    """The cookie is marked Secure whenever it is set over HTTPS."""
+    """The cookie is marked Secure when the session was opened over HTTPS, and sent below the panel's prefix only."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        return request.is_secure
+        return request.is_secure or bool(session.get("https"))
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return request.script_root or "/"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class Sessions:
                     marker.unlink()
         session.clear()
         session_id = secrets.token_urlsafe(32)
-        session.update(id=session_id, role=int(role), name=name, ends_at=time.time() + LIFETIME_S)
+        # A proxy may end TLS without saying so; the browser states the scheme of the page that sent the form.
+        is_https = request.is_secure or urlsplit(request.headers.get("Origin", "")).scheme == "https"
+        ends_at_s = time.time() + LIFETIME_S
+        session.update(id=session_id, role=int(role), name=name, ends_at=ends_at_s, https=is_https)
         session.permanent = True
         generate_csrf()
         self._marker(session_id).touch(mode=0o600)
@@ -95,9 +102,11 @@ def add_sessions(app: Flask, settings: Settings) -> Sessions:
     needed = settings.token or settings.view_token
     key = _signing_key(settings.state_dir) if needed else secrets.token_bytes(KEY_BYTES)
     app.secret_key = hmac.new(key, tokens.encode(), hashlib.sha256).digest()
+    # Cookies are shared by all ports of a host: the name differs between panels of different state directories.
+    panel_id = hmac.new(app.secret_key, b"cookie name", hashlib.sha256).hexdigest()[:8]
     app.session_interface = _Cookie()
     app.config.update(
-        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_NAME=f"{COOKIE}_{panel_id}",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=int(LIFETIME_S),

@@ -21,7 +21,7 @@ def form() -> str:
 def enter() -> Response:
     """Open a session for the holder of a token."""
     following = _own_path(request.form.get("next", ""))
-    name = " ".join(request.form.get("name", "").split())[:MAX_NAME_LENGTH]
+    name = "".join(filter(str.isprintable, " ".join(request.form.get("name", "").split())))[:MAX_NAME_LENGTH]
     role, events = access().role_of(request.form.get("token", "")), current_panel().store.events
     if role == Role.NONE:
         events.add(f"sign-in refused: a wrong token from {address()}", level="warning")
@@ -30,7 +30,7 @@ def enter() -> Response:
     access().sessions.open(role, name or role.name.lower())
     if role == Role.OPERATOR:
         events.add(f"{name or 'operator'} signed in from {address()}")
-    return redirect(following, 303)
+    return redirect(f"{request.script_root}{following}", 303)
 
 
 @sign_in.post("/sign-out")
@@ -41,6 +41,6 @@ def leave() -> Response:
 
 
 def _own_path(path: str) -> str:
-    """A path of this panel to go on to; the start page for anything else."""
+    """A path of this panel, without its prefix, to go on to; the start page for anything else."""
     plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if plain else url_for("streaming.start")
+    return path if plain else "/"

@@ -6,7 +6,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Request, Response, current_app, jsonify, render_template
+from flask import Blueprint, Request, Response, current_app, jsonify, render_template, request
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
@@ -195,8 +195,9 @@ api_page = Blueprint("api_page", __name__)
 
 @api_page.get("/openapi.json")
 def openapi() -> Response:
-    """Return the OpenAPI document."""
-    return jsonify(current_app.api_doc)  # type: ignore[attr-defined]
+    """Return the OpenAPI document; its server is the prefix of the panel's paths."""
+    document: dict[str, Any] = current_app.api_doc  # type: ignore[attr-defined]
+    return jsonify({**document, "servers": [{"url": request.script_root or "/"}]})
 
 
 @api_page.get("/api/docs")

@@ -58,7 +58,7 @@ def _check_time(text: str) -> str:
 
 def _check_printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("must be a path without control characters")
+        raise ValueError("must not hold control characters")
     return text
 
 
@@ -223,7 +223,7 @@ class RetryRequest(OptionalBody):
 class RetireRequest(OptionalBody):
     """Why a caltable set is retired."""
 
-    reason: str = Field("", max_length=200)
+    reason: Annotated[str, Field(max_length=200), AfterValidator(_check_printable)] = ""
 
 
 class ImportRequest(Parameters):

@@ -108,6 +108,7 @@ def make_server(app: Flask, listening: socket.socket) -> Any:
         threads=panel.live.capacity + SPARE_THREADS,
         connection_limit=CONNECTIONS,
         channel_request_lookahead=1,  # reads ahead, so that a live connection ends with its viewer
+        clear_untrusted_proxy_headers=False,  # `ReverseProxies` decides by the sender's address
         max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
         ident="contimg",
     )

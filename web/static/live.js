@@ -2,21 +2,21 @@
 
 import "./page.js";
 import { refreshElement } from "./morph.js";
+import { follow } from "./stream.js";
 import { setServerTime, tick } from "./times.js";
 
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const SETTLE_MS = [150, 1500]; // the second one, because requests share a rendering for a second
 const REFRESH_MS = 10000;
-const RETRY_MS = 15000;
 const LABELS = { on: "live", wait: "reconnecting", off: "not live", lost: "panel does not answer" };
 
-let source = null;
-let newest = main.dataset.newestEvent; // absent: events from now on
+let linkState = "wait";
 let timers = [];
 let refreshing = false;
 
 function showLink(state) {
+  if (state !== "lost") linkState = state;
   link.dataset.link = state;
   link.lastElementChild.textContent = LABELS[state];
 }
@@ -29,7 +29,7 @@ async function refresh() {
     setServerTime(Number(main.dataset.now));
     document.title = fresh.title;
     tick();
-    if (link.dataset.link === "lost") showLink(source.readyState === EventSource.OPEN ? "on" : "wait");
+    if (link.dataset.link === "lost") showLink(linkState);
   } catch {
     showLink("lost");
   } finally {
@@ -37,24 +37,40 @@ async function refresh() {
   }
 }
 
-function follow() {
-  const after = newest === undefined ? "" : `?after=${newest}`;
-  source = new EventSource(main.dataset.events + after);
-  source.onopen = () => showLink("on");
-  source.onmessage = (message) => {
-    newest = message.lastEventId;
-    timers.forEach(clearTimeout);
-    timers = SETTLE_MS.map((milliseconds) => setTimeout(refresh, milliseconds));
+function receive(message) {
+  if (message !== "event") showLink(message);
+  if (message === "wait" || message === "off") return;
+  timers.forEach(clearTimeout);
+  timers = SETTLE_MS.map((milliseconds) => setTimeout(refresh, milliseconds));
+}
+
+// All tabs share a connection; where a browser has no shared workers, a tab has one of its own while it is visible.
+function connect() {
+  const address = new URL(main.dataset.events, location).href;
+  if (!window.SharedWorker) return follow(address, receive);
+  const worker = new SharedWorker(new URL(`stream.js?events=${encodeURIComponent(address)}`, import.meta.url), { type: "module" });
+  worker.port.onmessage = ({ data }) => receive(data);
+  worker.onerror = () => {
+    leave = follow(address, receive);
   };
-  source.onerror = () => {
-    showLink("wait");
-    if (source.readyState !== EventSource.CLOSED) return;
-    showLink("off");
-    setTimeout(follow, RETRY_MS);
-  };
+  return () => worker.port.postMessage("leave");
+}
+
+let leave = document.hidden ? null : connect();
+
+function onVisibility() {
+  if (document.hidden) leave?.();
+  leave = document.hidden ? null : (leave ?? connect());
+  refresh();
 }
 
 setInterval(refresh, REFRESH_MS);
-document.addEventListener("visibilitychange", refresh);
+document.addEventListener("visibilitychange", onVisibility);
 document.addEventListener("changed", refresh);
-follow();
+addEventListener("pagehide", () => {
+  leave?.();
+  leave = null;
+});
+addEventListener("pageshow", () => {
+  leave ??= document.hidden ? null : connect();
+});

@@ -69,7 +69,7 @@ COMMANDS: dict[str, Command] = {
 def show() -> str:
     """Show the stream; users who have not signed in share one rendering."""
     if not current_user().signed_in:
-        return current_panel().shared(("start page", current_user().role, request.path), _render)
+        return current_panel().shared(("start page", current_user().role, request.script_root, request.path), _render)
     return _render()
 
 
@@ -88,21 +88,20 @@ def run(name: str) -> Response | str:
 def _render() -> str:
     """Render the page: the part with the user's buttons, and the sections that all users share."""
     overview = current_panel().overview(MAX_IMAGES)
-    newest_event, sections = current_panel().shared("sections of the start page", _render_sections)
+    sections = current_panel().shared(("sections", request.script_root), _render_sections)
     return render_template(
         "streaming/page.html",
         overview=overview,
         buttons=_offered_commands(overview),
         machine={"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2},
-        newest_event=newest_event,
         sections=sections,
     )
 
 
-def _render_sections() -> tuple[int, Markup]:
-    """Render the sections that are the same for every user; returns the id of the newest event in them, too."""
+def _render_sections() -> Markup:
+    """Render the sections that are the same for every user."""
     panel = current_panel()
-    overview, events = panel.overview(MAX_IMAGES), panel.store.events.last(MAX_EVENTS)
+    overview = panel.overview(MAX_IMAGES)
     config, seconds = panel.valid_config(), overview.snapshot.rates.stage_seconds
     html = render_template(
         "streaming/sections.html",
@@ -118,12 +117,12 @@ def _render_sections() -> tuple[int, Markup]:
         processes=_processes(),
         cadence_s=CADENCE_S,
         in_progress=_in_progress(overview),
-        events=events,
+        events=panel.store.events.last(MAX_EVENTS),
         max_problems=MAX_PROBLEMS,
         subbands=config.expected_subbands if config else BAND.subbands,
         stages=tuple(Stage),
     )
-    return events[0].id if events else 0, Markup(html)  # noqa: S704 (rendered and escaped by the template)
+    return Markup(html)  # noqa: S704 (rendered and escaped by the template)
 
 
 def place_segments(parts: Sequence[tuple[str, float]], total: float) -> tuple[Segment, ...]:
