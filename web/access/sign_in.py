@@ -3,6 +3,7 @@
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from contimg.files.names import printable
 from web.access.guard import access
 from web.access.user import Role, address
 from web.context import current_panel
@@ -21,7 +22,7 @@ def form() -> str:
 def enter() -> Response:
     """Open a session for the holder of a token."""
     following = _own_path(request.form.get("next", ""))
-    name = "".join(filter(str.isprintable, " ".join(request.form.get("name", "").split())))[:MAX_NAME_LENGTH]
+    name = printable(" ".join(request.form.get("name", "").split()))[:MAX_NAME_LENGTH]
     role, events = access().role_of(request.form.get("token", "")), current_panel().store.events
     if role == Role.NONE:
         events.add(f"sign-in refused: a wrong token from {address()}", level="warning")

@@ -10,7 +10,7 @@ from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import StoredCaltableSet
 from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
-from web.http.parameters import ImportRequest
+from web.http.parameters import ImportRequest, RetireRequest
 from web.pages.filters import utc
 from web.pages.layout import confirm, needs_confirmation, report
 from workers.service.records import CommandOutcome
@@ -45,7 +45,7 @@ def show() -> str:
 def retire(name: str) -> Response | str:
     """Retire a set, after confirmation."""
     find_set(name)
-    reason = " ".join(request.form.get("reason", "").split())[:200]
+    reason = RetireRequest(reason=" ".join(request.form.get("reason", "").split())[:200]).reason
     if needs_confirmation():
         question = "Tiles calibrated from now on use another set. The caltables are kept."
         return confirm(f"Retire {name}?", question, "Retire", "grave", url_for("calibration.show"), reason=reason)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
+from contimg.files.names import printable
 from web.http.schemas import ErrorAnswer
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ def error_response(status: int, error: str, hint: str, retry_after_s: float = 10
     error, hint : what is wrong, and what to do.
     retry_after_s : value of Retry-After, s; it is sent in whole seconds.
     """
+    error = printable(error)  # it may hold a part of the request
     if wants_json():
         body = ErrorAnswer(error=error, hint=hint).model_dump_json()
         answer = make_response(body, status, {"Content-Type": "application/json"})

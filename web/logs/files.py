@@ -13,6 +13,7 @@ from heapq import merge
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
+from contimg.files.names import printable
 from web.http.parameters import LogListing
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -86,6 +87,7 @@ def _dated_lines(process: str, path: Path) -> Iterator[LogLine]:
     undated: list[LogLine] = []
     for text in _records_backwards(path):
         line = parse_line(process, text)
+        line = replace(line, message="\n".join(map(printable, line.message.split("\n"))))
         undated.append(line)
         if line.at is not None:
             yield from (replace(entry, at=line.at) for entry in undated)

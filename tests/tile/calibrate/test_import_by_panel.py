@@ -41,6 +41,12 @@ def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
     assert [caltable.kind for caltable in imported.tables] == ["bandpass", "gain"]
     assert CaltableSet.read(imported.tables[0].path.parent).name == "by-hand"
     assert any("Vera" in event.text for event in store.events.last())
+    body, operator = {"tables": tables.split(), "name": "by-hand"}, {"Authorization": f"Bearer {TOKEN}"}
+    again = client.post("/api/calibrations/import", json=body, headers=operator)
+    assert again.status_code == 409
+    assert "by-hand" in again.get_json()["error"]
+    replaced = client.post("/api/calibrations/import", json={**body, "replace": True}, headers=operator)
+    assert replaced.status_code == 200, replaced.text
 
 
 def test_a_refused_table_is_said_and_nothing_is_registered(panel, calibrated):
