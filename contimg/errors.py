@@ -4,6 +4,7 @@ The class decides what the queue and the command line do: `BadInput` is permanen
 `Misconfigured` stops with a message. A message is one line: the thing, what is wrong, the limit, what to do.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,3 +97,23 @@ class LeaseLost(ContimgError):
     """The lease has expired or belongs to another worker; nothing may be written or committed."""
 
     exit_code = 5
+
+
+def os_refusal(error: OSError) -> Misconfigured | Transient:
+    """Return the error of this package for what the operating system has refused.
+
+    Parameters
+    ----------
+    error : of a call of the operating system.
+
+    Returns
+    -------
+    Misconfigured for missing rights and missing files, Transient for anything that may pass (a full disk, a limit).
+    """
+    reason = (error.strerror or str(error)).lower()
+    text = f"{error.filename}: {reason}" if error.filename else reason
+    if isinstance(error, PermissionError):
+        return Misconfigured(f"{text} for uid {os.geteuid()}; run the command as the user of the service")
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        return Misconfigured(f"{text}; check the path")
+    return Transient(f"{text}; check disk, memory and limits (`contimg doctor`)")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from celery import Celery, signals
 from celery.utils.text import str_to_list
 
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, os_refusal
 from contimg.files.processes import limit_memory
-from contimg.settings import Settings, StageLimits, load
+from contimg.settings import Settings, StageLimits, check_all, load
 from contimg.store import Stage
 from workers import logs
 from workers.broker import check_answers, url_in_force
@@ -28,9 +28,10 @@ def _or_exit(read: Callable[[], Value]) -> Value:
     """Return a setting; end with one line when it is wrong, where the `celery` command would print a traceback."""
     try:
         return read()
-    except ContimgError as error:
-        sys.stderr.write(f"contimg: {error}\n")
-        sys.exit(error.exit_code)
+    except (ContimgError, OSError) as error:
+        reported = os_refusal(error) if isinstance(error, OSError) else error
+        sys.stderr.write(f"contimg: {reported}\n")
+        sys.exit(reported.exit_code)
 
 
 def _broker_url() -> str:
@@ -49,7 +50,8 @@ def _configure_logs(**_: Any) -> None:
 
 @signals.celeryd_init.connect
 def _log_broker(options: dict[str, Any], **_: Any) -> None:
-    """Log the broker, or that it is away; Celery tries to connect until it answers. Pass the queues to children."""
+    """Check the settings, log the broker or that it is away (Celery then connects), pass the queues to children."""
+    _or_exit(lambda: check_all(Settings.from_environment()))
     os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
     try:
         check_answers(_broker_url())

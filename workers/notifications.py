@@ -170,6 +170,20 @@ class Notifier:
         return f"{ALERT}: {self._store.activity.beat_text(REFUSAL)}; this alert ends {shown} after the last refusal"
 
 
+def check_recipients(settings: NotificationSettings) -> None:
+    """Check that every recipient can be used; nothing is sent.
+
+    Parameters
+    ----------
+    settings : the recipients.
+
+    Raises
+    ------
+    Misconfigured : a URL is not usable; the message does not show it.
+    """
+    _recipients(settings)
+
+
 def _recipients(settings: NotificationSettings) -> dict[str, Send]:
     """Return a function for each recipient, by a name that stays when others are added."""
     recipients: dict[str, Send] = {}

@@ -1,6 +1,7 @@
 """The `contimg` command: each subcommand's module is imported when the subcommand runs."""
 
 import ast
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -9,7 +10,7 @@ from pathlib import Path
 import click
 
 from contimg import __version__
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, os_refusal
 
 # Subcommand to the module of this package that holds it.
 MODULES = {
@@ -73,11 +74,16 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         contimg.main(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the output goes to `head`; nothing more can be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except ContimgError as error:
-        click.echo(f"contimg: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (ContimgError, OSError) as error:
+        reported = os_refusal(error) if isinstance(error, OSError) else error
+        click.echo(f"contimg: {reported}", err=True)
+        sys.exit(reported.exit_code)

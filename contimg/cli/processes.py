@@ -10,7 +10,7 @@ import click
 
 from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import Misconfigured, Transient
-from contimg.settings import Settings, load
+from contimg.settings import Settings, check_all, load
 from contimg.store import Store
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -82,7 +82,7 @@ def web(host: str | None, port: int | None) -> None:
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     check_exposure(settings.web_host, settings.token)
     listening = listen(settings.web_host, settings.web_port)
-    configure(settings, load(settings))
+    configure(settings, check_all(settings))
     app = create_app(settings, service=StreamingServiceManager(settings))
     click.echo(f"panel at {url_of(listening)}")
     serve(app, listening)
@@ -98,7 +98,9 @@ def broker() -> None:
     from workers.service.watchdog import notify_systemd
 
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    embedded = EmbeddedBroker(Settings.from_environment().state_dir)
+    settings = Settings.from_environment()
+    check_all(settings)
+    embedded = EmbeddedBroker(settings.state_dir)
     endpoint = embedded.start()
     click.echo(f"{server_program().name} on 127.0.0.1:{endpoint.port}, messages in {embedded.directory}")
     notify_systemd("READY=1")

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -13,8 +14,18 @@ Record = TypeVar("Record")
 
 PATH = click.Path(path_type=Path)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _user_name() -> str:
+    """Return the name of the user, or the uid of one that has no name here."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.geteuid()}"
+
+
 by_option = click.option(
-    "--by", default=getpass.getuser, show_default="your user name", help="Name recorded in the event log."
+    "--by", default=_user_name, show_default="your user name", help="Name recorded in the event log."
 )
 
 

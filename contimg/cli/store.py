@@ -9,7 +9,7 @@ from contimg.errors import Misconfigured
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
 from contimg.store import configured_store, database
-from contimg.store.database import make_engine, url_of
+from contimg.store.engine import make_engine, url_of
 from contimg.units import format_utc
 
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# A worker with CASA has about 120 files open, the panel two for each viewer.
+OPEN_FILES, MIN_OPEN_FILES = 4096, 256
 _PR_SET_PDEATHSIG = 1
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -98,6 +100,24 @@ def limit_memory(size_bytes: int, kind: int = resource.RLIMIT_DATA) -> None:
     """
     if size_bytes:
         resource.setrlimit(kind, (size_bytes, resource.getrlimit(kind)[1]))
+
+
+def raise_file_limit(needed: int) -> int:
+    """Raise the number of files that this process and its children may have open, as far as it is allowed to.
+
+    Parameters
+    ----------
+    needed : the number; a higher limit is kept.
+
+    Returns
+    -------
+    the limit in force.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def module_environment(environ: Mapping[str, str], threads: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Settings of the deployment and of the stream: one tree, read from file and environment."""
 
 from contimg.settings.alerts import scan_limit_s
-from contimg.settings.file import check, explain, ignored_values, load, queue_rules, read_file, save, shown
+from contimg.settings.file import check, check_all, explain, ignored_values, load, queue_rules, read_file, save, shown
 from contimg.settings.tree import (
     AlertLimits,
     DiskLimits,
@@ -17,6 +17,6 @@ from contimg.settings.tree import (
 
 __all__ = [
     "AlertLimits", "DiskLimits", "DispatchSettings", "NotificationSettings", "QueueRules", "RetentionRules", "Settings",
-    "StageLimits", "StreamingConfig", "check", "explain", "ignored_values", "load", "queue_rules", "read_file", "save",
-    "scan_limit_s", "section_classes", "shown",
+    "StageLimits", "StreamingConfig", "check", "check_all", "explain", "ignored_values", "load", "queue_rules",
+    "read_file", "save", "scan_limit_s", "section_classes", "shown",
 ]  # fmt: skip

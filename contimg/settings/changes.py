@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from contimg.errors import BadInput, Misconfigured
+from contimg.errors import BadInput, Misconfigured, os_refusal
 from contimg.files.locks import wait_for_lock
+from contimg.files.writing import write_text
 from contimg.options import mask_value
 from contimg.settings.file import check, load, save
 from contimg.settings.tree import Settings
@@ -175,9 +176,14 @@ def describe(saved: Change) -> str:
 @contextmanager
 def _locked_history(settings: Settings) -> Iterator[Any]:
     """Open the history file for its owner only, as a database URL may hold a password, and lock out other writers."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     path = settings.state_dir / HISTORY
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_text(path, "")  # root makes it the service's
+        handle = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise os_refusal(error) from None
     with os.fdopen(handle, "r+", encoding="utf-8") as file:
         wait_for_lock(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB), path)
         yield file

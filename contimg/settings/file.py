@@ -6,6 +6,7 @@ refer to the same files.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Any
 from contimg.errors import Misconfigured
 from contimg.files.writing import write_text
 from contimg.options import SettingValue, mask_value
-from contimg.settings.tree import ENVIRONMENT_SECTIONS, QueueRules, Settings, StreamingConfig
+from contimg.settings.tree import SECTION_MODULES, QueueRules, Settings, StreamingConfig, section_classes
+
+# Quotes, brackets, wildcards and signs of shells: CASA's tasks and the broker's configuration give them a meaning.
+_UNUSABLE = re.compile(r"""['"`$\\*?\[\]{}]""")
 
 
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
@@ -139,9 +143,44 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> list
     rows = [replace(row, value=values[row.key]) for row in config.explain(sources)]
     of_rules = {"cadence_s": sources.get("chunk_duration", "default"), **QueueRules.environment_sources(environ)}
     rows += [row for row in queue_rules(config, environ).explain(of_rules) if row.key != "expected_subbands"]
-    for section in ENVIRONMENT_SECTIONS:
-        rows += section.from_environment(environ).explain(section.environment_sources(environ))
+    for section in section_classes(SECTION_MODULES):
+        if section not in (StreamingConfig, QueueRules):
+            variables = section.variables()
+            rows += [
+                replace(row, key=_shown_key(row.key, variables[row.key]))
+                for row in section.from_environment(environ).explain(section.environment_sources(environ))
+            ]
     return rows
+
+
+def _shown_key(field: str, variable: str) -> str:
+    """Return a key that is unique among all sections: `image_size` for CONTIMG_IMAGE_SIZE."""
+    return variable.removeprefix("CONTIMG_").lower() if variable.startswith("CONTIMG_") else field
+
+
+def check_all(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
+    """Load the configuration, and check every option of every process and stage, before anything starts.
+
+    A process that ends with a wrong setting would only be started again.
+
+    Parameters
+    ----------
+    settings : deployment, which locates the file.
+    environ : environment variables.
+
+    Returns
+    -------
+    the configuration in force.
+
+    Raises
+    ------
+    Misconfigured, naming the first setting that is wrong.
+    """
+    config = load(settings, environ)
+    queue_rules(config, environ)
+    for section in section_classes(SECTION_MODULES):
+        section.from_environment(environ)
+    return config
 
 
 def queue_rules(config: StreamingConfig, environ: Mapping[str, str] = os.environ) -> QueueRules:
@@ -215,6 +254,12 @@ def _build(settings: Settings, values: Mapping[str, Any], variables: Mapping[str
     """Check values and make paths absolute; the registry must be the store."""
     config, base = _build_unresolved(settings, values, variables), settings.base_dir
     paths = {key: base / getattr(config, key) for key in ("input_dir", "output_dir", "scratch_dir", "tmpfs_path")}
+    for key, path in {"PIPELINE_STATE_DIR": settings.state_dir.absolute(), **paths}.items():
+        if unusable := _UNUSABLE.search(str(path)):
+            raise Misconfigured(
+                f"{variables.get(key, key)}={path}: CASA and the broker cannot use a directory with {unusable[0]} in "
+                "its name; rename it"
+            )
     default = str(settings.state_dir.absolute() / "contimg.sqlite3")
     queue = _absolute(config.queue_db, base) if "queue_db" in config.model_fields_set else default
     registry = _absolute(config.registry_db, base) if config.registry_db else queue

@@ -5,7 +5,7 @@ sections are set by environment variables only. The options of a stage are defin
 lists the modules that define sections.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,13 +22,19 @@ FILE_NAME = "streaming_config.json"
 SECTION_MODULES = (
     "contimg.settings.tree", "contimg.tile.convert.options", "contimg.tile.calibrate.options",
     "contimg.quality.caltables", "contimg.tile.selfcal.options", "contimg.tile.image.options", "contimg.quality.image",
-    "contimg.simulation.options", "contimg.simulation.demo.scene", "workers.service.backends",
+    "workers.service.backends",
 )  # fmt: skip
+SIMULATION_MODULES = ("contimg.simulation.options", "contimg.simulation.demo.scene")
 
 
-def section_classes() -> Iterator[type[Options]]:
-    """Import `SECTION_MODULES` and return the options classes that they define."""
-    for name in SECTION_MODULES:
+def section_classes(modules: Iterable[str] = (*SECTION_MODULES, *SIMULATION_MODULES)) -> Iterator[type[Options]]:
+    """Import modules and return the options classes that they define.
+
+    Parameters
+    ----------
+    modules : names of modules; `SECTION_MODULES` are those of the service.
+    """
+    for name in modules:
         for value in vars(import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Options) and value.__module__ == name:
                 yield value
@@ -251,8 +257,3 @@ class NotificationSettings(Options):
     notify_command: str = option("", "Program that receives events as JSON on standard input; empty: none")
     notify_level: Literal["info", "warning", "error"] = option("warning", "Lowest level of events that are sent")
     notify_per_hour: int = option(20, "Maximum number of notifications per hour; the rest are counted", minimum=1)
-
-
-ENVIRONMENT_SECTIONS = (
-    DispatchSettings, AlertLimits, StageLimits, DiskLimits, RetentionRules, NotificationSettings, Settings
-)  # fmt: skip

@@ -19,7 +19,8 @@ from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.events import AlertRecord, Alerts, Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
-from contimg.store.database import Database, ServerClock, make_engine, prepare, url_of
+from contimg.store.database import Database, ServerClock, prepare
+from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State

@@ -1,168 +1,28 @@
-"""The database of the store: how transactions begin, on SQLite and PostgreSQL, and which revision its tables have."""
+"""The database of the store: its transactions, its clock, and which revision its tables have."""
 
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.settings import QueueRules
+from contimg.store.engine import StoreUnavailable, sqlite_code
 from contimg.store.tables import Record, record_of
 
 HEAD = "0002"
-BUSY_TIMEOUT_S = 30.0
-_ENCODE = "write special characters of a password by their codes: # %23, / %2F, : %3A, @ %40, % %25"
-_SQLITE_UNAVAILABLE = frozenset({
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM,
-})  # fmt: skip
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
 _ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
 _EVENTS = "events"  # key in a session's info
 CLOCK_AGE_S = 30.0
-
-
-class StoreUnavailable(Transient, SQLAlchemyError):
-    """The database cannot be used for now: its disk is full or read-only, it is locked, or its server is away."""
-
-
-def url_of(place: str | Path) -> URL:
-    """Make a database URL from a URL or from the path of a SQLite file.
-
-    Parameters
-    ----------
-    place : the URL or the path; for PostgreSQL the driver psycopg is filled in.
-
-    Raises
-    ------
-    Misconfigured : it is neither, or the URL is of another kind of database.
-    """
-    try:
-        url = make_url(str(place)) if "://" in str(place) else URL.create("sqlite", database=str(place))
-    except (ArgumentError, ValueError):
-        raise Misconfigured(f"queue_db={place}: neither a path nor a database URL; {_ENCODE}") from None
-    if "@" in f"{url.host or ''}{url.query.get('host', '')}":
-        raise Misconfigured(f"queue_db={place}: has two @; {_ENCODE}")
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise Misconfigured(
-            f"queue_db={url.render_as_string()}: give the path of a SQLite file, or postgresql+psycopg://user@host/name"
-        )
-    return url
-
-
-def make_engine(url: URL) -> sa.Engine:
-    """Make an engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
-
-    SQLite's driver would begin a transaction at the first write only, and two processes that had both read would
-    lose one of the two updates silently.
-
-    Parameters
-    ----------
-    url : from `url_of`. The directory of a SQLite file is created.
-
-    Raises
-    ------
-    Misconfigured : the driver is not installed, or the directory cannot be created.
-    """
-    try:
-        if url.get_backend_name() == "postgresql":
-            # Names and reasons are UTF-8 whatever the database was made for. A pooler such as PgBouncer may give each
-            # transaction another connection of the server, which knows no statement that was prepared before.
-            arguments = {"client_encoding": "utf8", "prepare_threshold": None}
-            engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
-            sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
-            return engine
-        if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise Misconfigured(f"queue_db={url.render_as_string()}: {error}; pip install 'contimg[postgres]'") from None
-    except OSError as error:
-        raise Misconfigured(f"queue_db={url.database}: {error.strerror}") from None
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
-    if url.database and url.database != ":memory:":
-        _SQLiteFile(Path(url.database)).guard(engine)
-    return engine
-
-
-def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable | None:
-    """Return the error that replaces one of the driver's; None where the statement itself is wrong."""
-    error = context.original_exception
-    line = str(error).strip().partition("\n")[0]
-    if isinstance(error, sqlite3.Error):
-        if _sqlite_code(error) not in _SQLITE_UNAVAILABLE:
-            return None
-        fault = write_fault(Path(url.database)) if url.database else None
-        detail = f" ({str(fault).removeprefix(f'{url.database}: ')})" if fault else ""
-        return StoreUnavailable(f"queue_db={url.database}: {line}{detail}")
-    is_read_only = getattr(error, "sqlstate", None) == "25006"  # read_only_sql_transaction
-    if is_read_only or isinstance(context.sqlalchemy_exception, OperationalError):
-        return StoreUnavailable(f"queue_db={url.render_as_string()}: {line}")
-    return None
-
-
-def _sqlite_code(error: BaseException | None) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
-
-
-class _SQLiteFile:
-    """The file that an engine has opened: one that is moved away is waited for, and no other takes its place."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._opened: tuple[int, int] | None = None  # device and inode
-
-    def guard(self, engine: sa.Engine) -> None:
-        """Check the file before each use of a connection of the engine."""
-        sa.event.listen(engine, "do_connect", self._check)
-        sa.event.listen(engine, "checkout", self._check)
-        sa.event.listen(engine, "connect", self._remember)
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    def _check(self, *_: Any) -> None:
-        if self._opened is not None and self._identity() != self._opened:
-            raise StoreUnavailable(
-                f"queue_db={self._path}: moved away or replaced while it is in use; put it back, or restart the "
-                "service and the panel"
-            )
-
-    def _remember(self, *_: Any) -> None:
-        self._opened = self._opened or self._identity()
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing; _begin_sqlite does
-    for pragma in (
-        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-        "journal_mode = WAL",
-        "synchronous = FULL",  # a committed product survives a power cut
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
 
 
 class ServerClock:
@@ -448,7 +308,7 @@ def _run_migrations(connection: sa.Connection) -> None:
 def _unreachable(engine: sa.Engine, error: DBAPIError | StoreUnavailable) -> Misconfigured | Transient:
     """Return the error of a database that cannot be opened; a SQLite file is wrong unless its disk or a lock is."""
     if isinstance(error, StoreUnavailable):
-        is_file_wrong = _sqlite_code(error.__cause__) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        is_file_wrong = sqlite_code(error.__cause__) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         is_disk_wrong = isinstance(write_fault(Path(str(engine.url.database))), Transient)
         return Misconfigured(str(error)) if is_file_wrong and not is_disk_wrong else error
     first_line = str(error.orig).strip().splitlines()[0]

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, inspect, text
 
 import contimg.store
 from contimg.store import FileState, QueueRules, Stage, State, Store
-from contimg.store.database import make_engine, upgrade, url_of
+from contimg.store.database import upgrade
+from contimg.store.engine import make_engine, url_of
 from contimg.store.tables import Base
 
 DONE, RUNNING, BROKEN, NEW = (f"2026-02-22T23:{minute}:51" for minute in ("17", "23", "28", "33"))

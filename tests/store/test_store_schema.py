@@ -13,7 +13,7 @@ from sqlalchemy import inspect, text
 import contimg.store
 from contimg.errors import Misconfigured, Transient
 from contimg.store import QueueRules, Store, database
-from contimg.store.database import make_engine, url_of
+from contimg.store.engine import make_engine, url_of
 from contimg.store.tables import Base
 
 

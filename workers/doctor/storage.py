@@ -10,11 +10,12 @@ import h5py
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
-from contimg.files.filesystems import file_system
+from contimg.files.filesystems import file_system, write_fault
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Store
-from contimg.store.database import HEAD, current_revision, make_engine, refuse_newer, url_of
+from contimg.store.database import HEAD, current_revision, refuse_newer
+from contimg.store.engine import make_engine, url_of
 from workers.doctor.finding import Finding, Level, grade
 from workers.housekeeping.clocks import LIMIT_S, wrong_clocks
 
@@ -160,14 +161,10 @@ def _check_input_dir(path: Path, poll_interval_s: float) -> Finding:
 
 
 def _check_writable(about: str, path: Path) -> Finding:
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not existing.is_dir() or not _has_access(existing, os.W_OK | os.X_OK):
-        remedy = f"chown {os.geteuid()} {existing}, or set {about} to another directory"
-        return Finding(about, Level.ERROR, f"{path}: uid {os.geteuid()} cannot write to {existing}", remedy)
-    inodes = os.statvfs(existing)
-    if inodes.f_files and not inodes.f_favail:
-        return Finding(about, Level.ERROR, f"{path}: no inodes free", "delete files; stages fail")
-    free_gb = shutil.disk_usage(existing).free / GIGABYTE
+    if fault := write_fault(path):
+        text, _, remedy = str(fault).partition("; ")
+        return Finding(about, Level.ERROR, text, f"{remedy}, or set {about} to another directory")
+    free_gb = shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.exists())).free / GIGABYTE
     return grade(
         about,
         f"{path}: {free_gb:.0f} GB free" + ("" if path.exists() else ", to be created"),

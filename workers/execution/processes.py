@@ -36,7 +36,8 @@ class ProcessName:
 
     Attributes
     ----------
-    host, namespace : the machine and its pid namespace: containers may share a host's name, but not its pids.
+    host : name of the machine then, for readers; it may be changed while the process runs.
+    namespace : the pid namespace and the boot of the machine: containers may share a host's name, but not its pids.
     pid, started : the pid and its start in clock ticks since boot.
     """
 
@@ -80,15 +81,13 @@ class ProcessName:
     @property
     def is_dead(self) -> bool:
         """Whether the process has certainly ended; known only of processes of this machine."""
-        return (self.host, self.namespace) == (socket.gethostname(), _namespace()) and not self.is_alive
+        return self.namespace == _namespace() and not self.is_alive
 
     @property
     def is_alive(self) -> bool:
         """Whether this very process runs here now (a zombie does not)."""
         try:
-            return (self.host, self.namespace) == (socket.gethostname(), _namespace()) and (
-                _started(self.pid) == self.started
-            )
+            return self.namespace == _namespace() and _started(self.pid) == self.started
         except ProcessLookupError:
             return False
 
@@ -108,7 +107,9 @@ def _started(pid: int) -> int:
 
 @lru_cache(maxsize=1)
 def _namespace() -> str:
-    return Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
+    namespace = Path("/proc/self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")  # of this machine, since its start
+    return f"{namespace}@{boot[:8]}"
 
 
 class LivenessFile:

@@ -7,7 +7,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import Misconfigured
-from contimg.settings import DispatchSettings, Settings, ignored_values, load
+from contimg.settings import DispatchSettings, Settings, check_all, ignored_values
 from contimg.store import JobRecord, Store
 from workers import logs
 from workers.execution.processes import LivenessFiles
@@ -34,7 +34,7 @@ def run_producer() -> None:
     Misconfigured : a setting is wrong, or `input_dir` is not a directory.
     """
     settings = Settings.from_environment()
-    config, dispatch = load(settings), DispatchSettings.from_environment()
+    config, dispatch = check_all(settings), DispatchSettings.from_environment()
     logs.configure(settings, config)
     if config.input_dir.exists() and not config.input_dir.is_dir():
         raise Misconfigured(

@@ -2,7 +2,7 @@
 
 import sys
 
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, os_refusal
 from contimg.settings import Settings, load
 from workers import logs
 from workers.service.loop import run_until_stopped
@@ -12,6 +12,7 @@ try:
     settings = Settings.from_environment()
     logs.configure(settings, load(settings))
     run_until_stopped(Supervisor(settings))
-except ContimgError as error:
-    sys.stderr.write(f"contimg: {error}\n")
-    sys.exit(error.exit_code)
+except (ContimgError, OSError) as error:
+    reported = os_refusal(error) if isinstance(error, OSError) else error
+    sys.stderr.write(f"contimg: {reported}\n")
+    sys.exit(reported.exit_code)

@@ -17,12 +17,14 @@ from enum import StrEnum
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
-from contimg.settings import Settings, StreamingConfig, load
+from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, raise_file_limit
+from contimg.settings import NotificationSettings, Settings, StreamingConfig, check_all
 from contimg.store import Store
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import release_leases_of_dead_processes
 from workers.logs import RepeatedSteps
+from workers.notifications import check_recipients
 from workers.service.child import Child, ChildPlan, ProcessTreeUsage, stop_all
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
 from workers.service.records import RECORD_INTERVAL_S, ServiceRecord, SupervisorLock, remove_record, write_record
@@ -96,8 +98,15 @@ class Supervisor:
         """
         config = _load_checked(self.settings, self._environ)
         check_ports(self._extras, self.settings)
-        if fault := write_fault(self._state_dir):
-            raise fault
+        if (files := raise_file_limit(OPEN_FILES)) < MIN_OPEN_FILES:
+            raise Misconfigured(
+                f"this user may open {files} files at a time, {MIN_OPEN_FILES} are needed; raise the hard limit to "
+                f"{OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
+            )
+        # Files of the state directory may belong to another user who has started the service once.
+        for path in (self._state_dir, *self._state_dir.glob("*"), *self._state_dir.glob("*/*")):
+            if fault := write_fault(path):
+                raise fault
         self._lock = SupervisorLock(self._state_dir)
         try:
             self._store = Store.of(config)
@@ -253,8 +262,9 @@ class Supervisor:
 
 
 def _load_checked(settings: Settings, environ: Mapping[str, str]) -> StreamingConfig:
-    """Load the configuration; raises Misconfigured when it is wrong or the incoming directory does not exist."""
-    config = load(settings, environ)
+    """Check every setting; raises Misconfigured when one is wrong or the incoming directory does not exist."""
+    config = check_all(settings, environ)
+    check_recipients(NotificationSettings.from_environment(environ))
     if not config.input_dir.is_dir():
         raise Misconfigured(
             f"{config.input_dir}: no such directory; create it, or set input_dir to the directory of subband files"

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from contimg import __version__
 from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.files.writing import adopt_owner
 from contimg.settings import Settings, load
 from contimg.store import database
 from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, unpack, write_archive
-from contimg.store.database import make_engine, url_of
+from contimg.store.engine import make_engine, url_of
 from contimg.store.tables import Base
 
 _ROWS_PER_INSERT = 1000
@@ -139,6 +140,7 @@ def restore(settings: Settings, archive: Path, *, force: bool = False) -> Backup
             store = Path(scratch) / STORE
             _bring_up_to_date(archive, store, backup)
             for path in (Path(scratch) / STATE).glob("*"):
+                adopt_owner(path, settings.state_dir / path.name)
                 path.replace(settings.state_dir / path.name)
             _replace_store(settings, store, force)
     except OSError as error:
@@ -171,13 +173,12 @@ def _replace_store(settings: Settings, store: Path, force: bool) -> None:
 
 def _replace_file(path: Path, store: Path) -> None:
     _close_log(store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    adopt_owner(store, path)
     if path.exists():
         _merge_log(path)
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         path.rename(path.with_name(f"{path.name}.before-{moment}"))
-    if path.parent.exists():
-        owner = path.parent.stat()
-        shutil.chown(store, owner.st_uid, owner.st_gid)
     shutil.move(store, path)
 
 

@@ -23,7 +23,7 @@ from contimg.settings import Settings, shown
 from contimg.settings.broker import BrokerAddress
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Store
-from contimg.store.database import url_of
+from contimg.store.engine import url_of
 from workers.broker import EmbeddedBroker, broker_error, check_answers, server_program
 from workers.celery_settings import celery_settings
 from workers.logs import JsonFormatter, TextFormatter
