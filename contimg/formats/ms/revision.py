@@ -18,14 +18,13 @@ from contimg.formats.tables import open_table
 
 
 @contextmanager
-def revised(ms: Path, changes: Collection[str], drops: Collection[str] = (), grows_by: int = 0) -> Iterator[Path]:
+def revised(ms: Path, changes: Collection[str], grows_by: int = 0) -> Iterator[Path]:
     """Yield a copy of a Measurement Set to change, which replaces `ms` when the block ends without an exception.
 
     Parameters
     ----------
     ms : the Measurement Set.
-    changes : existing columns that the block may write.
-    drops : columns that the copy does not get; the block may add them again.
+    changes : existing columns that the block may write; it may also remove columns, and add them again.
     grows_by : bytes that the block will add.
 
     Raises
@@ -38,9 +37,6 @@ def revised(ms: Path, changes: Collection[str], drops: Collection[str] = (), gro
     copied = sum(path.stat().st_size for path in ms.rglob("*") if path.is_file() and path not in shared)
     with staged(ms, need_bytes=copied + grows_by) as copy:
         shutil.copytree(ms, copy, copy_function=lambda source, target: _link_or_copy(source, target, shared))
-        with open_table(copy, readonly=False) as main:
-            if present := [name for name in drops if name in main.colnames()]:
-                main.removecols(present)
         try:
             yield copy
         except ContimgError as error:  # a message about the copy is about the Measurement Set

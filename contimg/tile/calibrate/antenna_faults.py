@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 
 def read_total_powers(ms: MSInfo) -> Floats:
-    """Read the mean autocorrelation of each antenna slot, shape (slots,); NaN without one.
+    """Read the mean autocorrelation (parallel hands) of each antenna slot, shape (slots,); NaN without one.
 
     Parameters
     ----------
@@ -56,8 +56,9 @@ def read_total_powers(ms: MSInfo) -> Floats:
         autos = main.query("ANTENNA1 == ANTENNA2", columns="ANTENNA1, DATA, FLAG")
         if not autos.nrows():
             return np.full(slots, np.nan)
-        antennas, good = autos.getcol("ANTENNA1"), ~autos.getcol("FLAG")
-        total = np.bincount(antennas, np.where(good, np.abs(autos.getcol("DATA")), 0).sum(axis=(1, 2)), slots)
+        antennas, good = autos.getcol("ANTENNA1"), ~ms.select_parallel_hands(autos.getcol("FLAG"))
+        amplitudes = np.abs(ms.select_parallel_hands(autos.getcol("DATA")))
+        total = np.bincount(antennas, np.where(good, amplitudes, 0).sum(axis=(1, 2)), slots)
     count = np.bincount(antennas, good.sum(axis=(1, 2)), slots)
     return np.asarray(np.divide(total, count, out=np.full(slots, np.nan), where=count > 0))
 

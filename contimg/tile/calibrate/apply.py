@@ -4,6 +4,8 @@ Amplitudes, phases and delays are interpolated between the times of solutions. S
 and set to zero. WEIGHT stays as it is (calwt=False).
 """
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +54,7 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
         for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), BLOCK_BYTES):
             for run in split_runs(np.diff(times[rows]) != 0):
                 inverse = inverses[times[rows.start + run.start]]
-                correct_rows(data[run], flags[run], ant1[rows][run], ant2[rows][run], inverse)
+                correct_rows(data[run], flags[run], ant1[rows][run], ant2[rows][run], inverse, ms.receptors)
             main.putcol(CORRECTED, data, rows.start, len(data))
             main.putcol("FLAG", flags, rows.start, len(flags))
             is_cross = ant1[rows] != ant2[rows]
@@ -78,6 +80,19 @@ def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
     """
     with writable(ms.path) as main:
         write_calibration_record(main, "DATA", {"set": None, "reason": reason})
+
+
+def remove_corrected(ms: MSInfo) -> MSInfo:
+    """Remove CORRECTED_DATA; give the metadata without it.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set, in a copy of it (see `revised`).
+    """
+    if CORRECTED in ms.columns:
+        with writable(ms.path) as main:
+            main.removecols([CORRECTED])
+    return replace(ms, columns=ms.columns - {CORRECTED})
 
 
 def corrected_bytes(ms: MSInfo) -> int:
@@ -131,32 +146,41 @@ def _read_all(caltable_set: CaltableSet) -> list[Solutions]:
 
 
 def _invert(caltables: list[Solutions], caltable_set: CaltableSet, ms: MSInfo, time_mjd_s: float) -> Data:
-    product = np.ones((len(ms.antenna_names), len(ms.freqs_hz), len(ms.correlations)), dtype=np.complex128)
+    receptors = int(ms.receptors.max()) + 1
+    product = np.ones((len(ms.antenna_names), len(ms.freqs_hz), receptors), dtype=np.complex128)
     for path, solutions in zip(caltable_set.paths, caltables, strict=True):
         slot_of = {name: slot for slot, name in enumerate(solutions.antenna_names)}
         slots = np.array([slot_of.get(name, -1) for name in ms.antenna_names])
         gains = solutions.interpolate(time_mjd_s, ms.freqs_hz)
-        if gains.shape[2] != product.shape[2]:
-            raise BadInput(f"{path}: {gains.shape[2]} receptors for an MS of {product.shape[2]} correlations")
-        product *= np.where((slots >= 0)[:, None, None], gains[slots], np.nan)
+        if gains.shape[2] < receptors:
+            raise BadInput(
+                f"{path}: gains of {gains.shape[2]} receptor, and {ms.path} has {', '.join(ms.correlations)}"
+            )
+        product *= np.where((slots >= 0)[:, None, None], gains[slots][:, :, :receptors], np.nan)
     return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def correct_rows(data: Data, flags: Mask, ant1: Slots, ant2: Slots, inverse: NDArray[np.complex64]) -> None:
+def correct_rows(
+    data: Data, flags: Mask, ant1: Slots, ant2: Slots, inverse: NDArray[np.complex64], receptors: NDArray[np.int64]
+) -> None:  # fmt: skip
     """Multiply rows by the inverse gains of both antennas, in place; samples without them are flagged and zero.
+
+    Each correlation by the gains of its receptors, XY by 1/g_x of the first antenna and 1/g_y* of the second:
+    V_pq = J_p B J_q^H with diagonal J (Hamaker, Bregman & Sault 1996, A&AS 117, 137).
 
     Parameters
     ----------
     data, flags : shape (rows, channels, correlations).
     ant1, ant2 : antenna slots, shape (rows,).
-    inverse : inverse gains, shape (slots, channels, correlations).
+    inverse : inverse gains, shape (slots, channels, receptors).
+    receptors : of both antennas of each correlation, shape (correlations, 2).
     """
     for row in range(data.shape[0]):
         inverse1, inverse2 = inverse[ant1[row]], inverse[ant2[row]]
         for channel in range(data.shape[1]):
             for pol in range(data.shape[2]):
-                factor = inverse1[channel, pol] * np.conj(inverse2[channel, pol])
+                factor = inverse1[channel, receptors[pol, 0]] * np.conj(inverse2[channel, receptors[pol, 1]])
                 if np.isfinite(factor.real) and np.isfinite(factor.imag):
                     data[row, channel, pol] *= factor
                 else:

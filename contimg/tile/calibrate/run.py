@@ -7,18 +7,18 @@ import numpy as np
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.ms.flags import FLAG_COLUMNS, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
-from contimg.tile.calibrate.apply import CORRECTED, apply_caltable_set, corrected_bytes, mark_uncalibrated
+from contimg.tile.calibrate.apply import apply_caltable_set, corrected_bytes, mark_uncalibrated, remove_corrected
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
 from contimg.tile.calibrate.solve.run import solve
-from contimg.tile.flag.run import ORIGINAL, FlagResult, flag
+from contimg.tile.flag.run import FlagResult, flag
 from contimg.tile.products import CalibratedMS, StepTimer
 
-CHANGED = ("FLAG", ORIGINAL)
 FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
 
 
@@ -38,10 +38,10 @@ def calibrate(
 
     Raises
     ------
-    BadInput : not a Measurement Set, or no antenna in it is alive.
+    BadInput : not a Measurement Set that can be calibrated (see `read_ms_info`), or no antenna in it is alive.
     Transient : the CASA process died or took too long, or the disk is full.
     """
-    with revised(ms_path, CHANGED, drops=(CORRECTED,), grows_by=corrected_bytes(read_ms_info(ms_path))) as copy:
+    with revised(ms_path, FLAG_COLUMNS, grows_by=corrected_bytes(read_ms_info(ms_path))) as copy:
         return _calibrate(read_ms_info(copy), caltable_sets, directory, options, limits or SolutionLimits())
 
 
@@ -54,6 +54,7 @@ def _calibrate(
     with timer("flag"):
         flagged = flag(ms, search=options.flag)
         flagged.summary.write(directory / FLAGS, ms, flagged.dead)
+    ms = remove_corrected(ms)
     known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
     with timer("solve"):
         new, solve_reason = _solve(ms, flagged, known, directory, options, limits)
@@ -70,6 +71,7 @@ def _calibrate(
         else:
             fraction = apply_caltable_set(selected, ms)
             reason = f"{reason}; {solve_reason}" if solve_reason else reason
+        record_flags(ms)
     return CalibratedMS(
         calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
         flagged_fraction=fraction, dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),

@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from contimg.files.staging import size_bytes, staged
+from contimg.formats.ms.flags import carry_manual_flags
 from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import create_main_table
 from contimg.formats.uvh5.group import SubbandGroup, read_group
@@ -50,7 +51,7 @@ def convert(
     Parameters
     ----------
     files : path by the subband in the file's name; the channels of a missing subband are flagged.
-    target : `<group>.ms`; replaced when it exists.
+    target : `<group>.ms`; replaced when it exists, and what was flagged by hand in it is flagged again.
     options : defaults when not given.
     scratch : directories to write in, such as a tmpfs, the first with enough space; the finished Measurement Set is
         then moved. Without one it is written beside the target.
@@ -97,6 +98,7 @@ def _write(
         direction = (geometry.phase_centre, geometry.pointing, geometry.tracking)
         object_name = "" if group.own_telescope else group.reference.phasing.name
         write_subtables(temporary, group, object_name or target.name.removesuffix(".ms"), *direction, notes)
+        carry_manual_flags(target, temporary)
         return flags, size_bytes(temporary)
 
 

@@ -1,6 +1,7 @@
 """Flag a Measurement Set: flags of the conversion, dead antennas, and interference found by AOFlagger.
 
-FLAG is always recomputed from FLAG_ORIGINAL, so that flagging twice gives the same flags.
+FLAG is always recomputed from FLAG_ORIGINAL and from what was flagged by hand, so that flagging twice gives the same
+flags. Interference is searched for in the parallel hands, and flagged in all correlations.
 """
 
 from collections import deque
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput
 from contimg.formats.arrays import BufferPool, Data, Mask, Rows
-from contimg.formats.ms.columns import add_like, read_blocks
+from contimg.formats.ms.columns import read_blocks
+from contimg.formats.ms.flags import MANUAL, ORIGINAL, collect_manual_flags
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
 from contimg.tile.flag.antennas import Survey, find_dead_antennas
@@ -24,7 +26,6 @@ from contimg.tile.flag.summary import FlagCount, FlagSummary
 
 CHUNK_BYTES = 256 * 2**20  # of baselines: smaller chunks read the same storage tiles of the table more often
 BLOCK_BYTES = 32 * 2**20  # of rows' data
-ORIGINAL = "FLAG_ORIGINAL"
 MAJORITY = 0.5  # of the baselines
 CLIP = 1000.0  # times the typical amplitude of a cross-correlation
 PROCESSES = 2
@@ -54,7 +55,7 @@ class FlagResult:
 
 
 def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagResult:
-    """Recompute the FLAG column of a Measurement Set.
+    """Recompute the FLAG column of a Measurement Set, in a copy of it (see `revised`).
 
     Parameters
     ----------
@@ -64,12 +65,15 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
 
     Raises
     ------
-    BadInput : no antenna is alive.
+    BadInput : no antenna is alive, or there is no DATA.
     Transient : a searching process died, or the disk is full.
     """
-    _keep_original(ms)
+    if "DATA" not in ms.columns:
+        raise BadInput(f"{ms.path}: has no column DATA; convert the group again")
+    ms.require_products()
+    collect_manual_flags(ms)
     with start_searchers(processes if search else 0) as submit, writable(ms.path) as main:
-        survey, before = _reset_flags(main, ms)
+        survey, before, by_hand = _reset_flags(main, ms)
         dead = find_dead_antennas(survey, ms.antennas)
         if len(dead) >= np.count_nonzero(survey.samples[ms.antennas]):
             reason = next(iter(dead.values()), "no cross-correlations")
@@ -80,33 +84,35 @@ def flag(ms: MSInfo, search: bool = True, processes: int = PROCESSES) -> FlagRes
         after, more = _flag_dead_and_hits(main, ms, dead, hits)
     return FlagResult(
         fraction=after.fraction, interference=float(2 * (flagged + more) / after.samples.sum()), dead=dead,
-        unflagged=np.where(after.samples > 0, 1.0 - after.by_antenna, 0.0), summary=FlagSummary(before, after),
+        unflagged=np.where(after.samples > 0, 1.0 - after.by_antenna, 0.0), summary=FlagSummary(before, after, by_hand),
     )  # fmt: skip
 
 
-def _keep_original(ms: MSInfo) -> None:
-    """Copy FLAG to FLAG_ORIGINAL where the conversion wrote none."""
-    if ORIGINAL in ms.columns:
-        return
-    with writable(ms.path, ms.samples) as main:
-        add_like(main, ORIGINAL, "FLAG", {})
-        for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES // 8):
-            main.putcol(ORIGINAL, flags, rows.start, len(flags))
+def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount, float]:
+    """Set FLAG to FLAG_ORIGINAL with bad values and unusable rows flagged, and what is flagged by hand.
 
-
-def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount]:
-    """Set FLAG to FLAG_ORIGINAL with bad values flagged; give the survey of the antennas and the count of flags."""
+    Gives the survey of the antennas, the count of flags without those by hand, and the fraction by hand.
+    """
     survey = Survey.empty(len(ms.antenna_names))
-    count = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz))
+    count, by_hand = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz)), 0
     ant1, ant2, row_flags = (main.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "FLAG_ROW"))
-    for rows, (data, flags) in read_blocks(main, ("DATA", ORIGINAL), BLOCK_BYTES):
-        flags |= row_flags[rows][:, None, None]
+    columns = main.colnames()
+    more = [name for name in (MANUAL, "WEIGHT_SPECTRUM") if name in columns]
+    for rows, (data, flags, *cells) in read_blocks(main, ("DATA", ORIGINAL, *more), BLOCK_BYTES):
+        block = dict(zip(more, cells, strict=True))
+        flags |= (row_flags[rows] | ~ms.usable_rows[rows])[:, None, None]
+        if "WEIGHT_SPECTRUM" in block:
+            flags |= ~np.isfinite(block["WEIGHT_SPECTRUM"])
         _flag_values(data, flags, np.full(len(data), _MAX_FINITE))
-        _clip(data, flags, ant1[rows] != ant2[rows])
-        survey.add(data, flags, ant1[rows], ant2[rows])
+        is_cross = ant1[rows] != ant2[rows]
+        _clip(data, flags, is_cross, ms)
         count.add(flags, ant1[rows], ant2[rows])
+        if MANUAL in block:
+            flags |= block[MANUAL]
+            by_hand += int(np.count_nonzero(block[MANUAL][is_cross]))
+        survey.add(ms.select_parallel_hands(data), ms.select_parallel_hands(flags), ant1[rows], ant2[rows])
         main.putcol("FLAG", flags, rows.start, len(flags))
-    return survey, count
+    return survey, count, float(2 * by_hand / max(count.samples.sum(), 1))
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
@@ -120,10 +126,10 @@ def _flag_values(data: Data, flags: Mask, limits: NDArray[np.float64]) -> None:
                     flags[row, channel, pol] = True
 
 
-def _clip(data: Data, flags: Mask, is_cross: Mask) -> None:
-    """Flag cross-correlations far above the median amplitude of a sample, for they would dominate AOFlagger's mean."""
+def _clip(data: Data, flags: Mask, is_cross: Mask, ms: MSInfo) -> None:
+    """Flag cross-correlations far above the parallel hands' median, for they would dominate AOFlagger's mean."""
     some = is_cross[::_ROW_STEP]
-    sample, good = data[::_ROW_STEP, ::_CHANNEL_STEP][some], ~flags[::_ROW_STEP, ::_CHANNEL_STEP][some]
+    sample, good = (ms.select_parallel_hands(values[::_ROW_STEP, ::_CHANNEL_STEP][some]) for values in (data, ~flags))
     if good.any():
         limit = CLIP * float(np.median(np.abs(sample[good])))
         _flag_values(data, flags, np.where(is_cross, limit, _MAX_FINITE))
@@ -153,7 +159,7 @@ def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], submit: Se
 
     for rows, is_live in baseline_chunks(main, ms, dead, CHUNK_BYTES):
         data, flags = read_cells(main, "DATA", rows, buffers), read_cells(main, "FLAG", rows, BufferPool())
-        amplitude, missing = compute_amplitudes(data, flags)
+        amplitude, missing = compute_amplitudes(ms.select_parallel_hands(data), ms.select_parallel_hands(flags))
         baselines = np.flatnonzero(is_live & ~missing.all(axis=(1, 2)))
         searched.append((rows, flags, baselines, submit(amplitude[baselines], missing[baselines])))
         if len(searched) > _AHEAD:

@@ -71,10 +71,17 @@ class FlagCount(NamedTuple):
 
 @dataclass(frozen=True)
 class FlagSummary:
-    """Flags of one tile as converted (zeros and values that are not numbers included), and after flagging."""
+    """Flags of one tile as converted (zeros and values that are not numbers included), and after flagging.
+
+    Attributes
+    ----------
+    before, after : counts of them.
+    by_hand : fraction of the samples that is flagged by hand.
+    """
 
     before: FlagCount
     after: FlagCount
+    by_hand: float
 
     def write(self, directory: Path, ms: MSInfo, dead: dict[int, str]) -> None:
         """Write `<tile>.json` and `<tile>.png`.
@@ -96,6 +103,7 @@ class FlagSummary:
         return {
             "before": self.before.fraction,
             "after": self.after.fraction,
+            "by_hand": self.by_hand,
             "dead": {ms.antenna_names[slot]: reason for slot, reason in sorted(dead.items())},
             "by_antenna": {ms.antenna_names[slot]: by_antenna[slot].tolist() for slot in ms.antennas},
             "freqs_hz": ms.freqs_hz.tolist(),

@@ -113,6 +113,11 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
             f"{ms.path}: no data left: no cross-correlation is unflagged and has a finite weight and UVW "
             f"({rows.unusable} rows have not); check FLAG_ROW, WEIGHT and UVW"
         )
+    if options.imager == WSCLEAN and not ms.usable_rows.all():
+        raise BadInput(
+            f"{ms.path}: UVW or WEIGHT is not finite in {np.count_nonzero(~ms.usable_rows)} rows, which WSClean cannot "
+            "leave out; choose imager=ducc, or remove the rows"
+        )
     pixel_rad = (options.pixel_arcsec or MAX_PIXEL_ARCSEC) * ARCSEC_RAD
     max_loss = options.smearing_percent / 100 if options.average else 0.0
     weights = estimate_row_weights(ms, rows, pixel_rad, options)

@@ -19,6 +19,7 @@ from scipy.ndimage import maximum_filter
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.columns import read_blocks, read_calibration_record, write_calibration_record
+from contimg.formats.ms.flags import FLAG_COLUMNS, collect_manual_flags, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised, writable
 from contimg.formats.tables import open_table
@@ -100,10 +101,11 @@ def selfcal(
         tile_image = image(ms_path, Path(scratch), image_options)
         if tile_image.dynamic_range < options.min_dynamic_range:
             return SelfcalResult((), _describe_too_faint(tile_image, options))
-        with revised(ms_path, ("FLAG", CORRECTED)) as copy:
-            rounds, reason = _run_rounds(
-                read_ms_info(copy), caltable_set, tile_image, options, image_options, Path(scratch)
-            )
+        with revised(ms_path, (*FLAG_COLUMNS, CORRECTED)) as copy:
+            ms = read_ms_info(copy)
+            collect_manual_flags(ms)
+            rounds, reason = _run_rounds(ms, caltable_set, tile_image, options, image_options, Path(scratch))
+            record_flags(ms)
     return SelfcalResult(rounds, reason)
 
 
@@ -161,19 +163,20 @@ def _make_model(ms: MSInfo, tile_image: ImagingResult, options: SelfcalOptions) 
 
 def _sum_products(ms: MSInfo, model: SkyModel) -> tuple[Gains, NDArray[np.float64]]:
     """Sum V M* and |M|^2 over the tile's times and channels, shape (slots, slots, receptors), upper triangle."""
-    slots, shape = len(ms.antenna_names), (len(ms.freqs_hz), len(ms.correlations))
+    slots, hands = len(ms.antenna_names), ms.select_parallel_hands
+    shape = (len(ms.freqs_hz), ms.parallel_hands.size)
     sums, sum_power = np.zeros((slots, slots, shape[1]), complex), np.zeros((slots, slots, shape[1]))
     with open_table(ms.path) as main:
         ant1, ant2 = main.getcol("ANTENNA1").astype(np.int64), main.getcol("ANTENNA2")
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
         for rows, columns in read_blocks(main, (CORRECTED, "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):
-            data, flags, weight, uvw_m = columns
+            data, flags, weight = (hands(values) for values in columns[:3])
             pairs, cells = np.unique(ant1[rows] * slots + ant2[rows], return_inverse=True)
             cells = np.where(ant1[rows] == ant2[rows], -1, cells.reshape(-1))
             products = np.zeros((pairs.size, *shape), dtype=np.complex64)
             power = np.zeros((pairs.size, *shape), dtype=np.float32)
             accumulate(
-                data, flags, weight.astype(np.float32), uvw_m, times[rows], cells, ms.freqs_hz, model.lmn,
+                data, flags, weight.astype(np.float32), columns[3], times[rows], cells, ms.freqs_hz, model.lmn,
                 model.apparent_jy, products, power,
             )  # fmt: skip
             sums[pairs // slots, pairs % slots] += products.sum(axis=1)
@@ -191,6 +194,6 @@ def _write_corrected(ms: MSInfo, caltable_set: CaltableSet, gains: Gains | None,
         record = read_calibration_record(main, CORRECTED) or {}
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         for rows, (data, flags) in read_blocks(main, (CORRECTED, "FLAG"), BLOCK_BYTES):
-            correct_rows(data, flags, ant1[rows], ant2[rows], inverse)
+            correct_rows(data, flags, ant1[rows], ant2[rows], inverse, ms.receptors)
             main.putcol(CORRECTED, data, rows.start, len(data))
         write_calibration_record(main, CORRECTED, {**record, "selfcal": list(kinds)})

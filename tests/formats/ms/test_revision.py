@@ -51,6 +51,8 @@ def change(copy: Path, factor: float = 2.0) -> None:
     """What a calibration does."""
     with table(str(copy), readonly=False, ack=False) as main:
         main.putcol("FLAG", ~main.getcol("FLAG"))
+        if CORRECTED in main.colnames():
+            main.removecols([CORRECTED])
         add_like(main, CORRECTED, "DATA", {})
         main.putcol(CORRECTED, np.complex64(factor) * main.getcol("DATA"))
 
@@ -82,8 +84,7 @@ def refuse(*_: object) -> None:
 
 def damage(ms: Path) -> None:
     """Change much, and then find that it was in vain."""
-    with revised(ms, CHANGED, drops=(CORRECTED,)) as copy:
-        assert CORRECTED not in read_ms_info(copy).columns
+    with revised(ms, CHANGED) as copy:
         change(copy, 5.0)
         raise BadInput(f"{copy}: nothing alive in it")
 
@@ -102,7 +103,7 @@ def test_failed_revision_changes_nothing(ms):
 def test_recreated_column_leaves_old_one_unchanged(ms, original):
     with revised(ms, CHANGED) as copy:
         change(copy, 3.0)
-    with table(str(ms), ack=False) as reader, revised(ms, CHANGED, drops=(CORRECTED,)) as copy:
+    with table(str(ms), ack=False) as reader, revised(ms, CHANGED) as copy:
         with table(str(copy), readonly=False, ack=False) as main:
             main.putcol("FLAG", ~main.getcol("FLAG"))
         change(copy, 5.0)

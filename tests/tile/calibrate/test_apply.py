@@ -108,7 +108,7 @@ def test_correct_rows_matches_numpy():
     expected = data * inverse[first] * inverse[second].conj()
     missing = np.isnan(expected)
     flags = np.zeros(data.shape, dtype=bool)
-    correct_rows(data, flags, first, second, inverse)
+    correct_rows(data, flags, first, second, inverse, np.array([[0, 0], [1, 1]]))
     assert np.array_equal(flags, missing)
     assert np.allclose(data, np.where(missing, 0, expected), rtol=1e-5)
 

@@ -25,7 +25,7 @@ _REFERENCE = "Table: "  # before the path in a keyword that holds a subtable
 
 
 def write_solving_set(ms: MSInfo, model: SkyModel, interval_s: float, target: Path) -> None:
-    """Write the solving set of a tile; its rows are cross-correlations, one per baseline and interval.
+    """Write the solving set of a tile: its parallel hands; rows are cross-correlations, one a baseline and interval.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def write_solving_set(ms: MSInfo, model: SkyModel, interval_s: float, target: Pa
     """
     intervals = split_intervals(ms, interval_s)
     baselines = ms.antennas.size * (ms.antennas.size - 1) // 2
-    samples = baselines * len(intervals) * len(ms.freqs_hz) * len(ms.correlations)
+    samples = baselines * len(intervals) * len(ms.freqs_hz) * ms.parallel_hands.size
     with open_table(ms.path) as main:
         constants = {name: main.getcell(name, 0) for name in _COPIED}
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
@@ -72,7 +72,8 @@ def _average(
 ) -> dict[str, Any]:  # fmt: skip
     """Average all baselines over one interval; gives columns of one row per baseline."""
     block = main.selectrows(rows)
-    data, flags, ant1, ant2, uvw = (block.getcol(name) for name in ("DATA", "FLAG", "ANTENNA1", "ANTENNA2", "UVW"))
+    data, flags, weight = (ms.select_parallel_hands(block.getcol(name)) for name in ("DATA", "FLAG", "WEIGHT"))
+    ant1, ant2, uvw = (block.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "UVW"))
     flags |= block.getcol("FLAG_ROW")[:, None, None]
     is_cross = ant1 != ant2
     pairs, index = np.unique(np.stack([ant1, ant2], axis=1)[is_cross], axis=0, return_inverse=True)
@@ -81,7 +82,7 @@ def _average(
     cells[is_cross] = cell_of_cross
     shape = (len(pairs), *data.shape[1:])
     products, power = np.zeros(shape, dtype=np.complex64), np.zeros(shape, dtype=np.float32)
-    weight = block.getcol("WEIGHT").astype(np.float32)
+    weight = weight.astype(np.float32)
     accumulate(data, flags, weight, uvw, times, cells, ms.freqs_hz, model.lmn, model.apparent_jy, products, power)
     summed = np.stack([np.bincount(cell_of_cross, uvw[is_cross, k], len(pairs)) for k in range(3)], axis=1)
     empty = power <= 0
@@ -111,7 +112,7 @@ def _append(solving_set: table, columns: dict[str, Any], constants: dict[str, in
 def _create(ms: MSInfo, source: table, target: Path) -> table:
     """Create an empty Measurement Set with the subtables of `source`."""
     description = required_ms_desc()
-    shape = [len(ms.freqs_hz), len(ms.correlations)]
+    shape = [len(ms.freqs_hz), ms.parallel_hands.size]
     tiling = {"DEFAULTTILESHAPE": np.array([shape[1], shape[0], 64], dtype=np.int32)}
     managers = {}
     for index, (name, kind, zero) in enumerate((("DATA", "complex", 0j), ("FLAG", "boolean", False)), start=1):
@@ -131,4 +132,9 @@ def _create(ms: MSInfo, source: table, target: Path) -> table:
             with open_table(Path(value.removeprefix(_REFERENCE))) as subtable:
                 subtable.copy(str(target / name), deep=True).close()
             created.putkeyword(name, f"{_REFERENCE}{target / name}")
+    with open_table(target / "POLARIZATION", readonly=False) as polarizations:
+        for row in np.flatnonzero(polarizations.getcol("NUM_CORR") == len(ms.correlations)):
+            for name in ("CORR_TYPE", "CORR_PRODUCT"):
+                polarizations.putcell(name, row, polarizations.getcell(name, row)[ms.parallel_hands])
+            polarizations.putcell("NUM_CORR", row, ms.parallel_hands.size)
     return created

@@ -4,7 +4,6 @@ I = (XX + YY)/2, of samples where both are unflagged and finite. Autocorrelation
 or coordinates are no numbers: they would make the whole image NaN.
 """
 
-import logging
 from dataclasses import dataclass
 
 import numba
@@ -18,11 +17,7 @@ from contimg.formats.tables import open_table
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.result import Calibration
 
-log = logging.getLogger(__name__)
-
 BLOCK_BYTES = 32 << 20
-MAX_WEIGHT = 1e30  # sums of larger ones overflow
-MAX_UVW_M = 1.3e7  # the diameter of the Earth
 MAX_AMPLITUDE_JY = 1e12
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
 MAX_PIXEL_ARCSEC = 6.0
@@ -145,13 +140,7 @@ def select_rows(ms: MSInfo) -> SelectedRows:
         uvw_m, times_mjd_s, weight = main.getcol("UVW"), main.getcol("TIME"), main.getcol("WEIGHT")[:, hands]
         unflagged = ~main.getcol("FLAG_ROW")
     candidates = (ant1 != ant2) & unflagged & ~(weight <= 0).any(axis=1)
-    is_number = (weight < MAX_WEIGHT).all(axis=1) & (np.abs(uvw_m) < MAX_UVW_M).all(axis=1)
-    mask, unusable = candidates & is_number, int(np.count_nonzero(candidates & ~is_number))
-    if unusable:
-        log.warning(
-            "%s: %d of %d rows left out: WEIGHT or UVW is not finite, or larger than %g and %g m", ms.path, unusable,
-            ms.rows, MAX_WEIGHT, MAX_UVW_M,
-        )  # fmt: skip
+    mask, unusable = candidates & ms.usable_rows, int(np.count_nonzero(candidates & ~ms.usable_rows))
     # var I = (var XX + var YY)/4
     stokes_i_weights = 4 / (1 / weight[mask]).sum(axis=1)
     baselines = ant1[mask].astype(np.int64) * len(ms.antenna_names) + ant2[mask]
