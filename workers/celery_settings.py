@@ -6,9 +6,41 @@ leaves behind is repeated by its lease, not by the broker.
 
 from typing import Any
 
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport.redis import Transport as RedisTransport
+from redis.exceptions import ResponseError
+
 from contimg.settings.broker import BrokerAddress
 from contimg.store import Stage
 from workers.broker import PREFIX
+
+
+class Transport(RedisTransport):  # type: ignore[misc]  # kombu has no types
+    """Kombu's transport, which waits for a server that answers and takes no messages as for one that does not answer.
+
+    A read-only replica and a server whose memory is full accept connections; without the check a worker would end, or
+    connect again without a pause.
+    """
+
+    connection_errors = (*RedisTransport.connection_errors, ResponseError)
+
+    def establish_connection(self) -> Any:
+        """Connect, and check that the server takes messages.
+
+        Raises
+        ------
+        redis.exceptions.ResponseError : it refuses them.
+        """
+        connection = super().establish_connection()
+        try:
+            self._avail_channels[-1].client.set("probe", "1", ex=60)
+        except Exception:
+            self.close_connection(connection)
+            raise
+        return connection
+
+
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}")
 
 
 def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def configure(settings: Settings, config: StreamingConfig) -> None:
     """
     handler = _StandardErrorHandler(sys.stderr)
     handler.addFilter(_add_fields)
+    handler.addFilter(BrokerErrors())
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -57,6 +58,32 @@ class _StandardErrorHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+class BrokerErrors(logging.Filter):
+    """Shows once, on one line, why a Celery worker has no connection to the broker; Celery repeats it at each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop a line of the consumer that repeats the one before, and the rest of a line of two.
+
+        Parameters
+        ----------
+        record : the log record.
+        """
+        if not record.name.startswith("celery.worker.consumer"):
+            return True
+        if record.levelno < logging.WARNING:
+            if "Connected to" in record.getMessage():
+                self._last = ""
+            return True
+        text = record.getMessage().strip().splitlines()[0]
+        is_repeated, self._last = text == self._last, text
+        record.msg, record.args = text, ()
+        return not is_repeated
 
 
 class RepeatedSteps:

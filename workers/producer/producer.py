@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from contimg.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import Store
 from workers import logs
@@ -115,10 +114,5 @@ class Producer:
 
         A broker that is away is contacted once per scan, so that files are registered at the usual speed.
         """
-        if self._is_broker_away:
-            return
-        try:
-            self._dispatcher.fill()
-        except Transient as error:
-            self._is_broker_away = True
-            log.error("%s; complete groups are dispatched by the reconciler when the broker is back", error)
+        if not self._is_broker_away:
+            self._is_broker_away = self._steps.run("dispatch", self._dispatcher.fill) is not None

@@ -1,0 +1,92 @@
+"""A broker that answers and takes no messages: a read-only replica, a full memory, a disk that it cannot save to."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from waiting import until
+
+from contimg.errors import Transient
+from contimg.store import Stage, Store
+from workers.broker import EmbeddedBroker, check_answers
+from workers.inspection import CeleryInspector
+
+REFUSE: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
+    "replica": (lambda client: client.replicaof("127.0.0.1", 1), lambda client: client.replicaof("NO", "ONE")),
+    "memory": (lambda client: client.config_set("maxmemory", 1), lambda client: client.config_set("maxmemory", 0)),
+}
+SEND_TWICE = """
+import sys
+from contimg.errors import Transient
+from contimg.store import Stage
+from workers.scheduling import messages
+for line in sys.stdin:
+    try:
+        messages.send(7, Stage.CONVERT)
+        print("sent", messages.backlog()[Stage.CONVERT], flush=True)
+    except Transient as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.fixture
+def url(broker: EmbeddedBroker, place) -> str:
+    place.more["CONTIMG_BROKER_URL"] = broker.start().url
+    return place.more["CONTIMG_BROKER_URL"]
+
+
+@pytest.mark.parametrize("state", REFUSE)
+def test_doctor_inspection_and_senders_give_the_reason(place, url: str, state: str) -> None:
+    refuse, accept = REFUSE[state]
+    sender = subprocess.Popen(
+        [sys.executable, "-c", SEND_TWICE], env=place.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def send() -> str:
+        sender.stdin.write("\n")
+        sender.stdin.flush()
+        return sender.stdout.readline()
+
+    with redis.Redis.from_url(url) as client:
+        assert send() == "sent 1\n"
+        refuse(client)
+        with pytest.raises(Transient, match=state):
+            check_answers(url)
+        assert state in (CeleryInspector().inspect(url).error or "")
+        assert [state in send() for _ in range(3)] == [True] * 3
+        accept(client)
+        assert send() == "sent 2\n"
+    sender.communicate(timeout=30)
+    assert sender.returncode == 0
+
+
+@pytest.mark.parametrize("state", REFUSE)
+def test_worker_waits_with_one_line_and_goes_on(place, url: str, tmp_path: Path, state: str) -> None:
+    refuse, accept = REFUSE[state]
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", str(Stage.CONVERT), "-c", "1",
+               "-n", "convert@test", "--without-gossip", "--without-mingle"]  # fmt: skip
+    log = tmp_path / "worker.log"
+    Store.open(place.config.queue_db).close()
+    with log.open("wb") as sink:
+        worker = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=sink, stderr=sink)
+    try:
+        with redis.Redis.from_url(url) as client:
+            until(lambda: "ready" in log.read_text(), 60, "the worker is ready")
+            refuse(client)
+            time.sleep(15.0)  # two rounds of what the worker does every ten seconds
+            assert worker.poll() is None
+            accept(client)
+        program = "from workers.scheduling import messages; messages.send(7)"
+        subprocess.run([sys.executable, "-c", program], env=place.environ, check=True, timeout=60)
+        until(lambda: "not in the store" in log.read_text(), 60, "the worker took a message")
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(60)
+    text = log.read_text()
+    assert "Traceback" not in text
+    assert sum("Cannot connect" in line for line in text.splitlines()) <= 2
