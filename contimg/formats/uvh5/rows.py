@@ -94,10 +94,14 @@ def _read_integrations_s(path: Path, header: Any, layout: RowLayout) -> NDArray[
         )
     if not 0 < lengths_s.min() <= lengths_s.max() < np.inf:
         raise BadFile(path, f"integration_time = {lengths_s.min()} s is not positive and finite")
-    integration = layout.cells_of(0, layout.count) // layout.antenna_1.size
-    shortest, longest = np.full(layout.times_jd.size, np.inf), np.zeros(layout.times_jd.size)
-    np.minimum.at(shortest, integration, lengths_s)
-    np.maximum.at(longest, integration, lengths_s)
+    rows_s = np.broadcast_to(lengths_s, layout.count)
+    times, baselines = layout.times_jd.size, layout.antenna_1.size
+    if layout.cells is None:
+        shortest, longest = (extreme(rows_s.reshape(times, baselines), axis=1) for extreme in (np.min, np.max))
+    else:
+        shortest, longest = np.full(times, np.inf), np.zeros(times)
+        np.minimum.at(shortest, layout.cells // baselines, rows_s)
+        np.maximum.at(longest, layout.cells // baselines, rows_s)
     worst = int(np.argmax(longest - shortest))
     if longest[worst] - shortest[worst] > SAME_LENGTH * longest[worst]:
         raise BadFile(
@@ -105,7 +109,7 @@ def _read_integrations_s(path: Path, header: Any, layout: RowLayout) -> NDArray[
             f"the baselines of integration {worst} are {shortest[worst]:g} to {longest[worst]:g} s long: "
             "baseline-dependent averaging is not supported; convert the data from before the averaging",
         )
-    return longest
+    return np.asarray(longest)
 
 
 def _follow_spacing(layout: RowLayout, own_telescope: bool) -> RowLayout:

@@ -43,8 +43,8 @@ def check_uvw(
         return
     if header["uvw_array"].shape != (layout.count, 3):
         raise BadFile(path, f"uvw_array has the shape {header['uvw_array'].shape}, expected ({layout.count}, 3)")
-    rows, integration, baseline = _ends(layout)
-    uvw_m = header["uvw_array"][:].astype(np.float64)[rows]
+    cells, uvw_m = _read_ends(header, layout)
+    integration, baseline = np.divmod(cells, layout.antenna_1.size)
     written = np.isfinite(uvw_m).all(axis=1)
     if not uvw_m[written].any():
         return  # nothing was written
@@ -77,11 +77,16 @@ def check_uvw(
         )
 
 
-def _ends(layout: RowLayout) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the first and last integration, with the integration and baseline of each."""
-    integration, baseline = np.divmod(layout.cells_of(0, layout.count), layout.antenna_1.size)
+def _read_ends(header: Any, layout: RowLayout) -> tuple[NDArray[np.int64], Vectors]:
+    """Cells and uvw of the rows of the first and last integration."""
+    uvw, baselines = header["uvw_array"], layout.antenna_1.size
+    if layout.cells is None:
+        starts = sorted({0, layout.count - baselines})
+        cells = np.concatenate([np.arange(start, start + baselines) for start in starts])
+        return cells, np.concatenate([uvw[start : start + baselines] for start in starts]).astype(np.float64)
+    integration = layout.cells // baselines
     rows = np.flatnonzero((integration == 0) | (integration == layout.times_jd.size - 1))
-    return rows, integration[rows], baseline[rows]
+    return layout.cells[rows], uvw[:].astype(np.float64)[rows]
 
 
 def _directions(layout: RowLayout, array: Antennas, phasing: Phasing) -> Vectors:
@@ -96,11 +101,11 @@ def _name_antennas(
     first: NDArray[np.int64], second: NDArray[np.int64], wrong: NDArray[np.bool_], names: tuple[str, ...]
 ) -> str:
     """The fewest antennas that have all the wrong baselines, by taking the one with the most until none is left."""
-    found: list[int] = []
+    wrong_slots: list[int] = []
     while wrong.any():
         counts = np.bincount(np.concatenate([first[wrong], second[wrong]]))
-        found.append(int(np.argmax(counts)))
-        wrong = wrong & (first != found[-1]) & (second != found[-1])
-    if len(found) > max(2, np.unique(np.concatenate([first, second])).size // 2):
+        wrong_slots.append(int(np.argmax(counts)))
+        wrong = wrong & (first != wrong_slots[-1]) & (second != wrong_slots[-1])
+    if len(wrong_slots) > max(2, np.unique(np.concatenate([first, second])).size // 2):
         return "most antennas"
-    return f"antenna{'s' * (len(found) > 1)} {', '.join(names[slot] for slot in sorted(found))}"
+    return f"antenna{'s' * (len(wrong_slots) > 1)} {', '.join(names[slot] for slot in sorted(wrong_slots))}"

@@ -48,16 +48,16 @@ def virtual(file, name, values, like):
     half = len(values) // 2
     layout = h5py.VirtualLayout(like.shape, like.dtype)
     for part in range(2):
-        other = f"{file.filename}.part{part}"
-        with h5py.File(other, "w") as part_file:
+        source = f"{file.filename}.part{part}"
+        with h5py.File(source, "w") as part_file:
             part_file["values"] = values[part * half : (part + 1) * half]
-        layout[part * half : (part + 1) * half] = h5py.VirtualSource(other, "values", (half, *like.shape[1:]))
+        layout[part * half : (part + 1) * half] = h5py.VirtualSource(source, "values", (half, *like.shape[1:]))
     file.create_virtual_dataset(f"Data/{name}", layout)
 
 
 @pytest.fixture
 def rewritten(drift_sim_files, tmp_path):
-    """Return a function that writes two subband files anew."""
+    """Return a function that rewrites two subband files."""
 
     def rewrite(write, userblock=0, data_first=False):
         files = {}
