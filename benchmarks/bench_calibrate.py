@@ -74,8 +74,8 @@ def measure_differences(our_ms: Path, reference_ms: Path, caltable_set: Any) -> 
     """
     from contimg.formats.caltables.solutions import read_solutions
 
-    gains = np.prod([read_solutions(path).steady_gains() for path in caltable_set.paths[1:]], axis=0)
-    gains = read_solutions(caltable_set.paths[0]).steady_gains() * gains
+    gains = np.prod([read_solutions(path).gains[0] for path in caltable_set.paths[1:]], axis=0)
+    gains = read_solutions(caltable_set.paths[0]).gains[0] * gains
     errors, largest, flags_equal = np.zeros(2), 0.0, True
     with table(str(our_ms), ack=False) as our_table, table(str(reference_ms), ack=False) as reference_table:
         for start in range(0, our_table.nrows(), 4096):

@@ -17,6 +17,7 @@ from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
 from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet, configured_store
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.convert.options import ConvertOptions
 from contimg.units import format_utc
 
 
@@ -61,7 +62,7 @@ def show(name: str, as_json: bool) -> None:
     for table, numbers in record.quality.get("tables", {}).items():
         click.echo(f"  {table}")
         for key, value in numbers.items():
-            text = ", ".join(value) or "none" if isinstance(value, list) else f"{value:.4g}"
+            text = ", ".join(value) or "none" if isinstance(value, list) else _format_number(value)
             click.echo(f"    {key:<20} {text}")
     for path in (*(table.path for table in record.tables), *sorted(record.tables[0].path.parent.glob("*.png"))):
         click.echo(f"  {path}")
@@ -97,10 +98,14 @@ def import_tables(
         if not replace and store.registry.set_named(name):
             raise BadInput(f"caltable set {name}: in the registry; --replace replaces it; or give another --name")
         caltables = import_set(
-            paths, name, directory, options, limits, calibrator=calibrator, dec_deg=dec_deg, replace_existing=replace
-        )
+            paths, name, directory, options, limits, calibrator=calibrator, dec_deg=dec_deg, replace_existing=replace,
+            own_telescope=ConvertOptions.from_environment().own_telescope,
+        )  # fmt: skip
         store.registry.register(caltables)
         click.echo(_line(store.registry.set_named(caltables.name)))
+    for file_name, numbers in caltables.quality["tables"].items():
+        if numbers["without_solution"]:
+            click.echo(f"  {file_name}  no solution for {', '.join(numbers['without_solution'])}")
 
 
 def _line(record: StoredCaltableSet | None) -> str:
@@ -111,6 +116,10 @@ def _line(record: StoredCaltableSet | None) -> str:
     retired = f"superseded by {record.superseded_by}" if record.superseded_by else retired
     parts = (record.name, _format_mjd(record.mjd), f"{record.calibrator:<10}", strip, f"{record.grade:<8}", retired)
     return "  ".join(filter(None, parts)).rstrip()
+
+
+def _format_number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _format_mjd(mjd: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.formats.arrays import Mask
 from contimg.formats.caltables.solutions import Solutions
 from contimg.options import Options, option
 from contimg.quality.grades import REJECTED, Check, QualityGrade, grade_checks
@@ -34,6 +35,9 @@ class SolutionLimits(Options, env_prefix="CONTIMG_SOLUTIONS_"):
     outlier_factor: float = option(3.0, "Factor from the array's median amplitude that makes an outlier", minimum=1.0)
     suspect_residual: float = option(0.15, "Residual over the flux that makes a set suspect", minimum=0.0)
     reject_residual: float = option(0.5, "Residual above which a set is rejected", minimum=0.0)
+    min_data_fraction: float = option(
+        0.3, "Fraction of its data below which a solution is not used", minimum=0.0, maximum=1.0
+    )
     # Never by default: a restarted correlator turns all phases, and the new set is then the correct one.
     suspect_change_deg: float = option(
         180.0, "Rms phase change that makes a set suspect; 180: never", unit="deg", minimum=0.0, maximum=180.0
@@ -47,103 +51,102 @@ class CaltableNumbers:
     Attributes
     ----------
     flagged_fraction : of the solutions of the antennas that had data.
-    snr : median signal to noise of the solutions; 0 where the caltable has none.
+    snr : median signal to noise of the solutions; 0 where there is none, None of values that were not solved for.
     amplitude : median of all amplitudes.
     without_solution : antennas that had data and have no solution: they show no fringes of the calibrator.
     dead_receptors : receptors without a solution whose antenna has solutions.
     outliers : receptors whose median amplitude is far from the array's.
     outlier_fraction : number of outliers over the receptors with solutions.
+    data_fraction : median fraction of its data that a solution rests on; None where the caltable has none.
+    sparse_fraction : of the solutions of the antennas that had data, those that rest on too small a fraction of it;
+        they are flagged or interpolated.
     """
 
     flagged_fraction: float
-    snr: float
+    snr: float | None
     amplitude: float
     without_solution: tuple[str, ...]
     dead_receptors: tuple[str, ...]
     outliers: tuple[str, ...]
     outlier_fraction: float
-
-
-@dataclass(frozen=True)
-class Residual:
-    """Systematic errors as parts of the calibrator's flux, with the noise subtracted in quadrature.
-
-    Attributes
-    ----------
-    fraction : rms over baselines of the mean residual.
-    scale : mean of the corrected visibilities, real part; 1 when the fluxes are right.
-    scatter : rms of single cells (a minute and a channel), mostly noise.
-    """
-
-    fraction: float
-    scale: float
-    scatter: float
+    data_fraction: float | None = None
+    sparse_fraction: float | None = None
 
 
 @dataclass(frozen=True)
 class CaltableSetNumbers:
-    """Numbers of a caltable set.
+    """Numbers of a caltable set; None where it was not measured.
 
     Attributes
     ----------
     caltables : numbers of each caltable, by file name.
+    uncovered_fraction : of the bandpass's channels, those in no window of the gains or delays.
     phase_scatter_deg : rms of the phases within the transit, degrees.
-    residual : what remains of the calibrator after correction.
+    residual_fraction : rms over baselines of the mean residual as a part of the calibrator's flux, with the noise
+        subtracted in quadrature.
+    residual_scale : mean of the corrected visibilities, real part; 1 when the fluxes are right.
+    residual_scatter : rms of single cells (a minute and a channel), mostly noise.
     previous : name of the earlier set that this one is compared with.
     phase_change_deg, amplitude_change : rms of the phases (degrees) and median ratio of the amplitudes against it.
     """
 
     caltables: dict[str, CaltableNumbers]
-    phase_scatter_deg: float | None
-    residual: Residual | None
+    phase_scatter_deg: float | None = None
+    residual_fraction: float | None = None
+    residual_scale: float | None = None
+    residual_scatter: float | None = None
     previous: str | None = None
     phase_change_deg: float | None = None
     amplitude_change: float | None = None
+    uncovered_fraction: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the numbers as set.json keeps them, unknown ones left out; `bandpass_snr` and the like come first."""
+        numbers = asdict(self)
+        tables = numbers.pop("caltables")
         leading = {
-            f"{_KINDS.get(name.rpartition('.')[2], name)}_{key}": getattr(numbers, key)
-            for name, numbers in self.caltables.items()
-            for key in ("snr", "amplitude")
+            f"{_KINDS.get(name.rpartition('.')[2], name)}_{key}": table[key]
+            for name, table in tables.items()
+            for key in ("snr", "amplitude", "data_fraction", "sparse_fraction")
+            if table[key] is not None
         }
-        residual = {f"residual_{key}": value for key, value in asdict(self.residual).items()} if self.residual else {}
-        own = {
-            key: getattr(self, key) for key in ("phase_scatter_deg", "previous", "phase_change_deg", "amplitude_change")
-        }
-        known = {key: value for key, value in {**own, **leading, **residual}.items() if value is not None}
-        tables = {name: asdict(numbers) for name, numbers in self.caltables.items()}
-        plain: dict[str, Any] = json.loads(json.dumps({**known, "tables": tables}))  # lists instead of tuples
+        known = {key: value for key, value in numbers.items() if value is not None}
+        plain: dict[str, Any] = json.loads(json.dumps({**known, **leading, "tables": tables}))  # lists, not tuples
         return plain
 
 
-def measure_caltable(solutions: Solutions, live: Sequence[str], outlier_factor: float) -> CaltableNumbers:
+def measure_caltable(solutions: Solutions, live: Sequence[str], limits: SolutionLimits) -> CaltableNumbers:
     """Measure one caltable.
 
     Parameters
     ----------
     solutions : its contents.
     live : names of the antennas that had unflagged data.
-    outlier_factor : amplitude over or under the array's median that makes an outlier.
+    limits : of them, `outlier_factor` and `min_data_fraction` are used.
     """
-    live_slots = [slot for slot, name in enumerate(solutions.antenna_names) if name in set(live)]
-    slots = np.array(live_slots, dtype=np.int64)
-    gains, names = solutions.gains[:, slots], [solutions.antenna_names[slot] for slot in slots]
-    solved = np.isfinite(gains.real) & np.isfinite(gains.imag)
-    has_some = solved.any(axis=(0, 2))
+    solutions = solutions.select_antennas(live)
+    gains, solved = solutions.gains, solutions.solved
+    has_some: Mask = np.asarray(solved.any(axis=(0, 2)))
     with np.errstate(all="ignore"):
         typical = finite_median(np.abs(gains), axis=(0, 2))
         ratio = typical / finite_median(typical, axis=0)
-    outlying = has_some & ((ratio > outlier_factor) | (ratio < 1 / outlier_factor))
-    snr = solutions.snr[:, slots][solved]
+    outlying = has_some & ((ratio > limits.outlier_factor) | (ratio < 1 / limits.outlier_factor))
+    fractions = solutions.data_fractions
+    has_fractions = bool(np.isfinite(fractions).any())
+    known_snr = solutions.snr[solved & (solutions.snr > 0)]
+    snr = float(np.median(known_snr)) if known_snr.size else None if solutions.delays_s is not None else 0.0
     return CaltableNumbers(
         flagged_fraction=float(1 - solved.mean()) if solved.size else 1.0,
-        snr=float(np.median(snr[snr > 0])) if (snr > 0).any() else 0.0,
+        snr=None if solutions.is_timeless else snr,  # CASA's gencal writes 1
         amplitude=float(np.median(np.abs(gains[solved]))) if solved.any() else float("nan"),
-        without_solution=tuple(name for name, some in zip(names, has_some.any(axis=1), strict=True) if not some),
-        dead_receptors=_name_receptors(names, ~has_some & has_some.any(axis=1, keepdims=True)),
-        outliers=_name_receptors(names, outlying),
+        without_solution=tuple(live[slot] for slot in np.flatnonzero(~has_some.any(axis=1))),
+        dead_receptors=_name_receptors(live, ~has_some & has_some.any(axis=1, keepdims=True)),
+        outliers=_name_receptors(live, outlying),
         outlier_fraction=float(outlying.sum() / max(has_some.sum(), 1)),
+        data_fraction=float(np.nanmedian(fractions)) if has_fractions else None,
+        sparse_fraction=float(np.mean((fractions > 0) & (fractions < limits.min_data_fraction)))
+        if has_fractions
+        else None,
     )
 
 
@@ -204,21 +207,27 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
     checks = []
     for name, caltable in numbers.caltables.items():
         kind = name.rpartition(".")[2]
+        sparse = caltable.sparse_fraction
         flagged, outliers = caltable.flagged_fraction, caltable.outlier_fraction
+        missing = f"; none for {', '.join(caltable.without_solution)}" if caltable.without_solution else ""
         checks += [
-            Check(f"{kind}: flagged", flagged, f"{kind}: {flagged:.0%} of the live antennas' solutions flagged",
+            Check(f"{kind}: flagged", flagged,
+                  f"{kind}: {flagged:.0%} of the live antennas' solutions missing or flagged{missing}",
+                  high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
+            Check(f"{kind}: sparse", sparse, f"{kind}: {sparse or 0:.0%} of the live antennas' solutions rest on less "
+                  f"than {limits.min_data_fraction:.0%} of their data",
                   high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
             Check(f"{kind}: outliers", outliers, f"{kind}: {outliers:.0%} of the receptors have an outlying amplitude",
                   high=limits.suspect_outliers, bad_high=limits.reject_outliers, unit="fraction"),
+            Check(f"{kind}: snr", caltable.snr, f"{kind}: median signal to noise {caltable.snr or 0:.1f}",
+                  low=limits.suspect_snr, bad_low=limits.reject_snr),
         ]  # fmt: skip
-        if kind != "kcal" or caltable.snr > 0:  # CASA may give none for delays
-            reason = f"{kind}: median signal to noise {caltable.snr:.1f}"
-            snr = Check(f"{kind}: snr", caltable.snr, reason, low=limits.suspect_snr, bad_low=limits.reject_snr)
-            checks.append(snr)
-    scatter, turned = numbers.phase_scatter_deg, numbers.phase_change_deg
-    left = numbers.residual.fraction if numbers.residual else None
+    scatter, turned, left = numbers.phase_scatter_deg, numbers.phase_change_deg, numbers.residual_fraction
+    uncovered = numbers.uncovered_fraction
     return [
         *checks,
+        Check("uncovered channels", uncovered, f"{uncovered or 0:.0%} of the bandpass's channels are in no window of "
+              "the other caltables", high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
         Check("phase scatter", scatter, f"phases scatter by {scatter or 0:.1f} deg within the transit",
               high=limits.suspect_scatter_deg, bad_high=limits.reject_scatter_deg, unit="deg"),
         Check("residual", left, f"{left or 0:.0%} of the calibrator is left after correction",

@@ -119,7 +119,7 @@ def compute_inverse_gains(caltable_set: CaltableSet, ms: MSInfo) -> Data:
     ------
     BadInput : a caltable is missing, unreadable, without any solution, or of another number of receptors.
     """
-    return _invert(_read_all(caltable_set), caltable_set, ms, ms.mid_mjd_s)
+    return _invert(_read_all(caltable_set, ms), ms, ms.mid_mjd_s)
 
 
 def compute_inverse_gains_in_time(caltable_set: CaltableSet, ms: MSInfo) -> Data:
@@ -136,27 +136,25 @@ def compute_inverse_gains_in_time(caltable_set: CaltableSet, ms: MSInfo) -> Data
     ------
     BadInput : a caltable is missing, unreadable, without any solution, or of another number of receptors.
     """
-    caltables = _read_all(caltable_set)
+    caltables = _read_all(caltable_set, ms)
     times = ms.times_mjd_s if any(len(solutions.gains) > 1 for solutions in caltables) else [ms.mid_mjd_s]
-    return np.stack([_invert(caltables, caltable_set, ms, float(time)) for time in times])
+    return np.stack([_invert(caltables, ms, float(time)) for time in times])
 
 
-def _read_all(caltable_set: CaltableSet) -> list[Solutions]:
-    return [read_solutions(path) for path in caltable_set.paths]
-
-
-def _invert(caltables: list[Solutions], caltable_set: CaltableSet, ms: MSInfo, time_mjd_s: float) -> Data:
-    receptors = int(ms.receptors.max()) + 1
-    product = np.ones((len(ms.antenna_names), len(ms.freqs_hz), receptors), dtype=np.complex128)
+def _read_all(caltable_set: CaltableSet, ms: MSInfo) -> list[Solutions]:
+    """Read the caltables of a set, their antennas as in the Measurement Set."""
+    caltables = [read_solutions(path).select_antennas(ms.antenna_names) for path in caltable_set.paths]
     for path, solutions in zip(caltable_set.paths, caltables, strict=True):
-        slot_of = {name: slot for slot, name in enumerate(solutions.antenna_names)}
-        slots = np.array([slot_of.get(name, -1) for name in ms.antenna_names])
-        gains = solutions.interpolate(time_mjd_s, ms.freqs_hz)
-        if gains.shape[2] < receptors:
-            raise BadInput(
-                f"{path}: gains of {gains.shape[2]} receptor, and {ms.path} has {', '.join(ms.correlations)}"
-            )
-        product *= np.where((slots >= 0)[:, None, None], gains[slots][:, :, :receptors], np.nan)
+        count = solutions.gains.shape[3]
+        if count <= ms.receptors.max():
+            raise BadInput(f"{path}: gains of {count} receptor, and {ms.path} has {', '.join(ms.correlations)}")
+    return caltables
+
+
+def _invert(caltables: list[Solutions], ms: MSInfo, time_mjd_s: float) -> Data:
+    receptors = int(ms.receptors.max()) + 1
+    gains = [solutions.interpolate(time_mjd_s, ms.freqs_hz)[:, :, :receptors] for solutions in caltables]
+    product: NDArray[np.complex128] = np.prod(gains, axis=0)
     return np.reciprocal(product, out=np.full_like(product, np.nan), where=np.isfinite(product)).astype(np.complex64)
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.names import check_name
 from contimg.files.staging import staged
 from contimg.formats.caltables.caltable_set import DESCRIPTION_FILE, CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
+from contimg.formats.ms.info import CELESTIAL_FRAMES
 from contimg.formats.tables import open_table
 from contimg.formats.uvh5.grouping import is_group_id
+from contimg.instrument.dsa110 import NAME, NAMES
 from contimg.quality.caltables import SolutionLimits
-from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
+from contimg.tile.calibrate.assessment import describe, find_solved_antennas, grade_or_reject, measure_caltable_set
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.plots import write_plots
 
@@ -25,6 +26,7 @@ from contimg.tile.calibrate.plots import write_plots
 def import_set(
     paths: Sequence[Path], name: str, directory: Path, options: CalibrateOptions, limits: SolutionLimits, *,
     calibrator: str | None = None, dec_deg: float | None = None, replace_existing: bool = False,
+    own_telescope: bool = True,
 ) -> CaltableSet:  # fmt: skip
     """Copy caltables into `directory/<name>`, grade them, and describe them as a set.
 
@@ -34,8 +36,10 @@ def import_set(
     name : of the new set.
     directory : where the caltable sets are.
     options, limits : options of the calibrate stage, for the validity; limits of the solutions.
-    calibrator, dec_deg : source and declination (ICRS) observed; from the first caltable's FIELD when not given.
+    calibrator, dec_deg : source and declination (ICRS) observed; those of the field that the bandpass's solutions are
+        of when not given.
     replace_existing : whether a set of that name is replaced; nothing but a caltable set is.
+    own_telescope : whether the caltables have to be the DSA-110's.
 
     Raises
     ------
@@ -51,20 +55,31 @@ def import_set(
         by_kind[kind] = path
     if "bcal" not in by_kind:
         raise BadInput(f"{paths[0]}: no bandpass (type B Jones) among the tables; a set needs one")
-    with open_table(paths[0] / "FIELD") as field:
-        source = str(field.getcell("NAME", 0))
-        source_dec_deg = float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", 0))[1]))
+    if own_telescope:
+        for path in by_kind.values():
+            _check_telescope(path)
+    if calibrator is None or dec_deg is None:
+        fields = _read_fields(by_kind["bcal"])
+        gain_fields = [field for kind in ("gcal", "kcal") if kind in by_kind for field in _read_fields(by_kind[kind])]
+        if not fields:
+            raise BadInput(f"{by_kind['bcal']}: its solutions name no field; give --calibrator and --dec")
+        calibrator = calibrator or ", ".join(dict.fromkeys(name for name, _ in fields))
+        dec_deg = _select_declination(fields + gain_fields, options.strip_deg) if dec_deg is None else dec_deg
+    by_kind = dict(sorted(by_kind.items()))
     with staged(target, replaces=replace_existing) as set_directory:
         set_directory.mkdir()
-        for kind, path in sorted(by_kind.items()):
+        for kind, path in by_kind.items():
             shutil.copytree(path, set_directory / f"{name}.{kind}")
-        caltable_set = _describe(set_directory, name, tuple(f"{name}.{kind}" for kind in sorted(by_kind)), options)
-        caltable_set = replace(
-            caltable_set, calibrator=calibrator or source, dec_deg=source_dec_deg if dec_deg is None else dec_deg
-        )
-        numbers = measure_caltable_set(caltable_set, caltable_set.antennas, limits)
-        caltable_set = grade_or_reject(caltable_set, numbers, limits)
-        _plot(caltable_set)
+        tables = tuple(f"{name}.{kind}" for kind in by_kind)
+        caltables = [read_solutions(set_directory / table_name) for table_name in tables]
+        for path, solutions in zip(by_kind.values(), caltables, strict=True):
+            if solutions.gains.shape[3] != 2:
+                raise BadInput(f"{path}: solutions of {solutions.gains.shape[3]} receptors; two are needed, X and Y")
+        live = find_solved_antennas(caltables)
+        described = describe(name, set_directory, tables, options, live)
+        caltable_set = replace(described, calibrator=calibrator, dec_deg=dec_deg)
+        caltable_set = grade_or_reject(caltable_set, measure_caltable_set(caltable_set, live, limits), limits)
+        write_plots(caltable_set, live)
         caltable_set.write()
     return caltable_set.moved_to(target)
 
@@ -82,39 +97,43 @@ def _check_target(directory: Path, name: str, replace_existing: bool) -> Path:
     return target
 
 
-def _describe(set_directory: Path, name: str, names: tuple[str, ...], options: CalibrateOptions) -> CaltableSet:
-    caltables = [read_solutions(set_directory / name) for name in names]
-    bandpass = caltables[0]
-    if len({solutions.antenna_names for solutions in caltables}) > 1:
-        raise BadInput(f"{set_directory}: its tables are of different antennas; import a set for each")
-    if any(solutions.gains.shape[3] != 2 for solutions in caltables):
-        raise BadInput(f"{set_directory}: solutions of {bandpass.gains.shape[3]} receptors; two are needed, X and Y")
-    width_hz = float(np.median(np.diff(bandpass.freqs_hz))) if bandpass.freqs_hz.size > 1 else 0.0
-    steps = np.diff(bandpass.freqs_hz) / width_hz if width_hz > 0 else np.zeros(1)
-    if width_hz <= 0 or np.abs(steps - np.rint(steps)).max() > 0.01 or steps.min() < 0.5:
-        raise BadInput(f"{set_directory / names[0]}: its windows do not make one band of evenly spaced channels")
-    is_solved = np.all([solutions.solved.any(axis=(0, 2, 3)) for solutions in caltables], axis=0)
-    with open_table(set_directory / names[0]) as main:
-        references = main.getcol("ANTENNA2")
-    times_mjd = np.concatenate([solutions.times_mjd_s.ravel() for solutions in caltables]) / 86400.0
-    reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
-    return CaltableSet(
-        name=name, directory=set_directory, tables=names, calibrator="", model_jy=float("nan"),
-        flux_scale="as imported", attenuation=float("nan"), mjd=float(np.median(bandpass.times_mjd_s)) / 86400.0,
-        valid_from_mjd=float(times_mjd.min()) - options.hours_before / 24.0,
-        valid_to_mjd=float(times_mjd.max()) + options.hours_after / 24.0,
-        reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "",
-        antennas=tuple(name for name, solved in zip(bandpass.antenna_names, is_solved, strict=True) if solved),
-        first_freq_hz=float(bandpass.freqs_hz[0]), channel_width_hz=width_hz,
-        channels=1 + round(float(bandpass.freqs_hz[-1] - bandpass.freqs_hz[0]) / width_hz),
-        flagged_fraction=float(np.mean([1 - solutions.solved[:, is_solved].mean() for solutions in caltables])),
-        quality={}, versions={"contimg": __version__}, dec_deg=0.0,
-    )  # fmt: skip
+def _check_telescope(path: Path) -> None:
+    """Raise BadInput when a caltable names another telescope than the DSA-110; many tools write no name."""
+    with open_table(path / "OBSERVATION") as observation:
+        telescopes = set(observation.getcol("TELESCOPE_NAME")) if observation.nrows() else set()
+    foreign = sorted(telescopes.difference(NAMES, [""]))
+    if foreign:
+        raise BadInput(
+            f"{path}: solutions of the telescope {', '.join(foreign)}, not of {NAME}; CONTIMG_CONVERT_TELESCOPE=any "
+            "accepts every telescope"
+        )
 
 
-def _plot(caltable_set: CaltableSet) -> None:
-    bandpass = read_solutions(caltable_set.paths[0])
-    slots = [bandpass.antenna_names.index(name) for name in caltable_set.antennas]
-    gains = bandpass.interpolate(86400.0 * caltable_set.mjd, bandpass.freqs_hz)[slots]
-    title = f"{caltable_set.name}, imported"
-    write_plots(caltable_set.directory, title, caltable_set.antennas, gains, bandpass.freqs_hz)
+def _read_fields(path: Path) -> list[tuple[str, float]]:
+    """Read the name and declination (ICRS, degrees) of the fields that the solutions of a caltable are of.
+
+    CASA's gencal gives its rows no field (-1).
+    """
+    with open_table(path) as main:
+        numbers = np.unique(main.query("!all(FLAG)", columns="FIELD_ID").getcol("FIELD_ID"))
+    with open_table(path / "FIELD") as field:
+        frame = field.getcolkeywords("PHASE_DIR").get("MEASINFO", {}).get("Ref", "J2000")
+        if frame not in CELESTIAL_FRAMES:
+            raise BadInput(f"{path}: directions of its fields in {frame}, not ICRS; give --calibrator and --dec")
+        rows = [int(number) for number in numbers if number >= 0]
+        return [
+            (str(field.getcell("NAME", row)), float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", row))[1])))
+            for row in rows
+        ]
+
+
+def _select_declination(fields: Sequence[tuple[str, float]], strip_deg: float) -> float:
+    """Give the declination of the first field, degrees; BadInput when another is of another strip."""
+    first, dec_deg = fields[0]
+    for name, other_deg in fields:
+        if abs(other_deg - dec_deg) > strip_deg:
+            raise BadInput(
+                f"fields {first} at {dec_deg:+.2f} and {name} at {other_deg:+.2f} deg: solutions of two declination "
+                f"strips (limit {strip_deg:g} deg); import one strip's caltables, or give --dec"
+            )
+    return dec_deg

@@ -4,12 +4,13 @@ All panels of a plot are drawn into one pair of axes: a hundred axes would take 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.tile.calibrate.assessment import read_gains
 from contimg.tile.calibrate.solve.edits import fit_delay_turns
 
 COLUMNS = 10
@@ -19,22 +20,20 @@ _WIDTH, _HEIGHT = 0.92, 0.8  # of a panel's cell
 Floats = NDArray[np.float64]
 
 
-def write_plots(
-    directory: Path, title: str, names: Sequence[str], gains: NDArray[np.complex128], freqs_hz: Floats
-) -> None:
-    """Write the plots NAMES into a set's directory.
+def write_plots(caltable_set: CaltableSet, names: Sequence[str]) -> None:
+    """Write the plots NAMES of the set's gains, the product of those of all its caltables, into its directory.
 
     Parameters
     ----------
-    directory, title : where they are written, and the title of each.
+    caltable_set : the set, its caltables in its directory.
     names : of the antennas shown, shape (antennas,).
-    gains : shape (antennas, channels, receptors), NaN without a solution.
-    freqs_hz : shape (channels,).
     """
+    freqs_hz, gains = read_gains(caltable_set, names)
     steady, delays_ns = remove_delays(gains, freqs_hz)
     captions = [f"{name}  {mean:+.0f} ns" for name, mean in zip(names, delays_ns.mean(axis=1), strict=True)]
     amplitude, phase = np.abs(gains), np.rad2deg(np.angle(steady))
     top = 1.6 * float(np.nanmedian(amplitude))
+    title = f"{caltable_set.name} on {caltable_set.calibrator}"
     band = f"{freqs_hz.min() / 1e6:.0f} to {freqs_hz.max() / 1e6:.0f} MHz, X blue, Y orange"
     figures = (
         _draw_multiples(f"{title}: amplitude, 0 to {top:.3g}; {band}", names, amplitude, (0.0, top)),
@@ -44,7 +43,7 @@ def write_plots(
         _draw_waterfalls(title, names, amplitude / top, phase, freqs_hz),
     )  # fmt: skip
     for name, figure in zip(NAMES, figures, strict=True):
-        figure.savefig(directory / name)
+        figure.savefig(caltable_set.directory / name)
 
 
 def remove_delays(gains: NDArray[np.complex128], freqs_hz: Floats) -> tuple[NDArray[np.complex128], Floats]:

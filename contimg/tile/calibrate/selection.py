@@ -109,15 +109,19 @@ def find_mismatch(caltable_set: CaltableSet, ms: MSInfo, strip_deg: float = STRI
         return "another declination"
     if not all((path / "table.dat").exists() for path in caltable_set.paths):
         return "tables missing"
+    has_same_width = abs(caltable_set.channel_width_hz - ms.channel_width_hz) < 0.01 * ms.channel_width_hz
+    channels, antennas = _measure_shared(caltable_set, ms)
+    if not has_same_width or channels < _MIN_SHARED:
+        return "other frequencies"
+    return "other antennas" if antennas < _MIN_SHARED else None
+
+
+def _measure_shared(caltable_set: CaltableSet, ms: MSInfo) -> tuple[float, float]:
+    """Measure the fractions of a Measurement Set's channels and antennas that a set has."""
     channel = (ms.freqs_hz - caltable_set.first_freq_hz) / caltable_set.channel_width_hz
     is_shared = (np.abs(channel - np.rint(channel)) < 0.01) & (channel > -0.5) & (channel < caltable_set.channels - 0.5)
-    has_same_width = abs(caltable_set.channel_width_hz - ms.channel_width_hz) < 0.01 * ms.channel_width_hz
-    if not has_same_width or np.mean(is_shared) < _MIN_SHARED:
-        return "other frequencies"
     names = {ms.antenna_names[slot] for slot in ms.antennas}
-    if len(names.intersection(caltable_set.antennas)) < _MIN_SHARED * len(names):
-        return "other antennas"
-    return None
+    return float(np.mean(is_shared)), len(names.intersection(caltable_set.antennas)) / len(names)
 
 
 def pointing_dec_deg(ms: MSInfo) -> float:
@@ -153,7 +157,9 @@ def select_caltable_set(
         hours = 24.0 * (mjd - best.mjd)
         suspect = "" if best.grade == GOOD else f", {best.grade}: {'; '.join(best.reasons)}"
         when = f"{abs(hours):.1f} h {'earlier' if hours >= 0 else 'later'}"
-        return best, f"{best.name} on {best.calibrator}, {when}{suspect}"
+        shared = zip(_measure_shared(best, ms), ("channels", "antennas"), strict=True)
+        lacking = "".join(f", for {fraction:.0%} of the {noun}" for fraction, noun in shared if fraction < 1)
+        return best, f"{best.name} on {best.calibrator}, {when}{lacking}{suspect}"
     if not caltable_sets:
         return None, "no caltable set"
     last = ", ".join(f"{name}: {reason}" for name, reason in list(mismatches.items())[-3:])

@@ -89,6 +89,6 @@ def _write_subtables(path, windows, names, fields, telescope) -> None:
             main.putkeyword(subtable, f"Table: {path}/{subtable}")
 
 
-def write_bandpass(path: Path, **others: Any) -> Path:
+def write_bandpass(path: Path, **arguments: Any) -> Path:
     """Write a bandpass of one window on `FREQS_HZ`."""
-    return write_caltable(path, "B Jones", [(FREQS_HZ, random_gains())], **others)
+    return write_caltable(path, "B Jones", [(FREQS_HZ, random_gains())], **arguments)

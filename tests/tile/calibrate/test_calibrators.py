@@ -43,7 +43,7 @@ def test_catalogue_position_of_3c48():
     assert calibrator.scale == FLUX_SCALE
 
 
-def test_catalogue_knows_the_variable_one_by_its_list_flux():
+def test_variable_calibrator_has_its_list_flux():
     blazar = BY_ALIAS["3C454.3"]
     assert blazar.flux_jy(1.45e9) == pytest.approx(10.0)
     assert blazar.scale != FLUX_SCALE
@@ -56,7 +56,7 @@ def test_resolved_sources_are_not_usable_but_the_flux_scale_is():
     assert BY_ALIAS["3C295"].usable
 
 
-def test_in_beam_finds_3c48_and_weighs_it_with_the_beam(corrupted):
+def test_apparent_flux_of_calibrator_in_beam(corrupted):
     selected = select_calibrators(read_ms_info(corrupted.path), 0.5, 3.0)
     assert [candidate.calibrator.label for candidate in selected] == ["3C48"]
     # 0.4 deg from the pointing; a Gaussian of the beam's stated width, 2.67 deg at 1.403 GHz, is good to a per cent

@@ -25,7 +25,7 @@ def panel(tmp_path, calibrated):
     store.close()
 
 
-def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
+def test_import_on_calibration_page(panel, calibrated):
     client, store, products = panel
     assert "by-hand" not in client.get("/calibration").text
     client.post("/sign-in", data={"token": TOKEN, "name": "Vera"})
@@ -49,7 +49,7 @@ def test_tables_are_brought_in_on_the_calibration_page(panel, calibrated):
     assert replaced.status_code == 200, replaced.text
 
 
-def test_a_refused_table_is_said_and_nothing_is_registered(panel, calibrated):
+def test_refused_table_is_not_registered(panel, calibrated):
     client, store, products = panel
     gains = products / "from-elsewhere" / calibrated.done.new_set.paths[1].name
     order = {"tables": [str(gains)], "name": "gains-alone"}

@@ -28,7 +28,7 @@ def split(source, target, order, bandpass):
         rows = main.nrows()
         kept = {name: main.getcol(name) for name in main.colnames() if main.iscelldefined(name, 0)}
         main.removerows(range(rows))
-        wide = [name for name in ("CPARAM", "PARAMERR", "FLAG", "SNR") if name in kept]
+        wide = [name for name in ("CPARAM", "PARAMERR", "FLAG", "SNR", "DATA_FRACTION") if name in kept]
         main.addrows(rows * WINDOWS)
         size = kept["CPARAM"].shape[1] // WINDOWS
         for index, window in enumerate(order):
@@ -66,12 +66,12 @@ def foreign(calibrated, tmp_path):
 def test_windows_in_any_order_are_one_band(calibrated, foreign):
     for ours, foreign_path in zip(calibrated.done.new_set.paths, foreign, strict=True):
         plain, read = read_solutions(ours), read_solutions(foreign_path)
-        gains = np.broadcast_to(plain.steady_gains(), (14, 192, 2))
+        gains = np.broadcast_to(plain.gains[0], (14, 192, 2))
         if read.freqs_hz.size == 192:
-            assert np.array_equal(read.steady_gains(), gains)
+            assert np.array_equal(read.gains[0], gains)
             assert np.array_equal(read.freqs_hz, plain.freqs_hz)
         else:
-            assert np.array_equal(np.repeat(read.steady_gains(), 48, axis=1), gains)
+            assert np.array_equal(np.repeat(read.gains[0], 48, axis=1), gains)
 
 
 def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, tmp_path):
@@ -85,7 +85,7 @@ def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, 
     assert CaltableSet.read(tmp_path / "sets" / "night").name == "night"
 
 
-def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, foreign, tmp_path):
+def test_refused_import_leaves_nothing(calibrated, foreign, tmp_path):
     bandpass, gains = foreign
     for paths in ([gains], [bandpass, bandpass], [tmp_path / "nowhere"]):
         with pytest.raises(BadInput, match=re.escape(str(paths[-1]))):
@@ -100,7 +100,7 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(calibrated, forei
 NAME = "2026-02-22T23:17:51"
 
 
-def test_the_registry_from_a_terminal(foreign, tmp_path, monkeypatch):
+def test_registry_commands(foreign, tmp_path, monkeypatch):
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("CONTIMG_OUTPUT_DIR", str(tmp_path / "out"))
 

@@ -45,7 +45,7 @@ def test_a_broken_description_is_named(tmp_path):
 
 
 @given(hours=st.lists(st.floats(-80, 80), max_size=6))
-def test_the_nearest_valid_one_is_chosen(new, tile, hours):
+def test_nearest_valid_set_is_selected(new, tile, hours):
     sets = [moved(new, shift, str(index)) for index, shift in enumerate(hours)]
     chosen, reason = select_caltable_set(sets, tile)
     mjd = tile.mid_mjd_s / 86400
@@ -63,7 +63,7 @@ def test_validity_is_half_a_day_either_side(new, tile):
     assert find_mismatch(moved(new, 13, "much later"), tile) == find_mismatch(moved(new, -13, "older"), tile)
 
 
-def test_what_does_not_fit_is_refused_with_the_reason(new, tile):
+def test_mismatches_have_reasons(new, tile):
     changes = {"first_freq_hz": 1.2e9, "antennas": ("200", "201"), "dec_deg": new.dec_deg + 20}
     reasons = [find_mismatch(replace(new, **{name: value}), tile) for name, value in changes.items()]
     reasons += [find_mismatch(new.moved_to(Path("/nowhere")), tile), find_mismatch(moved(new, 13, "later"), tile)]

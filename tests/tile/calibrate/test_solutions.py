@@ -101,7 +101,7 @@ def test_an_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_
     assert np.abs(data - reference)[good].max() < 1e-5 * np.abs(reference[good]).max()
 
 
-def test_it_says_when_it_holds(night, tmp_path):
+def test_validity_of_imported_set(night, tmp_path):
     caltable_set, tile = imported(night, tmp_path), read_ms_info(night[0])
     assert caltable_set.valid_to_mjd - caltable_set.valid_from_mjd == pytest.approx(1 + 80 / 86400, abs=20 / 86400)
     assert caltable_set.mjd == pytest.approx(tile.mid_mjd_s / 86400, abs=1e-4)

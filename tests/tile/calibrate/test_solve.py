@@ -57,7 +57,7 @@ def test_model_equals_the_sky_of_first_principles(tmp_path):
     assert np.abs(np.angle(data)).max() < 1e-3
 
 
-def test_model_of_the_wrong_sign_would_not():
+def test_model_of_wrong_sign_turns_by_radians():
     """The test above can fail: the fringe of a conjugated model turns by radians."""
     uvw = np.array([[600.0, 300.0, 0.0]])
     lmn = sine_projection(*np.deg2rad([24.0, 33.4]), *np.deg2rad(SOURCES["3C48"]))
@@ -123,7 +123,7 @@ def test_solved_gains_equal_the_truth(calibrated):
     """Up to the reference antenna's phase: amplitudes within 2 %, phases within 1.5 degrees, every channel."""
     new = calibrated.done.new_set
     product = np.prod(
-        [np.broadcast_to(read_solutions(path).steady_gains(), (14, FREQS.size, 2)) for path in new.paths], axis=0
+        [np.broadcast_to(read_solutions(path).gains[0], (14, FREQS.size, 2)) for path in new.paths], axis=0
     )
     truth = calibrated.truth.gains
     slot = calibrated.truth.slots.index(int(new.reference_antenna))
@@ -150,7 +150,7 @@ def test_the_set_describes_itself(calibrated):
     assert sorted(path.name for path in calibrated.directory.iterdir()) == [new.name, "flags"]
 
 
-def test_unknown_reference_antenna_is_said(fresh):
+def test_unknown_reference_antenna_is_refused(fresh):
     tile = read_ms_info(fresh.path)
     unflagged = np.ones(len(tile.antenna_names))
     selected = select_calibrators(tile, 0.5, 3.0)
@@ -230,14 +230,12 @@ def test_casa_ends_with_its_parent(tmp_path):
     assert not (tmp_path / "answer.json").exists()
 
 
-def test_casa_that_wants_too_much_memory_ends_and_is_said(tmp_path):
+def test_casa_is_limited_in_memory(tmp_path):
     with pytest.raises((Transient, casa.CasaFailed)):
         casa.run([casa.Task("listcal", {"vis": "x", "caltable": "y"})], tmp_path, tmp_path / "casa.log", 60, 2 * 10**8)
 
 
-def test_casa_says_how_long_each_task_took(calibrated, tmp_path):
+def test_casa_gives_its_version(calibrated, tmp_path):
     listing = {"vis": str(calibrated.truth.path), "listfile": str(tmp_path / "listing.txt")}
-    ran = casa.run([casa.Task("listobs", listing)], tmp_path, tmp_path / "casa.log", 60)
-    assert ran.version.startswith("6.")
-    assert len(ran.seconds) == 1
-    assert ran.seconds[0] > 0
+    version = casa.run([casa.Task("listobs", listing)], tmp_path, tmp_path / "casa.log", 60)
+    assert version.startswith("6.")

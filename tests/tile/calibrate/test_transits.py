@@ -92,7 +92,7 @@ def test_the_command_lists_a_days_transits_and_marks_the_variable():
     assert "99 Jy" in run_command("--date", "2026-02-22", "--dec", "33.3", "--min-jy", "99")
 
 
-def test_the_command_finds_by_name_and_place_and_says_what_is_wrong():
+def test_command_finds_by_name_and_position():
     assert "15.06 Jy" in run_command("3C286")
     assert run_command("--near", "24.4,33.2").splitlines()[0].split()[2] == "0137+331"
     with pytest.raises(BadInput, match="--near"):

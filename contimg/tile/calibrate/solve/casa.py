@@ -29,17 +29,9 @@ class Task:
     arguments: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class CasaRun:
-    """A run of CASA that succeeded: CASA's version and the seconds of each task."""
-
-    version: str
-    seconds: tuple[float, ...]
-
-
 def run(
     tasks: Sequence[Task], scratch: Path, log: Path, timeout_s: float, memory_bytes: int = MEMORY_BYTES
-) -> CasaRun:  # fmt: skip
+) -> str:  # fmt: skip
     """Run CASA tasks one after the other.
 
     Parameters
@@ -49,6 +41,10 @@ def run(
     log : path of CASA's log.
     timeout_s : time limit; at it, and when this process is interrupted, the whole session of the process is killed.
     memory_bytes : address space of the process; allocations beyond it fail.
+
+    Returns
+    -------
+    CASA's version.
 
     Raises
     ------
@@ -84,4 +80,4 @@ def run(
         raise Transient(f"CASA {reply['error']}; free space on the disk, see {log}")
     if reply["error"]:
         raise CasaFailed(f"CASA {reply['error']}; see {log}")
-    return CasaRun(reply["version"] or "unknown", tuple(reply["seconds"]))
+    return str(reply["version"])

@@ -1,15 +1,14 @@
 """Run CASA tasks: `python -m contimg.tile.calibrate.solve.casa_process JOB.json`.
 
 The job is {"log": path, "answer": path, "parent": pid, "memory_bytes": address space,
-"steps": [{"task": name, "arguments": {...}}, ...]}; the answer {"error": null or text, "version": text,
-"seconds": [of each task]}. CASA runs in a process of its own because its libraries clash with python-casacore's,
-keep global state and write their logs into the working directory. The process ends with its parent.
+"steps": [{"task": name, "arguments": {...}}, ...]}; the answer {"error": null or text, "version": text}. CASA runs in a
+process of its own because its libraries clash with python-casacore's, keep global state and write their logs into the
+working directory. The process ends with its parent.
 """
 
 import json
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,8 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     import casatasks
 
     casatasks.casalog.setlogfile(job["log"])
-    seconds: list[float] = []
-    answer = {"error": None, "version": casatasks.version_string(), "seconds": seconds}
+    answer = {"error": None, "version": casatasks.version_string()}
     for step in job["steps"]:
-        start = time.perf_counter()
         try:
             getattr(casatasks, step["task"])(**step["arguments"])
         except Exception as error:  # noqa: BLE001 - whatever CASA raises is this job's answer
@@ -40,7 +37,6 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
         caltable = step["arguments"].get("caltable")
         if caltable and not Path(caltable).exists():
             return {**answer, "error": f"{step['task']} wrote no table {Path(caltable).name}"}
-        seconds.append(time.perf_counter() - start)
     return answer
 
 

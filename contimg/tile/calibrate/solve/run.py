@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg import __version__
 from contimg.errors import BadInput
 from contimg.files.locks import lock
 from contimg.files.names import check_name
@@ -28,11 +27,12 @@ from contimg.instrument.calibrators import Calibrator
 from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate import antenna_faults
 from contimg.tile.calibrate.apply import compute_inverse_gains
-from contimg.tile.calibrate.assessment import grade_or_reject, measure_caltable_set
+from contimg.tile.calibrate.assessment import describe, grade_or_reject, measure_caltable_set, read_gains
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.plots import write_plots
 from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
+from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions, write_data_fractions
 from contimg.tile.calibrate.solve.edits import fill_gaps, flag_antennas, flag_failed_receptors, rescale_amplitudes
 from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, select_reference_antenna
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
@@ -64,6 +64,7 @@ def solve(
         `directory/<tile>.failed.log`.
     Transient : CASA died or took too long, or the disk is full.
     """
+    limits = limits or SolutionLimits()
     directory = directory.absolute()  # CASA has a working directory of its own
     target, log = directory / check_name(ms.name, f"{ms.path}: name"), directory / f"{ms.name}.failed.log"
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
@@ -76,14 +77,18 @@ def solve(
         name = reference or ms.antenna_names[select_reference_antenna(ms, unflagged)]
         long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
         tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
-        casa_run = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+        casa_version = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+        fractions = measure_data_fractions(ms, unflagged)
+        for kind in ("bcal", "gcal"):
+            read_kind(set_directory / f"{ms.name}.{kind}")  # raises when CASA wrote none
+            write_data_fractions(set_directory / f"{ms.name}.{kind}", fractions, limits.min_data_fraction)
         turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
-        caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_run.version)
-        caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits or SolutionLimits(), previous, turning)
+        caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_version)
+        caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits, previous, turning)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
         caltable_set.write()
-        _plot(caltable_set, ms)
+        write_plots(caltable_set, [ms.antenna_names[slot] for slot in ms.antennas])
         log.replace(set_directory / "casa.log")
         with rename_guard():
             if target.exists():
@@ -130,11 +135,11 @@ def _edit(set_directory: Path, ms: MSInfo, calibrator: Calibrator, max_channels:
     Returns the slots of antennas whose phases turn, and the reason of each.
     """
     bandpass = set_directory / f"{ms.name}.bcal"
-    read_kind(bandpass)  # raises when CASA wrote none
     fill_gaps(bandpass, max_channels)
     flag_failed_receptors(bandpass)
     turning = antenna_faults.find_turning_antennas(read_solutions(set_directory / f"{ms.name}.phase"), ms, calibrator)
-    faint = antenna_faults.find_faint_antennas(_read_gains(set_directory, ms), antenna_faults.read_total_powers(ms))
+    gains = np.asarray(read_solutions(bandpass).gains[0] * read_solutions(set_directory / f"{ms.name}.gcal").gains[0])
+    faint = antenna_faults.find_faint_antennas(gains, antenna_faults.read_total_powers(ms))
     flag_antennas(bandpass, [*turning, *faint])
     return turning
 
@@ -143,20 +148,12 @@ def _describe(
     ms: MSInfo, source: CalibratorInBeam, set_directory: Path, reference: str, unflagged: NDArray[np.float64],
     options: CalibrateOptions, casa_version: str,
 ) -> CaltableSet:  # fmt: skip
-    names = (f"{ms.name}.bcal", f"{ms.name}.gcal")
-    bandpass, gains = (read_solutions(set_directory / name) for name in names)
-    live = ms.antennas[unflagged[ms.antennas] > 0]
-    solved = bandpass.solved[0] & gains.solved[0]
-    mjd = ms.mid_mjd_s / 86400.0
-    return CaltableSet(
-        name=ms.name, directory=set_directory, tables=names, calibrator=source.calibrator.label,
-        model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())), flux_scale=source.calibrator.scale,
-        attenuation=source.pb_response, mjd=mjd, valid_from_mjd=mjd - options.hours_before / 24.0,
-        valid_to_mjd=mjd + options.hours_after / 24.0, reference_antenna=reference,
-        antennas=tuple(ms.antenna_names[slot] for slot in live if solved[slot].any()),
-        first_freq_hz=float(ms.freqs_hz[0]), channel_width_hz=ms.channel_width_hz, channels=len(ms.freqs_hz),
-        flagged_fraction=1.0 - float(np.mean(solved[live])), quality={},
-        versions={"contimg": __version__, "casa": casa_version}, dec_deg=pointing_dec_deg(ms),
+    live = [ms.antenna_names[slot] for slot in ms.antennas if unflagged[slot] > 0]
+    described = describe(ms.name, set_directory, (f"{ms.name}.bcal", f"{ms.name}.gcal"), options, live)
+    return replace(
+        described, calibrator=source.calibrator.label, model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())),
+        flux_scale=source.calibrator.scale, attenuation=source.pb_response, reference_antenna=reference,
+        versions={**described.versions, "casa": casa_version}, dec_deg=pointing_dec_deg(ms),
     )  # fmt: skip
 
 
@@ -174,15 +171,10 @@ def _grade(
     reasons = {ms.antenna_names[slot]: reason for slot, reason in turning.items()}
     blind = [name for name in live if name not in caltable_set.antennas and name not in reasons]
     if blind:
-        gains, powers = _read_gains(caltable_set.directory, ms), antenna_faults.read_total_powers(ms)
+        _, gains = read_gains(caltable_set, ms.antenna_names)
+        powers = antenna_faults.read_total_powers(ms)
         reasons |= antenna_faults.explain_missing_fringes(solving_set, ms.antenna_names, blind, gains, powers)
     return replace(graded, quality={**graded.quality, "without_fringes": reasons})
-
-
-def _read_gains(set_directory: Path, ms: MSInfo) -> NDArray[np.complex128]:
-    """Read bandpass times gains, shape (slots, channels, receptors)."""
-    bandpass, gains = (read_solutions(set_directory / f"{ms.name}.{kind}") for kind in ("bcal", "gcal"))
-    return bandpass.steady_gains() * gains.steady_gains()
 
 
 def _take_flux_scale(previous: CaltableSet | None, caltable_set: CaltableSet, ms: MSInfo) -> CaltableSet:
@@ -207,14 +199,6 @@ def _take_flux_scale(previous: CaltableSet | None, caltable_set: CaltableSet, ms
     rescale_amplitudes(caltable_set.paths[-1], flux_ratio)
     scale = f"taken over from {previous.name}"
     return replace(caltable_set, model_jy=caltable_set.model_jy * flux_ratio, flux_scale=scale)
-
-
-def _plot(caltable_set: CaltableSet, ms: MSInfo) -> None:
-    inverse = compute_inverse_gains(caltable_set, ms)[ms.antennas].astype(np.complex128)
-    gains = np.divide(1.0, inverse, out=np.full_like(inverse, np.nan), where=np.isfinite(inverse))
-    names = [ms.antenna_names[slot] for slot in ms.antennas]
-    title = f"{caltable_set.name} on {caltable_set.calibrator}"
-    write_plots(caltable_set.directory, title, names, gains, ms.freqs_hz)
 
 
 @contextmanager
