@@ -1,4 +1,4 @@
-"""Files and groups: registering files, quarantining them, and ending the collection of a group."""
+"""Files and groups: registering files, ending the collection of a group, and listing both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,11 +6,10 @@ from pathlib import Path
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import LeaseLost
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
-from contimg.store.database import Repository, order_by_key
+from contimg.store.database import order_by_key
 from contimg.store.files.groups import (
     Arrival,
     FileRecord,
@@ -21,22 +20,13 @@ from contimg.store.files.groups import (
     group_records,
     groups_with_jobs,
 )
-from contimg.store.files.rejection import (
-    collect_again,
-    collect_without,
-    held_conversion,
-    mark_missing,
-    missing_files,
-    regroup,
-    was_replaced,
-)
-from contimg.store.files.sorting import Sorter, make_pending, quarantine
+from contimg.store.files.rejection import RejectedFiles
+from contimg.store.files.sorting import Sorter, make_pending
 from contimg.store.jobs.kinds import State
-from contimg.store.jobs.records import Lease
 from contimg.store.tables import record_of
 
 
-class Files(Repository):
+class Files(RejectedFiles):
     """Subband files and their groups."""
 
     def register(self, files: Sequence[SubbandFile]) -> tuple[Arrival, ...]:
@@ -75,97 +65,6 @@ class Files(Repository):
                 Arrival(record_of(FileRecord, row), known=is_known, became_pending=is_complete)
                 for row, is_known, is_complete in arrivals
             )
-
-    def quarantine(
-        self, path: Path, reason: str, *, size: int = 0, mtime: float = 0.0, lease: Lease | None = None
-    ) -> FileRecord:
-        """Quarantine a file with a reason; the file itself is not changed.
-
-        A group that is not yet converted collects again without the file, so that a replacement may join it or the
-        timeout decides. A file that was replaced since the run of the lease began is not quarantined: its job is
-        pending again.
-
-        Parameters
-        ----------
-        path : of the file; one that is not in the store is added.
-        reason : for operators.
-        size, mtime : bytes and epoch seconds; the file is sorted again when they change.
-        lease : the convert lease of a worker that found the fault; it ends without using up an attempt.
-
-        Returns
-        -------
-        the file as it is then in the store.
-
-        Raises
-        ------
-        LeaseLost : the lease has ended, or the file is not of its group.
-        ValueError : the lease is of another stage than convert.
-        """
-        now = self._database.clock()
-        with self._database.write_arrivals() as session:
-            row = session.scalar(select(tables.SubbandFileRow).where(tables.SubbandFileRow.path == str(path)))
-            if row is None:
-                row = tables.SubbandFileRow(path=str(path), size=size, mtime=mtime, arrived_at=now)
-                if file := SubbandFile.parse(path):
-                    row.subband, row.time_s = file.subband, file.time_s
-            if lease is not None:
-                if was_replaced(session, row, lease, now):
-                    return record_of(FileRecord, row)
-                job = held_conversion(session, lease, path)
-                if row.group_id != job.key:
-                    raise LeaseLost(f"{lease.label}: {path} is no longer of the group; it was not quarantined")
-                collect_again(session, job, lease, f"{path.name}: {reason}", now)
-            quarantine(session, row, reason, now)
-            if size and mtime:
-                row.size, row.mtime = size, mtime
-            session.add(row)
-            if lease is None:
-                collect_without(session, row, now)
-            session.flush()
-            return record_of(FileRecord, row)
-
-    def mark_missing(self, paths: Sequence[Path], lease: Lease) -> bool:
-        """Record that files of a group are gone, as `contimg.store.files.rejection.mark_missing` does.
-
-        Parameters
-        ----------
-        paths : of the files.
-        lease : the convert lease of the worker that could not find them; it ends without using up an attempt.
-
-        Returns
-        -------
-        False when that happened too often to this group: the lease is then still held.
-
-        Raises
-        ------
-        LeaseLost : the lease has ended.
-        """
-        with self._database.write_arrivals() as session:
-            return mark_missing(session, paths, lease, self._database.rules, self._database.clock())
-
-    def missing(self) -> frozenset[Path]:
-        """Return the paths of the files that were marked missing and are not back."""
-        with self._database.read() as session:
-            return frozenset(map(Path, missing_files(session)))
-
-    def regroup(self, starts_s: Mapping[Path, float], lease: Lease) -> tuple[str, ...]:
-        """Sort files of another time again, as `contimg.store.files.rejection.regroup` does.
-
-        Parameters
-        ----------
-        starts_s : first integration of each file of the group, by path, seconds since 1970.
-        lease : the convert lease of the worker that found them different; it ends without using up an attempt.
-
-        Returns
-        -------
-        the groups that the files are in now; empty when no file is of another run: the lease is then still held.
-
-        Raises
-        ------
-        LeaseLost : the lease has ended.
-        """
-        with self._database.write_arrivals() as session:
-            return regroup(session, starts_s, lease, self._database.rules, self._database.clock())
 
     def check_timeouts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """End the collections that are past their timeout: (groups now pending, groups now failed)."""

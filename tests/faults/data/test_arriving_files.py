@@ -105,8 +105,8 @@ def stream(tmp_path: Path) -> Iterator[Stream]:
 def tile(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[int, Path]]:
     """A small tile: its group and its files by subband."""
     options = SimulateOptions(groups=1, antennas=4, channels=16, integrations=3, clock_spread=0, threads=1)
-    (made,) = simulate(options, tmp_path_factory.mktemp("telescope"))
-    return made.plan.group, dict(sorted(made.files.items()))
+    (simulated,) = simulate(options, tmp_path_factory.mktemp("telescope"))
+    return simulated.plan.group, dict(sorted(simulated.files.items()))
 
 
 def later(group: str, seconds: float) -> str:
@@ -160,19 +160,19 @@ def test_odd_names_keep_status_on_one_line(stream, monkeypatch):
     assert len([json.loads(line) for line in events.splitlines()]) == 5
 
 
-@pytest.mark.parametrize("begun", [10, 6], ids=["most files of the first run", "most files of the second run"])
-def test_second_run_of_the_correlator_is_a_group_of_its_own(stream, tile, begun):
+@pytest.mark.parametrize("first_run", [10, 6], ids=["most files of the first run", "most files of the second run"])
+def test_second_run_of_the_correlator_is_a_group_of_its_own(stream, tile, first_run):
     group, files = tile
     paths = list(files.values())
-    stream.deliver(*paths[:begun])
-    stream.deliver(*paths[begun:], shift_s=100)  # these come first, and join the group that lacks them
+    stream.deliver(*paths[:first_run])
+    stream.deliver(*paths[first_run:], shift_s=100)  # these come first, and join the group that lacks them
     assert stream.states() == {group: (State.PENDING, 16)}
-    stream.deliver(*paths[:begun], shift_s=100)
+    stream.deliver(*paths[:first_run], shift_s=100)
     second = later(group, 100)
     stream.convert(group)
-    assert stream.states() == {group: (State.COLLECTING, begun), second: (State.PENDING, 16)}
+    assert stream.states() == {group: (State.COLLECTING, first_run), second: (State.PENDING, 16)}
     assert stream.quarantined() == {}
-    assert any(second in text and paths[begun].name.split("_")[1] in text for text in stream.warnings())
+    assert any(second in text and paths[first_run].name.split("_")[1] in text for text in stream.warnings())
     stream.convert(second)
     ms = stream.store.products.measurement_set(second)
     assert (ms.missing_subbands, ms.group) == ((), second)
@@ -181,7 +181,7 @@ def test_second_run_of_the_correlator_is_a_group_of_its_own(stream, tile, begun)
     assert ms.mjd_start == pytest.approx(first_mjd, abs=1e-8)
     stream.now += 601
     stream.producer.scan()
-    assert stream.states()[group] == (State.FAILED, begun)
+    assert stream.states()[group] == (State.FAILED, first_run)
 
 
 def test_second_run_is_grouped_before_its_other_files_come(stream, tile):
@@ -208,10 +208,10 @@ def test_file_of_a_wrong_clock_is_quarantined(stream, tile):
 def test_file_is_regrouped_once(stream, tile):
     """The times of one file fit neither of two runs: the second one quarantines it."""
     group, files = tile
-    *others, stray = files.values()
-    stream.deliver(*others)
+    *usual, stray = files.values()
+    stream.deliver(*usual)
     stream.deliver(stray, shift_s=60, name_shift_s=0)
-    stream.deliver(*others, shift_s=100)
+    stream.deliver(*usual, shift_s=100)
     second = later(group, 100)
     stream.convert(group)
     assert stream.states() == {group: (State.COLLECTING, 15), second: (State.PENDING, 16)}

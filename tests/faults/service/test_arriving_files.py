@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "workers"))
 from waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-BEGUN = 10  # subbands that the first run of the correlator writes
+FIRST_RUN = 10  # subbands that the first run of the correlator writes
 
 
 def test_stream_goes_on_with_stray_restarted_and_moved_files(stream, tmp_path):
@@ -26,11 +26,11 @@ def test_stream_goes_on_with_stray_restarted_and_moved_files(stream, tmp_path):
     stream.await_group(stream.deliver(*tiles[0]), State.COMPLETED)
     assert len(stream.store.files.latest(FileState.QUARANTINED)) == 2
 
-    first = stream.deliver(*tiles[1][:BEGUN])
+    first = stream.deliver(*tiles[1][:FIRST_RUN])
     until(lambda: stream.store.files.group(first), 30, "the first run")
-    second = stream.deliver(*tiles[1][BEGUN:], *tiles[1][:BEGUN], shift_s=100)
+    second = stream.deliver(*tiles[1][FIRST_RUN:], *tiles[1][:FIRST_RUN], shift_s=100)
     stream.await_group(second, State.COMPLETED)
-    stream.await_group(first, State.FAILED, BEGUN)
+    stream.await_group(first, State.FAILED, FIRST_RUN)
     assert stream.store.products.image_of(second).fits_path.exists()
     assert stream.store.products.measurement_set(second).missing_subbands == ()
 
