@@ -23,6 +23,7 @@ from workers.execution.processes import ProcessName
 
 LAST_RESORT = "redis://localhost:6379/0"
 START_LIMIT_S = 15.0
+_SERVICE_SILENCE_S = 120
 PREFIX = "contimg:"  # of every key of the service in the broker
 # What a server that answers says when it takes no messages: its word, the state, and what to do.
 _REFUSALS = (
@@ -122,6 +123,34 @@ def check_answers(url: str) -> None:
             client.set(f"{PREFIX}probe", "1", ex=60)
         except redis.exceptions.RedisError as error:
             raise broker_error(url, error) from None
+
+
+def announce_service(url: str, identity: str, description: str) -> tuple[str, ...]:
+    """Announce a service in its database of the broker, and return the descriptions of the others there.
+
+    Two services in one database take each other's messages: jobs wait until the reconciler sends them again.
+
+    Parameters
+    ----------
+    url : URL of the broker.
+    identity : of the service's store.
+    description : host and state directory, for operators.
+
+    Raises
+    ------
+    Transient, Misconfigured : as for `check_answers`.
+    """
+    key = f"{PREFIX}services"
+    with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5, decode_responses=True) as client:
+        try:
+            now_s = client.time()[0]
+            client.zremrangebyscore(key, 0, now_s - _SERVICE_SILENCE_S)
+            client.zadd(key, {f"{identity} {description}": now_s})
+            client.expire(key, _SERVICE_SILENCE_S)
+            services = [str(service).partition(" ") for service in client.zrange(key, 0, -1)]
+        except redis.exceptions.RedisError as error:
+            raise broker_error(url, error) from None
+    return tuple(text for other_identity, _, text in services if other_identity != identity)
 
 
 def broker_error(url: str, error: Exception) -> Transient | Misconfigured:

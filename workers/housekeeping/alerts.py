@@ -4,15 +4,37 @@ Two rules are evaluated elsewhere: `disk` by `DiskMonitor`, which also pauses th
 concerns the process that runs this module.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from contimg.settings import AlertLimits, DispatchSettings
+from contimg.errors import Transient
+from contimg.settings import AlertLimits, DispatchSettings, Settings
 from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import Store, StreamActivity
 from contimg.units import format_duration
+from workers.broker import announce_service, url_in_force
 from workers.housekeeping.clocks import wrong_clocks
 from workers.inspection import Inspection
+
+
+def check_broker_is_own(store: Store, settings: Settings) -> None:
+    """Raise or end the alert `broker`: another service uses the same database of the broker.
+
+    Parameters
+    ----------
+    store : the store, whose identity names the service.
+    settings : gives the broker, and the state directory that describes the service to others.
+    """
+    url, description = url_in_force(settings), f"{socket.gethostname()}:{settings.state_dir.absolute()}"
+    try:
+        others = announce_service(url, store.activity.store_identity(), description)
+    except Transient:
+        return  # the rule `worker` reports a broker that does not answer
+    users = ", ".join(others)
+    problem = f"broker: {url} is also used by the service of {users}, and each takes the other's messages; "
+    problem += "give one of them another database (/1, /2) in CONTIMG_BROKER_URL"
+    store.alerts.update("broker", problem if others else None, level=ERROR, end_text="broker: over, it is used by one")
 
 
 @dataclass

@@ -18,7 +18,7 @@ from contimg.settings import (
 from contimg.store import Store
 from workers import logs
 from workers.broker import url_in_force
-from workers.housekeeping.alerts import AlertEvaluator
+from workers.housekeeping.alerts import AlertEvaluator, check_broker_is_own
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.resources import DiskMonitor, disks, record_sample
@@ -75,7 +75,8 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     """
     interval_s, retention = config.worker_poll_interval, RetentionRules.from_environment()
     monitor = DiskMonitor(store, DiskLimits.from_environment(), lambda: disks(config))
-    inspector = InspectionCache(partial(CeleryInspector().inspect, url_in_force(Settings.from_environment())))
+    settings = Settings.from_environment()
+    inspector = InspectionCache(partial(CeleryInspector().inspect, url_in_force(settings)))
     alerts = AlertEvaluator(
         store, DispatchSettings.from_environment(), AlertLimits.from_environment(), inspector.latest
     )
@@ -84,6 +85,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         PeriodicTask("disk monitor", interval_s, monitor.check),
         PeriodicTask("orphan removal", 3 * interval_s, lambda: remove_orphans(config, store)),
         PeriodicTask("clock", INTERVAL_S, lambda: record_clock(store)),
+        PeriodicTask("broker", INTERVAL_S, lambda: check_broker_is_own(store, settings)),
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
     ]

@@ -1,6 +1,7 @@
 """What the stream has done last and what waits: alarms and the start page are derived from it."""
 
 from dataclasses import dataclass
+from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -121,6 +122,16 @@ class Activity(Repository):
         query = select(control).where(control.key.startswith(key, autoescape=True)).order_by(control.key)
         with self._database.read() as session:
             return {row.key.removeprefix(key): Beat(row.value, row.changed_at) for row in session.scalars(query)}
+
+    def store_identity(self) -> str:
+        """Return the random name of this store, which is given at the first call."""
+        control, key = tables.Control, "store.identity"
+        with self._database.write() as session:
+            row = session.get(control, key, with_for_update=True)
+            if row is None:
+                row = control(key=key, value=uuid4().hex, changed_at=self._database.clock())
+                session.add(row)
+            return row.value
 
     def _beat(self, name: str) -> tables.Control | None:
         with self._database.read() as session:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import redis
@@ -26,6 +26,7 @@ from contimg.store import Store
 from contimg.store.engine import url_of
 from workers.broker import EmbeddedBroker, broker_error, check_answers, server_program
 from workers.celery_settings import celery_settings
+from workers.housekeeping.alerts import check_broker_is_own
 from workers.logs import JsonFormatter, TextFormatter
 
 SECRET = "S3cret"
@@ -299,3 +300,28 @@ def test_stream_runs_over_tls(place, tls: tuple[str, Path], tmp_path: Path) -> N
     logs = "".join(path.read_text() for path in (tmp_path / "state" / "logs").iterdir())
     assert "Traceback" not in logs
     assert BrokerAddress.parse(url).password not in logs
+
+
+def test_two_services_on_one_database_are_reported(place, broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """Both have the alert with the other's state directory, until one has a database of its own."""
+    url = broker.start().url
+    services = []
+    for name in ("first", "second"):
+        settings = Settings.build({"state_dir": tmp_path / name, "broker_url": url})
+        services.append((Store.open(tmp_path / name / "store.sqlite3"), settings))
+    for _ in range(2):
+        for store, settings in services:
+            check_broker_is_own(store, settings)
+    for (store, _), (_, other) in zip(services, reversed(services), strict=True):
+        (alert,) = store.alerts.active()
+        assert str(other.state_dir) in alert.text
+        assert urlsplit(url).password not in alert.text
+    with redis.Redis.from_url(url) as client:
+        client.delete("contimg:services")  # as after two minutes of silence
+    store, _ = services[1]
+    check_broker_is_own(store, Settings.build({"state_dir": tmp_path / "second", "broker_url": url[:-1] + "1"}))
+    check_broker_is_own(*services[0])
+    assert [store.alerts.active() for store, _ in services] == [(), ()]
+    assert services[0][0].activity.store_identity() == services[0][0].activity.store_identity()
+    for store, _ in services:
+        store.close()

@@ -2,10 +2,14 @@
 
 import http.server
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
+from waiting import until
 
 from contimg.errors import Transient
 from contimg.settings import NotificationSettings
@@ -164,3 +168,30 @@ def test_each_recipient_gets_every_event(store: Store, webhook: Webhook, clock: 
     assert notify(notifier) == ""
     assert webhook.texts == ["event 0", "event 1"]
     assert [json.loads(line)["text"] for line in path.read_text().splitlines() if line] == ["event 0", "event 1"]
+
+
+@pytest.mark.long
+def test_stream_goes_on_past_a_refused_event(place, webhook: Webhook, tmp_path) -> None:
+    """`contimg run` with a webhook that answers 400 to one event: later alarms arrive, status shows the refusal."""
+    webhook.answers = {"poison": 400}
+    place.more["CONTIMG_NOTIFY_WEBHOOK"] = webhook.url
+    command = [sys.executable, "-m", "contimg", "run", "--no-web"]
+    log = tmp_path / "run.log"
+    with log.open("wb") as sink:
+        stream = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=sink, stderr=sink)
+    try:
+        until(lambda: "watching" in log.read_text(), 60, "the stream runs")
+        store = Store.open(place.config.queue_db)
+        store.events.add("poison", level="warning")
+        store.events.add("disk full", level="error")
+        until(lambda: "disk full" in webhook.texts, 60, "the later alarm")
+        until(lambda: alert(store), 30, "the alert")
+        store.close()
+        assert "HTTP 400" in place.contimg("status").stdout
+        assert f"alert {ALERT}" in place.contimg("doctor").stdout
+        producer = (tmp_path / "state" / "logs" / "producer.log").read_text()
+        assert "Traceback" not in producer
+        assert producer.count("was refused and is not sent again") == 1
+    finally:
+        stream.send_signal(signal.SIGINT)
+        stream.wait(60)
