@@ -15,6 +15,7 @@ from contimg.errors import ContimgError, mask_secrets
 from contimg.settings import Settings, StreamingConfig
 
 log = logging.getLogger(__name__)
+REPEAT_S = 300.0
 _about: ContextVar[dict[str, str]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
 _QUIET = (
     "alembic.runtime.plugins", "celery.app.trace", "celery.worker.strategy", "sqlalchemy", "kombu", "amqp", "watchdog",
@@ -87,10 +88,14 @@ class BrokerErrors(logging.Filter):
 
 
 class RepeatedSteps:
-    """Runs steps that are repeated for ever; an error ends none of them and is logged when it is not the last one."""
+    """Runs steps that are repeated for ever; an error ends none of them and is logged once in `REPEAT_S`.
+
+    A step that has nothing to do for a round in between, and succeeds, does not make the same error a new one.
+    """
 
     def __init__(self) -> None:
         self._last_errors: dict[str, str] = {}
+        self._logged: dict[str, tuple[str, float]] = {}  # of each step its last logged error, and when
 
     def run(self, name: str, step: Callable[[], object]) -> str | None:
         """Run a step once.
@@ -108,8 +113,11 @@ class RepeatedSteps:
             step()
         except (ContimgError, SQLAlchemyError, OSError) as error:
             message = (str(error) or type(error).__name__).splitlines()[0]
-            if self._last_errors.get(name) != message:
+            logged, logged_at = self._logged.get(name, ("", 0.0))
+            is_known = message in (self._last_errors.get(name), logged)
+            if not is_known or (name not in self._last_errors and time.monotonic() - logged_at > REPEAT_S):
                 log.error("%s: %s; it is repeated", name, message)
+                self._logged[name] = message, time.monotonic()
             self._last_errors[name] = message
             return message
         except Exception as error:

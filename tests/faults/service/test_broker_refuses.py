@@ -15,6 +15,7 @@ from contimg.errors import Transient
 from contimg.store import Stage, Store
 from workers.broker import EmbeddedBroker, check_answers
 from workers.inspection import CeleryInspector
+from workers.logs import RepeatedSteps
 
 REFUSE: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
     "replica": (lambda client: client.replicaof("127.0.0.1", 1), lambda client: client.replicaof("NO", "ONE")),
@@ -90,3 +91,17 @@ def test_worker_waits_with_one_line_and_goes_on(place, url: str, tmp_path: Path,
     text = log.read_text()
     assert "Traceback" not in text
     assert sum("Cannot connect" in line for line in text.splitlines()) <= 2
+
+
+def test_same_error_is_logged_once_though_rounds_in_between_succeed(caplog: pytest.LogCaptureFixture) -> None:
+    """The reconciler has nothing to send while the producer has taken the only job; then it fails again."""
+    steps, errors = RepeatedSteps(), iter(["full", None, "full", None, None, "full", "away", "full"])
+
+    def step() -> None:
+        if error := next(errors):
+            raise Transient(error)
+
+    for _ in range(8):
+        steps.run("reconciliation", step)
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [line.split(": ")[1].split(";")[0] for line in logged] == ["full", "away", "full"]

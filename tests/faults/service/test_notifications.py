@@ -180,7 +180,10 @@ def test_stream_goes_on_past_a_refused_event(place, webhook: Webhook, tmp_path) 
     with log.open("wb") as sink:
         stream = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=sink, stderr=sink)
     try:
-        until(lambda: "watching" in log.read_text(), 60, "the stream runs")
+        logs = tmp_path / "state" / "logs"
+        until(
+            lambda: "scanned every" in "".join(path.read_text() for path in logs.glob("producer*")), 60, "the producer"
+        )
         store = Store.open(place.config.queue_db)
         store.events.add("poison", level="warning")
         store.events.add("disk full", level="error")
@@ -189,7 +192,7 @@ def test_stream_goes_on_past_a_refused_event(place, webhook: Webhook, tmp_path) 
         store.close()
         assert "HTTP 400" in place.contimg("status").stdout
         assert f"alert {ALERT}" in place.contimg("doctor").stdout
-        producer = (tmp_path / "state" / "logs" / "producer.log").read_text()
+        producer = (logs / "producer.log").read_text()
         assert "Traceback" not in producer
         assert producer.count("was refused and is not sent again") == 1
     finally:
