@@ -15,6 +15,7 @@ from contimg.errors import ContimgError, os_refusal
 from contimg.files.processes import limit_memory
 from contimg.settings import Settings, StageLimits, check_all, load
 from contimg.store import Stage
+from contimg.store.engine import check_rights
 from workers import logs
 from workers.broker import check_answers, url_in_force
 from workers.celery_settings import celery_settings
@@ -34,6 +35,11 @@ def _or_exit(read: Callable[[], Value]) -> Value:
         sys.exit(reported.exit_code)
 
 
+def _check_settings() -> None:
+    """Check every setting, and that this user may write to the store."""
+    check_rights(check_all(Settings.from_environment()).queue_db)
+
+
 def _broker_url() -> str:
     return url_in_force(Settings.from_environment())
 
@@ -51,7 +57,7 @@ def _configure_logs(**_: Any) -> None:
 @signals.celeryd_init.connect
 def _log_broker(options: dict[str, Any], **_: Any) -> None:
     """Check the settings, log the broker or that it is away (Celery then connects), pass the queues to children."""
-    _or_exit(lambda: check_all(Settings.from_environment()))
+    _or_exit(_check_settings)
     os.environ[_QUEUES] = ",".join(str_to_list(options.get("queues") or ()))
     try:
         check_answers(_broker_url())

@@ -23,7 +23,11 @@ def atomic_file(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iter
     ------
     OSError; after any exception the target is unchanged and no temporary file is left.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # not the temporary name
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)

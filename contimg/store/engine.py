@@ -52,6 +52,22 @@ def url_of(place: str | Path) -> URL:
     return url
 
 
+def check_rights(place: str) -> None:
+    """Check that this user may write to the database, if it is a SQLite file.
+
+    Parameters
+    ----------
+    place : the URL or the path.
+
+    Raises
+    ------
+    Misconfigured : the user may not.
+    """
+    fault = None if "://" in place else write_fault(Path(place))
+    if isinstance(fault, Misconfigured):
+        raise fault
+
+
 def make_engine(url: URL) -> sa.Engine:
     """Make an engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contimg.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, check_all, ignored_values
 from contimg.store import JobRecord, Store
+from contimg.store.engine import check_rights
 from workers import logs
 from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
@@ -40,6 +41,7 @@ def run_producer() -> None:
         raise Misconfigured(
             f"input_dir={config.input_dir}: not a directory; set it to the one in which subband files arrive"
         )
+    check_rights(config.queue_db)
     store = Store.of(config)
     for message in ignored_values(settings):
         log.warning("%s", message)
