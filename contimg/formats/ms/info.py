@@ -159,10 +159,10 @@ def _read(path: Path) -> MSInfo:
     phase_centre = _read_phase_centre(path, fields)
     with open_table(path / "ANTENNA") as antenna:
         names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
+        _check_antennas(path, antennas, names, positions)
         diameters_m = antenna.getcol("DISH_DIAMETER")[antennas]
     with open_table(path / "OBSERVATION") as observation:
         telescope = str(observation.getcell("TELESCOPE_NAME", 0)) if observation.nrows() else ""
-    _check_antennas(path, antennas, names, positions)
     return MSInfo(
         path=path, rows=rows, usable_rows=usable_rows, freqs_hz=freqs, channel_width_hz=width,
         correlations=correlations, phase_centre_rad=phase_centre, times_mjd_s=times, integration_s=integration,

@@ -46,7 +46,7 @@ def write_solving_set(ms: MSInfo, model: SkyModel, interval_s: float, target: Pa
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
         with writable(target, samples * _SAMPLE_BYTES, lambda: _create(ms, main, target)) as solving_set:
             for interval in intervals:
-                rows = np.flatnonzero((times >= interval[0]) & (times <= interval[-1]))
+                rows = np.flatnonzero(ms.usable_rows & (times >= interval[0]) & (times <= interval[-1]))
                 _append(solving_set, _average(main, rows, times[rows], ms, model, interval), constants)
 
 
