@@ -97,7 +97,7 @@ class StreamingConfig(Options):
     scratch_dir: Path = option(Path("scratch"), "Directory of temporary files")
     expected_subbands: int = option(16, "Subbands of a complete group", minimum=1, maximum=16)
     chunk_duration: float = option(CADENCE_S / 60, "Time between the starts of two tiles", unit="min", above=0)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = option("INFO", "Lowest level that is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = option("INFO", "Lowest level that is logged")
     use_subprocess: bool = option(
         True,
         "Run stages in child processes of the workers and each CASA solve in a further process; false is not "
@@ -117,6 +117,11 @@ class StreamingConfig(Options):
         if isinstance(value, str) and not value.isprintable():
             raise ValueError("must not hold control characters")
         return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _to_upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
 
 class QueueRules(Options):

@@ -37,4 +37,5 @@ class RunningService:
 
     def execute(self, command: str) -> "RunningService":
         self.commands.append(command)
+        self.running = command != "stop"
         return self

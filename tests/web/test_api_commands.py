@@ -30,7 +30,7 @@ def test_commands_need_token(
         answer = client.post(f"/api/streaming/{command}", json={"max_workers": 7}, headers=headers)
         assert answer.status_code == 401, header
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert set(answer.get_json()) == {"error", "hint"}
+        assert set(answer.get_json()) == {"error", "hint", "detail"}
     assert service.commands == []
     assert not store.jobs.paused
     assert not settings.config_path.exists()
@@ -58,6 +58,7 @@ def test_pause_and_resume_change_store(client: FlaskClient, store: Store, operat
 def test_service_commands_are_recorded_as_events(
     client: FlaskClient, store: Store, service: RunningService, operator: dict[str, str]
 ) -> None:
+    service.running = False
     for command in ("start", "stop", "restart"):
         answer = client.post(f"/api/streaming/{command}", headers=operator)
         assert answer.get_json() == {"success": True, "message": f"{command} done", "pid": 4711}

@@ -189,7 +189,7 @@ def test_errors_have_hints(client: FlaskClient) -> None:
     for path, status, words in ERRORS:
         answer = client.get(path)
         assert answer.status_code == status, path
-        assert set(answer.get_json()) == {"error", "hint"}
+        assert set(answer.get_json()) == {"error", "hint", "detail"}
         assert words in answer.get_json()["error"]
         assert answer.get_json()["hint"]
 
@@ -208,7 +208,7 @@ def test_unavailable_store_answers_503(app: Flask, store: Store) -> None:
     client = app.test_client()
     answer = client.get("/api/status")
     assert answer.status_code == 503
-    assert set(answer.get_json()) == {"error", "hint"}
+    assert set(answer.get_json()) == {"error", "hint", "detail"}
     assert answer.headers["Retry-After"]
     page = client.get("/")
     assert page.status_code == 503

@@ -40,7 +40,7 @@ def test_form_shows_keys_with_limits(client: FlaskClient, settings: Settings) ->
     assert re.findall(r"\d+", str(known["max_workers"].limits)) == ["1", "256"]
     assert known["poll_interval"].kind == "number"
     assert re.findall(r"\d+", str(known["poll_interval"].limits)) == ["0"]
-    assert known["log_level"].choices == ("DEBUG", "INFO", "WARNING", "ERROR")
+    assert known["log_level"].choices == ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     assert known["monitoring"].kind == "switch"
     html = client.get("/configuration").text
     assert all(f'id="{key}"' in html for key in listed)

@@ -22,7 +22,7 @@ from web.access.user import Role, User, address
 from web.http.errors import RequestError, error_response, is_for_machines
 from workers.broker import LAST_RESORT, url_in_force
 
-PUBLIC = {"static", "health.healthz", "sign_in.form", "sign_in.enter"}
+PUBLIC = {"static", "health.healthz", "panel_health.read_health", "sign_in.form", "sign_in.enter"}
 SIGN_IN, SIGN_OUT = "sign_in.enter", "sign_in.leave"
 CHANGES_NOTHING = {SIGN_IN, SIGN_OUT, "configuration_api.check"}
 SIGN_IN_LIMIT, BEARER_LIMIT = "5 per 5 minutes", "60 per 5 minutes"

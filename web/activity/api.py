@@ -25,7 +25,15 @@ events = Api("events", "/api/events")
 alerts = Api("alerts_api", "/api/alerts")
 workers = Api("workers_api", "/api/workers")
 history = Api("history_api", "/api/history")
+panel_health = Api("panel_health", "/api/health")
 health = Blueprint("health", __name__)
+
+
+@dataclass(frozen=True)
+class PanelHealth:
+    """The state of the panel: "ok" when it and the store answer; otherwise the answer is an error."""
+
+    status: str
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,13 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
         points = tuple((step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in steps)
         lines.append(ChartLine(line.label, points))
     return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
+
+
+@panel_health.read("", PanelHealth)
+def read_health() -> PanelHealth:
+    """Whether panel and store answer; the stream's health is at /api/streaming/health."""
+    healthz()
+    return PanelHealth("ok")
 
 
 @health.get("/healthz")

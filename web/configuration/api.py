@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from pydantic import Field, RootModel
+from pydantic import BeforeValidator, Field, RootModel
 
 from contimg.options import mask_value
 from contimg.settings import StreamingConfig, shown
 from contimg.settings.changes import Change, Review, change, history, review, undo
 from web.access.user import current_user
-from web.configuration.service import apply_change
+from web.configuration.service import accepted_keys, apply_change
 from web.context import current_panel
 from web.http.api import Api
 from workers.service.records import CommandOutcome
@@ -22,6 +22,12 @@ SHOWN = 100
 
 class ConfigChanges(RootModel[Annotated[dict[str, Any], Field(min_length=1)]]):
     """Keys and their new values, at least one: {"max_workers": 4}."""
+
+
+class OptionalChanges(RootModel[dict[str, Any]]):
+    """Keys and their new values, or no body."""
+
+    root: Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)] = {}
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,15 @@ def read() -> Response:
 @configuration.command("", CommandOutcome, body=StreamingConfig)
 def write(body: ConfigChanges) -> CommandOutcome:
     """Set keys; a running service is restarted with them."""
-    return apply_change(lambda: change(current_panel().settings, body.root, current_user().label))
+    keys, remark = accepted_keys(body.root)
+    outcome = apply_change(lambda: change(current_panel().settings, keys, current_user().label))
+    return CommandOutcome(outcome.success, f"{remark}{outcome.message}", outcome.pid)
 
 
 @configuration.command("/check", Review, body=StreamingConfig, public=True)
 def check(body: ConfigChanges) -> Review:
     """Errors and remarks of setting keys; nothing is changed."""
-    return review(current_panel().settings, body.root)
+    return review(current_panel().settings, accepted_keys(body.root)[0])
 
 
 @configuration.read("/changes", ChangeList)

@@ -1,20 +1,44 @@
 """Changing the configuration in force, for the API and the pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from contimg.errors import Misconfigured
+from contimg.options import mask_value
 from contimg.settings.changes import Change, describe
 from web.context import current_panel
 from web.http.errors import RequestError
 from workers.service.records import CommandOutcome
 
 
-def apply_change(make: Callable[[], Change]) -> CommandOutcome:
-    """Make a change, record it in the event log, and restart the service if it runs.
+def accepted_keys(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the keys of a request that are to be saved, and a remark on one that is not used.
+
+    The registry of caltables is a part of the store: a `registry_db` that differs from `queue_db` is not saved. A
+    database that is null stays as it is.
+
+    Parameters
+    ----------
+    values : keys and values as the client sent them.
+    """
+    keys = {key: value for key, value in values.items() if value is not None or key not in ("queue_db", "registry_db")}
+    registry, queue = keys.get("registry_db", ""), keys.get("queue_db", current_panel().config().queue_db)
+    if registry in ("", queue):
+        return keys, ""
+    del keys["registry_db"]
+    return keys, f"registry_db is not used: the registry is in the store, queue_db={mask_value(queue)}; "
+
+
+def save_change(make: Callable[[], Change]) -> None:
+    """Make a change and record it in the event log.
 
     Parameters
     ----------
     make : saves the change and returns it; raises Misconfigured, with nothing saved, when it is not valid.
+
+    Raises
+    ------
+    RequestError, 400, when the change is not valid.
     """
     panel = current_panel()
     try:
@@ -26,6 +50,17 @@ def apply_change(make: Callable[[], Change]) -> CommandOutcome:
     verb = "put back" if change.undoes else "changed"
     panel.store.events.add(f"configuration {verb} by {change.by}: {describe(change)}")
     panel.forget_overview()
+
+
+def apply_change(make: Callable[[], Change]) -> CommandOutcome:
+    """Make a change, record it, and restart the service if it runs.
+
+    Parameters
+    ----------
+    make : as of `save_change`.
+    """
+    save_change(make)
+    panel = current_panel()
     if not panel.service.status().running:
         return CommandOutcome(True, "saved; it takes effect at the next start")
     outcome = panel.service.execute("restart")

@@ -12,6 +12,7 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__
+from web.http.errors import RequestError
 from web.http.parameters import OptionalBody
 from web.http.schemas import ErrorAnswer, schema_of, to_json
 
@@ -117,6 +118,7 @@ class Api(APIBlueprint):
         answer: type,
         errors: Responses | None = None,
         body: type[BaseModel] | None = None,
+        optional_body: bool = False,
         public: bool = False,
     ) -> Callable[[View], View]:
         """Register a POST route.
@@ -126,13 +128,15 @@ class Api(APIBlueprint):
         rule, answer : end of the path, and the class of the record that the view returns.
         errors : responses beside those of every command.
         body : document this model as the request's body.
+        optional_body : the body may be left out.
         public : no operator's token is needed.
         """
         options: dict[str, Any] = {} if public else {"security": TOKEN}
         if body is not None:
             schema = {"$ref": f"#/components/schemas/{body.__name__}"}
             content = {"application/json": {"schema": schema}}
-            options["request_body"] = {"required": not issubclass(body, OptionalBody), "content": content}
+            is_required = not optional_body and not issubclass(body, OptionalBody)
+            options["request_body"] = {"required": is_required, "content": content}
         failed: Responses = {409: _either(answer)} if "success" in answer.__annotations__ else {}
         return self._route(self.post, rule, answer, {**ANY_COMMAND, **failed, **(errors or {})}, **options)
 
@@ -145,6 +149,8 @@ class Api(APIBlueprint):
         def add(view: View) -> View:
             @wraps(view)
             def respond(**arguments: Any) -> Response:
+                if request.method == "POST" and "body" not in arguments and request.get_json(silent=True):
+                    raise RequestError(400, "this command takes no body", "send none; nothing was changed")
                 result = view(**arguments)
                 return result if isinstance(result, Response) else json_response(result, answer)
 

@@ -120,7 +120,7 @@ def error_response(status: int, error: str, hint: str, retry_after_s: float = 10
     """
     error = printable(error)  # it may hold a part of the request
     if wants_json():
-        body = ErrorAnswer(error=error, hint=hint).model_dump_json()
+        body = ErrorAnswer(error=error, hint=hint, detail=error).model_dump_json()
         answer = make_response(body, status, {"Content-Type": "application/json"})
     else:
         answer = make_response(render_template("error.html", status=status, error=error, hint=hint), status)

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-_TIME_NAME = re.compile(r"at|.*_(at|since)|not_before|last_heartbeat")
+_TIME_NAME = re.compile(r"at|.*_(at|since)|not_before|last_heartbeat|last_update")
 _computed: "dict[type, type[RecordSchema]]" = {}
 _schemas: "dict[type, type[RecordSchema]]" = {}
 Computed = TypeVar("Computed", bound="type[RecordSchema]")
@@ -25,10 +25,11 @@ class RecordSchema(BaseModel):
 
 
 class ErrorAnswer(RecordSchema):
-    """What went wrong, and what to do about it."""
+    """What went wrong, and what to do about it; `detail` repeats the error under the name that other APIs use."""
 
     error: str
     hint: str
+    detail: str
 
 
 def computes(record: type) -> Callable[[Computed], Computed]:

@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import Field
+
+from contimg.instrument.dsa110 import BAND
+from contimg.settings import StreamingConfig
 from contimg.store import Rates, Stage, State, Status
+from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import Api
+from web.http.parameters import Listing
 from web.http.schemas import RecordSchema, computes
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
+from workers.scheduling.calibrator_tiles import CalibratorTiles
 from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
 
 streaming = Api("streaming_api", "/api")
@@ -23,12 +30,54 @@ class RatesSchema(RecordSchema):
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueCounts:
+    """Groups in each state, and their total without discarded ones."""
+
+    total: int
+    collecting: int
+    pending: int
+    in_progress: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecentGroup:
+    """A group: its state, the times of its first file and of its last change, and its subband files.
+
+    `has_calibrator`: a calibrator is in the beam, by the time of the group and the declination of the newest
+    Measurement Set.
+    """
+
+    group_id: str
+    state: State
+    received_at: float
+    last_update: float
+    subbands_present: int
+    expected_subbands: int
+    has_calibrator: bool
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """A caltable set: the paths of its tables, how many of them are in force, and how many there are."""
+
+    set_name: str
+    tables: tuple[str, ...]
+    active: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamStatus(Status):
     """The stream at one time, from one consistent read of the store."""
 
     condition: Condition
     service: ServiceStatus
     scan_age_s: float | None
+    queue: QueueCounts
+    recent_groups: tuple[RecentGroup, ...]
+    calibration_sets: tuple[SetSummary, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +100,51 @@ class StreamMetrics(Rates):
     catch_up_s: float | None
     scan_age_s: float | None
     set_aside_count: int
+    service_running: bool
+    uptime_seconds: float | None
+    queue_stats: Mapping[State, int]
+    processing_rate_per_hour: float
+
+
+class StatusQuery(Listing):
+    """Maximum number of entries in each list of the status."""
+
+    limit: int = Field(5, ge=1, le=200)
 
 
 @streaming.read("/status", StreamStatus)
-def read() -> StreamStatus:
-    """Condition, service, queue, rates, newest products and warnings."""
-    overview = current_panel().overview()
+def read(query: StatusQuery) -> StreamStatus:
+    """Condition, service, queue, rates, newest groups, products, caltable sets and warnings; `?limit=`."""
+    panel = current_panel()
+    overview, config = panel.overview(query.limit), panel.valid_config()
+    groups = panel.store.files.groups(None, query.limit)
+    has_calibrator = CalibratorTiles.of(panel.store).have_calibrator([group.reference_s for group in groups])
+    states = {
+        state: overview.snapshot.states[State(state)]
+        for state in ("collecting", "pending", "in_progress", "completed", "failed")
+    }
     return StreamStatus(
         **vars(overview.snapshot),
         condition=overview.condition,
         service=overview.service,
         scan_age_s=overview.scan_age_s,
-    )
+        queue=QueueCounts(total=sum(states.values()), **states),
+        recent_groups=tuple(
+            RecentGroup(
+                group_id=group.id, state=group.state, received_at=group.created_at, last_update=group.updated_at,
+                subbands_present=len(group.subbands), has_calibrator=has_calibrator[number],
+                expected_subbands=config.expected_subbands if config else BAND.subbands,
+            )
+            for number, group in enumerate(groups)
+        ),
+        calibration_sets=tuple(
+            SetSummary(
+                caltable_set.name, tuple(str(table.path) for table in caltable_set.tables),
+                len(caltable_set.tables) if caltable_set.in_force else 0, len(caltable_set.tables),
+            )
+            for caltable_set in panel.store.registry.sets(query.limit)
+        ),
+    )  # fmt: skip
 
 
 @streaming.read("/streaming/status", ServiceStatus)
@@ -99,6 +181,10 @@ def read_metrics() -> StreamMetrics:
         catch_up_s=overview.activity.catch_up_s,
         scan_age_s=overview.scan_age_s,
         set_aside_count=snapshot.set_aside_count,
+        service_running=overview.service.running,
+        uptime_seconds=overview.service.uptime_seconds,
+        queue_stats=snapshot.states,
+        processing_rate_per_hour=snapshot.rates.groups_per_hour,
     )
 
 
@@ -114,19 +200,19 @@ def resume() -> CommandOutcome:
     return run_command("resume")
 
 
-@streaming.command("/streaming/start", CommandOutcome)
-def start() -> CommandOutcome:
-    """Start the service."""
-    return run_command("start")
+@streaming.command("/streaming/start", CommandOutcome, body=StreamingConfig, optional_body=True)
+def start(body: OptionalChanges) -> CommandOutcome:
+    """Start the service, after saving the keys of the body; refused while it runs."""
+    return run_command("start", body.root)
 
 
 @streaming.command("/streaming/stop", CommandOutcome)
 def stop() -> CommandOutcome:
-    """Stop the service after the running stages."""
+    """Stop the service after the running stages; refused while it does not run."""
     return run_command("stop")
 
 
-@streaming.command("/streaming/restart", CommandOutcome)
-def restart() -> CommandOutcome:
-    """Stop the service and start it again."""
-    return run_command("restart")
+@streaming.command("/streaming/restart", CommandOutcome, body=StreamingConfig, optional_body=True)
+def restart(body: OptionalChanges) -> CommandOutcome:
+    """Stop the service and start it again, after saving the keys of the body."""
+    return run_command("restart", body.root)

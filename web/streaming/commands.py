@@ -1,25 +1,47 @@
 """Commands to the stream, for the API and the page's buttons."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from contimg.settings.changes import change
 from web.access.user import current_user
+from web.configuration.service import accepted_keys, save_change
 from web.context import current_panel
 from workers.service import manager
 from workers.service.records import Action, CommandOutcome
 
 
-def run_command(name: Action) -> CommandOutcome:
+def run_command(name: Action, values: Mapping[str, Any] | None = None) -> CommandOutcome:
     """Start, stop, restart, pause or resume the stream, and record it in the event log.
 
     Parameters
     ----------
     name : start, stop, restart, pause or resume.
+    values : keys of the configuration that are saved before the stream is started.
 
     Returns
     -------
     CommandOutcome
-        Whether it succeeded, a message, and the service's pid.
+        Whether it succeeded, a message, and the service's pid. To start a stream that runs, or to stop one that does
+        not, is no success and changes nothing.
+
+    Raises
+    ------
+    RequestError, 400, when the configuration is not valid; nothing is changed.
     """
-    panel = current_panel()
+    panel, by = current_panel(), current_user().label
+    status = panel.service.status()
+    if name == "start" and status.running:
+        return CommandOutcome(False, "the stream is running already; `restart` applies a configuration", status.pid)
+    if name == "stop" and not status.running:
+        return CommandOutcome(False, "the stream is not running", status.pid)
     try:
-        return manager.run_command(panel.service, panel.store, name, current_user().label)
+        remark = ""
+        if values:
+            keys, remark = accepted_keys(values)
+            save_change(lambda: change(panel.settings, keys, by))
+            remark += "configuration saved; "
+        outcome = manager.run_command(panel.service, panel.store, name, by)
+        return CommandOutcome(outcome.success, f"{remark}{outcome.message}", outcome.pid)
     finally:
         panel.forget_overview()

@@ -51,7 +51,7 @@ def run_producer() -> None:
     def send(job: JobRecord) -> None:
         messages.send(job.id, job.stage, job.priority)
 
-    dispatcher = Dispatcher(store, send, dispatch, config.max_workers, _calibrator_tiles(store))
+    dispatcher = Dispatcher(store, send, dispatch, config.max_workers, CalibratorTiles.of(store))
     producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
     reconciler = Reconciler(store, dispatcher, messages.backlog, LivenessFiles(settings.state_dir))
     reconciliation = PeriodicTask("reconciliation", config.worker_poll_interval, reconciler.round)
@@ -76,11 +76,3 @@ def run_producer() -> None:
         log.error("store: the end of the producer was not recorded: %s", str(error).splitlines()[0])
     store.close()
     log.info("producer ended")
-
-
-def _calibrator_tiles(store: Store) -> CalibratorTiles:
-    """Build the selection of calibrator tiles with the limits of the calibrate stage."""
-    from contimg.tile.calibrate.options import CalibrateOptions
-
-    limits = CalibrateOptions.from_environment()
-    return CalibratorTiles(store, limits.min_attenuation, limits.min_apparent_jy)

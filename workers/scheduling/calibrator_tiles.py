@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,23 @@ class CalibratorTiles:
         self._limits = (min_attenuation, min_apparent_jy)
         self._known: dict[float, bool] = {}
         self._dec_deg = float("nan")
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Return the tiles by the limits of the calibrate stage.
+
+        Parameters
+        ----------
+        store : of the tiles and of the newest Measurement Set.
+
+        Raises
+        ------
+        Misconfigured, when an option of the stage is not valid.
+        """
+        from contimg.tile.calibrate.options import CalibrateOptions
+
+        limits = CalibrateOptions.from_environment()
+        return cls(store, limits.min_attenuation, limits.min_apparent_jy)
 
     def have_calibrator(self, starts_s: Sequence[float]) -> list[bool]:
         """Return whether tiles have a calibrator in the beam, from the times at which they begin.
