@@ -63,6 +63,8 @@ def _calibrate(
         reason = f"solved on {new.calibrator} in this tile"
     else:
         selected, reason = select_caltable_set([*known, new] if new else known, ms, options.strip_deg)
+    if flagged.summary.by_hand:
+        reason = f"{reason}; {flagged.summary.by_hand:.1%} of the samples are flagged by hand"
     fraction = flagged.fraction
     with timer("apply"):
         if selected is None:

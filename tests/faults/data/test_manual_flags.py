@@ -67,6 +67,7 @@ def test_antenna_flagged_by_hand_stays_flagged(calibrations_before, ms, converte
         assert flags[rows].all()
         assert not flags[~rows].any()
         assert result.dead_antennas, "an antenna without a usable sample"
+        assert "by hand" in result.calibration_note
     assert np.array_equal(read(ms, "FLAG_ORIGINAL"), read(converted, "FLAG_ORIGINAL"))
     summary = json.loads((ms.parent / "calibration" / "flags" / f"{NAME}.json").read_text())
     is_cross = read(ms, "ANTENNA1") != read(ms, "ANTENNA2")
