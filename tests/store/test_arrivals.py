@@ -1,5 +1,6 @@
 """Files into groups, groups to pending: on both databases."""
 
+import os
 import re
 from pathlib import Path
 
@@ -219,3 +220,16 @@ def test_file_replaced_during_conversion_is_converted_again(store, telescope, cl
     again = store.leases.claim(group, Stage.CONVERT, "worker")
     store.files.quarantine(again.files[2], "truncated", lease=again)
     assert [file.path for file in store.files.latest(FileState.QUARANTINED)] == [again.files[2]]
+
+
+def test_any_path_and_reason_are_stored(store):
+    """As PostgreSQL takes them: no NUL, no byte that is not UTF-8, no path beyond the column."""
+    path = Path("/incoming") / (os.fsdecode(b"\xff\n") + 2000 * "x")
+    for _ in range(2):
+        store.files.quarantine(path, "bytes \0 \x1b of a header", size=1, mtime=1.0)
+    (file,) = store.files.latest()
+    assert str(file.path).startswith(r"/incoming/\xff\nxxx")
+    assert len(str(file.path)) == 1024
+    assert file.reason == r"bytes \x00 \x1b of a header"
+    (event,) = store.events.last()
+    assert event.text.isprintable()

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from contimg.files.names import printable
 from contimg.formats.uvh5.grouping import GroupInReach, SubbandFile, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import QueueRules
@@ -217,6 +218,7 @@ def quarantine(session: Session, row: tables.SubbandFileRow, reason: str, now: f
     reason : for operators.
     now : epoch seconds.
     """
+    reason = printable(reason)  # as the store returns it
     if (row.state, row.reason) != (FileState.QUARANTINED, reason):
         record_event(session, now, WARNING, row.group_id, f"{Path(row.path).name} quarantined: {reason}")
     row.state, row.reason = FileState.QUARANTINED, reason
