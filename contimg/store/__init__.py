@@ -101,6 +101,16 @@ class Store:
         clock()
         return clock.ahead_s
 
+    def last_beat_by_host_clock(self, name: str) -> float | None:
+        """Return when a success was last recorded, epoch seconds by this host's clock, for comparison with `time.time`.
+
+        Parameters
+        ----------
+        name : as given to `activity.beat`.
+        """
+        beat = self.activity.last_beat(name)
+        return None if beat is None else beat + (self.clock_ahead_s() or 0.0)
+
     def close(self) -> None:
         """Close the connections."""
         self.database.engine.dispose()

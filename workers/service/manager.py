@@ -73,7 +73,7 @@ class StreamingServiceManager:
         """Return the present state; what cannot be determined is None, with the reason in `error`."""
         record = self._record()
         config, store, error = self._open()
-        scanned_at = store.activity.last_beat(SCAN_BEAT) if store else None
+        scanned_at = store.last_beat_by_host_clock(SCAN_BEAT) if store else None
         backend = self._backend() if record is None else None
         if backend is not None:
             try:
@@ -164,7 +164,7 @@ class StreamingServiceManager:
         if store is None or scanned_at is None or not _is_recent(scanned_at, config):
             return False
         supervised_until = last_supervised_at(self._settings.state_dir) + 2 * RECORD_INTERVAL_S
-        return scanned_at > max(supervised_until, store.activity.last_beat(END_BEAT) or 0.0)
+        return scanned_at > max(supervised_until, store.last_beat_by_host_clock(END_BEAT) or 0.0)
 
     def _open(self) -> tuple[StreamingConfig | None, Store | None, str | None]:
         """Return configuration and store, each None where it is not available, and the reason."""

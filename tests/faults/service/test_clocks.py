@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 from postgres_server import PostgresServer
+from sqlalchemy import text
 from store_play import Telescope
 
 from contimg.settings import AlertLimits, DispatchSettings, QueueRules
@@ -15,6 +16,8 @@ from workers.doctor import Level
 from workers.doctor.storage import check_service
 from workers.housekeeping.alerts import AlertEvaluator
 from workers.housekeeping.clocks import LIMIT_S, record_clock, wrong_clocks
+from workers.producer import SCAN_BEAT
+from workers.service import StreamingServiceManager
 
 SKEW_S = 600.0
 _TIME = time.time
@@ -121,3 +124,16 @@ def test_sqlite_has_one_host(place) -> None:
 def test_small_difference_is_no_fault(store: Store) -> None:
     store.activity.beat("clock.near", f"{LIMIT_S - 1:.1f}")
     assert wrong_clocks(store) == ()
+
+
+def test_age_of_the_last_scan_on_a_host_with_wrong_clock(store: Store, far: FarHost, place, url: str) -> None:
+    """`contimg status` there neither calls a stream dead that scans, nor one alive that stopped."""
+    place.more["CONTIMG_QUEUE_DB"] = url
+    with patch.dict("os.environ", place.environ), far.acting():
+        far.store.activity.beat(SCAN_BEAT)
+        manager = StreamingServiceManager(place.settings)
+        assert manager.status().running
+        with store.database.write() as session:
+            session.execute(text("UPDATE control SET changed_at = changed_at - 3600 WHERE key = 'beat.producer.scan'"))
+        assert not manager.status().running
+        manager.close()
