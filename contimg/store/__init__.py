@@ -77,7 +77,9 @@ class Store:
         engine = make_engine(url_of(place))
         prepare(engine)
         own_clock = ServerClock(engine) if engine.dialect.name == "postgresql" else time.time
-        return cls(Database(engine, rules or QueueRules(), clock or own_clock))
+        database = Database(engine, rules or QueueRules(), clock or own_clock)
+        database.refresh_clock()
+        return cls(database)
 
     @classmethod
     def of(cls, config: StreamingConfig) -> Self:
@@ -95,11 +97,9 @@ class Store:
 
     def clock_ahead_s(self) -> float | None:
         """Return by how much this host's clock is ahead of the database's, s; None for a store of this host alone."""
+        self.database.refresh_clock()
         clock = self.database.clock
-        if not isinstance(clock, ServerClock):
-            return None
-        clock()
-        return clock.ahead_s
+        return clock.ahead_s if isinstance(clock, ServerClock) else None
 
     def last_beat_by_host_clock(self, name: str) -> float | None:
         """Return when a success was last recorded, epoch seconds by this host's clock, for comparison with `time.time`.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from contimg.errors import Misconfigured, Transient
@@ -28,39 +28,48 @@ CLOCK_AGE_S = 30.0
 class ServerClock:
     """The clock of a PostgreSQL server, which all hosts share; this host's own may be wrong by minutes.
 
-    It is read every `CLOCK_AGE_S` and continued by this host's monotonic clock in between, and while the server does
-    not answer.
+    It is read before a transaction if the last reading is older than `CLOCK_AGE_S`, and continued in between by this
+    host's clock of the time since boot. It is never read within a transaction, which would then wait for a second
+    connection while it holds one.
 
     Attributes
     ----------
-    ahead_s : by how much this host's clock was ahead of the server's, s; 0 before the first reading.
+    ahead_s : by how much this host's clock was ahead of the server's at the last reading, s.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._reading: tuple[float, float] | None = None  # monotonic clock and server's clock at one time, s
+        self._reading = (-float("inf"), 0.0)  # time since boot and the server's time, s
         self.ahead_s = 0.0
 
     def __call__(self) -> float:
         """Return the present time, UTC, epoch seconds."""
-        reading = self._reading
-        if reading is None or time.monotonic() - reading[0] > CLOCK_AGE_S:
-            reading = self._read()
-        return reading[1] + time.monotonic() - reading[0]
+        since_boot_s, server_s = self._reading
+        return server_s + _since_boot_s() - since_boot_s
 
-    def _read(self) -> tuple[float, float]:
-        query = sa.text("SELECT extract(epoch FROM clock_timestamp())")
+    def refresh(self) -> None:
+        """Read the server's clock if the last reading is old; the last one is kept while the server does not answer.
+
+        Raises
+        ------
+        SQLAlchemyError : the server does not answer, and has never been read.
+        """
+        if _since_boot_s() - self._reading[0] <= CLOCK_AGE_S:
+            return
         try:
             with self._engine.connect() as connection:
-                began = time.monotonic()
-                server_s = float(connection.execute(query).scalar_one())
-        except DBAPIError:
-            if self._reading is None:
+                began_s = _since_boot_s()
+                server_s = float(connection.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+        except SQLAlchemyError:
+            if self._reading[1] == 0.0:
                 raise
-            return self._reading
-        self._reading = (0.5 * (began + time.monotonic()), server_s)
-        self.ahead_s = time.time() - (server_s + time.monotonic() - self._reading[0])
-        return self._reading
+            return
+        self._reading = (0.5 * (began_s + _since_boot_s()), server_s)
+        self.ahead_s = time.time() - self()
+
+
+def _since_boot_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class Database:
         Its events are written last, one transaction at a time, so that their ids are in the order of the commits:
         PostgreSQL numbers rows before it commits them, and who reads "after the last id" would miss a late one.
         """
+        self.refresh_clock()
         engine = self.engine.execution_options(begin="IMMEDIATE")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -90,6 +100,11 @@ class Database:
                 session.flush()
                 self._lock(session, _EVENTS_LOCK)
                 session.add_all(events)
+
+    def refresh_clock(self) -> None:
+        """Read the clock of a PostgreSQL server again if the last reading is old."""
+        if isinstance(self.clock, ServerClock):
+            self.clock.refresh()
 
     def _lock(self, session: Session, key: int) -> None:
         """Keep a lock of the PostgreSQL server until the end of the transaction; SQLite has one writer anyway."""
@@ -106,6 +121,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One reading transaction: a consistent view, no lock on writers."""
+        self.refresh_clock()
         engine = self.engine
         if engine.dialect.name == "postgresql":
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
