@@ -1,0 +1,134 @@
+"""Root commands on a service of another user, and commands of a user without rights."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from deployment import Deployment
+from users_and_disks import AS_NOBODY, NOBODY, needs_root
+from waiting import until
+
+from contimg.errors import Misconfigured
+from contimg.files.writing import adopt_owner, write_text
+from contimg.settings import load
+from contimg.settings.changes import change
+from contimg.store import Store
+from contimg.store.backup import back_up, restore
+from workers.service.supervisor import Supervisor
+
+pytestmark = needs_root
+CONTIMG = (sys.executable, "-m", "contimg")
+WORKER = (sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert")
+
+
+def owners(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_uid for path in directory.rglob("*")}
+
+
+def give(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A deployment of another user, in a directory that the user can reach."""
+    with tempfile.TemporaryDirectory(prefix="contimg-user-") as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        for name in ("incoming", "state", "products", "scratch"):
+            (root / name).mkdir()
+        give(root)
+        yield Deployment(root, {"HOME": directory, "CONTIMG_SCRATCH_DIR": str(root / "scratch")})
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_replaced_file_keeps_owner_and_mode(tmp_path, mode):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    path.chmod(mode)
+    os.chown(path, NOBODY, NOBODY)
+    write_text(path, "new")
+    status = path.stat()
+    assert (path.read_text(), status.st_uid, status.st_gid, status.st_mode & 0o777) == ("new", NOBODY, NOBODY, mode)
+
+
+def test_new_file_belongs_to_the_owner_of_its_directory(tmp_path):
+    os.chown(tmp_path, NOBODY, NOBODY)
+    write_text(tmp_path / "new", "text")
+    (tmp_path / "draft").touch()
+    adopt_owner(tmp_path / "draft", tmp_path / "target")
+    assert owners(tmp_path) == {"new": NOBODY, "draft": NOBODY}
+
+
+def test_files_that_root_writes_stay_the_users(place, tmp_path):
+    state = place.root / "state"
+    change(place.settings, {"poll_interval": 2}, "root")
+    change(place.settings, {"poll_interval": 3}, "root")
+    Store.open(place.config.queue_db).close()
+    back_up(place.settings, tmp_path / "backup.tar.gz")
+    restore(place.settings, tmp_path / "backup.tar.gz")
+    assert load(place.settings).poll_interval == 3.0
+    assert set(owners(state).values()) == {NOBODY}, owners(state)
+
+
+def test_leftover_of_root_is_named_at_the_start(place):
+    leftover = place.root / "state/logs/producer.log"
+    leftover.parent.mkdir()
+    leftover.touch(mode=0o644)
+    os.chown(leftover.parent, NOBODY, NOBODY)
+    supervisor = Supervisor(place.settings, environ=place.environ)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(Misconfigured) as caught:
+            supervisor.start()
+    finally:
+        os.seteuid(0)
+    assert str(leftover) in str(caught.value)
+    assert f"chown {NOBODY}" in str(caught.value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "command",
+    [(*CONTIMG, "pause"), (*CONTIMG, "config", "set", "poll_interval=4"), (*CONTIMG, "run", "--no-web"),
+     (*CONTIMG, "start"), (*CONTIMG, "producer"), (*CONTIMG, "broker"), WORKER],
+)  # fmt: skip
+def test_command_of_another_user_is_refused_in_one_line(place, command):
+    state = place.root / "state"
+    Store.open(place.config.queue_db).close()
+    for path in (state, *state.iterdir()):
+        os.chown(path, 0, 0)
+    outcome = subprocess.run([*AS_NOBODY, *command], env=place.environ, capture_output=True, text=True, timeout=120)
+    assert outcome.returncode in (1, 2)
+    assert outcome.stderr.count("\n") == 1, outcome.stderr
+    assert str(state) in outcome.stderr
+    assert str(NOBODY) in outcome.stderr
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_stream_of_a_user_continues_after_config_set_by_root(place):
+    command = [*AS_NOBODY, *CONTIMG, "run", "--no-web"]
+    with (place.root / "run.log").open("wb") as log:
+        process = subprocess.Popen(command, env=place.environ, cwd=place.root, stdout=log, stderr=log)
+    try:
+        until(lambda: (place.root / "state/service.json").exists(), 60, "the service has started")
+        place.more.pop("CONTIMG_POLL_INTERVAL", None)
+        command = [*CONTIMG, "config", "set", "max_workers=3", "--restart"]
+        outcome = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=200)
+        assert outcome.returncode == 0, outcome.stderr
+        store = Store.open(place.config.queue_db)
+        before = store.activity.last_beat("producer.scan") or 0.0
+        until(lambda: (store.activity.last_beat("producer.scan") or 0.0) > before, 60, "the stream scans again")
+        store.close()
+        assert process.poll() is None
+        assert set(owners(place.root / "state").values()) == {NOBODY}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
+    assert "Traceback" not in (place.root / "run.log").read_text()
