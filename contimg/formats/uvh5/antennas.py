@@ -66,7 +66,10 @@ def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_
     BadFile : the table contradicts itself, or the array is elsewhere.
     """
     numbers = header["antenna_numbers"][:].astype(np.int64)
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in header["antenna_names"][:]]
+    names = [
+        name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
+        for name in header["antenna_names"][:]
+    ]
     positions = header["antenna_positions"][:].astype(np.float64)
     if not numbers.size == len(names) == len(positions):
         raise BadFile(path, "antenna_numbers, antenna_names and antenna_positions differ in length")
@@ -112,12 +115,15 @@ def _distinct_names(
 
 
 def _read_diameters(header: Any, slots: int, own_telescope: bool) -> NDArray[np.float64]:
-    """Diameters in metres; unknown ones are the DSA-110's if it is the telescope, else 0."""
+    """Diameters in metres; of the DSA-110, ones that are unknown or off by 10 % are its own, of others 0."""
     default_m = DISH_DIAMETER_M if own_telescope else 0.0
     if "antenna_diameters" not in header or header["antenna_diameters"].shape not in ((slots,), ()):
         return np.full(slots, default_m)
     diameters = np.broadcast_to(header["antenna_diameters"][()], slots).astype(np.float64)
-    return np.where(np.isfinite(diameters) & (diameters > 0), diameters, default_m)
+    credible = np.isfinite(diameters) & (diameters > 0)
+    if own_telescope:
+        credible &= np.abs(diameters - DISH_DIAMETER_M) <= 0.1 * DISH_DIAMETER_M
+    return np.where(credible, diameters, default_m)
 
 
 def _read_centre(path: Path, header: Any) -> NDArray[np.float64]:

@@ -21,6 +21,17 @@ from contimg.instrument.dsa110 import BAND, BandPlan
 
 POLARIZATIONS = {-1: "RR", -2: "LL", -3: "RL", -4: "LR", -5: "XX", -6: "YY", -7: "XY", -8: "YX"}
 
+_SCALARS = ("Nblts", "Nfreqs", "Npols", "Nspws", "longitude", "latitude", "altitude")
+_DIMENSIONS = {
+    **dict.fromkeys(_SCALARS, (0,)), "ant_1_array": (1,), "ant_2_array": (1,), "time_array": (1,),
+    "integration_time": (0, 1), "antenna_numbers": (1,), "antenna_positions": (2,), "antenna_diameters": (0, 1),
+    "uvw_array": (2,), "freq_array": (1, 2), "channel_width": (0, 1, 2), "polarization_array": (1,),
+    "telescope_location": (1,), "extra_keywords/phase_center_dec": (0,), "extra_keywords/ha_phase_center": (0,),
+}  # fmt: skip
+# Checked where they are read.
+_MAY_BE_NAN = ("antenna_positions", "antenna_diameters", "uvw_array", "time_array", "integration_time")
+_DATA_KINDS = {"visdata": "c", "flags": "bfiu", "nsamples": "fiu"}  # of NumPy; integers are a compound of r and i
+
 
 @dataclass(frozen=True)
 class SubbandHeader:
@@ -90,6 +101,7 @@ def read_header(
     with open_subband_file(path, locking) as file:
         try:
             header = file["Header"]
+            _check_numbers(path, header)
             _check_version(path, header)
             count = _check_shapes(path, file)
             freqs, width, subband = _read_band(path, header, band)
@@ -103,8 +115,23 @@ def read_header(
             )  # fmt: skip
         except KeyError as error:
             raise BadFile(path, f"a data set is missing ({error.args[0]}); the writer did not finish it") from error
+        except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
+            raise BadFile(path, f"its header is not that of a UVH5 file ({type(error).__name__}: {error})") from error
         except OSError as error:
             raise read_error(path, error, "its header cannot be read ({}); the file is damaged") from error
+
+
+def _check_numbers(path: Path, header: Any) -> None:
+    """Check that data sets are finite numbers with the expected number of axes."""
+    for name, dimensions in _DIMENSIONS.items():
+        dataset = header.get(name)
+        if dataset is None:
+            continue
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu" or dataset.ndim not in dimensions:
+            axes = " or ".join(map(str, dimensions))
+            raise BadFile(path, f"{name} is not a data set of numbers with {axes} axes; not a UVH5 file")
+        if not dataset.size or not (name in _MAY_BE_NAN or np.isfinite(dataset[()]).all()):
+            raise BadFile(path, f"{name} is empty or not finite; the writer did not finish it")
 
 
 def _check_version(path: Path, header: Any) -> None:
@@ -121,6 +148,11 @@ def _check_shapes(path: Path, file: Any) -> int:
     """Number of rows; data and header have to agree. Legacy data have one more axis, of length 1."""
     if not isinstance(file["Data"], h5py.Group):
         raise BadFile(path, "Data is no group; not a UVH5 file")
+    for name, kinds in _DATA_KINDS.items():
+        dataset = file[f"Data/{name}"]
+        dtype = dataset.dtype if isinstance(dataset, h5py.Dataset) else None
+        if dtype is None or not (dtype.kind in kinds or (name == "visdata" and dtype.names == ("r", "i"))):
+            raise BadFile(path, f"Data/{name} has values of another kind ({dtype}); not a UVH5 file")
     header, shape = file["Header"], file["Data/visdata"].shape
     expected = tuple(int(header[name][()]) for name in ("Nblts", "Nfreqs", "Npols"))
     if shape not in (expected, (expected[0], 1, *expected[1:])):

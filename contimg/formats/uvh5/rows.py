@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from contimg.errors import BadFile
 from contimg.instrument.time import DAY_S
 
-# Earlier values are no Julian dates of observations: 2000-01-01 for this telescope, 1945-01-01 for any.
+# Julian dates of observations are between 2000-01-01 for this telescope, 1945-01-01 for any, and 2100-01-01.
 FIRST_CREDIBLE_JD = {True: 2451544.5, False: 2431456.5}
+LAST_CREDIBLE_JD = 2488069.5
 SAME_TIME_S = 1e-3  # time stamps nearer than this are one integration
 SAME_LENGTH = 0.01  # relative difference of lengths that are the same
 
@@ -74,10 +75,11 @@ def read_row_layout(path: Path, header: Any, count: int, own_telescope: bool) ->
     if unknown.size:
         raise BadFile(path, f"its rows refer to antenna {unknown[0]}, which is not in antenna_numbers")
     first_jd = FIRST_CREDIBLE_JD[own_telescope]
-    if not np.all(np.isfinite(stamps)) or stamps.min() < first_jd:
+    if not (np.isfinite(stamps).all() and first_jd <= stamps.min() <= stamps.max() <= LAST_CREDIBLE_JD):
         raise BadFile(
             path,
-            f"time_array begins at {stamps.min():.3f}, no Julian date of an observation (at least {first_jd})",
+            f"time_array is {stamps.min():.3f} to {stamps.max():.3f}, no Julian dates of an observation "
+            f"({first_jd} to {LAST_CREDIBLE_JD})",
         )
     layout = _time_major(antenna_1, antenna_2, stamps)
     layout = layout or _any_order(path, antenna_1.astype(np.int64), antenna_2.astype(np.int64), stamps)
