@@ -83,7 +83,8 @@ def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
     thermal_jy = result.expected_rms_jy
     thermal = "unknown" if thermal_jy is None else f"{thermal_jy * 1e3:.3g}"
     click.echo(f"rms      {result.rms_jy * 1e3:.3g} mJy/beam, thermal {thermal}")
-    click.echo(f"clean    {result.cleaned_jy:.4g} Jy in {result.iterations} iterations")
+    ended = f", ended by {result.clean_stopped_by}" if result.clean_stopped_by else ""
+    click.echo(f"clean    {result.cleaned_jy:.4g} Jy in {result.iterations} iterations{ended}")
     applied = result.calibration
     calibration = f"calibrated with {applied.set}" if applied.set else f"UNCALIBRATED, {applied.reason}"
     click.echo(f"data     {result.unflagged_fraction:.1%} unflagged; {calibration}")

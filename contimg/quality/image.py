@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contimg.options import Options, option
 from contimg.quality.grades import Check, QualityGrade, grade_checks
 
+NOISE = "noise"  # ended the cleaning
 _HOLE_NOISES, _BOWL_NOISES = 6.0, 3.0  # depth in units of the noise that the noise alone reaches
 
 
@@ -37,6 +38,8 @@ class ImageNumbers:
     unflagged_fraction : unflagged part of the cross-correlations' samples.
     beam_major_arcsec, beam_minor_arcsec : length and width of the synthesized beam.
     catalogue_offset_arcsec, catalogue_flux_ratio : medians of the catalogued sources in the image.
+    clean_stopped_by : what ended the cleaning: `noise`, or the limit that stopped it earlier; None for a dirty image.
+    uncleaned_jy : flux in the residual above the depth of the clean's mask, Jy.
     calibration_set, calibration_note : name of the caltable set applied; None when uncalibrated, and the reason.
     """
 
@@ -52,6 +55,8 @@ class ImageNumbers:
     unflagged_fraction: float | None = None
     catalogue_offset_arcsec: float | None = None
     catalogue_flux_ratio: float | None = None
+    clean_stopped_by: str | None = None
+    uncleaned_jy: float | None = None
 
 
 def grade_image(image: ImageNumbers, limits: QualityThresholds) -> QualityGrade:
@@ -83,6 +88,8 @@ def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, 
     if peak < limits.bad_dynamic_range * rms:
         bad_noise = min(bad_noise, max_noise)
     offset = _ratio(image.catalogue_offset_arcsec, width)
+    stopped_by = image.clean_stopped_by
+    cleaned = None if stopped_by is None else float(stopped_by == NOISE)
     beam, flux, left = _ratio(image.beam_major_arcsec, width), image.catalogue_flux_ratio, image.unflagged_fraction
     return (
         Check("noise over expected", noise, f"noise {rms * 1e3:.3g} mJy/beam is {noise or 0:.1f} times what is "
@@ -99,6 +106,8 @@ def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, 
               low=1 / limits.max_flux_factor, high=limits.max_flux_factor),
         Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",
               high=limits.max_beam_ratio),
+        Check("cleaned to the noise", cleaned, f"cleaning was ended by {stopped_by} before the noise; "
+              f"{image.uncleaned_jy or 0:.3g} Jy are left above the depth of its mask", low=1.0),
         Check("calibrated", float(image.calibration_set is not None), f"uncalibrated: {image.calibration_note}",
               low=1.0),
     )  # fmt: skip

@@ -277,6 +277,7 @@ class Image(TileProduct):
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[Any]]
     catalogue_flux_ratio: Mapped[float | None]
+    clean_stopped_by: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[float] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)

@@ -129,6 +129,11 @@ class TileImage(ImageNumbers):
         The set that the data were calibrated with, or None and why they are uncalibrated.
     catalogue_matches, catalogue_offset_arcsec, catalogue_flux_ratio : int, float, float
         Catalogued sources compared, length of their median offset, and median of measured over catalogued flux.
+    iterations, clean_stopped_by, uncleaned_jy : int, str, float
+        Iterations of clean, what ended it (`noise`, or the limit that stopped it), and flux in the residual above the
+        depth of its mask, Jy.
+    dish_diameter_m : float or None
+        Diameter of the dishes, which gives the primary beam; None where it is not known.
     sources : tuple of mapping
         The brightest sources, each of plain numbers and strings.
     verdict, verdict_reasons : str, tuple of str
@@ -151,3 +156,5 @@ class TileImage(ImageNumbers):
     verdict: str | None = None
     verdict_reasons: tuple[str, ...] = ()
     catalogue_matches: int | None = None
+    iterations: int | None = None
+    dish_diameter_m: float | None = None

@@ -18,6 +18,7 @@ LIMITS = QualityThresholds()
 def test_quiet_image_is_good():
     assert grade_image(FINE, LIMITS).grade == "good"
     assert grade_image(FINE, LIMITS).reasons == ()
+    assert grade_image(replace(FINE, clean_stopped_by="noise"), LIMITS).grade == "good"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ def test_quiet_image_is_good():
         ({"catalogue_flux_ratio": 0.5}, "suspect", "0.50"),
         ({"catalogue_flux_ratio": 2.0}, "suspect", "2.00"),
         ({"beam_major_arcsec": 50.0}, "suspect", "5.0"),
+        ({"clean_stopped_by": "iterations", "uncleaned_jy": 0.25}, "suspect", "0.25 Jy"),
+        ({"clean_stopped_by": "divergence"}, "suspect", "divergence"),
         ({"calibration_set": None, "calibration_note": "no calibrator yet"}, "suspect", "no calibrator yet"),
         ({"peak_jy": float("nan")}, "bad", "nan"),
         ({"rms_jy": 0.0, "peak_jy": 0.0}, "bad", "0"),
@@ -64,7 +67,7 @@ UNKNOWN = st.none()
         unflagged_fraction=UNKNOWN | st.floats(0, 1), beam_major_arcsec=st.floats(10, 90),
         beam_minor_arcsec=st.just(10.0),
         catalogue_offset_arcsec=UNKNOWN | st.floats(0, 40), catalogue_flux_ratio=UNKNOWN | st.floats(-1, 5),
-        calibration_set=UNKNOWN | st.just("set"),
+        calibration_set=UNKNOWN | st.just("set"), clean_stopped_by=UNKNOWN | st.sampled_from(["noise", "iterations"]),
     )
 )  # fmt: skip
 def test_reason_given_exactly_when_check_fails(image):

@@ -1,4 +1,4 @@
-"""Revision 0001 with rows in every table, written by its own SQL, migrated to 0002 and back: on both databases."""
+"""Revision 0001 with rows in every table, written by its own SQL, migrated to the latest and back: both databases."""
 
 import json
 from pathlib import Path

@@ -17,7 +17,7 @@ IMAGE = StoredImage(
     beam_minor_arcsec=16.0, beam_angle_deg=0.0, ra_deg=1.0, dec_deg=2.0, mjd=61000.0, freq_hz=1.4e9, pixels=2048,
     cell_arcsec=6.0, calibration_set="x", calibration_note=None, sources=(), verdict="good", verdict_reasons=(),
     expected_rms_jy=0.0025, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91, catalogue_matches=4,
-    catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, created_at=1.0,
+    catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, clean_stopped_by="noise", created_at=1.0,
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def test_faults_mark_their_row() -> None:
     changes = {
         "rms_jy": 0.2, "minimum_jy": -0.4, "bowl_jy": -0.1, "catalogue_flux_ratio": 0.5,
         "catalogue_offset_arcsec": 9.0, "beam_major_arcsec": 90.0, "unflagged_fraction": 0.2,
+        "clean_stopped_by": "iterations",
     }  # fmt: skip
     names = {}
     for column, value in changes.items():
@@ -42,9 +43,9 @@ def test_faults_mark_their_row() -> None:
 
 def test_unmeasured_value_is_dash() -> None:
     names = ("expected_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
-             "catalogue_offset_arcsec", "catalogue_flux_ratio")  # fmt: skip
+             "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by")  # fmt: skip
     rows = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
-    assert [row.value for row in rows].count("–") == 6
+    assert [row.value for row in rows].count("–") == 7
     assert not any(row.good is False for row in rows)
 
 

@@ -43,7 +43,7 @@ def quality_rows(image: StoredImage, limits: QualityThresholds) -> tuple[Quality
 
 def _row(check: Check, image: StoredImage) -> QualityRow:
     value = _text(check, check.value)
-    if check.name == "calibrated":
+    if check.name in ("calibrated", "cleaned to the noise") and check.grade is not None:
         return QualityRow(check.name, "yes" if check.grade == GOOD else "no", "yes", check.grade == GOOD)
     if check.name == "flux over catalogue" and check.value is not None and image.catalogue_matches:
         value += f" ({image.catalogue_matches})"

@@ -30,6 +30,8 @@ IMAGE_CARDS = (
     ("VERDICT", "verdict", "quality"),
     ("CHANAVG", "channel_average", "native channels averaged into one"),
     ("NITER", "iterations", "clean iterations"),
+    ("CLEANEND", "clean_stopped_by", "what ended the cleaning"),
+    ("UNCLEAN", "uncleaned_jy", "[Jy] residual above MASKSIG"),
     ("UNFLAG", "unflagged_fraction", "fraction of samples unflagged"),
 )
 OPTION_CARDS = (

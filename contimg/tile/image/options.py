@@ -36,8 +36,8 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     smearing_percent: float = option(
         1.0, "Maximum loss of flux by averaging at the edge of the image", unit="%", minimum=0.0, maximum=50.0
     )
-    iterations: int = option(5000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
-    major_cycles: int = option(8, "Maximum number of major cycles", minimum=1, maximum=100)
+    iterations: int = option(50000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
+    major_cycles: int = option(20, "Maximum number of major cycles", minimum=1, maximum=100)
     gain: float = option(0.1, "Clean gain of an iteration", minimum=0.001, maximum=1.0)
     major_gain: float = option(0.9, "Fraction of the peak that a major cycle removes", minimum=0.05, maximum=1.0)
     multiscale: bool = option(False, "Clean with components of several sizes, for extended sources")

@@ -99,8 +99,6 @@ class ImagingResult(TileImage):
         The imaged column and its calibration.
     telescope : str
         Name of the telescope.
-    dish_diameter_m : float or None
-        Diameter of the dishes, which gives the primary beam; None where it is not known.
     bandwidth_hz : float
         Width of the channels that have data.
     start_mjd_s, exposure_s : float
@@ -109,8 +107,8 @@ class ImagingResult(TileImage):
         Native channels averaged into one.
     residual_peak_jy : float
         Largest absolute residual, Jy per beam.
-    iterations, components, cleaned_jy : int, int, float
-        Iterations of clean, pixels of its model and their total flux.
+    components, cleaned_jy : int, float
+        Pixels of clean's model and their total flux.
     matches : tuple of Match
         Catalogued sources that the image should show, as it shows them, brightest first.
     found_sources : tuple of FoundSource
@@ -124,13 +122,11 @@ class ImagingResult(TileImage):
     products: Products
     calibration: Calibration
     telescope: str
-    dish_diameter_m: float | None
     bandwidth_hz: float
     start_mjd_s: float
     exposure_s: float
     channel_average: int
     residual_peak_jy: float
-    iterations: int
     components: int
     cleaned_jy: float
     verdict: str = ""

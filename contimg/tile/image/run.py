@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
-from contimg.quality.image import QualityThresholds, grade_image
+from contimg.quality.image import NOISE, QualityThresholds, grade_image
 from contimg.tile.image.deconvolution.clean import CleanResult, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
 from contimg.tile.image.fits_image import image_header
 from contimg.tile.image.gridding.averaging import average_in_time, plan_averaging
 from contimg.tile.image.gridding.gridder import BandParts, Gridder, Image
-from contimg.tile.image.gridding.noise import compute_thermal_rms_jy, measure_bowl_jy, measure_rms
+from contimg.tile.image.gridding.noise import compute_thermal_rms_jy, measure_bowl_jy, measure_rms, measure_uncleaned_jy
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
 from contimg.tile.image.gridding.visibilities import (
     ARCSEC_RAD,
@@ -80,7 +80,7 @@ def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds
         image = _image_with_wsclean(ms, calibration.column, gridder, directory, options, timer)
     else:
         image = _image(ms, gridder, time_bins, thermal_rms_jy, options, timer)
-    tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, timer)
+    tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
         tile_image = _with_sources(tile_image, image, options)
     quality = grade_image(tile_image, thresholds)
@@ -183,7 +183,7 @@ def _image_with_wsclean(
 
 def _describe(
     ms: MSInfo, directory: Path, gridder: Gridder, image: CleanedImage, thermal_rms_jy: float | None,
-    calibration: Calibration, timer: StepTimer,
+    calibration: Calibration, options: ImageOptions, timer: StepTimer,
 ) -> ImagingResult:  # fmt: skip
     """The result before its sources are compared and it is graded."""
     visibilities, cleaned, beam = gridder.visibilities, image.cleaned, image.beam
@@ -192,6 +192,15 @@ def _describe(
     products = Products.of(ms.name, directory)
     rms_jy, peak_jy = measure_rms(cleaned.residual), float(image.restored.max())
     cell_arcsec = gridder.pixel_rad / ARCSEC_RAD
+    beam_pixels = np.pi / (4 * np.log(2)) * beam.major_arcsec * beam.minor_arcsec / cell_arcsec**2
+    depth_jy = options.mask_sigma * max(rms_jy, thermal_rms_jy or 0.0)
+    uncleaned_jy = measure_uncleaned_jy(cleaned.residual, depth_jy, beam_pixels)
+    if cleaned.stopped_by not in (None, NOISE):
+        log.warning(
+            "%s: cleaning was ended by %s after %d iterations, before the noise; %.3g Jy are left above %.3g Jy/beam; "
+            "the limits are CONTIMG_IMAGE_ITERATIONS and CONTIMG_IMAGE_MAJOR_CYCLES", ms.path, cleaned.stopped_by,
+            cleaned.iterations, uncleaned_jy, depth_jy,
+        )  # fmt: skip
     return ImagingResult(
         fits_path=products.fits, beam_fits_path=products.primary_beam, png_path=products.png,
         thumbnail_path=products.thumbnail, rms_jy=rms_jy, peak_jy=peak_jy,
@@ -209,6 +218,7 @@ def _describe(
         start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
         exposure_s=float(ms.times_mjd_s.size * ms.integration_s), channel_average=visibilities.channel_average,
         residual_peak_jy=float(np.abs(cleaned.residual).max()), iterations=cleaned.iterations,
+        clean_stopped_by=cleaned.stopped_by, uncleaned_jy=uncleaned_jy,
         components=cleaned.components, cleaned_jy=float(cleaned.model.sum(dtype=np.float64)), seconds=timer.seconds,
     )  # fmt: skip
 

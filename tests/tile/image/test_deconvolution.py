@@ -63,3 +63,5 @@ def test_diverged_cycle_is_undone(tmp_path, caplog):
     assert [record.levelname for record in caplog.records if record.name.startswith("contimg")] == ["WARNING"]
     assert np.array_equal(cleaned.residual, dirty[0])
     assert not cleaned.model.any()
+    assert cleaned.stopped_by == "divergence"
+    assert cleaned.iterations < 5000

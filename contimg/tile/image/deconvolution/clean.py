@@ -8,6 +8,7 @@ from io import StringIO
 import numpy as np
 import radler
 
+from contimg.quality.image import NOISE
 from contimg.tile.image.gridding.gridder import BandParts, Image
 from contimg.tile.image.gridding.noise import measure_rms
 from contimg.tile.image.options import ImageOptions
@@ -27,13 +28,15 @@ class CleanResult:
     ----------
     model : Jy per pixel, shape (size, size).
     residual : Jy per beam, shape (size, size).
-    iterations, cycles : minor iterations and major cycles used.
+    iterations : minor iterations used.
+    stopped_by : `noise`, or the limit that ended the cleaning before it: `iterations`, `major cycles` or
+        `divergence`; None where no cleaning was requested.
     """
 
     model: Image
     residual: Image
     iterations: int
-    cycles: int
+    stopped_by: str | None
 
     @property
     def components(self) -> int:
@@ -59,12 +62,11 @@ def clean(
     options : iterations, gains and thresholds.
     """
     state = _Clean(bands, psf, beam_rad, thermal_rms_jy or 0.0, options)
-    while state.may_continue() and state.peak_jy() > options.mask_sigma * state.rms_jy and state.run(masked=False):
-        pass
+    is_complete = state.run_cycles(masked=False)
     if state.models.any() and options.threshold_sigma < options.mask_sigma:
-        while state.may_continue() and state.run(masked=True):
-            pass
-    return CleanResult(bands.mean(state.models), state.residual, state.iterations, state.cycles)
+        is_complete = state.run_cycles(masked=True) and is_complete
+    stopped_by = state.find_limit(is_complete) if options.iterations else None
+    return CleanResult(bands.mean(state.models), state.residual, state.iterations, stopped_by)
 
 
 class _Clean:
@@ -79,15 +81,44 @@ class _Clean:
         self.models = np.zeros_like(self.residuals)
         self.rms_jy = max(measure_rms(self.residual), thermal_rms_jy)
         self.iterations = self.cycles = 0
+        self.has_diverged = False
 
     @property
     def residual(self) -> Image:
         """Residual of the whole band."""
         return self.bands.mean(self.residuals)
 
-    def may_continue(self) -> bool:
-        """Whether iterations and major cycles are left."""
-        return self.iterations < self.options.iterations and self.cycles < self.options.major_cycles
+    def run_cycles(self, masked: bool) -> bool:
+        """Run major cycles to the end of a phase.
+
+        Parameters
+        ----------
+        masked : whether components are confined to pixels that the models have already.
+
+        Returns
+        -------
+        False where a limit ends the phase.
+        """
+        options = self.options
+        while masked or self.peak_jy() > options.mask_sigma * self.rms_jy:
+            if self.has_diverged or self.iterations >= options.iterations or self.cycles >= options.major_cycles:
+                return False
+            if not self.run(masked):
+                break
+        return self.iterations < options.iterations and not self.has_diverged
+
+    def find_limit(self, is_complete: bool) -> str:
+        """Return what ended the cleaning.
+
+        Parameters
+        ----------
+        is_complete : whether every phase came to its end.
+        """
+        if is_complete:
+            return NOISE
+        if self.has_diverged:
+            return "divergence"
+        return "iterations" if self.iterations >= self.options.iterations else "major cycles"
 
     def peak_jy(self) -> float:
         """Largest absolute residual."""
@@ -119,7 +150,7 @@ class _Clean:
         if self.peak_jy() > DIVERGED * peak_jy:
             log.warning("clean diverged in major cycle %d; its components are discarded", self.cycles)
             self.models[:], self.residuals[:] = models, residuals
-            self.iterations = self.options.iterations
+            self.has_diverged = True
             return False
         if masked:
             return unfinished and self.iterations - iterations > MIN_PROGRESS * self.iterations

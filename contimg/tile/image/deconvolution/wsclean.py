@@ -18,6 +18,7 @@ from astropy.io import fits
 
 from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.files.processes import bind_to_parent
+from contimg.quality.image import NOISE
 from contimg.tile.image.deconvolution.clean import CleanResult
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import BRIGGS, ImageOptions
@@ -76,7 +77,14 @@ def run_wsclean(
     model = _read_image(ms, name, "model")[0] if options.iterations else np.zeros_like(restored)
     beam = Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, (header["BPA"] + 90) % 180 - 90)
     iterations, cycles = (int((pattern.findall(output) or [0])[-1]) for pattern in (_ITERATIONS, _CYCLES))
-    return restored, CleanResult(model, residual, iterations, cycles), beam
+    limit = (
+        "iterations"
+        if iterations >= options.iterations
+        else "major cycles"
+        if cycles >= options.major_cycles
+        else NOISE
+    )
+    return restored, CleanResult(model, residual, iterations, limit if options.iterations else None), beam
 
 
 def _arguments(column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions) -> list[str]:

@@ -61,6 +61,18 @@ def _sum_weights(
     return total, squares
 
 
+def measure_uncleaned_jy(residual: Image, min_jy: float, beam_pixels: float) -> float:
+    """Return the flux of the residual's pixels above a level, Jy.
+
+    Parameters
+    ----------
+    residual : Jy per beam.
+    min_jy : the level, Jy per beam.
+    beam_pixels : area of the synthesized beam, pixels.
+    """
+    return float(residual[residual > min_jy].sum(dtype=np.float64) / beam_pixels)
+
+
 def measure_bowl_jy(image: Image, beam_pixels: float) -> float:
     """Return the median in a ring around the brightest pixel; a negative bowl makes it negative.
 
