@@ -129,7 +129,9 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
         )
     visibilities = read_visibilities(ms, rows, column, averaging.channels)
     if visibilities.samples == 0:
-        raise BadInput(f"{ms.path}: no data left: all visibilities are flagged, not finite or above 1e12 Jy; check the flags")
+        raise BadInput(
+            f"{ms.path}: no data left: all visibilities are flagged, not finite or above 1e12 Jy; check the flags"
+        )
     return visibilities, averaging.time_bins
 
 
