@@ -97,17 +97,17 @@ def describe_holders(path: Path) -> str:
 
     Returns
     -------
-    such as `process 1213 (python flag.py)`; says that it is not known where no process of this machine holds one.
+    such as `process 1213 (python flag.py)`, those that write before those that read; says that it is not known where
+    no process of this machine holds one.
     """
     try:
         inode, lines = path.stat().st_ino, LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         inode, lines = 0, []
-    holders: dict[int, str] = {}
-    for line in lines:
-        fields = line.split()
-        if fields[1] != "->" and fields[5].rpartition(":")[2] == str(inode) and int(fields[4]) != os.getpid():
-            holders[int(fields[4])] = ""
+    fields = [line.split() for line in lines if " -> " not in line]
+    on_file = [words for words in fields if words[5].rpartition(":")[2] == str(inode) and words[4] != str(os.getpid())]
+    writers = [words for words in on_file if words[3] == "WRITE"]
+    holders = {int(words[4]): "" for words in writers or on_file}
     for pid in holders:
         try:
             holders[pid] = " ".join(psutil.Process(pid).cmdline())

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
+from contimg.files.locks import describe_holders
 from contimg.files.writing import write_text
 
 BUSY_TIMEOUT_S = 30.0
@@ -88,6 +89,7 @@ def make_engine(url: URL) -> sa.Engine:
             # transaction another connection of the server, which knows no statement that was prepared before.
             arguments = {"client_encoding": "utf8", "prepare_threshold": None}
             engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            sa.event.listen(engine, "begin", _limit_lock_waits)
             sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
             return engine
         if url.database and url.database != ":memory:":
@@ -108,6 +110,11 @@ def make_engine(url: URL) -> sa.Engine:
     return engine
 
 
+def _limit_lock_waits(connection: sa.Connection) -> None:
+    """Limit the waiting for locks of a session that holds them for long, such as psql in an open transaction."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:g}s'")
+
+
 def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable | None:
     """Return the error that replaces one of the driver's; None where the statement itself is wrong."""
     error = context.original_exception
@@ -115,6 +122,8 @@ def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable |
     if isinstance(error, sqlite3.Error):
         if sqlite_code(error) not in _SQLITE_UNAVAILABLE:
             return None
+        if sqlite_code(error) == sqlite3.SQLITE_BUSY:
+            line = f"{line} for {BUSY_TIMEOUT_S:g} s by {describe_holders(Path(f'{url.database}-shm'))}"
         fault = write_fault(Path(url.database)) if url.database else None
         detail = f" ({str(fault).removeprefix(f'{url.database}: ')})" if fault else ""
         return StoreUnavailable(f"queue_db={url.database}: {line}{detail}")

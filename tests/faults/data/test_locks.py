@@ -17,6 +17,7 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.formats.tables import open_table
 from contimg.settings import Settings, load, save
+from contimg.store import Store, engine
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.convert import convert
@@ -147,3 +148,15 @@ def test_locked_history_of_the_configuration_is_transient(tmp_path):
         settings.state_dir / HISTORY,
         FLOCK,
     )
+
+
+def test_locked_sqlite_store_is_transient(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", LIMIT_S)
+    store = Store.open(tmp_path / "store.sqlite3")
+    writer = (
+        "import sqlite3; connection = sqlite3.connect({path!r}, isolation_level=None); "
+        "connection.execute('BEGIN IMMEDIATE')"
+    )
+    check(lambda: store.events.add("an event"), tmp_path / "store.sqlite3", writer)
+    store.events.add("an event")
+    store.close()

@@ -75,13 +75,20 @@ def test_selfcal_corrects_antenna_gains(calibrated, tmp_path):
 
 def test_unhelpful_round_is_not_kept(calibrated, tmp_path):
     path, caltable_set = tile(calibrated, tmp_path, 0.0)
-    before, _, note = corrected(path)
+    before, flags, note = corrected(path)
+    with table(str(path), readonly=False, ack=False) as main:
+        flags[:, 20:30] = True  # by hand
+        main.putcol("FLAG", flags)
     done = selfcal(path, SelfcalOptions(min_dynamic_range=5.0, least_gain=0.2), PICTURED, caltable_set)
     assert not done.changed
     assert len(done.rounds) == 1
-    after, _, new_note = corrected(path)
+    after, new_flags, new_note = corrected(path)
     assert np.array_equal(after, before)
     assert new_note == note
+    assert np.array_equal(new_flags, flags)
+    with table(str(path), ack=False) as main:
+        assert main.getcol("FLAG_MANUAL")[:, 20:30].any()
+        assert np.array_equal(main.getcol("FLAG_WRITTEN"), flags)
 
 
 def test_faint_and_uncalibrated_tiles_are_unchanged(calibrated, tmp_path):

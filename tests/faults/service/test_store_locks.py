@@ -1,0 +1,31 @@
+"""A session that holds locks of the PostgreSQL store for long: Transient at the limit, and work again after it."""
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from contimg.errors import Transient
+from contimg.store import Store, engine
+
+pytestmark = pytest.mark.judge("postgresql")
+
+
+@pytest.mark.parametrize(
+    ("table", "use"),
+    [("events", lambda store: store.events.add("an event")), ("jobs", lambda store: store.jobs.waiting(60))],
+)
+def test_waiting_for_a_session_has_a_limit(table, use, postgres, monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 1.0)
+    url = postgres.new_database()
+    store = Store.open(url)
+    with sa.create_engine(engine.url_of(url)).connect() as session:
+        session.execute(sa.text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+        start = time.monotonic()
+        with pytest.raises(Transient, match="lock timeout"):
+            use(store)
+        assert time.monotonic() - start < 10
+        session.rollback()
+    store.events.add("an event")
+    assert [event.text for event in store.events.last(1)] == ["an event"]
+    store.close()
