@@ -66,6 +66,8 @@ def describe(
         quality={}, versions={"contimg": __version__}, dec_deg=0.0,
     )  # fmt: skip
     solved = np.isfinite(read_gains(described, live)[1])
+    if not solved.any():
+        raise BadInput(f"{directory}: no antenna and channel has a solution in every one of {', '.join(tables)}")
     antennas = tuple(name for name, some in zip(live, np.atleast_1d(solved.any(axis=(1, 2))), strict=True) if some)
     return replace(described, antennas=antennas, flagged_fraction=float(1.0 - solved.mean()))
 

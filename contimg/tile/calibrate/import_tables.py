@@ -99,6 +99,8 @@ def _check_target(directory: Path, name: str, replace_existing: bool) -> Path:
 
 def _check_telescope(path: Path) -> None:
     """Raise BadInput when a caltable names another telescope than the DSA-110; many tools write no name."""
+    if not (path / "OBSERVATION" / "table.dat").exists():
+        return
     with open_table(path / "OBSERVATION") as observation:
         telescopes = set(observation.getcol("TELESCOPE_NAME")) if observation.nrows() else set()
     foreign = sorted(telescopes.difference(NAMES, [""]))
@@ -114,17 +116,18 @@ def _read_fields(path: Path) -> list[tuple[str, float]]:
 
     CASA's gencal gives its rows no field (-1).
     """
-    with open_table(path) as main:
-        numbers = np.unique(main.query("!all(FLAG)", columns="FIELD_ID").getcol("FIELD_ID"))
-    with open_table(path / "FIELD") as field:
-        frame = field.getcolkeywords("PHASE_DIR").get("MEASINFO", {}).get("Ref", "J2000")
-        if frame not in CELESTIAL_FRAMES:
-            raise BadInput(f"{path}: directions of its fields in {frame}, not ICRS; give --calibrator and --dec")
-        rows = [int(number) for number in numbers if number >= 0]
-        return [
-            (str(field.getcell("NAME", row)), float(np.rad2deg(np.ravel(field.getcell("PHASE_DIR", row))[1])))
-            for row in rows
-        ]
+    try:
+        with open_table(path) as main, open_table(path / "FIELD") as field:
+            numbers = np.unique(main.query("!all(FLAG)", columns="FIELD_ID").getcol("FIELD_ID"))
+            frame = field.getcolkeywords("PHASE_DIR").get("MEASINFO", {}).get("Ref", "J2000")
+            rows = [int(number) for number in numbers if number >= 0]
+            names = [str(field.getcell("NAME", row)) for row in rows]
+            directions_deg = [np.rad2deg(np.ravel(field.getcell("PHASE_DIR", row))) for row in rows]
+    except RuntimeError as error:
+        raise BadInput(f"{path}: its fields are not readable ({error}); give --calibrator and --dec") from error
+    if frame not in CELESTIAL_FRAMES:
+        raise BadInput(f"{path}: directions of its fields in {frame}, not ICRS; give --calibrator and --dec")
+    return [(name, float(direction[1])) for name, direction in zip(names, directions_deg, strict=True)]
 
 
 def _select_declination(fields: Sequence[tuple[str, float]], strip_deg: float) -> float:

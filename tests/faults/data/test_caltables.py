@@ -1,6 +1,7 @@
 """Caltables from other tools and nights: read as they are meant, or refused in a line that names the file."""
 
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from contimg.quality.caltables import SolutionLimits
 from contimg.tile.calibrate.apply import compute_inverse_gains
 from contimg.tile.calibrate.import_tables import import_set
 from contimg.tile.calibrate.options import CalibrateOptions
+from contimg.tile.calibrate.selection import select_caltable_set
 
 TARGET = ("M81", 148.9, 71.6)
 BAND_HZ = np.array([FREQS_HZ.mean()])
@@ -40,7 +42,8 @@ def tile(names=NAMES, freqs_hz=FREQS_HZ):
     """Metadata of a Measurement Set with these antennas."""
     known = {
         "path": Path("tile.ms"), "freqs_hz": freqs_hz, "channel_width_hz": WIDTH_HZ, "correlations": ("XX", "YY"),
-        "times_mjd_s": np.array([MJD_S]), "antenna_names": tuple(names), "antennas": np.arange(len(names)),
+        "times_mjd_s": np.array([MJD_S]), "pointing_rad": np.radians([STRIP[1:]]), "antenna_names": tuple(names),
+        "antennas": np.arange(len(names)),
     }  # fmt: skip
     return MSInfo(**{field.name: known.get(field.name) for field in fields(MSInfo)})
 
@@ -98,7 +101,10 @@ def test_fields_that_say_nothing_are_refused(tmp_path, bandpass):
     old = write_bandpass(tmp_path / "old.B")
     with table(f"{old}::FIELD", readonly=False, ack=False) as field:
         field.putcolkeyword("PHASE_DIR", "MEASINFO", {"type": "direction", "Ref": "B1950"})
-    for path in (without, old):
+    absent = write_bandpass(tmp_path / "absent.B")
+    edit(absent, "FIELD_ID", set_all(3))
+    shutil.rmtree(absent / "OBSERVATION")  # tables of CASA before 4.1 have none
+    for path in (without, old, absent):
         with pytest.raises(BadInput, match=rf"{path}.*--dec"):
             take([path], tmp_path)
     assert take([old], tmp_path, calibrator="3C48", dec_deg=33.2).dec_deg == 33.2
@@ -190,6 +196,22 @@ def test_antennas_are_matched_by_name(tmp_path, bandpass):
     path = write_gains(tmp_path / "night.G", GAINS[order], names=[NAMES[antenna] for antenna in order])
     inverse = compute_inverse_gains(take([bandpass, path], tmp_path), tile(NAMES[::-1]))
     assert inverse[::-1] == pytest.approx(1 / (random_gains() * GAINS), rel=1e-5)
+
+
+def test_antennas_in_no_common_caltable_are_refused(tmp_path, bandpass):
+    path = write_gains(tmp_path / "night.G", names=[f"other{antenna}" for antenna in range(len(NAMES))])
+    with pytest.raises(BadInput, match=r"night\.bcal, night\.gcal"):
+        take([bandpass, path], tmp_path)
+
+
+def test_selected_set_names_what_it_lacks(tmp_path):
+    """A set for 48 of 64 channels and 6 of 8 antennas of the tile."""
+    path = write_caltable(tmp_path / "night.B", "B Jones", [(FREQS_HZ[:48], random_gains(48, 6))], names=NAMES[:6])
+    caltable_set = take([path], tmp_path)
+    selected, reason = select_caltable_set([caltable_set], tile())
+    assert selected is caltable_set
+    assert re.search(r"75% of the channels.*75% of the antennas", reason)
+    assert select_caltable_set([caltable_set], tile(NAMES[:6], FREQS_HZ[:48]))[1].count("%") == 0
 
 
 def test_two_antennas_of_one_name_are_refused(tmp_path):
