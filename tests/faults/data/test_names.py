@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
-from small_caltables import write_bandpass
+from small_caltables import FREQS_HZ, NAMES, random_gains, write_bandpass, write_caltable
 
 from contimg.cli import contimg
 from contimg.errors import BadInput
@@ -101,28 +101,44 @@ def test_import_refuses_name_in_registry(deployment, tmp_path):
     assert "night" in run(deployment / "night.B", "--replace")
 
 
-def test_panel_refuses_names(deployment, tmp_path):
+@pytest.fixture
+def panel(deployment, tmp_path):
+    """A panel of that output directory, and its store."""
     settings = Settings(state_dir=tmp_path / "state", token=TOKEN)
     save(settings, {"output_dir": str(deployment)})
     store = Store.of(load(settings))
-    client = create_app(settings, store, fresh_s=0.0).test_client()
+    yield create_app(settings, store, fresh_s=0.0).test_client(), store
+    store.close()
 
-    def post(name, **fields):
-        order = {"tables": [str(deployment / "night.B")], "name": name, **fields}
-        return client.post("/api/calibrations/import", json=order, headers={"Authorization": f"Bearer {TOKEN}"})
 
-    before = contents(deployment)
+def post(client, tables, name, **fields):
+    order = {"tables": [str(table) for table in tables], "name": name, **fields}
+    return client.post("/api/calibrations/import", json=order, headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def test_panel_refuses_names(deployment, panel):
+    client, store = panel
+    tables, before = [deployment / "night.B"], contents(deployment)
     for name in ("../G.ms", ".", "a b", "-x"):
-        assert post(name).status_code == 400, name
-        assert post(name, replace=True).status_code == 400, name
-    assert post(GROUP).status_code == post(GROUP, replace=True).status_code == 409
+        assert post(client, tables, name).status_code == 400, name
+        assert post(client, tables, name, replace=True).status_code == 400, name
+    for replace in (False, True):
+        assert post(client, tables, GROUP, replace=replace).status_code == 409
     assert contents(deployment) == before
     assert store.registry.sets() == ()
-    assert post("night").status_code == 200
-    assert post("night").status_code == 409
-    assert post("night", replace=True).status_code == 200
+    assert post(client, tables, "night").status_code == 200
+    assert post(client, tables, "night").status_code == 409
+    assert post(client, tables, "night", replace=True).status_code == 200
     assert [caltable_set.name for caltable_set in store.registry.sets()] == ["night"]
-    store.close()
+
+
+def test_panel_names_antennas_without_solution(deployment, panel):
+    client, store = panel
+    gains = random_gains(1, len(NAMES) - 1)
+    write_caltable(deployment / "night.G", "G Jones", [(FREQS_HZ, gains)], names=NAMES[:-1])
+    assert post(client, [deployment / "night.B", deployment / "night.G"], "few").status_code == 200
+    assert store.registry.set_named("few").grade == "good"
+    assert f"few.gcal: no solution for {NAMES[-1]}" in client.get("/calibration").text
 
 
 @pytest.mark.parametrize(
