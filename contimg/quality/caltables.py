@@ -204,6 +204,7 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
     -------
     The checks of each caltable, then those of the whole set.
     """
+    flagged_limits: Any = {"high": limits.suspect_flagged, "bad_high": limits.reject_flagged, "unit": "fraction"}
     checks = []
     for name, caltable in numbers.caltables.items():
         kind = name.rpartition(".")[2]
@@ -213,10 +214,10 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
         checks += [
             Check(f"{kind}: flagged", flagged,
                   f"{kind}: {flagged:.0%} of the live antennas' solutions missing or flagged{missing}",
-                  high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
+                  **flagged_limits),
             Check(f"{kind}: sparse", sparse, f"{kind}: {sparse or 0:.0%} of the live antennas' solutions rest on less "
                   f"than {limits.min_data_fraction:.0%} of their data",
-                  high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
+                  **flagged_limits),
             Check(f"{kind}: outliers", outliers, f"{kind}: {outliers:.0%} of the receptors have an outlying amplitude",
                   high=limits.suspect_outliers, bad_high=limits.reject_outliers, unit="fraction"),
             Check(f"{kind}: snr", caltable.snr, f"{kind}: median signal to noise {caltable.snr or 0:.1f}",
@@ -227,7 +228,7 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
     return [
         *checks,
         Check("uncovered channels", uncovered, f"{uncovered or 0:.0%} of the bandpass's channels are in no window of "
-              "the other caltables", high=limits.suspect_flagged, bad_high=limits.reject_flagged, unit="fraction"),
+              "the other caltables", **flagged_limits),
         Check("phase scatter", scatter, f"phases scatter by {scatter or 0:.1f} deg within the transit",
               high=limits.suspect_scatter_deg, bad_high=limits.reject_scatter_deg, unit="deg"),
         Check("residual", left, f"{left or 0:.0%} of the calibrator is left after correction",

@@ -8,18 +8,13 @@ interference as strong as the calibrator the worst is off by 44 % with 30 % left
 missing for another reason do no harm: 2 % with 30 % left.
 """
 
-from pathlib import Path
-
 import numba
 import numpy as np
-from casacore.tables import makearrcoldesc, maketabdesc
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Mask, Slots
-from contimg.formats.caltables.solutions import DATA_FRACTION
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo
-from contimg.formats.ms.revision import writable
 from contimg.formats.tables import open_table
 
 _BLOCK_BYTES = 16 * 2**20
@@ -64,29 +59,3 @@ def _count_samples(flags: Mask, ant1: Slots, ant2: Slots, is_live: Mask, good: F
                 if not flags[row, channel, pol]:
                     good[i, channel, pol] += 1
                     good[j, channel, pol] += 1
-
-
-def write_data_fractions(path: Path, fractions: Floats, min_fraction: float) -> None:
-    """Write the column DATA_FRACTION of a caltable, and flag the solutions of a lower fraction than the limit.
-
-    Parameters
-    ----------
-    path : the caltable, of one spectral window and one solution in time.
-    fractions : shape (slots, channels, receptors); averaged over the channels with data for a
-        caltable with one solution for all channels.
-    min_fraction : the limit.
-
-    Raises
-    ------
-    Transient : the disk is full.
-    """
-    with writable(path) as main:
-        flags = main.getcol("FLAG")
-        if flags.shape[1] == 1:
-            fractions = fractions[:, fractions.any(axis=(0, 2))].mean(axis=1, keepdims=True)
-        of_rows = fractions[main.getcol("ANTENNA1")].astype(np.float32)
-        description = maketabdesc([makearrcoldesc(DATA_FRACTION, None, valuetype="float", ndim=2)])
-        # A manager of its own: added to CASA's, the column damages the other columns when rows are removed and added.
-        main.addcols(description, {"TYPE": "StandardStMan", "NAME": "DataFraction", "SPEC": {}})
-        main.putcol(DATA_FRACTION, of_rows)
-        main.putcol("FLAG", flags | (of_rows < min_fraction))

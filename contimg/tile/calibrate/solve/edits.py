@@ -5,13 +5,16 @@ channel to channel, and the filled channels are wrong by up to half a turn. Here
 first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from casacore.tables import makearrcoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Mask
+from contimg.formats.caltables.solutions import DATA_FRACTION
 from contimg.formats.ms.revision import writable
 
 MAX_MISSING = 0.5  # of the channels at which the array has solutions
@@ -93,10 +96,8 @@ def flag_antennas(path: Path, slots: Sequence[int]) -> None:
     ------
     Transient : the disk is full.
     """
-    with writable(path) as main:
-        flags = main.getcol("FLAG")
+    with _editable_flags(path) as (main, flags):
         flags[np.isin(main.getcol("ANTENNA1"), slots)] = True
-        main.putcol("FLAG", flags)
 
 
 def flag_failed_receptors(path: Path) -> int:
@@ -114,15 +115,47 @@ def flag_failed_receptors(path: Path) -> int:
     ------
     Transient : the disk is full.
     """
-    with writable(path) as main:
-        flags = main.getcol("FLAG")
+    with _editable_flags(path) as (_, flags):
         is_solvable = ~flags.all(axis=0, keepdims=True)
         missing = (flags & is_solvable).sum(axis=1) / np.maximum(is_solvable.sum(axis=1), 1)
         failed = np.argwhere((missing > MAX_MISSING) & (missing < 1))
         for row, receptor in failed:
             flags[row, :, receptor] = True
-        main.putcol("FLAG", flags)
     return len(failed)
+
+
+@contextmanager
+def _editable_flags(path: Path) -> Iterator[tuple[table, Mask]]:
+    """Open a caltable, and write its flags, shape (rows, channels, receptors), as they are in the end."""
+    with writable(path) as main:
+        flags = main.getcol("FLAG")
+        yield main, flags
+        main.putcol("FLAG", flags)
+
+
+def write_data_fractions(path: Path, fractions: NDArray[np.float64], min_fraction: float) -> None:
+    """Write the column DATA_FRACTION of a caltable, and flag the solutions of a lower fraction than the limit.
+
+    Parameters
+    ----------
+    path : the caltable, of one spectral window and one solution in time.
+    fractions : shape (slots, channels, receptors); averaged over the channels with data for a
+        caltable with one solution for all channels.
+    min_fraction : the limit.
+
+    Raises
+    ------
+    Transient : the disk is full.
+    """
+    with _editable_flags(path) as (main, flags):
+        if flags.shape[1] == 1:
+            fractions = fractions[:, fractions.any(axis=(0, 2))].mean(axis=1, keepdims=True)
+        of_rows = fractions[main.getcol("ANTENNA1")].astype(np.float32)
+        description = maketabdesc([makearrcoldesc(DATA_FRACTION, None, valuetype="float", ndim=2)])
+        # A manager of its own: added to CASA's, the column damages the other columns when rows are removed and added.
+        main.addcols(description, {"TYPE": "StandardStMan", "NAME": "DataFraction", "SPEC": {}})
+        main.putcol(DATA_FRACTION, of_rows)
+        flags |= of_rows < min_fraction
 
 
 def rescale_amplitudes(path: Path, flux_ratio: float) -> None:

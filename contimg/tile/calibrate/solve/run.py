@@ -32,8 +32,14 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.plots import write_plots
 from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
-from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions, write_data_fractions
-from contimg.tile.calibrate.solve.edits import fill_gaps, flag_antennas, flag_failed_receptors, rescale_amplitudes
+from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions
+from contimg.tile.calibrate.solve.edits import (
+    fill_gaps,
+    flag_antennas,
+    flag_failed_receptors,
+    rescale_amplitudes,
+    write_data_fractions,
+)
 from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, select_reference_antenna
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
