@@ -34,6 +34,7 @@ import json, os, shutil, sys
 from pathlib import Path
 import numpy as np
 from contimg.tile.flag import run as flagging
+from contimg.formats.ms import flags as manual_flags
 from contimg.tile.calibrate import apply as applying
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa, run as solving, solving_set
@@ -62,7 +63,7 @@ def solve():
     solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
 
 run = {
-    "flag": (lambda: flagging.flag(tile), (flagging, "add_like")),
+    "flag": (lambda: flagging.flag(tile), (manual_flags, "add_like")),
     "apply": (lambda: applying.apply_caltable_set(CaltableSet.read(one), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),
