@@ -5,6 +5,8 @@ sections are set by environment variables only. The options of a stage are defin
 lists the modules that define sections.
 """
 
+import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +40,16 @@ def section_classes(modules: Iterable[str] = (*SECTION_MODULES, *SIMULATION_MODU
         for value in vars(import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Options) and value.__module__ == name:
                 yield value
+
+
+def is_prefix(text: str) -> bool:
+    """Return whether a text is a path of plain names, `/contimg` or `/telescope/contimg`.
+
+    Parameters
+    ----------
+    text : without a slash at its end.
+    """
+    return re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII) is not None
 
 
 class Settings(Options):
@@ -75,6 +87,21 @@ class Settings(Options):
     @classmethod
     def _check_broker_url(cls, url: str) -> str:
         return BrokerAddress.parse(url).redis_url if url else url
+
+    @field_validator("web_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        prefix = value.rstrip("/")
+        if prefix and not is_prefix(prefix):
+            raise ValueError("must be a path such as /contimg")
+        return prefix
+
+    @field_validator("web_proxy_addresses")
+    @classmethod
+    def _check_addresses(cls, value: str) -> str:
+        for address in value.split():
+            ipaddress.ip_network(address)  # raises ValueError, which names it
+        return value
 
     @property
     def config_path(self) -> Path:

@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from contimg.errors import Misconfigured
 from contimg.settings import Settings
+from contimg.settings.tree import is_prefix
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -25,21 +25,11 @@ class ReverseProxies:
     ----------
     app : the application.
     settings : number and addresses of the proxies; prefix and scheme for proxies that do not send them.
-
-    Raises
-    ------
-    Misconfigured, when an address is none, or the prefix does not begin with a single slash.
     """
 
     def __init__(self, app: WsgiApp, settings: Settings) -> None:
-        self._app = app
-        self._prefix, self._scheme = _clean_prefix(settings.web_prefix), settings.web_scheme
-        if settings.web_prefix.strip("/") and not self._prefix:
-            raise Misconfigured(f"CONTIMG_WEB_PREFIX={settings.web_prefix}: must be a path that begins with one slash")
-        try:
-            self._trusted = [ipaddress.ip_network(text) for text in settings.web_proxy_addresses.split()]
-        except ValueError as error:
-            raise Misconfigured(f"CONTIMG_WEB_PROXY_ADDRESSES: {error}; give addresses such as 10.1.2.0/24") from None
+        self._app, self._settings = app, settings
+        self._trusted = [ipaddress.ip_network(text) for text in settings.web_proxy_addresses.split()]
         count = settings.web_proxies
         self._fixed = ProxyFix(self._serve, x_for=count, x_proto=count, x_host=count, x_prefix=count) if count else None
         self._is_noted = False
@@ -51,9 +41,8 @@ class ReverseProxies:
         ----------
         environ, start_response : of WSGI (PEP 3333).
         """
-        environ["SCRIPT_NAME"] = self._prefix
-        if self._scheme:
-            environ["wsgi.url_scheme"] = self._scheme
+        environ["SCRIPT_NAME"] = self._settings.web_prefix
+        environ["wsgi.url_scheme"] = self._settings.web_scheme or environ["wsgi.url_scheme"]
         if self._fixed and self._is_trusted(environ.get("REMOTE_ADDR", "")):
             return self._fixed(environ, start_response)
         if not self._is_noted and any(header in environ for header in FORWARDED):
@@ -64,7 +53,8 @@ class ReverseProxies:
         return self._serve(environ, start_response)
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        prefix = environ["SCRIPT_NAME"] = _clean_prefix(environ["SCRIPT_NAME"])
+        prefix = environ["SCRIPT_NAME"].rstrip("/")
+        environ["SCRIPT_NAME"] = prefix = prefix if is_prefix(prefix) else ""
         path = environ.get("PATH_INFO", "")
         if prefix and f"{path}/".startswith(f"{prefix}/"):
             environ["PATH_INFO"] = path[len(prefix) :] or "/"
@@ -75,10 +65,3 @@ class ReverseProxies:
             return any(ipaddress.ip_address(address) in network for network in self._trusted)
         except ValueError:
             return False
-
-
-def _clean_prefix(prefix: str) -> str:
-    """The prefix without a slash at its end; empty for one that would lead to another site."""
-    cleaned = prefix.rstrip("/")
-    is_path = cleaned.startswith("/") and not cleaned.startswith("//") and "\\" not in cleaned
-    return cleaned if is_path and cleaned.isprintable() else ""

@@ -123,11 +123,19 @@ def test_shared_page_is_not_shared_between_prefixes(tmp_path: Path, store: Store
 
 
 @pytest.mark.parametrize(
-    "changed", [{"web_prefix": "contimg"}, {"web_prefix": "//other.example"}, {"web_proxy_addresses": "nginx"}]
+    ("variable", "value"),
+    [
+        ("CONTIMG_WEB_PREFIX", "contimg"),
+        ("CONTIMG_WEB_PREFIX", "//other.example"),
+        ("CONTIMG_WEB_PROXY_ADDRESSES", "nginx"),
+        ("CONTIMG_WEB_PROXIES", "-1"),
+        ("CONTIMG_WEB_SCHEME", "ftp"),
+    ],
 )
-def test_wrong_proxy_settings_are_named(tmp_path: Path, store: Store, changed: dict[str, str]) -> None:
-    with pytest.raises(Misconfigured, match=f"CONTIMG_{next(iter(changed)).upper()}"):
-        open_panel(tmp_path, store, **changed)
+def test_wrong_proxy_settings_are_named(variable: str, value: str) -> None:
+    """The settings themselves are refused, before any process starts."""
+    with pytest.raises(Misconfigured, match=variable):
+        Settings.from_environment({variable: value})
 
 
 def free_port() -> int:
