@@ -70,12 +70,14 @@ def write_products(
     with ExitStack() as stack:
         # Leaving the stack renames in the reverse order of entering.
         temporary = {target: stack.enter_context(staged(target)) for target in (*files, *pictures)}
-        with ThreadPoolExecutor(2) as pool:
-            writes = [pool.submit(_write, target, temporary[target], writer) for target, writer in files.items()]
-            for target, writer in pictures.items():
-                _write(target, temporary[target], writer)
-            for write in writes:
-                write.result()
+        pool = ThreadPoolExecutor(2)
+        for _ in range(2):  # a lost lease may interrupt the first wait; no thread may write after the files are removed
+            stack.callback(pool.shutdown)
+        writes = [pool.submit(_write, target, temporary[target], writer) for target, writer in files.items()]
+        for target, writer in pictures.items():
+            _write(target, temporary[target], writer)
+        for write in writes:
+            write.result()
 
 
 def _write(target: Path, temporary: Path, writer: Writer) -> None:
