@@ -145,6 +145,30 @@ def test_unix_socket(tmp_path: Path, form: str, password: str) -> None:
         server.wait(10)
 
 
+def test_ipv6_address(tmp_path: Path) -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
+            port = probe.getsockname()[1]
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    command = [server_program(), "--port", str(port), "--bind", "::1", "--save", "", "--dir", tmp_path]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(host="::1", port=port) as client:
+            until(lambda: answers(client), 20, "the server answers")
+        check_every_client(f"redis://[::1]:{port}/2")
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
+
+
 def test_password_with_special_characters(broker: EmbeddedBroker) -> None:
     endpoint = broker.start()
     with redis.Redis.from_url(endpoint.url) as client:
