@@ -45,6 +45,10 @@ IMAGE = TileImage(
     sources=({"name": "3C48", "flux_jy": 16.2},),
     verdict="suspect",
     verdict_reasons=("uncalibrated: no calibrator within 12 h",),
+    iterations=5000,
+    clean_stopped_by="iterations",
+    uncleaned_jy=0.25,
+    dish_diameter_m=4.65,
 )
 
 

@@ -101,7 +101,8 @@ class Night:
             sources=({"ra_deg": 24.42, "dec_deg": 33.16, "flux_jy": peak_jy},),
             verdict="good" if calibrated else "suspect",
             verdict_reasons=() if calibrated else ("uncalibrated: no calibrator in the beam",),
-            catalogue_flux_ratio=0.93 + 0.02 * (seed % 7) if calibrated else None,
+            catalogue_flux_ratio=0.93 + 0.02 * (seed % 7) if calibrated else None, iterations=4321,
+            clean_stopped_by="noise" if calibrated else "iterations", uncleaned_jy=0.0 if calibrated else 0.25,
         )  # fmt: skip
 
 

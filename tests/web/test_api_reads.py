@@ -140,6 +140,18 @@ def test_image_names_its_calibration(client: FlaskClient) -> None:
     assert image["observed_at"][:19] == image["group"]
 
 
+def test_image_states_what_ended_its_cleaning(client: FlaskClient) -> None:
+    images = client.get("/api/images").get_json()["images"]
+    (plain, *_), (calibrated, *_) = ([image for image in images if image["calibrated"] is is_calibrated]
+                                     for is_calibrated in (False, True))  # fmt: skip
+    assert (calibrated["clean_stopped_by"], calibrated["uncleaned_jy"]) == ("noise", 0.0)
+    assert (plain["clean_stopped_by"], plain["iterations"], plain["uncleaned_jy"]) == ("iterations", 4321, 0.25)
+    assert plain["expected_rms_jy"] is None
+    page = client.get(f"/images/{plain['id']}").get_data(as_text=True)
+    assert "4321 iterations, ended by iterations" in page
+    assert "cleaned to the noise" in page
+
+
 def test_calibrations(client: FlaskClient) -> None:
     (caltable_set,) = client.get("/api/calibrations").get_json()["calibrations"]
     assert (caltable_set["name"], caltable_set["calibrator"], caltable_set["reference_antenna"]) == (
