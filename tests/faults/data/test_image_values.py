@@ -16,7 +16,7 @@ from contimg.errors import BadInput
 from contimg.tile.image import ImageOptions, image
 
 OPTIONS = ImageOptions(size=256, iterations=200, plots=True)
-EVERY = 40  # one row in this many is spoilt
+EVERY = 40  # one row in this many is corrupted
 
 
 def make_sky(path):
@@ -26,14 +26,14 @@ def make_sky(path):
 
 @pytest.fixture(scope="module")
 def without_rows(tmp_path_factory):
-    """The image of the same sky without the rows that the tests spoil."""
+    """The image of the same sky without the rows that the tests corrupt."""
     path = make_sky(tmp_path_factory.mktemp("reference") / "sky.ms")
     with table(str(path), ack=False, readonly=False) as main:
         main.removerows(np.arange(5, main.nrows(), EVERY))
     return image(path, path.parent / "images", OPTIONS)
 
 
-def spoil(path, column, value, flagged):
+def corrupt(path, column, value, flagged):
     with table(str(path), ack=False, readonly=False) as main:
         rows = np.arange(5, main.nrows(), EVERY)
         cells = main.getcol(column)
@@ -63,7 +63,7 @@ def spoil(path, column, value, flagged):
 )
 def test_values_that_are_no_numbers_count_for_nothing(tmp_path, caplog, without_rows, column, value, flagged):
     path = make_sky(tmp_path / "sky.ms")
-    spoil(path, column, value, flagged)
+    corrupt(path, column, value, flagged)
     tile_image = image(path, tmp_path / "images", OPTIONS)
     assert tile_image.peak_jy == pytest.approx(without_rows.peak_jy, rel=1e-3)
     assert tile_image.rms_jy == pytest.approx(without_rows.rms_jy, rel=0.02)
