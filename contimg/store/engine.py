@@ -112,8 +112,9 @@ def make_engine(url: URL) -> sa.Engine:
 
 def _limit_lock_waits(connection: sa.Connection) -> None:
     """Limit the waiting for locks of a session that holds them for long, such as psql in an open transaction."""
-    with connection.connection.cursor() as cursor:  # the driver's, because SQLAlchemy's may be of the server
-        cursor.execute(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:g}s'")
+    cursor = connection.connection.cursor()  # the driver's, because SQLAlchemy's may be of the server
+    cursor.execute(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:g}s'")
+    cursor.close()
 
 
 def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable | None:
