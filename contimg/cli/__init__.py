@@ -3,6 +3,7 @@
 import ast
 import os
 import sys
+import traceback
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from contimg import __version__
-from contimg.errors import ContimgError, os_refusal
+from contimg.errors import ContimgError, mask_secrets, os_refusal
 
 # Subcommand to the module of this package that holds it.
 MODULES = {
@@ -87,3 +88,6 @@ def main() -> None:
         reported = os_refusal(error) if isinstance(error, OSError) else error
         click.echo(f"contimg: {reported}", err=True)
         sys.exit(reported.exit_code)
+    except Exception:  # noqa: BLE001 (printed as Python does, without passwords)
+        click.echo(mask_secrets(traceback.format_exc()), err=True, nl=False)
+        sys.exit(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, mask_secrets
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
 from contimg.store import configured_store, database
@@ -24,7 +24,7 @@ def current() -> None:
     engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
     revision = database.current_revision(engine)
     state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
-    click.echo(f"{engine.url.render_as_string()}  revision {revision or 'none'}  ({state})")
+    click.echo(f"{mask_secrets(str(engine.url))}  revision {revision or 'none'}  ({state})")
 
 
 @db.command()
@@ -33,7 +33,7 @@ def upgrade() -> None:
     config = load(Settings.from_environment())
     queue_rules(config)  # a wrong setting is reported before anything is replaced
     engine = make_engine(url_of(config.queue_db))
-    click.echo(f"{engine.url.render_as_string()}  revision {database.upgrade(engine)}")
+    click.echo(f"{mask_secrets(str(engine.url))}  revision {database.upgrade(engine)}")
 
 
 @click.command()

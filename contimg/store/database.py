@@ -279,7 +279,7 @@ def prepare(engine: sa.Engine) -> None:
         return
     refuse_newer(engine, revision)
     if revision is not None and engine.dialect.name == "postgresql":
-        url = engine.url.render_as_string()
+        url = str(engine.url)
         raise Misconfigured(f"{url}: revision {revision}, {HEAD} is needed; run `contimg db upgrade`")
     upgrade(engine)
 
@@ -298,7 +298,7 @@ def refuse_newer(engine: sa.Engine, revision: str | None) -> None:
     """
     if revision is not None and revision > HEAD:
         raise Misconfigured(
-            f"{engine.url.render_as_string()}: made by a newer contimg (revision {revision}; this one has {HEAD}); "
+            f"{engine.url}: made by a newer contimg (revision {revision}; this one has {HEAD}); "
             "install that version again, or restore a backup from before it"
         )
 
@@ -330,4 +330,4 @@ def _unreachable(engine: sa.Engine, error: DBAPIError | StoreUnavailable) -> Mis
     first_line = str(error.orig).strip().splitlines()[0]
     if engine.dialect.name == "sqlite":
         return Misconfigured(f"queue_db={engine.url.database}: {first_line}")
-    return Transient(f"queue_db={engine.url.render_as_string()}: {first_line}")
+    return Transient(f"queue_db={engine.url}: {first_line}")

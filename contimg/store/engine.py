@@ -47,9 +47,7 @@ def url_of(place: str | Path) -> URL:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise Misconfigured(
-            f"queue_db={url.render_as_string()}: give the path of a SQLite file, or postgresql+psycopg://user@host/name"
-        )
+        raise Misconfigured(f"queue_db={url}: give the path of a SQLite file, or postgresql+psycopg://user@host/name")
     return url
 
 
@@ -99,7 +97,7 @@ def make_engine(url: URL) -> sa.Engine:
                 write_text(path, "", mode=0o644)  # of the directory's owner, who may be another user
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise Misconfigured(f"queue_db={url.render_as_string()}: {error}; pip install 'contimg[postgres]'") from None
+        raise Misconfigured(f"queue_db={url}: {error}; pip install 'contimg[postgres]'") from None
     except OSError as error:
         raise Misconfigured(f"queue_db={url.database}: {error.strerror}") from None
     sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -131,7 +129,7 @@ def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable |
         return StoreUnavailable(f"queue_db={url.database}: {line}{detail}")
     is_read_only = getattr(error, "sqlstate", None) == "25006"  # read_only_sql_transaction
     if is_read_only or isinstance(context.sqlalchemy_exception, OperationalError):
-        return StoreUnavailable(f"queue_db={url.render_as_string()}: {line}")
+        return StoreUnavailable(f"queue_db={url}: {line}")
     return None
 
 

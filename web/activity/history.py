@@ -13,6 +13,7 @@ from contimg.errors import ContimgError
 from contimg.settings import StreamingConfig
 from contimg.store import Stage, State
 from web.context import Panel
+from workers.housekeeping.clocks import record_clock
 
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S = 5.0
@@ -157,5 +158,6 @@ class Sampler(threading.Thread):
                 if config.monitoring:
                     self._panel.store.metrics.add(sample(self._panel))
                 check_scan(self._panel)
+                record_clock(self._panel.store)
             except (ContimgError, SQLAlchemyError, OSError) as error:
                 log.warning("no sample: %s", str(error).splitlines()[0])

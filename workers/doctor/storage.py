@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, mask_secrets
 from contimg.files.filesystems import file_system, write_fault
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
@@ -91,7 +91,7 @@ def check_database(config: StreamingConfig) -> Finding:
         return Finding(about, Level.OK, f"{config.queue_db}: created at the first start")
     try:
         engine = make_engine(url_of(config.queue_db))
-        url, revision = engine.url.render_as_string(), current_revision(engine)
+        url, revision = mask_secrets(str(engine.url)), current_revision(engine)
         refuse_newer(engine, revision)
     except ContimgError as error:
         text, _, remedy = str(error).partition("; ")

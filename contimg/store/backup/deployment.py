@@ -49,10 +49,10 @@ def back_up(settings: Settings, target: Path) -> Backup:
     engine = make_engine(url_of(load(settings).queue_db))
     revision = database.current_revision(engine)
     if revision is None:
-        raise Misconfigured(f"{engine.url.render_as_string()}: holds no store; nothing to back up")
+        raise Misconfigured(f"{engine.url}: holds no store; nothing to back up")
     database.refuse_newer(engine, revision)
     if revision != database.HEAD:
-        raise Misconfigured(f"{engine.url.render_as_string()}: revision {revision}; run `contimg db upgrade` first")
+        raise Misconfigured(f"{engine.url}: revision {revision}; run `contimg db upgrade` first")
     try:
         with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as scratch:
             return _write_backup(settings, engine, target, Path(scratch))
@@ -201,7 +201,7 @@ def _replace_rows(engine: Engine, store: Path, force: bool) -> None:
     try:
         with source.connect() as reading, engine.begin() as writing:
             if count_rows(writing)["groups"] and not force:
-                raise Misconfigured(f"{engine.url.render_as_string()}: holds groups already; --force replaces them")
+                raise Misconfigured(f"{engine.url}: holds groups already; --force replaces them")
             copy_rows(reading, writing)
     finally:
         source.dispose()

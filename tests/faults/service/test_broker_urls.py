@@ -16,6 +16,7 @@ import pytest
 import redis
 from celery import Celery
 from limits.storage import storage_from_string
+from postgres_server import PostgresServer
 from waiting import until
 
 from contimg.errors import ContimgError, Misconfigured, Transient, mask_secrets
@@ -349,3 +350,25 @@ def test_two_services_on_one_database_are_reported(place, broker: EmbeddedBroker
     assert services[0][0].activity.store_identity() == services[0][0].activity.store_identity()
     for store, _ in services:
         store.close()
+
+
+def test_unexpected_error_of_a_command_shows_no_password(place) -> None:
+    """A traceback, too, is printed without the passwords in the messages of its exceptions."""
+    program = (
+        "import sys, contimg.cli as cli\n"
+        "def fail(*_, **__): raise RuntimeError(sys.argv[1])\n"
+        "cli.contimg.main = fail\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-c", program, f"redis://:{SECRET}@host/0"]
+    done = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "RuntimeError: redis://:***@host/0" in done.stderr
+    assert SECRET not in done.stderr
+
+
+def test_password_among_the_options_of_a_database_url(place, postgres: PostgresServer) -> None:
+    place.more["CONTIMG_QUEUE_DB"] = f"{postgres.new_database()}&password={SECRET}"
+    for command in (["db", "upgrade"], ["db", "status"], ["doctor"], ["config", "check"], ["config", "history"]):
+        outcome = place.contimg(*command)
+        assert SECRET not in outcome.stdout + outcome.stderr, command
