@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 _TIME_NAME = re.compile(r"at|.*_(at|since)|not_before|last_heartbeat|last_update")
 _computed: "dict[type, type[RecordSchema]]" = {}
 _schemas: "dict[type, type[RecordSchema]]" = {}
+Record = TypeVar("Record")
 Computed = TypeVar("Computed", bound="type[RecordSchema]")
 
 
@@ -78,6 +79,26 @@ def schema_of(record: type[Any]) -> type[BaseModel]:
             **converted,
         )
     return _schemas[record]
+
+
+def make_record(kind: type[Record], *sources: object, **values: Any) -> Record:
+    """Make a record out of others.
+
+    Parameters
+    ----------
+    kind : a dataclass.
+    sources : records; a field that is not in `values` is read from the first one that has an attribute of its name.
+    values : fields by name.
+
+    Raises
+    ------
+    AttributeError, when no source has a field.
+    """
+    for field in fields(cast(Any, kind)):
+        if field.name not in values:
+            source = next((source for source in sources if hasattr(source, field.name)), None)
+            values[field.name] = getattr(source, field.name)
+    return kind(**values)
 
 
 def to_json(record: Any, kind: type | None = None) -> str:

@@ -12,7 +12,7 @@ from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import Api
 from web.http.parameters import Listing
-from web.http.schemas import RecordSchema, computes
+from web.http.schemas import RecordSchema, computes, make_record
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
@@ -27,18 +27,6 @@ class RatesSchema(RecordSchema):
     """What the answers of rates have beside the fields of the record."""
 
     real_time_factor: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueCounts:
-    """Groups in each state, and their total without discarded ones."""
-
-    total: int
-    collecting: int
-    pending: int
-    in_progress: int
-    completed: int
-    failed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +58,15 @@ class SetSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamStatus(Status):
-    """The stream at one time, from one consistent read of the store."""
+    """The stream at one time, from one consistent read of the store.
+
+    `queue`: groups in each state, and their `total` without discarded ones.
+    """
 
     condition: Condition
     service: ServiceStatus
     scan_age_s: float | None
-    queue: QueueCounts
+    queue: Mapping[str, int]
     recent_groups: tuple[RecentGroup, ...]
     calibration_sets: tuple[SetSummary, ...]
 
@@ -119,16 +110,12 @@ def read(query: StatusQuery) -> StreamStatus:
     overview, config = panel.overview(query.limit), panel.valid_config()
     groups = panel.store.files.groups(None, query.limit)
     has_calibrator = CalibratorTiles.of(panel.store).have_calibrator([group.reference_s for group in groups])
-    states = {
-        state: overview.snapshot.states[State(state)]
-        for state in ("collecting", "pending", "in_progress", "completed", "failed")
-    }
-    return StreamStatus(
-        **vars(overview.snapshot),
-        condition=overview.condition,
-        service=overview.service,
-        scan_age_s=overview.scan_age_s,
-        queue=QueueCounts(total=sum(states.values()), **states),
+    states = {state.value: n for state, n in overview.snapshot.states.items() if state != State.DISCARDED}
+    return make_record(
+        StreamStatus,
+        overview,
+        overview.snapshot,
+        queue={**states, "total": sum(states.values())},
         recent_groups=tuple(
             RecentGroup(
                 group_id=group.id, state=group.state, received_at=group.created_at, last_update=group.updated_at,
@@ -157,11 +144,9 @@ def read_status() -> ServiceStatus:
 def read_health() -> ServiceHealth:
     """Healthy while the incoming directory is scanned and work advances, or the stream is paused."""
     overview = current_panel().overview(shown=0)
-    condition, service = overview.condition, overview.service
+    condition = overview.condition
     error = None if condition.healthy else f"{condition.state}: {condition.reason}"
-    return ServiceHealth(
-        condition.healthy, service.running, service.uptime_seconds, service.cpu_percent, service.memory_mb, error
-    )
+    return make_record(ServiceHealth, condition, overview.service, error=error)
 
 
 @streaming.read("/streaming/metrics", StreamMetrics)
@@ -169,20 +154,15 @@ def read_metrics() -> StreamMetrics:
     """Rates, load and backlog now."""
     overview = current_panel().overview(shown=0)
     snapshot = overview.snapshot
-    return StreamMetrics(
-        **vars(snapshot.rates),
-        at=snapshot.at,
-        cpu_percent=overview.service.cpu_percent,
-        memory_mb=overview.service.memory_mb,
-        states=snapshot.states,
-        waiting=snapshot.waiting,
-        oldest_pending_s=snapshot.oldest_pending_s,
+    return make_record(
+        StreamMetrics,
+        snapshot.rates,
+        snapshot,
+        overview.service,
+        overview,
         backlog=overview.activity.waiting,
         catch_up_s=overview.activity.catch_up_s,
-        scan_age_s=overview.scan_age_s,
-        set_aside_count=snapshot.set_aside_count,
         service_running=overview.service.running,
-        uptime_seconds=overview.service.uptime_seconds,
         queue_stats=snapshot.states,
         processing_rate_per_hour=snapshot.rates.groups_per_hour,
     )

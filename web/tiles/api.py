@@ -12,6 +12,7 @@ from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
+from web.http.schemas import make_record
 from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
 from web.tiles.service import GroupDetail, discard_group, find_image, read_detail, retry_group
 
@@ -57,10 +58,7 @@ def read_queue(query: GroupListing) -> Queue:
     """Counts, running stages, and groups: `?state=failed&limit=50`."""
     store = current_panel().store
     snapshot = store.overview.snapshot(shown=0)
-    groups = store.files.groups(query.state, query.limit)
-    return Queue(
-        snapshot.paused, snapshot.states, snapshot.waiting, snapshot.running, snapshot.oldest_pending_s, groups
-    )
+    return make_record(Queue, snapshot, groups=store.files.groups(query.state, query.limit))
 
 
 @queue.read("/groups/<group>", GroupDetail, NOT_FOUND)

@@ -57,8 +57,8 @@ def send(
         else http.client.HTTPConnection(address, timeout=30)
     )
     body = None if form is None else urlencode(form)
-    given = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
-    connection.request("GET" if form is None else "POST", path, body, {**given, **(headers or {})})
+    form_headers = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
+    connection.request("GET" if form is None else "POST", path, body, {**form_headers, **(headers or {})})
     response = connection.getresponse()
     answer = Answer(response.status, response.headers, response.read().decode())
     connection.close()
