@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contimg.errors import BadFile
 from contimg.formats.uvh5.opening import read_text
 from contimg.instrument.coordinates import TELESCOPE
-from contimg.instrument.dsa110 import DISH_DIAMETER_M
+from contimg.instrument.dsa110 import DISH_DIAMETER_M, stations
 
 SITE_TOLERANCE_M = 100.0
 
@@ -88,9 +88,22 @@ def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_
     # No relative position of an antenna on the Earth is nearer to the array's centre than to the Earth's.
     geocentric = np.linalg.norm(positions - centre, axis=1) < np.linalg.norm(positions, axis=1)
     positions[geocentric] -= centre
+    if own_telescope and _are_negated(numbers[used], positions[used]):
+        raise BadFile(path, "antenna_positions point away from the stations: their sign is wrong; correct it")
     diameters = _read_diameters(header, numbers.size, own_telescope)
     distinct = _distinct_names(path, names, numbers, used)
     return Antennas(numbers, distinct, positions, diameters, centre, read_text(header, "telescope_name", "unknown"))
+
+
+def _are_negated(numbers: NDArray[np.int64], positions_m: NDArray[np.float64]) -> bool:
+    """Whether positions relative to the site are opposite to those of the stations, whose numbers are one higher."""
+    by_number = {station.number - 1: station for station in stations()}
+    known = np.isin(numbers, list(by_number))
+    listed = [by_number[number] for number in numbers[known]]
+    geodetic = np.array([(station.longitude_deg, station.latitude_deg, station.elevation_m) for station in listed])
+    longitudes, latitudes, heights = geodetic.reshape(-1, 3).T
+    stations_m = erfa.gd2gc(1, np.deg2rad(longitudes), np.deg2rad(latitudes), heights) - TELESCOPE.itrf_m
+    return bool(np.sum(stations_m * positions_m[known]) < 0)
 
 
 def _distinct_names(

@@ -113,10 +113,11 @@ def set_declination(file):
         (scale, "most antennas"),
         (lambda file: move(file, in_local_axes), "antenna_positions"),
         (lambda file: move(file, turned), "antenna_positions"),
+        (lambda file: move(file, lambda positions, _: -positions), "antenna_positions"),
         (set_declination, "declination"),
         (lambda file: file["Header/uvw_array"].__setitem__((3, 0), np.nan), "uvw_array"),
     ],
-    ids=["in feet", "east north up", "turned", "declination", "not a number"],
+    ids=["in feet", "east north up", "turned", "negated", "declination", "not a number"],
 )
 def test_other_contradictions_of_uvw(change, named, changed_files):
     files = changed_files(change, [5])
