@@ -28,13 +28,15 @@ def check_broker_is_own(store: Store, settings: Settings) -> None:
     """
     url, description = url_in_force(settings), f"{socket.gethostname()}:{settings.state_dir.absolute()}"
     try:
-        others = announce_service(url, store.activity.store_identity(), description)
+        other_services = announce_service(url, store.activity.store_identity(), description)
     except Transient:
         return  # the rule `worker` reports a broker that does not answer
-    users = ", ".join(others)
+    users = ", ".join(other_services)
     problem = f"broker: {url} is also used by the service of {users}, and each takes the other's messages; "
     problem += "give one of them another database (/1, /2) in CONTIMG_BROKER_URL"
-    store.alerts.update("broker", problem if others else None, level=ERROR, end_text="broker: over, it is used by one")
+    store.alerts.update(
+        "broker", problem if other_services else None, level=ERROR, end_text="broker: over, it is used by one"
+    )
 
 
 @dataclass

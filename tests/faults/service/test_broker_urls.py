@@ -337,9 +337,9 @@ def test_two_services_on_one_database_are_reported(place, broker: EmbeddedBroker
     for _ in range(2):
         for store, settings in services:
             check_broker_is_own(store, settings)
-    for (store, _), (_, other) in zip(services, reversed(services), strict=True):
+    for (store, _), (_, other_settings) in zip(services, reversed(services), strict=True):
         (alert,) = store.alerts.active()
-        assert str(other.state_dir) in alert.text
+        assert str(other_settings.state_dir) in alert.text
         assert urlsplit(url).password not in alert.text
     with redis.Redis.from_url(url) as client:
         client.delete("contimg:services")  # as after two minutes of silence

@@ -70,7 +70,7 @@ def test_host_with_wrong_clock_keeps_its_lease(store: Store, far: FarHost) -> No
     with far.acting():
         lease = far.store.leases.claim(group, Stage.CONVERT, "farhost:1")
     assert isinstance(lease, Lease)
-    assert store.leases.expire() == (), "the lease has just begun, for every host"
+    assert store.leases.expire() == (), "the lease is new for every host"
     with far.acting():
         assert far.store.leases.heartbeat(lease).expires_at < _TIME() + 90.0
     assert store.leases.expire() == ()
