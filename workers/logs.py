@@ -69,19 +69,18 @@ class BrokerErrors(logging.Filter):
         self._last = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Drop a line of the consumer that repeats the one before, and the rest of a line of two.
+        """Drop a line about the connection that repeats the one before, and when the next try is.
 
         Parameters
         ----------
         record : the log record.
         """
-        if not record.name.startswith("celery.worker.consumer"):
+        text = record.getMessage() if record.name.startswith("celery.worker.consumer") else ""
+        if text.startswith("Connected to"):
+            self._last = ""
+        if not text.startswith("consumer: "):
             return True
-        if record.levelno < logging.WARNING:
-            if "Connected to" in record.getMessage():
-                self._last = ""
-            return True
-        text = record.getMessage().strip().splitlines()[0]
+        text = text.splitlines()[0]
         is_repeated, self._last = text == self._last, text
         record.msg, record.args = text, ()
         return not is_repeated

@@ -1,5 +1,6 @@
 """A broker that answers and takes no messages: a read-only replica, a full memory, a disk that it cannot save to."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from contimg.errors import Transient
 from contimg.store import Stage, Store
 from workers.broker import EmbeddedBroker, check_answers
 from workers.inspection import CeleryInspector
-from workers.logs import RepeatedSteps
+from workers.logs import BrokerErrors, RepeatedSteps
 
 REFUSE: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
     "replica": (lambda client: client.replicaof("127.0.0.1", 1), lambda client: client.replicaof("NO", "ONE")),
@@ -105,3 +106,19 @@ def test_same_error_is_logged_once_though_rounds_in_between_succeed(caplog: pyte
         steps.run("reconciliation", step)
     logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [line.split(": ")[1].split(";")[0] for line in logged] == ["full", "away", "full"]
+
+
+def test_connection_errors_of_a_worker_are_logged_once_until_it_connects() -> None:
+    filter_ = BrokerErrors()
+
+    def shown(text: str, name: str = "celery.worker.consumer.consumer") -> str | None:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, text, (), None)
+        return record.getMessage() if filter_.filter(record) else None
+
+    away = "consumer: Cannot connect to redis://h:1/0: Connection refused."
+    assert shown(f"{away}\nTrying again in 2.00 seconds... (1/100)\n") == away
+    assert shown(f"{away}\nTrying again in 4.00 seconds... (2/100)\n") is None
+    assert shown("Received unregistered task\nThe message is discarded") is not None
+    assert shown("Connected to redis://h:1/0", "celery.worker.consumer.connection") is not None
+    assert shown(f"{away}\nTrying again in 2.00 seconds... (1/100)\n") == away
+    assert shown(away, "workers.producer") == away
