@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
+from contimg.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
 from contimg.files.names import printable
 from web.http.schemas import ErrorAnswer
 
@@ -52,6 +52,7 @@ def handle_errors(app: Flask) -> None:
     app.register_error_handler(ValidationError, _of_validation)
     app.register_error_handler(ContimgError, _of_contimg)
     app.register_error_handler(SQLAlchemyError, _of_store)
+    app.register_error_handler(OSError, _of_system)
     app.register_error_handler(Exception, _of_bug)
 
 
@@ -98,6 +99,12 @@ def _of_store(error: SQLAlchemyError) -> Response:
     return error_response(
         503, "the store does not answer", "try again; if it persists, check the disk and the panel's log"
     )
+
+
+def _of_system(error: OSError) -> Response:
+    """Answer what the operating system has refused: a full disk, missing rights, too many open files."""
+    log.error("%s %s: %s", request.method, request.path, error)
+    return error_response(503, str(os_refusal(error)), "`contimg doctor` checks disks and rights")
 
 
 def _of_bug(error: Exception) -> Response:

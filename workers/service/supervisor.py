@@ -244,13 +244,19 @@ class Supervisor:
             restarts={child.plan.name: child.restarts for child in children if child.restarts},
             cpu_percent=round(cpu_percent, 1),
             memory_mb=round(memory_mb, 1),
-            error=self._state_dir_error or self._broker_error,
+            error=self._state_dir_error or self._store_error() or self._broker_error,
         )
         error = self._steps.run("service record", lambda: write_record(self._state_dir, record))
         self._recorded = time.monotonic()
         fault = write_fault(self._state_dir)
         self._set_state_dir_error(str(fault) if fault else f"{self._state_dir}: {error}" if error else None)
         self._steps.run("event log", self._write_events)
+
+    def _store_error(self) -> str | None:
+        """Why a SQLite store cannot be read; a server that is away would delay the supervisor."""
+        if self._store is None or self._store.database.engine.dialect.name != "sqlite":
+            return None
+        return self._steps.run("store", lambda: self.store.events.last(1))
 
     def _set_state_dir_error(self, error: str | None) -> None:
         """Record that the state directory can no longer, or again, be written; nothing else need be done for that."""
