@@ -44,7 +44,7 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
         display = Display(store)
         display.print(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
         if web:
-            display.print(f"panel: http://{settings.web_host}:{settings.web_port}/")
+            display.print(f"panel: http://{settings.web_address(settings.web_port)}/")
         return display
 
     run_until_stopped(Supervisor(settings, Extras(web, flower), environ), show)

@@ -44,7 +44,7 @@ def free_port(port: int = 0, host: str = "127.0.0.1") -> int:
     ------
     OSError : the port is in use, or this user may not listen on it.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
         return int(probe.getsockname()[1])

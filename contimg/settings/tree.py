@@ -103,6 +103,15 @@ class Settings(Options):
             ipaddress.ip_network(address)  # raises ValueError, which names it
         return value
 
+    def web_address(self, port: int) -> str:
+        """Return the address of the panel's host with a port, as in a URL: an IPv6 address is in brackets.
+
+        Parameters
+        ----------
+        port : of the panel or of Flower.
+        """
+        return f"[{self.web_host}]:{port}" if ":" in self.web_host else f"{self.web_host}:{port}"
+
     @property
     def config_path(self) -> Path:
         """Path of the file that the panel edits."""

@@ -121,7 +121,7 @@ def check_ports(extras: Extras, settings: Settings) -> None:
             try:
                 free_port(port, host=settings.web_host)
             except OSError as error:
-                address, reason = f"{settings.web_host}:{port}", (error.strerror or str(error)).lower()
+                address, reason = settings.web_address(port), (error.strerror or str(error)).lower()
                 raise Misconfigured(f"{address} for {program}: {reason}; give another port with {setting}") from None
 
 
@@ -147,9 +147,11 @@ def _flower_settings(settings: Settings, environ: Mapping[str, str]) -> dict[str
 
 def _flower_link(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the address of the panel's links to Flower, for browsers on this machine."""
-    host = settings.web_host if settings.web_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104 (only compared)
+    address = settings.web_address(settings.flower_port)
+    if settings.web_host in ("0.0.0.0", "::"):  # noqa: S104 (only compared)
+        address = f"127.0.0.1:{settings.flower_port}"
     prefix = environ.get("FLOWER_URL_PREFIX", "").strip("/")
-    return _unset({"CONTIMG_FLOWER_URL": f"http://{host}:{settings.flower_port}/{prefix}"}, environ)
+    return _unset({"CONTIMG_FLOWER_URL": f"http://{address}/{prefix}"}, environ)
 
 
 def _unset(variables: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
