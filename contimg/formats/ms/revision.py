@@ -12,7 +12,7 @@ from pathlib import Path
 
 from casacore.tables import table
 
-from contimg.errors import BadInput, ContimgError
+from contimg.errors import BadInput, ContimgError, Transient
 from contimg.files.staging import MARK, check_space, disk_errors, disk_reserve, staged
 from contimg.formats.tables import open_table
 
@@ -30,9 +30,10 @@ def revised(ms: Path, changes: Collection[str], grows_by: int = 0) -> Iterator[P
     Raises
     ------
     BadInput : casacore cannot read it.
-    Transient : the disk is full or cannot be written.
+    Transient : the disk is full or cannot be written, or another program has changed or locked `ms` in the meantime.
     LeaseLost : the copy may no longer replace it.
     """
+    before = _file_times(ms)
     shared = _unchanged_files(ms, {*changes})
     copied = sum(path.stat().st_size for path in ms.rglob("*") if path.is_file() and path not in shared)
     with staged(ms, need_bytes=copied + grows_by) as copy:
@@ -42,6 +43,15 @@ def revised(ms: Path, changes: Collection[str], grows_by: int = 0) -> Iterator[P
         except ContimgError as error:  # a message about the copy is about the Measurement Set
             error.args = tuple(str(text).replace(str(copy), str(ms)) for text in error.args)
             raise
+        if _file_times(ms) != before:
+            raise Transient(f"{ms}: another program changed it while a copy was processed; discarded, try again")
+        open_table(ms).close()  # a session that holds its lock may have changes that are not written yet
+
+
+def _file_times(ms: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of the files of the main table, without its lock, which readers write to."""
+    files = [path for path in ms.glob("table.*") if path.name != "table.lock"]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
 def _unchanged_files(ms: Path, changes: Collection[str]) -> set[Path]:

@@ -131,6 +131,26 @@ def test_failed_calibration_keeps_what_was_set_by_hand(ms, monkeypatch):
     assert not flags[~rows].any()
 
 
+def test_flags_set_while_a_calibration_runs_are_kept(ms, monkeypatch):
+    run_calibrate(ms)
+    rows = rows_of_antenna(ms)
+    record_flags = calibrating.record_flags
+
+    def set_at_the_same_time(info):
+        set_by_hand(ms, rows)
+        record_flags(info)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrating, "record_flags", set_at_the_same_time)
+        with pytest.raises(Transient, match=str(ms)):
+            run_calibrate(ms)
+    assert [path.name for path in ms.parent.iterdir() if "writing" in path.name] == []
+    run_calibrate(ms)
+    flags = read(ms)
+    assert flags[rows].all()
+    assert not flags[~rows].any()
+
+
 def test_flags_written_by_an_earlier_version_are_not_taken_as_manual(ms):
     set_by_hand(ms, rows_of_antenna(ms))
     with table(str(ms), readonly=False, ack=False) as main:
