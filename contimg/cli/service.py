@@ -89,7 +89,7 @@ def status(as_json: bool, shown: int) -> None:
         print_json({**vars(snapshot), "service": service, "health": health, "pulse": pulse, "alerts": alerts})
         return
     console = Console(highlight=False)
-    console.print(_service_line(service, health))
+    console.print(_service_line(service, health), soft_wrap=True)
     for alert in alerts:
         duration = format_duration(snapshot.at - alert.began_at)
         console.print(f"alert for {duration}: {alert.text}", style="red", soft_wrap=True)
