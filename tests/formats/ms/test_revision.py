@@ -1,4 +1,4 @@
-"""A Measurement Set is changed in a copy: the path in place is whole at every instant, and the bulk is not copied."""
+"""A Measurement Set is changed in a copy: the path in target is whole at every instant, and the bulk is not copied."""
 
 import os
 import shutil
@@ -79,11 +79,11 @@ def test_copy_replaces_measurement_set(ms, original, linking, monkeypatch):
 
 
 def refuse(*_: object) -> None:
-    raise OSError("no second names here")
+    raise OSError("no hard links")
 
 
 def damage(ms: Path) -> None:
-    """Change much, and then find that it was in vain."""
+    """Change much, and then find that nothing is to be kept."""
     with revised(ms, CHANGED) as copy:
         change(copy, 5.0)
         raise BadInput(f"{copy}: nothing alive in it")
@@ -117,38 +117,38 @@ def test_other_directory_is_bad_input(tmp_path):
         pass
 
 
-def product(place: Path, text: str) -> Path:
-    place.mkdir()
-    (place / "text").write_text(text)
-    return place
+def product(target: Path, text: str) -> Path:
+    target.mkdir()
+    (target / "text").write_text(text)
+    return target
 
 
 def test_path_exists_at_every_instant(tmp_path):
-    place, stop, missing = product(tmp_path / "product", "first"), threading.Event(), []
+    target, stop, missing = product(tmp_path / "product", "first"), threading.Event(), []
 
     def watch() -> None:
         while not stop.is_set():
-            if not place.exists():
+            if not target.exists():
                 missing.append(None)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     for number in range(300):
-        with staged(place) as temporary:
+        with staged(target) as temporary:
             product(temporary, str(number))
     stop.set()
     watcher.join()
     assert missing == []
-    assert (place / "text").read_text() == "299"
-    assert list(tmp_path.iterdir()) == [place]
+    assert (target / "text").read_text() == "299"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_interrupted_replacement_is_restored(tmp_path, monkeypatch):
-    place = product(tmp_path / "product", "first")
+    target = product(tmp_path / "product", "first")
     monkeypatch.setattr(staging, "_exchange", lambda *_: False)
-    with staged(place) as temporary:
+    with staged(target) as temporary:
         product(temporary, "second")
-    assert (place / "text").read_text() == "second"
+    assert (target / "text").read_text() == "second"
     pid = os.fork()
     if pid == 0:
         renames = []
@@ -158,11 +158,11 @@ def test_interrupted_replacement_is_restored(tmp_path, monkeypatch):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(die_at_the_second)
-        with staged(place) as temporary:
+        with staged(target) as temporary:
             product(temporary, "third")
         os._exit(1)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
-    assert not place.exists()
-    assert restore_replaced(place)
-    assert (place / "text").read_text() == "second"
-    assert not restore_replaced(place)
+    assert not target.exists()
+    assert restore_replaced(target)
+    assert (target / "text").read_text() == "second"
+    assert not restore_replaced(target)

@@ -44,8 +44,8 @@ def flux_3c48(freqs):
 
 def unit_vectors(times, ra_deg, dec_deg):
     """ITRF unit vectors of an ICRS direction by astropy's frames, (times, 3)."""
-    here = SkyCoord(ra_deg * u.deg, dec_deg * u.deg).transform_to(ITRS(obstime=times))
-    vector = here.cartesian.xyz.value.T
+    itrf = SkyCoord(ra_deg * u.deg, dec_deg * u.deg).transform_to(ITRS(obstime=times))
+    vector = itrf.cartesian.xyz.value.T
     return vector / np.linalg.norm(vector, axis=1, keepdims=True)
 
 
@@ -156,9 +156,9 @@ def subtables(path, times, slots, positions, centre, pointing):
          CORR_PRODUCT=np.array([[[0, 0], [1, 1]]], dtype=np.int32))  # fmt: skip
     fill(path, "DATA_DESCRIPTION", SPECTRAL_WINDOW_ID=np.zeros(1, dtype=np.int32),
          POLARIZATION_ID=np.zeros(1, dtype=np.int32))  # fmt: skip
-    place = np.deg2rad([[centre]])
+    direction = np.deg2rad([[centre]])
     fill(path, "FIELD", NAME=["tile"], CODE=[""], TIME=np.array([middle]), NUM_POLY=np.zeros(1, dtype=np.int32),
-         DELAY_DIR=place, PHASE_DIR=place, REFERENCE_DIR=place, SOURCE_ID=np.full(1, -1, dtype=np.int32))  # fmt: skip
+         DELAY_DIR=direction, PHASE_DIR=direction, REFERENCE_DIR=direction, SOURCE_ID=np.full(1, -1, dtype=np.int32))  # fmt: skip
     fill(path, "OBSERVATION", TELESCOPE_NAME=["OVRO_MMA"], OBSERVER=["test"], PROJECT=["test"],
          TIME_RANGE=np.array([[times.mjd[0], times.mjd[-1]]]) * 86400.0)  # fmt: skip
     fill(path, "POINTING", ANTENNA_ID=np.zeros(TIMES, dtype=np.int32), TIME=times.mjd * 86400.0,

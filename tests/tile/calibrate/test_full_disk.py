@@ -1,4 +1,4 @@
-"""Calibration on a disk that fills up: one clear error, no dead process, and all well once there is room again.
+"""Calibration on a disk that fills up: one clear error, no dead process, and the result of a larger disk afterwards.
 
 Each step runs in a process of its own: what casacore does on a full disk may be the end of a process.
 """
@@ -43,7 +43,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.errors import ContimgError
 from contimg.formats.ms.info import read_ms_info
 
-step, ms, one, left_kb = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
+step, ms, set_directory, left_kb = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
 disk, tile = ms.parent, read_ms_info(ms)
 
 def fill(left_kb):
@@ -59,12 +59,12 @@ def filling(module, name):
     setattr(module, name, patched)
 
 def solve():
-    found = select_calibrators(tile, 0.5, 3.0)
-    solving.solve(tile, found, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
+    sources = select_calibrators(tile, 0.5, 3.0)
+    solving.solve(tile, sources, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
 
 run = {
     "flag": (lambda: flagging.flag(tile), (manual_flags, "add_like")),
-    "apply": (lambda: applying.apply_caltable_set(CaltableSet.read(one), tile), (applying, "add_like")),
+    "apply": (lambda: applying.apply_caltable_set(CaltableSet.read(set_directory), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),
     "fill": (solve, (solving, "fill_gaps")),
@@ -83,20 +83,20 @@ for left in left_kb:
 
 
 @contextmanager
-def small_disk(place):
-    place.mkdir()
+def small_disk(directory):
+    directory.mkdir()
     size = f"size={ROOM_MB}m"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "contimg-test", str(place)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "contimg-test", str(directory)], check=True)
     try:
-        yield place
+        yield directory
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
+        subprocess.run(["umount", "--lazy", str(directory)], check=False)
 
 
 @pytest.fixture
 def disk(tmp_path):
-    with small_disk(tmp_path / "small") as place:
-        yield place
+    with small_disk(tmp_path / "small") as directory:
+        yield directory
 
 
 def run_step(step, ms, set_directory, *left_kb):

@@ -1,4 +1,4 @@
-"""The searching processes: the same masks as AOFlagger here, Transient when one dies, and none left behind."""
+"""The searching processes: the same masks as AOFlagger in this process, Transient when one dies, and none left behind."""
 
 import multiprocessing
 import os
@@ -33,14 +33,14 @@ def searching():
 @pytest.mark.parametrize(("processes", "baselines"), [(1, 5), (2, 5), (3, 2)])
 def test_masks_match_aoflagger(processes, baselines):
     rng = np.random.default_rng(1)
-    here = Search(8, 192)
+    search = Search(8, 192)
     with start_searchers(processes) as submit:
         requests = [request(baselines, rng), request(baselines, rng)]
         answers = [submit(*arguments) for arguments in requests]
         for (amplitude, missing), answer in zip(requests, answers, strict=True):
             masks = answer()
             assert masks[:, :, 40:42].all()
-            assert np.array_equal(masks, [here.run(*baseline) for baseline in zip(amplitude, missing, strict=True)])
+            assert np.array_equal(masks, [search.run(*baseline) for baseline in zip(amplitude, missing, strict=True)])
     assert searching() == []
 
 

@@ -38,14 +38,14 @@ def test_gains_match_simulation(seed, phase_only):
     assert np.allclose(np.abs(solved[alive]).mean(axis=0), 1)
 
 
-def tile(calibrated, room, turn_deg, grow=0.0):
+def tile(calibrated, directory, turn_deg, grow=0.0):
     """A calibrated target whose antennas have turned and grown since the set was solved."""
     rng = np.random.default_rng(2)
     shape = (len(SLOTS), 1, 2)
     drift = np.exp(1j * np.deg2rad(turn_deg) * rng.normal(size=shape) + grow * rng.normal(size=shape))
-    path = make_ms(room / "target.ms", sources=SOURCES, gains=random_gains() * drift, noise=1.0, seed=6).path
+    path = make_ms(directory / "target.ms", sources=SOURCES, gains=random_gains() * drift, noise=1.0, seed=6).path
     new = calibrated.done.new_set
-    done = calibrate(path, [new], room / "calibration", CalibrateOptions(min_apparent_jy=99.0))
+    done = calibrate(path, [new], directory / "calibration", CalibrateOptions(min_apparent_jy=99.0))
     assert done.calibration_set == new.name
     return path, new
 

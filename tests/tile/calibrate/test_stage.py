@@ -67,10 +67,10 @@ def test_no_live_antenna_is_bad_input(tmp_path):
 def test_command_repeats_calibration(calibrated, tmp_path, monkeypatch):
     """A tile that was calibrated before, scratch left by a killed solve: the same result and no other files."""
     name = calibrated.truth.path.name
-    path, room, elsewhere = (tmp_path / part for part in (name, "calibration", "elsewhere"))
+    path, directory, elsewhere = (tmp_path / part for part in (name, "calibration", "elsewhere"))
     shutil.copytree(calibrated.truth.path, path)
-    shutil.copytree(calibrated.directory, room)
-    (room / f".{name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
+    shutil.copytree(calibrated.directory, directory)
+    (directory / f".{name.removesuffix('.ms')}.killed.part" / "work").mkdir(parents=True)
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     result = CliRunner().invoke(command, [f"../{name}/"], catch_exceptions=False)
@@ -79,8 +79,8 @@ def test_command_repeats_calibration(calibrated, tmp_path, monkeypatch):
         assert expected in result.output
     assert list(Path.cwd().iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "calibration", "elsewhere"]
-    assert scan_caltable_sets(room) == [calibrated.done.new_set.moved_to(room / name.removesuffix(".ms"))]
-    assert sorted(path.name for path in room.iterdir()) == [name.removesuffix(".ms"), "flags"]
+    assert scan_caltable_sets(directory) == [calibrated.done.new_set.moved_to(directory / name.removesuffix(".ms"))]
+    assert sorted(path.name for path in directory.iterdir()) == [name.removesuffix(".ms"), "flags"]
     (names, digests, notes), (_, before, notes_before) = state(path), state(calibrated.truth.path)
     assert names == ["FLAG", "CORRECTED_DATA"]
     assert digests == before
