@@ -158,7 +158,8 @@ def subtables(path, times, slots, positions, centre, pointing):
          POLARIZATION_ID=np.zeros(1, dtype=np.int32))  # fmt: skip
     direction = np.deg2rad([[centre]])
     fill(path, "FIELD", NAME=["tile"], CODE=[""], TIME=np.array([middle]), NUM_POLY=np.zeros(1, dtype=np.int32),
-         DELAY_DIR=direction, PHASE_DIR=direction, REFERENCE_DIR=direction, SOURCE_ID=np.full(1, -1, dtype=np.int32))  # fmt: skip
+         DELAY_DIR=direction, PHASE_DIR=direction, REFERENCE_DIR=direction,
+         SOURCE_ID=np.full(1, -1, dtype=np.int32))  # fmt: skip
     fill(path, "OBSERVATION", TELESCOPE_NAME=["OVRO_MMA"], OBSERVER=["test"], PROJECT=["test"],
          TIME_RANGE=np.array([[times.mjd[0], times.mjd[-1]]]) * 86400.0)  # fmt: skip
     fill(path, "POINTING", ANTENNA_ID=np.zeros(TIMES, dtype=np.int32), TIME=times.mjd * 86400.0,

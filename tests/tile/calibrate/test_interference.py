@@ -1,4 +1,4 @@
-"""The searching processes: the same masks as AOFlagger in this process, Transient when one dies, and none left behind."""
+"""The searching processes: masks as AOFlagger's in this process, Transient when one dies, none left behind."""
 
 import multiprocessing
 import os
