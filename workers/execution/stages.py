@@ -4,7 +4,7 @@ The order of the stages of a kind is declared in `contimg.store.jobs.kinds`. A n
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -59,13 +59,11 @@ class StageDefinition:
     Attributes
     ----------
     libraries : modules to import before a lease is taken.
-    read : the stage's inputs, from the lease and the store.
-    run : the function from the inputs to the product, which is committed.
+    run : reads the stage's inputs from the lease and the store, and returns the product, which is committed.
     """
 
     libraries: tuple[str, ...]
-    read: Callable[[StageContext, Lease], Any]
-    run: Callable[[StageContext, Lease, Any], Any]
+    run: Callable[[StageContext, Lease], Any]
 
 
 def load(stage: Stage) -> None:
@@ -99,8 +97,7 @@ def run(context: StageContext, lease: Lease) -> list[Any]:
     BadInput : the job's Measurement Set is missing or cannot be processed.
     Exception : any other error of the stage's function passes through.
     """
-    stage = STAGES[lease.stage]
-    return [stage.run(context, lease, stage.read(context, lease))]
+    return [STAGES[lease.stage].run(context, lease)]
 
 
 def is_broken(context: StageContext, lease: Lease) -> bool:
@@ -125,10 +122,6 @@ def is_broken(context: StageContext, lease: Lease) -> bool:
     return False
 
 
-def _read_files(_: StageContext, lease: Lease) -> Mapping[int, Path]:
-    return lease.files
-
-
 def _read_measurement_set(context: StageContext, lease: Lease) -> StoredMS:
     ms = context.store.products.measurement_set(lease.job_id)
     if ms is not None and restore_replaced(ms.path):
@@ -139,44 +132,46 @@ def _read_measurement_set(context: StageContext, lease: Lease) -> StoredMS:
     return ms
 
 
-def _read_calibrations(context: StageContext, lease: Lease) -> tuple[StoredMS, Sequence[Any]]:
-    """The Measurement Set and the caltable sets in force at its time; sets that cannot be read are left out."""
+def _read_caltable_sets(context: StageContext, ms: StoredMS, processing: str) -> list[Any]:
+    """The caltable sets in force at the time of a Measurement Set; those that cannot be read are left out."""
     from contimg.formats.caltables.caltable_set import CaltableSet
 
-    ms, sets = _read_measurement_set(context, lease), []
+    sets = []
     mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
-    for record in context.store.registry.valid_at(mid_mjd, processing=lease.processing):
+    for record in context.store.registry.valid_at(mid_mjd, processing=processing):
         try:
             sets.append(CaltableSet.read(record.tables[0].path.parent))
         except BadInput as error:
             log.warning("calibration set %s is in the registry but cannot be read: %s", record.name, error)
-    return ms, sets
+    return sets
 
 
-def _convert(context: StageContext, lease: Lease, files: Mapping[int, Path]) -> Any:
+def _convert(context: StageContext, lease: Lease) -> Any:
     from contimg.tile.convert import ConvertOptions, convert
 
     path = context.measurement_set_path(lease.key, lease.processing)
-    product = convert(files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
+    product = convert(lease.files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
     for note in product.notes:
         context.store.events.add(note, level="warning", group=lease.key)
     return product
 
 
-def _calibrate(context: StageContext, lease: Lease, inputs: tuple[StoredMS, Sequence[Any]]) -> Any:
+def _calibrate(context: StageContext, lease: Lease) -> Any:
     from contimg.quality.caltables import SolutionLimits
     from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.run import calibrate
 
-    ms, sets = inputs
+    ms = _read_measurement_set(context, lease)
+    sets = _read_caltable_sets(context, ms, lease.processing)
     options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
     return calibrate(ms.path, sets, context.product_dir(lease.processing) / "calibration", options, limits)
 
 
-def _image(context: StageContext, lease: Lease, ms: StoredMS) -> Any:
+def _image(context: StageContext, lease: Lease) -> Any:
     from contimg.quality import image as quality
     from contimg.tile import image as imaging
 
+    ms = _read_measurement_set(context, lease)
     options = imaging.ImageOptions.from_environment()
     thresholds = quality.QualityThresholds.from_environment()
     _self_calibrate(context, ms, options)
@@ -199,13 +194,7 @@ def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> 
 
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
 STAGES: Mapping[Stage, StageDefinition] = {
-    Stage.CONVERT: StageDefinition(
-        libraries=("contimg.tile.convert", "contimg.formats.ms.info"), read=_read_files, run=_convert
-    ),
-    Stage.CALIBRATE: StageDefinition(
-        libraries=("contimg.tile.calibrate.run",), read=_read_calibrations, run=_calibrate
-    ),
-    Stage.IMAGE: StageDefinition(
-        libraries=("contimg.tile.image.run", "contimg.quality.image"), read=_read_measurement_set, run=_image
-    ),
+    Stage.CONVERT: StageDefinition(("contimg.tile.convert", "contimg.formats.ms.info"), _convert),
+    Stage.CALIBRATE: StageDefinition(("contimg.tile.calibrate.run",), _calibrate),
+    Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
 }
