@@ -41,6 +41,7 @@ class MSInfo:
     phase_centre_rad : right ascension and declination (ICRS), shape (2,).
     times_mjd_s : the distinct integration times (UTC, MJD seconds), shape (times,), ascending.
     integration_s : median length of an integration.
+    exposure_s : length of all integrations together.
     pointing_rad : direction of the dishes at each of `times_mjd_s` (ICRS), shape (times, 2).
     antenna_names : of every slot in ANTENNA, so that ANTENNA1 indexes it.
     antenna_positions_m : ITRF, shape (slots, 3).
@@ -59,6 +60,7 @@ class MSInfo:
     phase_centre_rad: NDArray[np.float64]
     times_mjd_s: NDArray[np.float64]
     integration_s: float
+    exposure_s: float
     pointing_rad: NDArray[np.float64]
     antenna_names: tuple[str, ...]
     antenna_positions_m: NDArray[np.float64]
@@ -149,13 +151,15 @@ def _read(path: Path) -> MSInfo:
         stamps = main.getcol("TIME")
         _require(np.isfinite(stamps).all(), path, "TIME is not finite in some rows", "remove them")
         antennas = np.unique(np.concatenate([main.getcol("ANTENNA1"), main.getcol("ANTENNA2")]))
-        integration = float(np.median(main.getcol("INTERVAL")))
+        intervals = main.getcol("INTERVAL")
+        integration = float(np.median(intervals))
         _require(0 < integration < np.inf, path, f"INTERVAL is {integration:g} s", "correct it")
         fields, setup = np.unique(main.getcol("FIELD_ID")), _read_setup(path, np.unique(main.getcol("DATA_DESC_ID")))
         freqs, width, correlations = setup
         _check_shapes(path, main, (freqs.size, len(correlations)))
         usable_rows = _find_usable_rows(path, main, correlations)
-        columns, rows, times = frozenset(main.colnames()), main.nrows(), np.unique(stamps)
+        columns, rows = frozenset(main.colnames()), main.nrows()
+        times, first_rows = np.unique(stamps, return_index=True)
     phase_centre = _read_phase_centre(path, fields)
     with open_table(path / "ANTENNA") as antenna:
         names, positions = tuple(antenna.getcol("NAME")), antenna.getcol("POSITION")
@@ -166,7 +170,8 @@ def _read(path: Path) -> MSInfo:
     return MSInfo(
         path=path, rows=rows, usable_rows=usable_rows, freqs_hz=freqs, channel_width_hz=width,
         correlations=correlations, phase_centre_rad=phase_centre, times_mjd_s=times, integration_s=integration,
-        pointing_rad=_pointing(path, times, phase_centre), antenna_names=names, antenna_positions_m=positions,
+        exposure_s=float(intervals[first_rows].sum()), pointing_rad=_pointing(path, times, phase_centre),
+        antenna_names=names, antenna_positions_m=positions,
         antennas=antennas.astype(np.int64), columns=columns, telescope=telescope,
         dish_diameter_m=_common_diameter_m(diameters_m, telescope),
     )  # fmt: skip

@@ -218,7 +218,7 @@ def _describe(
         dish_diameter_m=None if np.isnan(ms.dish_diameter_m) else ms.dish_diameter_m,
         bandwidth_hz=float(np.count_nonzero(channel_weights) * ms.channel_width_hz * visibilities.channel_average),
         start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
-        exposure_s=float(ms.times_mjd_s.size * ms.integration_s), channel_average=visibilities.channel_average,
+        exposure_s=ms.exposure_s, channel_average=visibilities.channel_average,
         residual_peak_jy=float(np.abs(cleaned.residual).max()), iterations=cleaned.iterations,
         clean_stopped_by=cleaned.stopped_by, uncleaned_jy=uncleaned_jy,
         components=cleaned.components, cleaned_jy=float(cleaned.model.sum(dtype=np.float64)), seconds=timer.seconds,

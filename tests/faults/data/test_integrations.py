@@ -79,7 +79,8 @@ def test_short_integration(short, changed_files, drift_sim_ms, tmp_path):
         assert np.array_equal(ours.getcol("WEIGHT"), np.stack([expected, expected], axis=1))
         assert np.array_equal(ours.getcol("DATA"), was.getcol("DATA"))
     assert (converted.mjd_end - converted.mjd_start) * 86400 == pytest.approx(5.75 * INTEGRATION_S, rel=1e-5)
-    assert read_ms_info(converted.path).integration_s == pytest.approx(INTEGRATION_S, rel=1e-5)
+    info = read_ms_info(converted.path)
+    assert (info.integration_s, info.exposure_s) == pytest.approx((INTEGRATION_S, 5.5 * INTEGRATION_S), rel=1e-5)
 
 
 def test_lengths_that_depend_on_the_baseline(changed_files):
