@@ -73,9 +73,9 @@ def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_
     positions = header["antenna_positions"][:].astype(np.float64)
     if not numbers.size == len(names) == len(positions):
         raise BadFile(path, "antenna_numbers, antenna_names and antenna_positions differ in length")
-    if np.unique(numbers).size != numbers.size:
-        raise BadFile(path, "antenna_numbers lists an antenna twice")
     used = np.isin(numbers, used_numbers)
+    if np.count_nonzero(used) != np.unique(used_numbers).size:
+        raise BadFile(path, "antenna_numbers lists an antenna with data twice")
     unplaced = ~np.isfinite(positions).all(axis=1)
     if (unplaced & used).any():
         listed = ", ".join(names[slot] for slot in np.flatnonzero(unplaced & used))
@@ -109,7 +109,7 @@ def _are_negated(numbers: NDArray[np.int64], positions_m: NDArray[np.float64]) -
 def _distinct_names(
     path: Path, names: list[str], numbers: NDArray[np.int64], used: NDArray[np.bool_]
 ) -> tuple[str, ...]:  # fmt: skip
-    """The names, with the number appended to repeated ones of antennas without rows."""
+    """The names, with the slot appended to repeated ones of antennas without rows."""
     of_used = Counter(name for name, has_rows in zip(names, used, strict=True) if has_rows)
     for name, count in of_used.items():
         if count > 1:
@@ -122,8 +122,8 @@ def _distinct_names(
             )
     counts = Counter(names)
     return tuple(
-        name if has_rows or (name and counts[name] == 1) else f"{name}#{number}"
-        for name, number, has_rows in zip(names, numbers, used, strict=True)
+        name if has_rows or (name and counts[name] == 1) else f"{name}#{slot}"
+        for slot, (name, has_rows) in enumerate(zip(names, used, strict=True))
     )
 
 

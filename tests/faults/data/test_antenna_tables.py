@@ -179,6 +179,27 @@ def test_positions_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
         assert np.array_equal(ours.getcol("DATA"), was.getcol("DATA"))
 
 
+def test_numbers_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
+    def forget(file):
+        unused = np.setdiff1d(np.arange(117), used_slots(file))
+        numbers = file["Header/antenna_numbers"][:]
+        numbers[unused] = -1
+        file["Header/antenna_numbers"][:] = numbers
+
+    converted = convert(changed_files(forget), tmp_path / "tile.ms")
+    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
+        for name in ("DATA", "ANTENNA1", "ANTENNA2"):
+            assert np.array_equal(ours.getcol(name), was.getcol(name))
+
+
+def test_number_of_an_antenna_with_data_twice(changed_files):
+    def repeat(file):
+        file["Header/antenna_numbers"][0] = used_slots(file)[2]
+
+    with pytest.raises(BadFile, match="antenna_numbers"):
+        read_header(changed_files(repeat, [5])[5])
+
+
 def test_position_of_an_antenna_with_data(changed_files, names):
     def forget(file):
         file["Header/antenna_positions"][used_slots(file)[3]] = np.nan
