@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
+from contimg.formats.tables import open_table
 from contimg.quality.image import NOISE, QualityThresholds, grade_image
 from contimg.tile.image.deconvolution.clean import CleanResult, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
@@ -179,7 +180,8 @@ def _image_with_wsclean(
     directory.mkdir(parents=True, exist_ok=True)
     with timer("wsclean"), TemporaryDirectory(prefix=f"{ms.name}.wsclean-", dir=directory) as scratch:
         pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
-        restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options)
+        with open_table(ms.path):  # WSClean would wait without a limit for the lock of another session
+            restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options)
     return CleanedImage(restored, pb, cleaned, beam)
 
 
