@@ -67,6 +67,7 @@ def test_doctor_inspection_and_senders_give_the_reason(place, url: str, state: s
     assert sender.returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", REFUSE)
 def test_worker_waits_with_one_line_and_goes_on(place, url: str, tmp_path: Path, state: str) -> None:
     refuse, accept = REFUSE[state]
