@@ -146,9 +146,9 @@ def test_applycal_gives_the_same(tiles, calibrated, tmp_path):
     )  # fmt: skip
     casa.run([task], tmp_path, tmp_path / "casa.log", 120)
     ours, flags = read(four, "CORRECTED_DATA", "FLAG")
-    theirs, their_flags = read(reference, "CORRECTED_DATA", "FLAG")
-    assert np.array_equal(flags, their_flags)
-    assert np.abs(ours - theirs)[~flags].max() < 1e-5 * np.abs(theirs[~flags]).max()
+    expected, expected_flags = read(reference, "CORRECTED_DATA", "FLAG")
+    assert np.array_equal(flags, expected_flags)
+    assert np.abs(ours - expected)[~flags].max() < 1e-5 * np.abs(expected[~flags]).max()
 
 
 def test_image_of_four_products(tiles, calibrated, tmp_path):

@@ -110,8 +110,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("fault", REFUSED)
 def test_refused_in_one_line(fault, ms, tmp_path):
-    spoil, word = REFUSED[fault]
-    spoil(ms)
+    edit, word = REFUSED[fault]
+    edit(ms)
     for stage in (
         lambda: calibrate(ms, [], tmp_path / "calibration", CalibrateOptions()),
         lambda: image(ms, tmp_path / "images", ImageOptions()),
