@@ -5,8 +5,9 @@ flags. Interference is searched for in the parallel hands, and flagged in all co
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -14,13 +15,12 @@ from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.errors import BadInput
-from contimg.formats.arrays import BufferPool, Data, Mask, Rows
+from contimg.formats.arrays import BufferPool, Data, Mask, Rows, split_runs
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.flags import MANUAL, ORIGINAL, collect_manual_flags
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
 from contimg.tile.flag.antennas import Survey, find_dead_antennas
-from contimg.tile.flag.baselines import baseline_chunks, read_cells, write_cells
 from contimg.tile.flag.interference import Search, compute_amplitudes, start_searchers
 from contimg.tile.flag.summary import FlagCount, FlagSummary
 
@@ -31,6 +31,7 @@ CLIP = 1000.0  # times the typical amplitude of a cross-correlation
 PROCESSES = 2
 _ROW_STEP, _CHANNEL_STEP = 17, 5  # of the sample that gives the typical amplitude
 _MAX_FINITE = float(np.finfo(np.float32).max)
+_SAMPLE_BYTES = 24  # of one sample: DATA, FLAG and what is computed from them
 _AHEAD = 1  # chunks that are read while others are searched
 
 
@@ -155,10 +156,10 @@ def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], submit: Se
             votes[:] += mask
         voters += baselines.size
         flagged += int(np.count_nonzero(flags) - before)
-        write_cells(main, "FLAG", flags, rows)
+        _write_cells(main, "FLAG", flags, rows)
 
-    for rows, is_live in baseline_chunks(main, ms, dead, CHUNK_BYTES):
-        data, flags = read_cells(main, "DATA", rows, buffers), read_cells(main, "FLAG", rows, BufferPool())
+    for rows, is_live in _split_baselines(main, ms, dead):
+        data, flags = _read_cells(main, "DATA", rows, buffers), _read_cells(main, "FLAG", rows, BufferPool())
         amplitude, missing = compute_amplitudes(ms.select_parallel_hands(data), ms.select_parallel_hands(flags))
         baselines = np.flatnonzero(is_live & ~missing.all(axis=(1, 2)))
         searched.append((rows, flags, baselines, submit(amplitude[baselines], missing[baselines])))
@@ -167,6 +168,56 @@ def _flag_interference(main: table, ms: MSInfo, dead: dict[int, str], submit: Se
     while searched:
         write_next()
     return votes > MAJORITY * max(voters, 1), flagged
+
+
+def _split_baselines(main: table, ms: MSInfo, dead: dict[int, str]) -> Iterator[tuple[Rows, Mask]]:
+    """Split a Measurement Set into chunks of baselines, which keep the order of their first rows.
+
+    A chunk is thus a run of consecutive rows at each time. Yields row numbers, shape (times, baselines), -1 where a
+    time is missing; and whether a baseline joins two live antennas, shape (baselines,).
+    """
+    slots, times = len(ms.antenna_names), np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
+    pair_of_row = main.getcol("ANTENNA1").astype(np.int64) * slots + main.getcol("ANTENNA2")
+    pairs, first_row, pair_index = np.unique(pair_of_row, return_index=True, return_inverse=True)
+    order = np.argsort(first_row)
+    rows = np.full((len(ms.times_mjd_s), pairs.size), -1, dtype=np.int64)
+    rows[times, np.argsort(order)[pair_index.reshape(-1)]] = np.arange(pair_of_row.size)
+    ant1, ant2 = pairs[order] // slots, pairs[order] % slots
+    is_live = (ant1 != ant2) & ~np.isin(ant1, [*dead]) & ~np.isin(ant2, [*dead])
+    size = max(1, CHUNK_BYTES // (_SAMPLE_BYTES * len(rows) * len(ms.freqs_hz) * len(ms.correlations)))
+    for start in range(0, pairs.size, size):
+        yield rows[:, start : start + size], is_live[start : start + size]
+
+
+def _read_cells(main: table, column: str, rows: Rows, buffers: BufferPool) -> NDArray[Any]:
+    """Read cells of rows of any shape, into a buffer of the column's name; zero data and set flags where a row is -1.
+
+    Gives the cells, shape (*rows.shape, channels, correlations).
+    """
+    cell = main.getcell(column, 0)
+    cells = buffers.array(column, (rows.size, *cell.shape), cell.dtype)
+    cells[rows.reshape(-1) < 0] = cell.dtype == bool
+    for positions, start in _runs(rows):
+        main.getcolnp(column, cells[positions], start, positions.stop - positions.start)
+    return cells.reshape(*rows.shape, *cell.shape)
+
+
+def _write_cells(main: table, column: str, values: NDArray[Any], rows: Rows) -> None:
+    """Write cells, shaped as `_read_cells` gives them; those of a row -1 are dropped."""
+    cells = values.reshape(rows.size, *values.shape[rows.ndim :])
+    for positions, start in _runs(rows):
+        main.putcol(column, cells[positions], start, positions.stop - positions.start)
+
+
+def _runs(rows: Rows) -> Iterator[tuple[slice, int]]:
+    """Find the runs of consecutive row numbers in the flattened `rows`: their positions and first row number."""
+    flat = rows.reshape(-1)
+    present = np.flatnonzero(flat >= 0)
+    if not present.size:
+        return
+    for run in split_runs((np.diff(present) != 1) | (np.diff(flat[present]) != 1)):
+        first, last = present[run.start], present[run.stop - 1]
+        yield slice(int(first), int(last) + 1), int(flat[first])
 
 
 def _flag_dead_and_hits(main: table, ms: MSInfo, dead: dict[int, str], hits: Mask) -> tuple[FlagCount, int]:
