@@ -39,7 +39,7 @@ def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[
         yield slice(start, start + count), block
 
 
-def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> None:
+def add_like(main: table, name: str, like: str) -> None:
     """Add a column with the type, shape and tiling of another.
 
     Its disk space is allocated at once, so that writing its cells cannot fail for lack of space. Write all of them
@@ -50,8 +50,7 @@ def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> Non
     ----------
     main : the open table.
     name : of the new column.
-    like : the column to copy the description of.
-    keywords : of the new column.
+    like : the column to copy the description of, without its keywords.
 
     Raises
     ------
@@ -59,7 +58,7 @@ def add_like(main: table, name: str, like: str, keywords: dict[str, Any]) -> Non
     """
     description = main.getcoldesc(like)
     description["comment"] = f"made like {like}"
-    description["keywords"] = keywords
+    description["keywords"] = {}
     description.pop("dataManagerGroup", None)
     manager, suffix = main.getdminfo(like), name.title().replace("_", "")
     if "Tiled" in manager["TYPE"]:

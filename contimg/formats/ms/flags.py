@@ -44,7 +44,7 @@ def collect_manual_flags(ms: MSInfo) -> None:
         if is_new and not any(manual.any() for _, manual in _manual_flags(main, ms.columns)):
             return
         if is_new:
-            add_like(main, MANUAL, "FLAG", {})
+            add_like(main, MANUAL, "FLAG")
         for rows, manual in _manual_flags(main, ms.columns):
             count += int(np.count_nonzero(manual))
             main.putcol(MANUAL, manual, rows.start, len(manual))
@@ -126,6 +126,6 @@ def _manual_flags(main: table, columns: Collection[str]) -> Iterator[tuple[slice
 
 def _copy_flags(main: table, name: str) -> None:
     if name not in main.colnames():
-        add_like(main, name, "FLAG", {})
+        add_like(main, name, "FLAG")
     for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES):
         main.putcol(name, flags, rows.start, len(flags))

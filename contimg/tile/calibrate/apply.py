@@ -47,7 +47,7 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
     exists = CORRECTED in ms.columns
     with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:
         if not exists:
-            add_like(main, CORRECTED, "DATA", {})
+            add_like(main, CORRECTED, "DATA")
         flagged, total = 0, 0
         ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
         times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME")) if len(inverses) > 1 else np.zeros_like(ant1)

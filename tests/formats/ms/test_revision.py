@@ -53,7 +53,7 @@ def change(copy: Path, factor: float = 2.0) -> None:
         main.putcol("FLAG", ~main.getcol("FLAG"))
         if CORRECTED in main.colnames():
             main.removecols([CORRECTED])
-        add_like(main, CORRECTED, "DATA", {})
+        add_like(main, CORRECTED, "DATA")
         main.putcol(CORRECTED, np.complex64(factor) * main.getcol("DATA"))
 
 
