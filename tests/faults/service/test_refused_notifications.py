@@ -31,6 +31,8 @@ class Webhook:
             def do_POST(self) -> None:
                 text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
                 answer = next((answer for word, answer in webhook.answers.items() if word in text), 204)
+                if answer == 204:
+                    webhook.texts.append(text)
                 if answer == "garbage":
                     self.wfile.write(b"hello\r\n\r\n")
                 elif answer == "close":
@@ -40,8 +42,6 @@ class Webhook:
                     if str(answer).startswith("3"):
                         self.send_header("Location", "/moved")
                     self.end_headers()
-                if answer == 204:
-                    webhook.texts.append(text)
 
             def do_GET(self) -> None:
                 self.send_response(204)
