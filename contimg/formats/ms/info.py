@@ -232,12 +232,16 @@ def _find_usable_rows(path: Path, main: table, correlations: tuple[str, ...]) ->
         "UVW": (np.abs(main.getcol("UVW")) < MAX_UVW_M).all(axis=1),
         "WEIGHT": ((weight >= 0) & (weight < MAX_WEIGHT)).all(axis=1),
     }
-    limits = f"finite, at most {MAX_UVW_M:g} m and {MAX_WEIGHT:g}, not negative"
+    limits = {"UVW": f"{MAX_UVW_M:g} m", "WEIGHT": f"0 to {MAX_WEIGHT:g}"}
     for column, rows in usable.items():
         if bad := np.count_nonzero(~rows):
-            log.warning("%s: %d of %d rows left out: %s is no number (%s)", path, bad, rows.size, column, limits)
+            log.warning(
+                "%s: %d of %d rows left out: %s is not finite, or not within %s", path, bad, rows.size, column,
+                limits[column],
+            )  # fmt: skip
     both = usable["UVW"] & usable["WEIGHT"]
-    _require(both.any(), path, f"no row has WEIGHT and UVW that are numbers ({limits})", "convert the group again")
+    fault = f"no row has WEIGHT and UVW that are finite and within {limits['WEIGHT']} and {limits['UVW']}"
+    _require(both.any(), path, fault, "convert the group again")
     return np.asarray(both)
 
 
