@@ -18,7 +18,7 @@ FULL_CONFIGURATION: dict[str, Any] = {
     "queue_db": None, "registry_db": "/data/cal_registry.sqlite3", "expected_subbands": 16, "chunk_duration": 5.0,
     "log_level": "critical", "use_subprocess": True, "monitoring": True, "monitor_interval": 60.0,
     "poll_interval": 5.0, "worker_poll_interval": 5.0, "max_workers": 4, "stage_to_tmpfs": False,
-    "tmpfs_path": "/dev/shm",
+    "tmpfs_path": "/dev/shm", "scratch_dir": None,
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_command_without_effect_is_no_success(
 ) -> None:
     service.running = is_running
     answer = post(command, body)
-    assert answer.status_code == 409
+    assert answer.status_code == 200
     assert (answer.get_json()["success"], answer.get_json()["pid"]) == (False, 4711)
     assert answer.get_json()["message"]
     assert service.commands == []

@@ -47,6 +47,8 @@ def read() -> Response:
 def write(body: ConfigChanges) -> CommandOutcome:
     """Set keys; a running service is restarted with them."""
     keys, remark = accepted_keys(body.root)
+    if not keys:
+        return CommandOutcome(True, f"{remark}nothing was changed")
     outcome = apply_change(lambda: change(current_panel().settings, keys, current_user().label))
     return CommandOutcome(outcome.success, f"{remark}{outcome.message}", outcome.pid)
 

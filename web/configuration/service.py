@@ -15,17 +15,26 @@ def accepted_keys(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the keys of a request that are to be saved, and a remark on one that is not used.
 
     The registry of caltables is a part of the store: a `registry_db` that differs from `queue_db` is not saved. A
-    database that is null stays as it is.
+    database or scratch directory that is null stays as it is, and so does a database as it was read from the API, with
+    its password masked.
 
     Parameters
     ----------
     values : keys and values as the client sent them.
     """
-    keys = {key: value for key, value in values.items() if value is not None or key not in ("queue_db", "registry_db")}
-    registry, queue = keys.get("registry_db", ""), keys.get("queue_db", current_panel().config().queue_db)
+    config = current_panel().config()
+    present = {key: mask_value(getattr(config, key)) for key in ("queue_db", "registry_db")}
+    optional = {*present, "scratch_dir"}
+    keys = {
+        key: value
+        for key, value in values.items()
+        if not (value is None and key in optional) and (key not in present or value != present[key])
+    }
+    registry, queue = keys.pop("registry_db", ""), keys.get("queue_db", config.queue_db)
+    if "queue_db" in keys:
+        keys["registry_db"] = ""  # it follows the store
     if registry in ("", queue):
         return keys, ""
-    del keys["registry_db"]
     return keys, f"registry_db is not used: the registry is in the store, queue_db={mask_value(queue)}; "
 
 

@@ -15,6 +15,7 @@ from contimg import __version__
 from web.http.errors import RequestError
 from web.http.parameters import OptionalBody
 from web.http.schemas import ErrorAnswer, schema_of, to_json
+from workers.service.records import NoEffect
 
 View = Callable[..., Any]
 Responses = dict[str | int | HTTPStatus, Any]
@@ -161,14 +162,14 @@ class Api(APIBlueprint):
 
 
 def json_response(record: Any, kind: type | str | None = None) -> Response:
-    """Return a record as JSON; an outcome that is no success has status 409.
+    """Return a record as JSON; an outcome that is no success has status 409, unless the command was not needed.
 
     Parameters
     ----------
     record : a dataclass or model; one whose attribute `success` is false is an outcome that is no success.
     kind : class whose fields are sent; None or a media type: that of the record.
     """
-    status = 200 if getattr(record, "success", True) else 409
+    status = 200 if getattr(record, "success", True) or isinstance(record, NoEffect) else 409
     return Response(to_json(record, kind if isinstance(kind, type) else None), status, mimetype="application/json")
 
 

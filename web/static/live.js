@@ -48,7 +48,12 @@ function receive(message) {
 function connect() {
   const address = new URL(main.dataset.events, location).href;
   if (!window.SharedWorker) return follow(address, receive);
-  const worker = new SharedWorker(new URL(`stream.js?events=${encodeURIComponent(address)}`, import.meta.url), { type: "module" });
+  let worker;
+  try {
+    worker = new SharedWorker(new URL(`stream.js?events=${encodeURIComponent(address)}`, import.meta.url), { type: "module" });
+  } catch {
+    return follow(address, receive); // shared workers are blocked with site data
+  }
   worker.port.onmessage = ({ data }) => receive(data);
   worker.onerror = () => {
     leave = follow(address, receive);

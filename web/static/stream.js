@@ -35,6 +35,7 @@ if ("onconnect" in self) {
       if (tabs.size) return;
       close();
       close = null;
+      state = "wait";
     };
     close ??= follow(new URL(self.location).searchParams.get("events"), (message) => {
       if (message !== "event") state = message;

@@ -8,7 +8,7 @@ from web.access.user import current_user
 from web.configuration.service import accepted_keys, save_change
 from web.context import current_panel
 from workers.service import manager
-from workers.service.records import Action, CommandOutcome
+from workers.service.records import Action, CommandOutcome, NoEffect, read_record
 
 
 def run_command(name: Action, values: Mapping[str, Any] | None = None) -> CommandOutcome:
@@ -22,25 +22,28 @@ def run_command(name: Action, values: Mapping[str, Any] | None = None) -> Comman
     Returns
     -------
     CommandOutcome
-        Whether it succeeded, a message, and the service's pid. To start a stream that runs, or to stop one that does
-        not, is no success and changes nothing.
+        Whether it succeeded, a message, and the service's pid. To start a stream that runs or starts, or to stop one
+        that is stopped, is no success and changes nothing.
 
     Raises
     ------
     RequestError, 400, when the configuration is not valid; nothing is changed.
     """
     panel, by = current_panel(), current_user().label
-    status = panel.service.status()
-    if name == "start" and status.running:
-        return CommandOutcome(False, "the stream is running already; `restart` applies a configuration", status.pid)
-    if name == "stop" and not status.running:
-        return CommandOutcome(False, "the stream is not running", status.pid)
+    status, record = panel.service.status(), read_record(panel.settings.state_dir)
+    stream = record.stream if record else "stopped"
+    if name == "start" and (status.running or stream in ("running", "starting")):
+        outcome = CommandOutcome if values else NoEffect  # a configuration that is not used is no answer with 200
+        return outcome(False, "the stream is running already; `restart` applies a configuration", status.pid)
+    if name == "stop" and not status.running and stream == "stopped":
+        return NoEffect(False, "the stream is not running", status.pid)
     try:
         remark = ""
         if values:
             keys, remark = accepted_keys(values)
-            save_change(lambda: change(panel.settings, keys, by))
-            remark += "configuration saved; "
+            if keys:
+                save_change(lambda: change(panel.settings, keys, by))
+                remark += "configuration saved; "
         outcome = manager.run_command(panel.service, panel.store, name, by)
         return CommandOutcome(outcome.success, f"{remark}{outcome.message}", outcome.pid)
     finally:

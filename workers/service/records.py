@@ -117,6 +117,10 @@ class CommandOutcome:
     pid: int | None = None
 
 
+class NoEffect(CommandOutcome):
+    """The outcome of a command that was not needed; the API answers it with status 200, as its clients expect."""
+
+
 def read_record(state_dir: Path) -> ServiceRecord | None:
     """Return the record of the supervisor that runs on a state directory.
 
