@@ -10,6 +10,7 @@ from observing_night import Night
 from running_service import RunningService
 
 from contimg.settings import Settings, load
+from contimg.settings.file import save
 from contimg.store import Store
 
 OPTIONAL_NUMBER = (int, float, type(None))
@@ -117,3 +118,15 @@ def test_configuration_of_running_stream_is_not_changed_by_start(
 def test_log_level_in_any_case(post: Callable[..., Any], settings: Settings, level: str) -> None:
     assert post("config", {"log_level": level}).status_code == 200
     assert load(settings).log_level == level.upper()
+
+
+def test_configuration_as_read_changes_nothing(
+    client: FlaskClient, post: Callable[..., Any], settings: Settings, service: RunningService
+) -> None:
+    save(settings, {"queue_db": "postgresql+psycopg://user:secret@db.example/contimg"})
+    config = client.get("/api/streaming/config").get_json()
+    assert "secret" not in str(config)
+    answer = post("config", {"queue_db": config["queue_db"], "registry_db": config["registry_db"]})
+    assert (answer.status_code, answer.get_json()["success"]) == (200, True)
+    assert service.commands == []
+    assert "secret" in load(settings).queue_db

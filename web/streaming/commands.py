@@ -33,8 +33,8 @@ def run_command(name: Action, values: Mapping[str, Any] | None = None) -> Comman
     status, record = panel.service.status(), read_record(panel.settings.state_dir)
     stream = record.stream if record else "stopped"
     if name == "start" and (status.running or stream in ("running", "starting")):
-        outcome = CommandOutcome if values else NoEffect  # a configuration that is not used is no answer with 200
-        return outcome(False, "the stream is running already; `restart` applies a configuration", status.pid)
+        kind = CommandOutcome if values else NoEffect  # the status is 200 only where no configuration is left unused
+        return kind(False, "the stream is running already; `restart` applies a configuration", status.pid)
     if name == "stop" and not status.running and stream == "stopped":
         return NoEffect(False, "the stream is not running", status.pid)
     try:
