@@ -97,8 +97,9 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount, float]:
     survey = Survey.empty(len(ms.antenna_names))
     count, by_hand = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz)), 0
     ant1, ant2, row_flags = (main.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "FLAG_ROW"))
-    columns = main.colnames()
-    more = [name for name in (MANUAL, "WEIGHT_SPECTRUM") if name in columns]
+    more = [MANUAL] if MANUAL in main.colnames() else []
+    if _has_weight_spectrum(main):
+        more.append("WEIGHT_SPECTRUM")
     for rows, (data, flags, *cells) in read_blocks(main, ("DATA", ORIGINAL, *more), BLOCK_BYTES):
         block = dict(zip(more, cells, strict=True))
         flags |= (row_flags[rows] | ~ms.usable_rows[rows])[:, None, None]
@@ -114,6 +115,14 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount, float]:
         survey.add(ms.select_parallel_hands(data), ms.select_parallel_hands(flags), ant1[rows], ant2[rows])
         main.putcol("FLAG", flags, rows.start, len(flags))
     return survey, count, float(2 * by_hand / max(count.samples.sum(), 1))
+
+
+def _has_weight_spectrum(main: table) -> bool:
+    """Whether there are weights of samples; some writers declare their column and leave its cells empty."""
+    name = "WEIGHT_SPECTRUM"
+    if name not in main.colnames() or not main.iscelldefined(name, 0):
+        return False
+    return bool(main.getcell(name, 0).shape == main.getcell("DATA", 0).shape)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]

@@ -210,6 +210,17 @@ def add_weight_spectrum(ms):
         main.putcol("WEIGHT_SPECTRUM", np.ones(shape, np.float32))
 
 
+@pytest.mark.parametrize("shape", [None, (1, 2)], ids=["no cells", "one channel"])
+def test_weights_of_other_samples_are_not_used(shape, ms, converted):
+    with table(str(ms), readonly=False, ack=False) as main:
+        main.addcols(maketabdesc(makearrcoldesc("WEIGHT_SPECTRUM", 0.0, valuetype="float", ndim=2)))
+        if shape:
+            main.putcol("WEIGHT_SPECTRUM", np.full((main.nrows(), *shape), np.nan, np.float32))
+    flag(read_ms_info(ms), search=False)
+    with table(str(ms), ack=False) as main, table(str(converted), ack=False) as original:
+        assert np.array_equal(main.getcol("FLAG"), original.getcol("FLAG"))
+
+
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("column", ["WEIGHT", "UVW", "WEIGHT_SPECTRUM"])
 def test_rows_that_are_no_numbers_are_flagged_and_not_solved_on(column, value, ms, converted, tmp_path):
