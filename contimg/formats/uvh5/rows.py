@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.errors import BadFile
+from contimg.instrument.dsa110 import INTEGRATION_S
 from contimg.instrument.time import DAY_S
 
 # Julian dates of observations are between 2000-01-01 for this telescope, 1945-01-01 for any, and 2100-01-01.
@@ -117,16 +118,19 @@ def _read_integrations_s(path: Path, header: Any, layout: RowLayout) -> NDArray[
 def _follow_spacing(layout: RowLayout, own_telescope: bool) -> RowLayout:
     """Replace a length that contradicts the time between integrations, in the DSA-110's files or if they overlap.
 
-    Its files from before June 2022 have the length of the correlator's dump, 0.134 s, of which 96 are summed.
+    Its files from before June 2022 have the length of the correlator's dump, 0.134 s, of which 96 are summed. Where
+    the length is the correlator's own, a longer time between integrations means that some are missing.
     """
     spacings_s = np.diff(layout.times_jd) * DAY_S
     if not spacings_s.size:
         return layout
     length_s, spacing_s = float(np.median(layout.integrations_s)), float(np.median(spacings_s))
     agrees = np.abs(spacings_s - length_s) <= SAME_LENGTH * length_s
-    gap = spacings_s.size == 1 and abs(spacing_s - 2 * length_s) <= 2 * SAME_LENGTH * length_s
+    is_own_length = own_telescope and abs(length_s - INTEGRATION_S) <= SAME_LENGTH * INTEGRATION_S
+    is_one_gap = spacings_s.size == 1 and abs(spacing_s - 2 * length_s) <= 2 * SAME_LENGTH * length_s
+    has_gaps = is_one_gap or (is_own_length and spacing_s > length_s)
     overlaps = length_s > (1 + SAME_LENGTH) * spacing_s
-    if agrees.any() or gap or not (own_telescope or overlaps):
+    if agrees.any() or has_gaps or not (own_telescope or overlaps):
         return layout
     note = (
         f"integration_time is {length_s:.6g} s, the time between integrations {spacing_s:.6g} s; the latter is used as "

@@ -49,7 +49,9 @@ def test_length_that_is_not_the_spacing(length_s, changed_files, tmp_path):
         assert any(note in line for line in history.getcol("MESSAGE"))
 
 
-@pytest.mark.parametrize("kept", [[0, 2], [0, 1, 4], [3]], ids=["gap alone", "gap", "single"])
+@pytest.mark.parametrize(
+    "kept", [[0, 2], [0, 1, 4], [3], [0, 5], [0, 2, 4]], ids=["gap alone", "gap", "single", "ends", "each second"]
+)
 def test_length_is_kept_across_gaps(kept, changed_files):
     header = read_header(changed_files(lambda file: keep_integrations(file, kept), [5])[5])
     assert header.integrations_s == pytest.approx(INTEGRATION_S, rel=1e-5)
