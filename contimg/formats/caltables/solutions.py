@@ -6,6 +6,7 @@ delay linearly from one solution to the next, constant before the first and afte
 flagged. In frequency nothing is interpolated: a channel has its own solution or none.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,9 +199,6 @@ class _Window:
 def _read(path: Path, kind: str) -> Solutions:
     with open_table(path / "ANTENNA") as antenna:
         names = tuple(antenna.getcol("NAME"))
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadInput(f"{path}: two antennas of the name {twice}; antennas are matched by name, give each its own")
     with open_table(path) as main:
         column = "FPARAM" if kind == "kcal" else "CPARAM"
         if column not in main.colnames():
@@ -220,11 +218,27 @@ def _read(path: Path, kind: str) -> Solutions:
     times = np.concatenate(
         [np.repeat(window.times_mjd_s[:, None], window.freqs_hz.size, axis=1) for window in windows], axis=1
     )
+    names = _distinct_names(path, names, np.isfinite(values).any(axis=(0, 2, 3)))
     shared = names, times[:, order], freqs[order], reach[order] if freqs.size > 1 else np.array([np.inf])
     if kind == "kcal":
         gains = np.where(np.isfinite(values), 1.0 + 0j, np.nan)
         return Solutions(*shared, gains, snr, data_fractions, values * _NS)
     return Solutions(*shared, values, snr, data_fractions)
+
+
+def _distinct_names(path: Path, names: tuple[str, ...], solved: Mask) -> tuple[str, ...]:
+    """The names, with the slot appended to repeated ones of antennas without a solution; `solved` is of each slot."""
+    counts = Counter(names)
+    of_solved = Counter(name for name, is_solved in zip(names, solved, strict=True) if is_solved)
+    for name, count in of_solved.items():
+        if count > 1:
+            raise BadInput(
+                f"{path}: {count} antennas of the name {name}; antennas are matched by name, give each its own"
+            )
+    return tuple(
+        name if is_solved or counts[name] == 1 else f"{name}#{slot}"
+        for slot, (name, is_solved) in enumerate(zip(names, solved, strict=True))
+    )
 
 
 def _read_window(path: Path, rows: table, number: int, column: str, slot_count: int) -> _Window:

@@ -220,6 +220,18 @@ def test_two_antennas_of_one_name_are_refused(tmp_path):
         take([path], tmp_path)
 
 
+def test_repeated_names_of_antennas_without_solution(tmp_path):
+    """As the slots that no row uses in sets of an earlier version, one of them with the name of an antenna in use."""
+    names = (*NAMES[:4], "spare", "spare", NAMES[0], NAMES[7])
+    path = write_bandpass(tmp_path / "night.B", names=names)
+    edit(path, "FLAG", lambda flags: flags.__setitem__(slice(4, 7), True))
+    solutions = read_solutions(path)
+    assert solutions.antenna_names == (*NAMES[:4], "spare#4", "spare#5", f"{NAMES[0]}#6", NAMES[7])
+    gains = solutions.select_antennas(NAMES).gains[0]
+    assert gains[[0, 1, 2, 3, 7]] == pytest.approx(random_gains()[[0, 1, 2, 3, 7]], rel=1e-5)
+    assert np.isnan(gains[4:7]).all()
+
+
 def test_another_telescope_is_refused(tmp_path):
     path = write_bandpass(tmp_path / "night.B", telescope="EVLA")
     with pytest.raises(BadInput, match=rf"{path}.*EVLA.*CONTIMG_CONVERT_TELESCOPE"):
