@@ -18,6 +18,7 @@ LONGITUDE_DEG = -118.283
 LATITUDE_DEG = 37.2334051
 HEIGHT_M = 1188.0519
 DISH_DIAMETER_M = 4.65
+SAME_DISH = 0.1  # difference from it, as a fraction, within which a diameter is that of these dishes
 SEFD_JY = 6500.0
 INTEGRATION_S = 12.884902
 INTEGRATIONS_PER_TILE = 24
@@ -144,6 +145,16 @@ def stations() -> tuple[Station, ...]:
         )
         for row in rows
     )  # fmt: skip
+
+
+def is_own_dish(diameters_m: ArrayLike) -> NDArray[np.bool_]:
+    """Whether diameters are those of this telescope's dishes, within SAME_DISH; False where one is not finite.
+
+    Parameters
+    ----------
+    diameters_m : any shape.
+    """
+    return np.asarray(np.abs(np.asarray(diameters_m) / DISH_DIAMETER_M - 1) <= SAME_DISH)
 
 
 def primary_beam(

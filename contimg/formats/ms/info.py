@@ -16,7 +16,7 @@ from contimg.instrument import dsa110
 
 log = logging.getLogger(__name__)
 
-SAME_DISH = 0.05  # difference of two diameters, as a fraction, within which the dishes are alike
+ALIKE_DISHES = 0.05  # difference of two diameters, as a fraction, within which the dishes are alike
 MAX_WEIGHT = 1e30  # sums of larger ones overflow
 MAX_UVW_M = 1.3e7  # the diameter of the Earth
 CELESTIAL_FRAMES = {"ICRS", "J2000"}
@@ -181,11 +181,10 @@ def _common_diameter_m(diameters_m: NDArray[np.float64], telescope: str) -> floa
     """The diameter of all dishes; NaN where they differ or one is not known, which the DSA-110's always are."""
     known = np.isfinite(diameters_m) & (diameters_m > 0)
     if telescope in dsa110.NAMES:
-        is_own = np.abs(diameters_m / dsa110.DISH_DIAMETER_M - 1) < SAME_DISH
-        diameters_m = np.where(is_own | ~known, dsa110.DISH_DIAMETER_M, diameters_m)
+        diameters_m = np.where(dsa110.is_own_dish(diameters_m) | ~known, dsa110.DISH_DIAMETER_M, diameters_m)
     elif not known.all():
         return float("nan")
-    alike = diameters_m.max() <= (1 + SAME_DISH) * diameters_m.min()
+    alike = diameters_m.max() <= (1 + ALIKE_DISHES) * diameters_m.min()
     return float(np.median(diameters_m)) if alike else float("nan")
 
 

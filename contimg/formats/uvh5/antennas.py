@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contimg.errors import BadFile
 from contimg.formats.uvh5.opening import read_text
 from contimg.instrument.coordinates import TELESCOPE
-from contimg.instrument.dsa110 import DISH_DIAMETER_M, stations
+from contimg.instrument.dsa110 import DISH_DIAMETER_M, is_own_dish, stations
 
 SITE_TOLERANCE_M = 100.0
 
@@ -128,14 +128,14 @@ def _distinct_names(
 
 
 def _read_diameters(header: Any, slots: int, own_telescope: bool) -> NDArray[np.float64]:
-    """Diameters in metres; of the DSA-110, ones that are unknown or off by 10 % are its own, of others 0."""
+    """Diameters in metres; of the DSA-110, ones that are unknown or not credible are its own, of others 0."""
     default_m = DISH_DIAMETER_M if own_telescope else 0.0
     if "antenna_diameters" not in header or header["antenna_diameters"].shape not in ((slots,), ()):
         return np.full(slots, default_m)
     diameters = np.broadcast_to(header["antenna_diameters"][()], slots).astype(np.float64)
     credible = np.isfinite(diameters) & (diameters > 0)
     if own_telescope:
-        credible &= np.abs(diameters - DISH_DIAMETER_M) <= 0.1 * DISH_DIAMETER_M
+        credible &= is_own_dish(diameters)
     return np.where(credible, diameters, default_m)
 
 

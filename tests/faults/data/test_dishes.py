@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tile" / "image"))
 from point_source_ms import Source, make_ms
 
 from contimg.formats.ms.info import read_ms_info
+from contimg.formats.uvh5.header import read_header
 from contimg.instrument.calibrators import find_calibrator
 from contimg.tile.calibrate.selection import select_calibrators
 from contimg.tile.convert import ConvertOptions, convert
@@ -40,6 +41,9 @@ def make_array(path, name, diameters_m):
     [
         ("OVRO_MMA", [4.65], 4.65, True),
         ("DSA-110", [4.7], 4.65, True),
+        ("OVRO_MMA", [5.0], 4.65, True),
+        ("OVRO_MMA", [4.65, 5.1], 4.65, True),
+        ("OVRO_MMA", [5.2], 5.2, False),
         ("OVRO_MMA", [0.0], 4.65, True),
         ("OVRO_MMA", [4.65, 0.0, np.nan], 4.65, True),
         ("OVRO_MMA", [25.0], 25.0, False),
@@ -113,6 +117,12 @@ def test_file_without_diameters_has_none_in_ms(tmp_path, drift_sim_files):
     assert ms.telescope == "elsewhere"
     assert np.isnan(ms.dish_diameter_m)
     assert ms.sefd_jy is None
+
+
+@pytest.mark.parametrize(("given_m", "expected_m"), [(5.0, 5.0), (5.2, 4.65), (np.nan, 4.65), (0.0, 4.65)])
+def test_own_dishes_of_a_file(given_m, expected_m, changed_files):
+    files = changed_files(lambda file: file["Header/antenna_diameters"].write_direct(np.full(117, given_m)), [5])
+    assert read_header(files[5]).array.diameters_m == pytest.approx(expected_m)
 
 
 @pytest.mark.parametrize(("freq_hz", "is_compared"), [(0.1e9, False), (1.4e9, True), (5e9, True), (90e9, False)])
