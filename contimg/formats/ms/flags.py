@@ -12,6 +12,7 @@ import numpy as np
 from casacore.tables import table
 
 from contimg.errors import BadInput
+from contimg.files.staging import final_path
 from contimg.formats.arrays import Mask
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks
 from contimg.formats.ms.info import MSInfo, read_ms_info
@@ -39,6 +40,7 @@ def collect_manual_flags(ms: MSInfo) -> None:
     """
     is_new, count = MANUAL not in ms.columns, 0
     with writable(ms.path, ms.samples // 4) as main:
+        _warn_of_unknown_changes(main, ms)
         if ORIGINAL not in ms.columns:
             _copy_flags(main, ORIGINAL)
         if is_new and not any(manual.any() for _, manual in _manual_flags(main, ms.columns)):
@@ -85,6 +87,7 @@ def carry_manual_flags(old: Path, new: Path) -> None:
     try:
         before, after = read_ms_info(old), read_ms_info(new)
         with open_table(old) as source, writable(new) as main:
+            _warn_of_unknown_changes(source, before)
             if not any(manual.any() for _, manual in _manual_flags(source, before.columns)):
                 return
             if not _has_same_samples(before, after, source, main):
@@ -109,10 +112,7 @@ def _has_same_samples(before: MSInfo, after: MSInfo, old: table, new: table) -> 
 
 def _manual_flags(main: table, columns: Collection[str]) -> Iterator[tuple[slice, Mask]]:
     """Yield rows and their flags that are set by hand: those kept, those new, without those that were cleared."""
-    is_calibrated = any(
-        CALIBRATION_KEYWORD in main.getcolkeywords(name) for name in ("DATA", "CORRECTED_DATA") if name in columns
-    )
-    if WRITTEN not in columns and is_calibrated:  # by a version that did not write it: the changes are not known
+    if _has_unknown_changes(main, columns):
         return
     if WRITTEN not in columns and ORIGINAL not in columns:  # of another writer: none is known to be set by hand
         return
@@ -122,6 +122,21 @@ def _manual_flags(main: table, columns: Collection[str]) -> Iterator[tuple[slice
         if kept:
             manual |= kept[0] & (flags | ~written)
         yield rows, manual
+
+
+def _has_unknown_changes(main: table, columns: Collection[str]) -> bool:
+    """Whether it was calibrated by a version that did not write FLAG_WRITTEN, so what was set by hand is not known."""
+    return WRITTEN not in columns and any(
+        CALIBRATION_KEYWORD in main.getcolkeywords(name) for name in ("DATA", "CORRECTED_DATA") if name in columns
+    )
+
+
+def _warn_of_unknown_changes(main: table, ms: MSInfo) -> None:
+    if _has_unknown_changes(main, ms.columns):
+        log.warning(
+            "%s: an earlier version of contimg calibrated it, so flags set by hand cannot be told apart from its own "
+            "and are dropped by a calibration or conversion; set them again after that", final_path(ms.path),
+        )  # fmt: skip
 
 
 def _copy_flags(main: table, name: str) -> None:

@@ -151,12 +151,21 @@ def test_flags_set_while_a_calibration_runs_are_kept(ms, monkeypatch):
     assert not flags[~rows].any()
 
 
-def test_flags_written_by_an_earlier_version_are_not_taken_as_manual(ms):
+@pytest.mark.parametrize("operation", ["calibrate", "convert"])
+def test_flags_of_an_earlier_version_are_not_taken_as_manual(operation, ms, drift_sim_files, caplog):
     set_by_hand(ms, rows_of_antenna(ms))
     with table(str(ms), readonly=False, ack=False) as main:
         write_calibration_record(main, "DATA", {"set": None, "reason": "no calibrator in the beam"})
-    run_calibrate(ms)
-    assert not read(ms).any()
+    for warnings in (1, 0):
+        caplog.clear()
+        if operation == "calibrate":
+            run_calibrate(ms)
+        else:
+            convert(drift_sim_files, ms)
+        assert not read(ms).any()
+        messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [message for message in messages if f"{ms}: " in message and "set them again" in message] == messages
+        assert len(messages) == warnings
 
 
 def test_conversion_carries_flags_over(ms, drift_sim_files):
