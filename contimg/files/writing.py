@@ -46,7 +46,8 @@ def adopt_owner(path: Path, target: Path) -> None:
     """Give a file the owner, group and mode of the file that it is about to replace.
 
     A file that root adds to a directory of another user becomes that user's: a command that an operator runs as root
-    must not leave a file that the service cannot use.
+    must not leave a file that the service cannot use. Where owner and group cannot be set, the file is written all the
+    same.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def adopt_owner(path: Path, target: Path) -> None:
         if os.geteuid() != 0:
             return
     owner = replaced.st_uid if os.geteuid() == 0 else -1  # only root can give a file away
-    with suppress(PermissionError):
+    with suppress(OSError):  # EPERM; EINVAL of ids that a container does not map; ENOTSUP, ENOSYS of a file system
         os.chown(path, owner, replaced.st_gid)
 
 

@@ -1,5 +1,8 @@
 """A file that is replaced is the old one or the new one, and no temporary file is left."""
 
+import errno
+import os
+
 import pytest
 
 from contimg.files.writing import atomic_file, write_text
@@ -25,3 +28,15 @@ def test_atomic_file_keeps_old_file_after_error(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError):
         write_text(tmp_path / "nowhere" / "record.json", "text")
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_file_whose_owner_cannot_be_set_is_written(code, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+    monkeypatch.setattr(os, "chown", refuse)
+    write_text(path, "new")
+    assert path.read_text() == "new"
