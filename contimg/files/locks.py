@@ -14,6 +14,7 @@ from contimg.errors import Transient
 LOCK_LIMIT_S = 10.0
 LOCKS = Path("/proc/locks")
 _POLL_S = 0.1
+_UNKNOWN = "a process that is not known here, perhaps on another host"
 Locked = TypeVar("Locked")
 
 
@@ -97,15 +98,22 @@ def describe_holders(path: Path) -> str:
 
     Returns
     -------
-    such as `process 1213 (python flag.py)`, those that write before those that read; says that it is not known where
-    no process of this machine holds one.
+    such as `process 1213 (python flag.py)`, those that write before those that read; with `perhaps` where the kernel
+    numbers the file's device otherwise than `stat`, as for btrfs, so that the file may be one of another device with
+    the same inode number; says that it is not known where no process of this machine holds one.
     """
     try:
-        inode, lines = path.stat().st_ino, LOCKS.read_text(encoding="ascii").splitlines()
+        status, lines = path.stat(), LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
-        inode, lines = 0, []
-    fields = [line.split() for line in lines if " -> " not in line]
-    on_file = [words for words in fields if words[5].rpartition(":")[2] == str(inode) and words[4] != str(os.getpid())]
+        return _UNKNOWN
+    device, inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", str(status.st_ino)
+    locks = [(words, *words[5].rsplit(":", 1)) for words in (line.split() for line in lines if " -> " not in line)]
+    is_known_device = any(listed == device for _, listed, _ in locks)
+    on_file = [
+        words
+        for words, listed, number in locks
+        if number == inode and (listed == device or not is_known_device) and words[4] != str(os.getpid())
+    ]
     writers = [words for words in on_file if words[3] == "WRITE"]
     holders = {int(words[4]): "" for words in writers or on_file}
     for pid in holders:
@@ -114,4 +122,4 @@ def describe_holders(path: Path) -> str:
         except (psutil.Error, ValueError):
             holders[pid] = "of another container or user"
     names = [f"process {pid} ({command[:80]})" for pid, command in holders.items()]
-    return ", ".join(names) or "a process that is not known here, perhaps on another host"
+    return ("" if is_known_device or not names else "perhaps ") + (", ".join(names) or _UNKNOWN)

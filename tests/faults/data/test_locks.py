@@ -1,5 +1,6 @@
 """A Measurement Set, caltable or file that another process has locked: Transient within the limit, with its id."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,27 @@ def _short_limit(monkeypatch):
 @pytest.fixture(scope="module")
 def ms(drift_sim_files, tmp_path_factory):
     return convert(drift_sim_files, tmp_path_factory.mktemp("locked") / "2026-02-22T23:17:51.ms").path
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (["{device}:{inode}"], "process 1 "),
+        (["ff:07:{inode}", "{device}:{inode}"], "process 2 "),
+        (["ff:07:{inode}", "{device}:1"], "a process that is not known here"),
+        (["ff:07:{inode}", "ff:07:1"], "perhaps process 1 "),
+        (["ff:07:1"], "a process that is not known here"),
+        ([], "a process that is not known here"),
+    ],
+)
+def test_holder_is_of_the_same_device(listed, expected, tmp_path, monkeypatch):
+    status = tmp_path.stat()
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    files = [name.format(device=device, inode=status.st_ino) for name in listed]
+    lines = [f"{pid}: FLOCK  ADVISORY  WRITE {pid} {name} 0 EOF\n" for pid, name in enumerate(files, start=1)]
+    (tmp_path / "locks").write_text("".join(lines))
+    monkeypatch.setattr(locks, "LOCKS", tmp_path / "locks")
+    assert locks.describe_holders(tmp_path).startswith(expected)
 
 
 def check(action, path, script, name=None):
