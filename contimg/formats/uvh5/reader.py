@@ -1,6 +1,7 @@
 """Reading blocks of rows of a subband file."""
 
 import hashlib
+from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple
 
@@ -36,17 +37,17 @@ class SubbandReader:
         self.header = header
 
     def __enter__(self) -> "SubbandReader":
-        self._file = open_subband_file(self.header.path, self.header.locking)
-        try:
-            self._data = {name: self._file[f"Data/{name}"] for name in _TYPES}
-            rows = self._data["visdata"].shape[0]
-        except (KeyError, OSError) as error:
-            self._file.close()
-            raise BadFile(self.header.path, f"it changed while it was read ({error}); try again") from error
-        if rows != self.header.rows:
-            self._file.close()
-            raise BadFile(self.header.path, "it changed while it was read; try again")
-        self._readers = [chunk_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
+        with ExitStack() as on_error:
+            self._file = on_error.enter_context(open_subband_file(self.header.path, self.header.locking))
+            try:
+                self._data = {name: self._file[f"Data/{name}"] for name in _TYPES}
+                rows = self._data["visdata"].shape[0]
+            except (KeyError, OSError) as error:
+                raise BadFile(self.header.path, f"it changed while it was read ({error}); try again") from error
+            if rows != self.header.rows:
+                raise BadFile(self.header.path, "it changed while it was read; try again")
+            self._readers = [chunk_reader(self.header.path, self._data[name], kind) for name, kind in _TYPES.items()]
+            on_error.pop_all()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from casacore.tables import table
 
 from contimg.errors import BadFile
-from contimg.formats.uvh5 import chunks
+from contimg.formats.uvh5 import chunks, reader
+from contimg.formats.uvh5.header import read_header
 from contimg.tile.convert import convert
 
 SUBBANDS = (4, 9)
@@ -106,6 +108,18 @@ def test_chunk_addresses_that_hdf5_contradicts(drift_sim_files, drift_sim_ms, tm
     monkeypatch.setattr(chunks, "_chunk_offsets", lambda dataset: addresses(dataset) + 512)
     files = {subband: drift_sim_files[subband] for subband in SUBBANDS}
     assert_unchanged(convert(files, tmp_path / "tile.ms"), drift_sim_ms)
+
+
+@pytest.mark.parametrize("error", [BadFile(Path("a.hdf5"), "it is truncated"), RuntimeError("of HDF5")])
+def test_file_that_cannot_be_read_is_closed(error, drift_sim_files, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(reader, "chunk_reader", fail)
+    opened = reader.SubbandReader(read_header(drift_sim_files[5]))
+    with pytest.raises(type(error)), opened:
+        pass
+    assert not opened._file, "closed"
 
 
 def test_file_that_its_writer_did_not_close(drift_sim_files, tmp_path):
