@@ -1,8 +1,9 @@
 """Notifications: events sent to a webhook, to services that apprise supports, and to a command; limited in rate.
 
 Each recipient gets the events in order and continues where it stopped, so that one that is away keeps nothing from the
-others. What it does not accept for now is sent again in the next round; an event that it refuses for good is recorded
-and left out, so that it does not hold back later ones. The stream never waits for a recipient.
+others. What it does not accept for now is sent again in the next round; an event that it refuses for good, or for
+several rounds in which it accepts others, is recorded and left out, so that it does not hold back later ones. The
+stream never waits for a recipient.
 """
 
 import hashlib
@@ -36,8 +37,11 @@ ALERT = "notification"
 ALERT_AFTER_S = 60.0  # a recipient that is away for less, for example while it restarts, raises no alert
 REFUSAL_SHOWN_S = 86400.0
 CURSOR = "notify.cursor"
+WAITING = "notify.waiting"
 REFUSAL = "notify.refused"
+ROUNDS = 5  # in which an event fails although the recipient is not away, before it counts as refused
 Send = Callable[[Mapping[str, Any]], None]
+Failure = tuple[EventRecord, Transient]
 
 
 @dataclass
@@ -48,7 +52,8 @@ class Recipient:
     ----------
     key : names its cursor in the store.
     send : sends a message; raises BadInput when it is refused for good, Transient when it is not accepted for now.
-    cursor : id of the last event that was sent, refused for good, or not to be sent.
+    cursor : id of the last event that was sent, refused for good, waits by itself, or is not to be sent.
+    waiting : rounds in which an event failed that waits by itself, by the id of the event.
     held_back : events above the rate since the last one sent.
     failing_since : time of the first of the present failures, epoch seconds; None when the last event was sent.
     """
@@ -56,6 +61,7 @@ class Recipient:
     key: str
     send: Send
     cursor: int = 0
+    waiting: dict[int, int] = field(default_factory=dict)
     held_back: int = 0
     failing_since: float | None = None
     error: str = ""
@@ -81,16 +87,24 @@ class Notifier:
         self._limit_per_hour = settings.notify_per_hour
         self._clock = clock
         self._levels = _LEVELS[_LEVELS.index(settings.notify_level) :]
-        newest = store.events.last(1)
         self._recipients = [Recipient(key, send) for key, send in _recipients(settings).items()]
-        for recipient in self._recipients:
-            cursor = store.activity.beat_text(f"{CURSOR}.{recipient.key}") or store.activity.beat_text(CURSOR)
-            recipient.cursor = int(cursor) if cursor else newest[0].id if newest else 0
+        self._read_cursors()
 
-    @property
-    def is_enabled(self) -> bool:
-        """Whether there is a recipient."""
-        return bool(self._recipients)
+    def _read_cursors(self) -> None:
+        """Continue where the last process stopped; a new recipient begins after the newest event.
+
+        The one cursor of an earlier version is used once, by the first process after it.
+        """
+        activity, newest = self._store.activity, self._store.events.last(1)
+        cursors = {row.key: activity.beat_text(f"{CURSOR}.{row.key}") for row in self._recipients}
+        earlier = None if any(cursors.values()) else activity.beat_text(CURSOR)
+        for recipient in self._recipients:
+            recipient.cursor = int(cursors[recipient.key] or earlier or (newest[0].id if newest else 0))
+            if waiting := activity.beat_text(f"{WAITING}.{recipient.key}"):
+                recipient.waiting = {int(event_id): rounds for event_id, rounds in json.loads(waiting).items()}
+            activity.beat(f"{CURSOR}.{recipient.key}", str(recipient.cursor))
+        if activity.beat_text(CURSOR):
+            activity.beat(CURSOR, "")
 
     def send_new(self) -> None:
         """Send the events since the last call, and begin or end the alert of undelivered ones.
@@ -100,47 +114,75 @@ class Notifier:
         Transient : a recipient does not accept events for now; they are sent again at the next call.
         """
         for recipient in self._recipients:
-            before = recipient.cursor
+            cursor, waiting = recipient.cursor, dict(recipient.waiting)
             error = self._send_to(recipient)
             if error is None:
                 recipient.failing_since = None
             elif recipient.failing_since is None:
                 recipient.failing_since = self._clock()
             recipient.error = str(error or "")
-            if recipient.cursor != before:
+            if recipient.waiting != waiting:  # first: an event is rather sent twice than lost
+                self._store.activity.beat(f"{WAITING}.{recipient.key}", json.dumps(recipient.waiting))
+            if recipient.cursor != cursor:
                 self._store.activity.beat(f"{CURSOR}.{recipient.key}", str(recipient.cursor))
         self._store.alerts.update(ALERT, self._problem(), end_text=f"{ALERT}: over, every recipient accepts events")
         if errors := [recipient.error for recipient in self._recipients if recipient.error]:
             raise Transient("; ".join(errors))
 
     def _send_to(self, recipient: Recipient) -> Transient | None:
-        """Send a recipient its events; return why it does not accept them for now, or None.
+        """Send a recipient its events; return why it does not accept one of them for now, or None.
 
-        An event that fails while a later one is accepted is refused for good: the recipient is not away.
+        An event that fails while a later one is accepted waits by itself: the recipient is not away. After `ROUNDS`
+        such rounds it counts as refused for good.
         """
-        failed: tuple[EventRecord, Transient] | None = None
+        failures = self._send_waiting(recipient)
+        is_away, new_failures = self._send_later(recipient)
+        if not is_away:
+            for event, error in failures:
+                recipient.waiting[event.id] += 1
+                if recipient.waiting[event.id] >= ROUNDS:
+                    del recipient.waiting[event.id]
+                    self._record_refusal(event, error)
+        return next(
+            (error for event, error in [*new_failures, *failures] if is_away or event.id in recipient.waiting), None
+        )
+
+    def _send_waiting(self, recipient: Recipient) -> list[Failure]:
+        """Send again what waits by itself; return what failed."""
+        failures = []
+        for event_id in tuple(recipient.waiting):
+            event = next(iter(self._store.events.after(event_id - 1, 1)), None)
+            try:
+                if event is not None and event.id == event_id:  # else deleted meanwhile
+                    self._send_one(recipient, event)
+                del recipient.waiting[event_id]
+            except Transient as error:
+                assert event is not None  # noqa: S101 (it was sent)
+                failures.append((event, error))
+        return failures
+
+    def _send_later(self, recipient: Recipient) -> tuple[bool, list[Failure]]:
+        """Send the events after the cursor; return whether the recipient is away, and what failed."""
+        failures: list[Failure] = []
+        failed: Failure | None = None
         for event in self._store.events.after(recipient.cursor):
             if event.level in self._levels and not self._is_within_rate(recipient):
                 recipient.held_back += 1
             elif event.level in self._levels:
                 try:
-                    self._send(recipient, event)
+                    self._send_one(recipient, event)
                 except Transient as error:
+                    failures.append((event, error))
                     if failed:
-                        return error
+                        return True, failures
                     failed = event, error
                     continue
-                except BadInput as error:
-                    self._record_refusal(event, error)
                 if failed:
-                    try:
-                        self._send(recipient, failed[0])
-                    except ContimgError as error:
-                        self._record_refusal(failed[0], error)
+                    recipient.waiting[failed[0].id] = 1
                     failed = None
             if failed is None:
                 recipient.cursor = event.id
-        return failed[1] if failed else None
+        return failed is not None, failures
 
     def _is_within_rate(self, recipient: Recipient) -> bool:
         now = self._clock()
@@ -148,8 +190,13 @@ class Notifier:
             recipient.sent_at.popleft()
         return len(recipient.sent_at) < self._limit_per_hour
 
-    def _send(self, recipient: Recipient, event: EventRecord) -> None:
-        recipient.send({**asdict(event), "host": socket.gethostname(), "held_back": recipient.held_back})
+    def _send_one(self, recipient: Recipient, event: EventRecord) -> None:
+        """Send an event; one that is refused for good is recorded. Raises Transient."""
+        try:
+            recipient.send({**asdict(event), "host": socket.gethostname(), "held_back": recipient.held_back})
+        except BadInput as error:
+            self._record_refusal(event, error)
+            return
         recipient.sent_at.append(self._clock())
         recipient.held_back = 0
 
@@ -160,6 +207,8 @@ class Notifier:
 
     def _problem(self) -> str | None:
         """What the alert says, or None: a recipient that is away, or an event that was refused in the last day."""
+        if not self._recipients:
+            return None
         for recipient in self._recipients:
             if recipient.failing_since is not None and self._clock() - recipient.failing_since >= ALERT_AFTER_S:
                 return f"{ALERT}: {recipient.error}; events wait until it accepts them"

@@ -88,9 +88,8 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         PeriodicTask("broker", INTERVAL_S, lambda: check_broker_is_own(store, settings)),
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
+        PeriodicTask("notification", interval_s, notifier.send_new),  # without a recipient it ends the alert
     ]
     if config.monitoring:
         tasks.append(PeriodicTask("sampling", config.monitor_interval, lambda: record_sample(config, store)))
-    if notifier.is_enabled:
-        tasks.append(PeriodicTask("notification", interval_s, notifier.send_new))
     return tasks

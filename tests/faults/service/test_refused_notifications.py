@@ -16,7 +16,8 @@ from contimg.settings import NotificationSettings
 from contimg.store import Store
 from workers.doctor import Level
 from workers.doctor.storage import check_service
-from workers.notifications import ALERT, ALERT_AFTER_S, REFUSAL_SHOWN_S, Notifier
+from workers.housekeeping.schedule import periodic_tasks
+from workers.notifications import ALERT, ALERT_AFTER_S, CURSOR, REFUSAL_SHOWN_S, ROUNDS, Notifier
 
 
 class Webhook:
@@ -149,10 +150,61 @@ def test_event_that_always_fails_does_not_hold_back_later_ones(store: Store, web
     store.events.add("poison", level="error")
     assert notify(notifier)
     store.events.add("disk full", level="error")
-    assert notify(notifier) == ""
+    for _ in range(ROUNDS - 1):
+        assert "HTTP 500" in notify(notifier)
+    assert alert(store) is None
     assert notify(notifier) == ""
     assert webhook.texts.count("disk full") == 1
     assert "HTTP 500" in (alert(store) or "")
+
+
+@pytest.mark.parametrize("answer", [429, 502, "close"])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_event_that_fails_for_a_moment_is_sent_later(store, webhook, clock, answer, is_restarted) -> None:
+    settings = NotificationSettings(notify_webhook=webhook.url)
+    notifier = Notifier(store, settings, clock)
+    webhook.answers = {"first": answer}
+    for text in ("first", "second"):
+        store.events.add(text, level="error")
+    for _ in range(ROUNDS - 1):
+        assert notify(notifier)
+    if is_restarted:
+        notifier = Notifier(store, settings, clock)
+    webhook.answers = {}
+    assert notify(notifier) == ""
+    assert notify(notifier) == ""
+    assert webhook.texts == ["second", "first"]
+    assert alert(store) is None
+
+
+def test_later_recipient_gets_no_old_events(store: Store, webhook: Webhook, clock: Clock) -> None:
+    """The first process after an upgrade continues at the one cursor of the earlier version; it is used once."""
+    store.activity.beat(CURSOR, str(store.events.last(1)[0].id))
+    store.events.add("while it was down", level="error")
+    settings = NotificationSettings(notify_command="true")
+    Notifier(store, settings, clock)
+    later = NotificationSettings(notify_command="true", notify_webhook=webhook.url)
+    Notifier(store, later, clock)
+    store.events.add("before the next start", level="error")
+    assert notify(Notifier(store, later, clock)) == ""
+    assert webhook.texts == ["before the next start"]
+
+
+def test_first_process_continues_at_the_cursor_of_an_earlier_version(store, webhook, clock) -> None:
+    store.activity.beat(CURSOR, str(store.events.last(1)[0].id))
+    store.events.add("while it was down", level="error")
+    assert notify(Notifier(store, NotificationSettings(notify_webhook=webhook.url), clock)) == ""
+    assert webhook.texts == ["while it was down"]
+
+
+def test_alert_ends_without_recipients(place, store: Store, webhook: Webhook, clock: Clock) -> None:
+    webhook.answers = {"": 400}
+    notifier = Notifier(store, NotificationSettings(notify_webhook=webhook.url), clock)
+    store.events.add("first", level="error")
+    notify(notifier)
+    assert alert(store)
+    next(task for task in periodic_tasks(place.config, store) if task.name == "notification").run()
+    assert alert(store) is None
 
 
 def test_each_recipient_gets_every_event(store: Store, webhook: Webhook, clock: Clock, tmp_path) -> None:
