@@ -87,6 +87,15 @@ def test_silent_clients_do_not_block_the_agent(agent: Path) -> None:
         client.close()
 
 
+@pytest.mark.parametrize("name", ["name", "container"])
+def test_agent_of_another_version(agent: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    answer = {"running": True, name: "contimg-stream-1", "pid": 4711, "later_field": 1}
+    monkeypatch.setattr(AgentServer, "answer", lambda *_: answer)
+    assert AgentClient(agent).status() == PartsStatus(True, "contimg-stream-1", 4711)
+    monkeypatch.setattr(AgentServer, "answer", lambda *_: {"success": True, "message": "done", "later_field": 1})
+    assert AgentClient(agent).execute("stop") == CommandOutcome(True, "done")
+
+
 def test_socket_mode(agent: Path) -> None:
     assert stat.S_IMODE(agent.stat().st_mode) == 0o660
 

@@ -11,7 +11,7 @@ import os
 import socket
 import socketserver
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,7 +36,8 @@ class AgentClient:
 
     def status(self) -> PartsStatus:
         """Return the status of the agent's backend; raises Transient when the agent does not answer."""
-        return PartsStatus(**self._request("status", STATUS_LIMIT_S))
+        answer = self._request("status", STATUS_LIMIT_S)
+        return PartsStatus(**_known(PartsStatus, {"container": answer.get("name"), **answer}))  # name: earlier agents
 
     def execute(self, command: Command) -> CommandOutcome:
         """Have the agent execute a command, and wait until that is done.
@@ -50,7 +51,7 @@ class AgentClient:
         Transient : the agent does not answer within COMMAND_LIMIT_S.
         ContimgError : the agent refuses, or its backend fails.
         """
-        return CommandOutcome(**self._request(command, COMMAND_LIMIT_S))
+        return CommandOutcome(**_known(CommandOutcome, self._request(command, COMMAND_LIMIT_S)))
 
     def _request(self, word: str, limit_s: float) -> dict[str, Any]:
         try:
@@ -65,6 +66,11 @@ class AgentClient:
         if "error" in answer or not answer:
             raise ContimgError(f"{self._path}: {answer.get('error', 'the agent sent no answer; see its log')}")
         return answer
+
+
+def _known(record: type[PartsStatus | CommandOutcome], answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record: the agent may be of another version than the panel."""
+    return {row.name: answer[row.name] for row in fields(record) if row.name in answer}
 
 
 class AgentServer(socketserver.ThreadingUnixStreamServer):
