@@ -57,6 +57,26 @@ def test_a_process_elsewhere_is_never_known_to_be_dead():
     assert not replace(gone, namespace="1").is_dead
 
 
+def test_a_process_before_the_last_boot_is_dead():
+    process = ProcessName.of()
+    inode = process.namespace.partition("@")[0]
+    earlier = replace(process, namespace=f"{inode}@00000000")
+    assert earlier.is_dead
+    assert not earlier.is_alive
+    assert not replace(earlier, host="another").is_dead  # a machine whose first namespace has the same inode
+
+
+def test_names_of_an_earlier_version_have_no_boot():
+    process = ProcessName.of()
+    earlier = replace(process, namespace=process.namespace.partition("@")[0])
+    assert earlier.is_alive
+    assert not earlier.is_dead
+    assert replace(earlier, started=1).is_dead
+    elsewhere = replace(earlier, host="another")
+    assert not elsewhere.is_alive
+    assert not elsewhere.is_dead
+
+
 STUBBORN = """
 import signal, sys, time
 from pathlib import Path

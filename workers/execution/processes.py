@@ -81,13 +81,20 @@ class ProcessName:
     @property
     def is_dead(self) -> bool:
         """Whether the process has certainly ended; known only of processes of this machine."""
-        return self.namespace == _namespace() and not self.is_alive
+        inode, own_inode = (name.partition("@")[0] for name in (self.namespace, _namespace()))
+        # The inode of a machine's first namespace is the same on every machine, and stays when the machine is rebooted.
+        is_of_this_machine = self.namespace == _namespace() or (
+            inode == own_inode and self.host == socket.gethostname()
+        )
+        return is_of_this_machine and not self.is_alive
 
     @property
     def is_alive(self) -> bool:
         """Whether this very process runs here now (a zombie does not)."""
+        inode = _namespace().partition("@")[0]  # without a boot: a name of an earlier version
+        is_here = self.namespace == _namespace() or (self.namespace, self.host) == (inode, socket.gethostname())
         try:
-            return self.namespace == _namespace() and _started(self.pid) == self.started
+            return is_here and _started(self.pid) == self.started
         except ProcessLookupError:
             return False
 
