@@ -16,6 +16,7 @@ from contimg.files.locks import describe_holders
 from contimg.files.writing import write_text
 
 BUSY_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 5  # of PostgreSQL, unless the URL has one; the system's limit is minutes
 _ENCODE = "write special characters of a password by their codes: # %23, / %2F, : %3A, @ %40, % %25"
 _SQLITE_UNAVAILABLE = frozenset({
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
@@ -85,9 +86,11 @@ def make_engine(url: URL) -> sa.Engine:
         if url.get_backend_name() == "postgresql":
             # Names and reasons are UTF-8 whatever the database was made for. A pooler such as PgBouncer may give each
             # transaction another connection of the server, which knows no statement that was prepared before.
-            arguments = {"client_encoding": "utf8", "prepare_threshold": None}
+            arguments: dict[str, Any] = {"client_encoding": "utf8", "prepare_threshold": None}
+            if "connect_timeout" not in url.query:
+                arguments["connect_timeout"] = CONNECT_TIMEOUT_S
             engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
-            sa.event.listen(engine, "begin", _limit_lock_waits)
+            sa.event.listen(engine, "begin", partial(_limit_lock_waits, url))
             sa.event.listen(engine, "handle_error", partial(_make_unavailable, url))
             return engine
         if url.database and url.database != ":memory:":
@@ -108,11 +111,16 @@ def make_engine(url: URL) -> sa.Engine:
     return engine
 
 
-def _limit_lock_waits(connection: sa.Connection) -> None:
+def _limit_lock_waits(url: URL, connection: sa.Connection) -> None:
     """Limit the waiting for locks of a session that holds them for long, such as psql in an open transaction."""
-    cursor = connection.connection.cursor()  # the driver's, because SQLAlchemy's may be of the server
-    cursor.execute(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:g}s'")
-    cursor.close()
+    try:
+        cursor = connection.connection.cursor()  # the driver's, because SQLAlchemy's may be of the server
+        cursor.execute(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:g}s'")
+        cursor.close()
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy replaces no error of this event
+        connection.invalidate(error)
+        line = str(error).strip().partition("\n")[0]
+        raise StoreUnavailable(f"queue_db={url}: {line}") from None
 
 
 def _make_unavailable(url: URL, context: ExceptionContext) -> StoreUnavailable | None:
