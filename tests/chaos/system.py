@@ -210,7 +210,6 @@ def _mount(image: Path, directory: Path, size_bytes: int) -> None:
         file.truncate(size_bytes)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,nodiscard", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(directory)], check=True)
-    shutil.rmtree(directory / "lost+found")
 
 
 def _postgres(directory: Path) -> PostgresServer:

@@ -14,12 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, raise_file_limit
 from contimg.settings import NotificationSettings, Settings, StreamingConfig, check_all
 from contimg.store import Store
+from contimg.store.engine import url_of
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import release_leases_of_dead_processes
@@ -34,6 +36,12 @@ log = logging.getLogger(__name__)
 STOP_LIMIT_S = 30.0
 EXTRAS_STOP_LIMIT_S = 3.0
 MAX_EVENTS = 200
+EVENTS_RETRY_S = 60.0  # a store that is away delays the supervisor at each attempt
+# What the service and its processes write in the state directory; other files there may belong to another user.
+_WRITTEN = (
+    "service.json", "service.lock", "streaming_config.json", "streaming_config.history.jsonl", "session.key",
+    "sessions", "flower*", "logs", "logs/*.log", "broker", "broker/*", "living", "living/*",
+)  # fmt: skip
 
 
 class Stream(StrEnum):
@@ -68,6 +76,7 @@ class Supervisor:
         self._broker_error: str | None = None
         self._state_dir_error: str | None = None
         self._events: deque[tuple[str, str]] = deque(maxlen=MAX_EVENTS)  # not yet in the event log
+        self._events_due_s = 0.0  # on the monotonic clock
         self._steps = RepeatedSteps()
         self._lock: SupervisorLock | None = None
         self._store: Store | None = None
@@ -104,15 +113,15 @@ class Supervisor:
                 f"{OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
             )
         # Files of the state directory may belong to another user who has started the service once.
-        for path in (self._state_dir, *self._state_dir.glob("*"), *self._state_dir.glob("*/*")):
+        for path in _written_paths(self._state_dir, config):
             if fault := write_fault(path):
                 raise fault
         self._lock = SupervisorLock(self._state_dir)
         try:
             self._store = Store.of(config)
             self._start_broker()
-            plans = extra_plans(self._extras, self._broker_url, self.settings, self._environ)
-            self._extra_children = [self._start_child(plan) for plan in plans]
+            for plan in extra_plans(self._extras, self._broker_url, self.settings, self._environ):
+                self._extra_children.append(self._start_child(plan))
             self.start_stream()
         except BaseException:
             self.stop(limit_s=0)
@@ -124,8 +133,8 @@ class Supervisor:
         self._enter(Stream.STARTING)
         self._start_broker()
         release_leases_of_dead_processes(self.store)
-        plans = stream_plans(config, self._broker_url, self._environ)
-        self._stream_children = [self._start_child(plan) for plan in plans]
+        for plan in stream_plans(config, self._broker_url, self._environ):
+            self._stream_children.append(self._start_child(plan))
         self._enter(Stream.RUNNING)
         self.record_event("the stream was started")
 
@@ -176,6 +185,7 @@ class Supervisor:
             if self._broker is not None:
                 self._broker.stop()
             if self._store is not None:
+                self._write_waiting_events(is_last=True)
                 self._store.close()
             if self._lock is not None:
                 remove_record(self._state_dir)
@@ -191,7 +201,12 @@ class Supervisor:
         """
         log.info("%s", text)
         self._events.append((text, level))
-        self._steps.run("event log", self._write_events)
+        self._write_waiting_events()
+
+    def _write_waiting_events(self, *, is_last: bool = False) -> None:
+        is_due = is_last or time.monotonic() >= self._events_due_s
+        if is_due and self._steps.run("event log", self._write_events):
+            self._events_due_s = time.monotonic() + EVENTS_RETRY_S
 
     def _write_events(self) -> None:
         while self._events:
@@ -250,7 +265,7 @@ class Supervisor:
         self._recorded = time.monotonic()
         fault = write_fault(self._state_dir)
         self._set_state_dir_error(str(fault) if fault else f"{self._state_dir}: {error}" if error else None)
-        self._steps.run("event log", self._write_events)
+        self._write_waiting_events()
 
     def _store_error(self) -> str | None:
         """Why a SQLite store cannot be read; a server that is away would delay the supervisor."""
@@ -263,8 +278,17 @@ class Supervisor:
         if error is not None and self._state_dir_error is None:
             self.record_event(f"{error}; no stage is started until then", "error")
         elif error is None and self._state_dir_error is not None:
+            self._events_due_s = 0.0
             self.record_event(f"{self._state_dir}: can be written again; the stream continues")
         self._state_dir_error = error
+
+
+def _written_paths(state_dir: Path, config: StreamingConfig) -> list[Path]:
+    """List what the service writes: the state directory, its files there, and the files of a SQLite store."""
+    url = url_of(config.queue_db)
+    suffixes = ("", "-wal", "-shm") if url.get_backend_name() == "sqlite" and url.database else ()
+    paths = [path for pattern in _WRITTEN for path in state_dir.glob(pattern)]
+    return [state_dir, *paths, *(Path(f"{url.database}{suffix}") for suffix in suffixes)]
 
 
 def _load_checked(settings: Settings, environ: Mapping[str, str]) -> StreamingConfig:

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from deployment import Deployment
 from users_and_disks import fill, mounted, needs_root
@@ -22,7 +23,7 @@ from workers.doctor import Level
 from workers.doctor.storage import check_directories
 from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
-from workers.service.child import _ChildLog, _copy_lines
+from workers.service.child import ChildPlan, _ChildLog, _copy_lines
 from workers.service.records import ServiceRecord, read_record, write_record
 from workers.service.supervisor import Supervisor
 
@@ -172,6 +173,32 @@ def test_stream_pauses_on_a_full_state_directory_and_continues(disk, stream, tmp
     assert any("can be written again" in text for text in texts)
     assert "Traceback" not in (tmp_path / "run.log").read_text()
     assert json.loads((disk / "service.json").read_text())["error"] is None
+
+
+def test_children_are_killed_when_a_later_one_cannot_be_started(tmp_path, monkeypatch):
+    place = Deployment(tmp_path)
+    place.config.input_dir.mkdir()
+    plans = [ChildPlan("first", ("sleep", "60"), {}), ChildPlan("second", (str(tmp_path / "missing"),), {})]
+    monkeypatch.setattr("workers.service.supervisor.stream_plans", lambda *_: plans)
+    before = set(psutil.Process().children())
+    with pytest.raises(Transient, match="second"):
+        Supervisor(place.settings, environ=place.environ).start()
+    assert set(psutil.Process().children()) <= before
+
+
+def test_events_of_a_store_that_is_away_are_tried_again_once_a_minute(tmp_path):
+    place = Deployment(tmp_path)
+    supervisor = Supervisor(place.settings, environ=place.environ)
+    store = supervisor._store = Store.open(tmp_path / "store.sqlite3")
+    (tmp_path / "store.sqlite3").rename(tmp_path / "elsewhere.sqlite3")
+    supervisor.record_event("first")
+    (tmp_path / "elsewhere.sqlite3").rename(tmp_path / "store.sqlite3")
+    supervisor.record_event("second")
+    assert store.events.last(5) == ()
+    supervisor._events_due_s = 0.0
+    supervisor.record_event("third")
+    assert [event.text for event in store.events.last(5)] == ["third", "second", "first"]
+    store.close()
 
 
 def test_limit_of_free_space(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from deployment import Deployment
 from users_and_disks import AS_NOBODY, NOBODY, needs_root
 from waiting import until
 
-from contimg.errors import Misconfigured
+from contimg.errors import Misconfigured, Transient
 from contimg.files.writing import adopt_owner, write_text
-from contimg.settings import load
+from contimg.settings import check_all, load
 from contimg.settings.changes import change
 from contimg.store import Store
 from contimg.store.backup import back_up, restore
@@ -74,6 +74,24 @@ def test_files_that_root_writes_stay_the_users(place, tmp_path):
     restore(place.settings, tmp_path / "backup.tar.gz")
     assert load(place.settings).poll_interval == 3.0
     assert set(owners(state).values()) == {NOBODY}, owners(state)
+
+
+def test_files_of_root_that_the_service_does_not_write_are_left_alone(place):
+    state = place.root / "state"
+    for name in ("lost+found", "tls"):
+        (state / name).mkdir(mode=0o700)
+    (state / "tls/ca.pem").touch(mode=0o644)
+    (state / "contimg.sqlite3.bak").touch(mode=0o600)
+    place.more["CONTIMG_BROKER_URL"] = "redis://127.0.0.1:9/0"
+    check_all(place.settings, place.environ)  # as below, imports modules that the other user may not read
+    Store.open(place.config.queue_db).close()
+    supervisor = Supervisor(place.settings, environ=place.environ)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(Transient, match=r"127\.0\.0\.1"):
+            supervisor.start()
+    finally:
+        os.seteuid(0)
 
 
 def test_leftover_of_root_is_named_at_the_start(place):
