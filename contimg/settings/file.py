@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from contimg.errors import Misconfigured
+from contimg.files.names import printable
 from contimg.files.writing import write_text
 from contimg.options import SettingValue, mask_value
 from contimg.settings.tree import SECTION_MODULES, QueueRules, Settings, StreamingConfig, section_classes
 
 # Quotes, brackets, wildcards and signs of shells: CASA's tasks and the broker's configuration give them a meaning.
 _UNUSABLE = re.compile(r"""['"`$\\*?\[\]{}]""")
+# The store's paths are printable and cut at 1024 characters; those of products are longer than their directory.
+MAX_DIRECTORY_LENGTH = 900
 
 
 def load(settings: Settings, environ: Mapping[str, str] = os.environ) -> StreamingConfig:
@@ -255,6 +258,12 @@ def _build(settings: Settings, values: Mapping[str, Any], variables: Mapping[str
     config, base = _build_unresolved(settings, values, variables), settings.base_dir
     paths = {key: base / getattr(config, key) for key in ("input_dir", "output_dir", "scratch_dir", "tmpfs_path")}
     for key, path in {"PIPELINE_STATE_DIR": settings.state_dir.absolute(), **paths}.items():
+        shown = printable(str(path))
+        if shown != str(path) or len(shown) > MAX_DIRECTORY_LENGTH:
+            raise Misconfigured(
+                f"{variables.get(key, key)}={shown}: the store cannot hold the path of a directory with unprintable "
+                f"characters or of more than {MAX_DIRECTORY_LENGTH} characters; rename or move it"
+            )
         if unusable := _UNUSABLE.search(str(path)):
             raise Misconfigured(
                 f"{variables.get(key, key)}={path}: CASA and the broker cannot use a directory with {unusable[0]} in "

@@ -73,6 +73,16 @@ def test_name_of_a_directory_that_casa_cannot_use_is_refused(place, key, charact
     assert character in str(caught.value)
 
 
+@pytest.mark.parametrize("part", ["my\u00a0data", "my\udcffdata", "my\ndata", "/".join(["x" * 100] * 9)])
+@pytest.mark.parametrize("is_of_state", [False, True])
+def test_directory_whose_path_the_store_cannot_hold_is_refused(place, part, is_of_state):
+    key = "PIPELINE_STATE_DIR" if is_of_state else "CONTIMG_INPUT_DIR"
+    place.more[key] = str(place.root / part)
+    with pytest.raises(Misconfigured, match=key) as caught:
+        settings.load(settings.Settings.from_environment(place.environ), place.environ)
+    assert str(caught.value).isprintable()
+
+
 def test_blanks_and_umlauts_are_accepted(place):
     place.more["CONTIMG_OUTPUT_DIR"] = str(place.root / "my data #1 (100% ü&;)")
     config = settings.load(settings.Settings.from_environment(place.environ), place.environ)
