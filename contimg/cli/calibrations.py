@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, print_json, print_list, store_to_read
 from contimg.errors import BadInput
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
@@ -31,7 +31,7 @@ def calibrations() -> None:
 @as_json_option
 def list_sets(limit: int, as_json: bool) -> None:
     """List caltable sets, latest observed first."""
-    with configured_store() as store:
+    with store_to_read() as store:
         records = store.registry.sets(limit)
     none = "no caltable set: a calibrator's transit or `contimg calibrations import` adds one"
     print_list(records, _line, none, as_json=as_json)
@@ -42,7 +42,7 @@ def list_sets(limit: int, as_json: bool) -> None:
 @as_json_option
 def show(name: str, as_json: bool) -> None:
     """Show a caltable set: its grade, its tables with their numbers, its plots."""
-    with configured_store() as store:
+    with store_to_read() as store:
         record = store.registry.set_named(name)
     if record is None:
         raise BadInput(f"caltable set {name}: not in the registry; `contimg calibrations list` lists all")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, print_json, print_list, store_to_read
 from contimg.errors import BadInput
 from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store, configured_store
 from contimg.units import format_utc
@@ -21,7 +21,7 @@ def groups() -> None:
 @as_json_option
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, latest observed first."""
-    with configured_store() as store:
+    with store_to_read() as store:
         records = store.files.groups(State(state) if state else None, limit)
     print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
@@ -31,7 +31,7 @@ def list_groups(state: str | None, limit: int, as_json: bool) -> None:
 @as_json_option
 def show(group: str, as_json: bool) -> None:
     """Show a group: its files, each attempt at each stage, its products and events."""
-    with configured_store() as store:
+    with store_to_read() as store:
         record = store.files.group(group)
         if record is None:
             raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")

@@ -6,12 +6,12 @@ from statistics import median
 
 import click
 
-from contimg.cli.shared import as_json_option, print_json
+from contimg.cli.shared import as_json_option, print_json, store_to_read
 from contimg.errors import mask_secrets
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
 from contimg.settings import Settings
-from contimg.store import Outcome, Store, configured_store
+from contimg.store import Outcome, Store
 from workers.scheduling import capacity
 from workers.scheduling.capacity import FULL_SCALE, TILES_PER_HOUR, UTILISATION, Load
 
@@ -67,7 +67,7 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
     """
     loads = FULL_SCALE
     if measured:
-        with configured_store() as store:
+        with store_to_read() as store:
             loads = tuple(_measure(store, load) for load in FULL_SCALE)
     site = capacity.plan(tiles_per_hour, cores, loads)
     click.echo(f"{'queue':10} {'s a tile':>9} {'workers':>8} {'busy cores':>11} {'memory GiB':>11}")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contimg.cli.shared import as_json_option, by_option, limit_option, print_json, print_list
+from contimg.cli.shared import as_json_option, by_option, limit_option, print_json, print_list, store_to_read
 from contimg.errors import ContimgError
 from contimg.settings import Settings
 from contimg.store import AlertRecord, EventRecord, Stage, Status, StreamActivity, configured_store
@@ -80,7 +80,7 @@ def resume(by: str) -> None:
 @click.option("--shown", default=5, show_default=True, help="Maximum number of entries of each list.")
 def status(as_json: bool, shown: int) -> None:
     """Show service, queue, newest images, failures, and quarantined files with their reasons."""
-    with configured_store() as store:
+    with store_to_read() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
     stream = _service()
     service, health = stream.status(), stream.health()
@@ -160,7 +160,7 @@ def _print_lists(console: Console, snapshot: Status) -> None:
 @as_json_option
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
     """List alerts, newest first; `contimg config check` lists the limits of the rules."""
-    with configured_store() as store:
+    with store_to_read() as store:
         records = store.alerts.active()[::-1][:limit] if only_on else store.alerts.last(limit=limit)
     print_list(records, _alert_line, "no alert is active" if only_on else "no alert has been raised", as_json=as_json)
 
@@ -183,7 +183,7 @@ def events(limit: int, level: str | None, group: str | None, follow: bool, as_js
         if level in (None, event.level) and group in (None, event.group):
             click.echo(json.dumps(vars(event)) if as_json else _event_line(event))
 
-    with configured_store() as store:
+    with configured_store() if follow else store_to_read() as store:
         newest = store.events.last(1)
         for event in reversed(store.events.last(limit, level=level, group=group)):
             print_event(event)

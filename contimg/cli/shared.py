@@ -3,12 +3,17 @@
 import getpass
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from contimg.settings import Settings, load
+from contimg.store import Store, configured_store
+from contimg.store.engine import is_missing
 
 Record = TypeVar("Record")
 
@@ -56,3 +61,19 @@ def print_list(records: Sequence[Record], line: Callable[[Record], str], none: s
 def print_json(value: object) -> None:
     """Print a value as JSON; dataclass instances as objects, paths and times as text."""
     click.echo(json.dumps(value, indent=2, default=lambda item: vars(item) if is_dataclass(item) else str(item)))
+
+
+@contextmanager
+def store_to_read() -> Iterator[Store]:
+    """The configured store; without one an empty store in memory, and a line on standard error: none is created."""
+    database = load(Settings.from_environment()).queue_db
+    if not is_missing(database):
+        with configured_store() as store:
+            yield store
+        return
+    click.echo(f"queue_db={database}: no store; the service creates it, or put it back if it was moved", err=True)
+    store = Store.open(":memory:")
+    try:
+        yield store
+    finally:
+        store.close()

@@ -68,6 +68,16 @@ def check_rights(place: str) -> None:
         raise fault
 
 
+def is_missing(place: str) -> bool:
+    """Return whether a SQLite file does not exist; whatever opens the store creates it.
+
+    Parameters
+    ----------
+    place : the URL or the path; a database with a URL counts as existing.
+    """
+    return "://" not in place and not os.path.exists(place)  # noqa: PTH110 (no error without rights)
+
+
 def make_engine(url: URL) -> sa.Engine:
     """Make an engine whose transactions begin as asked: on SQLite IMMEDIATE for writers, DEFERRED for readers.
 

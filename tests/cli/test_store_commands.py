@@ -4,8 +4,10 @@ import json
 import re
 
 import pytest
+from click.testing import CliRunner
 from store_steps import register_file
 
+from contimg.cli import contimg
 from contimg.errors import BadInput, Misconfigured
 from contimg.settings import Settings, load
 from contimg.store import Stage, Store, database
@@ -65,3 +67,12 @@ def test_groups_list_show_discard_retry(run, store):
     assert GROUP not in run("groups", "list", "--state", "failed")
     with pytest.raises(BadInput, match="nowhere"):
         run("groups", "show", "nowhere")
+
+
+@pytest.mark.parametrize("words", [("status",), ("alerts",), ("events",), ("groups", "list"), ("calibrations", "list")])
+def test_commands_that_only_read_create_no_store(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
+    outcome = CliRunner().invoke(contimg, words)
+    assert outcome.exit_code == 0
+    assert "contimg.sqlite3" in outcome.stderr
+    assert not (tmp_path / "state").exists()

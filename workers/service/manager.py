@@ -17,6 +17,7 @@ from contimg.errors import ContimgError, Transient
 from contimg.files.filesystems import write_fault
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
+from contimg.store.engine import is_missing
 from workers.producer import END_BEAT, SCAN_BEAT
 from workers.service.backends import Backend, choose_backend
 from workers.service.records import (
@@ -172,6 +173,8 @@ class StreamingServiceManager:
             config = load(self._settings)
         except ContimgError as error:
             return None, None, str(error)
+        if self._opened is None and is_missing(config.queue_db):
+            return config, None, None
         try:
             if self._opened is None or self._opened[0] != config.queue_db:
                 self._opened = (config.queue_db, Store.of(config))
