@@ -82,3 +82,25 @@ def write_text(path: Path, text: str, *, mode: int = 0o600, durable: bool = Fals
     """
     with atomic_file(path, mode=mode, durable=durable) as file:
         file.write(text.encode())
+
+
+def create_empty(path: Path, *, mode: int = 0o600) -> None:
+    """Create an empty file that belongs to the owner and group of its directory; an existing file is not touched.
+
+    Parameters
+    ----------
+    path : the file, in a directory that exists.
+    mode : permissions of the file.
+
+    Raises
+    ------
+    OSError : the file cannot be created.
+    """
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    except FileExistsError:
+        return
+    with os.fdopen(handle, "wb"), suppress(OSError):  # as in `adopt_owner`
+        os.fchmod(handle, mode)
+        directory = path.parent.stat()
+        os.chown(path, directory.st_uid, directory.st_gid)

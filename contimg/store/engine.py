@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.files.locks import describe_holders
-from contimg.files.writing import write_text
+from contimg.files.writing import create_empty
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5  # of PostgreSQL, unless the URL has one; the system's limit is minutes
@@ -106,8 +106,8 @@ def make_engine(url: URL) -> sa.Engine:
         if url.database and url.database != ":memory:":
             path = Path(url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
-            if os.geteuid() == 0 and not path.exists():
-                write_text(path, "", mode=0o644)  # of the directory's owner, who may be another user
+            if os.geteuid() == 0:
+                create_empty(path, mode=0o644)  # for the directory's owner, who may be another user
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise Misconfigured(f"queue_db={url}: {error}; pip install 'contimg[postgres]'") from None

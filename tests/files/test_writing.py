@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from contimg.files.writing import atomic_file, write_text
+from contimg.files.writing import atomic_file, create_empty, write_text
 
 
 def test_write_text_replaces_file_and_keeps_its_mode(tmp_path):
@@ -40,3 +40,12 @@ def test_file_whose_owner_cannot_be_set_is_written(code, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "chown", refuse)
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_empty_file_is_created_once_and_never_replaces_another(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    create_empty(path, mode=0o640)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"", 0o640)
+    path.write_bytes(b"tables")
+    create_empty(path)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"tables", 0o640)

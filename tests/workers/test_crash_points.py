@@ -119,7 +119,7 @@ def test_calibrate_killed_at_every_boundary(place, store, tiles):
     check_runs(store, tiles[1], Stage.CALIBRATE, endings)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_calibrate_killed_at_rename_of_set(place, store, tiles):
     """The boundaries before are those of any tile; an earlier set of that name steps aside, the new one comes."""
     endings = calibrate_again(place, store, tiles[0], 6, 8)

@@ -75,7 +75,7 @@ def night(tmp_path: Path) -> list[tuple[str, Files]]:
     return [(tile.plan.group, dict(tile.files)) for tile in simulate(options, tmp_path / "telescope")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
     place.more |= {
