@@ -77,7 +77,7 @@ def night(tmp_path: Path) -> list[tuple[str, Files]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_every_bad_file_is_set_aside_and_the_next_group_is_imaged(place, night):
+def test_bad_files_are_quarantined_and_next_group_is_imaged(place, night):
     place.more |= {
         "CONTIMG_COLLECTION_TIMEOUT_S": "6", "CONTIMG_MIN_SUBBANDS": "16", "CONTIMG_ORDER": "oldest",
         "CONTIMG_IMAGE_SIZE": "128", "CONTIMG_CALIBRATE_FLAG": "0", "CONTIMG_MAX_WORKERS": "3", "OMP_NUM_THREADS": "1",
