@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from rich.console import Console
 
 from contimg.cli.shared import PATH
-from contimg.errors import BadInput, ContimgError
+from contimg.errors import BadInput, ContimgError, Transient
 from contimg.files.processes import start_bound
 from contimg.options import flags, from_flags
 from contimg.simulation import SimulateOptions
@@ -22,6 +23,7 @@ from contimg.simulation.demo.report import check_image, follow, print_fluxes, pr
 from contimg.simulation.demo.scene import DemoOptions, Scene, Telescope, prepare_scene
 from contimg.store import State, Store
 
+_START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
 
 
@@ -44,10 +46,12 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
     service = _start_service(scene)
     try:
         store = Store.open(scene.settings.state_dir / "contimg.sqlite3")
+        check = partial(_check, service, telescope, scene)
+        _wait_for_producer(store, scene, check)
         telescope.start()
         names = [plan.group for plan in telescope.plans]
         began = time.monotonic()
-        groups = follow(store, names, console, options.patience_s, partial(_check, service, telescope, scene))
+        groups = follow(store, names, console, options.patience_s, check)
         console.print(f"\n{len(groups)} groups in {time.monotonic() - began:.0f} s", highlight=False)
         _report(console, scene, store)
         failed = [group.id for group in groups if group.state is not State.COMPLETED]
@@ -84,6 +88,16 @@ def _start_service(scene: Scene) -> subprocess.Popen[bytes]:
     log = (scene.directory / "service.log").open("wb")
     command = [sys.executable, "-m", "contimg", "run", "--web", "--port", str(scene.port)]
     return start_bound(command, environ={**os.environ, **scene.environ}, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _wait_for_producer(store: Store, scene: Scene, check: Callable[[], None]) -> None:
+    """Wait for the first scan: the group's id is the time of the file that arrives first, which names the truth too."""
+    deadline = time.monotonic() + _START_LIMIT_S
+    while store.activity.last_beat("producer.scan") is None:
+        check()
+        if time.monotonic() > deadline:
+            raise Transient(f"the producer did not start; see {scene.settings.state_dir / 'logs'}")
+        time.sleep(0.2)
 
 
 def _check(service: subprocess.Popen[bytes], telescope: Telescope, scene: Scene) -> None:
