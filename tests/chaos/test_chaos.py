@@ -50,7 +50,7 @@ def test_proxy_passes_cuts_and_stalls():
     server.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_no_loss_or_duplicate_with_faults(tmp_path: Path):
     """Run on SQLite with the embedded broker, then change the products and expect deviations."""

@@ -62,6 +62,7 @@ def sweep_all(place) -> None:
     impatient.close()
 
 
+@pytest.mark.long
 def test_convert_killed_at_every_boundary(place, store, group):
     endings = crash_everywhere(place, Stage.CONVERT, group)
     assert len(endings) >= 4, "claim, the two sides of the rename, commit, and the end"

@@ -123,6 +123,7 @@ def test_resumed_worker_changes_nothing(place, context, group, stage):
     ]
 
 
+@pytest.mark.long
 def test_suspended_worker_blocks_nobody(place, context, group):
     """It has no lock on the Measurement Set, and the sweep clears away after it."""
     process = frozen_in(place, Stage.CALIBRATE, group, context.config.output_dir, f"{group}.ms.writing-*")

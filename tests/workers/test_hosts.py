@@ -82,6 +82,7 @@ def owned_by(process: subprocess.Popen[bytes], owner: str) -> bool:
     return name is not None and name.pid in {row.pid for row in psutil.Process(process.pid).children(recursive=True)}
 
 
+@pytest.mark.long
 def test_host_cut_off_during_stage(place, hosts, database, broker, small_groups):
     place.more |= {
         "CONTIMG_QUEUE_DB": database, "CONTIMG_BROKER_URL": broker, "CONTIMG_LEASE_S": f"{LEASE_S:g}",

@@ -7,6 +7,7 @@ import random
 import re
 from collections import Counter
 
+import pytest
 from judges import SHARED, require
 
 from contimg.formats.uvh5.grouping import seconds_of, subband_file_name
@@ -27,6 +28,7 @@ def real_stamps() -> list[float]:
     )
 
 
+@pytest.mark.long
 def test_real_arrivals_give_the_true_groups(tmp_path):
     """2208 complete and 23 incomplete groups, none above 16; the shards of one group are dealt their subbands."""
     incoming, dealer, hand, before = tmp_path / "incoming", random.Random(6), [], 0.0
