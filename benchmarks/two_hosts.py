@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workers.broker import server_program
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "store"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from postgres_server import PostgresServer
 
 _NETWORK, _BRIDGE, _PORT = "10.231.78", "contimgbn", 6398

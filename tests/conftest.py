@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from astropy.config import set_temp_cache
 from astropy.utils.data import conf
+from deployment import Deployment
 from hypothesis import settings
 from judges import require
+from postgres_server import PostgresServer, running_postgres
 
 from contimg.instrument.bundled_data import use_bundled_iers
 
@@ -52,3 +54,17 @@ def drift_sim_files() -> Mapping[int, Path]:
 def drift_sim_sources() -> tuple[tuple[float, float, float], ...]:
     """Right ascension, declination (ICRS, degrees) and flux (Jy) of the sources in those files."""
     return DRIFT_SIM_SOURCES
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    """A deployment whose commands and processes a test starts."""
+    (tmp_path / "incoming").mkdir()
+    return Deployment(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the tests' own."""
+    with running_postgres() as server:
+        yield server

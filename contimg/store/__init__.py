@@ -58,13 +58,13 @@ class Store:
 
     @classmethod
     def open(
-        cls, place: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] | None = None
+        cls, location: str | Path, rules: QueueRules | None = None, *, clock: Callable[[], float] | None = None
     ) -> Self:
         """Open the store at a SQLite path or a PostgreSQL URL, and create it in an empty database.
 
         Parameters
         ----------
-        place : path of a SQLite file, or a URL such as `postgresql://user@host/name`.
+        location : path of a SQLite file, or a URL such as `postgresql://user@host/name`.
         rules : timeouts, attempts and group sizes of the queue; None for the defaults.
         clock : gives the present time, UTC, epoch seconds; None for the database's own: the clock of the PostgreSQL
             server, which every host sees alike, or for SQLite that of this host, as all its processes are here.
@@ -74,7 +74,7 @@ class Store:
         Misconfigured : the database cannot be used, is of a newer version, or is PostgreSQL and of an older one.
         Transient : PostgreSQL does not answer.
         """
-        engine = make_engine(url_of(place))
+        engine = make_engine(url_of(location))
         prepare(engine)
         own_clock = ServerClock(engine) if engine.dialect.name == "postgresql" else time.time
         database = Database(engine, rules or QueueRules(), clock or own_clock)

@@ -28,23 +28,23 @@ class StoreUnavailable(Transient, SQLAlchemyError):
     """The database cannot be used for now: its disk is full or read-only, it is locked, or its server is away."""
 
 
-def url_of(place: str | Path) -> URL:
+def url_of(location: str | Path) -> URL:
     """Make a database URL from a URL or from the path of a SQLite file.
 
     Parameters
     ----------
-    place : the URL or the path; for PostgreSQL the driver psycopg is filled in.
+    location : the URL or the path; for PostgreSQL the driver psycopg is filled in.
 
     Raises
     ------
     Misconfigured : it is neither, or the URL is of another kind of database.
     """
     try:
-        url = make_url(str(place)) if "://" in str(place) else URL.create("sqlite", database=str(place))
+        url = make_url(str(location)) if "://" in str(location) else URL.create("sqlite", database=str(location))
     except (ArgumentError, ValueError):
-        raise Misconfigured(f"queue_db={place}: neither a path nor a database URL; {_ENCODE}") from None
+        raise Misconfigured(f"queue_db={location}: neither a path nor a database URL; {_ENCODE}") from None
     if "@" in f"{url.host or ''}{url.query.get('host', '')}":
-        raise Misconfigured(f"queue_db={place}: has two @; {_ENCODE}")
+        raise Misconfigured(f"queue_db={location}: has two @; {_ENCODE}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
@@ -52,30 +52,30 @@ def url_of(place: str | Path) -> URL:
     return url
 
 
-def check_rights(place: str) -> None:
+def check_rights(location: str) -> None:
     """Check that this user may write to the database, if it is a SQLite file.
 
     Parameters
     ----------
-    place : the URL or the path.
+    location : the URL or the path.
 
     Raises
     ------
     Misconfigured : the user may not.
     """
-    fault = None if "://" in place else write_fault(Path(place))
+    fault = None if "://" in location else write_fault(Path(location))
     if isinstance(fault, Misconfigured):
         raise fault
 
 
-def is_missing(place: str) -> bool:
+def is_missing(location: str) -> bool:
     """Return whether a SQLite file does not exist; whatever opens the store creates it.
 
     Parameters
     ----------
-    place : the URL or the path; a database with a URL counts as existing.
+    location : the URL or the path; a database with a URL counts as existing.
     """
-    return "://" not in place and not os.path.exists(place)  # noqa: PTH110 (no error without rights)
+    return "://" not in location and not os.path.exists(location)  # noqa: PTH110 (no error without rights)
 
 
 def make_engine(url: URL) -> sa.Engine:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
-    sys.path[:0] = [str(here.parent / name) for name in ("store", "workers", "..", "")]
+    sys.path[:0] = [str(here.parent / name) for name in ("..", "")]
 
 from deviations import find_deviations, wait_until_quiet
 from faults import Effect, inject, kinds_for

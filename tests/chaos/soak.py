@@ -18,7 +18,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
-    sys.path[:0] = [str(here.parent / name) for name in ("store", "workers", "..", "")]
+    sys.path[:0] = [str(here.parent / name) for name in ("..", "")]
 
 import psutil
 from plan import ChaosPlan, Defect, GroupPlan

@@ -1,26 +1,14 @@
 """A store on each database: SQLite in a file, PostgreSQL in a server of the tests' own."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from judges import postgresql_programs, require
 from postgres_server import PostgresServer, empty
 from store_play import RULES, Clock, Telescope
 
 from contimg.store import QueueRules, Store
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    require("postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    server = PostgresServer(postgresql_programs(), directory)
-    yield server
-    server.stop()
-    shutil.rmtree(directory)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,7 +34,7 @@ def made_postgres(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with every table and no row: a path or a URL. Migrating one for each test would take long."""
     if request.param == "sqlite":
         return str(shutil.copy(request.getfixturevalue("made_sqlite"), tmp_path / "store.sqlite3"))
@@ -64,8 +52,8 @@ def clock() -> Clock:
 def open_store(clock: Clock) -> Iterator[Callable[..., Store]]:
     opened = []
 
-    def opens(place: str, rules: QueueRules = RULES, clock: Callable[[], float] = clock) -> Store:
-        opened.append(Store.open(place, rules, clock=clock))
+    def opens(location: str, rules: QueueRules = RULES, clock: Callable[[], float] = clock) -> Store:
+        opened.append(Store.open(location, rules, clock=clock))
         return opened[-1]
 
     yield opens
@@ -74,8 +62,8 @@ def open_store(clock: Clock) -> Iterator[Callable[..., Store]]:
 
 
 @pytest.fixture
-def store(place: str, open_store: Callable[..., Store]) -> Store:
-    return open_store(place)
+def store(location: str, open_store: Callable[..., Store]) -> Store:
+    return open_store(location)
 
 
 @pytest.fixture

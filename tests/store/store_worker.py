@@ -1,4 +1,4 @@
-"""A process of workers for the concurrency test: `python store_worker.py PLACE SEED`.
+"""A process of workers for the concurrency test: `python store_worker.py LOCATION SEED`.
 
 Two threads claim whatever waits and pass it through its stages. Now and then one drops dead with its lease, stops to
 think for longer than its lease, or fails; the lease is short, so that all of this happens many times over.
@@ -47,8 +47,8 @@ def end(store: Store, lease: Lease, dice: random.Random) -> None:
 
 
 def main() -> None:
-    place, seed = sys.argv[1], int(sys.argv[2])
-    store = Store.open(place, RULES)
+    location, seed = sys.argv[1], int(sys.argv[2])
+    store = Store.open(location, RULES)
     threads = [threading.Thread(target=work, args=(store, f"{seed}.{k}", random.Random(2 * seed + k))) for k in (0, 1)]
     for thread in threads:
         thread.start()

@@ -19,12 +19,12 @@ def test_alert_writes_one_event_at_begin_and_end(store, clock):
     assert (alert.rule, alert.text, alert.ended_at) == ("stall", "nothing moves for 600 s", clock.now)
 
 
-def test_active_alerts_survive_reopening(store, open_store, place, clock):
+def test_active_alerts_survive_reopening(store, open_store, location, clock):
     store.alerts.update("disk", "full")
     clock.now += 5
     store.alerts.update("worker", "none takes from image")
     store.alerts.update("stall", None)
-    again = open_store(place)
+    again = open_store(location)
     assert [alert.rule for alert in again.alerts.active()] == ["disk", "worker"]
     assert not again.alerts.update("disk", "fuller")
     assert again.alerts.update("disk", None, end_text="room again")

@@ -21,17 +21,17 @@ from contimg.store.backup.archive import unpack
 
 
 @pytest.fixture
-def settings(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = Settings(state_dir=tmp_path / "state")
     settings.state_dir.mkdir(exist_ok=True)
-    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", location)
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(settings.state_dir))
     save(settings, {"poll_interval": 7.0})
     return settings
 
 
-def filled(place: str, groups: int) -> Store:
-    store = Store.open(place)
+def filled(location: str, groups: int) -> Store:
+    store = Store.open(location)
     telescope = Telescope(store)
     for group in range(groups):
         telescope.whole_group(group)
@@ -43,8 +43,8 @@ def everything(store: Store) -> tuple[object, ...]:
     return groups, tuple(store.files.of_group(group.id) for group in groups), store.events.last(1000)
 
 
-def test_restore_returns_state_of_backup(place: str, settings: Settings, tmp_path: Path) -> None:
-    store = filled(place, 3)
+def test_restore_returns_state_of_backup(location: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(location, 3)
     before = everything(store)
     backup = back_up(settings, tmp_path / "backup.tar.gz")
     assert backup.rows["groups"] == 3
@@ -55,7 +55,7 @@ def test_restore_returns_state_of_backup(place: str, settings: Settings, tmp_pat
     store.close()
 
     restore(settings, tmp_path / "backup.tar.gz", force=True)
-    store = Store.open(place)
+    store = Store.open(location)
     assert everything(store) == before
     assert '"poll_interval": 7.0' in settings.config_path.read_text()
     store.events.add("numbers go on")  # a sequence that stood still would give a number twice
@@ -65,9 +65,9 @@ def test_restore_returns_state_of_backup(place: str, settings: Settings, tmp_pat
     store.close()
 
 
-def test_backup_during_writes_is_consistent(place: str, settings: Settings, tmp_path: Path) -> None:
+def test_backup_during_writes_is_consistent(location: str, settings: Settings, tmp_path: Path) -> None:
     """Each whole group is 16 files; the writer commits file by file, the backup must not see half a transaction."""
-    store = filled(place, 1)
+    store = filled(location, 1)
     stop = threading.Event()
 
     def write() -> None:
@@ -126,11 +126,11 @@ def damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damaged, lambda path: path.write_text("not a backup"), Path.unlink])
-def test_damaged_backup_is_refused(place: str, settings: Settings, tmp_path: Path, damage) -> None:
-    filled(place, 1).close()
+def test_damaged_backup_is_refused(location: str, settings: Settings, tmp_path: Path, damage) -> None:
+    filled(location, 1).close()
     archive = tmp_path / "backup.tar.gz"
     back_up(settings, archive)
-    store = Store.open(place)
+    store = Store.open(location)
     Telescope(store).whole_group(5)
     before = everything(store)
     damage(archive)
@@ -140,8 +140,8 @@ def test_damaged_backup_is_refused(place: str, settings: Settings, tmp_path: Pat
     store.close()
 
 
-def test_commands_refuse_newer_store(place: str, settings: Settings, tmp_path: Path) -> None:
-    store = filled(place, 1)
+def test_commands_refuse_newer_store(location: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(location, 1)
     with store.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     store.close()
@@ -158,8 +158,8 @@ def test_commands_refuse_newer_store(place: str, settings: Settings, tmp_path: P
         store.close()
 
 
-def test_restore_refuses_running_stream(place: str, settings: Settings, tmp_path: Path) -> None:
-    store = filled(place, 1)
+def test_restore_refuses_running_stream(location: str, settings: Settings, tmp_path: Path) -> None:
+    store = filled(location, 1)
     back_up(settings, tmp_path / "backup.tar.gz")
     store.activity.beat("producer.scan")  # a producer that scanned just now
     store.close()
@@ -175,13 +175,13 @@ def test_restore_refuses_running_stream(place: str, settings: Settings, tmp_path
 def test_restore_command_restores_stopped_stream(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                  ending: str) -> None:  # fmt: skip
     """It looks at the store itself, to see whether the stream runs, and must not be in its own way."""
-    place = str(tmp_path / "store.sqlite3")
-    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
-    store = filled(place, 2)
+    location = str(tmp_path / "store.sqlite3")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", location)
+    store = filled(location, 2)
     store.activity.beat("producer.scan")
     store.close()
     back_up(settings, tmp_path / "backup.tar.gz")
-    with closing(sqlite3.connect(place)) as connection, connection:
+    with closing(sqlite3.connect(location)) as connection, connection:
         assert connection.execute(ending).rowcount == 1
     outcome = CliRunner().invoke(contimg, ["restore", str(tmp_path / "backup.tar.gz")], catch_exceptions=False)
     assert re.fullmatch(r".*\b2 groups\b.*\b0 images\b.*\n", outcome.output)
@@ -191,13 +191,13 @@ def test_restore_command_restores_stopped_stream(settings: Settings, tmp_path: P
 def test_restore_refuses_open_store(settings: Settings, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """A worker would go on writing to the file that was put aside."""
-    place = str(tmp_path / "open.sqlite3")
-    monkeypatch.setenv("CONTIMG_QUEUE_DB", place)
-    filled(place, 1).close()
+    location = str(tmp_path / "open.sqlite3")
+    monkeypatch.setenv("CONTIMG_QUEUE_DB", location)
+    filled(location, 1).close()
     back_up(settings, tmp_path / "backup.tar.gz")
-    with sqlite3.connect(place) as worker:
+    with sqlite3.connect(location) as worker:
         worker.execute("SELECT count(*) FROM groups").fetchone()
-        with pytest.raises(Misconfigured, match=re.escape(place)):
+        with pytest.raises(Misconfigured, match=re.escape(location)):
             restore(settings, tmp_path / "backup.tar.gz")
     worker.close()
     restore(settings, tmp_path / "backup.tar.gz")

@@ -18,12 +18,12 @@ from contimg.store import Outcome, Stage, State
 GROUPS = 60
 
 
-def test_sixty_groups_are_each_committed_once(place, open_store):
-    store = open_store(place, RULES, time.time)
+def test_sixty_groups_are_each_committed_once(location, open_store):
+    store = open_store(location, RULES, time.time)
     telescope = Telescope(store)
     for group in range(GROUPS):
         telescope.whole_group(group)
-    program = [sys.executable, str(Path(__file__).with_name("store_worker.py")), place]
+    program = [sys.executable, str(Path(__file__).with_name("store_worker.py")), location]
     workers = [subprocess.Popen([*program, str(seed)]) for seed in range(4)]
     try:
         assert [worker.wait(timeout=120) for worker in workers] == [0] * 4
@@ -46,8 +46,8 @@ def test_sixty_groups_are_each_committed_once(place, open_store):
     assert metric_values(store, "lease.lost"), "no frozen worker was refused"
 
 
-def test_two_producers_form_groups_of_one(place, open_store):
-    store = open_store(place, RULES, time.time)
+def test_two_producers_form_groups_of_one(location, open_store):
+    store = open_store(location, RULES, time.time)
     telescope = Telescope(store)
 
     def produce(_producer: int) -> int:
@@ -60,9 +60,9 @@ def test_two_producers_form_groups_of_one(place, open_store):
     assert all(group.subbands == (0, 1) for group in groups)
 
 
-def test_concurrent_claims_lose_no_update(place, open_store):
+def test_concurrent_claims_lose_no_update(location, open_store):
     """What the driver's own BEGIN loses: 381 of 800 increments in an experiment. Each claim here is an increment."""
-    store = open_store(place, RULES.replace(lease_s=60), time.time)
+    store = open_store(location, RULES.replace(lease_s=60), time.time)
     group = Telescope(store).whole_group()
 
     def turn(owner: int) -> int:

@@ -82,7 +82,7 @@ def test_sqlite_pragmas(tmp_path, open_store):
 
 
 @pytest.mark.parametrize(
-    ("place", "message", "kind"),
+    ("location", "message", "kind"),
     [
         ("mysql://user:secret@host/name", "SQLite", Misconfigured),
         ("postgresql://user:secret@127.0.0.1:1/name", "Connection refused", Transient),
@@ -90,10 +90,10 @@ def test_sqlite_pragmas(tmp_path, open_store):
         ("{tmp}/junk/below/a/file", "Not a directory|File exists", Misconfigured),
     ],
 )
-def test_wrong_url_is_one_line_without_password(place, message, kind, tmp_path):
+def test_wrong_url_is_one_line_without_password(location, message, kind, tmp_path):
     (tmp_path / "junk").write_text("this is no database, and long enough for SQLite to notice it" * 20)
     with pytest.raises(kind, match=message) as caught:
-        Store.open(place.format(tmp=tmp_path))
+        Store.open(location.format(tmp=tmp_path))
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 

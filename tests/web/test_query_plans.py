@@ -5,19 +5,15 @@ limit.
 """
 
 import re
-import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from judges import postgresql_programs, require
 from observing_night import Night, whole_night
+from postgres_server import PostgresServer
 from sqlalchemy import Connection, event, text
 
 from contimg.settings import Settings, load, save
@@ -25,9 +21,6 @@ from contimg.store import Store
 from web import create_app
 from web.activity.history import CHARTS, check_scan
 from web.context import EXTENSION
-
-sys.path.append(str(Path(__file__).parents[1] / "store"))
-from postgres_server import PostgresServer
 
 GROWING = ("jobs", "groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations",
            "alerts")  # fmt: skip
@@ -126,22 +119,13 @@ def test_plan_check_detects_table_scan(store: Store) -> None:
             assert any(walked_by_sqlite(connection, step, plan, statement) for step in plan), statement
 
 
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    require("postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    server = PostgresServer(postgresql_programs(), directory)
-    yield server.new_database()
-    server.stop()
-    shutil.rmtree(directory)
-
-
-def test_postgresql_plans_use_indexes(postgres: str, tmp_path: Path) -> None:
+def test_postgresql_plans_use_indexes(postgres: PostgresServer, tmp_path: Path) -> None:
     """With walks forbidden the planner still takes one where nothing else leads to the rows."""
+    database = postgres.new_database()
     settings = Settings(state_dir=tmp_path / "state")
-    save(settings, {"queue_db": postgres})
+    save(settings, {"queue_db": database})
     config = load(settings)
-    night = Night(postgres, config.input_dir, config.output_dir, time.time())
+    night = Night(database, config.input_dir, config.output_dir, time.time())
     whole_night(night, time.time())
     store = Store.of(config)
     statements = read_statements(create_app(settings, store, fresh_s=0.0), store)

@@ -1,7 +1,5 @@
 """A deployment of its own for each test, with the real broker, store and processes."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,38 +10,9 @@ from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Store
 
 
-class Place(Deployment):
-    """A deployment whose commands and processes a test starts."""
-
-    @property
-    def incoming(self) -> Path:
-        return self.root / "incoming"
-
-    @staticmethod
-    def command(*arguments: str) -> list[str]:
-        return [sys.executable, "-m", "contimg", *arguments]
-
-    def contimg(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments), env=self.environ, cwd=self.root, capture_output=True, text=True, timeout=timeout_s
-        )
-
-    def start(self, *command: str, log: str) -> subprocess.Popen[bytes]:
-        with (self.root / log).open("wb") as sink:
-            return subprocess.Popen(
-                command, env=self.environ, cwd=self.root, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
-            )
-
-
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    (tmp_path / "incoming").mkdir()
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def store(place: Place) -> Iterator[Store]:
-    opened = Store.open(place.config.queue_db)
+def store(deployment: Deployment) -> Iterator[Store]:
+    opened = Store.open(deployment.config.queue_db)
     yield opened
     opened.close()
 

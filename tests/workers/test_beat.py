@@ -37,11 +37,13 @@ def broker() -> Iterator[Broker]:
     server.go()
 
 
-def test_the_beat_stops_while_the_broker_is_away_and_goes_on_with_it(place, broker):
-    beat = place.root / "beat"
-    place.more |= {"CONTIMG_BROKER_URL": f"redis://127.0.0.1:{broker.port}/0", "CONTIMG_WORKER_BEAT": str(beat)}
+def test_the_beat_stops_while_the_broker_is_away_and_goes_on_with_it(deployment, broker):
+    beat = deployment.root / "beat"
+    deployment.more |= {"CONTIMG_BROKER_URL": f"redis://127.0.0.1:{broker.port}/0", "CONTIMG_WORKER_BEAT": str(beat)}
     flags = ["-Q", "image", "-c", "1", "--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
-    worker = place.start(sys.executable, "-m", "celery", "-A", "workers.app", "worker", *flags, log="worker.log")
+    worker = deployment.start_process(
+        sys.executable, "-m", "celery", "-A", "workers.app", "worker", *flags, log="worker.log"
+    )
 
     def is_young(limit_s: float = 4.0) -> bool:
         return beat.exists() and time.time() - beat.stat().st_mtime < limit_s

@@ -39,15 +39,15 @@ def broker(tmp_path):
     server.stop()
 
 
-def python(program: str, place) -> str:
+def python(program: str, deployment) -> str:
     return subprocess.run(
-        [sys.executable, "-c", program], env=place.environ, check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], env=deployment.environ, check=True, capture_output=True, text=True, timeout=120
     ).stdout
 
 
-def test_messages_of_remaining_stages(broker, place):
-    place.more["CONTIMG_BROKER_URL"] = url = broker.start().url
-    assert json.loads(python(SEND, place)) == {"convert": 1, "calibrate": 2, "image": 0}
+def test_messages_of_remaining_stages(broker, deployment):
+    deployment.more["CONTIMG_BROKER_URL"] = url = broker.start().url
+    assert json.loads(python(SEND, deployment)) == {"convert": 1, "calibrate": 2, "image": 0}
     client = redis.Redis.from_url(url, decode_responses=True)
     queues = {key for key in client.keys("contimg:c*")}
     assert queues == {"contimg:convert\x06\x166", "contimg:calibrate\x06\x166"}, (
@@ -63,11 +63,11 @@ def test_messages_of_remaining_stages(broker, place):
     assert all(signature["immutable"] and signature["args"] == arguments for signature in embedded["chain"])
 
 
-def test_absent_broker_is_reported_soon(place):
+def test_absent_broker_is_reported_soon(deployment):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        place.more["CONTIMG_BROKER_URL"] = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
+        deployment.more["CONTIMG_BROKER_URL"] = f"redis://:secret@127.0.0.1:{closed.getsockname()[1]}/0"
         port = closed.getsockname()[1]
-        lines = python(TRY, place).splitlines()
+        lines = python(TRY, deployment).splitlines()
     assert [f"127.0.0.1:{port}" in line for line in lines] == [True, True]
     assert not any("secret" in line for line in lines)

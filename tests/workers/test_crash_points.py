@@ -25,12 +25,12 @@ from workers.housekeeping.cleanup import remove_orphans
 SIGKILL = 9
 
 
-def crash_everywhere(place, stage: Stage, group: str, *between: int) -> list[int]:
+def crash_everywhere(deployment, stage: Stage, group: str, *between: int) -> list[int]:
     """How each attempt ended: killed at its boundary, the last one not; `between`: the first and the last boundary."""
     program = Path(__file__).with_name("crash_points.py")
     done = subprocess.run(
         [sys.executable, str(program), stage, group, *map(str, between)],
-        env={**place.environ, "CONTIMG_LEASE_S": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**deployment.environ, "CONTIMG_LEASE_S": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -38,9 +38,9 @@ def crash_everywhere(place, stage: Stage, group: str, *between: int) -> list[int
 
 
 @pytest.fixture
-def group(place, store, drift_sim_files) -> str:
+def group(deployment, store, drift_sim_files) -> str:
     for path in drift_sim_files.values():
-        copy = Path(shutil.copy(path, place.incoming))
+        copy = Path(shutil.copy(path, deployment.incoming))
         arrival = register_file(store, copy, path.stat().st_size, 1.0)
     return arrival.file.group
 
@@ -54,28 +54,28 @@ def check_runs(store: Store, group: str, stage: Stage, endings: list[int]) -> No
     assert outcomes[Outcome.RELEASED] >= len(endings) - 2
 
 
-def sweep_all(place) -> None:
+def sweep_all(deployment) -> None:
     """After a lease's length: what is silent for so long is nobody's."""
     time.sleep(1.1)
-    impatient = Store.open(place.config.queue_db, QueueRules(lease_s=1))
-    remove_orphans(place.config, impatient)
+    impatient = Store.open(deployment.config.queue_db, QueueRules(lease_s=1))
+    remove_orphans(deployment.config, impatient)
     impatient.close()
 
 
 @pytest.mark.long
-def test_convert_killed_at_every_boundary(place, store, group):
-    endings = crash_everywhere(place, Stage.CONVERT, group)
+def test_convert_killed_at_every_boundary(deployment, store, group):
+    endings = crash_everywhere(deployment, Stage.CONVERT, group)
     assert len(endings) >= 4, "claim, the two sides of the rename, commit, and the end"
     check_runs(store, group, Stage.CONVERT, endings)
-    ms = place.config.output_dir / f"{group}.ms"
+    ms = deployment.config.output_dir / f"{group}.ms"
     assert read_ms_info(ms).times_mjd_s.size == 6
-    sweep_all(place)
-    assert temporaries(place.config.output_dir) == []
+    sweep_all(deployment)
+    assert temporaries(deployment.config.output_dir) == []
 
 
-def arrive(place, store: Store, files: Sequence[Path]) -> str:
+def arrive(deployment, store: Store, files: Sequence[Path]) -> str:
     for path in files:
-        copy = Path(shutil.copy(path, place.incoming))
+        copy = Path(shutil.copy(path, deployment.incoming))
         arrival = register_file(store, copy, path.stat().st_size, 1.0)
     return arrival.file.group
 
@@ -87,54 +87,54 @@ def corrected(ms: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def tiles(place, store, small_groups) -> list[str]:
+def tiles(deployment, store, small_groups) -> list[str]:
     """A calibrator's tile, calibrated with its own set, and a target with that one."""
-    context = StageContext(place.config, store)
-    groups = [arrive(place, store, files) for files in small_groups.values()]
+    context = StageContext(deployment.config, store)
+    groups = [arrive(deployment, store, files) for files in small_groups.values()]
     for group in groups:
         for stage in (Stage.CONVERT, Stage.CALIBRATE):
             execute_stage(context, stage, group)
     return groups
 
 
-def calibrate_again(place, store: Store, group: str, *between: int) -> list[int]:
+def calibrate_again(deployment, store: Store, group: str, *between: int) -> list[int]:
     """Kill and calibrate again and again: nothing but the number of attempts may be another in the end."""
-    ms = place.config.output_dir / f"{group}.ms"
+    ms = deployment.config.output_dir / f"{group}.ms"
     before, used = corrected(ms), store.products.measurement_set(group).calibration_set
     store.jobs.discard(group)
     store.jobs.retry(group, stage=Stage.CALIBRATE)
-    endings = crash_everywhere(place, Stage.CALIBRATE, group, *between)
+    endings = crash_everywhere(deployment, Stage.CALIBRATE, group, *between)
     assert {run.outcome for run in store.jobs.runs(group) if run.stage is Stage.CONVERT} == {Outcome.COMMITTED}
     assert (corrected(ms), store.products.measurement_set(group).calibration_set) == (before, used)
     assert [caltable_set.name for caltable_set in store.registry.sets()] == [used]
-    sweep_all(place)
-    assert temporaries(place.config.output_dir) == []
-    assert sorted(path.name for path in (place.config.output_dir / "calibration").iterdir()) == [used, "flags"]
+    sweep_all(deployment)
+    assert temporaries(deployment.config.output_dir) == []
+    assert sorted(path.name for path in (deployment.config.output_dir / "calibration").iterdir()) == [used, "flags"]
     return endings
 
 
 @pytest.mark.long
-def test_calibrate_killed_at_every_boundary(place, store, tiles):
-    endings = calibrate_again(place, store, tiles[1])
+def test_calibrate_killed_at_every_boundary(deployment, store, tiles):
+    endings = calibrate_again(deployment, store, tiles[1])
     assert len(endings) >= 8, "claim, two files of the flag summary, Measurement Set, each with its sides, commit"
     check_runs(store, tiles[1], Stage.CALIBRATE, endings)
 
 
 @pytest.mark.long
-def test_calibrate_killed_at_rename_of_set(place, store, tiles):
+def test_calibrate_killed_at_rename_of_set(deployment, store, tiles):
     """The boundaries before are those of any tile; an earlier set of that name steps aside, the new one comes."""
-    endings = calibrate_again(place, store, tiles[0], 6, 8)
+    endings = calibrate_again(deployment, store, tiles[0], 6, 8)
     assert endings == [SIGKILL] * 3
 
 
 @pytest.mark.long
-def test_image_killed_at_every_boundary(place, store, group, monkeypatch):
+def test_image_killed_at_every_boundary(deployment, store, group, monkeypatch):
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "128")
-    context = StageContext(place.config, store)
+    context = StageContext(deployment.config, store)
     for stage in (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE):
         execute_stage(context, stage, group)
     store.jobs.retry(group, stage=Stage.IMAGE)
-    endings = crash_everywhere(place, Stage.IMAGE, group)
+    endings = crash_everywhere(deployment, Stage.IMAGE, group)
     assert len(endings) >= 10, "four products, each with a rename and its two sides, claim, commit"
     check_runs(store, group, Stage.IMAGE, endings)
     image = store.products.image_of(group)

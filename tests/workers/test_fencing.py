@@ -36,11 +36,11 @@ LEASE_S = 6.0  # a busy machine renews it late
 
 
 @pytest.fixture
-def context(place, monkeypatch) -> Iterator[StageContext]:
-    place.more |= {"CONTIMG_LEASE_S": f"{LEASE_S:g}", "OMP_NUM_THREADS": "1"}
+def context(deployment, monkeypatch) -> Iterator[StageContext]:
+    deployment.more |= {"CONTIMG_LEASE_S": f"{LEASE_S:g}", "OMP_NUM_THREADS": "1"}
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "256")
-    store = Store.open(place.config.queue_db, queue_rules(place.config, place.environ))
-    yield StageContext(place.config, store)
+    store = Store.open(deployment.config.queue_db, queue_rules(deployment.config, deployment.environ))
+    yield StageContext(deployment.config, store)
     store.close()
 
 
@@ -52,22 +52,22 @@ def group(context, drift_sim_files) -> str:
     return arrival.file.group
 
 
-def contents(place: Path) -> dict[str, tuple[int, int, int]]:
+def contents(deployment: Path) -> dict[str, tuple[int, int, int]]:
     """Identity, size and last change of every file, but the locks that readers leave."""
-    files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "table.lock"]
+    files = [path for path in sorted(deployment.rglob("*")) if path.is_file() and path.name != "table.lock"]
     return {
-        str(path.relative_to(place)): (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns)
+        str(path.relative_to(deployment)): (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns)
         for path in files
     }
 
 
-def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> subprocess.Popen[str]:
+def frozen_in(deployment, stage: Stage, group: str, began: Path, pattern: str) -> subprocess.Popen[str]:
     """A worker process in the middle of a stage, stopped as soon as what it writes has a temporary name.
 
     It is stopped while it does not hold the store's lock, which would stop this process too.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", TURN, stage, group], env={**place.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", TURN, stage, group], env={**deployment.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
@@ -76,7 +76,7 @@ def frozen_in(place, stage: Stage, group: str, began: Path, pattern: str) -> sub
         assert time.monotonic() < deadline
         assert process.poll() is None
     process.send_signal(signal.SIGSTOP)
-    while not can_write(place.config.queue_db):
+    while not can_write(deployment.config.queue_db):
         assert time.monotonic() < deadline
         process.send_signal(signal.SIGCONT)
         time.sleep(0.02)
@@ -94,7 +94,7 @@ def can_write(database: str) -> bool:
 
 
 @pytest.mark.parametrize("stage", [pytest.param(Stage.CALIBRATE, marks=pytest.mark.long), Stage.IMAGE])
-def test_resumed_worker_changes_nothing(place, context, group, stage):
+def test_resumed_worker_changes_nothing(deployment, context, group, stage):
     if stage is Stage.IMAGE:
         execute_stage(context, Stage.CALIBRATE, group)
     output = context.config.output_dir
@@ -102,7 +102,7 @@ def test_resumed_worker_changes_nothing(place, context, group, stage):
         Stage.CALIBRATE: (output, f"{group}.ms.writing-*"),
         Stage.IMAGE: (output / "images", f"{group}*.writing-*"),
     }[stage]
-    process = frozen_in(place, stage, group, began, pattern)
+    process = frozen_in(deployment, stage, group, began, pattern)
     try:
         until(lambda: context.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
         until(lambda: context.store.jobs.waiting(0), 5, "the wait after the lost attempt is over")
@@ -124,9 +124,9 @@ def test_resumed_worker_changes_nothing(place, context, group, stage):
 
 
 @pytest.mark.long
-def test_suspended_worker_blocks_nobody(place, context, group):
+def test_suspended_worker_blocks_nobody(deployment, context, group):
     """It has no lock on the Measurement Set, and the sweep clears away after it."""
-    process = frozen_in(place, Stage.CALIBRATE, group, context.config.output_dir, f"{group}.ms.writing-*")
+    process = frozen_in(deployment, Stage.CALIBRATE, group, context.config.output_dir, f"{group}.ms.writing-*")
     try:
         until(lambda: context.store.leases.expire() == (group,), 3 * LEASE_S, "its lease expires")
         until(lambda: context.store.jobs.waiting(0), 5, "the wait after the lost attempt is over")

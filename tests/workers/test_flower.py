@@ -44,9 +44,9 @@ def test_the_panel_is_told_where_flower_is():
 
 
 @pytest.fixture
-def flower(place) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    broker, port = EmbeddedBroker(place.root / "state"), free_port()
-    environ = {**place.environ, "FLOWER_URL_PREFIX": "flower", "CONTIMG_TOKEN": TOKEN}
+def flower(deployment) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    broker, port = EmbeddedBroker(deployment.root / "state"), free_port()
+    environ = {**deployment.environ, "FLOWER_URL_PREFIX": "flower", "CONTIMG_TOKEN": TOKEN}
     settings = Settings.from_environment(environ).replace(flower_port=port)
     (plan,) = extra_plans(Extras(flower=True), broker.start().url, settings, environ)
     process = start_bound(plan.command, environ={**environ, **plan.environ})
@@ -69,7 +69,7 @@ def asked(url: str, password: str | None = None) -> int:
         return 0
 
 
-def test_it_stands_below_its_path_behind_the_token_and_remembers(place, flower):
+def test_it_stands_below_its_path_behind_the_token_and_remembers(deployment, flower):
     url, process = flower
     until(lambda: asked(f"{url}/flower/healthcheck") == 200, 60, "Flower answers")
     assert asked(f"{url}/healthcheck") == 404
@@ -80,4 +80,4 @@ def test_it_stands_below_its_path_behind_the_token_and_remembers(place, flower):
     assert asked(f"{url}/flower/broker", TOKEN) == 200
     os.kill(process.pid, signal.SIGTERM)
     process.wait(20)
-    assert list((place.root / "state").glob("flower*"))
+    assert list((deployment.root / "state").glob("flower*"))

@@ -4,23 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
-from judges import postgresql_programs, require
+from postgres_server import running_postgres
 from waiting import until
 
 from contimg.store import Outcome, Stage, State, Store
 from workers.broker import server_program
 from workers.execution.processes import ProcessName
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "store"))
-from postgres_server import PostgresServer
 
 NETWORK, BRIDGE = "10.231.77", "contimgbr"
 LEASE_S = 6.0
@@ -59,13 +54,9 @@ def hosts() -> Iterator[list[str]]:
 
 @pytest.fixture
 def database(hosts) -> Iterator[str]:
-    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    require("postgresql")
-    server = PostgresServer(postgresql_programs(), directory, listen=f"{NETWORK}.1")
-    url = server.new_database()
-    yield url.replace(f"@/{url.split('@/')[1]}", f"@{NETWORK}.1/{url.split('@/')[1].split('?')[0]}")
-    server.stop()
-    shutil.rmtree(directory)
+    with running_postgres(listen=f"{NETWORK}.1") as server:
+        url = server.new_database()
+        yield url.replace(f"@/{url.split('@/')[1]}", f"@{NETWORK}.1/{url.split('@/')[1].split('?')[0]}")
 
 
 @pytest.fixture
@@ -83,8 +74,8 @@ def owned_by(process: subprocess.Popen[bytes], owner: str) -> bool:
 
 
 @pytest.mark.long
-def test_host_cut_off_during_stage(place, hosts, database, broker, small_groups):
-    place.more |= {
+def test_host_cut_off_during_stage(deployment, hosts, database, broker, small_groups):
+    deployment.more |= {
         "CONTIMG_QUEUE_DB": database, "CONTIMG_BROKER_URL": broker, "CONTIMG_LEASE_S": f"{LEASE_S:g}",
         "CONTIMG_MAX_ATTEMPTS": "10", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
@@ -92,15 +83,15 @@ def test_host_cut_off_during_stage(place, hosts, database, broker, small_groups)
     celery = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert,calibrate,image"]
     flags = ["-c", "1", "--disable-prefetch", "-E", "--without-gossip", "--without-mingle"]
     workers = [
-        place.start("ip", "netns", "exec", name, *celery, "-n", f"all@{name}", *flags, log=f"{name}.log")
+        deployment.start_process("ip", "netns", "exec", name, *celery, "-n", f"all@{name}", *flags, log=f"{name}.log")
         for name in hosts
     ]
-    producer = place.start(*place.command("producer"), log="producer.log")
+    producer = deployment.start_process(*deployment.command("producer"), log="producer.log")
     try:
         until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
         for files in small_groups.values():
             for path in files:
-                shutil.copy(path, place.incoming)
+                shutil.copy(path, deployment.incoming)
         held = []
 
         def first_host_works() -> bool:

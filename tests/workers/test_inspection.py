@@ -20,8 +20,8 @@ def broker_url(tmp_path) -> Iterator[str]:
     broker.stop()
 
 
-def test_inspection_of_real_worker(place, broker_url):
-    environ = {**place.environ, "CONTIMG_BROKER_URL": broker_url}
+def test_inspection_of_real_worker(deployment, broker_url):
+    environ = {**deployment.environ, "CONTIMG_BROKER_URL": broker_url}
     inspector = CeleryInspector()
     nobody = inspector.inspect(broker_url)
     assert (nobody.workers, nobody.error) == ((), None)
@@ -37,7 +37,7 @@ def test_inspection_of_real_worker(place, broker_url):
     assert inspection.unserved == ("convert", "calibrate")
 
 
-def test_waiting_messages_are_counted(place, broker_url):
+def test_waiting_messages_are_counted(deployment, broker_url):
     from workers.app import app
 
     message = app.signature("contimg.convert", (1,), options={"ignore_result": True}, immutable=True)

@@ -12,16 +12,20 @@ from contimg.store import Outcome, Stage, State, Store
 
 
 @pytest.mark.slow
-def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_attempt(place, small_groups):
+def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_attempt(deployment, small_groups):
     """The calibrator's solution needs seconds and gets one; CASA's process dies with the worker's."""
-    place.more |= {"CONTIMG_STAGE_LIMIT_S": "1", "CONTIMG_MAX_ATTEMPTS": "2", "CONTIMG_CALIBRATE_MIN_APPARENT_JY": "1"}
-    service = place.start(*place.command("run", "--no-web"), log="run.log")
-    store = Store.open(place.config.queue_db)
+    deployment.more |= {
+        "CONTIMG_STAGE_LIMIT_S": "1",
+        "CONTIMG_MAX_ATTEMPTS": "2",
+        "CONTIMG_CALIBRATE_MIN_APPARENT_JY": "1",
+    }
+    service = deployment.start_process(*deployment.command("run", "--no-web"), log="run.log")
+    store = Store.open(deployment.config.queue_db)
     try:
         until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
         group, files = next(iter(small_groups.items()))
         for path in files:
-            shutil.copy(path, place.incoming)
+            shutil.copy(path, deployment.incoming)
         until(lambda: (record := store.files.group(group)) and record.state is State.FAILED, 120, "the group fails")
         record = store.files.group(group)
         assert all(part in record.error for part in (record.stage, "1 s", "CONTIMG_STAGE_LIMIT_S")), record.error
@@ -32,7 +36,7 @@ def test_a_stage_past_its_time_is_killed_and_its_group_fails_after_the_last_atte
         assert all(run.ended_at - run.started_at < 30 for run in failed)
         assert record.stage in (Stage.CONVERT, Stage.CALIBRATE)
         time.sleep(1)
-        assert not [pid for pid in processes_with("casa_process") if str(place.root) in _words(pid)]
+        assert not [pid for pid in processes_with("casa_process") if str(deployment.root) in _words(pid)]
     finally:
         service.send_signal(signal.SIGTERM)
         service.wait(60)

@@ -21,8 +21,8 @@ def lines(capsys) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_text_names_the_group_and_stage(root, place, capsys):
-    configure(place.settings, place.config)
+def test_text_names_the_group_and_stage(root, deployment, capsys):
+    configure(deployment.settings, deployment.config)
     with about(group="2026-02-22T23:17:51", stage="convert"):
         logging.getLogger("workers.execution.attempt").info("attempt %d", 1)
     logging.getLogger("workers.execution.attempt").info("other")
@@ -31,9 +31,9 @@ def test_text_names_the_group_and_stage(root, place, capsys):
     assert second.endswith("Z INFO workers.execution.attempt other")
 
 
-def test_json_lines_hold_fields_and_traceback(root, place, capsys):
-    place.more["CONTIMG_LOG_FORMAT"] = "json"
-    configure(place.settings, place.config)
+def test_json_lines_hold_fields_and_traceback(root, deployment, capsys):
+    deployment.more["CONTIMG_LOG_FORMAT"] = "json"
+    configure(deployment.settings, deployment.config)
     with about(group="g", stage="image"), about(task="t"):
         try:
             raise ValueError("two\nlines")
@@ -47,9 +47,9 @@ def test_json_lines_hold_fields_and_traceback(root, place, capsys):
     assert "ValueError: two\nlines" in fields["traceback"]
 
 
-def test_configured_level_applies(root, place, capsys):
-    place.more["CONTIMG_LOG_LEVEL"] = "WARNING"
-    configure(place.settings, place.config)
+def test_configured_level_applies(root, deployment, capsys):
+    deployment.more["CONTIMG_LOG_LEVEL"] = "WARNING"
+    configure(deployment.settings, deployment.config)
     logging.getLogger("x").info("unheard")
     logging.getLogger("x").warning("heard")
     assert [line.split()[-1] for line in lines(capsys)] == ["heard"]

@@ -134,9 +134,9 @@ def test_wrong_url_is_refused_without_showing_it(
     assert "secret" not in str(refusal.value) + caplog.text
 
 
-def test_urls_are_masked_where_settings_are_shown(place) -> None:
-    place.more["CONTIMG_NOTIFY_URLS"] = "json://operator:secret@127.0.0.1"
-    outcome = place.contimg("config", "check")
+def test_urls_are_masked_where_settings_are_shown(deployment) -> None:
+    deployment.more["CONTIMG_NOTIFY_URLS"] = "json://operator:secret@127.0.0.1"
+    outcome = deployment.contimg("config", "check")
     assert "notify_urls" in outcome.stdout
     assert "secret" not in outcome.stdout + outcome.stderr
     assert is_secret(NotificationSettings.model_fields["notify_urls"])

@@ -41,14 +41,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def worker(place) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def worker(deployment) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts a worker for conversions with the flags given, and waits until it listens."""
-    broker, started = EmbeddedBroker(place.root / "broker state"), []
-    place.more |= {"CONTIMG_BROKER_URL": broker.start().url, "OMP_NUM_THREADS": "1"}
+    broker, started = EmbeddedBroker(deployment.root / "broker state"), []
+    deployment.more |= {"CONTIMG_BROKER_URL": broker.start().url, "OMP_NUM_THREADS": "1"}
 
     def start(*flags: str) -> subprocess.Popen[bytes]:
-        started.append(place.start(*CELERY, "worker", "-Q", "convert", "-n", "convert@%h", *flags, *FLAGS, log="w.log"))
-        until(lambda: b"ready" in (place.root / "w.log").read_bytes(), 40, "the worker is ready")
+        started.append(
+            deployment.start_process(
+                *CELERY, "worker", "-Q", "convert", "-n", "convert@%h", *flags, *FLAGS, log="w.log"
+            )
+        )
+        until(lambda: b"ready" in (deployment.root / "w.log").read_bytes(), 40, "the worker is ready")
         return started[-1]
 
     yield start
@@ -59,27 +63,29 @@ def worker(place) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def groups(place, store, small_groups) -> list[str]:
+def groups(deployment, store, small_groups) -> list[str]:
     """Two groups that wait for their conversion."""
     for files in small_groups.values():
         for path in files:
-            copy = Path(shutil.copy(path, place.incoming))
+            copy = Path(shutil.copy(path, deployment.incoming))
             register_file(store, copy, path.stat().st_size, 1.0)
     return list(small_groups)
 
 
-def control(place, *words: str) -> None:
+def control(deployment, *words: str) -> None:
     target = ["-d", f"convert@{os.uname().nodename}"]
     done = subprocess.run(
-        [*CELERY, "control", *words, *target], env=place.environ, cwd=place.root, capture_output=True, text=True,
-        timeout=60, check=False,
+        [*CELERY, "control", *words, *target], env=deployment.environ, cwd=deployment.root, capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "OK" in done.stdout
 
 
-def send(place, *groups: str) -> None:
-    subprocess.run([sys.executable, "-c", SEND, *groups], env=place.environ, cwd=place.root, check=True, timeout=60)
+def send(deployment, *groups: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", SEND, *groups], env=deployment.environ, cwd=deployment.root, check=True, timeout=60
+    )
 
 
 def pool(process: subprocess.Popen[bytes]) -> int:
@@ -95,39 +101,39 @@ def is_converted(store: Store, group: str) -> bool:
     return store.files.group(group).stage is not Stage.CONVERT
 
 
-def test_drained_worker_takes_nothing_until_readded(place, store, worker, groups):
+def test_drained_worker_takes_nothing_until_readded(deployment, store, worker, groups):
     worker("-c", "1")
-    control(place, "cancel_consumer", "convert")
-    send(place, groups[0])
+    control(deployment, "cancel_consumer", "convert")
+    send(deployment, groups[0])
     time.sleep(3)
     assert store.files.group(groups[0]).state is State.PENDING
     assert store.jobs.runs(groups[0]) == ()
-    control(place, "add_consumer", "convert")
+    control(deployment, "add_consumer", "convert")
     until(lambda: is_converted(store, groups[0]), 40, "the group is converted")
 
 
-def test_worker_grows_and_shrinks(place, store, worker, groups):
+def test_worker_grows_and_shrinks(deployment, store, worker, groups):
     process = worker("-c", "1")
     before = pool(process)
-    control(place, "pool_grow", "1")
+    control(deployment, "pool_grow", "1")
     until(lambda: pool(process) == before + 1, 20, "one more process")
-    send(place, *groups)
+    send(deployment, *groups)
     until(lambda: all(is_converted(store, group) for group in groups), 40, "both groups are converted")
     owners = {run.owner for group in groups for run in store.jobs.runs(group)}
     assert len(owners) == 2, "by two processes"
-    control(place, "pool_shrink", "1")
+    control(deployment, "pool_shrink", "1")
     until(lambda: pool(process) == before, 20, "one fewer again")
 
 
-def test_autoscaled_worker_grows_with_its_queue(place, store, worker, groups):
-    code, arrived = place.root / "code", place.root / "arrived"
+def test_autoscaled_worker_grows_with_its_queue(deployment, store, worker, groups):
+    code, arrived = deployment.root / "code", deployment.root / "arrived"
     code.mkdir()
     arrived.mkdir()
     (code / "sitecustomize.py").write_text(BARRIER)
-    place.more |= {"PYTHONPATH": str(code), "BARRIER_DIR": str(arrived)}
+    deployment.more |= {"PYTHONPATH": str(code), "BARRIER_DIR": str(arrived)}
     process = worker("--autoscale=2,1")
     before = pool(process)
-    send(place, *groups)
+    send(deployment, *groups)
     until(lambda: pool(process) == before + 1, 20, "one more process")
     until(lambda: all(is_converted(store, group) for group in groups), 40, "both groups are converted")
     assert len({run.owner for group in groups for run in store.jobs.runs(group)}) == 2

@@ -27,33 +27,33 @@ DONE_WITHIN_S = 90
 
 
 class Service:
-    """`contimg run` in a place, as a process of its own."""
+    """`contimg run` of a deployment, as a process of its own."""
 
-    def __init__(self, place, *arguments) -> None:
-        self.place = place
-        self.process = place.start(*place.command(*(arguments or ("run", "--no-web"))), log="run.log")
+    def __init__(self, deployment, *arguments) -> None:
+        self.deployment = deployment
+        self.process = deployment.start_process(*deployment.command(*(arguments or ("run", "--no-web"))), log="run.log")
         self.store = None
 
     def wait_until_running(self) -> None:
         def running() -> bool:
             assert self.process.poll() is None, self.words()
-            record = read_record(self.place.settings.state_dir)
+            record = read_record(self.deployment.settings.state_dir)
             return record is not None and record.stream == "running"
 
         until(running, STARTED_WITHIN_S, "the service runs")
-        self.store = Store.open(self.place.config.queue_db)
+        self.store = Store.open(self.deployment.config.queue_db)
 
     def words(self) -> str:
-        return (self.place.root / "run.log").read_text()
+        return (self.deployment.root / "run.log").read_text()
 
     def pid_of(self, child: str) -> int:
-        return read_record(self.place.settings.state_dir).children[child]
+        return read_record(self.deployment.settings.state_dir).children[child]
 
     def deliver(self, files) -> None:
         for path in files:
-            unfinished = self.place.incoming / path.name.replace(".hdf5", "_incomplete.hdf5")
+            unfinished = self.deployment.incoming / path.name.replace(".hdf5", "_incomplete.hdf5")
             shutil.copy(path, unfinished)
-            unfinished.rename(self.place.incoming / path.name)
+            unfinished.rename(self.deployment.incoming / path.name)
 
     def wait_for(self, group: str, state: State, limit_s: float = DONE_WITHIN_S) -> None:
         until(lambda: (row := self.store.files.group(group)) and row.state is state, limit_s, f"{group} is {state}")
@@ -78,9 +78,9 @@ class Service:
 
 
 @pytest.fixture
-def service(place) -> Iterator[Service]:
-    place.more |= {"CONTIMG_LEASE_S": "15"}  # what a killed worker leaves is swept when so much time has passed
-    service = Service(place)
+def service(deployment) -> Iterator[Service]:
+    deployment.more |= {"CONTIMG_LEASE_S": "15"}  # what a killed worker leaves is swept when so much time has passed
+    service = Service(deployment)
     try:
         service.wait_until_running()
         yield service
@@ -91,7 +91,7 @@ def service(place) -> Iterator[Service]:
 def test_tile_completes_after_a_worker_is_killed(service, small_groups):
     """The worker is killed in the middle of the calibrator's solution; the group completes, each stage once."""
     (calibrator, files), (target, more) = small_groups.items()
-    (service.place.incoming / f"{target}_sb03.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    (service.deployment.incoming / f"{target}_sb03.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     service.deliver(files)
     victim = service.worker_on(Stage.CALIBRATE)
     time.sleep(1)
@@ -112,19 +112,19 @@ def test_tile_completes_after_a_worker_is_killed(service, small_groups):
     for path in (image.fits_path, image.png_path, image.thumbnail_path, image.beam_fits_path):
         assert path.stat().st_size > 0
 
-    status = json.loads(service.place.contimg("status", "--json").stdout)
+    status = json.loads(service.deployment.contimg("status", "--json").stdout)
     assert status["states"]["completed"] == 1
     assert status["health"] == status["health"] | {"healthy": True, "error": None}
     until(lambda: service.store.overview.snapshot().set_aside_count == 1, 20, "the truncated file is quarantined")
-    text = service.place.contimg("status").stdout
+    text = service.deployment.contimg("status").stdout
     assert f"{target}_sb03.hdf5: " in text
     assert str(image.fits_path) in text
 
-    products = service.place.config.output_dir
+    products = service.deployment.config.output_dir
     until(lambda: not list(products.rglob("*.writing-*")), 60, "what the killed worker was at is swept")
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(60) == 0, service.words()
-    assert processes_with(str(service.place.root)) == []
+    assert processes_with(str(service.deployment.root)) == []
     assert service.store.files.groups(State.IN_PROGRESS) == ()
     assert not list(products.rglob("*.writing-*"))
 
@@ -137,10 +137,10 @@ def test_next_start_resumes_a_killed_stage(service, small_groups):
     time.sleep(0.5)
     service.process.kill()
     service.process.wait()
-    until(lambda: processes_with(str(service.place.root)) == [], 5, "nothing survives the supervisor")
+    until(lambda: processes_with(str(service.deployment.root)) == [], 5, "nothing survives the supervisor")
     assert [record.id for record in service.store.files.groups(State.IN_PROGRESS)] == [calibrator]
 
-    again = Service(service.place)
+    again = Service(service.deployment)
     try:
         again.wait_until_running()
         again.wait_for(calibrator, State.COMPLETED, 60)
@@ -151,7 +151,7 @@ def test_next_start_resumes_a_killed_stage(service, small_groups):
 
 
 def test_children_restart_and_a_second_service_is_refused(service):
-    refused = service.place.contimg("run", "--no-web")
+    refused = service.deployment.contimg("run", "--no-web")
     assert refused.returncode == 2
     assert "contimg run" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
@@ -159,11 +159,11 @@ def test_children_restart_and_a_second_service_is_refused(service):
     before = {name: service.pid_of(name) for name in ("producer", "convert")}
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
-    record = lambda: read_record(service.place.settings.state_dir)  # noqa: E731
+    record = lambda: read_record(service.deployment.settings.state_dir)  # noqa: E731
     until(lambda: set(record().restarts) == set(before), 15, "both were started again")
     assert all(service.pid_of(name) != pid for name, pid in before.items())
 
-    manager = StreamingServiceManager(service.place.settings)
+    manager = StreamingServiceManager(service.deployment.settings)
     assert manager.execute("start").success
     assert manager.status().pid == service.process.pid, "no second service was started"
     restarted = manager.execute("restart")
@@ -175,16 +175,16 @@ def test_children_restart_and_a_second_service_is_refused(service):
     assert manager.execute("stop").success, "stopping what is stopped is no failure"
 
 
-def test_panel_keeps_running_while_the_stream_is_stopped(place):
+def test_panel_keeps_running_while_the_stream_is_stopped(deployment):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    service = Service(place, "run", "--port", str(port))
+    service = Service(deployment, "run", "--port", str(port))
     try:
         service.wait_until_running()
         panel = service.pid_of("web")
-        manager = StreamingServiceManager(place.settings)
+        manager = StreamingServiceManager(deployment.settings)
         assert manager.execute("stop").success
-        assert read_record(place.settings.state_dir).children.keys() == {"web"}
+        assert read_record(deployment.settings.state_dir).children.keys() == {"web"}
         assert not manager.status().running
         assert manager.health().error
         assert manager.execute("start").success
@@ -192,17 +192,17 @@ def test_panel_keeps_running_while_the_stream_is_stopped(place):
         assert manager.status().running
         service.process.terminate()
         assert service.process.wait(60) == 0
-        assert processes_with(str(place.root)) == []
+        assert processes_with(str(deployment.root)) == []
     finally:
         service.end()
 
 
-def test_closed_terminal_ends_the_service(place):
+def test_closed_terminal_ends_the_service(deployment):
     """Whatever it printed last meets a terminal that is gone; nothing is left running all the same."""
     controller, terminal = os.openpty()
     process = subprocess.Popen(
-        ["setsid", "--ctty", *place.command("run", "--no-web")],
-        env=place.environ, stdin=terminal, stdout=terminal, stderr=terminal,
+        ["setsid", "--ctty", *deployment.command("run", "--no-web")],
+        env=deployment.environ, stdin=terminal, stdout=terminal, stderr=terminal,
     )  # fmt: skip
     os.close(terminal)
     try:
@@ -211,17 +211,17 @@ def test_closed_terminal_ends_the_service(place):
             shown += os.read(controller, 4096)
         os.close(controller)
         process.wait(60)
-        until(lambda: processes_with(str(place.root)) == [], 5, "nothing is left")
-        assert read_record(place.settings.state_dir) is None
+        until(lambda: processes_with(str(deployment.root)) == [], 5, "nothing is left")
+        assert read_record(deployment.settings.state_dir) is None
     finally:
         process.kill()
         process.wait()
 
 
-def test_manager_starts_and_stops_a_service(place, monkeypatch):
-    for name, value in place.environ.items():
+def test_manager_starts_and_stops_a_service(deployment, monkeypatch):
+    for name, value in deployment.environ.items():
         monkeypatch.setenv(name, value)
-    manager = StreamingServiceManager(place.settings)
+    manager = StreamingServiceManager(deployment.settings)
     assert not manager.health().healthy
     started = manager.execute("start")
     try:
@@ -231,49 +231,49 @@ def test_manager_starts_and_stops_a_service(place, monkeypatch):
         assert (status.running, status.pid, status.error, status.paused) == (True, started.pid, None, False)
         assert (health.healthy, health.error) == (True, None)
         assert status.memory_mb > 50
-        assert status.config["input_dir"] == str(place.incoming)
+        assert status.config["input_dir"] == str(deployment.incoming)
     finally:
         stopped = manager.execute("stop")
     assert stopped.success, stopped.message
-    until(lambda: processes_with(str(place.root / "state" / "broker")) == [], 5, "the broker ended too")
+    until(lambda: processes_with(str(deployment.root / "state" / "broker")) == [], 5, "the broker ended too")
 
 
-def test_failed_start_reports_the_reason(place, monkeypatch):
-    for name, value in place.environ.items():
+def test_failed_start_reports_the_reason(deployment, monkeypatch):
+    for name, value in deployment.environ.items():
         monkeypatch.setenv(name, value)
-    place.incoming.rmdir()
-    outcome = StreamingServiceManager(place.settings).execute("start")
+    deployment.incoming.rmdir()
+    outcome = StreamingServiceManager(deployment.settings).execute("start")
     assert not outcome.success
-    assert str(place.incoming) in outcome.message
+    assert str(deployment.incoming) in outcome.message
 
 
-def test_wrong_paths_and_busy_ports_are_refused(place):
-    wrong = place.contimg("run", str(place.root / "nowhere"), "--no-web")
+def test_wrong_paths_and_busy_ports_are_refused(deployment):
+    wrong = deployment.contimg("run", str(deployment.root / "nowhere"), "--no-web")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith(f"contimg: {place.root}/nowhere: ")
+    assert wrong.stderr.startswith(f"contimg: {deployment.root}/nowhere: ")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        busy = place.contimg("run", "--port", str(port))
+        busy = deployment.contimg("run", "--port", str(port))
     assert (busy.returncode, busy.stdout) == (2, "")
     assert f"127.0.0.1:{port}" in busy.stderr
-    place.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
-    away = place.contimg("run", "--no-web")
+    deployment.more["CONTIMG_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+    away = deployment.contimg("run", "--no-web")
     assert away.returncode == 4
     assert f"127.0.0.1:{port}" in away.stderr
     assert [len(outcome.stderr.splitlines()) for outcome in (wrong, busy, away)] == [1, 1, 1]
-    assert processes_with(str(place.root)) == []
+    assert processes_with(str(deployment.root)) == []
 
 
-def test_worker_waits_for_its_broker(place, store, drift_sim_files):
+def test_worker_waits_for_its_broker(deployment, store, drift_sim_files):
     """`celery -A workers.app worker -Q convert` without anything else; then a broker, a group and a message."""
-    broker = EmbeddedBroker(place.root / "elsewhere")
+    broker = EmbeddedBroker(deployment.root / "elsewhere")
     url = broker.start().url
     broker.stop()
-    place.more["CONTIMG_BROKER_URL"] = url
-    worker = place.start(
+    deployment.more["CONTIMG_BROKER_URL"] = url
+    worker = deployment.start_process(
         sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "convert", "-c", "1", log="worker.log"
     )
-    log = place.root / "worker.log"
+    log = deployment.root / "worker.log"
     try:
         until(lambda: url.rpartition("@")[2].partition("/")[0] in log.read_text(), 20, "it names the broker")
         broker.start()
@@ -281,7 +281,7 @@ def test_worker_waits_for_its_broker(place, store, drift_sim_files):
             arrival = register_file(store, path, path.stat().st_size, 1.0)
         group = arrival.file.group
         send = "import sys; from workers.scheduling.messages import send; send(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", send, group], env=place.environ, check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", send, group], env=deployment.environ, check=True, timeout=120)
         until(lambda: store.files.group(group).stage is Stage.CALIBRATE, 40, "the group is converted")
         worker.terminate()
         assert worker.wait(20) == 0
@@ -289,7 +289,12 @@ def test_worker_waits_for_its_broker(place, store, drift_sim_files):
             "from workers.scheduling.messages import backlog; print(sorted((str(k), n) for k, n in backlog().items()))"
         )
         outcome = subprocess.run(
-            [sys.executable, "-c", count], env=place.environ, check=True, timeout=120, capture_output=True, text=True
+            [sys.executable, "-c", count],
+            env=deployment.environ,
+            check=True,
+            timeout=120,
+            capture_output=True,
+            text=True,
         )
         assert outcome.stdout.strip() == "[('calibrate', 1), ('convert', 0), ('image', 0)]", "the chain waits"
     finally:

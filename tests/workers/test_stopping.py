@@ -18,28 +18,30 @@ SEND = "import sys; from contimg.store import Stage; from workers.scheduling.mes
 
 
 @pytest.fixture
-def worker(place) -> Iterator[subprocess.Popen[bytes]]:
-    broker = EmbeddedBroker(place.root / "elsewhere")
-    place.more |= {"CONTIMG_BROKER_URL": broker.start().url, "REMAP_SIGTERM": "SIGQUIT"}
-    process = place.start(sys.executable, "-m", "celery", "-A", "workers.app", "worker", *FLAGS, log="worker.log")
+def worker(deployment) -> Iterator[subprocess.Popen[bytes]]:
+    broker = EmbeddedBroker(deployment.root / "elsewhere")
+    deployment.more |= {"CONTIMG_BROKER_URL": broker.start().url, "REMAP_SIGTERM": "SIGQUIT"}
+    process = deployment.start_process(
+        sys.executable, "-m", "celery", "-A", "workers.app", "worker", *FLAGS, log="worker.log"
+    )
     yield process
     process.kill()
     process.wait()
     broker.stop()
 
 
-def told_to_stop_during_a_stage(place, store, worker, files) -> str:
+def told_to_stop_during_a_stage(deployment, store, worker, files) -> str:
     for path in files.values():
         arrival = register_file(store, path, path.stat().st_size, 1.0)
     group = arrival.file.group
-    subprocess.run([sys.executable, "-c", SEND, group], env=place.environ, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", SEND, group], env=deployment.environ, check=True, timeout=120)
     until(lambda: store.files.group(group).state is State.IN_PROGRESS, 40, "the stage is under way")
     worker.send_signal(signal.SIGTERM)
     return group
 
 
-def test_stop_waits_for_the_stage(place, store, worker, drift_sim_files):
-    group = told_to_stop_during_a_stage(place, store, worker, drift_sim_files)
+def test_stop_waits_for_the_stage(deployment, store, worker, drift_sim_files):
+    group = told_to_stop_during_a_stage(deployment, store, worker, drift_sim_files)
     worker.wait(120)
     ended_at = time.time()
     (run,) = store.jobs.runs(group)
@@ -47,5 +49,7 @@ def test_stop_waits_for_the_stage(place, store, worker, drift_sim_files):
     assert ended_at - run.ended_at < 20, "Celery's own wait is 30 s"
     assert store.files.group(group).stage is Stage.CALIBRATE
     count = "from workers.scheduling.messages import Stage, backlog; print(backlog()[Stage.CALIBRATE])"
-    shown = subprocess.run([sys.executable, "-c", count], env=place.environ, check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", count], env=deployment.environ, check=True, capture_output=True, text=True
+    )
     assert shown.stdout.strip() == "1", "the chain waits for its worker"

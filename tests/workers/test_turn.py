@@ -23,17 +23,17 @@ from workers.execution.stages import StageContext
 
 
 @pytest.fixture
-def context(place, tmp_path) -> StageContext:
-    store = Store.open(place.config.queue_db, QueueRules(retry_delay_s=0.0, max_attempts=2))
-    yield StageContext(place.config, store)
+def context(deployment, tmp_path) -> StageContext:
+    store = Store.open(deployment.config.queue_db, QueueRules(retry_delay_s=0.0, max_attempts=2))
+    yield StageContext(deployment.config, store)
     store.close()
 
 
 @pytest.fixture
-def group(context, place, drift_sim_files) -> str:
+def group(context, deployment, drift_sim_files) -> str:
     """The outside judge's group, arrived."""
     for path in drift_sim_files.values():
-        copy = shutil.copy(path, place.incoming)
+        copy = shutil.copy(path, deployment.incoming)
         arrival = register_file(context.store, copy, path.stat().st_size, 1.0)
     assert arrival.became_pending
     return arrival.file.group
@@ -143,8 +143,8 @@ def test_exit_releases_lease(context, group, monkeypatch):
 
 
 @pytest.fixture
-def impatient(place) -> Store:
-    store = Store.open(place.config.queue_db, QueueRules(lease_s=3.0, expected_subbands=1, min_subbands=1))
+def impatient(deployment) -> Store:
+    store = Store.open(deployment.config.queue_db, QueueRules(lease_s=3.0, expected_subbands=1, min_subbands=1))
     yield store
     store.close()
 

@@ -25,13 +25,13 @@ T0, CADENCE_S = 1_771_802_271, 309
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 
 
-def arrive(place, number: int, subbands=range(16)) -> str:
+def arrive(deployment, number: int, subbands=range(16)) -> str:
     """A group comes as the correlator writes it; its name."""
     stamp = stamp_of(T0 + CADENCE_S * number)
     for subband in subbands:
-        unfinished = place.incoming / f"{stamp}_sb{subband:02d}_incomplete.hdf5"
+        unfinished = deployment.incoming / f"{stamp}_sb{subband:02d}_incomplete.hdf5"
         unfinished.write_bytes(b"visibilities")
-        unfinished.rename(place.incoming / f"{stamp}_sb{subband:02d}.hdf5")
+        unfinished.rename(deployment.incoming / f"{stamp}_sb{subband:02d}.hdf5")
     return stamp
 
 
@@ -51,15 +51,15 @@ def little_queue() -> Iterator[None]:
     QUEUE.write_text(before)
 
 
-def test_event_overflow_loses_no_file(place, store, little_queue):
+def test_event_overflow_loses_no_file(deployment, store, little_queue):
     """A producer process that cannot read its events for a while, and a kernel that drops them."""
-    place.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
-    producer = place.start(*place.command("producer"), log="producer.log")
+    deployment.more |= {"CONTIMG_POLL_INTERVAL": "3", "CONTIMG_BROKER_URL": "redis://127.0.0.1:9/0"}
+    producer = deployment.start_process(*deployment.command("producer"), log="producer.log")
     try:
         until(lambda: store.activity.last_beat(SCAN_BEAT), 30, "the first scan")
         process = psutil.Process(producer.pid)
         process.send_signal(signal.SIGSTOP)
-        groups = [arrive(place, number) for number in range(5)]
+        groups = [arrive(deployment, number) for number in range(5)]
         process.send_signal(signal.SIGCONT)
         until(lambda: all(is_complete(store, group) for group in groups), 15, "every group is complete")
         assert store.files.latest(FileState.QUARANTINED) == ()
@@ -70,9 +70,9 @@ def test_event_overflow_loses_no_file(place, store, little_queue):
 
 
 @pytest.fixture
-def producing(store, place) -> Iterator[Producer]:
+def producing(store, deployment) -> Iterator[Producer]:
     """A producer that scans every second."""
-    producer = Producer(store, IncomingScanner(place.incoming), Dispatcher(store, lambda *_: None), 1.0)
+    producer = Producer(store, IncomingScanner(deployment.incoming), Dispatcher(store, lambda *_: None), 1.0)
     stop = threading.Event()
     loop = threading.Thread(target=producer.run, args=(stop,))
     loop.start()
@@ -85,7 +85,7 @@ def producing(store, place) -> Iterator[Producer]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_observer_is_replaced_after_handler_error(producing, store, place, monkeypatch):
+def test_observer_is_replaced_after_handler_error(producing, store, deployment, monkeypatch):
     real, raised = IncomingWatcher.on_any_event, []
 
     def fail_once(watcher: IncomingWatcher, event: FileSystemEvent) -> None:
@@ -95,23 +95,23 @@ def test_observer_is_replaced_after_handler_error(producing, store, place, monke
         real(watcher, event)
 
     monkeypatch.setattr(IncomingWatcher, "on_any_event", fail_once)
-    first = arrive(place, 0)
+    first = arrive(deployment, 0)
     until(lambda: is_complete(store, first), 8, "the scan finds it without events")
     assert raised
     since = time.time()
     until(lambda: store.activity.last_beat(SCAN_BEAT) > since, 5, "a scan, which starts a new observer")
     monkeypatch.setattr("workers.producer.scanner.SETTLED_AFTER_S", 3600.0)  # no scan takes files so young
-    second = arrive(place, 1)
+    second = arrive(deployment, 1)
     until(lambda: is_complete(store, second), 5, "the next one is found by events")
 
 
-def test_watcher_recovers_from_missing_inotify_instances(place, store, monkeypatch, caplog):
+def test_watcher_recovers_from_missing_inotify_instances(deployment, store, monkeypatch, caplog):
     from workers.producer import watcher as watcher_module
 
     def none_left(*_: object, **__: object) -> None:
         raise OSError(24, "inotify instance limit reached")
 
-    producer = Producer(store, IncomingScanner(place.incoming), Dispatcher(store, lambda *_: None), 3600.0)
+    producer = Producer(store, IncomingScanner(deployment.incoming), Dispatcher(store, lambda *_: None), 3600.0)
     with monkeypatch.context() as poor:
         poor.setattr(watcher_module.Observer, "start", none_left)
         for _ in range(3):
@@ -119,7 +119,7 @@ def test_watcher_recovers_from_missing_inotify_instances(place, store, monkeypat
     warnings = [record for record in caplog.records if "inotify instance limit reached" in record.getMessage()]
     assert len(warnings) == 1, "logged once, tried at every scan"
     producer.scan()
-    group = arrive(place, 0)
+    group = arrive(deployment, 0)
 
     def is_followed() -> bool:
         producer.process_events()
@@ -137,20 +137,24 @@ class Clock:
 
 
 @pytest.mark.parametrize("step_s", [-86400.0, 86400.0])
-def test_clock_step_during_arrival_loses_no_group(place, step_s):
+def test_clock_step_during_arrival_loses_no_group(deployment, step_s):
     clock, sent = Clock(), []
-    store = Store.open(place.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
+    store = Store.open(deployment.config.queue_db, QueueRules(collection_timeout_s=600), clock=clock)
     producer = Producer(
-        store, IncomingScanner(place.incoming), Dispatcher(store, lambda job: sent.append(job.key)), 3600, "polling"
+        store,
+        IncomingScanner(deployment.incoming),
+        Dispatcher(store, lambda job: sent.append(job.key)),
+        3600,
+        "polling",
     )
-    group = arrive(place, 0, range(8))
+    group = arrive(deployment, 0, range(8))
     time.sleep(2.1)  # a scan takes what stands still
     producer.scan()
     clock.now += step_s
     producer.scan()
     state = store.files.group(group).state
     assert state is (State.FAILED if step_s > 0 else State.COLLECTING)
-    arrive(place, 0, range(8, 16))
+    arrive(deployment, 0, range(8, 16))
     time.sleep(2.1)
     producer.scan()
     assert sent == [group]

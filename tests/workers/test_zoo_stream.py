@@ -77,25 +77,25 @@ def night(tmp_path: Path) -> list[tuple[str, Files]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_bad_files_are_quarantined_and_next_group_is_imaged(place, night):
-    place.more |= {
+def test_bad_files_are_quarantined_and_next_group_is_imaged(deployment, night):
+    deployment.more |= {
         "CONTIMG_COLLECTION_TIMEOUT_S": "6", "CONTIMG_MIN_SUBBANDS": "16", "CONTIMG_ORDER": "oldest",
         "CONTIMG_IMAGE_SIZE": "128", "CONTIMG_CALIBRATE_FLAG": "0", "CONTIMG_MAX_WORKERS": "3", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     first, good, bad = night[0], night[2::2], dict(zip(FAULTS, night[1::2], strict=True))
     for (kind, (_, files)), (_, after) in zip(bad.items(), good, strict=True):
         FAULTS[kind].damage(files, after)
-    service = place.start(*place.command("run", "--no-web"), log="run.log")
-    store = Store.open(place.config.queue_db)
+    service = deployment.start_process(*deployment.command("run", "--no-web"), log="run.log")
+    store = Store.open(deployment.config.queue_db)
     try:
         until(lambda: store.activity.last_beat("producer.scan"), 40, "the first scan")
         store.jobs.pause("a test")
         for _, files in night:
             for path in files.values():
-                path.rename(place.incoming / path.name)
+                path.rename(deployment.incoming / path.name)
         names, (lost, files) = [name for name, _ in night], bad["gone"]
         until(lambda: (row := store.files.group(lost)) and row.state is State.PENDING, 20, "the whole night is there")
-        (place.incoming / files[BAD].name).unlink()
+        (deployment.incoming / files[BAD].name).unlink()
         store.jobs.resume("a test")
         until(lambda: all((row := store.files.group(name)) and row.state in ENDED for name in names), 200, "all end")
         assert service.poll() is None

@@ -72,11 +72,11 @@ def listen(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise Misconfigured(f"{host}: no address to listen on: {error.strerror}; choose another with --host") from None
     except OSError as error:
-        what = {
+        fault = {
             errno.EADDRINUSE: f"port {port} on {host} is busy: stop what uses it, or choose another",
             errno.EACCES: f"port {port} needs privileges: choose one above 1023",
         }.get(error.errno or 0, f"{host}:{port}: cannot listen there: {error.strerror}; choose another address")
-        raise Misconfigured(f"{what} (--host, --port, CONTIMG_WEB_PORT)") from None
+        raise Misconfigured(f"{fault} (--host, --port, CONTIMG_WEB_PORT)") from None
 
 
 def url_of(listening: socket.socket) -> str:

@@ -76,12 +76,14 @@ def test_repeated_names_of_slots_without_data(changed_files, drift_sim_ms, names
 
     converted = convert(changed_files(rename), tmp_path / "tile.ms")
     with (
-        table(f"{converted.path}::ANTENNA", ack=False) as ours,
-        table(f"{drift_sim_ms.path}::ANTENNA", ack=False) as was,
+        table(f"{converted.path}::ANTENNA", ack=False) as result,
+        table(f"{drift_sim_ms.path}::ANTENNA", ack=False) as reference,
     ):
-        assert len(set(ours.getcol("NAME"))) == 117
-        assert "" not in ours.getcol("NAME")
-        assert [name for name in ours.getcol("NAME") if name in names] == [n for n in was.getcol("NAME") if n in names]
+        assert len(set(result.getcol("NAME"))) == 117
+        assert "" not in result.getcol("NAME")
+        assert [name for name in result.getcol("NAME") if name in names] == [
+            n for n in reference.getcol("NAME") if n in names
+        ]
 
 
 @pytest.mark.parametrize(
@@ -144,10 +146,10 @@ def turn_uv(file):
 )
 def test_conventions_of_uvw(change, changed_files, drift_sim_ms, tmp_path):
     converted = convert(changed_files(change, [5]), tmp_path / "tile.ms")
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
         channels = slice(10 * 48, 11 * 48)
-        assert np.array_equal(ours.getcol("DATA")[:, channels], was.getcol("DATA")[:, channels])
-        assert np.array_equal(ours.getcol("UVW"), was.getcol("UVW"))
+        assert np.array_equal(result.getcol("DATA")[:, channels], reference.getcol("DATA")[:, channels])
+        assert np.array_equal(result.getcol("UVW"), reference.getcol("UVW"))
 
 
 def test_geocentric_positions(changed_files, drift_sim_ms, tmp_path):
@@ -158,12 +160,12 @@ def test_geocentric_positions(changed_files, drift_sim_ms, tmp_path):
 
     converted = convert(changed_files(add_centre), tmp_path / "tile.ms")
     with (
-        table(f"{converted.path}::ANTENNA", ack=False) as ours,
-        table(f"{drift_sim_ms.path}::ANTENNA", ack=False) as was,
+        table(f"{converted.path}::ANTENNA", ack=False) as result,
+        table(f"{drift_sim_ms.path}::ANTENNA", ack=False) as reference,
     ):
-        assert np.abs(ours.getcol("POSITION") - was.getcol("POSITION")).max() < 1e-6
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
-        assert np.abs(ours.getcol("DATA") - was.getcol("DATA")).max() < 1e-4
+        assert np.abs(result.getcol("POSITION") - reference.getcol("POSITION")).max() < 1e-6
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
+        assert np.abs(result.getcol("DATA") - reference.getcol("DATA")).max() < 1e-4
 
 
 def test_positions_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
@@ -175,8 +177,8 @@ def test_positions_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
     converted = convert(changed_files(forget), tmp_path / "tile.ms")
     with table(f"{converted.path}::ANTENNA", ack=False) as antenna:
         assert np.isfinite(antenna.getcol("POSITION")).all()
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
-        assert np.array_equal(ours.getcol("DATA"), was.getcol("DATA"))
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
+        assert np.array_equal(result.getcol("DATA"), reference.getcol("DATA"))
 
 
 def test_numbers_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
@@ -187,9 +189,9 @@ def test_numbers_of_slots_without_data(changed_files, drift_sim_ms, tmp_path):
         file["Header/antenna_numbers"][:] = numbers
 
     converted = convert(changed_files(forget), tmp_path / "tile.ms")
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
         for name in ("DATA", "ANTENNA1", "ANTENNA2"):
-            assert np.array_equal(ours.getcol(name), was.getcol(name))
+            assert np.array_equal(result.getcol(name), reference.getcol(name))
 
 
 def test_number_of_an_antenna_with_data_twice(changed_files):

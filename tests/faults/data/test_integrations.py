@@ -75,11 +75,11 @@ def test_short_integration(short, changed_files, drift_sim_ms, tmp_path):
 
     converted = convert(changed_files(shorten), tmp_path / "tile.ms")
     expected = np.where(np.arange(216) // 36 == short, 0.5, 1.0)
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
         for name in ("INTERVAL", "EXPOSURE"):
-            assert ours.getcol(name) == pytest.approx(expected * INTEGRATION_S, rel=1e-5)
-        assert np.array_equal(ours.getcol("WEIGHT"), np.stack([expected, expected], axis=1))
-        assert np.array_equal(ours.getcol("DATA"), was.getcol("DATA"))
+            assert result.getcol(name) == pytest.approx(expected * INTEGRATION_S, rel=1e-5)
+        assert np.array_equal(result.getcol("WEIGHT"), np.stack([expected, expected], axis=1))
+        assert np.array_equal(result.getcol("DATA"), reference.getcol("DATA"))
     assert (converted.mjd_end - converted.mjd_start) * 86400 == pytest.approx(5.75 * INTEGRATION_S, rel=1e-5)
     info = read_ms_info(converted.path)
     assert (info.integration_s, info.exposure_s) == pytest.approx((INTEGRATION_S, 5.5 * INTEGRATION_S), rel=1e-5)

@@ -84,10 +84,10 @@ def rewritten(drift_sim_files, tmp_path):
 
 def assert_unchanged(converted, drift_sim_ms):
     channels = np.concatenate([np.arange(48) + 48 * (15 - subband) for subband in SUBBANDS])
-    with table(str(converted.path), ack=False) as ours, table(str(drift_sim_ms.path), ack=False) as was:
+    with table(str(converted.path), ack=False) as result, table(str(drift_sim_ms.path), ack=False) as reference:
         for name in ("DATA", "FLAG"):
-            assert np.array_equal(ours.getcol(name)[:, channels], was.getcol(name)[:, channels])
-        assert np.array_equal(ours.getcol("WEIGHT"), was.getcol("WEIGHT"))
+            assert np.array_equal(result.getcol(name)[:, channels], reference.getcol(name)[:, channels])
+        assert np.array_equal(result.getcol("WEIGHT"), reference.getcol("WEIGHT"))
 
 
 @pytest.mark.parametrize("write", [plain, filled, big_endian, byte_flags, compressed, virtual])

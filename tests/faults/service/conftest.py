@@ -1,42 +1,18 @@
-"""Deployments with a broker and a PostgreSQL of their own, and a service in the foreground that a test feeds."""
+"""A broker of the tests' own, and a service in the foreground that a test feeds."""
 
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import pytest
 from deployment import Deployment
-from judges import postgresql_programs, require
+from waiting import until
 
 from contimg.formats.uvh5.grouping import SubbandFile, subband_file_name
 from contimg.store import State, Store
 from workers.broker import EmbeddedBroker
-
-sys.path += [str(Path(__file__).parents[2] / name) for name in ("store", "workers")]
-
-from postgres_server import PostgresServer
-from waiting import until
-
-
-class Place(Deployment):
-    """A deployment whose commands a test runs."""
-
-    def contimg(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "contimg", *arguments]
-        return subprocess.run(
-            command, env=self.environ, cwd=self.root, capture_output=True, text=True, timeout=timeout_s
-        )
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    (tmp_path / "incoming").mkdir()
-    return Place(tmp_path)
 
 
 @pytest.fixture
@@ -44,16 +20,6 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     server = EmbeddedBroker(tmp_path / "broker-state")
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    require("postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
-    server = PostgresServer(postgresql_programs(), directory)
-    yield server
-    server.stop()
-    shutil.rmtree(directory)
 
 
 class RunningStream:
@@ -66,17 +32,13 @@ class RunningStream:
             "CONTIMG_CALIBRATE_FLAG": "0", "CONTIMG_CALIBRATE_SOLVE": "0", "CONTIMG_MAX_WORKERS": "3",
             "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        self.incoming = deployment.config.input_dir
-        self.incoming.mkdir()
+        self.incoming = deployment.incoming
         self.store = Store.open(deployment.config.queue_db)
         self.start()
 
     def start(self) -> None:
-        with (self.deployment.root / "run.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "contimg", "run", "--no-web"], env=self.deployment.environ,
-                cwd=self.deployment.root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+        command = self.deployment.command("run", "--no-web")
+        self.process = self.deployment.start_process(*command, log="run.log", append=True)
         before = self.store.activity.last_beat("producer.scan") or 0.0
         until(lambda: (self.store.activity.last_beat("producer.scan") or 0.0) > before, 60, "a scan")
 
@@ -108,8 +70,8 @@ class RunningStream:
 
 
 @pytest.fixture
-def stream(tmp_path: Path) -> Iterator[RunningStream]:
-    running = RunningStream(Deployment(tmp_path))
+def stream(deployment: Deployment) -> Iterator[RunningStream]:
+    running = RunningStream(deployment)
     yield running
     running.stop()
     running.store.close()

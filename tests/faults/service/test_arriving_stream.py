@@ -2,16 +2,12 @@
 
 import os
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
+from waiting import until
 
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import FileState, State
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "workers"))
-from waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 FIRST_RUN = 10  # subbands that the first run of the correlator writes

@@ -37,16 +37,20 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def url(broker: EmbeddedBroker, place) -> str:
-    place.more["CONTIMG_BROKER_URL"] = broker.start().url
-    return place.more["CONTIMG_BROKER_URL"]
+def url(broker: EmbeddedBroker, deployment) -> str:
+    deployment.more["CONTIMG_BROKER_URL"] = broker.start().url
+    return deployment.more["CONTIMG_BROKER_URL"]
 
 
 @pytest.mark.parametrize("state", REFUSE)
-def test_doctor_inspection_and_senders_give_the_reason(place, url: str, state: str) -> None:
+def test_doctor_inspection_and_senders_give_the_reason(deployment, url: str, state: str) -> None:
     refuse, accept = REFUSE[state]
     sender = subprocess.Popen(
-        [sys.executable, "-c", SEND_TWICE], env=place.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SEND_TWICE],
+        env=deployment.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
     def send() -> str:
@@ -69,14 +73,14 @@ def test_doctor_inspection_and_senders_give_the_reason(place, url: str, state: s
 
 @pytest.mark.long
 @pytest.mark.parametrize("state", REFUSE)
-def test_worker_waits_with_one_line_and_goes_on(place, url: str, tmp_path: Path, state: str) -> None:
+def test_worker_waits_with_one_line_and_goes_on(deployment, url: str, tmp_path: Path, state: str) -> None:
     refuse, accept = REFUSE[state]
     command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", str(Stage.CONVERT), "-c", "1",
                "-n", "convert@test", "--without-gossip", "--without-mingle"]  # fmt: skip
     log = tmp_path / "worker.log"
-    Store.open(place.config.queue_db).close()
+    Store.open(deployment.config.queue_db).close()
     with log.open("wb") as sink:
-        worker = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=sink, stderr=sink)
+        worker = subprocess.Popen(command, env=deployment.environ, cwd=tmp_path, stdout=sink, stderr=sink)
     try:
         with redis.Redis.from_url(url) as client:
             until(lambda: "ready" in log.read_text(), 60, "the worker is ready")
@@ -85,7 +89,7 @@ def test_worker_waits_with_one_line_and_goes_on(place, url: str, tmp_path: Path,
             assert worker.poll() is None
             accept(client)
         program = "from workers.scheduling import messages; messages.send(7)"
-        subprocess.run([sys.executable, "-c", program], env=place.environ, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program], env=deployment.environ, check=True, timeout=60)
         until(lambda: "not in the store" in log.read_text(), 60, "the worker took a message")
     finally:
         worker.send_signal(signal.SIGTERM)

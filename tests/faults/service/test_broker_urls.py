@@ -232,13 +232,13 @@ def test_wrong_url_is_refused_when_settings_are_read(url: str) -> None:
         f"postgresql://contimg:{SECRET}@127.0.0.1:1/contimg",
     ],
 )
-def test_database_password_is_not_shown(place, url: str) -> None:
+def test_database_password_is_not_shown(deployment, url: str) -> None:
     with pytest.raises(ContimgError, match="queue_db") as refusal:
         Store.open(url)
     assert SECRET not in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    place.more["CONTIMG_QUEUE_DB"] = url
-    outcome = place.contimg("config", "check")
+    deployment.more["CONTIMG_QUEUE_DB"] = url
+    outcome = deployment.contimg("config", "check")
     assert SECRET not in outcome.stdout + outcome.stderr
     assert "Traceback" not in outcome.stderr
 
@@ -262,7 +262,7 @@ def test_mask_secrets(text: str, masked: str) -> None:
     assert str(Transient(text)) == masked
 
 
-def test_secrets_are_masked_at_every_sink(place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_secrets_are_masked_at_every_sink(deployment, capfd: pytest.CaptureFixture[str]) -> None:
     """Log lines and tracebacks, events, alerts, errors of jobs, refused settings, and what the API returns."""
     text = f"redis://:{SECRET}@host/0"
     try:
@@ -273,7 +273,7 @@ def test_secrets_are_masked_at_every_sink(place, capfd: pytest.CaptureFixture[st
         line = formatter.format(record)
         assert "redis://:***@host/0" in line
         assert SECRET not in line
-    store = Store.open(place.config.queue_db)
+    store = Store.open(deployment.config.queue_db)
     store.events.add(text)
     store.alerts.update("stall", text)
     assert {event.text for event in store.events.after(0)} == {"redis://:***@host/0"}
@@ -282,7 +282,7 @@ def test_secrets_are_masked_at_every_sink(place, capfd: pytest.CaptureFixture[st
     with pytest.raises(Misconfigured, match="CONTIMG_TOKEN") as refusal:
         Settings.build({"token": [SECRET]}, Settings.variables())
     assert SECRET not in str(refusal.value)
-    config = place.config.model_copy(update={"queue_db": f"postgresql://u:a@{SECRET}@host/db"})
+    config = deployment.config.model_copy(update={"queue_db": f"postgresql://u:a@{SECRET}@host/db"})
     assert shown(config)["queue_db"] == "postgresql://u:***@host/db"
 
 
@@ -303,20 +303,20 @@ def test_refusal_of_a_broker_gives_reason_and_remedy(reply: str, word: str) -> N
 
 
 @pytest.mark.long
-def test_stream_runs_over_tls(place, tls: tuple[str, Path], tmp_path: Path) -> None:
+def test_stream_runs_over_tls(deployment, tls: tuple[str, Path], tmp_path: Path) -> None:
     """`contimg run` with a certificate authority of the site: a group becomes an image, and no log has a traceback."""
     url, cert = tls
-    place.more |= {"CONTIMG_BROKER_URL": f"{url}?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={cert}",
+    deployment.more |= {"CONTIMG_BROKER_URL": f"{url}?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={cert}",
                    "CONTIMG_CALIBRATE_SOLVE": "no", "CONTIMG_CALIBRATE_FLAG": "no"}  # fmt: skip
     options = SimulateOptions(groups=1, antennas=8, channels=48, integrations=6, clock_spread=0, threads=1)
     (tile,) = simulate(options, tmp_path / "telescope")
     command = [sys.executable, "-m", "contimg", "run", "--no-web"]
     with (tmp_path / "run.log").open("wb") as log:
-        stream = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=log, stderr=log)
+        stream = subprocess.Popen(command, env=deployment.environ, cwd=tmp_path, stdout=log, stderr=log)
     try:
         for path in tile.files.values():
             shutil.move(path, tmp_path / "incoming" / path.name)
-        store = Store.open(place.config.queue_db)
+        store = Store.open(deployment.config.queue_db)
         until(lambda: store.products.images(1), 120, "an image")
         store.close()
     finally:
@@ -327,7 +327,7 @@ def test_stream_runs_over_tls(place, tls: tuple[str, Path], tmp_path: Path) -> N
     assert BrokerAddress.parse(url).password not in logs
 
 
-def test_two_services_on_one_database_are_reported(place, broker: EmbeddedBroker, tmp_path: Path) -> None:
+def test_two_services_on_one_database_are_reported(deployment, broker: EmbeddedBroker, tmp_path: Path) -> None:
     """Both have the alert with the other's state directory, until one has a database of its own."""
     url = broker.start().url
     services = []
@@ -352,7 +352,7 @@ def test_two_services_on_one_database_are_reported(place, broker: EmbeddedBroker
         store.close()
 
 
-def test_unexpected_error_of_a_command_shows_no_password(place) -> None:
+def test_unexpected_error_of_a_command_shows_no_password(deployment) -> None:
     """A traceback, too, is printed without the passwords in the messages of its exceptions."""
     program = (
         "import sys, contimg.cli as cli\n"
@@ -361,14 +361,14 @@ def test_unexpected_error_of_a_command_shows_no_password(place) -> None:
         "cli.main()\n"
     )
     command = [sys.executable, "-c", program, f"redis://:{SECRET}@host/0"]
-    done = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=deployment.environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "RuntimeError: redis://:***@host/0" in done.stderr
     assert SECRET not in done.stderr
 
 
-def test_password_among_the_options_of_a_database_url(place, postgres: PostgresServer) -> None:
-    place.more["CONTIMG_QUEUE_DB"] = f"{postgres.new_database()}&password={SECRET}"
+def test_password_among_the_options_of_a_database_url(deployment, postgres: PostgresServer) -> None:
+    deployment.more["CONTIMG_QUEUE_DB"] = f"{postgres.new_database()}&password={SECRET}"
     for command in (["db", "upgrade"], ["db", "status"], ["doctor"], ["config", "check"], ["config", "history"]):
-        outcome = place.contimg(*command)
+        outcome = deployment.contimg(*command)
         assert SECRET not in outcome.stdout + outcome.stderr, command

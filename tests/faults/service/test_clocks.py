@@ -90,7 +90,7 @@ def test_host_with_wrong_clock_ends_no_lease_of_others(store: Store, far: FarHos
     assert store.leases.commit(lease) is Stage.CALIBRATE
 
 
-def test_host_is_named_by_alert_and_doctor(store: Store, far: FarHost, place, url: str) -> None:
+def test_host_is_named_by_alert_and_doctor(store: Store, far: FarHost, deployment, url: str) -> None:
     evaluator = AlertEvaluator(store, DispatchSettings(), AlertLimits())
     with far.acting():
         record_clock(far.store)
@@ -100,12 +100,12 @@ def test_host_is_named_by_alert_and_doctor(store: Store, far: FarHost, place, ur
     assert f"{SKEW_S:.0f} s" in line
     evaluator.evaluate()
     assert [alert.text for alert in store.alerts.active() if alert.rule == "clock"] == [line]
-    place.more["CONTIMG_QUEUE_DB"] = url
-    findings = {finding.about: finding for finding in check_service(place.config)}
+    deployment.more["CONTIMG_QUEUE_DB"] = url
+    findings = {finding.about: finding for finding in check_service(deployment.config)}
     assert (findings["alert clock"].level, findings["clocks"].level) == (Level.WARNING, Level.OK)
     assert "farhost" in findings["alert clock"].text
     with far.acting():
-        assert {finding.about: finding.level for finding in check_service(place.config)}["clocks"] is Level.WARNING
+        assert {finding.about: finding.level for finding in check_service(deployment.config)}["clocks"] is Level.WARNING
     far.ahead_s = 0.0
     with far.acting():
         record_clock(far.store)
@@ -113,8 +113,8 @@ def test_host_is_named_by_alert_and_doctor(store: Store, far: FarHost, place, ur
     assert [alert.rule for alert in store.alerts.active()] == []
 
 
-def test_sqlite_has_one_host(place) -> None:
-    store = Store.open(place.config.queue_db)
+def test_sqlite_has_one_host(deployment) -> None:
+    store = Store.open(deployment.config.queue_db)
     assert store.clock_ahead_s() is None
     record_clock(store)
     assert wrong_clocks(store) == ()
@@ -126,12 +126,12 @@ def test_small_difference_is_no_fault(store: Store) -> None:
     assert wrong_clocks(store) == ()
 
 
-def test_age_of_the_last_scan_on_a_host_with_wrong_clock(store: Store, far: FarHost, place, url: str) -> None:
+def test_age_of_the_last_scan_on_a_host_with_wrong_clock(store: Store, far: FarHost, deployment, url: str) -> None:
     """`contimg status` there neither calls a stream dead that scans, nor one alive that stopped."""
-    place.more["CONTIMG_QUEUE_DB"] = url
-    with patch.dict("os.environ", place.environ), far.acting():
+    deployment.more["CONTIMG_QUEUE_DB"] = url
+    with patch.dict("os.environ", deployment.environ), far.acting():
         far.store.activity.beat(SCAN_BEAT)
-        manager = StreamingServiceManager(place.settings)
+        manager = StreamingServiceManager(deployment.settings)
         assert manager.status().running
         with store.database.write() as session:
             session.execute(text("UPDATE control SET changed_at = changed_at - 3600 WHERE key = 'beat.producer.scan'"))

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,10 @@ import numpy as np
 import pytest
 from casacore.tables import table
 from deployment import Deployment
+from waiting import until
 
 from contimg.simulation import SimulateOptions, simulate
 from contimg.store import Stage, State, Store
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "workers"))
-from waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 ENVIRONMENT = {
@@ -27,11 +24,7 @@ ENVIRONMENT = {
 
 
 def start(deployment: Deployment) -> subprocess.Popen[bytes]:
-    with (deployment.root / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "contimg", "run", "--no-web"], env=deployment.environ, cwd=deployment.root,
-            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+    return deployment.start_process(*deployment.command("run", "--no-web"), log="run.log", append=True)
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:
@@ -40,10 +33,8 @@ def stop(service: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Deployment:
-    deployment = Deployment(tmp_path)
+def deployment(deployment: Deployment) -> Deployment:
     deployment.more |= ENVIRONMENT
-    deployment.config.input_dir.mkdir()
     return deployment
 
 

@@ -77,8 +77,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(place, clock: Clock) -> Iterator[Store]:
-    opened = Store.open(place.config.queue_db, clock=clock)
+def store(deployment, clock: Clock) -> Iterator[Store]:
+    opened = Store.open(deployment.config.queue_db, clock=clock)
     opened.events.add("begin")
     yield opened
     opened.close()
@@ -98,7 +98,9 @@ def alert(store: Store) -> str | None:
 
 
 @pytest.mark.parametrize("code", [400, 406, 413, 422])
-def test_refused_event_is_left_out_and_shown(place, store: Store, webhook: Webhook, clock: Clock, code: int) -> None:
+def test_refused_event_is_left_out_and_shown(
+    deployment, store: Store, webhook: Webhook, clock: Clock, code: int
+) -> None:
     notifier = Notifier(store, NotificationSettings(notify_webhook=webhook.url), clock)
     webhook.answers = {"poison": code}
     store.events.add("poison", level="warning")
@@ -106,8 +108,8 @@ def test_refused_event_is_left_out_and_shown(place, store: Store, webhook: Webho
     assert notify(notifier) == ""
     assert webhook.texts == ["disk full"]
     assert f"HTTP {code}" in (alert(store) or "")
-    assert "CONTIMG_NOTIFY_WEBHOOK" in place.contimg("status").stdout
-    findings = {finding.about: finding for finding in check_service(place.config)}
+    assert "CONTIMG_NOTIFY_WEBHOOK" in deployment.contimg("status").stdout
+    findings = {finding.about: finding for finding in check_service(deployment.config)}
     assert findings[f"alert {ALERT}"].level is Level.WARNING
     Notifier(store, NotificationSettings(notify_webhook=webhook.url), clock).send_new()
     assert alert(store), "a restart of the producer does not end the alert"
@@ -197,13 +199,13 @@ def test_first_process_continues_at_the_cursor_of_an_earlier_version(store, webh
     assert webhook.texts == ["while it was down"]
 
 
-def test_alert_ends_without_recipients(place, store: Store, webhook: Webhook, clock: Clock) -> None:
+def test_alert_ends_without_recipients(deployment, store: Store, webhook: Webhook, clock: Clock) -> None:
     webhook.answers = {"": 400}
     notifier = Notifier(store, NotificationSettings(notify_webhook=webhook.url), clock)
     store.events.add("first", level="error")
     notify(notifier)
     assert alert(store)
-    next(task for task in periodic_tasks(place.config, store) if task.name == "notification").run()
+    next(task for task in periodic_tasks(deployment.config, store) if task.name == "notification").run()
     assert alert(store) is None
 
 
@@ -223,27 +225,27 @@ def test_each_recipient_gets_every_event(store: Store, webhook: Webhook, clock: 
 
 
 @pytest.mark.long
-def test_stream_goes_on_past_a_refused_event(place, webhook: Webhook, tmp_path) -> None:
+def test_stream_goes_on_past_a_refused_event(deployment, webhook: Webhook, tmp_path) -> None:
     """`contimg run` with a webhook that answers 400 to one event: later alarms arrive, status shows the refusal."""
     webhook.answers = {"poison": 400}
-    place.more["CONTIMG_NOTIFY_WEBHOOK"] = webhook.url
+    deployment.more["CONTIMG_NOTIFY_WEBHOOK"] = webhook.url
     command = [sys.executable, "-m", "contimg", "run", "--no-web"]
     log = tmp_path / "run.log"
     with log.open("wb") as sink:
-        stream = subprocess.Popen(command, env=place.environ, cwd=tmp_path, stdout=sink, stderr=sink)
+        stream = subprocess.Popen(command, env=deployment.environ, cwd=tmp_path, stdout=sink, stderr=sink)
     try:
         logs = tmp_path / "state" / "logs"
         until(
             lambda: "scanned every" in "".join(path.read_text() for path in logs.glob("producer*")), 60, "the producer"
         )
-        store = Store.open(place.config.queue_db)
+        store = Store.open(deployment.config.queue_db)
         store.events.add("poison", level="warning")
         store.events.add("disk full", level="error")
         until(lambda: "disk full" in webhook.texts, 60, "the later alarm")
         until(lambda: alert(store), 30, "the alert")
         store.close()
-        assert "HTTP 400" in place.contimg("status").stdout
-        assert f"alert {ALERT}" in place.contimg("doctor").stdout
+        assert "HTTP 400" in deployment.contimg("status").stdout
+        assert f"alert {ALERT}" in deployment.contimg("doctor").stdout
         producer = (logs / "producer.log").read_text()
         assert "Traceback" not in producer
         assert producer.count("was refused and is not sent again") == 1

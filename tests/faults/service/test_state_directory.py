@@ -99,20 +99,20 @@ def test_store_that_is_moved_away_is_waited_for(tmp_path):
 
 
 def test_every_entry_names_the_full_disk(disk, tmp_path):
-    place = Deployment(tmp_path)
-    place.config.input_dir.mkdir()
-    Store.open(place.config.queue_db).close()
+    deployment = Deployment(tmp_path)
+    deployment.config.input_dir.mkdir()
+    Store.open(deployment.config.queue_db).close()
     fill(disk)
-    outcome = StreamingServiceManager(place.settings).execute("start")
+    outcome = StreamingServiceManager(deployment.settings).execute("start")
     assert not outcome.success
     assert "no space" in outcome.message
     with pytest.raises(Transient, match="no space"):
-        Supervisor(place.settings, environ=place.environ).start()
+        Supervisor(deployment.settings, environ=deployment.environ).start()
     with pytest.raises(Exception, match="space") as caught:
-        change(place.settings, {"poll_interval": 2}, "a test")
+        change(deployment.settings, {"poll_interval": 2}, "a test")
     assert "\n" not in str(caught.value)
-    assert load(place.settings).poll_interval == 5.0
-    findings = {row.about: row for row in check_directories(place.settings, load(place.settings))}
+    assert load(deployment.settings).poll_interval == 5.0
+    findings = {row.about: row for row in check_directories(deployment.settings, load(deployment.settings))}
     assert findings["state_dir"].level is Level.ERROR
     assert "no space" in findings["state_dir"].text
 
@@ -176,19 +176,19 @@ def test_stream_pauses_on_a_full_state_directory_and_continues(disk, stream, tmp
 
 
 def test_children_are_killed_when_a_later_one_cannot_be_started(tmp_path, monkeypatch):
-    place = Deployment(tmp_path)
-    place.config.input_dir.mkdir()
+    deployment = Deployment(tmp_path)
+    deployment.config.input_dir.mkdir()
     plans = [ChildPlan("first", ("sleep", "60"), {}), ChildPlan("second", (str(tmp_path / "missing"),), {})]
     monkeypatch.setattr("workers.service.supervisor.stream_plans", lambda *_: plans)
     before = set(psutil.Process().children())
     with pytest.raises(Transient, match="second"):
-        Supervisor(place.settings, environ=place.environ).start()
+        Supervisor(deployment.settings, environ=deployment.environ).start()
     assert set(psutil.Process().children()) <= before
 
 
 def test_events_of_a_store_that_is_away_are_tried_again_once_a_minute(tmp_path):
-    place = Deployment(tmp_path)
-    supervisor = Supervisor(place.settings, environ=place.environ)
+    deployment = Deployment(tmp_path)
+    supervisor = Supervisor(deployment.settings, environ=deployment.environ)
     store = supervisor._store = Store.open(tmp_path / "store.sqlite3")
     (tmp_path / "store.sqlite3").rename(tmp_path / "elsewhere.sqlite3")
     supervisor.record_event("first")

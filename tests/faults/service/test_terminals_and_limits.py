@@ -26,25 +26,27 @@ print(parsed.is_alive, parsed.is_dead, str(ProcessName.of()) != name)
 
 
 @pytest.mark.parametrize("consumer", ["head -n 1", "true"])
-def test_closed_pipe_ends_a_command_quietly(place, consumer):
+def test_closed_pipe_ends_a_command_quietly(deployment, consumer):
     command = f"{sys.executable} -m contimg config check | {consumer}"
-    outcome = subprocess.run(["bash", "-c", command], env=place.environ, capture_output=True, text=True, timeout=120)
+    outcome = subprocess.run(
+        ["bash", "-c", command], env=deployment.environ, capture_output=True, text=True, timeout=120
+    )
     assert outcome.stderr == ""
 
 
 @pytest.mark.long
-def test_service_continues_when_its_output_is_closed(place):
+def test_service_continues_when_its_output_is_closed(deployment):
     process = subprocess.Popen(
         [*CONTIMG, "run", "--no-web"],
-        env=place.environ,
-        cwd=place.root,
+        env=deployment.environ,
+        cwd=deployment.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     try:
-        assert str(place.root) in process.stdout.readline().decode()
+        assert str(deployment.root) in process.stdout.readline().decode()
         process.stdout.close()
-        store = Store.open(place.config.queue_db)
+        store = Store.open(deployment.config.queue_db)
         for number in range(3):  # each is printed
             store.events.add(f"event {number}")
             time.sleep(0.5)
@@ -74,9 +76,11 @@ def test_doctor_judges_the_number_of_open_files(monkeypatch, limit, level):
 
 
 @pytest.mark.long
-def test_service_with_too_few_open_files_does_not_start(place):
+def test_service_with_too_few_open_files_does_not_start(deployment):
     command = f"ulimit -n 100; exec {sys.executable} -m contimg run --no-web"
-    outcome = subprocess.run(["bash", "-c", command], env=place.environ, capture_output=True, text=True, timeout=120)
+    outcome = subprocess.run(
+        ["bash", "-c", command], env=deployment.environ, capture_output=True, text=True, timeout=120
+    )
     assert outcome.returncode == 2
     assert outcome.stderr.count("\n") == 1
     assert str(MIN_OPEN_FILES) in outcome.stderr

@@ -35,7 +35,7 @@ def give(directory: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path):
+def deployment(tmp_path):
     """A deployment of another user, in a directory that the user can reach."""
     with tempfile.TemporaryDirectory(prefix="contimg-user-") as directory:
         root = Path(directory)
@@ -65,27 +65,27 @@ def test_new_file_belongs_to_the_owner_of_its_directory(tmp_path):
     assert owners(tmp_path) == {"new": NOBODY, "draft": NOBODY}
 
 
-def test_files_that_root_writes_stay_the_users(place, tmp_path):
-    state = place.root / "state"
-    change(place.settings, {"poll_interval": 2}, "root")
-    change(place.settings, {"poll_interval": 3}, "root")
-    Store.open(place.config.queue_db).close()
-    back_up(place.settings, tmp_path / "backup.tar.gz")
-    restore(place.settings, tmp_path / "backup.tar.gz")
-    assert load(place.settings).poll_interval == 3.0
+def test_files_that_root_writes_stay_the_users(deployment, tmp_path):
+    state = deployment.root / "state"
+    change(deployment.settings, {"poll_interval": 2}, "root")
+    change(deployment.settings, {"poll_interval": 3}, "root")
+    Store.open(deployment.config.queue_db).close()
+    back_up(deployment.settings, tmp_path / "backup.tar.gz")
+    restore(deployment.settings, tmp_path / "backup.tar.gz")
+    assert load(deployment.settings).poll_interval == 3.0
     assert set(owners(state).values()) == {NOBODY}, owners(state)
 
 
-def test_files_of_root_that_the_service_does_not_write_are_left_alone(place):
-    state = place.root / "state"
+def test_files_of_root_that_the_service_does_not_write_are_left_alone(deployment):
+    state = deployment.root / "state"
     for name in ("lost+found", "tls"):
         (state / name).mkdir(mode=0o700)
     (state / "tls/ca.pem").touch(mode=0o644)
     (state / "contimg.sqlite3.bak").touch(mode=0o600)
-    place.more["CONTIMG_BROKER_URL"] = "redis://127.0.0.1:9/0"
-    check_all(place.settings, place.environ)  # as below, imports modules that the other user may not read
-    Store.open(place.config.queue_db).close()
-    supervisor = Supervisor(place.settings, environ=place.environ)
+    deployment.more["CONTIMG_BROKER_URL"] = "redis://127.0.0.1:9/0"
+    check_all(deployment.settings, deployment.environ)  # as below, imports modules that the other user may not read
+    Store.open(deployment.config.queue_db).close()
+    supervisor = Supervisor(deployment.settings, environ=deployment.environ)
     os.seteuid(NOBODY)
     try:
         with pytest.raises(Transient, match=r"127\.0\.0\.1"):
@@ -94,12 +94,12 @@ def test_files_of_root_that_the_service_does_not_write_are_left_alone(place):
         os.seteuid(0)
 
 
-def test_leftover_of_root_is_named_at_the_start(place):
-    leftover = place.root / "state/logs/producer.log"
+def test_leftover_of_root_is_named_at_the_start(deployment):
+    leftover = deployment.root / "state/logs/producer.log"
     leftover.parent.mkdir()
     leftover.touch(mode=0o644)
     os.chown(leftover.parent, NOBODY, NOBODY)
-    supervisor = Supervisor(place.settings, environ=place.environ)
+    supervisor = Supervisor(deployment.settings, environ=deployment.environ)
     os.seteuid(NOBODY)
     try:
         with pytest.raises(Misconfigured) as caught:
@@ -116,12 +116,14 @@ def test_leftover_of_root_is_named_at_the_start(place):
     [(*CONTIMG, "pause"), (*CONTIMG, "config", "set", "poll_interval=4"), (*CONTIMG, "run", "--no-web"),
      (*CONTIMG, "start"), (*CONTIMG, "producer"), (*CONTIMG, "broker"), WORKER],
 )  # fmt: skip
-def test_command_of_another_user_is_refused_in_one_line(place, command):
-    state = place.root / "state"
-    Store.open(place.config.queue_db).close()
+def test_command_of_another_user_is_refused_in_one_line(deployment, command):
+    state = deployment.root / "state"
+    Store.open(deployment.config.queue_db).close()
     for path in (state, *state.iterdir()):
         os.chown(path, 0, 0)
-    outcome = subprocess.run([*AS_NOBODY, *command], env=place.environ, capture_output=True, text=True, timeout=120)
+    outcome = subprocess.run(
+        [*AS_NOBODY, *command], env=deployment.environ, capture_output=True, text=True, timeout=120
+    )
     assert outcome.returncode in (1, 2)
     assert outcome.stderr.count("\n") == 1, outcome.stderr
     assert str(state) in outcome.stderr
@@ -130,23 +132,23 @@ def test_command_of_another_user_is_refused_in_one_line(place, command):
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_stream_of_a_user_continues_after_config_set_by_root(place):
+def test_stream_of_a_user_continues_after_config_set_by_root(deployment):
     command = [*AS_NOBODY, *CONTIMG, "run", "--no-web"]
-    with (place.root / "run.log").open("wb") as log:
-        process = subprocess.Popen(command, env=place.environ, cwd=place.root, stdout=log, stderr=log)
+    with (deployment.root / "run.log").open("wb") as log:
+        process = subprocess.Popen(command, env=deployment.environ, cwd=deployment.root, stdout=log, stderr=log)
     try:
-        until(lambda: (place.root / "state/service.json").exists(), 60, "the service has started")
-        place.more.pop("CONTIMG_POLL_INTERVAL", None)
+        until(lambda: (deployment.root / "state/service.json").exists(), 60, "the service has started")
+        deployment.more.pop("CONTIMG_POLL_INTERVAL", None)
         command = [*CONTIMG, "config", "set", "max_workers=3", "--restart"]
-        outcome = subprocess.run(command, env=place.environ, capture_output=True, text=True, timeout=200)
+        outcome = subprocess.run(command, env=deployment.environ, capture_output=True, text=True, timeout=200)
         assert outcome.returncode == 0, outcome.stderr
-        store = Store.open(place.config.queue_db)
+        store = Store.open(deployment.config.queue_db)
         before = store.activity.last_beat("producer.scan") or 0.0
         until(lambda: (store.activity.last_beat("producer.scan") or 0.0) > before, 60, "the stream scans again")
         store.close()
         assert process.poll() is None
-        assert set(owners(place.root / "state").values()) == {NOBODY}
+        assert set(owners(deployment.root / "state").values()) == {NOBODY}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(90)
-    assert "Traceback" not in (place.root / "run.log").read_text()
+    assert "Traceback" not in (deployment.root / "run.log").read_text()

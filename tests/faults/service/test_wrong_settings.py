@@ -30,10 +30,10 @@ def test_sections_of_all_stages_are_checked():
 
 
 @pytest.mark.parametrize("variable", sorted(set(CHECKED) - {"CONTIMG_EXPECTED_SUBBANDS"}))
-def test_wrong_value_is_refused(place, variable):
-    place.more[variable] = "no such value"
+def test_wrong_value_is_refused(deployment, variable):
+    deployment.more[variable] = "no such value"
     with pytest.raises(Misconfigured, match=variable):
-        settings.check_all(settings.Settings.from_environment(place.environ), place.environ)
+        settings.check_all(settings.Settings.from_environment(deployment.environ), deployment.environ)
 
 
 @pytest.mark.long
@@ -42,19 +42,24 @@ def test_wrong_value_is_refused(place, variable):
     [("-m", "contimg", "run", "--no-web"), ("-m", "contimg", "start"), ("-m", "contimg", "producer"),
      ("-m", "contimg", "web"), ("-m", "contimg", "broker"), WORKER],
 )  # fmt: skip
-def test_process_with_a_wrong_stage_option_does_not_start(place, command):
-    place.more["CONTIMG_IMAGE_SIZE"] = "many"
+def test_process_with_a_wrong_stage_option_does_not_start(deployment, command):
+    deployment.more["CONTIMG_IMAGE_SIZE"] = "many"
     outcome = subprocess.run(
-        [sys.executable, *command], env=place.environ, cwd=place.root, capture_output=True, text=True, timeout=120
+        [sys.executable, *command],
+        env=deployment.environ,
+        cwd=deployment.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert outcome.returncode in (1, 2)
     assert "CONTIMG_IMAGE_SIZE='many'" in outcome.stderr
     assert outcome.stderr.count("\n") == 1, outcome.stderr
-    assert not (place.root / "state/broker").exists()
+    assert not (deployment.root / "state/broker").exists()
 
 
-def test_config_check_lists_stage_options(place, monkeypatch):
-    monkeypatch.setenv("PIPELINE_STATE_DIR", str(place.root / "state"))
+def test_config_check_lists_stage_options(deployment, monkeypatch):
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(deployment.root / "state"))
     monkeypatch.setenv("CONTIMG_IMAGE_SIZE", "512")
     rows = {row.key: row for row in settings.explain(settings.Settings.from_environment())}
     assert (rows["image_size"].value, rows["image_size"].source) == (512, "environment CONTIMG_IMAGE_SIZE")
@@ -66,24 +71,24 @@ def test_config_check_lists_stage_options(place, monkeypatch):
 
 @pytest.mark.parametrize("character", ["'", '"', "[", "]", "{", "*", "?", "\\", "$", "`"])
 @pytest.mark.parametrize("key", ["PIPELINE_STATE_DIR", "CONTIMG_OUTPUT_DIR", "CONTIMG_SCRATCH_DIR"])
-def test_name_of_a_directory_that_casa_cannot_use_is_refused(place, key, character):
-    place.more[key] = str(place.root / f"my{character}data")
+def test_name_of_a_directory_that_casa_cannot_use_is_refused(deployment, key, character):
+    deployment.more[key] = str(deployment.root / f"my{character}data")
     with pytest.raises(Misconfigured, match=key) as caught:
-        settings.load(settings.Settings.from_environment(place.environ), place.environ)
+        settings.load(settings.Settings.from_environment(deployment.environ), deployment.environ)
     assert character in str(caught.value)
 
 
 @pytest.mark.parametrize("part", ["my\u00a0data", "my\udcffdata", "my\ndata", "/".join(["x" * 100] * 9)])
 @pytest.mark.parametrize("is_of_state", [False, True])
-def test_directory_whose_path_the_store_cannot_hold_is_refused(place, part, is_of_state):
+def test_directory_whose_path_the_store_cannot_hold_is_refused(deployment, part, is_of_state):
     key = "PIPELINE_STATE_DIR" if is_of_state else "CONTIMG_INPUT_DIR"
-    place.more[key] = str(place.root / part)
+    deployment.more[key] = str(deployment.root / part)
     with pytest.raises(Misconfigured, match=key) as caught:
-        settings.load(settings.Settings.from_environment(place.environ), place.environ)
+        settings.load(settings.Settings.from_environment(deployment.environ), deployment.environ)
     assert str(caught.value).isprintable()
 
 
-def test_blanks_and_umlauts_are_accepted(place):
-    place.more["CONTIMG_OUTPUT_DIR"] = str(place.root / "my data #1 (100% ü&;)")
-    config = settings.load(settings.Settings.from_environment(place.environ), place.environ)
+def test_blanks_and_umlauts_are_accepted(deployment):
+    deployment.more["CONTIMG_OUTPUT_DIR"] = str(deployment.root / "my data #1 (100% ü&;)")
+    config = settings.load(settings.Settings.from_environment(deployment.environ), deployment.environ)
     assert config.output_dir.name == "my data #1 (100% ü&;)"

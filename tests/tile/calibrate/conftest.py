@@ -29,9 +29,11 @@ def corrupted(tmp_path_factory):
 @pytest.fixture(scope="session")
 def calibrated(corrupted, tmp_path_factory):
     """The same after the stage. For reading only."""
-    room = tmp_path_factory.mktemp("calibrated")
-    truth = copied(corrupted, room)
-    return Calibrated(truth, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), room / "calibration")
+    scratch = tmp_path_factory.mktemp("calibrated")
+    truth = copied(corrupted, scratch)
+    return Calibrated(
+        truth, calibrate(truth.path, [], scratch / "calibration", CalibrateOptions()), scratch / "calibration"
+    )
 
 
 @pytest.fixture

@@ -215,8 +215,8 @@ def test_delays_are_removed_from_plots():
 @pytest.fixture(scope="module")
 def with_crossed(tmp_path_factory):
     """Antennas 4 and 9 with X and Y exchanged, antenna 6 without signal: what the correlator gives for each."""
-    room = tmp_path_factory.mktemp("crossed")
-    path = make_ms(room / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0).path
+    scratch = tmp_path_factory.mktemp("crossed")
+    path = make_ms(scratch / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0).path
     rng = np.random.default_rng(3)
     with table(str(path), readonly=False, ack=False) as main:
         data, ant1, ant2 = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
@@ -225,7 +225,7 @@ def with_crossed(tmp_path_factory):
         noise = rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
         data[odd | blind] = noise[odd | blind]
         main.putcol("DATA", data)
-    return path, calibrate(path, [], room / "calibration", CalibrateOptions())
+    return path, calibrate(path, [], scratch / "calibration", CalibrateOptions())
 
 
 def test_crossed_antennas_are_found_flagged_and_named(with_crossed):

@@ -43,9 +43,9 @@ def hard_gains():
 
 @pytest.fixture(scope="module")
 def transit(tmp_path_factory):
-    room = tmp_path_factory.mktemp("transit")
+    scratch = tmp_path_factory.mktemp("transit")
     gains = hard_gains()
-    truth = make_ms(room / f"{NAME}.ms", sources=[(*SOURCES["3C48"], flux_3c48)], gains=gains, noise=1.5)
+    truth = make_ms(scratch / f"{NAME}.ms", sources=[(*SOURCES["3C48"], flux_3c48)], gains=gains, noise=1.5)
     rng = np.random.default_rng(5)
     rfi = np.zeros((TIMES, FREQS.size), dtype=bool)
     rfi[:, 60:63] = True
@@ -58,7 +58,7 @@ def transit(tmp_path_factory):
         for slot in DEAD:
             data[(ant1 == slot) ^ (ant2 == slot)] = 0
         main.putcol("DATA", data)
-    return Transit(truth.path, gains, calibrate(truth.path, [], room / "calibration", CalibrateOptions()), rfi)
+    return Transit(truth.path, gains, calibrate(truth.path, [], scratch / "calibration", CalibrateOptions()), rfi)
 
 
 def solved_over_true(transit):

@@ -39,8 +39,8 @@ def edit(path, name, change):
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     """A tile whose antennas drift, and CASA's tables of it: delays every 52 s, gains every 26 s, two bandpasses."""
-    room = tmp_path_factory.mktemp("night")
-    path = make_ms(room / f"{NAME}.ms", sources=[SOLVED_ON], gains=random_gains(), noise=0.2).path
+    scratch = tmp_path_factory.mktemp("night")
+    path = make_ms(scratch / f"{NAME}.ms", sources=[SOLVED_ON], gains=random_gains(), noise=0.2).path
     rng = np.random.default_rng(4)
     walk = np.cumsum(rng.normal(scale=0.015, size=(TIMES, 14)), axis=0)
     grown = np.exp(1j * walk + 0.3 * walk[:, ::-1])
@@ -50,7 +50,7 @@ def night(tmp_path_factory):
         data *= (grown[when, first] * grown[when, second].conj())[:, None, None]
 
     edit(path, "DATA", drift)
-    names = {kind: str(room / f"night.{kind}") for kind in "KGB"}
+    names = {kind: str(scratch / f"night.{kind}") for kind in "KGB"}
     common = {"vis": str(path), "refant": "103"}
     solve = [
         casa.Task("gaincal", {**common, "caltable": names["K"], "gaintype": "K", "solint": "52s"}),
@@ -59,7 +59,7 @@ def night(tmp_path_factory):
             "bandpass", {**common, "caltable": names["B"], "solint": "52s", "gaintable": [names["K"], names["G"]]}
         ),
     ]
-    casa.run(solve, room, room / "casa.log", 120)
+    casa.run(solve, scratch, scratch / "casa.log", 120)
 
     def fail(which, *slots):
         def change(flags, times, first):
@@ -71,20 +71,20 @@ def night(tmp_path_factory):
     edit(names["K"], "FLAG", fail(0, 6))
     edit(names["B"], "FLAG", fail(1, 8))
     edit(names["B"], "FLAG", lambda flags, times, first: flags.__setitem__((first == 9, slice(20, 30)), True))
-    reference_path = room / "applycal.ms"
+    reference_path = scratch / "applycal.ms"
     shutil.copytree(path, reference_path)
     arguments = {
         "vis": str(reference_path), "gaintable": [names["K"], names["B"], names["G"]],
         "interp": ["linear", "linear,linearflag", "linear"], "calwt": [False], "flagbackup": False,
         "applymode": "calflag",
     }  # fmt: skip
-    casa.run([casa.Task("applycal", arguments)], room, room / "casa.log", 120)
+    casa.run([casa.Task("applycal", arguments)], scratch, scratch / "casa.log", 120)
     return path, reference_path, names
 
 
-def imported(night, room):
+def imported(night, scratch):
     paths = [Path(path) for path in night[2].values()]
-    return import_set(paths, "night", room / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
+    return import_set(paths, "night", scratch / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
 
 
 def test_an_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_path):

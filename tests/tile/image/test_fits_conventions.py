@@ -40,11 +40,11 @@ CASA = textwrap.dedent("""
 @pytest.fixture(scope="module")
 def opened(tile, tmp_path_factory):
     """What CASA says of the tile's image."""
-    room = tmp_path_factory.mktemp("casa")
+    scratch = tmp_path_factory.mktemp("casa")
     places = json.dumps([source.direction() for source in SOURCES])
     done = subprocess.run(
         [sys.executable, "-c", CASA, str(tile.products.fits), places],
-        cwd=room, env=casa_environment(room / "home"), check=False, capture_output=True, text=True,
+        cwd=scratch, env=casa_environment(scratch / "home"), check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -43,9 +43,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def clocked_store(place, clock) -> Store:
+def clocked_store(deployment, clock) -> Store:
     rules = QueueRules(expected_subbands=1, min_subbands=1, lease_s=60)
-    opened = Store.open(place.config.queue_db, rules, clock=clock)
+    opened = Store.open(deployment.config.queue_db, rules, clock=clock)
     yield opened
     opened.close()
 
@@ -61,13 +61,13 @@ def lease(store: Store, group: str, stage: Stage) -> Lease:
     return claimed
 
 
-def complete(store: Store, place, number: int, verdict: str = "good") -> str:
+def complete(store: Store, deployment, number: int, verdict: str = "good") -> str:
     """A group with files for its products, as small as they may be."""
-    return finish(store, place, arrive(store, number), verdict)
+    return finish(store, deployment, arrive(store, number), verdict)
 
 
-def finish(store: Store, place, group: str, verdict: str = "good") -> str:
-    output = place.config.output_dir
+def finish(store: Store, deployment, group: str, verdict: str = "good") -> str:
+    output = deployment.config.output_dir
     ms, fits = output / f"{group}.ms", output / "images" / f"{group}.fits"
     ms.mkdir(parents=True)
     (ms / "table.dat").write_bytes(bytes(1000))
@@ -93,12 +93,12 @@ def aged(path: Path, at: float) -> Path:
     return path
 
 
-def test_only_orphans_are_removed(clocked_store, place, clock):
-    output, real = place.config.output_dir, time.time()
+def test_only_orphans_are_removed(clocked_store, deployment, clock):
+    output, real = deployment.config.output_dir, time.time()
     group, next_group = arrive(clocked_store, 0), arrive(clocked_store, 1)
     orphan = aged(output / f"{group}.ms.writing-00000001", real - 100)
     fresh = aged(output / f"{group}.ms.writing-00000002", real)
-    room = aged(output / "calibration" / f".{next_group}.abc.part", real - 100)
+    staged_set = aged(output / "calibration" / f".{next_group}.abc.part", real - 100)
     picture = output / "images" / f"{next_group}.fits.writing-00000003"
     summary = output / "calibration" / "flags" / f"{next_group}.png.writing-00000004"
     for path in (picture, summary):
@@ -108,18 +108,18 @@ def test_only_orphans_are_removed(clocked_store, place, clock):
     product = aged(output / f"{group}.ms", real - 100)
     in_use = aged(output / "calibration" / f".{next_group}.def.part", real - 100)
     lock(in_use)  # a solve started by hand, which waits for CASA
-    assert set(remove_orphans(place.config, clocked_store)) == {orphan, room, picture, summary}
+    assert set(remove_orphans(deployment.config, clocked_store)) == {orphan, staged_set, picture, summary}
     assert (fresh.exists(), product.exists(), in_use.exists()) == (True, True, True)
-    assert not any(path.exists() for path in (orphan, room, picture, summary))
+    assert not any(path.exists() for path in (orphan, staged_set, picture, summary))
 
 
-def test_temporary_of_running_stage_is_kept(clocked_store, place, clock):
+def test_temporary_of_running_stage_is_kept(clocked_store, deployment, clock):
     clock.now = time.time() - 500
-    group, output = arrive(clocked_store), place.config.output_dir
+    group, output = arrive(clocked_store), deployment.config.output_dir
     lease(clocked_store, group, Stage.CONVERT)
     before = aged(output / f"{group}.ms.writing-00000001", clock.now - 10)
     current = aged(output / f"{group}.ms.writing-00000002", clock.now + 10)
-    assert remove_orphans(place.config, clocked_store) == (before,)
+    assert remove_orphans(deployment.config, clocked_store) == (before,)
     assert current.exists()
 
 
@@ -144,8 +144,8 @@ def test_disk_monitor_keeps_pause_by_operator(clocked_store):
     assert PAUSED_BY != "the night's observer"
 
 
-def test_each_file_system_is_listed_once(place):
-    listed = disks(place.config)
+def test_each_file_system_is_listed_once(deployment):
+    listed = disks(deployment.config)
     assert len({disk.directory for disk in listed}) == len(listed) >= 1
     assert all(0 <= disk.used_percent <= 100 and disk.free_bytes >= 0 for disk in listed)
 
@@ -178,9 +178,9 @@ def test_paused_stream_raises_no_stall(clocked_store, clock):
     assert clocked_store.events.last(level="error") == ()
 
 
-def test_backlog_alert_estimates_time(clocked_store, place, clock):
+def test_backlog_alert_estimates_time(clocked_store, deployment, clock):
     for number in range(4):
-        complete(clocked_store, place, number)
+        complete(clocked_store, deployment, number)
     clock.now += 901  # those that came are no longer counted as arriving
     for number in range(10, 16):
         arrive(clocked_store, number)
@@ -188,7 +188,7 @@ def test_backlog_alert_estimates_time(clocked_store, place, clock):
     assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
     clock.now += 901
     for number in range(20, 23):
-        complete(clocked_store, place, number)
+        complete(clocked_store, deployment, number)
     clock.now += 1
     clocked_store.alerts.update("backlog", None)
     AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
@@ -197,14 +197,14 @@ def test_backlog_alert_estimates_time(clocked_store, place, clock):
     assert (rates.waiting, rates.done_in_window, rates.arrived_in_window, rates.catch_up_s) == (6, 3, 3, None)
     clock.now += 1
     for group in (record.id for record in clocked_store.files.groups(State.PENDING, 2)):
-        finish(clocked_store, place, group)
+        finish(clocked_store, deployment, group)
     activity = clocked_store.activity.read()
     assert (activity.waiting, activity.catch_up_s) == (4, pytest.approx(4 / (2 / 900)))
 
 
-def test_no_product_alert_ignores_quiet_nights(clocked_store, place, clock):
+def test_no_product_alert_ignores_quiet_nights(clocked_store, deployment, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(stall_s=1e6), AlertLimits(alert_no_product_s=1800))
-    complete(clocked_store, place, 0)
+    complete(clocked_store, deployment, 0)
     clock.now += 8 * 3600  # the telescope stood still
     for number, count in ((1, 0), (2, 0), (3, 1)):
         arrive(clocked_store, number)
@@ -213,24 +213,24 @@ def test_no_product_alert_ignores_quiet_nights(clocked_store, place, clock):
         clock.now += 900
     assert [alert.rule for alert in clocked_store.alerts.active()] == ["no product"]
     assert re.search(r"\b30 min\b", clocked_store.events.last(level="error")[0].text)
-    complete(clocked_store, place, 4)
+    complete(clocked_store, deployment, 4)
     alerts.evaluate()
     assert clocked_store.alerts.active() == ()
 
 
-def test_failures_alert_ends_with_completed_group(clocked_store, place, clock):
+def test_failures_alert_ends_with_completed_group(clocked_store, deployment, clock):
     alerts = AlertEvaluator(clocked_store, DispatchSettings(), AlertLimits(alert_failures=3))
     for number in range(5):
         if number == 2:
             clock.now += 1
-            complete(clocked_store, place, 10)
+            complete(clocked_store, deployment, 10)
         clock.now += 1
         failing = lease(clocked_store, arrive(clocked_store, number), Stage.CONVERT)
         clocked_store.leases.fail(failing, "no", permanent=True)
         alerts.evaluate()
         assert [alert.rule for alert in clocked_store.alerts.active()] == (["failures"] if number == 4 else []), number
     clock.now += 1
-    complete(clocked_store, place, 20)
+    complete(clocked_store, deployment, 20)
     alerts.evaluate()
     assert clocked_store.alerts.active() == ()
 
@@ -256,14 +256,16 @@ def test_worker_alert_after_limit(clocked_store, clock):
     assert re.search(r"\bworker\b.*broker redis://x: does not answer", clocked_store.alerts.active()[0].text)
 
 
-def test_retention_deletes_by_rules(clocked_store, place, clock):
-    groups = [complete(clocked_store, place, number, verdict="bad" if number == 1 else "good") for number in range(5)]
+def test_retention_deletes_by_rules(clocked_store, deployment, clock):
+    groups = [
+        complete(clocked_store, deployment, number, verdict="bad" if number == 1 else "good") for number in range(5)
+    ]
     clocked_store.registry.register(
-        solved_set(place.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
+        solved_set(deployment.config.output_dir / "calibration" / "x", 61000.0, 24.0), group=groups[2]
     )
     clock.now += 40 * DAY_S
     clocked_store.jobs.retry(groups[3], stage=Stage.IMAGE)
-    newest = complete(clocked_store, place, 9)
+    newest = complete(clocked_store, deployment, 9)
     rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
 
     def keys(gone) -> set[tuple[str, str]]:
@@ -273,11 +275,11 @@ def test_retention_deletes_by_rules(clocked_store, place, clock):
         (groups[0], "Measurement Set"), (groups[4], "Measurement Set"),
         (groups[0], "image"), (groups[2], "image"), (groups[4], "image"),
     }  # fmt: skip
-    files = sorted(place.config.output_dir.rglob("*"))
+    files = sorted(deployment.config.output_dir.rglob("*"))
     assert keys(delete_expired(clocked_store, rules, dry_run=True)) == expected
-    assert sorted(place.config.output_dir.rglob("*")) == files, "a dry run touches nothing"
+    assert sorted(deployment.config.output_dir.rglob("*")) == files, "a dry run touches nothing"
     assert keys(delete_expired(clocked_store, rules)) == expected
-    left = {path.name for path in place.config.output_dir.glob("*.ms")}
+    left = {path.name for path in deployment.config.output_dir.glob("*.ms")}
     assert left == {f"{group}.ms" for group in (groups[1], groups[2], groups[3], newest)}
     assert clocked_store.products.measurement_set(groups[0]) is None
     assert clocked_store.products.image_of(groups[1]).verdict == "bad"
@@ -285,8 +287,8 @@ def test_retention_deletes_by_rules(clocked_store, place, clock):
     assert RetentionRules().keep_ms_days == RetentionRules().keep_images_days == 0, "by default nothing is deleted"
 
 
-def test_retried_group_keeps_due_products(clocked_store, place, clock):
-    group = complete(clocked_store, place, 0)
+def test_retried_group_keeps_due_products(clocked_store, deployment, clock):
+    group = complete(clocked_store, deployment, 0)
     clock.now += 40 * DAY_S
     (due,) = clocked_store.retention.due(RetentionRules(keep_ms_days=30, keep_last=0))
     clocked_store.jobs.retry(group, stage=Stage.IMAGE)
@@ -295,22 +297,24 @@ def test_retried_group_keeps_due_products(clocked_store, place, clock):
     assert clocked_store.products.measurement_set(group) is not None
 
 
-def test_retention_command_lists_then_deletes(place):
-    store = Store.open(place.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
-    group = complete(store, place, 0)
+def test_retention_command_lists_then_deletes(deployment):
+    store = Store.open(deployment.config.queue_db, QueueRules(expected_subbands=1, min_subbands=1))
+    group = complete(store, deployment, 0)
     options = ("--keep-ms-days", "0.0000001", "--keep-last", "0")
-    dry_run = place.contimg("retention", *options).stdout.splitlines()[-1]
+    dry_run = deployment.contimg("retention", *options).stdout.splitlines()[-1]
     assert re.search(r"\b1\b.*\b0\.00 GB\b.*--delete\b", dry_run)
-    assert (place.config.output_dir / f"{group}.ms").exists()
-    assert re.search(r"\b1\b.*\b0\.00 GB\b", place.contimg("retention", "--delete", *options).stdout.splitlines()[-1])
-    assert not (place.config.output_dir / f"{group}.ms").exists()
-    assert len(place.contimg("retention").stdout.splitlines()) == 1
+    assert (deployment.config.output_dir / f"{group}.ms").exists()
+    assert re.search(
+        r"\b1\b.*\b0\.00 GB\b", deployment.contimg("retention", "--delete", *options).stdout.splitlines()[-1]
+    )
+    assert not (deployment.config.output_dir / f"{group}.ms").exists()
+    assert len(deployment.contimg("retention").stdout.splitlines()) == 1
     store.close()
 
 
-def test_machine_is_sampled(clocked_store, place):
+def test_machine_is_sampled(clocked_store, deployment):
     arrive(clocked_store)
-    values = record_sample(place.config, clocked_store)
+    values = record_sample(deployment.config, clocked_store)
     assert values["queue.waiting.convert"] == 1
     assert 0 < values["disk.used_percent"] < 100
     assert metric_values(clocked_store, "machine.memory_mb")[0] > 10

@@ -5,11 +5,15 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import psutil
 import psycopg
+from judges import postgresql_programs, require
 
 from contimg.store.tables import Base
 
@@ -35,12 +39,11 @@ class PostgresServer:
         """Start the server if it does not run; nothing has to survive a power cut, so nothing waits for the disk."""
         if self.is_running:
             return
-        place = self.directory
         options = (
-            f"-c listen_addresses='{self._listen}' -k {place} -c fsync=off -c synchronous_commit=off "
+            f"-c listen_addresses='{self._listen}' -k {self.directory} -c fsync=off -c synchronous_commit=off "
             "-c max_connections=100"
         )
-        self._run("pg_ctl", "-D", place / "data", "-w", "-l", place / "log", "-o", options, "start")
+        self._run("pg_ctl", "-D", self.directory / "data", "-w", "-l", self.directory / "log", "-o", options, "start")
 
     @property
     def is_running(self) -> bool:
@@ -70,6 +73,19 @@ class PostgresServer:
         command = [*self._as_user, str(self.binaries / program), *map(str, arguments)]
         done = subprocess.run(command, cwd=self.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def running_postgres(listen: str = "") -> Iterator[PostgresServer]:
+    """Run a server in a temporary directory; skip the test where PostgreSQL is missing, fail it in CI."""
+    require("postgresql")
+    directory = Path(tempfile.mkdtemp(prefix="contimg-pg-"))
+    server = PostgresServer(postgresql_programs(), directory, listen)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory)
 
 
 def empty(url: str) -> None:
