@@ -16,13 +16,13 @@ def judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     [(True, "", Skipped), (True, "true", Failed), (False, "true", Skipped), (True, "false", Skipped)],
     indirect=["judge"],
 )
-def test_a_missing_judge_skips_and_in_ci_fails(judge, ci, outcome, monkeypatch):
+def test_missing_judge_skips_and_in_ci_fails(judge, ci, outcome, monkeypatch):
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="nothing is not installed: apt-get install nothing"):
         require(judge)
 
 
-def test_a_judge_that_is_there_does_neither(monkeypatch):
+def test_present_judge_neither_skips_nor_fails(monkeypatch):
     monkeypatch.setitem(JUDGES, "something", Judge(lambda: True, ""))
     monkeypatch.setenv("CI", "true")
     require("something")

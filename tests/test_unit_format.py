@@ -12,17 +12,17 @@ from contimg.units import format_duration, format_utc
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (99.4, "99 s"), (99.6, "2 min"), (5940, "99 min"),
      (5971, "1.7 h"), (36000, "10 h"), (172000, "48 h"), (172801, "2 d"), (9e6, "104 d")],
 )  # fmt: skip
-def test_a_duration_is_in_the_largest_suitable_unit(seconds, text):
+def test_duration_is_in_the_largest_suitable_unit(seconds, text):
     assert format_duration(seconds) == text
 
 
 @given(st.floats(0, 1e8))
-def test_a_duration_is_rounded_by_at_most_a_quarter(seconds):
+def test_duration_is_rounded_by_at_most_a_quarter(seconds):
     number, unit = format_duration(seconds).split()
     unit_s = {"s": 1, "min": 60, "h": 3600, "d": 86400}[unit]
     assert float(number) * unit_s == pytest.approx(seconds, rel=0.26, abs=0.051)
 
 
-def test_a_time_is_utc():
+def test_time_is_utc():
     assert format_utc(1_771_802_271.0) == "2026-02-22 23:17:51Z"
     assert format_utc(1_771_802_271.9, "%H:%M:%S") == "23:17:51"

@@ -12,7 +12,7 @@ sizes = st.lists(st.integers(4, 6000), min_size=2, max_size=8, unique=True)
 
 
 @given(sizes, st.floats(-1, 4), st.floats(1e-3, 1e3))
-def test_a_power_law_has_its_power_everywhere(points, power, scale):
+def test_power_law_has_one_exponent(points, power, scale):
     curve = fit_curve("convert", ANTENNAS, "core_s", {size: scale * size**power for size in points})
     assert curve.sizes == tuple(sorted(points))
     assert curve.power == pytest.approx(power, abs=1e-6)
@@ -20,7 +20,7 @@ def test_a_power_law_has_its_power_everywhere(points, power, scale):
     assert bool(curve.cliffs()) == (power > 2.5 + 1e-6)
 
 
-def test_a_fixed_cost_added_to_the_samples_is_no_cliff():
+def test_fixed_cost_is_not_a_cliff():
     curve = fit_curve("apply", CHANNELS, "core_s", {size: 0.3 + size / 1000 for size in (192, 384, 768, 1536)})
     assert 0 < curve.power < 1
     assert list(curve.local_powers) == sorted(curve.local_powers)
@@ -32,7 +32,7 @@ def test_the_image_plane_cost_is_no_cliff():
     assert not find_cliffs([fit_curve("image", PIXELS, "core_s", points)])
 
 
-def test_a_steep_step_is_reported_though_the_power_of_the_curve_is_within_the_limit():
+def test_steep_step_is_reported_below_the_exponent_limit():
     points = {24: 0.10, 48: 0.29, 72: 0.30, 96: 0.50, 110: 2.14}
     curve = fit_curve("apply", ANTENNAS, "core_s", points)
     assert curve.power < 2

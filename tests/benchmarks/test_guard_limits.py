@@ -19,17 +19,17 @@ def test_only_a_loss_above_the_limit_is_reported(stage):
     assert list(find_losses({**within, stage: 1.01 * within[stage]}, RECORDED)) == [stage]
 
 
-def test_a_ratio_of_nan_is_a_loss():
+def test_nan_ratio_is_a_loss():
     assert "convert" in find_losses({"convert": float("nan"), "flag": 4.0}, RECORDED)
 
 
-def test_a_stage_without_a_record_is_an_error():
+def test_stage_without_record_is_an_error():
     for stage, ratios in {"flag": {"convert": 2.0}, "apply": {**RECORDED.ratios, "apply": 1.0}}.items():
         with pytest.raises(Misconfigured, match=rf"\b{stage}\b"):
             find_losses(ratios, RECORDED)
 
 
-def test_a_gain_is_worth_recording():
+def test_gain_is_recorded():
     lines = format_report(
         {"convert": (1.0, 1.0), "flag": (4.0, 1.0)}, {"convert": 1.0, "flag": 4.0}, RECORDED
     ).splitlines()
@@ -37,7 +37,7 @@ def test_a_gain_is_worth_recording():
     assert lines[2].endswith("%")
 
 
-def test_a_record_is_read_back_only_for_its_size(tmp_path: Path):
+def test_record_is_read_back_for_its_size_only(tmp_path: Path):
     path = tmp_path / "recorded.json"
     RECORDED.write(path)
     assert Recorded.read(path, RECORDED.size) == RECORDED

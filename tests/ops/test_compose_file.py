@@ -48,7 +48,7 @@ def test_every_part_is_a_service(services: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("secret", sorted(SECRETS))
-def test_a_missing_secret_is_an_error(checkout: Path, tmp_path: Path, compose: None, secret: str) -> None:
+def test_missing_secret_is_an_error(checkout: Path, tmp_path: Path, compose: None, secret: str) -> None:
     remaining_secrets = {name: value for name, value in SECRETS.items() if name != secret}
     outcome = compose_config(checkout, tmp_path, **remaining_secrets)
     assert outcome.returncode != 0
@@ -131,7 +131,7 @@ def test_roots_are_read_only(services: dict[str, Any]) -> None:
         assert services[name]["cap_drop"] == ["ALL"]
 
 
-def test_a_stop_outlasts_the_soft_shutdown(services: dict[str, Any]) -> None:
+def test_stop_outlasts_the_soft_shutdown(services: dict[str, Any]) -> None:
     assert {services[f"worker-{queue}"]["stop_grace_period"] for queue in QUEUES} == {"1m0s"}
 
 

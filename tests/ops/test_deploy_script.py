@@ -120,7 +120,7 @@ def test_all_problems_are_listed_and_nothing_is_changed(copy: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a directory of another owner")
-def test_a_directory_of_another_owner_is_named_with_its_remedy(copy: Path) -> None:
+def test_directory_of_another_owner_is_named_with_its_remedy(copy: Path) -> None:
     foreign = copy / "foreign"
     foreign.mkdir(mode=0o700)
     settings = settings_of(copy, CONTIMG_OUTPUT_DIR=str(foreign), CONTIMG_INPUT_DIR=str(foreign))

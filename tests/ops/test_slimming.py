@@ -42,7 +42,7 @@ def test_only_unused_files_are_removed(packages: Path, tmp_path: Path) -> None:
     ctypes.CDLL(str(packages / "numpy" / LIBRARY.name))
 
 
-def test_a_library_that_cannot_be_mapped_is_detected(tmp_path: Path) -> None:
+def test_library_that_cannot_be_mapped_is_detected(tmp_path: Path) -> None:
     assert slimming.can_be_mapped(LIBRARY)
     content = bytearray(LIBRARY.read_bytes())
     (table,) = struct.unpack_from("<Q", content, 32)

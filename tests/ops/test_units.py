@@ -76,7 +76,7 @@ def test_restarts_are_not_limited(checkout: Path) -> None:
     assert common["Service"]["EnvironmentFile"] == "/etc/contimg/contimg.env"
 
 
-def test_a_stop_outlasts_the_soft_shutdown(checkout: Path) -> None:
+def test_stop_outlasts_the_soft_shutdown(checkout: Path) -> None:
     worker = service_section(unit_file(checkout, "worker@image"))
     assert worker["KillMode"] == "mixed"
     assert int(worker["TimeoutStopSec"]) > 30

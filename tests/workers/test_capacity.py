@@ -34,7 +34,7 @@ def test_more_tiles_never_need_fewer_workers(tiles_per_hour, times, loads):
     assert all(before.workers <= after.workers for before, after in zip(few.queues, many.queues, strict=True))
 
 
-def test_a_tile_waits_no_longer_than_planned():
+def test_tile_waits_no_longer_than_planned():
     """Tiles at random times to one stage with the planned workers: the mean wait is about the work, not more."""
     load, tiles_per_hour, rng = Load("image", 30.0, 30.0, 1.0), 250.0, random.Random(5)
     (queue,) = plan(tiles_per_hour, 64, [load]).queues

@@ -21,7 +21,7 @@ NAMES = st.builds(
 
 
 @given(NAMES)
-def test_a_name_survives_being_written(name):
+def test_process_name_round_trips(name):
     assert ProcessName.parse(str(name)) == name
 
 
@@ -36,7 +36,7 @@ def test_this_process_is_alive():
     assert not me.is_dead
 
 
-def test_a_killed_process_is_dead_even_before_it_is_reaped():
+def test_killed_process_is_dead_before_it_is_reaped():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     name = ProcessName.of(process.pid)
     assert name.is_alive
@@ -47,17 +47,17 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped():
     assert name.is_dead
 
 
-def test_a_pid_used_again_is_another_process():
+def test_reused_pid_is_another_process():
     assert replace(ProcessName.of(), started=1).is_dead
 
 
-def test_a_process_elsewhere_is_never_known_to_be_dead():
+def test_process_of_another_host_is_never_reported_dead():
     gone = replace(ProcessName.of(), started=1)
     assert replace(gone, host="another").is_dead  # the machine was given another name
     assert not replace(gone, namespace="1").is_dead
 
 
-def test_a_process_before_the_last_boot_is_dead():
+def test_process_before_the_last_boot_is_dead():
     process = ProcessName.of()
     inode = process.namespace.partition("@")[0]
     earlier = replace(process, namespace=f"{inode}@00000000")
@@ -95,7 +95,7 @@ time.sleep(60)
 """
 
 
-def test_a_bound_child_dies_with_its_parent(tmp_path):
+def test_bound_child_dies_with_its_parent(tmp_path):
     """The parent is killed, so it can do nothing about it; the child ignores every signal that it may."""
     note = tmp_path / "child"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, STUBBORN, str(note)])
@@ -107,7 +107,7 @@ def test_a_bound_child_dies_with_its_parent(tmp_path):
     until(lambda: child.is_dead, 5, "the child is dead")
 
 
-def test_a_session_is_killed_with_all_that_the_child_started(tmp_path):
+def test_session_is_killed_with_all_child_processes(tmp_path):
     note = tmp_path / "pid"
     child = start_bound(["sh", "-c", f"sleep 60 & echo $! > {note}.new; mv {note}.new {note}; wait"])
     until(note.exists, 5, "the grandchild runs")

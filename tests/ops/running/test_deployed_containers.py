@@ -108,7 +108,7 @@ def test_roots_are_read_only_and_nothing_runs_as_root(site: Site) -> None:
             assert site.compose("exec", "-T", service, "touch", "/opt/here", check=False).returncode
 
 
-def test_a_group_is_processed_to_an_image(site: Site, spool: Spool) -> None:
+def test_group_is_processed_to_an_image(site: Site, spool: Spool) -> None:
     site.stream.deliver(spool.take(1))
     site.stream.wait_until_completed()
     site.stream.check_nothing_lost_nothing_twice()
@@ -147,7 +147,7 @@ def test_each_container_is_killed_once_and_nothing_is_lost(site: Site, spool: Sp
             wait_until(lambda name=container: site.health(name) == "healthy", 90, f"{service} is healthy again")
 
 
-def test_a_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
+def test_rolling_restart_loses_no_work_and_counts_no_attempt(site: Site, spool: Spool) -> None:
     (group,) = site.stream.deliver(spool.take(1))
     with ThreadPoolExecutor(3) as executor:  # a stop may last longer than the next stage
         restarts = []
@@ -200,7 +200,7 @@ def test_the_panel_stops_and_starts_the_stream_through_the_agent(site: Site) -> 
     assert all(command in output for command in ("status", "start", "stop", "restart"))
 
 
-def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) -> None:
+def test_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) -> None:
     state = site.settings.parent / "state"
     groups = site.stream.groups()
     site.stream.inside("contimg", "backup", f"{state}/night.tar.gz")
@@ -221,7 +221,7 @@ def test_a_backup_of_the_running_stream_is_restored(site: Site, spool: Spool) ->
     site.stream.check_nothing_lost_nothing_twice()
 
 
-def test_an_unhealthy_service_is_reported_with_the_end_of_its_log(site: Site) -> None:
+def test_unhealthy_service_is_reported_with_the_end_of_its_log(site: Site) -> None:
     settings = site.settings.read_text(encoding="utf-8")
     site.settings.write_text(settings + "CONTIMG_MAX_ATTEMPTS=0\n", encoding="utf-8")
     outcome = site.deploy("--mode", "streaming", check=False)

@@ -89,7 +89,7 @@ def test_modes(machine: Machine, mode: str, scans: bool, panel: bool) -> None:
     assert ("contimg producer" in commands) == scans
 
 
-def test_a_killed_service_is_not_mistaken_for_another_process(machine: Machine) -> None:
+def test_killed_service_is_not_mistaken_for_another_process(machine: Machine) -> None:
     killed = machine.leader()
     killed.send_signal(signal.SIGKILL)
     killed.wait(10)
@@ -99,7 +99,7 @@ def test_a_killed_service_is_not_mistaken_for_another_process(machine: Machine) 
     assert machine.panel_answers()
 
 
-def test_a_failed_step_is_reported_with_the_end_of_its_output(machine: Machine) -> None:
+def test_failed_step_is_reported_with_the_end_of_its_output(machine: Machine) -> None:
     settings = machine.settings.read_text(encoding="utf-8")
     machine.settings.write_text(settings + "CONTIMG_QUEUE_DB=oracle://nowhere\n", encoding="utf-8")
     outcome = machine.deploy(check=False)

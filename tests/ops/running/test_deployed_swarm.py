@@ -97,14 +97,14 @@ def test_the_stack_starts_only_on_a_machine_with_its_labels(swarm: Swarm) -> Non
     wait_until(lambda: set(swarm.replicas().values()) == {"1/1"}, 240, "every service of the stack runs")
 
 
-def test_a_group_is_processed_to_an_image(swarm: Swarm, spool: Spool) -> None:
+def test_group_is_processed_to_an_image(swarm: Swarm, spool: Spool) -> None:
     swarm.stream.deliver(spool.take(1))
     swarm.stream.wait_until_completed()
     swarm.stream.check_nothing_lost_nothing_twice()
     assert get_json(f"http://127.0.0.1:{WEB_PORT}/api/status")["images"][0]["rms_jy"] > 0
 
 
-def test_a_queue_gets_another_worker(swarm: Swarm, spool: Spool) -> None:
+def test_queue_gets_another_worker(swarm: Swarm, spool: Spool) -> None:
     run("docker", "service", "scale", f"{STACK}_worker-image=2")
     assert len(swarm.containers("worker-image")) == 2
     swarm.stream.deliver(spool.take(1))

@@ -99,7 +99,7 @@ def test_permissions_are_restricted(host: Host, unit: str) -> None:
     assert host.run("stat", "--format=%U", f"/proc/{pid}").stdout.strip() == "contimg"
 
 
-def test_a_group_is_processed_to_an_image(host: Host, spool: Spool) -> None:
+def test_group_is_processed_to_an_image(host: Host, spool: Spool) -> None:
     (group,) = host.stream.deliver(spool.take(1))
     host.stream.wait_until_completed()
     host.stream.check_nothing_lost_nothing_twice()
@@ -109,7 +109,7 @@ def test_a_group_is_processed_to_an_image(host: Host, spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("unit", [*STREAMING, "api"])
-def test_a_killed_unit_is_restarted(host: Host, unit: str) -> None:
+def test_killed_unit_is_restarted(host: Host, unit: str) -> None:
     restarts = int(host.unit_property(unit, "NRestarts"))
     host.run("systemctl", "kill", "--signal=KILL", f"contimg-{unit}")
     wait_until(lambda: int(host.unit_property(unit, "NRestarts")) > restarts, 30, f"{unit} is started again")
@@ -122,7 +122,7 @@ def test_groups_are_processed_after_the_kills(host: Host, spool: Spool) -> None:
     host.stream.check_nothing_lost_nothing_twice()
 
 
-def test_a_stream_that_hangs_is_restarted_by_the_watchdog(host: Host) -> None:
+def test_hung_stream_is_restarted_by_the_watchdog(host: Host) -> None:
     host.run("sh", "-c", "mkdir -p /run/systemd/system/contimg-stream.service.d; printf '[Service]\\nWatchdogSec=10\\n'"
              " > /run/systemd/system/contimg-stream.service.d/99.conf; systemctl daemon-reload")  # fmt: skip
     host.run("systemctl", "restart", "contimg-stream")
@@ -157,7 +157,7 @@ def test_the_panel_stops_and_starts_the_stream_through_the_agent(host: Host) -> 
     host.run("systemd-analyze", "security", "--threshold=39", "contimg-agent.service")
 
 
-def test_a_stop_leaves_no_process(host: Host) -> None:
+def test_stop_leaves_no_process(host: Host) -> None:
     host.deploy("--down")
     assert host.active() == set()
     assert host.run("pgrep", "--uid", "contimg", "--list-full", check=False).stdout == ""

@@ -59,7 +59,7 @@ def poison(path, column, change):
         main.putcol(column, np.asarray(change(values), dtype=values.dtype))
 
 
-def test_a_good_set_is_good(measured):
+def test_good_set_is_graded_good(measured):
     numbers, quality_grade = measured[1]()
     assert quality_grade.grade == "good"
     assert quality_grade.reasons == ()
@@ -102,14 +102,14 @@ def test_corrupted_tables_are_rejected_with_their_numbers(measured, index, colum
     ("column", "change"),
     [("FLAG", np.ones_like), ("CPARAM", lambda values: values * np.nan), ("CPARAM", np.zeros_like)],
 )
-def test_a_table_without_any_solution_is_an_error(measured, column, change):
+def test_table_without_any_solution_is_an_error(measured, column, change):
     moved, measure = measured
     poison(moved.paths[0], column, change)
     with pytest.raises(BadInput, match=re.escape(str(moved.paths[0]))):
         measure()
 
 
-def test_a_missing_or_broken_table_is_an_error(measured):
+def test_missing_or_broken_table_is_an_error(measured):
     moved, measure = measured
     (moved.paths[1] / "table.dat").write_bytes(b"\0" * 100)
     with pytest.raises(BadInput, match=re.escape(str(moved.paths[1]))):

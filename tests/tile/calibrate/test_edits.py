@@ -15,7 +15,7 @@ def bandpass(delay_s, seed=0):
 
 
 @given(delay_us=st.floats(-1.7, 1.7), start=st.integers(5, 740), width=st.integers(1, 3))
-def test_a_narrow_gap_is_filled_to_a_per_cent_whatever_the_delay(delay_us, start, width):
+def test_narrow_gap_is_filled_to_a_per_cent_at_any_delay(delay_us, start, width):
     truth = bandpass(delay_us * 1e-6)
     good = np.ones(768, dtype=bool)
     good[start : start + width] = False

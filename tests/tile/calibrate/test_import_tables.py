@@ -74,7 +74,7 @@ def test_windows_in_any_order_are_one_band(calibrated, foreign):
             assert np.array_equal(np.repeat(read.gains[0], 48, axis=1), gains)
 
 
-def test_an_imported_set_applies_like_the_one_it_came_from(calibrated, foreign, tmp_path):
+def test_imported_set_applies_like_its_origin(calibrated, foreign, tmp_path):
     imported = import_set(foreign, "night", tmp_path / "sets", CalibrateOptions(), SolutionLimits())
     new, tile = calibrated.done.new_set, read_ms_info(calibrated.truth.path)
     assert np.array_equal(compute_inverse_gains(imported, tile), compute_inverse_gains(new, tile))

@@ -110,7 +110,7 @@ def test_fluxes_off_the_centre_are_right_after_applying(transit, tmp_path):
     assert np.linalg.solve(normal, right) == pytest.approx([1.0, 1.0], abs=0.03)
 
 
-def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
+def test_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
     """3C48 at 6.7 degrees, in a sidelobe: not a calibrator, not in a model, and the product says uncalibrated."""
     centre = (24.422, 33.16 + 2.5 * 2.7)
     path = make_ms(tmp_path / "far.ms", centre=centre, sources=[(24.6, 40.0, lambda f: 2.0 + 0 * f)], noise=0.3).path
@@ -121,7 +121,7 @@ def test_a_calibrator_two_and_a_half_beams_away_is_not_used(tmp_path):
     assert done.calibration_note
 
 
-def test_a_set_out_of_its_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_path):
+def test_set_of_another_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_path):
     path = make_ms(tmp_path / "empty.ms", sources=[], noise=0.5).path
     new = transit.done.new_set
     for misfit in (
@@ -143,7 +143,7 @@ def with_catalogue(monkeypatch, *sources):
     monkeypatch.setattr(catalogued, "catalogue", lambda: tuple(sources))
 
 
-def test_a_variable_calibrator_gives_phases_and_takes_the_scale_from_an_earlier_set(transit, tmp_path, monkeypatch):
+def test_variable_calibrator_gives_phases_and_keeps_the_earlier_flux_scale(transit, tmp_path, monkeypatch):
     """The list says 8 Jy, tonight it has 12: phases as true as ever, amplitudes those of the earlier set."""
     with_catalogue(monkeypatch, blazar("blazar", 8.0))
     sources = [(*SOURCES["3C48"], lambda f: 12.0 + 0 * f)]

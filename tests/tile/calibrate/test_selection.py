@@ -34,7 +34,7 @@ def test_scan_reads_back_what_was_written(calibrated, new):
     assert scan_caltable_sets(Path("/nowhere/at/all")) == []
 
 
-def test_a_broken_description_is_named(tmp_path):
+def test_broken_description_is_named(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "set.json").write_text('{"name": "one"}')
     with pytest.raises(BadInput, match=r"one/set\.json"):

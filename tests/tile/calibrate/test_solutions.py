@@ -87,7 +87,7 @@ def imported(night, scratch):
     return import_set(paths, "night", scratch / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
 
 
-def test_an_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_path):
+def test_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_path):
     path, reference_path, _ = night
     caltable_set = imported(night, tmp_path)
     assert [path.suffix for path in caltable_set.paths] == [".bcal", ".gcal", ".kcal"]

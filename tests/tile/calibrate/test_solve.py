@@ -190,7 +190,7 @@ def test_casa_refusal_is_one_line_that_names_the_task(tmp_path):
     assert sorted(Path.cwd().iterdir()) == before
 
 
-def test_a_solve_leaves_the_scratch_directory_of_another_of_the_same_tile(tmp_path):
+def test_solve_leaves_the_scratch_directory_of_another_solve(tmp_path):
     script = (
         "import sys; from pathlib import Path; from contimg.tile.calibrate.solve.run import _scratch_directory\n"
         "with _scratch_directory(Path(sys.argv[1]), 'tile') as scratch:\n    print(scratch, flush=True); input()"

@@ -16,7 +16,7 @@ from contimg.instrument.dsa110 import BAND, primary_beam
 SITE = EarthLocation.from_geodetic(-118.283 * u.deg, 37.2334051 * u.deg, 1188.0519 * u.m)
 
 
-def test_a_transit_is_where_astropy_has_the_source_due_south():
+def test_transit_is_where_astropy_has_the_source_due_south():
     use_bundled_iers()
     by_label = {transit.calibrator.label: transit for transit in transits(date(2026, 2, 22), np.deg2rad(33.3), 0.3)}
     transit = by_label["3C48"]
@@ -30,7 +30,7 @@ def test_a_transit_is_where_astropy_has_the_source_due_south():
     assert transit.seconds_in_beam / 60 == pytest.approx(2.7 / np.cos(np.deg2rad(33.3)) / 360 * 1436, rel=0.05)
 
 
-def test_a_day_has_every_transit_once_and_some_twice():
+def test_day_has_every_transit_once_and_some_twice():
     """A sidereal day fits into a day with four minutes to spare: 1 of 365 sources transits twice."""
     around = [Calibrator(str(ra), "", np.deg2rad(ra), np.deg2rad(33.3), 5.0, -0.7, "P") for ra in range(0, 360)]
     predicted = transits(date(2026, 2, 22), np.deg2rad(33.3), 0.5, around)
@@ -50,7 +50,7 @@ def test_names_and_aliases():
         find_calibrator("3C9999")
 
 
-def test_a_cone_equals_astropys():
+def test_cone_search_equals_astropy():
     centre = SkyCoord(128.0 * u.deg, 55.0 * u.deg)
     matches = cone_search(centre.ra.rad, centre.dec.rad, np.deg2rad(5.0))
     expected = [calibrator for calibrator in everything() if calibrator[1] < 5.0]
