@@ -18,7 +18,7 @@ from contimg.settings import QueueRules
 from contimg.store.engine import StoreUnavailable, sqlite_code
 from contimg.store.tables import Record, record_of
 
-HEAD = "0003"
+HEAD = "0004"
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
 _ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
 _EVENTS = "events"  # key in a session's info

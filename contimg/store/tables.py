@@ -297,7 +297,10 @@ _add_number_columns(Image, TileImage)
 
 
 class Event(Numbered):
-    """One line of the event log. `level` is info, warning or error; `group_id` is the key of the job it concerns."""
+    """One line of the event log. `level` is info, warning or error; `group_id` is the key of the job it concerns.
+
+    `rule` is the rule of alerts that it belongs to, or empty.
+    """
 
     __tablename__ = "events"
 
@@ -305,6 +308,7 @@ class Event(Numbered):
     level: Mapped[str] = mapped_column(String(16))
     group_id: Mapped[str | None] = mapped_column(String(32), index=True)
     text: Mapped[str] = mapped_column(PrintableText)
+    rule: Mapped[str | None] = mapped_column(String(32))
 
     __table_args__ = (Index("ix_events_level", "level", "id"),)
 
@@ -319,11 +323,27 @@ class Alert(Numbered):
     text: Mapped[str] = mapped_column(PrintableText)
     began_at: Mapped[float]
     ended_at: Mapped[float | None] = mapped_column(index=True)
+    acknowledged_at: Mapped[float | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(255))
+    acknowledged_note: Mapped[str | None] = mapped_column(PrintableText)
 
     __table_args__ = (
         # A rule has one active alert, however many processes update it.
         _partial_unique("uq_alert_on", "ended_at IS NULL", "rule"),
     )
+
+
+class Silence(Numbered):
+    """A time without notifications of one rule, or of all of them: a maintenance window, whose `rule` is empty."""
+
+    __tablename__ = "silences"
+
+    rule: Mapped[str | None] = mapped_column(String(32))
+    begins_at: Mapped[float]
+    ends_at: Mapped[float] = mapped_column(index=True)
+    reason: Mapped[str] = mapped_column(PrintableText)
+    created_at: Mapped[float]
+    created_by: Mapped[str] = mapped_column(String(255))
 
 
 class Metric(Numbered):

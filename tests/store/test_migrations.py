@@ -152,7 +152,7 @@ def test_upgrade_moves_every_row(filled, untouched):
     with filled.connect() as connection:
         if connection.dialect.name == "sqlite":
             assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
-    for table in ("events", "alerts", "metrics", "control"):
+    for table in ("metrics", "control"):
         assert after[table] == before[table]
     jobs = {job["key"]: job for job in after["jobs"]}
     assert {(job["kind"], job["processing"], job["priority"]) for job in after["jobs"]} == {("tile", "live", 6)}
@@ -167,6 +167,10 @@ def test_upgrade_moves_every_row(filled, untouched):
             (new,) = (row for row in after[table] if row["id"] == old["id"])
             assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
             assert (new["job_id"], new["processing"]) == (jobs.get(old["group_id"], {}).get("id"), "live")
+    for table, added in (("events", {"rule"}), ("alerts", {"acknowledged_at", "acknowledged_by", "acknowledged_note"})):
+        ((new, old),) = zip(after[table], before[table], strict=True)
+        assert new == old | dict.fromkeys(added)
+    assert after["silences"] == []
     assert [image["ms_id"] for image in after["images"]] == [7]
     assert {table["path"]: table["ms_id"] for table in after["calibrations"]} == {
         "/cal/set/a.bcal": 7, "/cal/hand/a.gcal": None,
