@@ -23,6 +23,7 @@ from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
+from contimg.store.image_filter import ImageFilter
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
@@ -32,7 +33,7 @@ from contimg.store.retention import Retention, Retirable
 
 __all__ = [
     "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "Caltable", "EventRecord",
-    "FileRecord", "FileState", "GroupOrder", "GroupRecord", "JobKind", "JobRecord", "Lease",
+    "FileRecord", "FileState", "GroupOrder", "GroupRecord", "ImageFilter", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
     "StreamActivity", "configured_store",

@@ -1,5 +1,6 @@
 """The engine of the store's database: SQLite or PostgreSQL, how transactions begin, and what makes it unavailable."""
 
+import math
 import os
 import sqlite3
 from functools import partial
@@ -201,6 +202,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "foreign_keys = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    for function in (math.sin, math.cos, math.radians, math.floor):  # PostgreSQL has them; not every build of SQLite
+        connection.create_function(function.__name__, 1, function, deterministic=True)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

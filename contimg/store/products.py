@@ -4,18 +4,21 @@ A result of a stage (contimg.tile.products) is stored field by field in the like
 transaction of the commit (`Leases.commit`).
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from contimg.instrument.time import DAY_S
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
+from contimg.store.image_filter import ImageFilter
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
@@ -58,7 +61,14 @@ class ObservedTile:
     verdict: str | None
     calibrated: bool
     flux_ratio: float | None
+    expected_rms_jy: float | None
     flagged_fraction: float | None
+    missing_subbands: tuple[int, ...]
+
+    @property
+    def noise_ratio(self) -> float | None:
+        """Noise over the thermal rms; None where that is not known."""
+        return self.rms_jy / self.expected_rms_jy if self.expected_rms_jy else None
 
 
 class Products(Repository):
@@ -101,19 +111,65 @@ class Products(Repository):
         """
         return self._find(StoredImage, _of_job(tables.Image, job))
 
-    def images(
-        self, limit: int = 20, *, verdict: str | None = None, before: tuple[float, int] | None = None
-    ) -> tuple[StoredImage, ...]:
+    def images(self, limit: int = 20) -> tuple[StoredImage, ...]:
         """Return the latest by observation time, newest first.
 
         Parameters
         ----------
-        verdict : only images of this QA grade.
+        limit : largest number of images.
+        """
+        return self.find_images(ImageFilter(), limit)
+
+    def find_images(
+        self, images: ImageFilter, limit: int | None = 20, *, before: tuple[float, int] | None = None
+    ) -> tuple[StoredImage, ...]:
+        """Return the selected images by observation time, newest first.
+
+        Parameters
+        ----------
+        images : the conditions.
+        limit : largest number of images; None for all.
         before : only images observed before this key, MJD and id; the key of a page's last image gives the next page.
         """
         image = tables.Image
-        query = order_by_key(select(image), image.mjd, image.id, False, before).limit(limit)
-        return self._fetch(StoredImage, query if verdict is None else query.where(image.verdict == verdict))
+        query = order_by_key(select(image).where(*images.conditions()), image.mjd, image.id, False, before)
+        return self._fetch(StoredImage, query.limit(limit))
+
+    def count_images(self, images: ImageFilter) -> Mapping[str, int]:
+        """Count the selected images by QA grade; the empty grade counts those that have none.
+
+        Parameters
+        ----------
+        images : the conditions.
+
+        Returns
+        -------
+        number by grade; a grade that no image has is left out.
+        """
+        image = tables.Image
+        query = select(image.verdict, func.count()).where(*images.conditions()).group_by(image.verdict)
+        with self._database.read() as session:
+            return {grade or "": count for grade, count in session.execute(query)}
+
+    def count_nights(self, images: ImageFilter) -> Mapping[int, Mapping[str, int]]:
+        """Count the selected images of each night (UTC day) by QA grade.
+
+        Parameters
+        ----------
+        images : the conditions.
+
+        Returns
+        -------
+        counts as of `count_images`, by the MJD at which the day begins, the latest first.
+        """
+        image = tables.Image
+        night = func.floor(image.mjd)
+        query = select(night, image.verdict, func.count()).where(*images.conditions()).group_by(night, image.verdict)
+        counts: dict[int, dict[str, int]] = defaultdict(dict)
+        with self._database.read() as session:
+            for mjd, grade, count in session.execute(query.order_by(night.desc())):
+                counts[int(mjd)][grade or ""] = count
+        return counts
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
         """Return the ids of the images observed just before and just after an image.
@@ -133,27 +189,30 @@ class Products(Repository):
         with self._database.read() as session:
             return session.scalar(before), session.scalar(after)
 
-    def tiles(self, since_mjd: float, until_mjd: float, limit: int = 3000) -> tuple[ObservedTile, ...]:
-        """Return the images observed between two times, in order of observation.
+    def tiles(self, images: ImageFilter, limit: int = 3000) -> tuple[ObservedTile, ...]:
+        """Return the selected images as marks of a chart, in order of observation.
 
         Parameters
         ----------
-        since_mjd, until_mjd : days, UTC; the second is excluded.
+        images : the conditions.
         limit : largest number of images; the latest are returned.
         """
         image, ms = tables.Image, tables.MeasurementSet
         query = (
             select(
                 image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
-                image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio, ms.flagged_fraction,
+                image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio,
+                image.__table__.c.expected_rms_jy,
+                ms.flagged_fraction, ms.missing_subbands,
             )
             .outerjoin(ms, ms.job_id == image.job_id)
-            .where(image.mjd >= since_mjd, image.mjd < until_mjd)
+            .where(*images.conditions())
             .order_by(image.mjd.desc())
             .limit(limit)
         )  # fmt: skip
         with self._database.read() as session:
-            return tuple(reversed([ObservedTile(*cast(tuple[Any, ...], row)) for row in session.execute(query)]))
+            rows: list[Any] = list(session.execute(query))
+        return tuple(ObservedTile(*row[:-1], tuple(row[-1] or ())) for row in reversed(rows))
 
 
 Product = TypeVar("Product", tables.MeasurementSet, tables.Image)

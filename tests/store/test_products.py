@@ -8,7 +8,7 @@ from store_steps import metric_values, solved_set
 
 from contimg.errors import LeaseLost
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.store import Stage
+from contimg.store import ImageFilter, Stage
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 MS = ConvertedMS(
@@ -75,7 +75,7 @@ def test_commits_write_products(store, telescope, clock):
     assert store.products.image(image.id) == image
     assert store.overview.snapshot().images == (image,)
     assert store.products.image(99) is None
-    assert store.products.images(before=(IMAGE.mjd, 0)) == ()
+    assert store.products.find_images(ImageFilter(), before=(IMAGE.mjd, 0)) == ()
 
 
 def test_refused_commit_writes_no_product(store, telescope, clock):

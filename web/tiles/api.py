@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Response
 from pydantic import BaseModel, Field
 
-from contimg.store import GroupRecord, Running, Stage, State, StoredImage
+from contimg.store import GroupRecord, ImageFilter, Running, Stage, State, StoredImage
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
@@ -85,7 +85,7 @@ def discard(path: GroupPath) -> GroupDetail:
 def read_images(query: ImageListing) -> ImageList:
     """Images, the latest observed first; `?limit=` and `?before_mjd=` select the page."""
     before = None if query.before_mjd is None else (query.before_mjd, 0)
-    listed = current_panel().store.products.images(query.limit, before=before)
+    listed = current_panel().store.products.find_images(ImageFilter(), query.limit, before=before)
     return ImageList(listed, listed[-1].mjd if len(listed) == query.limit else None)
 
 

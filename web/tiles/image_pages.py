@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, render_template
 
 from contimg.quality.image import QualityThresholds
-from contimg.store import ObservedTile
+from contimg.store import ImageFilter, ObservedTile
 from web.context import current_panel
 from web.http.parameters import ImageWall
 from web.http.responses import product_file
@@ -46,7 +46,8 @@ class Strip:
 def gallery() -> str:
     """Show thumbnails, the latest observed first, and the strips of the day that ends with the latest."""
     query = parse_query(ImageWall)
-    images = current_panel().store.products.images(query.limit + 1, verdict=query.verdict, before=query.before)
+    selection = ImageFilter(grade=query.verdict)
+    images = current_panel().store.products.find_images(selection, query.limit + 1, before=query.before)
     shown = images[: query.limit]
     until_mjd = shown[0].mjd + 1e-6 if shown else 0.0
     return render_template(
@@ -88,7 +89,8 @@ def pixels(image_id: int) -> Response:
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
-    tiles, limits = current_panel().store.products.tiles(since_mjd, until_mjd), (since_mjd, until_mjd)
+    limits = since_mjd, until_mjd
+    tiles = current_panel().store.products.tiles(ImageFilter(since_mjd=since_mjd, until_mjd=until_mjd))
     return (
         draw_strip("noise", [(tile, tile.rms_jy) for tile in tiles], *limits, logarithmic=True),
         draw_strip("flux ratio", [(tile, tile.flux_ratio) for tile in tiles], *limits, reference=1.0),

@@ -7,6 +7,7 @@ from flask import Blueprint, render_template
 
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.instrument.time import unix_to_mjd
+from contimg.store import ImageFilter
 from web.context import current_panel
 from web.http.parameters import SkyView
 from web.pages.layout import parse_query
@@ -76,7 +77,7 @@ def show() -> str:
     """Show the tiles of the last days."""
     query, store = parse_query(SkyView), current_panel().store
     now_mjd = unix_to_mjd(store.database.clock())
-    tiles = store.products.tiles(now_mjd - query.days, now_mjd + 1)
+    tiles = store.products.tiles(ImageFilter(since_mjd=now_mjd - query.days, until_mjd=now_mjd + 1))
     decs = [tile.dec_deg for tile in tiles] or [37.0]
     observed_deg = max(-90.0, min(decs) - MARGIN_DEG), min(90.0, max(decs) + MARGIN_DEG)
     sky_map = SkyMap(*(observed_deg if query.view == "strip" else ALL_SKY_DEG))
