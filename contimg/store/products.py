@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from contimg.instrument.time import DAY_S
+from contimg.formats.records import NO_UNIT, ApiPath, GroupId, about
+from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
@@ -37,11 +38,38 @@ class StoredMS(ConvertedMS):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage(TileImage):
-    """An image of a group. `created_at` is epoch seconds."""
+    """An image of a group."""
 
-    id: int
-    group: str
-    created_at: float
+    id: Annotated[int, about("Number of the image in the store", NO_UNIT, 12)]
+    group: GroupId
+    created_at: Annotated[float, about("When the image was stored")]
+
+    @property
+    def observed_at(self) -> Annotated[float, about("Middle of the observation")]:
+        """Middle of the observation, epoch seconds."""
+        return mjd_to_unix(self.mjd)
+
+    @property
+    def calibrated(self) -> Annotated[bool, about("Whether a caltable set was applied", example=True)]:
+        """Whether a caltable set was applied."""
+        return self.calibration_set is not None
+
+    @property
+    def fits_url(self) -> Annotated[ApiPath, about("Path of the FITS image in the API", example="/api/images/12.fits")]:
+        """Path of the FITS image in the API."""
+        return f"/api/images/{self.id}.fits"
+
+    @property
+    def png_url(self) -> Annotated[ApiPath | None, about("Path of the preview", example="/api/images/12.png")]:
+        """Path of the preview in the API; None when there is none."""
+        return f"/api/images/{self.id}.png" if self.png_path else None
+
+    @property
+    def thumbnail_url(
+        self,
+    ) -> Annotated[ApiPath | None, about("Path of the small preview", example="/api/images/12/thumbnail")]:
+        """Path of the small preview in the API; None when there is none."""
+        return f"/api/images/{self.id}/thumbnail" if self.thumbnail_path else None
 
 
 @dataclass(frozen=True)

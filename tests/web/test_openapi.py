@@ -13,6 +13,7 @@ from judges import require
 from observing_night import Night
 from running_service import TOKEN
 
+from contimg.formats.records import to_json
 from contimg.store import (
     FileRecord,
     GroupRecord,
@@ -21,7 +22,6 @@ from contimg.store import (
     StoredImage,
     StoredMS,
 )
-from web.http.schemas import to_json
 
 require("schemathesis", allow_module_level=True)
 schemathesis = importlib.import_module("schemathesis")

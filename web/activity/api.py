@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
+from contimg.formats.records import to_json
 from contimg.settings.alerts import AlertRule
 from contimg.store import AlertRecord, EventRecord
 from web.activity.history import CHARTS, disks
@@ -17,7 +18,6 @@ from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.errors import RequestError
 from web.http.parameters import MAX_ID, AlertListing, EventListing, TimeSpan
-from web.http.schemas import to_json
 from workers.inspection import Worker
 
 RECONNECT_MS = 2000

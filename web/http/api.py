@@ -12,9 +12,9 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__
-from web.http.errors import RequestError
+from contimg.formats.records import schema_of, to_json
+from web.http.errors import ErrorAnswer, RequestError
 from web.http.parameters import OptionalBody
-from web.http.schemas import ErrorAnswer, schema_of, to_json
 from workers.service.records import NoEffect
 
 View = Callable[..., Any]
@@ -170,7 +170,8 @@ def json_response(record: Any, kind: type | str | None = None) -> Response:
     kind : class whose fields are sent; None or a media type: that of the record.
     """
     status = 200 if getattr(record, "success", True) or isinstance(record, NoEffect) else 409
-    return Response(to_json(record, kind if isinstance(kind, type) else None), status, mimetype="application/json")
+    body = to_json(record, kind if isinstance(kind, type) else None, request.script_root)
+    return Response(body, status, mimetype="application/json")
 
 
 def _file_errors(media_type: str) -> Responses:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
 from contimg.files.names import printable
-from web.http.schemas import ErrorAnswer
+from contimg.formats.records import RecordSchema
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,14 @@ HINTS = {
     415: "send JSON with Content-Type: application/json",
 }
 STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
+
+
+class ErrorAnswer(RecordSchema):
+    """What went wrong, and what to do about it; `detail` repeats the error under the name that other APIs use."""
+
+    error: str
+    hint: str
+    detail: str
 
 
 class RequestError(Exception):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from contimg.formats.records import make_record
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import StreamingConfig
 from contimg.store import Rates, Stage, State, Status
@@ -12,21 +13,12 @@ from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import Api
 from web.http.parameters import Listing
-from web.http.schemas import RecordSchema, computes, make_record
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
-from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
 
 streaming = Api("streaming_api", "/api")
-
-
-@computes(Rates)
-class RatesSchema(RecordSchema):
-    """What the answers of rates have beside the fields of the record."""
-
-    real_time_factor: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

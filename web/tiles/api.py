@@ -7,13 +7,12 @@ from pathlib import Path
 from flask import Response
 from pydantic import BaseModel, Field
 
+from contimg.formats.records import make_record
 from contimg.store import GroupRecord, ImageFilter, Running, Stage, State, StoredImage
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
-from web.http.schemas import make_record
-from web.tiles import schemas  # noqa: F401 (adds the URLs to images)
 from web.tiles.service import GroupDetail, discard_group, find_image, read_detail, retry_group
 
 queue = Api("queue", "/api")

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
+from typing import Annotated
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contimg.formats.records import NO_UNIT, about
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.store import tables
 from contimg.store.activity.events import ERROR, WARNING, EventRecord
@@ -52,7 +54,8 @@ class Rates:
     image_after_p95_s: float | None = None
 
     @property
-    def real_time_factor(self) -> float | None:
+    def real_time_factor(self) -> Annotated[float | None, about("Seconds of sky per second of processing, all stages "
+                                                                "in sequence", NO_UNIT, 6.5)]:  # fmt: skip
         """Seconds of sky per second of processing, all stages in sequence; None until each has run."""
         total_s = sum(self.stage_seconds.values())
         return CADENCE_S / total_s if total_s > 0 and set(self.stage_seconds) == set(Stage) else None
