@@ -145,8 +145,10 @@ class Panel:
             observed = replace(status, error=str(wrong))
         sent_before_s = 2 * self.store.database.rules.lease_s
         work_unclaimed = bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
-        condition = assess_condition(snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed)
         activity, alerts = self.store.activity.read(), self.store.alerts.active()
+        condition = assess_condition(
+            snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts
+        )
         return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, self.inspector.latest())
 
 

@@ -6,13 +6,17 @@ from typing import Any, TypeVar
 from flask import flash, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf
 from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
+from contimg.errors import ContimgError
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from web.access.guard import access
-from web.access.user import current_user
+from web.access.user import Role, current_user
+from web.context import current_panel
 from web.http.api import json_response
 from web.http.errors import wants_json
+from web.streaming.condition import Condition
 from workers.service.records import CommandOutcome
 
 # Endpoint and label of each link of the header; all pages of the endpoint's blueprint belong to it.
@@ -28,6 +32,7 @@ NAVIGATION = (
     ("configuration.edit", "Configuration"),
     ("api_page.show", "API"),
 )
+OVERVIEW_ENTRIES = 8  # entries of each list in the overview that pages share
 Query = TypeVar("Query", bound=BaseModel)
 
 
@@ -83,11 +88,22 @@ def report(outcome: CommandOutcome, subject: str, endpoint: str, **values: Any) 
     return redirect(url_for(endpoint, **values), 303)
 
 
+def read_condition() -> Condition | None:
+    """Return the condition of the stream for the headline; None for a user who may not read, or without the store."""
+    if current_user().role < Role.READER:
+        return None
+    try:
+        return current_panel().overview(OVERVIEW_ENTRIES).condition
+    except (ContimgError, SQLAlchemyError, OSError):  # the page itself reports it
+        return None
+
+
 def template_names() -> dict[str, Any]:
     """Return the names that every template may use."""
     user = current_user()
     return {
         "now": time.time(),
+        "condition": read_condition(),
         "navigation": NAVIGATION,
         "user": user,
         "csrf": generate_csrf() if user.signed_in else "",

@@ -1,6 +1,7 @@
 // Sends an API call from its form and shows the response.
 
 import "./page.js";
+import { request } from "./request.js";
 
 const csrf = document.querySelector("meta[name=csrf]")?.content;
 
@@ -25,7 +26,7 @@ async function send(form) {
   output.hidden = false;
   output.textContent = "…";
   try {
-    const response = await fetch(address, { method: form.dataset.method, body: body || undefined, headers });
+    const response = await request(address, { method: form.dataset.method, body: body || undefined, headers });
     const type = response.headers.get("Content-Type") ?? "";
     const text = type.includes("json") ? JSON.stringify(await response.json(), null, 2) : `(${type}, ${(await response.blob()).size} bytes)`;
     output.textContent = `${response.status} ${address}  ${(performance.now() - started).toFixed(0)} ms\n${text}`;

@@ -1,5 +1,7 @@
 // Forms that change something: confirm first, send in the background, show the answer above the page.
 
+import { reason, request } from "./request.js";
+
 const notes = document.getElementById("notes");
 const dialog = document.getElementById("ask");
 
@@ -33,11 +35,11 @@ async function send(form) {
   form.dataset.waiting = "";
   showNote(`${label} …`, "wait");
   try {
-    const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const response = await request(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     const answer = await response.json();
     showNote(answer.error ? `${answer.error}: ${answer.hint}` : `${label}: ${answer.message}`, response.ok ? "info" : "warning");
-  } catch {
-    showNote(`${label}: the panel does not answer`, "warning");
+  } catch (error) {
+    showNote(`${label}: ${reason(error)}; the command may still be carried out`, "warning");
   } finally {
     delete form.dataset.waiting;
     document.dispatchEvent(new Event("changed"));

@@ -1,6 +1,7 @@
 // Checks the form while it is edited: the error of each key, and the number of keys that differ from those in force.
 
 import "./page.js";
+import { request } from "./request.js";
 
 const form = document.getElementById("keys");
 const count = document.getElementById("count");
@@ -23,7 +24,7 @@ function isChanged(field) {
 
 async function errorsOf(changed) {
   if (!changed.length) return {};
-  const response = await fetch(form.dataset.check, {
+  const response = await request(form.dataset.check, {
     method: "POST",
     body: JSON.stringify(Object.fromEntries(changed.map((field) => [field.name, valueOf(field)]))),
     headers: { "Content-Type": "application/json" },

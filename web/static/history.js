@@ -1,6 +1,7 @@
 // Charts of the stream's history by BokehJS: they share the time axis, whose range the API is read for.
 
 import "./page.js";
+import { request } from "./request.js";
 
 const MIN_SPAN_S = 300;
 const MAX_SPAN_S = 400 * 86400;
@@ -98,7 +99,7 @@ const format = (value) => (Math.abs(value) >= 1000 ? value.toFixed(0) : String(N
 
 async function read(chart, number) {
   const query = `since=${Math.max(0, range.start / 1000)}&until=${range.end / 1000}&points=${POINTS}`;
-  const response = await fetch(`${chart.figure.dataset.from}?${query}`);
+  const response = await request(`${chart.figure.dataset.from}?${query}`);
   if (!response.ok || number !== requests) return;
   const { lines } = await response.json();
   lines.forEach(({ points }, n) => {

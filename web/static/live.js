@@ -1,6 +1,7 @@
 // Keeps the page up to date: after an event, and every ten seconds, it becomes the page's next rendering.
 
 import "./page.js";
+import { adoptTitle } from "./headline.js";
 import { refreshElement } from "./morph.js";
 import { follow } from "./stream.js";
 import { setServerTime, tick } from "./times.js";
@@ -27,7 +28,7 @@ async function refresh() {
   try {
     const fresh = await refreshElement(main);
     setServerTime(Number(main.dataset.now));
-    document.title = fresh.title;
+    adoptTitle(fresh);
     tick();
     if (link.dataset.link === "lost") showLink(linkState);
   } catch {

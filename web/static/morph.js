@@ -1,6 +1,8 @@
+import { request } from "./request.js";
+
 // Changes a tree into a fresh one where they differ, so that focus, scroll position and loaded images stay.
 
-function morph(old, fresh) {
+export function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.id !== fresh.id) {
     old.replaceWith(fresh.cloneNode(true));
     return;
@@ -45,7 +47,7 @@ function morphChildren(old, fresh) {
 
 // Fetch the page again and change an element of it into the fresh one; returns the fresh document.
 export async function refreshElement(old) {
-  const response = await fetch(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
+  const response = await request(location.href, { cache: "no-store", headers: { "X-Refresh": "1" } });
   if (!response.ok) throw new Error(`${response.status}`);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   morph(old, fresh.getElementById(old.id));

@@ -2,6 +2,7 @@
 
 import { tick } from "./times.js";
 import "./commands.js";
+import "./headline.js";
 
 // On a narrow screen the navigation scrolls: show the current page, and the present time of a drawing.
 document.querySelector(".navigation [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });

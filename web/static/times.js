@@ -22,6 +22,11 @@ export function duration(seconds) {
   return `${(hours / 24).toFixed(0)} d`;
 }
 
+// A time of day, HH:MM:SS UTC, of the page's clock.
+export function clockTime(milliseconds) {
+  return new Date(milliseconds + skewMs).toISOString().slice(11, 19);
+}
+
 function age(seconds) {
   return seconds < 1.5 ? "just now" : `${duration(Math.round(seconds))} ago`.replace(".0 s", " s");
 }

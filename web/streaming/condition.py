@@ -1,35 +1,72 @@
-"""The condition of the stream: running, paused, stalled or stopped, with the reason.
+"""The condition of the stream: running, paused, stalled or stopped, with the reason and the worst active alert.
 
-It is judged by the age of the newest success (scan of the incoming directory, lease of a group), because a process can
-live on with a fresh heartbeat while the thread that does its work is dead.
+The state is judged by the age of the newest success (scan of the incoming directory, lease of a group), because a
+process can live on with a fresh heartbeat while the thread that does its work is dead.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from contimg.store import State, Status
+from contimg.settings.alerts import ERROR
+from contimg.store import AlertRecord, State, Status
 from contimg.units import format_duration
 from workers.service.records import ServiceStatus
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition and its reason; `scan_overdue`: the producer runs and does not scan the incoming directory."""
+    """The condition, its reason, and the active alerts.
+
+    Attributes
+    ----------
+    scan_overdue : the producer runs and does not scan the incoming directory.
+    alert : the worst active alert: one that is not acknowledged before others, an error before a warning.
+    alerts : number of active alerts.
+    """
 
     state: Literal["running", "paused", "stalled", "stopped"]
     reason: str
     scan_overdue: bool = False
+    alert: AlertRecord | None = None
+    alerts: int = 0
 
     @property
     def healthy(self) -> bool:
         """Whether the stream works, or is paused on purpose."""
         return self.state in ("running", "paused")
 
+    @property
+    def alarm(self) -> str:
+        """Level of the worst alert: `error` or `warning`; `acknowledged` when all are; empty without an alert."""
+        if self.alert is None:
+            return ""
+        return "acknowledged" if self.alert.acknowledged_at is not None else self.alert.level
+
+    @property
+    def level(self) -> str:
+        """Level of the headline, by state and alerts: `error`, `warning`, `acknowledged` or `good`."""
+        levels = (self.alarm, {"stopped": "error", "stalled": "warning"}.get(self.state, "good"))
+        return next(level for level in ("error", "warning", "acknowledged", "good") if level in levels)
+
+    @property
+    def mark(self) -> str:
+        """The headline in a few words, for the title of a tab: `error: disk · paused`."""
+        words = [f"{self.alarm}: {self.alert.rule}"] if self.alert else []
+        return " · ".join([*words, *([self.state] if self.state != "running" or not words else [])])
+
 
 def assess_condition(
-    snapshot: Status, service: ServiceStatus, scan_age_s: float | None, scan_limit_s: float, *, work_unclaimed: bool
+    snapshot: Status,
+    service: ServiceStatus,
+    scan_age_s: float | None,
+    scan_limit_s: float,
+    *,
+    work_unclaimed: bool,
+    alerts: Sequence[AlertRecord] = (),
+    pause: str | None = None,
 ) -> Condition:
-    """Return the condition of the stream; the first rule that applies gives it.
+    """Return the condition of the stream; the first rule that applies gives its state.
 
     Parameters
     ----------
@@ -38,17 +75,37 @@ def assess_condition(
     scan_age_s : time since the incoming directory was last scanned, s; None for never.
     scan_limit_s : maximum of that age, s.
     work_unclaimed : a group was sent to the workers long ago and none has claimed it.
+    alerts : the active alerts.
+    pause : why the stream is paused and what ends the pause; None for a pause that an operator ends.
 
     Returns
     -------
-    in the order of the rules: stopped, when the service does not run; paused; stalled, when the service reports an
-    error, the last scan is too old (unless the service has just been started), or sent work is not claimed while no
-    stage runs; otherwise running.
+    the active alerts with the state, in the order of the rules: stopped, when the service does not run; paused;
+    stalled, when the service reports an error, the last scan is too old (unless the service has just been started), or
+    sent work is not claimed while no stage runs; otherwise running.
     """
+    state = _assess_state(snapshot, service, scan_age_s, scan_limit_s, work_unclaimed, pause)
+    worst = min(alerts, key=_severity, default=None)
+    return replace(state, alert=worst, alerts=len(alerts))
+
+
+def _severity(alert: AlertRecord) -> tuple[bool, bool, float]:
+    """Sort key that puts the worst alert first."""
+    return alert.acknowledged_at is not None, alert.level != ERROR, alert.began_at
+
+
+def _assess_state(
+    snapshot: Status,
+    service: ServiceStatus,
+    scan_age_s: float | None,
+    scan_limit_s: float,
+    work_unclaimed: bool,
+    pause: str | None,
+) -> Condition:
     if not service.running:
         return Condition("stopped", service.error or _last_scan(scan_age_s))
     if snapshot.paused:
-        return Condition("paused", "no further stage starts until it is resumed; files are still collected")
+        return Condition("paused", pause or "no further stage starts until it is resumed; files are still collected")
     if service.error:
         return Condition("stalled", service.error)
     is_new = service.uptime_seconds is not None and service.uptime_seconds < scan_limit_s

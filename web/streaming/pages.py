@@ -21,13 +21,13 @@ from web.access.user import current_user
 from web.activity.history import disks
 from web.context import StreamOverview, current_panel
 from web.http.errors import RequestError
-from web.pages.layout import confirm, needs_confirmation, report
+from web.pages.layout import OVERVIEW_ENTRIES, confirm, needs_confirmation, report
 from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
 from workers.service.records import Action, read_record
 
 streaming = Blueprint("streaming", __name__)
-MAX_IMAGES, MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 8, 6, 6, 20
+MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 6, 6, 20
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,12 @@ def show() -> str:
     return _render()
 
 
+@streaming.get("/headline")
+def headline() -> str:
+    """Show the headline alone, which open pages read every few seconds."""
+    return render_template("headline.html", condition=current_panel().overview(OVERVIEW_ENTRIES).condition)
+
+
 @streaming.post("/streaming/<name>")
 def run(name: str) -> Response | str:
     """Run a command, after confirmation if it has a question."""
@@ -87,7 +93,7 @@ def run(name: str) -> Response | str:
 
 def _render() -> str:
     """Render the page: the part with the user's buttons, and the sections that all users share."""
-    overview = current_panel().overview(MAX_IMAGES)
+    overview = current_panel().overview(OVERVIEW_ENTRIES)
     sections = current_panel().shared(("sections", request.script_root), _render_sections)
     return render_template(
         "streaming/page.html",
@@ -101,7 +107,7 @@ def _render() -> str:
 def _render_sections() -> Markup:
     """Render the sections that are the same for every user."""
     panel = current_panel()
-    overview = panel.overview(MAX_IMAGES)
+    overview = panel.overview(OVERVIEW_ENTRIES)
     config, seconds = panel.valid_config(), overview.snapshot.rates.stage_seconds
     html = render_template(
         "streaming/sections.html",

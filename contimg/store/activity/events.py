@@ -104,6 +104,9 @@ class AlertRecord:
     text: str
     began_at: float
     ended_at: float | None
+    acknowledged_at: float | None = None
+    acknowledged_by: str | None = None
+    acknowledged_note: str | None = None
 
 
 class Alerts(History):
