@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from contimg.errors import ContimgError
+from contimg.formats.records import about
 from contimg.store import Stage
 from workers.broker import broker_error, check_answers
 from workers.celery_settings import celery_settings
@@ -28,24 +29,14 @@ MAX_AGE_S = 10.0
 
 @dataclass(frozen=True)
 class Worker:
-    """A Celery worker that replied.
+    """A Celery worker that replied."""
 
-    Attributes
-    ----------
-    name : name of the worker, `QUEUE@HOST`.
-    queues : queues that it consumes.
-    processes : number of its processes.
-    busy : number of processes that run a stage.
-    done : number of stages since its start.
-    uptime_s : time since its start, s, or None where it is not reported.
-    """
-
-    name: str
-    queues: tuple[str, ...]
-    processes: int
-    busy: int
-    done: int
-    uptime_s: float | None
+    name: Annotated[str, about("Name of the worker, `QUEUE@HOST`", example="image@lxd110h03")]
+    queues: Annotated[tuple[str, ...], about("Queues that it consumes", example=["image"])]
+    processes: Annotated[int, about("Number of its processes", "processes", 4)]
+    busy: Annotated[int, about("Processes that run a stage", "processes", 1)]
+    done: Annotated[int, about("Stages since its start", "stages", 288)]
+    uptime_s: Annotated[float | None, about("Time since its start; null where it is not reported", "s", 45000.0)]
 
 
 @dataclass(frozen=True)

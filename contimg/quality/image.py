@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+from contimg.formats.records import about
 from contimg.options import Options, option
 from contimg.quality.grades import Check, QualityGrade, grade_checks
 
@@ -26,37 +28,54 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
 
+AppliedSet = Annotated[
+    str | None, about("Name of the caltable set applied; null when uncalibrated", example="2026-02-22T01:35:20")
+]
+AppliedSetNote = Annotated[
+    str | None, about("Why that set was applied, or why none was", example="nearest good set of the strip")
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageNumbers:
-    """The numbers of an image that its grade depends on; None where one was not measured.
+    """The numbers of an image that its grade depends on; None where one was not measured."""
 
-    Attributes
-    ----------
-    rms_jy, expected_rms_jy : noise of the image and its thermal rms, Jy/beam.
-    peak_jy, minimum_jy : brightest and faintest pixel, Jy/beam.
-    bowl_jy : median in the negative bowl around the brightest source, Jy/beam.
-    unflagged_fraction : unflagged part of the cross-correlations' samples.
-    beam_major_arcsec, beam_minor_arcsec : length and width of the synthesized beam.
-    catalogue_offset_arcsec, catalogue_flux_ratio : medians of the catalogued sources in the image.
-    clean_stopped_by : what ended the cleaning: `noise`, or the limit that stopped it earlier; None for a dirty image.
-    uncleaned_jy : flux in the residual above the depth of the clean's mask, Jy.
-    calibration_set, calibration_note : name of the caltable set applied; None when uncalibrated, and the reason.
-    """
-
-    rms_jy: float
-    peak_jy: float
-    beam_major_arcsec: float
-    beam_minor_arcsec: float
-    calibration_set: str | None
-    calibration_note: str | None = None
-    expected_rms_jy: float | None = None
-    minimum_jy: float | None = None
-    bowl_jy: float | None = None
-    unflagged_fraction: float | None = None
-    catalogue_offset_arcsec: float | None = None
-    catalogue_flux_ratio: float | None = None
-    clean_stopped_by: str | None = None
-    uncleaned_jy: float | None = None
+    rms_jy: Annotated[float, about("Noise, from the median absolute deviation of the residual", "Jy/beam", 0.0021)]
+    peak_jy: Annotated[float, about("Brightest pixel", "Jy/beam", 1.37)]
+    beam_major_arcsec: Annotated[
+        float, about("Full width at half maximum of the synthesized beam, major axis", "arcsec", 24.5)
+    ]
+    beam_minor_arcsec: Annotated[
+        float, about("Full width at half maximum of the synthesized beam, minor axis", "arcsec", 12.1)
+    ]
+    calibration_set: AppliedSet
+    calibration_note: AppliedSetNote = None
+    expected_rms_jy: Annotated[
+        float | None, about("Thermal noise, from SEFD, samples and weights", "Jy/beam", 0.0012)
+    ] = None
+    minimum_jy: Annotated[float | None, about("Faintest pixel", "Jy/beam", -0.012)] = None
+    bowl_jy: Annotated[
+        float | None, about("Median in the negative bowl around the brightest source", "Jy/beam", -0.004)
+    ] = None
+    unflagged_fraction: Annotated[
+        float | None, about("Part of the cross-correlations' samples that is unflagged", "fraction", 0.92)
+    ] = None
+    catalogue_offset_arcsec: Annotated[
+        float | None, about("Length of the median offset of the sources from the catalogue", "arcsec", 1.4)
+    ] = None
+    catalogue_flux_ratio: Annotated[float | None, about("Median of measured over catalogued flux", "ratio", 0.98)] = (
+        None
+    )
+    clean_stopped_by: Annotated[
+        str | None,
+        about(
+            "What ended the cleaning: `noise`, or the limit that stopped it earlier; null for a dirty image",
+            example="noise",
+        ),
+    ] = None
+    uncleaned_jy: Annotated[
+        float | None, about("Flux in the residual above the depth of the clean's mask", "Jy", 0.0)
+    ] = None
 
 
 def grade_image(image: ImageNumbers, limits: QualityThresholds) -> QualityGrade:

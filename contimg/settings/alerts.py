@@ -1,7 +1,9 @@
 """Rules of alerts with their limits in words."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from contimg.formats.records import about
 from contimg.settings.tree import AlertLimits, DiskLimits, DispatchSettings
 
 ERROR, WARNING = "error", "warning"
@@ -28,22 +30,18 @@ def scan_limit_s(poll_interval_s: float) -> float:
 
 @dataclass(frozen=True)
 class AlertRule:
-    """A rule as it is shown.
+    """A rule as it is shown."""
 
-    Attributes
-    ----------
-    name : of the rule.
-    level : `error` or `warning`.
-    about : the condition that raises the alert, with its limit.
-    setting : key or variable that holds the limit.
-    off : whether the limit switches the rule off.
-    """
-
-    name: str
-    level: str
-    about: str
-    setting: str
-    off: bool = False
+    name: Annotated[str, about("Name of the rule", example="stall")]
+    level: Annotated[str, about("error or warning", example="error")]
+    about: Annotated[
+        str,
+        about(
+            "The condition that raises the alert, with its limit", example="groups wait and none has advanced for 900 s"
+        ),
+    ]
+    setting: Annotated[str, about("Key or variable that holds the limit", example="CONTIMG_STALL_S")]
+    off: Annotated[bool, about("Whether the limit switches the rule off", example=False)] = False
 
 
 def alert_rules(

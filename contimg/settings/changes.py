@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from contimg.errors import BadInput, Misconfigured, os_refusal
 from contimg.files.locks import wait_for_lock
 from contimg.files.writing import write_text
+from contimg.formats.records import about
 from contimg.options import mask_value
 from contimg.settings.file import check, load, save
 from contimg.settings.tree import Settings
@@ -22,29 +23,29 @@ DIRECTORIES = ("input_dir", "output_dir", "tmpfs_path")
 
 @dataclass(frozen=True)
 class Change:
-    """A saved change.
+    """A saved change."""
 
-    Attributes
-    ----------
-    at : time of the change, seconds since 1970.
-    by : name of the author.
-    before, after : values of the changed keys.
-    undoes : whether the change undid an earlier one.
-    """
-
-    at: float
-    by: str
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-    undoes: bool = False
+    at: Annotated[float, about("When it was saved")]
+    by: Annotated[str, about("Name of the author", example="operator")]
+    before: Annotated[Mapping[str, Any], about("Values of the changed keys before", "as the keys", {"max_workers": 2})]
+    after: Annotated[
+        Mapping[str, Any], about("Values of the changed keys afterwards", "as the keys", {"max_workers": 4})
+    ]
+    undoes: Annotated[bool, about("Whether it undid an earlier change", example=False)] = False
 
 
 @dataclass(frozen=True)
 class Review:
     """Outcome of checking a change: an error per refused key, a remark per key with a consequence."""
 
-    errors: Mapping[str, str] = field(default_factory=dict)
-    remarks: Mapping[str, str] = field(default_factory=dict)
+    errors: Annotated[
+        Mapping[str, str],
+        about("What is wrong, by key", example={"max_workers": "max_workers=0: must be greater than or equal to 1"}),
+    ] = field(default_factory=dict)
+    remarks: Annotated[
+        Mapping[str, str],
+        about("What follows from a value, by key", example={"input_dir": "/data/new is not a directory yet"}),
+    ] = field(default_factory=dict)
 
 
 def review(settings: Settings, changes: Mapping[str, Any]) -> Review:

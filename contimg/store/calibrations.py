@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
+from contimg.formats.records import about
 from contimg.quality.grades import GOOD
 from contimg.store import products
 from contimg.store.activity.events import INFO, record_event
@@ -28,45 +29,52 @@ _KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
 class Caltable:
     """One caltable of a set: `kind` is bandpass, gain or delay."""
 
-    path: Path
-    kind: str
+    path: Annotated[
+        Path,
+        about(
+            "The caltable on the pipeline's machine",
+            example="/data/products/caltables/2026-02-22T01:35:20/2026-02-22T01:35:20.bcal",
+        ),
+    ]
+    kind: Annotated[str, about("bandpass, gain or delay", example="bandpass")]
 
 
 @dataclass(frozen=True)
 class StoredCaltableSet:
-    """A caltable set of the registry.
+    """A caltable set of the registry."""
 
-    Attributes
-    ----------
-    name : of the set.
-    tables : in the order in which they are applied.
-    calibrator, mjd : the source and when it was observed, days, UTC.
-    valid_from_mjd, valid_to_mjd : validity, days, UTC.
-    reference_antenna : its name.
-    quality : numbers of the solutions.
-    group : the tile that it was solved on; None for an imported set.
-    superseded_by : name of the set that replaced it.
-    created_at : epoch seconds.
-    dec_deg : the declination strip that it is valid for; None for any.
-    grade, reasons : QA grade, and why it is not good.
-    retired : why an operator retired it.
-    """
-
-    name: str
-    tables: tuple[Caltable, ...]
-    calibrator: str
-    mjd: float
-    valid_from_mjd: float
-    valid_to_mjd: float
-    reference_antenna: str | None
-    quality: Mapping[str, Any]
-    group: str | None
-    superseded_by: str | None
-    created_at: float
-    dec_deg: float | None = None
-    grade: str = field(kw_only=True)
-    reasons: tuple[str, ...] = ()
-    retired: str | None = None
+    name: Annotated[str, about("Name of the set", example="2026-02-22T01:35:20")]
+    tables: Annotated[tuple[Caltable, ...], about("Caltables in the order in which they are applied")]
+    calibrator: Annotated[str, about("The source that was observed", example="3C48")]
+    mjd: Annotated[float, about("When the source was observed, MJD, UTC", "d", 61093.067894)]
+    valid_from_mjd: Annotated[float, about("Beginning of the validity, MJD, UTC", "d", 61092.567894)]
+    valid_to_mjd: Annotated[float, about("End of the validity, MJD, UTC", "d", 61094.067894)]
+    reference_antenna: Annotated[str | None, about("Name of the reference antenna", example="103")]
+    quality: Annotated[
+        Mapping[str, Any],
+        about(
+            "Numbers of the solutions, by name",
+            "keys end in the unit",
+            {"flagged_fraction": 0.04, "bandpass": {"snr": 38.0}},
+        ),
+    ]
+    group: Annotated[
+        str | None,
+        about("Id of the tile that it was solved on; null for an imported set", example="2026-02-22T01:35:20"),
+    ]
+    superseded_by: Annotated[str | None, about("Name of the set that replaced it", example="2026-02-22T01:35:20_b")]
+    created_at: Annotated[float, about("When it was registered")]
+    dec_deg: Annotated[
+        float | None, about("Declination strip that it is valid for, ICRS; null for any", "deg", 33.16)
+    ] = None
+    grade: Annotated[str, about("QA grade: good or suspect", example="good")] = field(kw_only=True)
+    reasons: Annotated[
+        tuple[str, ...], about("Why the grade is not good", example=["phases of antenna 17 scatter by 31 deg"])
+    ] = ()
+    retired: Annotated[
+        str | None,
+        about("Why an operator retired it; null while it is not retired", example="wrong flux scale (operator)"),
+    ] = None
 
     @property
     def in_force(self) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.records import NO_UNIT, ApiPath, GroupId, about
 from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
@@ -29,11 +30,11 @@ from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 class StoredMS(ConvertedMS):
     """A Measurement Set of a group, with its calibration. `calibrated_at` and `created_at` are epoch seconds."""
 
-    group: str
-    calibrated_at: float | None
-    calibration_set: str | None
-    calibration_note: str | None
-    created_at: float
+    group: GroupId
+    calibrated_at: Annotated[float | None, about("When it was calibrated; null before")]
+    calibration_set: AppliedSet
+    calibration_note: AppliedSetNote
+    created_at: Annotated[float, about("When it was stored")]
 
 
 @dataclass(frozen=True, kw_only=True)

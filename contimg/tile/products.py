@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.records import about
 from contimg.quality.image import ImageNumbers
 
 log = logging.getLogger(__name__)
@@ -34,37 +35,26 @@ class StepTimer:
 
 @dataclass(frozen=True)
 class ConvertedMS:
-    """Measurement Set that the convert stage wrote.
+    """Measurement Set that the convert stage wrote."""
 
-    Attributes
-    ----------
-    path : Path
-        The Measurement Set.
-    mjd_start, mjd_end : float
-        Beginning of the first and end of the last integration, days, UTC.
-    ra_deg, dec_deg : float
-        Phase centre, ICRS.
-    integrations, channels, antennas : int
-        Size of the data; `antennas` counts those with data.
-    missing_subbands : tuple of int
-        Subbands that are flagged gaps.
-    flagged_fraction : float
-        Flagged part of the values of the subbands that were converted; after calibration, of the cross-correlations.
-    bytes : int
-        Size on disk.
-    """
-
-    path: Path
-    mjd_start: float
-    mjd_end: float
-    ra_deg: float
-    dec_deg: float
-    integrations: int
-    channels: int
-    antennas: int
-    missing_subbands: tuple[int, ...]
-    flagged_fraction: float
-    bytes: int
+    path: Annotated[Path, about("The Measurement Set", example="/data/products/ms/2026-02-22T03:04:05.ms")]
+    mjd_start: Annotated[float, about("Beginning of the first integration, MJD, UTC", "d", 61093.127835)]
+    mjd_end: Annotated[float, about("End of the last integration, MJD, UTC", "d", 61093.131412)]
+    ra_deg: Annotated[float, about("Right ascension of the phase centre, ICRS", "deg", 24.42)]
+    dec_deg: Annotated[float, about("Declination of the phase centre, ICRS", "deg", 33.16)]
+    integrations: Annotated[int, about("Number of integrations", "integrations", 24)]
+    channels: Annotated[int, about("Number of channels", "channels", 768)]
+    antennas: Annotated[int, about("Number of antennas with data", "antennas", 96)]
+    missing_subbands: Annotated[tuple[int, ...], about("Subbands that are flagged gaps", "subband numbers", [4, 15])]
+    flagged_fraction: Annotated[
+        float,
+        about(
+            "Flagged part of the values of the converted subbands; after calibration, of the cross-correlations",
+            "fraction",
+            0.08,
+        ),
+    ]
+    bytes: Annotated[int, about("Size on disk", "bytes", 5200000000)]
 
 
 @dataclass(frozen=True)
@@ -97,64 +87,44 @@ class CalibratedMS:
 
 @dataclass(frozen=True, kw_only=True)
 class TileImage(ImageNumbers):
-    """Image of one tile: its files, numbers and QA grade. Fluxes are apparent, not corrected for the primary beam.
+    """Image of one tile: its files, numbers and QA grade. Fluxes are apparent, not corrected for the primary beam."""
 
-    Attributes
-    ----------
-    fits_path, beam_fits_path, png_path, thumbnail_path : Path
-        The image, the primary beam, the preview and a small preview.
-    rms_jy : float
-        Noise per beam, from the median absolute deviation of the residual.
-    peak_jy, minimum_jy : float
-        Brightest and faintest pixel, Jy per beam.
-    dynamic_range : float
-        Peak over noise.
-    expected_rms_jy : float
-        Thermal noise per beam, from SEFD, samples and weights.
-    bowl_jy : float
-        Negative bowl: median around the brightest source, Jy per beam.
-    beam_major_arcsec, beam_minor_arcsec, beam_angle_deg : float
-        Synthesized beam: full widths at half maximum and position angle, north through east.
-    ra_deg, dec_deg : float
-        Phase centre (the middle pixel), ICRS.
-    mjd : float
-        Middle of the observation, days, UTC.
-    freq_hz : float
-        Mean frequency, weighted as in the image.
-    pixels, cell_arcsec : int, float
-        Pixels on a side and their size.
-    unflagged_fraction : float
-        Part of the cross-correlations' samples that are unflagged.
-    calibration_set, calibration_note : str or None
-        The set that the data were calibrated with, or None and why they are uncalibrated.
-    catalogue_matches, catalogue_offset_arcsec, catalogue_flux_ratio : int, float, float
-        Catalogued sources compared, length of their median offset, and median of measured over catalogued flux.
-    iterations, clean_stopped_by, uncleaned_jy : int, str, float
-        Iterations of clean, what ended it (`noise`, or the limit that stopped it), and flux in the residual above the
-        depth of its mask, Jy.
-    dish_diameter_m : float or None
-        Diameter of the dishes, which gives the primary beam; None where it is not known.
-    sources : tuple of mapping
-        The brightest sources, each of plain numbers and strings.
-    verdict, verdict_reasons : str, tuple of str
-        QA grade (good, suspect, bad) and why it is not good; None before grading.
-    """
-
-    fits_path: Path
-    beam_fits_path: Path | None
-    png_path: Path | None
-    thumbnail_path: Path | None
-    dynamic_range: float
-    beam_angle_deg: float
-    ra_deg: float
-    dec_deg: float
-    mjd: float
-    freq_hz: float
-    pixels: int
-    cell_arcsec: float
-    sources: tuple[Mapping[str, Any], ...] = ()
-    verdict: str | None = None
-    verdict_reasons: tuple[str, ...] = ()
-    catalogue_matches: int | None = None
-    iterations: int | None = None
-    dish_diameter_m: float | None = None
+    fits_path: Annotated[
+        Path,
+        about("The FITS image on the pipeline's machine", example="/data/products/images/2026-02-22T03:04:05.fits"),
+    ]
+    beam_fits_path: Annotated[
+        Path | None,
+        about("The primary beam as a FITS image", example="/data/products/images/2026-02-22T03:04:05.pb.fits"),
+    ]
+    png_path: Annotated[Path | None, about("The preview", example="/data/products/images/2026-02-22T03:04:05.png")]
+    thumbnail_path: Annotated[
+        Path | None, about("The small preview", example="/data/products/images/2026-02-22T03:04:05.thumb.png")
+    ]
+    dynamic_range: Annotated[float, about("Peak over noise", "ratio", 652.0)]
+    beam_angle_deg: Annotated[float, about("Position angle of the synthesized beam, north through east", "deg", 12.0)]
+    ra_deg: Annotated[float, about("Right ascension of the phase centre (the middle pixel), ICRS", "deg", 24.42)]
+    dec_deg: Annotated[float, about("Declination of the phase centre, ICRS", "deg", 33.16)]
+    mjd: Annotated[float, about("Middle of the observation, MJD, UTC", "d", 61093.129624)]
+    freq_hz: Annotated[float, about("Mean frequency, weighted as in the image", "Hz", 1405000000.0)]
+    pixels: Annotated[int, about("Pixels on a side", "pixels", 2048)]
+    cell_arcsec: Annotated[float, about("Size of a pixel", "arcsec", 3.0)]
+    sources: Annotated[
+        tuple[Mapping[str, Any], ...],
+        about(
+            "The brightest sources: name, `ra_deg`, `dec_deg` (ICRS), `flux_jy` (apparent) and more",
+            "keys end in the unit",
+            [{"name": "J012345+334455", "ra_deg": 20.9375, "dec_deg": 33.7486, "flux_jy": 0.32}],
+        ),
+    ] = ()
+    verdict: Annotated[str | None, about("QA grade: good, suspect or bad; null before grading", example="good")] = None
+    verdict_reasons: Annotated[
+        tuple[str, ...],
+        about("Why the grade is not good", example=["noise 9.1 mJy/beam is 7.6 times what is expected"]),
+    ] = ()
+    catalogue_matches: Annotated[int | None, about("Catalogued sources compared", "sources", 41)] = None
+    iterations: Annotated[int | None, about("Iterations of clean", "iterations", 18300)] = None
+    dish_diameter_m: Annotated[
+        float | None,
+        about("Diameter of the dishes, which gives the primary beam; null where it is not known", "m", 4.65),
+    ] = None

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from contimg.formats.records import to_json
+from contimg.formats.records import NO_UNIT, about, to_json
 from contimg.settings.alerts import AlertRule
 from contimg.store import AlertRecord, EventRecord
 from web.activity.history import CHARTS, disks
@@ -33,54 +33,72 @@ health = Blueprint("health", __name__)
 class PanelHealth:
     """The state of the panel: "ok" when it and the store answer; otherwise the answer is an error."""
 
-    status: str
+    status: Annotated[str, about("`ok` when panel and store answer; otherwise the answer is an error", example="ok")]
 
 
 @dataclass(frozen=True)
 class EventList:
     """Events, the newest first; `next_before` is the `before` of the next page."""
 
-    events: tuple[EventRecord, ...]
-    next_before: int | None
+    events: Annotated[tuple[EventRecord, ...], about("Events, the newest first")]
+    next_before: Annotated[
+        int | None, about("As `next`, for earlier clients: the `before` of the next page", NO_UNIT, 2048)
+    ]
 
 
 @dataclass(frozen=True)
 class AlertList:
     """Every rule, the alerts that hold, and all alerts, the newest first."""
 
-    rules: tuple[AlertRule, ...]
-    on: tuple[AlertRecord, ...]
-    alerts: tuple[AlertRecord, ...]
-    next_before: int | None
+    rules: Annotated[tuple[AlertRule, ...], about("Every rule with its limit")]
+    on: Annotated[tuple[AlertRecord, ...], about("Alerts of rules that are broken now")]
+    alerts: Annotated[tuple[AlertRecord, ...], about("All alerts, the newest first")]
+    next_before: Annotated[
+        int | None, about("As `next`, for earlier clients: the `before` of the next page", NO_UNIT, 17)
+    ]
 
 
 @dataclass(frozen=True)
 class WorkerList:
     """The newest answer of the Celery workers; `at` is null before the first. `waiting`: messages in each queue."""
 
-    at: float | None
-    workers: tuple[Worker, ...]
-    waiting: Mapping[str, int]
-    error: str | None
-    unserved: tuple[str, ...]
+    at: Annotated[float | None, about("When the workers replied; null before the first reply")]
+    workers: Annotated[tuple[Worker, ...], about("Workers that replied")]
+    waiting: Annotated[
+        Mapping[str, int], about("Messages in each queue", "messages", {"convert": 1, "calibrate": 0, "image": 2})
+    ]
+    error: Annotated[
+        str | None,
+        about(
+            "Why the broker did not answer; null when it did", example="redis://127.0.0.1:6379/0: connection refused"
+        ),
+    ]
+    unserved: Annotated[tuple[str, ...], about("Queues without a worker", example=["image"])]
 
 
 @dataclass(frozen=True)
 class ChartLine:
     """A line of a chart: for each step its middle (epoch seconds), and the mean, minimum and maximum value."""
 
-    name: str
-    points: tuple[tuple[float, float, float, float], ...]
+    name: Annotated[str, about("What the line shows", example="median")]
+    points: Annotated[
+        tuple[tuple[float, float, float, float], ...],
+        about(
+            "As `steps`, for earlier clients: middle (seconds since 1970), mean, minimum, maximum",
+            "s, then the chart's unit",
+            [[1771729445.0, 31.0, 29.5, 40.2]],
+        ),
+    ]
 
 
 @dataclass(frozen=True)
 class ChartData:
     """The lines of a chart, which share a unit."""
 
-    name: str
-    title: str
-    unit: str
-    lines: tuple[ChartLine, ...]
+    name: Annotated[str, about("Name of the chart", example="stages")]
+    title: Annotated[str, about("Title", example="Duration of stages")]
+    unit: Annotated[str, about("Unit of the values", example="s")]
+    lines: Annotated[tuple[ChartLine, ...], about("The lines of the chart")]
 
 
 class ChartPath(BaseModel):

@@ -1,11 +1,12 @@
 """`/api/calibrations`: the registry of caltable sets, their plots, retiring a set, importing tables."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Response
 from pydantic import BaseModel, Field
 
+from contimg.formats.records import about
 from contimg.store import StoredCaltableSet
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
@@ -21,7 +22,7 @@ calibrations = Api("calibrations", "/api/calibrations")
 class CalibrationList:
     """Caltable sets, the latest observed first."""
 
-    calibrations: tuple[StoredCaltableSet, ...]
+    calibrations: Annotated[tuple[StoredCaltableSet, ...], about("Caltable sets, the latest observed first")]
 
 
 class SetPath(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from flask import Response, jsonify
 from pydantic import BeforeValidator, Field, RootModel
 
+from contimg.formats.records import about
 from contimg.options import mask_value
 from contimg.settings import StreamingConfig, shown
 from contimg.settings.changes import Change, Review, change, history, review, undo
@@ -34,7 +35,7 @@ class OptionalChanges(RootModel[dict[str, Any]]):
 class ChangeList:
     """Changes of the configuration, the newest first."""
 
-    changes: tuple[Change, ...]
+    changes: Annotated[tuple[Change, ...], about("Changes, the newest first")]
 
 
 @configuration.read("", StreamingConfig)

@@ -1,10 +1,12 @@
 """`/api/logs`: log lines of the service's processes, and whole files."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from flask import Response, send_file
 from pydantic import BaseModel, Field
 
+from contimg.formats.records import about
 from web.context import current_panel
 from web.http.api import Api
 from web.http.errors import RequestError
@@ -18,8 +20,8 @@ logs = Api("logs_api", "/api/logs")
 class LogList:
     """Log lines, the newest first, and the processes that have a log."""
 
-    lines: tuple[LogLine, ...]
-    processes: tuple[str, ...]
+    lines: Annotated[tuple[LogLine, ...], about("Log lines, the newest first")]
+    processes: Annotated[tuple[str, ...], about("Processes that have a log", example=["producer", "web"])]
 
 
 class LogPath(BaseModel):

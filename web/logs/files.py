@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from typing import Annotated
 
 from contimg.files.names import printable
+from contimg.formats.records import about
 from web.http.parameters import LogListing
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -30,15 +32,22 @@ _TEXT = re.compile(
 class LogLine:
     """A line of a process's log; `at` is null when the line has no time."""
 
-    process: str
-    at: str | None
-    level: str
-    logger: str
-    message: str
-    group: str | None = None
-    stage: str | None = None
-    task: str | None = None
-    host: str | None = None
+    process: Annotated[str, about("Process that wrote it", example="producer")]
+    at: Annotated[
+        str | None,
+        about(
+            "When it was written; null when the line has no time [ISO 8601, UTC]", example="2026-02-22T03:04:05.123Z"
+        ),
+    ]
+    level: Annotated[
+        str, about("DEBUG, INFO, WARNING, ERROR or CRITICAL; empty when the line has none", example="INFO")
+    ]
+    logger: Annotated[str, about("Name of the logger", example="workers.producer.scanner")]
+    message: Annotated[str, about("Text, with the lines that continue it", example="complete: 16 subbands")]
+    group: Annotated[str | None, about("Id of the group that it concerns", example="2026-02-22T03:04:05")] = None
+    stage: Annotated[str | None, about("Stage that it concerns", example="convert")] = None
+    task: Annotated[str | None, about("Id of the Celery task", example="5c1f0f3e-6f4a-4d5e-8a3f-1b2c3d4e5f60")] = None
+    host: Annotated[str | None, about("Host of the process", example="lxd110h03")] = None
 
 
 _RECORD = re.compile(r"[{\[]|\d{4}-\d\d-\d\d")

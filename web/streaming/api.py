@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
-from contimg.formats.records import make_record
+from contimg.formats.records import GroupId, about, make_record
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import StreamingConfig
-from contimg.store import Rates, Stage, State, Status
+from contimg.store import Rates, State, Status
+from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import Api
@@ -16,9 +18,12 @@ from web.http.parameters import Listing
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from workers.scheduling.calibrator_tiles import CalibratorTiles
-from workers.service.records import CommandOutcome, ServiceHealth, ServiceStatus
+from workers.service.records import CommandOutcome, CpuPercent, MemoryMB, ServiceHealth, ServiceStatus, Uptime
 
 streaming = Api("streaming_api", "/api")
+
+
+ScanAge = Annotated[float | None, about("Time since the incoming directory was last scanned; null for never", "s", 2.1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,23 +34,31 @@ class RecentGroup:
     Measurement Set.
     """
 
-    group_id: str
-    state: State
-    received_at: float
-    last_update: float
-    subbands_present: int
-    expected_subbands: int
-    has_calibrator: bool
+    group_id: GroupId
+    state: Annotated[State, about("State of its job", example="completed")]
+    received_at: Annotated[float, about("When its first file arrived")]
+    last_update: Annotated[float, about("When it last changed")]
+    subbands_present: Annotated[int, about("Subbands with a usable file", "subbands", 16)]
+    expected_subbands: Annotated[int, about("Subbands of a complete group", "subbands", 16)]
+    has_calibrator: Annotated[
+        bool,
+        about("Whether a calibrator is in the beam, at the declination of the newest Measurement Set", example=True),
+    ]
 
 
 @dataclass(frozen=True)
 class SetSummary:
     """A caltable set: the paths of its tables, how many of them are in force, and how many there are."""
 
-    set_name: str
-    tables: tuple[str, ...]
-    active: int
-    total: int
+    set_name: Annotated[str, about("Name of the caltable set", example="2026-02-22T01:35:20")]
+    tables: Annotated[
+        tuple[str, ...],
+        about(
+            "Paths of its caltables", example=["/data/products/caltables/2026-02-22T01:35:20/2026-02-22T01:35:20.bcal"]
+        ),
+    ]
+    active: Annotated[int, about("Caltables in force", "caltables", 2)]
+    total: Annotated[int, about("Caltables of the set", "caltables", 2)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +68,19 @@ class StreamStatus(Status):
     `queue`: groups in each state, and their `total` without discarded ones.
     """
 
-    condition: Condition
-    service: ServiceStatus
-    scan_age_s: float | None
-    queue: Mapping[str, int]
-    recent_groups: tuple[RecentGroup, ...]
-    calibration_sets: tuple[SetSummary, ...]
+    condition: Annotated[Condition, about("Condition of the stream and its reason")]
+    service: Annotated[ServiceStatus, about("The service's process")]
+    scan_age_s: ScanAge
+    queue: Annotated[
+        Mapping[str, int],
+        about(
+            "Groups in each state, and their `total` without discarded ones",
+            "groups",
+            {"collecting": 1, "pending": 2, "in_progress": 2, "completed": 288, "failed": 1, "total": 294},
+        ),
+    ]
+    recent_groups: Annotated[tuple[RecentGroup, ...], about("The latest observed groups")]
+    calibration_sets: Annotated[tuple[SetSummary, ...], about("The latest observed caltable sets")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +93,24 @@ class StreamMetrics(Rates):
     does not fall. `cpu_percent`: 100 is one core.
     """
 
-    at: float
-    cpu_percent: float | None
-    memory_mb: float | None
-    states: Mapping[State, int]
-    waiting: Mapping[Stage, int]
-    oldest_pending_s: float | None
-    backlog: int
-    catch_up_s: float | None
-    scan_age_s: float | None
-    set_aside_count: int
-    service_running: bool
-    uptime_seconds: float | None
-    queue_stats: Mapping[State, int]
-    processing_rate_per_hour: float
+    at: Annotated[float, about("Time of these numbers")]
+    cpu_percent: CpuPercent
+    memory_mb: MemoryMB
+    states: StateCounts
+    waiting: StageCounts
+    oldest_pending_s: PendingAge
+    backlog: Annotated[int, about("Groups that are ready and not done", "groups", 3)]
+    catch_up_s: Annotated[
+        float | None, about("Time until the backlog is done; null while it does not fall", "s", 900.0)
+    ]
+    scan_age_s: ScanAge
+    set_aside_count: Annotated[int, about("Quarantined files", "files", 2)]
+    service_running: Annotated[bool, about("Whether the stream runs", example=True)]
+    uptime_seconds: Uptime
+    queue_stats: StateCounts
+    processing_rate_per_hour: Annotated[
+        float, about("Groups completed in the last hour, as `groups_per_hour`", "1/h", 11.0)
+    ]
 
 
 class StatusQuery(Listing):

@@ -6,8 +6,9 @@ process can live on with a fresh heartbeat while the thread that does its work i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from contimg.formats.records import about
 from contimg.settings.alerts import ERROR
 from contimg.store import AlertRecord, State, Status
 from contimg.units import format_duration
@@ -16,18 +17,15 @@ from workers.service.records import ServiceStatus
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition, its reason, and the active alerts.
+    """The condition, its reason, and the active alerts."""
 
-    Attributes
-    ----------
-    scan_overdue : the producer runs and does not scan the incoming directory.
-    alert : the worst active alert: one that is not acknowledged before others, an error before a warning.
-    alerts : number of active alerts.
-    """
-
-    state: Literal["running", "paused", "stalled", "stopped"]
-    reason: str
-    scan_overdue: bool = False
+    state: Annotated[
+        Literal["running", "paused", "stalled", "stopped"], about("Condition of the stream", example="running")
+    ]
+    reason: Annotated[str, about("Why", example="scanned 2 s ago")]
+    scan_overdue: Annotated[
+        bool, about("Whether the producer runs and does not scan the incoming directory", example=False)
+    ] = False
     alert: AlertRecord | None = None
     alerts: int = 0
 

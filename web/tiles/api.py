@@ -1,14 +1,15 @@
 """`/api/queue`, `/api/groups` and `/api/images`: the state of each group, and the images with their files."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from flask import Response
 from pydantic import BaseModel, Field
 
-from contimg.formats.records import make_record
-from contimg.store import GroupRecord, ImageFilter, Running, Stage, State, StoredImage
+from contimg.formats.records import about, make_record
+from contimg.store import GroupRecord, ImageFilter, Running, StoredImage
+from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
@@ -24,12 +25,12 @@ FITS, PNG = "application/fits", "image/png"
 class Queue:
     """Groups by state and by next stage, running stages, and the listed groups, the latest observed first."""
 
-    paused: bool
-    states: Mapping[State, int]
-    waiting: Mapping[Stage, int]
-    running: tuple[Running, ...]
-    oldest_pending_s: float | None
-    groups: tuple[GroupRecord, ...]
+    paused: Annotated[bool, about("Whether no stage is started", example=False)]
+    states: StateCounts
+    waiting: StageCounts
+    running: Annotated[tuple[Running, ...], about("Stages in progress")]
+    oldest_pending_s: PendingAge
+    groups: Annotated[tuple[GroupRecord, ...], about("Groups, the latest observed first")]
 
 
 @dataclass(frozen=True)

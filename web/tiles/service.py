@@ -1,7 +1,9 @@
 """Groups and images of the store, for the API and the pages."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from contimg.formats.records import about
 from contimg.store import (
     EventRecord,
     FileRecord,
@@ -24,11 +26,11 @@ MAX_EVENTS = 50
 class GroupDetail(GroupRecord):
     """A group with its files, every attempt at each stage, its products and its events."""
 
-    files: tuple[FileRecord, ...]
-    runs: tuple[StageRunRecord, ...]
-    measurement_set: StoredMS | None
-    image: StoredImage | None
-    events: tuple[EventRecord, ...]
+    files: Annotated[tuple[FileRecord, ...], about("Its files, quarantined ones included")]
+    runs: Annotated[tuple[StageRunRecord, ...], about("Every attempt at each stage")]
+    measurement_set: Annotated[StoredMS | None, about("Its Measurement Set; null before conversion")]
+    image: Annotated[StoredImage | None, about("Its image; null before imaging")]
+    events: Annotated[tuple[EventRecord, ...], about("Its newest events, the newest first")]
 
 
 def find_group(group: str) -> GroupRecord:

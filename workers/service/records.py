@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.files.locks import lock
 from contimg.files.writing import atomic_file
+from contimg.formats.records import NO_UNIT, about
 from workers.execution.processes import ProcessName
 
 RECORD_INTERVAL_S = 2.0
@@ -53,68 +54,75 @@ class ServiceRecord:
         return name.pid if name else 0
 
 
+Uptime = Annotated[float | None, about("Time since the start; null where it is not known", "s", 45000.0)]
+CpuPercent = Annotated[float | None, about("Usage of the processor; 100 % is one core", "%", 61.0)]
+MemoryMB = Annotated[float | None, about("Memory in use", "MB", 2212.0)]
+
+
 @dataclass(frozen=True)
 class PartsStatus:
-    """State of the stream's processes.
+    """State of the stream's processes."""
 
-    Attributes
-    ----------
-    running : whether the stream runs.
-    container : container or unit of the producer, or None without one.
-    pid : pid of the supervisor or of the producer, or None where unknown.
-    started_at : its start, seconds since 1970, or None.
-    cpu_percent, memory_mb : usage of all parts; 100 % is one core. None when they do not run.
-    """
-
-    running: bool
-    container: str | None = None
-    pid: int | None = None
-    started_at: float | None = None
-    cpu_percent: float | None = None
-    memory_mb: float | None = None
+    running: Annotated[bool, about("Whether the stream runs", example=True)]
+    container: Annotated[
+        str | None, about("Container or unit of the producer; null without one", example="contimg-stream-1")
+    ] = None
+    pid: Annotated[
+        int | None, about("Pid of the supervisor or of the producer; null where it is not known", NO_UNIT, 4711)
+    ] = None
+    started_at: Annotated[float | None, about("When it started")] = None
+    cpu_percent: CpuPercent = None
+    memory_mb: MemoryMB = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus(PartsStatus):
-    """The answer of GET /api/streaming/status. Times are seconds since 1970.
+    """The answer of GET /api/streaming/status. Times are seconds since 1970."""
 
-    Attributes
-    ----------
-    uptime_seconds : time since the start, s; None where unknown.
-    last_heartbeat : time of the last scan of the incoming directory, or None.
-    config : the configuration in force.
-    error : what is wrong, or None.
-    paused : whether no stage is started.
-    backend : what runs the stream: process, docker, systemd, agent, or None where nothing here does.
-    """
-
-    uptime_seconds: float | None = None
-    last_heartbeat: float | None
-    config: Mapping[str, Any]
-    error: str | None
-    paused: bool
-    backend: str | None = "process"
+    uptime_seconds: Uptime = None
+    last_heartbeat: Annotated[float | None, about("Last scan of the incoming directory")]
+    config: Annotated[
+        Mapping[str, Any],
+        about("The configuration in force, by key", "as the keys", {"input_dir": "/data/incoming", "max_workers": 4}),
+    ]
+    error: Annotated[
+        str | None,
+        about("What is wrong with the service; null for nothing", example="the producer was restarted 5 times"),
+    ]
+    paused: Annotated[bool, about("Whether no stage is started", example=False)]
+    backend: Annotated[
+        str | None,
+        about(
+            "What runs the stream: process, docker, systemd or agent; null where nothing here does", example="process"
+        ),
+    ] = "process"
 
 
 @dataclass(frozen=True)
 class ServiceHealth:
     """The answer of GET /api/streaming/health."""
 
-    healthy: bool
-    running: bool
-    uptime_seconds: float | None
-    cpu_percent: float | None
-    memory_mb: float | None
-    error: str | None
+    healthy: Annotated[bool, about("Whether the stream works, or is paused on purpose", example=True)]
+    running: Annotated[bool, about("Whether the stream runs", example=True)]
+    uptime_seconds: Uptime
+    cpu_percent: CpuPercent
+    memory_mb: MemoryMB
+    error: Annotated[
+        str | None,
+        about(
+            "Why it is not healthy; null for nothing",
+            example="stalled: the incoming directory was not scanned for 60 min",
+        ),
+    ]
 
 
 @dataclass(frozen=True)
 class CommandOutcome:
     """The answer to a command: success, a message, and the supervisor's pid."""
 
-    success: bool
-    message: str
-    pid: int | None = None
+    success: Annotated[bool, about("Whether the command was carried out", example=True)]
+    message: Annotated[str, about("What was done, or why nothing was", example="started")]
+    pid: Annotated[int | None, about("Pid of the supervisor; null where it is not known", NO_UNIT, 4711)] = None
 
 
 class NoEffect(CommandOutcome):

@@ -6,13 +6,14 @@ beginning and an end are written.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import func, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg.errors import mask_secrets
+from contimg.formats.records import NO_UNIT, about
 from contimg.store import tables
 from contimg.store.database import History, add_at_commit
 
@@ -23,11 +24,13 @@ INFO, WARNING, ERROR = "info", "warning", "error"
 class EventRecord:
     """A row of events; `at` is epoch seconds."""
 
-    id: int
-    at: float
-    level: str
-    group: str | None
-    text: str
+    id: Annotated[int, about("Number of the event, which grows", NO_UNIT, 2048)]
+    at: Annotated[float, about("When it happened")]
+    level: Annotated[str, about("info, warning or error", example="info")]
+    group: Annotated[
+        str | None, about("Id of the group that it concerns; null for the whole stream", example="2026-02-22T03:04:05")
+    ]
+    text: Annotated[str, about("One line for operators", example="complete: 16 subbands")]
 
 
 def record_event(session: Session, at: float, level: str, group: str | None, text: str) -> None:
@@ -98,12 +101,12 @@ class Events(History):
 class AlertRecord:
     """A row of alerts; times are epoch seconds, `ended_at` is None while the rule is broken."""
 
-    id: int
-    rule: str
-    level: str
-    text: str
-    began_at: float
-    ended_at: float | None
+    id: Annotated[int, about("Number of the alert, which grows", NO_UNIT, 17)]
+    rule: Annotated[str, about("Name of the rule", example="stall")]
+    level: Annotated[str, about("error or warning", example="error")]
+    text: Annotated[str, about("How the rule is broken", example="groups wait and none has advanced for 900 s")]
+    began_at: Annotated[float, about("When it began")]
+    ended_at: Annotated[float | None, about("When it ended; null while the rule is broken")]
     acknowledged_at: float | None = None
     acknowledged_by: str | None = None
     acknowledged_note: str | None = None

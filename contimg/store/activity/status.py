@@ -9,7 +9,7 @@ from typing import Annotated
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contimg.formats.records import NO_UNIT, about
+from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.store import tables
 from contimg.store.activity.events import ERROR, WARNING, EventRecord
@@ -23,35 +23,50 @@ from contimg.store.tables import record_of
 RATE_WINDOW_S = 3600.0
 
 
+_STATES = {"collecting": 1, "pending": 2, "in_progress": 2, "completed": 288, "failed": 1, "discarded": 0}
+StateCounts = Annotated[Mapping[State, int], about("Groups by state, every state named", "groups", _STATES)]
+StageCounts = Annotated[
+    Mapping[Stage, int], about("Pending groups by next stage", "groups", {"convert": 1, "calibrate": 1, "image": 0})
+]
+PendingAge = Annotated[
+    float | None, about("Age of the oldest pending group since its first file; null for none", "s", 310.0)
+]
+
+
 @dataclass(frozen=True)
 class Running:
     """A stage in progress: when it started and when its lease expires (epoch seconds)."""
 
-    group: str
-    stage: Stage
-    owner: str
-    attempt: int
-    started_at: float
-    expires_at: float
+    group: GroupId
+    stage: Annotated[Stage, about("The stage in progress", example="image")]
+    owner: Annotated[str, about("Worker that runs it", example="worker-image@lxd110h03:4711")]
+    attempt: Annotated[int, about("1 for the first attempt at this stage", "attempts", 1)]
+    started_at: Annotated[float, about("When it began")]
+    expires_at: Annotated[float, about("When its lease ends unless it is extended")]
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast the stream goes; None where nothing has happened yet.
+    """How fast the stream goes; None where nothing has happened yet."""
 
-    Attributes
-    ----------
-    groups_per_hour : completed in the last hour.
-    latency_s : median time from a group's first file to its image, over the same hour.
-    image_after_s, image_after_p95_s : median and 95th percentile of the time from a group's last file to its image.
-    stage_seconds : median seconds of a committed run, per stage, over the same hour.
-    """
-
-    groups_per_hour: float
-    latency_s: float | None
-    stage_seconds: Mapping[Stage, float]
-    image_after_s: float | None = None
-    image_after_p95_s: float | None = None
+    groups_per_hour: Annotated[float, about("Groups completed in the last hour", "1/h", 11.0)]
+    latency_s: Annotated[
+        float | None, about("Median time from a group's first file to its image, over the last hour", "s", 412.0)
+    ]
+    stage_seconds: Annotated[
+        Mapping[Stage, float],
+        about(
+            "Median duration of a committed run, by stage, over the last hour",
+            "s",
+            {"convert": 6.4, "calibrate": 31.0, "image": 9.7},
+        ),
+    ]
+    image_after_s: Annotated[
+        float | None, about("Median time from a group's last file to its image, over the last hour", "s", 71.0)
+    ] = None
+    image_after_p95_s: Annotated[
+        float | None, about("95th percentile of the time from a group's last file to its image", "s", 118.0)
+    ] = None
 
     @property
     def real_time_factor(self) -> Annotated[float | None, about("Seconds of sky per second of processing, all stages "
@@ -65,35 +80,26 @@ class Rates:
 class FailedGroup:
     """A group that ended in an error."""
 
-    group: str
-    error: str
+    group: GroupId
+    error: Annotated[str, about("Why it failed", example="incomplete, 7 of 16")]
 
 
 @dataclass(frozen=True)
 class Status:
-    """One consistent view of the store at `at` (epoch seconds).
+    """One consistent view of the store at `at` (epoch seconds)."""
 
-    Attributes
-    ----------
-    states : groups per state, every state named.
-    waiting : pending groups per next stage.
-    oldest_pending_s : age of the oldest pending group since its first file, s, or None.
-    set_aside, set_aside_count : the newest quarantined files, and how many there are.
-    failed : the newest failed groups: id and error.
-    """
-
-    at: float
-    paused: bool
-    states: Mapping[State, int]
-    waiting: Mapping[Stage, int]
-    running: tuple[Running, ...]
-    oldest_pending_s: float | None
-    rates: Rates
-    set_aside_count: int
-    set_aside: tuple[FileRecord, ...]
-    failed: tuple[FailedGroup, ...]
-    images: tuple[StoredImage, ...]
-    warnings: tuple[EventRecord, ...]
+    at: Annotated[float, about("Time of this view of the store")]
+    paused: Annotated[bool, about("Whether no stage is started", example=False)]
+    states: StateCounts
+    waiting: StageCounts
+    running: Annotated[tuple[Running, ...], about("Stages in progress")]
+    oldest_pending_s: PendingAge
+    rates: Annotated[Rates, about("How fast the stream goes")]
+    set_aside_count: Annotated[int, about("Quarantined files", "files", 2)]
+    set_aside: Annotated[tuple[FileRecord, ...], about("The newest quarantined files")]
+    failed: Annotated[tuple[FailedGroup, ...], about("The newest failed groups")]
+    images: Annotated[tuple[StoredImage, ...], about("The newest images")]
+    warnings: Annotated[tuple[EventRecord, ...], about("The newest events of level warning or error")]
 
 
 class Overview(Repository):

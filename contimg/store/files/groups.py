@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.store import tables
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import JobProgress
@@ -33,14 +35,18 @@ class GroupOrder(StrEnum):
 class FileRecord:
     """A row of subband_files."""
 
-    path: Path
-    group: str | None
-    subband: int | None
-    state: FileState
-    reason: str | None
-    size: int
-    mtime: float
-    arrived_at: float
+    path: Annotated[
+        Path, about("The file on the pipeline's machine", example="/data/incoming/2026-02-22T03:04:05_sb03.hdf5")
+    ]
+    group: Annotated[
+        str | None, about("Id of its group; null for a file that belongs to none", example="2026-02-22T03:04:05")
+    ]
+    subband: Annotated[int | None, about("Number of the subband, 0 to 15", "subband number", 3)]
+    state: Annotated[FileState, about("Part of its group, late for it, or quarantined", example="present")]
+    reason: Annotated[str | None, about("Why it is quarantined", example="truncated: 12.1 of 27.3 MB")]
+    size: Annotated[int, about("Size", "bytes", 27300000)]
+    mtime: Annotated[float, about("Last change of the file, seconds since 1970, UTC", "s", 1771729760.0)]
+    arrived_at: Annotated[float, about("When it was registered")]
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,11 @@ class Arrival:
 class GroupRecord(JobProgress):
     """A row of groups with its usable subbands and its tile's live job."""
 
-    id: str
-    job_id: int
-    partial: bool
-    collecting_since: float
-    subbands: tuple[int, ...] = ()
+    id: GroupId
+    job_id: Annotated[int, about("Number of its tile's live job in the store", NO_UNIT, 171)]
+    partial: Annotated[bool, about("Whether it was or is processed without some subbands", example=False)]
+    collecting_since: Annotated[float, about("When it last began to wait for files")]
+    subbands: Annotated[tuple[int, ...], about("Subbands with a usable file", "subband numbers", [0, 1, 2, 3])] = ()
 
 
 def groups_with_jobs() -> Select[tables.Group, tables.Job]:

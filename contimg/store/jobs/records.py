@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
+from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.store import tables
 from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, LIVE, LIVE_PRIORITY, TILE, JobKind, Stage, State, job_label
 
@@ -92,10 +94,10 @@ class Lease:
 class RunFigures:
     """The cost of one run of a stage. Anything not known stays None."""
 
-    seconds: float | None = None
-    peak_rss_bytes: int | None = None
-    bytes_read: int | None = None
-    bytes_written: int | None = None
+    seconds: Annotated[float | None, about("Duration", "s", 31.0)] = None
+    peak_rss_bytes: Annotated[int | None, about("Largest memory in use", "bytes", 1600000000)] = None
+    bytes_read: Annotated[int | None, about("Read from disk", "bytes", 5200000000)] = None
+    bytes_written: Annotated[int | None, about("Written to disk", "bytes", 5200000000)] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,18 +107,20 @@ class JobProgress:
     `reference_s` is the time of observation.
     """
 
-    reference_s: float
-    state: State
-    stage: Stage
-    attempts: int
-    lease_owner: str | None
-    lease_expires_at: float | None
-    not_before: float | None
-    enqueued_at: float | None
-    error: str | None
-    created_at: float
-    updated_at: float
-    completed_at: float | None
+    reference_s: Annotated[float, about("Time of observation, seconds since 1970, UTC", "s", 1771729445.0)]
+    state: Annotated[State, about("State of the job", example="completed")]
+    stage: Annotated[Stage, about("The next stage to run, or the last one", example="image")]
+    attempts: Annotated[int, about("Attempts at this stage", "attempts", 1)]
+    lease_owner: Annotated[
+        str | None, about("Worker that holds the lease; null for none", example="worker-image@lxd110h03:4711")
+    ]
+    lease_expires_at: Annotated[float | None, about("When the lease ends unless it is extended")]
+    not_before: Annotated[float | None, about("When the stage is tried again after an error")]
+    enqueued_at: Annotated[float | None, about("When its messages were last sent")]
+    error: Annotated[str | None, about("The last error", example="declination differs by 0.7 deg between subbands")]
+    created_at: Annotated[float, about("When its first file arrived")]
+    updated_at: Annotated[float, about("When it last changed")]
+    completed_at: Annotated[float | None, about("When its last stage was committed")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,19 +138,19 @@ class JobRecord(JobProgress):
 class StageRunRecord(RunFigures):
     """A row of stage_runs with its figures; `group` is the key of its job."""
 
-    id: int
-    job_id: int
-    group: str
-    processing: str
-    stage: Stage
-    attempt: int
-    owner: str
-    task_id: str | None
-    started_at: float
-    ended_at: float | None
-    outcome: Outcome | None
-    error: str | None
-    error_class: str | None
+    id: Annotated[int, about("Number of the attempt in the store", NO_UNIT, 512)]
+    job_id: Annotated[int, about("Number of the job in the store", NO_UNIT, 171)]
+    group: GroupId
+    processing: Annotated[str, about("`live`, or the name of a campaign", example="live")]
+    stage: Annotated[Stage, about("The stage", example="calibrate")]
+    attempt: Annotated[int, about("1 for the first attempt at this stage", "attempts", 1)]
+    owner: Annotated[str, about("Worker that ran it", example="worker-calibrate@lxd110h03:4711")]
+    task_id: Annotated[str | None, about("Id of the Celery task", example="5c1f0f3e-6f4a-4d5e-8a3f-1b2c3d4e5f60")]
+    started_at: Annotated[float, about("When it began")]
+    ended_at: Annotated[float | None, about("When it ended; null while it runs")]
+    outcome: Annotated[Outcome | None, about("How it ended; null while it runs", example="committed")]
+    error: Annotated[str | None, about("Why it failed", example="the CASA process was killed (signal 9)")]
+    error_class: Annotated[str | None, about("Class of the error", example="Transient")]
 
 
 def find_job(session: Session, job: JobRef, *, lock: bool = False) -> tables.Job | None:
