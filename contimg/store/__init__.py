@@ -16,7 +16,8 @@ from typing import Self
 
 from contimg.settings import QueueRules, Settings, StreamingConfig, load, queue_rules
 from contimg.store.activity.activity import Activity, Beat, StreamActivity
-from contimg.store.activity.events import AlertRecord, Alerts, Bucket, EventRecord, Events, Metrics
+from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
+from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, ServerClock, prepare
@@ -35,8 +36,8 @@ __all__ = [
     "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "Caltable", "EventRecord",
     "FileRecord", "FileState", "GroupOrder", "GroupRecord", "ImageFilter", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
-    "Running", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
-    "StreamActivity", "configured_store",
+    "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
+    "StoredImage", "StoredMS", "StreamActivity", "configured_store", "worst_of",
 ]  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class Store:
         self.registry = Registry(database)
         self.events = Events(database)
         self.alerts = Alerts(database)
+        self.silences = Silences(database)
         self.metrics = Metrics(database)
         self.activity = Activity(database)
         self.overview = Overview(database)

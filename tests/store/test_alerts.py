@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from contimg.errors import BadInput
 from contimg.store import tables
 
 
@@ -61,3 +62,94 @@ def test_database_refuses_second_active_alert(store, clock):
     row = {"rule": "stall", "level": "error", "text": "x", "began_at": clock.now}
     with pytest.raises(IntegrityError), store.database.write() as session:
         session.add_all([tables.Alert(**row), tables.Alert(**row)])
+
+
+def test_worst_alert_is_of_highest_level(store):
+    assert store.alerts.worst_active() is None
+    store.alerts.update("backlog", "99 groups wait")
+    store.alerts.update("disk", "full", level="error")
+    store.alerts.update("stall", "nothing moves", level="error")
+    assert store.alerts.worst_active().rule == "disk"
+    store.alerts.acknowledge(store.alerts.worst_active().id, "ana")
+    assert store.alerts.worst_active().rule == "stall"
+    store.alerts.update("stall", None)
+    assert store.alerts.worst_active().rule == "backlog"
+    store.alerts.update("backlog", None)
+    assert store.alerts.worst_active().rule == "disk"
+
+
+def test_acknowledge_records_name(store, open_store, location, clock):
+    store.alerts.update("stall", "nothing moves", level="error")
+    (alert,) = store.alerts.active()
+    clock.now += 60
+    done = store.alerts.acknowledge(alert.id, "ana", "the disk array is rebuilt")
+    assert (done.acknowledged_by, done.acknowledged_at, done.acknowledged_note) == (
+        "ana", clock.now, "the disk array is rebuilt",
+    )  # fmt: skip
+    assert open_store(location).alerts.active() == (done,)
+    event = store.events.last(1)[0]
+    assert event.rule == "stall"
+    assert "ana" in event.text
+    assert "rebuilt" in event.text
+    with pytest.raises(BadInput, match="ana already"):
+        store.alerts.acknowledge(alert.id, "ben")
+    store.alerts.update("stall", None)
+    with pytest.raises(BadInput, match="ended"):
+        store.alerts.acknowledge(alert.id, "ben")
+    with pytest.raises(BadInput, match="not in the store"):
+        store.alerts.acknowledge(alert.id + 1, "ben")
+
+
+def test_silence_ends_at_its_time_or_before(store, clock):
+    store.alerts.update("stall", "nothing moves", level="error")
+    until = clock.now + 3600
+    silence = store.silences.add("stall", until=until, reason="upgrade of the array", by="ana")
+    assert store.alerts.active()[0].silenced_until == until
+    assert "ana" in store.events.last(1)[0].text
+    clock.now = until
+    assert store.alerts.active()[0].silenced_until is None
+    assert store.silences.in_force() == ()
+    with pytest.raises(BadInput, match=str(silence.id)):
+        store.silences.end(silence.id, "ben")
+    window = store.silences.add(None, until=clock.now + 60, reason="power", by="ana")
+    assert store.alerts.active()[0].silenced_until == clock.now + 60
+    assert store.silences.current_and_planned() == (window,)
+    store.silences.end(window.id, "ben")
+    assert store.silences.current_and_planned() == ()
+    assert store.alerts.active()[0].silenced_until is None
+
+
+@pytest.mark.parametrize(("shift_s", "reason"), [(0, "power"), (-1, "power"), (60, " ")])
+def test_wrong_silences_are_refused(store, clock, shift_s, reason):
+    with pytest.raises(BadInput):
+        store.silences.add("stall", until=clock.now + shift_s, reason=reason, by="ana")
+    assert store.silences.last() == ()
+
+
+def test_end_of_silence_reports_alerts_begun_in_it_once(store, open_store, location, clock):
+    store.alerts.update("backlog", "99 groups wait")
+    clock.now += 1
+    window = store.silences.add(None, until=clock.now + 60, reason="power", by="ana")
+    clock.now += 1
+    store.alerts.update("disk", "disk: full", level="error")
+    store.silences.report_ended()
+    clock.now = window.ends_at
+    number = len(store.events.last())
+    for opened in (store, open_store(location)):
+        opened.silences.report_ended()
+        assert len(store.events.last()) == number + 1
+    event = store.events.last(1)[0]
+    assert event.level == "error"
+    assert "disk: full" in event.text
+    assert "99 groups" not in event.text
+    assert not window.covers(event)
+
+
+def test_changed_value_is_reported_once(store, open_store, location):
+    again = open_store(location)
+    changes = [(store, "33.0"), (again, "33.0"), (again, "54.6"), (store, "54.6"), (store, "33.0")]
+    reported = [opened.alerts.report_change("declination", value, f"now {value}") for opened, value in changes]
+    assert reported == [False, False, True, False, True]
+    assert [(event.text, event.rule) for event in store.events.last()] == [
+        ("now 33.0", "declination"), ("now 54.6", "declination"),
+    ]  # fmt: skip

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from contimg.formats.records import about
-from contimg.settings.alerts import ERROR
-from contimg.store import AlertRecord, State, Status
+from contimg.store import AlertRecord, State, Status, worst_of
 from contimg.units import format_duration
 from workers.service.records import ServiceStatus
 
@@ -83,13 +82,7 @@ def assess_condition(
     sent work is not claimed while no stage runs; otherwise running.
     """
     state = _assess_state(snapshot, service, scan_age_s, scan_limit_s, work_unclaimed, pause)
-    worst = min(alerts, key=_severity, default=None)
-    return replace(state, alert=worst, alerts=len(alerts))
-
-
-def _severity(alert: AlertRecord) -> tuple[bool, bool, float]:
-    """Sort key that puts the worst alert first."""
-    return alert.acknowledged_at is not None, alert.level != ERROR, alert.began_at
+    return replace(state, alert=worst_of(alerts), alerts=len(alerts))
 
 
 def _assess_state(

@@ -1,15 +1,10 @@
-"""What is recorded over time: events (one line each for operators), alerts, and metrics for charts.
-
-Each breach of a rule is one alert from its beginning to its end. Any process may update a rule at any time: only a
-beginning and an end are written.
-"""
+"""What is recorded over time: events, one line each for operators, and metrics for charts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from sqlalchemy import func, literal, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg.errors import mask_secrets
@@ -22,7 +17,7 @@ INFO, WARNING, ERROR = "info", "warning", "error"
 
 @dataclass(frozen=True)
 class EventRecord:
-    """A row of events; `at` is epoch seconds."""
+    """A row of events; `at` is epoch seconds, `rule` the rule of alerts that it belongs to, or None."""
 
     id: Annotated[int, about("Number of the event, which grows", NO_UNIT, 2048)]
     at: Annotated[float, about("When it happened")]
@@ -31,9 +26,12 @@ class EventRecord:
         str | None, about("Id of the group that it concerns; null for the whole stream", example="2026-02-22T03:04:05")
     ]
     text: Annotated[str, about("One line for operators", example="complete: 16 subbands")]
+    rule: Annotated[str | None, about("Rule of alerts that it belongs to; null for none", example="stall")] = None
 
 
-def record_event(session: Session, at: float, level: str, group: str | None, text: str) -> None:
+def record_event(
+    session: Session, at: float, level: str, group: str | None, text: str, rule: str | None = None
+) -> None:
     """Add an event in the caller's transaction, so that it is stored only with the change that it reports.
 
     Parameters
@@ -43,8 +41,9 @@ def record_event(session: Session, at: float, level: str, group: str | None, tex
     level : INFO, WARNING or ERROR.
     group : key of the job that the event concerns; None for the stream as a whole.
     text : one line for operators.
+    rule : name of the rule of alerts that the event belongs to.
     """
-    add_at_commit(session, tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text)))
+    add_at_commit(session, tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text), rule=rule))
 
 
 class Events(History):
@@ -52,7 +51,7 @@ class Events(History):
 
     _table = tables.Event
 
-    def add(self, text: str, *, level: str = INFO, group: str | None = None) -> None:
+    def add(self, text: str, *, level: str = INFO, group: str | None = None, rule: str | None = None) -> None:
         """Record one event now.
 
         Parameters
@@ -60,9 +59,10 @@ class Events(History):
         text : one line for operators.
         level : INFO, WARNING or ERROR.
         group : key of the job that the event concerns; None for the stream as a whole.
+        rule : name of the rule of alerts that the event belongs to.
         """
         with self._database.write() as session:
-            record_event(session, self._database.clock(), level, group, text)
+            record_event(session, self._database.clock(), level, group, text, rule)
 
     def after(self, event_id: int, limit: int = 500) -> tuple[EventRecord, ...]:
         """Return the events newer than an id, oldest first.
@@ -95,78 +95,6 @@ class Events(History):
         if before is not None:
             query = query.where(event.id < before)
         return self._fetch(EventRecord, query)
-
-
-@dataclass(frozen=True)
-class AlertRecord:
-    """A row of alerts; times are epoch seconds, `ended_at` is None while the rule is broken."""
-
-    id: Annotated[int, about("Number of the alert, which grows", NO_UNIT, 17)]
-    rule: Annotated[str, about("Name of the rule", example="stall")]
-    level: Annotated[str, about("error or warning", example="error")]
-    text: Annotated[str, about("How the rule is broken", example="groups wait and none has advanced for 900 s")]
-    began_at: Annotated[float, about("When it began")]
-    ended_at: Annotated[float | None, about("When it ended; null while the rule is broken")]
-    acknowledged_at: float | None = None
-    acknowledged_by: str | None = None
-    acknowledged_note: str | None = None
-
-
-class Alerts(History):
-    """Active and past alerts."""
-
-    _table, _time_column = tables.Alert, "ended_at"
-
-    def update(self, rule: str, problem: str | None, *, level: str = WARNING, end_text: str = "") -> bool:
-        """Begin the alert of a rule, or end it; nothing is written when it is already so.
-
-        The beginning is recorded as an event with the problem, the end as one with `end_text`.
-
-        Parameters
-        ----------
-        rule : name of the rule.
-        problem : how the rule is broken now; None when it is met.
-        level : level of the alert and of the event at its beginning.
-        end_text : text of the event at the end; without it `RULE: over`.
-
-        Returns
-        -------
-        True when an alert began or ended.
-        """
-        active = select(tables.Alert).where(tables.Alert.rule == rule, tables.Alert.ended_at.is_(None))
-        if (self._find(AlertRecord, active) is not None) == (problem is not None):
-            return False  # as nearly always, and without a lock
-        now = self._database.clock()
-        try:
-            with self._database.write() as session:
-                row = session.scalar(active.with_for_update())
-                if problem is not None and row is None:
-                    session.add(tables.Alert(rule=rule, level=level, text=mask_secrets(problem), began_at=now))
-                    record_event(session, now, level, None, problem)
-                elif problem is None and row is not None:
-                    row.ended_at = now
-                    record_event(session, now, INFO, None, end_text or f"{rule}: over")
-                else:
-                    return False
-        except IntegrityError:  # another process was first, at the same moment
-            return False
-        return True
-
-    def active(self) -> tuple[AlertRecord, ...]:
-        """Alerts of rules that are broken now, the oldest first."""
-        alert = tables.Alert
-        return self._fetch(AlertRecord, select(alert).where(alert.ended_at.is_(None)).order_by(alert.id))
-
-    def last(self, limit: int = 50, *, before: int | None = None) -> tuple[AlertRecord, ...]:
-        """Return the newest alerts, active and past, newest first.
-
-        Parameters
-        ----------
-        limit : largest number of alerts.
-        before : only alerts older than this id; the id of a page's last alert gives the next page.
-        """
-        query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
-        return self._fetch(AlertRecord, query if before is None else query.where(tables.Alert.id < before))
 
 
 def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:

@@ -1,0 +1,65 @@
+"""What to do: every rule of alerts and every class of failure in the code has a sentence and a section of the docs."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from contimg import errors
+from contimg.settings import AlertLimits, DiskLimits, DispatchSettings
+from contimg.settings.alerts import alert_rules
+from contimg.store.activity.remedies import ALERTS, DOCUMENT, FAILURES, UNEXPECTED, Remedy, remedy_of_failure
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path for part in ("contimg", "workers", "web") for path in sorted((ROOT / part).rglob("*.py"))]
+REMEDIES = {**ALERTS, **FAILURES, "unexpected": UNEXPECTED}
+
+
+def rules_in_code() -> set[str]:
+    """First arguments of `alerts.update` and the values of `rule=` in the code, where they are texts or constants."""
+    rules: set[str] = set()
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            function = ast.unparse(call.func)
+            values = [keyword.value for keyword in call.keywords if keyword.arg == "rule"]
+            if function.endswith(("alerts.update", "alerts.report_change", "judge")):
+                values += call.args[:1]
+            for value in values:
+                text = constants.get(value.id) if isinstance(value, ast.Name) else getattr(value, "value", None)
+                rules |= {text} if isinstance(text, str) else set()
+    return rules
+
+
+def test_every_alert_has_remedy() -> None:
+    listed = {rule.name for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
+    assert {"scan", "notification", "broker", "disk", "stall"} <= rules_in_code()
+    assert listed | rules_in_code() <= set(ALERTS)
+
+
+def test_every_failure_has_remedy() -> None:
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.ContimgError) and value is not errors.ContimgError
+    }
+    assert classes <= set(FAILURES)
+    assert remedy_of_failure("ZeroDivisionError") == remedy_of_failure(None) == UNEXPECTED
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_remedy_is_one_sentence_with_section(name: str) -> None:
+    remedy: Remedy = REMEDIES[name]
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / DOCUMENT).read_text(encoding="utf-8"), re.MULTILINE)
+    assert remedy.anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    assert remedy.text.endswith(".")
+    assert "\n" not in remedy.text
+    assert len(remedy.text) <= 100
