@@ -241,7 +241,7 @@ class Products(Repository):
         )  # fmt: skip
         with self._database.read() as session:
             rows: list[Any] = list(session.execute(query))
-        return tuple(ObservedTile(*row[:-1], tuple(row[-1] or ())) for row in reversed(rows))
+        return tuple(ObservedTile(*row[:-1], missing_subbands=tuple(row[-1] or ())) for row in reversed(rows))
 
 
 Product = TypeVar("Product", tables.MeasurementSet, tables.Image)
