@@ -1,6 +1,7 @@
-"""Durations and times as text."""
+"""Durations, times, flux densities and directions as text, and times from text."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 
 def format_duration(seconds: float) -> str:
@@ -28,3 +29,77 @@ def format_utc(time_s: float, form: str = "%Y-%m-%d %H:%M:%SZ") -> str:
     form : format of strftime.
     """
     return datetime.fromtimestamp(time_s, UTC).strftime(form)
+
+
+def parse_time_span(text: str) -> tuple[float | None, float | None]:
+    """Return the span that a year, month, day, hour, minute or second names.
+
+    Parameters
+    ----------
+    text : an ISO 8601 time in UTC, with or without Z, or its beginning; or nothing.
+
+    Returns
+    -------
+    tuple[float | None, float | None]
+        Its first and last moment, epoch seconds; None for nothing.
+
+    Raises
+    ------
+    ValueError
+        When the text is no time from 1970 on.
+    """
+    if not text:
+        return None, None
+    text = text.removesuffix("Z")
+    if not re.fullmatch(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?", text) or not 1970 <= int(text[:4]) < 9999:
+        raise ValueError("must be a time from 1970 on, or its beginning: 2026, 2026-02, 2026-02-22, 2026-02-22T03:04")
+    begin = datetime.fromisoformat(text + "1970-01-01T00:00:00Z"[len(text) :])
+    if len(text) == 4:
+        end = begin.replace(year=begin.year + 1)
+    elif len(text) == 7:
+        end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+    else:
+        end = begin + timedelta(seconds={10: 86400, 13: 3600, 16: 60, 19: 1}[len(text)])
+    return begin.timestamp(), end.timestamp()
+
+
+def format_flux(flux_jy: float) -> str:
+    """Format a flux density in Jy, mJy or μJy.
+
+    Parameters
+    ----------
+    flux_jy : flux density, Jy, of either sign.
+
+    Returns
+    -------
+    three digits, in the greatest unit in which the absolute value is at least 1, else in μJy.
+    """
+    for unit, factor in (("Jy", 1.0), ("mJy", 1e3)):
+        if abs(flux_jy) * factor >= 1:
+            return f"{three_digits(flux_jy * factor)} {unit}"
+    return f"{three_digits(flux_jy * 1e6)} μJy"
+
+
+def format_position(ra_deg: float, dec_deg: float) -> str:
+    """Format a direction: 01h37m41.3s +33°09′35″.
+
+    Parameters
+    ----------
+    ra_deg : right ascension, degrees; it is reduced to 0 to 360.
+    dec_deg : declination, degrees.
+    """
+    tenths = round((ra_deg % 360) / 15 * 36000) % 864000
+    arcsec = round(abs(dec_deg) * 3600)
+    ra = f"{tenths // 36000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
+    return f"{ra} {'−' if dec_deg < 0 else '+'}{arcsec // 3600:02d}°{arcsec // 60 % 60:02d}′{arcsec % 60:02d}″"
+
+
+def three_digits(value: float) -> str:
+    """Format a number with three digits, or with all of its integer part.
+
+    Parameters
+    ----------
+    value : the number.
+    """
+    digits = max(0, 3 - len(str(int(abs(value)))))
+    return f"{value:.{digits}f}"

@@ -8,7 +8,55 @@ from sqlalchemy import select
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.uvh5.grouping import SubbandFile
-from contimg.store import Arrival, Store, tables
+from contimg.store import Arrival, Lease, Stage, Store, tables
+from contimg.tile.products import ConvertedMS, TileImage
+
+MS = ConvertedMS(
+    path=Path("/products/a.ms"),
+    mjd_start=61093.97,
+    mjd_end=61093.9736,
+    ra_deg=24.4,
+    dec_deg=33.16,
+    integrations=24,
+    channels=768,
+    antennas=96,
+    missing_subbands=(3, 7),
+    flagged_fraction=0.125,
+    bytes=2_300_000_000_000,
+)
+IMAGE = TileImage(
+    fits_path=Path("/products/images/a.fits"),
+    beam_fits_path=Path("/products/images/a.pb.fits"),
+    png_path=Path("/products/images/a.png"),
+    thumbnail_path=None,
+    rms_jy=0.003,
+    peak_jy=16.2,
+    dynamic_range=5400.0,
+    beam_major_arcsec=21.0,
+    beam_minor_arcsec=15.5,
+    beam_angle_deg=-12.0,
+    ra_deg=24.4,
+    dec_deg=33.16,
+    mjd=61093.9718,
+    freq_hz=1.405e9,
+    pixels=2048,
+    cell_arcsec=6.0,
+    calibration_set="3C48_61093.9",
+    sources=({"name": "3C48", "flux_jy": 16.2},),
+    verdict="suspect",
+    verdict_reasons=("uncalibrated: no calibrator within 12 h",),
+    iterations=5000,
+    clean_stopped_by="iterations",
+    uncleaned_jy=0.25,
+    dish_diameter_m=4.65,
+)
+
+
+def commit(store: Store, group: str, stage: Stage, *products: object) -> None:
+    """Claim a stage of a group and commit its products."""
+    lease = store.leases.claim(group, stage, "a")
+    assert isinstance(lease, Lease), lease
+    store.leases.commit(lease, products)
 
 
 def register_file(store: Store, path: Path | str, size: int, mtime: float) -> Arrival:

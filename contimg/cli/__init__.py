@@ -22,6 +22,7 @@ MODULES = {
         "convert": ("convert",),
         "demo": ("demo", "simulate"),
         "groups": ("groups",),
+        "images": ("images",),
         "machine": ("doctor", "plan"),
         "processes": ("agent", "broker", "producer", "run", "web", "workers"),
         "service": ("alerts", "events", "pause", "restart", "resume", "start", "status", "stop"),

@@ -33,6 +33,16 @@ def check_name(name: str, noun: str) -> str:
     return name
 
 
+def safe_name(name: str) -> str:
+    """Replace the colons in a file name: `2026-02-22T03:04:05.fits` becomes `2026-02-22T03-04-05.fits`.
+
+    Parameters
+    ----------
+    name : of a file, without its directory.
+    """
+    return name.replace(":", "-")
+
+
 def printable(text: str) -> str:
     """Return a text on one line that every encoding, database and terminal takes.
 

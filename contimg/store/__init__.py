@@ -24,7 +24,7 @@ from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
-from contimg.store.image_filter import ImageFilter
+from contimg.store.images.filters import ImageFilter
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs

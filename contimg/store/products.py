@@ -20,7 +20,7 @@ from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
-from contimg.store.image_filter import ImageFilter
+from contimg.store.images.filters import ImageFilter
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
@@ -49,6 +49,11 @@ class StoredImage(TileImage):
     def observed_at(self) -> Annotated[float, about("Middle of the observation")]:
         """Middle of the observation, epoch seconds."""
         return mjd_to_unix(self.mjd)
+
+    @property
+    def pbcor_path(self) -> Path:
+        """The image corrected for the primary beam, which the image stage writes beside the image."""
+        return self.fits_path.with_name(f"{self.fits_path.stem}.pbcor.fits")
 
     @property
     def calibrated(self) -> Annotated[bool, about("Whether a caltable set was applied", example=True)]:
@@ -241,7 +246,8 @@ class Products(Repository):
         )  # fmt: skip
         with self._database.read() as session:
             rows: list[Any] = list(session.execute(query))
-        return tuple(ObservedTile(*row[:-1], missing_subbands=tuple(row[-1] or ())) for row in reversed(rows))
+        tiles: Any = ((*numbers, tuple(missing or ())) for *numbers, missing in reversed(rows))
+        return tuple(ObservedTile(*tile) for tile in tiles)
 
 
 Product = TypeVar("Product", tables.MeasurementSet, tables.Image)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 from store_play import T0, Telescope
-from test_products import IMAGE, MS, commit
+from store_steps import IMAGE, MS, commit
 
 from contimg.errors import BadInput
 from contimg.store import ImageFilter, Stage, Store, tables
@@ -138,7 +138,7 @@ def place_images(store: Store, positions: list[tuple[float, float]]) -> None:
 @example(centre=(180.0, 89.9), radius_deg=0.5, positions=[(0.0, 89.7), (0.0, 89.5), (90.0, 90.0)])
 @example(centre=(10.0, -90.0), radius_deg=2.0, positions=[(200.0, -88.5), (20.0, -87.5)])
 @example(centre=(24.0, 33.0), radius_deg=1e-4, positions=[(24.0, 33.00005), (24.0, 33.0002), (24.0, 33.0)])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_circle_agrees_with_astropy(
     sky: Store, centre: tuple[float, float], radius_deg: float, positions: list[tuple[float, float]]
 ) -> None:

@@ -1,8 +1,6 @@
 """Parameters and bodies of requests: of lists, tables, charts and commands."""
 
-import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -10,40 +8,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from contimg.errors import BadInput
 from contimg.files.names import check_name
 from contimg.store import GroupOrder, GroupRecord, Stage, State, StoredImage
+from contimg.units import parse_time_span
 
 Verdict = Literal["good", "suspect", "bad"]
 MAX_ID = 2**63 - 1
-
-
-def parse_time_span(text: str) -> tuple[float | None, float | None]:
-    """Return the span that a year, month, day, hour, minute or second names.
-
-    Parameters
-    ----------
-    text : the beginning of an ISO 8601 time, or nothing.
-
-    Returns
-    -------
-    tuple[float | None, float | None]
-        Its first and last moment, epoch seconds; None for nothing.
-
-    Raises
-    ------
-    ValueError
-        When the text is no time from 1970 on.
-    """
-    if not text:
-        return None, None
-    if not re.fullmatch(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?", text) or not 1970 <= int(text[:4]) < 9999:
-        raise ValueError("must be a time from 1970 on, or its beginning: 2026, 2026-02, 2026-02-22, 2026-02-22T03:04")
-    begin = datetime.fromisoformat(text + "1970-01-01T00:00:00Z"[len(text) :])
-    if len(text) == 4:
-        end = begin.replace(year=begin.year + 1)
-    elif len(text) == 7:
-        end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
-    else:
-        end = begin + timedelta(seconds={10: 86400, 13: 3600, 16: 60, 19: 1}[len(text)])
-    return begin.timestamp(), end.timestamp()
 
 
 def _parse_key(text: object) -> object:

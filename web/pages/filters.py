@@ -1,12 +1,13 @@
 """Template filters: numbers with units, times, and shortened texts."""
 
 from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
-from contimg.units import format_duration, format_utc
+from contimg.units import format_duration, format_flux, format_position, format_utc, three_digits
 
 FILTERS = (
     "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",
     "position", "shortened",
 )  # fmt: skip
+flux, position = format_flux, format_position
 
 
 def ago(seconds: float) -> str:
@@ -45,23 +46,6 @@ def iso(epoch_s: float) -> str:
     return format_utc(epoch_s, "%Y-%m-%dT%H:%M:%SZ")
 
 
-def flux(flux_jy: float) -> str:
-    """Format a flux density in Jy, mJy or μJy.
-
-    Parameters
-    ----------
-    flux_jy : flux density, Jy, of either sign.
-
-    Returns
-    -------
-    three digits, in the greatest unit in which the absolute value is at least 1, else in μJy.
-    """
-    for unit, factor in (("Jy", 1.0), ("mJy", 1e3)):
-        if abs(flux_jy) * factor >= 1:
-            return f"{_three_digits(flux_jy * factor)} {unit}"
-    return f"{_three_digits(flux_jy * 1e6)} μJy"
-
-
 def count(number: int) -> str:
     """Format an integer with thin spaces between thousands."""
     return f"{number:,}".replace(",", "\u202f")
@@ -90,9 +74,9 @@ def size(size_bytes: float | None) -> str:
         return "–"
     for unit in ("B", "kB", "MB", "GB"):
         if abs(size_bytes) < 999.5:
-            return f"{size_bytes:.0f} B" if unit == "B" else f"{_three_digits(size_bytes)} {unit}"
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{three_digits(size_bytes)} {unit}"
         size_bytes /= 1000
-    return f"{_three_digits(size_bytes)} TB"
+    return f"{three_digits(size_bytes)} TB"
 
 
 def percent(fraction: float | None) -> str:
@@ -105,20 +89,6 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def position(ra_deg: float, dec_deg: float) -> str:
-    """Format a direction: 01h37m41.3s +33°09′35″.
-
-    Parameters
-    ----------
-    ra_deg : right ascension, degrees; it is reduced to 0 to 360.
-    dec_deg : declination, degrees.
-    """
-    tenths = round((ra_deg % 360) / 15 * 36000) % 864000
-    arcsec = round(abs(dec_deg) * 3600)
-    ra = f"{tenths // 36000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
-    return f"{ra} {'−' if dec_deg < 0 else '+'}{arcsec // 3600:02d}°{arcsec // 60 % 60:02d}′{arcsec % 60:02d}″"
-
-
 def shortened(text: str, maximum: int = 160) -> str:
     """Cut a text to a maximum length.
 
@@ -128,8 +98,3 @@ def shortened(text: str, maximum: int = 160) -> str:
     maximum : characters of the result, with the ellipsis that replaces what is cut off.
     """
     return text if len(text) <= maximum else text[: maximum - 1] + "…"
-
-
-def _three_digits(value: float) -> str:
-    digits = max(0, 3 - len(str(int(abs(value)))))
-    return f"{value:.{digits}f}"

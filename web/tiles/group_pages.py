@@ -7,8 +7,9 @@ from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
 from contimg.store import FileRecord, FileState, Stage, State
+from contimg.units import parse_time_span
 from web.context import current_panel
-from web.http.parameters import GroupTable, parse_time_span
+from web.http.parameters import GroupTable
 from web.pages.layout import confirm, needs_confirmation, parse_query, report
 from web.tiles.service import discard_group, read_detail, retry_group
 from web.tiles.timeline import Timeline

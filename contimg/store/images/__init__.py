@@ -1,0 +1,1 @@
+"""Selections of images: their conditions, and their files as a directory or an archive."""
