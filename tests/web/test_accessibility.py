@@ -1,9 +1,11 @@
-"""axe-core on every page, on a wide light and a narrow dark screen; no element is wider than the screen."""
+"""Every page in light and dark: axe-core, units, ticks, and tables and elements that fit the screen."""
 
 import importlib
+from typing import Any
 
 from judges import require
 from observing_night import Night, samples
+from page_scans import scan_columns, scan_page
 from running_service import TOKEN
 from test_browser import DESK, PHONE, Visit, assert_nothing_sticks_out, chromium, on, pytestmark, visit
 
@@ -15,11 +17,22 @@ PAGES = ("/", "/groups", "/groups?state=failed", "/images", "/sky", "/calibratio
          "/events", "/configuration", "/api/docs", "/sign-in", "/nothing")  # fmt: skip
 
 
+# Log lines, and examples of the API, are text of programs.
+WITHOUT_UNITS = ("/logs", "/api/docs")
+
+
+def axe_violations(page: Any, label: str, options: dict[str, Any]) -> dict[str, str]:
+    """Help of each violation by page, rule and element."""
+    results = axe_playwright.Axe().run(page, options=options)
+    return {f"{label} {violation['id']} {node['target']}": violation["help"]
+            for violation in results.response["violations"] for node in violation["nodes"]}  # fmt: skip
+
+
 @on(DESK, PHONE)
-def test_pages_have_no_axe_violations(visit: Visit, full_night: Night) -> None:
+def test_pages_are_accessible_and_have_units(visit: Visit, full_night: Night) -> None:
     samples(full_night, hours=3)
     page, violations = visit.page, {}
-    base = page.url.rstrip("/")
+    base, is_phone = page.url.rstrip("/"), page.viewport_size["width"] < DESK["viewport"]["width"]
     page.goto(f"{base}/sign-in")
     page.fill("#name", "Vera")
     page.fill("#token", TOKEN)
@@ -30,9 +43,14 @@ def test_pages_have_no_axe_violations(visit: Visit, full_night: Night) -> None:
         page.goto(base + path)
         page.wait_for_timeout(150)
         assert_nothing_sticks_out(page)
-        results = axe_playwright.Axe().run(page)
-        violations |= {f"{path} {violation['id']} {node['target']}": violation["help"]
-                  for violation in results.response["violations"] for node in violation["nodes"]}  # fmt: skip
+        violations |= axe_violations(page, path, {})
+        violations |= dict.fromkeys((f"{path} {fault}" for fault in scan_columns(page)), "columns")
+        if not is_phone:
+            page.emulate_media(color_scheme="dark")
+            violations |= axe_violations(page, f"{path} dark", {"runOnly": ["color-contrast"]})
+            page.emulate_media(color_scheme="light")
+            faults = [] if path in WITHOUT_UNITS else scan_page(page)
+            violations |= dict.fromkeys((f"{path} {fault}" for fault in faults), "units")
     # Not counted: the page that does not exist, and axe's own copies of style elements, which have no address.
     visit.complaints[:] = [text for text in visit.complaints if "404" not in text and not text.endswith(" at ")]
     assert violations == {}
