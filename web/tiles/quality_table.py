@@ -36,7 +36,7 @@ def quality_rows(image: StoredImage, limits: QualityThresholds) -> tuple[Quality
     shown = (
         QualityRow("noise", f"{flux(image.rms_jy)}/beam"),
         QualityRow("peak", f"{flux(image.peak_jy)}/beam"),
-        QualityRow("dynamic range", f"{image.dynamic_range:.0f} ×"),
+        QualityRow("dynamic range", f"{image.dynamic_range:.0f}"),
     )
     return shown + tuple(_row(check, image) for check in check_image(image, limits))
 
@@ -46,7 +46,7 @@ def _row(check: Check, image: StoredImage) -> QualityRow:
     if check.name in ("calibrated", "cleaned to the noise") and check.grade is not None:
         return QualityRow(check.name, "yes" if check.grade == GOOD else "no", "yes", check.grade == GOOD)
     if check.name == "flux over catalogue" and check.value is not None and image.catalogue_matches:
-        value += f" ({image.catalogue_matches} sources)"
+        value += f" ({image.catalogue_matches})"
     low, high = _text(check, check.low), _text(check, check.high)
     if math.isinf(check.low) and math.isinf(check.high):
         limit = f"> {_text(check, check.bad_low)}"
@@ -58,4 +58,4 @@ def _row(check: Check, image: StoredImage) -> QualityRow:
 def _text(check: Check, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
-    return percent(value) if check.unit == "fraction" else f"{value:.2f} ×"
+    return percent(value) if check.unit == "fraction" else f"{value:.2f}"
