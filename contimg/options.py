@@ -7,11 +7,13 @@ environment overrides the default.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
+import click
 from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +21,32 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from contimg.errors import Misconfigured, mask_secrets
 
 OptionsClass = TypeVar("OptionsClass", bound="Options")
+
+
+class Choice(click.Choice[str]):
+    """A choice of words; the refusal of another word names those that resemble it."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the message of a refusal.
+
+        Parameters
+        ----------
+        value : the word that was given.
+        ctx : of the command.
+        """
+        return super().get_invalid_choice_message(value, ctx) + suggest(str(value), self.choices)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean ...?` for a word that is not known; an empty text where no known word resembles it.
+
+    Parameters
+    ----------
+    word : as it was given.
+    known : the words that are accepted.
+    """
+    close = get_close_matches(word.lower(), known)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def option(
@@ -99,9 +127,12 @@ class Options(BaseSettings):
         """
         names = names or {}
         # Checked here: pydantic-settings takes keywords that begin with an underscore as instructions to itself.
+        known = ", ".join(cls.model_fields)
         for key in values:
             if key not in cls.model_fields:
-                raise Misconfigured(f"{names.get(key, key)}: no such key; known: {', '.join(cls.model_fields)}")
+                raise Misconfigured(
+                    f"{names.get(key, key)}: no such key.{suggest(key, cls.model_fields)} Known: {known}"
+                )
         try:
             return cls(**values)
         except ValidationError as error:
@@ -279,7 +310,6 @@ def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[...
     ----------
     options : the class; in the command `from_flags` turns the arguments into an instance of it.
     """
-    import click
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, field in reversed(options.model_fields.items()):
@@ -287,7 +317,7 @@ def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[...
             command = click.option(
                 f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
                 name,
-                type=click.Choice(choices(field)) if choices(field) else None if kind is bool else kind,
+                type=Choice(choices(field)) if choices(field) else None if kind is bool else kind,
                 default=field.default,
                 show_default=True,
                 help=f"{field.description} ({text})" if (text := str(limits(field))) else field.description,
@@ -313,8 +343,6 @@ def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> Option
     ------
     Misconfigured, naming the flag or the variable, when a value is outside its limits.
     """
-    import click
-
     context = click.get_current_context()
     values: dict[str, Any] = dict(options.read_environment())
     names = options.variables()

@@ -19,6 +19,7 @@ from contimg.store.engine import check_rights
 from workers import logs
 from workers.broker import check_answers, url_in_force
 from workers.celery_settings import celery_settings
+from workers.service.streams import check_broker_is_known, check_store_exists
 
 log = logging.getLogger(__name__)
 _QUEUES = "CELERY_WORKER_QUEUES"  # queues of the worker that a child process belongs to
@@ -36,12 +37,19 @@ def _or_exit(read: Callable[[], Value]) -> Value:
 
 
 def _check_settings() -> None:
-    """Check every setting, and that this user may write to the store."""
-    check_rights(check_all(Settings.from_environment()).queue_db)
+    """Check every setting, that there is a store, and that this user may write to it."""
+    settings = Settings.from_environment()
+    config = check_all(settings)
+    check_store_exists(settings)
+    check_rights(config.queue_db)
 
 
 def _broker_url() -> str:
-    return url_in_force(Settings.from_environment())
+    """Return the broker's URL; a command of Celery in a directory that leads to no broker would wait for ever."""
+    settings = Settings.from_environment()
+    if Path(sys.argv[0]).parts[-2:] in (("celery", "__main__.py"), ("bin", "celery")):
+        check_broker_is_known(settings)
+    return url_in_force(settings)
 
 
 app = Celery("contimg", include=["workers.execution.tasks"])

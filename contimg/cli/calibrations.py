@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from contimg.cli.shared import as_json_option, limit_option, print_json, print_list, store_to_read
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
 from contimg.errors import BadInput
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
-from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet, configured_store
+from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.convert.options import ConvertOptions
 from contimg.units import format_utc
@@ -23,7 +23,7 @@ from contimg.units import format_utc
 
 @click.group()
 def calibrations() -> None:
-    """List, show, retire and import caltable sets of the registry."""
+    """List, show, retire and import caltable sets."""
 
 
 @calibrations.command("list")
@@ -31,7 +31,7 @@ def calibrations() -> None:
 @as_json_option
 def list_sets(limit: int, as_json: bool) -> None:
     """List caltable sets, latest observed first."""
-    with store_to_read() as store:
+    with open_store() as store:
         records = store.registry.sets(limit)
     none = "no caltable set: a calibrator's transit or `contimg calibrations import` adds one"
     print_list(records, _line, none, as_json=as_json)
@@ -41,8 +41,8 @@ def list_sets(limit: int, as_json: bool) -> None:
 @click.argument("name")
 @as_json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a caltable set: its grade, its tables with their numbers, its plots."""
-    with store_to_read() as store:
+    """Show the grade, tables, numbers and plots of a caltable set."""
+    with open_store() as store:
         record = store.registry.set_named(name)
     if record is None:
         raise BadInput(f"caltable set {name}: not in the registry; `contimg calibrations list` lists all")
@@ -72,8 +72,11 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--reason", default="retired by an operator", show_default=True, help="Reason kept in the registry.")
 def retire(name: str, reason: str) -> None:
-    """Retire a caltable set; its tables stay. `contimg recalibrate` then requeues the tiles it calibrated."""
-    with configured_store() as store:
+    """Retire a caltable set; its tables stay.
+
+    `contimg recalibrate` then requeues the tiles that it calibrated.
+    """
+    with open_store() as store:
         store.registry.retire(name, reason)
         click.echo(_line(store.registry.set_named(name)))
 
@@ -87,14 +90,17 @@ def retire(name: str, reason: str) -> None:
 def import_tables(
     tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None, replace: bool
 ) -> None:
-    """Import CASA TABLES (one of type B, optionally one of type G and of type K) into the registry as a set."""
+    """Import CASA tables into the registry as a caltable set.
+
+    TABLES are one of type B, and optionally one of type G and one of type K.
+    """
     from contimg.tile.calibrate.import_tables import import_set
 
     paths = [Path(str(table).rstrip("/")) for table in tables]
     directory = load(Settings.from_environment()).output_dir / "calibration"
     options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
     name = name or paths[0].stem
-    with configured_store() as store:
+    with open_store() as store:
         if not replace and store.registry.set_named(name):
             raise BadInput(f"caltable set {name}: in the registry; --replace replaces it; or give another --name")
         caltables = import_set(
@@ -130,9 +136,12 @@ def _format_mjd(mjd: float) -> str:
 @click.argument("groups", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="List the tiles without requeueing them.")
 def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
-    """Requeue from calibrate on the tiles (all, or GROUPS only) that a better caltable set would change."""
+    """Requeue tiles that a better caltable set would change.
+
+    All such tiles, or those of GROUPS, are processed again from the calibrate stage on.
+    """
     strip_deg = CalibrateOptions.from_environment().strip_deg
-    with configured_store() as store:
+    with open_store() as store:
         tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
         for tile in tiles:
             outcome = _recalibrate_tile(store, tile, strip_deg, dry_run)
@@ -188,8 +197,9 @@ def calibrators(
     min_attenuation: float,
     min_jy: float,
 ) -> None:
-    """List a day's transits (--date, --dec), the source NAME, or the sources around a position (--near).
+    """List calibrators, and their transits on a day.
 
+    A day's transits (--date, --dec), the source NAME, or the sources around a position (--near) are listed.
     Variable sources are used for phases only, not for the flux scale.
     """
     if name:

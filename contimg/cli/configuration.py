@@ -6,11 +6,10 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg import settings
-from contimg.cli.shared import as_json_option, by_option, limit_option, print_json
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json
 from contimg.errors import ContimgError, Misconfigured
 from contimg.options import SettingValue
 from contimg.settings.changes import Change, change, describe, history, undo
-from contimg.store import configured_store
 from contimg.units import format_utc
 
 _restart_option = click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
@@ -18,7 +17,10 @@ _restart_option = click.option("--restart", is_flag=True, help="Restart a runnin
 
 @click.group()
 def config() -> None:
-    """Show and change the configuration: state/streaming_config.json and the environment."""
+    """Show, check, change and undo the configuration.
+
+    The values are those of STATE/streaming_config.json, overridden by the environment.
+    """
 
 
 @config.command()
@@ -30,7 +32,7 @@ def show() -> None:
 @config.command()
 @as_json_option
 def check(as_json: bool) -> None:
-    """Check the configuration; list each value in force and its source."""
+    """Check the configuration; list each value and its source."""
     rows = settings.explain(settings.Settings.from_environment())
     if as_json:
         print_json([{"key": row.key, "value": _text(row), "source": row.source, "help": row.help} for row in rows])
@@ -62,7 +64,10 @@ def set_keys(assignments: tuple[str, ...], by: str, restart: bool) -> None:
 @by_option
 @_restart_option
 def undo_last(by: str, restart: bool) -> None:
-    """Undo the last change made by `contimg config`, the panel or the API."""
+    """Undo the last change of the configuration.
+
+    It may have been made by `contimg config`, the panel or the API.
+    """
     _finish(undo(settings.Settings.from_environment(), by), restart)
 
 
@@ -85,7 +90,7 @@ def _finish(saved: Change, restart: bool) -> None:
         click.echo(f"{key}  {_text(rows[key])}  ({rows[key].source})")
     verb = "change undone" if saved.undoes else "changed"
     try:
-        with configured_store() as store:
+        with open_store() as store:
             store.events.add(f"configuration {verb} by {saved.by}: {describe(saved)}")
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)

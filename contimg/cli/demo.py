@@ -33,7 +33,7 @@ _STOP_LIMIT_S = 30.0
 @click.option("--stay/--no-stay", default=None, help="Keep the panel running at the end.  [default: on a terminal]")
 @flags(DemoOptions)
 def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any) -> None:
-    """Process a synthetic sky with the whole pipeline and compare the images with the truth.
+    """Process a simulated sky and compare the images with it.
 
     Starts an embedded message broker, the producer, a Celery worker per queue and the panel; a synthetic telescope
     writes a transit of 3C48 and target tiles into DIRECTORY/incoming as the real one does.
@@ -122,10 +122,10 @@ def _stop(service: subprocess.Popen[bytes]) -> None:
 @click.argument("out", type=PATH)
 @flags(SimulateOptions)
 def simulate(out: Path, **arguments: Any) -> None:
-    """Write groups of subband files of a known sky into OUT, and the truth into OUT/truth.
+    """Write subband files of a known sky.
 
-    The first tile is a transit of 3C48, the others are targets. --antennas 96 --channels 768 is the whole
-    telescope: 2.3 GB a group.
+    Groups of files are written into OUT, and the truth into OUT/truth. The first tile is a transit of 3C48, the others
+    are targets. --antennas 96 --channels 768 is the whole telescope: 2.3 GB a group.
     """
     for tile in run_simulation(from_flags(SimulateOptions, arguments), out):
         click.echo(

@@ -4,24 +4,25 @@ from collections.abc import Callable
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, print_json, print_list, store_to_read
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
 from contimg.errors import BadInput
-from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store, configured_store
+from contimg.options import Choice
+from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store
 from contimg.units import format_utc
 
 
 @click.group()
 def groups() -> None:
-    """List groups of subband files, show one, retry or discard it."""
+    """List, show, retry and discard groups of subband files."""
 
 
 @groups.command("list")
-@click.option("--state", type=click.Choice([state.value for state in State]), help="List groups in this state only.")
+@click.option("--state", type=Choice([state.value for state in State]), help="List groups in this state only.")
 @limit_option(20)
 @as_json_option
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, latest observed first."""
-    with store_to_read() as store:
+    with open_store() as store:
         records = store.files.groups(State(state) if state else None, limit)
     print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
@@ -30,8 +31,8 @@ def list_groups(state: str | None, limit: int, as_json: bool) -> None:
 @click.argument("group")
 @as_json_option
 def show(group: str, as_json: bool) -> None:
-    """Show a group: its files, each attempt at each stage, its products and events."""
-    with store_to_read() as store:
+    """Show files, attempts, products and events of a group."""
+    with open_store() as store:
         record = store.files.group(group)
         if record is None:
             raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")
@@ -58,24 +59,27 @@ def show(group: str, as_json: bool) -> None:
 @click.argument("group")
 @click.option(
     "--stage",
-    type=click.Choice([stage.value for stage in Stage]),
+    type=Choice([stage.value for stage in Stage]),
     help="First stage to run.  [default: the stage at which the group stopped]",
 )
 def retry(group: str, stage: str | None) -> None:
-    """Requeue a failed or discarded group, or reprocess a completed one."""
+    """Requeue a failed, discarded or completed group."""
     _change(group, lambda store: store.jobs.retry(group, stage=Stage(stage) if stage else None))
 
 
 @groups.command()
 @click.argument("group")
 def discard(group: str) -> None:
-    """Exclude a group from processing. Its files stay; `retry` requeues it."""
+    """Exclude a group from processing.
+
+    Its files stay; `contimg groups retry` requeues it.
+    """
     _change(group, lambda store: store.jobs.discard(group))
 
 
 def _change(group: str, change: Callable[[Store], object]) -> None:
     """Change a group and print it."""
-    with configured_store() as store:
+    with open_store() as store:
         change(store)
         if record := store.files.group(group):
             click.echo(_line(record))

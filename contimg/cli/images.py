@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from contimg.cli.shared import PATH, as_json_option, limit_option, print_json, print_list, store_to_read
+from contimg.cli.shared import PATH, as_json_option, limit_option, open_store, print_json, print_list
 from contimg.errors import BadInput
 from contimg.instrument.time import unix_to_mjd
+from contimg.options import Choice
 from contimg.quality.grades import BAD, GOOD, SUSPECT
 from contimg.store import ImageFilter, StoredImage
 from contimg.store.images.bundle import CHECKSUMS, MANIFEST, list_files, write_bundle
@@ -33,7 +34,7 @@ _FILTER_OPTIONS = (
         help="Observed at or after this time, such as 2026-02-22 or 2026-02-22T03:04.",
     ),
     click.option("--until", "until_mjd", metavar="UTC", callback=_parse_mjd, help="Observed before this time."),
-    click.option("--grade", type=click.Choice([GOOD, SUSPECT, BAD]), help="Of this QA grade."),
+    click.option("--grade", type=Choice([GOOD, SUSPECT, BAD]), help="Of this QA grade."),
     click.option("--calibrated/--uncalibrated", default=None, help="With, or without, an applied caltable set."),
     click.option("--ra", "ra_deg", type=float, help="Right ascension (ICRS) of a circle that holds the centre, deg."),
     click.option("--dec", "dec_deg", type=float, help="Declination (ICRS) of that circle, deg."),
@@ -64,7 +65,7 @@ def filter_options(command: Command) -> Command:
 
 @click.group()
 def images() -> None:
-    """List images, show one, copy or link a selection."""
+    """List, show, copy and link selections of images."""
 
 
 @images.command("list")
@@ -73,7 +74,7 @@ def images() -> None:
 @as_json_option
 def list_images(images: ImageFilter, limit: int, as_json: bool) -> None:
     """List images, latest observed first."""
-    with store_to_read() as store:
+    with open_store() as store:
         records = store.products.find_images(images, limit)
         total = sum(store.products.count_images(images).values())
     print_list(records, _line, "no image", as_json=as_json)
@@ -85,8 +86,11 @@ def list_images(images: ImageFilter, limit: int, as_json: bool) -> None:
 @click.argument("image")
 @as_json_option
 def show(image: str, as_json: bool) -> None:
-    """Show an image by its number or the id of its group: its numbers, QA grade with reasons, and files."""
-    with store_to_read() as store:
+    """Show numbers, QA grade with reasons and files of an image.
+
+    IMAGE is its number or the id of its group.
+    """
+    with open_store() as store:
         number = int(image) if image.isdecimal() and len(image) < 19 else None
         record = store.products.image_of(image) if number is None else store.products.image(number)
     if record is None:
@@ -115,9 +119,12 @@ def get(
     images: ImageFilter, directory: Path, ids: tuple[int, ...], pbcor: bool, safe_names: bool, link: bool,
     limit: int | None,
 ) -> None:  # fmt: skip
-    """Copy or link the FITS files of the selected images into DIRECTORY, with a manifest of SHA-256 checksums."""
+    """Copy or link the FITS files of a selection of images.
+
+    They are written into DIRECTORY, with a manifest of SHA-256 checksums.
+    """
     selection = ImageFilter(**{**vars(images), "ids": ids or None})
-    with store_to_read() as store:
+    with open_store() as store:
         records = store.products.find_images(selection, limit)
     if not records:
         raise BadInput("no image fits these conditions; `contimg images list` lists images by the same ones")

@@ -6,7 +6,7 @@ from statistics import median
 
 import click
 
-from contimg.cli.shared import as_json_option, print_json, store_to_read
+from contimg.cli.shared import as_json_option, open_store, print_json
 from contimg.errors import mask_secrets
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
@@ -22,9 +22,10 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @click.command()
 @as_json_option
 def doctor(as_json: bool) -> None:
-    """Check everything that the stream needs of this machine; print ok, warning or error with a remedy per line.
+    """Check everything that the stream needs of this machine.
 
-    The exit status is 1 with an error, 0 without. Nothing is changed.
+    Each line is ok, a warning or an error with its remedy. The exit status is 1 with an error, 0 without. Nothing is
+    changed.
     """
     from workers.doctor import Level, examine
 
@@ -61,13 +62,13 @@ def _describe_broker(settings: Settings) -> str:
 @click.option("--cores", required=True, type=click.IntRange(min=1), help="Number of cores of all hosts together.")
 @click.option("--measured", is_flag=True, help="Use the stages of the last day in the store, not full-scale tiles.")
 def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
-    """Compute the workers that each queue needs and whether the cores suffice; see docs/performance.md.
+    """Compute the workers and cores that a rate of tiles needs.
 
-    The exit status is 3 when the cores do not suffice.
+    See docs/performance.md. The exit status is 3 when the cores do not suffice.
     """
     loads = FULL_SCALE
     if measured:
-        with store_to_read() as store:
+        with open_store() as store:
             loads = tuple(_measure(store, load) for load in FULL_SCALE)
     site = capacity.plan(tiles_per_hour, cores, loads)
     click.echo(f"{'queue':10} {'s a tile':>9} {'workers':>8} {'busy cores':>11} {'memory GiB':>11}")

@@ -10,8 +10,10 @@ import click
 
 from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import Misconfigured, Transient
+from contimg.options import Choice
 from contimg.settings import Settings, check_all, load
 from contimg.store import Store
+from contimg.store.engine import is_missing
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -23,14 +25,16 @@ _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the panel.  [default: CONTIMG_WEB_PORT or 8080]")
 @click.option("--flower/--no-flower", default=False, show_default=True, help="Run Flower, Celery's monitor.")
 def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | None, flower: bool) -> None:
-    """Process the subband files that arrive in INPUT_DIR (default: as configured) until Ctrl-C.
+    """Run broker, producer, workers and panel until Ctrl-C.
 
-    Ctrl-C stops the stream after the stages under way, a second one immediately; the next start continues from there.
+    The subband files that arrive in INPUT_DIR (default: as configured) are processed. Ctrl-C stops the stream after the
+    stages under way, a second one immediately; the next start continues from there.
     """
     from workers import logs
     from workers.service import Extras
     from workers.service.display import Display
     from workers.service.loop import run_until_stopped
+    from workers.service.plan import describe_addresses
     from workers.service.supervisor import Supervisor
 
     settings = Settings.from_environment()
@@ -39,24 +43,25 @@ def run(input_dir: Path | None, output_dir: Path | None, web: bool, port: int | 
     config = load(settings, environ)
     logs.configure(settings, config.model_copy(update={"log_level": "WARNING"}))
     settings = settings if port is None else settings.replace(web_port=port)
+    extras = Extras(web, flower)
 
     def show(store: Store) -> Display:
         display = Display(store)
         display.print(f"watching {config.input_dir}, products in {config.output_dir}; Ctrl-C stops")
-        if web:
-            display.print(f"panel: http://{settings.web_address(settings.web_port)}/")
+        for line in describe_addresses(extras, settings, environ):
+            display.print(line)
         return display
 
-    run_until_stopped(Supervisor(settings, Extras(web, flower), environ), show)
+    run_until_stopped(Supervisor(settings, extras, environ), show)
     with suppress(OSError):
         click.echo("stopped; no process is left running")
 
 
 @click.command()
 def producer() -> None:
-    """Watch the incoming directory and dispatch groups, until SIGTERM or Ctrl-C.
+    """Watch the incoming directory and dispatch jobs.
 
-    Workers are separate processes: celery -A workers.app worker -Q convert.
+    It runs until SIGTERM or Ctrl-C. Workers are separate processes: celery -A workers.app worker -Q convert.
     """
     from workers.producer.main import run_producer
 
@@ -71,28 +76,35 @@ def producer() -> None:
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: CONTIMG_WEB_PORT or 8080]"
 )
 def web(host: str | None, port: int | None) -> None:
-    """Serve the control panel and the REST API until Ctrl-C or SIGTERM."""
+    """Serve the panel and the REST API until Ctrl-C or SIGTERM."""
     from web import create_app
     from web.http.serving import check_exposure, listen, serve, url_of
     from workers.logs import configure
     from workers.service import StreamingServiceManager
+    from workers.service.plan import describe_token
+    from workers.service.streams import find_streams
 
     settings = Settings.from_environment()
     flags = {"web_host": host, "web_port": port}
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     check_exposure(settings.web_host, settings.token)
     listening = listen(settings.web_host, settings.web_port)
-    configure(settings, check_all(settings))
+    config = check_all(settings)
+    configure(settings, config)
+    if is_missing(config.queue_db):
+        for stream in find_streams():
+            click.echo(f"contimg: {stream}, not of this state directory, which has no store yet", err=True)
     app = create_app(settings, service=StreamingServiceManager(settings))
-    click.echo(f"panel at {url_of(listening)}")
+    click.echo(f"panel at {url_of(listening)}  {describe_token(settings)}")
     serve(app, listening)
 
 
 @click.command()
 def broker() -> None:
-    """Run the broker that `contimg run` would start, until SIGTERM or Ctrl-C, for workers started separately.
+    """Run the broker of `contimg run` by itself.
 
-    Producer, workers and panel of the same state directory find it themselves.
+    It runs until SIGTERM or Ctrl-C, for workers started separately. Producer, workers and panel of the same state
+    directory find it themselves.
     """
     from workers.broker import EmbeddedBroker, server_program
     from workers.service.watchdog import notify_systemd
@@ -113,13 +125,13 @@ def broker() -> None:
 
 
 @click.command()
-@click.option("--backend", type=click.Choice(["docker", "systemd"]), required=True, help="Manager of the stream.")
+@click.option("--backend", type=Choice(["docker", "systemd"]), required=True, help="Manager of the stream.")
 @click.option("--socket", "path", type=PATH, help="Socket of the agent.  [default: as configured]")
 def agent(backend: str, path: Path | None) -> None:
-    """Accept start, stop, restart and status of this deployment's stream, until SIGTERM or Ctrl-C.
+    """Start and stop the stream's containers or units.
 
-    Run it as a user who may use the container engine or systemd, in the panel's group; the panel then needs no such
-    permission.
+    It accepts the panel's start, stop, restart and status of this deployment's stream, until SIGTERM or Ctrl-C. Run it
+    as a user who may use the container engine or systemd, in the panel's group; the panel then needs no such right.
     """
     from workers.logs import configure
     from workers.service.backends import BackendOptions
@@ -144,12 +156,18 @@ def agent(backend: str, path: Path | None) -> None:
 @click.command()
 @as_json_option
 def workers(as_json: bool) -> None:
-    """List the workers with their queues and tasks, and the messages of each queue; takes a second or two."""
+    """List Celery's workers and the messages of each queue.
+
+    It takes a second or two.
+    """
     from contimg.store import Stage
     from workers.broker import url_in_force
     from workers.inspection import CeleryInspector
+    from workers.service.streams import check_broker_is_known
 
-    inspection = CeleryInspector().inspect(url_in_force(Settings.from_environment()))
+    settings = Settings.from_environment()
+    check_broker_is_known(settings)
+    inspection = CeleryInspector().inspect(url_in_force(settings))
     if inspection.error:
         raise Transient(inspection.error)
     if as_json:

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contimg.cli.shared import as_json_option, by_option, limit_option, print_json, print_list, store_to_read
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list
 from contimg.errors import ContimgError
-from contimg.settings import Settings
-from contimg.store import AlertRecord, EventRecord, Stage, Status, StreamActivity, configured_store
+from contimg.options import Choice
+from contimg.settings import Settings, load
+from contimg.store import AlertRecord, EventRecord, Stage, Status, StreamActivity
+from contimg.store.engine import is_missing
 from contimg.units import format_duration, format_utc
 from workers.service import manager
 from workers.service.records import Action, ServiceHealth, ServiceStatus
@@ -29,8 +31,15 @@ def run_command(command: Action, by: str) -> None:
     ------
     ContimgError : the command failed; the message is the reason.
     """
-    with configured_store() as store:
-        outcome = manager.run_command(_service(), store, command, by)
+    stream = _service()
+    if command == "start" and is_missing(load(Settings.from_environment()).queue_db):
+        outcome = stream.execute(command)  # the supervisor creates the store, if its settings are right
+        if outcome.success:
+            with open_store() as store:
+                manager.record_command(store, command, by, outcome)
+    else:
+        with open_store() as store:
+            outcome = manager.run_command(stream, store, command, by)
     if not outcome.success:
         raise ContimgError(outcome.message)
     click.echo(outcome.message)
@@ -43,35 +52,50 @@ def _service() -> manager.StreamingServiceManager:
 @click.command()
 @by_option
 def start(by: str) -> None:
-    """Start the stream in the background and wait until it runs; `contimg run` runs it in this terminal."""
+    """Start the stream in the background; wait until it runs.
+
+    `contimg run` runs it in this terminal.
+    """
     run_command("start", by)
 
 
 @click.command()
 @by_option
 def stop(by: str) -> None:
-    """Stop the stream after the stages under way; new files wait on disk until the next start."""
+    """Stop the stream after the stages under way.
+
+    New files wait on disk until the next start.
+    """
     run_command("stop", by)
 
 
 @click.command()
 @by_option
 def restart(by: str) -> None:
-    """Stop the stream after the stages under way and start it with the present configuration."""
+    """Stop the stream and start it with the present configuration.
+
+    Stages under way are finished first.
+    """
     run_command("restart", by)
 
 
 @click.command()
 @by_option
 def pause(by: str) -> None:
-    """Start no further stage on any host until `contimg resume`; new files are still registered."""
+    """Start no further stage until `contimg resume`.
+
+    It holds for every host of the store; new files are still registered.
+    """
     run_command("pause", by)
 
 
 @click.command()
 @by_option
 def resume(by: str) -> None:
-    """Start stages again after `contimg pause`, from the reconciler's next round on."""
+    """Start stages again after `contimg pause`.
+
+    They start in the next round of the reconciler.
+    """
     run_command("resume", by)
 
 
@@ -79,8 +103,11 @@ def resume(by: str) -> None:
 @as_json_option
 @click.option("--shown", default=5, show_default=True, help="Maximum number of entries of each list.")
 def status(as_json: bool, shown: int) -> None:
-    """Show service, queue, newest images, failures, and quarantined files with their reasons."""
-    with store_to_read() as store:
+    """Show service, queue, newest images, failures and alerts.
+
+    Quarantined files are listed with their reasons.
+    """
+    with open_store() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
     stream = _service()
     service, health = stream.status(), stream.health()
@@ -159,8 +186,11 @@ def _print_lists(console: Console, snapshot: Status) -> None:
 @click.option("--on", "only_on", is_flag=True, help="List active alerts only.")
 @as_json_option
 def alerts(limit: int, only_on: bool, as_json: bool) -> None:
-    """List alerts, newest first; `contimg config check` lists the limits of the rules."""
-    with store_to_read() as store:
+    """List alerts, newest first.
+
+    `contimg config check` lists the limits of the rules.
+    """
+    with open_store() as store:
         records = store.alerts.active()[::-1][:limit] if only_on else store.alerts.last(limit=limit)
     print_list(records, _alert_line, "no alert is active" if only_on else "no alert has been raised", as_json=as_json)
 
@@ -172,7 +202,7 @@ def _alert_line(alert: AlertRecord) -> str:
 
 @click.command()
 @limit_option(30)
-@click.option("--level", type=click.Choice(["info", "warning", "error"]), help="List events of this level only.")
+@click.option("--level", type=Choice(["info", "warning", "error"]), help="List events of this level only.")
 @click.option("--group", help="List events of this group only.")
 @click.option("--follow", is_flag=True, help="Print new events until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line instead of text.")
@@ -183,7 +213,7 @@ def events(limit: int, level: str | None, group: str | None, follow: bool, as_js
         if level in (None, event.level) and group in (None, event.group):
             click.echo(json.dumps(vars(event)) if as_json else _event_line(event))
 
-    with configured_store() if follow else store_to_read() as store:
+    with open_store() as store:
         newest = store.events.last(1)
         for event in reversed(store.events.last(limit, level=level, group=group)):
             print_event(event)

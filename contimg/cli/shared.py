@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
+from contimg.cli import Access, access_of
 from contimg.settings import Settings, load
-from contimg.store import Store, configured_store
-from contimg.store.engine import is_missing
+from contimg.store import Store
+from workers.service.streams import check_store_exists
 
 Record = TypeVar("Record")
 
@@ -64,15 +65,19 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def store_to_read() -> Iterator[Store]:
-    """The configured store; without one an empty store in memory, and a line on standard error: none is created."""
-    database = load(Settings.from_environment()).queue_db
-    if not is_missing(database):
-        with configured_store() as store:
-            yield store
-        return
-    click.echo(f"queue_db={database}: no store; the service creates it, or put it back if it was moved", err=True)
-    store = Store.open(":memory:")
+def open_store() -> Iterator[Store]:
+    """The store of the state directory in force, closed at the end of the block.
+
+    Only a command that is marked `Access.CREATE` creates one where there is none.
+
+    Raises
+    ------
+    Misconfigured : there is no store; streams that run elsewhere on this machine are named.
+    """
+    settings = Settings.from_environment()
+    if access_of(click.get_current_context(silent=True)) is not Access.CREATE:
+        check_store_exists(settings)
+    store = Store.of(load(settings))
     try:
         yield store
     finally:

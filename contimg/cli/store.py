@@ -5,23 +5,27 @@ from pathlib import Path
 
 import click
 
+from contimg.cli.shared import open_store
 from contimg.errors import Misconfigured, mask_secrets
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
-from contimg.store import configured_store, database
+from contimg.store import database
 from contimg.store.engine import make_engine, url_of
 from contimg.units import format_utc
+from workers.service.streams import check_store_exists
 
 
 @click.group()
 def db() -> None:
-    """Show and upgrade the schema of the store's database."""
+    """Show and upgrade the revision of the store."""
 
 
 @db.command()
 def current() -> None:
-    """Print the revision of the database and the one that this version needs."""
-    engine = make_engine(url_of(load(Settings.from_environment()).queue_db))
+    """Print the revision of the store and the one needed."""
+    settings = Settings.from_environment()
+    check_store_exists(settings)
+    engine = make_engine(url_of(load(settings).queue_db))
     revision = database.current_revision(engine)
     state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
     click.echo(f"{mask_secrets(str(engine.url))}  revision {revision or 'none'}  ({state})")
@@ -29,7 +33,7 @@ def current() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Upgrade the database to the revision that this version needs; create it if missing."""
+    """Upgrade the store, or create it if missing."""
     config = load(Settings.from_environment())
     queue_rules(config)  # a wrong setting is reported before anything is replaced
     engine = make_engine(url_of(config.queue_db))
@@ -39,15 +43,17 @@ def upgrade() -> None:
 @click.command()
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 def backup(target: Path | None) -> None:
-    """Write the store and the configuration to TARGET (default: contimg-TIME.tar.gz); the stream may run.
+    """Write the store and the configuration to an archive.
 
-    Products are separate files and not included. A PostgreSQL store is included too, in a form that either database
-    can restore.
+    TARGET is contimg-TIME.tar.gz unless given; the stream may run. Products are separate files and not included. A
+    PostgreSQL store is included too, in a form that either database can restore.
     """
     from contimg.store.backup import back_up
 
+    settings = Settings.from_environment()
+    check_store_exists(settings)
     path = target or Path(format_utc(time.time(), "contimg-%Y-%m-%dT%H-%M-%S.tar.gz"))
-    rows = back_up(Settings.from_environment(), path).rows
+    rows = back_up(settings, path).rows
     click.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB, {rows['groups']} groups, {rows['images']} images")
 
 
@@ -55,10 +61,10 @@ def backup(target: Path | None) -> None:
 @click.argument("archive", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the content of a PostgreSQL store.")
 def restore(archive: Path, force: bool) -> None:
-    """Restore the store and the configuration from ARCHIVE; the stream must be stopped.
+    """Restore the store and the configuration from an archive.
 
-    An existing SQLite store is kept beside the restored one under another name. Files that arrived after the backup
-    are registered when the stream starts.
+    The stream must be stopped. An existing SQLite store is kept beside the restored one under another name. Files that
+    arrived after the backup are registered when the stream starts.
     """
     from contimg.store.backup import restore as restore_backup
     from workers.service import StreamingServiceManager
@@ -77,14 +83,15 @@ def restore(archive: Path, force: bool) -> None:
 @click.option("--delete", is_flag=True, help="Delete the products instead of listing them.")
 @flags(RetentionRules)
 def retention(delete: bool, **arguments: object) -> None:
-    """List the products that the retention rules no longer keep; with --delete, delete them as the service does.
+    """List or delete the products past the retention rules.
 
-    Inputs of a group's remaining stages and tables of the calibration registry are never deleted.
+    With --delete they are deleted as the service does. Inputs of a group's remaining stages and tables of the
+    calibration registry are never deleted.
     """
     from workers.housekeeping.cleanup import delete_expired
 
     rules = from_flags(RetentionRules, dict(arguments))
-    with configured_store() as store:
+    with open_store() as store:
         expired = delete_expired(store, rules, dry_run=not delete)
     for item in expired:
         created = format_utc(item.product.created_at, "%Y-%m-%d %H:%MZ")

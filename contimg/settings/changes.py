@@ -89,6 +89,7 @@ def change(settings: Settings, changes: Mapping[str, Any], by: str, *, undoes: b
     ------
     Misconfigured, with nothing changed, when the configuration would not load.
     """
+    check(settings, changes)  # before anything is created
     with _locked_history(settings) as file:
         before = load(settings).model_dump(mode="json")
         after = save(settings, changes).model_dump(mode="json")

@@ -9,12 +9,11 @@ Every method is one short transaction. Arguments and results are frozen dataclas
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from contimg.settings import QueueRules, Settings, StreamingConfig, load, queue_rules
+from contimg.settings import QueueRules, StreamingConfig, queue_rules
 from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
@@ -37,7 +36,7 @@ __all__ = [
     "FileRecord", "FileState", "GroupOrder", "GroupRecord", "ImageFilter", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
-    "StoredImage", "StoredMS", "StreamActivity", "configured_store", "worst_of",
+    "StoredImage", "StoredMS", "StreamActivity", "worst_of",
 ]  # fmt: skip
 
 
@@ -117,13 +116,3 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self.database.engine.dispose()
-
-
-@contextmanager
-def configured_store() -> Iterator[Store]:
-    """The store of the current configuration, closed at the end of the block."""
-    store = Store.of(load(Settings.from_environment()))
-    try:
-        yield store
-    finally:
-        store.close()

@@ -62,6 +62,8 @@ def test_run_conversion_script_takes_four_arguments(tmp_path, pytestconfig):
 
 def test_pause_lasts_until_resume(tmp_path):
     state = tmp_path / "state"
+    assert contimg("pause", state=state).returncode == 2, "there is no store"
+    assert contimg("db", "upgrade", state=state).returncode == 0
     assert "paused" in contimg("pause", state=state).stdout
     assert '"paused": true' in contimg("status", "--json", state=state).stdout
     assert contimg("resume", state=state).returncode == 0

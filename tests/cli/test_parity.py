@@ -81,8 +81,8 @@ def test_invalid_change_is_not_saved(run):
 
 
 def test_alerts_and_events_are_listed(run):
-    assert "stall" not in run("alerts")
     store = Store.of(load(Settings.from_environment()))
+    assert "stall" not in run("alerts")
     store.alerts.update("stall", "stall: nothing moves", level="error")
     assert re.search(r"\berror\b.*stall: nothing moves$", run("alerts", "--on").rstrip())
     store.alerts.update("stall", None, end_text="it moves")

@@ -13,6 +13,8 @@ import pytest
 from deployment_files import check_command
 from judges import JUDGES
 
+from contimg.store import Store
+
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PROGRAMS = (
@@ -140,6 +142,7 @@ def check_docker(words: list[str]) -> None:
 @pytest.mark.parametrize("command", [command for _, command in COMMANDS if tuple(shlex.split(command)) in HARMLESS])
 def test_harmless_commands_succeed(command: str, tmp_path: Path) -> None:
     (tmp_path / "incoming").mkdir()
+    Store.open(tmp_path / "state/contimg.sqlite3").close()
     environ = {**os.environ, "PIPELINE_STATE_DIR": str(tmp_path / "state")}
     outcome = subprocess.run(
         [sys.executable, "-m", *shlex.split(command)],

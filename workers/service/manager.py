@@ -259,8 +259,21 @@ def run_command(service: CommandTarget, store: Store, command: Action, by: str) 
         store.jobs.resume(by)
         return CommandOutcome(True, "resumed")
     outcome = service.execute(command)
-    store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
+    record_command(store, command, by, outcome)
     return outcome
+
+
+def record_command(store: Store, command: Command, by: str, outcome: CommandOutcome) -> None:
+    """Record a command in the event log.
+
+    Parameters
+    ----------
+    store : its store.
+    command : `start`, `stop` or `restart`.
+    by : author.
+    outcome : of the command.
+    """
+    store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
 
 
 def _is_recent(scanned_at: float | None, config: StreamingConfig | None) -> bool:

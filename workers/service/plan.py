@@ -55,12 +55,49 @@ def extra_plans(extras: Extras, broker_url: str, settings: Settings, environ: Ma
     common, plans = _common(broker_url), []
     if extras.web:
         command = contimg_command("web", "--host", settings.web_host, "--port", str(settings.web_port))
-        link = _flower_link(settings, environ) if extras.flower else {}
+        link = _unset({"CONTIMG_FLOWER_URL": _flower_link(settings, environ)}, environ) if extras.flower else {}
         plans.append(ChildPlan("web", command, {**common, **link}))
     if extras.flower:
         command = [*_celery(), "flower", f"--address={settings.web_host}", f"--port={settings.flower_port}"]
         plans.append(ChildPlan("flower", command, {**common, **_flower_settings(settings, environ)}))
     return plans
+
+
+def describe_addresses(extras: Extras, settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """Describe, one line each, the addresses of the panel and of Flower and who may sign in; no token is printed.
+
+    Parameters
+    ----------
+    extras : which of the two are enabled.
+    settings : deployment settings, with the addresses and the operator's token.
+    environ : environment of the processes, with Flower's own settings.
+    """
+    lines = []
+    if extras.web:
+        lines.append(f"panel: http://{_browser_address(settings, settings.web_port)}/  {describe_token(settings)}")
+    if extras.flower:
+        user = environ.get("FLOWER_BASIC_AUTH", "").partition(":")[0]
+        password = f"user {user}, password as in FLOWER_BASIC_AUTH"
+        if not user:
+            password = "user contimg, password CONTIMG_TOKEN" if settings.token else "no user and no password"
+        lines.append(f"Flower: {_flower_link(settings, environ)}  ({password})")
+    return lines
+
+
+def describe_token(settings: Settings) -> str:
+    """Describe what the panel permits, and which token it needs for more; the token is not part of the text.
+
+    Parameters
+    ----------
+    settings : deployment settings, with the tokens.
+    """
+    if not settings.token:
+        return (
+            "(for reading; changes need a token: stop, `export CONTIMG_TOKEN=$(openssl rand -hex 16)`, start again; "
+            "every change is also a command of `contimg`)"
+        )
+    reading = "; reading needs it too, or CONTIMG_VIEW_TOKEN" if settings.view_token else ""
+    return f"(sign in with the value of CONTIMG_TOKEN to change something{reading})"
 
 
 def thread_settings(max_workers: int, environ: Mapping[str, str]) -> dict[str, str]:
@@ -145,13 +182,16 @@ def _flower_settings(settings: Settings, environ: Mapping[str, str]) -> dict[str
     return _unset(variables, environ)
 
 
-def _flower_link(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address of the panel's links to Flower, for browsers on this machine."""
-    address = settings.web_address(settings.flower_port)
-    if settings.web_host in ("0.0.0.0", "::"):  # noqa: S104 (only compared)
-        address = f"127.0.0.1:{settings.flower_port}"
+def _flower_link(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Return the address of Flower for browsers on this machine."""
     prefix = environ.get("FLOWER_URL_PREFIX", "").strip("/")
-    return _unset({"CONTIMG_FLOWER_URL": f"http://{address}/{prefix}"}, environ)
+    return f"http://{_browser_address(settings, settings.flower_port)}/{prefix}"
+
+
+def _browser_address(settings: Settings, port: int) -> str:
+    """Return host and port for browsers on this machine."""
+    is_every_address = settings.web_host in ("0.0.0.0", "::")  # noqa: S104 (only compared)
+    return f"127.0.0.1:{port}" if is_every_address else settings.web_address(port)
 
 
 def _unset(variables: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
