@@ -1,7 +1,10 @@
 """Durations, times, flux densities and directions as text, and times from text."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+
+_UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 
 def format_duration(seconds: float) -> str:
@@ -103,3 +106,30 @@ def three_digits(value: float) -> str:
     """
     digits = max(0, 3 - len(str(int(abs(value)))))
     return f"{value:.{digits}f}"
+
+
+def parse_moment(text: str, now_s: float) -> float:
+    """Read a time, `2026-02-22T23:17`, or a duration from now: `90s`, `30min`, `8h`, `2d`.
+
+    Parameters
+    ----------
+    text : an ISO 8601 time in UTC, with or without Z, or its beginning; or a duration.
+    now_s : the present time, seconds since 1970.
+
+    Returns
+    -------
+    float
+        The time, seconds since 1970.
+
+    Raises
+    ------
+    ValueError : the text is neither.
+    """
+    if duration := re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|min|m|h|d)", text, re.ASCII):
+        return now_s + float(duration[1]) * _UNITS_S[duration[2]]
+    begin = None
+    with suppress(ValueError):
+        begin = parse_time_span(text)[0]
+    if begin is None:
+        raise ValueError(f"{text[:40]!r}: neither a time (2026-02-22T23:17) nor a duration (90s, 30min, 8h, 2d)")
+    return begin

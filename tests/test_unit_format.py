@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.units import format_duration, format_utc
+from contimg.units import format_duration, format_utc, parse_moment
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,17 @@ def test_duration_is_rounded_by_at_most_a_quarter(seconds):
 def test_time_is_utc():
     assert format_utc(1_771_802_271.0) == "2026-02-22 23:17:51Z"
     assert format_utc(1_771_802_271.9, "%H:%M:%S") == "23:17:51"
+
+
+@pytest.mark.parametrize(("text", "time_s"), [
+    ("90s", 1090.0), ("30min", 2800.0), ("2 h", 8200.0), ("1.5d", 130600.0), ("1970-01-01T01:00", 3600.0),
+    ("1970-01-02", 86400.0), ("1970-01-01T01:00:00Z", 3600.0),
+])  # fmt: skip
+def test_moments_are_times_or_durations(text: str, time_s: float) -> None:
+    assert parse_moment(text, 1000.0) == time_s
+
+
+@pytest.mark.parametrize("text", ["", "soon", "8", "h", "-3h", "8 weeks", "2026-13-01", "٣h"])
+def test_other_moments_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        parse_moment(text, 1000.0)

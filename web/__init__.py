@@ -56,7 +56,14 @@ def create_app(
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
     for api in chain(
         (streaming, configuration, queue, images, calibrations, logs),
-        (activity.events, activity.alerts, activity.workers, activity.history, activity.panel_health),
+        (
+            activity.events,
+            activity.alerts,
+            activity.maintenance,
+            activity.workers,
+            activity.history,
+            activity.panel_health,
+        ),
     ):
         app.register_api(api)
     app.register_blueprint(activity.health)

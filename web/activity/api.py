@@ -11,18 +11,29 @@ from pydantic import BaseModel, Field
 
 from contimg.formats.records import NO_UNIT, about, to_json
 from contimg.settings.alerts import AlertRule
-from contimg.store import AlertRecord, EventRecord
+from contimg.store import AlertRecord, EventRecord, SilenceRecord
+from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
 from web.activity.history import CHARTS, disks
 from web.activity.prometheus import Collector
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.errors import RequestError
-from web.http.parameters import MAX_ID, AlertListing, EventListing, TimeSpan
+from web.http.parameters import (
+    MAX_ID,
+    AcknowledgeRequest,
+    AlertListing,
+    EventListing,
+    Listing,
+    MaintenanceRequest,
+    SilenceRequest,
+    TimeSpan,
+)
 from workers.inspection import Worker
 
 RECONNECT_MS = 2000
 events = Api("events", "/api/events")
 alerts = Api("alerts_api", "/api/alerts")
+maintenance = Api("maintenance_api", "/api/maintenance")
 workers = Api("workers_api", "/api/workers")
 history = Api("history_api", "/api/history")
 panel_health = Api("panel_health", "/api/health")
@@ -56,6 +67,20 @@ class AlertList:
     next_before: Annotated[
         int | None, about("As `next`, for earlier clients: the `before` of the next page", NO_UNIT, 17)
     ]
+
+
+@dataclass(frozen=True)
+class SilenceList:
+    """Silences of rules and maintenance windows."""
+
+    current: Annotated[tuple[SilenceRecord, ...], about("Those that have not ended, the first to begin at the front")]
+    silences: Annotated[tuple[SilenceRecord, ...], about("All, the newest first")]
+
+
+class AlertPath(BaseModel):
+    """An alert, a silence or a maintenance window in a path."""
+
+    id: int = Field(ge=0, le=MAX_ID, description="Its number [no unit]", examples=[17])
 
 
 @dataclass(frozen=True)
@@ -143,6 +168,37 @@ def read_alerts(query: AlertListing) -> AlertList:
     shown = records[: query.limit]
     following = shown[-1].id if len(records) > query.limit else None
     return AlertList(panel.alert_rules(), panel.store.alerts.active(), shown, following)
+
+
+@alerts.command("/<int:id>/acknowledge", AlertRecord, NOT_FOUND, AcknowledgeRequest)
+def acknowledge(path: AlertPath, body: AcknowledgeRequest) -> AlertRecord:
+    """Acknowledge an active alert: somebody attends to it. It stays active until its rule is met."""
+    return acknowledge_alert(path.id, body.note)
+
+
+@alerts.command("/<int:id>/silence", SilenceRecord, NOT_FOUND, SilenceRequest)
+def silence(path: AlertPath, body: SilenceRequest) -> SilenceRecord:
+    """Send no notification of the rule of an alert until a time. Its alerts are recorded and shown all the same."""
+    return silence_alert(path.id, body.until, body.reason)
+
+
+@maintenance.read("", SilenceList)
+def read_maintenance(query: Listing) -> SilenceList:
+    """Maintenance windows and silences: those that have not ended, and all, the newest first: `?limit=`."""
+    silences = current_panel().store.silences
+    return SilenceList(silences.current_and_planned(), silences.last(query.limit))
+
+
+@maintenance.command("", SilenceRecord, body=MaintenanceRequest)
+def plan_maintenance(body: MaintenanceRequest) -> SilenceRecord:
+    """Add a maintenance window: no notification is sent in it. Alerts are recorded and shown all the same."""
+    return add_maintenance(body.until, body.reason, body.since)
+
+
+@maintenance.command("/<int:id>/end", SilenceRecord)
+def end_maintenance(path: AlertPath) -> SilenceRecord:
+    """End a maintenance window or a silence now."""
+    return end_silence(path.id)
 
 
 @workers.read("", WorkerList)

@@ -194,6 +194,31 @@ class RetireRequest(OptionalBody):
     reason: Annotated[str, Field(max_length=200), AfterValidator(_check_printable)] = ""
 
 
+PrintableText = Annotated[str, Field(max_length=200), AfterValidator(_check_printable)]
+
+
+class AcknowledgeRequest(OptionalBody):
+    """A note for other operators."""
+
+    note: PrintableText = Field(
+        "", description="What is known or done, for other operators", examples=["array rebuilds"]
+    )
+
+
+class SilenceRequest(Parameters):
+    """How long a rule is silenced, and why."""
+
+    until: str = Field(max_length=40, description="End: a time (UTC) or a duration", examples=["8h"])
+    reason: PrintableText = Field(min_length=1, description="Why, for other operators", examples=["power cut"])
+
+
+class MaintenanceRequest(SilenceRequest):
+    """A maintenance window: its end, its beginning (by default now), and why."""
+
+    since: str = Field("", max_length=40, description="Beginning: a time (UTC) or a duration from now; empty: now",
+                       examples=["2026-02-22T22:00:00Z"])  # fmt: skip
+
+
 class ImportRequest(Parameters):
     """Paths of tables on the pipeline's machine, a name for the set, and whether a set of that name is replaced."""
 
