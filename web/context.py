@@ -17,7 +17,6 @@ from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, assess_condition
 from web.streaming.service import StreamingService
-from web.tiles.pixel_images import PixelImages
 from workers.inspection import Inspection, InspectionCache
 from workers.producer import SCAN_BEAT
 from workers.service.records import ServiceStatus
@@ -55,7 +54,7 @@ class Panel:
     Attributes
     ----------
     fresh_s : maximum age of a value that requests share, s.
-    pixel_images, ended : caches of PNGs of FITS images and of the counts of ended stages.
+    ended : cache of the counts of ended stages.
     """
 
     settings: Settings
@@ -64,7 +63,6 @@ class Panel:
     live: LiveEvents
     inspector: InspectionCache
     fresh_s: float = 1.0
-    pixel_images: PixelImages = field(default_factory=PixelImages)
     ended: EndedStages = field(default_factory=lambda: EndedStages(time.time()))
     _shared: dict[object, tuple[float, Any]] = field(default_factory=dict)
     _making: threading.RLock = field(default_factory=threading.RLock)

@@ -1,7 +1,6 @@
 """The panel over a real store in a temporary directory, and over a real server on a free port."""
 
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from observing_night import Night, whole_night
 from running_service import TOKEN, RunningService
+from served_panel import serving
 
 from contimg.settings import Settings, load, save
 from contimg.store import Store
 from web import create_app
 from web.context import EXTENSION, Panel
-from web.http.serving import listen, make_server, url_of
 
 
 @pytest.fixture(scope="session")
@@ -112,20 +111,5 @@ def operator() -> dict[str, str]:
 @pytest.fixture
 def url(app: Flask) -> Iterator[str]:
     """The panel behind a real waitress; its address without the last slash."""
-    panel: Panel = app.extensions[EXTENSION]
-    listening = listen("127.0.0.1", 0)
-    server = make_server(app, listening)
-    over = threading.Event()
-
-    def loop() -> None:
-        while not over.is_set():
-            server.asyncore.loop(timeout=0.1, map=server._map, count=1)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    yield url_of(listening).rstrip("/")
-    panel.live.close()
-    server.task_dispatcher.shutdown()
-    over.set()
-    thread.join()
-    server.close()
+    with serving(app) as address:
+        yield address

@@ -125,9 +125,13 @@ def paint(path: Path, pixels: int, seed: int) -> None:
 
 def write_fits(path: Path, seed: int, pixels: int = 512) -> None:
     """A small FITS image of noise with a source at the phase centre: its pixel is the one that the header names."""
+    header = fits.Header()
+    for axis, kind, value, step in ((1, "RA---SIN", 24.4, -24 / 3600), (2, "DEC--SIN", 33.16, 24 / 3600)):
+        header.update({f"CTYPE{axis}": kind, f"CRPIX{axis}": pixels // 2 + 1.0})
+        header.update({f"CRVAL{axis}": value, f"CDELT{axis}": step})
     data = 0.003 * np.random.default_rng(seed).standard_normal((pixels, pixels))
     data[pixels // 2, pixels // 2] = 1.0
-    fits.PrimaryHDU(data[None, None].astype(np.float32)).writeto(path, overwrite=True)
+    fits.PrimaryHDU(data[None, None].astype(np.float32), header).writeto(path, overwrite=True)
 
 
 def samples(night: Night, hours: float = 24.0, step_s: float = 600.0) -> None:

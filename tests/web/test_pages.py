@@ -1,18 +1,12 @@
 """Pages of groups, images, sky, calibration, history, logs: they show what the store holds and the address selects."""
 
-import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
-from astropy.wcs import WCS
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
-from matplotlib.image import imread
 from observing_night import Night, samples
 from signing_in import csrf_of, sign_in
 from store_steps import metric_values
@@ -21,7 +15,6 @@ from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web.http.parameters import parse_time_span
 from web.pages.filters import percent, position, size
-from web.tiles.overlay import Overlay
 from web.tiles.timeline import Timeline
 
 PAGES = (
@@ -137,34 +130,6 @@ def test_gallery_pages_and_neighbours(client: FlaskClient, full_night: Night, st
     assert "3C48_2026-02-22" in html
     assert client.get(f"/images/{older.id}.pb.fits").status_code == 404
     assert client.get("/images/99999").status_code == 404
-
-
-def test_pixels_png_is_north_up(client: FlaskClient, full_night: Night, store: Store) -> None:
-    image = store.products.images(1)[0]
-    original = image.fits_path.read_bytes()  # the night's products are shared by all tests
-    data = np.zeros((512, 512), np.float32)
-    data[300, 100] = 1.0
-    try:
-        fits.PrimaryHDU(data).writeto(image.fits_path, overwrite=True)
-        answer = client.get(f"/images/{image.id}/pixels.png")
-        picture = imread(io.BytesIO(answer.data), format="png")[..., :3].sum(axis=2)
-        assert picture.shape == (512, 512)
-        assert np.unravel_index(picture.argmax(), picture.shape) == (511 - 300, 100)
-        image.fits_path.write_text("no image")
-        assert client.get(f"/images/{image.id}/pixels.png").status_code == 409
-    finally:
-        image.fits_path.write_bytes(original)
-
-
-@given(st.floats(0, 360), st.floats(-85, 89), st.floats(-1, 1), st.floats(-1, 1))
-def test_overlay_projection_agrees_with_astropy(ra: float, dec: float, east: float, north: float) -> None:
-    overlay = Overlay(ra, dec, 512, 24 / 3600)
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.crval = ("RA---SIN", "DEC--SIN"), (ra, dec)
-    wcs.wcs.crpix, wcs.wcs.cdelt = (257, 257), (-24 / 3600, 24 / 3600)
-    direction = (ra + east) % 360, max(-89.9, min(89.9, dec + north))
-    x, y = wcs.wcs_world2pix([direction], 0)[0]
-    assert overlay.project(*direction) == pytest.approx((x + 0.5, 512 - (y + 0.5)), abs=1e-4)
 
 
 def test_set_is_retired_with_reason(client: FlaskClient, full_night: Night, store: Store) -> None:

@@ -1,121 +1,301 @@
-// The image viewer: wheel, pinch, buttons or keys zoom; dragging or arrows move; shows the pointer's direction.
+// The image viewer: draws the pixels of an image's layers with a stretch, shows the values under the pointer, keeps
+// the view in the address, and compares with the tiles observed before and after.
 
 import "./page.js";
+import { formatAddress, readAddress } from "./viewer/address.js";
+import { ColourBar } from "./viewer/colour_bar.js";
+import { watchGestures } from "./viewer/gestures.js";
+import { SkyImage } from "./viewer/image.js";
+import { drawOverlay } from "./viewer/overlay.js";
+import { Readout } from "./viewer/readout.js";
+import { reproject, viewOf } from "./viewer/reprojection.js";
+import { makeColourTable, percentileLimits } from "./viewer/scale.js";
 
-const viewer = document.getElementById("viewer");
-const fullSide = Number(viewer.dataset.pixels);
-const output = document.getElementById("pointer");
-const MIN_SIDE = 24;
-const LABEL_PIXELS = 12;
-const view = { x: 0, y: 0, side: fullSide };
-const fingers = new Map();
+const MAX_COLUMNS = 2000;
+const MIN_SIDE = 12; // pixels of the image
+const SETTLE_MS = 80; // between the last change of the view and the request of its pixels
+const BLINK_MS = 800;
+const DEFAULTS = { layer: "image", stretch: "asinh", limits: "noise", colours: "inferno" };
+const BEAM_SCALE = { stretch: "linear", low: 0, high: 1, rms: 0 };
+
+const byId = (id) => document.getElementById(id);
+const stage = byId("stage");
+const canvas = byId("pixels");
+const svg = byId("viewer");
+const context = canvas.getContext("2d");
+const bar = new ColourBar(byId("colour-bar"));
+const readout = new Readout(byId("pointer"));
+const state = { ...DEFAULTS, view: { x: 0, y: 0, side: 1 }, low: 0, high: 1, hidden: new Set() };
+const neighbours = new Map(); // of each button, the promise of its image
+let home;
+let shown;
+let compared; // the button of the neighbour that was shown last
+let frames = [];
+let blinking;
+let settling;
+let request = 0;
+
+function columnsOfScreen() {
+  return Math.min(MAX_COLUMNS, Math.max(1, Math.round(stage.clientWidth * Math.min(devicePixelRatio, 2))));
+}
+
+function currentScale() {
+  const { stretch, low, high, colours } = state;
+  return state.layer === "beam" ? { ...BEAM_SCALE, colours } : { stretch, low, high, colours, rms: home.rms_jy };
+}
+
+// The colours of a frame as a canvas of its own, drawn again when the scale has changed.
+function painted(frame, scale, key) {
+  if (frame.key !== key) {
+    frame.canvas ??= new OffscreenCanvas(frame.columns, frame.rows);
+    const image = new ImageData(frame.columns, frame.rows);
+    const output = new Uint32Array(image.data.buffer);
+    const table = scale.table ?? (scale.table = makeColourTable(scale));
+    for (let i = 0; i < output.length; i++) output[i] = table[frame.codes[i]];
+    frame.canvas.getContext("2d").putImageData(image, 0, 0);
+    frame.key = key;
+  }
+  return frame.canvas;
+}
 
 function draw() {
-  view.side = Math.min(fullSide, Math.max(MIN_SIDE, view.side));
-  view.x = Math.min(fullSide - view.side, Math.max(0, view.x));
-  view.y = Math.min(fullSide - view.side, Math.max(0, view.y));
-  viewer.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${view.side}`);
-  viewer.style.fontSize = `${(LABEL_PIXELS * view.side) / viewer.clientWidth}px`;
+  const { view } = state;
+  const columns = columnsOfScreen();
+  if (canvas.width !== columns) canvas.width = canvas.height = columns;
+  const scale = currentScale();
+  const key = Object.values(scale).join(" ");
+  const unit = columns / view.side;
+  context.clearRect(0, 0, columns, columns);
+  context.imageSmoothingEnabled = view.side > columns;
+  for (const frame of frames) {
+    const corner = [(frame.x - view.x) * unit, (frame.y - view.y) * unit];
+    context.drawImage(painted(frame, scale, key), ...corner, frame.width * unit, frame.height * unit);
+  }
+  drawOverlay(svg, home, view, stage.clientWidth, state.hidden);
+  bar.draw(scale, state.layer === "beam");
 }
 
-function pixelAt(event) {
-  const box = viewer.getBoundingClientRect();
-  const side = Math.min(box.width, box.height);
-  const left = box.left + (box.width - side) / 2;
-  const top = box.top + (box.height - side) / 2;
-  return [view.x + ((event.clientX - left) / side) * view.side, view.y + ((event.clientY - top) / side) * view.side];
-}
-
-function zoom(factor, x = view.x + view.side / 2, y = view.y + view.side / 2) {
-  const side = Math.min(fullSide, Math.max(MIN_SIDE, view.side * factor));
-  view.x = x - ((x - view.x) * side) / view.side;
-  view.y = y - ((y - view.y) * side) / view.side;
-  view.side = side;
+// Draw, and get the pixels of the view when it has stopped changing.
+function refresh() {
+  clampView();
   draw();
+  saveAddress();
+  clearTimeout(settling);
+  stage.setAttribute("aria-busy", "true");
+  settling = setTimeout(load, SETTLE_MS);
+}
+
+async function load() {
+  const own = ++request;
+  const [image, view, layer, columns] = [shown, { ...state.view }, state.layer, columnsOfScreen()];
+  try {
+    const loaded = [];
+    if (image === home) {
+      const overview = await image.overview(layer);
+      if (own !== request) return;
+      if (!frames.includes(overview)) frames = [overview];
+      draw();
+      loaded.push(overview, await image.frame(layer, view, columns));
+    } else {
+      const part = viewOf(home, view, image);
+      if (!part) throw new Error(`${image.group} does not cover the centre of this view`);
+      const frame = await image.frame(image.layers[layer] ? layer : "image", part, columns);
+      const codes = reproject(home, view, columns, image, frame);
+      loaded.push({ ...view, width: view.side, height: view.side, columns, rows: columns, codes });
+    }
+    if (own !== request) return;
+    frames = loaded;
+    byId("shown").textContent = image === home ? "" : `${image.group}, ${image.observed}`;
+    applyPercentile();
+    draw();
+    byId("viewer-message").textContent = "";
+  } catch (error) {
+    if (own !== request) return;
+    byId("viewer-message").textContent = error.message;
+    if (image !== home) show(home);
+  }
+  stage.setAttribute("aria-busy", "false");
+}
+
+function clampView() {
+  const { view } = state;
+  view.side = Math.min(home.side, Math.max(MIN_SIDE, view.side));
+  view.x = Math.min(home.columns - view.side, Math.max(0, view.x));
+  view.y = Math.min(home.rows - view.side, Math.max(0, view.y));
+}
+
+function zoom(factor, right, down) {
+  const { view } = state;
+  const side = Math.min(home.side, Math.max(MIN_SIDE, view.side * factor));
+  view.x += right * (view.side - side);
+  view.y += down * (view.side - side);
+  view.side = side;
+  refresh();
 }
 
 function move(right, down) {
-  view.x += right * view.side;
-  view.y += down * view.side;
-  draw();
+  state.view.x += right * state.view.side;
+  state.view.y += down * state.view.side;
+  refresh();
 }
 
-// The inverse of the SIN projection, the same convention as web/tiles/overlay.py.
-export function directionAt(x, y, sky) {
-  const scale = (sky.cell * Math.PI) / 180;
-  const half = Math.floor(sky.pixels / 2);
-  const east = (half + 0.5 - x) * scale;
-  const north = (sky.pixels - half - 0.5 - y) * scale;
-  const squared = 1 - east * east - north * north;
-  if (squared < 0) return null;
-  const toward = Math.sqrt(squared);
-  const dec0 = (sky.dec * Math.PI) / 180;
-  const dec = Math.asin(north * Math.cos(dec0) + toward * Math.sin(dec0));
-  const ra = Math.atan2(east, toward * Math.cos(dec0) - north * Math.sin(dec0));
-  return [(sky.ra + (ra * 180) / Math.PI + 360) % 360, (dec * 180) / Math.PI];
+function point(right, down) {
+  const { view } = state;
+  readout.show(home, shown, view.x + right * view.side, view.y + down * view.side);
 }
 
-function showDirection(event) {
-  const sky = Object.fromEntries(["pixels", "ra", "dec", "cell"].map((key) => [key, Number(viewer.dataset[key])]));
-  const direction = directionAt(...pixelAt(event), sky);
-  output.textContent = direction ? `${direction[0].toFixed(4)}° ${direction[1] < 0 ? "−" : "+"}${Math.abs(direction[1]).toFixed(4)}°` : "";
-}
-
-viewer.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  zoom(Math.exp(event.deltaY / 400), ...pixelAt(event));
-}, { passive: false });
-
-viewer.addEventListener("pointerdown", (event) => {
-  viewer.setPointerCapture(event.pointerId);
-  fingers.set(event.pointerId, event);
-});
-
-viewer.addEventListener("pointermove", (event) => {
-  showDirection(event);
-  const before = fingers.get(event.pointerId);
-  if (!before) return;
-  const second = [...fingers.values()].find((finger) => finger.pointerId !== event.pointerId);
-  if (second) {
-    const apart = (finger) => Math.hypot(finger.clientX - second.clientX, finger.clientY - second.clientY) || 1;
-    zoom(apart(before) / apart(event), ...pixelAt(event));
-  } else {
-    const side = Math.min(viewer.clientWidth, viewer.clientHeight);
-    move((before.clientX - event.clientX) / side, (before.clientY - event.clientY) / side);
+// Limits: of the noise and the peak, or of the brightness in view; `numbers` stay as they are.
+function applyPercentile() {
+  if (state.pending) {
+    const limits = percentileLimits(frames.at(-1).codes, Number(state.pending));
+    if (limits && limits[1] > limits[0]) [state.low, state.high] = limits;
+    state.pending = undefined;
+    showControls();
+    saveAddress();
   }
-  fingers.set(event.pointerId, event);
-});
-
-for (const end of ["pointerup", "pointercancel"]) {
-  viewer.addEventListener(end, (event) => fingers.delete(event.pointerId));
 }
 
-viewer.addEventListener("dblclick", (event) => zoom(0.5, ...pixelAt(event)));
+function setLimits(name) {
+  state.limits = name;
+  if (name === "noise") {
+    const rms = home.rms_jy || 1e-3;
+    [state.low, state.high] = [-3 * rms, Math.max(home.peak_jy, 10 * rms)];
+  } else if (name !== "numbers") state.pending = name;
+}
 
-const KEYS = {
-  "+": () => zoom(0.8),
-  "=": () => zoom(0.8),
-  "-": () => zoom(1.25),
-  0: () => zoom(fullSide),
-  ArrowLeft: () => move(-0.1, 0),
-  ArrowRight: () => move(0.1, 0),
-  ArrowUp: () => move(0, -0.1),
-  ArrowDown: () => move(0, 0.1),
-};
+function showControls() {
+  for (const name of ["layer", "stretch", "limits", "colours"]) byId(name).value = state[name];
+  for (const name of ["low", "high"]) byId(name).value = Number((state[name] * 1e3).toPrecision(5));
+  for (const name of ["stretch", "limits", "low", "high"]) byId(name).disabled = state.layer === "beam";
+  for (const box of document.querySelectorAll("[data-part]")) box.checked = !state.hidden.has(box.dataset.part);
+}
 
-viewer.addEventListener("keydown", (event) => {
-  if (!KEYS[event.key] || event.ctrlKey || event.metaKey) return;
-  event.preventDefault();
-  KEYS[event.key]();
-});
+function saveAddress() {
+  const { view } = state;
+  const values = { hide: [...state.hidden].join(",") };
+  for (const name of Object.keys(DEFAULTS)) if (state[name] !== DEFAULTS[name]) values[name] = state[name];
+  if (state.limits !== "noise") Object.assign(values, { low: state.low * 1e3, high: state.high * 1e3 });
+  const centre = home.coordinates.skyAt(view.x + view.side / 2, view.y + view.side / 2);
+  const links = { ...values };
+  if (centre) {
+    const position = { ra: centre[0], dec: centre[1], width: view.side * home.coordinates.cellDeg };
+    if (view.side < home.side) Object.assign(values, position);
+    Object.assign(links, view.side < home.side ? position : {});
+  }
+  history.replaceState(null, "", location.pathname + location.search + formatAddress(values));
+  for (const link of document.querySelectorAll("[data-keeps-view]")) link.hash = formatAddress(links);
+}
 
-document.getElementById("zoom-in").addEventListener("click", () => zoom(0.6));
-document.getElementById("zoom-out").addEventListener("click", () => zoom(1 / 0.6));
-document.getElementById("zoom-all").addEventListener("click", () => zoom(fullSide));
-for (const layer of ["grid", "sources"]) {
-  document.getElementById(`show-${layer}`).addEventListener("change", (event) => {
-    document.getElementById(layer).toggleAttribute("hidden", !event.target.checked);
+function restore(values) {
+  const { x, y, side } = { x: 0, y: 0, side: home.side };
+  state.view = { x, y, side };
+  const centre = Number.isFinite(values.ra + values.dec) && home.coordinates.pixelAt(values.ra, values.dec);
+  if (centre) {
+    const width = Math.max(MIN_SIDE, (values.width ?? 0.25) / home.coordinates.cellDeg);
+    state.view = { x: centre[0] - width / 2, y: centre[1] - width / 2, side: width };
+  }
+  for (const name of Object.keys(DEFAULTS)) {
+    const options = [...byId(name).options].map((option) => option.value);
+    state[name] = options.includes(values[name]) ? values[name] : DEFAULTS[name];
+  }
+  setLimits(state.limits);
+  if (values.high > values.low) {
+    Object.assign(state, { low: values.low / 1e3, high: values.high / 1e3, pending: undefined });
+  }
+  state.hidden = new Set((values.hide ?? "").split(",").filter(Boolean));
+  frames = [];
+  showControls();
+  refresh();
+}
+
+function show(image) {
+  shown = image;
+  for (const button of neighbours.keys()) button.setAttribute("aria-pressed", String(image !== home && button === compared));
+  refresh();
+}
+
+async function toggleNeighbour(button) {
+  if (!button || button.disabled) return;
+  compared = button;
+  if (shown !== home) return show(home);
+  neighbours.set(button, neighbours.get(button) ?? SkyImage.load(button.dataset.description));
+  try {
+    show(await neighbours.get(button));
+  } catch (error) {
+    neighbours.delete(button);
+    byId("viewer-message").textContent = error.message;
+  }
+}
+
+function toggleBlink() {
+  const isStarting = !blinking;
+  clearInterval(blinking);
+  blinking = undefined;
+  byId("blink").setAttribute("aria-pressed", String(isStarting));
+  if (!isStarting) return shown === home || show(home);
+  const step = () => toggleNeighbour(compared ?? [byId("earlier"), byId("later")].find((button) => !button.disabled));
+  step();
+  blinking = setInterval(step, BLINK_MS);
+}
+
+function addControls() {
+  byId("layer").replaceChildren(...Object.entries(home.layers).map(([name, label]) => new Option(label, name)));
+  byId("layer").addEventListener("change", (event) => {
+    state.layer = event.target.value;
+    frames = [];
+    showControls();
+    refresh();
   });
+  for (const name of ["stretch", "colours"]) {
+    byId(name).addEventListener("change", (event) => {
+      state[name] = event.target.value;
+      refresh();
+    });
+  }
+  byId("limits").addEventListener("change", (event) => {
+    setLimits(event.target.value);
+    showControls();
+    refresh();
+  });
+  for (const name of ["low", "high"]) {
+    byId(name).addEventListener("change", (event) => {
+      const values = { low: state.low, high: state.high, [name]: event.target.valueAsNumber / 1e3 };
+      if (values.high > values.low) Object.assign(state, values, { limits: "numbers" });
+      showControls();
+      refresh();
+    });
+  }
+  for (const box of document.querySelectorAll("[data-part]")) {
+    box.addEventListener("change", () => {
+      state.hidden[box.checked ? "delete" : "add"](box.dataset.part);
+      refresh();
+    });
+  }
+  for (const [id, factor] of [["zoom-in", 0.6], ["zoom-out", 1 / 0.6], ["zoom-all", Infinity]]) {
+    byId(id).addEventListener("click", () => zoom(factor, 0.5, 0.5));
+  }
+  for (const name of ["earlier", "later"]) {
+    const button = byId(name);
+    button.disabled = !home[name];
+    button.dataset.description = home[name] ?? "";
+    neighbours.set(button, undefined);
+    button.addEventListener("click", () => toggleNeighbour(button));
+  }
+  byId("blink").disabled = !(home.earlier || home.later);
+  byId("blink").addEventListener("click", toggleBlink);
 }
-addEventListener("resize", draw);
-draw();
+
+const KEYS = { "[": () => toggleNeighbour(byId("earlier")), "]": () => toggleNeighbour(byId("later")), b: toggleBlink };
+
+try {
+  home = shown = await SkyImage.load(stage.dataset.description);
+  addControls();
+  stage.dataset.live = "";
+  byId("viewer-tools").hidden = false;
+  watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press: (key) => KEYS[key]?.() !== undefined || key in KEYS });
+  addEventListener("hashchange", () => restore(readAddress()));
+  new ResizeObserver(refresh).observe(stage);
+  restore(readAddress());
+} catch (error) {
+  byId("viewer-message").textContent = error.message;
+}

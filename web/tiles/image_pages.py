@@ -4,17 +4,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, render_template
 
 from contimg.quality.image import QualityThresholds
 from contimg.store import ImageFilter, ObservedTile
 from web.context import current_panel
 from web.http.parameters import ImageWall
-from web.http.responses import product_file
 from web.pages.layout import parse_query
-from web.tiles.overlay import Overlay
 from web.tiles.quality_table import quality_rows
 from web.tiles.service import find_image
+from web.tiles.viewer import LAYERS, layer_path, listed_sources
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
 STRIP_DAYS = 1.0
@@ -64,7 +63,6 @@ def gallery() -> str:
 def show(image_id: int) -> str:
     """Show an image."""
     image, store = find_image(image_id), current_panel().store
-    overlay = Overlay(image.ra_deg, image.dec_deg, image.pixels, image.cell_arcsec / 3600)
     before, after = store.products.neighbours(image.id, image.mjd)
     return render_template(
         "tiles/image.html",
@@ -72,20 +70,10 @@ def show(image_id: int) -> str:
         caltable_set=store.registry.set_named(image.calibration_set) if image.calibration_set else None,
         before=before,
         after=after,
-        grid=overlay.grid(),
-        sources=overlay.sources(image.sources),
+        sources=listed_sources(image),
+        layers=[name for name in LAYERS if layer_path(image, name)],
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
     )
-
-
-@image_pages.get("/<int:image_id>/pixels.png")
-def pixels(image_id: int) -> Response:
-    """Send every pixel of an image, for the viewer."""
-    image, panel = find_image(image_id), current_panel()
-    path = product_file(image.fits_path, panel.config().output_dir, "image")
-    response = Response(panel.pixel_images.draw(path, image), mimetype="image/png")
-    response.headers["Cache-Control"] = "private, max-age=3600"
-    return response
 
 
 def _strips(since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:

@@ -1,0 +1,51 @@
+// Position, brightness and response of the primary beam under the pointer.
+
+import { formatMjy } from "./scale.js";
+import { formatDec, formatRa } from "./wcs.js";
+
+const HALF_POWER = 0.5;
+
+export class Readout {
+  constructor(element) {
+    this.element = element;
+    this.parts = Object.fromEntries([...element.querySelectorAll("[data-value]")].map((part) => [part.dataset.value, part]));
+    this.position = null;
+    this.isWaiting = false;
+  }
+
+  clear() {
+    this.position = null;
+    for (const part of Object.values(this.parts)) part.textContent = "";
+  }
+
+  // Show the values of `shown` at a position in `home`, whose view is on the screen.
+  show(home, shown, x, y) {
+    const sky = home.coordinates.skyAt(x, y);
+    if (!sky) return this.clear();
+    this.parts.sky.textContent = `${formatRa(sky[0], 2)} ${formatDec(sky[1], 1)}`;
+    this.position = { image: shown, pixel: shown === home ? [x, y] : shown.coordinates.pixelAt(...sky) };
+    this.update();
+  }
+
+  // One request at a time: after an answer the newest position is requested.
+  async update() {
+    if (this.isWaiting || !this.position) return;
+    this.isWaiting = true;
+    const asked = this.position;
+    const values = asked.pixel ? await asked.image.valuesAt(...asked.pixel).catch(() => null) : null;
+    this.isWaiting = false;
+    if (!this.position) return;
+    this.describe(values ?? {});
+    if (this.position !== asked) this.update();
+  }
+
+  describe(values) {
+    const number = (value) => (value === null || value === undefined ? "–" : `${formatMjy(value)} mJy/beam`);
+    for (const name of ["image", "pbcor", "residual"]) {
+      if (this.parts[name]) this.parts[name].textContent = number(values[name]);
+    }
+    const response = values.beam;
+    const isKnown = response !== null && response !== undefined;
+    this.parts.beam.textContent = isKnown ? response.toFixed(3) + (response < HALF_POWER ? ", outside the half power" : "") : "–";
+  }
+}
