@@ -21,7 +21,8 @@ LABELS = (
     "subbands?", "attempts?", "antennas?", "channels?", "integrations?", "sources?", "iterations?", "images?", "tiles?",
     "groups?", "files?", "pid", "tables?", "reference antenna", "refant", "set", "name", "id", "limit", "samples?",
     "process(es)?", "group", "stage", "rule", "caltable set", "calibrator", "version", "host", "number of .*",
-    "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error",
+    "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error", "dynamic range",
+    "(.* )?over .*", ".*, beams",
 )  # fmt: skip
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
