@@ -90,7 +90,7 @@ def report(outcome: CommandOutcome, subject: str, endpoint: str, **values: Any) 
 
 def read_condition() -> Condition | None:
     """Return the condition of the stream for the headline; None for a user who may not read, or without the store."""
-    if current_user().role < Role.READER:
+    if max(current_user().role, access().public_role) < Role.READER:  # an unknown address has no user
         return None
     try:
         return current_panel().overview(OVERVIEW_ENTRIES).condition
