@@ -47,7 +47,13 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
     "Look: state and products": {
         "status": ("service", READ),
         "images": ("images", {"list": READ, "show": READ, "get": WRITE}),
-        "alerts": ("service", READ),
+        "alerts": (
+            "service",
+            {
+                **{"list": READ, "acknowledge": WRITE, "silence": WRITE},
+                **{"maintenance list": READ, "maintenance add": WRITE, "maintenance end": WRITE},
+            },
+        ),
         "events": ("service", READ),
         "workers": ("processes", READ),
         "calibrators": ("calibrations", READ),
@@ -92,7 +98,7 @@ def access_of(context: click.Context | None) -> Access:
         words.insert(0, context.info_name or "")
         context = context.parent
     marks = _ENTRIES[words[0]][1] if words and words[0] in _ENTRIES else WRITE
-    return marks if isinstance(marks, Access) else marks.get(words[-1], WRITE)
+    return marks if isinstance(marks, Access) else marks.get(" ".join(words[1:]), WRITE)
 
 
 class Commands(click.Group):

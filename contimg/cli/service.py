@@ -12,11 +12,17 @@ from contimg.cli.shared import as_json_option, by_option, limit_option, open_sto
 from contimg.errors import ContimgError
 from contimg.options import Choice
 from contimg.settings import Settings, load
-from contimg.store import AlertRecord, EventRecord, Stage, Status, StreamActivity
+from contimg.store import AlertRecord, EventRecord, SilenceRecord, Stage, Status, StreamActivity
+from contimg.store.activity.remedies import ALERTS
 from contimg.store.engine import is_missing
-from contimg.units import format_duration, format_utc
+from contimg.units import format_duration, format_utc, parse_moment
 from workers.service import manager
 from workers.service.records import Action, ServiceHealth, ServiceStatus
+
+until_option = click.option(
+    "--until", required=True, help="End: a time (UTC) or a duration: 2026-02-22T23:17, 30min, 8h."
+)
+reason_option = click.option("--reason", required=True, help="Why, for other operators.")
 
 
 def run_command(command: Action, by: str) -> None:
@@ -181,23 +187,118 @@ def _print_lists(console: Console, snapshot: Status) -> None:
         console.print(f"{format_utc(event.at)}  {event.group or ''}  {event.text}", style="dim", soft_wrap=True)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @limit_option(20)
 @click.option("--on", "only_on", is_flag=True, help="List active alerts only.")
 @as_json_option
-def alerts(limit: int, only_on: bool, as_json: bool) -> None:
-    """List alerts, newest first.
+@click.pass_context
+def alerts(context: click.Context, limit: int, only_on: bool, as_json: bool) -> None:
+    """List, acknowledge and silence alerts.
 
-    `contimg config check` lists the limits of the rules.
+    `contimg config check` lists the limits of the rules. Without a subcommand the alerts are listed.
     """
+    if context.invoked_subcommand is None:
+        context.invoke(list_alerts, limit=limit, only_on=only_on, as_json=as_json)
+
+
+@alerts.command("list")
+@limit_option(20)
+@click.option("--on", "only_on", is_flag=True, help="List active alerts only.")
+@as_json_option
+def list_alerts(limit: int, only_on: bool, as_json: bool) -> None:
+    """List alerts with their ids, newest first."""
     with open_store() as store:
         records = store.alerts.active()[::-1][:limit] if only_on else store.alerts.last(limit=limit)
     print_list(records, _alert_line, "no alert is active" if only_on else "no alert has been raised", as_json=as_json)
 
 
+@alerts.command()
+@click.argument("alert", type=int)
+@click.option("--note", default="", help="What is known or done, for other operators.")
+@by_option
+def acknowledge(alert: int, note: str, by: str) -> None:
+    """Record that somebody attends to an active alert.
+
+    ALERT is the number in the list. The alert stays active until its rule is met.
+    """
+    with open_store() as store:
+        click.echo(_alert_line(store.alerts.acknowledge(alert, by, note)))
+
+
+@alerts.command()
+@click.argument("rule", type=Choice(list(ALERTS)))
+@until_option
+@reason_option
+@by_option
+def silence(rule: str, until: str, reason: str, by: str) -> None:
+    """Send no notifications of a rule until a time.
+
+    Its alerts are recorded and shown all the same.
+    """
+    with open_store() as store:
+        ends_at = _moment(until, store.database.clock(), "--until")
+        click.echo(_silence_line(store.silences.add(rule, until=ends_at, reason=reason, by=by)))
+
+
+@alerts.group()
+def maintenance() -> None:
+    """List, add and end times without notifications."""
+
+
+@maintenance.command("list")
+@limit_option(20)
+@as_json_option
+def list_silences(limit: int, as_json: bool) -> None:
+    """List maintenance windows and silences, newest first."""
+    with open_store() as store:
+        records = store.silences.last(limit)
+    print_list(records, _silence_line, "no maintenance window and no silence", as_json=as_json)
+
+
+@maintenance.command()
+@until_option
+@click.option("--since", default="", help="Beginning: a time (UTC) or a duration from now.  [default: now]")
+@reason_option
+@by_option
+def add(until: str, since: str, reason: str, by: str) -> None:
+    """Add a window in which no notification is sent."""
+    with open_store() as store:
+        now = store.database.clock()
+        begins_at = _moment(since, now, "--since") if since else None
+        ends_at = _moment(until, now if begins_at is None else begins_at, "--until")
+        window = store.silences.add(None, until=ends_at, reason=reason, by=by, since=begins_at)
+        click.echo(_silence_line(window))
+
+
+@maintenance.command()
+@click.argument("number", type=int)
+@by_option
+def end(number: int, by: str) -> None:
+    """End a maintenance window or a silence now, by its NUMBER in the list."""
+    with open_store() as store:
+        click.echo(_silence_line(store.silences.end(number, by)))
+
+
+def _moment(text: str, now_s: float, option: str) -> float:
+    """Read a time or a duration; raises BadParameter."""
+    try:
+        return parse_moment(text, now_s)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
 def _alert_line(alert: AlertRecord) -> str:
     duration = "on" if alert.ended_at is None else f"{alert.ended_at - alert.began_at:.0f} s"
-    return f"{format_utc(alert.began_at)}  {duration:>8}  {alert.level:<7}  {alert.text}"
+    remarks = [f"acknowledged by {alert.acknowledged_by}"] if alert.acknowledged_by else []
+    if alert.silenced_until is not None:
+        remarks.append(f"silenced until {format_utc(alert.silenced_until)}")
+    remark = f"  ({', '.join(remarks)})" if remarks else ""
+    return f"{alert.id:>5}  {format_utc(alert.began_at)}  {duration:>8}  {alert.level:<7}  {alert.text}{remark}"
+
+
+def _silence_line(record: SilenceRecord) -> str:
+    span = f"{format_utc(record.begins_at)} to {format_utc(record.ends_at)}"
+    return f"{record.id:>5}  {span}  {record.label}  {record.reason}  ({record.created_by})"
 
 
 @click.command()

@@ -1,5 +1,7 @@
 """Whatever the panel can do, a command can: nobody needs a browser to run the stream."""
 
+import contextlib
+import json
 import re
 
 import click
@@ -25,6 +27,10 @@ COMMANDS = {
     "/api/streaming/config/undo": "config undo",
     "/configuration": "config set",
     "/configuration/undo": "config undo",
+    "/api/alerts/<int:id>/acknowledge": "alerts acknowledge",
+    "/api/alerts/<int:id>/silence": "alerts silence",
+    "/api/maintenance": "alerts maintenance add",
+    "/api/maintenance/<int:id>/end": "alerts maintenance end",
     "/api/groups/<group>/retry": "groups retry",
     "/api/groups/<group>/discard": "groups discard",
     "/groups/<group>/retry": "groups retry",
@@ -88,7 +94,29 @@ def test_alerts_and_events_are_listed(run):
     store.alerts.update("stall", None, end_text="it moves")
     assert "stall" not in run("alerts", "--on")
     assert "stall: nothing moves" in run("alerts")
+    assert run("alerts", "list") == run("alerts")
     lines = run("events").splitlines()
     assert [line.split("  ")[-1].strip() for line in lines] == ["stall: nothing moves", "it moves"]
     assert run("events", "--level", "error").count("\n") == 1
     store.close()
+
+
+def test_alerts_are_acknowledged_and_silenced(run):
+    with contextlib.closing(Store.of(load(Settings.from_environment()))) as store:
+        store.alerts.update("no data", "no data: no file for 20 min", level="error")
+        (alert,) = store.alerts.active()
+        assert "Vera" in run("alerts", "acknowledge", str(alert.id), "--by", "Vera", "--note", "cable")
+        with pytest.raises(BadInput):
+            run("alerts", "acknowledge", str(alert.id))
+        run("alerts", "silence", "no data", "--until", "8h", "--reason", "cable", "--by", "Vera")
+        run("alerts", "maintenance", "add", "--since", "2h", "--until", "1h", "--reason", "power", "--by", "Vera")
+        silence, window = store.silences.current_and_planned()
+        assert (silence.rule, silence.reason, silence.created_by) == ("no data", "cable", "Vera")
+        assert silence.ends_at - silence.begins_at == pytest.approx(8 * 3600)
+        assert window.ends_at - window.begins_at == pytest.approx(3600)
+        assert run("alerts", "--on").count("Vera") == 1
+        assert len(json.loads(run("alerts", "maintenance", "list", "--json"))) == 2
+        run("alerts", "maintenance", "end", str(silence.id), "--by", "Vera")
+        assert store.silences.current_and_planned() == (window,)
+        with pytest.raises(click.BadParameter):
+            run("alerts", "silence", "disk", "--until", "soon", "--reason", "power")
