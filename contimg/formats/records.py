@@ -8,7 +8,7 @@ in ISO 8601 that ends in Z, a path becomes a string. A property whose type is de
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -53,6 +53,25 @@ def _add_root(path: str, info: SerializationInfo) -> str:
 
 ApiPath = Annotated[str, PlainSerializer(_add_root)]
 """Path of a file in the API, `/api/images/12.fits`; `to_json` puts the prefix of the panel's paths before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of a list: at most `limit` entries from `cursor` on, the number of all, and the next page's cursor."""
+
+    total: Annotated[int, about("Number of entries that match, on all pages", "entries", 288)]
+    next: Annotated[str | None, about("`cursor` of the next page; null on the last", example="61093.129624~12")]
+
+
+def page_key(value: float, identity: int | str) -> str:
+    """Return the cursor after an entry of a list, `value~identity`.
+
+    Parameters
+    ----------
+    value : number that the list is ordered by.
+    identity : orders entries of equal values.
+    """
+    return f"{value!r}~{identity}"
 
 
 def schema_of(record: type[Any]) -> type[BaseModel]:

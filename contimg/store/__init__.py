@@ -18,22 +18,23 @@ from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
-from contimg.store.calibrations import Caltable, OutdatedTile, Registry, StoredCaltableSet
+from contimg.store.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
-from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupOrder, GroupRecord
+from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
 from contimg.store.images.filters import ImageFilter
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
-from contimg.store.products import ObservedTile, Products, StoredImage, StoredMS
+from contimg.store.products import ImageList, ObservedTile, Products, StoredImage, StoredMS
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "Caltable", "EventRecord",
-    "FileRecord", "FileState", "GroupOrder", "GroupRecord", "ImageFilter", "JobKind", "JobRecord", "Lease",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "CalibrationList", "Caltable", "EventRecord",
+    "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
+    "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
     "StoredImage", "StoredMS", "StreamActivity", "worst_of",

@@ -3,20 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
-from contimg.formats.records import about
+from contimg.formats.records import Page, about, page_key
+from contimg.instrument.time import mjd_to_unix
 from contimg.quality.grades import GOOD
 from contimg.store import products
 from contimg.store.activity.events import INFO, record_event
-from contimg.store.database import Repository
+from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import find_job
 from contimg.store.tables import CalibrationTable, Job, MeasurementSet, record_of
@@ -77,9 +78,31 @@ class StoredCaltableSet:
     ] = None
 
     @property
-    def in_force(self) -> bool:
+    def observed_at(self) -> Annotated[float, about("When the source was observed")]:
+        """When the source was observed, epoch seconds."""
+        return mjd_to_unix(self.mjd)
+
+    @property
+    def valid_from(self) -> Annotated[float | None, about("Beginning of the validity; null for no beginning")]:
+        """Beginning of the validity, epoch seconds; None for no beginning."""
+        return mjd_to_unix(self.valid_from_mjd) if isfinite(self.valid_from_mjd) else None
+
+    @property
+    def valid_until(self) -> Annotated[float | None, about("End of the validity; null for no end")]:
+        """End of the validity, epoch seconds; None for no end."""
+        return mjd_to_unix(self.valid_to_mjd) if isfinite(self.valid_to_mjd) else None
+
+    @property
+    def in_force(self) -> Annotated[bool, about("Whether it may be applied", example=True)]:
         """Whether it may be applied: neither superseded nor retired."""
         return self.superseded_by is None and self.retired is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationList(Page):
+    """Caltable sets, the latest observed first."""
+
+    calibrations: Annotated[tuple[StoredCaltableSet, ...], about("Caltable sets, the latest observed first")]
 
 
 @dataclass(frozen=True)
@@ -116,19 +139,37 @@ class Registry(Repository):
         with self._database.read() as session:
             return _rank(_read_sets(session, query), mjd, dec_deg, strip_deg)
 
-    def sets(self, limit: int = 50) -> tuple[StoredCaltableSet, ...]:
+    def sets(self, limit: int = 50, *, before: tuple[float, str] | None = None) -> tuple[StoredCaltableSet, ...]:
         """Return the latest sets by observation time, newest first, superseded ones included.
 
         Parameters
         ----------
         limit : largest number of sets.
+        before : only sets after this key of the list, MJD and name; a page's last set gives that of the next.
         """
         table = CalibrationTable
-        newest = select(table.set_name).order_by(table.mjd.desc(), table.id.desc()).limit(MAX_TABLES * limit)
+        newest = order_by_key(select(table.set_name), table.mjd, table.set_name, False, before)
         with self._database.read() as session:
-            names = list(dict.fromkeys(session.scalars(newest)))[:limit]
+            names = list(dict.fromkeys(session.scalars(newest.limit(MAX_TABLES * limit))))[:limit]
             caltable_sets = _read_sets(session, select(table).where(table.set_name.in_(names)))
-        return tuple(sorted(caltable_sets, key=lambda caltable_set: -caltable_set.mjd))
+        return tuple(
+            sorted(caltable_sets, key=lambda caltable_set: (caltable_set.mjd, caltable_set.name), reverse=True)
+        )
+
+    def list_sets(self, limit: int = 20, *, before: tuple[float, str] | None = None) -> CalibrationList:
+        """Return a page of the sets, with their number.
+
+        Parameters
+        ----------
+        limit, before : as of `sets`.
+        """
+        found = self.sets(limit + 1, before=before)
+        with self._database.read() as session:
+            total = session.scalars(select(func.count(func.distinct(CalibrationTable.set_name)))).one()
+        last = found[limit - 1] if len(found) > limit else None
+        return CalibrationList(
+            calibrations=found[:limit], total=total, next=page_key(last.mjd, last.name) if last else None
+        )
 
     def set_named(self, name: str) -> StoredCaltableSet | None:
         """Return a set by its name, or None.

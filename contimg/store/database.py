@@ -151,6 +151,17 @@ class History(Repository):
     _table: Any
     _time_column = "at"
 
+    def count(self, **values: str | None) -> int:
+        """Count the rows.
+
+        Parameters
+        ----------
+        values : only rows that have these values, by column; a None value is left out.
+        """
+        conditions = [getattr(self._table, name) == value for name, value in values.items() if value is not None]
+        with self._database.read() as session:
+            return count(session, self._table, *conditions)
+
     def prune(self, before: float) -> int:
         """Delete the rows from before a time, and return their number; a row without a time is kept.
 

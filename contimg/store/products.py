@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from contimg.formats.records import NO_UNIT, ApiPath, GroupId, about
+from contimg.formats.records import NO_UNIT, ApiPath, GroupId, Page, about, page_key
 from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.store import tables
@@ -35,6 +35,16 @@ class StoredMS(ConvertedMS):
     calibration_set: AppliedSet
     calibration_note: AppliedSetNote
     created_at: Annotated[float, about("When it was stored")]
+
+    @property
+    def observed_at(self) -> Annotated[float, about("Beginning of the first integration")]:
+        """Beginning of the first integration, epoch seconds."""
+        return mjd_to_unix(self.mjd_start)
+
+    @property
+    def observed_until_at(self) -> Annotated[float, about("End of the last integration")]:
+        """End of the last integration, epoch seconds."""
+        return mjd_to_unix(self.mjd_end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +86,16 @@ class StoredImage(TileImage):
     ) -> Annotated[ApiPath | None, about("Path of the small preview", example="/api/images/12/thumbnail")]:
         """Path of the small preview in the API; None when there is none."""
         return f"/api/images/{self.id}/thumbnail" if self.thumbnail_path else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageList(Page):
+    """Images, the latest observed first."""
+
+    images: Annotated[tuple[StoredImage, ...], about("Images, the latest observed first")]
+    next_before_mjd: Annotated[
+        float | None, about("As `next`, for earlier clients: `before_mjd` of the next page", "d", 61093.129624)
+    ]
 
 
 @dataclass(frozen=True)
@@ -168,6 +188,25 @@ class Products(Repository):
         image = tables.Image
         query = order_by_key(select(image).where(*images.conditions()), image.mjd, image.id, False, before)
         return self._fetch(StoredImage, query.limit(limit))
+
+    def list_images(
+        self, images: ImageFilter, limit: int = 20, *, before: tuple[float, int] | None = None
+    ) -> ImageList:
+        """Return a page of the selected images, with their number.
+
+        Parameters
+        ----------
+        images : the conditions.
+        limit : largest number of images.
+        before : key of the last image of the page before, MJD and id.
+        """
+        found = self.find_images(images, limit + 1, before=before)
+        shown, total = found[:limit], sum(self.count_images(images).values())
+        last = shown[-1] if len(found) > limit else None
+        return ImageList(
+            images=shown, total=total, next=page_key(last.mjd, last.id) if last else None,
+            next_before_mjd=last.mjd if last else None,
+        )  # fmt: skip
 
     def count_images(self, images: ImageFilter) -> Mapping[str, int]:
         """Count the selected images by QA grade; the empty grade counts those that have none.

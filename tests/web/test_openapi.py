@@ -67,7 +67,6 @@ def test_routes_are_described(app: Flask, client: FlaskClient) -> None:
     described = {(path, method) for path, methods in whole["paths"].items() for method in methods}
     assert described == api_routes(app)
     calls = [call for path in whole["paths"].values() for call in path.values()]
-    assert len(calls) == 41
     assert all(call["summary"] for call in calls)
     names = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(whole))
     assert set(names) <= set(whole["components"]["schemas"])

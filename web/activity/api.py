@@ -1,6 +1,6 @@
 """`/api/events`, `/api/alerts`, `/api/workers`, `/api/history`, `/healthz` and `/metrics`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from contimg.formats.records import NO_UNIT, about, to_json
+from contimg.formats.records import NO_UNIT, Page, about, to_json
 from contimg.settings.alerts import AlertRule
-from contimg.store import AlertRecord, EventRecord, SilenceRecord
+from contimg.store import AlertRecord, Bucket, EventRecord, SilenceRecord
 from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
 from web.activity.history import CHARTS, disks
 from web.activity.prometheus import Collector
@@ -47,9 +47,9 @@ class PanelHealth:
     status: Annotated[str, about("`ok` when panel and store answer; otherwise the answer is an error", example="ok")]
 
 
-@dataclass(frozen=True)
-class EventList:
-    """Events, the newest first; `next_before` is the `before` of the next page."""
+@dataclass(frozen=True, kw_only=True)
+class EventList(Page):
+    """Events, the newest first."""
 
     events: Annotated[tuple[EventRecord, ...], about("Events, the newest first")]
     next_before: Annotated[
@@ -57,8 +57,8 @@ class EventList:
     ]
 
 
-@dataclass(frozen=True)
-class AlertList:
+@dataclass(frozen=True, kw_only=True)
+class AlertList(Page):
     """Every rule, the alerts that hold, and all alerts, the newest first."""
 
     rules: Annotated[tuple[AlertRule, ...], about("Every rule with its limit")]
@@ -106,6 +106,7 @@ class ChartLine:
     """A line of a chart: for each step its middle (epoch seconds), and the mean, minimum and maximum value."""
 
     name: Annotated[str, about("What the line shows", example="median")]
+    steps: Annotated[tuple[Bucket, ...], about("Steps that have values, in order of time")]
     points: Annotated[
         tuple[tuple[float, float, float, float], ...],
         about(
@@ -129,7 +130,7 @@ class ChartData:
 class ChartPath(BaseModel):
     """A chart in a path."""
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, about("Name of the chart", example="stages")] = Field(min_length=1)
 
 
 @events.read("", "text/event-stream")
@@ -153,21 +154,25 @@ def follow() -> Response:
 @events.read("/list", EventList)
 def listed(query: EventListing) -> EventList:
     """Events, the newest first: `?level=&group=&before=&limit=`."""
-    records = current_panel().store.events.last(
-        query.limit + 1, level=query.level, group=query.group, before=query.before
+    events, (level, group) = current_panel().store.events, (query.level, query.group)
+    records = events.last(query.limit + 1, level=level, group=group, before=query.key)
+    total, last = events.count(level=level, group_id=group), _last_of_page(records, query.limit)
+    return EventList(
+        events=records[: query.limit], total=total, next=None if last is None else str(last), next_before=last
     )
-    shown = records[: query.limit]
-    return EventList(shown, shown[-1].id if len(records) > query.limit else None)
 
 
 @alerts.read("", AlertList)
 def read_alerts(query: AlertListing) -> AlertList:
     """The rules, the alerts that hold, and all alerts, the newest first: `?before=&limit=`."""
     panel = current_panel()
-    records = panel.store.alerts.last(query.limit + 1, before=query.before)
-    shown = records[: query.limit]
-    following = shown[-1].id if len(records) > query.limit else None
-    return AlertList(panel.alert_rules(), panel.store.alerts.active(), shown, following)
+    rules, alerts = panel.alert_rules(), panel.store.alerts
+    records = alerts.last(query.limit + 1, before=query.key)
+    last = _last_of_page(records, query.limit)
+    return AlertList(
+        rules=rules, on=alerts.active(), alerts=records[: query.limit], total=alerts.count(),
+        next=None if last is None else str(last), next_before=last,
+    )  # fmt: skip
 
 
 @alerts.command("/<int:id>/acknowledge", AlertRecord, NOT_FOUND, AcknowledgeRequest)
@@ -219,10 +224,12 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
         raise RequestError(404, f"{path.name[:40]}: no such chart", f"the charts are {known}")
     metrics, lines = current_panel().store.metrics, []
     for line in chart.lines:
-        steps = metrics.series(line.series, query.since, query.until, query.points)
-        factor = line.factor
-        points = tuple((step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in steps)
-        lines.append(ChartLine(line.label, points))
+        factor, series = line.factor, metrics.series(line.series, *query.limits_s, query.points)
+        steps = tuple(
+            Bucket(step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in series
+        )
+        points = tuple((step.at, step.mean, step.minimum, step.maximum) for step in steps)
+        lines.append(ChartLine(line.label, steps, points))
     return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
 
 
@@ -249,6 +256,11 @@ def metrics() -> Response:
     registry.register(Collector(panel.overview(8), panel.live.viewers, disk_usages, panel.alert_rules()))
     text = generate_latest(registry) + generate_latest(panel.ended.registry)
     return Response(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _last_of_page(records: Sequence[EventRecord] | Sequence[AlertRecord], limit: int) -> int | None:
+    """The id after which the next page begins; None when these records, one more than the limit, are all."""
+    return records[limit - 1].id if len(records) > limit else None
 
 
 def _first_event_id() -> int:

@@ -1,46 +1,46 @@
 """`/api/calibrations`: the registry of caltable sets, their plots, retiring a set, importing tables."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from flask import Response
 from pydantic import BaseModel, Field
 
 from contimg.formats.records import about
-from contimg.store import StoredCaltableSet
+from contimg.store import CalibrationList, StoredCaltableSet
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.api import NOT_FOUND, TIMEOUT, Api
-from web.http.parameters import ImportRequest, Listing, RetireRequest
+from web.http.parameters import ImportRequest, RetireRequest, SetListing
 from web.http.responses import send_product
 from workers.service.records import CommandOutcome
 
 calibrations = Api("calibrations", "/api/calibrations")
 
 
-@dataclass(frozen=True)
-class CalibrationList:
-    """Caltable sets, the latest observed first."""
-
-    calibrations: Annotated[tuple[StoredCaltableSet, ...], about("Caltable sets, the latest observed first")]
-
-
 class SetPath(BaseModel):
     """A caltable set in a path."""
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, about("Name of the caltable set", example="2026-02-22T01:35:20")] = Field(min_length=1)
 
 
 class PlotPath(SetPath):
     """A plot of a caltable set in a path."""
 
-    plot: Literal["amplitude", "phase", "waterfall"]
+    plot: Annotated[
+        Literal["amplitude", "phase", "waterfall"], about("Amplitudes, phases, or all antennas", example="amplitude")
+    ]
 
 
 @calibrations.read("", CalibrationList)
-def read(query: Listing) -> CalibrationList:
-    """Caltable sets, the latest observed first, superseded ones included; `?limit=`."""
-    return CalibrationList(current_panel().store.registry.sets(query.limit))
+def read(query: SetListing) -> CalibrationList:
+    """Caltable sets, the latest observed first, superseded and retired ones included."""
+    return current_panel().store.registry.list_sets(query.limit, before=query.cursor)
+
+
+@calibrations.read("/<name>", StoredCaltableSet, NOT_FOUND)
+def read_set(path: SetPath) -> StoredCaltableSet:
+    """A caltable set: its tables, validity, QA grade and the numbers of its solutions."""
+    return find_set(path.name)
 
 
 @calibrations.read("/<name>/<any(amplitude, phase, waterfall):plot>.png", "image/png")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from flask import Response, jsonify
 from pydantic import BeforeValidator, Field, RootModel
 
-from contimg.formats.records import about
+from contimg.formats.records import Page, about
 from contimg.options import mask_value
 from contimg.settings import StreamingConfig, shown
 from contimg.settings.changes import Change, Review, change, history, review, undo
@@ -15,10 +15,10 @@ from web.access.user import current_user
 from web.configuration.service import accepted_keys, apply_change
 from web.context import current_panel
 from web.http.api import Api
+from web.http.parameters import Limit, NumberedListing
 from workers.service.records import CommandOutcome
 
 configuration = Api("configuration_api", "/api/streaming/config")
-SHOWN = 100
 
 
 class ConfigChanges(RootModel[Annotated[dict[str, Any], Field(min_length=1)]]):
@@ -31,8 +31,14 @@ class OptionalChanges(RootModel[dict[str, Any]]):
     root: Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)] = {}
 
 
-@dataclass(frozen=True)
-class ChangeList:
+class ChangeListing(NumberedListing):
+    """Parameters of a page of changes."""
+
+    limit: Limit = Field(100, ge=1, le=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeList(Page):
     """Changes of the configuration, the newest first."""
 
     changes: Annotated[tuple[Change, ...], about("Changes, the newest first")]
@@ -61,11 +67,18 @@ def check(body: ConfigChanges) -> Review:
 
 
 @configuration.read("/changes", ChangeList)
-def changes() -> ChangeList:
+def changes(query: ChangeListing) -> ChangeList:
     """Changes made from the panel, the API or the command line, with author and time, the newest first."""
-    entries = history(current_panel().settings)[:SHOWN]
+    entries = history(current_panel().settings)  # the newest first, so that the cursor counts from the oldest
+    start = 0 if query.cursor is None else max(0, len(entries) - query.cursor)
+    older = len(entries) - start - query.limit
     return ChangeList(
-        tuple(replace(entry, before=_hidden(entry.before), after=_hidden(entry.after)) for entry in entries)
+        changes=tuple(
+            replace(entry, before=_hidden(entry.before), after=_hidden(entry.after))
+            for entry in entries[start : start + query.limit]
+        ),
+        total=len(entries),
+        next=str(older) if older > 0 else None,
     )
 
 

@@ -20,6 +20,8 @@ logs = Api("logs_api", "/api/logs")
 class LogList:
     """Log lines, the newest first, and the processes that have a log."""
 
+    total: Annotated[int | None, about("Always null: log lines are not counted", "lines")]
+    next: Annotated[str | None, about("`cursor` of the next page; null on the last", example="2026-02-22T03:04:05Z~2")]
     lines: Annotated[tuple[LogLine, ...], about("Log lines, the newest first")]
     processes: Annotated[tuple[str, ...], about("Processes that have a log", example=["producer", "web"])]
 
@@ -27,14 +29,15 @@ class LogList:
 class LogPath(BaseModel):
     """A process in a path."""
 
-    process: str = Field(min_length=1)
+    process: Annotated[str, about("Name of the process", example="producer")] = Field(min_length=1)
 
 
 @logs.read("", LogList)
 def read(query: LogListing) -> LogList:
     """The newest lines: `?process=&level=&group=&stage=&task=&host=&text=&limit=`."""
     directory = current_panel().settings.state_dir / "logs"
-    return LogList(newest_lines(directory, query), list_processes(directory))
+    lines, following = newest_lines(directory, query)
+    return LogList(None, following, lines, list_processes(directory))
 
 
 @logs.read("/<process>.log", "text/plain")

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import chain, islice, pairwise
+from itertools import chain, dropwhile, islice, pairwise, takewhile, tee
 from pathlib import Path
 from typing import Annotated
 
@@ -74,21 +74,41 @@ def log_path(directory: Path, process: str) -> Path | None:
     return directory / f"{process}.log" if process in list_processes(directory) else None
 
 
-def newest_lines(directory: Path, query: LogListing) -> tuple[LogLine, ...]:
-    """Return the newest lines that match, newest first, of all processes or of one.
+def newest_lines(directory: Path, query: LogListing) -> tuple[tuple[LogLine, ...], str | None]:
+    """Return a page of the newest lines that match, newest first, of all processes or of one.
 
     Parameters
     ----------
     directory : STATE/logs; at most the last `MAX_BYTES` of each file are read.
     query : process, lowest level, and values that the lines must have, each empty for any; maximum number of lines. The
         text may occur anywhere in the message, in upper or lower case.
+
+    Returns
+    -------
+    the lines, and the cursor of the next page, `time~number of lines of that time already shown`; None on the last.
     """
     streams = [
         (line for line in _dated_lines(process, directory / f"{process}.log") if _matches(line, query))
         for process in list_processes(directory)
         if query.process in ("", process)
     ]
-    return tuple(islice(merge(*streams, key=lambda line: line.at or "", reverse=True), query.limit))
+    lines: Iterator[LogLine] = merge(*streams, key=_time_of, reverse=True)
+    last_at, count = query.cursor or (None, 0)
+    if last_at is not None:  # lines of the time of the last one shown: as many as were shown are left out
+        lines = dropwhile(lambda line: _time_of(line) > last_at, lines)
+        same = takewhile(lambda line: _time_of(line) == last_at, (head := tee(lines))[0])
+        lines = islice(head[1], min(count, sum(1 for _ in same)), None)
+    found = tuple(islice(lines, query.limit + 1))
+    shown = found[: query.limit]
+    if len(found) <= query.limit:
+        return shown, None
+    last = _time_of(shown[-1])
+    number = sum(_time_of(line) == last for line in shown) + (count if last == last_at else 0)
+    return shown, f"{last}~{number}"
+
+
+def _time_of(line: LogLine) -> str:
+    return line.at or ""
 
 
 def _dated_lines(process: str, path: Path) -> Iterator[LogLine]:

@@ -16,7 +16,7 @@ def show() -> str:
     """Show the newest log lines that match the address."""
     query, directory = parse_query(LogListing), current_panel().settings.state_dir / "logs"
     return render_template(
-        "logs/lines.html", query=query, lines=newest_lines(directory, query), processes=list_processes(directory),
+        "logs/lines.html", query=query, lines=newest_lines(directory, query)[0], processes=list_processes(directory),
         levels=LEVELS[:-1], stages=tuple(Stage),
     )  # fmt: skip
 

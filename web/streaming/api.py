@@ -14,7 +14,7 @@ from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import Api
-from web.http.parameters import Listing
+from web.http.parameters import Limit, Listing
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from workers.scheduling.calibrator_tiles import CalibratorTiles
@@ -116,7 +116,7 @@ class StreamMetrics(Rates):
 class StatusQuery(Listing):
     """Maximum number of entries in each list of the status."""
 
-    limit: int = Field(5, ge=1, le=200)
+    limit: Limit = Field(5, ge=1, le=200)
 
 
 @streaming.read("/status", StreamStatus)

@@ -7,22 +7,23 @@ from typing import Annotated
 from flask import Response
 from pydantic import BaseModel, Field
 
-from contimg.formats.records import about, make_record
-from contimg.store import GroupRecord, ImageFilter, Running, StoredImage
+from contimg.formats.records import NO_UNIT, GroupId, about, make_record
+from contimg.store import ImageList, Running, StoredImage
 from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
 from web.tiles.service import GroupDetail, discard_group, find_image, read_detail, retry_group
+from workers.scheduling.group_list import GroupList, list_groups
 
 queue = Api("queue", "/api")
 images = Api("images", "/api/images")
 FITS, PNG = "application/fits", "image/png"
 
 
-@dataclass(frozen=True)
-class Queue:
+@dataclass(frozen=True, kw_only=True)
+class Queue(GroupList):
     """Groups by state and by next stage, running stages, and the listed groups, the latest observed first."""
 
     paused: Annotated[bool, about("Whether no stage is started", example=False)]
@@ -30,35 +31,30 @@ class Queue:
     waiting: StageCounts
     running: Annotated[tuple[Running, ...], about("Stages in progress")]
     oldest_pending_s: PendingAge
-    groups: Annotated[tuple[GroupRecord, ...], about("Groups, the latest observed first")]
-
-
-@dataclass(frozen=True)
-class ImageList:
-    """Images, the latest observed first; `next_before_mjd` is the `before_mjd` of the next page."""
-
-    images: tuple[StoredImage, ...]
-    next_before_mjd: float | None
 
 
 class GroupPath(BaseModel):
     """A group in a path."""
 
-    group: str = Field(min_length=1)
+    group: GroupId = Field(min_length=1)
 
 
 class ImagePath(BaseModel):
     """An image in a path."""
 
-    image_id: int = Field(ge=0)
+    image_id: Annotated[int, about("Number of the image in the store", NO_UNIT, 12)] = Field(ge=0)
 
 
 @queue.read("/queue", Queue)
 def read_queue(query: GroupListing) -> Queue:
-    """Counts, running stages, and groups: `?state=failed&limit=50`."""
-    store = current_panel().store
-    snapshot = store.overview.snapshot(shown=0)
-    return make_record(Queue, snapshot, groups=store.files.groups(query.state, query.limit))
+    """Counts, running stages, and groups."""
+    return make_record(Queue, current_panel().store.overview.snapshot(shown=0), _list_groups(query))
+
+
+@queue.read("/groups", GroupList)
+def read_groups(query: GroupListing) -> GroupList:
+    """Groups, the latest observed first."""
+    return _list_groups(query)
 
 
 @queue.read("/groups/<group>", GroupDetail, NOT_FOUND)
@@ -83,10 +79,8 @@ def discard(path: GroupPath) -> GroupDetail:
 
 @images.read("", ImageList)
 def read_images(query: ImageListing) -> ImageList:
-    """Images, the latest observed first; `?limit=` and `?before_mjd=` select the page."""
-    before = None if query.before_mjd is None else (query.before_mjd, 0)
-    listed = current_panel().store.products.find_images(ImageFilter(), query.limit, before=before)
-    return ImageList(listed, listed[-1].mjd if len(listed) == query.limit else None)
+    """Images, the latest observed first."""
+    return current_panel().store.products.list_images(query.conditions(), query.limit, before=query.key)
 
 
 @images.read("/<int:image_id>", StoredImage, NOT_FOUND)
@@ -117,6 +111,12 @@ def fits(path: ImagePath) -> Response:
 def beam_fits(path: ImagePath) -> Response:
     """The primary beam as a FITS image."""
     return _send(find_image(path.image_id).beam_fits_path, "primary beam", FITS)
+
+
+def _list_groups(query: GroupListing) -> GroupList:
+    return list_groups(
+        current_panel().store, query.conditions(), query.limit, has_calibrator=query.has_calibrator, after=query.cursor
+    )
 
 
 def _send(path: Path | None, name: str, mimetype: str) -> Response:

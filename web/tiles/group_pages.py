@@ -6,7 +6,7 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contimg.instrument.dsa110 import BAND
-from contimg.store import FileRecord, FileState, Stage, State
+from contimg.store import FileRecord, FileState, GroupFilter, Stage, State
 from contimg.units import parse_time_span
 from web.context import current_panel
 from web.http.parameters import GroupTable
@@ -24,10 +24,10 @@ def table() -> str:
     """Show a page of the table; the next page begins after the last row of this one."""
     query, panel = parse_query(GroupTable), current_panel()
     since_s, until_s = parse_time_span(query.observed)
-    groups = panel.store.files.groups(
-        query.state, query.limit + 1, partial_only=query.partial, since_s=since_s, until_s=until_s,
-        order=query.order, ascending=query.ascending, after=query.after,
-    )  # fmt: skip
+    conditions = GroupFilter(state=query.state, since_s=since_s, until_s=until_s, partial=query.partial or None)
+    groups = panel.store.files.find_groups(
+        conditions, query.limit + 1, order=query.order, ascending=query.ascending, after=query.after
+    )
     shown = groups[: query.limit]
     return render_template(
         "tiles/groups.html",

@@ -116,12 +116,12 @@ def record_metrics(session: Session, at: float, values: Mapping[str, float | Non
 
 @dataclass(frozen=True)
 class Bucket:
-    """The values of a step of time: its middle (epoch seconds), their mean and their range."""
+    """The values of a step of time."""
 
-    at: float
-    mean: float
-    minimum: float
-    maximum: float
+    at: Annotated[float, about("Middle of the step")]
+    mean: Annotated[float, about("Mean of the values", "unit of the chart", 31.0)]
+    minimum: Annotated[float, about("Smallest value", "unit of the chart", 29.5)]
+    maximum: Annotated[float, about("Largest value", "unit of the chart", 40.2)]
 
 
 class Metrics(History):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from contimg.formats.uvh5.grouping import SubbandFile
@@ -14,6 +14,7 @@ from contimg.store.files.groups import (
     Arrival,
     FileRecord,
     FileState,
+    GroupFilter,
     GroupOrder,
     GroupRecord,
     files_of,
@@ -102,40 +103,66 @@ class Files(RejectedFiles):
         with self._database.read() as session:
             return next(iter(group_records(session, groups_with_jobs().where(tables.Group.id == group))), None)
 
-    def groups(
+    def groups(self, state: State | None = None, limit: int = 50) -> tuple[GroupRecord, ...]:
+        """Return the latest groups by observation time, newest first.
+
+        Parameters
+        ----------
+        state : only groups in this state; None for any.
+        limit : largest number of groups.
+        """
+        return self.find_groups(GroupFilter(state=state), limit)
+
+    def find_groups(
         self,
-        state: State | None = None,
+        groups: GroupFilter,
         limit: int = 50,
         *,
-        partial_only: bool = False,
-        since_s: float | None = None,
-        until_s: float | None = None,
         order: GroupOrder = GroupOrder.OBSERVED,
         ascending: bool = False,
         after: tuple[float, str] | None = None,
     ) -> tuple[GroupRecord, ...]:
-        """Groups, the latest first.
+        """Return the selected groups, the latest first.
 
         Parameters
         ----------
-        state, partial_only : only groups in this state, only partial ones.
-        since_s, until_s : only groups observed between these times, epoch seconds.
+        groups : the conditions.
+        limit : largest number of groups.
         order, ascending : what to sort by.
         after : only groups after this key, the order's time and the id; a page's last group gives that of the next.
         """
-        group, job = tables.Group, tables.Job
+        job = tables.Job
         column = {GroupOrder.OBSERVED: job.reference_s, GroupOrder.UPDATED: job.updated_at}[order]
         query = order_by_key(groups_with_jobs(), column, job.key, ascending, after).limit(limit)
-        if state is not None:
-            query = query.where(job.state == state)
-        if partial_only:
-            query = query.where(group.partial == True)  # noqa: E712 (SQL)
-        if since_s is not None:
-            query = query.where(job.reference_s >= since_s)
-        if until_s is not None:
-            query = query.where(job.reference_s < until_s)
         with self._database.read() as session:
-            return group_records(session, query)
+            return group_records(session, query.where(*self._conditions(groups)))
+
+    def count_groups(self, groups: GroupFilter) -> int:
+        """Count the selected groups.
+
+        Parameters
+        ----------
+        groups : the conditions.
+        """
+        selected = groups_with_jobs().where(*self._conditions(groups)).with_only_columns(func.count())
+        with self._database.read() as session:
+            return session.execute(selected).scalar_one()
+
+    def group_keys(self, groups: GroupFilter) -> tuple[tuple[float, str], ...]:
+        """Return time of observation (epoch seconds) and id of all selected groups, the latest first.
+
+        Parameters
+        ----------
+        groups : the conditions.
+        """
+        job = tables.Job
+        query = order_by_key(groups_with_jobs(), job.reference_s, job.key, False, None)
+        keys = query.where(*self._conditions(groups)).with_only_columns(job.reference_s, job.key)
+        with self._database.read() as session:
+            return tuple((reference_s, key) for reference_s, key in session.execute(keys))
+
+    def _conditions(self, groups: GroupFilter) -> list[ColumnElement[bool]]:
+        return groups.conditions(self._database.rules.expected_subbands)
 
     def latest(self, state: FileState | None = None, limit: int = 200) -> tuple[FileRecord, ...]:
         """Return the files that arrived last, the last one first.

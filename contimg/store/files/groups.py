@@ -6,12 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.store import tables
-from contimg.store.jobs.kinds import LIVE, TILE
+from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.records import JobProgress
 from contimg.store.tables import record_of
 
@@ -48,6 +48,11 @@ class FileRecord:
     mtime: Annotated[float, about("Last change of the file, seconds since 1970, UTC", "s", 1771729760.0)]
     arrived_at: Annotated[float, about("When it was registered")]
 
+    @property
+    def modified_at(self) -> Annotated[float, about("Last change of the file")]:
+        """Last change of the file, epoch seconds."""
+        return self.mtime
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -71,6 +76,51 @@ class GroupRecord(JobProgress):
     partial: Annotated[bool, about("Whether it was or is processed without some subbands", example=False)]
     collecting_since: Annotated[float, about("When it last began to wait for files")]
     subbands: Annotated[tuple[int, ...], about("Subbands with a usable file", "subband numbers", [0, 1, 2, 3])] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFilter:
+    """Conditions on groups, for lists and counts: a group is selected if all that are not None hold.
+
+    Attributes
+    ----------
+    state : state of the tile's live job.
+    since_s, until_s : limits of the time of observation, epoch seconds; the second is excluded.
+    partial : whether it was or is processed without some subbands.
+    incomplete : whether it has fewer usable subbands than a complete group, or was processed with fewer.
+    ids : ids of groups.
+    """
+
+    state: State | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    partial: bool | None = None
+    incomplete: bool | None = None
+    ids: tuple[str, ...] | None = None
+
+    def conditions(self, expected: int) -> list[ColumnElement[bool]]:
+        """Return the conditions on rows of `groups_with_jobs`.
+
+        Parameters
+        ----------
+        expected : number of subbands of a complete group.
+        """
+        group, job = tables.Group, tables.Job
+        conditions = [
+            None if self.state is None else job.state == self.state,
+            None if self.since_s is None else job.reference_s >= self.since_s,
+            None if self.until_s is None else job.reference_s < self.until_s,
+            None if self.partial is None else group.partial == self.partial,
+            None if self.ids is None else group.id.in_(self.ids),
+        ]
+        if self.incomplete is not None:
+            file = tables.SubbandFileRow
+            usable = select(func.count()).where(file.group_id == group.id, file.state != FileState.QUARANTINED)
+            # `partial` is set when the collection ends; before, and in groups that never were complete, files count.
+            ended = job.state.in_((State.PENDING, State.IN_PROGRESS, State.COMPLETED))
+            is_short = or_(group.partial == True, and_(not_(ended), usable.scalar_subquery() < expected))  # noqa: E712
+            conditions.append(is_short if self.incomplete else not_(is_short))
+        return [condition for condition in conditions if condition is not None]
 
 
 def groups_with_jobs() -> Select[tables.Group, tables.Job]:

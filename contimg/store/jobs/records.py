@@ -122,6 +122,11 @@ class JobProgress:
     updated_at: Annotated[float, about("When it last changed")]
     completed_at: Annotated[float | None, about("When its last stage was committed")]
 
+    @property
+    def observed_at(self) -> Annotated[float, about("Time of observation")]:
+        """Time of observation, epoch seconds."""
+        return self.reference_s
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobRecord(JobProgress):
