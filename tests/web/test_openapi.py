@@ -16,12 +16,12 @@ from running_service import TOKEN
 from contimg.formats.records import to_json
 from contimg.store import (
     FileRecord,
-    GroupRecord,
     StageRunRecord,
     StoredCaltableSet,
     StoredImage,
     StoredMS,
 )
+from workers.scheduling.group_list import ListedGroup
 
 require("schemathesis", allow_module_level=True)
 schemathesis = importlib.import_module("schemathesis")
@@ -89,7 +89,7 @@ class Tiles:
 
 def test_record_fields_are_answered(app: Flask) -> None:
     """Whatever number an image, a group or a caltable set gains is in the API's document and its answers."""
-    for record in (StoredImage, GroupRecord, StoredCaltableSet, StoredMS, StageRunRecord, FileRecord):
+    for record in (StoredImage, ListedGroup, StoredCaltableSet, StoredMS, StageRunRecord, FileRecord):
         schema = app.api_doc["components"]["schemas"][record.__name__]  # type: ignore[attr-defined]
         assert {field.name for field in fields(record)} <= set(schema["properties"])
 

@@ -23,7 +23,7 @@ from contimg.store.files.groups import (
 )
 from contimg.store.files.rejection import RejectedFiles
 from contimg.store.files.sorting import Sorter, make_pending
-from contimg.store.jobs.kinds import State
+from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.tables import record_of
 
 
@@ -144,7 +144,13 @@ class Files(RejectedFiles):
         ----------
         groups : the conditions.
         """
-        selected = groups_with_jobs().where(*self._conditions(groups)).with_only_columns(func.count())
+        job, has_group_conditions = tables.Job, (groups.partial, groups.incomplete, groups.ids) != (None, None, None)
+        query = (
+            groups_with_jobs()
+            if has_group_conditions
+            else select(job).where(job.kind == TILE.name, job.processing == LIVE)
+        )
+        selected = query.where(*self._conditions(groups)).with_only_columns(func.count())
         with self._database.read() as session:
             return session.execute(selected).scalar_one()
 
