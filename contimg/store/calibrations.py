@@ -163,12 +163,12 @@ class Registry(Repository):
         ----------
         limit, before : as of `sets`.
         """
-        found = self.sets(limit + 1, before=before)
+        listed = self.sets(limit + 1, before=before)
         with self._database.read() as session:
             total = session.scalars(select(func.count(func.distinct(CalibrationTable.set_name)))).one()
-        last = found[limit - 1] if len(found) > limit else None
+        last = listed[limit - 1] if len(listed) > limit else None
         return CalibrationList(
-            calibrations=found[:limit], total=total, next=page_key(last.mjd, last.name) if last else None
+            calibrations=listed[:limit], total=total, next=page_key(last.mjd, last.name) if last else None
         )
 
     def set_named(self, name: str) -> StoredCaltableSet | None:

@@ -200,9 +200,9 @@ class Products(Repository):
         limit : largest number of images.
         before : key of the last image of the page before, MJD and id.
         """
-        found = self.find_images(images, limit + 1, before=before)
-        shown, total = found[:limit], sum(self.count_images(images).values())
-        last = shown[-1] if len(found) > limit else None
+        listed = self.find_images(images, limit + 1, before=before)
+        shown, total = listed[:limit], sum(self.count_images(images).values())
+        last = shown[-1] if len(listed) > limit else None
         return ImageList(
             images=shown, total=total, next=page_key(last.mjd, last.id) if last else None,
             next_before_mjd=last.mjd if last else None,

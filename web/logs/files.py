@@ -98,9 +98,9 @@ def newest_lines(directory: Path, query: LogListing) -> tuple[tuple[LogLine, ...
         lines = dropwhile(lambda line: _time_of(line) > last_at, lines)
         same = takewhile(lambda line: _time_of(line) == last_at, (head := tee(lines))[0])
         lines = islice(head[1], min(count, sum(1 for _ in same)), None)
-    found = tuple(islice(lines, query.limit + 1))
-    shown = found[: query.limit]
-    if len(found) <= query.limit:
+    listed = tuple(islice(lines, query.limit + 1))
+    shown = listed[: query.limit]
+    if len(listed) <= query.limit:
         return shown, None
     last = _time_of(shown[-1])
     number = sum(_time_of(line) == last for line in shown) + (count if last == last_at else 0)

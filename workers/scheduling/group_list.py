@@ -50,8 +50,8 @@ def list_groups(
         matching = [key for key, flag in zip(keys, flags, strict=True) if flag == has_calibrator]
         following = [key for key in matching if after is None or key < after]
         total, selected = len(matching), replace(groups, ids=tuple(group for _, group in following[: limit + 1]))
-    found = files.find_groups(selected, limit + 1, after=after)
-    shown, expected = found[:limit], store.database.rules.expected_subbands
+    listed = files.find_groups(selected, limit + 1, after=after)
+    shown, expected = listed[:limit], store.database.rules.expected_subbands
     flags = tiles.have_calibrator([group.reference_s for group in shown])
     return GroupList(
         groups=tuple(
@@ -59,5 +59,5 @@ def list_groups(
             for group, flag in zip(shown, flags, strict=True)
         ),
         total=total,
-        next=page_key(shown[-1].reference_s, shown[-1].id) if len(found) > limit else None,
+        next=page_key(shown[-1].reference_s, shown[-1].id) if len(listed) > limit else None,
     )
