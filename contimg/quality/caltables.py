@@ -33,6 +33,9 @@ class SolutionLimits(Options, env_prefix="CONTIMG_SOLUTIONS_"):
     suspect_outliers: float = option(0.15, "Fraction of outlying receptors that makes a set suspect", minimum=0.0)
     reject_outliers: float = option(0.5, "Fraction of outlying receptors above which a set is rejected", minimum=0.0)
     outlier_factor: float = option(3.0, "Factor from the array's median amplitude that makes an outlier", minimum=1.0)
+    suspect_imbalance: float = option(
+        0.05, "Change of the ratio of the two hands' gains since the set before that makes a set suspect", minimum=0.0
+    )
     suspect_residual: float = option(0.15, "Residual over the flux that makes a set suspect", minimum=0.0)
     reject_residual: float = option(0.5, "Residual above which a set is rejected", minimum=0.0)
     min_data_fraction: float = option(
@@ -50,7 +53,8 @@ class CaltableNumbers:
 
     Attributes
     ----------
-    flagged_fraction : of the solutions of the antennas that had data.
+    antennas : number of the antennas that had data.
+    flagged_fraction : of the solutions of these antennas.
     snr : median signal to noise of the solutions; 0 where there is none, None of values that were not solved for.
     amplitude : median of all amplitudes.
     without_solution : antennas that had data and have no solution: they show no fringes of the calibrator.
@@ -71,6 +75,7 @@ class CaltableNumbers:
     outlier_fraction: float
     data_fraction: float | None = None
     sparse_fraction: float | None = None
+    antennas: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class CaltableSetNumbers:
     residual_scatter : rms of single cells (a minute and a channel), mostly noise.
     previous : name of the earlier set that this one is compared with.
     phase_change_deg, amplitude_change : rms of the phases (degrees) and median ratio of the amplitudes against it.
+    hand_ratio, hand_ratio_change : median of |g_X|² / |g_Y|² over antennas and channels, and over that of the earlier
+        set, for the antennas and channels of both. The receivers need not be alike, but they stay as they are.
     """
 
     caltables: dict[str, CaltableNumbers]
@@ -99,6 +106,8 @@ class CaltableSetNumbers:
     phase_change_deg: float | None = None
     amplitude_change: float | None = None
     uncovered_fraction: float | None = None
+    hand_ratio: float | None = None
+    hand_ratio_change: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the numbers as set.json keeps them, unknown ones left out; `bandpass_snr` and the like come first."""
@@ -147,7 +156,27 @@ def measure_caltable(solutions: Solutions, live: Sequence[str], limits: Solution
         sparse_fraction=float(np.mean((fractions > 0) & (fractions < limits.min_data_fraction)))
         if has_fractions
         else None,
+        antennas=len(live),
     )
+
+
+def measure_hand_ratio(inverse: NDArray[np.complex64]) -> float | None:
+    """Measure the ratio of the two hands in gains: the median of |g_X|² / |g_Y|².
+
+    Parameters
+    ----------
+    inverse : inverse gains, shape (..., receptors), NaN without a solution; or the ratio of two sets' inverse gains.
+
+    Returns
+    -------
+    The ratio; None where no antenna and channel has both receptors.
+    """
+    if inverse.shape[-1] != len(_RECEPTORS):
+        return None
+    with np.errstate(all="ignore"):
+        ratio = np.abs(inverse[..., 1]) ** 2 / np.abs(inverse[..., 0]) ** 2
+    known = ratio[np.isfinite(ratio)]
+    return float(np.median(known)) if known.size else None
 
 
 def measure_phase_scatter_deg(phases: Solutions) -> float:
@@ -210,7 +239,12 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
         kind = name.rpartition(".")[2]
         sparse = caltable.sparse_fraction
         flagged, outliers = caltable.flagged_fraction, caltable.outlier_fraction
-        missing = f"; none for {', '.join(caltable.without_solution)}" if caltable.without_solution else ""
+        unsolved = caltable.without_solution
+        missing = (
+            f"; {len(unsolved)} of {caltable.antennas} live antennas have no solution: {', '.join(unsolved)}"
+            if unsolved
+            else ""
+        )
         checks += [
             Check(f"{kind}: flagged", flagged,
                   f"{kind}: {flagged:.0%} of the live antennas' solutions missing or flagged{missing}",
@@ -224,7 +258,8 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
                   low=limits.suspect_snr, bad_low=limits.reject_snr),
         ]  # fmt: skip
     scatter, turned, left = numbers.phase_scatter_deg, numbers.phase_change_deg, numbers.residual_fraction
-    uncovered = numbers.uncovered_fraction
+    uncovered, imbalance = numbers.uncovered_fraction, numbers.hand_ratio_change
+    max_ratio = 1 + limits.suspect_imbalance
     return [
         *checks,
         Check("uncovered channels", uncovered, f"{uncovered or 0:.0%} of the bandpass's channels are in no window of "
@@ -233,6 +268,8 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
               high=limits.suspect_scatter_deg, bad_high=limits.reject_scatter_deg, unit="deg"),
         Check("residual", left, f"{left or 0:.0%} of the calibrator is left after correction",
               high=limits.suspect_residual, bad_high=limits.reject_residual, unit="fraction"),
+        Check("change of X over Y", imbalance, f"gains of X over those of Y, squared, are {imbalance or 0:.3f} times "
+              f"those of {numbers.previous}", low=1 / max_ratio, high=max_ratio),
         Check("phase change", turned, f"phases turned by {turned or 0:.0f} deg since {numbers.previous}",
               high=limits.suspect_change_deg, unit="deg"),
     ]  # fmt: skip

@@ -36,22 +36,30 @@ class Check:
     reason : the sentence that is given when the number is out of limits.
     low, high : outside of these the product is suspect.
     bad_low, bad_high : outside of these it is bad.
-    unit : `fraction`, or empty for a ratio.
+    unit : `fraction`, `Jy/beam`, `count`, or empty for a ratio.
+    text, limit_text : the value and its limit in words, where they are no numbers.
     """
 
     name: str
     value: float | None
-    reason: str
+    reason: str = ""
     low: float = -math.inf
     high: float = math.inf
     bad_low: float = -math.inf
     bad_high: float = math.inf
     unit: str = ""
+    text: str = ""
+    limit_text: str = ""
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the number is checked at all; others are only shown."""
+        return any(map(math.isfinite, (self.low, self.high, self.bad_low, self.bad_high)))
 
     @property
     def grade(self) -> str | None:
-        """`good`, `suspect` or `bad`; None when the number was not measured."""
-        if self.value is None:
+        """`good`, `suspect` or `bad`; None when the number was not measured or has no limits."""
+        if self.value is None or not self.has_limits:
             return None
         if not self.bad_low <= self.value <= self.bad_high:
             return BAD

@@ -6,7 +6,7 @@ transaction of the commit (`Leases.commit`).
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import singledispatch
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -34,6 +34,13 @@ class StoredMS(ConvertedMS):
     calibrated_at: Annotated[float | None, about("When it was calibrated; null before")]
     calibration_set: AppliedSet
     calibration_note: AppliedSetNote
+    bad_antennas: Annotated[
+        Mapping[str, str],
+        about(
+            "Names of the antennas without usable data, and why; empty before calibration",
+            example={"37": "no fringes of the calibrator"},
+        ),
+    ] = field(default_factory=dict)
     created_at: Annotated[float, about("When it was stored")]
 
     @property
@@ -321,6 +328,7 @@ def write(product: Any, session: Session, job: tables.Job, now: float) -> None:
 def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, now: float) -> None:
     row = _new_row(session, tables.MeasurementSet, job, product, now)
     row.calibrated_at = row.calibration_set = row.calibration_note = None
+    row.bad_antennas = {}
     _report_same_times(session, row, now)
 
 

@@ -49,13 +49,7 @@ class PrintablePath(PrintableText):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Make a path printable and cut it.
-
-        Parameters
-        ----------
-        value : of the column; None stays None.
-        dialect : of the database; any.
-        """
+        """Make a path printable and cut it; see `PrintableText`."""
         text = super().process_bind_param(value, dialect)
         return text if text is None or len(text) <= _PATH_LENGTH else f"{text[: _PATH_LENGTH - 1]}…"
 
@@ -221,6 +215,7 @@ class MeasurementSet(TileProduct):
     mjd_end: Mapped[float]
     missing_subbands: Mapped[list[Any]]
     flagged_fraction: Mapped[float]
+    bad_antennas: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     calibrated_at: Mapped[float | None]
     created_at: Mapped[float]
 
@@ -278,6 +273,9 @@ class Image(TileProduct):
     verdict_reasons: Mapped[list[Any]]
     catalogue_flux_ratio: Mapped[float | None]
     clean_stopped_by: Mapped[str | None] = mapped_column(String(32))
+    missing_subbands: Mapped[list[Any]] = mapped_column(server_default="[]")
+    hands: Mapped[str | None] = mapped_column(String(16))
+    calibration_grade: Mapped[str | None] = mapped_column(String(16))
     created_at: Mapped[float] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)

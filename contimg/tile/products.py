@@ -73,6 +73,8 @@ class CalibratedMS:
         The set solved on this tile.
     dead_antennas : tuple of str
         Names of antennas without signal.
+    bad_antennas : dict of str to str
+        Names of the antennas without usable data, and why: no signal, no fringes of the calibrator, no solution.
     seconds : dict of str to float
         Time of each step, s.
     """
@@ -82,6 +84,7 @@ class CalibratedMS:
     flagged_fraction: float
     new_set: CaltableSet | None = None
     dead_antennas: tuple[str, ...] = ()
+    bad_antennas: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -122,7 +125,6 @@ class TileImage(ImageNumbers):
         tuple[str, ...],
         about("Why the grade is not good", example=["noise 9.1 mJy/beam is 7.6 times what is expected"]),
     ] = ()
-    catalogue_matches: Annotated[int | None, about("Catalogued sources compared", "sources", 41)] = None
     iterations: Annotated[int | None, about("Iterations of clean", "iterations", 18300)] = None
     dish_diameter_m: Annotated[
         float | None,

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contimg.quality.image import QualityThresholds, grade_image
 from contimg.store import StoredImage
-from web.tiles.quality_table import quality_rows
+from web.tiles.quality_table import QualityRow, quality_rows
 
 LIMITS = QualityThresholds()
 IMAGE = StoredImage(
@@ -16,9 +17,15 @@ IMAGE = StoredImage(
     thumbnail_path=None, rms_jy=0.003, peak_jy=0.5, dynamic_range=166.0, beam_major_arcsec=20.0,
     beam_minor_arcsec=16.0, beam_angle_deg=0.0, ra_deg=1.0, dec_deg=2.0, mjd=61000.0, freq_hz=1.4e9, pixels=2048,
     cell_arcsec=6.0, calibration_set="x", calibration_note=None, sources=(), verdict="good", verdict_reasons=(),
-    expected_rms_jy=0.0025, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91, catalogue_matches=4,
-    catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, clean_stopped_by="noise", created_at=1.0,
+    expected_rms_jy=0.0025, history_rms_jy=0.0028, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91,
+    catalogue_matches=4, catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, clean_stopped_by="noise",
+    edge_noise_ratio=1.05, hands="XX, YY", hand_ratio=1.02, hand_ratio_error=0.003, gain_hand_ratio=1.4,
+    calibration_grade="good", created_at=1.0,
 )  # fmt: skip
+
+
+def rows(image: StoredImage) -> dict[str, QualityRow]:
+    return {row.name: row for row in quality_rows(image, LIMITS)}
 
 
 def off(image: StoredImage) -> list[str]:
@@ -27,41 +34,58 @@ def off(image: StoredImage) -> list[str]:
 
 def test_faults_mark_their_row() -> None:
     assert off(IMAGE) == []
-    changes = {
-        "rms_jy": 0.2, "minimum_jy": -0.4, "bowl_jy": -0.1, "catalogue_flux_ratio": 0.5,
-        "catalogue_offset_arcsec": 9.0, "beam_major_arcsec": 90.0, "unflagged_fraction": 0.2,
-        "clean_stopped_by": "iterations",
+    changes: dict[str, Any] = {
+        "expected_rms_jy": 1e-4, "history_rms_jy": 1e-3, "minimum_jy": -0.4, "bowl_jy": -0.1,
+        "catalogue_flux_ratio": 0.5, "catalogue_offset_arcsec": 9.0, "beam_major_arcsec": 90.0,
+        "unflagged_fraction": 0.2, "clean_stopped_by": "iterations", "edge_noise_ratio": 3.0, "hands": "XX",
+        "hand_ratio": 0.8, "missing_subbands": (3, *range(8, 16)), "calibration_grade": "suspect",
     }  # fmt: skip
     names = {}
     for column, value in changes.items():
         (names[column],) = off(replace(IMAGE, **{column: value}))
     assert len(set(names.values())) == len(changes), "each fault has its own row"
-    rows = {row.name: row.value for row in quality_rows(IMAGE, LIMITS)}
-    assert rows[names["catalogue_flux_ratio"]] == "0.97 (4)"
-    assert rows[names["catalogue_offset_arcsec"]] == "0.12"
+    table = rows(IMAGE)
+    assert table[names["catalogue_flux_ratio"]].value == "0.970"
+    assert table[names["catalogue_offset_arcsec"]].value == "0.125"
+    assert table[names["missing_subbands"]].value == "0"
+    assert rows(replace(IMAGE, missing_subbands=(3, 8, 9)))[names["missing_subbands"]].value == "3: 3, 8 to 9"
+    assert "suspect" in rows(replace(IMAGE, calibration_grade="suspect"))[names["calibration_grade"]].value
+
+
+def test_source_finder_that_is_off_counts_none() -> None:
+    assert rows(IMAGE)["sources found"].value == "finder off"
+    assert rows(replace(IMAGE, sources_found=0))["sources found"].value == "0"
 
 
 def test_unmeasured_value_is_dash() -> None:
-    names = ("expected_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
-             "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by")  # fmt: skip
-    rows = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
-    assert [row.value for row in rows].count("–") == 7
-    assert not any(row.good is False for row in rows)
+    names = ("expected_rms_jy", "history_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
+             "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
+             "hand_ratio", "gain_hand_ratio")  # fmt: skip
+    table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
+    assert [row.value for row in table].count("–") == len(names)
+    assert not any(row.good is False for row in table)
+
+
+LEVELS = st.sampled_from(["good", "suspect", "bad"])
 
 
 @given(
-    rms=st.floats(1e-4, 1), peak=st.floats(1e-3, 20), expected=st.floats(1e-4, 0.1), minimum=st.floats(-2, 0),
-    bowl=st.floats(-1, 0.1), left=st.floats(0, 1), ratio=st.floats(0.1, 5), offset=st.floats(0, 40),
-    major=st.floats(16, 120),
+    numbers=st.fixed_dictionaries(
+        {
+            "rms_jy": st.floats(1e-4, 1), "peak_jy": st.floats(1e-3, 20), "expected_rms_jy": st.floats(1e-4, 0.1),
+            "history_rms_jy": st.none() | st.floats(1e-4, 0.1), "minimum_jy": st.floats(-2, 0),
+            "bowl_jy": st.floats(-1, 0.1), "unflagged_fraction": st.floats(0, 1),
+            "catalogue_flux_ratio": st.floats(0.1, 5), "catalogue_offset_arcsec": st.floats(0, 40),
+            "beam_major_arcsec": st.floats(16, 120), "edge_noise_ratio": st.floats(0.5, 5),
+            "hand_ratio": st.none() | st.floats(0.3, 3), "hands": st.sampled_from(["XX, YY", "XX"]),
+            "missing_subbands": st.sets(st.integers(0, 15)).map(tuple), "calibration_grade": st.none() | LEVELS,
+            "sources_found": st.none() | st.integers(0, 99),
+        }
+    )
 )  # fmt: skip
-def test_marked_rows_agree_with_grade(
-    rms: float, peak: float, expected: float, minimum: float, bowl: float, left: float, ratio: float, offset: float,
-    major: float,
-) -> None:  # fmt: skip
-    image = replace(
-        IMAGE, rms_jy=rms, peak_jy=peak, expected_rms_jy=expected, minimum_jy=minimum, bowl_jy=bowl,
-        unflagged_fraction=left, catalogue_flux_ratio=ratio, catalogue_offset_arcsec=offset, beam_major_arcsec=major,
-    )  # fmt: skip
+def test_marked_rows_agree_with_grade(numbers: dict[str, Any]) -> None:
+    image = replace(IMAGE, **numbers)
     quality = grade_image(image, LIMITS)
     assert (quality.grade == "good") == (off(image) == [])
     assert len(quality.reasons) == len(off(image))
+    assert all(row.limit for row in quality_rows(image, LIMITS) if row.good is False), "a limit beside each"

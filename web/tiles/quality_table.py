@@ -1,12 +1,11 @@
-"""The table of an image's numbers beside the limits that its grade comes from."""
+"""The table of an image's numbers beside the limits that its grade comes from: the checks of `check_image` as text."""
 
 import math
 from dataclasses import dataclass
 
 from contimg.quality.grades import GOOD, Check
-from contimg.quality.image import QualityThresholds, check_image
-from contimg.store import StoredImage
-from web.pages.filters import flux, percent
+from contimg.quality.image import ImageNumbers, QualityThresholds, check_image
+from web.pages.filters import count, flux, percent
 
 
 @dataclass(frozen=True)
@@ -25,37 +24,44 @@ class QualityRow:
     good: bool | None = None
 
 
-def quality_rows(image: StoredImage, limits: QualityThresholds) -> tuple[QualityRow, ...]:
-    """Give the rows of the table: noise, peak and dynamic range, then every check; unmeasured numbers show a dash.
+def quality_rows(image: ImageNumbers, limits: QualityThresholds) -> tuple[QualityRow, ...]:
+    """Give a row for every check of an image; unmeasured numbers show a dash.
 
     Parameters
     ----------
     image : its numbers; flux densities in Jy.
     limits : of the checks of an image.
     """
-    shown = (
-        QualityRow("noise", f"{flux(image.rms_jy)}/beam"),
-        QualityRow("peak", f"{flux(image.peak_jy)}/beam"),
-        QualityRow("dynamic range", f"{image.dynamic_range:.0f}"),
+    return tuple(
+        QualityRow(check.name, _value(check), _limit(check), None if check.grade is None else check.grade == GOOD)
+        for check in check_image(image, limits)
     )
-    return shown + tuple(_row(check, image) for check in check_image(image, limits))
 
 
-def _row(check: Check, image: StoredImage) -> QualityRow:
-    value = _text(check, check.value)
-    if check.name in ("calibrated", "cleaned to the noise") and check.grade is not None:
-        return QualityRow(check.name, "yes" if check.grade == GOOD else "no", "yes", check.grade == GOOD)
-    if check.name == "flux over catalogue" and check.value is not None and image.catalogue_matches:
-        value += f" ({image.catalogue_matches})"
-    low, high = _text(check, check.low), _text(check, check.high)
-    if math.isinf(check.low) and math.isinf(check.high):
-        limit = f"> {_text(check, check.bad_low)}"
-    else:
-        limit = f"≤ {high}" if math.isinf(check.low) else f"≥ {low}" if math.isinf(check.high) else f"{low} to {high}"
-    return QualityRow(check.name, value, limit, None if check.grade is None else check.grade == GOOD)
+def _value(check: Check) -> str:
+    if check.text and (check.value is not None or not check.has_limits):
+        return check.text
+    return _text(check, check.value)
+
+
+def _limit(check: Check) -> str:
+    if check.limit_text or not check.has_limits:
+        return check.limit_text
+    low, high = check.low, check.high
+    if math.isinf(low) and math.isinf(high):
+        return f"> {_text(check, check.bad_low)}"
+    if math.isinf(low):
+        return f"≤ {_text(check, high)}"
+    return f"≥ {_text(check, low)}" if math.isinf(high) else f"{_text(check, low)} to {_text(check, high)}"
 
 
 def _text(check: Check, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
-    return percent(value) if check.unit == "fraction" else f"{value:.2f}"
+    if check.unit == "fraction":
+        return percent(value)
+    if check.unit == "Jy/beam":
+        return f"{flux(value)}/beam"
+    if check.unit == "count":
+        return count(round(value))
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

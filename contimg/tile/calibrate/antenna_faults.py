@@ -34,6 +34,7 @@ TURNING = "fringes turn from minute to minute: its position is wrong, or its cab
 BLIND = "no fringes of the calibrator: receptors crossed without leakage, position far wrong, or no signal"
 EXCHANGED = "phases turn by {rate:+.0f} deg a minute, as at the position of {other}: their cables are exchanged"
 MISPLACED = "phases turn by {rate:+.0f} deg a minute: its position is wrong, or its cable another antenna's"
+MIN_FRINGING = 0.25  # of the baselines
 FAINT = 0.2  # of the fringes that the array has for the same total power; leakage is a few per cent
 LIMIT_DEG = 15.0  # a minute; the atmosphere turns the longest baseline by a tenth of it
 _PADDING = 4
@@ -105,6 +106,22 @@ def explain_missing_fringes(
         return {
             names[slot]: CROSSED if slot in crossed else _explain_antenna(main, slot, gains, powers) for slot in slots
         }
+
+
+def has_fringes(solving_set: Path, slot: int) -> bool:
+    """Whether an antenna shows fringes of the calibrator on a quarter of its baselines or more.
+
+    Parameters
+    ----------
+    solving_set : path of the Measurement Set that is solved on.
+    slot : of the antenna.
+    """
+    with open_table(solving_set) as main:
+        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
+        partner = np.where(ant1 == slot, ant2, np.where(ant2 == slot, ant1, -1))
+        partners = [number for number in np.unique(partner[~main.getcol("FLAG_ROW")]) if number not in (-1, slot)]
+        fringing = sum(_has_fringes(main, np.flatnonzero(partner == number)) for number in partners)
+    return fringing > 0 and fringing >= MIN_FRINGING * len(partners)
 
 
 def _explain_antenna(main: table, slot: int, gains: Gains, powers: Floats) -> str:

@@ -17,6 +17,7 @@ from contimg.formats.caltables.solutions import Solutions, read_solutions
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks, write_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
+from contimg.quality.caltables import measure_hand_ratio
 
 BLOCK_BYTES = 64 * 2**20
 CORRECTED = "CORRECTED_DATA"
@@ -43,6 +44,8 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
     note = {
         "set": caltable_set.name, "calibrator": caltable_set.calibrator, "mjd": caltable_set.mjd,
         "flux_scale": caltable_set.flux_scale, "tables": [str(path) for path in caltable_set.paths],
+        "grade": caltable_set.grade or None, "reasons": caltable_set.reasons,
+        "hand_ratio": measure_hand_ratio(inverses),
     }  # fmt: skip
     exists = CORRECTED in ms.columns
     with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -127,16 +128,16 @@ def measure_caltable_set(
     ------
     BadInput : a caltable is missing, unreadable or without any solution.
     """
-    phase_change_deg, amplitude_change = _compare(caltable_set, ms, previous) if ms and previous else (None, None)
-    inverse = compute_inverse_gains(caltable_set, ms) if ms and solving_set else None
+    inverse = compute_inverse_gains(caltable_set, ms) if ms else None
+    changes = _compare(caltable_set, inverse, ms, previous) if ms and previous and inverse is not None else {}
     return CaltableSetNumbers(
         {path.name: quality.measure_caltable(read_solutions(path), live, limits) for path in caltable_set.paths},
         uncovered_fraction=_measure_uncovered(caltable_set, live),
         phase_scatter_deg=quality.measure_phase_scatter_deg(read_solutions(phases)) if phases else None,
         **measure_residual(solving_set, inverse) if solving_set and inverse is not None else {},
-        previous=previous.name if previous and phase_change_deg is not None else None,
-        phase_change_deg=phase_change_deg,
-        amplitude_change=amplitude_change,
+        previous=previous.name if previous and changes else None,
+        hand_ratio=None if inverse is None else quality.measure_hand_ratio(inverse),
+        **changes,
     )
 
 
@@ -174,13 +175,19 @@ def _measure_uncovered(caltable_set: CaltableSet, live: Sequence[str]) -> float:
     return float(1.0 - is_covered.mean()) if freqs_hz.size else 1.0
 
 
-def _compare(caltable_set: CaltableSet, ms: MSInfo, previous: CaltableSet) -> tuple[float, float] | tuple[None, None]:
+def _compare(
+    caltable_set: CaltableSet, inverse: Data, ms: MSInfo, previous: CaltableSet
+) -> dict[str, Any]:  # fmt: skip
+    """Compare a set, of these inverse gains, with an earlier one; empty where they have nothing in common."""
     try:
-        ratio = compute_inverse_gains(previous, ms) / compute_inverse_gains(caltable_set, ms)
+        ratio = compute_inverse_gains(previous, ms) / inverse
     except BadInput:
-        return None, None  # an earlier set that is gone or damaged is no fault of this one
+        return {}  # an earlier set that is gone or damaged is no fault of this one
     phase_deg, amplitude = quality.measure_change(ratio, ms.antenna_names.index(caltable_set.reference_antenna))
-    return (None, None) if np.isnan(phase_deg) else (phase_deg, amplitude)
+    if np.isnan(phase_deg):
+        return {}
+    change = quality.measure_hand_ratio(1 / ratio)
+    return {"phase_change_deg": phase_deg, "amplitude_change": amplitude, "hand_ratio_change": change}
 
 
 def measure_residual(solving_set: Path, inverse: NDArray[np.complex64]) -> dict[str, float]:

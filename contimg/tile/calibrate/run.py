@@ -1,6 +1,7 @@
 """The calibrate stage: flag, solve when a calibrator is in the beam, apply the caltable set that is valid."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def _calibrate(
         flagged = flag(ms, search=options.flag)
         flagged.summary.write(directory / FLAGS, ms, flagged.dead)
     ms = remove_corrected(ms)
+    live = replace(ms, antennas=np.array([slot for slot in ms.antennas if slot not in flagged.dead]))
     known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
     with timer("solve"):
         new, solve_reason = _solve(ms, flagged, known, directory, options, limits)
@@ -62,23 +64,41 @@ def _calibrate(
         selected: CaltableSet | None = new
         reason = f"solved on {new.calibrator} in this tile"
     else:
-        selected, reason = select_caltable_set([*known, new] if new else known, ms, options.strip_deg)
-    if flagged.summary.by_hand:
-        reason = f"{reason}; {flagged.summary.by_hand:.1%} of the samples are flagged by hand"
+        selected, reason = select_caltable_set([*known, new] if new else known, live, options.strip_deg)
+    if new is not None and selected is not new:
+        solve_reason = f"the set solved on {new.calibrator} in this tile is {new.grade}: {'; '.join(new.reasons)}"
+    by_hand = flagged.summary.by_hand
+    hand_reason = f"{by_hand:.1%} of the samples are flagged by hand" if by_hand else ""
     fraction = flagged.fraction
     with timer("apply"):
         if selected is None:
-            reason = f"{solve_reason}; {reason}"
+            reason = _join(solve_reason, reason, hand_reason)
             mark_uncalibrated(ms, reason)
         else:
+            reason = _join(reason, hand_reason, solve_reason)
             fraction = apply_caltable_set(selected, ms)
-            reason = f"{reason}; {solve_reason}" if solve_reason else reason
         record_flags(ms)
+    dead = {ms.antenna_names[slot]: reason for slot, reason in sorted(flagged.dead.items())}
     return CalibratedMS(
         calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
-        flagged_fraction=fraction, dead_antennas=tuple(ms.antenna_names[slot] for slot in sorted(flagged.dead)),
-        seconds=timer.seconds,
+        flagged_fraction=fraction, dead_antennas=tuple(dead),
+        bad_antennas=_name_bad_antennas(live, dead, selected or new), seconds=timer.seconds,
     )  # fmt: skip
+
+
+def _join(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def _name_bad_antennas(live: MSInfo, dead: dict[str, str], caltable_set: CaltableSet | None) -> dict[str, str]:
+    """Name the dead antennas, and the live ones that the set applied, or solved on this tile, has no solution for."""
+    if caltable_set is None:
+        return dead
+    causes: dict[str, str] = caltable_set.quality.get("without_fringes", {})
+    names = [live.antenna_names[slot] for slot in live.antennas]
+    unsolved = [name for name in names if name not in caltable_set.antennas]
+    default = f"no solution in caltable set {caltable_set.name}"
+    return dead | {name: causes.get(name, default) for name in unsolved}
 
 
 def _solve(

@@ -95,7 +95,7 @@ def find_mismatch(caltable_set: CaltableSet, ms: MSInfo, strip_deg: float = STRI
 
     Parameters
     ----------
-    caltable_set, ms : the set, and the Measurement Set's metadata.
+    caltable_set, ms : the set, and the Measurement Set's metadata; its `antennas` are those that need solutions.
     strip_deg : difference in declination beyond which the set is of another declination strip, degrees.
 
     Returns
@@ -113,7 +113,9 @@ def find_mismatch(caltable_set: CaltableSet, ms: MSInfo, strip_deg: float = STRI
     channels, antennas = _measure_shared(caltable_set, ms)
     if not has_same_width or channels < _MIN_SHARED:
         return "other frequencies"
-    return "other antennas" if antennas < _MIN_SHARED else None
+    if antennas >= _MIN_SHARED:
+        return None
+    return f"{round((1 - antennas) * len(ms.antennas))} of {len(ms.antennas)} live antennas have no solution"
 
 
 def _measure_shared(caltable_set: CaltableSet, ms: MSInfo) -> tuple[float, float]:

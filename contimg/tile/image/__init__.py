@@ -16,8 +16,9 @@ __all__ = ["Beam", "Calibration", "ImageOptions", "ImagingResult", "image"]
 
 
 def image(
-    ms: Path, directory: Path, options: ImageOptions | None = None, thresholds: QualityThresholds | None = None
-) -> ImagingResult:
+    ms: Path, directory: Path, options: ImageOptions | None = None, thresholds: QualityThresholds | None = None,
+    history_rms_jy: float | None = None,
+) -> ImagingResult:  # fmt: skip
     """Image a Measurement Set.
 
     Parameters
@@ -26,6 +27,7 @@ def image(
     directory : for the image's files, `<group>.fits`, `.pb.fits`, `.pbcor.fits`, `.png` and more.
     options : of imaging.
     thresholds : of the QA grade.
+    history_rms_jy : median noise of the last good images of the declination strip, Jy per beam, to compare with.
 
     Raises
     ------
@@ -34,4 +36,4 @@ def image(
     """
     from contimg.tile.image.run import make_image
 
-    return make_image(ms, directory, options or ImageOptions(), thresholds or QualityThresholds())
+    return make_image(ms, directory, options or ImageOptions(), thresholds or QualityThresholds(), history_rms_jy)

@@ -22,17 +22,25 @@ SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore",
 IMAGE_CARDS = (
     ("RMS", "rms_jy", "[Jy/beam] noise of the residual (MAD)"),
     ("RMSTHERM", "expected_rms_jy", "[Jy/beam] thermal noise expected"),
+    ("RMSHIST", "history_rms_jy", "[Jy/beam] noise of earlier images"),
+    ("EDGERMS", "edge_noise_ratio", "noise at the edge over that inside"),
     ("PEAK", "peak_jy", "[Jy/beam] brightest pixel"),
     ("DYNRANGE", "dynamic_range", "peak over noise"),
     ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
     ("BOWL", "bowl_jy", "[Jy/beam] median around the brightest source"),
     ("CATMATCH", "catalogue_matches", "catalogued sources compared"),
+    ("SRCFOUND", "sources_found", "sources found blindly"),
     ("VERDICT", "verdict", "quality"),
+    ("CALGRADE", "calibration_grade", "quality of the calibration"),
     ("CHANAVG", "channel_average", "native channels averaged into one"),
     ("NITER", "iterations", "clean iterations"),
     ("CLEANEND", "clean_stopped_by", "what ended the cleaning"),
     ("UNCLEAN", "uncleaned_jy", "[Jy] residual above MASKSIG"),
     ("UNFLAG", "unflagged_fraction", "fraction of samples unflagged"),
+    ("HANDS", "hands", "correlations in the image"),
+    ("HANDRAT", "hand_ratio", "flux in the first hand over the second"),
+    ("HANDERR", "hand_ratio_error", "its standard error"),
+    ("GAINRAT", "gain_hand_ratio", "|g|^2 of the first hand over the second"),
 )
 OPTION_CARDS = (
     ("WEIGHT", "weighting", "weighting"),
@@ -61,6 +69,8 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     cards = [(keyword, getattr(tile_image, name), comment) for keyword, name, comment in IMAGE_CARDS]
     cards += [(keyword, getattr(options, name), comment) for keyword, name, comment in OPTION_CARDS]
     header.update({keyword: (value, comment) for keyword, value, comment in cards})
+    missing = " ".join(map(str, tile_image.missing_subbands)) or "none"
+    header["MISSSUBB"] = (missing, "subbands without data")
     if tile_image.matches:
         header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
         header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")

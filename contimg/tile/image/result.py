@@ -30,7 +30,11 @@ class Calibration:
     calibrator, mjd : str, float or None
         Its calibrator and the time of that observation, where known.
     reason : str
-        Why the column is uncalibrated; empty otherwise.
+        Why the column is uncalibrated, or why its set is not good; empty otherwise.
+    grade : str or None
+        Grade of the set, `bad` of a column that was left uncalibrated; None where it is not known.
+    hand_ratio : float or None
+        Median of |g_X|^2 / |g_Y|^2 of the gains applied.
     """
 
     column: str
@@ -38,6 +42,8 @@ class Calibration:
     calibrator: str | None = None
     mjd: float | None = None
     reason: str = ""
+    grade: str | None = None
+    hand_ratio: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,21 @@ from contimg.tile.image.deconvolution.wsclean import run_wsclean
 from contimg.tile.image.fits_image import image_header
 from contimg.tile.image.gridding.averaging import average_in_time, plan_averaging
 from contimg.tile.image.gridding.gridder import BandParts, Gridder, Image
-from contimg.tile.image.gridding.noise import compute_thermal_rms_jy, measure_bowl_jy, measure_rms, measure_uncleaned_jy
+from contimg.tile.image.gridding.hands import choose_hands, measure_hand_ratio
+from contimg.tile.image.gridding.noise import (
+    compute_thermal_rms_jy,
+    measure_bowl_jy,
+    measure_edge_noise_ratio,
+    measure_rms,
+    measure_uncleaned_jy,
+)
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
 from contimg.tile.image.gridding.visibilities import (
     ARCSEC_RAD,
     MAX_PIXEL_ARCSEC,
     Visibilities,
     choose_pixel_arcsec,
+    find_missing_subbands,
     read_calibration,
     read_visibilities,
     select_rows,
@@ -51,7 +59,10 @@ class CleanedImage:
     beam: Beam
 
 
-def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds) -> ImagingResult:
+def make_image(
+    ms_path: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds,
+    history_rms_jy: float | None = None,
+) -> ImagingResult:  # fmt: skip
     """Image one Measurement Set; see `contimg.tile.image.image`.
 
     Parameters
@@ -60,6 +71,7 @@ def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds
     directory : for the image's files.
     options : of imaging.
     thresholds : of the QA grade.
+    history_rms_jy : noise of earlier images, Jy per beam, to compare with.
 
     Raises
     ------
@@ -84,6 +96,11 @@ def make_image(ms_path: Path, directory: Path, options: ImageOptions, thresholds
     tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
         tile_image = _with_sources(tile_image, image, options)
+    with timer("hands"):
+        hands = measure_hand_ratio(gridder, image.cleaned.model)
+    tile_image = replace(
+        tile_image, hand_ratio=hands.ratio, hand_ratio_error=hands.error, history_rms_jy=history_rms_jy
+    )
     quality = grade_image(tile_image, thresholds)
     tile_image = replace(tile_image, verdict=quality.grade, verdict_reasons=quality.reasons)
     with timer("write"):
@@ -108,11 +125,11 @@ def _warn_of_unknowns(ms: MSInfo) -> None:
 
 def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
     """The visibilities, and for each row the number of the bin in which it may be averaged in time."""
-    rows = select_rows(ms)
+    rows = select_rows(ms, choose_hands(ms))
     if not rows.uvw_m.size:
         raise BadInput(
-            f"{ms.path}: no data left: no cross-correlation is unflagged and has a finite weight and UVW "
-            f"({rows.unusable} rows have not); check FLAG_ROW, WEIGHT and UVW"
+            f"{ms.path}: no data left: none of {rows.cross_rows} cross-correlations is unflagged and has a finite "
+            "weight and UVW; check FLAG_ROW, WEIGHT and UVW"
         )
     if options.imager == WSCLEAN and not ms.usable_rows.all():
         raise BadInput(
@@ -181,7 +198,9 @@ def _image_with_wsclean(
     with timer("wsclean"), TemporaryDirectory(prefix=f"{ms.name}.wsclean-", dir=directory) as scratch:
         pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
         with open_table(ms.path):  # WSClean would wait without a limit for the lock of another session
-            restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options)
+            hands = gridder.visibilities.hands
+            hand = hands[0] if len(hands) == 1 else "I"
+            restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, hand, options)
     return CleanedImage(restored, pb, cleaned, beam)
 
 
@@ -212,7 +231,10 @@ def _describe(
         beam_minor_arcsec=beam.minor_arcsec, beam_angle_deg=beam.angle_deg, ra_deg=float(ra) % 360, dec_deg=float(dec),
         mjd=ms.mid_mjd_s / 86400, freq_hz=float(channel_weights @ visibilities.freqs_hz / channel_weights.sum()),
         pixels=gridder.size, cell_arcsec=cell_arcsec, calibration_set=calibration.set,
-        calibration_note=calibration.reason or None, expected_rms_jy=thermal_rms_jy,
+        calibration_note=calibration.reason or None, calibration_grade=calibration.grade,
+        gain_hand_ratio=calibration.hand_ratio, hands=", ".join(visibilities.hands),
+        missing_subbands=find_missing_subbands(ms, visibilities.channel_samples), expected_rms_jy=thermal_rms_jy,
+        edge_noise_ratio=measure_edge_noise_ratio(cleaned.residual),
         minimum_jy=float(image.restored.min()),
         bowl_jy=measure_bowl_jy(image.restored, beam.major_arcsec / cell_arcsec),
         unflagged_fraction=visibilities.unflagged_fraction, group=ms.name, ms=ms.path, products=products,
@@ -241,4 +263,5 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         tile_image, matches=matches, found_sources=found_sources, sources=list_sources(found_sources, matches),
         catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
         catalogue_flux_ratio=compute_flux_ratio(matches),
+        sources_found=len(found_sources) if options.find_sources else None,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from contimg.instrument.calibrators import catalogue
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators
 from contimg.tile.calibrate.solve import casa
-from contimg.tile.calibrate.solve.reference_antenna import parse_station_number, select_reference_antenna
+from contimg.tile.calibrate.solve.reference_antenna import parse_station_number, rank_reference_antennas
 from contimg.tile.calibrate.solve.run import _scratch_directory, solve
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, make_sky_model
 from contimg.tile.calibrate.solve.solving_set import split_intervals, write_solving_set
@@ -165,14 +165,14 @@ def test_reference_antenna_by_health(corrupted):
     names = list(tile.antenna_names)
     health = np.full(14, 0.9)
     health[names.index("105")] = 0.95
-    assert names[select_reference_antenna(tile, health)] == "105"
+    assert names[rank_reference_antennas(tile, health)[0]] == "105"
     health[names.index("105")] = 0.0
-    assert names[select_reference_antenna(tile, health)] == "103"
+    assert names[rank_reference_antennas(tile, health)[0]] == "103"
     health[names.index("103")] = 0.1
     health[names.index("44")] = 0.99
-    assert names[select_reference_antenna(tile, health)] == "44"
+    assert names[rank_reference_antennas(tile, health)[0]] == "44"
     with pytest.raises(BadInput, match=re.escape(str(tile.path))):
-        select_reference_antenna(tile, np.zeros(14))
+        rank_reference_antennas(tile, np.zeros(14))
     assert parse_station_number("pad103") == 103
     assert parse_station_number("west") is None
 

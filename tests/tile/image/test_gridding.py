@@ -25,7 +25,19 @@ def gridder():
     # One source to the east and north, at x = 32 - 12, y = 32 + 7.
     delay = (uvw @ cosines(12, 7))[:, None] * freqs / C_M_S
     vis = (2.5 * np.exp(2j * np.pi * delay)).astype(np.complex64)
-    data = Visibilities(uvw, freqs, vis, weights, weights[:, 0], np.zeros(rows, int), 1, 2 * rows, 2 * rows)
+    data = Visibilities(
+        uvw,
+        freqs,
+        vis,
+        weights,
+        weights[:, 0],
+        np.zeros(rows, int),
+        1,
+        2 * rows,
+        2 * rows,
+        ("I",),
+        rows * np.ones(2, int),
+    )
     return Gridder(data, weights, SIZE, PIXEL_RAD, 1)
 
 

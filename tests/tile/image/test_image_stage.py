@@ -80,6 +80,10 @@ def test_image_numbers(tile):
     assert tile.calibration_set
     assert (tile.verdict, tile.clean_stopped_by) == ("good", "noise")
     assert tile.unflagged_fraction == 1.0
+    assert (tile.hands, tile.missing_subbands, tile.sources_found) == ("XX, YY", (), None)
+    assert tile.hand_ratio == pytest.approx(1.0, abs=3 * tile.hand_ratio_error)
+    assert tile.hand_ratio_error < 0.01
+    assert tile.edge_noise_ratio < 1.5
     assert tile.cleaned_jy == pytest.approx(
         sum(measure_source(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
     )
@@ -87,7 +91,7 @@ def test_image_numbers(tile):
     assert [match.source.name for match in tile.matches] == list("abcd")
     assert tile.catalogue_flux_ratio == pytest.approx(1, abs=0.01)
     assert tile.catalogue_offset_arcsec < 0.5
-    assert set(tile.seconds) == {"read", "weight", "average", "beam", "clean", "restore", "sources", "write"}
+    assert set(tile.seconds) == {"read", "weight", "average", "beam", "clean", "restore", "sources", "hands", "write"}
 
 
 def test_previews_show_the_brightest_source_at_its_place(tile):
@@ -141,19 +145,19 @@ def test_averaging_must_divide_the_channels(small_ms, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("note", "reason"),
+    ("note", "reason", "grade"),
     [
-        (None, "DATA"),
-        ({}, "DATA"),
-        ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h"),
+        (None, "DATA", "suspect"),
+        ({}, "DATA", "suspect"),
+        ({"set": None, "reason": "no calibrator within 12 h"}, "no calibrator within 12 h", "bad"),
     ],
 )
-def test_uncalibrated_image_states_reason(tmp_path, note, reason):
+def test_uncalibrated_image_states_reason(tmp_path, note, reason, grade):
     path = make_ms(tmp_path / "tile.ms", (Source(0, 0, 1.0),), antennas=12, times=2, channels=8, corrected=note)
     tile_image = image(path, tmp_path, SMALL)
     assert not tile_image.calibration_set
     assert reason in tile_image.calibration.reason
-    assert tile_image.verdict == "suspect"
+    assert tile_image.verdict == grade
     header = fits.getheader(tile_image.products.fits)
     assert header["CALSET"] == "none"
     assert reason in header["CALWHY"]
@@ -170,9 +174,9 @@ def test_corrected_data_with_damaged_keyword(small_ms, tmp_path):
         image(path, tmp_path, SMALL)
 
 
-def test_one_hand_alone_gives_no_stokes_i(small_ms, tmp_path):
+def test_cross_hands_alone_give_no_stokes_i(small_ms, tmp_path):
     with table(f"{small_ms}::POLARIZATION", ack=False, readonly=False) as polarization:
-        polarization.putcell("CORR_TYPE", 0, np.array([9, 10]))
+        polarization.putcell("CORR_TYPE", 0, np.array([10, 11]))
     with pytest.raises(BadInput, match=r"\bXX\b.*\bYY\b"):
         image(small_ms, tmp_path, SMALL)
 

@@ -50,7 +50,16 @@ def test_equals_the_plain_loop(small_ms, monkeypatch, block_bytes):
             if kept:
                 assert averaged.stokes_i[index, channel] == pytest.approx(np.mean(kept), rel=1e-4)
     assert averaged.samples == samples
-    assert averaged.unflagged_fraction == pytest.approx(samples / (len(row_of) * 16))
+    assert averaged.unflagged_fraction == pytest.approx(samples / (np.count_nonzero(first != second) * 16))
+    kept = ~flag.any(axis=2) & np.isfinite(data).all(axis=2) & ((first != second) & ~flag_row)[:, None]
+    assert averaged.channel_samples.tolist() == kept.sum(axis=0).tolist()
+    half = 0.5 * np.where(kept, data[..., 0] - data[..., 1], 0).reshape(len(data), 4, 4).sum(axis=2)
+    means = {
+        row_of[tuple(uvw[row])]: half[row] / np.maximum(kept[row].reshape(4, 4).sum(axis=1), 1)
+        for row in np.flatnonzero((first != second) & ~flag_row)
+    }
+    expected = [means[row] for row in averaged.half_difference.rows]
+    assert averaged.half_difference.values == pytest.approx(np.array(expected), rel=1e-4, abs=1e-6)
 
 
 def test_pixel_size_samples_longest_baseline(small_ms):

@@ -30,13 +30,17 @@ def parse_station_number(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def select_reference_antenna(ms: MSInfo, unflagged: NDArray[np.float64]) -> int:
-    """Select the slot of the reference antenna: an eastern outrigger with enough data, else the one with most data.
+def rank_reference_antennas(ms: MSInfo, unflagged: NDArray[np.float64]) -> list[int]:
+    """Rank the slots of live antennas as reference: eastern outriggers with enough data, then by the amount of data.
 
     Parameters
     ----------
     ms : metadata of the Measurement Set.
     unflagged : fraction of each slot's cross-correlations that are usable, shape (slots,); 0 for a dead antenna.
+
+    Returns
+    -------
+    The slots, the best first.
 
     Raises
     ------
@@ -44,12 +48,12 @@ def select_reference_antenna(ms: MSInfo, unflagged: NDArray[np.float64]) -> int:
     """
     if not (unflagged > 0).any():
         raise BadInput(f"{ms.path}: no antenna has unflagged data, so there is no reference antenna")
-    outriggers = [
-        slot
-        for slot in ms.antennas
-        if parse_station_number(ms.antenna_names[slot]) in EASTERN_OUTRIGGERS and unflagged[slot] > _MIN_UNFLAGGED
-    ]
-    return int(max(outriggers or list(ms.antennas), key=lambda slot: (unflagged[slot], -slot)))
+
+    def rank(slot: int) -> tuple[bool, float, int]:
+        is_outrigger = parse_station_number(ms.antenna_names[slot]) in EASTERN_OUTRIGGERS
+        return not (is_outrigger and unflagged[slot] > _MIN_UNFLAGGED), -unflagged[slot], slot
+
+    return sorted((int(slot) for slot in ms.antennas if unflagged[slot] > 0), key=rank)
 
 
 def has_enough_long_baselines(ms: MSInfo, unflagged: NDArray[np.float64], min_wavelengths: float) -> bool:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,12 @@ from contimg.tile.calibrate.solve.edits import (
     rescale_amplitudes,
     write_data_fractions,
 )
-from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, select_reference_antenna
+from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, rank_reference_antennas
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
 
 LONG_WAVELENGTHS = 1000.0
+MAX_REFERENCES = 3  # reference antennas that are tried
 
 
 def solve(
@@ -62,12 +64,12 @@ def solve(
     directory : where the caltable sets are.
     options, limits : options of the stage, and limits of the solutions.
     previous : an earlier set to compare with, and to take the flux scale from when the calibrator is variable.
-    reference : name of the reference antenna; selected by its data when not given.
+    reference : name of the reference antenna; when not given, the best one that shows fringes of the calibrator.
 
     Raises
     ------
-    BadInput : CASA failed or wrote no caltable, or the set is rejected, with its numbers; CASA's log is then at
-        `directory/<tile>.failed.log`.
+    BadInput : CASA failed or wrote no caltable, no reference antenna has a solution, or the set is rejected, with its
+        numbers; CASA's log is then at `directory/<tile>.failed.log`.
     Transient : CASA died or took too long, or the disk is full.
     """
     limits = limits or SolutionLimits()
@@ -75,21 +77,26 @@ def solve(
     target, log = directory / check_name(ms.name, f"{ms.path}: name"), directory / f"{ms.name}.failed.log"
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
         set_directory, work = scratch / "set", scratch / "work"
-        set_directory.mkdir()
         work.mkdir()
         solving_set = work / "solving.ms"
         model = make_sky_model(ms, [source.calibrator for source in sources])
         write_solving_set(ms, model, options.presolve_s, solving_set)
-        name = reference or ms.antenna_names[select_reference_antenna(ms, unflagged)]
-        long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
-        tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
-        casa_version = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
         fractions = measure_data_fractions(ms, unflagged)
-        for kind in ("bcal", "gcal"):
-            read_kind(set_directory / f"{ms.name}.{kind}")  # raises when CASA wrote none
-            write_data_fractions(set_directory / f"{ms.name}.{kind}", fractions, limits.min_data_fraction)
-        turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
-        caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_version)
+        long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
+        for name in _list_references(ms, unflagged, solving_set, reference):
+            shutil.rmtree(set_directory, ignore_errors=True)
+            set_directory.mkdir()
+            tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
+            casa_version = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+            for kind in ("bcal", "gcal"):
+                read_kind(set_directory / f"{ms.name}.{kind}")  # raises when CASA wrote none
+                write_data_fractions(set_directory / f"{ms.name}.{kind}", fractions, limits.min_data_fraction)
+            turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
+            caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_version)
+            if name in caltable_set.antennas:
+                break
+        else:
+            raise BadInput(f"{ms.path}: none of the {MAX_REFERENCES} best reference antennas has a solution")
         caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits, previous, turning)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
@@ -101,6 +108,21 @@ def solve(
                 target.rename(scratch / "older")  # removed with the scratch directory
             set_directory.rename(target)
         return caltable_set.moved_to(target)
+
+
+def _list_references(
+    ms: MSInfo, unflagged: NDArray[np.float64], solving_set: Path, reference: str | None
+) -> Iterator[str]:  # fmt: skip
+    """Give names of reference antennas to try: the one given, or the best ones with fringes, else the best one."""
+    if reference is not None:
+        yield reference
+        return
+    ranked = rank_reference_antennas(ms, unflagged)
+    fringing = (slot for slot in ranked if antenna_faults.has_fringes(solving_set, slot))
+    slots = list(islice(fringing, 1)) or ranked[:1]
+    yield ms.antenna_names[slots[0]]
+    for slot in islice(fringing, MAX_REFERENCES - 1):
+        yield ms.antenna_names[slot]
 
 
 def list_tasks(

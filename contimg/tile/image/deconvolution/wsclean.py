@@ -32,7 +32,7 @@ _CYCLES = re.compile(r"(\d+) major iterations were performed")
 
 
 def run_wsclean(
-    ms: Path, column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions
+    ms: Path, column: str, scratch: Path, pixel_arcsec: float, hand: str, options: ImageOptions
 ) -> tuple[Image, CleanResult, Beam]:
     """Image a column of a Measurement Set with WSClean.
 
@@ -41,6 +41,7 @@ def run_wsclean(
     ms, column : the Measurement Set and its data column.
     scratch : directory for WSClean's files.
     pixel_arcsec : size of a pixel.
+    hand : the correlation to image, or I.
     options : size, weighting and clean.
 
     Returns
@@ -57,7 +58,7 @@ def run_wsclean(
     if program is None:
         raise Misconfigured("imager=wsclean: no wsclean on PATH; install Debian's package, or choose ducc")
     name = scratch / "wsclean"
-    command = [program, *_arguments(column, scratch, pixel_arcsec, options), "-name", str(name), str(ms)]
+    command = [program, *_arguments(column, scratch, pixel_arcsec, hand, options), "-name", str(name), str(ms)]
     log.debug("%s", " ".join(command))
     process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -87,10 +88,10 @@ def run_wsclean(
     return restored, CleanResult(model, residual, iterations, limit if options.iterations else None), beam
 
 
-def _arguments(column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions) -> list[str]:
+def _arguments(column: str, scratch: Path, pixel_arcsec: float, hand: str, options: ImageOptions) -> list[str]:
     weight = ["briggs", f"{options.robust:g}"] if options.weighting == BRIGGS else [options.weighting]
     arguments = ["-j", str(options.threads), "-size", str(options.size), str(options.size)]
-    arguments += ["-scale", f"{pixel_arcsec!r}asec", "-weight", *weight, "-pol", "I", "-data-column", column]
+    arguments += ["-scale", f"{pixel_arcsec!r}asec", "-weight", *weight, "-pol", hand, "-data-column", column]
     arguments += ["-temp-dir", str(scratch), "-no-update-model-required", "-make-psf", "-use-wgridder"]
     if options.min_uv_klambda > 0:
         arguments += ["-minuv-l", repr(1000 * options.min_uv_klambda)]

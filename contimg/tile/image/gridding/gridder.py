@@ -62,9 +62,31 @@ class Gridder:
         ----------
         model : shape (size, size).
         """
-        residual = ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY))
+        residual = self.predict(model)
         np.subtract(self.visibilities.stokes_i, residual, out=residual)
         return self.dirty(residual)
+
+    def predict(self, model: Image) -> NDArray[np.complex64]:
+        """Return the visibilities of a model, Jy, shape (rows, channels).
+
+        Parameters
+        ----------
+        model : Jy per pixel, shape (size, size).
+        """
+        return np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY)))
+
+    def select_rows(self, rows: NDArray[np.int64]) -> "Gridder":
+        """Return the gridder of some rows, with the weights that they have among all.
+
+        Parameters
+        ----------
+        rows : their numbers.
+        """
+        data = self.visibilities
+        selected = {
+            name: getattr(data, name)[rows] for name in ("uvw_m", "stokes_i", "weights", "row_weights", "times")
+        }
+        return replace(self, visibilities=replace(data, **selected), weights=self.weights[rows])
 
     def part(self, channels: slice) -> "Gridder":
         """Return the gridder of a part of the band, with the weights that its channels have in the whole band.

@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
 from contimg.tile.image.gridding.gridder import Gridder, Image
+from contimg.tile.image.gridding.visibilities import PARALLEL_HANDS
 
 MAD_TO_SIGMA = 1.4826
+EDGE = 1 / 16  # width of the frame at the edge of an image, over the image's
 BOWL_BEAMS = 3.0, 8.0  # inner and outer radius of the ring around the brightest source, in major axes
 
 
@@ -31,7 +33,7 @@ def compute_thermal_rms_jy(ms: MSInfo, gridder: Gridder) -> float | None:
     """Return the thermal rms of an image, Jy per beam; None where the telescope's SEFD is not known.
 
     A native sample of Stokes I has σ² = SEFD² / (4 Δν τ) in its real part (Thompson, Moran & Swenson, 3rd ed.,
-    eq. 6.50, two hands); the image is their weighted mean.
+    eq. 6.50, two hands), of one hand alone twice that; the image is their weighted mean.
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ def compute_thermal_rms_jy(ms: MSInfo, gridder: Gridder) -> float | None:
         return None
     data = gridder.visibilities
     total, squares = _sum_weights(gridder.weights, data.weights, data.row_weights)
-    variance = ms.sefd_jy**2 / (4 * ms.channel_width_hz * ms.integration_s)
+    hands = 2 if data.hands in (("I",), *PARALLEL_HANDS) else 1
+    variance = ms.sefd_jy**2 / (2 * hands * ms.channel_width_hz * ms.integration_s)
     return float(np.sqrt(variance * squares) / total)
 
 
@@ -71,6 +74,30 @@ def measure_uncleaned_jy(residual: Image, min_jy: float, beam_pixels: float) -> 
     beam_pixels : area of the synthesized beam, pixels.
     """
     return float(residual[residual > min_jy].sum(dtype=np.float64) / beam_pixels)
+
+
+def measure_edge_noise_ratio(residual: Image) -> float | None:
+    """Return the highest noise in a part of the frame along the edge over the noise inside it.
+
+    A strong source outside the image, or its alias, raises the noise at the edge next to it. Each side of the frame
+    has four parts.
+
+    Parameters
+    ----------
+    residual : shape (size, size).
+
+    Returns
+    -------
+    The ratio; None where there is no noise inside.
+    """
+    size = residual.shape[0]
+    width = max(1, round(EDGE * size))
+    inside_jy = measure_rms(residual[width:-width, width:-width])
+    if not inside_jy > 0:
+        return None
+    strips = (residual[:width], residual[-width:], residual[:, :width].T, residual[:, -width:].T)
+    parts = (part for strip in strips for part in np.array_split(strip, 4, axis=1))
+    return max(measure_rms(part) for part in parts) / inside_jy
 
 
 def measure_bowl_jy(image: Image, beam_pixels: float) -> float:
