@@ -26,7 +26,27 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
         0.0, "Offset of the pointing to the north", unit="deg", minimum=-60.0, maximum=50.0
     )
     sources: int = option(5, "Number of target sources around each target tile", minimum=0, maximum=20)
+    sky: Literal["known", "counts"] = option(
+        "known", "Sky: the calibrator and the target sources, or also the sources of the counts at 1.4 GHz"
+    )
+    faintest_mjy: float = option(1.0, "Faintest source of the counts", unit="mJy", minimum=1.0)
+    radius_deg: float = option(2.6, "Radius of the counts around a tile's centre", unit="deg", minimum=0.1, maximum=10)
+    strong_jy: float = option(0.0, "Flux of one more source near the first target tile; 0: none", unit="Jy", minimum=0)
+    strong_radius_deg: float = option(
+        2.0, "Distance of that source from the tile's centre, to the north-east", unit="deg", minimum=0.0, maximum=4.0
+    )
+    smearing: bool = option(True, "Average the visibilities over the integration while the sky moves")
     beam: Literal["airy", "uniform"] = option("airy", "Primary beam: Airy disk of the dish, or uniform")
+    moving_beam: bool = option(True, "Let the sky drift through the beam; otherwise the response is that of mid-tile")
+    beam_width: float = option(1.0, "Width of the beam in units of the Airy disk's", minimum=0.5, maximum=2.0)
+    beam_ellipticity: float = option(
+        0.0, "Beam wider by this fraction on one axis and narrower on the other", minimum=0.0, maximum=0.5
+    )
+    beam_angle_deg: float = option(0.0, "Position angle of the wider axis", unit="deg", minimum=0.0, maximum=180.0)
+    squint_arcmin: float = option(0.0, "Distance of the XX beam to the east of the YY beam", unit="arcmin", minimum=0.0)
+    pointing_east_arcmin: float = option(0.0, "Pointing offset of all dishes to the east", unit="arcmin")
+    pointing_north_arcmin: float = option(0.0, "Pointing offset of all dishes to the north", unit="arcmin")
+    pointing_rms_arcmin: float = option(0.0, "Rms pointing offset of a dish on each axis", unit="arcmin", minimum=0.0)
     noise: bool = option(True, "Add the thermal noise of the receivers")
     corrupt: bool = option(True, "Apply delays, bandpasses and gains per antenna")
     delay_rms_ns: float = option(150.0, "Rms delay of an antenna", unit="ns", minimum=0.0, maximum=1700.0)

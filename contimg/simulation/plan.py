@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
 from contimg.instrument.time import DAY_S, jd_to_unix
 from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
-from contimg.simulation.sky import CALIBRATOR, Source, target_sky
+from contimg.simulation.sky import CALIBRATOR, Source, counts_sky, strong_source, target_sky
 
 REACH_DEG = 5.0  # sources farther from the pointing at mid-tile are left out
 
@@ -26,7 +27,7 @@ class TilePlan:
     times_jd : integration centres, shape (integrations,), UTC Julian dates.
     apparent_dec_rad : declination the dishes point at, of date.
     centre_ra_deg, centre_dec_deg : ICRS position on the meridian there at mid-tile.
-    sources : those within 5 degrees of the pointing.
+    sources : those within 5 degrees of the pointing at mid-tile, those of the counts within the options' radius.
     """
 
     index: int
@@ -64,6 +65,8 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
     centres = [drift.icrs_of(pointing, mid_jd) for mid_jd in mids_jd]
     rng = np.random.default_rng([options.seed, 0])
     sky = (CALIBRATOR, *target_sky(centres[1:], options.sources, rng))
+    if options.strong_jy > 0:
+        sky = (*sky, strong_source(centres[1 if len(centres) > 1 else 0], options.strong_jy, options.strong_radius_deg))
     return tuple(
         TilePlan(
             index=index,
@@ -73,10 +76,16 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
             apparent_dec_rad=dec_rad,
             centre_ra_deg=float(centre.ra.deg),
             centre_dec_deg=float(centre.dec.deg),
-            sources=_within_reach(sky, pointing, mid_jd),
+            sources=_within_reach(sky, pointing, mid_jd) + _counts(options, centre, sky),
         )
         for index, (mid_jd, centre) in enumerate(zip(mids_jd, centres, strict=True))
     )
+
+
+def _counts(options: SimulateOptions, centre: SkyCoord, named: tuple[Source, ...]) -> tuple[Source, ...]:
+    if options.sky != "counts":
+        return ()
+    return counts_sky(options.seed, options.faintest_mjy, centre, options.radius_deg, named)
 
 
 def _times_jd(mid_jd: float, options: SimulateOptions) -> NDArray[np.float64]:

@@ -23,11 +23,12 @@ from contimg.instrument import dsa110 as telescope
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.simulation import drift
+from contimg.simulation.beams import mean_power
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.receivers import dead_numbers
-from contimg.simulation.sky import CALIBRATOR, Source, beam_response
-from contimg.simulation.visibilities import Run, prepare_run, subband_visibilities
+from contimg.simulation.sky import CALIBRATOR
+from contimg.simulation.visibilities import Run, predict_sky, prepare_run, subband_visibilities
 
 LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 GAIN_CONVENTION = (
@@ -105,8 +106,11 @@ def simulate_tile(plan: TilePlan, options: SimulateOptions, directory: Path) -> 
 def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path]) -> None:
     """Write all files and rename them in order of subband."""
 
+    channels = run.options.channels_per_subband
+    sky = predict_sky(run, plan, np.concatenate([BAND.channel_freqs_hz(sb, channels) for sb in range(BAND.subbands)]))
+
     def write(subband: int) -> Path:
-        _write_subband(paths[subband], run, plan, subband, subband_visibilities(run, plan, subband))
+        _write_subband(paths[subband], run, plan, subband, subband_visibilities(run, plan, subband, sky))
         return paths[subband]
 
     try:
@@ -223,9 +227,11 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
     """Write the truth of a tile.
 
     The JSON holds group, times, pointing, beam, antennas, dead antennas, options and sources: ICRS position,
-    `flux_jy` (intrinsic, at the band's centre), its spectrum, and `apparent_flux_jy` (through the beam, the mean over
-    the tile's integrations at the band's centre). The .npz holds `gains` (antennas, channels, pols) complex64 at
-    mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols), `sefd_jy` (antennas,), `convention`.
+    `flux_jy` (intrinsic, at the band's centre), spectrum and shape, `apparent_flux_jy` (through the beam, the mean over
+    the tile's integrations at the band's centre), `band_apparent_flux_jy` (the mean over the band too) and
+    `separation_deg` (from the pointing at mid-tile). The .csv is a table of the sources alone. The .npz holds `gains`
+    (antennas, channels, pols) complex64 at mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols),
+    `sefd_jy` (antennas,), `convention`.
 
     Parameters
     ----------
@@ -240,9 +246,19 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
     truth.mkdir(parents=True, exist_ok=True)
     with atomic_file(truth / f"{plan.group}.npz", mode=0o644) as file:
         _save_gains(file, run, plan)
+    description = _describe(run, plan)
+    write_text(truth / f"{plan.group}.csv", _csv(description["sources"]), mode=0o644)
     path = truth / f"{plan.group}.json"
-    write_text(path, json.dumps(_describe(run, plan), indent=2) + "\n", mode=0o644)
+    write_text(path, json.dumps(description, indent=2) + "\n", mode=0o644)
     return path
+
+
+def _csv(sources: list[dict[str, Any]]) -> str:
+    """Return the sources as a table: all of the JSON's numbers except the spectrum's coefficients."""
+    columns = [name for name in (sources or [{}])[0] if name not in ("calibrator", "spectrum")]
+    lines = [",".join(columns)]
+    lines += [",".join(str(source[name]) for name in columns) for source in sources]
+    return "\n".join(lines) + "\n"
 
 
 def _save_gains(file: Any, run: Run, plan: TilePlan) -> None:
@@ -274,21 +290,39 @@ def _describe(run: Run, plan: TilePlan) -> dict[str, Any]:
         "band_centre_hz": BAND.centre_hz,
         "stations": run.array.stations.tolist(),
         "dead_stations": sorted(number + 1 for number in dead_numbers(run.options, run.array)),
-        "sources": [_describe_source(run, plan, source) for source in plan.sources],
+        "sources": _describe_sources(run, plan),
         "options": run.options.model_dump(),
     }
 
 
-def _describe_source(run: Run, plan: TilePlan, source: Source) -> dict[str, Any]:
-    directions = drift.source_directions(source.ra_deg, source.dec_deg, plan.times_jd)[:, 0]
-    separation = np.arccos(np.clip(directions @ drift.meridian_direction(plan.apparent_dec_rad), -1, 1))
-    flux_jy = float(source.flux_jy(BAND.centre_hz))
-    return {
-        "name": source.name,
-        "calibrator": source is CALIBRATOR,
-        "ra_deg": source.ra_deg,
-        "dec_deg": source.dec_deg,
-        "flux_jy": flux_jy,
-        "spectrum": list(source.spectrum),
-        "apparent_flux_jy": flux_jy * float(beam_response(run.options.beam, separation, BAND.centre_hz).mean()),
-    }
+def _describe_sources(run: Run, plan: TilePlan) -> list[dict[str, Any]]:
+    """Sources with their fluxes outside the beam and through it."""
+    if not plan.sources:
+        return []
+    ra_deg, dec_deg = ([getattr(source, name) for source in plan.sources] for name in ("ra_deg", "dec_deg"))
+    directions = drift.source_directions(ra_deg, dec_deg, plan.times_jd)
+    if not run.options.moving_beam:
+        directions = 0.5 * (directions + directions[::-1])[len(directions) // 2 :][:1]
+    freqs_hz = np.append(BAND.centre_hz, BAND.bottom_hz + (np.arange(16) + 0.5) / 16 * (BAND.top_hz - BAND.bottom_hz))
+    power = mean_power(run.beam, run.array.numbers, directions, plan.apparent_dec_rad, freqs_hz).mean(axis=0)
+    flux_jy = np.stack([source.flux_jy(freqs_hz) for source in plan.sources])
+    middle = directions[len(directions) // 2]
+    separation_deg = np.rad2deg(np.arccos(np.clip(middle @ drift.meridian_direction(plan.apparent_dec_rad), -1, 1)))
+    return [
+        {
+            "name": source.name,
+            "calibrator": source is CALIBRATOR,
+            "ra_deg": source.ra_deg,
+            "dec_deg": source.dec_deg,
+            "flux_jy": float(flux[0]),
+            "spectrum": list(source.spectrum),
+            "spectral_index": float(np.log(flux[-1] / flux[1]) / np.log(freqs_hz[-1] / freqs_hz[1])),
+            "major_arcsec": source.shape[0],
+            "minor_arcsec": source.shape[1],
+            "pa_deg": source.shape[2],
+            "apparent_flux_jy": float(flux[0] * response[0]),
+            "band_apparent_flux_jy": float(np.mean(flux[1:] * response[1:])),
+            "separation_deg": float(separation),
+        }
+        for source, flux, response, separation in zip(plan.sources, flux_jy, power, separation_deg, strict=True)
+    ]

@@ -9,6 +9,7 @@ import pytest
 from contimg.formats.uvh5.header import read_header
 from contimg.instrument.dsa110 import SEFD_JY
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles
+from contimg.simulation.beams import build_beam
 from contimg.simulation.drift import antenna_positions_m
 from contimg.simulation.receivers import Array, draw_corruption
 from contimg.simulation.sky import power_law
@@ -31,21 +32,24 @@ def test_visibilities_equal_pyuvsim(subband: int) -> None:
     antennas = (header.layout.antenna_1, header.layout.antenna_2)
     first, second = (np.searchsorted(stations - 1, numbers) for numbers in antennas)
     array = Array(stations, antenna_positions_m(), first, second)
-    options = SimulateOptions(channels=768, beam="uniform", noise=False, corrupt=False)
+    options = SimulateOptions(channels=768, beam="uniform", noise=False, corrupt=False, smearing=False)
     plan = TilePlan(0, "", 0.0, header.times_jd, header.phasing.declination_rad, 0.0, 0.0, JUDGE_SKY)
-    ours = subband_visibilities(Run(options, array, draw_corruption(options, array), 0.0), plan, subband)[:, 0]
+    ours = subband_visibilities(
+        Run(options, array, draw_corruption(options, array), 0.0, build_beam(options)), plan, subband
+    )[:, 0]
     # Found: 4e-7 of the calibrator's 16 Jy, which is single precision.
     assert np.abs(ours - judged).max() < 1e-5 * 16.0
 
 
-def reference(noise, fields, gains, first, second, system_jy, noise_per_jy):
+def reference(noise, sky, fields, gains, first, second, system_jy, noise_per_jy):
     """`correlate` in plain NumPy and double precision."""
     shape = (fields.shape[0], len(first), fields.shape[3], gains.shape[3])
     out = np.empty(shape, dtype=np.complex128)
     for b, (i, j) in enumerate(zip(first, second, strict=True)):
-        sky = np.sum(np.conj(fields[:, i]) * fields[:, j], axis=1)[..., np.newaxis]
+        emitters = np.sum(np.conj(fields[:, i]) * fields[:, j], axis=1)[..., np.newaxis]
         sigma = noise_per_jy * np.sqrt(system_jy[i] * system_jy[j])
-        cross, auto = sky + sigma * noise[:, b], sky.real + system_jy[i] + np.sqrt(2) * sigma * noise[:, b].real
+        signal = emitters + np.moveaxis(sky[:, :, b], 0, -1)
+        cross, auto = signal + sigma * noise[:, b], signal.real + system_jy[i] + np.sqrt(2) * sigma * noise[:, b].real
         value = auto if i == j else cross
         out[:, b] = np.conj(gains[:, i]) * gains[:, j] * value
     return out
@@ -62,9 +66,14 @@ def test_kernel_equals_numpy_reference() -> None:
     fields, gains = complex_normal(times, antennas, components, channels), complex_normal(times, antennas, channels, 2)
     noise = complex_normal(times, first.size, channels, 2)
     system_jy = rng.uniform(50, 100, antennas).astype(np.float32)
-    visibilities = noise.copy()
-    correlate(visibilities, fields.real.copy(), fields.imag.copy(), gains, first, second, system_jy, np.float32(0.02))
-    expected = reference(noise, fields, gains, first, second, system_jy, 0.02)
+    starts, weights = np.array([0, 0, 1, 1, 2, 2, 3]), rng.random((channels, 3)).astype(np.float32)
+    coarse = complex_normal(2, times, first.size, 6)
+    sky = sum(coarse[..., starts + k] * weights[:, k] for k in range(3))
+    visibilities, emitters = noise.copy(), (fields.real.copy(), fields.imag.copy())
+    correlate(
+        visibilities, coarse, starts, weights, *emitters, gains, first, second, system_jy, np.float32(0.02)
+    )  # fmt: skip
+    expected = reference(noise, sky, fields, gains, first, second, system_jy, 0.02)
     np.testing.assert_allclose(visibilities, expected, rtol=1e-5, atol=1e-4)
 
 

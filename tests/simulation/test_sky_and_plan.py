@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from contimg.errors import Misconfigured
 from contimg.instrument import dsa110 as telescope
 from contimg.simulation import CALIBRATOR, SimulateOptions, drift, plan_tiles
-from contimg.simulation.sky import beam_response, power_law
+from contimg.simulation.beams import build_beam
+from contimg.simulation.sky import COUNTS_MJY, COUNTS_PER_DEG2, counts_sky, power_law
 
 RUN = SimulateOptions(groups=3)
 
@@ -90,9 +91,14 @@ def test_spectra_and_beam() -> None:
     assert CALIBRATOR.flux_jy(1.405e9) == pytest.approx(16.209, abs=1e-3)
     source = power_law("one", 0, 0, 2.0, -0.7)
     assert source.flux_jy(2 * telescope.BAND.centre_hz) == pytest.approx(2.0 * 2**-0.7)
-    half = np.deg2rad(2.7 / 2)
-    assert beam_response("airy", half, 1.4e9) == pytest.approx(0.5, abs=0.03)
-    assert beam_response("uniform", half, np.ones((2, 3))).tolist() == np.ones((2, 3)).tolist()
+
+
+def test_beam_is_airy_disk_of_imager() -> None:
+    offsets, freqs_hz = np.deg2rad([0.0, 0.7, 1.35, 2.6, 4.0])[:, np.newaxis], np.array([1.3e9, 1.4e9, 1.5e9])
+    power = build_beam(RUN).voltage(np.sin(offsets), 0.0, freqs_hz) ** 2
+    np.testing.assert_allclose(power, telescope.primary_beam(offsets, freqs_hz), atol=1e-12)
+    assert power[2, 1] == pytest.approx(0.5, abs=0.03)
+    assert np.all(build_beam(RUN.replace(beam="uniform")).voltage(np.sin(offsets), 0.0, freqs_hz) == 1)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +112,53 @@ def test_spectra_and_beam() -> None:
 def test_invalid_options_are_refused(wrong: dict[str, str], named: str) -> None:
     with pytest.raises(Misconfigured, match=named):
         SimulateOptions.from_environment({f"CONTIMG_SIMULATE_{name}": text for name, text in wrong.items()})
+
+
+def test_counts_follow_table() -> None:
+    centre = SkyCoord(120.0, 37.0, unit="deg")
+    sources = counts_sky(1, 1.0, centre, 6.0)
+    area_deg2 = 2 * np.pi * (1 - np.cos(np.deg2rad(6.0))) * np.rad2deg(1) ** 2
+    flux_mjy = np.array([1e3 * float(source.flux_jy(telescope.BAND.centre_hz)) for source in sources])
+    for limit_mjy, density in zip(COUNTS_MJY[:9], COUNTS_PER_DEG2[:9], strict=True):
+        expected = density * area_deg2
+        # Doubles are two sources: 6 % more above 10 mJy, less where half of the flux is fainter.
+        assert np.sum(flux_mjy >= limit_mjy) == pytest.approx(expected, abs=4 * np.sqrt(expected) + 0.06 * expected)
+    indices = np.array([source.spectrum[1] for source in sources])
+    assert indices.mean() == pytest.approx(-0.7, abs=0.01)
+    assert indices.std() == pytest.approx(0.25, abs=0.01)
+    resolved = [source.shape for source in sources if source.shape[0]]
+    assert 0.015 < len(resolved) / np.sum(flux_mjy > 10) < 0.05
+    assert all(15 <= major <= 45 and 0.3 * major <= minor <= major for major, minor, _ in resolved)
+
+
+@pytest.mark.parametrize(
+    ("ra_deg", "dec_deg"), [(0.05, 16.0), (180.0, 37.0), (359.5, 68.0), (90.0, -20.0), (10.0, 89.0)]
+)
+def test_counts_are_same_sky_from_every_tile(ra_deg: float, dec_deg: float) -> None:
+    here, beside = SkyCoord(ra_deg, dec_deg, unit="deg"), SkyCoord((ra_deg + 1.3) % 360, dec_deg, unit="deg")
+    skies = [counts_sky(3, 5.0, centre, 2.6) for centre in (here, beside)]
+    assert len(skies[0]) > 300
+    for index, centre in ((0, beside), (1, here)):
+        positions = SkyCoord(
+            [source.ra_deg for source in skies[index]], [source.dec_deg for source in skies[index]], unit="deg"
+        )
+        shared = {
+            source for source, away in zip(skies[index], positions.separation(centre).deg, strict=True) if away < 2.6
+        }
+        assert shared == set(skies[index]) & set(skies[1 - index])
+    faint = counts_sky(3, 1.0, here, 2.6)
+    assert set(skies[0]) <= set(faint)
+    assert set(counts_sky(4, 5.0, here, 2.6)).isdisjoint(faint)
+
+
+def test_counts_leave_room_for_named_sources() -> None:
+    options = RUN.replace(sky="counts", faintest_mjy=10, strong_jy=3.0)
+    _, plan, _ = plan_tiles(options)
+    named = [source for source in plan.sources if not source.name.startswith("C")]
+    assert len(named) >= RUN.sources + 2
+    (strong,) = (source for source in named if source.name == "strong")
+    centre = SkyCoord(plan.centre_ra_deg, plan.centre_dec_deg, unit="deg")
+    assert centre.separation(SkyCoord(strong.ra_deg, strong.dec_deg, unit="deg")).deg == pytest.approx(2.0)
+    counted = [source for source in plan.sources if source.name.startswith("C")]
+    sky = SkyCoord([source.ra_deg for source in counted], [source.dec_deg for source in counted], unit="deg")
+    assert sky.separation(SkyCoord(strong.ra_deg, strong.dec_deg, unit="deg")).arcmin.min() > 2.5
