@@ -11,6 +11,7 @@ from running_service import TOKEN, RunningService
 from contimg.settings import Settings, load
 from contimg.store import State, Store
 from web import create_app
+from web.http.errors import Problem
 
 COMMANDS = ["pause", "resume", "start", "stop", "restart", "config"]
 
@@ -30,7 +31,7 @@ def test_commands_need_token(
         answer = client.post(f"/api/streaming/{command}", json={"max_workers": 7}, headers=headers)
         assert answer.status_code == 401, header
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert set(answer.get_json()) == {"error", "hint", "detail"}
+        assert set(answer.get_json()) == set(Problem.model_fields)
     assert service.commands == []
     assert not store.jobs.paused
     assert not settings.config_path.exists()

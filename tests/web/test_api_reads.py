@@ -13,6 +13,7 @@ from running_service import RunningService
 from contimg.settings import Settings
 from contimg.store import Stage, State, Store
 from web import create_app
+from web.http.errors import Problem
 
 pytestmark = pytest.mark.usefixtures("full_night")
 
@@ -201,7 +202,7 @@ def test_errors_have_hints(client: FlaskClient) -> None:
     for path, status, words in ERRORS:
         answer = client.get(path)
         assert answer.status_code == status, path
-        assert set(answer.get_json()) == {"error", "hint", "detail"}
+        assert set(answer.get_json()) == set(Problem.model_fields)
         assert words in answer.get_json()["error"]
         assert answer.get_json()["hint"]
 
@@ -220,7 +221,7 @@ def test_unavailable_store_answers_503(app: Flask, store: Store) -> None:
     client = app.test_client()
     answer = client.get("/api/status")
     assert answer.status_code == 503
-    assert set(answer.get_json()) == {"error", "hint", "detail"}
+    assert set(answer.get_json()) == set(Problem.model_fields)
     assert answer.headers["Retry-After"]
     page = client.get("/")
     assert page.status_code == 503

@@ -143,7 +143,8 @@ def _check_request() -> AnyResponse | None:
     if user.role == Role.NONE and request.endpoint not in PUBLIC:
         if is_for_machines(request.path) or request.method != "GET":
             hint = "send Authorization: Bearer <CONTIMG_VIEW_TOKEN>, or sign in"
-            raise RequestError(401, "reading needs a token", hint)
+            code = "wrong_token" if user.wrong_token else "token_needed"
+            raise RequestError(401, "reading needs a token", hint, code=code)
         return redirect(url_for("sign_in.form", next=request.full_path.rstrip("?")))
     if request.method == "POST":
         _check_change(user)
@@ -180,14 +181,17 @@ def _check_change(user: User) -> None:
 def _check_operator(user: User) -> None:
     if not access().settings.token:
         raise RequestError(
-            403, "changes are switched off: no token is configured", "set CONTIMG_TOKEN and restart the panel"
-        )
+            403, "changes are switched off: no token is configured", "set CONTIMG_TOKEN and restart the panel",
+            code="changes_switched_off",
+        )  # fmt: skip
     if user.wrong_token:
-        raise RequestError(401, "wrong token", "send the value of CONTIMG_TOKEN that the panel was started with")
+        hint = "send the value of CONTIMG_TOKEN that the panel was started with"
+        raise RequestError(401, "wrong token", hint, code="wrong_token")
     if user.is_operator:
         return
     if user.signed_in or user.holds_token:
-        raise RequestError(403, "you may read, not change", "sign in with the operator's token, CONTIMG_TOKEN")
+        hint = "sign in with the operator's token, CONTIMG_TOKEN"
+        raise RequestError(403, "you may read, not change", hint, code="read_only")
     raise RequestError(401, "no token given", "sign in, or send the header Authorization: Bearer <CONTIMG_TOKEN>")
 
 
@@ -199,11 +203,11 @@ def _check_origin() -> None:
     """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if site not in (None, "same-origin", "none"):
-        raise RequestError(403, "another site sent this request", "use the panel's own pages")
+        raise RequestError(403, "another site sent this request", "use the panel's own pages", code="foreign_form")
     if site is None and origin is not None and urlsplit(origin).netloc != request.host:
         error = f"the form of {origin[:80]} was received as one for {request.host[:80]}"
         hint = "use the panel's own pages; behind a reverse proxy pass the Host header on, or set CONTIMG_WEB_PROXIES"
-        raise RequestError(403, error, hint)
+        raise RequestError(403, error, hint, code="foreign_form")
 
 
 def _of_limit(_error: RateLimitExceeded) -> Response:
@@ -214,4 +218,5 @@ def _of_limit(_error: RateLimitExceeded) -> Response:
 
 def _of_csrf(error: CSRFError) -> Response:
     hint = "reload the page and try again"
-    return error_response(403, f"this form does not belong to your session: {error.description}", hint)
+    fault = f"this form does not belong to your session: {error.description}"
+    return error_response(403, fault, hint, code="foreign_form")

@@ -28,7 +28,12 @@ def find_set(name: str) -> StoredCaltableSet:
     """
     caltable_set = current_panel().store.registry.set_named(name)
     if caltable_set is None:
-        raise RequestError(404, f"calibration set {name[:80]}: not in the registry", "GET /api/calibrations lists them")
+        raise RequestError(
+            404,
+            f"calibration set {name[:80]}: not in the registry",
+            "GET /api/calibrations lists them",
+            code="no_such_caltable_set",
+        )
     return caltable_set
 
 

@@ -54,8 +54,9 @@ def save_change(make: Callable[[], Change]) -> None:
         change = make()
     except Misconfigured as error:
         raise RequestError(
-            400, str(error), "nothing was changed; GET /api/streaming/config shows what is in force"
-        ) from None
+            400, str(error), "nothing was changed; GET /api/streaming/config shows what is in force",
+            code="invalid_configuration",
+        ) from None  # fmt: skip
     verb = "put back" if change.undoes else "changed"
     panel.store.events.add(f"configuration {verb} by {change.by}: {describe(change)}")
     panel.forget_overview()

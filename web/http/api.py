@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from contimg import __version__
 from contimg.formats.records import schema_of, to_json
-from web.http.errors import ErrorAnswer, RequestError
+from web.http.errors import PROBLEM_JSON, PROBLEMS, Problem, RequestError, problem
 from web.http.parameters import OptionalBody
 from workers.service.records import NoEffect
 
@@ -23,8 +23,8 @@ TOKEN = [{"token": list[str]()}]
 
 
 def _error(description: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {"description": description, "content": {PROBLEM_JSON: {"schema": schema}}}
 
 
 ANY_REQUEST: Responses = {
@@ -75,7 +75,7 @@ class PanelApp(OpenAPI):
             info={"title": "contimg", "version": __version__, "description": "The DSA-110 continuum pipeline."},
             security_schemes={"token": {"type": "http", "scheme": "bearer"}},
             validation_error_status=400,
-            validation_error_model=ErrorAnswer,
+            validation_error_model=Problem,
             validation_error_callback=_raise,
             doc_ui=False,
             **options,
@@ -151,7 +151,8 @@ class Api(APIBlueprint):
             @wraps(view)
             def respond(**arguments: Any) -> Response:
                 if request.method == "POST" and "body" not in arguments and request.get_json(silent=True):
-                    raise RequestError(400, "this command takes no body", "send none; nothing was changed")
+                    hint = "send none; nothing was changed"
+                    raise RequestError(400, "this command takes no body", hint, code="unexpected_body")
                 result = view(**arguments)
                 return result if isinstance(result, Response) else json_response(result, answer)
 
@@ -164,14 +165,18 @@ class Api(APIBlueprint):
 def json_response(record: Any, kind: type | str | None = None) -> Response:
     """Return a record as JSON; an outcome that is no success has status 409, unless the command was not needed.
 
+    With status 409 the fields of the record stand beside those of problem details.
+
     Parameters
     ----------
     record : a dataclass or model; one whose attribute `success` is false is an outcome that is no success.
     kind : class whose fields are sent; None or a media type: that of the record.
     """
-    status = 200 if getattr(record, "success", True) or isinstance(record, NoEffect) else 409
     body = to_json(record, kind if isinstance(kind, type) else None, request.script_root)
-    return Response(body, status, mimetype="application/json")
+    if getattr(record, "success", True) or isinstance(record, NoEffect):
+        return Response(body, 200, mimetype="application/json")
+    fault = problem(409, record.message, "GET /api/streaming/status shows the service's state", "command_failed")
+    return Response(json.dumps(fault.model_dump() | json.loads(body)), 409, mimetype=PROBLEM_JSON)
 
 
 def _file_errors(media_type: str) -> Responses:
@@ -186,8 +191,9 @@ def _file(media_type: str) -> dict[str, Any]:
 
 def _either(answer: type) -> dict[str, Any]:
     """The response of a command that was refused, or was tried and failed."""
-    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in (ErrorAnswer.__name__, answer.__name__)]
-    return {"description": "not possible, or failed", "content": {"application/json": {"schema": {"anyOf": schemas}}}}
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in (Problem.__name__, answer.__name__)]
+    schema = {"anyOf": [{"allOf": schemas}, schemas[0]]}
+    return {"description": "not possible, or failed", "content": {PROBLEM_JSON: {"schema": schema}}}
 
 
 def _operation_id(*, bp_name: str, name: str, path: str, method: str) -> str:
@@ -217,7 +223,7 @@ def show() -> str:
         for method, call in methods.items():
             subjects.setdefault(call["tags"][0], []).append({"path": path, "method": method, **call})
     return render_template(
-        "api.html", subjects=subjects, schemas=document["components"]["schemas"], example=_example
+        "api.html", subjects=subjects, schemas=document["components"]["schemas"], example=_example, problems=PROBLEMS
     )  # fmt: skip
 
 

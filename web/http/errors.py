@@ -1,6 +1,8 @@
-"""Errors as responses that state what is wrong and what to do: JSON for the API, a page for the panel."""
+"""Errors as responses that state what is wrong and what to do: JSON by RFC 9457 for the API, a page for the panel."""
 
 import logging
+from collections.abc import Mapping
+from typing import Annotated
 
 from flask import Flask, Response, make_response, render_template, request
 from pydantic import ValidationError
@@ -9,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
 from contimg.files.names import printable
-from contimg.formats.records import RecordSchema
+from contimg.formats.records import NO_UNIT, RecordSchema, about
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +26,53 @@ HINTS = {
 STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
 
 
-class ErrorAnswer(RecordSchema):
-    """What went wrong, and what to do about it; `detail` repeats the error under the name that other APIs use."""
+PROBLEM_JSON = "application/problem+json"
 
-    error: str
-    hint: str
-    detail: str
+PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "invalid_request": (400, "A parameter or the body is not valid"),
+    "invalid_configuration": (400, "The configuration is not valid; nothing was saved"),
+    "unexpected_body": (400, "The command takes no body"),
+    "token_needed": (401, "A token is needed"),
+    "wrong_token": (401, "The token is wrong"),
+    "forbidden": (403, "The user may not do this"),
+    "changes_switched_off": (403, "The panel has no operator's token"),
+    "read_only": (403, "The user may read only"),
+    "foreign_form": (403, "The form is of another site or session"),
+    "not_found": (404, "No such address or entry"),
+    "no_such_group": (404, "The store has no such group"),
+    "no_such_image": (404, "The store has no such image"),
+    "no_such_caltable_set": (404, "The registry has no such caltable set"),
+    "no_such_file": (404, "The product has no such file"),
+    "method_not_allowed": (405, "The address has no such method"),
+    "conflict": (409, "Not possible in the present state"),
+    "command_failed": (409, "The command was refused or failed"),
+    "body_too_long": (413, "The body is too long"),
+    "not_json": (415, "The body is not JSON"),
+    "no_such_range": (416, "The file has no such range"),
+    "unknown_host": (421, "The host name is none of this panel"),
+    "too_many_wrong_tokens": (429, "Too many wrong tokens"),
+    "internal_error": (500, "Internal error of the panel"),
+    "misconfigured": (500, "A setting is wrong"),
+    "unavailable": (503, "Temporarily not available"),
+    "store_unavailable": (503, "The store does not answer"),
+    "timeout": (504, "The command took too long"),
+}
+"""Code of each kind of error, with its HTTP status and its title. The first code of a status is its default."""
+
+DEFAULT_CODES = {status: code for code, (status, _) in reversed(list(PROBLEMS.items()))}
+
+
+class Problem(RecordSchema):
+    """An error as problem details (RFC 9457), with a stable code; `error` and `hint` are of this API."""
+
+    type: Annotated[str, about("Address of the documentation of the code", example="/api/docs#problem-no_such_image")]
+    title: Annotated[str, about("The kind of error in words", example="The store has no such image")]
+    status: Annotated[int, about("HTTP status", NO_UNIT, 404)]
+    detail: Annotated[str, about("What is wrong with this request", example="image 999: not in the store")]
+    instance: Annotated[str, about("Path of the request", example="/api/images/999")]
+    code: Annotated[str, about("The kind of error, for programs; it does not change", example="no_such_image")]
+    error: Annotated[str, about("As `detail`, for earlier clients", example="image 999: not in the store")]
+    hint: Annotated[str, about("What to do", example="GET /api/images lists the images")]
 
 
 class RequestError(Exception):
@@ -39,12 +82,14 @@ class RequestError(Exception):
     ----------
     status : HTTP status.
     error, hint : what is wrong, and what to do.
+    code : one of `PROBLEMS`; empty for the first of the status.
     retry_after_s : value of the Retry-After header of a 429 or 503, s.
     """
 
-    def __init__(self, status: int, error: str, hint: str, *, retry_after_s: float = 10.0) -> None:
+    def __init__(self, status: int, error: str, hint: str, *, code: str = "", retry_after_s: float = 10.0) -> None:
         super().__init__(error)
         self.status, self.error, self.hint, self.retry_after_s = status, error, hint, retry_after_s
+        self.code = code
 
 
 def handle_errors(app: Flask) -> None:
@@ -80,7 +125,7 @@ def wants_json() -> bool:
 
 
 def _of_request_error(refused: RequestError) -> Response:
-    return error_response(refused.status, refused.error, refused.hint, refused.retry_after_s)
+    return error_response(refused.status, refused.error, refused.hint, refused.retry_after_s, code=refused.code)
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -99,14 +144,18 @@ def _of_validation(error: ValidationError) -> Response:
 
 def _of_contimg(error: ContimgError) -> Response:
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
-    return error_response(status, str(error), "`contimg config check` and `contimg status` give more details")
+    code = "misconfigured" if isinstance(error, Misconfigured) else ""
+    return error_response(
+        status, str(error), "`contimg config check` and `contimg status` give more details", code=code
+    )
 
 
 def _of_store(error: SQLAlchemyError) -> Response:
     log.error("the store does not answer: %s", error)
     return error_response(
-        503, "the store does not answer", "try again; if it persists, check the disk and the panel's log"
-    )
+        503, "the store does not answer", "try again; if it persists, check the disk and the panel's log",
+        code="store_unavailable",
+    )  # fmt: skip
 
 
 def _of_system(error: OSError) -> Response:
@@ -122,8 +171,24 @@ def _of_bug(error: Exception) -> Response:
     )
 
 
-def error_response(status: int, error: str, hint: str, retry_after_s: float = 10.0) -> Response:
-    """Return an error as JSON or as a page.
+def problem(status: int, error: str, hint: str, code: str = "") -> Problem:
+    """Return an error of this request as problem details.
+
+    Parameters
+    ----------
+    status : HTTP status.
+    error, hint : what is wrong, and what to do.
+    code : one of `PROBLEMS`; empty for the first of the status.
+    """
+    code = code or DEFAULT_CODES.get(status, "internal_error" if status >= 500 else "invalid_request")
+    return Problem(
+        type=f"{request.script_root}/api/docs#problem-{code}", title=PROBLEMS[code][1], status=status, detail=error,
+        instance=printable(f"{request.script_root}{request.path}"), code=code, error=error, hint=hint,
+    )  # fmt: skip
+
+
+def error_response(status: int, error: str, hint: str, retry_after_s: float = 10.0, *, code: str = "") -> Response:
+    """Return an error as problem details or as a page.
 
     A 401 has the header WWW-Authenticate, a 429 or 503 the header Retry-After (RFC 9110).
 
@@ -132,15 +197,17 @@ def error_response(status: int, error: str, hint: str, retry_after_s: float = 10
     status : HTTP status.
     error, hint : what is wrong, and what to do.
     retry_after_s : value of Retry-After, s; it is sent in whole seconds.
+    code : one of `PROBLEMS`; empty for the first of the status.
     """
     error = printable(error)  # it may hold a part of the request
     if wants_json():
-        body = ErrorAnswer(error=error, hint=hint, detail=error).model_dump_json()
-        answer = make_response(body, status, {"Content-Type": "application/json"})
+        body = problem(status, error, hint, code).model_dump_json()
+        answer = make_response(body, status, {"Content-Type": PROBLEM_JSON})
     else:
         answer = make_response(render_template("error.html", status=status, error=error, hint=hint), status)
     if status == 401:
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="contimg"'
+        fault = ', error="invalid_token"' if code == "wrong_token" else ""  # RFC 6750, section 3
+        answer.headers["WWW-Authenticate"] = f'Bearer realm="contimg"{fault}'
     if status in (429, 503):
         answer.headers["Retry-After"] = f"{retry_after_s:.0f}"
     return answer

@@ -63,12 +63,21 @@ def product_file(path: Path | None, output_dir: Path, name: str) -> Path:
         404 when the path is None, lies outside `output_dir`, or is no file.
     """
     if path is None:
-        raise RequestError(404, f"{name}: this image has none", "`contimg groups retry` makes the image again")
+        raise RequestError(
+            404, f"{name}: this image has none", "`contimg groups retry` makes the image again", code="no_such_file"
+        )
     real = path.resolve()
     if not real.is_relative_to(output_dir.resolve()):
-        raise RequestError(404, f"{name}: not in output_dir", "only products below the configured output_dir are sent")
+        raise RequestError(
+            404,
+            f"{name}: not in output_dir",
+            "only products below the configured output_dir are sent",
+            code="no_such_file",
+        )
     if not real.is_file():
-        raise RequestError(404, f"{name}: {path.name} is not on disk", "`contimg groups retry` makes it again")
+        raise RequestError(
+            404, f"{name}: {path.name} is not on disk", "`contimg groups retry` makes it again", code="no_such_file"
+        )
     return real
 
 

@@ -46,7 +46,9 @@ def find_group(group: str) -> GroupRecord:
     """
     record = current_panel().store.files.group(group)
     if record is None:
-        raise RequestError(404, f"group {group[:40]}: not in the store", "GET /api/queue lists the groups")
+        raise RequestError(
+            404, f"group {group[:40]}: not in the store", "GET /api/groups lists the groups", code="no_such_group"
+        )
     return record
 
 
@@ -85,7 +87,9 @@ def find_image(image_id: int) -> StoredImage:
     """
     image = current_panel().store.products.image(image_id) if image_id <= MAX_ID else None
     if image is None:
-        raise RequestError(404, f"image {image_id}: not in the store", "GET /api/images lists the images")
+        raise RequestError(
+            404, f"image {image_id}: not in the store", "GET /api/images lists the images", code="no_such_image"
+        )
     return image
 
 
