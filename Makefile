@@ -5,7 +5,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-overhead bench-scaling bench-stream chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ bench-overhead: setup ## measure the orchestration of a group, with empty stages
 
 bench-scaling: setup ## measure tiles per hour of 1, 2 and 4 processes and of two hosts, against `contimg plan`
 	@$(BIN)/python benchmarks/bench_scaling.py $(ARGS)
+
+bench-viewer: setup ## measure the views of images of 2400² and 4800² pixels that the panel sends
+	@$(BIN)/python benchmarks/bench_viewer.py $(ARGS)
 
 chaos: ## run 300 groups through the service under 200 faults; SEED=… repeats a run, ARGS="--store sqlite" …
 	@scripts/setup.sh tests

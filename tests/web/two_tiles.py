@@ -15,7 +15,8 @@ from contimg.tile.products import TileImage
 
 SIDE = 1800
 CELL_DEG = 6 / 3600
-CENTRES = ((359.5, 30.0), (1.0, 30.0))
+CENTRES = ((359.5, 38.5), (0.791, 38.5))  # 309 s of drift
+SOURCE = 0.25, 38.6  # in both
 BEAM_PIXELS = 2.0  # standard deviation
 RMS_JY, PEAK_JY = 0.001, 0.4
 CUT = 0.05  # of the primary beam
@@ -32,8 +33,8 @@ class Sky:
 
 def make_sky(count: int = 40) -> Sky:
     rng = np.random.default_rng(5)
-    ra, dec = 358.2 + 4.2 * rng.uniform(size=count), 28.8 + 2.4 * rng.uniform(size=count)
-    ra[0], dec[0] = 360.25, 30.1  # in both tiles
+    ra, dec = 357.8 + 4.8 * rng.uniform(size=count), 37.3 + 2.4 * rng.uniform(size=count)
+    ra[0], dec[0] = SOURCE[0] + 360, SOURCE[1]
     flux = 0.02 + 0.1 * rng.uniform(size=count)
     flux[0] = PEAK_JY
     return Sky(ra % 360, dec, flux)
@@ -81,7 +82,13 @@ class TwoTiles(Night):
         for suffix, layer in self.layers[-1].items():
             path = Path(f"{str(image.fits_path).removesuffix('.fits')}{suffix}")
             fits.PrimaryHDU(layer[None, None], header).writeto(path, overwrite=True)
-        source = {"name": "J0001+3006", "ra_deg": 0.25, "dec_deg": 30.1, "flux_jy": 0.2, "true_flux_jy": PEAK_JY}
+        source = {
+            "name": "J0001+3836",
+            "ra_deg": SOURCE[0],
+            "dec_deg": SOURCE[1],
+            "flux_jy": 0.2,
+            "true_flux_jy": PEAK_JY,
+        }
         return replace(
             image, ra_deg=ra, dec_deg=dec, pixels=SIDE, cell_arcsec=CELL_DEG * 3600, rms_jy=RMS_JY, peak_jy=0.3,
             sources=(source, {"name": "no position", "flux_jy": 1.0}),
