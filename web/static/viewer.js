@@ -291,7 +291,7 @@ try {
   home = shown = await SkyImage.load(stage.dataset.description);
   addControls();
   stage.dataset.live = "";
-  byId("viewer-tools").hidden = false;
+  for (const part of document.querySelectorAll(".live-only")) part.hidden = false;
   watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press: (key) => KEYS[key]?.() !== undefined || key in KEYS });
   addEventListener("hashchange", () => restore(readAddress()));
   new ResizeObserver(refresh).observe(stage);
