@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import singledispatch
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, TypeVar
 
 from sqlalchemy import Select, func, select
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.records import NO_UNIT, ApiPath, GroupId, Page, about, page_key
 from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.quality.grades import GOOD
 from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
@@ -24,6 +26,8 @@ from contimg.store.images.filters import ImageFilter
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
+
+HISTORY_IMAGES, MIN_HISTORY_IMAGES, HISTORY_DAYS = 24, 5, 30.0  # images of a strip that its noise is compared with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +254,26 @@ class Products(Repository):
             for mjd, grade, count in session.execute(query.order_by(night.desc())):
                 counts[int(mjd)][grade or ""] = count
         return counts
+
+    def history_rms_jy(self, dec_deg: float, mjd: float, processing: str = LIVE) -> float | None:
+        """Return the median noise of the last good images of a declination strip, Jy/beam.
+
+        Parameters
+        ----------
+        dec_deg : declination of the strip, degrees.
+        mjd : the images before this time count, back to `HISTORY_DAYS` before it, the last `HISTORY_IMAGES` at most.
+        processing : of these images; a campaign has its own.
+
+        Returns
+        -------
+        the median; None where there are fewer than `MIN_HISTORY_IMAGES` images.
+        """
+        image = tables.Image
+        strip = ImageFilter(since_mjd=mjd - HISTORY_DAYS, until_mjd=mjd, grade=GOOD, declination_deg=dec_deg)
+        query = select(image.rms_jy).where(*strip.conditions(), image.processing == processing)
+        with self._database.read() as session:
+            noises = list(session.scalars(query.order_by(image.mjd.desc()).limit(HISTORY_IMAGES)))
+        return median(noises) if len(noises) >= MIN_HISTORY_IMAGES else None
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
         """Return the ids of the images observed just before and just after an image.

@@ -34,6 +34,47 @@ def test_commits_write_products(store, telescope, clock):
     assert store.products.find_images(ImageFilter(), before=(IMAGE.mjd, 0)) == ()
 
 
+def test_numbers_of_hands_subbands_and_antennas_are_kept(store, telescope):
+    group = telescope.whole_group()
+    commit(store, group, Stage.CONVERT, MS)
+    assert store.products.measurement_set(group).bad_antennas == {}
+    bad = {"pad37": "no fringes of the calibrator", "pad60": "autocorrelation is flat"}
+    commit(store, group, Stage.CALIBRATE, CalibratedMS("s1", "solved", 0.2, bad_antennas=bad))
+    assert store.products.measurement_set(group).bad_antennas == bad
+    numbers = {
+        "missing_subbands": (3, 7), "hands": "XX, YY", "hand_ratio": 0.8, "hand_ratio_error": 0.01,
+        "gain_hand_ratio": 1.3, "history_rms_jy": 0.002, "edge_noise_ratio": 1.1, "sources_found": 0,
+        "calibration_grade": "suspect",
+    }  # fmt: skip
+    commit(store, group, Stage.IMAGE, replace(IMAGE, **numbers))
+    image = store.products.image_of(group)
+    assert {name: getattr(image, name) for name in numbers} == numbers
+
+
+def test_noise_history_is_of_good_images_of_the_strip(store, telescope):
+    def add(number: int, rms_jy: float, **changes) -> None:
+        group = telescope.whole_group(number)
+        commit(store, group, Stage.CONVERT, replace(MS, path=Path(f"/products/{number}.ms")))
+        commit(store, group, Stage.CALIBRATE, CalibratedMS("s1", "solved", 0.2))
+        files = {name: None for name in ("beam_fits_path", "png_path")} | {
+            "fits_path": Path(f"/products/{number}.fits")
+        }
+        row = {"mjd": 61000.0 + number, "verdict": "good", "rms_jy": rms_jy, **files, **changes}
+        commit(store, group, Stage.IMAGE, replace(IMAGE, **row))
+
+    history = store.products.history_rms_jy
+    for number in range(4):
+        add(number, 0.001 * (number + 1))
+    assert history(33.16, 61020.0) is None, "too few"
+    add(4, 0.005)
+    add(5, 0.5, verdict="suspect")
+    add(6, 0.5, dec_deg=37.0)
+    add(7, 0.5, mjd=61021.0)
+    assert history(33.3, 61020.0) == 0.003
+    assert history(33.16, 61000.0 + 60) is None, "too long ago"
+    assert history(33.16, 61020.0, processing="campaign") is None
+
+
 def test_refused_commit_writes_no_product(store, telescope, clock):
     group = telescope.whole_group()
     frozen = store.leases.claim(group, Stage.CONVERT, "frozen")

@@ -175,7 +175,12 @@ def _image(context: StageContext, lease: Lease) -> Any:
     options = imaging.ImageOptions.from_environment()
     thresholds = quality.QualityThresholds.from_environment()
     _self_calibrate(context, ms, options)
-    return imaging.image(ms.path, context.product_dir(lease.processing) / "images", options, thresholds)
+    history_rms_jy = None
+    if ms.calibration_set:  # the unit of an uncalibrated image is not Jy
+        mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
+        history_rms_jy = context.store.products.history_rms_jy(ms.dec_deg, mid_mjd, lease.processing)
+    directory = context.product_dir(lease.processing) / "images"
+    return imaging.image(ms.path, directory, options, thresholds, history_rms_jy)
 
 
 def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> None:

@@ -10,7 +10,7 @@ from casacore.tables import table
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
-from small_ms import FREQS, copied, flux_3c48, make_ms, random_gains
+from small_ms import FREQS, SLOTS, copied, flux_3c48, make_ms, random_gains
 
 from contimg.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
@@ -24,6 +24,7 @@ from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.solve.edits import flag_failed_receptors
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
+from contimg.tile.image.gridding.visibilities import read_calibration
 
 
 @pytest.fixture(scope="module")
@@ -214,14 +215,14 @@ def test_delays_are_removed_from_plots():
 
 @pytest.fixture(scope="module")
 def with_crossed(tmp_path_factory):
-    """Antennas 4 and 9 with X and Y exchanged, antenna 6 without signal: what the correlator gives for each."""
+    """Antennas 4 and 9 with X and Y exchanged, 12 (pad 103, an outrigger) without signal: what the correlator gives."""
     scratch = tmp_path_factory.mktemp("crossed")
     path = make_ms(scratch / "2026-02-22T23:17:51.ms", gains=random_gains(), noise=1.0).path
     rng = np.random.default_rng(3)
     with table(str(path), readonly=False, ack=False) as main:
         data, ant1, ant2 = (main.getcol(name) for name in ("DATA", "ANTENNA1", "ANTENNA2"))
         odd = np.isin(ant1, [4, 9]) != np.isin(ant2, [4, 9])
-        blind = ((ant1 == 6) | (ant2 == 6)) & (ant1 != ant2)
+        blind = ((ant1 == 12) | (ant2 == 12)) & (ant1 != ant2)
         noise = rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
         data[odd | blind] = noise[odd | blind]
         main.putcol("DATA", data)
@@ -232,14 +233,33 @@ def test_crossed_antennas_are_found_flagged_and_named(with_crossed):
     path, done = with_crossed
     new = done.new_set
     reasons = new.quality["without_fringes"]
-    assert sorted(reasons) == sorted(["30", "80", "52"])  # the names of slots 4, 9 and 6
-    assert reasons["30"] == reasons["80"] != reasons["52"], "crossed receptors, and no signal"
+    assert sorted(reasons) == sorted(["30", "80", "103"])  # the names of slots 4, 9 and 12
+    assert reasons["30"] == reasons["80"] != reasons["103"], "crossed receptors, and no signal"
     assert done.dead_antennas == ()
+    assert done.bad_antennas == reasons
+    assert any(f"3 of {len(SLOTS)} live antennas" in reason for reason in new.reasons)
+    calibration = read_calibration(read_ms_info(path))
+    assert (calibration.set, calibration.grade) == (new.name, "suspect")
+    assert all(reason in calibration.reason for reason in new.reasons)
+
+
+def test_reference_antenna_has_fringes(with_crossed, calibrated):
+    """Outrigger 103 is the first choice, as the healthy tile shows; without fringes it is not the reference."""
+    assert calibrated.done.new_set.reference_antenna == "103"
+    new = with_crossed[1].new_set
+    assert new.reference_antenna == "105"
+    assert new.reference_antenna not in new.quality["without_fringes"]
+    assert new.reference_antenna in new.antennas
+
+
+def test_flags_of_antennas_without_fringes(with_crossed):
+    path, done = with_crossed
+    new = done.new_set
     assert len(new.antennas) == 11
     assert new.grade == "suspect"
     with table(str(path), ack=False) as main:
         flags, ant1, ant2 = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
-    hit = np.isin(ant1, [4, 6, 9]) | np.isin(ant2, [4, 6, 9])
+    hit = np.isin(ant1, [4, 9, 12]) | np.isin(ant2, [4, 9, 12])
     assert flags[hit].all()
     assert flags[~hit].mean() < 0.03
 

@@ -73,3 +73,10 @@ def test_mismatches_have_reasons(new, tile):
     chosen, reason = select_caltable_set([replace(new, antennas=())], tile)
     assert chosen is None
     assert reasons[1] in reason
+
+
+def test_mismatch_counts_antennas_without_solution(new, tile):
+    few = replace(new, antennas=new.antennas[:5])
+    assert find_mismatch(few, tile) == "9 of 14 live antennas have no solution"
+    alive = replace(tile, antennas=tile.antennas[:8])
+    assert find_mismatch(few, alive) is None, "5 of 8"
