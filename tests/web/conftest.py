@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from observing_night import Night, whole_night
 from running_service import TOKEN, RunningService
 from served_panel import serving
+from survey import Survey, observe
 
 from contimg.settings import Settings, load, save
 from contimg.store import Store
@@ -113,3 +114,18 @@ def url(app: Flask) -> Iterator[str]:
     """The panel behind a real waitress; its address without the last slash."""
     with serving(app) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survey]:
+    """A panel over the nights of `survey.observe`."""
+    deployment = tmp_path_factory.mktemp("survey")
+    settings = Settings(state_dir=deployment / "state", token=TOKEN)
+    night = open_night(deployment, time.time())
+    observe(night)
+    store = Store.of(load(settings))
+    app = create_app(settings, store, RunningService(store), inspect=everybody, fresh_s=0.0)
+    with serving(app) as address:
+        yield Survey(address, app.test_client(), store)
+    store.close()
+    night.store.close()

@@ -167,12 +167,3 @@ def test_disk_bars_show_limits(client: FlaskClient, monkeypatch: pytest.MonkeyPa
     marks = [attributes["x"] for tag, attributes in shown.tags if attributes.get("class") == "watermark"]
     assert set(marks) == {"-0.4", "79.6"}
     assert re.search(r'class="part (high|over)"', shown.html)  # every disk is fuller than 0 %
-
-
-def test_gallery_draws_three_strips(client: FlaskClient, full_night: Night) -> None:
-    html = client.get("/images").text
-    strips = [figure.split("</figure>")[0] for figure in html.split("<figcaption>")[1:]]
-    assert len(strips) == 3
-    (strip,) = [figure for figure in strips if 'class="even"' in figure]
-    known = [image for image in full_night.store.products.images(50) if image.catalogue_flux_ratio is not None]
-    assert strip.count("<circle") == len(known) > 3

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from contimg.errors import BadInput
 from contimg.files.names import check_name
@@ -69,6 +78,9 @@ GroupKey = Annotated[
 ImageKey = Annotated[
     tuple[FiniteFloat, Annotated[int, Field(ge=0, le=MAX_ID)]] | None, BeforeValidator(_parse_key), _TEXT_SCHEMA
 ]
+
+
+Night = Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$"), AfterValidator(_check_time)]
 
 
 class Parameters(BaseModel):
@@ -215,10 +227,14 @@ class ImageListing(Listing):
 
 
 class ImageWall(Listing):
-    """Parameters of a page of thumbnails; `before`: the key of the last image of the page before, `mjd~id`."""
+    """Parameters of a page of thumbnails: a night, as 2026-02-22, and a QA grade; `verdict` is another name of it.
+
+    `before`: the key of the last image of the page before, `mjd~id`.
+    """
 
     limit: int = Field(48, ge=1, le=200)
-    verdict: Verdict | None = None
+    night: Night = ""
+    grade: Verdict | None = Field(None, validation_alias=AliasChoices("grade", "verdict"))
     before: ImageKey = None
 
     @staticmethod
@@ -234,6 +250,17 @@ class ImageWall(Listing):
         `mjd~id`: time of observation, MJD days, and the image's id.
         """
         return f"{image.mjd:.12f}~{image.id}"
+
+
+class ImageDownload(Parameters):
+    """Parameters of a download: the ticked images, or all of a night and a QA grade; files and their names."""
+
+    which: Literal["selected", "all"] = "selected"
+    image: tuple[Annotated[int, Field(ge=0, le=MAX_ID)], ...] = Field((), max_length=500)
+    night: Night = ""
+    grade: Verdict | None = None
+    pbcor: bool = False
+    safe_names: bool = False
 
 
 LogKey = Annotated[

@@ -10,6 +10,7 @@ from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import filters, layout
 from web.streaming.pages import streaming
+from web.tiles import wall_pages  # noqa: F401 (adds the wall to the image pages)
 from web.tiles.group_pages import groups
 from web.tiles.image_pages import image_pages
 from web.tiles.sky_pages import sky
