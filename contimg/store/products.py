@@ -307,7 +307,7 @@ class Products(Repository):
                 image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
                 image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio,
                 image.__table__.c.expected_rms_jy,
-                ms.flagged_fraction, ms.missing_subbands,
+                ms.flagged_fraction, image.missing_subbands,
             )
             .outerjoin(ms, ms.job_id == image.job_id)
             .where(*images.conditions())

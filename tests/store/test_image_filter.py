@@ -30,11 +30,12 @@ def night(store: Store, telescope: Telescope) -> list[int]:
     ids = []
     for n, grade in enumerate(grades):
         group = telescope.whole_group(n)
-        commit(store, group, Stage.CONVERT, replace(MS, path=Path(f"/p/{n}.ms"), missing_subbands=(3, 7)[: 2 - 2 * n]))
+        commit(store, group, Stage.CONVERT, replace(MS, path=Path(f"/p/{n}.ms")))
         commit(store, group, Stage.CALIBRATE, CalibratedMS("s1", "nearest", 0.1 * n))
         image = replace(
             IMAGE, fits_path=Path(f"/p/{n}.fits"), mjd=NIGHT_MJD + (n - 1.5) / 24, ra_deg=(359.0 + n) % 360,
             dec_deg=33.0 + n, verdict=grade, calibration_set=None if n == 2 else "s1", expected_rms_jy=0.001,
+            missing_subbands=() if n else (3, 7),
         )  # fmt: skip
         commit(store, group, Stage.IMAGE, image)
         stored = store.products.image_of(group)

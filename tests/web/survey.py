@@ -73,5 +73,6 @@ def _tile_image(
         beam_minor_arcsec=15.8, beam_angle_deg=-12.0, ra_deg=ra_deg, dec_deg=33.16, mjd=mjd, freq_hz=1.405e9,
         pixels=32, cell_arcsec=200.0, calibration_set=calibrated, calibration_note=None if calibrated else "none",
         verdict=grade, verdict_reasons=() if grade == "good" else (REASON,), unflagged_fraction=0.9,
-        catalogue_flux_ratio=0.9 + 0.03 * (n % 7) if calibrated else None, catalogue_matches=9,
+        missing_subbands=() if n % 10 else (14, 15), catalogue_flux_ratio=0.9 + 0.03 * (n % 7) if calibrated else None,
+        catalogue_matches=9,
     )  # fmt: skip

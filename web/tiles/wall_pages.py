@@ -33,7 +33,6 @@ def gallery() -> str:
     night = night_limits(charted) if charted else (0.0, 1.0)
     tiles = products.tiles(ImageFilter(since_mjd=night[0], until_mjd=night[1])) if charted else ()
     limits = whole_hours([tile.mjd for tile in tiles] or night)
-    listed = products.tiles(ImageFilter(ids=tuple(image.id for image in shown))) if shown else ()
     return render_template(
         "tiles/images.html",
         query=query,
@@ -43,7 +42,6 @@ def gallery() -> str:
         grades=GRADES,
         counts=counts,
         total=sum(counts.values()),
-        missing={tile.id: tile.missing_subbands for tile in listed},
         next_key=query.key_of(shown[-1]) if len(images) > query.limit else None,
         charted=charted,
         strips=draw_strips(tiles, *limits),
