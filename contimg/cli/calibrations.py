@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list, print_record
 from contimg.errors import BadInput
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
@@ -71,14 +71,16 @@ def show(name: str, as_json: bool) -> None:
 @calibrations.command()
 @click.argument("name")
 @click.option("--reason", default="retired by an operator", show_default=True, help="Reason kept in the registry.")
-def retire(name: str, reason: str) -> None:
+@as_json_option
+def retire(name: str, reason: str, as_json: bool) -> None:
     """Retire a caltable set; its tables stay.
 
     `contimg recalibrate` then requeues the tiles that it calibrated.
     """
     with open_store() as store:
         store.registry.retire(name, reason)
-        click.echo(_line(store.registry.set_named(name)))
+        record = store.registry.set_named(name)
+    print_record(record, _line, as_json=as_json)
 
 
 @calibrations.command("import")
@@ -87,9 +89,11 @@ def retire(name: str, reason: str) -> None:
 @click.option("--calibrator", help="Name of the observed source.  [default: the table's field]")
 @click.option("--dec", "dec_deg", type=float, help="Pointing declination, ICRS, degrees.")
 @click.option("--replace", is_flag=True, help="Replace the caltable set of that name; without it nothing is replaced.")
+@as_json_option
 def import_tables(
-    tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None, replace: bool
-) -> None:
+    tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None, replace: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Import CASA tables into the registry as a caltable set.
 
     TABLES are one of type B, and optionally one of type G and one of type K.
@@ -108,7 +112,11 @@ def import_tables(
             own_telescope=ConvertOptions.from_environment().own_telescope,
         )  # fmt: skip
         store.registry.register(caltables)
-        click.echo(_line(store.registry.set_named(caltables.name)))
+        record = store.registry.set_named(caltables.name)
+    if as_json:
+        print_json(record)
+        return
+    click.echo(_line(record))
     for file_name, numbers in caltables.quality["tables"].items():
         if numbers["without_solution"]:
             click.echo(f"  {file_name}  no solution for {', '.join(numbers['without_solution'])}")
@@ -135,7 +143,8 @@ def _format_mjd(mjd: float) -> str:
 @click.command()
 @click.argument("groups", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="List the tiles without requeueing them.")
-def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
+@as_json_option
+def recalibrate(groups: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Requeue tiles that a better caltable set would change.
 
     All such tiles, or those of GROUPS, are processed again from the calibrate stage on.
@@ -143,10 +152,15 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool) -> None:
     strip_deg = CalibrateOptions.from_environment().strip_deg
     with open_store() as store:
         tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
+        outcomes = []
         for tile in tiles:
             outcome = _recalibrate_tile(store, tile, strip_deg, dry_run)
-            click.echo(f"{tile.group}  {tile.applied or 'uncalibrated'} -> {outcome}")
-    if not tiles:
+            outcomes.append({"group": tile.group, "applied": tile.applied, "better": tile.better, "outcome": outcome})
+            if not as_json:
+                click.echo(f"{tile.group}  {tile.applied or 'uncalibrated'} -> {outcome}")
+    if as_json:
+        print_json(outcomes)
+    elif not tiles:
         click.echo("no tile would change")
 
 
@@ -188,6 +202,7 @@ def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, dry_ru
 @click.option("--radius", default=2.0, show_default=True, help="Radius around --near, degrees.")
 @click.option("--min-attenuation", default=0.1, show_default=True, help="Minimum primary beam response of a transit.")
 @click.option("--min-jy", default=1.0, show_default=True, help="Minimum flux after the primary beam, Jy.")
+@as_json_option
 def calibrators(
     name: str | None,
     day: str | None,
@@ -196,6 +211,7 @@ def calibrators(
     radius: float,
     min_attenuation: float,
     min_jy: float,
+    as_json: bool,
 ) -> None:
     """List calibrators, and their transits on a day.
 
@@ -203,18 +219,23 @@ def calibrators(
     Variable sources are used for phases only, not for the flux scale.
     """
     if name:
-        click.echo(_source_line(find_calibrator(name)))
+        print_list([find_calibrator(name)], _source_line, "", as_json=as_json)
     elif near:
         ra_deg, dec_near_deg = _parse_position(near)
-        for distance_rad, source in cone_search(*np.deg2rad((ra_deg, dec_near_deg, radius))):
+        near_sources = cone_search(*np.deg2rad((ra_deg, dec_near_deg, radius)))
+        if as_json:
+            print_json([{"distance_rad": distance_rad, **vars(source)} for distance_rad, source in near_sources])
+            return
+        for distance_rad, source in near_sources:
             click.echo(f"{np.rad2deg(distance_rad):6.3f} deg  {_source_line(source)}")
     elif dec_deg is not None:
         of_day = transits(_parse_date(day), np.deg2rad(dec_deg), min_attenuation)
         bright = [transit for transit in of_day if transit.apparent_jy >= min_jy]
-        for transit in bright:
-            click.echo(_transit_line(transit))
-        if not bright:
-            click.echo(f"no calibrator of {min_jy:g} Jy crosses the primary beam at declination {dec_deg:g} deg")
+        none = f"no calibrator of {min_jy:g} Jy crosses the primary beam at declination {dec_deg:g} deg"
+        if as_json:
+            print_json([{"transit_at": _format_iso(transit), **vars(transit)} for transit in bright])
+        else:
+            print_list(bright, _transit_line, none, as_json=False)
     else:
         raise click.UsageError(f"give --dec (and --date), --near or a name; {len(catalogue())} sources are known")
 
@@ -232,6 +253,10 @@ def _parse_position(text: str) -> tuple[float, float]:
     except ValueError:
         raise BadInput(f"--near={text!r}: expected RA,DEC in degrees, for example 24.4,33.2") from None
     return ra_deg, dec_deg
+
+
+def _format_iso(transit: Transit) -> str:
+    return format_utc(mjd_to_unix(transit.mjd), "%Y-%m-%dT%H:%M:%SZ")
 
 
 def _transit_line(transit: Transit) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from contimg.cli.shared import PATH
+from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import BadInput, ContimgError, Transient
 from contimg.files.processes import start_bound
 from contimg.options import flags, from_flags
@@ -120,15 +120,23 @@ def _stop(service: subprocess.Popen[bytes]) -> None:
 
 @click.command()
 @click.argument("out", type=PATH)
+@as_json_option
 @flags(SimulateOptions)
-def simulate(out: Path, **arguments: Any) -> None:
+def simulate(out: Path, as_json: bool, **arguments: Any) -> None:
     """Write subband files of a known sky.
 
     Groups of files are written into OUT, and the truth into OUT/truth. The first tile is a transit of 3C48, the others
     are targets. --antennas 96 --channels 768 is the whole telescope: 2.3 GB a group.
     """
+    tiles = []
     for tile in run_simulation(from_flags(SimulateOptions, arguments), out):
+        tiles.append({"group": tile.plan.group, "files": tile.files, "size_bytes": tile.size_bytes,
+                      "sources": len(tile.plan.sources), "seconds": tile.seconds})  # fmt: skip
+        if as_json:
+            continue
         click.echo(
             f"{tile.plan.group}  {len(tile.files)} subbands  {tile.size_bytes / 1e6:.0f} MB  "
             f"{len(tile.plan.sources)} sources  {tile.seconds:.1f} s"
         )
+    if as_json:
+        print_json(tiles)

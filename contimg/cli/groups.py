@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list, print_record
 from contimg.errors import BadInput
 from contimg.options import Choice
-from contimg.store import FileState, GroupRecord, Stage, StageRunRecord, State, Store
+from contimg.store import FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
+from contimg.store.files.detail import read_detail
 from contimg.units import format_utc
+from workers.scheduling.group_list import list_groups as list_group_records
 
 
 @click.group()
@@ -23,7 +25,7 @@ def groups() -> None:
 def list_groups(state: str | None, limit: int, as_json: bool) -> None:
     """List groups, latest observed first."""
     with open_store() as store:
-        records = store.files.groups(State(state) if state else None, limit)
+        records = list_group_records(store, GroupFilter(state=State(state) if state else None), limit).groups
     print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
 
 
@@ -33,25 +35,22 @@ def list_groups(state: str | None, limit: int, as_json: bool) -> None:
 def show(group: str, as_json: bool) -> None:
     """Show files, attempts, products and events of a group."""
     with open_store() as store:
-        record = store.files.group(group)
-        if record is None:
-            raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")
-        files, runs = store.files.of_group(group), store.jobs.runs(group)
-        ms, image = store.products.measurement_set(group), store.products.image_of(group)
-        events = store.events.last(50, group=group)[::-1]
+        detail = read_detail(store, group)
+    if detail is None:
+        raise BadInput(f"group {group}: not in the store; `contimg groups list` lists those that are")
     if as_json:
-        parts = {"files": files, "runs": runs, "events": events, "measurement_set": ms, "image": image}
-        print_json({**vars(record), **parts})
+        print_json(detail)
         return
-    click.echo(_line(record))
-    for file in files:
+    click.echo(_line(detail))
+    for file in detail.files:
         if file.state != FileState.PRESENT:
             click.echo(f"  {file.path}  {file.state}: {file.reason or 'not used'}")
-    for run in runs:
+    for run in detail.runs:
         click.echo(f"  {_run_line(run)}")
+    ms, image = detail.measurement_set, detail.image
     for path in filter(None, (ms and ms.path, image and image.fits_path, image and image.png_path)):
         click.echo(f"  {path}")
-    for event in events:
+    for event in reversed(detail.events):
         click.echo(f"  {format_utc(event.at)}  {event.level:<7}  {event.text}")
 
 
@@ -62,27 +61,30 @@ def show(group: str, as_json: bool) -> None:
     type=Choice([stage.value for stage in Stage]),
     help="First stage to run.  [default: the stage at which the group stopped]",
 )
-def retry(group: str, stage: str | None) -> None:
+@as_json_option
+def retry(group: str, stage: str | None, as_json: bool) -> None:
     """Requeue a failed, discarded or completed group."""
-    _change(group, lambda store: store.jobs.retry(group, stage=Stage(stage) if stage else None))
+    _change(group, lambda store: store.jobs.retry(group, stage=Stage(stage) if stage else None), as_json)
 
 
 @groups.command()
 @click.argument("group")
-def discard(group: str) -> None:
+@as_json_option
+def discard(group: str, as_json: bool) -> None:
     """Exclude a group from processing.
 
     Its files stay; `contimg groups retry` requeues it.
     """
-    _change(group, lambda store: store.jobs.discard(group))
+    _change(group, lambda store: store.jobs.discard(group), as_json)
 
 
-def _change(group: str, change: Callable[[Store], object]) -> None:
+def _change(group: str, change: Callable[[Store], object], as_json: bool) -> None:
     """Change a group and print it."""
     with open_store() as store:
         change(store)
-        if record := store.files.group(group):
-            click.echo(_line(record))
+        detail = read_detail(store, group)
+    if detail:
+        print_record(detail, _line, as_json=as_json)
 
 
 def _line(group: GroupRecord) -> str:

@@ -61,7 +61,8 @@ def _describe_broker(settings: Settings) -> str:
 )  # fmt: skip
 @click.option("--cores", required=True, type=click.IntRange(min=1), help="Number of cores of all hosts together.")
 @click.option("--measured", is_flag=True, help="Use the stages of the last day in the store, not full-scale tiles.")
-def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
+@as_json_option
+def plan(tiles_per_hour: float, cores: int, measured: bool, as_json: bool) -> None:
     """Compute the workers and cores that a rate of tiles needs.
 
     See docs/performance.md. The exit status is 3 when the cores do not suffice.
@@ -71,6 +72,17 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
         with open_store() as store:
             loads = tuple(_measure(store, load) for load in FULL_SCALE)
     site = capacity.plan(tiles_per_hour, cores, loads)
+    if as_json:
+        print_json(site)
+    else:
+        _print_plan(site)
+    if not site.is_sufficient:
+        click.echo(f"{tiles_per_hour:.1f} tiles an hour exceed this; add cores", err=True)
+        raise SystemExit(3)
+
+
+def _print_plan(site: capacity.Plan) -> None:
+    """Print a line for each queue, one for all, and what the cores can process."""
     click.echo(f"{'queue':10} {'s a tile':>9} {'workers':>8} {'busy cores':>11} {'memory GiB':>11}")
     for queue in site.queues:
         load = queue.load
@@ -78,14 +90,11 @@ def plan(tiles_per_hour: float, cores: int, measured: bool) -> None:
             f"{load.stage:10} {load.seconds:9.1f} {queue.workers:8d} {queue.busy_cores:11.2f} {queue.memory_gib:11.1f}"
         )
     busy, memory = (sum(getattr(queue, name) for queue in site.queues) for name in ("busy_cores", "memory_gib"))
-    click.echo(f"{'all':10} {sum(load.seconds for load in loads):9.1f} {'':8} {busy:11.2f} {memory:11.1f}")
+    click.echo(f"{'all':10} {sum(queue.load.seconds for queue in site.queues):9.1f} {'':8} {busy:11.2f} {memory:11.1f}")
     click.echo(
-        f"{cores} cores process {site.max_tiles_per_hour:.0f} tiles an hour at a utilisation of {UTILISATION:.0%}; "
-        f"fully used, {site.real_time_factor:.1f} times as fast as one telescope observes"
+        f"{site.cores} cores process {site.max_tiles_per_hour:.0f} tiles an hour at a utilisation of "
+        f"{UTILISATION:.0%}; fully used, {site.real_time_factor:.1f} times as fast as one telescope observes"
     )
-    if not site.is_sufficient:
-        click.echo(f"{tiles_per_hour:.1f} tiles an hour exceed this; add cores", err=True)
-        raise SystemExit(3)
 
 
 def _measure(store: Store, load: Load) -> Load:

@@ -10,6 +10,7 @@ import click
 
 from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import Misconfigured, Transient
+from contimg.formats.records import to_plain
 from contimg.options import Choice
 from contimg.settings import Settings, check_all, load
 from contimg.store import Store
@@ -171,7 +172,7 @@ def workers(as_json: bool) -> None:
     if inspection.error:
         raise Transient(inspection.error)
     if as_json:
-        print_json({**vars(inspection), "unserved": inspection.unserved})
+        print_json({**to_plain(inspection), "unserved": inspection.unserved})
         return
     for worker in inspection.workers:
         click.echo(

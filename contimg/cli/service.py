@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
 from contimg.errors import ContimgError
+from contimg.formats.records import to_plain
 from contimg.options import Choice
 from contimg.settings import Settings, load
 from contimg.store import AlertRecord, EventRecord, SilenceRecord, Stage, Status, StreamActivity
@@ -25,13 +26,15 @@ until_option = click.option(
 reason_option = click.option("--reason", required=True, help="Why, for other operators.")
 
 
-def run_command(command: Action, by: str) -> None:
+def run_command(command: Action, by: str, *, as_json: bool = False, err: bool = False) -> None:
     """Execute a command on the stream of the state directory in force, and print the outcome.
 
     Parameters
     ----------
     command : `start`, `stop`, `restart`, `pause` or `resume`.
     by : author in the event log.
+    as_json : whether to print the outcome as JSON.
+    err : whether to print it on standard error.
 
     Raises
     ------
@@ -48,7 +51,10 @@ def run_command(command: Action, by: str) -> None:
             outcome = manager.run_command(stream, store, command, by)
     if not outcome.success:
         raise ContimgError(outcome.message)
-    click.echo(outcome.message)
+    if as_json:
+        print_json(outcome)
+    else:
+        click.echo(outcome.message, err=err)
 
 
 def _service() -> manager.StreamingServiceManager:
@@ -57,52 +63,57 @@ def _service() -> manager.StreamingServiceManager:
 
 @click.command()
 @by_option
-def start(by: str) -> None:
+@as_json_option
+def start(by: str, as_json: bool) -> None:
     """Start the stream in the background; wait until it runs.
 
     `contimg run` runs it in this terminal.
     """
-    run_command("start", by)
+    run_command("start", by, as_json=as_json)
 
 
 @click.command()
 @by_option
-def stop(by: str) -> None:
+@as_json_option
+def stop(by: str, as_json: bool) -> None:
     """Stop the stream after the stages under way.
 
     New files wait on disk until the next start.
     """
-    run_command("stop", by)
+    run_command("stop", by, as_json=as_json)
 
 
 @click.command()
 @by_option
-def restart(by: str) -> None:
+@as_json_option
+def restart(by: str, as_json: bool) -> None:
     """Stop the stream and start it with the present configuration.
 
     Stages under way are finished first.
     """
-    run_command("restart", by)
+    run_command("restart", by, as_json=as_json)
 
 
 @click.command()
 @by_option
-def pause(by: str) -> None:
+@as_json_option
+def pause(by: str, as_json: bool) -> None:
     """Start no further stage until `contimg resume`.
 
     It holds for every host of the store; new files are still registered.
     """
-    run_command("pause", by)
+    run_command("pause", by, as_json=as_json)
 
 
 @click.command()
 @by_option
-def resume(by: str) -> None:
+@as_json_option
+def resume(by: str, as_json: bool) -> None:
     """Start stages again after `contimg pause`.
 
     They start in the next round of the reconciler.
     """
-    run_command("resume", by)
+    run_command("resume", by, as_json=as_json)
 
 
 @click.command()
@@ -118,8 +129,9 @@ def status(as_json: bool, shown: int) -> None:
     stream = _service()
     service, health = stream.status(), stream.health()
     if as_json:
-        pulse = {**vars(activity), "catch_up_s": activity.catch_up_s}
-        print_json({**vars(snapshot), "service": service, "health": health, "pulse": pulse, "alerts": alerts})
+        pulse = {**to_plain(activity), "catch_up_s": activity.catch_up_s}
+        parts = {"service": service, "health": health, "pulse": pulse, "alerts": alerts}
+        print_json({**to_plain(snapshot), **parts})
         return
     console = Console(highlight=False)
     console.print(_service_line(service, health), soft_wrap=True)
@@ -216,13 +228,15 @@ def list_alerts(limit: int, only_on: bool, as_json: bool) -> None:
 @click.argument("alert", type=int)
 @click.option("--note", default="", help="What is known or done, for other operators.")
 @by_option
-def acknowledge(alert: int, note: str, by: str) -> None:
+@as_json_option
+def acknowledge(alert: int, note: str, by: str, as_json: bool) -> None:
     """Record that somebody attends to an active alert.
 
     ALERT is the number in the list. The alert stays active until its rule is met.
     """
     with open_store() as store:
-        click.echo(_alert_line(store.alerts.acknowledge(alert, by, note)))
+        record = store.alerts.acknowledge(alert, by, note)
+    print_record(record, _alert_line, as_json=as_json)
 
 
 @alerts.command()
@@ -230,14 +244,16 @@ def acknowledge(alert: int, note: str, by: str) -> None:
 @until_option
 @reason_option
 @by_option
-def silence(rule: str, until: str, reason: str, by: str) -> None:
+@as_json_option
+def silence(rule: str, until: str, reason: str, by: str, as_json: bool) -> None:
     """Send no notifications of a rule until a time.
 
     Its alerts are recorded and shown all the same.
     """
     with open_store() as store:
         ends_at = _moment(until, store.database.clock(), "--until")
-        click.echo(_silence_line(store.silences.add(rule, until=ends_at, reason=reason, by=by)))
+        record = store.silences.add(rule, until=ends_at, reason=reason, by=by)
+    print_record(record, _silence_line, as_json=as_json)
 
 
 @alerts.group()
@@ -260,23 +276,29 @@ def list_silences(limit: int, as_json: bool) -> None:
 @click.option("--since", default="", help="Beginning: a time (UTC) or a duration from now.  [default: now]")
 @reason_option
 @by_option
-def add(until: str, since: str, reason: str, by: str) -> None:
+@as_json_option
+def add(until: str, since: str, reason: str, by: str, as_json: bool) -> None:
     """Add a window in which no notification is sent."""
     with open_store() as store:
         now = store.database.clock()
         begins_at = _moment(since, now, "--since") if since else None
         ends_at = _moment(until, now if begins_at is None else begins_at, "--until")
         window = store.silences.add(None, until=ends_at, reason=reason, by=by, since=begins_at)
-        click.echo(_silence_line(window))
+    print_record(window, _silence_line, as_json=as_json)
 
 
 @maintenance.command()
 @click.argument("number", type=int)
 @by_option
-def end(number: int, by: str) -> None:
-    """End a maintenance window or a silence now, by its NUMBER in the list."""
+@as_json_option
+def end(number: int, by: str, as_json: bool) -> None:
+    """End a maintenance window or a silence now.
+
+    NUMBER is the one in the list.
+    """
     with open_store() as store:
-        click.echo(_silence_line(store.silences.end(number, by)))
+        record = store.silences.end(number, by)
+    print_record(record, _silence_line, as_json=as_json)
 
 
 def _moment(text: str, now_s: float, option: str) -> float:
@@ -312,7 +334,7 @@ def events(limit: int, level: str | None, group: str | None, follow: bool, as_js
 
     def print_event(event: EventRecord) -> None:
         if level in (None, event.level) and group in (None, event.group):
-            click.echo(json.dumps(vars(event)) if as_json else _event_line(event))
+            click.echo(json.dumps(to_plain(event)) if as_json else _event_line(event))
 
     with open_store() as store:
         newest = store.events.last(1)

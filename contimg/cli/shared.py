@@ -5,13 +5,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from contimg.cli import Access, access_of
+from contimg.formats.records import to_plain
 from contimg.settings import Settings, load
 from contimg.store import Store
 from workers.service.streams import check_store_exists
@@ -59,9 +59,29 @@ def print_list(records: Sequence[Record], line: Callable[[Record], str], none: s
         click.echo(text)
 
 
+def print_record(record: Record, line: Callable[[Record], str], *, as_json: bool) -> None:
+    """Print one record.
+
+    Parameters
+    ----------
+    record : dataclass instance.
+    line : formats it.
+    as_json : whether to print JSON.
+    """
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(line(record))
+
+
 def print_json(value: object) -> None:
-    """Print a value as JSON; dataclass instances as objects, paths and times as text."""
-    click.echo(json.dumps(value, indent=2, default=lambda item: vars(item) if is_dataclass(item) else str(item)))
+    """Print a record, or a list or mapping of records, as the JSON that the API answers with.
+
+    Parameters
+    ----------
+    value : as `to_plain` accepts it.
+    """
+    click.echo(json.dumps(to_plain(value), indent=2))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from contimg.cli.shared import PATH
+from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.errors import BadInput
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.uvh5.grouping import find_groups, seconds_of
@@ -18,6 +18,7 @@ from contimg.tile import image as imaging
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.convert import ConvertOptions, batch
 from contimg.tile.image import ImageOptions
+from contimg.tile.image.result import ImagingResult
 from contimg.tile.products import CalibratedMS
 from contimg.tile.selfcal.options import SelfcalOptions
 
@@ -46,6 +47,7 @@ def parse_time(text: str) -> float:
     "--room", "scratch", multiple=True, type=PATH,
     help="Scratch directory (for example a tmpfs), used if it has enough space. May be given several times.",
 )  # fmt: skip
+@as_json_option
 @flags(ConvertOptions)
 def convert(
     input_dir: Path,
@@ -57,6 +59,7 @@ def convert(
     skip_existing: bool,
     jobs: int,
     scratch: tuple[Path, ...],
+    as_json: bool,
     **arguments: Any,
 ) -> None:
     """Convert groups of subband files to Measurement Sets.
@@ -76,25 +79,34 @@ def convert(
     ]
     waiting = [task for task in tasks if not (skip_existing and task.target.exists())]
     if dry_run:
-        _print_conversions(tasks, waiting)
+        _print_conversions(tasks, waiting, as_json)
         return
-    for name in (task.group for task in tasks if task not in waiting):
+    for name in (task.group for task in tasks if task not in waiting and not as_json):
         click.echo(f"{name}  exists")
     failed = 0
+    outcomes = []
     for outcome in batch.convert_groups(waiting, options, jobs):
         for reason in outcome.left_out:
             click.echo(f"contimg: excluded {reason}", err=True)
         for note in outcome.product.notes if outcome.product else ():
             click.echo(f"contimg: group {outcome.task.group}: {note}", err=True)
-        click.echo(_conversion_line(outcome))
+        outcomes.append(outcome)
+        if not as_json:
+            click.echo(_conversion_line(outcome))
         if outcome.error:
             failed += 1
             click.echo(f"contimg: group {outcome.task.group}: {outcome.error}", err=True)
+    if as_json:
+        print_json(outcomes)
     if failed:
         raise BadInput(f"{failed} of {len(chosen)} groups were not converted; the lines above say why")
 
 
-def _print_conversions(tasks: list[batch.ConvertTask], waiting: list[batch.ConvertTask]) -> None:
+def _print_conversions(tasks: list[batch.ConvertTask], waiting: list[batch.ConvertTask], as_json: bool) -> None:
+    """Print the groups that would be converted, or those that exist too."""
+    if as_json:
+        print_json(waiting)
+        return
     for task in tasks:
         size_mb = sum(path.stat().st_size for path in task.files.values()) / 1e6
         if task not in waiting:
@@ -127,8 +139,9 @@ _ms_argument = click.argument("ms", type=PATH, callback=lambda _, __, path: Path
     type=PATH,
     help="Directory of caltable sets, read and written.  [default: calibration/ beside the MS]",
 )
+@as_json_option
 @flags(CalibrateOptions)
-def calibrate(ms: Path, directory: Path | None, **arguments: Any) -> None:
+def calibrate(ms: Path, directory: Path | None, as_json: bool, **arguments: Any) -> None:
     """Flag, solve and calibrate the Measurement Set MS.
 
     The tables are solved on a calibrator in its primary beam; the result is written to CORRECTED_DATA. Without a
@@ -139,7 +152,11 @@ def calibrate(ms: Path, directory: Path | None, **arguments: Any) -> None:
 
     directory = directory or ms.absolute().parent / "calibration"
     options, limits = from_flags(CalibrateOptions, arguments), SolutionLimits.from_environment()
-    _print_calibration(run_calibrate(ms, scan_caltable_sets(directory), directory, options, limits))
+    result = run_calibrate(ms, scan_caltable_sets(directory), directory, options, limits)
+    if as_json:
+        print_json(result)
+    else:
+        _print_calibration(result)
 
 
 def _print_calibration(result: CalibratedMS) -> None:
@@ -165,8 +182,9 @@ def _print_calibration(result: CalibratedMS) -> None:
 @click.command()
 @_ms_argument
 @click.option("--directory", type=PATH, help="Directory of the products.  [default: images/ beside the MS]")
+@as_json_option
 @flags(ImageOptions)
-def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
+def image(ms: Path, directory: Path | None, as_json: bool, **arguments: Any) -> None:
     """Image the Measurement Set MS.
 
     FITS, primary beam, corrected FITS and previews are written.
@@ -174,13 +192,21 @@ def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
     options = from_flags(ImageOptions, arguments)
     thresholds = QualityThresholds.from_environment()
     result = imaging.image(ms, directory or ms.absolute().parent / "images", options, thresholds)
+    if as_json:
+        print_json(result)
+    else:
+        _print_image(result, is_plotted=options.plots)
+
+
+def _print_image(result: ImagingResult, *, is_plotted: bool) -> None:
+    """Print the files, the numbers, the sources and the QA grade of an image."""
     products = result.products
     click.echo(f"image    {products.fits}")
     click.echo(f"pb       {products.primary_beam}  (primary beam)")
     click.echo(f"true     {products.corrected}  (over the primary beam)")
     click.echo(f"preview  {products.png}")
     click.echo(f"zoom     {products.zoom}  (the brightest source)")
-    if options.plots:
+    if is_plotted:
         click.echo(f"plots    {products.uv}, {products.spectrum}")
     width = f"{result.beam_major_arcsec:.1f} x {result.beam_minor_arcsec:.1f} arcsec"
     click.echo(f"beam     {width}, {result.beam_angle_deg:.0f} deg")
@@ -205,8 +231,9 @@ def image(ms: Path, directory: Path | None, **arguments: Any) -> None:
 
 @click.command()
 @_ms_argument
+@as_json_option
 @flags(SelfcalOptions)
-def selfcal(ms: Path, **arguments: Any) -> None:
+def selfcal(ms: Path, as_json: bool, **arguments: Any) -> None:
     """Refine the calibration of the Measurement Set MS.
 
     It is solved on the tile's own sources, and kept where that lowers the noise.
@@ -214,6 +241,9 @@ def selfcal(ms: Path, **arguments: Any) -> None:
     from contimg.tile.selfcal.run import selfcal as run_selfcal
 
     result = run_selfcal(ms, from_flags(SelfcalOptions, arguments), ImageOptions.from_environment())
+    if as_json:
+        print_json(result)
+        return
     for gains in result.rounds:
         noise = f"noise {gains.before_jy * 1e3:.3g} to {gains.after_jy * 1e3:.3g} mJy/beam"
         click.echo(f"{gains.kind:<10} {gains.sources} sources, {noise}, {'kept' if gains.kept else 'not kept'}")

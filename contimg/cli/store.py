@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from contimg.cli.shared import open_store
+from contimg.cli.shared import as_json_option, open_store, print_json
 from contimg.errors import Misconfigured, mask_secrets
+from contimg.formats.records import to_plain
 from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
 from contimg.store import database
@@ -21,12 +22,16 @@ def db() -> None:
 
 
 @db.command()
-def current() -> None:
+@as_json_option
+def current(as_json: bool) -> None:
     """Print the revision of the store and the one needed."""
     settings = Settings.from_environment()
     check_store_exists(settings)
     engine = make_engine(url_of(load(settings).queue_db))
     revision = database.current_revision(engine)
+    if as_json:
+        print_json({"url": mask_secrets(str(engine.url)), "revision": revision, "needed_revision": database.HEAD})
+        return
     state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
     click.echo(f"{mask_secrets(str(engine.url))}  revision {revision or 'none'}  ({state})")
 
@@ -42,7 +47,8 @@ def upgrade() -> None:
 
 @click.command()
 @click.argument("target", required=False, type=click.Path(path_type=Path))
-def backup(target: Path | None) -> None:
+@as_json_option
+def backup(target: Path | None, as_json: bool) -> None:
     """Write the store and the configuration to an archive.
 
     TARGET is contimg-TIME.tar.gz unless given; the stream may run. Products are separate files and not included. A
@@ -53,7 +59,11 @@ def backup(target: Path | None) -> None:
     settings = Settings.from_environment()
     check_store_exists(settings)
     path = target or Path(format_utc(time.time(), "contimg-%Y-%m-%dT%H-%M-%S.tar.gz"))
-    rows = back_up(settings, path).rows
+    written = back_up(settings, path)
+    if as_json:
+        print_json({"path": path, **to_plain(written)})
+        return
+    rows = written.rows
     click.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB, {rows['groups']} groups, {rows['images']} images")
 
 
@@ -81,8 +91,9 @@ def restore(archive: Path, force: bool) -> None:
 
 @click.command()
 @click.option("--delete", is_flag=True, help="Delete the products instead of listing them.")
+@as_json_option
 @flags(RetentionRules)
-def retention(delete: bool, **arguments: object) -> None:
+def retention(delete: bool, as_json: bool, **arguments: object) -> None:
     """List or delete the products past the retention rules.
 
     With --delete they are deleted as the service does. Inputs of a group's remaining stages and tables of the
@@ -93,6 +104,9 @@ def retention(delete: bool, **arguments: object) -> None:
     rules = from_flags(RetentionRules, dict(arguments))
     with open_store() as store:
         expired = delete_expired(store, rules, dry_run=not delete)
+    if as_json:
+        print_json([{**to_plain(item.product), "size_bytes": item.size_bytes} for item in expired])
+        return
     for item in expired:
         created = format_utc(item.product.created_at, "%Y-%m-%d %H:%MZ")
         click.echo(f"{item.product.paths[0]}  {item.product.kind}, created {created}, {item.size_bytes / 1e9:.2f} GB")

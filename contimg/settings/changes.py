@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from contimg.errors import BadInput, Misconfigured, os_refusal
@@ -173,6 +173,19 @@ def describe(saved: Change) -> str:
     each key with its old and new value, without passwords, separated by commas.
     """
     return ", ".join(f"{key} {mask_value(saved.before[key])} → {mask_value(saved.after[key])}" for key in saved.after)
+
+
+def hide_secrets(saved: Change) -> Change:
+    """Return a change without the passwords of its values, for output.
+
+    Parameters
+    ----------
+    saved : the change.
+    """
+    before, after = (
+        {key: mask_value(value) for key, value in values.items()} for values in (saved.before, saved.after)
+    )
+    return replace(saved, before=before, after=after)
 
 
 @contextmanager

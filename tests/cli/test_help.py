@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,13 +17,15 @@ from contimg.cli import COMMANDS, contimg
 ENVIRON = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "80"}
 
 
-def groups() -> list[str]:
-    context = click.Context(contimg)
-    return [name for name in contimg.list_commands(context)
-            if isinstance(contimg.get_command(context, name), click.Group)]  # fmt: skip
+def groups(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each group of commands."""
+    yield words
+    for name in group.list_commands(context := click.Context(group)):
+        if isinstance(subgroup := group.get_command(context, name), click.Group):
+            yield from groups(subgroup, (*words, name))
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in groups())])
+@pytest.mark.parametrize("words", list(groups(contimg)), ids=" ".join)
 def test_each_command_has_one_whole_line(words):
     listing = CliRunner().invoke(contimg, [*words, "--help"], terminal_width=80).stdout
     lines = listing[listing.rindex("--help") :].splitlines()[1:]

@@ -18,7 +18,7 @@ from workers.service import StreamingServiceManager
 from workers.service.records import ServiceRecord, write_record
 
 
-def test_status_before_the_first_start(deployment):
+def test_status_before_the_first_start(deployment, store):
     outcome = deployment.contimg("status")
     assert outcome.returncode == 0
     first_line = outcome.stdout.splitlines()[0]

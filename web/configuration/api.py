@@ -1,16 +1,14 @@
 """`/api/streaming/config`: the sixteen keys, read by everybody, changed by operators."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from flask import Response, jsonify
 from pydantic import BeforeValidator, Field, RootModel
 
 from contimg.formats.records import Page, about
-from contimg.options import mask_value
 from contimg.settings import StreamingConfig, shown
-from contimg.settings.changes import Change, Review, change, history, review, undo
+from contimg.settings.changes import Change, Review, change, hide_secrets, history, review, undo
 from web.access.user import current_user
 from web.configuration.service import accepted_keys, apply_change
 from web.context import current_panel
@@ -73,10 +71,7 @@ def changes(query: ChangeListing) -> ChangeList:
     start = 0 if query.cursor is None else max(0, len(entries) - query.cursor)
     older = len(entries) - start - query.limit
     return ChangeList(
-        changes=tuple(
-            replace(entry, before=_hidden(entry.before), after=_hidden(entry.after))
-            for entry in entries[start : start + query.limit]
-        ),
+        changes=tuple(map(hide_secrets, entries[start : start + query.limit])),
         total=len(entries),
         next=str(older) if older > 0 else None,
     )
@@ -86,7 +81,3 @@ def changes(query: ChangeListing) -> ChangeList:
 def take_back() -> CommandOutcome:
     """Undo the last change; a running service is restarted."""
     return apply_change(lambda: undo(current_panel().settings, current_user().label))
-
-
-def _hidden(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: mask_value(value) for key, value in values.items()}

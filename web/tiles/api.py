@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 from contimg.formats.records import NO_UNIT, GroupId, about, make_record
 from contimg.store import ImageList, Running, StoredImage
 from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
+from contimg.store.files.detail import GroupDetail
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
-from web.tiles.service import GroupDetail, discard_group, find_image, read_detail, retry_group
+from web.tiles.service import discard_group, find_image, read_detail, retry_group
 from workers.scheduling.group_list import GroupList, list_groups
 
 queue = Api("queue", "/api")

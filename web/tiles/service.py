@@ -1,36 +1,14 @@
 """Groups and images of the store, for the API and the pages."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from typing import NoReturn
 
-from contimg.formats.records import about
-from contimg.store import (
-    EventRecord,
-    FileRecord,
-    GroupRecord,
-    JobRecord,
-    Stage,
-    StageRunRecord,
-    StoredImage,
-    StoredMS,
-)  # fmt: skip
+from contimg.store import GroupRecord, JobRecord, Stage, StoredImage
+from contimg.store.files.detail import GroupDetail
+from contimg.store.files.detail import read_detail as read_group_detail
 from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError
 from web.http.parameters import MAX_ID
-
-MAX_EVENTS = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupDetail(GroupRecord):
-    """A group with its files, every attempt at each stage, its products and its events."""
-
-    files: Annotated[tuple[FileRecord, ...], about("Its files, quarantined ones included")]
-    runs: Annotated[tuple[StageRunRecord, ...], about("Every attempt at each stage")]
-    measurement_set: Annotated[StoredMS | None, about("Its Measurement Set; null before conversion")]
-    image: Annotated[StoredImage | None, about("Its image; null before imaging")]
-    events: Annotated[tuple[EventRecord, ...], about("Its newest events, the newest first")]
 
 
 def find_group(group: str) -> GroupRecord:
@@ -44,12 +22,7 @@ def find_group(group: str) -> GroupRecord:
     ------
     RequestError, 404, when the store has no such group.
     """
-    record = current_panel().store.files.group(group)
-    if record is None:
-        raise RequestError(
-            404, f"group {group[:40]}: not in the store", "GET /api/groups lists the groups", code="no_such_group"
-        )
-    return record
+    return current_panel().store.files.group(group) or _refuse(group)
 
 
 def read_detail(group: str) -> GroupDetail:
@@ -63,15 +36,7 @@ def read_detail(group: str) -> GroupDetail:
     ------
     RequestError, 404, when the store has no such group.
     """
-    record, store = find_group(group), current_panel().store
-    return GroupDetail(
-        **vars(record),
-        files=store.files.of_group(group),
-        runs=store.jobs.runs(group),
-        measurement_set=store.products.measurement_set(group),
-        image=store.products.image_of(group),
-        events=store.events.last(MAX_EVENTS, group=group),
-    )
+    return read_group_detail(current_panel().store, group) or _refuse(group)
 
 
 def find_image(image_id: int) -> StoredImage:
@@ -134,3 +99,9 @@ def discard_group(group: str) -> None:
     panel.store.jobs.discard(group)
     panel.store.events.add(f"discarded by {current_user().label}", level="warning", group=group)
     panel.forget_overview()
+
+
+def _refuse(group: str) -> NoReturn:
+    raise RequestError(
+        404, f"group {group[:40]}: not in the store", "GET /api/groups lists the groups", code="no_such_group"
+    )
