@@ -18,9 +18,7 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
 from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import FlagResult, flag
-from contimg.tile.products import CalibratedMS, StepTimer
-
-FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
+from contimg.tile.products import FLAGS, CalibratedMS, StepTimer
 
 
 def calibrate(

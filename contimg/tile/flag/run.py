@@ -95,8 +95,9 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount, float]:
     Gives the survey of the antennas, the count of flags without those by hand, and the fraction by hand.
     """
     survey = Survey.empty(len(ms.antenna_names))
-    count, by_hand = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz)), 0
+    count, by_hand = FlagCount.empty(len(ms.antenna_names), len(ms.times_mjd_s), len(ms.freqs_hz)), 0
     ant1, ant2, row_flags = (main.getcol(name) for name in ("ANTENNA1", "ANTENNA2", "FLAG_ROW"))
+    times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
     more = [MANUAL] if MANUAL in main.colnames() else []
     if _has_weight_spectrum(main):
         more.append("WEIGHT_SPECTRUM")
@@ -108,7 +109,7 @@ def _reset_flags(main: table, ms: MSInfo) -> tuple[Survey, FlagCount, float]:
         _flag_values(data, flags, np.full(len(data), _MAX_FINITE))
         is_cross = ant1[rows] != ant2[rows]
         _clip(data, flags, is_cross, ms)
-        count.add(flags, ant1[rows], ant2[rows])
+        count.add(flags, ant1[rows], ant2[rows], times[rows])
         if MANUAL in block:
             flags |= block[MANUAL]
             by_hand += int(np.count_nonzero(block[MANUAL][is_cross]))
@@ -234,14 +235,14 @@ def _flag_dead_and_hits(main: table, ms: MSInfo, dead: dict[int, str], hits: Mas
 
     Returns the count of all flags, and how many samples of live cross-correlations are new.
     """
-    count, flagged = FlagCount.empty(len(ms.antenna_names), len(ms.freqs_hz)), 0
+    count, flagged = FlagCount.empty(len(ms.antenna_names), len(ms.times_mjd_s), len(ms.freqs_hz)), 0
     ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
     times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
     is_dead = np.isin(ant1, [*dead]) | np.isin(ant2, [*dead])
     is_counted = (ant1 != ant2) & ~is_dead
     for rows, (flags,) in read_blocks(main, ("FLAG",), BLOCK_BYTES // 8):
         flagged += _flag_rows(flags, times[rows], hits, is_dead[rows], is_counted[rows])
-        count.add(flags, ant1[rows], ant2[rows])
+        count.add(flags, ant1[rows], ant2[rows], times[rows])
         main.putcol("FLAG", flags, rows.start, len(flags))
     return count, flagged
 

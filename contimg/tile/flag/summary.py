@@ -1,4 +1,4 @@
-"""Flagged fractions of a tile before and after flagging, by antenna and by channel, as JSON and as a plot."""
+"""Flagged fractions of a tile before and after flagging, by antenna, time and channel, as JSON and as plots."""
 
 import json
 from dataclasses import dataclass
@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from contimg.files.staging import staged
-from contimg.formats.arrays import Mask, Slots
+from contimg.formats.arrays import Mask, Rows, Slots
 from contimg.formats.ms.info import MSInfo
+from contimg.tile.products import FlagFiles
 
 Counts = NDArray[np.float64]
 
@@ -23,50 +25,73 @@ class FlagCount(NamedTuple):
 
     Attributes
     ----------
-    samples, flagged : by antenna slot, each sample at both its antennas, shape (slots,).
-    channel_samples, channel_flagged : by channel, shape (channels,).
+    samples : by antenna slot, each sample at both its antennas, shape (slots,).
+    flagged : of these by antenna slot and channel, shape (slots, channels).
+    time_samples : by integration, each sample once, shape (times,).
+    time_flagged : of these by integration and channel, shape (times, channels).
     """
 
     samples: Counts
     flagged: Counts
-    channel_samples: Counts
-    channel_flagged: Counts
+    time_samples: Counts
+    time_flagged: Counts
 
     @classmethod
-    def empty(cls, slots: int, channels: int) -> "FlagCount":
-        """Start a count of so many antenna slots and channels.
+    def empty(cls, slots: int, times: int, channels: int) -> "FlagCount":
+        """Start a count.
 
         Parameters
         ----------
         slots : number of antenna slots, those without data included.
+        times : number of integrations.
         channels : number of channels.
         """
-        return cls(np.zeros(slots), np.zeros(slots), np.zeros(channels), np.zeros(channels))
+        return cls(np.zeros(slots), np.zeros((slots, channels)), np.zeros(times), np.zeros((times, channels)))
 
-    def add(self, flags: Mask, ant1: Slots, ant2: Slots) -> None:
+    def add(self, flags: Mask, ant1: Slots, ant2: Slots, times: Rows) -> None:
         """Count rows; autocorrelations are left out.
 
         Parameters
         ----------
         flags : shape (rows, channels, correlations).
         ant1, ant2 : antenna slots, shape (rows,).
+        times : indices of the integrations, shape (rows,).
         """
-        _count(flags, ant1, ant2, self)
+        _count(flags, ant1, ant2, times, self)
 
     @property
     def fraction(self) -> float:
         """Flagged fraction of all samples."""
-        return float(self.flagged.sum() / max(self.samples.sum(), 1))
+        return float(self.time_flagged.sum() / max(self.time_samples.sum(), 1))
 
     @property
     def by_antenna(self) -> Counts:
         """Flagged fraction of each slot's samples; 0 where it has none."""
-        return np.asarray(self.flagged / np.maximum(self.samples, 1))
+        return np.asarray(self.flagged.sum(axis=1) / np.maximum(self.samples, 1))
 
     @property
     def by_channel(self) -> Counts:
         """Flagged fraction of each channel's samples."""
-        return np.asarray(self.channel_flagged / np.maximum(self.channel_samples, 1))
+        channels = self.time_flagged.shape[1]
+        return np.asarray(self.time_flagged.sum(axis=0) * channels / max(self.time_samples.sum(), 1))
+
+    @property
+    def by_antenna_and_channel(self) -> Counts:
+        """Flagged fraction of each slot's samples of each channel, shape (slots, channels); NaN where it has none."""
+        return _divide(self.flagged, self.samples)
+
+    @property
+    def by_time_and_channel(self) -> Counts:
+        """Flagged fraction by integration and channel, shape (times, channels); NaN where there is no sample."""
+        return _divide(self.time_flagged, self.time_samples)
+
+
+def _divide(flagged: Counts, samples: Counts) -> Counts:
+    """Divide counts of shape (rows, channels) by samples of all channels, shape (rows,)."""
+    fractions = np.full_like(flagged, np.nan)
+    has_samples = samples > 0
+    fractions[has_samples] = flagged[has_samples] * flagged.shape[1] / samples[has_samples, None]
+    return fractions
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,7 @@ class FlagSummary:
     by_hand: float
 
     def write(self, directory: Path, ms: MSInfo, dead: dict[int, str]) -> None:
-        """Write `<tile>.json` and `<tile>.png`.
+        """Write the files of `FlagFiles`: figures, a plot, and the fractions by antenna, time and channel.
 
         Parameters
         ----------
@@ -92,10 +117,13 @@ class FlagSummary:
         ms : metadata of the tile's Measurement Set.
         dead : slots of the dead antennas, and the reason of each.
         """
-        with staged(directory / f"{ms.name}.json") as path:
+        files = FlagFiles.of(directory, ms.name)
+        with staged(files.figures) as path:
             path.write_text(json.dumps(self._as_dict(ms, dead), indent=1) + "\n", "utf-8")
-        with staged(directory / f"{ms.name}.png") as path:
+        with staged(files.fractions) as path:
             self._draw(ms).savefig(path, format="png")
+        with staged(files.waterfall) as path:
+            self._draw_waterfall(ms, dead).savefig(path, format="png")
 
     def _as_dict(self, ms: MSInfo, dead: dict[int, str]) -> dict[str, object]:
         by_antenna = np.stack([self.before.by_antenna, self.after.by_antenna], axis=1).round(5)
@@ -123,6 +151,33 @@ class FlagSummary:
         figure.suptitle(f"{ms.name}: flagged {self.before.fraction:.1%} as converted, {self.after.fraction:.1%} now")
         return figure
 
+    def _draw_waterfall(self, ms: MSInfo, dead: dict[int, str]) -> Figure:
+        """Draw the fraction after flagging by antenna and channel, and by time and channel."""
+        figure = Figure(figsize=(12, 9), dpi=100, facecolor="white", layout="constrained")
+        above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+        band_mhz = ms.freqs_hz[0] / 1e6, ms.freqs_hz[-1] / 1e6
+        names, step = ms.antennas, max(1, ms.antennas.size // 24)
+        picture = _draw_fractions(above, self.after.by_antenna_and_channel[names], band_mhz, names.size - 0.5, -0.5)
+        shown = [index for index, slot in enumerate(names) if index % step == 0 or slot in dead]
+        above.set_yticks(shown, [ms.antenna_names[names[index]] for index in shown], fontsize=7)
+        for label, index in zip(above.get_yticklabels(), shown, strict=True):
+            label.set_color("#b3261e" if names[index] in dead else "black")
+        above.set_ylabel("antenna, dead ones in red")
+        duration_s = float(np.ptp(ms.times_mjd_s)) or 1.0
+        _draw_fractions(below, self.after.by_time_and_channel, band_mhz, duration_s, 0.0)
+        below.set_ylabel("s after the first integration")
+        below.set_xlabel("MHz")
+        figure.colorbar(picture, ax=[above, below], label="fraction flagged", pad=0.01)
+        figure.suptitle(f"{ms.name}: flagged by antenna, time and channel; grey: no data")
+        return figure
+
+
+def _draw_fractions(axes: Axes, values: Counts, band_mhz: tuple[float, float], bottom: float, top: float) -> Any:
+    colours = colormaps["viridis"].with_extremes(bad="#bbbbbb")
+    axes.tick_params(labelsize=8)
+    return axes.imshow(values, aspect="auto", extent=(*band_mhz, bottom, top), vmin=0, vmax=1, cmap=colours,
+                       interpolation="nearest")  # fmt: skip
+
 
 def _plot_steps(axes: Axes, x: NDArray[Any], before: Counts, after: Counts) -> None:
     axes.fill_between(x, after, step="mid", color="#c8551b", alpha=0.5, label="after flagging")
@@ -133,19 +188,18 @@ def _plot_steps(axes: Axes, x: NDArray[Any], before: Counts, after: Counts) -> N
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-def _count(flags: Mask, ant1: Slots, ant2: Slots, count: FlagCount) -> None:
+def _count(flags: Mask, ant1: Slots, ant2: Slots, times: Rows, count: FlagCount) -> None:
     rows, channels, correlations = flags.shape
     for row in range(rows):
         if ant1[row] == ant2[row]:
             continue
-        of_row = 0
         for channel in range(channels):
-            of_channel = 0
+            flagged = 0
             for correlation in range(correlations):
-                of_channel += flags[row, channel, correlation]
-            count.channel_flagged[channel] += of_channel
-            of_row += of_channel
-        count.channel_samples[:] += correlations
+                flagged += flags[row, channel, correlation]
+            count.time_flagged[times[row], channel] += flagged
+            count.flagged[ant1[row], channel] += flagged
+            count.flagged[ant2[row], channel] += flagged
+        count.time_samples[times[row]] += channels * correlations
         for slot in (ant1[row], ant2[row]):
             count.samples[slot] += channels * correlations
-            count.flagged[slot] += of_row

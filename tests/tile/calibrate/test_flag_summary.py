@@ -15,13 +15,20 @@ def test_counts_match_numpy(seed):
     rng = np.random.default_rng(seed)
     flags = rng.uniform(size=(40, 5, 2)) < rng.uniform()
     first, second = (rng.integers(0, 4, 40).astype(np.int32) for _ in range(2))
-    count = FlagCount.empty(4, 5)
-    count.add(flags[:25], first[:25], second[:25])
-    count.add(flags[25:], first[25:], second[25:])
+    times = rng.integers(0, 3, 40)
+    count = FlagCount.empty(4, 3, 5)
+    count.add(flags[:25], first[:25], second[:25], times[:25])
+    count.add(flags[25:], first[25:], second[25:], times[25:])
     cross = first != second
     for slot in range(4):
         of_slot = cross & ((first == slot) | (second == slot))
         assert count.by_antenna[slot] == pytest.approx(flags[of_slot].mean() if of_slot.any() else 0.0)
+        expected = flags[of_slot].mean(axis=(0, 2)) if of_slot.any() else np.full(5, np.nan)
+        assert np.allclose(count.by_antenna_and_channel[slot], expected, equal_nan=True)
+    for time in range(3):
+        at_time = cross & (times == time)
+        expected = flags[at_time].mean(axis=(0, 2)) if at_time.any() else np.full(5, np.nan)
+        assert np.allclose(count.by_time_and_channel[time], expected, equal_nan=True)
     expected = flags[cross].mean(axis=(0, 2)) if cross.any() else np.zeros(5)
     assert np.allclose(count.by_channel, expected)
     assert count.fraction == pytest.approx(flags[cross].mean() if cross.any() else 0.0)
@@ -43,3 +50,4 @@ def test_summary_files(calibrated):
     assert summary["by_antenna"]["1"][1] == pytest.approx(flags[cross & ((ant1 == 0) | (ant2 == 0))].mean(), abs=1e-3)
     assert summary["dead"] == {}
     assert imread(directory / f"{ms.stem}.png").shape == (600, 1200, 4)
+    assert imread(directory / f"{ms.stem}.waterfall.png").shape == (900, 1200, 4)
