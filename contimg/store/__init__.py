@@ -24,11 +24,12 @@ from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
 from contimg.store.images.filters import ImageFilter
+from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
-from contimg.store.products import ImageList, ObservedTile, Products, StoredImage, StoredMS
+from contimg.store.products import Products
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [

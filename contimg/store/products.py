@@ -6,134 +6,28 @@ transaction of the commit (`Leases.commit`).
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import singledispatch
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from contimg.formats.records import NO_UNIT, ApiPath, GroupId, Page, about, page_key
-from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.formats.records import page_key
+from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
-from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.images.filters import ImageFilter
+from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 HISTORY_IMAGES, MIN_HISTORY_IMAGES, HISTORY_DAYS = 24, 5, 30.0  # images of a strip that its noise is compared with
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredMS(ConvertedMS):
-    """A Measurement Set of a group, with its calibration. `calibrated_at` and `created_at` are epoch seconds."""
-
-    group: GroupId
-    calibrated_at: Annotated[float | None, about("When it was calibrated; null before")]
-    calibration_set: AppliedSet
-    calibration_note: AppliedSetNote
-    bad_antennas: Annotated[
-        Mapping[str, str],
-        about(
-            "Names of the antennas without usable data, and why; empty before calibration",
-            example={"37": "no fringes of the calibrator"},
-        ),
-    ] = field(default_factory=dict)
-    created_at: Annotated[float, about("When it was stored")]
-
-    @property
-    def observed_at(self) -> Annotated[float, about("Beginning of the first integration")]:
-        """Beginning of the first integration, epoch seconds."""
-        return mjd_to_unix(self.mjd_start)
-
-    @property
-    def observed_until_at(self) -> Annotated[float, about("End of the last integration")]:
-        """End of the last integration, epoch seconds."""
-        return mjd_to_unix(self.mjd_end)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredImage(TileImage):
-    """An image of a group."""
-
-    id: Annotated[int, about("Number of the image in the store", NO_UNIT, 12)]
-    group: GroupId
-    created_at: Annotated[float, about("When the image was stored")]
-
-    @property
-    def observed_at(self) -> Annotated[float, about("Middle of the observation")]:
-        """Middle of the observation, epoch seconds."""
-        return mjd_to_unix(self.mjd)
-
-    @property
-    def pbcor_path(self) -> Path:
-        """The image corrected for the primary beam, which the image stage writes beside the image."""
-        return self.fits_path.with_name(f"{self.fits_path.stem}.pbcor.fits")
-
-    @property
-    def calibrated(self) -> Annotated[bool, about("Whether a caltable set was applied", example=True)]:
-        """Whether a caltable set was applied."""
-        return self.calibration_set is not None
-
-    @property
-    def fits_url(self) -> Annotated[ApiPath, about("Path of the FITS image in the API", example="/api/images/12.fits")]:
-        """Path of the FITS image in the API."""
-        return f"/api/images/{self.id}.fits"
-
-    @property
-    def png_url(self) -> Annotated[ApiPath | None, about("Path of the preview", example="/api/images/12.png")]:
-        """Path of the preview in the API; None when there is none."""
-        return f"/api/images/{self.id}.png" if self.png_path else None
-
-    @property
-    def thumbnail_url(
-        self,
-    ) -> Annotated[ApiPath | None, about("Path of the small preview", example="/api/images/12/thumbnail")]:
-        """Path of the small preview in the API; None when there is none."""
-        return f"/api/images/{self.id}/thumbnail" if self.thumbnail_path else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageList(Page):
-    """Images, the latest observed first."""
-
-    images: Annotated[tuple[StoredImage, ...], about("Images, the latest observed first")]
-    next_before_mjd: Annotated[
-        float | None, about("As `next`, for earlier clients: `before_mjd` of the next page", "d", 61093.129624)
-    ]
-
-
-@dataclass(frozen=True)
-class ObservedTile:
-    """An image as one mark on a chart or on the sky: its numbers without its files and sources.
-
-    `flux_ratio`: measured over catalogued flux, the median of the sources that were matched.
-    """
-
-    id: int
-    group: str
-    mjd: float
-    ra_deg: float
-    dec_deg: float
-    rms_jy: float
-    peak_jy: float
-    verdict: str | None
-    calibrated: bool
-    flux_ratio: float | None
-    expected_rms_jy: float | None
-    flagged_fraction: float | None
-    missing_subbands: tuple[int, ...]
-
-    @property
-    def noise_ratio(self) -> float | None:
-        """Noise over the thermal rms; None where that is not known."""
-        return self.rms_jy / self.expected_rms_jy if self.expected_rms_jy else None
 
 
 class Products(Repository):

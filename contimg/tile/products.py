@@ -16,6 +16,7 @@ from contimg.formats.records import about
 from contimg.quality.image import ImageNumbers
 
 log = logging.getLogger(__name__)
+FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
 
 FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
 

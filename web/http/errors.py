@@ -42,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "no_such_group": (404, "The store has no such group"),
     "no_such_image": (404, "The store has no such image"),
     "no_such_caltable_set": (404, "The registry has no such caltable set"),
+    "outside_image": (404, "The direction lies outside the image"),
     "no_such_file": (404, "The product has no such file"),
     "method_not_allowed": (405, "The address has no such method"),
     "conflict": (409, "Not possible in the present state"),

@@ -226,6 +226,15 @@ class ImageListing(Listing):
         return self
 
 
+class CutoutQuery(Parameters):
+    """The part of an image that is cut out."""
+
+    ra: Annotated[FiniteFloat, about("Right ascension of the centre, ICRS", "deg", 24.42)] = Field(ge=0, le=360)
+    dec: Annotated[FiniteFloat, about("Declination of the centre, ICRS", "deg", 33.16)] = Field(ge=-90, le=90)
+    size: Annotated[FiniteFloat, about("Length of the sides", "deg", 0.25)] = Field(0.25, gt=0, le=10)
+    pbcor: Annotated[bool, about("Whether the image over the primary beam is cut", example=False)] = False
+
+
 class ImageWall(Listing):
     """Parameters of a page of thumbnails: a night, as 2026-02-22, and a QA grade; `verdict` is another name of it.
 

@@ -1,10 +1,11 @@
 """`/api/queue`, `/api/groups` and `/api/images`: the state of each group, and the images with their files."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from flask import Response
+from flask import Response, send_file
 from pydantic import BaseModel, Field
 
 from contimg.formats.records import NO_UNIT, GroupId, about, make_record
@@ -13,9 +14,18 @@ from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from contimg.store.files.detail import GroupDetail
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
-from web.http.parameters import GroupListing, ImageListing, RetryRequest
+from web.http.parameters import CutoutQuery, GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
-from web.tiles.service import discard_group, find_image, read_detail, retry_group
+from web.tiles.service import (
+    FlagSummary,
+    cut_out_image,
+    discard_group,
+    find_image,
+    flag_file,
+    read_detail,
+    read_flag_summary,
+    retry_group,
+)
 from workers.scheduling.group_list import GroupList, list_groups
 
 queue = Api("queue", "/api")
@@ -78,6 +88,18 @@ def discard(path: GroupPath) -> GroupDetail:
     return read_detail(path.group)
 
 
+@queue.read("/groups/<group>/flags", FlagSummary, NOT_FOUND)
+def read_flags(path: GroupPath) -> FlagSummary:
+    """Flagged fractions of a tile by antenna and by channel."""
+    return read_flag_summary(path.group)
+
+
+@queue.read("/groups/<group>/flags.png", PNG)
+def flags_png(path: GroupPath) -> Response:
+    """Flagged fractions of a tile as a picture."""
+    return _send(flag_file(path.group, ".png"), "flag summary", PNG)
+
+
 @images.read("", ImageList)
 def read_images(query: ImageListing) -> ImageList:
     """Images, the latest observed first."""
@@ -114,10 +136,35 @@ def beam_fits(path: ImagePath) -> Response:
     return _send(find_image(path.image_id).beam_fits_path, "primary beam", FITS)
 
 
+@images.read("/<int:image_id>.pbcor.fits", FITS)
+def pbcor_fits(path: ImagePath) -> Response:
+    """The image over the primary beam as a FITS image."""
+    return _send(find_image(path.image_id).pbcor_path, "image over the primary beam", FITS)
+
+
+@images.read("/<int:image_id>/cutout.fits", FITS)
+def cutout_fits(path: ImagePath, query: CutoutQuery) -> Response:
+    """A part of the image as a FITS image."""
+    image = find_image(path.image_id)
+    return _send_bytes(cut_out_image(image, query).to_fits(), FITS, f"{image.group}.cutout.fits")
+
+
+@images.read("/<int:image_id>/cutout.png", PNG)
+def cutout_png(path: ImagePath, query: CutoutQuery) -> Response:
+    """A part of the image as a picture."""
+    image = find_image(path.image_id)
+    return _send_bytes(cut_out_image(image, query).to_png(image.rms_jy, image.peak_jy), PNG, f"{image.group}.png")
+
+
 def _list_groups(query: GroupListing) -> GroupList:
     return list_groups(
         current_panel().store, query.conditions(), query.limit, has_calibrator=query.has_calibrator, after=query.cursor
     )
+
+
+def _send_bytes(content: bytes, mimetype: str, name: str) -> Response:
+    is_download = mimetype == FITS
+    return send_file(io.BytesIO(content), mimetype=mimetype, as_attachment=is_download, download_name=name)
 
 
 def _send(path: Path | None, name: str, mimetype: str) -> Response:

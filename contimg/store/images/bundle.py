@@ -18,7 +18,7 @@ from pathlib import Path
 from contimg.errors import BadInput
 from contimg.files.names import safe_name
 from contimg.files.writing import atomic_file
-from contimg.store.products import StoredImage
+from contimg.store.images.records import StoredImage
 from contimg.units import format_utc
 
 MANIFEST, CHECKSUMS = "manifest.csv", "SHA256SUMS"
