@@ -174,8 +174,8 @@ def _print_calibration(result: CalibratedMS) -> None:
         for path in caltables.paths:
             click.echo(f"table       {path}")
     click.echo(f"applied     {result.calibration_set or 'nothing: uncalibrated'} ({result.calibration_note})")
-    dead = f", dead antennas {', '.join(result.dead_antennas)}" if result.dead_antennas else ""
-    click.echo(f"flagged     {result.flagged_fraction:.1%}{dead}")
+    bad = f", bad antennas {', '.join(result.bad_antennas)}" if result.bad_antennas else ""
+    click.echo(f"flagged     {result.flagged_fraction:.1%}{bad}")
     click.echo("seconds     " + "  ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items()))
 
 
@@ -219,6 +219,9 @@ def _print_image(result: ImagingResult, *, is_plotted: bool) -> None:
     applied = result.calibration
     calibration = f"calibrated with {applied.set}" if applied.set else f"UNCALIBRATED, {applied.reason}"
     click.echo(f"data     {result.unflagged_fraction:.1%} unflagged; {calibration}")
+    ratio = f", ratio {result.hand_ratio:.3f} +- {result.hand_ratio_error:.3f}" if result.hand_ratio else ""
+    missing = f"; no data in subbands {', '.join(map(str, result.missing_subbands))}" if result.missing_subbands else ""
+    click.echo(f"hands    {result.hands}{ratio}{missing}")
     for match in result.matches[:5]:
         click.echo(
             f"known    {match.source.name}: {match.flux_jy:.4g} Jy, {match.flux_ratio:.2f} times the catalogue's, "

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
+from contimg.quality.grades import GOOD
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.plots import drawing
 from contimg.tile.image.plots.drawing import flux_text
@@ -115,7 +116,8 @@ def _write_title(figure: Figure, tile_image: ImagingResult) -> None:
     if tile_image.calibration_set:
         calibrator = f" by {tile_image.calibration.calibrator}" if tile_image.calibration.calibrator else ""
         text = f"calibrated: {tile_image.calibration_set}{calibrator}"
-        figure.text(LEFT, 0.895, text, fontsize=11, color=drawing.GOOD)
+        colour = drawing.GOOD if tile_image.calibration_grade in (None, GOOD) else drawing.WARNING
+        figure.text(LEFT, 0.895, text, fontsize=11, color=colour)
     else:
         text = shorten(f"UNCALIBRATED: {tile_image.calibration_note}", 66, placeholder="…")
         figure.text(LEFT, 0.895, text, fontsize=11, weight="bold", color=drawing.WARNING)
