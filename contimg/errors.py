@@ -65,6 +65,10 @@ class BadFile(BadInput):
         return (type(self), (self.path, self.reason))
 
 
+class Incomplete(BadInput):
+    """A group has fewer subbands than the minimum; an operator may process it all the same."""
+
+
 class MixedTimes(BadFile):
     """The files of a group are of different times: the correlator was started again, or a clock is wrong.
 

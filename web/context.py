@@ -12,7 +12,7 @@ from flask import current_app
 from contimg.errors import Misconfigured
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
-from contimg.store import AlertRecord, Status, Store, StreamActivity
+from contimg.store import AlertRecord, AttentionItem, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, assess_condition
@@ -35,6 +35,7 @@ class StreamOverview:
     ----------
     scan_age_s : time since the incoming directory was last scanned, s; None for never.
     alerts : those that hold.
+    attention : failed groups and quarantined files by reason.
     inspection : the newest answer of the workers; None before the first.
     """
 
@@ -44,6 +45,7 @@ class StreamOverview:
     scan_age_s: float | None
     activity: StreamActivity
     alerts: tuple[AlertRecord, ...]
+    attention: tuple[AttentionItem, ...]
     inspection: Inspection | None
 
 
@@ -147,7 +149,10 @@ class Panel:
         condition = assess_condition(
             snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts
         )
-        return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, self.inspector.latest())
+        attention = self.store.attention.items()
+        return StreamOverview(
+            snapshot, status, condition, scan_age_s, activity, alerts, attention, self.inspector.latest()
+        )
 
 
 def current_panel() -> Panel:

@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
     "Act: on the queue and the calibration": {
         "pause": ("service", WRITE),
         "resume": ("service", WRITE),
+        "attention": ("groups", {"list": READ, "retry": WRITE, "discard": WRITE, "acknowledge": WRITE}),
         "groups": ("groups", {"list": READ, "show": READ, "retry": WRITE, "discard": WRITE}),
         "calibrations": ("calibrations", {"list": READ, "show": READ, "retire": WRITE, "import": CREATE}),
         "recalibrate": ("calibrations", WRITE),

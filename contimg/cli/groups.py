@@ -1,13 +1,21 @@
-"""`contimg groups list|show|retry|discard`."""
+"""`contimg groups list|show|retry|discard` and `contimg attention list|retry|discard|acknowledge`."""
 
 from collections.abc import Callable
 
 import click
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list, print_record
+from contimg.cli.shared import (
+    as_json_option,
+    by_option,
+    limit_option,
+    open_store,
+    print_json,
+    print_list,
+    print_record,
+)
 from contimg.errors import BadInput
 from contimg.options import Choice
-from contimg.store import FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
+from contimg.store import AttentionItem, FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
 from contimg.store.files.detail import read_detail
 from contimg.units import format_utc
 from workers.scheduling.group_list import list_groups as list_group_records
@@ -61,21 +69,25 @@ def show(group: str, as_json: bool) -> None:
     type=Choice([stage.value for stage in Stage]),
     help="First stage to run.  [default: the stage at which the group stopped]",
 )
+@click.option("--force", is_flag=True, help="Retry a group with fewer subbands than CONTIMG_MIN_SUBBANDS as well.")
+@by_option
 @as_json_option
-def retry(group: str, stage: str | None, as_json: bool) -> None:
+def retry(group: str, stage: str | None, force: bool, by: str, as_json: bool) -> None:
     """Requeue a failed, discarded or completed group."""
-    _change(group, lambda store: store.jobs.retry(group, stage=Stage(stage) if stage else None), as_json)
+    first = Stage(stage) if stage else None
+    _change(group, lambda store: store.jobs.retry(group, stage=first, by=by, force=force), as_json)
 
 
 @groups.command()
 @click.argument("group")
+@by_option
 @as_json_option
-def discard(group: str, as_json: bool) -> None:
+def discard(group: str, by: str, as_json: bool) -> None:
     """Exclude a group from processing.
 
     Its files stay; `contimg groups retry` requeues it.
     """
-    _change(group, lambda store: store.jobs.discard(group), as_json)
+    _change(group, lambda store: store.jobs.discard(group, by=by), as_json)
 
 
 def _change(group: str, change: Callable[[Store], object], as_json: bool) -> None:
@@ -97,3 +109,54 @@ def _run_line(run: StageRunRecord) -> str:
     duration = "" if run.seconds is None else f"{run.seconds:.1f} s"
     stage, outcome = f"{run.stage} {run.attempt}", run.outcome or "running"
     return "  ".join(filter(None, (format_utc(run.started_at), stage, outcome, duration, run.owner, run.error)))
+
+
+@click.group()
+def attention() -> None:
+    """List the reasons of failed groups and quarantined files, and act on all that have one reason."""
+
+
+@attention.command("list")
+@as_json_option
+def list_reasons(as_json: bool) -> None:
+    """List the reasons with what to do, those not acknowledged first."""
+    with open_store() as store:
+        items = store.attention.items()
+    print_list(items, _reason_line, "nothing needs attention", as_json=as_json)
+
+
+@attention.command("retry")
+@click.argument("key")
+@click.option("--force", is_flag=True, help="Retry groups with fewer subbands than CONTIMG_MIN_SUBBANDS as well.")
+@by_option
+def retry_reason(key: str, force: bool, by: str) -> None:
+    """Requeue the groups of a reason; let the next scan examine its files again."""
+    with open_store() as store:
+        click.echo(store.attention.retry(key, by=by, force=force))
+
+
+@attention.command("discard")
+@click.argument("key")
+@by_option
+def discard_reason(key: str, by: str) -> None:
+    """Exclude the groups of a reason from processing, or list its files no more.
+
+    Every file stays on disk.
+    """
+    with open_store() as store:
+        click.echo(store.attention.discard(key, by=by))
+
+
+@attention.command("acknowledge")
+@click.argument("key")
+@by_option
+def acknowledge_reason(key: str, by: str) -> None:
+    """Record that an operator attends to a reason, until another group or file has it."""
+    with open_store() as store:
+        click.echo(f"acknowledged: {store.attention.acknowledge(key, by).label}")
+
+
+def _reason_line(item: AttentionItem) -> str:
+    span = " to ".join(dict.fromkeys((format_utc(item.began_at), format_utc(item.last_at))))
+    note = f"  (acknowledged by {item.acknowledged_by})" if item.acknowledged_by else ""
+    return f"{item.key}  {span}  {item.label}{note}\n    {item.what_to_do} ({item.section})"

@@ -16,6 +16,7 @@ from typing import Self
 from contimg.settings import QueueRules, StreamingConfig, queue_rules
 from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
+from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
@@ -33,8 +34,8 @@ from contimg.store.products import Products
 from contimg.store.retention import Retention, Retirable
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "Beat", "Bucket", "CalibrationList", "Caltable", "EventRecord",
-    "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",
+    "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
     "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
@@ -56,6 +57,7 @@ class Store:
         self.events = Events(database)
         self.alerts = Alerts(database)
         self.silences = Silences(database)
+        self.attention = Attention(database)
         self.metrics = Metrics(database)
         self.activity = Activity(database)
         self.overview = Overview(database)

@@ -187,7 +187,7 @@ def test_migrated_store_continues(filled, untouched):
     (lease,) = store.leases.active()
     assert (lease.key, lease.stage, lease.fence, lease.owner) == (RUNNING, Stage.CALIBRATE, 2, "host:9:1:1")
     assert store.leases.commit(lease) is Stage.IMAGE
-    assert store.jobs.retry(DONE).stage is Stage.CONVERT
+    assert store.jobs.retry(DONE, force=True).stage is Stage.CONVERT
     store.close()
 
 

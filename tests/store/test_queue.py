@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 from store_steps import enqueue
 
-from contimg.errors import BadInput
+from contimg.errors import BadInput, Incomplete
 from contimg.store import Outcome, Refusal, Stage, State, Store, tables
 
 
@@ -96,7 +96,11 @@ def test_retry_of_incomplete_group(store, telescope, clock):
     store.files.quarantine(telescope.path(1, 0), "not HDF5")
     clock.advance(601)
     store.files.check_timeouts()
-    store.jobs.retry(group)
+    with pytest.raises(Incomplete, match=r"\b1 subband.*=\d+"):
+        store.jobs.retry(group)
+    assert store.jobs.job(group).state == State.FAILED
+    store.jobs.retry(group, force=True, by="Vera")
+    assert store.events.last(1)[0].text.endswith("by Vera")
     lease = store.leases.claim(group, Stage.CONVERT, "a")
     assert (sorted(lease.files), lease.partial) == ([0], True)
     with pytest.raises(BadInput, match=re.escape(none)):

@@ -9,11 +9,22 @@ import pytest
 from contimg import errors
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings
 from contimg.settings.alerts import alert_rules
-from contimg.store.activity.remedies import ALERTS, DOCUMENT, FAILURES, UNEXPECTED, Remedy, remedy_of_failure
+from contimg.store.activity.remedies import (
+    ALERTS,
+    DOCUMENT,
+    FAILURES,
+    REASONS,
+    UNEXPECTED,
+    Remedy,
+    remedy_of,
+    remedy_of_failure,
+)
+from contimg.store.files.rejection import MISSING
+from workers.producer.scanner import EMPTY, FOREIGN, SUBDIRECTORY
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for part in ("contimg", "workers", "web") for path in sorted((ROOT / part).rglob("*.py"))]
-REMEDIES = {**ALERTS, **FAILURES, "unexpected": UNEXPECTED}
+REMEDIES = {**ALERTS, **FAILURES, **REASONS, "unexpected": UNEXPECTED}
 
 
 def rules_in_code() -> set[str]:
@@ -43,6 +54,36 @@ def test_every_alert_has_remedy() -> None:
     listed = {rule.name for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     assert {"scan", "notification", "broker", "disk", "stall"} <= rules_in_code()
     assert listed | rules_in_code() <= set(ALERTS)
+
+
+def reasons_in_code() -> set[str]:
+    """The reasons that files are quarantined with: arguments of calls, and constants, with 0 for each variable part."""
+    places = {"BadFile": 1, "RejectedFile": 3, "quarantine": 2}
+    reasons = {
+        MISSING,
+        SUBDIRECTORY,
+        EMPTY,
+        FOREIGN,
+        "duplicate: group 0 has its subband 0",
+        "subband 0: the band has 0",
+    }
+    for path in SOURCES:
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            place = places.get(ast.unparse(call.func)) if isinstance(call, ast.Call) else None
+            if place is None or len(call.args) <= place:
+                continue
+            text = call.args[place]
+            parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+            if all(isinstance(part, (ast.Constant, ast.FormattedValue)) for part in parts):
+                reasons.add("".join(part.value if isinstance(part, ast.Constant) else "0" for part in parts))
+    return reasons
+
+
+def test_every_quarantine_reason_has_remedy() -> None:
+    reasons = reasons_in_code()
+    assert len(reasons) > 50
+    assert {reason for reason in reasons if remedy_of(reason, None) == UNEXPECTED} == set()
+    assert {remedy.anchor for remedy in REASONS.values()} >= {remedy_of(reason, None).anchor for reason in reasons}
 
 
 def test_every_failure_has_remedy() -> None:

@@ -4,14 +4,17 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from flask import Blueprint, Response, render_template, send_from_directory
+from flask import Blueprint, Response, render_template, request, send_from_directory
+from werkzeug.wrappers import Response as AnyResponse
 
+from web.activity.alerts import acknowledge_alert
 from web.activity.history import CHARTS
 from web.context import current_panel
 from web.http.errors import RequestError
-from web.http.parameters import AlertListing
+from web.http.parameters import AcknowledgeRequest, AlertListing
 from web.http.responses import allow_styles
-from web.pages.layout import parse_query
+from web.pages.layout import parse_query, report
+from workers.service.records import CommandOutcome
 
 alerts = Blueprint("alerts", __name__)
 history = Blueprint("history", __name__)
@@ -33,6 +36,13 @@ def show_alerts() -> str:
         alerts=listed[: query.limit],
         more=len(listed) > query.limit,
     )
+
+
+@alerts.post("/alerts/<int:alert_id>/acknowledge")
+def acknowledge(alert_id: int) -> AnyResponse:
+    """Acknowledge an active alert, with the note of the form."""
+    alert = acknowledge_alert(alert_id, AcknowledgeRequest(note=request.form.get("note", "").strip()).note)
+    return report(CommandOutcome(True, f"{alert.rule} acknowledged"), "", "alerts.show")
 
 
 @history.get("/history", endpoint="show")

@@ -343,7 +343,13 @@ class TimeSpan(Parameters):
         return self
 
 
-class RetryRequest(OptionalBody):
+class ForceRequest(OptionalBody):
+    """Whether too few subbands are accepted."""
+
+    force: Annotated[bool, about("Retry also with fewer subbands than CONTIMG_MIN_SUBBANDS", example=False)] = False
+
+
+class RetryRequest(ForceRequest):
     """The first stage to run; without it, the one at which the group stopped."""
 
     stage: Annotated[Stage | None, about("First stage to run; null: where the group stopped", example="image")] = None

@@ -6,6 +6,7 @@ from web.access.sign_in import sign_in
 from web.activity.pages import alerts, history
 from web.calibration.pages import calibration
 from web.configuration.pages import configuration
+from web.documentation import documentation
 from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import filters, layout
@@ -18,6 +19,7 @@ from web.tiles.viewer import viewer
 
 BLUEPRINTS = (
     streaming, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky, viewer, api_page,
+    documentation,
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ NAVIGATION = (
     ("logs.show", "Logs"),
     ("configuration.edit", "Configuration"),
     ("api_page.show", "API"),
+    ("documentation.index", "Help"),
 )
 OVERVIEW_ENTRIES = 8  # entries of each list in the overview that pages share
 Query = TypeVar("Query", bound=BaseModel)

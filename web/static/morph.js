@@ -12,7 +12,8 @@ export function morph(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    const isOpened = name === "open" && old.nodeName === "DETAILS"; // by the user
+    if (!fresh.hasAttribute(name) && !isOpened) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);

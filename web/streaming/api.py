@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from contimg.formats.records import GroupId, about, make_record
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import StreamingConfig
-from contimg.store import Rates, State, Status
+from contimg.store import AttentionItem, Rates, State, Status
 from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
 from web.context import current_panel
-from web.http.api import Api
-from web.http.parameters import Limit, Listing
+from web.http.api import NOT_FOUND, Api
+from web.http.parameters import ForceRequest, Limit, Listing
+from web.streaming.attention import act
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
 from workers.scheduling.calibrator_tiles import CalibratorTiles
@@ -111,6 +112,19 @@ class StreamMetrics(Rates):
     processing_rate_per_hour: Annotated[
         float, about("Groups completed in the last hour, as `groups_per_hour`", "1/h", 11.0)
     ]
+
+
+@dataclass(frozen=True)
+class AttentionList:
+    """What needs attention: the reasons of failed groups and quarantined files."""
+
+    items: Annotated[tuple[AttentionItem, ...], about("The reasons")]
+
+
+class ReasonPath(BaseModel):
+    """A reason in a path."""
+
+    key: Annotated[str, Field(min_length=1, max_length=40), about("Key of the reason", example="3f2a9c81d0e4")]
 
 
 class StatusQuery(Listing):
@@ -212,3 +226,27 @@ def stop() -> CommandOutcome:
 def restart(body: OptionalChanges) -> CommandOutcome:
     """Stop the service and start it again, after saving the keys of the body."""
     return run_command("restart", body.root)
+
+
+@streaming.read("/attention", AttentionList)
+def read_attention() -> AttentionList:
+    """Failed groups and quarantined files by reason, those not acknowledged first."""
+    return AttentionList(current_panel().store.attention.items())
+
+
+@streaming.command("/attention/<key>/retry", CommandOutcome, NOT_FOUND, ForceRequest)
+def retry_reason(path: ReasonPath, body: ForceRequest) -> CommandOutcome:
+    """Retry the groups of a reason; have its files examined again. Groups with too few subbands need `force`."""
+    return act(path.key, "retry", force=body.force)
+
+
+@streaming.command("/attention/<key>/discard", CommandOutcome, NOT_FOUND)
+def discard_reason(path: ReasonPath) -> CommandOutcome:
+    """Discard the groups or the quarantined files of a reason; every file stays on disk."""
+    return act(path.key, "discard")
+
+
+@streaming.command("/attention/<key>/acknowledge", CommandOutcome, NOT_FOUND)
+def acknowledge_reason(path: ReasonPath) -> CommandOutcome:
+    """Record who attends to a reason, until another group or file has it."""
+    return act(path.key, "acknowledge")

@@ -16,18 +16,20 @@ from contimg.errors import Misconfigured
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.settings import DiskLimits
 from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
+from contimg.store.activity.remedies import ALERTS
 from contimg.units import format_duration
 from web.access.user import current_user
 from web.activity.history import disks
 from web.context import StreamOverview, current_panel
 from web.http.errors import RequestError
 from web.pages.layout import OVERVIEW_ENTRIES, confirm, needs_confirmation, report
+from web.streaming.attention import ACTIONS, act
 from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
 from workers.service.records import Action, read_record
 
 streaming = Blueprint("streaming", __name__)
-MAX_IN_PROGRESS, MAX_PROBLEMS, MAX_EVENTS = 6, 6, 20
+MAX_IN_PROGRESS, MAX_EVENTS = 6, 20
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,23 @@ def headline() -> str:
     return render_template("headline.html", condition=current_panel().overview(OVERVIEW_ENTRIES).condition)
 
 
+@streaming.post("/attention/<key>/<action>")
+def attend(key: str, action: str) -> Response | str:
+    """Retry, discard or acknowledge a reason; retry and discard after confirmation."""
+    if action not in ACTIONS:
+        raise RequestError(404, f"{action[:40]}: no such action", f"the actions are {', '.join(ACTIONS)}")
+    force = bool(request.form.get("force"))
+    if action != "acknowledge" and needs_confirmation():
+        item = current_panel().store.attention.item(key)
+        question = f"{item.label}. {request.form.get('question', '')[:200]}"
+        fields = {"force": "1"} if force else {}
+        tone = "grave" if action == "discard" else "main"
+        return confirm(
+            f"{action.capitalize()}?", question, action.capitalize(), tone, url_for("streaming.start"), **fields
+        )
+    return report(act(key, action, force=force), action.capitalize(), "streaming.start")
+
+
 @streaming.post("/streaming/<name>")
 def run(name: str) -> Response | str:
     """Run a command, after confirmation if it has a question."""
@@ -94,23 +113,25 @@ def run(name: str) -> Response | str:
 def _render() -> str:
     """Render the page: the part with the user's buttons, and the sections that all users share."""
     overview = current_panel().overview(OVERVIEW_ENTRIES)
-    sections = current_panel().shared(("sections", request.script_root), _render_sections)
+    queue, sections = current_panel().shared(("sections", request.script_root), _render_sections)
     return render_template(
         "streaming/page.html",
         overview=overview,
         buttons=_offered_commands(overview),
         machine={"cpu_percent": 100.0 * (os.cpu_count() or 1), "memory_mb": psutil.virtual_memory().total / 1024**2},
+        queue=queue,
         sections=sections,
+        min_subbands=current_panel().store.database.rules.min_subbands,
+        remedies=ALERTS,
     )
 
 
-def _render_sections() -> Markup:
-    """Render the sections that are the same for every user."""
+def _render_sections() -> tuple[Markup, Markup]:
+    """Render the counts by state, and the sections below them that are the same for every user."""
     panel = current_panel()
     overview = panel.overview(OVERVIEW_ENTRIES)
     config, seconds = panel.valid_config(), overview.snapshot.rates.stage_seconds
-    html = render_template(
-        "streaming/sections.html",
+    values = dict(
         overview=overview,
         snapshot=overview.snapshot,
         config=config,
@@ -124,11 +145,11 @@ def _render_sections() -> Markup:
         cadence_s=CADENCE_S,
         in_progress=_in_progress(overview),
         events=panel.store.events.last(MAX_EVENTS),
-        max_problems=MAX_PROBLEMS,
         subbands=config.expected_subbands if config else BAND.subbands,
         stages=tuple(Stage),
     )
-    return Markup(html)  # noqa: S704 (rendered and escaped by the template)
+    queue, sections = (render_template(f"streaming/{name}.html", **values) for name in ("queue", "sections"))
+    return Markup(queue), Markup(sections)  # noqa: S704 (rendered and escaped by the templates)
 
 
 def place_segments(parts: Sequence[tuple[str, float]], total: float) -> tuple[Segment, ...]:

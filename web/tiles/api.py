@@ -76,8 +76,8 @@ def read_group(path: GroupPath) -> GroupDetail:
 
 @queue.command("/groups/<group>/retry", GroupDetail, NOT_FOUND, RetryRequest)
 def retry(path: GroupPath, body: RetryRequest) -> GroupDetail:
-    """Put a failed or discarded group back in the queue; process a completed one again."""
-    retry_group(path.group, body.stage)
+    """Put a failed or discarded group back in the queue, or process a completed one again; see `force`."""
+    retry_group(path.group, body.stage, force=body.force)
     return read_detail(path.group)
 
 

@@ -147,7 +147,7 @@ def read_flag_summary(group: str) -> FlagSummary:
         raise BadInput(f"{path.name}: no flag summary ({error}); calibrate the tile again") from None
 
 
-def retry_group(group: str, stage: Stage | None) -> JobRecord:
+def retry_group(group: str, stage: Stage | None, *, force: bool = False) -> JobRecord:
     """Put a failed, discarded or completed group back in the queue, from a stage on.
 
     Parameters
@@ -155,19 +155,20 @@ def retry_group(group: str, stage: Stage | None) -> JobRecord:
     group : its id.
     stage : the first stage to run; None: the one at which the group stopped, or the first one if it is completed.
 
+    force : also a group with fewer subbands than the minimum.
+
     Returns
     -------
     the group's job, which is pending.
 
     Raises
     ------
-    RequestError, 404, when the store has no such group; BadInput, when it is queued or in progress, has no usable file,
-    or has not reached the stage.
+    RequestError, 404, when the store has no such group; Incomplete, when it has too few subbands; BadInput, when it is
+    queued or in progress, has no usable file, or has not reached the stage.
     """
     find_group(group)
     panel = current_panel()
-    job = panel.store.jobs.retry(group, stage=stage)
-    panel.store.events.add(f"retry requested by {current_user().label}", group=group)
+    job = panel.store.jobs.retry(group, stage=stage, by=current_user().label, force=force)
     panel.forget_overview()
     return job
 
@@ -185,8 +186,7 @@ def discard_group(group: str) -> None:
     """
     find_group(group)
     panel = current_panel()
-    panel.store.jobs.discard(group)
-    panel.store.events.add(f"discarded by {current_user().label}", level="warning", group=group)
+    panel.store.jobs.discard(group, by=current_user().label)
     panel.forget_overview()
 
 

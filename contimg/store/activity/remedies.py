@@ -1,9 +1,10 @@
 """What to do about each alert and each kind of failure, in one sentence, with its section of docs/troubleshoot.md."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contimg.errors import BadFile, BadInput, LeaseLost, Misconfigured, MixedTimes, Transient
+from contimg.errors import BadFile, BadInput, Incomplete, LeaseLost, Misconfigured, MixedTimes, Transient
 from contimg.store.jobs.leases import TOOK_TOO_LONG, WORKER_DIED, WORKER_SILENT
 
 DOCUMENT = "troubleshoot.md"
@@ -49,6 +50,7 @@ ALERTS: Mapping[str, Remedy] = {
 FAILURES: Mapping[str, Remedy] = {
     BadInput.__name__: Remedy("Correct or replace the data, then retry the group; or discard it.", "failure-bad-data"),
     BadFile.__name__: Remedy("Copy the file again: a changed file is examined again.", "failure-bad-file"),
+    Incomplete.__name__: Remedy("Copy the missing files there and retry, or force the retry.", "reason-incomplete"),
     MixedTimes.__name__: Remedy("Correct the clock of the machine that wrote the file.", "failure-bad-file"),
     FileNotFoundError.__name__: Remedy("Put the file back; its group takes it in again.", "failure-missing-file"),
     Transient.__name__: Remedy("Free disk space or memory, or wait for the service; then retry.", "failure-transient"),
@@ -62,6 +64,56 @@ FAILURES: Mapping[str, Remedy] = {
 """By the class of the error of an attempt."""
 
 UNEXPECTED = Remedy("Keep the worker's log and report the error; retry once.", "failure-unexpected")
+
+
+REASONS: Mapping[str, Remedy] = {
+    r"^incomplete, ": Remedy("Copy the missing files there and retry, or discard the group.", "reason-incomplete"),
+    r"the file is gone|files are gone": Remedy(
+        "Put the file back; its group takes it in again.", "failure-missing-file"
+    ),
+    r"duplicate": Remedy("Keep the right one of the two files and remove the other.", "reason-duplicate"),
+    r"filter that is not installed": Remedy("Install hdf5plugin in the pipeline's environment.", "reason-compression"),
+    r"^name is not|^directory with|[Nn]ot a UVH5 file|that of a UVH5 file|UVH5 version|another telescope": Remedy(
+        "Move the file out of the incoming directory, or rename it.", "reason-foreign-file"
+    ),
+    r"truncated|0 bytes|did not (?:finish|write)|damaged|changed while|has not closed|was replaced": Remedy(
+        "Copy the file again when its writer has finished; it is then examined again.", "reason-truncated-file"
+    ),
+    r"no usable value|has no data": Remedy(
+        "Check the correlator: the file holds no data. Discard it if it was off.", "reason-no-usable-data"
+    ),
+    r"time in its name|not UTC|time_array|times differ|begin .* from the others": Remedy(
+        "Correct the clock of the machine that wrote the file, then copy it again.", "reason-time"
+    ),
+    r"channels|frequency|spectral windows|freq_array|band has|band plan": Remedy(
+        "Correct the frequency axis in the writer, then write the file again.", "reason-frequency-axis"
+    ),
+    r"phase centre|phase_center|fringe-stopped|[Dd]eclination differs|its declination is unknown": Remedy(
+        "Correct phase centre or declination in the writer, then write the file again.", "reason-phase-centre"
+    ),
+    r"antenna|uvw_array|telescope_frame|baseline": Remedy(
+        "Correct the antenna table in the writer, then write the file again.", "reason-antenna-table"
+    ),
+    r"integration_time|has the shape|polarisations|values of another kind|Nblts": Remedy(
+        "Correct the writer: header and data of the file disagree.", "reason-header"
+    ),
+    r"differs? .*other files of (?:its|the) group": Remedy(
+        "Compare the file with the others of its group, and correct its writer.", "reason-odd-file"
+    ),
+}
+"""By a pattern in the reason of a failed group or of a quarantined file; the first one that matches counts."""
+
+
+def remedy_of(reason: str, error_class: str | None) -> Remedy:
+    """Return what to do about a failed group or a quarantined file.
+
+    Parameters
+    ----------
+    reason : why it failed or was quarantined.
+    error_class : class of the error of the last attempt, for a reason that is not in the table; None without one.
+    """
+    matching = (remedy for pattern, remedy in REASONS.items() if re.search(pattern, reason))
+    return next(matching, remedy_of_failure(error_class))
 
 
 def remedy_of_failure(error_class: str | None) -> Remedy:

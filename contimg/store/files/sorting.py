@@ -114,7 +114,7 @@ class Sorter:
             return False
         if group_id is None:
             group_id = self._create(file, is_echo=founds_echo(file, gatherings, tolerance_s))
-        row.group_id, row.state, row.reason = group_id, FileState.PRESENT, None
+        row.group_id, row.state, row.reason, row.discarded_at = group_id, FileState.PRESENT, None, None
         return self._add(self._gatherings[group_id], row, file)
 
     def finish(self) -> None:
@@ -221,6 +221,7 @@ def quarantine(session: Session, row: tables.SubbandFileRow, reason: str, now: f
     reason = printable(reason)  # as the store returns it
     if (row.state, row.reason) != (FileState.QUARANTINED, reason):
         record_event(session, now, WARNING, row.group_id, f"{Path(row.path).name} quarantined: {reason}")
+        row.discarded_at = None
     row.state, row.reason = FileState.QUARANTINED, reason
 
 

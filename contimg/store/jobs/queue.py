@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput
+from contimg.errors import BadInput, Incomplete
 from contimg.store import tables
 from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, count
@@ -83,7 +83,9 @@ class Jobs(Repository):
             rows = session.execute(query.order_by(run.ended_at, run.id).limit(limit))
             return tuple(record_of(StageRunRecord, row, group=key) for row, key in rows)
 
-    def retry(self, job: JobRef, *, stage: Stage | None = None) -> JobRecord:
+    def retry(
+        self, job: JobRef, *, stage: Stage | None = None, by: str = "an operator", force: bool = False
+    ) -> JobRecord:  # fmt: skip
         """Set a job to `pending` with all attempts, at its own stage or an earlier one.
 
         Parameters
@@ -91,6 +93,8 @@ class Jobs(Repository):
         job : id of the job, or of the group of a live tile; failed, discarded or completed.
         stage : where to begin. Without it a failed or discarded job continues where it stopped, and a completed one
             runs from its first stage.
+        by : who requests it, for the event.
+        force : convert a group again that has fewer subbands than the minimum.
 
         Returns
         -------
@@ -98,6 +102,7 @@ class Jobs(Repository):
 
         Raises
         ------
+        Incomplete : the group has fewer subbands than the minimum, and `force` is not set.
         BadInput : the job is unknown, queued already, has no files, or has not reached the stage.
         """
         now = self._database.clock()
@@ -109,21 +114,34 @@ class Jobs(Repository):
             start = stage or (current.kind.stages[0] if row.state == State.COMPLETED else current)
             if row.state != State.COMPLETED and current.precedes(start):
                 raise BadInput(f"{row.label}: {current} comes before {start}; retry from {current}")
-            if start is Stage.CONVERT and not files_of(session, row.key, FileState.PRESENT, FileState.LATE):
-                raise BadInput(f"{row.label}: has no usable file; nothing to convert")
+            if start is Stage.CONVERT:
+                files = files_of(session, row.key, FileState.PRESENT, FileState.LATE)
+                self._check_files(row.label, len({file.subband for file in files}), force)
             records.supersede_runs(session, row, start)
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
             records.end_lease(row, State.PENDING, now)
-            record_event(session, now, INFO, row.key, f"retry from {start}")
+            record_event(session, now, INFO, row.key, f"retry from {start} by {by}")
             return record_of(JobRecord, row)
 
-    def discard(self, job: JobRef) -> JobRecord:
+    def _check_files(self, label: str, subbands: int, force: bool) -> None:
+        """Raise when a group has no file to convert, or too few of them and it is not forced."""
+        minimum = self._database.rules.min_subbands
+        if not subbands:
+            raise BadInput(f"{label}: has no usable file; nothing to convert")
+        if subbands < minimum and not force:
+            raise Incomplete(
+                f"{label}: has {subbands} subbands (CONTIMG_MIN_SUBBANDS={minimum}); its image would lack the others: "
+                "copy the missing files there, or force the retry"
+            )
+
+    def discard(self, job: JobRef, *, by: str = "an operator") -> JobRecord:
         """Take a job out of the queue; files stay on disk.
 
         Parameters
         ----------
         job : id of the job, or of the group of a live tile.
+        by : who requests it, for the event.
 
         Returns
         -------
@@ -139,7 +157,7 @@ class Jobs(Repository):
             if row.state in (State.IN_PROGRESS, State.COMPLETED):
                 raise BadInput(f"{row.label}: is {row.state}; only waiting or failed jobs can be discarded")
             records.end_lease(row, State.DISCARDED, now)
-            row.error = "discarded by an operator"
+            row.error = f"discarded by {by}"
             record_event(session, now, WARNING, row.key, row.error)
             return record_of(JobRecord, row)
 

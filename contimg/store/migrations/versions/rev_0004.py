@@ -1,4 +1,4 @@
-"""Acknowledged alerts, silences and maintenance windows, the rule of an event, and numbers of images and antennas."""
+"""Acknowledged alerts, discarded files, silences, maintenance windows, the rule of an event, and numbers of images."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("alerts", "acknowledged_by", sa.String(length=255)),
     ("alerts", "acknowledged_note", sa.Text()),
     ("events", "rule", sa.String(length=32)),
+    ("subband_files", "discarded_at", sa.Double()),
     ("images", "history_rms_jy", sa.Double()),
     ("images", "edge_noise_ratio", sa.Double()),
     ("images", "hands", sa.String(length=16)),
