@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from contimg import __version__
-from contimg.errors import ContimgError, mask_secrets, os_refusal
+from contimg.errors import BadInput, ContimgError, mask_secrets, os_refusal
 
 _STATE_DIR = "PIPELINE_STATE_DIR"
 
@@ -194,6 +194,9 @@ def main() -> None:
         reported = os_refusal(error) if isinstance(error, OSError) else error
         click.echo(f"contimg: {reported}", err=True)
         sys.exit(reported.exit_code)
+    except UnicodeEncodeError as error:  # a name with bytes that no database takes
+        click.echo(f"contimg: {error.object!r}: not a name in UTF-8; check it", err=True)
+        sys.exit(BadInput.exit_code)
     except Exception:  # noqa: BLE001 (printed as Python does, without passwords)
         click.echo(mask_secrets(traceback.format_exc()), err=True, nl=False)
         sys.exit(1)

@@ -13,6 +13,7 @@ from typing import Any
 
 # A worker with CASA has about 120 files open, the panel two for each viewer.
 OPEN_FILES, MIN_OPEN_FILES = 4096, 256
+OPEN_FILES_REMEDY = f"raise the hard limit to {OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
 _PR_SET_PDEATHSIG = 1
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _libc = ctypes.CDLL(None, use_errno=True)

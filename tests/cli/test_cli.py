@@ -42,6 +42,18 @@ def test_errors_are_one_line_with_their_exit_code(arguments, code, named, pytest
     assert named in done.stderr
 
 
+def test_id_that_is_not_utf8_is_refused_in_one_line(tmp_path):
+    state = tmp_path / "state"
+    assert contimg("db", "upgrade", state=state).returncode == 0
+    for command in ("show", "retry", "discard"):
+        environ = {"PATH": "/usr/bin:/bin", "PIPELINE_STATE_DIR": str(state)}
+        words = [sys.executable.encode(), b"-m", b"contimg", b"groups", command.encode(), b"\xff\xfe"]
+        done = subprocess.run(words, capture_output=True, check=False, timeout=120, env=environ)
+        assert done.returncode == 3, done.stderr
+        assert done.stderr.count(b"\n") == 1
+        assert b"Traceback" not in done.stderr
+
+
 def test_invalid_time_is_refused():
     done = contimg("convert", ".", "out", "yesterday", "2026-02-23")
     assert done.returncode == 2

@@ -42,10 +42,12 @@ def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[
     yield storage.check_hdf5_locking(config.input_dir)
     yield machine.check_tmpfs(config)
     yield machine.check_workers(config)
-    yield storage.check_database(config)
+    database, is_readable = storage.check_database(config)
+    yield database
     try:
         yield Finding("broker", Level.OK, describe_broker())
     except ContimgError as error:
         text, _, remedy = str(error).partition("; ")
         yield Finding("broker", Level.ERROR, text, remedy or "start it")
-    yield from storage.check_service(config)
+    if is_readable:
+        yield from storage.check_service(config)

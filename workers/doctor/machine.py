@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES
+from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY
 from contimg.settings import StreamingConfig
 from workers.doctor.finding import Finding, Level, grade
 
@@ -91,12 +91,11 @@ def check_open_files() -> Finding:
     """Check how many files a process of this user may have open; the service raises its limit as far as allowed."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     is_limited, limit = hard != resource.RLIM_INFINITY, f"{hard} at a time" if hard > 0 else "no limit"
-    remedy = f"raise the hard limit to {OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
     return grade(
         "open files",
         limit,
-        (is_limited and hard < MIN_OPEN_FILES, Level.ERROR, remedy),
-        (is_limited and hard < OPEN_FILES, Level.WARNING, remedy),
+        (is_limited and hard < MIN_OPEN_FILES, Level.ERROR, OPEN_FILES_REMEDY),
+        (is_limited and hard < OPEN_FILES, Level.WARNING, OPEN_FILES_REMEDY),
     )
 
 

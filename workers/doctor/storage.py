@@ -15,7 +15,7 @@ from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Store
 from contimg.store.database import HEAD, current_revision, refuse_newer
-from contimg.store.engine import make_engine, url_of
+from contimg.store.engine import is_missing, make_engine, url_of
 from workers.doctor.finding import Finding, Level, grade
 from workers.housekeeping.clocks import LIMIT_S, wrong_clocks
 
@@ -75,7 +75,7 @@ def check_hdf5_locking(incoming: Path) -> Finding:
     return Finding(about, Level.OK, f"{incoming}: works")
 
 
-def check_database(config: StreamingConfig) -> Finding:
+def check_database(config: StreamingConfig) -> tuple[Finding, bool]:
     """Check that the database answers, has this version's revision and, with SQLite, is not damaged.
 
     Parameters
@@ -84,31 +84,35 @@ def check_database(config: StreamingConfig) -> Finding:
 
     Returns
     -------
-    an error when the database does not answer, is damaged or is of a newer version, a warning when it needs an upgrade.
+    an error when the database does not answer, is damaged or is of a newer version, a warning when it needs an upgrade;
+    and whether the store can be read by this version.
     """
     about = "store"
-    if "://" not in config.queue_db and not Path(config.queue_db).exists():
-        return Finding(about, Level.OK, f"{config.queue_db}: created at the first start")
+    if is_missing(config.queue_db):
+        return Finding(about, Level.OK, f"{config.queue_db}: created at the first start"), False
     try:
         engine = make_engine(url_of(config.queue_db))
+    except ContimgError as error:
+        return _refused_database(error), False
+    try:
         url, revision = mask_secrets(str(engine.url)), current_revision(engine)
         refuse_newer(engine, revision)
+        if revision is None:
+            return Finding(about, Level.OK, f"{url}: empty, tables are created at the first start"), False
+        if revision != HEAD:
+            text = f"{url}: revision {revision}, {HEAD} is needed"
+            return Finding(about, Level.WARNING, text, "run `contimg db upgrade`"), False
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if result != "ok":
+                remedy = "stop the stream and `contimg restore` a backup"
+                return Finding(about, Level.ERROR, f"{url}: damaged ({result})", remedy), True
+        return Finding(about, Level.OK, f"{url}: revision {revision}"), True
     except ContimgError as error:
-        text, _, remedy = str(error).partition("; ")
-        return Finding(about, Level.ERROR, text, remedy or "start the database, or correct queue_db")
-    if revision is None:
-        return Finding(about, Level.OK, f"{url}: empty, tables are created at the first start")
-    if revision != HEAD:
-        text = f"{url}: revision {revision}, {HEAD} is needed"
-        return Finding(about, Level.WARNING, text, "run `contimg db upgrade`")
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if result != "ok":
-            remedy = "stop the stream and `contimg restore` a backup"
-            return Finding(about, Level.ERROR, f"{url}: damaged ({result})", remedy)
-    engine.dispose()
-    return Finding(about, Level.OK, f"{url}: revision {revision}")
+        return _refused_database(error), False
+    finally:
+        engine.dispose()
 
 
 def check_service(config: StreamingConfig) -> Iterator[Finding]:
@@ -116,18 +120,13 @@ def check_service(config: StreamingConfig) -> Iterator[Finding]:
 
     Parameters
     ----------
-    config : the configuration; a store that does not exist or is of another version is not opened.
+    config : the configuration, with a store of this version.
 
     Returns
     -------
     one finding for each alert, one for each wrong clock without an alert, and one for this host's clock.
     """
-    if "://" not in config.queue_db and not Path(config.queue_db).exists():
-        return
     try:
-        engine = make_engine(url_of(config.queue_db))
-        if current_revision(engine) != HEAD:
-            return
         store = Store.open(config.queue_db)
         levels = {alert.text: Level(alert.level) for alert in store.alerts.active()}
         clocks, ahead_s = wrong_clocks(store), store.clock_ahead_s()
@@ -142,6 +141,11 @@ def check_service(config: StreamingConfig) -> Iterator[Finding]:
         text = f"this host's is {ahead_s:+.1f} s from the database's (limit {LIMIT_S:g} s)"
         fault = (abs(ahead_s) > LIMIT_S, Level.WARNING, "run `timedatectl set-ntp true` on the host that is wrong")
         yield grade("clocks", text, fault)
+
+
+def _refused_database(error: ContimgError) -> Finding:
+    text, _, remedy = str(error).partition("; ")
+    return Finding("store", Level.ERROR, text, remedy or "start the database, or correct queue_db")
 
 
 def _check_input_dir(path: Path, poll_interval_s: float) -> Finding:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from contimg.errors import Misconfigured, Transient
 from contimg.files.filesystems import write_fault
-from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, raise_file_limit
+from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY, raise_file_limit
 from contimg.settings import NotificationSettings, Settings, StreamingConfig, check_all
 from contimg.store import Store
 from contimg.store.engine import url_of
@@ -109,8 +109,7 @@ class Supervisor:
         check_ports(self._extras, self.settings)
         if (files := raise_file_limit(OPEN_FILES)) < MIN_OPEN_FILES:
             raise Misconfigured(
-                f"this user may open {files} files at a time, {MIN_OPEN_FILES} are needed; raise the hard limit to "
-                f"{OPEN_FILES}: /etc/security/limits.conf, or LimitNOFILE of the unit"
+                f"this user may open {files} files at a time, {MIN_OPEN_FILES} are needed; {OPEN_FILES_REMEDY}"
             )
         # Files of the state directory may belong to another user who has started the service once.
         for path in _written_paths(self._state_dir, config):

@@ -7,12 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadFile, LeaseLost
+from contimg.files.names import printable
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import tables
 from contimg.store.activity.events import WARNING, record_event
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileRecord, FileState, files_of
-from contimg.store.files.sorting import Sorter, quarantine
+from contimg.store.files.sorting import Sorter, has_moved, quarantine
 from contimg.store.jobs.kinds import LIVE, Stage, State
 from contimg.store.jobs.leases import end_run, held_job
 from contimg.store.jobs.records import Lease, Outcome, end_lease, find_job, requeue
@@ -55,6 +56,8 @@ class RejectedFiles(Repository):
         now = self._database.clock()
         with self._database.write_arrivals() as session:
             row = session.scalar(select(tables.SubbandFileRow).where(tables.SubbandFileRow.path == str(path)))
+            if row is None and lease is None and (row := _find_moved(session, path, reason, size)):
+                row.path = str(path)
             if row is None:
                 row = tables.SubbandFileRow(path=str(path), size=size, mtime=mtime, arrived_at=now)
                 if file := SubbandFile.parse(path):
@@ -170,6 +173,15 @@ class RejectedFiles(Repository):
             record_event(session, now, WARNING, job.key, text)
             _end_conversion(session, job, lease, text, now)
             return groups
+
+
+def _find_moved(session: Session, path: Path, reason: str, size: int) -> tables.SubbandFileRow | None:
+    """Return the row of a quarantined file of this name and size without a group, whose directory was moved."""
+    file, name = tables.SubbandFileRow, path.name
+    quarantined = select(file).where(file.state == FileState.QUARANTINED, file.group_id.is_(None))
+    alike = quarantined.where(file.size == size, file.reason == printable(reason))
+    named = session.scalars(alike.where(file.path.endswith(f"/{name}", autoescape=True)))
+    return next((row for row in named if has_moved(row, path)), None)
 
 
 def _held_conversion(session: Session, lease: Lease, path: Path) -> tables.Job:

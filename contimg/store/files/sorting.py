@@ -153,14 +153,7 @@ class Sorter:
         A file of this name that is elsewhere as well is a copy, and not moved.
         """
         row = self._rows_by_name.get(file.path.name)
-        if row is None:
-            return None
-        try:
-            return row if Path(row.path).samefile(file.path) else None
-        except FileNotFoundError:
-            return row
-        except OSError:  # its directory cannot be reached now
-            return None
+        return row if row is not None and has_moved(row, file.path) else None
 
     def _note_change(self, row: tables.SubbandFileRow) -> None:
         """Note a file that changed after its group was read; before that, the conversion reads the new content."""
@@ -206,6 +199,22 @@ class Sorter:
             return False
         make_pending(self._session, group, job, len(gathering.present), expected, now)
         return True
+
+
+def has_moved(row: tables.SubbandFileRow, path: Path) -> bool:
+    """Return whether a file in the store is the one of another path now: its own is gone, or leads there.
+
+    Parameters
+    ----------
+    row : row of the file.
+    path : the other path.
+    """
+    try:
+        return Path(row.path).samefile(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # its directory cannot be reached now
+        return False
 
 
 def quarantine(session: Session, row: tables.SubbandFileRow, reason: str, now: float) -> None:

@@ -312,12 +312,18 @@ def test_moved_directory_keeps_its_groups(stream, tile):
     stream.deliver(*paths)
     stream.deliver(*paths[:5], shift_s=309)
     stream.convert(group)
+    notes = stream.incoming / "notes 50%_.txt"
+    notes.write_text("weather")
+    os.utime(notes, (1.1e9, 1.1e9))
+    stream.producer.scan()
+    assert len(stream.warnings()) == 1
     moved = stream.incoming.rename(stream.incoming.with_name("new disk"))
     for path in moved.iterdir():
         os.utime(path, (1.1e9, 1.1e9))  # as after a copy
     producer = stream.producer_of(moved)
     producer.scan()
-    assert stream.quarantined() == {}
+    assert stream.quarantined() == {"notes 50%_.txt": FOREIGN}
+    assert len(stream.warnings()) == 1, "the foreign file is quarantined once"
     assert stream.states() == {group: (State.PENDING, 16), later(group, 309): (State.COLLECTING, 5)}
     assert {file.path.parent for file in stream.store.files.latest()} == {moved}
     assert not any("again" in text for text in stream.warnings()), "a copy is no change"
