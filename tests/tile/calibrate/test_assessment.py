@@ -24,6 +24,7 @@ from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.solve.edits import flag_failed_receptors
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
+from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.gridding.visibilities import read_calibration
 
 
@@ -262,6 +263,34 @@ def test_flags_of_antennas_without_fringes(with_crossed):
     hit = np.isin(ant1, [4, 9, 12]) | np.isin(ant2, [4, 9, 12])
     assert flags[hit].all()
     assert flags[~hit].mean() < 0.03
+
+
+def test_image_agrees_with_its_calibration(with_crossed, tmp_path):
+    path, done = with_crossed
+    tile_image = image(path, tmp_path / "images", ImageOptions(size=256))
+    assert tile_image.unflagged_fraction == pytest.approx(1 - done.flagged_fraction, abs=0.01)
+    assert tile_image.unflagged_fraction < 0.7
+    assert (tile_image.calibration_grade, tile_image.verdict == "good") == ("suspect", False)
+    assert tile_image.gain_hand_ratio == pytest.approx(done.new_set.quality["hand_ratio"], rel=0.02)
+    assert tile_image.hand_ratio == pytest.approx(1.0, abs=0.03)
+
+
+def test_hand_left_alone_is_calibrated_and_imaged(calibrated, tmp_path):
+    truth = copied(calibrated.truth, tmp_path)
+    with table(str(truth.path), readonly=False, ack=False) as main:
+        flags = main.getcol("FLAG")
+        flags[..., 1] = True
+        main.putcol("FLAG", flags)
+    options = CalibrateOptions(solve=False, flag=False)
+    earlier = replace(calibrated.done.new_set, name="earlier")
+    done = calibrate(truth.path, [earlier], tmp_path / "calibration", options)
+    assert (done.calibration_set, done.bad_antennas) == ("earlier", {})
+    alone = image(truth.path, tmp_path / "alone", ImageOptions(size=256))
+    both = image(calibrated.truth.path, tmp_path / "both", ImageOptions(size=256))
+    assert (alone.hands, both.hands) == ("XX", "XX, YY")
+    assert alone.peak_jy == pytest.approx(both.peak_jy, rel=0.02)
+    assert (alone.verdict, alone.calibration_grade) == ("suspect", "good")
+    assert both.hand_ratio == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("leak", [0.05, 0.015])
