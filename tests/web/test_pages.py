@@ -244,13 +244,6 @@ def test_events_are_paged_by_level(client: FlaskClient, store: Store) -> None:
     assert re.findall(r"thing (\d+)", client.get(following[1].replace("&amp;", "&")).text)[0] == "15"
 
 
-def test_sky_map_places_tiles(client: FlaskClient, full_night: Night) -> None:
-    html = client.get("/sky").text
-    spots = re.findall(r'<ellipse class="\w+" cx="([\d.]+)" cy="([\d.]+)"', html)
-    assert len(spots) == 12
-    assert {x for x, _ in spots} == {f"{1000 * (1 - 24.4 / 360):.1f}"}
-
-
 def test_formats_of_sizes_directions_and_times() -> None:
     assert (size(None), size(512), size(144_973_824), size(2.3e9)) == ("–", "512 B", "145 MB", "2.30 GB")
     assert percent(0.0834) == "8.3 %"

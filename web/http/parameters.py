@@ -404,7 +404,8 @@ class ImportRequest(Parameters):
 
 
 class SkyView(Parameters):
-    """Which tiles are drawn on the sky, and how: the strip that was observed, or all that can be."""
+    """Which tiles are drawn on the sky, and how: of a night or of the days until the newest; the strip or all sky."""
 
     days: int = Field(1, ge=1, le=3650)
+    night: Night = ""
     view: Literal["strip", "all"] = "strip"
