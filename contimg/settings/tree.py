@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from contimg.errors import Misconfigured
+from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.formats.uvh5.grouping import TOLERANCE_S, check_tolerance
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.options import Options, option
@@ -253,6 +254,37 @@ class AlertLimits(Options):
     alert_worker_s: float = option(
         120.0, "Time without a worker of a queue that raises an alert; 0: never", unit="s", minimum=0
     )
+    alert_no_data_cadences: float = option(
+        3.0, "Time without a new file while the stream runs that raises an alert; 0: never", unit="cadences", minimum=0
+    )
+    alert_uncalibrated: int = option(
+        3, "Number of tiles in succession without calibration that raises an alert; 0: never", minimum=0
+    )
+    alert_quality: int = option(
+        3, "Number of images in succession that are not good that raises an alert; 0: never", minimum=0
+    )
+    alert_quality_factor: float = option(
+        2.0,
+        "Factor between the noise or the flux ratio of these images and its 7-day median that raises an alert; "
+        "0: never",
+        minimum=0,
+    )
+    alert_partial: int = option(
+        3, "Number of tiles in succession without the same subband that raises an alert; 0: never", minimum=0
+    )
+    alert_declination_deg: float = option(
+        STRIP_DEG, "Change of the pointing that is recorded as an event; 0: never", unit="deg", minimum=0
+    )
+    hung_s: float = option(
+        180.0, "Time without a response of a worker after which it is replaced; 0: never", unit="s", minimum=0
+    )
+
+    @field_validator("alert_quality_factor")
+    @classmethod
+    def _check_factor(cls, factor: float) -> float:
+        if 0 < factor <= 1:
+            raise ValueError("must be above 1, or 0")
+        return factor
 
 
 class DiskLimits(Options):

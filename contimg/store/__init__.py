@@ -18,6 +18,7 @@ from contimg.store.activity.activity import Activity, Beat, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
 from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
+from contimg.store.activity.science import Science
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, ServerClock, prepare
@@ -61,6 +62,7 @@ class Store:
         self.metrics = Metrics(database)
         self.activity = Activity(database)
         self.overview = Overview(database)
+        self.science = Science(database)
 
     @classmethod
     def open(

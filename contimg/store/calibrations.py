@@ -16,7 +16,7 @@ from contimg.formats.records import Page, about, page_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.grades import GOOD
 from contimg.store import products
-from contimg.store.activity.events import INFO, record_event
+from contimg.store.activity.events import INFO, WARNING, record_event
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import find_job
@@ -258,6 +258,9 @@ def _write_set(product: CaltableSet, session: Session, job: Job | None, now: flo
         session.add(row)
     session.flush()
     change = f"calibration set {product.name} on {product.calibrator} is {product.grade}"
+    if product.grade != GOOD:
+        reasons = "; ".join(product.reasons) or "no reason was given"
+        record_event(session, now, WARNING, group, f"{change}: {reasons}", "caltable")
     _record_outdated(session, change, now, (product.valid_from_mjd, product.valid_to_mjd), group)
 
 

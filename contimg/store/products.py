@@ -254,6 +254,8 @@ def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, no
 def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, now: float) -> None:
     if product.new_set:
         write(product.new_set, session, job, now)
+    if product.solve_failure:
+        record_event(session, now, WARNING, job.key, product.solve_failure, "caltable")
     row = session.scalars(_of_job(tables.MeasurementSet, job.id)).one()
     fill_row(row, product)
     row.calibrated_at = now

@@ -107,6 +107,8 @@ class CalibratedMS:
         Names of the antennas without usable data, and why: no signal, no fringes of the calibrator, no solution.
     seconds : dict of str to float
         Time of each step, s.
+    solve_failure : str
+        Why the set solved on a calibrator in this tile is bad or could not be solved; empty where there is none.
     """
 
     calibration_set: str | None
@@ -116,6 +118,7 @@ class CalibratedMS:
     dead_antennas: tuple[str, ...] = ()
     bad_antennas: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    solve_failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

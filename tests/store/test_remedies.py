@@ -8,7 +8,7 @@ import pytest
 
 from contimg import errors
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings
-from contimg.settings.alerts import alert_rules
+from contimg.settings.alerts import LEVELS, alert_rules
 from contimg.store.activity.remedies import (
     ALERTS,
     DOCUMENT,
@@ -42,8 +42,10 @@ def rules_in_code() -> set[str]:
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             function = ast.unparse(call.func)
             values = [keyword.value for keyword in call.keywords if keyword.arg == "rule"]
-            if function.endswith(("alerts.update", "alerts.report_change", "judge")):
+            if function.endswith(("alerts.update", "alerts.report_change")):
                 values += call.args[:1]
+            if function.endswith("record_event"):
+                values += call.args[5:6]
             for value in values:
                 text = constants.get(value.id) if isinstance(value, ast.Name) else getattr(value, "value", None)
                 rules |= {text} if isinstance(text, str) else set()
@@ -52,8 +54,8 @@ def rules_in_code() -> set[str]:
 
 def test_every_alert_has_remedy() -> None:
     listed = {rule.name for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
-    assert {"scan", "notification", "broker", "disk", "stall"} <= rules_in_code()
-    assert listed | rules_in_code() <= set(ALERTS)
+    assert {"scan", "notification", "broker", "disk", "caltable", "declination"} <= rules_in_code()
+    assert rules_in_code() <= listed == set(ALERTS) == set(LEVELS)
 
 
 def reasons_in_code() -> set[str]:

@@ -13,7 +13,7 @@ from running_service import RunningService
 from test_panel_page import page
 
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings
-from contimg.settings.alerts import alert_rules
+from contimg.settings.alerts import LEVELS, alert_rules
 from contimg.store import Store
 from web import create_app
 from web.activity.history import check_scan
@@ -64,7 +64,7 @@ def test_alert_rules_show_limits(client: FlaskClient, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CONTIMG_STALL_S", "777")
     monkeypatch.setenv("CONTIMG_ALERT_FAILURES", "0")
     rules = {rule["name"]: rule for rule in client.get("/api/alerts").get_json()["rules"]}
-    assert set(rules) == {"scan", "stall", "worker", "no product", "failures", "disk", "backlog"}
+    assert set(rules) == set(LEVELS)
     assert "777 s" in rules["stall"]["about"]
     assert rules["failures"]["off"]
     assert not rules["stall"]["off"]
@@ -77,7 +77,7 @@ def test_rules_name_existing_settings() -> None:
     named = {rule.setting for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     sections = (DispatchSettings, DiskLimits, AlertLimits)
     fields = {variable for section in sections for variable in section.variables().values()}
-    assert named - fields == {"poll_interval"}
+    assert named - fields == {"poll_interval", "", "CONTIMG_BROKER_URL", "CONTIMG_NOTIFY_URLS"}
 
 
 @pytest.mark.usefixtures("full_night")

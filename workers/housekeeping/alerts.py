@@ -9,13 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contimg.errors import Transient
+from contimg.quality.grades import GOOD
 from contimg.settings import AlertLimits, DispatchSettings, Settings
-from contimg.settings.alerts import ERROR, WARNING
+from contimg.settings.alerts import LEVELS
 from contimg.store import Store, StreamActivity
-from contimg.units import format_duration
+from contimg.store.activity.science import MEDIAN_DAYS
+from contimg.units import format_duration, format_utc
 from workers.broker import announce_service, url_in_force
 from workers.housekeeping.clocks import wrong_clocks
 from workers.inspection import Inspection
+
+RESTART_S = 120.0  # an evaluation that is later than this after the last one was interrupted by a stop of the stream
+_EVALUATED = "alerts.evaluated"
 
 
 def check_broker_is_own(store: Store, settings: Settings) -> None:
@@ -35,7 +40,10 @@ def check_broker_is_own(store: Store, settings: Settings) -> None:
     problem = f"broker: {url} is also used by the service of {users}, and each takes the other's messages; "
     problem += "give one of them another database (/1, /2) in CONTIMG_BROKER_URL"
     store.alerts.update(
-        "broker", problem if other_services else None, level=ERROR, end_text="broker: over, it is used by one"
+        "broker",
+        problem if other_services else None,
+        level=LEVELS["broker"],
+        end_text="broker: over, it is used by one",
     )
 
 
@@ -56,16 +64,59 @@ class AlertEvaluator:
     limits: AlertLimits = field(default_factory=AlertLimits)
     inspect: Callable[[], Inspection | None] = lambda: None
     _unserved_since: float | None = field(default=None, init=False)
+    _running_since: float | None = field(default=None, init=False)
+    _noted_at: float = field(default=0.0, init=False)
 
     def evaluate(self) -> None:
         """Evaluate every rule once."""
-        activity, judge = self.store.activity.read(), self.store.alerts.update
-        judge("stall", self._stall(activity), level=ERROR, end_text="stall: over, groups advance")
-        judge("no product", self._no_product(activity), level=ERROR, end_text="no product: over, an image was made")
-        judge("failures", self._failures(activity), level=ERROR, end_text="failures: over, a group was completed")
-        judge("backlog", self._backlog(activity), level=WARNING, end_text="backlog: over")
-        judge("worker", self._worker(), level=ERROR, end_text="worker: over, every queue has a worker")
-        judge("clock", next(iter(wrong_clocks(self.store)), None), level=WARNING, end_text="clock: over")
+        activity = self.store.activity.read()
+        self._note_evaluation(activity.at)
+        for rule, (check, end_text) in {
+            "no data": (self._no_data, "a file has arrived"),
+            "stall": (self._stall, "groups advance"),
+            "no product": (self._no_product, "an image was made"),
+            "failures": (self._failures, "a group was completed"),
+            "backlog": (self._backlog, ""),
+            "worker": (lambda _: self._worker(), "every queue has a worker"),
+            "clock": (lambda _: next(iter(wrong_clocks(self.store)), None), ""),
+            "uncalibrated": (lambda _: self._uncalibrated(), "tiles are calibrated and a good caltable set is valid"),
+            "quality": (lambda _: self._quality(), "the images are as usual"),
+            "partial": (lambda _: self._partial(), "no subband is missing in every tile"),
+        }.items():
+            over = f"{rule}: over" + (f", {end_text}" if end_text else "")
+            self.store.alerts.update(rule, check(activity), level=LEVELS[rule], end_text=over)
+        self._report_pointing()
+        self.store.silences.report_ended()
+
+    def _note_evaluation(self, now: float) -> None:
+        """Record the evaluation, and since when the stream runs: a restart of some seconds is no interruption."""
+        if self._running_since is not None and now - self._noted_at < RESTART_S / 4:
+            return
+        if self._running_since is None:
+            last = self.store.activity.beats(_EVALUATED).get("")
+            continues = last is not None and now - last.at <= RESTART_S
+            self._running_since = float(last.text) if last is not None and continues else now
+        self._noted_at = now
+        self.store.activity.beat(_EVALUATED, f"{self._running_since:.3f}")
+
+    def _no_data(self, activity: StreamActivity) -> str | None:
+        """No file has arrived for some cadences, in which the stream ran; an alert ends with a file only."""
+        cadence_s = self.store.database.rules.cadence_s
+        limit_s = self.limits.alert_no_data_cadences * cadence_s
+        if not limit_s:
+            return None
+        last = activity.last_arrival
+        alert = next((alert for alert in self.store.alerts.active() if alert.rule == "no data"), None)
+        if alert is not None:
+            since, is_quiet = last or alert.began_at, last is None or last < alert.began_at
+        else:
+            since = max(last or 0.0, self._running_since or activity.at)
+            is_quiet = activity.at - since > limit_s
+        if not is_quiet:
+            return None
+        last_text = "none has arrived yet" if last is None else f"the last at {format_utc(last)}"
+        duration, limit = format_duration(activity.at - since), format_duration(limit_s)
+        return f"no data: no file for {duration} (limit {limit}), {last_text}; check the correlator and the transfer"
 
     def _stall(self, activity: StreamActivity) -> str | None:
         """Groups wait, files have arrived, and no stage was committed for too long; never while paused."""
@@ -107,6 +158,64 @@ class AlertEvaluator:
             return None
         trend = "not decreasing" if remaining_s is None else f"done in {format_duration(remaining_s)} at this rate"
         return f"backlog: {activity.waiting} groups wait (limit {limit}), {trend}"
+
+    def _uncalibrated(self) -> str | None:
+        """The newest tiles are imaged without calibration, or no good caltable set is valid for the next ones."""
+        count = self.limits.alert_uncalibrated
+        if not count:
+            return None
+        images = self.store.science.newest_images(count)
+        if len(images) == count and not any(image.is_calibrated for image in images):
+            return (
+                f"uncalibrated: the last {count} tiles are not calibrated (limit {count}), the newest is "
+                f"{images[0].group}; the reason is on the image"
+            )
+        if self.store.science.lacks_good_set():
+            return "uncalibrated: no good caltable set is valid now; see `contimg calibrations list`"
+        return None
+
+    def _quality(self) -> str | None:
+        """The newest images are not good, or unlike those of the days before on their declination strip."""
+        count, limit = self.limits.alert_quality, self.limits.alert_quality_factor
+        images = self.store.science.newest_images(count) if count else ()
+        if not images or len(images) < count:
+            return None
+        if not any(image.grade == GOOD for image in images):
+            return (
+                f"quality: the last {count} images are not good (limit {count}), the newest is {images[0].group}, "
+                f"{images[0].grade or 'not graded'}; see their reasons"
+            )
+        for deviation in self.store.science.deviations(images) if limit else ():
+            if deviation.factor > limit:
+                return (
+                    f"quality: {deviation.name} is {deviation.value:.3g} in the last {count} images, "
+                    f"{deviation.usual:.3g} in the {MEDIAN_DAYS:g} days before (limit: a factor of {limit:g}); "
+                    "see the flags and the calibration"
+                )
+        return None
+
+    def _partial(self) -> str | None:
+        count = self.limits.alert_partial
+        missing = self.store.science.missing_subbands(count) if count else ()
+        if not missing:
+            return None
+        subbands = ", ".join(map(str, missing))
+        noun = "subband" if len(missing) == 1 else "subbands"
+        return (
+            f"partial: {noun} {subbands} missing in the last {count} tiles (limit {count}); "
+            "check the machines that write them"
+        )
+
+    def _report_pointing(self) -> None:
+        """Record an event when the declination of the newest tile differs from that last recorded."""
+        limit_deg, pointing = self.limits.alert_declination_deg, self.store.science.pointing()
+        if not limit_deg or pointing is None:
+            return
+        dec_deg, recorded = pointing[1], self.store.alerts.last_value("declination")
+        if recorded is None or abs(dec_deg - float(recorded)) > limit_deg:
+            text = f"declination: the pointing has changed from {float(recorded or 0.0):+.2f} to {dec_deg:+.2f} deg"
+            text += f" (limit {limit_deg:g} deg)"
+            self.store.alerts.report_change("declination", f"{dec_deg:.4f}", text, level=LEVELS["declination"])
 
     def _worker(self) -> str | None:
         """A queue has had no worker, or the broker has not answered, for longer than a restart takes."""

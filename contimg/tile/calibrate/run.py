@@ -57,7 +57,7 @@ def _calibrate(
     live = replace(ms, antennas=np.array([slot for slot in ms.antennas if slot not in flagged.dead]))
     known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
     with timer("solve"):
-        new, solve_reason = _solve(ms, flagged, known, directory, options, limits)
+        new, solve_reason, has_failed = _solve(ms, flagged, known, directory, options, limits)
     if new is not None and new.grade == GOOD:
         selected: CaltableSet | None = new
         reason = f"solved on {new.calibrator} in this tile"
@@ -81,6 +81,7 @@ def _calibrate(
         calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
         flagged_fraction=fraction, dead_antennas=tuple(dead),
         bad_antennas=_name_bad_antennas(live, dead, selected or new), seconds=timer.seconds,
+        solve_failure=solve_reason if has_failed else "",
     )  # fmt: skip
 
 
@@ -102,19 +103,19 @@ def _name_bad_antennas(live: MSInfo, dead: dict[str, str], caltable_set: Caltabl
 def _solve(
     ms: MSInfo, flagged: FlagResult, known: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits,
-) -> tuple[CaltableSet | None, str]:  # fmt: skip
-    """Give the tile's own set, or None and the reason; a failed solve leaves the tile to the other sets."""
+) -> tuple[CaltableSet | None, str, bool]:  # fmt: skip
+    """Give the tile's own set, or None, the reason, and whether a solve failed: the tile is left to the other sets."""
     if not options.solve:
-        return None, "solving is switched off"
+        return None, "solving is switched off", False
     calibrators = select_calibrators(ms, options.min_attenuation, options.min_apparent_jy)
     if not calibrators:
         unknown = (
             ": the diameter of the dishes in ANTENNA differs or is not given" if np.isnan(ms.dish_diameter_m) else ""
         )
-        return None, f"no calibrator in the beam{unknown}"
+        return None, f"no calibrator in the beam{unknown}", False
     previous, _ = select_caltable_set(known, ms, options.strip_deg)
     sources = with_companions(ms, calibrators[0])
     try:
-        return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), ""
+        return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), "", False
     except BadInput as error:
-        return None, f"solving on {calibrators[0].calibrator.label} failed: {error}"
+        return None, f"solving on {calibrators[0].calibrator.label} failed: {error}", True

@@ -28,6 +28,7 @@ from workers.housekeeping.schedule import PeriodicTask, TaskSchedule
 from workers.inspection import Inspection, Worker
 
 T0, DAY_S = 1_771_802_000.0, 86400.0
+NO_QUALITY = AlertLimits(alert_uncalibrated=0, alert_quality=0, alert_partial=0)
 
 
 class Clock:
@@ -184,14 +185,14 @@ def test_backlog_alert_estimates_time(clocked_store, deployment, clock):
     clock.now += 901  # those that came are no longer counted as arriving
     for number in range(10, 16):
         arrive(clocked_store, number)
-    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
+    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5), NO_QUALITY).evaluate()
     assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
     clock.now += 901
     for number in range(20, 23):
         complete(clocked_store, deployment, number)
     clock.now += 1
     clocked_store.alerts.update("backlog", None)
-    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5)).evaluate()
+    AlertEvaluator(clocked_store, DispatchSettings(backlog_groups=5), NO_QUALITY).evaluate()
     assert re.search(r"\bbacklog\b.*\b6\b", clocked_store.events.last(1)[0].text)
     rates = clocked_store.activity.read()
     assert (rates.waiting, rates.done_in_window, rates.arrived_in_window, rates.catch_up_s) == (6, 3, 3, None)

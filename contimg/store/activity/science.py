@@ -1,0 +1,180 @@
+"""What the newest tiles of the live stream show: calibration, quality, missing subbands and pointing, for alerts."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from sqlalchemy import select
+
+from contimg.formats.caltables.caltable_set import STRIP_DEG
+from contimg.instrument.dsa110 import BAND
+from contimg.instrument.time import unix_to_mjd
+from contimg.quality.grades import GOOD
+from contimg.store import tables
+from contimg.store.calibrations import Registry
+from contimg.store.database import Repository
+from contimg.store.files.groups import FileState
+from contimg.store.jobs.kinds import LIVE, TILE, State
+
+MEDIAN_DAYS = 7.0
+MIN_IMAGES = 5  # for a median
+
+
+@dataclass(frozen=True)
+class ImageQuality:
+    """The quality of one image: whether it is calibrated, its grade, and two ratios; None where not measured.
+
+    Attributes
+    ----------
+    noise_ratio : noise over thermal rms.
+    flux_ratio : measured over catalogued flux.
+    """
+
+    group: str
+    mjd: float
+    dec_deg: float
+    is_calibrated: bool
+    grade: str | None
+    noise_ratio: float | None
+    flux_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A ratio of the newest images beside its median of the days before on the same declination strip.
+
+    Attributes
+    ----------
+    name : what the ratio is.
+    value : median of the newest images.
+    usual : median of the days before.
+    """
+
+    name: str
+    value: float
+    usual: float
+
+    @property
+    def factor(self) -> float:
+        """By which factor the value is above or below the usual one; at least 1."""
+        if self.value <= 0 or self.usual <= 0:
+            return math.inf
+        return max(self.value / self.usual, self.usual / self.value)
+
+
+class Science(Repository):
+    """Reads of the newest live tiles by time of observation."""
+
+    def newest_images(self, count: int) -> tuple[ImageQuality, ...]:
+        """Return the newest images, the newest first.
+
+        Parameters
+        ----------
+        count : largest number of images.
+        """
+        image: Any = tables.Image  # its columns of numbers are those of TileImage
+        query = select(image).where(image.processing == LIVE).order_by(image.mjd.desc(), image.id.desc()).limit(count)
+        with self._database.read() as session:
+            return tuple(
+                ImageQuality(
+                    row.group_id, row.mjd, row.dec_deg, row.calibration_set is not None, row.verdict,
+                    _ratio(row.rms_jy, row.expected_rms_jy), row.catalogue_flux_ratio,
+                )
+                for row in session.scalars(query)
+            )  # fmt: skip
+
+    def deviations(self, newest: Sequence[ImageQuality]) -> tuple[Deviation, ...]:
+        """Compare the newest images with those of the seven days before them on the strip of the newest.
+
+        Parameters
+        ----------
+        newest : from `newest_images`.
+
+        Returns
+        -------
+        tuple of Deviation
+            Of noise over thermal rms, and of measured over catalogued flux; a ratio that fewer than `MIN_IMAGES` of
+            the images before have is left out.
+        """
+        if not newest:
+            return ()
+        image: Any = tables.Image
+        strip_deg, first_mjd = newest[0].dec_deg, newest[-1].mjd
+        query = select(image.rms_jy, image.expected_rms_jy, image.catalogue_flux_ratio).where(
+            image.processing == LIVE,
+            image.mjd < first_mjd,
+            image.mjd >= newest[0].mjd - MEDIAN_DAYS,
+            image.dec_deg.between(strip_deg - STRIP_DEG, strip_deg + STRIP_DEG),
+        )
+        with self._database.read() as session:
+            rows = session.execute(query).all()
+        ratios = {
+            "noise over thermal noise": (
+                [row.noise_ratio for row in newest],
+                [_ratio(rms, expected) for rms, expected, _ in rows],
+            ),
+            "measured over catalogued flux": ([row.flux_ratio for row in newest], [flux for _, _, flux in rows]),
+        }
+        deviations = []
+        for name, (present, before) in ratios.items():
+            values, earlier = _known(present), _known(before)
+            if values and len(earlier) >= MIN_IMAGES:
+                deviations.append(Deviation(name, median(values), median(earlier)))
+        return tuple(deviations)
+
+    def missing_subbands(self, count: int) -> tuple[int, ...]:
+        """Return the subbands that are missing in all of the newest groups; none when there are fewer groups.
+
+        Groups that still collect files and discarded ones are left out.
+
+        Parameters
+        ----------
+        count : number of groups.
+        """
+        job, file = tables.Job, tables.SubbandFileRow
+        undecided = (State.COLLECTING, State.DISCARDED)
+        newest = (
+            select(job.key)
+            .where(job.kind == TILE.name, job.processing == LIVE, job.state.not_in(undecided))
+            .order_by(job.reference_s.desc())
+            .limit(count)
+        )
+        with self._database.read() as session:
+            keys = list(session.scalars(newest))
+            if len(keys) < count:
+                return ()
+            present = select(file.subband).where(file.group_id.in_(keys), file.state != FileState.QUARANTINED)
+            subbands = set(session.scalars(present.distinct()))
+        expected = range(min(BAND.subbands, self._database.rules.expected_subbands))
+        return tuple(number for number in expected if number not in subbands)
+
+    def pointing(self) -> tuple[float, float] | None:
+        """Return when the newest Measurement Set begins (MJD) and its declination (degrees); None without one."""
+        ms = tables.MeasurementSet
+        query = select(ms.mjd_start, ms.dec_deg).where(ms.processing == LIVE).order_by(ms.mjd_start.desc()).limit(1)
+        with self._database.read() as session:
+            row = session.execute(query).first()
+        return None if row is None else (row[0], row[1])
+
+    def lacks_good_set(self) -> bool:
+        """Return whether caltable sets are registered and no good one is valid now for the present pointing.
+
+        Now is the time of the newest tile where that is more than a day ago: old data are processed then.
+        """
+        now_mjd, pointing = unix_to_mjd(self._database.clock()), self.pointing()
+        mjd, dec_deg = (now_mjd, None) if pointing is None else pointing
+        if abs(now_mjd - mjd) <= 1.0:
+            mjd = now_mjd
+        registry = Registry(self._database)
+        valid = registry.valid_at(mjd, dec_deg)  # good ones first
+        return bool(registry.sets(1)) and not (valid and valid[0].grade == GOOD)
+
+
+def _ratio(value: float, scale: float | None) -> float | None:
+    return value / scale if scale else None
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
