@@ -20,7 +20,7 @@ class FlagReport:
     ----------
     before, after : as converted, and after flagging.
     by_hand : flagged by hand.
-    worst_antennas : names and fractions of those with data, most flagged first, at most `MAX_NAMED`.
+    worst_antennas : names and fractions of those with flags, most flagged first, at most `MAX_NAMED`.
     worst_channel : frequency (Hz) and fraction of the most flagged channel.
     """
 
@@ -33,12 +33,13 @@ class FlagReport:
     @property
     def description(self) -> str:
         """What the pictures show, for those who do not see them."""
-        antennas = ", ".join(f"{name} ({percent(fraction)})" for name, fraction in self.worst_antennas)
-        freq_hz, fraction = self.worst_channel
-        return (
-            f"{percent(self.after)} of the samples are flagged, {percent(self.before)} as converted. "
-            f"Most flagged antennas: {antennas}. Most flagged channel: {freq_hz / 1e6:.1f} MHz ({percent(fraction)})."
-        )
+        parts = [f"{percent(self.after)} of the samples are flagged, {percent(self.before)} as converted."]
+        if self.worst_antennas:
+            antennas = ", ".join(f"{name} ({percent(fraction)})" for name, fraction in self.worst_antennas)
+            freq_hz, fraction = self.worst_channel
+            parts.append(f"Most flagged antennas: {antennas}.")
+            parts.append(f"Most flagged channel: {freq_hz / 1e6:.1f} MHz ({percent(fraction)}).")
+        return " ".join(parts)
 
 
 def flag_files(ms: StoredMS) -> FlagFiles:
@@ -60,7 +61,7 @@ def read_flag_report(path: Path) -> FlagReport | None:
     """
     try:
         figures: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        antennas = sorted(((after, name) for name, (_, after) in figures["by_antenna"].items()), reverse=True)
+        antennas = sorted(((after, name) for name, (_, after) in figures["by_antenna"].items() if after), reverse=True)
         channels = zip(figures["freqs_hz"], figures["by_channel"], strict=True)
         return FlagReport(
             before=float(figures["before"]),
