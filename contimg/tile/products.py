@@ -18,8 +18,6 @@ from contimg.quality.image import ImageNumbers
 log = logging.getLogger(__name__)
 FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
 
-FLAGS = "flags"  # directory of the tiles' flag summaries, below that of the caltable sets
-
 
 @dataclass(frozen=True)
 class StepTimer:
@@ -34,33 +32,6 @@ class StepTimer:
         yield
         self.seconds[step] = round(time.perf_counter() - start, 3)
         log.debug("%s took %.2f s", step, self.seconds[step])
-
-
-@dataclass(frozen=True)
-class FlagFiles:
-    """Paths of a tile's flag summary.
-
-    Attributes
-    ----------
-    figures : fractions as JSON.
-    fractions : plot of them before and after flagging, by antenna and by channel.
-    waterfall : picture of them after flagging, by antenna and channel, and by time and channel.
-    """
-
-    figures: Path
-    fractions: Path
-    waterfall: Path
-
-    @classmethod
-    def of(cls, directory: Path, tile: str) -> "FlagFiles":
-        """Return the paths of a tile's files in a directory.
-
-        Parameters
-        ----------
-        directory : where the files are or will be.
-        tile : the tile's name.
-        """
-        return cls(*(directory / f"{tile}{suffix}" for suffix in (".json", ".png", ".waterfall.png")))
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from web.tiles import wall_pages  # noqa: F401 (adds the wall to the image pages
 from web.tiles.group_pages import groups
 from web.tiles.image_pages import image_pages
 from web.tiles.sky_pages import sky
-from web.tiles.viewer import viewer
 
 BLUEPRINTS = (
-    streaming, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky, viewer, api_page,
+    streaming, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky, api_page,
     documentation,
 )  # fmt: skip
 

@@ -16,14 +16,12 @@ from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.parameters import CutoutQuery, GroupListing, ImageListing, RetryRequest
 from web.http.responses import send_product
+from web.tiles.flags import FlagSummary, flag_file, read_flag_summary
 from web.tiles.service import (
-    FlagSummary,
     cut_out_image,
     discard_group,
     find_image,
-    flag_file,
     read_detail,
-    read_flag_summary,
     retry_group,
 )
 from workers.scheduling.group_list import GroupList, list_groups
@@ -98,6 +96,12 @@ def read_flags(path: GroupPath) -> FlagSummary:
 def flags_png(path: GroupPath) -> Response:
     """Flagged fractions of a tile as a picture."""
     return _send(flag_file(path.group, ".png"), "flag summary", PNG)
+
+
+@queue.read("/groups/<group>/flags.waterfall.png", PNG)
+def flags_waterfall(path: GroupPath) -> Response:
+    """Flagged fractions of a tile by antenna and channel, and by time and channel, as a picture."""
+    return _send(flag_file(path.group, ".waterfall.png"), "flag summary", PNG)
 
 
 @images.read("", ImageList)

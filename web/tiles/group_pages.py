@@ -1,19 +1,20 @@
 """The table of groups, and the page of one group: its files, attempts, products and events."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from contimg.errors import BadInput
 from contimg.instrument.dsa110 import BAND
 from contimg.store import FileRecord, FileState, GroupFilter, Stage, State
 from contimg.units import parse_time_span
 from web.context import current_panel
+from web.http.errors import RequestError
 from web.http.parameters import GroupTable
-from web.http.responses import send_product
 from web.pages.layout import confirm, needs_confirmation, parse_query, report
-from web.tiles.flags import flag_files, read_flag_report
+from web.tiles.flags import FlagSummary, read_flag_summary
 from web.tiles.service import discard_group, read_detail, retry_group
 from web.tiles.timeline import Timeline
 from workers.service.records import CommandOutcome
@@ -47,24 +48,15 @@ def table() -> str:
 def show(group: str) -> str:
     """Show a group."""
     detail = read_detail(group)
-    ms = detail.measurement_set
     return render_template(
         "tiles/group.html",
         group=detail,
-        flag_report=read_flag_report(flag_files(ms).figures) if ms else None,
+        flags=_flags(group),
         timeline=Timeline.draw(detail, detail.runs, detail.files, current_panel().store.database.clock()),
         subbands=_file_of_each_subband(detail.files),
         retryable=detail.state in RETRYABLE,
         retry_stages=[stage for stage in Stage if stage == detail.stage or stage.precedes(detail.stage)],
     )
-
-
-@groups.get("/<group>/flags/<any(fractions, waterfall):picture>.png")
-def flag_picture(group: str, picture: str) -> Response:
-    """Send a picture of the flags."""
-    ms = read_detail(group).measurement_set
-    path: Path | None = getattr(flag_files(ms), picture) if ms else None
-    return send_product(path, current_panel().config().output_dir, "flag picture", "image/png")
 
 
 @groups.post("/<group>/retry")
@@ -84,6 +76,13 @@ def discard(group: str) -> Response | str:
         return _confirm(group, "Discard", "It leaves the stream. Its files are kept; retry returns it.", "grave")
     discard_group(group)
     return report(CommandOutcome(True, "discarded; its files are kept"), group, "groups.show", group=group)
+
+
+def _flags(group: str) -> FlagSummary | None:
+    """Return the flag summary; None before the calibration, and where its file is gone or cannot be read."""
+    with suppress(RequestError, BadInput):
+        return read_flag_summary(group)
+    return None
 
 
 def _confirm(group: str, button: str, question: str, tone: str, **fields: str) -> str:

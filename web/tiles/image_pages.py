@@ -1,14 +1,55 @@
-"""The page of one image."""
+"""The page of one image, and what its viewer fetches: the image's description, its pixels, its values at one pixel."""
 
-from flask import Blueprint, render_template
+import math
+from pathlib import Path
+from typing import Any
 
+from flask import Blueprint, Response, jsonify, render_template, request, url_for
+from pydantic import Field
+
+from contimg.errors import BadInput
+from contimg.instrument.calibrators import cone_search
+from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
+from contimg.store import StoredImage
+from contimg.units import format_utc
 from web.context import current_panel
+from web.http.parameters import FiniteFloat, Parameters
+from web.http.responses import product_file
+from web.pages.layout import parse_query
+from web.tiles.pixels import FitsPlane, Region, encode_bfloat16, open_plane
 from web.tiles.quality_table import quality_rows
 from web.tiles.service import find_image
-from web.tiles.viewer import LAYERS, layer_path, listed_sources
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
+# The layers of an image: label, and end of the name of the file beside that of the image.
+LAYERS = {
+    "image": ("image", ".fits"),
+    "pbcor": ("over the primary beam", ".pbcor.fits"),
+    "beam": ("primary beam", ".pb.fits"),
+    "residual": ("residual", ".residual.fits"),
+}
+MAX_SIDE = 2048
+SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy")
+
+
+class PixelRegion(Parameters):
+    """A part of a layer, in pixels of the image from its lower left corner, and the size at which it is shown."""
+
+    layer: str = Field("image", max_length=16)
+    x: FiniteFloat = Field(0.0, ge=0, le=1e5)
+    y: FiniteFloat = Field(0.0, ge=0, le=1e5)
+    width: FiniteFloat = Field(gt=0, le=1e5)
+    height: FiniteFloat = Field(gt=0, le=1e5)
+    columns: int = Field(ge=1, le=MAX_SIDE)
+    rows: int = Field(ge=1, le=MAX_SIDE)
+
+
+class PixelPosition(Parameters):
+    """A pixel, counted from 0 at the lower left."""
+
+    x: int = Field(ge=0, le=100_000)
+    y: int = Field(ge=0, le=100_000)
 
 
 @image_pages.get("/<int:image_id>")
@@ -26,3 +67,115 @@ def show(image_id: int) -> str:
         layers=[name for name in LAYERS if layer_path(image, name)],
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
     )
+
+
+def layer_path(image: StoredImage, layer: str) -> Path | None:
+    """Return the file of an image's layer; None when there is none, or it lies outside `output_dir`.
+
+    Parameters
+    ----------
+    image : the image.
+    layer : a key of `LAYERS`.
+    """
+    if layer not in LAYERS:
+        return None
+    path = image.fits_path.with_name(image.fits_path.name.removesuffix(".fits") + LAYERS[layer][1])
+    is_product = path.resolve().is_relative_to(current_panel().config().output_dir.resolve())
+    return path if is_product and path.is_file() else None
+
+
+def listed_sources(image: StoredImage) -> list[dict[str, Any]]:
+    """Return the sources of an image that have a position and a flux, brightest first.
+
+    Parameters
+    ----------
+    image : the image.
+
+    Returns
+    -------
+    dictionaries with `ra_deg`, `dec_deg`, `flux_jy` (apparent), `corrected_jy` (over the primary beam, or None), and
+    `name` and `catalogue_jy` where they are known.
+    """
+    sources = []
+    for source in image.sources:
+        if all(isinstance(source.get(key), int | float) for key in ("ra_deg", "dec_deg", "flux_jy")):
+            corrected_jy, response = source.get("true_flux_jy"), source.get("attenuation")
+            if corrected_jy is None and response:
+                corrected_jy = source["flux_jy"] / response
+            shown = {key: source[key] for key in SOURCE_KEYS if source.get(key) is not None}
+            sources.append({**shown, "corrected_jy": corrected_jy})
+    return sources
+
+
+@image_pages.get("/<int:image_id>/viewer.json")
+def describe(image_id: int) -> Response:
+    """Describe an image: coordinates, numbers, layers with their URLs, sources, calibrators, neighbours."""
+    image, products = find_image(image_id), current_panel().store.products
+    plane = _plane(image, "image")
+    if (plane.wcs.get("CTYPE1"), plane.wcs.get("CTYPE2")) != ("RA---SIN", "DEC--SIN"):
+        raise BadInput(f"{plane.path.name}: no image in the SIN projection; the viewer has no other")
+    before, after = products.neighbours(image.id, image.mjd)
+    return jsonify(
+        {
+            "id": image.id,
+            "group": image.group,
+            "observed": format_utc(mjd_to_unix(image.mjd), "%Y-%m-%d %H:%M:%S UTC"),
+            "page": url_for("image_pages.show", image_id=image.id),
+            "value": url_for("image_pages.value", image_id=image.id),
+            "pixels": url_for("image_pages.pixels", image_id=image.id),
+            "columns": plane.columns,
+            "rows": plane.rows,
+            "wcs": plane.wcs,
+            "rms_jy": image.rms_jy,
+            "peak_jy": image.peak_jy,
+            "beam_arcsec": [image.beam_major_arcsec, image.beam_minor_arcsec],
+            "beam_angle_deg": image.beam_angle_deg,
+            "layers": {name: label for name, (label, _) in LAYERS.items() if layer_path(image, name)},
+            "sources": listed_sources(image),
+            "calibrators": _calibrators(image),
+            "earlier": before and url_for("image_pages.describe", image_id=before),
+            "later": after and url_for("image_pages.describe", image_id=after),
+        }
+    )
+
+
+@image_pages.get("/<int:image_id>/pixels")
+def pixels(image_id: int) -> Response:
+    """Send a part of a layer averaged to the pixels of a screen, as `encode_bfloat16`, the upper row first."""
+    query = parse_query(PixelRegion)
+    plane = _plane(find_image(image_id), query.layer)
+    response = Response(mimetype="application/octet-stream")
+    stat = plane.path.stat()
+    response.set_etag(f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    response.headers["Cache-Control"] = "private, no-cache"  # an image may be made again under the same name
+    if response.make_conditional(request).status_code != 304:
+        response.data = encode_bfloat16(plane.average(Region(**query.model_dump(exclude={"layer"}))))
+    return response
+
+
+@image_pages.get("/<int:image_id>/value.json")
+def value(image_id: int) -> Response:
+    """Send the value of every layer at a pixel; null where it is blank or there is no such layer."""
+    query, image = parse_query(PixelPosition), find_image(image_id)
+    paths = {name: layer_path(image, name) for name in LAYERS}
+    return jsonify({name: path and open_plane(path).value(query.x, query.y) for name, path in paths.items()})
+
+
+def _plane(image: StoredImage, layer: str) -> FitsPlane:
+    name = LAYERS.get(layer, ("layer",))[0]
+    return open_plane(product_file(layer_path(image, layer), current_panel().config().output_dir, name))
+
+
+def _calibrators(image: StoredImage) -> list[dict[str, Any]]:
+    """List the bundled calibrators on the image, with their fluxes at its frequency where their spectra cover it."""
+    radius_rad = math.radians(image.cell_arcsec * image.pixels / 3600 / math.sqrt(2))
+    nearby = cone_search(math.radians(image.ra_deg), math.radians(image.dec_deg), radius_rad)
+    return [
+        {
+            "name": calibrator.label,
+            "ra_deg": math.degrees(calibrator.ra_rad),
+            "dec_deg": math.degrees(calibrator.dec_rad),
+            "flux_jy": float(calibrator.flux_jy(image.freq_hz)) if calibrator.has_flux_at(image.freq_hz) else None,
+        }
+        for _, calibrator in nearby
+    ]

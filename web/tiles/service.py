@@ -1,17 +1,11 @@
 """Groups and images of the store, for the API and the pages."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from contimg.errors import BadInput
-from contimg.formats.records import about
 from contimg.store import GroupRecord, JobRecord, Stage, StoredImage
 from contimg.store.files.detail import GroupDetail
 from contimg.store.files.detail import read_detail as read_group_detail
-from contimg.tile.products import FLAGS
 from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError
@@ -20,28 +14,6 @@ from web.http.responses import product_file
 
 if TYPE_CHECKING:
     from contimg.tile.image.cutout import Cutout
-
-
-_Fractions = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class FlagSummary:
-    """Flagged fractions of a tile as converted, zeros and values that are not numbers included, and after flagging."""
-
-    before: Annotated[float, about("Flagged part of the samples as converted", "fraction", 0.02)]
-    after: Annotated[float, about("Flagged part of the samples after flagging", "fraction", 0.08)]
-    by_hand: Annotated[float, about("Part of the samples that is flagged by hand", "fraction", 0.0)]
-    dead: Annotated[Mapping[str, str], about("Dead antennas and the reason of each", example={"17": "no signal"})]
-    by_antenna: Annotated[
-        Mapping[str, _Fractions],
-        about("By antenna, as converted and after flagging", "fraction", {"103": [0.02, 0.07]}),
-    ]
-    freqs_hz: Annotated[tuple[float, ...], about("Frequencies of the channels", "Hz", [1311250000.0, 1311494140.6])]
-    by_channel: Annotated[
-        tuple[_Fractions, ...],
-        about("By channel, as converted and after flagging", "fraction", [[0.02, 0.07], [0.0, 1.0]]),
-    ]
 
 
 def find_group(group: str) -> GroupRecord:
@@ -112,39 +84,6 @@ def cut_out_image(image: StoredImage, query: CutoutQuery) -> "Cutout":
     except BadInput as error:
         hint = f"the image is centred at ra={image.ra_deg:g}, dec={image.dec_deg:g}"
         raise RequestError(404, str(error), hint, code="outside_image") from None
-
-
-def flag_file(group: str, suffix: str) -> Path:
-    """Return the path of a tile's flag summary, whether it exists or not.
-
-    Parameters
-    ----------
-    group : id of the group.
-    suffix : `.json` or `.png`.
-
-    Raises
-    ------
-    RequestError, 404, when the store has no such group.
-    """
-    return current_panel().config().output_dir / "calibration" / FLAGS / f"{find_group(group).id}{suffix}"
-
-
-def read_flag_summary(group: str) -> FlagSummary:
-    """Return the flagged fractions of a tile.
-
-    Parameters
-    ----------
-    group : id of the group.
-
-    Raises
-    ------
-    RequestError, 404, when the store has no such group, or the group was not calibrated yet.
-    """
-    path = product_file(flag_file(group, ".json"), current_panel().config().output_dir, "flag summary")
-    try:
-        return FlagSummary(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"{path.name}: no flag summary ({error}); calibrate the tile again") from None
 
 
 def retry_group(group: str, stage: Stage | None, *, force: bool = False) -> JobRecord:

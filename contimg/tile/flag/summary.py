@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from contimg.files.staging import staged
 from contimg.formats.arrays import Mask, Rows, Slots
 from contimg.formats.ms.info import MSInfo
-from contimg.tile.products import FlagFiles
 
 Counts = NDArray[np.float64]
 
@@ -109,7 +108,7 @@ class FlagSummary:
     by_hand: float
 
     def write(self, directory: Path, ms: MSInfo, dead: dict[int, str]) -> None:
-        """Write the files of `FlagFiles`: figures, a plot, and the fractions by antenna, time and channel.
+        """Write `<tile>.json`, and as pictures `<tile>.png` and, by antenna, time and channel, `<tile>.waterfall.png`.
 
         Parameters
         ----------
@@ -117,12 +116,11 @@ class FlagSummary:
         ms : metadata of the tile's Measurement Set.
         dead : slots of the dead antennas, and the reason of each.
         """
-        files = FlagFiles.of(directory, ms.name)
-        with staged(files.figures) as path:
+        with staged(directory / f"{ms.name}.json") as path:
             path.write_text(json.dumps(self._as_dict(ms, dead), indent=1) + "\n", "utf-8")
-        with staged(files.fractions) as path:
+        with staged(directory / f"{ms.name}.png") as path:
             self._draw(ms).savefig(path, format="png")
-        with staged(files.waterfall) as path:
+        with staged(directory / f"{ms.name}.waterfall.png") as path:
             self._draw_waterfall(ms, dead).savefig(path, format="png")
 
     def _as_dict(self, ms: MSInfo, dead: dict[int, str]) -> dict[str, object]:

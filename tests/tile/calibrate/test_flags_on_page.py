@@ -1,6 +1,7 @@
 """Bad antennas and flag pictures of a calibrated tile on its page."""
 
 import io
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -40,19 +41,24 @@ def client(tmp_path, calibrated):
 
 def test_bad_antennas_and_flag_pictures(client: FlaskClient, calibrated, tmp_path: Path) -> None:
     group = calibrated.truth.path.stem
+    figures = tmp_path / "products" / "calibration" / "flags" / f"{group}.json"
+    flags = json.loads(figures.read_text())
+    name = next(iter(flags["by_antenna"]))
+    flags["by_antenna"][name], flags["by_channel"][3], flags["freqs_hz"][3] = (0.0, 0.4), (0.0, 1.0), 1.4127e9
+    figures.write_text(json.dumps(flags))
     html = client.get(f"/groups/{group}").text
-    for name, reason in BAD.items():
-        assert re.search(rf"<b[^>]*>{name}</b> {re.escape(reason.replace('<', '&lt;').replace('>', '&gt;'))}", html)
-    images = re.findall(r'<img src="([^"]*/flags/[^"]*)"[^>]* alt="([^"]+)"', html)
-    assert [path.split("/")[-1].split(".")[0] for path, _ in images] == ["waterfall", "fractions"]
+    for bad, reason in BAD.items():
+        assert re.search(rf"<b[^>]*>{bad}</b> {re.escape(reason.replace('<', '&lt;').replace('>', '&gt;'))}", html)
+    images = re.findall(r'<img src="([^"]*/flags[^"]*)"[^>]* alt="([^"]+)"', html)
+    assert [path.split("/")[-1].split("?")[0] for path, _ in images] == ["flags.waterfall.png", "flags.png"]
     assert all(len(text) > 40 for _, text in images)
-    assert "MHz" in images[0][1]
+    assert f"{name} (40.0 %)" in images[0][1]
+    assert "1412.7 MHz (100.0 %)" in images[0][1]
     for path, _ in images:
         answer = client.get(path.replace("&amp;", "&"))
         assert (answer.status_code, answer.mimetype) == (200, "image/png")
         assert imread(io.BytesIO(answer.data), format="png").shape[1] == 1200
-    assert client.get(f"/groups/{group}/flags/secrets.png").status_code == 404
-    (tmp_path / "products" / "calibration" / "flags" / f"{group}.json").write_text("{}")
+    figures.write_text("{}")
     without = client.get(f"/groups/{group}").text
     assert BAD["13"] in without
-    assert "/flags/" not in without
+    assert "flags.png" not in without
