@@ -8,14 +8,14 @@ from werkzeug.wrappers import Response
 
 from contimg.errors import BadInput
 from contimg.instrument.dsa110 import BAND
-from contimg.store import FileRecord, FileState, GroupFilter, Stage, State
+from contimg.store import FileRecord, FileState, GroupFilter, GroupRecord, Stage, State
 from contimg.units import parse_time_span
 from web.context import current_panel
 from web.http.errors import RequestError
 from web.http.parameters import GroupTable
 from web.pages.layout import confirm, needs_confirmation, parse_query, report
 from web.tiles.flags import FlagSummary, read_flag_summary
-from web.tiles.service import discard_group, read_detail, retry_group
+from web.tiles.service import discard_group, find_group, read_detail, retry_group
 from web.tiles.timeline import Timeline
 from workers.service.records import CommandOutcome
 
@@ -55,6 +55,9 @@ def show(group: str) -> str:
         timeline=Timeline.draw(detail, detail.runs, detail.files, current_panel().store.database.clock()),
         subbands=_file_of_each_subband(detail.files),
         retryable=detail.state in RETRYABLE,
+        missing=[number for number in range(BAND.subbands) if number not in detail.subbands],
+        retry_question=_retry_question(detail),
+        is_incomplete=_is_incomplete(detail),
         retry_stages=[stage for stage in Stage if stage == detail.stage or stage.precedes(detail.stage)],
     )
 
@@ -64,8 +67,10 @@ def retry(group: str) -> Response | str:
     """Put the group back in the queue, after confirmation."""
     stage = Stage(request.form["stage"]) if request.form.get("stage") in tuple(Stage) else None
     if needs_confirmation():
-        return _confirm(group, "Retry", "It returns to the queue with no attempt used.", "main", stage=stage or "")
-    job = retry_group(group, stage)
+        detail = find_group(group)
+        fields = {"force": "1"} if _is_incomplete(detail) else {}
+        return _confirm(group, "Retry", _retry_question(detail), "main", stage=stage or "", **fields)
+    job = retry_group(group, stage, force=bool(request.form.get("force")))
     return report(CommandOutcome(True, f"pending for {job.stage}"), group, "groups.show", group=group)
 
 
@@ -83,6 +88,21 @@ def _flags(group: str) -> FlagSummary | None:
     with suppress(RequestError, BadInput):
         return read_flag_summary(group)
     return None
+
+
+def _is_incomplete(group: GroupRecord) -> bool:
+    """Whether a group has fewer subbands than a conversion needs."""
+    return len(group.subbands) < current_panel().store.database.rules.min_subbands
+
+
+def _retry_question(group: GroupRecord) -> str:
+    if not _is_incomplete(group):
+        return "It returns to the queue with no attempt used."
+    minimum = current_panel().store.database.rules.min_subbands
+    return (
+        f"Only {len(group.subbands)} of {BAND.subbands} subbands are there (minimum {minimum}): the image would lack "
+        "a part of the band and be graded accordingly. Retry with the files there are?"
+    )
 
 
 def _confirm(group: str, button: str, question: str, tone: str, **fields: str) -> str:
