@@ -74,7 +74,7 @@ REASONS: Mapping[str, Remedy] = {
     ),
     r"duplicate": Remedy("Keep the right one of the two files and remove the other.", "reason-duplicate"),
     r"filter that is not installed": Remedy("Install hdf5plugin in the pipeline's environment.", "reason-compression"),
-    r"^name is not|^foreign|^directory with|[Nn]ot a UVH5 file|that of a UVH5 file|UVH5 version|another telescope": Remedy(
+    r"^name is not|^foreign|^directory with|(?:[Nn]ot|that of) a UVH5 file|UVH5 version|another telescope": Remedy(
         "Move the file out of the incoming directory, or rename it.", "reason-foreign-file"
     ),
     r"truncated|0 bytes|did not (?:finish|write)|damaged|changed while|has not closed|was replaced": Remedy(
