@@ -110,9 +110,9 @@ def test_api_and_form_refuse_too_few_subbands(client: FlaskClient, failures: Nig
     assert client.post("/api/attention/nothing/retry", json={}, headers=operator).status_code == 404
     listed = client.get("/api/attention").get_json()["items"]
     assert {"key", "reason", "what_to_do", "section", "count", "members"} <= set(listed[0])
-    asked = client.post(f"/groups/{group}/retry", headers=operator)
-    assert asked.status_code == 200
-    assert 'name="force"' in asked.text
+    confirmation = client.post(f"/groups/{group}/retry", headers=operator)
+    assert confirmation.status_code == 200
+    assert 'name="force"' in confirmation.text
     assert client.post(f"/api/groups/{group}/retry", json={"force": True}, headers=operator).status_code == 200
     assert "missing subbands 5, 6, 7" in " ".join(client.get(f"/groups/{group}").text.split())
 
