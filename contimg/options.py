@@ -66,9 +66,10 @@ def option(
     secret : whether the value must not be printed.
     """
     help_text = f"{description} [{unit}]" if unit else description
+    examples = None if default is None else [str(default) if isinstance(default, Path) else default]
     return Field(
         default, description=help_text, ge=minimum, le=maximum, gt=above, validation_alias=variable,
-        json_schema_extra={"secret": secret},
+        json_schema_extra={"secret": secret}, examples=examples,
     )  # fmt: skip
 
 

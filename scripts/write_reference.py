@@ -81,15 +81,24 @@ def _setting(name: str, field: FieldInfo) -> str:
 
 
 def api() -> Iterator[str]:
-    """Yield each request of the panel's API with the first line of its docstring."""
+    """Yield each request of the panel's API with its parameters, from the API's document."""
     app = _app()
-    yield "## API\n\nCommands (POST) require `Authorization: Bearer TOKEN` where `CONTIMG_TOKEN` is set.\n"
+    yield "## API\n"
+    yield "[api.md](api.md) explains paging, times, errors and tokens. `/openapi.json` has every field with its unit.\n"
     yield "| request | description |\n|---|---|"
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
-        if rule.rule.startswith(("/api", "/metrics", "/healthz", "/openapi")):
+        if rule.rule.startswith(("/metrics", "/healthz", "/openapi")):
             lines = (app.view_functions[rule.endpoint].__doc__ or "").strip().splitlines() or [""]
-            yield _row(f"`{methods} {rule.rule}`", lines[0])
+            yield _row(f"`GET {rule.rule}`", lines[0])
+    for path, methods in sorted(app.api_doc["paths"].items()):  # type: ignore[attr-defined]
+        for method, operation in methods.items():
+            yield f"\n### `{method.upper()} {path}`\n\n{operation['summary']} {operation['description']}\n"
+            if parameters := operation.get("parameters"):
+                yield "| parameter | default | example | description |\n|---|---|---|---|"
+                for parameter in parameters:
+                    schema = parameter["schema"]
+                    default, example = _default(schema.get("default")), f"`{schema['examples'][0]}`"
+                    yield _row(f"`{parameter['name']}`", default, example, parameter["description"])
 
 
 def _app() -> Flask:

@@ -132,7 +132,7 @@ class StreamingConfig(Options):
     queue_db: str = option("state/contimg.sqlite3", "Store: a SQLite file or a PostgreSQL URL")
     registry_db: str = option("", "Calibration registry; empty or the same as queue_db")
     scratch_dir: Path = option(Path("scratch"), "Directory of temporary files")
-    expected_subbands: int = option(16, "Subbands of a complete group", minimum=1, maximum=16)
+    expected_subbands: int = option(16, "Subbands of a complete group", unit="subbands", minimum=1, maximum=16)
     chunk_duration: float = option(CADENCE_S / 60, "Time between the starts of two tiles", unit="min", above=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = option("INFO", "Lowest level that is logged")
     use_subprocess: bool = option(
@@ -144,7 +144,7 @@ class StreamingConfig(Options):
     monitor_interval: float = option(30.0, "Time between two samples", unit="s", above=0)
     poll_interval: float = option(5.0, "Time between two scans of input_dir", unit="s", above=0)
     worker_poll_interval: float = option(10.0, "Time between two rounds of the reconciler", unit="s", above=0)
-    max_workers: int = option(2, "Worker processes of all queues together", minimum=1, maximum=256)
+    max_workers: int = option(2, "Worker processes of all queues together", unit="processes", minimum=1, maximum=256)
     stage_to_tmpfs: bool = option(False, "Write a Measurement Set to tmpfs_path first, then move it to output_dir")
     tmpfs_path: Path = option(Path("/dev/shm"), "Directory of a memory file system")  # noqa: S108
 

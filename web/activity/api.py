@@ -17,17 +17,9 @@ from web.activity.history import CHARTS, disks
 from web.activity.prometheus import Collector
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
+from web.http.bodies import AcknowledgeRequest, MaintenanceRequest, SilenceRequest
 from web.http.errors import RequestError
-from web.http.parameters import (
-    MAX_ID,
-    AcknowledgeRequest,
-    AlertListing,
-    EventListing,
-    Listing,
-    MaintenanceRequest,
-    SilenceRequest,
-    TimeSpan,
-)
+from web.http.parameters import MAX_ID, AlertListing, EventListing, Listing, TimeSpan
 from workers.inspection import Worker
 
 RECONNECT_MS = 2000
@@ -135,7 +127,11 @@ class ChartPath(BaseModel):
 
 @events.read("", "text/event-stream")
 def follow() -> Response:
-    """Events after `Last-Event-ID`, or after `?after=`, or from now on; the connection ends after ten minutes."""
+    """Events after `Last-Event-ID`, or after `?after=`, or from now on; the connection ends after ten minutes.
+
+    Server-sent events: each has the id of the event and the event as JSON. A client that connects again sends the
+    last id, and misses none. At most 50 clients are served at a time (503).
+    """
     live, after = current_panel().live, _first_event_id()
     if not live.add_viewer():
         raise RequestError(
@@ -153,7 +149,10 @@ def follow() -> Response:
 
 @events.read("/list", EventList)
 def listed(query: EventListing) -> EventList:
-    """Events, the newest first: `?level=&group=&before=&limit=`."""
+    """Events, the newest first.
+
+    Events are kept as long as CONTIMG_KEEP_EVENTS_DAYS says.
+    """
     events, (level, group) = current_panel().store.events, (query.level, query.group)
     records = events.last(query.limit + 1, level=level, group=group, before=query.key)
     total, last = events.count(level=level, group_id=group), _last_of_page(records, query.limit)
@@ -164,7 +163,10 @@ def listed(query: EventListing) -> EventList:
 
 @alerts.read("", AlertList)
 def read_alerts(query: AlertListing) -> AlertList:
-    """The rules, the alerts that hold, and all alerts, the newest first: `?before=&limit=`."""
+    """The rules, the alerts that hold, and all alerts, the newest first.
+
+    An alert lasts from the time at which its rule is broken to the time at which it is met again.
+    """
     panel = current_panel()
     rules, alerts = panel.alert_rules(), panel.store.alerts
     records = alerts.last(query.limit + 1, before=query.key)
@@ -177,38 +179,56 @@ def read_alerts(query: AlertListing) -> AlertList:
 
 @alerts.command("/<int:id>/acknowledge", AlertRecord, NOT_FOUND, AcknowledgeRequest)
 def acknowledge(path: AlertPath, body: AcknowledgeRequest) -> AlertRecord:
-    """Acknowledge an active alert: somebody attends to it. It stays active until its rule is met."""
+    """Acknowledge an active alert: somebody attends to it. It stays active until its rule is met.
+
+    The name of the operator and the time are recorded. An alert that has ended is refused (409).
+    """
     return acknowledge_alert(path.id, body.note)
 
 
 @alerts.command("/<int:id>/silence", SilenceRecord, NOT_FOUND, SilenceRequest)
 def silence(path: AlertPath, body: SilenceRequest) -> SilenceRecord:
-    """Send no notification of the rule of an alert until a time. Its alerts are recorded and shown all the same."""
+    """Send no notification of the rule of an alert until a time. Its alerts are recorded and shown all the same.
+
+    The end is a time (UTC) or a duration such as 8h. The name of the operator is recorded.
+    """
     return silence_alert(path.id, body.until, body.reason)
 
 
 @maintenance.read("", SilenceList)
 def read_maintenance(query: Listing) -> SilenceList:
-    """Maintenance windows and silences: those that have not ended, and all, the newest first: `?limit=`."""
+    """Maintenance windows and silences: those that have not ended, and all, the newest first.
+
+    A silence concerns one rule, a maintenance window all of them.
+    """
     silences = current_panel().store.silences
     return SilenceList(silences.current_and_planned(), silences.last(query.limit))
 
 
 @maintenance.command("", SilenceRecord, body=MaintenanceRequest)
 def plan_maintenance(body: MaintenanceRequest) -> SilenceRecord:
-    """Add a maintenance window: no notification is sent in it. Alerts are recorded and shown all the same."""
+    """Add a maintenance window: no notification is sent in it. Alerts are recorded and shown all the same.
+
+    Beginning and end are times (UTC) or durations from now such as 8h.
+    """
     return add_maintenance(body.until, body.reason, body.since)
 
 
 @maintenance.command("/<int:id>/end", SilenceRecord)
 def end_maintenance(path: AlertPath) -> SilenceRecord:
-    """End a maintenance window or a silence now."""
+    """End a maintenance window or a silence now.
+
+    One that has ended already stays as it is.
+    """
     return end_silence(path.id)
 
 
 @workers.read("", WorkerList)
 def read_workers() -> WorkerList:
-    """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for."""
+    """The newest answer of the workers, at most some seconds old while it is read; the broker is not waited for.
+
+    A queue in `unserved` has no worker: its stages wait.
+    """
     inspection = current_panel().inspector.latest()
     if inspection is None:
         return WorkerList(None, (), {}, None, ())
@@ -217,7 +237,10 @@ def read_workers() -> WorkerList:
 
 @history.read("/<name>", ChartData, NOT_FOUND)
 def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
-    """A chart's series between two times: `?since=&until=&points=`, epoch seconds."""
+    """A chart's series between two times.
+
+    Values are averaged in `points` steps of equal length; steps without a value are left out.
+    """
     chart = next((chart for chart in CHARTS if chart.name == path.name), None)
     if chart is None:
         known = ", ".join(chart.name for chart in CHARTS)
@@ -235,7 +258,10 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
 
 @panel_health.read("", PanelHealth)
 def read_health() -> PanelHealth:
-    """Whether panel and store answer; the stream's health is at /api/streaming/health."""
+    """Whether panel and store answer; the stream's health is at /api/streaming/health.
+
+    200 with `ok` when both answer, 503 otherwise. The stream's health is at /api/streaming/health.
+    """
     healthz()
     return PanelHealth("ok")
 

@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from web.activity.alerts import acknowledge_alert
 from web.activity.history import CHARTS
 from web.context import current_panel
+from web.http.bodies import AcknowledgeRequest
 from web.http.errors import RequestError
-from web.http.parameters import AcknowledgeRequest, AlertListing
+from web.http.parameters import AlertListing
 from web.http.responses import allow_styles
 from web.pages.layout import parse_query, report
 from workers.service.records import CommandOutcome

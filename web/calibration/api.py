@@ -10,7 +10,8 @@ from contimg.store import CalibrationList, StoredCaltableSet
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.api import NOT_FOUND, TIMEOUT, Api
-from web.http.parameters import ImportRequest, RetireRequest, SetListing
+from web.http.bodies import ImportRequest, RetireRequest
+from web.http.parameters import SetListing
 from web.http.responses import send_product
 from workers.service.records import CommandOutcome
 
@@ -33,30 +34,47 @@ class PlotPath(SetPath):
 
 @calibrations.read("", CalibrationList)
 def read(query: SetListing) -> CalibrationList:
-    """Caltable sets, the latest observed first, superseded and retired ones included."""
+    """Caltable sets, the latest observed first, superseded and retired ones included.
+
+    A set holds the caltables of one solve, with their validity and QA grade.
+    """
     return current_panel().store.registry.list_sets(query.limit, before=query.cursor)
 
 
 @calibrations.read("/<name>", StoredCaltableSet, NOT_FOUND)
 def read_set(path: SetPath) -> StoredCaltableSet:
-    """A caltable set: its tables, validity, QA grade and the numbers of its solutions."""
+    """A caltable set: its tables, validity, QA grade and the numbers of its solutions.
+
+    Validity is in days (MJD) and as times; `in_force` is true while the set is neither superseded nor retired.
+    """
     return find_set(path.name)
 
 
 @calibrations.read("/<name>/<any(amplitude, phase, waterfall):plot>.png", "image/png")
 def plot_of(path: PlotPath) -> Response:
-    """A quality plot of a set."""
+    """A quality plot of a set.
+
+    Written with the set; 404 for a set without plots, such as an imported one.
+    """
     plot = plots_of(find_set(path.name)).get(path.plot)
     return send_product(plot, current_panel().config().output_dir, "plot", "image/png")
 
 
 @calibrations.command("/<name>/retire", CommandOutcome, NOT_FOUND, RetireRequest)
 def retire(path: SetPath, body: RetireRequest) -> CommandOutcome:
-    """Retire a set: no further tile is calibrated with it."""
+    """Retire a set: no further tile is calibrated with it.
+
+    Tiles that were calibrated with it keep their calibration; `contimg recalibrate` lists those that another set
+    would change.
+    """
     return CommandOutcome(True, retire_set(path.name, body.reason))
 
 
 @calibrations.command("/import", CommandOutcome, TIMEOUT)
 def take_in(body: ImportRequest) -> CommandOutcome:
-    """Import tables that were solved elsewhere into the registry; they must lie in output_dir or scratch_dir."""
+    """Import tables that were solved elsewhere into the registry; they must lie in output_dir or scratch_dir.
+
+    The tables are checked first, which takes some seconds and at most 180 s. A set of the same name is replaced
+    only with `replace`.
+    """
     return CommandOutcome(True, import_tables(body.tables, body.name, replace=body.replace))

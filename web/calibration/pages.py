@@ -10,7 +10,7 @@ from contimg.instrument.time import mjd_to_unix, unix_to_mjd
 from contimg.store import StoredCaltableSet
 from web.calibration.service import PLOTS, find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
-from web.http.parameters import ImportRequest, RetireRequest
+from web.http.bodies import ImportRequest, RetireRequest
 from web.pages.filters import utc
 from web.pages.layout import confirm, needs_confirmation, report
 from workers.service.records import CommandOutcome

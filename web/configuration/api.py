@@ -44,13 +44,20 @@ class ChangeList(Page):
 
 @configuration.read("", StreamingConfig)
 def read() -> Response:
-    """The sixteen keys in force, without passwords."""
+    """The sixteen keys in force, without passwords.
+
+    Passwords in URLs are replaced by `***`; a key that is sent back as it was read does not change.
+    """
     return jsonify(shown(current_panel().config()))
 
 
 @configuration.command("", CommandOutcome, body=StreamingConfig)
 def write(body: ConfigChanges) -> CommandOutcome:
-    """Set keys; a running service is restarted with them."""
+    """Set keys; a running service is restarted with them.
+
+    Keys that are left out keep their values. `queue_db` and `registry_db` name one store: a `registry_db` of its
+    own is not used, which the message states. With a wrong key or value nothing is saved (400).
+    """
     keys, remark = accepted_keys(body.root)
     if not keys:
         return CommandOutcome(True, f"{remark}nothing was changed")
@@ -60,13 +67,20 @@ def write(body: ConfigChanges) -> CommandOutcome:
 
 @configuration.command("/check", Review, body=StreamingConfig, public=True)
 def check(body: ConfigChanges) -> Review:
-    """Errors and remarks of setting keys; nothing is changed."""
+    """Errors and remarks of setting keys; nothing is changed.
+
+    The answer has an error for each key that would be refused, and a remark for each that has a consequence. No
+    token is needed.
+    """
     return review(current_panel().settings, accepted_keys(body.root)[0])
 
 
 @configuration.read("/changes", ChangeList)
 def changes(query: ChangeListing) -> ChangeList:
-    """Changes made from the panel, the API or the command line, with author and time, the newest first."""
+    """Changes made from the panel, the API or the command line, with author and time, the newest first.
+
+    Changes that an editor made in the file are not listed.
+    """
     entries = history(current_panel().settings)  # the newest first, so that the cursor counts from the oldest
     start = 0 if query.cursor is None else max(0, len(entries) - query.cursor)
     older = len(entries) - start - query.limit
@@ -79,5 +93,9 @@ def changes(query: ChangeListing) -> ChangeList:
 
 @configuration.command("/undo", CommandOutcome)
 def take_back() -> CommandOutcome:
-    """Undo the last change; a running service is restarted."""
+    """Undo the last change; a running service is restarted.
+
+    A change can be undone while its keys still have the values that it set (409 otherwise); undoing twice undoes
+    two changes.
+    """
     return apply_change(lambda: undo(current_panel().settings, current_user().label))

@@ -1,5 +1,6 @@
 """The REST API on Flask-OpenAPI: routes that answer with records, their document, and the page to try them on."""
 
+import inspect
 import json
 from collections.abc import Callable
 from functools import wraps
@@ -13,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from contimg import __version__
 from contimg.formats.records import schema_of, to_json
+from web.http.bodies import OptionalBody
 from web.http.errors import PROBLEM_JSON, PROBLEMS, Problem, RequestError, problem
-from web.http.parameters import OptionalBody
 from workers.service.records import NoEffect
 
 View = Callable[..., Any]
@@ -82,6 +83,17 @@ class PanelApp(OpenAPI):
         )
         self.openapi_version = "3.1.0"
 
+    def generate_spec_json(self) -> None:
+        """Make the document, with an example of each JSON body and answer made from those of the fields."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
+        schemas = self.spec_json["components"]["schemas"]
+        for methods in self.spec_json["paths"].values():
+            for operation in methods.values():
+                for part in (operation.get("requestBody", {}), operation["responses"]["200"]):
+                    if content := part.get("content", {}).get("application/json"):
+                        model = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
+                        content["example"] = _example_of(model)
+
 
 class Api(APIBlueprint):
     """Routes of one subject, which answer with records or files.
@@ -148,6 +160,8 @@ class Api(APIBlueprint):
         responses = {200: _file(answer) if isinstance(answer, str) else schema_of(answer), **errors}
 
         def add(view: View) -> View:
+            summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
+
             @wraps(view)
             def respond(**arguments: Any) -> Response:
                 if request.method == "POST" and "body" not in arguments and request.get_json(silent=True):
@@ -156,7 +170,10 @@ class Api(APIBlueprint):
                 result = view(**arguments)
                 return result if isinstance(result, Response) else json_response(result, answer)
 
-            register(rule, responses=responses, tags=[{"name": tag}], **options)(respond)
+            register(
+                rule, responses=responses, tags=[{"name": tag}], summary=summary,
+                description=" ".join(description.split()), **options,
+            )(respond)  # fmt: skip
             return view
 
         return add
@@ -177,6 +194,11 @@ def json_response(record: Any, kind: type | str | None = None) -> Response:
         return Response(body, 200, mimetype="application/json")
     fault = problem(409, record.message, "GET /api/streaming/status shows the service's state", "command_failed")
     return Response(json.dumps(fault.model_dump() | json.loads(body)), 409, mimetype=PROBLEM_JSON)
+
+
+def _example_of(model: dict[str, Any]) -> Any:
+    """The example of a model, made of those of its fields."""
+    return {name: field.get("examples", [None])[0] for name, field in model.get("properties", {}).items()}
 
 
 def _file_errors(media_type: str) -> Responses:

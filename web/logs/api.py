@@ -20,7 +20,6 @@ logs = Api("logs_api", "/api/logs")
 class LogList:
     """Log lines, the newest first, and the processes that have a log."""
 
-    total: Annotated[int | None, about("Always null: log lines are not counted", "lines")]
     next: Annotated[str | None, about("`cursor` of the next page; null on the last", example="2026-02-22T03:04:05Z~2")]
     lines: Annotated[tuple[LogLine, ...], about("Log lines, the newest first")]
     processes: Annotated[tuple[str, ...], about("Processes that have a log", example=["producer", "web"])]
@@ -34,15 +33,21 @@ class LogPath(BaseModel):
 
 @logs.read("", LogList)
 def read(query: LogListing) -> LogList:
-    """The newest lines: `?process=&level=&group=&stage=&task=&host=&text=&limit=`."""
+    """The newest lines.
+
+    At most the last 8 MB of each log are searched. Log lines are not counted: the answer has no `total`.
+    """
     directory = current_panel().settings.state_dir / "logs"
     lines, following = newest_lines(directory, query)
-    return LogList(None, following, lines, list_processes(directory))
+    return LogList(following, lines, list_processes(directory))
 
 
 @logs.read("/<process>.log", "text/plain")
 def download(path: LogPath) -> Response:
-    """The whole log of a process."""
+    """The whole log of a process.
+
+    The file as it is on disk, in JSON or text as CONTIMG_LOG_FORMAT sets.
+    """
     log = log_path(current_panel().settings.state_dir / "logs", path.process)
     if log is None:
         raise RequestError(404, f"{path.process[:40]}: no such log", "GET /api/logs lists the processes that have one")

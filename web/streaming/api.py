@@ -14,7 +14,8 @@ from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
-from web.http.parameters import ForceRequest, Limit, Listing
+from web.http.bodies import ForceRequest
+from web.http.parameters import Limit, Listing
 from web.streaming.attention import act
 from web.streaming.commands import run_command
 from web.streaming.condition import Condition
@@ -135,7 +136,11 @@ class StatusQuery(Listing):
 
 @streaming.read("/status", StreamStatus)
 def read(query: StatusQuery) -> StreamStatus:
-    """Condition, service, queue, rates, newest groups, products, caltable sets and warnings; `?limit=`."""
+    """Condition, service, queue, rates, newest groups, products, caltable sets and warnings; `?limit=`.
+
+    The answer is one consistent read of the store, at most a second old. `limit` is the number of entries in each
+    list.
+    """
     panel = current_panel()
     overview, config = panel.overview(query.limit), panel.valid_config()
     groups = panel.store.files.groups(None, query.limit)
@@ -166,13 +171,21 @@ def read(query: StatusQuery) -> StreamStatus:
 
 @streaming.read("/streaming/status", ServiceStatus)
 def read_status() -> ServiceStatus:
-    """The service's process, its load, and the configuration in force."""
+    """The service's process, its load, and the configuration in force.
+
+    `running` is true while the stream's processes run; `paused` is true while they start no stage.
+    """
     return current_panel().service.status()
 
 
 @streaming.read("/streaming/health", ServiceHealth)
 def read_health() -> ServiceHealth:
-    """Healthy while the incoming directory is scanned and work advances, or the stream is paused."""
+    """Healthy while the incoming directory is scanned and work advances, or the stream is paused.
+
+    It is not healthy when the incoming directory was not scanned for six poll intervals (at least 30 s), when work
+    waits and none advances, and when the stream is stopped; `error` has the reason. The panel's own health is at
+    /api/health.
+    """
     overview = current_panel().overview(shown=0)
     condition = overview.condition
     error = None if condition.healthy else f"{condition.state}: {condition.reason}"
@@ -181,7 +194,11 @@ def read_health() -> ServiceHealth:
 
 @streaming.read("/streaming/metrics", StreamMetrics)
 def read_metrics() -> StreamMetrics:
-    """Rates, load and backlog now."""
+    """Rates, load and backlog now.
+
+    Rates are those of the last hour; those of which nothing is known yet are null. `/metrics` has the same numbers
+    for Prometheus.
+    """
     overview = current_panel().overview(shown=0)
     snapshot = overview.snapshot
     return make_record(
@@ -200,53 +217,83 @@ def read_metrics() -> StreamMetrics:
 
 @streaming.command("/streaming/pause", CommandOutcome)
 def pause() -> CommandOutcome:
-    """Start no further stage; running stages finish."""
+    """Start no further stage; running stages finish.
+
+    The service keeps scanning for files and forming groups. Repeating the command changes nothing.
+    """
     return run_command("pause")
 
 
 @streaming.command("/streaming/resume", CommandOutcome)
 def resume() -> CommandOutcome:
-    """Start stages again."""
+    """Start stages again.
+
+    Stages that wait are started at once. Repeating the command changes nothing.
+    """
     return run_command("resume")
 
 
 @streaming.command("/streaming/start", CommandOutcome, body=StreamingConfig, optional_body=True)
 def start(body: OptionalChanges) -> CommandOutcome:
-    """Start the service, after saving the keys of the body; refused while it runs."""
+    """Start the service, after saving the keys of the body; refused while it runs.
+
+    The body, which may be left out, holds keys of the configuration. With a wrong key or value nothing is saved or
+    started (400). A stream that runs answers `success: false` with its pid, or 409 when there is a body that would
+    be ignored.
+    """
     return run_command("start", body.root)
 
 
 @streaming.command("/streaming/stop", CommandOutcome)
 def stop() -> CommandOutcome:
-    """Stop the service after the running stages; refused while it does not run."""
+    """Stop the service after the running stages; refused while it does not run.
+
+    Running stages are finished first. A stream that is stopped answers `success: false`.
+    """
     return run_command("stop")
 
 
 @streaming.command("/streaming/restart", CommandOutcome, body=StreamingConfig, optional_body=True)
 def restart(body: OptionalChanges) -> CommandOutcome:
-    """Stop the service and start it again, after saving the keys of the body."""
+    """Stop the service and start it again, after saving the keys of the body.
+
+    The body, which may be left out, holds keys of the configuration. With a wrong key or value nothing is saved,
+    and the stream runs on (400).
+    """
     return run_command("restart", body.root)
 
 
 @streaming.read("/attention", AttentionList)
 def read_attention() -> AttentionList:
-    """Failed groups and quarantined files by reason, those not acknowledged first."""
+    """Failed groups and quarantined files by reason, those not acknowledged first.
+
+    Equal reasons are one entry, with its groups or files and what to do about it.
+    """
     return AttentionList(current_panel().store.attention.items())
 
 
 @streaming.command("/attention/<key>/retry", CommandOutcome, NOT_FOUND, ForceRequest)
 def retry_reason(path: ReasonPath, body: ForceRequest) -> CommandOutcome:
-    """Retry the groups of a reason; have its files examined again. Groups with too few subbands need `force`."""
+    """Retry the groups of a reason; have its files examined again. Groups with too few subbands need `force`.
+
+    All groups or files of the reason are retried; one that meanwhile succeeded is left as it is.
+    """
     return act(path.key, "retry", force=body.force)
 
 
 @streaming.command("/attention/<key>/discard", CommandOutcome, NOT_FOUND)
 def discard_reason(path: ReasonPath) -> CommandOutcome:
-    """Discard the groups or the quarantined files of a reason; every file stays on disk."""
+    """Discard the groups or the quarantined files of a reason; every file stays on disk.
+
+    Discarded groups can be retried later. The name of the user is recorded.
+    """
     return act(path.key, "discard")
 
 
 @streaming.command("/attention/<key>/acknowledge", CommandOutcome, NOT_FOUND)
 def acknowledge_reason(path: ReasonPath) -> CommandOutcome:
-    """Record who attends to a reason, until another group or file has it."""
+    """Record who attends to a reason, until another group or file has it.
+
+    The name of the user and the time are recorded. The entry stays in the list, after those not acknowledged.
+    """
     return act(path.key, "acknowledge")

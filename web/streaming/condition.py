@@ -25,8 +25,8 @@ class Condition:
     scan_overdue: Annotated[
         bool, about("Whether the producer runs and does not scan the incoming directory", example=False)
     ] = False
-    alert: AlertRecord | None = None
-    alerts: int = 0
+    alert: Annotated[AlertRecord | None, about("The worst active alert; null without one")] = None
+    alerts: Annotated[int, about("Active alerts", "alerts", 1)] = 0
 
     @property
     def healthy(self) -> bool:
