@@ -94,11 +94,11 @@ def test_examples_are_valid(document: dict[str, Any]) -> None:
         validator = jsonschema_rs.validator_for({**schema, "components": document["components"]}, validate_formats=True)
         return [f"{name}: {error.message}" for example in examples for error in validator.iter_errors(example)]
 
-    found = [fault for name, schema in fields(document) for fault in faults(name, schema, schema.get("examples", []))]
+    faulty = [fault for name, schema in fields(document) for fault in faults(name, schema, schema.get("examples", []))]
     for name, operation in operations(document):
         for content in contents(operation):
-            found += faults(name, content["schema"], [content["example"]])
-    assert found == []
+            faulty += faults(name, content["schema"], [content["example"]])
+    assert faulty == []
 
 
 @pytest.mark.parametrize(
