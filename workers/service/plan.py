@@ -93,8 +93,8 @@ def describe_token(settings: Settings) -> str:
     """
     if not settings.token:
         return (
-            "(for reading; changes need a token: stop, `export CONTIMG_TOKEN=$(openssl rand -hex 16)`, start again; "
-            "every change is also a command of `contimg`)"
+            "(for reading; changes need a token: set CONTIMG_TOKEN to a secret of your own and start again; "
+            "`contimg` has a command for every change, which needs no token)"
         )
     reading = "; reading needs it too, or CONTIMG_VIEW_TOKEN" if settings.view_token else ""
     return f"(sign in with the value of CONTIMG_TOKEN to change something{reading})"
