@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from contimg.cli.shared import as_json_option, limit_option, open_store, print_json, print_list, print_record
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
 from contimg.errors import BadInput
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
@@ -70,15 +70,17 @@ def show(name: str, as_json: bool) -> None:
 
 @calibrations.command()
 @click.argument("name")
-@click.option("--reason", default="retired by an operator", show_default=True, help="Reason kept in the registry.")
+@click.option("--reason", default="retired", show_default=True, help="Reason kept in the registry.")
+@by_option
 @as_json_option
-def retire(name: str, reason: str, as_json: bool) -> None:
+def retire(name: str, reason: str, by: str, as_json: bool) -> None:
     """Retire a caltable set; its tables stay.
 
     `contimg recalibrate` then requeues the tiles that it calibrated.
     """
     with open_store() as store:
-        store.registry.retire(name, reason)
+        store.registry.retire(name, f"{reason} ({by})")
+        store.events.add(f"calibration set {name} retired by {by}", level="warning")
         record = store.registry.set_named(name)
     print_record(record, _line, as_json=as_json)
 
@@ -89,10 +91,11 @@ def retire(name: str, reason: str, as_json: bool) -> None:
 @click.option("--calibrator", help="Name of the observed source.  [default: the table's field]")
 @click.option("--dec", "dec_deg", type=float, help="Pointing declination, ICRS, degrees.")
 @click.option("--replace", is_flag=True, help="Replace the caltable set of that name; without it nothing is replaced.")
+@by_option
 @as_json_option
 def import_tables(
     tables: tuple[Path, ...], name: str | None, calibrator: str | None, dec_deg: float | None, replace: bool,
-    as_json: bool,
+    by: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Import CASA tables into the registry as a caltable set.
 
@@ -112,6 +115,7 @@ def import_tables(
             own_telescope=ConvertOptions.from_environment().own_telescope,
         )  # fmt: skip
         store.registry.register(caltables)
+        store.events.add(f"calibration imported by {by}: {', '.join(path.name for path in paths)}")
         record = store.registry.set_named(caltables.name)
     if as_json:
         print_json(record)
@@ -143,8 +147,9 @@ def _format_mjd(mjd: float) -> str:
 @click.command()
 @click.argument("groups", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="List the tiles without requeueing them.")
+@by_option
 @as_json_option
-def recalibrate(groups: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def recalibrate(groups: tuple[str, ...], dry_run: bool, by: str, as_json: bool) -> None:
     """Requeue tiles that a better caltable set would change.
 
     All such tiles, or those of GROUPS, are processed again from the calibrate stage on.
@@ -154,7 +159,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
         tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
         outcomes = []
         for tile in tiles:
-            outcome = _recalibrate_tile(store, tile, strip_deg, dry_run)
+            outcome = _recalibrate_tile(store, tile, strip_deg, None if dry_run else by)
             outcomes.append({"group": tile.group, "applied": tile.applied, "better": tile.better, "outcome": outcome})
             if not as_json:
                 click.echo(f"{tile.group}  {tile.applied or 'uncalibrated'} -> {outcome}")
@@ -164,7 +169,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
         click.echo("no tile would change")
 
 
-def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, dry_run: bool) -> str:
+def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, by: str | None) -> str:
     """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.formats.ms.info import read_ms_info
@@ -186,9 +191,9 @@ def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, dry_ru
         chosen, reason = select_caltable_set(caltables, ms, strip_deg)
         if chosen is None or chosen.name != tile.better:
             return f"{tile.better}: unchanged, the set does not fit ({reason})"
-    if not dry_run:
+    if by is not None:
         try:
-            store.jobs.retry(tile.group, stage=start)
+            store.jobs.retry(tile.group, stage=start, by=by)
         except BadInput as error:
             return f"{tile.better}: {error}"
     return f"{tile.better}, from {start}"

@@ -6,9 +6,9 @@ import re
 import pytest
 from store_steps import register_file
 
-from contimg.errors import BadInput, Misconfigured
+from contimg.errors import BadInput, Incomplete, Misconfigured
 from contimg.settings import Settings, load
-from contimg.store import Stage, Store, database
+from contimg.store import Stage, State, Store, database
 
 GROUP = "2026-02-22T23:17:51"
 
@@ -60,8 +60,23 @@ def test_groups_list_show_discard_retry(run, store):
     as_json = json.loads(run("groups", "show", GROUP, "--json"))
     assert (as_json["state"], len(as_json["files"]), as_json["runs"][0]["outcome"]) == ("failed", 16, "failed")
     assert json.loads(run("groups", "list", "--state", "failed", "--json"))[0]["id"] == GROUP
-    assert re.search(r"\bpending\b.*\bconvert\b", run("groups", "retry", GROUP))
-    assert "discarded" in run("groups", "discard", GROUP)
+    assert re.search(r"\bpending\b.*\bconvert\b", run("groups", "retry", GROUP, "--by", "Vera"))
+    assert "discarded" in run("groups", "discard", GROUP, "--by", "Henrietta")
+    texts = [event.text for event in store.events.last(10, group=GROUP)]
+    assert any("Vera" in text for text in texts), texts
+    assert any("discarded by Henrietta" in text for text in texts), texts
     assert GROUP not in run("groups", "list", "--state", "failed")
     with pytest.raises(BadInput, match="nowhere"):
         run("groups", "show", "nowhere")
+
+
+def test_groups_retry_of_half_a_band_needs_force(run, store):
+    lease = store.leases.claim(GROUP, Stage.CONVERT, "host:1")
+    store.leases.fail(lease, "no such axis", permanent=True)
+    for path in list(lease.files.values())[:8]:
+        store.files.quarantine(path, "NaN")
+    with pytest.raises(Incomplete, match=r"\b8 subbands.*12"):
+        run("groups", "retry", GROUP)
+    assert store.files.group(GROUP).state is State.FAILED
+    record = json.loads(run("groups", "retry", GROUP, "--force", "--json"))
+    assert (record["state"], record["id"], len(record["subbands"])) == ("pending", GROUP, 8)

@@ -21,6 +21,10 @@ def check_command(words: Sequence[str]) -> None:
     """Raise click.ClickException unless a `contimg …` or `celery … worker …` command line parses."""
     program = Path(words[0]).name
     if program == "contimg":
+        if words[1] == "--state-dir":
+            words = [words[0], *words[3:]]
+        if words[1:] == ["--help"]:
+            return
         command = contimg.get_command(click.Context(contimg), words[1])
         if command is None:
             raise click.UsageError(f"contimg has no command {words[1]}")

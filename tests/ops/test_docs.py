@@ -32,7 +32,7 @@ PROGRAMS = (
 # Values for the placeholders of the documentation.
 EXAMPLES = {
     "START": "2026-02-22T23:00:00", "END": "2026-02-23T00:00:00", "NODE": "node-1", "OPTIONS": "", "...": "",
-    "KEY=VALUE": "max_workers=2", "N": "2",
+    "KEY=VALUE": "max_workers=2", "N": "2", "DIR": "state", "COMMAND": "status",
 }  # fmt: skip
 SOURCE_DIRECTORIES = ("contimg/", "workers/", "web/", "ops/", "scripts/", "benchmarks/", "tests/")
 # Example of a new stage in the documentation.
@@ -59,7 +59,7 @@ def commands(page: Path) -> Iterator[str]:
 
 def words_of(command: str) -> list[str]:
     """Return the words of a command line without its comment, with values for placeholders."""
-    words = shlex.split(re.split(r"\s{2,}|\s#|;", command.strip())[0])
+    words = shlex.split(re.split(r"\s{2,}|\s#|;|\s>\s", command.strip())[0])
     words = words[1:] if words[0] == "sudo" else words
     filled = [EXAMPLES.get(word.strip("[]"), word) for word in words]
     return [word.removeprefix(".venv/bin/") for word in filled if word]

@@ -97,7 +97,7 @@ def import_tables(tables: Sequence[str], name: str, *, replace: bool = False) ->
             raise RequestError(400, f"{path}: no table in output_dir or scratch_dir", hint)
     if not paths:
         raise RequestError(400, "tables: give the path of at least one table", "a bandpass table, perhaps a gain table")
-    naming = [*(["--name", name] if name else []), *(["--replace"] if replace else [])]
+    naming = [f"--by={current_user().label}", *(["--name", name] if name else []), *(["--replace"] if replace else [])]
     state = {**environ, "PIPELINE_STATE_DIR": str(panel.settings.state_dir.absolute())}
     command = [sys.executable, "-m", "contimg", "calibrations", "import", *naming, "--", *map(str, paths)]
     try:
@@ -108,5 +108,4 @@ def import_tables(tables: Sequence[str], name: str, *, replace: bool = False) ->
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise RequestError(409, lines[-1] if lines else "the import failed", "the tables were not changed")
-    panel.store.events.add(f"calibration imported by {current_user().label}: {', '.join(path.name for path in paths)}")
     return f"imported: {done.stdout.strip()[:300]}"
