@@ -50,7 +50,7 @@ bench-growth: setup ## measure each stage against antennas, integrations, channe
 bench-guard: setup ## fail when a stage needs 30 % more core seconds than recorded; ARGS="--record" records
 	@$(BIN)/python benchmarks/guard.py $(ARGS)
 
-bench-image: setup ## measure the image stage at full scale against WSClean
+bench-image: setup ## image a full-scale tile of the sky of counts: against its truth, and against WSClean
 	@$(BIN)/python benchmarks/bench_image.py $(ARGS)
 
 bench-convert: setup ## measure conversion at full scale against a plain copy and pyuvdata
