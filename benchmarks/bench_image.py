@@ -224,8 +224,8 @@ def main(
 
 def _cached(directory: Path) -> tuple[Path, Path] | None:
     """The tile of an earlier run in a directory."""
-    found = sorted(directory.glob("*.ms"))
-    return (found[0], directory / "truth" / f"{found[0].stem}.json") if found else None
+    paths = sorted(directory.glob("*.ms"))
+    return (paths[0], directory / "truth" / f"{paths[0].stem}.json") if paths else None
 
 
 def _run_tiers(
