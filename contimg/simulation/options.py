@@ -20,6 +20,8 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     integrations: int = option(24, "Integrations of a tile", minimum=1)
     integration_s: float = option(telescope.INTEGRATION_S, "Length of an integration", unit="s", minimum=0.1)
     cadence_s: float = option(telescope.CADENCE_S, "Time between the starts of two tiles", unit="s", minimum=1.0)
+    hours: float = option(0.0, "Length of the scan, instead of the number of tiles; 0: --groups", unit="h", minimum=0.0)
+    calibrator_first: bool = option(True, "The transit is in the first tile; otherwise in the middle of the scan")
     gap: int = option(0, "Tiles skipped between the calibrator's and the first target's", minimum=0)
     date: str = option("2026-02-22", "UTC date of the calibrator's transit, YYYY-MM-DD")
     declination_offset_deg: float = option(
@@ -50,9 +52,20 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     noise: bool = option(True, "Add the thermal noise of the receivers")
     corrupt: bool = option(True, "Apply delays, bandpasses and gains per antenna")
     delay_rms_ns: float = option(150.0, "Rms delay of an antenna", unit="ns", minimum=0.0, maximum=1700.0)
-    phase_drift_deg_per_hour: float = option(0.0, "Rms drift of an antenna's phase", unit="deg/h", minimum=0.0)
+    phase_drift_deg_per_hour: float = option(
+        0.0, "Rms linear drift of an antenna's phase since the transit", unit="deg/h", minimum=0.0
+    )
+    phase_walk_deg: float = option(0.0, "Random walk of an antenna's phase, rms after 1 h", unit="deg", minimum=0.0)
+    amplitude_walk: float = option(0.0, "Random walk of an antenna's amplitude, rms fraction after 1 h", minimum=0.0)
+    troposphere_deg_per_km: float = option(
+        0.0, "Rms gradient of the phase over the array on each axis, changing in 10 min", unit="deg/km", minimum=0.0
+    )
+    position_rms_mm: float = option(
+        0.0, "Rms error of an antenna's position on each axis in the files", unit="mm", minimum=0.0
+    )
     dead: int = option(0, "Number of dead antennas among those chosen", minimum=0)
     rfi: bool = option(False, "Add interference: a radar, a satellite, a burst")
+    bursts: int = option(0, "Bursts of interference in each tile, each in part of the band", minimum=0, maximum=100)
     seed: int = option(110, "Seed of the random numbers", minimum=0)
     chunked: bool = option(True, "Chunk the files automatically, as HDF5 does in real files; otherwise contiguous")
     clock_spread: int = option(1, "Spread of the times in a group's file names", unit="s", minimum=0, maximum=82)
@@ -72,6 +85,11 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
         except ValueError:
             raise Misconfigured(f"--date={self.date!r}: expected a date as YYYY-MM-DD") from None
         return self
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles: those of `hours`, or `groups`."""
+        return max(1, round(self.hours * 3600 / self.cadence_s)) if self.hours else self.groups
 
     @property
     def channels_per_subband(self) -> int:

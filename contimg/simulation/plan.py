@@ -21,7 +21,7 @@ class TilePlan:
 
     Attributes
     ----------
-    index : its number in the run, 0 is the calibrator's.
+    index : its number in the run, 0 is the first.
     group : id of the group, the start of its first integration in whole seconds (truncated), UTC.
     mid_jd : middle of the tile, UTC Julian date.
     times_jd : integration centres, shape (integrations,), UTC Julian dates.
@@ -51,7 +51,7 @@ class TilePlan:
 
 
 def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
-    """Return the run's tiles: 3C48 transits in the middle of the first, the others follow at the cadence.
+    """Return the run's tiles at the cadence: 3C48 transits in the middle of the first, or of the middle one.
 
     Parameters
     ----------
@@ -60,13 +60,16 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
     transit_jd, dec_rad = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
     dec_rad += np.deg2rad(options.declination_offset_deg)
     pointing = drift.meridian_direction(dec_rad)
-    steps = [0, *range(1 + options.gap, options.groups + options.gap)]
+    steps = [0, *range(1 + options.gap, options.tiles + options.gap)]
+    if not options.calibrator_first:
+        steps = [step - options.tiles // 2 for step in range(options.tiles)]
     mids_jd = [transit_jd + step * options.cadence_s / DAY_S for step in steps]
     centres = [drift.icrs_of(pointing, mid_jd) for mid_jd in mids_jd]
     rng = np.random.default_rng([options.seed, 0])
-    sky = (CALIBRATOR, *target_sky(centres[1:], options.sources, rng))
+    targets = [centre for step, centre in zip(steps, centres, strict=True) if step != 0]
+    sky = (CALIBRATOR, *target_sky(targets, options.sources, rng))
     if options.strong_jy > 0:
-        sky = (*sky, strong_source(centres[1 if len(centres) > 1 else 0], options.strong_jy, options.strong_radius_deg))
+        sky = (*sky, strong_source((targets or centres)[0], options.strong_jy, options.strong_radius_deg))
     return tuple(
         TilePlan(
             index=index,

@@ -27,6 +27,8 @@ SEFD_SCATTER = 0.1
 RIPPLES = 4  # cosines over the band, in amplitude and in phase
 AMPLITUDE_RIPPLE, PHASE_RIPPLE_RAD = 0.04, 0.1
 DEAD_GAIN = 0.05
+WALK_HOURS, WALK_STEP_S = (-13.0, 25.0), 60.0  # of the random walks, around the calibrator's transit
+TROPOSPHERE_S = 600.0  # in which the gradient changes
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class Corruption:
     delay_ns : shape (slots, 2).
     ripple : (amplitude, its phase, phase, its phase) of each cosine, shape (4, slots, 2, ripples).
     drift_rad_per_s : of the phase, shape (slots, 2).
+    walk : logarithm of the amplitude plus i times the phase, since the start of WALK_HOURS at WALK_STEP_S, complex,
+        shape (steps, slots, 2); one step without random walks.
     sefd_jy : shape (slots,).
+    position_error_m : true position less that in the files, ITRS, shape (slots, 3).
     receives : 0 for dead antennas, else 1, shape (slots,); every second of the dead also has gain 0.
     """
 
@@ -109,7 +114,9 @@ class Corruption:
     delay_ns: NDArray[np.float64]
     ripple: NDArray[np.float64]
     drift_rad_per_s: NDArray[np.float64]
+    walk: NDArray[np.complex128]
     sefd_jy: NDArray[np.float64]
+    position_error_m: NDArray[np.float64]
     receives: NDArray[np.float64]
 
     def gains(self, slots: NDArray[np.int64], freqs_hz: NDArray[np.float64], seconds: float) -> NDArray[np.complex128]:
@@ -119,7 +126,7 @@ class Corruption:
         ----------
         slots : 0-based antenna slots, shape (slots,).
         freqs_hz : shape (channels,).
-        seconds : time since the middle of the run's first tile.
+        seconds : time since the calibrator's transit.
 
         Returns
         -------
@@ -134,7 +141,15 @@ class Corruption:
         angle += seconds * self.drift_rad_per_s[slots, np.newaxis]
         offset_hz = (freqs_hz - BAND.centre_hz)[np.newaxis, :, np.newaxis]
         angle -= 2e-9 * np.pi * self.delay_ns[slots, np.newaxis] * offset_hz
-        return np.asarray(self.gain[slots, np.newaxis] * np.exp(logarithm + 1j * angle))
+        walked = self._walked(seconds)[slots, np.newaxis]
+        return np.asarray(self.gain[slots, np.newaxis] * np.exp(logarithm + 1j * angle + walked))
+
+    def _walked(self, seconds: float) -> NDArray[np.complex128]:
+        """The random walks at a time, linear between steps, shape (slots, 2)."""
+        position = np.clip((seconds - 3600 * WALK_HOURS[0]) / WALK_STEP_S, 0, len(self.walk) - 1)
+        before = min(int(position), max(0, len(self.walk) - 2))
+        after = min(before + 1, len(self.walk) - 1)
+        return np.asarray(self.walk[before] + (position - before) * (self.walk[after] - self.walk[before]))
 
 
 def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
@@ -169,7 +184,33 @@ def draw_corruption(options: SimulateOptions, array: Array) -> Corruption:
     for index, number in enumerate(dead_numbers(options, array)):
         receives[number] = 0.0
         gain[number] *= DEAD_GAIN if index % 2 == 0 else 0.0
-    return Corruption(gain, delay_ns, ripple, drift, sefd_jy, receives)
+    position_rng = np.random.default_rng([options.seed, 9])
+    position_error_m = options.position_rms_mm / 1e3 * position_rng.standard_normal((slots, 3))
+    walk = _draw_walks(options, array)
+    return Corruption(gain, delay_ns, ripple, drift, walk, sefd_jy, position_error_m, receives)
+
+
+def _draw_walks(options: SimulateOptions, array: Array) -> NDArray[np.complex128]:
+    """Random walks that are 0 at the transit, and the troposphere's gradient; see `Corruption.walk`."""
+    slots = len(array.positions_m)
+    if not (options.phase_walk_deg or options.amplitude_walk or options.troposphere_deg_per_km):
+        return np.zeros((1, slots, POLARIZATIONS), dtype=np.complex128)
+    rng = np.random.default_rng([options.seed, 8])
+    steps = round((WALK_HOURS[1] - WALK_HOURS[0]) * 3600 / WALK_STEP_S) + 1
+    sizes = (options.amplitude_walk, np.deg2rad(options.phase_walk_deg))
+    noise = rng.standard_normal((2, steps, slots, POLARIZATIONS)) * np.sqrt(WALK_STEP_S / 3600)
+    amplitude, phase = (size * np.cumsum(part, axis=0) for size, part in zip(sizes, noise, strict=True))
+    # The gradient is a Gaussian process with the correlation exp(-t / TROPOSPHERE_S), the same in both polarisations.
+    kept = np.exp(-WALK_STEP_S / TROPOSPHERE_S)
+    gradient = rng.standard_normal((steps, 2)) * np.sqrt(1 - kept**2)
+    gradient[0] /= np.sqrt(1 - kept**2)
+    for step in range(1, steps):
+        gradient[step] += kept * gradient[step - 1]
+    ground_km = array.positions_m @ drift.horizon_axes()[:2].T / 1e3
+    phase += (np.deg2rad(options.troposphere_deg_per_km) * gradient @ ground_km.T)[..., np.newaxis]
+    walk = amplitude + 1j * phase
+    transit = round(-WALK_HOURS[0] * 3600 / WALK_STEP_S)
+    return np.asarray(walk - walk[transit])
 
 
 def dead_numbers(options: SimulateOptions, array: Array) -> tuple[int, ...]:

@@ -231,7 +231,8 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
     the tile's integrations at the band's centre), `band_apparent_flux_jy` (the mean over the band too) and
     `separation_deg` (from the pointing at mid-tile). The .csv is a table of the sources alone. The .npz holds `gains`
     (antennas, channels, pols) complex64 at mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols),
-    `sefd_jy` (antennas,), `convention`.
+    `sefd_jy` (antennas,), `position_error_m` (antennas, 3) and `pointing_offset_rad` (antennas, 2: east, north),
+    `convention`; `gain_series` (times, antennas, pols) at the band's centre over `times_mjd`.
 
     Parameters
     ----------
@@ -265,13 +266,20 @@ def _save_gains(file: Any, run: Run, plan: TilePlan) -> None:
     numbers, channels = run.array.numbers, run.options.channels_per_subband
     freqs_hz = np.concatenate([BAND.channel_freqs_hz(subband, channels) for subband in range(BAND.subbands)])
     gains = run.corruption.gains(numbers, freqs_hz, (plan.mid_jd - run.zero_jd) * DAY_S)
+    seconds = (plan.times_jd - run.zero_jd) * DAY_S
+    centre_hz = np.array([BAND.centre_hz])
+    series = np.stack([run.corruption.gains(numbers, centre_hz, second)[:, 0] for second in seconds])
     np.savez(
         file,
+        gain_series=series.astype(np.complex64),
+        times_mjd=plan.times_jd - MJD_ZERO_JD,
         gains=gains.astype(np.complex64),
         freqs_hz=freqs_hz,
         stations=run.array.stations,
         delay_ns=run.corruption.delay_ns[numbers],
         sefd_jy=run.corruption.sefd_jy[numbers],
+        position_error_m=run.corruption.position_error_m[numbers],
+        pointing_offset_rad=np.broadcast_to(run.beam.of_antennas(numbers), (numbers.size, 2)),
         convention=np.array(GAIN_CONVENTION),
     )
 

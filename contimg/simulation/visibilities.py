@@ -1,7 +1,8 @@
 """Visibilities of a subband: the sky of `contimg.simulation.prediction`, interference, noise and gains.
 
 Interference is a radar that is on for some integrations, a steady satellite, and a burst over the whole band. An
-emitter is fixed on the ground, so the fringe-stop leaves its phase constant in time.
+emitter is fixed on the ground, so the fringe-stop leaves its phase constant in time. Further bursts fill part of the
+band.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from contimg.simulation.sky import CALIBRATOR
 RADAR_HZ, RADAR_WIDTH_HZ, RADAR_JY, RADAR_FRACTION = 1330.0e6, 2.0e6, 400.0, 0.4
 SATELLITE_HZ, SATELLITE_WIDTH_HZ, SATELLITE_JY = 1381.05e6, 1.0e6, 150.0
 BURST_JY = 60.0
+BURSTS_JY, BURSTS_WIDTH_HZ = (20.0, 200.0), (2e6, 40e6)
 SIDELOBE_SCATTER = 0.5  # of each antenna's response far from the pointing, natural logarithm
 
 
@@ -56,6 +58,17 @@ def prepare_run(options: SimulateOptions) -> Run:
     return Run(options, array, draw_corruption(options, array), zero_jd, build_beam(options))
 
 
+def _burst_power_jy(options: SimulateOptions, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean power of further bursts, each in one integration and part of the band, shape (times, channels)."""
+    rng = np.random.default_rng([options.seed, 11, plan.index])
+    power = np.zeros((plan.times_jd.size, freqs_hz.size))
+    for _ in range(options.bursts):
+        time, centre_hz = rng.integers(plan.times_jd.size), rng.uniform(BAND.bottom_hz, BAND.top_hz)
+        width_hz, peak_jy = (np.exp(rng.uniform(*np.log(limits))) for limits in (BURSTS_WIDTH_HZ, BURSTS_JY))
+        power[time] += peak_jy * (np.abs(freqs_hz - centre_hz) < 0.5 * width_hz)
+    return power
+
+
 def predict_sky(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> SkyVisibilities:
     """Compute the visibilities of the sources of a tile before the receivers.
 
@@ -71,7 +84,7 @@ def predict_sky(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> SkyV
         apparent_dec_rad=plan.apparent_dec_rad,
         sources=plan.sources,
         positions_m=array.positions_m[array.numbers],
-        offsets_m=np.zeros((array.stations.size, 3)),
+        offsets_m=corruption.position_error_m[array.numbers],
         receives=corruption.receives[array.numbers],
         numbers=array.numbers,
         first=array.first,
@@ -99,7 +112,8 @@ def emitter_fields(run: Run, plan: TilePlan, freqs_hz: NDArray[np.float64]) -> N
     rng = np.random.default_rng([seed, 3])
     azimuths = rng.uniform(0, 2 * np.pi, 3)
     sidelobes = np.exp(SIDELOBE_SCATTER * rng.standard_normal((len(array.positions_m), 3)))[array.numbers]
-    power = _power_jy(plan, np.random.default_rng([seed, 4, plan.index]), freqs_hz)
+    power = _power_jy(plan, np.random.default_rng([seed, 4, plan.index]), freqs_hz) * run.options.rfi
+    power[:, 2] += _burst_power_jy(run.options, plan, freqs_hz)
     # Level ground: the emitters are on the horizon, at infinite distance.
     directions = drift.horizon_directions(azimuths)
     path_m = array.positions_m[array.numbers] @ (directions - drift.meridian_direction(plan.apparent_dec_rad)).T
@@ -134,7 +148,7 @@ def subband_visibilities(
     sky = sky or predict_sky(run, plan, freqs_hz)
     starts, weights = sky.weights(freqs_hz)
     emitters = np.zeros((plan.times_jd.size, array.stations.size, 0, freqs_hz.size), dtype=np.complex128)
-    if options.rfi:
+    if options.rfi or options.bursts:
         emitters = emitter_fields(run, plan, freqs_hz) * corruption.receives[array.numbers][:, np.newaxis, np.newaxis]
     seconds = (plan.times_jd - run.zero_jd) * DAY_S
     gains = np.stack([corruption.gains(array.numbers, freqs_hz, second) for second in seconds])

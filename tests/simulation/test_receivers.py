@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contimg.instrument.dsa110 import BAND, stations
-from contimg.simulation import SimulateOptions, plan_tiles
+from contimg.instrument.dsa110 import BAND, C_M_S, stations
+from contimg.simulation import CALIBRATOR, SimulateOptions, plan_tiles
+from contimg.simulation.drift import meridian_direction
 from contimg.simulation.receivers import EASTERN, build_array, choose_stations, dead_numbers, draw_corruption
 from contimg.simulation.visibilities import prepare_run, subband_visibilities
 
@@ -127,3 +128,69 @@ def test_interference_frequencies_and_phase() -> None:
     # In this subband, nothing else but the burst: the radar is 50 MHz away.
     assert np.abs(steady[:, ~hit]).max() < 0.1
     assert np.ptp(np.angle(steady[:, hit] / steady[:1, hit])) < 1e-3
+
+
+def test_random_walks_grow_with_root_of_time() -> None:
+    options = SMALL.replace(phase_walk_deg=10.0, amplitude_walk=0.05)
+    corruption, slots = draw_corruption(options, build_array(6)), np.arange(117)
+    centre_hz = np.array([BAND.centre_hz])
+    start = corruption.gains(slots, centre_hz, 0.0)
+    np.testing.assert_allclose(start, draw_corruption(SMALL, build_array(6)).gains(slots, centre_hz, 0.0))
+    for hours in (-6, 1, 4, 16):
+        turned = corruption.gains(slots, centre_hz, 3600.0 * hours) / start
+        assert np.angle(turned).std() == pytest.approx(np.deg2rad(10) * abs(hours) ** 0.5, rel=0.2)
+        assert np.log(np.abs(turned)).std() == pytest.approx(0.05 * abs(hours) ** 0.5, rel=0.2)
+    between = [corruption.gains(slots, centre_hz, seconds)[0, 0, 0] for seconds in (3600.0, 3610.0, 3660.0)]
+    assert abs(between[1] - between[0]) < abs(between[2] - between[0])
+
+
+def test_troposphere_is_gradient_over_array() -> None:
+    options = SMALL.replace(troposphere_deg_per_km=20.0, corrupt=False)
+    array = build_array(6)
+    corruption, slots = draw_corruption(options, array), np.arange(117)
+    ground = array.positions_m @ np.linalg.svd(array.positions_m)[2][:2].T
+    gradients = []
+    for hours in np.linspace(-10, 20, 60):
+        phases = np.angle(corruption.gains(slots, np.array([BAND.centre_hz]), 3600 * hours)[:, 0, 0])
+        fit, *_ = np.linalg.lstsq(ground, phases, rcond=None)
+        assert np.abs(phases - ground @ fit).max() < 0.02  # the array is not quite flat
+        gradients.append(fit)
+    # The difference of two moments has the root of two of the rms.
+    assert np.std(np.rad2deg(gradients) * 1e3) == pytest.approx(20.0, rel=0.35)
+
+
+def test_position_errors_turn_phases() -> None:
+    options = SMALL.replace(corrupt=False, position_rms_mm=10.0)
+    plan = plan_tiles(options)[0]
+    exact, wrong = (
+        subband_visibilities(prepare_run(run), plan, 0).reshape(4, 21, 4, 2)[0, :, 0, 0]
+        for run in (options.replace(position_rms_mm=0.0), options)
+    )
+    run = prepare_run(options)
+    error_m = run.corruption.position_error_m[run.array.numbers]
+    towards = meridian_direction(plan.apparent_dec_rad)
+    cycles = (error_m[run.array.second] - error_m[run.array.first]) @ towards * BAND.channel_freqs_hz(0, 4)[0] / C_M_S
+    assert np.abs(cycles).max() > 0.03
+    np.testing.assert_allclose(wrong / exact, np.exp(2j * np.pi * cycles), atol=1e-2)
+
+
+def test_bursts_fill_parts_of_integrations() -> None:
+    options = SMALL.replace(corrupt=False, integrations=12, sources=0, declination_offset_deg=20, bursts=5, channels=96)
+    plan, run = plan_tiles(options)[1], prepare_run(options)
+    power = np.stack([
+        np.abs(subband_visibilities(run, plan, subband).reshape(12, 21, 6, 2)[:, 1, :, 0]) for subband in range(16)
+    ], axis=1).reshape(12, 96)  # fmt: skip
+    hit = power > 1.0
+    assert 1 <= hit.any(axis=1).sum() <= 5
+    assert 0 < hit.mean() < 0.1
+
+
+def test_long_scan_starts_at_or_surrounds_transit() -> None:
+    long = SMALL.replace(hours=6.0, sources=0)
+    plans = plan_tiles(long)
+    assert len(plans) == 70
+    assert plans[0].sources == (CALIBRATOR,)
+    assert (plans[-1].mid_jd - plans[0].mid_jd) * 24 == pytest.approx(6.0, abs=0.1)
+    surrounding = plan_tiles(long.replace(calibrator_first=False))
+    assert surrounding[35].mid_jd == plans[0].mid_jd
+    assert [plan.index for plan in surrounding] == list(range(70))
