@@ -77,11 +77,11 @@ def test_ratios_of_drawn_sources() -> None:
 def test_scores_of_source_list() -> None:
     table = sources_inside(SOURCES, header(), (SIZE, SIZE))
     beam, _ = read_beam(header())
-    found = np.array([table.positions_rad[table.names.index(name)] for name in ("bright", "resolved", "pair a")])
+    list_rad = np.array([table.positions_rad[table.names.index(name)] for name in ("bright", "resolved", "pair a")])
     snr = np.array([500.0, 120.0, 100.0])
     # "faint" is not in the list, the fainter of the pair is blended into the brighter.
-    assert list_scores(found, snr, table, RMS_JY, beam) == (pytest.approx(2 / 3), 1.0)
-    false = np.vstack([found, np.deg2rad([[0.0, 39.9]])])
+    assert list_scores(list_rad, snr, table, RMS_JY, beam) == (pytest.approx(2 / 3), 1.0)
+    false = np.vstack([list_rad, np.deg2rad([[0.0, 39.9]])])
     assert list_scores(false, np.append(snr, 40.0), table, RMS_JY, beam)[1] == pytest.approx(3 / 4)
     assert list_scores(false, np.append(snr, 5.0), table, RMS_JY, beam)[1] == 1.0
 

@@ -1,4 +1,4 @@
-"""Beams that differ from the Airy disk: widths, ellipses, squint, pointing offsets, and what visibilities have of them."""
+"""Beams that differ from the Airy disk: widths, ellipses, squint and pointing offsets, and visibilities through them."""
 
 import numpy as np
 import pytest
