@@ -1,4 +1,4 @@
-"""Beams that differ from the Airy disk: widths, ellipses, squint and pointing offsets, and visibilities through them."""
+"""Beams that differ from the Airy disk: width, ellipse, squint, pointing offsets, and visibilities with them."""
 
 import numpy as np
 import pytest
