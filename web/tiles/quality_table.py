@@ -47,16 +47,16 @@ def _value(check: Check) -> str:
 def _limit(check: Check) -> str:
     if check.limit_text or not check.has_limits:
         return check.limit_text
-    low, high = check.low, check.high
-    if math.isinf(low) and math.isinf(high):
+    low, high = (_text(check, limit).removesuffix(".000") for limit in (check.low, check.high))
+    if math.isinf(check.low) and math.isinf(check.high):
         return f"> {_text(check, check.bad_low)}"
-    if math.isinf(low):
-        return f"≤ {_text(check, high)}"
-    return f"≥ {_text(check, low)}" if math.isinf(high) else f"{_text(check, low)} to {_text(check, high)}"
+    if math.isinf(check.low):
+        return f"≤ {high}"
+    return f"≥ {low}" if math.isinf(check.high) else f"{low} to {high}"
 
 
 def _text(check: Check, value: float | None) -> str:
-    if value is None or math.isnan(value):
+    if value is None or not math.isfinite(value):
         return "–"
     if check.unit == "fraction":
         return percent(value)

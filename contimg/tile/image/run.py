@@ -200,7 +200,7 @@ def _image_with_wsclean(
         with open_table(ms.path):  # WSClean would wait without a limit for the lock of another session
             hands = gridder.visibilities.hands
             hand = hands[0] if len(hands) == 1 else "I"
-            restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, hand, options)
+            restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options, hand)
     return CleanedImage(restored, pb, cleaned, beam)
 
 

@@ -32,7 +32,7 @@ _CYCLES = re.compile(r"(\d+) major iterations were performed")
 
 
 def run_wsclean(
-    ms: Path, column: str, scratch: Path, pixel_arcsec: float, hand: str, options: ImageOptions
+    ms: Path, column: str, scratch: Path, pixel_arcsec: float, options: ImageOptions, hand: str = "I"
 ) -> tuple[Image, CleanResult, Beam]:
     """Image a column of a Measurement Set with WSClean.
 
@@ -41,8 +41,8 @@ def run_wsclean(
     ms, column : the Measurement Set and its data column.
     scratch : directory for WSClean's files.
     pixel_arcsec : size of a pixel.
-    hand : the correlation to image, or I.
     options : size, weighting and clean.
+    hand : the correlation to image, or I.
 
     Returns
     -------
