@@ -34,7 +34,8 @@ def write_page() -> str:
 def commands() -> Iterator[str]:
     """Yield the section of each command with its options."""
     yield "## Commands\n"
-    yield "Exit codes: 0 success, 1 failure, 2 wrong setting, path or usage, 3 wrong data, 4 try again later.\n"
+    yield "Exit codes: 0 success, 1 failure, 2 wrong setting, path or usage, 3 wrong data, 4 try again later; "
+    yield "`contimg status` ends with 4 while a full disk pauses the stream.\n"
     yield from _command(root_command, click.Context(root_command, info_name="contimg"))
 
 

@@ -12,7 +12,7 @@ from flask import current_app
 from contimg.errors import Misconfigured
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
-from contimg.store import AlertRecord, AttentionItem, Status, Store, StreamActivity
+from contimg.store import AlertRecord, AttentionItem, DiskPause, Status, Store, StreamActivity
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, assess_condition
@@ -36,6 +36,7 @@ class StreamOverview:
     scan_age_s : time since the incoming directory was last scanned, s; None for never.
     alerts : those that hold.
     attention : failed groups and quarantined files by reason.
+    disk_pause : the disk that pauses the stream; None while none does.
     inspection : the newest answer of the workers; None before the first.
     """
 
@@ -46,6 +47,7 @@ class StreamOverview:
     activity: StreamActivity
     alerts: tuple[AlertRecord, ...]
     attention: tuple[AttentionItem, ...]
+    disk_pause: DiskPause | None
     inspection: Inspection | None
 
 
@@ -146,12 +148,14 @@ class Panel:
         sent_before_s = 2 * self.store.database.rules.lease_s
         work_unclaimed = bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
         activity, alerts = self.store.activity.read(), self.store.alerts.active()
+        disk_pause = self.store.activity.disk_pause()
         condition = assess_condition(
-            snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts
-        )
+            snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts,
+            pause=disk_pause.reason if disk_pause else None,
+        )  # fmt: skip
         attention = self.store.attention.items()
         return StreamOverview(
-            snapshot, status, condition, scan_age_s, activity, alerts, attention, self.inspector.latest()
+            snapshot, status, condition, scan_age_s, activity, alerts, attention, disk_pause, self.inspector.latest()
         )
 
 

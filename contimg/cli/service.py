@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
-from contimg.errors import ContimgError
+from contimg.errors import ContimgError, Transient
 from contimg.formats.records import to_plain
 from contimg.options import Choice
 from contimg.settings import Settings, load
@@ -18,7 +18,7 @@ from contimg.store.activity.remedies import ALERTS
 from contimg.store.engine import is_missing
 from contimg.units import format_duration, format_utc, parse_moment
 from workers.service import manager
-from workers.service.records import Action, ServiceHealth, ServiceStatus
+from workers.service.records import Action, ServiceHealth, ServiceStatus, TooEarly
 
 until_option = click.option(
     "--until", required=True, help="End: a time (UTC) or a duration: 2026-02-22T23:17, 30min, 8h."
@@ -50,7 +50,7 @@ def run_command(command: Action, by: str, *, as_json: bool = False, err: bool = 
         with open_store() as store:
             outcome = manager.run_command(stream, store, command, by)
     if not outcome.success:
-        raise ContimgError(outcome.message)
+        raise (Transient if isinstance(outcome, TooEarly) else ContimgError)(outcome.message)
     if as_json:
         print_json(outcome)
     else:
@@ -122,24 +122,29 @@ def resume(by: str, as_json: bool) -> None:
 def status(as_json: bool, shown: int) -> None:
     """Show service, queue, newest images, failures and alerts.
 
-    Quarantined files are listed with their reasons.
+    Quarantined files are listed with their reasons. The exit status is 4 while a full disk pauses the stream.
     """
     with open_store() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
+        disk_pause = store.activity.disk_pause()
     stream = _service()
     service, health = stream.status(), stream.health()
     if as_json:
         pulse = {**to_plain(activity), "catch_up_s": activity.catch_up_s}
-        parts = {"service": service, "health": health, "pulse": pulse, "alerts": alerts}
+        parts = {"service": service, "health": health, "pulse": pulse, "alerts": alerts, "disk_pause": disk_pause}
         print_json({**to_plain(snapshot), **parts})
-        return
-    console = Console(highlight=False)
-    console.print(_service_line(service, health), soft_wrap=True)
-    for alert in alerts:
-        duration = format_duration(snapshot.at - alert.began_at)
-        console.print(f"alert for {duration}: {alert.text}", style="red", soft_wrap=True)
-    _print_queue(console, snapshot, activity)
-    _print_lists(console, snapshot)
+    else:
+        console = Console(highlight=False)
+        console.print(_service_line(service, health), soft_wrap=True)
+        if disk_pause is not None:
+            console.print(f"paused by a full disk: {disk_pause.reason}", style="red", soft_wrap=True)
+        for alert in alerts:
+            duration = format_duration(snapshot.at - alert.began_at)
+            console.print(f"alert for {duration}: {alert.text}", style="red", soft_wrap=True)
+        _print_queue(console, snapshot, activity)
+        _print_lists(console, snapshot)
+    if disk_pause is not None:
+        raise SystemExit(Transient.exit_code)
 
 
 def _service_line(service: ServiceStatus, health: ServiceHealth) -> Text:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from contimg.settings import QueueRules, StreamingConfig, queue_rules
-from contimg.store.activity.activity import Activity, Beat, StreamActivity
+from contimg.store.activity.activity import Activity, Beat, DiskPause, StreamActivity
 from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
 from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
@@ -36,7 +36,7 @@ from contimg.store.retention import Retention, Retirable
 
 __all__ = [
     "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",
-    "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
+    "DiskPause", "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
     "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",

@@ -8,10 +8,10 @@ import click
 import pytest
 
 from contimg.cli import contimg
-from contimg.errors import BadInput, Misconfigured
+from contimg.errors import BadInput, Misconfigured, Transient
 from contimg.settings import Settings, load
 from contimg.settings.changes import history
-from contimg.store import Store
+from contimg.store import DiskPause, Store
 from web import create_app
 
 # Every address that changes something, and the command that does the same.
@@ -125,3 +125,20 @@ def test_alerts_are_acknowledged_and_silenced(run):
         assert store.silences.current_and_planned() == (window,)
         with pytest.raises(click.BadParameter):
             run("alerts", "silence", "disk", "--until", "soon", "--reason", "power")
+
+
+def test_status_and_resume_end_with_4_while_disk_is_full(run):
+    with contextlib.closing(Store.of(load(Settings.from_environment()))) as store:
+        store.activity.record_full_disk(DiskPause("/no/products", 96.5, 95.0, 90.0, 4 * 10**9, 10**9, 0.0))
+        store.jobs.pause("the disk watch")
+        for words in (("status",), ("status", "--json")):
+            with pytest.raises(SystemExit) as ended:
+                run(*words)
+            assert ended.value.code == 4
+        with pytest.raises(Transient, match="/no/products") as refused:
+            run("resume")
+        assert refused.value.exit_code == 4
+        assert store.jobs.paused
+        store.activity.record_full_disk(None)
+        run("resume")
+        run("status")

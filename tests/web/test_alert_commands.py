@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 from observing_night import Night
 
-from contimg.store import Store
+from contimg.store import DiskPause, Store
 
 ROUTES = ("/api/alerts/1/acknowledge", "/api/alerts/1/silence", "/api/maintenance", "/api/maintenance/1/end")
 BODY = {"until": "8h", "reason": "power cut"}
@@ -70,3 +70,21 @@ def test_maintenance_is_listed(client: FlaskClient, store: Store, operator: dict
     windows = store.silences.current_and_planned()
     assert [window.rule for window in windows] == [None, None]
     assert windows[1].ends_at - windows[1].begins_at == pytest.approx(8 * 3600)
+
+
+def test_resume_answers_409_while_disk_is_full(
+    client: FlaskClient, store: Store, night: Night, operator: dict[str, str]
+) -> None:
+    full = DiskPause("/no/products", 96.5, 95.0, 90.0, 4 * 10**9, 10**9, store.database.clock())
+    store.activity.record_full_disk(full)
+    assert client.get("/api/status").get_json()["disk_pause"] is None
+    store.jobs.pause("the disk watch")
+    answer = client.post("/api/streaming/resume", headers=operator)
+    assert answer.status_code == 409
+    assert all(part in answer.get_json()["message"] for part in ("/no/products", "95 %", "4.0 GB", "1.0 GB"))
+    assert store.jobs.paused
+    status = client.get("/api/status").get_json()
+    assert status["disk_pause"]["limit_percent"] == 95.0
+    assert status["condition"]["reason"] == full.reason
+    store.activity.record_full_disk(None)
+    assert client.post("/api/streaming/resume", headers=operator).status_code == 200

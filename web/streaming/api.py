@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from contimg.formats.records import GroupId, about, make_record
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import StreamingConfig
-from contimg.store import AttentionItem, Rates, State, Status
+from contimg.store import AttentionItem, DiskPause, Rates, State, Status
 from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
 from web.context import current_panel
@@ -72,6 +72,7 @@ class StreamStatus(Status):
 
     condition: Annotated[Condition, about("Condition of the stream and its reason")]
     service: Annotated[ServiceStatus, about("The service's process")]
+    disk_pause: Annotated[DiskPause | None, about("The full disk that pauses the stream; null while none does")]
     scan_age_s: ScanAge
     queue: Annotated[
         Mapping[str, int],

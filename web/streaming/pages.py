@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import psutil
@@ -44,12 +44,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Command:
-    """A button: its label, the question that is to be confirmed (none for a harmless command), and its style."""
+    """A button: its label, the question that is to be confirmed (none for a harmless command), and its style.
+
+    `refusal` is why the command cannot be given now; the button is disabled then.
+    """
 
     name: Action
     label: str
     question: str = ""
     tone: str = ""
+    refusal: str = ""
 
 
 COMMANDS: dict[str, Command] = {
@@ -171,7 +175,9 @@ def _offered_commands(overview: StreamOverview) -> tuple[Command, ...]:
     names: tuple[str, ...] = ("start",)
     if overview.service.running:
         names = ("resume" if overview.snapshot.paused else "pause", "restart", "stop")
-    return tuple(COMMANDS[name] for name in names)
+    pause = overview.disk_pause
+    refusals = {"resume": pause.reason} if pause is not None and pause.is_too_full else {}
+    return tuple(replace(COMMANDS[name], refusal=refusals.get(name, "")) for name in names)
 
 
 def _disk_limits() -> DiskLimits:

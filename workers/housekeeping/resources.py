@@ -3,16 +3,20 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
-from contimg.settings import DiskLimits, StreamingConfig
-from contimg.store import Stage, State, Store
+from contimg.settings import DiskLimits, RetentionRules, StreamingConfig
+from contimg.settings.alerts import LEVELS
+from contimg.store import DiskPause, Stage, State, Store
+from workers.housekeeping.cleanup import delete_expired
 
 log = logging.getLogger(__name__)
 PAUSED_BY = "the disk watch"  # recorded in the store as the author of the pause
+FREEABLE_INTERVAL_S = 300.0
 _SAMPLED_STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)
 
 
@@ -34,11 +38,13 @@ class DiskMonitor:
     store : the store.
     limits : the watermarks.
     list_disks : returns the usage of each file system.
+    retention : rules that give what retention would free.
     """
 
     store: Store
     limits: DiskLimits
     list_disks: Callable[[], Iterable[Disk]]
+    retention: RetentionRules = field(default_factory=RetentionRules)
 
     def check(self) -> None:
         """Pause or resume the stream by the usage of the fullest disk, and raise or end the alert `disk`."""
@@ -47,19 +53,64 @@ class DiskMonitor:
             return
         paused_by, limits, used = self.store.jobs.paused_by, self.limits, fullest.used_percent
         usage = f"{fullest.directory}: disk is {used:.1f} % full"
+        is_raised = any(alert.rule == "disk" for alert in self.store.alerts.active())
+        limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
+        full = self._describe(fullest) if used >= limit else None
+        self.store.activity.record_full_disk(full)
         if paused_by is None and used >= limits.disk_high_percent:
             self.store.jobs.pause(PAUSED_BY)
             log.error("%s (limit %g %%); stream paused", usage, limits.disk_high_percent)
         elif paused_by == PAUSED_BY and used < limits.disk_low_percent:
             self.store.jobs.resume(PAUSED_BY)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
-        is_raised = any(alert.rule == "disk" for alert in self.store.alerts.active())
-        limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
-        problem = f"{usage} (limit {limit:g} %), {fullest.free_bytes / 1e9:.1f} GB free; stream paused; free some space"
-        if self.store.jobs.paused_by == PAUSED_BY:
-            problem += f", it resumes below {limits.disk_low_percent:g} %"
-        end_text = f"disk: over, {usage}"
-        self.store.alerts.update("disk", problem if used >= limit else None, level="error", end_text=end_text)
+        problem = f"{full.reason}; stream paused; free some space" if full else None
+        self.store.alerts.update("disk", problem, level=LEVELS["disk"], end_text=f"disk: over, {usage}")
+
+    def _describe(self, disk: Disk) -> DiskPause:
+        """Describe a full disk; what retention would free is determined every some minutes, as it reads every file."""
+        now, before = self.store.database.clock(), self.store.activity.full_disk()
+        if before and before.directory == str(disk.directory) and now - before.freeable_at < FREEABLE_INTERVAL_S:
+            freeable_bytes, freeable_at = before.freeable_bytes, before.freeable_at
+        else:
+            freeable_bytes, freeable_at = self._freeable_bytes(disk), now
+        limits = self.limits
+        return DiskPause(
+            str(disk.directory), round(disk.used_percent, 1), limits.disk_high_percent, limits.disk_low_percent,
+            disk.free_bytes, freeable_bytes, freeable_at,
+        )  # fmt: skip
+
+    def _freeable_bytes(self, disk: Disk) -> int:
+        """Bytes on a disk that retention would delete now."""
+        device = _device(disk.directory)
+        expired = delete_expired(self.store, self.retention, dry_run=True)
+        return sum(row.size_bytes for row in expired if _device(row.product.paths[0]) == device)
+
+
+def resume_refusal(store: Store) -> str | None:
+    """Return why the stream cannot be resumed now: a disk is at its limit. None when it can be.
+
+    Parameters
+    ----------
+    store : the store; the disk that it names is measured where its directory is on this machine.
+    """
+    full = store.activity.full_disk()
+    if full is None:
+        return None
+    if (directory := Path(full.directory)).exists():
+        disk = _measure(directory, directory)
+        full = replace(full, used_percent=round(disk.used_percent, 1), free_bytes=disk.free_bytes)
+    return f"{full.reason}; free some space" if full.is_too_full else None
+
+
+def _measure(directory: Path, existing: Path) -> Disk:
+    usage = shutil.disk_usage(existing)
+    return Disk(directory, 100.0 * (1.0 - usage.free / usage.total), usage.free)
+
+
+def _device(path: Path) -> int | None:
+    with suppress(OSError):
+        return path.stat().st_dev
+    return None
 
 
 def disks(config: StreamingConfig) -> list[Disk]:
@@ -78,8 +129,7 @@ def disks(config: StreamingConfig) -> list[Disk]:
     for directory in (config.output_dir, config.scratch_dir, config.input_dir, store):
         existing = next((path for path in (directory, *directory.parents) if path.exists()), None)
         if existing is not None and (device := existing.stat().st_dev) not in devices:
-            usage = shutil.disk_usage(existing)
-            devices[device] = Disk(directory, 100.0 * (1.0 - usage.free / usage.total), usage.free)
+            devices[device] = _measure(directory, existing)
     return list(devices.values())
 
 

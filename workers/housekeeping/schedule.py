@@ -74,7 +74,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     Misconfigured : a setting of a task is wrong.
     """
     interval_s, retention = config.worker_poll_interval, RetentionRules.from_environment()
-    monitor = DiskMonitor(store, DiskLimits.from_environment(), lambda: disks(config))
+    monitor = DiskMonitor(store, DiskLimits.from_environment(), lambda: disks(config), retention)
     settings = Settings.from_environment()
     inspector = InspectionCache(partial(CeleryInspector().inspect, url_in_force(settings)))
     alerts = AlertEvaluator(

@@ -18,6 +18,7 @@ from contimg.files.filesystems import write_fault
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
 from contimg.store.engine import is_missing
+from workers.housekeeping.resources import resume_refusal
 from workers.producer import END_BEAT, SCAN_BEAT
 from workers.service.backends import Backend, choose_backend
 from workers.service.records import (
@@ -33,6 +34,7 @@ from workers.service.records import (
     ServiceHealth,
     ServiceRecord,
     ServiceStatus,
+    TooEarly,
     last_supervised_at,
     read_record,
 )
@@ -256,6 +258,8 @@ def run_command(service: CommandTarget, store: Store, command: Action, by: str) 
         store.jobs.pause(by)
         return CommandOutcome(True, "paused: stages under way are finished, no other starts; `resume` ends the pause")
     if command == "resume":
+        if refusal := resume_refusal(store):
+            return TooEarly(False, f"not resumed: {refusal}")
         store.jobs.resume(by)
         return CommandOutcome(True, "resumed")
     outcome = service.execute(command)

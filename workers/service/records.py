@@ -129,6 +129,10 @@ class NoEffect(CommandOutcome):
     """The outcome of a command that was not needed; the API answers it with status 200, as its clients expect."""
 
 
+class TooEarly(CommandOutcome):
+    """The outcome of a command that is refused for now and can be given later."""
+
+
 def read_record(state_dir: Path) -> ServiceRecord | None:
     """Return the record of the supervisor that runs on a state directory.
 

@@ -1,18 +1,22 @@
 """What the stream has done last and what waits: alarms and the start page are derived from it."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
 from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contimg.formats.records import about
 from contimg.store import tables
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, State
-from contimg.store.jobs.records import Outcome
+from contimg.store.jobs.records import Outcome, pause_switch
 
 WINDOW_S = 900.0
+_DISK_PAUSE = "disk_pause"  # key in the table of switches
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,33 @@ class Beat:
 
     text: str
     at: float
+
+
+@dataclass(frozen=True)
+class DiskPause:
+    """A pause of the stream while a disk is too full."""
+
+    directory: Annotated[str, about("Directory on the disk that is too full", example="/data/products")]
+    used_percent: Annotated[float, about("Usage of the disk", "%", 95.3)]
+    limit_percent: Annotated[float, about("Usage at and above which the stream pauses", "%", 95.0)]
+    resume_percent: Annotated[float, about("Usage below which it resumes by itself", "%", 90.0)]
+    free_bytes: Annotated[int, about("Free space", "byte", 47_000_000_000)]
+    freeable_bytes: Annotated[int, about("Space that retention would free with the present rules", "byte", 12_000_000)]
+    freeable_at: Annotated[float, about("When that was determined")]
+
+    @property
+    def is_too_full(self) -> bool:
+        """Whether the disk is at its limit, so that `resume` would be followed by another pause."""
+        return self.used_percent >= self.limit_percent
+
+    @property
+    def reason(self) -> str:
+        """The pause in one line: directory, usage, limit, free space, and what ends it."""
+        return (
+            f"{self.directory}: disk is {self.used_percent:.1f} % full (limit {self.limit_percent:g} %), "
+            f"{self.free_bytes / 1e9:.1f} GB free; the stream resumes below {self.resume_percent:g} %; "
+            f"retention would free {self.freeable_bytes / 1e9:.1f} GB"
+        )
 
 
 class Activity(Repository):
@@ -122,6 +153,31 @@ class Activity(Repository):
         query = select(control).where(control.key.startswith(key, autoescape=True)).order_by(control.key)
         with self._database.read() as session:
             return {row.key.removeprefix(key): Beat(row.value, row.changed_at) for row in session.scalars(query)}
+
+    def disk_pause(self) -> DiskPause | None:
+        """Return the disk that is too full while the stream is paused, otherwise None."""
+        full = self.full_disk()
+        with self._database.read() as session:
+            return full if full is not None and pause_switch(session) is not None else None
+
+    def full_disk(self) -> DiskPause | None:
+        """Return the disk last recorded as too full, whether or not the stream is paused; None when there is none."""
+        with self._database.read() as session:
+            row = session.get(tables.Control, _DISK_PAUSE)
+            return DiskPause(**json.loads(row.value)) if row and row.value else None
+
+    def record_full_disk(self, disk: DiskPause | None) -> None:
+        """Record the disk that is too full now; None when there is none. Nothing is written when it is already so.
+
+        Parameters
+        ----------
+        disk : its usage and limits.
+        """
+        if disk == self.full_disk():
+            return
+        value = "" if disk is None else json.dumps(asdict(disk))
+        with self._database.write() as session:
+            session.merge(tables.Control(key=_DISK_PAUSE, value=value, changed_at=self._database.clock()))
 
     def store_identity(self) -> str:
         """Return the random name of this store, which is given at the first call."""

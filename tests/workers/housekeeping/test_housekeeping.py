@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from contimg.files.locks import lock
 from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, QueueRules, RetentionRules
 from contimg.store import (
+    DiskPause,
     Lease,
     Stage,
     State,
@@ -23,9 +25,11 @@ from contimg.store import (
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 from workers.housekeeping.alerts import AlertEvaluator
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
-from workers.housekeeping.resources import PAUSED_BY, Disk, DiskMonitor, disks, record_sample
+from workers.housekeeping.resources import PAUSED_BY, Disk, DiskMonitor, disks, record_sample, resume_refusal
 from workers.housekeeping.schedule import PeriodicTask, TaskSchedule
 from workers.inspection import Inspection, Worker
+from workers.service.manager import run_command
+from workers.service.records import TooEarly
 
 T0, DAY_S = 1_771_802_000.0, 86400.0
 NO_QUALITY = AlertLimits(alert_uncalibrated=0, alert_quality=0, alert_partial=0)
@@ -133,6 +137,55 @@ def test_full_disk_pauses_stream_until_freed(clocked_store):
         assert clocked_store.jobs.paused is paused, f"at {percent} %"
     text = clocked_store.events.last(level="error")[-1].text
     assert re.search(r"/products\b.*\b95\.0 ?%.*\b1\.0 GB\b.*\b90 ?%", text)
+
+
+def test_disk_pause_names_what_retention_frees(clocked_store, deployment, clock):
+    group = complete(clocked_store, deployment, 0)
+    clock.now += 10 * DAY_S
+    used = [96.0]
+    rules = RetentionRules(keep_ms_days=1, keep_images_days=1, keep_last=0, keep_flagged=False)
+    output = deployment.config.output_dir
+    monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(output, used[-1], 4 * 10**9)], rules)
+    expected = sum(row.size_bytes for row in delete_expired(clocked_store, rules, dry_run=True))
+    monitor.check()
+    pause = clocked_store.activity.disk_pause()
+    assert pause == DiskPause(str(output), 96.0, 95.0, 90.0, 4 * 10**9, expected, clock.now)
+    assert expected > 0, group
+    assert pause.is_too_full
+    clock.now += 10
+    used.append(92.0)
+    monitor.check()
+    assert not clocked_store.activity.disk_pause().is_too_full
+    used.append(89.0)
+    monitor.check()
+    assert clocked_store.activity.disk_pause() is None
+    assert clocked_store.activity.full_disk() is None
+
+
+def test_resume_is_refused_while_disk_is_full(clocked_store):
+    used = [95.0]
+    monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(Path("/no/products"), used[-1], 10**9)])
+    monitor.check()
+    outcome = run_command(None, clocked_store, "resume", "ana")
+    assert isinstance(outcome, TooEarly)
+    assert "/no/products" in outcome.message
+    assert clocked_store.jobs.paused
+    clocked_store.jobs.resume("ana")
+    clocked_store.jobs.pause("ana")
+    assert not run_command(None, clocked_store, "resume", "ana").success
+    used.append(94.0)
+    monitor.check()
+    assert run_command(None, clocked_store, "resume", "ana").success
+    assert not clocked_store.jobs.paused
+
+
+def test_resume_measures_disk_again(clocked_store, tmp_path):
+    monitor = DiskMonitor(clocked_store, DiskLimits(), lambda: [Disk(tmp_path, 100.0, 0)])
+    monitor.check()
+    assert clocked_store.activity.disk_pause().is_too_full
+    disk = shutil.disk_usage(tmp_path)
+    is_full = 100 * (1 - disk.free / disk.total) >= 95
+    assert (resume_refusal(clocked_store) is not None) is is_full
 
 
 def test_disk_monitor_keeps_pause_by_operator(clocked_store):
