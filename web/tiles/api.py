@@ -126,7 +126,10 @@ def flags_png(path: GroupPath) -> Response:
 
 @queue.read("/groups/<group>/flags.waterfall.png", PNG)
 def flags_waterfall(path: GroupPath) -> Response:
-    """Flagged fractions of a tile by antenna and channel, and by time and channel, as a picture."""
+    """Flagged fractions of a tile by antenna and channel, and by time and channel, as a picture.
+
+    Written by the calibrate stage, as /api/groups/<group>/flags.
+    """
     return _send(flag_file(path.group, ".waterfall.png"), "flag summary", PNG)
 
 
