@@ -19,10 +19,11 @@ from contimg.formats.records import page_key
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
 from contimg.store import tables
-from contimg.store.activity.events import WARNING, record_event, record_metrics
+from contimg.store.activity.events import WARNING, Bucket, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.images.filters import ImageFilter
 from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS
+from contimg.store.images.series import read_image_series
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
@@ -187,6 +188,17 @@ class Products(Repository):
         with self._database.read() as session:
             return session.scalar(before), session.scalar(after)
 
+    def series(self, name: str, since_s: float, until_s: float, points: int = 300) -> tuple[Bucket, ...]:
+        """Return a number of the images over time of observation; see `contimg.store.images.series`.
+
+        Parameters
+        ----------
+        name : of the number, as `image.noise_ratio`.
+        since_s, until_s : the span, epoch seconds; the second is excluded.
+        points : number of steps.
+        """
+        return read_image_series(self._database, name, since_s, until_s, points)
+
     def tiles(self, images: ImageFilter, limit: int = 3000) -> tuple[ObservedTile, ...]:
         """Return the selected images as marks of a chart, in order of observation.
 
@@ -195,15 +207,14 @@ class Products(Repository):
         images : the conditions.
         limit : largest number of images; the latest are returned.
         """
-        image, ms = tables.Image, tables.MeasurementSet
+        image = tables.Image
         query = (
             select(
                 image.id, image.group_id, image.mjd, image.ra_deg, image.dec_deg, image.rms_jy, image.peak_jy,
                 image.verdict, image.calibration_set.is_not(None), image.catalogue_flux_ratio,
                 image.__table__.c.expected_rms_jy,
-                ms.flagged_fraction, image.missing_subbands,
+                1.0 - image.__table__.c.unflagged_fraction, image.missing_subbands,
             )
-            .outerjoin(ms, ms.job_id == image.job_id)
             .where(*images.conditions())
             .order_by(image.mjd.desc())
             .limit(limit)

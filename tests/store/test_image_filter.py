@@ -35,7 +35,7 @@ def night(store: Store, telescope: Telescope) -> list[int]:
         image = replace(
             IMAGE, fits_path=Path(f"/p/{n}.fits"), mjd=NIGHT_MJD + (n - 1.5) / 24, ra_deg=(359.0 + n) % 360,
             dec_deg=33.0 + n, verdict=grade, calibration_set=None if n == 2 else "s1", expected_rms_jy=0.001,
-            missing_subbands=() if n else (3, 7),
+            missing_subbands=() if n else (3, 7), unflagged_fraction=1 - 0.1 * n,
         )  # fmt: skip
         commit(store, group, Stage.IMAGE, image)
         stored = store.products.image_of(group)
@@ -150,3 +150,16 @@ def test_circle_agrees_with_astropy(
     for n, separation_deg in enumerate(separations_deg):
         if abs(separation_deg - radius_deg) > TOLERANCE_DEG:
             assert (str(n) in selected) == (separation_deg < radius_deg)
+
+
+def test_series_follow_time_of_observation(store: Store, night: list[int]) -> None:
+    since_s = (NIGHT_MJD - 40587 - 2 / 24) * 86400
+    span = since_s, since_s + 4 * 3600
+    hourly = store.products.series("image.flagged_fraction", *span, 4)
+    assert [(bucket.at - since_s) / 3600 for bucket in hourly] == pytest.approx([0.5, 1.5, 2.5, 3.5])
+    assert [bucket.mean for bucket in hourly] == pytest.approx([0, 0.1, 0.2, 0.3])
+    (whole,) = store.products.series("image.noise_ratio", *span, 1)
+    assert (whole.minimum, whole.mean, whole.maximum) == pytest.approx((3.0, 3.0, 3.0))
+    (bad,) = store.products.series("image.bad", *span, 1)
+    assert (bad.minimum, bad.mean, bad.maximum) == (0.25, 0.25, 0.25)
+    assert store.products.series("image.bad", span[1], span[1] + 60, 1) == ()

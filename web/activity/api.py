@@ -13,8 +13,8 @@ from contimg.formats.records import NO_UNIT, Page, about, to_json
 from contimg.settings.alerts import AlertRule
 from contimg.store import AlertRecord, Bucket, EventRecord, SilenceRecord
 from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
-from web.activity.history import CHARTS, disks
-from web.activity.prometheus import Collector
+from web.activity.history import CHARTS, disks, read_line
+from web.activity.prometheus import Collector, ImageSummary
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.bodies import AcknowledgeRequest, MaintenanceRequest, SilenceRequest
@@ -117,6 +117,13 @@ class ChartData:
     title: Annotated[str, about("Title", example="Duration of stages")]
     unit: Annotated[str, about("Unit of the values", example="s")]
     lines: Annotated[tuple[ChartLine, ...], about("The lines of the chart")]
+
+
+@dataclass(frozen=True)
+class AlertMarks:
+    """Alerts that were active within the span of a chart."""
+
+    alerts: Annotated[tuple[AlertRecord, ...], about("Alerts, the newest first")]
 
 
 class ChartPath(BaseModel):
@@ -235,6 +242,12 @@ def read_workers() -> WorkerList:
     return WorkerList(**vars(inspection), unserved=inspection.unserved)
 
 
+@history.read("/alerts", AlertMarks)
+def read_alert_marks(query: TimeSpan) -> AlertMarks:
+    """The alerts that were active between two times, the newest first: `?since=&until=`, at most 500."""
+    return AlertMarks(current_panel().store.alerts.between(*query.limits_s))
+
+
 @history.read("/<name>", ChartData, NOT_FOUND)
 def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
     """A chart's series between two times.
@@ -245,12 +258,9 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
     if chart is None:
         known = ", ".join(chart.name for chart in CHARTS)
         raise RequestError(404, f"{path.name[:40]}: no such chart", f"the charts are {known}")
-    metrics, lines = current_panel().store.metrics, []
+    lines = []
     for line in chart.lines:
-        factor, series = line.factor, metrics.series(line.series, *query.limits_s, query.points)
-        steps = tuple(
-            Bucket(step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in series
-        )
+        steps = read_line(current_panel().store, line, *query.limits_s, query.points)
         points = tuple((step.at, step.mean, step.minimum, step.maximum) for step in steps)
         lines.append(ChartLine(line.label, steps, points))
     return ChartData(chart.name, chart.title, chart.unit, tuple(lines))
@@ -279,7 +289,8 @@ def metrics() -> Response:
     panel, registry = current_panel(), CollectorRegistry()
     panel.ended.update(panel.store)
     disk_usages = disks(panel.valid_config())
-    registry.register(Collector(panel.overview(8), panel.live.viewers, disk_usages, panel.alert_rules()))
+    images = panel.shared("images", lambda: ImageSummary.read(panel.store))
+    registry.register(Collector(panel.overview(8), panel.live.viewers, disk_usages, panel.alert_rules(), images))
     text = generate_latest(registry) + generate_latest(panel.ended.registry)
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 

@@ -10,13 +10,18 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
+from contimg.instrument.dsa110 import CADENCE_S
+from contimg.quality.grades import BAD, GOOD, SUSPECT
 from contimg.settings import StreamingConfig
-from contimg.store import Stage, State
+from contimg.store import Bucket, Stage, State, Store
+from contimg.store.images.series import SHARES, VALUES
 from web.context import Panel
 from workers.housekeeping.clocks import record_clock
 
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S = 5.0
+SHARE_STEP_S = 3600.0  # shortest step of a share of images: about twelve
+GRADES = (GOOD, SUSPECT, BAD)
 
 
 @dataclass(frozen=True)
@@ -30,20 +35,37 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines that share an axis and a unit."""
+    """Lines that share an axis and a unit.
+
+    Attributes
+    ----------
+    interval_s : longest usual time between two values, s; a line is interrupted where more than three of them lack.
+    """
 
     name: str
     title: str
     unit: str
     lines: tuple[Line, ...]
+    interval_s: float = 60.0
+
+    @property
+    def by_observation(self) -> bool:
+        """Whether the values are those of images, at their time of observation."""
+        return all(line.series in VALUES or line.series in SHARES for line in self.lines)
 
 
 CHARTS = (
     Chart("throughput", "Throughput", "groups/h", (Line("stream.groups_per_hour", "completed"),)),
     Chart("latency", "Last file to image", "s", (Line("stream.image_after_s", "median"),
           Line("stream.image_after_p95_s", "95 %"))),
-    Chart("stages", "Stages", "s", tuple(Line(f"stage.{stage}.seconds", str(stage)) for stage in Stage)),
-    Chart("noise", "Noise of images", "mJy/beam", (Line("image.rms_jy", "rms", 1e3),)),
+    Chart("stages", "Stages", "s", tuple(Line(f"stage.{stage}.seconds", str(stage)) for stage in Stage),
+          CADENCE_S),
+    Chart("noise", "Noise of images", "mJy/beam", (Line("image.rms_jy", "noise", 1e3),), CADENCE_S),
+    Chart("noise_ratio", "Noise over thermal", "ratio", (Line("image.noise_ratio", "noise over thermal"),), CADENCE_S),
+    Chart("flux_ratio", "Flux over catalogue", "ratio", (Line("image.flux_ratio", "median"),), CADENCE_S),
+    Chart("flagged", "Flagged samples", "%", (Line("image.flagged_fraction", "flagged", 100.0),), CADENCE_S),
+    Chart("grades", "QA grades", "% of images", tuple(Line(f"image.{grade}", grade, 100.0) for grade in GRADES),
+          SHARE_STEP_S),
     Chart("queue", "Groups in progress", "groups", (Line("queue.collecting", "collecting"),
           Line("queue.pending", "pending"), Line("queue.in_progress", "in progress"))),
     Chart("cpu", "CPU", "% of a core", (Line("service.cpu_percent", "stream"), Line("machine.cpu_percent", "machine"))),
@@ -52,6 +74,25 @@ CHARTS = (
     Chart("disk", "Disk free", "GB", (Line("disk.output_free_bytes", "products", 1e-9),
           Line("disk.input_free_bytes", "incoming", 1e-9))),
 )  # fmt: skip
+
+
+def read_line(store: Store, line: Line, since_s: float, until_s: float, points: int) -> tuple[Bucket, ...]:
+    """Return the values of a line in the unit of its chart.
+
+    Parameters
+    ----------
+    store : of the panel.
+    line : of a chart.
+    since_s, until_s : the span, epoch seconds; of observation for numbers of images.
+    points : number of steps.
+    """
+    is_of_images = line.series in VALUES or line.series in SHARES
+    if line.series in SHARES:
+        points = max(1, min(points, int((until_s - since_s) / SHARE_STEP_S)))
+    read = store.products.series if is_of_images else store.metrics.series
+    steps = read(line.series, since_s, until_s, points)
+    factor = line.factor
+    return tuple(Bucket(step.at, step.mean * factor, step.minimum * factor, step.maximum * factor) for step in steps)
 
 
 def sample(panel: Panel) -> dict[str, float | None]:

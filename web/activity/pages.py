@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template, request, send_from_direc
 from werkzeug.wrappers import Response as AnyResponse
 
 from web.activity.alerts import acknowledge_alert
-from web.activity.history import CHARTS
+from web.activity.history import CHARTS, read_line
 from web.context import current_panel
 from web.http.bodies import AcknowledgeRequest
 from web.http.errors import RequestError
@@ -48,18 +48,20 @@ def acknowledge(alert_id: int) -> AnyResponse:
 
 @history.get("/history", endpoint="show")
 def show_history() -> str:
-    """Show the charts, and the last day's values in a table."""
+    """Show the charts, and a day's values in a table: the last day, for numbers of images that of the newest image."""
     store = current_panel().store
     now_s = store.database.clock()
+    newest = store.products.images(1)
+    newest_s = newest[0].observed_at + 1 if newest else now_s
     day = []
     for chart in CHARTS:
+        until_s = newest_s if chart.by_observation else now_s
         for line in chart.lines:
-            steps = store.metrics.series(line.series, now_s - DAY_S, now_s, 1)
-            values = [(step.mean, step.minimum, step.maximum) for step in steps[:1]]
-            day.append((chart, line, [value * line.factor for triple in values for value in triple]))
+            steps = read_line(store, line, until_s - DAY_S, until_s, 1)
+            day.append((chart, line, [number for step in steps for number in (step.mean, step.minimum, step.maximum)]))
     return render_template(
         "activity/history.html", charts=CHARTS, spans=SPANS_S, day=day, scripts=BOKEH_SCRIPTS, version=version("bokeh"),
-        style_nonce=allow_styles(),
+        newest_s=newest_s if newest else None, style_nonce=allow_styles(),
     )  # fmt: skip
 
 

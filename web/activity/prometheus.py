@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from contimg.quality.grades import BAD, GOOD, SUSPECT
 from contimg.settings.alerts import AlertRule
-from contimg.store import Outcome, Stage, Store
+from contimg.store import ImageFilter, Outcome, Stage, Store
 
 FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
 # Seconds: a tile comes every 309 s, so what matters lies below.
@@ -58,6 +60,52 @@ class EndedStages:
             self._updated_s = max([self._updated_s, *(run.ended_at or 0.0 for run in runs)])
 
 
+@dataclass(frozen=True)
+class ImageSummary:
+    """Numbers of the newest images, by time of observation.
+
+    Attributes
+    ----------
+    observed_s : middle of the newest image's observation, epoch seconds; None without an image.
+    medians : of the images of the hour until the newest, by name of the metric; a number that none has is left out.
+    grades : images of the day until the newest, by QA grade.
+    missing_subbands : of the newest image.
+    """
+
+    observed_s: float | None = None
+    medians: Mapping[str, float] = field(default_factory=dict)
+    grades: Mapping[str, int] = field(default_factory=dict)
+    missing_subbands: int | None = None
+
+    @classmethod
+    def read(cls, store: Store) -> "ImageSummary":
+        """Read the summary.
+
+        Parameters
+        ----------
+        store : the store.
+        """
+        newest = store.products.images(1)
+        if not newest:
+            return cls()
+        mjd = newest[0].mjd
+        tiles = store.products.tiles(ImageFilter(since_mjd=mjd - 1 / 24))
+        values: dict[str, list[float | None]] = {
+            "rms_jy": [tile.rms_jy for tile in tiles],
+            "noise_ratio": [tile.noise_ratio for tile in tiles],
+            "flux_ratio": [tile.flux_ratio for tile in tiles],
+            "flagged_fraction": [tile.flagged_fraction for tile in tiles],
+        }
+        known = {name: [value for value in numbers if value is not None] for name, numbers in values.items()}
+        counts = store.products.count_images(ImageFilter(since_mjd=mjd - 1))
+        return cls(
+            newest[0].observed_at,
+            {name: median(numbers) for name, numbers in known.items() if numbers},
+            {grade: counts.get(grade, 0) for grade in (GOOD, SUSPECT, BAD)},
+            len(newest[0].missing_subbands),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Collector:
     """The overview, the disks and the alerts as metrics.
@@ -68,12 +116,14 @@ class Collector:
     viewers : number of open connections to /api/events.
     disks : file systems of the stream's directories.
     rules : every rule of alerts.
+    images : numbers of the newest images.
     """
 
     overview: Any
     viewers: int
     disks: Sequence[Any]
     rules: Sequence[AlertRule] = ()
+    images: ImageSummary = ImageSummary()
 
     def collect(self) -> Iterable[Metric]:
         """The metrics."""
@@ -90,8 +140,26 @@ class Collector:
         for name, about, value in self._numbers():
             if value is not None:
                 yield GaugeMetricFamily(f"contimg_{name}", about, value=value)
+        yield from self._images()
         yield from self._alerts()
         yield from self._workers()
+
+    def _images(self) -> Iterable[Metric]:
+        about = {
+            "rms_jy": "Noise per beam, Jy, median of the hour until the newest image.",
+            "noise_ratio": "Noise over thermal rms, median of the hour until the newest image.",
+            "flux_ratio": "Flux over catalogue, median of the hour until the newest image.",
+            "flagged_fraction": "Flagged part of the samples, median of the hour until the newest image.",
+        }
+        for name, value in self.images.medians.items():
+            yield GaugeMetricFamily(f"contimg_image_{name}", about[name], value=value)
+        yield _labelled("contimg_images", "Images of the day until the newest, by grade.", "grade", self.images.grades)
+        if self.images.observed_s is not None:
+            text = "Middle of the newest image's observation, epoch seconds."
+            yield GaugeMetricFamily("contimg_image_observed_timestamp_seconds", text, value=self.images.observed_s)
+        if self.images.missing_subbands is not None:
+            text = "Missing subbands of the newest image."
+            yield GaugeMetricFamily("contimg_image_missing_subbands", text, value=self.images.missing_subbands)
 
     def _alerts(self) -> Iterable[Metric]:
         on = {alert.rule for alert in self.overview.alerts}
@@ -117,9 +185,17 @@ class Collector:
         yield "healthy", "1 while the stream runs or is paused on purpose.", float(overview.condition.healthy)
         yield "stages_in_progress", "Running stages.", float(len(snapshot.running))
         yield "groups_per_hour", "Groups completed in the last hour.", rates.groups_per_hour
-        yield "latency_seconds_median", "First file to image, median over the last hour.", rates.latency_s
-        yield "image_after_seconds_median", "Last file to image, median over the last hour.", rates.image_after_s
-        yield "image_after_seconds_p95", "Last file to image, 95 % over the last hour.", rates.image_after_p95_s
+        yield "latency_seconds_median", "First file to image, median of the last hour's first runs.", rates.latency_s
+        yield (
+            "image_after_seconds_median",
+            "Last file to image, median of the last hour's first runs.",
+            rates.image_after_s,
+        )
+        yield (
+            "image_after_seconds_p95",
+            "Last file to image, 95 % of the last hour's first runs.",
+            rates.image_after_p95_s,
+        )
         yield "real_time_factor", "Seconds of sky per second of processing.", rates.real_time_factor
         yield "backlog_groups", "Groups that are ready and not done.", float(overview.activity.waiting)
         yield "catch_up_seconds", "Until the backlog is gone at the present pace.", overview.activity.catch_up_s

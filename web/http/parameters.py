@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,7 +18,7 @@ from pydantic import (
 from contimg.errors import BadInput
 from contimg.formats.records import NO_UNIT, TIME_EXAMPLE, TIME_UNIT, about
 from contimg.instrument.time import unix_to_mjd
-from contimg.store import GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State, StoredImage
+from contimg.store import GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State
 from contimg.units import parse_time_span
 
 Verdict = Literal["good", "suspect", "bad"]
@@ -212,43 +211,6 @@ class CutoutQuery(Parameters):
     pbcor: Annotated[bool, about("Whether the image over the primary beam is cut", example=False)] = False
 
 
-class ImageWall(Listing):
-    """Parameters of a page of thumbnails: a night, as 2026-02-22, and a QA grade; `verdict` is another name of it.
-
-    `before`: the key of the last image of the page before, `mjd~id`.
-    """
-
-    limit: int = Field(48, ge=1, le=200)
-    night: Night = ""
-    grade: Verdict | None = Field(None, validation_alias=AliasChoices("grade", "verdict"))
-    before: ImageKey = None
-
-    @staticmethod
-    def key_of(image: StoredImage) -> str:
-        """Return the key of an image.
-
-        Parameters
-        ----------
-        image : one of a page.
-
-        Returns
-        -------
-        `mjd~id`: time of observation, MJD days, and the image's id.
-        """
-        return f"{image.mjd:.12f}~{image.id}"
-
-
-class ImageDownload(Parameters):
-    """Parameters of a download: the ticked images, or all of a night and a QA grade; files and their names."""
-
-    which: Literal["selected", "all"] = "selected"
-    image: tuple[Annotated[int, Field(ge=0, le=MAX_ID)], ...] = Field((), max_length=500)
-    night: Night = ""
-    grade: Verdict | None = None
-    pbcor: bool = False
-    safe_names: bool = False
-
-
 LogKey = Annotated[
     tuple[Annotated[str, Field(max_length=40)], Annotated[int, Field(ge=1, le=MAX_ID)]] | None,
     BeforeValidator(_parse_key), _TEXT_SCHEMA,
@@ -318,11 +280,3 @@ class TimeSpan(Parameters):
         if until_s <= since_s:
             raise ValueError("until must be later than since")
         return self
-
-
-class SkyView(Parameters):
-    """Which tiles are drawn on the sky, and how: of a night or of the days until the newest; the strip or all sky."""
-
-    days: int = Field(1, ge=1, le=3650)
-    night: Night = ""
-    view: Literal["strip", "all"] = "strip"

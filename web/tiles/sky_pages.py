@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from flask import Blueprint, render_template
+from pydantic import Field
 
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.instrument.coverage import RaRange, covered_area_deg2, uncovered_ra
@@ -14,7 +16,7 @@ from contimg.instrument.dsa110 import CADENCE_S, LONGITUDE_DEG
 from contimg.instrument.time import DAY_S, unix_to_mjd
 from contimg.store import ImageFilter, ObservedTile
 from web.context import current_panel
-from web.http.parameters import SkyView
+from web.http.parameters import Night, Parameters
 from web.pages.layout import parse_query
 from web.tiles.nights import GRADES, NightList, Tick, utc_ticks, whole_hours
 
@@ -26,6 +28,14 @@ MAX_TILES = 3000
 LONGEST_GAPS = 12
 SPANS = {1: "24 h", 7: "7 d", 30: "30 d", 365: "1 y"}
 TILE_DAYS = CADENCE_S / DAY_S
+
+
+class SkyView(Parameters):
+    """Which tiles are drawn on the sky, and how: of a night or of the days until the newest; the strip or all sky."""
+
+    days: int = Field(1, ge=1, le=3650)
+    night: Night = ""
+    view: Literal["strip", "all"] = "strip"
 
 
 @dataclass(frozen=True)

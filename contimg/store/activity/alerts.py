@@ -217,6 +217,18 @@ class Alerts(History):
         query = select(tables.Alert).order_by(tables.Alert.id.desc()).limit(limit)
         return self._read(query if before is None else query.where(tables.Alert.id < before))
 
+    def between(self, since_s: float, until_s: float, limit: int = 500) -> tuple[AlertRecord, ...]:
+        """Return the alerts that were active within a span, newest first.
+
+        Parameters
+        ----------
+        since_s, until_s : the span, epoch seconds.
+        limit : largest number of alerts.
+        """
+        alert = tables.Alert
+        within = alert.began_at < until_s, (alert.ended_at.is_(None) | (alert.ended_at >= since_s))
+        return self._read(select(alert).where(*within).order_by(alert.id.desc()).limit(limit))
+
     def _read(self, query: Select[tables.Alert]) -> tuple[AlertRecord, ...]:
         """The alerts of a query, each active one with the end of its rule's silence."""
         now = self._database.clock()

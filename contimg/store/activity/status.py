@@ -17,7 +17,7 @@ from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.images.records import StoredImage
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
-from contimg.store.jobs.records import jobs_in_progress, pause_switch
+from contimg.store.jobs.records import Outcome, jobs_in_progress, pause_switch
 from contimg.store.tables import record_of
 
 RATE_WINDOW_S = 3600.0
@@ -182,10 +182,14 @@ def _rates(session: Session, now: float) -> Rates:
     job, run = tables.Job, tables.StageRun
     since = now - RATE_WINDOW_S
     # Only completed jobs have a time of completion; asking for the state too, SQLite would walk through all of them.
-    completed = select(job.key, job.created_at, job.completed_at).where(
+    completed = select(job.id, job.key, job.created_at, job.completed_at).where(
         job.completed_at > since, job.processing == LIVE
     )
-    ended = {key: (start, float(end)) for key, start, end in session.execute(completed) if end is not None}
+    rows = [row for row in session.execute(completed) if row.completed_at is not None]
+    # The latency of the stream is that of first runs: a job that was retried or reprocessed has other runs too.
+    other_runs = select(run.job_id).where(run.job_id.in_([row.id for row in rows]), run.outcome != Outcome.COMMITTED)
+    repeated = set(session.scalars(other_runs))
+    ended = {row.key: (row.created_at, float(row.completed_at)) for row in rows if row.id not in repeated}
     done = [end - start for start, end in ended.values()]
     file = tables.SubbandFileRow
     last_files = (
@@ -200,7 +204,7 @@ def _rates(session: Session, now: float) -> Rates:
         if value is not None:
             seconds.setdefault(Stage(stage), []).append(value)
     return Rates(
-        groups_per_hour=len(done) * 3600.0 / RATE_WINDOW_S,
+        groups_per_hour=len(rows) * 3600.0 / RATE_WINDOW_S,
         latency_s=median(done) if done else None,
         stage_seconds={stage: median(values) for stage, values in seconds.items()},
         image_after_s=median(after) if after else None,
