@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contimg.store import Rates, Running, Stage, State, Status
+from contimg.store import AlertRecord, Rates, Running, Stage, State, Status
 from web.streaming.condition import Condition, assess_condition
 from workers.service.records import ServiceStatus
 
@@ -69,3 +69,41 @@ def test_condition_names_state_and_reason(change: dict[str, Any], state: str, re
     assert condition.reason
     assert reason in condition.reason
     assert condition.healthy == (state in ("running", "paused"))
+
+
+DISK = AlertRecord(1, "disk", "error", "disk: full", 10.0, None)
+BACKLOG = AlertRecord(2, "backlog", "warning", "backlog: 14 groups wait", 5.0, None)
+
+
+def acknowledged(alert: AlertRecord) -> AlertRecord:
+    return replace(alert, acknowledged_at=20.0, acknowledged_by="Vera")
+
+
+@pytest.mark.parametrize(
+    ("alerts", "running", "rule", "alarm", "level", "mark"),
+    [
+        ((), True, None, "", "good", "running"),
+        ((), False, None, "", "error", "stopped"),
+        ((BACKLOG,), True, "backlog", "warning", "warning", "warning: backlog"),
+        ((BACKLOG, DISK), True, "disk", "error", "error", "error: disk"),
+        ((BACKLOG, acknowledged(DISK)), True, "backlog", "warning", "warning", "warning: backlog"),
+        (
+            (acknowledged(BACKLOG), acknowledged(DISK)),
+            True,
+            "disk",
+            "acknowledged",
+            "acknowledged",
+            "acknowledged: disk",
+        ),
+        ((acknowledged(DISK),), False, "disk", "acknowledged", "error", "acknowledged: disk · stopped"),
+    ],
+)
+def test_worst_alert_gives_level(
+    alerts: tuple[AlertRecord, ...], running: bool, rule: str | None, alarm: str, level: str, mark: str
+) -> None:
+    service = replace(SERVICE, running=running)
+    condition = assess_condition(QUIET, service, 2.0, 30.0, work_unclaimed=False, alerts=alerts)
+    assert (condition.alert.rule if condition.alert else None) == rule
+    assert (condition.alarm, condition.level, condition.mark) == (alarm, level, mark)
+    assert condition.alerts == len(alerts)
+    assert condition.healthy is running

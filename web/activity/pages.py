@@ -7,6 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
+from contimg.store.activity.remedies import ALERTS
 from web.activity.alerts import acknowledge_alert
 from web.activity.history import CHARTS, read_line
 from web.context import current_panel
@@ -33,6 +34,7 @@ def show_alerts() -> str:
         "activity/alerts.html",
         query=query,
         rules=panel.alert_rules(),
+        remedies=ALERTS,
         on={alert.rule: alert for alert in panel.store.alerts.active()},
         alerts=listed[: query.limit],
         more=len(listed) > query.limit,

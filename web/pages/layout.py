@@ -109,6 +109,7 @@ def template_names() -> dict[str, Any]:
         "user": user,
         "csrf": generate_csrf() if user.signed_in else "",
         "is_whole_page": not request.headers.get("X-Refresh"),
+        "has_operator_token": bool(access().settings.token),
         "can_sign_in": bool(access().settings.token or access().settings.view_token),
         "flower_url": access().settings.flower_url.rstrip("/"),
         "longitude_deg": LONGITUDE_DEG,
