@@ -12,7 +12,7 @@ window.scanUnits = ([units, nouns, labels]) => {
   const label = new RegExp(`^(?:${labels.join('|')})$`, 'i');
   const before = new RegExp(`(?:^|[^a-z])(?:attempt|subband|pid|port|page|antenna|station|spw|id|next|of|to|×|·|/|,|and|≤|≥|<|>|±|${nouns.join('|')})\\s?$`, 'i');
   const hms = /\d+h\d\dm[\d.]+s/g, dms = /[+−-]?\d+°\d\d′[\d.]+″/g;
-  const date = /\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\b\d\d:\d\d(?::\d\d)?\b|\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b/g;
+  const date = /\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\b\d\d:\d\d(?::\d\d)?\b|\b[01]\d-[0-3]\d\b|\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b/g;
   const textOf = (element) => {
     const copy = element.cloneNode(true);
     for (const part of copy.querySelectorAll(SKIPPED)) part.replaceWith(' ');

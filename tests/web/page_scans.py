@@ -13,7 +13,8 @@ NOUNS = (
     "integrations?", "pixels?", "iterations?", "events?", "attempts?", "workers?", "restarts?", "running", "queued",
     "busy", "done", "failed", "quarantined", "on", "more", "convert", "calibrate", "image", "nights?", "times?",
     "strips?", "gaps?", "rows?", "lines?", "tables?", "sets?", "baselines?", "solutions?", "samples?", "viewers?",
-    "collecting", "pending", "in progress", "completed", "discarded", "repeats?", "errors?", "warnings?", "selected",
+    "collecting", "pending", "all", "good", "suspect", "bad",
+    "not graded", "in progress", "completed", "discarded", "repeats?", "errors?", "warnings?", "selected",
     "keys?", "dishes", "stations?", "of", "to", "per", "points?", "mosaics?", "measurements?", "reasons?",
 )  # fmt: skip
 # A label or heading that states the kind of a number without a unit.
@@ -22,7 +23,7 @@ LABELS = (
     "groups?", "files?", "pid", "tables?", "reference antenna", "refant", "set", "name", "id", "limit", "samples?",
     "process(es)?", "group", "stage", "rule", "caltable set", "calibrator", "version", "host", "number of .*",
     "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error", "dynamic range",
-    "(.* )?over .*", ".*, beams",
+    "(missing )?tiles?", "(.* )?over .*", ".*, beams",
 )  # fmt: skip
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
