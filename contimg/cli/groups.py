@@ -113,13 +113,19 @@ def _run_line(run: StageRunRecord) -> str:
 
 @click.group()
 def attention() -> None:
-    """List the reasons of failed groups and quarantined files, and act on all that have one reason."""
+    """List the reasons of failures; act on all of one reason.
+
+    A reason is that of failed groups or of quarantined files.
+    """
 
 
 @attention.command("list")
 @as_json_option
 def list_reasons(as_json: bool) -> None:
-    """List the reasons with what to do, those not acknowledged first."""
+    """List the reasons with what to do.
+
+    Those that are not acknowledged come first.
+    """
     with open_store() as store:
         items = store.attention.items()
     print_list(items, _reason_line, "nothing needs attention", as_json=as_json)
@@ -130,7 +136,10 @@ def list_reasons(as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Retry groups with fewer subbands than CONTIMG_MIN_SUBBANDS as well.")
 @by_option
 def retry_reason(key: str, force: bool, by: str) -> None:
-    """Requeue the groups of a reason; let the next scan examine its files again."""
+    """Requeue the groups of a reason.
+
+    Its files are examined again by the next scan.
+    """
     with open_store() as store:
         click.echo(store.attention.retry(key, by=by, force=force))
 
@@ -139,9 +148,9 @@ def retry_reason(key: str, force: bool, by: str) -> None:
 @click.argument("key")
 @by_option
 def discard_reason(key: str, by: str) -> None:
-    """Exclude the groups of a reason from processing, or list its files no more.
+    """Exclude the groups of a reason from processing.
 
-    Every file stays on disk.
+    Quarantined files of the reason are no longer listed. Every file stays on disk.
     """
     with open_store() as store:
         click.echo(store.attention.discard(key, by=by))
@@ -151,7 +160,10 @@ def discard_reason(key: str, by: str) -> None:
 @click.argument("key")
 @by_option
 def acknowledge_reason(key: str, by: str) -> None:
-    """Record that an operator attends to a reason, until another group or file has it."""
+    """Record that an operator attends to a reason.
+
+    It counts as new again when another group or file has it.
+    """
     with open_store() as store:
         click.echo(f"acknowledged: {store.attention.acknowledge(key, by).label}")
 

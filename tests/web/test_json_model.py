@@ -24,6 +24,7 @@ SAME = {
     "calibrations list": ("/api/calibrations?limit=30", "calibrations"),
     "alerts list": ("/api/alerts?limit=20", "alerts"),
     "alerts maintenance list": ("/api/maintenance?limit=20", "silences"),
+    "attention list": ("/api/attention", "items"),
     "events": ("/api/events/list?limit=30", "events"),
     "config show": ("/api/streaming/config", ""),
     "config history": ("/api/streaming/config/changes", "changes"),
