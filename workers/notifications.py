@@ -1,9 +1,10 @@
 """Notifications: events sent to a webhook, to services that apprise supports, and to a command; limited in rate.
 
-Each recipient gets the events in order and continues where it stopped, so that one that is away keeps nothing from the
-others. What it does not accept for now is sent again in the next round; an event that it refuses for good, or for
-several rounds in which it accepts others, is recorded and left out, so that it does not hold back later ones. The
-stream never waits for a recipient.
+Each recipient gets the events of its levels in order and continues where it stopped, so that one that is away keeps
+nothing from the others. An event in a silence of its rule or in a maintenance window is left out. What a recipient does
+not accept for now is sent again in the next round; an event that it refuses for good, or for several rounds in which it
+accepts others, is recorded and left out, so that it does not hold back later ones. The stream never waits for a
+recipient.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from typing import Any
@@ -24,12 +25,12 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
 from contimg.settings import NotificationSettings
 from contimg.store import EventRecord, Store
+from contimg.store.activity.alerts import LEVELS
 from contimg.units import format_duration
 
 log = logging.getLogger(__name__)
 _SEND_LIMIT_S = 10.0
 _HOUR_S = 3600.0
-_LEVELS = ("info", "warning", "error")
 _APPRISE_TYPES = {"info": "info", "warning": "warning", "error": "failure"}
 # Answers of a webhook to the address or the sender, not to the event: it is sent again.
 _PASSING = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 423, 425, 429})
@@ -52,6 +53,7 @@ class Recipient:
     ----------
     key : names its cursor in the store.
     send : sends a message; raises BadInput when it is refused for good, Transient when it is not accepted for now.
+    levels : levels of the events that are sent.
     cursor : id of the last event that was sent, refused for good, waits by itself, or is not to be sent.
     waiting : rounds in which an event failed that waits by itself, by the id of the event.
     held_back : events above the rate since the last one sent.
@@ -60,6 +62,7 @@ class Recipient:
 
     key: str
     send: Send
+    levels: Sequence[str] = LEVELS
     cursor: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
     held_back: int = 0
@@ -86,8 +89,7 @@ class Notifier:
         self._store = store
         self._limit_per_hour = settings.notify_per_hour
         self._clock = clock
-        self._levels = _LEVELS[_LEVELS.index(settings.notify_level) :]
-        self._recipients = [Recipient(key, send) for key, send in _recipients(settings).items()]
+        self._recipients = _recipients(settings)
         self._read_cursors()
 
     def _read_cursors(self) -> None:
@@ -165,10 +167,13 @@ class Notifier:
         """Send the events after the cursor; return whether the recipient is away, and what failed."""
         failures: list[Failure] = []
         failed: Failure | None = None
-        for event in self._store.events.after(recipient.cursor):
-            if event.level in self._levels and not self._is_within_rate(recipient):
+        events = self._store.events.after(recipient.cursor)
+        silences = self._store.silences.in_force(events[0].at) if events else ()
+        for event in events:
+            is_sent = event.level in recipient.levels and not any(silence.covers(event) for silence in silences)
+            if is_sent and not self._is_within_rate(recipient):
                 recipient.held_back += 1
-            elif event.level in self._levels:
+            elif is_sent:
                 try:
                     self._send_one(recipient, event)
                 except Transient as error:
@@ -233,19 +238,30 @@ def check_recipients(settings: NotificationSettings) -> None:
     _recipients(settings)
 
 
-def _recipients(settings: NotificationSettings) -> dict[str, Send]:
-    """Return a function for each recipient, by a name that stays when others are added."""
-    recipients: dict[str, Send] = {}
-    if url := settings.notify_webhook:
+def _recipients(settings: NotificationSettings) -> list[Recipient]:
+    """Return the recipients, each with a key that stays when others are added or when its level is changed."""
+    recipients = []
+    if settings.notify_webhook:
+        levels, url = _split_level(settings.notify_webhook, settings.notify_level)
         if not url.startswith(("http://", "https://")):
             raise Misconfigured("CONTIMG_NOTIFY_WEBHOOK: must begin with http:// or https://")
-        recipients["webhook"] = lambda message: _post(url, message)
-    for number, service_url in enumerate(settings.notify_urls.split(), 1):
+        recipients.append(Recipient("webhook", lambda message: _post(url, message), levels))
+    for number, word in enumerate(settings.notify_urls.split(), 1):
+        levels, service_url = _split_level(word, settings.notify_level)
         key = hashlib.sha256(service_url.encode()).hexdigest()[:12]
-        recipients[key] = _apprise_service(number, service_url)
+        recipients.append(Recipient(key, _apprise_service(number, service_url), levels))
     if settings.notify_command:
-        recipients["command"] = lambda message: _run(settings.notify_command, message)
+        levels, command = _split_level(settings.notify_command, settings.notify_level)
+        recipients.append(Recipient("command", lambda message: _run(command, message), levels))
     return recipients
+
+
+def _split_level(text: str, default: str) -> tuple[Sequence[str], str]:
+    """Split `LEVEL=recipient` into the levels that it gets and the recipient; without LEVEL, those from the default."""
+    level, mark, recipient = text.partition("=")
+    if not mark or level not in LEVELS:
+        level, recipient = default, text
+    return LEVELS[LEVELS.index(level) :], recipient
 
 
 def _apprise_service(number: int, url: str) -> Send:

@@ -325,8 +325,13 @@ class NotificationSettings(Options):
 
     notify_webhook: str = option("", "URL that receives events as JSON by POST; empty: none", secret=True)
     notify_urls: str = option(
-        "", "URLs of services that apprise supports (Slack, e-mail, Matrix ...), separated by spaces", secret=True
+        "",
+        "URLs of services that apprise supports (Slack, e-mail, Matrix ...), separated by spaces; error=URL, "
+        "warning=URL or info=URL sends events of this level and above to it",
+        secret=True,
     )
     notify_command: str = option("", "Program that receives events as JSON on standard input; empty: none")
-    notify_level: Literal["info", "warning", "error"] = option("warning", "Lowest level of events that are sent")
+    notify_level: Literal["info", "warning", "error"] = option(
+        "warning", "Lowest level of events that are sent to a recipient without LEVEL="
+    )
     notify_per_hour: int = option(20, "Maximum number of notifications per hour; the rest are counted", minimum=1)

@@ -167,3 +167,67 @@ def test_command_receives_events_on_standard_input(store: Store, tmp_path: Path)
     store.events.add("a disk is full", level="error")
     with pytest.raises(Transient, match=r"\bfalse\b"):
         broken.send_new()
+
+
+def test_recipients_get_events_by_severity(store: Store, tmp_path: Path) -> None:
+    servers = [Listener(), Listener(), Listener()]
+    webhook, pager, mail = servers
+    written = tmp_path / "written"
+    program = f"open({str(written)!r}, 'a').write('!')"
+    settings = NotificationSettings(
+        notify_webhook=f"info={webhook.url}",
+        notify_urls=f"error={pager.apprise_url} {mail.apprise_url}?x=error=1",
+        notify_command=f"error={shlex.join([sys.executable, '-c', program])}",
+    )
+    notifier = Notifier(store, settings)
+    for level in ("info", "warning", "error"):
+        store.events.add(level, level=level)
+    notifier.send_new()
+    assert webhook.texts == ["info", "warning", "error"]
+    assert [len(server.received) for server in (pager, mail)] == [1, 2]
+    assert written.read_text() == "!"
+    for server in servers:
+        server.server.shutdown()
+        server.server.server_close()
+
+
+def test_changed_level_keeps_place(store: Store, listener: Listener) -> None:
+    Notifier(store, NotificationSettings(notify_urls=listener.apprise_url))
+    store.events.add("a disk is full", level="error")
+    Notifier(store, NotificationSettings(notify_urls=f"error={listener.apprise_url}")).send_new()
+    assert len(listener.received) == 1
+
+
+def test_silenced_rule_sends_nothing(store: Store, listener: Listener) -> None:
+    notifier = Notifier(store, NotificationSettings(notify_webhook=listener.url))
+    until = store.database.clock() + 1000
+    silence = store.silences.add("stall", until=until, reason="upgrade", by="ana")
+    store.alerts.update("stall", "stall: nothing moves", level="error")
+    store.alerts.update("disk", "disk: full", level="error")
+    notifier.send_new()
+    assert listener.texts == ["disk: full"]
+    store.silences.end(silence.id, "ana")
+    store.silences.report_ended()
+    notifier.send_new()
+    assert len(listener.texts) == 2
+    assert "stall: nothing moves" in listener.texts[1]
+    assert [alert.rule for alert in store.alerts.active()] == ["stall", "disk"]
+
+
+def test_maintenance_window_holds_back_everything(store: Store, listener: Listener) -> None:
+    notifier = Notifier(store, NotificationSettings(notify_webhook=listener.url, notify_level="info"))
+    planned = store.silences.add(
+        None, since=store.database.clock() + 500, until=store.database.clock() + 1000, reason="power", by="ana"
+    )
+    store.events.add("before the window", level="error")
+    window = store.silences.add(None, until=store.database.clock() + 100, reason="power", by="ana")
+    store.events.add("a group failed", level="error")
+    store.alerts.update("disk", "disk: full", level="error")
+    notifier.send_new()
+    assert any("before the window" in text for text in listener.texts)
+    assert not any("group failed" in text or "disk: full" in text for text in listener.texts)
+    store.silences.end(window.id, "ana")
+    store.events.add("after the window", level="error")
+    Notifier(store, NotificationSettings(notify_webhook=listener.url)).send_new()
+    assert listener.texts[-1] == "after the window"
+    assert store.silences.current_and_planned() == (planned,)
