@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from deployment import Deployment
+from judges import ROOT
 from observing_night import Night
 from test_browser import chromium, pytestmark
 from waiting import until
@@ -180,7 +181,7 @@ def test_silent_panel_turns_pages_grey(context: Any, tmp_path: Path) -> None:
 
 def test_every_request_of_scripts_has_limit() -> None:
     """Scripts call `request`, whose limit is 8 s; only it and the worker of the headline call `fetch`."""
-    scripts = {path.name: path.read_text() for path in Path("web/static").glob("*.js")}
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "static").rglob("*.js")}
     assert {name for name, script in scripts.items() if "fetch(" in script} == {"request.js", "heartbeat.js"}
     for name in ("request.js", "heartbeat.js"):
         assert "LIMIT_MS = 8000" in scripts[name]

@@ -1,15 +1,15 @@
 // An image of the panel: its description, its coordinates, and frames: parts of its layers averaged by the server to
 // the pixels of the screen.
 
+import { request as send } from "../request.js";
 import { Wcs } from "./wcs.js";
 
 const MAX_FRAMES = 12;
 const OVERVIEW_COLUMNS = 512;
-const TIMEOUT_MS = 8000;
 
 // The response of a path of the panel; its error as an exception with the message of the panel.
 async function request(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await send(path, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error((await response.json()).error);
   return response;
 }

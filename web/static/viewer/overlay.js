@@ -90,7 +90,7 @@ function sources(image, view, unit) {
   return shown.flatMap((source, index) => {
     const [x, y] = source.point;
     const title = element("title", {}, describeSource(source));
-    const label = element("text", { x: x + r, y, dx: "0.2em", dy: "0.35em" }, formatMjy(source.flux_jy));
+    const label = element("text", { x: x + r, y, dx: "0.2em", dy: "0.35em" }, `${formatMjy(source.flux_jy)} mJy`);
     return [element("circle", { cx: x, cy: y, r }, title), ...(index < MAX_LABELS ? [label] : [])];
   });
 }
