@@ -104,7 +104,10 @@ class Panel:
         -------
         the overview, at most `fresh_s` old, or older while another thread computes a new one.
         """
-        return self.shared(("overview", shown), lambda: self._read_overview(shown))
+        return self.shared(
+            ("overview", shown),
+            lambda: read_overview(self.settings, self.store, self.service, shown, self.inspector.latest()),
+        )
 
     def shared(self, name: object, make: Callable[[], Value]) -> Value:
         """Return a value that is made at most once in `fresh_s`.
@@ -136,27 +139,36 @@ class Panel:
         with self._making:
             self._shared.clear()
 
-    def _read_overview(self, shown: int) -> StreamOverview:
-        snapshot, status = self.store.overview.snapshot(shown), self.service.status()
-        beat = self.store.activity.last_beat(SCAN_BEAT)
-        scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
-        limit_s, observed = scan_limit_s(0.0), status
-        try:
-            limit_s = scan_limit_s(self.config().poll_interval)
-        except Misconfigured as wrong:
-            observed = replace(status, error=str(wrong))
-        sent_before_s = 2 * self.store.database.rules.lease_s
-        work_unclaimed = bool(self.store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
-        activity, alerts = self.store.activity.read(), self.store.alerts.active()
-        disk_pause = self.store.activity.disk_pause()
-        condition = assess_condition(
-            snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts,
-            pause=disk_pause.reason if disk_pause else None,
-        )  # fmt: skip
-        attention = self.store.attention.items()
-        return StreamOverview(
-            snapshot, status, condition, scan_age_s, activity, alerts, attention, disk_pause, self.inspector.latest()
-        )
+
+def read_overview(
+    settings: Settings, store: Store, service: StreamingService, shown: int, inspection: Inspection | None = None
+) -> StreamOverview:
+    """Return the stream's overview as it is now.
+
+    Parameters
+    ----------
+    settings : deployment settings.
+    store, service : of the stream.
+    shown : number of the newest entries of each list in it.
+    inspection : the newest answer of the workers.
+    """
+    snapshot, status = store.overview.snapshot(shown), service.status()
+    beat = store.activity.last_beat(SCAN_BEAT)
+    scan_age_s = None if beat is None else max(0.0, snapshot.at - beat)
+    limit_s, observed = scan_limit_s(0.0), status
+    try:
+        limit_s = scan_limit_s(load(settings).poll_interval)
+    except Misconfigured as wrong:
+        observed = replace(status, error=str(wrong))
+    sent_before_s = 2 * store.database.rules.lease_s
+    work_unclaimed = bool(store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
+    activity, alerts, disk_pause = store.activity.read(), store.alerts.active(), store.activity.disk_pause()
+    condition = assess_condition(
+        snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts,
+        pause=disk_pause.reason if disk_pause else None,
+    )  # fmt: skip
+    attention = store.attention.items()
+    return StreamOverview(snapshot, status, condition, scan_age_s, activity, alerts, attention, disk_pause, inspection)
 
 
 def current_panel() -> Panel:

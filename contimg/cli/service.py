@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -13,7 +14,7 @@ from contimg.errors import ContimgError, Transient
 from contimg.formats.records import to_plain
 from contimg.options import Choice
 from contimg.settings import Settings, load
-from contimg.store import AlertRecord, EventRecord, SilenceRecord, Stage, Status, StreamActivity
+from contimg.store import AlertRecord, EventRecord, SilenceRecord, Stage, Status, Store, StreamActivity
 from contimg.store.activity.remedies import ALERTS
 from contimg.store.engine import is_missing
 from contimg.units import format_duration, format_utc, parse_moment
@@ -127,12 +128,13 @@ def status(as_json: bool, shown: int) -> None:
     with open_store() as store:
         snapshot, activity, alerts = store.overview.snapshot(shown), store.activity.read(), store.alerts.active()
         disk_pause = store.activity.disk_pause()
+        record = _read_status(store, shown) if as_json else {}
     stream = _service()
     service, health = stream.status(), stream.health()
     if as_json:
         pulse = {**to_plain(activity), "catch_up_s": activity.catch_up_s}
-        parts = {"service": service, "health": health, "pulse": pulse, "alerts": alerts, "disk_pause": disk_pause}
-        print_json({**to_plain(snapshot), **parts})
+        parts = {"health": health, "pulse": pulse, "alerts": alerts, "disk_pause": disk_pause}
+        print_json({**record, **parts})
     else:
         console = Console(highlight=False)
         console.print(_service_line(service, health), soft_wrap=True)
@@ -145,6 +147,16 @@ def status(as_json: bool, shown: int) -> None:
         _print_lists(console, snapshot)
     if disk_pause is not None:
         raise SystemExit(Transient.exit_code)
+
+
+def _read_status(store: Store, shown: int) -> dict[str, Any]:
+    """Return the status of the stream as the API answers it."""
+    from web.context import read_overview
+    from web.streaming.api import make_status
+
+    settings = Settings.from_environment()
+    overview = read_overview(settings, store, _service(), shown)
+    return cast(dict[str, Any], to_plain(make_status(overview, store, load(settings), shown)))
 
 
 def _service_line(service: ServiceStatus, health: ServiceHealth) -> Text:

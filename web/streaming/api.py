@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 from contimg.formats.records import GroupId, about, make_record
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import StreamingConfig
-from contimg.store import AttentionItem, DiskPause, Rates, State, Status
+from contimg.store import AttentionItem, DiskPause, Rates, State, Status, Store
 from contimg.store.activity.status import PendingAge, StageCounts, StateCounts
 from web.configuration.api import OptionalChanges
-from web.context import current_panel
+from web.context import StreamOverview, current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.bodies import ForceRequest
 from web.http.parameters import Limit, Listing
@@ -135,17 +135,18 @@ class StatusQuery(Listing):
     limit: Limit = Field(5, ge=1, le=200)
 
 
-@streaming.read("/status", StreamStatus)
-def read(query: StatusQuery) -> StreamStatus:
-    """Condition, service, queue, rates, newest groups, products, caltable sets and warnings; `?limit=`.
+def make_status(overview: StreamOverview, store: Store, config: StreamingConfig | None, limit: int) -> StreamStatus:
+    """Return the status of the stream, as the API and `contimg status --json` give it.
 
-    The answer is one consistent read of the store, at most a second old. `limit` is the number of entries in each
-    list.
+    Parameters
+    ----------
+    overview : of the stream.
+    store : its store.
+    config : the configuration in force; None while it is not valid.
+    limit : number of entries in each list.
     """
-    panel = current_panel()
-    overview, config = panel.overview(query.limit), panel.valid_config()
-    groups = panel.store.files.groups(None, query.limit)
-    has_calibrator = CalibratorTiles.of(panel.store).have_calibrator([group.reference_s for group in groups])
+    groups = store.files.groups(None, limit)
+    has_calibrator = CalibratorTiles.of(store).have_calibrator([group.reference_s for group in groups])
     states = {state.value: n for state, n in overview.snapshot.states.items() if state != State.DISCARDED}
     return make_record(
         StreamStatus,
@@ -165,9 +166,20 @@ def read(query: StatusQuery) -> StreamStatus:
                 caltable_set.name, tuple(str(table.path) for table in caltable_set.tables),
                 len(caltable_set.tables) if caltable_set.in_force else 0, len(caltable_set.tables),
             )
-            for caltable_set in panel.store.registry.sets(query.limit)
+            for caltable_set in store.registry.sets(limit)
         ),
     )  # fmt: skip
+
+
+@streaming.read("/status", StreamStatus)
+def read(query: StatusQuery) -> StreamStatus:
+    """Condition, service, queue, rates, newest groups, products, caltable sets and warnings; `?limit=`.
+
+    The answer is one consistent read of the store, at most a second old. `limit` is the number of entries in each
+    list.
+    """
+    panel = current_panel()
+    return make_status(panel.overview(query.limit), panel.store, panel.valid_config(), query.limit)
 
 
 @streaming.read("/streaming/status", ServiceStatus)
