@@ -131,6 +131,24 @@ def test_description_and_values(client: FlaskClient, image: StoredImage) -> None
     assert values == {"image": 1.0, "pbcor": None, "beam": None, "residual": None}
 
 
+def test_neighbours_and_another_day(client: FlaskClient, night: Night, store: Store) -> None:
+    """The image of another day is the latest one of the same part of the sky before that day, or the next one after."""
+    images, now_s = [], night.at
+    for days in (3.0, 1.997, 1.0, 0.0036, 0.0):
+        night.at = now_s - 86400 * days
+        images.append(store.products.image_of(night.tile()))
+    before, after, another = [], [], []
+    for image in images:
+        assert image is not None
+        description = client.get(f"/images/{image.id}/viewer.json").get_json()
+        for name, ids in (("earlier", before), ("later", after), ("another", another)):
+            ids.append(description[name] and int(description[name].split("/")[2]))
+    ids = [image.id for image in images if image]
+    assert before == [None, *ids[:-1]]
+    assert after == [*ids[1:], None]
+    assert another == [ids[4], *ids[:2], ids[2], ids[2]]
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [

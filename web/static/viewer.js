@@ -1,5 +1,5 @@
 // The image viewer: draws the pixels of an image's layers with a stretch, shows the values under the pointer, keeps
-// the view in the address, and compares with the tiles observed before and after.
+// the view in the address, and compares with the tiles observed before and after and with another day.
 
 import "./page.js";
 import { formatAddress, readAddress } from "./viewer/address.js";
@@ -16,6 +16,7 @@ const MIN_SIDE = 12; // pixels of the image
 const SETTLE_MS = 80; // between the last change of the view and the request of its pixels
 const BLINK_MS = 800;
 const DEFAULTS = { layer: "image", stretch: "asinh", limits: "noise", colours: "inferno" };
+const NEIGHBOURS = ["earlier", "later", "another"]; // ids of buttons, and keys of the description
 const BEAM_SCALE = { stretch: "linear", low: 0, high: 1, rms: 0 };
 
 const byId = (id) => document.getElementById(id);
@@ -233,7 +234,7 @@ function toggleBlink() {
   blinking = undefined;
   byId("blink").setAttribute("aria-pressed", String(isStarting));
   if (!isStarting) return shown === home || show(home);
-  const step = () => toggleNeighbour(compared ?? [byId("earlier"), byId("later")].find((button) => !button.disabled));
+  const step = () => toggleNeighbour(compared ?? NEIGHBOURS.map(byId).find((button) => !button.disabled));
   step();
   blinking = setInterval(step, BLINK_MS);
 }
@@ -274,25 +275,36 @@ function addControls() {
   for (const [id, factor] of [["zoom-in", 0.6], ["zoom-out", 1 / 0.6], ["zoom-all", Infinity]]) {
     byId(id).addEventListener("click", () => zoom(factor, 0.5, 0.5));
   }
-  for (const name of ["earlier", "later"]) {
+  for (const name of NEIGHBOURS) {
     const button = byId(name);
     button.disabled = !home[name];
     button.dataset.description = home[name] ?? "";
     neighbours.set(button, undefined);
     button.addEventListener("click", () => toggleNeighbour(button));
   }
-  byId("blink").disabled = !(home.earlier || home.later);
+  byId("blink").disabled = !NEIGHBOURS.some((name) => home[name]);
   byId("blink").addEventListener("click", toggleBlink);
 }
 
-const KEYS = { "[": () => toggleNeighbour(byId("earlier")), "]": () => toggleNeighbour(byId("later")), b: toggleBlink };
+const KEYS = {
+  "[": () => toggleNeighbour(byId("earlier")),
+  "]": () => toggleNeighbour(byId("later")),
+  "\\": () => toggleNeighbour(byId("another")),
+  b: toggleBlink,
+};
+
+// Do what a key stands for; false for any other key.
+function press(key) {
+  KEYS[key]?.();
+  return key in KEYS;
+}
 
 try {
   home = shown = await SkyImage.load(stage.dataset.description);
   addControls();
   stage.dataset.live = "";
   for (const part of document.querySelectorAll(".live-only")) part.hidden = false;
-  watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press: (key) => KEYS[key]?.() !== undefined || key in KEYS });
+  watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press });
   addEventListener("hashchange", () => restore(readAddress()));
   new ResizeObserver(refresh).observe(stage);
   restore(readAddress());

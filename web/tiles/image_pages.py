@@ -11,7 +11,7 @@ from contimg.errors import BadInput
 from contimg.instrument.calibrators import cone_search
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
-from contimg.store import StoredImage
+from contimg.store import ImageFilter, StoredImage
 from contimg.units import format_utc
 from web.context import current_panel
 from web.http.parameters import FiniteFloat, Parameters
@@ -30,6 +30,7 @@ LAYERS = {
     "residual": ("residual", ".residual.fits"),
 }
 MAX_SIDE = 2048
+SAME_DAYS, ANOTHER_DAYS = 0.5, 30.0  # an image is of another day from the first on, and looked for up to the second
 SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy")
 
 
@@ -115,6 +116,7 @@ def describe(image_id: int) -> Response:
     if (plane.wcs.get("CTYPE1"), plane.wcs.get("CTYPE2")) != ("RA---SIN", "DEC--SIN"):
         raise BadInput(f"{plane.path.name}: no image in the SIN projection; the viewer has no other")
     before, after = products.neighbours(image.id, image.mjd)
+    another = _find_another_day(image)
     return jsonify(
         {
             "id": image.id,
@@ -135,6 +137,7 @@ def describe(image_id: int) -> Response:
             "calibrators": _calibrators(image),
             "earlier": before and url_for("image_pages.describe", image_id=before),
             "later": after and url_for("image_pages.describe", image_id=after),
+            "another": another and url_for("image_pages.describe", image_id=another),
         }
     )
 
@@ -164,6 +167,19 @@ def value(image_id: int) -> Response:
 def _plane(image: StoredImage, layer: str) -> FitsPlane:
     name = LAYERS.get(layer, ("layer",))[0]
     return open_plane(product_file(layer_path(image, layer), current_panel().config().output_dir, name))
+
+
+def _find_another_day(image: StoredImage) -> int | None:
+    """Return the id of the latest image of the same part of the sky before the image's day, or else after it."""
+    for since_days, until_days in ((-ANOTHER_DAYS, -SAME_DAYS), (SAME_DAYS, ANOTHER_DAYS)):
+        conditions = ImageFilter(
+            since_mjd=image.mjd + since_days, until_mjd=image.mjd + until_days, ra_deg=image.ra_deg % 360,
+            dec_deg=image.dec_deg, radius_deg=image.pixels * image.cell_arcsec / 3600 / 4,
+        )  # fmt: skip
+        images = current_panel().store.products.find_images(conditions, 1)
+        if images:
+            return images[0].id
+    return None
 
 
 def _calibrators(image: StoredImage) -> list[dict[str, Any]]:
