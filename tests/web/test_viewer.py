@@ -225,6 +225,7 @@ def test_values_under_pointer(viewing: Viewing, page: Any) -> None:
         page.mouse.move(round(box["x"] + right * box["width"]), round(box["y"] + down * box["height"]))
         exact = (round(box["x"] + right * box["width"]) - box["x"]) / box["width"]
         assert_values_at(page, viewing, 0, exact, (round(box["y"] + down * box["height"]) - box["y"]) / box["width"])
+    assert page.locator("#viewer").bounding_box() == box, "no value moves the image"
     page.mouse.move(5, 5)
     assert read_out(page)["sky"] == ""
 

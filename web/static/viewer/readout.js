@@ -46,6 +46,8 @@ export class Readout {
     }
     const response = values.beam;
     const isKnown = response !== null && response !== undefined;
-    this.parts.beam.textContent = isKnown ? response.toFixed(3) + (response < HALF_POWER ? ", outside the half power" : "") : "–";
+    const note = document.createElement("small");
+    note.textContent = isKnown && response < HALF_POWER ? " outside the half power" : "";
+    this.parts.beam.replaceChildren(isKnown ? response.toFixed(3) : "–", note);
   }
 }
