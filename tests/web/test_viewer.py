@@ -342,8 +342,8 @@ def test_neighbour_that_does_not_cover_the_view(viewing: Viewing, page: Any) -> 
     open_page(page, viewing.address(0, "ra=357.95&dec=38.5&width=0.3"))
     page.click("#later")
     sync_api.expect(page.locator("#viewer-message")).not_to_have_text("")
-    assert viewing.images[1].group in page.inner_text("#viewer-message")
     settle(page)
+    assert viewing.images[1].group in page.inner_text("#viewer-message")
     assert page.inner_text("#shown") == ""
 
 

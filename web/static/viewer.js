@@ -76,8 +76,9 @@ function draw() {
   bar.draw(scale, state.layer === "beam");
 }
 
-// Draw, and get the pixels of the view when it has stopped changing.
-function refresh() {
+// Draw, and get the pixels of the view when it has stopped changing; `message` stays until the next change.
+function refresh(message = "") {
+  byId("viewer-message").textContent = message;
   clampView();
   draw();
   saveAddress();
@@ -109,11 +110,11 @@ async function load() {
     byId("shown").textContent = image === home ? "" : `${image.group}, ${image.observed}`;
     applyPercentile();
     draw();
-    byId("viewer-message").textContent = "";
   } catch (error) {
     if (own !== request) return;
+    if (blinking) toggleBlink();
+    if (image !== home) return show(home, error.message);
     byId("viewer-message").textContent = error.message;
-    if (image !== home) show(home);
   }
   stage.setAttribute("aria-busy", "false");
 }
@@ -209,10 +210,10 @@ function restore(values) {
   refresh();
 }
 
-function show(image) {
+function show(image, message) {
   shown = image;
   for (const button of neighbours.keys()) button.setAttribute("aria-pressed", String(image !== home && button === compared));
-  refresh();
+  refresh(message);
 }
 
 async function toggleNeighbour(button) {
@@ -306,7 +307,7 @@ try {
   for (const part of document.querySelectorAll(".live-only")) part.hidden = false;
   watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press });
   addEventListener("hashchange", () => restore(readAddress()));
-  new ResizeObserver(refresh).observe(stage);
+  new ResizeObserver(() => refresh(byId("viewer-message").textContent)).observe(stage);
   restore(readAddress());
 } catch (error) {
   byId("viewer-message").textContent = error.message;
