@@ -44,6 +44,9 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     )
     max_offset_beams: float = option(0.5, "Median offset from the catalogue", unit="beam widths", minimum=0.0)
     max_flux_factor: float = option(1.5, "Factor between the median flux and the catalogue's", minimum=1.0)
+    max_faint_factor: float = option(
+        1.15, "Factor between the catalogue's flux ratio of faint sources and that of bright ones", minimum=1.0
+    )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
 
@@ -115,6 +118,10 @@ class ImageNumbers:
     catalogue_flux_ratio: Annotated[float | None, about("Median of measured over catalogued flux", "ratio", 0.98)] = (
         None
     )
+    catalogue_faint_ratio: Annotated[
+        float | None,
+        about("That median at a signal to noise of 7 to 25, over that of brighter sources", "ratio", 0.97),
+    ] = None
     sources_found: Annotated[
         int | None, about("Sources found blindly; null where the source finder is off", "sources", 57)
     ] = None
@@ -223,12 +230,16 @@ def _check_artefacts(image: ImageNumbers, limits: QualityThresholds) -> tuple[Ch
 
 def _check_sources(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, ...]:
     width, flux, source_count = image.beam_minor_arcsec, image.catalogue_flux_ratio, image.sources_found
+    faint = image.catalogue_faint_ratio
     offset, beam = _ratio(image.catalogue_offset_arcsec, width), _ratio(image.beam_major_arcsec, width)
     return (
         Check("offset from catalogue, beams", offset, f"sources are {offset or 0:.2f} beams from their catalogued "
               "positions", high=limits.max_offset_beams),
         Check("flux over catalogue", flux, f"sources have {flux or 0:.2f} times their catalogued flux",
               low=1 / limits.max_flux_factor, high=limits.max_flux_factor),
+        Check("flux over catalogue, faint over bright", faint, f"sources of signal to noise 7 to 25 have "
+              f"{faint or 0:.2f} times the flux ratio of brighter ones: the image is not cleaned deep enough",
+              low=1 / limits.max_faint_factor, high=limits.max_faint_factor),
         Check("catalogued sources compared", image.catalogue_matches, unit="count"),
         Check("sources found", source_count, unit="count", text="finder off" if source_count is None else ""),
         Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",

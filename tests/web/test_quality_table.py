@@ -18,7 +18,8 @@ IMAGE = StoredImage(
     beam_minor_arcsec=16.0, beam_angle_deg=0.0, ra_deg=1.0, dec_deg=2.0, mjd=61000.0, freq_hz=1.4e9, pixels=2048,
     cell_arcsec=6.0, calibration_set="x", calibration_note=None, sources=(), verdict="good", verdict_reasons=(),
     expected_rms_jy=0.0025, history_rms_jy=0.0028, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91,
-    catalogue_matches=4, catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, clean_stopped_by="noise",
+    catalogue_matches=4, catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, catalogue_faint_ratio=0.99,
+    clean_stopped_by="noise",
     edge_noise_ratio=1.05, hands="XX, YY", hand_ratio=1.02, hand_ratio_error=0.003, gain_hand_ratio=1.4,
     calibration_grade="good", created_at=1.0,
 )  # fmt: skip
@@ -36,7 +37,8 @@ def test_faults_mark_their_row() -> None:
     assert off(IMAGE) == []
     changes: dict[str, Any] = {
         "expected_rms_jy": 1e-4, "history_rms_jy": 1e-3, "minimum_jy": -0.4, "bowl_jy": -0.1,
-        "catalogue_flux_ratio": 0.5, "catalogue_offset_arcsec": 9.0, "beam_major_arcsec": 90.0,
+        "catalogue_flux_ratio": 0.5, "catalogue_offset_arcsec": 9.0, "catalogue_faint_ratio": 0.8,
+        "beam_major_arcsec": 90.0,
         "unflagged_fraction": 0.2, "clean_stopped_by": "iterations", "edge_noise_ratio": 3.0, "hands": "XX",
         "hand_ratio": 0.8, "missing_subbands": (3, *range(8, 16)), "calibration_grade": "suspect",
     }  # fmt: skip
@@ -60,7 +62,7 @@ def test_source_finder_that_is_off_counts_none() -> None:
 def test_unmeasured_value_is_dash() -> None:
     names = ("expected_rms_jy", "history_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
              "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
-             "hand_ratio", "gain_hand_ratio")  # fmt: skip
+             "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio")  # fmt: skip
     table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
     assert [row.value for row in table].count("–") == len(names)
     assert not any(row.good is False for row in table)

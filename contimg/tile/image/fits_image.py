@@ -29,6 +29,7 @@ IMAGE_CARDS = (
     ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
     ("BOWL", "bowl_jy", "[Jy/beam] median around the brightest source"),
     ("CATMATCH", "catalogue_matches", "catalogued sources compared"),
+    ("CATFAINT", "catalogue_faint_ratio", "CATFLUX at S/N 7 to 25 over brighter"),
     ("SRCFOUND", "sources_found", "sources found blindly"),
     ("VERDICT", "verdict", "quality"),
     ("CALGRADE", "calibration_grade", "quality of the calibration"),

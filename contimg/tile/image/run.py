@@ -42,7 +42,13 @@ from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.result import Beam, Calibration, ImagingResult, Products
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
 from contimg.tile.image.sources.finding import find_sources
-from contimg.tile.image.sources.matches import FoundSource, compute_flux_ratio, compute_offset_arcsec, list_sources
+from contimg.tile.image.sources.matches import (
+    FoundSource,
+    compute_faint_flux_ratio,
+    compute_flux_ratio,
+    compute_offset_arcsec,
+    list_sources,
+)
 from contimg.tile.image.writing import write_products
 from contimg.tile.products import StepTimer
 
@@ -263,5 +269,6 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         tile_image, matches=matches, found_sources=found_sources, sources=list_sources(found_sources, matches),
         catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
         catalogue_flux_ratio=compute_flux_ratio(matches),
+        catalogue_faint_ratio=compute_faint_flux_ratio(matches, tile_image.rms_jy),
         sources_found=len(found_sources) if options.find_sources else None,
     )  # fmt: skip

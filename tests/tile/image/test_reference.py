@@ -9,7 +9,13 @@ from point_source_ms import OPTIONS, SOURCES
 from contimg.errors import Misconfigured
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
-from contimg.tile.image.sources.matches import compute_flux_ratio, compute_offset_arcsec
+from contimg.tile.image.sources.matches import (
+    CatalogueSource,
+    Match,
+    compute_faint_flux_ratio,
+    compute_flux_ratio,
+    compute_offset_arcsec,
+)
 
 
 def pictures(tile):
@@ -79,3 +85,14 @@ def test_unreadable_catalogue_is_named(tmp_path, text, named):
         path.write_text(text)
     with pytest.raises(Misconfigured, match=named):
         read_catalogue(ImageOptions(catalogue=str(path)), 1.4e9)
+
+
+def test_flux_ratio_of_faint_sources_over_bright():
+    def match(snr: float, ratio: float) -> Match:
+        source = CatalogueSource("", 0.0, 0.0, 0.002 * snr)  # at half power, in a noise of 1 mJy
+        return Match(source, 0.001 * snr * ratio, 0.002 * snr * ratio, 0.5, 0.0, 0.0)
+
+    faint, bright = [match(snr, 0.72) for snr in (8, 10, 12, 20, 24)], [match(snr, 0.9) for snr in (26, 50, 70, 90, 99)]
+    assert compute_faint_flux_ratio([*faint, *bright, match(5, 0.1)], 0.001) == pytest.approx(0.8)
+    assert compute_faint_flux_ratio([*faint[1:], *bright], 0.001) is None
+    assert compute_faint_flux_ratio([*faint, *bright[1:]], 0.001) is None

@@ -21,6 +21,7 @@ _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("images", "hand_ratio", sa.Double()),
     ("images", "hand_ratio_error", sa.Double()),
     ("images", "gain_hand_ratio", sa.Double()),
+    ("images", "catalogue_faint_ratio", sa.Double()),
     ("images", "sources_found", sa.BigInteger()),
     ("images", "calibration_grade", sa.String(length=16)),
 )

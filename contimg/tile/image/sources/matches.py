@@ -7,6 +7,8 @@ from statistics import median
 from typing import Any
 
 MAX_SOURCES = 200  # that an image's record lists
+FAINT_SNR = 7.0, 25.0  # expected peak over noise of faint sources; those above the second are bright
+MIN_COMPARED = 5  # faint and bright sources each, below which they are not compared
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,27 @@ def compute_flux_ratio(matches: Sequence[Match]) -> float | None:
     matches : catalogued sources as the image shows them; measured fluxes are those corrected for the primary beam.
     """
     return median(match.flux_ratio for match in matches) if matches else None
+
+
+def compute_faint_flux_ratio(matches: Sequence[Match], rms_jy: float) -> float | None:
+    """Return the median of measured over catalogued flux of faint sources over that of bright ones.
+
+    Cleaning that stops early leaves a part of each source in its sidelobes, the larger the fainter the source is.
+
+    Parameters
+    ----------
+    matches : catalogued sources as the image shows them; their signal to noise is that expected from the catalogue.
+    rms_jy : noise of the image.
+
+    Returns
+    -------
+    The ratio; None with fewer than `MIN_COMPARED` faint or bright sources.
+    """
+    low, high = FAINT_SNR
+    expected = [(match.source.flux_jy * match.pb / rms_jy, match.flux_ratio) for match in matches]
+    faint = [ratio for snr, ratio in expected if low <= snr < high]
+    bright = [ratio for snr, ratio in expected if snr >= high]
+    return median(faint) / median(bright) if min(len(faint), len(bright)) >= MIN_COMPARED else None
 
 
 def list_sources(found_sources: Sequence[FoundSource], matches: Sequence[Match]) -> tuple[dict[str, Any], ...]:
