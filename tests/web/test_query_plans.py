@@ -38,6 +38,8 @@ def paths(store: Store) -> list[str]:
         "/", "/groups", f"/groups?after={key}", f"/groups?after={key}&ascending=true", "/groups?order=updated",
         "/groups?partial=true", f"/groups?observed={group.id[:10]}", f"/groups?state=failed&observed={group.id[:7]}",
         *states, f"/groups/{group.id}", f"/api/groups/{group.id}", "/images", "/images?verdict=good",
+        "/images?night=2026-02-22&grade=bad",
+        "/sky?night=2026-02-22", f"/api/history/alerts?since={now - 7.8e6}&until={now}",
         f"/images?before={image.mjd}~{image.id}", f"/images?verdict=good&before={image.mjd}~{image.id}",
         f"/images/{image.id}", f"/api/images?before_mjd={image.mjd}", "/sky", "/sky?days=365", "/calibration",
         "/history",

@@ -73,6 +73,8 @@ function createChart(chart) {
   if (!matchMedia("(pointer: coarse)").matches) plot.add_tools(new Bokeh.PanTool({ dimensions: "width" }));
   plot.title = null;
   plot.below[0].formatter = formatter;
+  plot.below[0].ticker.desired_num_ticks = Math.max(3, Math.round(chart.figure.clientWidth / 110));
+  plot.below[0].major_label_policy = new Bokeh.NoOverlap({ min_distance: 6 });
   plot.below[0].axis_label = "UTC";
   plot.below[0].axis_label_text_font_style = "normal";
   plot.below[0].axis_label_text_font_size = "11px";
