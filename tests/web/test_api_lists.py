@@ -19,6 +19,7 @@ from workers.scheduling.calibrator_tiles import CalibratorTiles
 LISTS = {
     "/api/groups": "groups", "/api/queue": "groups", "/api/images": "images", "/api/calibrations": "calibrations",
     "/api/events/list": "events", "/api/alerts": "alerts", "/api/streaming/config/changes": "changes",
+    "/api/maintenance": "silences",
 }  # fmt: skip
 Get = Callable[..., Any]
 
@@ -42,6 +43,7 @@ def test_pages_hold_every_entry_once(get: Get, settings: Settings, store: Store)
     for number in range(8):
         change(settings, {"max_workers": number + 1}, "operator")
         store.alerts.update(f"rule {number}", "broken")
+        store.silences.add(f"rule {number}", until=4e9, reason="test", by="operator")
     for path, name in LISTS.items():
         whole = get(path, limit=500)
         assert whole["next"] is None
@@ -175,6 +177,7 @@ TIME_NAME = re.compile(r"at|.*_(at|since)|not_before|last_heartbeat|last_update|
 
 def test_times_are_iso_in_utc(get: Get, store: Store) -> None:
     store.alerts.update("rule", "broken")
+    store.silences.add(None, until=4e9, reason="test", by="operator")
     for path in (*LISTS, "/api/status", "/api/streaming/metrics"):
         times = [value for name, value in walk(get(path)) if TIME_NAME.fullmatch(name)]
         assert all(value is None or ISO_TIME.fullmatch(value) for value in times), path

@@ -19,7 +19,7 @@ from web.context import current_panel
 from web.http.api import NOT_FOUND, Api
 from web.http.bodies import AcknowledgeRequest, MaintenanceRequest, SilenceRequest
 from web.http.errors import RequestError
-from web.http.parameters import MAX_ID, AlertListing, EventListing, Listing, TimeSpan
+from web.http.parameters import MAX_ID, AlertListing, EventListing, NumberedListing, TimeSpan
 from workers.inspection import Worker
 
 RECONNECT_MS = 2000
@@ -61,8 +61,8 @@ class AlertList(Page):
     ]
 
 
-@dataclass(frozen=True)
-class SilenceList:
+@dataclass(frozen=True, kw_only=True)
+class SilenceList(Page):
     """Silences of rules and maintenance windows."""
 
     current: Annotated[tuple[SilenceRecord, ...], about("Those that have not ended, the first to begin at the front")]
@@ -203,13 +203,18 @@ def silence(path: AlertPath, body: SilenceRequest) -> SilenceRecord:
 
 
 @maintenance.read("", SilenceList)
-def read_maintenance(query: Listing) -> SilenceList:
+def read_maintenance(query: NumberedListing) -> SilenceList:
     """Maintenance windows and silences: those that have not ended, and all, the newest first.
 
     A silence concerns one rule, a maintenance window all of them.
     """
     silences = current_panel().store.silences
-    return SilenceList(silences.current_and_planned(), silences.last(query.limit))
+    records = silences.last(query.limit + 1, before=query.cursor)
+    last = _last_of_page(records, query.limit)
+    return SilenceList(
+        current=silences.current_and_planned(), silences=records[: query.limit], total=silences.count(),
+        next=None if last is None else str(last),
+    )  # fmt: skip
 
 
 @maintenance.command("", SilenceRecord, body=MaintenanceRequest)
@@ -244,7 +249,10 @@ def read_workers() -> WorkerList:
 
 @history.read("/alerts", AlertMarks)
 def read_alert_marks(query: TimeSpan) -> AlertMarks:
-    """The alerts that were active between two times, the newest first: `?since=&until=`, at most 500."""
+    """The alerts that were active between two times, the newest first.
+
+    At most 500, as marks beside the charts; /api/alerts lists all.
+    """
     return AlertMarks(current_panel().store.alerts.between(*query.limits_s))
 
 
@@ -295,7 +303,7 @@ def metrics() -> Response:
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
-def _last_of_page(records: Sequence[EventRecord] | Sequence[AlertRecord], limit: int) -> int | None:
+def _last_of_page(records: Sequence[EventRecord | AlertRecord | SilenceRecord], limit: int) -> int | None:
     """The id after which the next page begins; None when these records, one more than the limit, are all."""
     return records[limit - 1].id if len(records) > limit else None
 

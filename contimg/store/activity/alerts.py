@@ -317,14 +317,16 @@ class Silences(History):
             record_event(session, now, INFO, None, f"{silence.label} ended by {by}", row.rule)
             return silence
 
-    def last(self, limit: int = 50) -> tuple[SilenceRecord, ...]:
+    def last(self, limit: int = 50, *, before: int | None = None) -> tuple[SilenceRecord, ...]:
         """Return the newest silences and maintenance windows, past, present and future, newest first.
 
         Parameters
         ----------
         limit : largest number of them.
+        before : only those older than this id; the id of a page's last one gives the next page.
         """
-        return self._fetch(SilenceRecord, select(tables.Silence).order_by(tables.Silence.id.desc()).limit(limit))
+        query = select(tables.Silence).order_by(tables.Silence.id.desc()).limit(limit)
+        return self._fetch(SilenceRecord, query if before is None else query.where(tables.Silence.id < before))
 
     def in_force(self, since: float | None = None) -> tuple[SilenceRecord, ...]:
         """Return those that last now, the oldest first.
