@@ -63,7 +63,7 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
             service.wait()
         else:
             console.print(
-                f"To start it again: PIPELINE_STATE_DIR={scene.settings.state_dir} contimg web", soft_wrap=True
+                f"To start it again: contimg --state-dir {scene.settings.state_dir} web", soft_wrap=True
             )
     except KeyboardInterrupt:
         console.print("\nstopping")
