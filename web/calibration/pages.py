@@ -17,6 +17,7 @@ from workers.service.records import CommandOutcome
 
 calibration = Blueprint("calibration", __name__, url_prefix="/calibration")
 MAX_LISTED, MAX_DRAWN, WIDTH = 30, 16, 1000.0
+_LABEL_WIDTH = 60.0  # of a tick, in the units of WIDTH
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,5 @@ def _draw_validity(
     )
     days = range(int(start_mjd) + 1, int(end_mjd) + 1, max(1, round((end_mjd - start_mjd) / 8)))
     ticks = [((mjd - start_mjd) * scale, utc(mjd_to_unix(float(mjd)), "%-d %b")) for mjd in days]
-    return bars, (*ticks, ((now_mjd - start_mjd) * scale, "now"))
+    now_x = (now_mjd - start_mjd) * scale
+    return bars, (*((x, label) for x, label in ticks if abs(x - now_x) > _LABEL_WIDTH), (now_x, "now"))

@@ -1,11 +1,15 @@
 """Template filters: numbers with units, times, and shortened texts."""
 
+import re
+
+from markupsafe import Markup, escape
+
 from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
 from contimg.units import format_duration, format_flux, format_position, format_utc, three_digits
 
 FILTERS = (
     "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",
-    "position", "shortened",
+    "position", "shortened", "code",
 )  # fmt: skip
 flux, position = format_flux, format_position
 
@@ -87,6 +91,16 @@ def percent(fraction: float | None) -> str:
     fraction : 1 is 100 %; None where it is unknown.
     """
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def code(text: str) -> Markup:
+    """Escape a text and mark what stands between backquotes as code.
+
+    Parameters
+    ----------
+    text : as of a remedy: "Run `contimg workers`."
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 def shortened(text: str, maximum: int = 160) -> str:
