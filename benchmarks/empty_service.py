@@ -14,14 +14,16 @@ from workers.service.plan import stream_plans
 from workers.service.supervisor import Supervisor
 
 
-def with_empty_stages(config: StreamingConfig, broker_url: str, environ: Mapping[str, str]) -> list[ChildPlan]:
+def with_empty_stages(
+    config: StreamingConfig, broker_url: str, environ: Mapping[str, str], beat_dir: Path
+) -> list[ChildPlan]:
     """Return the plans of the service; each worker imports `empty_stages` in addition."""
     python_path = {"PYTHONPATH": str(Path(__file__).parent)}
     return [
         replace(plan, command=[*plan.command, "-I", "empty_stages"], environ={**plan.environ, **python_path})
         if "worker" in plan.command
         else plan
-        for plan in stream_plans(config, broker_url, environ)
+        for plan in stream_plans(config, broker_url, environ, beat_dir)
     ]
 
 

@@ -48,6 +48,8 @@ def test_ended_stages_are_counted_once(client: FlaskClient, night: Night) -> Non
     assert after["contimg_stage_runs_total", "convert", "failed"] == 1
     assert after["contimg_failures_total", "convert", "BadInput"] == 1
     assert (after["contimg_alert", "stall"], after["contimg_alert", "disk"]) == (1, 0)
+    assert (before["contimg_alert_level",], after["contimg_alert_level",]) == (0, 1)
+    assert ("contimg_alert", "declination") not in after
     assert (after["contimg_workers", "image"], after["contimg_queue_messages", "convert"]) == (1, 2)
     assert after["contimg_groups", "completed"] == 3
     assert after["contimg_disk_free_bytes", "output"] > 0

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import os
 import random
 import re
@@ -9,10 +10,13 @@ from collections import Counter
 
 import pytest
 from judges import SHARED, require
+from store_steps import register_file
 
 from contimg.formats.uvh5.grouping import seconds_of, subband_file_name
-from contimg.settings import QueueRules
+from contimg.instrument.dsa110 import CADENCE_S
+from contimg.settings import AlertLimits, DispatchSettings, QueueRules
 from contimg.store import State, Store
+from workers.housekeeping.alerts import AlertEvaluator
 from workers.producer.producer import Producer
 from workers.producer.scanner import IncomingScanner
 from workers.scheduling.dispatcher import Dispatcher
@@ -51,4 +55,39 @@ def test_real_arrivals_give_the_true_groups(tmp_path):
     assert all(re.search(r"\d.*\b16\b", group.error) for group in groups if group.state is State.FAILED)
     assert len(sent) == 12, "the bound on groups under way"
     assert sent == [group.id for group in groups if group.state is State.PENDING][:12], "the newest first"
+    store.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("restarts", [False, True])
+def test_no_data_fires_at_every_true_gap(tmp_path, restarts):
+    """23 gaps of more than three cadences in seventeen days: one alert in each, from its limit to the next file."""
+    limit_s, times = 3 * CADENCE_S, sorted(set(real_stamps()))
+    expected = [
+        (before + limit_s + 1, after) for before, after in itertools.pairwise(times) if after - before > limit_s
+    ]
+    now = [times[0]]
+    store = Store.open(tmp_path / "store.sqlite3", clock=lambda: now[0])
+    limits = AlertLimits(alert_no_data_cadences=3, alert_uncalibrated=0, alert_quality=0, alert_partial=0)
+
+    def start() -> AlertEvaluator:
+        return AlertEvaluator(store, DispatchSettings(stall_s=1e9, backlog_groups=10**6), limits)
+
+    evaluator, dealer, hand, last = start(), random.Random(6), [], times[0]
+    for number, time_s in enumerate(times):
+        for moment in (last + limit_s - 1, last + limit_s + 1, (last + limit_s + time_s) / 2, time_s - 1):
+            if last < moment < time_s and moment > now[0] and time_s - last > 120:
+                now[0] = moment
+                evaluator.evaluate()
+        now[0] = time_s
+        if time_s - last > 120 or not hand:
+            hand = dealer.sample(range(16), 16)
+        register_file(store, f"/in/{subband_file_name(time_s, hand.pop())}", 1, 1.0)
+        if restarts and number % 50 == 0:
+            evaluator = start()
+        evaluator.evaluate()
+        last = time_s
+    alerts = [alert for alert in store.alerts.last(1000)[::-1] if alert.rule == "no data"]
+    assert [(alert.began_at, alert.ended_at) for alert in alerts] == expected
+    assert len(expected) == 23
     store.close()

@@ -16,6 +16,7 @@ from store_steps import register_file
 from waiting import processes_with, until
 
 from contimg.store import Outcome, Stage, State, Store
+from contimg.store.jobs.leases import WORKER_DIED
 from workers.broker import EmbeddedBroker
 from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
@@ -48,6 +49,10 @@ class Service:
 
     def pid_of(self, child: str) -> int:
         return read_record(self.deployment.settings.state_dir).children[child]
+
+    def pid_of_or_none(self, child: str) -> int | None:
+        record = read_record(self.deployment.settings.state_dir)
+        return record.children.get(child) if record else None
 
     def deliver(self, files) -> None:
         for path in files:
@@ -301,3 +306,37 @@ def test_worker_waits_for_its_broker(deployment, store, drift_sim_files):
         worker.kill()
         worker.wait()
         broker.stop()
+
+
+@pytest.mark.long
+def test_hung_workers_are_replaced(deployment, small_groups):
+    """A stopped process with a stage uses up an attempt; a stopped worker without one is started again."""
+    deployment.more |= {"CONTIMG_HUNG_S": "6", "CONTIMG_LEASE_S": "600"}
+    (calibrator, files), (target, more) = small_groups.items()
+    service = Service(deployment)
+    try:
+        service.wait_until_running()
+        service.deliver(files)
+        victim = service.worker_on(Stage.CALIBRATE)
+        os.kill(victim.pid, signal.SIGSTOP)
+        service.wait_for(calibrator, State.COMPLETED, 120)
+        runs = service.store.jobs.runs(calibrator)
+        assert [run.outcome for run in runs] == [
+            Outcome.COMMITTED,
+            Outcome.FAILED,
+            Outcome.COMMITTED,
+            Outcome.COMMITTED,
+        ]
+        assert runs[1].error_class == WORKER_DIED
+
+        worker = service.pid_of("image")
+        os.kill(worker, signal.SIGSTOP)
+        until(lambda: service.pid_of_or_none("image") not in (None, worker), 60, "the worker is replaced")
+        service.deliver(more)
+        service.wait_for(target, State.COMPLETED, 120)
+        events = [event.text for event in service.store.events.last(500)[::-1] if event.rule == "hung"]
+        assert len(events) == 2
+        assert all(part in events[0] for part in (str(victim.pid), "calibrate", calibrator))
+        assert f"image (pid {worker})" in events[1]
+    finally:
+        service.end()

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from contimg.quality.grades import BAD, GOOD, SUSPECT
 from contimg.settings.alerts import AlertRule
 from contimg.store import ImageFilter, Outcome, Stage, Store
+from contimg.store.activity.alerts import LEVELS
 
 FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
 # Seconds: a tile comes every 309 s, so what matters lies below.
@@ -163,8 +164,11 @@ class Collector:
 
     def _alerts(self) -> Iterable[Metric]:
         on = {alert.rule for alert in self.overview.alerts}
-        holds = {rule.name: float(rule.name in on) for rule in self.rules if not rule.off}
+        holds = {rule.name: float(rule.name in on) for rule in self.rules if not (rule.off or rule.is_event)}
         yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
+        worst = self.overview.condition.alert
+        about = "Level of the worst active alert, those not acknowledged first: 0 none, 1 warning, 2 error."
+        yield GaugeMetricFamily("contimg_alert_level", about, value=LEVELS.index(worst.level) if worst else 0)
 
     def _workers(self) -> Iterable[Metric]:
         """Workers and messages; left out when the broker does not answer, which differs from no worker."""

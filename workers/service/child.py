@@ -27,11 +27,15 @@ STABLE_AFTER_S = 60.0
 
 @dataclass(frozen=True)
 class ChildPlan:
-    """Name, command and additional environment of a child process."""
+    """Name, command and additional environment of a child process.
+
+    `beat_path` is a file that the process touches every few seconds while its main thread progresses, or None.
+    """
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
+    beat_path: Path | None = None
 
 
 class Child:
@@ -52,6 +56,9 @@ class Child:
         self._started = 0.0
         self._delay_s = MIN_DELAY_S
         self._restart_at: float | None = None
+        self._beat = 0  # time of modification of its file, ns
+        self._beat_at = 0.0
+        self._has_beaten = False
 
     @property
     def pid(self) -> int | None:
@@ -65,6 +72,8 @@ class Child:
             self.plan.command, environ=self.plan.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self._process, self._started, self._restart_at = process, time.monotonic(), None
+        self._read_beat()
+        self._has_beaten = False
         assert process.stdout is not None  # noqa: S101 (a pipe, see above)
         self._log_thread = threading.Thread(
             target=_copy_lines, args=(process.stdout, self.log_path), name=f"log of {self.plan.name}", daemon=True
@@ -93,6 +102,35 @@ class Child:
                 return f"{self.plan.name} cannot be started ({reason}); repeated in {self._delay_restart():g} s"
             self.restarts += 1
         return None
+
+    def silent_s(self) -> float:
+        """Return for how long the process has not touched its file, s; 0 for one that has never done so.
+
+        A process that starts takes its time: its first touch is waited for without a limit.
+        """
+        if self.pid is None:
+            return 0.0
+        if self._read_beat():
+            self._has_beaten = True
+            self.reset_silence()
+        return time.monotonic() - self._beat_at if self._has_beaten else 0.0
+
+    def reset_silence(self) -> None:
+        """Count the silence from now on."""
+        self._beat_at = time.monotonic()
+
+    def kill_process(self) -> None:
+        """Kill the process and those of its session; `watch` starts it again."""
+        if self._process is not None:
+            _kill_process_group(self._process.pid)
+
+    def _read_beat(self) -> bool:
+        """Read the time of the file; return whether it has changed."""
+        before = self._beat
+        if self.plan.beat_path is not None:
+            with suppress(OSError):
+                self._beat = self.plan.beat_path.stat().st_mtime_ns
+        return self._beat != before
 
     def _delay_restart(self) -> float:
         """Set the time of the next start, and return the delay until then, s."""

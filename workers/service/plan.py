@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from contimg.errors import Misconfigured
 from contimg.files.processes import free_port
@@ -24,7 +25,9 @@ class Extras:
     flower: bool = False
 
 
-def stream_plans(config: StreamingConfig, broker_url: str, environ: Mapping[str, str]) -> list[ChildPlan]:
+def stream_plans(
+    config: StreamingConfig, broker_url: str, environ: Mapping[str, str], beat_dir: Path
+) -> list[ChildPlan]:
     """Plan the producer and one Celery worker per queue.
 
     Parameters
@@ -32,11 +35,17 @@ def stream_plans(config: StreamingConfig, broker_url: str, environ: Mapping[str,
     config : the configuration.
     broker_url : URL of the broker.
     environ : environment that the children inherit; its thread numbers are kept.
+    beat_dir : directory of the files that the workers touch while they progress.
     """
     common = _common(broker_url)
     threads = thread_settings(config.max_workers, environ)
     workers = [
-        ChildPlan(str(stage), worker_command(stage, processes), {**common, **threads})
+        ChildPlan(
+            str(stage),
+            worker_command(stage, processes),
+            {**common, **threads, "CONTIMG_WORKER_BEAT": str(beat_dir / stage)},
+            beat_dir / stage,
+        )
         for stage, processes in _processes(config.max_workers).items()
     ]
     return [ChildPlan("producer", contimg_command("producer"), common), *workers]

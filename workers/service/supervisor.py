@@ -13,13 +13,16 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from contimg.errors import Misconfigured, Transient
+from contimg.errors import ContimgError, Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY, raise_file_limit
-from contimg.settings import NotificationSettings, Settings, StreamingConfig, check_all
+from contimg.settings import AlertLimits, NotificationSettings, Settings, StreamingConfig, check_all
+from contimg.settings.alerts import LEVELS
 from contimg.store import Store
 from contimg.store.engine import url_of
 from workers.broker import EmbeddedBroker, check_answers, server_program
@@ -30,6 +33,7 @@ from workers.notifications import check_recipients
 from workers.service.child import Child, ChildPlan, ProcessTreeUsage, stop_all
 from workers.service.plan import Extras, check_ports, extra_plans, stream_plans
 from workers.service.records import RECORD_INTERVAL_S, ServiceRecord, SupervisorLock, remove_record, write_record
+from workers.service.watchdog import HangDetector
 
 log = logging.getLogger(__name__)
 # Longer than a stage of a usual tile; a stage that takes longer is killed and repeated after the next start.
@@ -40,7 +44,7 @@ EVENTS_RETRY_S = 60.0  # a store that is away delays the supervisor at each atte
 # What the service and its processes write in the state directory; other files there may belong to another user.
 _WRITTEN = (
     "service.json", "service.lock", "streaming_config.json", "streaming_config.history.jsonl", "session.key",
-    "sessions", "flower*", "logs", "logs/*.log", "broker", "broker/*", "living", "living/*",
+    "sessions", "flower*", "logs", "logs/*.log", "broker", "broker/*", "living", "living/*", "beats", "beats/*",
 )  # fmt: skip
 
 
@@ -75,7 +79,9 @@ class Supervisor:
         self._since = time.time()
         self._broker_error: str | None = None
         self._state_dir_error: str | None = None
-        self._events: deque[tuple[str, str]] = deque(maxlen=MAX_EVENTS)  # not yet in the event log
+        self._events: deque[tuple[str, str, str | None]] = deque(maxlen=MAX_EVENTS)  # not yet in the event log
+        self._hangs: HangDetector | None = None
+        self._hung_s = 0.0
         self._events_due_s = 0.0  # on the monotonic clock
         self._steps = RepeatedSteps()
         self._lock: SupervisorLock | None = None
@@ -132,7 +138,8 @@ class Supervisor:
         self._enter(Stream.STARTING)
         self._start_broker()
         release_leases_of_dead_processes(self.store)
-        for plan in stream_plans(config, self._broker_url, self._environ):
+        self._hangs = self._detect_hangs()
+        for plan in stream_plans(config, self._broker_url, self._environ, self._beat_dir()):
             self._stream_children.append(self._start_child(plan))
         self._enter(Stream.RUNNING)
         self.record_event("the stream was started")
@@ -165,6 +172,7 @@ class Supervisor:
                 self.record_event(message, "error")
         self._restart_broker()
         if time.monotonic() - self._recorded > RECORD_INTERVAL_S:
+            self._steps.run("hung processes", self._replace_hung)
             self._record()
 
     def stop(self, limit_s: float = STOP_LIMIT_S, is_urgent: Callable[[], bool] = lambda: False) -> None:
@@ -190,16 +198,17 @@ class Supervisor:
                 remove_record(self._state_dir)
                 self._lock.release()
 
-    def record_event(self, text: str, level: str = "info") -> None:
+    def record_event(self, text: str, level: str = "info", rule: str | None = None) -> None:
         """Log a message and add it to the event log, as soon as the store can be written.
 
         Parameters
         ----------
         text : the message.
         level : level in the event log: `info`, `warning` or `error`.
+        rule : rule of alerts that the event belongs to.
         """
         log.info("%s", text)
-        self._events.append((text, level))
+        self._events.append((text, level, rule))
         self._write_waiting_events()
 
     def _write_waiting_events(self, *, is_last: bool = False) -> None:
@@ -209,8 +218,8 @@ class Supervisor:
 
     def _write_events(self) -> None:
         while self._events:
-            text, level = self._events[0]
-            self.store.events.add(text, level=level)
+            text, level, rule = self._events[0]
+            self.store.events.add(text, level=level, rule=rule)
             self._events.popleft()
 
     def _start_broker(self) -> None:
@@ -233,10 +242,43 @@ class Supervisor:
             return
         self._broker_error = self._steps.run("embedded broker", broker.start)
 
+    def _detect_hangs(self) -> HangDetector | None:
+        """The detector of hung processes with the limit of the environment; None when it is switched off."""
+        self._hung_s = AlertLimits.from_environment(self._environ).hung_s
+        return HangDetector(self._hung_s, self._is_broker_up) if self._hung_s else None
+
+    def _beat_dir(self) -> Path:
+        directory = self._state_dir / "beats"
+        with suppress(OSError):  # without it no worker counts as hung
+            directory.mkdir(exist_ok=True)
+        return directory
+
+    def _is_broker_up(self) -> bool:
+        """Whether the workers can work: the broker answers and their files can be touched."""
+        try:
+            check_answers(self._broker_url)
+        except ContimgError:
+            return False
+        return self._state_dir_error is None
+
+    def _replace_hung(self) -> None:
+        """Kill processes that hang; their parents start others, and the reconciler fails the attempts that they ran."""
+        if self._hangs is None or self.stream is not Stream.RUNNING:
+            return
+        for process in self._hangs.find([*self._stream_children, *self._extra_children]):
+            owners = [(ProcessName.parse(lease.owner), lease) for lease in self.store.leases.active()]
+            stages = [f"{lease.stage} of {lease.key}" for name, lease in owners if name and name.pid in process.pids]
+            process.kill()
+            state = "was stopped by a signal" if process.is_stopped else "did not respond"
+            held = f"; its attempt at {', '.join(stages)} fails" if stages else ""
+            limit = f"(limit {self._hung_s:g} s, CONTIMG_HUNG_S)"
+            text = f"hung: {process.name} {state} for {process.silent_s:.0f} s {limit}; killed and replaced{held}"
+            self.record_event(text, LEVELS["hung"], "hung")
+
     def _start_child(self, plan: ChildPlan) -> Child:
         # Tests and demos give an environment that is not this process's.
         environ = {**self._environ, "PIPELINE_STATE_DIR": str(self._state_dir), **plan.environ}
-        child = Child(ChildPlan(plan.name, plan.command, environ), self._state_dir / "logs")
+        child = Child(replace(plan, environ=environ), self._state_dir / "logs")
         try:
             child.start()
         except OSError as error:

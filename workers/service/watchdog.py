@@ -1,13 +1,21 @@
-"""Messages to systemd: ready after the first scan of the incoming directory, alive after each successful scan."""
+"""Processes that hang: those of the supervisor's children are found here, the producer is reported to systemd.
+
+Messages to systemd: ready after the first scan of the incoming directory, alive after each successful scan.
+"""
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
+import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.settings import scan_limit_s
 from contimg.units import format_utc
+from workers.service.child import Child
 
 
 def notify_systemd(text: str, environ: Mapping[str, str] = os.environ) -> bool:
@@ -78,3 +86,91 @@ class ScanWatchdog:
             return self._last_scan()
         except SQLAlchemyError:  # logged by the producer
             return self._reported
+
+
+@dataclass(frozen=True)
+class HungProcess:
+    """A process that does not progress.
+
+    Attributes
+    ----------
+    child : child of the supervisor that it is, or belongs to.
+    pids : the process and its descendants; the process is the first.
+    silent_s : time since it progressed last, s.
+    is_stopped : whether it was stopped by a signal.
+    """
+
+    child: Child
+    pids: tuple[int, ...]
+    silent_s: float
+    is_stopped: bool
+
+    @property
+    def name(self) -> str:
+        """The process in a message."""
+        name, pid = self.child.plan.name, self.pids[0]
+        return f"{name} (pid {pid})" if pid == self.child.pid else f"process {pid} of {name}"
+
+    def kill(self) -> None:
+        """Kill the process; its parent starts another."""
+        if self.pids[0] == self.child.pid:
+            self.child.kill_process()
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(self.pids[0]).kill()
+
+
+class HangDetector:
+    """Finds hung processes: stopped ones, and workers whose event loop does not run although the broker answers.
+
+    Times are counted on this process's own clock, so that a machine that was suspended has no hung process.
+
+    Parameters
+    ----------
+    limit_s : time without progress after which a process is hung, s.
+    is_broker_up : returns whether the broker answers; a worker that waits for it is not hung.
+    """
+
+    def __init__(self, limit_s: float, is_broker_up: Callable[[], bool]) -> None:
+        self._limit_s = limit_s
+        self._is_broker_up = is_broker_up
+        self._stopped_since: dict[tuple[int, float], float] = {}
+
+    def find(self, children: Iterable[Child]) -> list[HungProcess]:
+        """Return the processes that are hung now; call it every few seconds.
+
+        Parameters
+        ----------
+        children : children of the supervisor.
+        """
+        now, stopped_since, hung = time.monotonic(), {}, []
+        for child in children:
+            for process in _tree(child.pid):
+                with suppress(psutil.NoSuchProcess):
+                    if process.status() != psutil.STATUS_STOPPED:
+                        continue
+                    key = (process.pid, process.create_time())
+                    stopped_since[key] = since = self._stopped_since.get(key, now)
+                    if now - since > self._limit_s:
+                        hung.append(HungProcess(child, _pids(process.pid), now - since, is_stopped=True))
+            silent_s = child.silent_s()
+            if silent_s > self._limit_s / 2 and not self._is_broker_up():
+                child.reset_silence()
+            elif silent_s > self._limit_s and child.pid not in {process.pids[0] for process in hung}:
+                hung.append(HungProcess(child, _pids(child.pid), silent_s, is_stopped=False))
+        self._stopped_since = stopped_since
+        return hung
+
+
+def _tree(pid: int | None) -> list[psutil.Process]:
+    """A process and its descendants; none when it has ended."""
+    if pid is None:
+        return []
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _pids(pid: int | None) -> tuple[int, ...]:
+    return tuple(process.pid for process in _tree(pid)) or (pid or 0,)
