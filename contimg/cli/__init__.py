@@ -71,6 +71,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "calibrate": ("stages", WRITE),
         "selfcal": ("stages", WRITE),
         "image": ("stages", WRITE),
+        "beam": ("calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
         "simulate": ("demo", WRITE),
     },
     "Admin: configuration, store, machine": {

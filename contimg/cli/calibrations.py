@@ -1,15 +1,35 @@
-"""`contimg calibrations list|show|retire|import`, `contimg recalibrate` and `contimg calibrators`."""
+"""`contimg calibrations list|show|retire|import`, `recalibrate`, `calibrators` and `beam measure|install|show`."""
 
+import json
 import time
 from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
 import click
 import numpy as np
 
-from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
+from contimg.cli.shared import (
+    PATH,
+    as_json_option,
+    by_option,
+    limit_option,
+    open_store,
+    print_json,
+    print_list,
+    print_record,
+)
 from contimg.errors import BadInput
+from contimg.files.writing import write_text
+from contimg.instrument.beam_table import (
+    ALWAYS_MJD,
+    BeamEntry,
+    install_entry,
+    read_entries,
+    read_measurement,
+    table_path,
+)
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, mjd_to_unix
@@ -278,3 +298,74 @@ def _source_line(source: Calibrator) -> str:
     position = f"{np.rad2deg(source.ra_rad):9.5f} {np.rad2deg(source.dec_rad):+9.5f}"
     flux_jy = float(source.flux_jy(BAND.centre_hz))
     return f"{' '.join((source.name, *source.aliases)):<26} {position}  {flux_jy:6.2f} Jy  {', '.join(remarks)}"
+
+
+@click.group()
+def beam() -> None:
+    """Measure, install and show the primary beam."""
+
+
+@beam.command()
+@click.argument("images", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--out", type=PATH, default=Path(), show_default=True, help="Directory of primary_beam.json and its plot."
+)
+@click.option("--catalogue", default="", help="CSV or FITS table of true fluxes, as of `contimg image --catalogue`.")
+@as_json_option
+def measure(images: tuple[Path, ...], out: Path, catalogue: str, as_json: bool) -> None:
+    """Measure the primary beam in overlapping tile images of one declination strip.
+
+    Give the uncorrected images. The width is in units of the Airy disk's; `contimg beam install` puts it in force.
+    """
+    from contimg.tile.beam.measure import measure_beam
+    from contimg.tile.beam.plot import plot_beam
+    from contimg.tile.image.options import ImageOptions
+    from contimg.tile.image.sources.catalogue import read_catalogue
+
+    rows = read_catalogue(ImageOptions(catalogue=catalogue), BAND.centre_hz) if catalogue else []
+    measurement = measure_beam(images, rows)
+    out.mkdir(parents=True, exist_ok=True)
+    path, plot = out / "primary_beam.json", out / "primary_beam.png"
+    write_text(path, json.dumps(asdict(measurement.entry()), indent=2) + "\n", mode=0o644)
+    plot_beam(measurement, plot)
+    if as_json:
+        print_json(measurement)
+        return
+    click.echo(f"width        {measurement.width:.3f} ± {measurement.width_error:.3f} of the Airy disk's")
+    if measurement.ellipticity is not None:
+        click.echo(
+            f"ellipticity  {measurement.ellipticity:+.3f} ± {measurement.ellipticity_error:.3f} (north to south wider)"
+        )
+    click.echo(f"pointing     {measurement.east_arcmin:+.1f} ± {measurement.east_error_arcmin:.1f} arcmin to the east")
+    click.echo(
+        f"from         {measurement.fluxes} fluxes of {measurement.sources} sources in {measurement.images} images, "
+        f"reduced chi2 {measurement.reduced_chi2:.2f}"
+    )
+    click.echo(f"files        {path}, {plot}")
+
+
+@beam.command()
+@click.argument("measurement", type=PATH)
+@click.option("--from-mjd", default=ALWAYS_MJD[0], show_default=True, help="Start of the validity, MJD (UTC).")
+@click.option("--to-mjd", default=ALWAYS_MJD[1], show_default=True, help="End of the validity, MJD (UTC).")
+def install(measurement: Path, from_mjd: float, to_mjd: float) -> None:
+    """Put a measured primary beam in force for images and calibration from now on.
+
+    MEASUREMENT is the JSON file of `contimg beam measure`. Images that exist stay as they are.
+    """
+    entry = replace(read_measurement(measurement), valid_from_mjd=from_mjd, valid_to_mjd=to_mjd)
+    click.echo(f"{install_entry(entry)}: {_beam_line(entry)}")
+
+
+@beam.command("show")
+@as_json_option
+def show_beam(as_json: bool) -> None:
+    """Show the installed primary beams, the newest last; without one the beam is the Airy disk."""
+    none = f"{table_path()}: no primary beam installed; the Airy disk of the dish is used"
+    print_list(read_entries(), _beam_line, none, as_json=as_json)
+
+
+def _beam_line(entry: BeamEntry) -> str:
+    valid = f"valid MJD {entry.valid_from_mjd:g} to {entry.valid_to_mjd:g}"
+    origin = f"measured MJD {entry.measured_mjd:.2f} in {entry.images} images, {entry.sources} sources"
+    return f"width {entry.width:.3f} ± {entry.width_error:.3f}  {valid}  {origin}"

@@ -158,15 +158,18 @@ def is_own_dish(diameters_m: ArrayLike) -> NDArray[np.bool_]:
 
 
 def primary_beam(
-    separation_rad: ArrayLike, freq_hz: ArrayLike, diameter_m: float = DISH_DIAMETER_M
+    separation_rad: ArrayLike, freq_hz: ArrayLike, diameter_m: float = DISH_DIAMETER_M, mjd: float | None = None
 ) -> NDArray[np.float64]:
     """Return the power response of a dish: the Airy pattern, FWHM 1.02 lambda/D, 2.7 deg at 1.4 GHz for 4.65 m.
+
+    The pattern of this telescope's dishes has the width that `contimg beam install` put in force.
 
     Parameters
     ----------
     separation_rad : angle from the pointing centre, radians; broadcasts against `freq_hz`.
     freq_hz : frequency, Hz.
     diameter_m : of the dish; NaN where it is not known makes the response NaN.
+    mjd : time for which the measured width is looked up, UTC; the newest when not given.
 
     Returns
     -------
@@ -174,6 +177,9 @@ def primary_beam(
     """
     from scipy.special import j1  # takes 0.2 s to import; most processes need only the band plan
 
-    x = np.pi * diameter_m * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
+    from contimg.instrument.beam_table import beam_width
+
+    width = beam_width(mjd) if is_own_dish(diameter_m) else 1.0
+    x = np.pi * diameter_m / width * np.sin(np.asarray(separation_rad)) * np.asarray(freq_hz) / C_M_S
     x = np.where(np.abs(x) < 1e-9, 1e-9, x)
     return np.asarray((2.0 * j1(x) / x) ** 2)

@@ -25,7 +25,16 @@ ARGUMENTS = {
     "plan": ["--cores", "2"], "completion": ["zsh"], "alerts show": ["1"], "images show": ["1"],
     "images get": ["--dry-run"],
 }  # fmt: skip
-WITHOUT_STORE = {"config show", "config check", "config history", "doctor", "plan", "calibrators", "completion"}
+WITHOUT_STORE = {
+    "config show",
+    "config check",
+    "config history",
+    "doctor",
+    "plan",
+    "calibrators",
+    "completion",
+    "beam show",
+}
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
 

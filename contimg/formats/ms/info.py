@@ -13,6 +13,7 @@ from contimg.errors import BadInput
 from contimg.files.staging import final_path
 from contimg.formats.tables import open_table
 from contimg.instrument import dsa110
+from contimg.instrument.time import DAY_S
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class MSInfo:
     def mid_mjd_s(self) -> float:
         """Middle of the tile, UTC, MJD seconds."""
         return float(0.5 * (self.times_mjd_s[0] + self.times_mjd_s[-1]))
+
+    @property
+    def mid_mjd(self) -> float:
+        """Middle of the tile, UTC, MJD."""
+        return self.mid_mjd_s / DAY_S
 
     @property
     def receptors(self) -> NDArray[np.int64]:

@@ -86,7 +86,7 @@ def _within_beam(ms: MSInfo, sources: Iterable[Calibrator]) -> Iterator[Calibrat
     for source in sources:
         separation = float(separation_rad(pointing_rad, (source.ra_rad, source.dec_rad)))
         if separation <= SEARCH_RADIUS_RAD and source.has_flux_at(freq_hz):
-            response = float(primary_beam(separation, freq_hz, ms.dish_diameter_m))
+            response = float(primary_beam(separation, freq_hz, ms.dish_diameter_m, ms.mid_mjd))
             yield CalibratorInBeam(source, response, response * float(source.flux_jy(freq_hz)))
 
 

@@ -10,11 +10,14 @@ from astropy.io import fits
 from astropy.time import Time
 
 import contimg
+from contimg.instrument.beam_table import beam_width
+from contimg.instrument.dsa110 import is_own_dish
 from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.result import ImagingResult
 
+HALF_POWER = 0.5
 MIN_PB = 0.05
 SOFTWARE = {"DUCC0": "ducc0", "RADLER": "radler", "CASACORE": "python-casacore", "NUMPY": "numpy"}
 
@@ -82,6 +85,8 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
 def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header) -> None:
     """Write the image over the primary beam, with true fluxes; blank where the primary beam is below `MIN_PB`.
 
+    The extension HALFPOWER is 1 inside half power, where fluxes hardly depend on the width of the primary beam.
+
     Parameters
     ----------
     path : the file.
@@ -93,7 +98,22 @@ def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header)
     header = header.copy()
     header["COMMENT"] = "Corrected for the primary beam: true fluxes; RMS and PEAK are of the apparent image"
     header["PBCUT"] = (MIN_PB, "blank where the primary beam is below this")
-    write_fits(path, corrected, header)
+    write_fits(path, corrected, header, half_power_mask(pb, header))
+
+
+def half_power_mask(pb: Image, header: fits.Header) -> fits.ImageHDU:
+    """Return an extension that is 1 where the primary beam is at least a half, and 0 elsewhere.
+
+    Parameters
+    ----------
+    pb : primary beam, shape (size, size).
+    header : celestial coordinates of the image.
+    """
+    mask = fits.ImageHDU((pb >= HALF_POWER).astype(np.uint8), name="HALFPOWER")
+    names = (f"{name}{axis}" for axis in (1, 2) for name in ("CTYPE", "CRPIX", "CRVAL", "CDELT", "CUNIT"))
+    mask.header.update({name: header[name] for name in (*names, "RADESYS")})
+    mask.header["COMMENT"] = "1 where the primary beam is at least 0.5"
+    return mask
 
 
 def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None:
@@ -111,10 +131,12 @@ def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None
         header["COMMENT"] = "Blank: the diameters of the dishes differ or are not known"
     else:
         header["COMMENT"] = "Airy disk averaged over the tile's drift and band with the image's weights"
+        width = beam_width(tile_image.mjd) if is_own_dish(tile_image.dish_diameter_m) else 1.0
+        header["PBWIDTH"] = (width, "width over that of the dish's Airy disk")
     write_fits(path, pb, header)
 
 
-def write_fits(path: Path, image: Image, header: fits.Header) -> None:
+def write_fits(path: Path, image: Image, header: fits.Header, *extensions: fits.ImageHDU) -> None:
     """Write an image as a FITS image of four axes; the file may have any name.
 
     The axes are right ascension, declination, frequency and Stokes (FITS standard 4.0); the last two have length 1.
@@ -124,11 +146,12 @@ def write_fits(path: Path, image: Image, header: fits.Header) -> None:
     path : the file; one that exists is overwritten.
     image : shape (size, size), y to the north; written as 32-bit floats. The array is not changed.
     header : coordinates and the rest, for all four axes.
+    extensions : further units of the file.
     """
     # In FITS byte order: astropy would swap the bytes of the caller's array in place while other threads read it.
     data = image.astype(">f4")[None, None]
     with path.open("wb") as file:
-        fits.PrimaryHDU(data, header).writeto(file, checksum=True)
+        fits.HDUList([fits.PrimaryHDU(data, header), *extensions]).writeto(file, checksum=True)
 
 
 def _geometry(tile_image: ImagingResult) -> fits.Header:

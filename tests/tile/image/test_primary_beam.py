@@ -7,6 +7,8 @@ from point_source_ms import SOURCES, direction_cosines, separation_rad
 
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import dsa110 as telescope
+from contimg.instrument.beam_table import BeamEntry, install_entry
+from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.gridding.gridder import Gridder
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
 from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
@@ -42,3 +44,30 @@ def _pixel(source, size):
     east, north, _ = direction_cosines(*source.direction())
     scale = np.deg2rad(6 / 3600)
     return size // 2 - round(east / scale), size // 2 + round(north / scale)
+
+
+def test_half_power_mask_is_beside_corrected_image(tile):
+    with fits.open(tile.products.corrected) as units, fits.open(tile.products.primary_beam) as pb_units:
+        mask, pb = units["HALFPOWER"], np.squeeze(pb_units[0].data)
+        np.testing.assert_array_equal(mask.data, pb >= 0.5)
+        assert 0 < mask.data.mean() <= 1
+        names = ("CTYPE1", "CRVAL1", "CRPIX2", "CDELT2")
+        assert [mask.header[name] for name in names] == [units[0].header[name] for name in names]
+        assert pb_units[0].header["PBWIDTH"] == 1.0
+
+
+def test_installed_width_widens_primary_beam_of_image(tile_ms, tmp_path, monkeypatch):
+    ms = read_ms_info(tile_ms)
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path))
+    distance_rad = np.deg2rad(1.2)
+    before = float(telescope.primary_beam(distance_rad, 1.4e9, ms.dish_diameter_m, ms.mid_mjd))
+    install_entry(BeamEntry(1.15, 0.01, ms.mid_mjd - 1, ms.mid_mjd + 1, ms.mid_mjd, 5, 20))
+    options = ImageOptions(size=256, pixel_arcsec=40.0, iterations=1)
+    tile_image = image(tile_ms, tmp_path / "images", options)
+    with fits.open(tile_image.products.primary_beam) as units:
+        assert units[0].header["PBWIDTH"] == 1.15
+        pb = np.squeeze(units[0].data)
+    column = 128 + round(1.2 * 3600 / 40)
+    after = float(telescope.primary_beam(distance_rad, 1.4e9, ms.dish_diameter_m, ms.mid_mjd))
+    assert after > before + 0.07
+    assert pb[128, column] == pytest.approx(after, abs=0.01)

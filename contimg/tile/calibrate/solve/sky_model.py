@@ -44,7 +44,7 @@ def make_sky_model(ms: MSInfo, sources: Sequence[Calibrator]) -> SkyModel:
     apparent = np.empty((len(sources), len(ms.times_mjd_s), len(ms.freqs_hz)), dtype=np.float32)
     for index, source in enumerate(sources):
         offset_rad = separation_rad(ms.pointing_rad, (source.ra_rad, source.dec_rad))
-        pb = primary_beam(offset_rad[:, None], ms.freqs_hz, ms.dish_diameter_m)
+        pb = primary_beam(offset_rad[:, None], ms.freqs_hz, ms.dish_diameter_m, ms.mid_mjd)
         apparent[index] = source.flux_jy(ms.freqs_hz) * pb
     return SkyModel(compute_direction_cosines(ms, sources), apparent)
 

@@ -40,7 +40,7 @@ def average_primary_beam(ms: MSInfo, gridder: Gridder) -> Image:
         pointing = unit_vectors(*ms.pointing_rad[time])
         separation_rad = np.arccos(np.clip(directions @ pointing, -1, 1))
         for freq_hz, weight in zip(freqs_hz, weights_at_time, strict=True):
-            pb += weight * primary_beam(separation_rad, freq_hz, ms.dish_diameter_m)
+            pb += weight * primary_beam(separation_rad, freq_hz, ms.dish_diameter_m, ms.mid_mjd)
     pixels = (np.arange(gridder.size) - gridder.size // 2) * gridder.pixel_rad
     return np.asarray(RectBivariateSpline(knots, knots, pb)(pixels, pixels), dtype=np.float32)
 

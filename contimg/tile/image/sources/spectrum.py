@@ -65,7 +65,9 @@ def measure_spectrum(ms: MSInfo, gridder: Gridder, x: float, y: float, points: i
         freqs_hz=mean_hz,
         apparent_jy=np.array([sums[part].sum() for part in parts]) / weights,
         error_jy=np.sqrt(np.array([squares[part].sum() for part in parts])) / weights,
-        pb=np.asarray(primary_beam(separation_rad[:, None], mean_hz[None, :], ms.dish_diameter_m).mean(axis=0)),
+        pb=np.asarray(
+            primary_beam(separation_rad[:, None], mean_hz[None, :], ms.dish_diameter_m, ms.mid_mjd).mean(axis=0)
+        ),
     )
 
 

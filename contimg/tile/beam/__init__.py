@@ -1,0 +1,1 @@
+"""Measurement of the primary beam from sources that drift through it."""
