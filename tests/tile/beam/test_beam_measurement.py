@@ -104,9 +104,9 @@ def test_installed_width_rights_fluxes(tmp_path: Path, monkeypatch: pytest.Monke
     before = primary_beam(offset_rad, BAND.centre_hz, mjd=60999.0)
     assert before[2] < 0.95 * true[2]
     # Dishes of another telescope keep their Airy disk.
-    other = primary_beam(offset_rad / 5, BAND.centre_hz, 25.0, mjd=61094.0)
+    foreign = primary_beam(offset_rad / 5, BAND.centre_hz, 25.0, mjd=61094.0)
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "none"))
-    np.testing.assert_array_equal(other, primary_beam(offset_rad / 5, BAND.centre_hz, 25.0))
+    np.testing.assert_array_equal(foreign, primary_beam(offset_rad / 5, BAND.centre_hz, 25.0))
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
     (entry,) = json.loads(runner.invoke(contimg, ["beam", "show", "--json"]).output)
     assert entry["width"] == pytest.approx(1.15, abs=0.02)
