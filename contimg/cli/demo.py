@@ -62,9 +62,7 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
             console.print("It runs until Ctrl-C.")
             service.wait()
         else:
-            console.print(
-                f"To start it again: contimg --state-dir {scene.settings.state_dir} web", soft_wrap=True
-            )
+            console.print(f"To start it again: contimg --state-dir {scene.settings.state_dir} web", soft_wrap=True)
     except KeyboardInterrupt:
         console.print("\nstopping")
     finally:

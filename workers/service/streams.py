@@ -15,6 +15,7 @@ from contimg.store.engine import is_missing
 from workers.broker import LAST_RESORT, url_in_force
 from workers.service.records import read_record
 
+MAX_NAMED = 3  # streams in a message
 _VARIABLE = "PIPELINE_STATE_DIR"
 
 
@@ -69,7 +70,7 @@ def check_store_exists(settings: Settings) -> None:
     streams = [stream for stream in find_streams() if stream.state_dir != state_dir]
     remedies = [
         f"{stream}: give `contimg --state-dir {shlex.quote(str(stream.state_dir or 'DIR'))}`, or set {_VARIABLE}"
-        for stream in streams
+        for stream in streams[:MAX_NAMED]
     ]
     if state_dir.exists():
         remedies.append("`contimg run` creates it; put it back if it was moved")
