@@ -52,7 +52,10 @@ def list_groups(
         total, selected = len(matching), replace(groups, ids=tuple(group for _, group in following[: limit + 1]))
     listed = files.find_groups(selected, limit + 1, after=after)
     shown, expected = listed[:limit], store.database.rules.expected_subbands
-    flags = tiles.have_calibrator([group.reference_s for group in shown])
+    if has_calibrator is None:
+        flags = tiles.have_calibrator([group.reference_s for group in shown])
+    else:
+        flags = [has_calibrator] * len(shown)
     return GroupList(
         groups=tuple(
             ListedGroup(**vars(group), expected_subbands=expected, has_calibrator=flag)
