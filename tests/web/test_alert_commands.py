@@ -3,6 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 from observing_night import Night
+from signing_in import csrf_of, sign_in
 
 from contimg.store import DiskPause, Store
 
@@ -88,3 +89,21 @@ def test_resume_answers_409_while_disk_is_full(
     assert status["condition"]["reason"] == full.reason
     store.activity.record_full_disk(None)
     assert client.post("/api/streaming/resume", headers=operator).status_code == 200
+
+
+def test_page_silences_and_plans_maintenance(client: FlaskClient, store: Store, alert_id: int) -> None:
+    assert "disabled" in client.get("/alerts").text
+    sign_in(client)
+    form = {"csrf": csrf_of(client), **BODY}
+    assert client.post(f"/alerts/{alert_id}/silence", data={**form, "until": "soon"}).status_code == 400
+    assert client.post(f"/alerts/{alert_id}/silence", data=BODY).status_code == 403
+    assert client.post(f"/alerts/{alert_id}/silence", data=form).status_code == 303
+    assert client.post("/alerts/maintenance", data={**form, "since": "1h"}).status_code == 303
+    silence, window = store.silences.current_and_planned()
+    assert (silence.rule, window.rule) == ("no data", None)
+    assert silence.created_by.startswith("Vera")
+    html = client.get("/alerts").text
+    assert html.count("power cut") == 2
+    assert "silenced until" in html
+    assert client.post(f"/alerts/maintenance/{silence.id}/end", data=form).status_code == 303
+    assert store.silences.current_and_planned() == (window,)

@@ -3,21 +3,24 @@
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.store.activity.remedies import ALERTS
-from web.activity.alerts import acknowledge_alert
+from contimg.units import format_utc
+from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
 from web.activity.history import CHARTS, read_line
 from web.context import current_panel
-from web.http.bodies import AcknowledgeRequest
+from web.http.bodies import AcknowledgeRequest, MaintenanceRequest, SilenceRequest
 from web.http.errors import RequestError
 from web.http.parameters import AlertListing
 from web.http.responses import allow_styles
 from web.pages.layout import parse_query, report
 from workers.service.records import CommandOutcome
 
+Form = TypeVar("Form", SilenceRequest, MaintenanceRequest)
 alerts = Blueprint("alerts", __name__)
 history = Blueprint("history", __name__)
 DAY_S = 86400.0
@@ -36,6 +39,7 @@ def show_alerts() -> str:
         rules=panel.alert_rules(),
         remedies=ALERTS,
         on={alert.rule: alert for alert in panel.store.alerts.active()},
+        silences=panel.store.silences.current_and_planned(),
         alerts=listed[: query.limit],
         more=len(listed) > query.limit,
     )
@@ -46,6 +50,33 @@ def acknowledge(alert_id: int) -> AnyResponse:
     """Acknowledge an active alert, with the note of the form."""
     alert = acknowledge_alert(alert_id, AcknowledgeRequest(note=request.form.get("note", "").strip()).note)
     return report(CommandOutcome(True, f"{alert.rule} acknowledged"), "", "alerts.show")
+
+
+@alerts.post("/alerts/<int:alert_id>/silence")
+def silence(alert_id: int) -> AnyResponse:
+    """Silence the rule of an alert, until the time and for the reason of the form."""
+    form = _read_form(SilenceRequest)
+    record = silence_alert(alert_id, form.until, form.reason)
+    return report(CommandOutcome(True, f"{record.rule} silenced until {format_utc(record.ends_at)}"), "", "alerts.show")
+
+
+@alerts.post("/alerts/maintenance")
+def plan_maintenance() -> AnyResponse:
+    """Add a maintenance window, with the times and the reason of the form."""
+    form = _read_form(MaintenanceRequest)
+    record = add_maintenance(form.until, form.reason, form.since)
+    return report(CommandOutcome(True, f"maintenance until {format_utc(record.ends_at)}"), "", "alerts.show")
+
+
+@alerts.post("/alerts/maintenance/<int:silence_id>/end")
+def end_maintenance(silence_id: int) -> AnyResponse:
+    """End a maintenance window or a silence now."""
+    return report(CommandOutcome(True, f"{end_silence(silence_id).label} ended"), "", "alerts.show")
+
+
+def _read_form(kind: type[Form]) -> Form:
+    """Read the fields of a form, but those of the sign-in; raises ValidationError, which is answered with 400."""
+    return kind(**{name: request.form[name].strip() for name in kind.model_fields if name in request.form})
 
 
 @history.get("/history", endpoint="show")
