@@ -10,7 +10,7 @@ from observing_night import Night
 from running_service import TOKEN
 from test_browser import chromium, pytestmark
 
-from contimg.store import AttentionItem, Stage, State, Store
+from contimg.store import AttentionItem, DiskPause, Stage, State, Store
 
 __all__ = ["chromium", "pytestmark"]
 
@@ -125,3 +125,19 @@ def test_documentation_needs_no_network(client: FlaskClient) -> None:
     assert client.get("/docs/nothing.md").status_code == 404
     for address in re.findall(r'href="(/docs/[^"]+)"', client.get("/docs").text):
         assert client.get(address).status_code == 200
+
+
+def test_full_disk_is_named_and_resume_is_disabled(client: FlaskClient, night: Night) -> None:
+    store = night.store
+    store.activity.record_full_disk(
+        DiskPause("/no/products", 96.5, 95.0, 90.0, 4 * 10**9, 10**9, store.database.clock())
+    )
+    store.jobs.pause("the disk watch")
+    html = client.get("/").text
+    headline = html.split('id="headline"')[1].split("</div>")[0]
+    for part in ("/no/products", "96.5 %", "95 %", "4.0 GB", "retention", "1.0 GB"):
+        assert part in headline
+    button = re.search(r'id="command-resume".*?(<button[^>]*>)', html, re.DOTALL)
+    assert button
+    assert " disabled " in button[1]
+    assert "/no/products" in button[1]
