@@ -240,8 +240,8 @@ def _check_sources(image: ImageNumbers, limits: QualityThresholds) -> tuple[Chec
         Check("flux over catalogue, faint over bright", faint, f"sources of signal to noise 7 to 25 have "
               f"{faint or 0:.2f} times the flux ratio of brighter ones: the image is not cleaned deep enough",
               low=1 / limits.max_faint_factor, high=limits.max_faint_factor),
-        Check("catalogued sources compared", image.catalogue_matches, unit="count"),
-        Check("sources found", source_count, unit="count", text="finder off" if source_count is None else ""),
+        Check("number of catalogued sources compared", image.catalogue_matches, unit="count"),
+        Check("number of sources found", source_count, unit="count", text="finder off" if source_count is None else ""),
         Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",
               high=limits.max_beam_ratio),
     )  # fmt: skip

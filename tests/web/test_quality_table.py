@@ -55,8 +55,8 @@ def test_faults_mark_their_row() -> None:
 
 
 def test_source_finder_that_is_off_counts_none() -> None:
-    assert rows(IMAGE)["sources found"].value == "finder off"
-    assert rows(replace(IMAGE, sources_found=0))["sources found"].value == "0"
+    assert rows(IMAGE)["number of sources found"].value == "finder off"
+    assert rows(replace(IMAGE, sources_found=0))["number of sources found"].value == "0"
 
 
 def test_unmeasured_value_is_dash() -> None:
