@@ -151,12 +151,14 @@ class FlagSummary:
 
     def _draw_waterfall(self, ms: MSInfo, dead: dict[int, str]) -> Figure:
         """Draw the fraction after flagging by antenna and channel, and by time and channel."""
-        figure = Figure(figsize=(12, 9), dpi=100, facecolor="white", layout="constrained")
-        above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+        figure = Figure(figsize=(12, 9), dpi=100, facecolor="white")
+        above, below = figure.add_axes((0.07, 0.42, 0.84, 0.53)), figure.add_axes((0.07, 0.06, 0.84, 0.31))
         band_mhz = ms.freqs_hz[0] / 1e6, ms.freqs_hz[-1] / 1e6
         names, step = ms.antennas, max(1, ms.antennas.size // 24)
         picture = _draw_fractions(above, self.after.by_antenna_and_channel[names], band_mhz, names.size - 0.5, -0.5)
-        shown = [index for index, slot in enumerate(names) if index % step == 0 or slot in dead]
+        red = [index for index, slot in enumerate(names) if slot in dead]
+        black = [index for index in range(0, names.size, step) if all(2 * abs(index - near) > step for near in red)]
+        shown = red + black
         above.set_yticks(shown, [ms.antenna_names[names[index]] for index in shown], fontsize=7)
         for label, index in zip(above.get_yticklabels(), shown, strict=True):
             label.set_color("#b3261e" if names[index] in dead else "black")
@@ -165,8 +167,9 @@ class FlagSummary:
         _draw_fractions(below, self.after.by_time_and_channel, band_mhz, duration_s, 0.0)
         below.set_ylabel("s after the first integration")
         below.set_xlabel("MHz")
-        figure.colorbar(picture, ax=[above, below], label="fraction flagged", pad=0.01)
-        figure.suptitle(f"{ms.name}: flagged by antenna, time and channel; grey: no data")
+        bar = figure.add_axes((0.935, 0.06, 0.015, 0.89))
+        figure.colorbar(picture, cax=bar, label="fraction flagged")
+        figure.suptitle(f"{ms.name}: flagged by antenna, time and channel; grey: no data", y=0.99)
         return figure
 
 
@@ -189,15 +192,18 @@ def _plot_steps(axes: Axes, x: NDArray[Any], before: Counts, after: Counts) -> N
 def _count(flags: Mask, ant1: Slots, ant2: Slots, times: Rows, count: FlagCount) -> None:
     rows, channels, correlations = flags.shape
     for row in range(rows):
-        if ant1[row] == ant2[row]:
+        slot1, slot2, time = ant1[row], ant2[row], times[row]
+        if slot1 == slot2:
             continue
+        of_slot1, of_slot2, of_time = count.flagged[slot1], count.flagged[slot2], count.time_flagged[time]
         for channel in range(channels):
             flagged = 0
             for correlation in range(correlations):
                 flagged += flags[row, channel, correlation]
-            count.time_flagged[times[row], channel] += flagged
-            count.flagged[ant1[row], channel] += flagged
-            count.flagged[ant2[row], channel] += flagged
-        count.time_samples[times[row]] += channels * correlations
-        for slot in (ant1[row], ant2[row]):
-            count.samples[slot] += channels * correlations
+            if flagged:  # most channels have none
+                of_slot1[channel] += flagged
+                of_slot2[channel] += flagged
+                of_time[channel] += flagged
+        count.samples[slot1] += channels * correlations
+        count.samples[slot2] += channels * correlations
+        count.time_samples[time] += channels * correlations
