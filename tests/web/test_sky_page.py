@@ -79,7 +79,7 @@ def test_sky_ends_at_newest_tile(survey: Survey) -> None:
     assert "2026-02-23 01:04 UTC, until the newest tile" in html
     numbers = facts(html)
     assert numbers["tiles"] == str(TILES)
-    assert numbers["gaps between tiles"] == "1, 31 min in all"
+    assert numbers["gaps between tiles"] == "1 gap, 31 min in all"
     assert numbers["missing in gaps"] == f"{GAP_TILES} tiles"
     width_deg = RA_STEP_DEG * (TILES + GAP_TILES - 1) + TILE_DEG / np.cos(np.radians(33.16))
     gap_deg = RA_STEP_DEG * (GAP_TILES + 1) - TILE_DEG / np.cos(np.radians(33.16))
