@@ -313,9 +313,9 @@ def beam() -> None:
 @click.option("--catalogue", default="", help="CSV or FITS table of true fluxes, as of `contimg image --catalogue`.")
 @as_json_option
 def measure(images: tuple[Path, ...], out: Path, catalogue: str, as_json: bool) -> None:
-    """Measure the primary beam in overlapping tile images of one declination strip.
+    """Measure the primary beam in overlapping tile images.
 
-    Give the uncorrected images. The width is in units of the Airy disk's; `contimg beam install` puts it in force.
+    Give the uncorrected images of one declination strip. The width is in units of the Airy disk's; `contimg beam install` puts it in force.
     """
     from contimg.tile.beam.measure import measure_beam
     from contimg.tile.beam.plot import plot_beam
@@ -349,8 +349,9 @@ def measure(images: tuple[Path, ...], out: Path, catalogue: str, as_json: bool) 
 @click.option("--from-mjd", default=ALWAYS_MJD[0], show_default=True, help="Start of the validity, MJD (UTC).")
 @click.option("--to-mjd", default=ALWAYS_MJD[1], show_default=True, help="End of the validity, MJD (UTC).")
 def install(measurement: Path, from_mjd: float, to_mjd: float) -> None:
-    """Put a measured primary beam in force for images and calibration from now on.
+    """Put a measured primary beam in force.
 
+    It is used for images and calibration from now on.
     MEASUREMENT is the JSON file of `contimg beam measure`. Images that exist stay as they are.
     """
     entry = replace(read_measurement(measurement), valid_from_mjd=from_mjd, valid_to_mjd=to_mjd)
@@ -360,7 +361,10 @@ def install(measurement: Path, from_mjd: float, to_mjd: float) -> None:
 @beam.command("show")
 @as_json_option
 def show_beam(as_json: bool) -> None:
-    """Show the installed primary beams, the newest last; without one the beam is the Airy disk."""
+    """Show the installed primary beams, the newest last.
+
+    Without one the beam is the Airy disk.
+    """
     none = f"{table_path()}: no primary beam installed; the Airy disk of the dish is used"
     print_list(read_entries(), _beam_line, none, as_json=as_json)
 

@@ -30,7 +30,17 @@ SAME = {
     "config history": ("/api/streaming/config/changes", "changes"),
 }
 # Commands whose records are parts of an answer, or have no request.
-OTHERS = {"status", "calibrations show", "workers", "calibrators", "config check", "db current", "doctor", "plan"}
+OTHERS = {
+    "beam show",
+    "status",
+    "calibrations show",
+    "workers",
+    "calibrators",
+    "config check",
+    "db current",
+    "doctor",
+    "plan",
+}
 ARGUMENTS = {"groups show": "{group}", "images show": "{image}", "calibrations show": "{set}",
              "calibrators": "--dec 33", "plan": "--cores 2"}  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -109,7 +119,7 @@ def test_status_has_the_fields_of_the_api(client: FlaskClient, names, settings):
     assert TIME.fullmatch(status["at"])
 
 
-@pytest.mark.parametrize("command", sorted(OTHERS - {"status", "workers", "doctor"}))
+@pytest.mark.parametrize("command", sorted(OTHERS - {"beam show", "status", "workers", "doctor"}))
 def test_other_commands_print_json(command, names, settings):
     records = answer_of(command, names, settings)
     assert records
