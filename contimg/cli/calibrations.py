@@ -315,7 +315,8 @@ def beam() -> None:
 def measure(images: tuple[Path, ...], out: Path, catalogue: str, as_json: bool) -> None:
     """Measure the primary beam in overlapping tile images.
 
-    Give the uncorrected images of one declination strip. The width is in units of the Airy disk's; `contimg beam install` puts it in force.
+    Give the uncorrected images of one declination strip. The width is in units of the Airy disk's;
+    `contimg beam install` puts it in force.
     """
     from contimg.tile.beam.measure import measure_beam
     from contimg.tile.beam.plot import plot_beam
