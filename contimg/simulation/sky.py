@@ -33,6 +33,7 @@ INDEX_MEAN, INDEX_SCATTER = -0.7, 0.25
 STRUCTURE_MJY = 10.0  # fainter sources are points
 DOUBLE_FRACTION, RESOLVED_FRACTION = 0.06, 0.03
 DOUBLE_ARCSEC, MAJOR_ARCSEC = (8.0, 60.0), (15.0, 45.0)
+COUNTS_PREFIX = "C"  # of the names of the counts' sources
 CLEAR_DEG = 2.5 / 60  # around sources that a run names
 BRIGHTEST_NEIGHBOUR = 0.002  # of a named source's flux, inside CLEAR_DEG
 
@@ -238,7 +239,7 @@ def _draw_cell(seed: int, band: int, number: int, faintest_mjy: float) -> list[S
     )
     sources: list[Source] = []
     for i in np.flatnonzero(flux_mjy >= faintest_mjy):
-        name = f"C{band + 90:03d}.{number:03d}.{i:03d}"
+        name = f"{COUNTS_PREFIX}{band + 90:03d}.{number:03d}.{i:03d}"
         arguments = (float(ra_deg[i]), float(dec_deg[i]), float(flux_mjy[i]) / 1e3, float(index[i]))
         shape = (float(size[i]), float(ratio[i]), float(angle_deg[i]))
         has_structure = flux_mjy[i] >= STRUCTURE_MJY

@@ -27,7 +27,7 @@ from contimg.simulation.beams import mean_power
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.receivers import dead_numbers
-from contimg.simulation.sky import CALIBRATOR
+from contimg.simulation.sky import CALIBRATOR, COUNTS_PREFIX
 from contimg.simulation.visibilities import Run, predict_sky, prepare_run, subband_visibilities
 
 LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
@@ -256,7 +256,7 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
 
 def _csv(sources: list[dict[str, Any]]) -> str:
     """Return the sources as a table: all of the JSON's numbers except the spectrum's coefficients."""
-    columns = [name for name in (sources or [{}])[0] if name not in ("calibrator", "spectrum")]
+    columns = [name for name in (sources or [{}])[0] if name not in ("calibrator", "of_counts", "spectrum")]
     lines = [",".join(columns)]
     lines += [",".join(str(source[name]) for name in columns) for source in sources]
     return "\n".join(lines) + "\n"
@@ -320,6 +320,7 @@ def _describe_sources(run: Run, plan: TilePlan) -> list[dict[str, Any]]:
         {
             "name": source.name,
             "calibrator": source is CALIBRATOR,
+            "of_counts": source.name.startswith(COUNTS_PREFIX),
             "ra_deg": source.ra_deg,
             "dec_deg": source.dec_deg,
             "flux_jy": float(flux[0]),

@@ -121,7 +121,8 @@ class Telescope(threading.Thread):
         self._scene, self._pace_s = scene, options.pace_s
         # One thread, to leave the other core to the pipeline.
         size = options.model_dump(include={"groups", "antennas", "channels", "gap", "seed"})
-        self._options = SimulateOptions(**size, threads=1)
+        # Without smearing: the small beam of 32 antennas with outriggers would show sources several percent low.
+        self._options = SimulateOptions(**size, sky="counts", smearing=False, threads=1)
         self.plans: tuple[TilePlan, ...] = plan_tiles(self._options)
         self.error: Exception | None = None
 
