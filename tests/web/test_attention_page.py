@@ -58,7 +58,7 @@ def test_cards_are_acted_on(page: Any, store: Store, failures: Night, url: str) 
     members = [link.inner_text() for link in card.locator(".members a").all()]
     assert members == list(declination.members)
     failures.store.events.add("a storm")
-    page.wait_for_selector("#event-list >> text=a storm")
+    page.wait_for_selector("#event-list >> text=a storm", timeout=60_000)
     assert card.locator(".members").is_visible(), "an update leaves the card open"
 
     card.get_by_role("button", name="Acknowledge").click()
