@@ -9,7 +9,7 @@ from casacore.tables import table
 from click.testing import CliRunner
 
 from contimg.cli import contimg
-from contimg.errors import BadInput
+from contimg.errors import BadInput, Misconfigured
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
@@ -110,7 +110,8 @@ def test_registry_commands(foreign, tmp_path, monkeypatch):
             raise result.exception
         return result.output
 
-    assert "night" not in run("list")
+    with pytest.raises(Misconfigured, match="no store"):
+        run("list")
     line = run("import", *foreign, "--name", "night", "--calibrator", "3C48")
     assert run("list") == line
     for word in ("night", "2026-02-22 23:20Z", "3C48", "+33.40", "good"):
