@@ -68,7 +68,8 @@ def test_pyuvdata_reads_files(tile: SimulatedTile) -> None:
     data = UVData()
     data.read(tile.files[9], file_type="uvh5", run_check=False)
     expected = subband_visibilities(prepare_run(OPTIONS), tile.plan, 9)[:, 0]
-    assert np.array_equal(data.data_array, expected)
+    # The file's channels are interpolated from those computed for the whole band.
+    np.testing.assert_allclose(data.data_array, expected, atol=1e-4 * np.abs(expected).max())
     assert (data.Nants_data, data.Nants_telescope, data.Ntimes, data.Nbls) == (5, 117, 3, 15)
     header = read_header(tile.files[9])
     # uvw = x2 - x1 towards hour angle 0: pyuvdata's lengths from its own antenna positions.
