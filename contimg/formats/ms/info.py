@@ -87,6 +87,12 @@ class MSInfo:
         return self.rows * len(self.freqs_hz) * len(self.correlations)
 
     @property
+    def time_step_s(self) -> float:
+        """Time from one integration to the next; longer than an integration where some are missing between."""
+        times_mjd_s = self.times_mjd_s
+        return float(np.median(np.diff(times_mjd_s))) if times_mjd_s.size > 1 else self.integration_s
+
+    @property
     def mid_mjd_s(self) -> float:
         """Middle of the tile, UTC, MJD seconds."""
         return float(0.5 * (self.times_mjd_s[0] + self.times_mjd_s[-1]))

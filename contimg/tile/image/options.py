@@ -17,7 +17,11 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     imager: Literal["ducc", "wsclean"] = option(
         DUCC, "Imager; ducc: ducc0 and Radler in this process, wsclean: the WSClean program"
     )
-    size: int = option(2048, "Width and height of the image, even", unit="pixels", minimum=64, maximum=16384)
+    size: int = option(2400, "Width and height of the image, even", unit="pixels", minimum=64, maximum=16384)
+    padding: float = option(
+        1.28, "Width of the field that is cleaned over the image's; sources outside the image are cleaned too",
+        minimum=1.0, maximum=4.0,
+    )  # fmt: skip
     pixel_arcsec: float = option(
         0.0, "Pixel size; 0: from the longest baseline, at most 6 arcsec", unit="arcsec", minimum=0.0, maximum=120.0
     )
@@ -36,7 +40,11 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     smearing_percent: float = option(
         1.0, "Maximum loss of flux by averaging at the edge of the image", unit="%", minimum=0.0, maximum=50.0
     )
-    iterations: int = option(50000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
+    spectral_index: float = option(
+        -0.7, "Spectral index of the sources that is assumed while cleaning, within a part of the band",
+        minimum=-5.0, maximum=5.0,
+    )  # fmt: skip
+    iterations: int = option(200000, "Maximum number of clean iterations; 0: dirty image", minimum=0)
     major_cycles: int = option(20, "Maximum number of major cycles", minimum=1, maximum=100)
     gain: float = option(0.1, "Clean gain of an iteration", minimum=0.001, maximum=1.0)
     major_gain: float = option(0.9, "Fraction of the peak that a major cycle removes", minimum=0.05, maximum=1.0)

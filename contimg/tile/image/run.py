@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from contimg.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
@@ -19,6 +20,7 @@ from contimg.tile.image.fits_image import image_header
 from contimg.tile.image.gridding.averaging import average_in_time, plan_averaging
 from contimg.tile.image.gridding.gridder import BandParts, Gridder, Image
 from contimg.tile.image.gridding.hands import choose_hands, measure_hand_ratio
+from contimg.tile.image.gridding.modes import Field, find_modes
 from contimg.tile.image.gridding.noise import (
     compute_thermal_rms_jy,
     measure_bowl_jy,
@@ -27,6 +29,7 @@ from contimg.tile.image.gridding.noise import (
     measure_uncleaned_jy,
 )
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
+from contimg.tile.image.gridding.slant import Slant
 from contimg.tile.image.gridding.visibilities import (
     ARCSEC_RAD,
     MAX_PIXEL_ARCSEC,
@@ -57,11 +60,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CleanedImage:
-    """A restored image (Jy per beam), the primary beam, clean's result and the synthesized beam."""
+    """A cleaned image.
+
+    Attributes
+    ----------
+    restored, residual : Jy per beam, shape (size, size).
+    pb : the primary beam, shape (size, size).
+    cleaned : clean's result on the field, which is wider than the image.
+    gridder : of the field.
+    beam : the synthesized beam.
+    """
 
     restored: Image
+    residual: Image
     pb: Image
     cleaned: CleanResult
+    gridder: Gridder
     beam: Beam
 
 
@@ -103,7 +117,7 @@ def make_image(
     with timer("sources"):
         tile_image = _with_sources(tile_image, image, options)
     with timer("hands"):
-        hands = measure_hand_ratio(gridder, image.cleaned.model)
+        hands = measure_hand_ratio(image.gridder, image.cleaned.model)
     tile_image = replace(
         tile_image, hand_ratio=hands.ratio, hand_ratio_error=hands.error, history_rms_jy=history_rms_jy
     )
@@ -176,10 +190,14 @@ def _image(
     ms: MSInfo, gridder: Gridder, time_bins: NDArray[np.int64], thermal_rms_jy: float | None, options: ImageOptions,
     timer: StepTimer,
 ) -> CleanedImage:  # fmt: skip
-    pixel_arcsec = gridder.pixel_rad / ARCSEC_RAD
+    pixel_rad, pixel_arcsec = gridder.pixel_rad, gridder.pixel_rad / ARCSEC_RAD
     with timer("average"):
-        bands = BandParts.of(average_in_time(gridder, time_bins), options.band_parts)
+        averaged = average_in_time(gridder, time_bins)
     with timer("beam"):
+        field = _choose_field(averaged, options)
+        averaged = replace(averaged, size=field.size, slant=field.slant)
+        parts = BandParts.of(averaged, options.band_parts).gridders
+        bands = BandParts(tuple(_with_modes(ms, part, field, options) for part in parts))
         psf = bands.psf()
         try:
             beam = fit_beam(bands.mean(psf), pixel_arcsec)
@@ -190,8 +208,23 @@ def _image(
         beam_rad = 1 / gridder.visibilities.longest_baseline_lambda
         cleaned = clean(bands, psf, beam_rad, thermal_rms_jy, options)
     with timer("restore"):
-        restored = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec)
-    return CleanedImage(restored, pb, cleaned, beam)
+        in_field = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec), cleaned.residual
+        restored, residual = (
+            field.slant.resample(image, options.size, pixel_rad, options.threads) for image in in_field
+        )
+    return CleanedImage(restored, residual, pb, cleaned, replace(gridder, size=field.size, slant=field.slant), beam)
+
+
+def _choose_field(gridder: Gridder, options: ImageOptions) -> Field:
+    """The field that is cleaned: wider than the image, in the coordinates in which the array is flattest."""
+    size = 2 * next_fast_len(int(np.ceil(options.size * options.padding / 2)))
+    slant = Slant.fit(gridder.visibilities.uvw_m, gridder.weights.sum(axis=1, dtype=np.float64))
+    return Field(size, gridder.pixel_rad, slant)
+
+
+def _with_modes(ms: MSInfo, gridder: Gridder, field: Field, options: ImageOptions) -> Gridder:
+    modes = find_modes(ms, gridder.visibilities, gridder.weights, field, options.spectral_index)
+    return replace(gridder, modes=modes)
 
 
 def _image_with_wsclean(
@@ -207,7 +240,7 @@ def _image_with_wsclean(
             hands = gridder.visibilities.hands
             hand = hands[0] if len(hands) == 1 else "I"
             restored, cleaned, beam = run_wsclean(ms.path, column, Path(scratch), pixel_arcsec, options, hand)
-    return CleanedImage(restored, pb, cleaned, beam)
+    return CleanedImage(restored, cleaned.residual, pb, cleaned, gridder, beam)
 
 
 def _describe(
@@ -219,11 +252,11 @@ def _describe(
     channel_weights = gridder.weights.sum(axis=0, dtype=np.float64)
     ra, dec = np.rad2deg(ms.phase_centre_rad)
     products = Products.of(ms.name, directory)
-    rms_jy, peak_jy = measure_rms(cleaned.residual), float(image.restored.max())
+    rms_jy, peak_jy = measure_rms(image.residual), float(image.restored.max())
     cell_arcsec = gridder.pixel_rad / ARCSEC_RAD
     beam_pixels = np.pi / (4 * np.log(2)) * beam.major_arcsec * beam.minor_arcsec / cell_arcsec**2
     depth_jy = options.mask_sigma * max(rms_jy, thermal_rms_jy or 0.0)
-    uncleaned_jy = measure_uncleaned_jy(cleaned.residual, depth_jy, beam_pixels)
+    uncleaned_jy = measure_uncleaned_jy(image.residual, depth_jy, beam_pixels)
     if cleaned.stopped_by not in (None, NOISE):
         log.warning(
             "%s: cleaning was ended by %s after %d iterations, before the noise; %.3g Jy are left above %.3g Jy/beam; "
@@ -240,7 +273,7 @@ def _describe(
         calibration_note=calibration.reason or None, calibration_grade=calibration.grade,
         gain_hand_ratio=calibration.hand_ratio, hands=", ".join(visibilities.hands),
         missing_subbands=find_missing_subbands(ms, visibilities.channel_samples), expected_rms_jy=thermal_rms_jy,
-        edge_noise_ratio=measure_edge_noise_ratio(cleaned.residual),
+        edge_noise_ratio=measure_edge_noise_ratio(image.residual),
         minimum_jy=float(image.restored.min()),
         bowl_jy=measure_bowl_jy(image.restored, beam.major_arcsec / cell_arcsec),
         unflagged_fraction=visibilities.unflagged_fraction, group=ms.name, ms=ms.path, products=products,
@@ -249,7 +282,7 @@ def _describe(
         bandwidth_hz=float(np.count_nonzero(channel_weights) * ms.channel_width_hz * visibilities.channel_average),
         start_mjd_s=float(ms.times_mjd_s[0] - 0.5 * ms.integration_s),
         exposure_s=ms.exposure_s, channel_average=visibilities.channel_average,
-        residual_peak_jy=float(np.abs(cleaned.residual).max()), iterations=cleaned.iterations,
+        residual_peak_jy=float(np.abs(image.residual).max()), iterations=cleaned.iterations,
         clean_stopped_by=cleaned.stopped_by, uncleaned_jy=uncleaned_jy,
         components=cleaned.components, cleaned_jy=float(cleaned.model.sum(dtype=np.float64)), seconds=timer.seconds,
     )  # fmt: skip

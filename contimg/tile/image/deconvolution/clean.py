@@ -65,6 +65,7 @@ def clean(
     is_complete = state.run_cycles(masked=False)
     if state.models.any() and options.threshold_sigma < options.mask_sigma:
         is_complete = state.run_cycles(masked=True) and is_complete
+    state.finish()
     stopped_by = state.find_limit(is_complete) if options.iterations else None
     return CleanResult(bands.mean(state.models), state.residual, state.iterations, stopped_by)
 
@@ -81,7 +82,7 @@ class _Clean:
         self.models = np.zeros_like(self.residuals)
         self.rms_jy = max(measure_rms(self.residual), thermal_rms_jy)
         self.iterations = self.cycles = 0
-        self.has_diverged = False
+        self.has_diverged = self.is_exact = False
 
     @property
     def residual(self) -> Image:
@@ -143,7 +144,8 @@ class _Clean:
         if self.iterations == iterations:
             self.residuals[:] = residuals
             return False
-        self.residuals[:] = self.bands.residual(self.models)
+        # Cycles before the mask need neither the w term nor all modes: what they miss is in the residual of later ones.
+        self._grid_residual(exact=masked)
         self.rms_jy = max(measure_rms(self.residual), self.thermal_rms_jy)
         cleaned_jy = self.bands.mean(self.models).sum()
         log.debug("major cycle %d: %d iterations, %.6g Jy", self.cycles, self.iterations, cleaned_jy)
@@ -155,6 +157,15 @@ class _Clean:
         if masked:
             return unfinished and self.iterations - iterations > MIN_PROGRESS * self.iterations
         return unfinished or self.rms_jy < NOISE_FALLS * rms_jy
+
+    def finish(self) -> None:
+        """Make the residual exact, if the last cycle did not."""
+        if not self.is_exact:
+            self._grid_residual(exact=True)
+
+    def _grid_residual(self, exact: bool) -> None:
+        self.residuals[:] = self.bands.residual(self.models, exact)
+        self.is_exact = exact
 
     def _run_minor(self, masked: bool) -> bool:
         """Run minor iterations on the residuals; return whether Radler requests another major cycle."""

@@ -113,15 +113,9 @@ def _compute_costs(
     v_rate = EARTH_RAD_S * u * np.sin(declination)
     l, m = edge_rad * np.cos(_DIRECTIONS)[:, None], edge_rad * np.sin(_DIRECTIONS)[:, None]  # noqa: E741
     channel_turns = (u * l + v * m) * ms.channel_width_hz / C_M_S
-    time_turns = (u_rate * l + v_rate * m) * _time_step_s(ms) * ms.freqs_hz.max() / C_M_S
+    time_turns = (u_rate * l + v_rate * m) * ms.time_step_s * ms.freqs_hz.max() / C_M_S
     relative = weights.astype(np.float64) / max(float(weights.mean(dtype=np.float64)), 1e-30)
     return _SmearingCosts(relative * np.square(np.pi * channel_turns) / 6, relative * np.square(np.pi * time_turns) / 6)
-
-
-def _time_step_s(ms: MSInfo) -> float:
-    """Time from one integration to the next; longer than an integration where some are missing between."""
-    times_mjd_s = ms.times_mjd_s
-    return float(np.median(np.diff(times_mjd_s))) if times_mjd_s.size > 1 else ms.integration_s
 
 
 def _find_price(costs: _SmearingCosts, channels: int, max_integrations: int, max_loss: float) -> float:
@@ -148,7 +142,7 @@ def _choose_integrations(time_costs: NDArray[np.float64], maximum: int, price: f
 def _number_time_bins(ms: MSInfo, rows: SelectedRows, integrations: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number for each row, the same for those of a baseline that are averaged: neighbours in time."""
     elapsed_s = ms.times_mjd_s[rows.times] - ms.times_mjd_s[0]
-    bins = np.floor(elapsed_s / (_time_step_s(ms) * integrations) + 1e-3).astype(np.int64)
+    bins = np.floor(elapsed_s / (ms.time_step_s * integrations) + 1e-3).astype(np.int64)
     maximum = int(integrations.max(initial=1))
     numbers: NDArray[np.int64] = (rows.baselines * (maximum + 1) + integrations) * (int(bins.max(initial=0)) + 1) + bins
     return numbers
@@ -177,7 +171,7 @@ def average_in_time(gridder: Gridder, time_bins: NDArray[np.int64]) -> Gridder:
     averaged = replace(
         data, uvw_m=np.ascontiguousarray(uvw_m), stokes_i=stokes_i, weights=natural,
         row_weights=(np.bincount(targets, data.row_weights[weighted]) / counts).astype(np.float32),
-        times=(np.bincount(targets, data.times[weighted]) / counts).astype(np.int64),
+        times=(np.bincount(targets, data.times[weighted]) / counts).astype(np.int64), integrations=counts,
     )  # fmt: skip
     return replace(gridder, visibilities=averaged, weights=total)
 

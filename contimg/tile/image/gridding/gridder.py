@@ -11,10 +11,15 @@ import ducc0
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.instrument.dsa110 import C_M_S
+from contimg.tile.image.gridding.modes import Mode
+from contimg.tile.image.gridding.slant import LEVEL, Slant
 from contimg.tile.image.gridding.visibilities import Visibilities
 
 ACCURACY = 1e-3  # of a dirty image, relative to its contents; each major cycle of clean grids the residual again
 PREDICTION_ACCURACY = 1e-4  # of predicted visibilities, whose errors stay in the residual
+LEADING_MODES = 2  # that early cycles take into account
+MAX_PHASE_RAD = 0.3  # rms at the corner of the field, below which the w term can be left out of early cycles
 
 Image = NDArray[np.float32]
 
@@ -30,6 +35,8 @@ class Gridder:
     size : pixels on a side.
     pixel_rad : size of a pixel, radians.
     threads : threads of ducc0.
+    slant : of the images' coordinates.
+    modes : changes of the sky's apparent fluxes within the tile, for predicted visibilities.
     """
 
     visibilities: Visibilities
@@ -37,46 +44,56 @@ class Gridder:
     size: int
     pixel_rad: float
     threads: int
+    slant: Slant = LEVEL
+    modes: tuple[Mode, ...] = ()
 
-    def dirty(self, stokes_i: NDArray[np.complex64]) -> Image:
+    def dirty(self, stokes_i: NDArray[np.complex64], exact: bool = True) -> Image:
         """Return the dirty image of visibilities, Jy per beam.
 
         Parameters
         ----------
         stokes_i : on the uv coordinates of `visibilities`, shape (rows, channels), Jy.
+        exact : whether to take the w term into account; without it, a fifth of the time is needed.
         """
         image = ducc0.wgridder.vis2dirty(
-            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(ACCURACY)
+            vis=stokes_i, wgt=self.weights, npix_x=self.size, npix_y=self.size, **self._geometry(ACCURACY, exact)
         )
         image /= np.float32(self.total_weight)
         return np.asarray(image, dtype=np.float32)
 
     def psf(self) -> Image:
         """Return the point-spread function: the image of 1 Jy at the phase centre."""
-        return self.dirty(np.ones(self.weights.shape, np.complex64))
+        return self.dirty(np.ones(self.weights.shape, np.complex64), exact=False)
 
-    def residual(self, model: Image) -> Image:
+    def residual(self, model: Image, exact: bool = True) -> Image:
         """Return the dirty image of the visibilities minus those of a model (Jy per pixel), Jy per beam.
 
         Parameters
         ----------
         model : shape (size, size).
+        exact : whether to take the w term and all modes into account.
         """
-        residual = self.predict(model)
+        residual = self.predict(model, exact)
         np.subtract(self.visibilities.stokes_i, residual, out=residual)
-        return self.dirty(residual)
+        return self.dirty(residual, exact)
 
-    def predict(self, model: Image) -> NDArray[np.complex64]:
+    def predict(self, model: Image, exact: bool = True) -> NDArray[np.complex64]:
         """Return the visibilities of a model, Jy, shape (rows, channels).
 
         Parameters
         ----------
         model : Jy per pixel, shape (size, size).
+        exact : whether to take the w term and all modes into account. The modes are predicted without the w term.
         """
-        return np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY)))
+        predicted = np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY, exact)))
+        for mode in self.modes if exact else self.modes[:LEADING_MODES]:
+            change = ducc0.wgridder.dirty2vis(dirty=model * mode.factor, **self._geometry(ACCURACY, exact=False))
+            change *= mode.rows @ mode.channels
+            predicted += change
+        return predicted
 
     def select_rows(self, rows: NDArray[np.int64]) -> "Gridder":
-        """Return the gridder of some rows, with the weights that they have among all.
+        """Return the gridder of some rows, with the weights that they have among all and no modes.
 
         Parameters
         ----------
@@ -86,10 +103,10 @@ class Gridder:
         selected = {
             name: getattr(data, name)[rows] for name in ("uvw_m", "stokes_i", "weights", "row_weights", "times")
         }
-        return replace(self, visibilities=replace(data, **selected), weights=self.weights[rows])
+        return replace(self, visibilities=replace(data, **selected), weights=self.weights[rows], modes=())
 
     def part(self, channels: slice) -> "Gridder":
-        """Return the gridder of a part of the band, with the weights that its channels have in the whole band.
+        """Return the gridder of a part of the band, with its channels' weights in the whole band and no modes.
 
         Parameters
         ----------
@@ -98,7 +115,7 @@ class Gridder:
         data = self.visibilities
         stokes_i, weights = data.stokes_i[:, channels], data.weights[:, channels]
         part = replace(data, freqs_hz=data.freqs_hz[channels], stokes_i=stokes_i, weights=weights)
-        return replace(self, visibilities=part, weights=self.weights[:, channels])
+        return replace(self, visibilities=part, weights=self.weights[:, channels], modes=())
 
     @cached_property
     def total_weight(self) -> float:
@@ -108,15 +125,24 @@ class Gridder:
     @cached_property
     def _ducc_uvw_m(self) -> NDArray[np.float64]:
         # The MS's V = Σ S exp(+2πi f/c (u l + v m + w (n-1))) in ducc0's sign, with its first axis to the north and
-        # its second to the west: (u, v, w) -> (-v, u, w).
-        u, v, w = self.visibilities.uvw_m.T
-        return np.ascontiguousarray(np.stack([-v, u, w], axis=1))
+        # its second to the west: (u, v, w) -> (-v, u, w). ducc0 takes n of l', m' for that of l, m, which differ by
+        # a l w' (n - 1) in phase: nothing.
+        u, v, _ = self.visibilities.uvw_m.T
+        return np.ascontiguousarray(np.stack([-v, u, self.slant.remainder_m(self.visibilities.uvw_m)], axis=1))
 
-    def _geometry(self, accuracy: float) -> dict[str, object]:
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether the array is flat enough for early major cycles to leave out the w term."""
+        weights = self.weights.sum(axis=1, dtype=np.float64)
+        rms_m = np.sqrt(np.average(self.slant.remainder_m(self.visibilities.uvw_m) ** 2, weights=weights))
+        depth = (self.size / 2 * self.pixel_rad) ** 2  # 1 - n at a corner
+        return bool(2 * np.pi * rms_m * self.visibilities.freqs_hz.max() / C_M_S * depth < MAX_PHASE_RAD)
+
+    def _geometry(self, accuracy: float, exact: bool) -> dict[str, object]:
         return {
             "uvw": self._ducc_uvw_m, "freq": self.visibilities.freqs_hz, "pixsize_x": self.pixel_rad,
-            "pixsize_y": self.pixel_rad, "epsilon": accuracy, "do_wgridding": True, "divide_by_n": False,
-            "nthreads": self.threads,
+            "pixsize_y": self.pixel_rad, "epsilon": accuracy, "do_wgridding": exact or not self.is_flat,
+            "divide_by_n": False, "nthreads": self.threads,
         }  # fmt: skip
 
 
@@ -153,25 +179,26 @@ class BandParts:
         return np.array([[part_hz[0] - half_hz, part_hz[-1] + half_hz] for part_hz in freqs_hz])
 
     def dirty(self) -> Image:
-        """Return the dirty images of the data."""
-        return np.stack([part.dirty(part.visibilities.stokes_i) for part in self.gridders])
+        """Return the dirty images of the data, without the w term where that is small."""
+        return np.stack([part.dirty(part.visibilities.stokes_i, exact=False) for part in self.gridders])
 
     def psf(self) -> Image:
         """Return the point-spread functions."""
         return np.stack([part.psf() for part in self.gridders])
 
-    def residual(self, models: Image) -> Image:
+    def residual(self, models: Image, exact: bool) -> Image:
         """Return the residuals that the models of the parts leave.
 
         Parameters
         ----------
         models : Jy per pixel, shape (parts, size, size).
+        exact : whether to take the w term and all modes into account.
 
         Returns
         -------
         Jy per beam, shape (parts, size, size).
         """
-        return np.stack([part.residual(model) for part, model in zip(self.gridders, models, strict=True)])
+        return np.stack([part.residual(model, exact) for part, model in zip(self.gridders, models, strict=True)])
 
     def mean(self, images: Image) -> Image:
         """Return the weighted mean of the parts' images: the image of the whole band.

@@ -83,6 +83,7 @@ class Visibilities:
     hands : names of the correlations in Stokes I, such as ("XX", "YY"); one where it is imaged alone.
     channel_samples : unflagged native samples of each native channel, shape (native channels,).
     half_difference : difference of the hands in some rows; None where there is one hand.
+    integrations : native integrations averaged into each row, shape (rows,), or the same number for all.
     """
 
     uvw_m: NDArray[np.float64]
@@ -97,6 +98,7 @@ class Visibilities:
     hands: tuple[str, ...]
     channel_samples: NDArray[np.int64]
     half_difference: HalfDifference | None = None
+    integrations: NDArray[np.int64] | int = 1
 
     @property
     def unflagged_fraction(self) -> float:
