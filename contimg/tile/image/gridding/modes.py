@@ -146,7 +146,7 @@ def _compute_responses(ms: MSInfo, field: Field, freqs_hz: NDArray[np.float64]) 
     responses = []
     for pointing_rad in ms.pointing_rad:
         separation_rad = np.arccos(np.clip(directions @ unit_vectors(*pointing_rad), -1, 1))
-        responses.append(primary_beam(separation_rad, freqs_hz[:, None, None], ms.dish_diameter_m) * is_sky)
+        responses.append(primary_beam(separation_rad, freqs_hz[:, None, None], ms.dish_diameter_m, ms.mid_mjd) * is_sky)
     return np.stack(responses)
 
 
