@@ -67,7 +67,7 @@ def bright_sources(directory, image):
     centre = SkyCoord(image.ra_deg, image.dec_deg, unit="deg")
     for source in truth["sources"]:
         place = SkyCoord(source["ra_deg"], source["dec_deg"], unit="deg")
-        if source["apparent_flux_jy"] > BRIGHT_JY and place.separation(centre).deg < 1.3:
+        if not source["of_counts"] and source["apparent_flux_jy"] > BRIGHT_JY and place.separation(centre).deg < 1.3:
             yield source, place
 
 
