@@ -12,7 +12,7 @@ from flask import current_app
 from contimg.errors import Misconfigured
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
-from contimg.store import AlertRecord, AttentionItem, DiskPause, Status, Store, StreamActivity
+from contimg.store import AlertRecord, AttentionItem, DiskPause, Status, Store, StreamActivity, sort_by_urgency
 from web.activity.live import LiveEvents
 from web.activity.prometheus import EndedStages
 from web.streaming.condition import Condition, assess_condition
@@ -22,6 +22,7 @@ from workers.producer import SCAN_BEAT
 from workers.service.records import ServiceStatus
 
 EXTENSION = "contimg"
+OVERVIEW_ENTRIES = 8  # entries of each list in the overview that pages share
 # How many times `fresh_s` a shared value may be old while another thread computes a newer one.
 MAX_STALENESS = 3.0
 Value = TypeVar("Value")
@@ -34,7 +35,7 @@ class StreamOverview:
     Attributes
     ----------
     scan_age_s : time since the incoming directory was last scanned, s; None for never.
-    alerts : those that hold.
+    alerts : those that hold, the most urgent first.
     attention : failed groups and quarantined files by reason.
     disk_pause : the disk that pauses the stream; None while none does.
     inspection : the newest answer of the workers; None before the first.
@@ -93,7 +94,7 @@ class Panel:
         except Misconfigured:
             return ()
 
-    def overview(self, shown: int = 5) -> StreamOverview:
+    def overview(self, shown: int = OVERVIEW_ENTRIES) -> StreamOverview:
         """Return the stream's overview, which requests share.
 
         Parameters
@@ -162,7 +163,8 @@ def read_overview(
         observed = replace(status, error=str(wrong))
     sent_before_s = 2 * store.database.rules.lease_s
     work_unclaimed = bool(store.jobs.waiting(sent_before_s, limit=1, sent_only=True))
-    activity, alerts, disk_pause = store.activity.read(), store.alerts.active(), store.activity.disk_pause()
+    activity, disk_pause = store.activity.read(), store.activity.disk_pause()
+    alerts = sort_by_urgency(store.alerts.active())
     condition = assess_condition(
         snapshot, observed, scan_age_s, limit_s, work_unclaimed=work_unclaimed, alerts=alerts,
         pause=disk_pause.reason if disk_pause else None,

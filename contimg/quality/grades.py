@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-GOOD, SUSPECT, BAD = "good", "suspect", "bad"
+GRADES = GOOD, SUSPECT, BAD = "good", "suspect", "bad"
 REJECTED = "rejected"  # of caltable sets: no product is made
 
 

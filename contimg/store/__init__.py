@@ -15,7 +15,7 @@ from typing import Self
 
 from contimg.settings import QueueRules, StreamingConfig, queue_rules
 from contimg.store.activity.activity import Activity, Beat, DiskPause, StreamActivity
-from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, worst_of
+from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, sort_by_urgency, worst_of
 from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.science import Science
@@ -40,7 +40,7 @@ __all__ = [
     "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
     "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
     "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
-    "StoredImage", "StoredMS", "StreamActivity", "worst_of",
+    "StoredImage", "StoredMS", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 

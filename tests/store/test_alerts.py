@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from contimg.errors import BadInput
-from contimg.store import tables
+from contimg.store import sort_by_urgency, tables
 
 
 def test_alert_writes_one_event_at_begin_and_end(store, clock):
@@ -72,6 +72,8 @@ def test_worst_alert_is_of_highest_level(store):
     assert store.alerts.worst_active().rule == "disk"
     store.alerts.acknowledge(store.alerts.worst_active().id, "ana")
     assert store.alerts.worst_active().rule == "stall"
+    order = [(alert.rule, alert.urgency) for alert in sort_by_urgency(store.alerts.active())]
+    assert order == [("stall", "error"), ("backlog", "warning"), ("disk", "acknowledged")]
     store.alerts.update("stall", None)
     assert store.alerts.worst_active().rule == "backlog"
     store.alerts.update("backlog", None)

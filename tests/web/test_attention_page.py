@@ -108,6 +108,7 @@ def test_api_and_form_refuse_too_few_subbands(client: FlaskClient, failures: Nig
         assert refused.status_code == 409
         assert "5 subbands" in refused.get_json()["error"]
     assert client.post("/api/attention/nothing/retry", json={}, headers=operator).status_code == 404
+    assert client.post("/attention/nothing/retry", headers=operator).status_code == 404
     listed = client.get("/api/attention").get_json()["items"]
     assert {"key", "reason", "what_to_do", "section", "count", "members"} <= set(listed[0])
     confirmation = client.post(f"/groups/{group}/retry", headers=operator)

@@ -264,8 +264,8 @@ def read_chart(path: ChartPath, query: TimeSpan) -> ChartData:
     """
     chart = next((chart for chart in CHARTS if chart.name == path.name), None)
     if chart is None:
-        known = ", ".join(chart.name for chart in CHARTS)
-        raise RequestError(404, f"{path.name[:40]}: no such chart", f"the charts are {known}")
+        names = ", ".join(chart.name for chart in CHARTS)
+        raise RequestError(404, f"{path.name[:40]}: no such chart", f"the charts are {names}")
     lines = []
     for line in chart.lines:
         steps = read_line(current_panel().store, line, *query.limits_s, query.points)
@@ -298,7 +298,7 @@ def metrics() -> Response:
     panel.ended.update(panel.store)
     disk_usages = disks(panel.valid_config())
     images = panel.shared("images", lambda: ImageSummary.read(panel.store))
-    registry.register(Collector(panel.overview(8), panel.live.viewers, disk_usages, panel.alert_rules(), images))
+    registry.register(Collector(panel.overview(), panel.live.viewers, disk_usages, panel.alert_rules(), images))
     text = generate_latest(registry) + generate_latest(panel.ended.registry)
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.errors import ContimgError
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.quality.grades import BAD, GOOD, SUSPECT
+from contimg.quality.grades import GRADES
 from contimg.settings import StreamingConfig
 from contimg.store import Bucket, Stage, State, Store
 from contimg.store.images.series import SHARES, VALUES
@@ -21,7 +21,6 @@ from workers.housekeeping.clocks import record_clock
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S = 5.0
 SHARE_STEP_S = 3600.0  # shortest step of a share of images: about twelve
-GRADES = (GOOD, SUSPECT, BAD)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def sample(panel: Panel) -> dict[str, float | None]:
     ------
     Misconfigured, when the configuration is not valid.
     """
-    overview, config = panel.overview(8), panel.config()
+    overview, config = panel.overview(), panel.config()
     snapshot, rates, memory = overview.snapshot, overview.snapshot.rates, psutil.virtual_memory()
     queue = {f"queue.{state}": float(snapshot.states[state]) for state in
              (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)}  # fmt: skip
@@ -136,7 +135,7 @@ def check_scan(panel: Panel) -> None:
     ----------
     panel : its overview gives the condition; the alert is written to its store.
     """
-    condition = panel.overview(8).condition
+    condition = panel.overview().condition
     problem = f"scan: {condition.reason}" if condition.scan_overdue else None
     panel.store.alerts.update(
         "scan", problem, level="error", end_text="the incoming directory is scanned again, or the stream was stopped"

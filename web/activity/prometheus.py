@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from contimg.quality.grades import BAD, GOOD, SUSPECT
+from contimg.quality.grades import GRADES
 from contimg.settings.alerts import AlertRule
 from contimg.store import ImageFilter, Outcome, Stage, Store
 from contimg.store.activity.alerts import LEVELS
@@ -97,12 +97,12 @@ class ImageSummary:
             "flux_ratio": [tile.flux_ratio for tile in tiles],
             "flagged_fraction": [tile.flagged_fraction for tile in tiles],
         }
-        known = {name: [value for value in numbers if value is not None] for name, numbers in values.items()}
+        measured = {name: [value for value in numbers if value is not None] for name, numbers in values.items()}
         counts = store.products.count_images(ImageFilter(since_mjd=mjd - 1))
         return cls(
             newest[0].observed_at,
-            {name: median(numbers) for name, numbers in known.items() if numbers},
-            {grade: counts.get(grade, 0) for grade in (GOOD, SUSPECT, BAD)},
+            {name: median(numbers) for name, numbers in measured.items() if numbers},
+            {grade: counts.get(grade, 0) for grade in GRADES},
             len(newest[0].missing_subbands),
         )
 

@@ -33,7 +33,6 @@ NAVIGATION = (
     ("api_page.show", "API"),
     ("documentation.index", "Help"),
 )
-OVERVIEW_ENTRIES = 8  # entries of each list in the overview that pages share
 Query = TypeVar("Query", bound=BaseModel)
 
 
@@ -94,7 +93,7 @@ def read_condition() -> Condition | None:
     if max(current_user().role, access().public_role) < Role.READER:  # an unknown address has no user
         return None
     try:
-        return current_panel().overview(OVERVIEW_ENTRIES).condition
+        return current_panel().overview().condition
     except (ContimgError, SQLAlchemyError, OSError):  # the page itself reports it
         return None
 

@@ -1,11 +1,25 @@
 """What needs attention: retry, discard or acknowledge a reason, for the API and the pages."""
 
+from contimg.store import AttentionItem
 from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError
 from workers.service.records import CommandOutcome
 
 ACTIONS = ("retry", "discard", "acknowledge")
+
+
+def find_reason(key: str) -> AttentionItem:
+    """Return a reason; raises RequestError, 404, when nothing has it now.
+
+    Parameters
+    ----------
+    key : key of the reason.
+    """
+    item = next((item for item in current_panel().store.attention.items() if item.key == key), None)
+    if item is None:
+        raise RequestError(404, f"{key[:40]}: nothing needs attention for this reason", "GET /api/attention lists them")
+    return item
 
 
 def act(key: str, action: str, *, force: bool = False) -> CommandOutcome:
@@ -24,8 +38,7 @@ def act(key: str, action: str, *, force: bool = False) -> CommandOutcome:
     """
     panel, by = current_panel(), current_user().label
     attention = panel.store.attention
-    if key not in {item.key for item in attention.items()}:
-        raise RequestError(404, f"{key[:40]}: nothing needs attention for this reason", "GET /api/attention lists them")
+    find_reason(key)
     if action == "retry":
         message = attention.retry(key, by=by, force=force)
     elif action == "discard":

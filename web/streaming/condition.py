@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from contimg.formats.records import about
 from contimg.store import AlertRecord, State, Status, worst_of
+from contimg.store.activity.alerts import URGENCIES
+from contimg.store.activity.events import ERROR, INFO, WARNING
 from contimg.units import format_duration
 from workers.service.records import ServiceStatus
 
@@ -36,15 +38,13 @@ class Condition:
     @property
     def alarm(self) -> str:
         """Level of the worst alert: `error` or `warning`; `acknowledged` when all are; empty without an alert."""
-        if self.alert is None:
-            return ""
-        return "acknowledged" if self.alert.acknowledged_at is not None else self.alert.level
+        return "" if self.alert is None else self.alert.urgency
 
     @property
     def level(self) -> str:
         """Level of the headline, by state and alerts: `error`, `warning`, `acknowledged` or `good`."""
-        levels = (self.alarm, {"stopped": "error", "stalled": "warning"}.get(self.state, "good"))
-        return next(level for level in ("error", "warning", "acknowledged", "good") if level in levels)
+        levels = (self.alarm, {"stopped": ERROR, "stalled": WARNING}.get(self.state, ""))
+        return next((level for level in URGENCIES if level in levels and level != INFO), "good")
 
     @property
     def mark(self) -> str:

@@ -22,8 +22,8 @@ from web.access.user import current_user
 from web.activity.history import disks
 from web.context import StreamOverview, current_panel
 from web.http.errors import RequestError
-from web.pages.layout import OVERVIEW_ENTRIES, confirm, needs_confirmation, report
-from web.streaming.attention import ACTIONS, act
+from web.pages.layout import confirm, needs_confirmation, report
+from web.streaming.attention import ACTIONS, act, find_reason
 from web.streaming.commands import run_command
 from workers.inspection import Inspection, Worker
 from workers.service.records import Action, read_record
@@ -82,7 +82,7 @@ def show() -> str:
 @streaming.get("/headline")
 def headline() -> str:
     """Show the headline alone, which open pages read every few seconds."""
-    return render_template("headline.html", condition=current_panel().overview(OVERVIEW_ENTRIES).condition)
+    return render_template("headline.html", condition=current_panel().overview().condition)
 
 
 @streaming.post("/attention/<key>/<action>")
@@ -92,7 +92,7 @@ def attend(key: str, action: str) -> Response | str:
         raise RequestError(404, f"{action[:40]}: no such action", f"the actions are {', '.join(ACTIONS)}")
     force = bool(request.form.get("force"))
     if action != "acknowledge" and needs_confirmation():
-        item = current_panel().store.attention.item(key)
+        item = find_reason(key)
         question = f"{item.label}. {request.form.get('question', '')[:200]}"
         fields = {"force": "1"} if force else {}
         tone = "grave" if action == "discard" else "main"
@@ -116,7 +116,7 @@ def run(name: str) -> Response | str:
 
 def _render() -> str:
     """Render the page: the part with the user's buttons, and the sections that all users share."""
-    overview = current_panel().overview(OVERVIEW_ENTRIES)
+    overview = current_panel().overview()
     queue, sections = current_panel().shared(("sections", request.script_root), _render_sections)
     return render_template(
         "streaming/page.html",
@@ -133,7 +133,7 @@ def _render() -> str:
 def _render_sections() -> tuple[Markup, Markup]:
     """Render the counts by state, and the sections below them that are the same for every user."""
     panel = current_panel()
-    overview = panel.overview(OVERVIEW_ENTRIES)
+    overview = panel.overview()
     config, seconds = panel.valid_config(), overview.snapshot.rates.stage_seconds
     values = dict(
         overview=overview,

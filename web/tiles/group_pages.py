@@ -39,7 +39,7 @@ def table() -> str:
         groups=shown,
         next_key=query.key_of(shown[-1]) if len(groups) > query.limit else None,
         states=tuple(State),
-        counts=panel.overview(8).snapshot.states,
+        counts=panel.overview().snapshot.states,
         expected=BAND.subbands,
     )
 

@@ -4,15 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contimg.instrument.time import mjd_to_unix, unix_to_mjd
-from contimg.quality.grades import BAD, GOOD, SUSPECT
+from contimg.instrument.time import DAY_S, mjd_to_unix, unix_to_mjd
 from contimg.store import ImageFilter, Store
 from contimg.units import format_utc, parse_time_span
 
-GRADES = (GOOD, SUSPECT, BAD)
 LISTED_NIGHTS = 14
 MAX_TICKS = 7
-_HOUR_S, _DAY_S = 3600, 86400
+_HOUR_S, _DAY_S = 3600, int(DAY_S)
 _STEPS_S = (60, 300, 900, 1800, _HOUR_S, 2 * _HOUR_S, 4 * _HOUR_S, 12 * _HOUR_S, _DAY_S, 2 * _DAY_S, 7 * _DAY_S,
             14 * _DAY_S, 30 * _DAY_S, 60 * _DAY_S, 120 * _DAY_S, 365 * _DAY_S)  # fmt: skip
 

@@ -21,6 +21,9 @@ from contimg.store.tables import record_of
 from contimg.units import format_utc
 
 LEVELS = (INFO, WARNING, ERROR)
+ACKNOWLEDGED = "acknowledged"
+URGENCIES = (ERROR, WARNING, INFO, ACKNOWLEDGED)
+"""Urgency of an alert, the most urgent first: its level, until somebody attends to it."""
 _LAST_SEEN = "alert."  # key of a rule's last value in the table of switches
 
 
@@ -45,6 +48,11 @@ class AlertRecord:
     acknowledged_by: Annotated[str | None, about("Who acknowledged it; null before", example="ana")] = None
     acknowledged_note: Annotated[str | None, about("Note of whoever acknowledged it", example="array rebuilds")] = None
     silenced_until: Annotated[float | None, about("End of the silence of its rule; null without one")] = None
+
+    @property
+    def urgency(self) -> str:
+        """One of `URGENCIES`."""
+        return self.level if self.acknowledged_at is None else ACKNOWLEDGED
 
 
 @dataclass(frozen=True)
@@ -241,18 +249,28 @@ class Alerts(History):
             )  # fmt: skip
 
 
-def worst_of(alerts: Iterable[AlertRecord]) -> AlertRecord | None:
-    """Return the worst alert: one not acknowledged before others, then the highest level, then the oldest, or None.
+def sort_by_urgency(alerts: Iterable[AlertRecord]) -> tuple[AlertRecord, ...]:
+    """Sort alerts by `URGENCIES`; equally urgent ones by level, then by their beginning, the oldest first.
 
     Parameters
     ----------
     alerts : active alerts.
     """
-    return min(
-        alerts,
-        key=lambda alert: (alert.acknowledged_at is not None, -LEVELS.index(alert.level), alert.began_at, alert.id),
-        default=None,
-    )
+    return tuple(sorted(alerts, key=_urgency_key))
+
+
+def worst_of(alerts: Iterable[AlertRecord]) -> AlertRecord | None:
+    """Return the first alert in the order of `sort_by_urgency`, or None.
+
+    Parameters
+    ----------
+    alerts : active alerts.
+    """
+    return min(alerts, key=_urgency_key, default=None)
+
+
+def _urgency_key(alert: AlertRecord) -> tuple[int, int, float, int]:
+    return URGENCIES.index(alert.urgency), -LEVELS.index(alert.level), alert.began_at, alert.id
 
 
 class Silences(History):
