@@ -58,6 +58,9 @@ def test_alerts_are_paged(client: FlaskClient, night: Night) -> None:
     following = re.search(r'rel="next" href="([^"]+)"', client.get("/alerts?limit=3").text)
     assert following
     assert "disk: 0" in client.get(following[1].replace("&amp;", "&")).text
+    page_of_cursor = client.get(f"/alerts?limit=3&cursor={first['next']}").text
+    assert "disk: 0" in page_of_cursor
+    assert "disk: 4" not in page_of_cursor
 
 
 def test_alert_rules_show_limits(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

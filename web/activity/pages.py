@@ -8,6 +8,7 @@ from typing import TypeVar
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
+from contimg.instrument.time import DAY_S
 from contimg.store.activity.remedies import ALERTS
 from contimg.units import format_utc
 from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
@@ -23,7 +24,6 @@ from workers.service.records import CommandOutcome
 Form = TypeVar("Form", SilenceRequest, MaintenanceRequest)
 alerts = Blueprint("alerts", __name__)
 history = Blueprint("history", __name__)
-DAY_S = 86400.0
 BOKEH_SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
 SPANS_S = {"1 h": 3600, "6 h": 21600, "24 h": 86400, "7 d": 604800, "30 d": 2592000, "90 d": 7776000}
 
@@ -32,7 +32,7 @@ SPANS_S = {"1 h": 3600, "6 h": 21600, "24 h": 86400, "7 d": 604800, "30 d": 2592
 def show_alerts() -> str:
     """Show the rules with their state, and the alerts, the newest first."""
     query, panel = parse_query(AlertListing), current_panel()
-    listed = panel.store.alerts.last(query.limit + 1, before=query.before)
+    listed = panel.store.alerts.last(query.limit + 1, before=query.key)
     return render_template(
         "activity/alerts.html",
         query=query,
@@ -104,4 +104,4 @@ def send_bokeh(version: str, name: str) -> Response:
     if name not in BOKEH_SCRIPTS:
         raise RequestError(404, f"{name[:40]}: no such script", f"the scripts are {', '.join(BOKEH_SCRIPTS)}")
     directory = Path(str(files("bokeh"))) / "server" / "static" / "js"
-    return send_from_directory(directory, name, mimetype="text/javascript", max_age=365 * 86400)
+    return send_from_directory(directory, name, mimetype="text/javascript", max_age=int(365 * DAY_S))
