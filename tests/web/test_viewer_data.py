@@ -95,6 +95,12 @@ def test_bfloat16_is_exact_to_its_eight_bits(value: float) -> None:
     )
 
 
+@pytest.mark.parametrize("word", [0xFFFFFFFF, 0x7FFFFFFF, 0x7F800001, 0xFFC00000])
+def test_bfloat16_keeps_every_nan(word: int) -> None:
+    code = np.frombuffer(encode_bfloat16(np.array([word], np.uint32).view(np.float32)), "<u2").astype(np.uint32) << 16
+    assert np.isnan(code.view(np.float32)[0])
+
+
 @pytest.fixture
 def image(night: Night, store: Store) -> StoredImage:
     image = store.products.image_of(night.tile(calibrated="set"))
