@@ -11,7 +11,7 @@ from contimg.cli.shared import PATH, as_json_option, limit_option, open_store, p
 from contimg.errors import BadInput
 from contimg.instrument.time import unix_to_mjd
 from contimg.options import Choice
-from contimg.quality.grades import BAD, GOOD, SUSPECT
+from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, StoredImage
 from contimg.store.images.bundle import CHECKSUMS, MANIFEST, list_files, write_bundle
 from contimg.units import format_flux, format_position, format_utc, parse_time_span
@@ -34,7 +34,7 @@ _FILTER_OPTIONS = (
         help="Observed at or after this time, such as 2026-02-22 or 2026-02-22T03:04.",
     ),
     click.option("--until", "until_mjd", metavar="UTC", callback=_parse_mjd, help="Observed before this time."),
-    click.option("--grade", type=Choice([GOOD, SUSPECT, BAD]), help="Of this QA grade."),
+    click.option("--grade", type=Choice(GRADES), help="Of this QA grade."),
     click.option("--calibrated/--uncalibrated", default=None, help="With, or without, an applied caltable set."),
     click.option("--ra", "ra_deg", type=float, help="Right ascension (ICRS) of a circle that holds the centre, deg."),
     click.option("--dec", "dec_deg", type=float, help="Declination (ICRS) of that circle, deg."),

@@ -116,7 +116,7 @@ def describe(image_id: int) -> Response:
     if (plane.wcs.get("CTYPE1"), plane.wcs.get("CTYPE2")) != ("RA---SIN", "DEC--SIN"):
         raise BadInput(f"{plane.path.name}: no image in the SIN projection; the viewer has no other")
     before, after = products.neighbours(image.id, image.mjd)
-    another = _find_another_day(image)
+    another_day = _find_another_day(image)
     return jsonify(
         {
             "id": image.id,
@@ -137,7 +137,7 @@ def describe(image_id: int) -> Response:
             "calibrators": _calibrators(image),
             "earlier": before and url_for("image_pages.describe", image_id=before),
             "later": after and url_for("image_pages.describe", image_id=after),
-            "another": another and url_for("image_pages.describe", image_id=another),
+            "another": another_day and url_for("image_pages.describe", image_id=another_day),
         }
     )
 

@@ -14,11 +14,12 @@ from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.instrument.coverage import RaRange, covered_area_deg2, uncovered_ra
 from contimg.instrument.dsa110 import CADENCE_S, LONGITUDE_DEG
 from contimg.instrument.time import DAY_S, unix_to_mjd
+from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, ObservedTile
 from web.context import current_panel
 from web.http.parameters import Night, Parameters
 from web.pages.layout import parse_query
-from web.tiles.nights import GRADES, NightList, Tick, utc_ticks, whole_hours
+from web.tiles.nights import NightList, Tick, utc_ticks, whole_hours
 
 sky = Blueprint("sky", __name__)
 TILE_DEG = 2.7  # the primary beam at half power
@@ -77,7 +78,7 @@ class SkyMap:
         shrink = max(0.1, math.cos(math.radians(dec_deg)))
         return 50 * TILE_DEG / 360 / shrink, 50 * TILE_DEG / (self.high_deg - self.low_deg)
 
-    def places(self, ra_deg: float) -> tuple[float, ...]:
+    def x_positions(self, ra_deg: float) -> tuple[float, ...]:
         """Return the positions of a tile, percent: two for one that extends across 0h.
 
         Parameters
@@ -134,7 +135,8 @@ def show() -> str:
     newest = store.products.images(1)
     until_mjd = newest[0].mjd + TILE_DAYS / 2 if newest else 0.0
     span = (nights.since_mjd, nights.until_mjd) if query.night else (until_mjd - query.days, until_mjd)
-    tiles = store.products.tiles(ImageFilter(since_mjd=span[0], until_mjd=span[1]), MAX_TILES)
+    tiles = store.products.tiles(ImageFilter(since_mjd=span[0], until_mjd=span[1]), MAX_TILES + 1)
+    is_cut, tiles = len(tiles) > MAX_TILES, tiles[-MAX_TILES:]
     decs = [tile.dec_deg for tile in tiles] or [37.0]
     observed_deg = max(-90.0, min(decs) - MARGIN_DEG), min(90.0, max(decs) + MARGIN_DEG)
     gaps = find_time_gaps([tile.mjd for tile in tiles])
@@ -148,7 +150,7 @@ def show() -> str:
         map=SkyMap(*(observed_deg if query.view == "strip" else ALL_SKY_DEG)),
         tiles=tiles,
         counts={grade: sum(tile.verdict == grade for tile in tiles) for grade in GRADES},
-        is_cut=len(tiles) == MAX_TILES,
+        is_cut=is_cut,
         area_deg2=covered_area_deg2(_centres(tiles), TILE_DEG / 2),
         strips=find_strips(tiles),
         gaps=gaps,

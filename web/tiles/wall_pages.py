@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from flask import Response, render_template, request
 from pydantic import AliasChoices, Field
 
+from contimg.instrument.dsa110 import BAND
+from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, ObservedTile, StoredImage
 from contimg.store.images.bundle import list_files, stream_bundle
 from contimg.units import three_digits
@@ -17,7 +19,7 @@ from web.http.errors import RequestError
 from web.http.parameters import MAX_ID, ImageKey, Listing, Night, Parameters, Verdict
 from web.pages.layout import parse_query
 from web.tiles.image_pages import image_pages
-from web.tiles.nights import GRADES, NightList, night_limits, night_of, utc_ticks, whole_hours
+from web.tiles.nights import NightList, night_limits, night_of, utc_ticks, whole_hours
 
 MAX_IMAGES = 5000
 MAX_DOWNLOADS = 3
@@ -156,6 +158,7 @@ class Quantity:
     logarithmic : scale of the values; a linear one begins at zero.
     reference : value of a horizontal line.
     minimum_top : the least value at the top of a linear axis, so that small values are not drawn large.
+    empty_text : stands for the range when no tile has a value.
     """
 
     name: str
@@ -164,6 +167,7 @@ class Quantity:
     logarithmic: bool = False
     reference: float | None = None
     minimum_top: float = 1e-9
+    empty_text: str = "no value"
 
 
 def _flagged_percent(tile: ObservedTile) -> float | None:
@@ -175,8 +179,9 @@ QUANTITIES = (
     Quantity("noise over thermal", "", lambda tile: tile.noise_ratio, logarithmic=True, reference=1.0),
     Quantity("flux over catalogue", "", lambda tile: tile.flux_ratio, reference=1.0),
     Quantity("flagged", "%", _flagged_percent, minimum_top=20.0),
-    Quantity("missing subbands", "of 16", lambda tile: len(tile.missing_subbands) or None, minimum_top=16.0),
-)
+    Quantity("missing subbands", f"of {BAND.subbands}", lambda tile: len(tile.missing_subbands) or None,
+             minimum_top=BAND.subbands, empty_text="none"),
+)  # fmt: skip
 
 
 def draw_strips(tiles: Sequence[ObservedTile], since_mjd: float, until_mjd: float) -> tuple[Strip, ...]:
@@ -201,9 +206,9 @@ def draw_strip(quantity: Quantity, tiles: Sequence[ObservedTile], since_mjd: flo
     """
     least = 1e-30 if quantity.logarithmic else -math.inf
     values = ((tile, quantity.value(tile)) for tile in tiles)
-    known = [(tile, value) for tile, value in values if value is not None and least <= value < math.inf]
-    minimum = min((value for _, value in known), default=1.0)
-    maximum = max((value for _, value in known), default=1.0)
+    measured = [(tile, value) for tile, value in values if value is not None and least <= value < math.inf]
+    minimum = min((value for _, value in measured), default=1.0)
+    maximum = max((value for _, value in measured), default=1.0)
     if quantity.reference is not None:
         minimum, maximum = min(minimum, quantity.reference), max(maximum, quantity.reference)
     scale: Callable[[float], float] = math.log if quantity.logarithmic else float
@@ -215,18 +220,17 @@ def draw_strip(quantity: Quantity, tiles: Sequence[ObservedTile], since_mjd: flo
 
     x_scale = 100 / (until_mjd - since_mjd)
     dots = tuple(
-        Dot((tile.mjd - since_mjd) * x_scale, y(value), tile, _text(value, quantity.unit)) for tile, value in known
+        Dot((tile.mjd - since_mjd) * x_scale, y(value), tile, _text(value, quantity.unit)) for tile, value in measured
     )
     reference_y = None if quantity.reference is None else y(quantity.reference)
-    return Strip(quantity.name, dots, _range(known, quantity.unit), reference_y)
+    return Strip(quantity.name, dots, _range([value for _, value in measured], quantity), reference_y)
 
 
-def _range(known: Sequence[tuple[ObservedTile, float]], unit: str) -> str:
-    values = [value for _, value in known]
+def _range(values: Sequence[float], quantity: Quantity) -> str:
     if not values:
-        return "no value"
+        return quantity.empty_text
     low, high = (_text(value, "") for value in (min(values), max(values)))
-    return _text(max(values), unit) if low == high else f"{low} to {high} {unit}".rstrip()
+    return f"{low if low == high else f'{low} to {high}'} {quantity.unit}".rstrip()
 
 
 def _text(value: float, unit: str) -> str:
