@@ -49,8 +49,8 @@ class Access:
         -------
         the role; `Role.NONE` for a token that is neither.
         """
-        known = ((self.settings.token, Role.OPERATOR), (self.settings.view_token, Role.READER))
-        for secret, role in known:
+        tokens = ((self.settings.token, Role.OPERATOR), (self.settings.view_token, Role.READER))
+        for secret, role in tokens:
             if secret and hmac.compare_digest(token.encode(), secret.encode()):
                 return role
         return Role.NONE
@@ -124,7 +124,7 @@ def is_own_host(host: str, names: Collection[str]) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return name in {own.lower() for own in names} or name == _machine_name()
+        return name in {further.lower() for further in names} or name == _machine_name()
     return True
 
 
@@ -155,8 +155,8 @@ def _identify() -> User:
     token, open_role = _bearer_token(), access().public_role
     if token is not None:
         role = access().role_of(token)
-        known = role > Role.NONE
-        return User(max(role, open_role), wrong_token=not known, holds_token=known)
+        is_valid = role > Role.NONE
+        return User(max(role, open_role), wrong_token=not is_valid, holds_token=is_valid)
     session = access().sessions.find()
     return User(*session, signed_in=True) if session else User(open_role)
 

@@ -101,11 +101,13 @@ def import_tables(tables: Sequence[str], name: str, *, replace: bool = False) ->
     state = {**environ, "PIPELINE_STATE_DIR": str(panel.settings.state_dir.absolute())}
     command = [sys.executable, "-m", "contimg", "calibrations", "import", *naming, "--", *map(str, paths)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_LIMIT_S, env=state, check=False)
+        process = subprocess.run(
+            command, capture_output=True, text=True, timeout=IMPORT_LIMIT_S, env=state, check=False
+        )
     except subprocess.TimeoutExpired:
         hint = "run `contimg calibrations import` in a terminal"
         raise RequestError(504, f"the import took longer than {IMPORT_LIMIT_S:.0f} s", hint) from None
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
+    if process.returncode:
+        lines = (process.stderr or process.stdout).strip().splitlines()
         raise RequestError(409, lines[-1] if lines else "the import failed", "the tables were not changed")
-    return f"imported: {done.stdout.strip()[:300]}"
+    return f"imported: {process.stdout.strip()[:300]}"

@@ -2,11 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from contimg.errors import BadInput
 from contimg.files.names import check_name
@@ -56,9 +52,8 @@ class RetireRequest(OptionalBody):
     """Why a caltable set is retired."""
 
     reason: Annotated[
-        str, Field(max_length=200), AfterValidator(_check_printable),
-        about("Why the set is retired; it is stored with the set", example="wrong flux scale"),
-    ] = ""  # fmt: skip
+        PrintableText, about("Why the set is retired; it is stored with the set", example="wrong flux scale")
+    ] = ""
 
 
 class AcknowledgeRequest(OptionalBody):

@@ -1,4 +1,4 @@
-"""Parameters and bodies of requests: of lists, tables, charts and commands."""
+"""Parameters of requests: of lists, tables, charts and cut-outs."""
 
 import re
 from collections.abc import Mapping

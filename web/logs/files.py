@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import chain, dropwhile, islice, pairwise, takewhile, tee
+from itertools import chain, count, dropwhile, islice, pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -93,17 +93,19 @@ def newest_lines(directory: Path, query: LogListing) -> tuple[tuple[LogLine, ...
         if query.process in ("", process)
     ]
     lines: Iterator[LogLine] = merge(*streams, key=_time_of, reverse=True)
-    last_at, count = query.cursor or (None, 0)
+    last_at, number_shown = query.cursor or (None, 0)
     if last_at is not None:  # lines of the time of the last one shown: as many as were shown are left out
-        lines = dropwhile(lambda line: _time_of(line) > last_at, lines)
-        same = takewhile(lambda line: _time_of(line) == last_at, (head := tee(lines))[0])
-        lines = islice(head[1], min(count, sum(1 for _ in same)), None)
+        numbers = count(1)
+        lines = dropwhile(
+            lambda line: _time_of(line) > last_at or (_time_of(line) == last_at and next(numbers) <= number_shown),
+            lines,
+        )
     listed = tuple(islice(lines, query.limit + 1))
     shown = listed[: query.limit]
     if len(listed) <= query.limit:
         return shown, None
     last = _time_of(shown[-1])
-    number = sum(_time_of(line) == last for line in shown) + (count if last == last_at else 0)
+    number = sum(_time_of(line) == last for line in shown) + (number_shown if last == last_at else 0)
     return shown, f"{last}~{number}"
 
 

@@ -23,14 +23,14 @@ export function morph(old, fresh) {
 
 // Children with an id are matched by it, the rest in order.
 function morphChildren(old, fresh) {
-  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const childOfId = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
   let current = old.firstChild;
   for (const child of [...fresh.childNodes]) {
-    const kept = child.id ? known.get(child.id) : undefined;
-    if (kept) {
-      if (kept === current) current = current.nextSibling;
-      else old.insertBefore(kept, current);
-      morph(kept, child);
+    const match = child.id ? childOfId.get(child.id) : undefined;
+    if (match) {
+      if (match === current) current = current.nextSibling;
+      else old.insertBefore(match, current);
+      morph(match, child);
     } else if (child.id || !current || current.id || current.nodeName !== child.nodeName) {
       old.insertBefore(child.cloneNode(true), current);
     } else {

@@ -88,13 +88,13 @@ function refresh(message = "") {
 }
 
 async function load() {
-  const own = ++request;
+  const number = ++request;
   const [image, view, layer, columns] = [shown, { ...state.view }, state.layer, columnsOfScreen()];
   try {
     const loaded = [];
     if (image === home) {
       const overview = await image.overview(layer);
-      if (own !== request) return;
+      if (number !== request) return;
       if (!frames.includes(overview)) frames = [overview];
       draw();
       loaded.push(overview, await image.frame(layer, view, columns));
@@ -105,13 +105,13 @@ async function load() {
       const codes = reproject(home, view, columns, image, frame);
       loaded.push({ ...view, width: view.side, height: view.side, columns, rows: columns, codes });
     }
-    if (own !== request) return;
+    if (number !== request) return;
     frames = loaded;
     byId("shown").textContent = image === home ? "" : `${image.group}, ${image.observed}`;
     applyPercentile();
     draw();
   } catch (error) {
-    if (own !== request) return;
+    if (number !== request) return;
     if (blinking) toggleBlink();
     if (image !== home) return show(home, error.message);
     byId("viewer-message").textContent = error.message;

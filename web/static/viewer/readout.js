@@ -31,12 +31,12 @@ export class Readout {
   async update() {
     if (this.isWaiting || !this.position) return;
     this.isWaiting = true;
-    const asked = this.position;
-    const values = asked.pixel ? await asked.image.valuesAt(...asked.pixel).catch(() => null) : null;
+    const requested = this.position;
+    const values = requested.pixel ? await requested.image.valuesAt(...requested.pixel).catch(() => null) : null;
     this.isWaiting = false;
     if (!this.position) return;
     this.describe(values ?? {});
-    if (this.position !== asked) this.update();
+    if (this.position !== requested) this.update();
   }
 
   describe(values) {
