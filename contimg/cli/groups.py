@@ -28,13 +28,17 @@ def groups() -> None:
 
 @groups.command("list")
 @click.option("--state", type=Choice([state.value for state in State]), help="List groups in this state only.")
+@click.option(
+    "--has-calibrator/--no-calibrator", default=None, help="With, or without, a calibrator in the primary beam."
+)
 @limit_option(20)
 @as_json_option
-def list_groups(state: str | None, limit: int, as_json: bool) -> None:
+def list_groups(state: str | None, has_calibrator: bool | None, limit: int, as_json: bool) -> None:
     """List groups, latest observed first."""
+    conditions = GroupFilter(state=State(state) if state else None)
     with open_store() as store:
-        records = list_group_records(store, GroupFilter(state=State(state) if state else None), limit).groups
-    print_list(records, _line, "no groups" if state is None else f"no group is {state}", as_json=as_json)
+        records = list_group_records(store, conditions, limit, has_calibrator=has_calibrator).groups
+    print_list(records, _line, "no group", as_json=as_json)
 
 
 @groups.command()

@@ -70,6 +70,12 @@ def test_groups_list_show_discard_retry(run, store):
         run("groups", "show", "nowhere")
 
 
+def test_groups_list_filters_by_calibrator(run, store):
+    """Without a Measurement Set the declination is not known, and no group has a calibrator."""
+    assert [group["id"] for group in json.loads(run("groups", "list", "--no-calibrator", "--json"))] == [GROUP]
+    assert json.loads(run("groups", "list", "--has-calibrator", "--json")) == []
+
+
 def test_groups_retry_of_half_a_band_needs_force(run, store):
     lease = store.leases.claim(GROUP, Stage.CONVERT, "host:1")
     store.leases.fail(lease, "no such axis", permanent=True)
