@@ -170,7 +170,8 @@ class Notifier:
         events = self._store.events.after(recipient.cursor)
         silences = self._store.silences.in_force(events[0].at) if events else ()
         for event in events:
-            is_sent = event.level in recipient.levels and not any(silence.covers(event) for silence in silences)
+            is_silenced = any(silence.covers(event.rule, event.at) for silence in silences)
+            is_sent = event.level in recipient.levels and not is_silenced
             if is_sent and not self._is_within_rate(recipient):
                 recipient.held_back += 1
             elif is_sent:

@@ -144,7 +144,20 @@ def test_end_of_silence_reports_alerts_begun_in_it_once(store, open_store, locat
     assert event.level == "error"
     assert "disk: full" in event.text
     assert "99 groups" not in event.text
-    assert not window.covers(event)
+    assert not window.covers(event.rule, event.at)
+
+
+def test_alert_is_reported_after_last_of_overlapping_silences(store, clock):
+    silence = store.silences.add("stall", until=clock.now + 10, reason="power", by="ana")
+    store.alerts.update("stall", "stall: nothing moves", level="error")
+    clock.now += 5
+    window = store.silences.add(None, until=clock.now + 60, reason="power", by="ana")
+    for ended in (silence, window):
+        clock.now = ended.ends_at
+        store.silences.report_ended()
+        event = store.events.last(1)[0]
+        assert (event.level, "nothing moves" in event.text) == ("error", True)
+        assert window.covers(event.rule, event.at) == (ended == silence)
 
 
 def test_changed_value_is_reported_once(store, open_store, location):

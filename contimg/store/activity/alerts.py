@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, mask_secrets
 from contimg.formats.records import NO_UNIT, about
+from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import tables
-from contimg.store.activity.events import ERROR, INFO, WARNING, EventRecord, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import History
 from contimg.store.tables import record_of
 from contimg.units import format_utc
@@ -24,7 +25,7 @@ LEVELS = (INFO, WARNING, ERROR)
 ACKNOWLEDGED = "acknowledged"
 URGENCIES = (ERROR, WARNING, INFO, ACKNOWLEDGED)
 """Urgency of an alert, the most urgent first: its level, until somebody attends to it."""
-_LAST_SEEN = "alert."  # key of a rule's last value in the table of switches
+_LAST_VALUE = "alert."  # key of a rule's last value in the table of switches
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,15 @@ class SilenceRecord:
     created_at: Annotated[float, about("When it was added")]
     created_by: Annotated[str, about("Who added it", example="ana")]
 
-    def covers(self, event: EventRecord) -> bool:
-        """Return whether an event is not to be sent.
+    def covers(self, rule: str | None, at: float) -> bool:
+        """Return whether an event of a rule at a time is not to be sent.
 
         Parameters
         ----------
-        event : of the event log.
+        rule : rule of the event; None for an event of no rule.
+        at : time of the event, epoch seconds.
         """
-        return self.begins_at <= event.at < self.ends_at and self.rule in (None, event.rule)
+        return self.begins_at <= at < self.ends_at and self.rule in (None, rule)
 
     @property
     def label(self) -> str:
@@ -144,7 +146,7 @@ class Alerts(History):
         """
         if self.last_value(rule) == value:
             return False
-        now, key = self._database.clock(), f"{_LAST_SEEN}{rule}"
+        now, key = self._database.clock(), f"{_LAST_VALUE}{rule}"
         with self._database.write() as session:
             row = session.get(tables.Control, key, with_for_update=True)
             earlier = None if row is None else row.value
@@ -162,7 +164,7 @@ class Alerts(History):
         rule : name of the rule.
         """
         with self._database.read() as session:
-            row = session.get(tables.Control, f"{_LAST_SEEN}{rule}")
+            row = session.get(tables.Control, f"{_LAST_VALUE}{rule}")
             return None if row is None else row.value
 
     def acknowledge(self, alert_id: int, by: str, note: str = "") -> AlertRecord:
@@ -368,7 +370,7 @@ class Silences(History):
 
         Each end is reported once, by whichever process calls this first after it.
         """
-        now, key = self._database.clock(), f"{_LAST_SEEN}silences reported"
+        now, key = self._database.clock(), f"{_LAST_VALUE}silences reported"
         silence = tables.Silence
         with self._database.read() as session:
             row = session.get(tables.Control, key)
@@ -380,18 +382,26 @@ class Silences(History):
             row = session.get(tables.Control, key, with_for_update=True)
             if row is not None and row.changed_at > since:
                 return
-            alerts = [record_of(AlertRecord, row) for row in session.scalars(_active())]
+            silenced = _silenced_alerts(session)
             for record in (record_of(SilenceRecord, row) for row in session.scalars(ended.order_by(silence.id))):
-                _record_end(session, now, record, [alert for alert in alerts if record.rule in (None, alert.rule)])
+                _record_end(session, now, record, [alert for alert in silenced if record.rule in (None, alert.rule)])
             session.merge(tables.Control(key=key, value="", changed_at=now))
 
 
 def _record_end(session: Session, now: float, silence: SilenceRecord, alerts: list[AlertRecord]) -> None:
-    """Record the end of a silence with the alerts that are active then, at the level of the worst."""
-    began = [alert for alert in alerts if silence.begins_at <= alert.began_at < silence.ends_at]
-    worst = worst_of(tuple(began))
-    text = "; ".join(alert.text for alert in began) or "no alert that began in it is active"
+    """Record the end of a silence with the active alerts that began in one, at the level of the worst."""
+    worst = worst_of(alerts)
+    text = "; ".join(alert.text for alert in alerts) or "no alert that began in it is active"
     record_event(session, now, worst.level if worst else INFO, None, f"{silence.label} is over: {text}", silence.rule)
+
+
+def _silenced_alerts(session: Session) -> list[AlertRecord]:
+    """The active alerts that began in a silence; its end may have been in another silence, and not sent either."""
+    alerts = [record_of(AlertRecord, row) for row in session.scalars(_active())]
+    first = min((alert.began_at for alert in alerts), default=0.0)
+    query = select(tables.Silence).where(tables.Silence.ends_at > first)
+    silences = [record_of(SilenceRecord, row) for row in session.scalars(query)]
+    return [alert for alert in alerts if any(silence.covers(alert.rule, alert.began_at) for silence in silences)]
 
 
 def _active() -> Select[tables.Alert]:
