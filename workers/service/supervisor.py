@@ -18,12 +18,14 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from contimg.errors import ContimgError, Misconfigured, Transient
 from contimg.files.filesystems import write_fault
 from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY, raise_file_limit
 from contimg.settings import AlertLimits, NotificationSettings, Settings, StreamingConfig, check_all
-from contimg.settings.alerts import LEVELS
-from contimg.store import Store
+from contimg.settings.alerts import RULE_LEVELS
+from contimg.store import Lease, Store
 from contimg.store.engine import url_of
 from workers.broker import EmbeddedBroker, check_answers, server_program
 from workers.execution.processes import ProcessName
@@ -266,14 +268,21 @@ class Supervisor:
         if self._hangs is None or self.stream is not Stream.RUNNING:
             return
         for process in self._hangs.find([*self._stream_children, *self._extra_children]):
-            owners = [(ProcessName.parse(lease.owner), lease) for lease in self.store.leases.active()]
+            owners = [(ProcessName.parse(lease.owner), lease) for lease in self._active_leases()]
             stages = [f"{lease.stage} of {lease.key}" for name, lease in owners if name and name.pid in process.pids]
             process.kill()
             state = "was stopped by a signal" if process.is_stopped else "did not respond"
             held = f"; its attempt at {', '.join(stages)} fails" if stages else ""
             limit = f"(limit {self._hung_s:g} s, CONTIMG_HUNG_S)"
             text = f"hung: {process.name} {state} for {process.silent_s:.0f} s {limit}; killed and replaced{held}"
-            self.record_event(text, LEVELS["hung"], "hung")
+            self.record_event(text, RULE_LEVELS["hung"], "hung")
+
+    def _active_leases(self) -> tuple[Lease, ...]:
+        """The leases in force; none when the store is away, which holds up no replacement."""
+        try:
+            return self.store.leases.active()
+        except (ContimgError, SQLAlchemyError):
+            return ()
 
     def _start_child(self, plan: ChildPlan) -> Child:
         # Tests and demos give an environment that is not this process's.

@@ -112,9 +112,10 @@ class HungProcess:
         return f"{name} (pid {pid})" if pid == self.child.pid else f"process {pid} of {name}"
 
     def kill(self) -> None:
-        """Kill the process; its parent starts another."""
+        """Kill the process; its parent starts another. It is reported again if it has not ended after the limit."""
         if self.pids[0] == self.child.pid:
             self.child.kill_process()
+            self.child.reset_silence()
         with suppress(psutil.NoSuchProcess):
             psutil.Process(self.pids[0]).kill()
 
