@@ -8,7 +8,7 @@ from contimg.formats.records import about
 from contimg.settings.tree import AlertLimits, DiskLimits, DispatchSettings
 
 ERROR, WARNING, INFO = "error", "warning", "info"
-LEVELS: Mapping[str, str] = {
+RULE_LEVELS: Mapping[str, str] = {
     **dict.fromkeys(("scan", "no data", "stall", "worker", "no product", "failures", "disk", "broker"), ERROR),
     **dict.fromkeys(("backlog", "uncalibrated", "quality", "partial", "clock", "notification"), WARNING),
     **{"declination": INFO, "caltable": WARNING, "hung": WARNING},
@@ -106,4 +106,4 @@ def alert_rules(
         ("hung", f"a worker did not respond for {limits.hung_s:g} s and was replaced", "CONTIMG_HUNG_S",
          limits.hung_s == 0),
     )  # fmt: skip
-    return tuple(AlertRule(row[0], LEVELS[row[0]], *row[1:]) for row in rows)
+    return tuple(AlertRule(row[0], RULE_LEVELS[row[0]], *row[1:]) for row in rows)

@@ -15,8 +15,9 @@ from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
 from contimg.formats.records import Page, about, page_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.grades import GOOD
+from contimg.settings.alerts import INFO, WARNING
 from contimg.store import products
-from contimg.store.activity.events import INFO, WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import find_job

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from contimg.formats.records import page_key
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
+from contimg.settings.alerts import WARNING
 from contimg.store import tables
-from contimg.store.activity.events import WARNING, Bucket, record_event, record_metrics
+from contimg.store.activity.events import Bucket, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.images.filters import ImageFilter
 from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS

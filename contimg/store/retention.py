@@ -16,8 +16,9 @@ from contimg.files.staging import MARK
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
 from contimg.settings import RetentionRules
+from contimg.settings.alerts import INFO
 from contimg.store import tables
-from contimg.store.activity.events import INFO, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.jobs.kinds import State
 from contimg.store.jobs.records import find_job

@@ -156,6 +156,7 @@ class SubbandFileRow(Numbered):
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(PrintableText)
     discarded_at: Mapped[float | None]
+
     __table_args__ = (
         Index("ix_subband_files_state_arrived", "state", "arrived_at"),
         # No subband twice in a group.

@@ -8,7 +8,7 @@ import pytest
 
 from contimg import errors
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings
-from contimg.settings.alerts import LEVELS, alert_rules
+from contimg.settings.alerts import RULE_LEVELS, alert_rules
 from contimg.store.activity.remedies import (
     ALERTS,
     DOCUMENT,
@@ -55,7 +55,7 @@ def rules_in_code() -> set[str]:
 def test_every_alert_has_remedy() -> None:
     listed = {rule.name for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     assert {"scan", "notification", "broker", "disk", "caltable", "declination"} <= rules_in_code()
-    assert rules_in_code() <= listed == set(ALERTS) == set(LEVELS)
+    assert rules_in_code() <= listed == set(ALERTS) == set(RULE_LEVELS)
 
 
 def reasons_in_code() -> set[str]:

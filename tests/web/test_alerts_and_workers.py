@@ -13,7 +13,7 @@ from running_service import RunningService
 from test_panel_page import page
 
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings
-from contimg.settings.alerts import LEVELS, alert_rules
+from contimg.settings.alerts import RULE_LEVELS, alert_rules
 from contimg.store import Store
 from web import create_app
 from web.activity.history import check_scan
@@ -67,7 +67,7 @@ def test_alert_rules_show_limits(client: FlaskClient, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CONTIMG_STALL_S", "777")
     monkeypatch.setenv("CONTIMG_ALERT_FAILURES", "0")
     rules = {rule["name"]: rule for rule in client.get("/api/alerts").get_json()["rules"]}
-    assert set(rules) == set(LEVELS)
+    assert set(rules) == set(RULE_LEVELS)
     assert "777 s" in rules["stall"]["about"]
     assert rules["failures"]["off"]
     assert not rules["stall"]["off"]

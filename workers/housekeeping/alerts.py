@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from contimg.errors import Transient
 from contimg.quality.grades import GOOD
 from contimg.settings import AlertLimits, DispatchSettings, Settings
-from contimg.settings.alerts import LEVELS
+from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import Store, StreamActivity
 from contimg.store.activity.science import MEDIAN_DAYS
 from contimg.units import format_duration, format_utc
@@ -42,7 +42,7 @@ def check_broker_is_own(store: Store, settings: Settings) -> None:
     store.alerts.update(
         "broker",
         problem if other_services else None,
-        level=LEVELS["broker"],
+        level=RULE_LEVELS["broker"],
         end_text="broker: over, it is used by one",
     )
 
@@ -84,7 +84,7 @@ class AlertEvaluator:
             "partial": (lambda _: self._partial(), "no subband is missing in every tile"),
         }.items():
             over = f"{rule}: over" + (f", {end_text}" if end_text else "")
-            self.store.alerts.update(rule, check(activity), level=LEVELS[rule], end_text=over)
+            self.store.alerts.update(rule, check(activity), level=RULE_LEVELS[rule], end_text=over)
         self._report_pointing()
         self.store.silences.report_ended()
 
@@ -215,7 +215,7 @@ class AlertEvaluator:
         if recorded is None or abs(dec_deg - float(recorded)) > limit_deg:
             text = f"declination: the pointing has changed from {float(recorded or 0.0):+.2f} to {dec_deg:+.2f} deg"
             text += f" (limit {limit_deg:g} deg)"
-            self.store.alerts.report_change("declination", f"{dec_deg:.4f}", text, level=LEVELS["declination"])
+            self.store.alerts.report_change("declination", f"{dec_deg:.4f}", text, level=RULE_LEVELS["declination"])
 
     def _worker(self) -> str | None:
         """A queue has had no worker, or the broker has not answered, for longer than a restart takes."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from contimg.settings import DiskLimits, RetentionRules, StreamingConfig
-from contimg.settings.alerts import LEVELS
+from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import DiskPause, Stage, State, Store
 from workers.housekeeping.cleanup import delete_expired
 
@@ -64,7 +64,7 @@ class DiskMonitor:
             self.store.jobs.resume(PAUSED_BY)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
         problem = f"{full.reason}; stream paused; free some space" if full else None
-        self.store.alerts.update("disk", problem, level=LEVELS["disk"], end_text=f"disk: over, {usage}")
+        self.store.alerts.update("disk", problem, level=RULE_LEVELS["disk"], end_text=f"disk: over, {usage}")
 
     def _describe(self, disk: Disk) -> DiskPause:
         """Describe a full disk; what retention would free is determined every some minutes, as it reads every file."""

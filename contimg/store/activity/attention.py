@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput
 from contimg.formats.records import about
+from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
-from contimg.store.activity.events import INFO, WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.activity.remedies import remedy_of
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState

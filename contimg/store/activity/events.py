@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import mask_secrets
 from contimg.formats.records import NO_UNIT, about
+from contimg.settings.alerts import INFO
 from contimg.store import tables
 from contimg.store.database import History, add_at_commit
-
-INFO, WARNING, ERROR = "info", "warning", "error"
 
 
 @dataclass(frozen=True)

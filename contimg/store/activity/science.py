@@ -119,7 +119,7 @@ class Science(Repository):
         }
         deviations = []
         for name, (present, before) in ratios.items():
-            values, earlier = _known(present), _known(before)
+            values, earlier = _finite_values(present), _finite_values(before)
             if values and len(earlier) >= MIN_IMAGES:
                 deviations.append(Deviation(name, median(values), median(earlier)))
         return tuple(deviations)
@@ -176,5 +176,5 @@ def _ratio(value: float, scale: float | None) -> float | None:
     return value / scale if scale else None
 
 
-def _known(values: Iterable[float | None]) -> list[float]:
+def _finite_values(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.instrument.dsa110 import CADENCE_S
+from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import tables
-from contimg.store.activity.events import ERROR, WARNING, EventRecord
+from contimg.store.activity.events import EventRecord
 from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
 from contimg.store.images.records import StoredImage

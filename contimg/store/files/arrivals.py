@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from contimg.formats.uvh5.grouping import SubbandFile
+from contimg.settings.alerts import WARNING
 from contimg.store import tables
-from contimg.store.activity.events import WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import order_by_key
 from contimg.store.files.groups import (
     Arrival,

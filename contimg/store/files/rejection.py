@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from contimg.errors import BadFile, LeaseLost
 from contimg.files.names import printable
 from contimg.formats.uvh5.grouping import SubbandFile
+from contimg.settings.alerts import WARNING
 from contimg.store import tables
-from contimg.store.activity.events import WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileRecord, FileState, files_of
 from contimg.store.files.sorting import Sorter, has_moved, quarantine

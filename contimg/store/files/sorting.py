@@ -16,8 +16,9 @@ from contimg.files.names import printable
 from contimg.formats.uvh5.grouping import GroupInReach, SubbandFile, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import QueueRules
+from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
-from contimg.store.activity.events import INFO, WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.files.groups import FileState, groups_with_jobs
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.records import new_job

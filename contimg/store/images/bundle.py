@@ -152,13 +152,13 @@ def stream_bundle(files: Iterable[BundleFile], root: str) -> Iterator[bytes]:
         with opened:
             status = os.fstat(opened.fileno())
             yield _header(f"{root}/{file.name}", status.st_size, status.st_mtime)
-            left_bytes = status.st_size
-            while left_bytes:
-                chunk = opened.read(min(CHUNK_BYTES, left_bytes))
+            remaining_bytes = status.st_size
+            while remaining_bytes:
+                chunk = opened.read(min(CHUNK_BYTES, remaining_bytes))
                 if not chunk:
                     raise OSError(f"{file.path}: became shorter while it was read")
                 digest.update(chunk)
-                left_bytes -= len(chunk)
+                remaining_bytes -= len(chunk)
                 yield chunk
         yield _padding(status.st_size)
         bundled.append(BundledFile(file, digest.hexdigest(), status.st_size))

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, LeaseLost, mask_secrets
 from contimg.settings import QueueRules
+from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import products, tables
-from contimg.store.activity.events import ERROR, INFO, WARNING, record_event, record_metrics
+from contimg.store.activity.events import record_event, record_metrics
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs import records

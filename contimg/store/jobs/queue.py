@@ -6,8 +6,9 @@ from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.errors import BadInput, Incomplete
+from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
-from contimg.store.activity.events import INFO, WARNING, record_event
+from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs import records

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from contimg.settings.alerts import ERROR
 from contimg.store import Store
-from contimg.store.activity.events import ERROR, record_event
+from contimg.store.activity.events import record_event
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
