@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from contimg.formats.records import about
+from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import AlertRecord, State, Status, worst_of
 from contimg.store.activity.alerts import URGENCIES
-from contimg.store.activity.events import ERROR, INFO, WARNING
 from contimg.units import format_duration
 from workers.service.records import ServiceStatus
 

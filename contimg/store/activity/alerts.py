@@ -375,7 +375,8 @@ class Silences(History):
         with self._database.read() as session:
             row = session.get(tables.Control, key)
             since = 0.0 if row is None else row.changed_at
-            ended = select(silence).where(silence.ends_at > since, silence.ends_at <= now)
+            lasted = silence.begins_at < silence.ends_at  # else it was withdrawn before it began
+            ended = select(silence).where(lasted, silence.ends_at > since, silence.ends_at <= now)
             if session.scalar(ended.limit(1)) is None:
                 return
         with self._database.write() as session:
