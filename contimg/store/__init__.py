@@ -15,10 +15,11 @@ from typing import Self
 
 from contimg.settings import QueueRules, StreamingConfig, queue_rules
 from contimg.store.activity.activity import Activity, Beat, DiskPause, StreamActivity
-from contimg.store.activity.alerts import AlertRecord, Alerts, SilenceRecord, Silences, sort_by_urgency, worst_of
+from contimg.store.activity.alerts import AlertRecord, Alerts, sort_by_urgency, worst_of
 from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.science import Science
+from contimg.store.activity.silences import SilenceRecord, Silences
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, ServerClock, prepare
