@@ -158,7 +158,7 @@ def follow() -> Response:
 def listed(query: EventListing) -> EventList:
     """Events, the newest first.
 
-    Events are kept as long as CONTIMG_KEEP_EVENTS_DAYS says.
+    Events are kept for CONTIMG_KEEP_EVENTS_DAYS days.
     """
     events, (level, group) = current_panel().store.events, (query.level, query.group)
     records = events.last(query.limit + 1, level=level, group=group, before=query.key)

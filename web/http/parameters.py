@@ -16,7 +16,7 @@ from pydantic import (
 )  # fmt: skip
 
 from contimg.errors import BadInput
-from contimg.formats.records import NO_UNIT, TIME_EXAMPLE, TIME_UNIT, about
+from contimg.formats.records import NO_UNIT, TIME_EXAMPLE, TIME_UNIT, about, page_key
 from contimg.instrument.time import unix_to_mjd
 from contimg.store import GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State
 from contimg.units import parse_time_span
@@ -157,7 +157,7 @@ class GroupTable(Listing):
         `value~id`: the time by which the table is ordered, epoch seconds, and the group's id.
         """
         value = group.reference_s if self.order == GroupOrder.OBSERVED else group.updated_at
-        return f"{value!r}~{group.id}"
+        return page_key(value, group.id)
 
 
 class ImageListing(Listing):

@@ -4,8 +4,8 @@ import "./page.js";
 import { request } from "./request.js";
 
 const MIN_SPAN_S = 300;
-const MAX_SPAN_S = 400 * 86400;
 const DAY_S = 86400;
+const MAX_SPAN_S = 400 * DAY_S;
 const POINTS = 300;
 const SETTLE_MS = 150;
 const LIVE_MS = 30000;
@@ -121,9 +121,9 @@ function lineColumns(runs) {
 
 // Column data of the bands: a polygon for each run.
 function bandColumns(runs) {
-  const there = (run, n) => run.map((point) => point[n]);
-  const around = (run, low, high, factor) => [...there(run, low), ...there(run, high).reverse()].map((value) => value * factor);
-  return { xs: runs.map((run) => around(run, 0, 0, 1000)), ys: runs.map((run) => around(run, 2, 3, 1)) };
+  const column = (run, n) => run.map((point) => point[n]);
+  const outline = (run, low, high, factor) => [...column(run, low), ...column(run, high).reverse()].map((value) => value * factor);
+  return { xs: runs.map((run) => outline(run, 0, 0, 1000)), ys: runs.map((run) => outline(run, 2, 3, 1)) };
 }
 
 const format = (value) => (Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3))));

@@ -159,6 +159,7 @@ function applyPercentile() {
 
 function setLimits(name) {
   state.limits = name;
+  state.pending = undefined;
   if (name === "noise") {
     const rms = home.rms_jy || 1e-3;
     [state.low, state.high] = [-3 * rms, Math.max(home.peak_jy, 10 * rms)];
@@ -178,19 +179,16 @@ function saveAddress() {
   for (const name of Object.keys(DEFAULTS)) if (state[name] !== DEFAULTS[name]) values[name] = state[name];
   if (state.limits !== "noise") Object.assign(values, { low: state.low * 1e3, high: state.high * 1e3 });
   const centre = home.coordinates.skyAt(view.x + view.side / 2, view.y + view.side / 2);
-  const links = { ...values };
-  if (centre) {
-    const position = { ra: centre[0], dec: centre[1], width: view.side * home.coordinates.cellDeg };
-    if (view.side < home.side) Object.assign(values, position);
-    Object.assign(links, view.side < home.side ? position : {});
+  if (centre && view.side < home.side) {
+    Object.assign(values, { ra: centre[0], dec: centre[1], width: view.side * home.coordinates.cellDeg });
   }
-  history.replaceState(null, "", location.pathname + location.search + formatAddress(values));
-  for (const link of document.querySelectorAll("[data-keeps-view]")) link.hash = formatAddress(links);
+  const fragment = formatAddress(values);
+  history.replaceState(null, "", location.pathname + location.search + fragment);
+  for (const link of document.querySelectorAll("[data-keeps-view]")) link.hash = fragment;
 }
 
 function restore(values) {
-  const { x, y, side } = { x: 0, y: 0, side: home.side };
-  state.view = { x, y, side };
+  state.view = { x: 0, y: 0, side: home.side };
   const centre = Number.isFinite(values.ra + values.dec) && home.coordinates.pixelAt(values.ra, values.dec);
   if (centre) {
     const width = Math.max(MIN_SIDE, (values.width ?? 0.25) / home.coordinates.cellDeg);
@@ -294,7 +292,7 @@ const KEYS = {
   b: toggleBlink,
 };
 
-// Do what a key stands for; false for any other key.
+// Run the action of a key; return false for a key without one.
 function press(key) {
   KEYS[key]?.();
   return key in KEYS;

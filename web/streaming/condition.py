@@ -1,7 +1,7 @@
 """The condition of the stream: running, paused, stalled or stopped, with the reason and the worst active alert.
 
 The state is judged by the age of the newest success (scan of the incoming directory, lease of a group), because a
-process can live on with a fresh heartbeat while the thread that does its work is dead.
+process can go on with a fresh heartbeat after the thread that does its work has ended.
 """
 
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ class NightList:
     Attributes
     ----------
     nights : those with images in the two weeks that end with the newest image, or a week after the selected night.
-    earlier, later : dates of the nearest nights with images beyond; None where there is none.
+    earlier, later : dates of the nearest earlier night and of the newest night, where these are not listed; else None.
     since_mjd, until_mjd : limits of the selected night, or of all listed nights, days, UTC.
     """
 

@@ -204,5 +204,5 @@ def _centres(tiles: Sequence[ObservedTile]) -> np.ndarray[tuple[int, int], np.dt
 
 
 def _sidereal_time_deg(mjd: float) -> float:
-    """Return the right ascension of the meridian: mean sidereal time (IAU 1982) with UTC for UT1, right to 1 s."""
+    """Return the mean sidereal time (IAU 1982) with UTC for UT1: right ascension of the meridian, equinox of date."""
     return (280.46061837 + 360.98564736629 * (mjd - 51544.5) + LONGITUDE_DEG) % 360

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from flask import Response, render_template, request
 from pydantic import AliasChoices, Field
 
+from contimg.formats.records import page_key
 from contimg.instrument.dsa110 import BAND
 from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, ObservedTile, StoredImage
@@ -49,7 +50,7 @@ class ImageWall(Listing):
         -------
         `mjd~id`: time of observation, MJD days, and the image's id.
         """
-        return f"{image.mjd:.12f}~{image.id}"
+        return page_key(image.mjd, image.id)
 
 
 class ImageDownload(Parameters):

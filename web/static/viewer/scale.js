@@ -38,13 +38,14 @@ export function makeColours(name) {
   });
 }
 
-// Values are bfloat16, the upper half of a 32-bit float: a table has the colour of each of them.
+// Values of codes, which are bfloat16: the upper halves of 32-bit floats.
 export function decode(codes) {
   const words = new Uint32Array(codes.length);
   for (let i = 0; i < codes.length; i++) words[i] = codes[i] << 16;
   return new Float32Array(words.buffer);
 }
 
+// The colour of each code.
 export function makeColourTable(scale) {
   const stretch = makeStretch(scale);
   const colours = makeColours(scale.colours);
