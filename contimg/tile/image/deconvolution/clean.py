@@ -63,9 +63,10 @@ def clean(
     """
     state = _Clean(bands, psf, beam_rad, thermal_rms_jy or 0.0, options)
     is_complete = state.run_cycles(masked=False)
+    state.use_exact_residual()
+    is_complete = is_complete and state.run_cycles(masked=False)
     if state.models.any() and options.threshold_sigma < options.mask_sigma:
         is_complete = state.run_cycles(masked=True) and is_complete
-    state.finish()
     stopped_by = state.find_limit(is_complete) if options.iterations else None
     return CleanResult(bands.mean(state.models), state.residual, state.iterations, stopped_by)
 
@@ -144,9 +145,7 @@ class _Clean:
         if self.iterations == iterations:
             self.residuals[:] = residuals
             return False
-        # Cycles before the mask need neither the w term nor all modes: what they miss is in the residual of later ones.
-        self._grid_residual(exact=masked)
-        self.rms_jy = max(measure_rms(self.residual), self.thermal_rms_jy)
+        self._grid_residual()
         cleaned_jy = self.bands.mean(self.models).sum()
         log.debug("major cycle %d: %d iterations, %.6g Jy", self.cycles, self.iterations, cleaned_jy)
         if self.peak_jy() > DIVERGED * peak_jy:
@@ -158,14 +157,14 @@ class _Clean:
             return unfinished and self.iterations - iterations > MIN_PROGRESS * self.iterations
         return unfinished or self.rms_jy < NOISE_FALLS * rms_jy
 
-    def finish(self) -> None:
-        """Make the residual exact, if the last cycle did not."""
-        if not self.is_exact:
-            self._grid_residual(exact=True)
+    def use_exact_residual(self) -> None:
+        """Take the w term into account from now on; what earlier cycles miss is in the residual of later ones."""
+        self.is_exact = True
+        self._grid_residual()
 
-    def _grid_residual(self, exact: bool) -> None:
-        self.residuals[:] = self.bands.residual(self.models, exact)
-        self.is_exact = exact
+    def _grid_residual(self) -> None:
+        self.residuals[:] = self.bands.residual(self.models, self.is_exact)
+        self.rms_jy = max(measure_rms(self.residual), self.thermal_rms_jy)
 
     def _run_minor(self, masked: bool) -> bool:
         """Run minor iterations on the residuals; return whether Radler requests another major cycle."""

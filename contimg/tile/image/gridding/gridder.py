@@ -18,7 +18,6 @@ from contimg.tile.image.gridding.visibilities import Visibilities
 
 ACCURACY = 1e-3  # of a dirty image, relative to its contents; each major cycle of clean grids the residual again
 PREDICTION_ACCURACY = 1e-4  # of predicted visibilities, whose errors stay in the residual
-LEADING_MODES = 2  # that early cycles take into account
 MAX_PHASE_RAD = 0.3  # rms at the corner of the field, below which the w term can be left out of early cycles
 
 Image = NDArray[np.float32]
@@ -71,8 +70,10 @@ class Gridder:
         Parameters
         ----------
         model : shape (size, size).
-        exact : whether to take the w term and all modes into account.
+        exact : whether to take the w term into account.
         """
+        if not model.any():
+            return self.dirty(self.visibilities.stokes_i, exact)
         residual = self.predict(model, exact)
         np.subtract(self.visibilities.stokes_i, residual, out=residual)
         return self.dirty(residual, exact)
@@ -83,10 +84,10 @@ class Gridder:
         Parameters
         ----------
         model : Jy per pixel, shape (size, size).
-        exact : whether to take the w term and all modes into account. The modes are predicted without the w term.
+        exact : whether to take the w term into account; the modes are always predicted without it.
         """
         predicted = np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY, exact)))
-        for mode in self.modes if exact else self.modes[:LEADING_MODES]:
+        for mode in self.modes:
             change = ducc0.wgridder.dirty2vis(dirty=model * mode.factor, **self._geometry(ACCURACY, exact=False))
             change *= mode.rows @ mode.channels
             predicted += change
@@ -192,7 +193,7 @@ class BandParts:
         Parameters
         ----------
         models : Jy per pixel, shape (parts, size, size).
-        exact : whether to take the w term and all modes into account.
+        exact : whether to take the w term into account.
 
         Returns
         -------
