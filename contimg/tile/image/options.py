@@ -56,7 +56,7 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
         2, "Terms of the polynomial in frequency that components follow when band_parts is above 1", minimum=1
     )
     mask_sigma: float = option(5.0, "Depth of the clean without a mask, over the noise", minimum=1.0)
-    threshold_sigma: float = option(1.0, "Depth of the clean at positions with components, over the noise", minimum=0.1)
+    threshold_sigma: float = option(0.4, "Depth of the clean at positions with components, over the noise", minimum=0.1)
     local_noise: bool = option(
         False, "Measure the noise around each position, so that artefacts of bright sources are cleaned less"
     )
