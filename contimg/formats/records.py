@@ -177,7 +177,8 @@ def _described(hint: Any, name: str) -> Any:
         example = TIME_EXAMPLE if is_time else _example_of(kind)
         examples = None if example is None else [example]
     text = f"{info.description} [{TIME_UNIT}]" if is_time else info.description
-    return Annotated[kind, Field(description=text, examples=examples)]
+    serializers = (item for item in hint.__metadata__ if not isinstance(item, FieldInfo))
+    return Annotated[(kind, *serializers, Field(description=text, examples=examples))]
 
 
 def _example_of(kind: Any) -> Any:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from observing_night import Night
 from PIL import Image
 
+from contimg.formats.records import to_json
 from contimg.store import Store, StoredImage
 
 RA_DEG, DEC_DEG = 24.4, 33.16  # the source of the image, at its phase centre
@@ -73,6 +74,12 @@ def test_image_over_primary_beam(client: FlaskClient, image: StoredImage) -> Non
     assert client.get(url).data == image.pbcor_path.read_bytes()
     query = {"ra": RA_DEG, "dec": DEC_DEG, "size": 0.1, "pbcor": "true"}
     assert client.get(f"/api/images/{image.id}/cutout.fits", query_string=query).status_code == 200
+
+
+def test_every_path_of_a_file_has_the_prefix(image: StoredImage) -> None:
+    record = json.loads(to_json(image, root="/contimg"))
+    names = ("fits_url", "beam_fits_url", "pbcor_fits_url", "png_url", "thumbnail_url")
+    assert all(record[name].startswith(f"/contimg/api/images/{image.id}") for name in names), record
 
 
 def test_flag_summary_of_group(client: FlaskClient, image: StoredImage, night: Night) -> None:

@@ -1,7 +1,7 @@
 // Sends an API call from its form and shows the response.
 
 import "./page.js";
-import { request } from "./request.js";
+import { reason, request } from "./request.js";
 
 const csrf = document.querySelector("meta[name=csrf]")?.content;
 
@@ -30,8 +30,8 @@ async function send(form) {
     const type = response.headers.get("Content-Type") ?? "";
     const text = type.includes("json") ? JSON.stringify(await response.json(), null, 2) : `(${type}, ${(await response.blob()).size} bytes)`;
     output.textContent = `${response.status} ${address}  ${(performance.now() - started).toFixed(0)} ms\n${text}`;
-  } catch {
-    output.textContent = "the panel does not answer";
+  } catch (error) {
+    output.textContent = reason(error);
   }
 }
 
