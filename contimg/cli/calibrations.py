@@ -99,8 +99,7 @@ def retire(name: str, reason: str, by: str, as_json: bool) -> None:
     `contimg recalibrate` then requeues the tiles that it calibrated.
     """
     with open_store() as store:
-        store.registry.retire(name, f"{reason} ({by})")
-        store.events.add(f"calibration set {name} retired by {by}", level="warning")
+        store.registry.retire(name, reason, by=by)
         record = store.registry.set_named(name)
     print_record(record, _line, as_json=as_json)
 

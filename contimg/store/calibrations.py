@@ -199,13 +199,14 @@ class Registry(Repository):
             job = find_job(session, group) if group else None
             _write_set(caltable_set, session, job, self._database.clock())
 
-    def retire(self, name: str, reason: str) -> None:
+    def retire(self, name: str, reason: str, *, by: str) -> None:
         """Retire a set with a reason: it is not applied any more.
 
         Parameters
         ----------
         name : of the set.
         reason : for operators; it is stored with the set and recorded in an event.
+        by : who retires it; stored and recorded too.
 
         Raises
         ------
@@ -215,10 +216,12 @@ class Registry(Repository):
             row = session.scalar(select(CalibrationTable).filter_by(set_name=name).limit(1))
             if row is None:
                 raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
-            session.execute(update(CalibrationTable).where(CalibrationTable.set_name == name).values(retired=reason))
+            of_set, retired = CalibrationTable.set_name == name, f"{reason or 'retired'} ({by})"
+            session.execute(update(CalibrationTable).where(of_set).values(retired=retired))
             session.flush()
-            change, validity = f"calibration set {name} is retired ({reason})", (row.valid_from_mjd, row.valid_to_mjd)
-            _record_outdated(session, change, self._database.clock(), validity)
+            now, change = self._database.clock(), f"calibration set {name} is retired: {retired}"
+            record_event(session, now, WARNING, None, change)
+            _record_outdated(session, change, now, (row.valid_from_mjd, row.valid_to_mjd))
 
     def outdated(self, strip_deg: float = STRIP_DEG) -> tuple[OutdatedTile, ...]:
         """Return the calibrated tiles that a set in force would change, oldest first.

@@ -34,12 +34,12 @@ def test_set_of_other_strip_is_not_valid(store):
 
 def test_retired_set_is_not_in_force(store):
     store.registry.register(solve("wet", 61093.9))
-    store.registry.retire("wet", "rain on the feeds")
+    store.registry.retire("wet", "rain on the feeds", by="ana")
     assert store.registry.valid_at(61093.97) == ()
     record = store.registry.set_named("wet")
-    assert (record.retired, record.in_force) == ("rain on the feeds", False)
+    assert (record.retired, record.in_force) == ("rain on the feeds (ana)", False)
     with pytest.raises(BadInput, match="nobody"):
-        store.registry.retire("nobody", "")
+        store.registry.retire("nobody", "", by="ana")
 
 
 def calibrated_tile(store, telescope, applied):
@@ -68,7 +68,7 @@ def test_first_set_outdates_uncalibrated_tile(store, telescope):
     assert store.registry.outdated() == ()
     store.registry.register(solve("first", 61094.2))
     assert [(tile.group, tile.applied, tile.better) for tile in store.registry.outdated()] == [(group, None, "first")]
-    store.registry.retire("first", "a mistake")
+    store.registry.retire("first", "a mistake", by="ana")
     assert store.registry.outdated() == ()
 
 

@@ -62,9 +62,7 @@ def retire_set(name: str, reason: str) -> str:
     RequestError, 404, when the registry has no set of that name.
     """
     find_set(name)
-    store, by = current_panel().store, current_user().label
-    store.registry.retire(name, f"{reason or 'retired'} ({by})")
-    store.events.add(f"calibration set {name} retired by {by}", level="warning")
+    current_panel().store.registry.retire(name, reason, by=current_user().label)
     return f"calibration set {name} retired"
 
 
