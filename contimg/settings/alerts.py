@@ -67,7 +67,7 @@ def alert_rules(
     dispatch, disk, limits : settings in force.
     poll_interval_s : time between two scans of the incoming directory, s.
     """
-    limit_s, in_row = scan_limit_s(poll_interval_s), "in succession"
+    limit_s = scan_limit_s(poll_interval_s)
     no_data, uncalibrated = limits.alert_no_data_cadences, limits.alert_uncalibrated
     images, factor, partial = limits.alert_quality, limits.alert_quality_factor, limits.alert_partial
     factor_text = (
@@ -88,16 +88,17 @@ def alert_rules(
          "CONTIMG_ALERT_WORKER_S", limits.alert_worker_s == 0),
         ("no product", f"files have arrived for {limits.alert_no_product_s:g} s and no image was made",
          "CONTIMG_ALERT_NO_PRODUCT_S", limits.alert_no_product_s == 0),
-        ("failures", f"{limits.alert_failures} groups {in_row} have failed", "CONTIMG_ALERT_FAILURES",
+        ("failures", f"{limits.alert_failures} groups in succession have failed", "CONTIMG_ALERT_FAILURES",
          limits.alert_failures == 0),
         ("disk", f"a disk is {disk.disk_high_percent:g} % full; the stream pauses until it is below "
          f"{disk.disk_low_percent:g} %", "CONTIMG_DISK_HIGH_PERCENT"),
         ("broker", "another service uses the same database of the broker", "CONTIMG_BROKER_URL"),
         ("backlog", f"more than {dispatch.backlog_groups} groups wait", "CONTIMG_BACKLOG_GROUPS"),
-        ("uncalibrated", f"{uncalibrated} tiles {in_row} are imaged without calibration, or no good caltable set is "
-         "valid now", "CONTIMG_ALERT_UNCALIBRATED", uncalibrated == 0),
-        ("quality", f"{images} images {in_row} are not good{factor_text}", "CONTIMG_ALERT_QUALITY", images == 0),
-        ("partial", f"the same subband is missing in {partial} tiles {in_row}", "CONTIMG_ALERT_PARTIAL", partial == 0),
+        ("uncalibrated", f"{uncalibrated} tiles in succession are imaged without calibration, or no good caltable set "
+         "is valid now", "CONTIMG_ALERT_UNCALIBRATED", uncalibrated == 0),
+        ("quality", f"{images} images in succession are not good{factor_text}", "CONTIMG_ALERT_QUALITY", images == 0),
+        ("partial", f"the same subband is missing in {partial} tiles in succession", "CONTIMG_ALERT_PARTIAL",
+         partial == 0),
         ("clock", "the clock of a host differs from the database's by more than 5 s", ""),
         ("notification", "a recipient of notifications is away, or has refused an event", "CONTIMG_NOTIFY_URLS"),
         ("declination", f"the pointing has changed by more than {limits.alert_declination_deg:g} deg",

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 STOP_LIMIT_S = 30.0
 EXTRAS_STOP_LIMIT_S = 3.0
 MAX_EVENTS = 200
+HANG_CHECKS = 20  # in the time after which a process counts as hung; each reads the machine's table of processes
 EVENTS_RETRY_S = 60.0  # a store that is away delays the supervisor at each attempt
 # What the service and its processes write in the state directory; other files there may belong to another user.
 _WRITTEN = (
@@ -84,6 +85,7 @@ class Supervisor:
         self._events: deque[tuple[str, str, str | None]] = deque(maxlen=MAX_EVENTS)  # not yet in the event log
         self._hangs: HangDetector | None = None
         self._hung_s = 0.0
+        self._hangs_due_s = 0.0  # on the monotonic clock
         self._events_due_s = 0.0  # on the monotonic clock
         self._steps = RepeatedSteps()
         self._lock: SupervisorLock | None = None
@@ -173,8 +175,10 @@ class Supervisor:
             if message := child.watch():
                 self.record_event(message, "error")
         self._restart_broker()
-        if time.monotonic() - self._recorded > RECORD_INTERVAL_S:
+        if time.monotonic() >= self._hangs_due_s:
+            self._hangs_due_s = time.monotonic() + max(RECORD_INTERVAL_S, self._hung_s / HANG_CHECKS)
             self._steps.run("hung processes", self._replace_hung)
+        if time.monotonic() - self._recorded > RECORD_INTERVAL_S:
             self._record()
 
     def stop(self, limit_s: float = STOP_LIMIT_S, is_urgent: Callable[[], bool] = lambda: False) -> None:
