@@ -23,6 +23,17 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def number_of(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 tile`, `2 tiles`.
+
+    Parameters
+    ----------
+    number : the number.
+    noun : in the singular; its plural ends in s.
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def format_utc(time_s: float, form: str = "%Y-%m-%d %H:%M:%SZ") -> str:
     """Format a time as UTC, by default as `2026-02-22 23:17:51Z`.
 

@@ -5,11 +5,18 @@ import re
 from markupsafe import Markup, escape
 
 from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
-from contimg.units import format_duration, format_flux, format_position, format_utc, three_digits
+from contimg.units import (
+    format_duration,
+    format_flux,
+    format_position,
+    format_utc,
+    number_of,  # noqa: F401 (a filter)
+    three_digits,
+)
 
 FILTERS = (
     "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",
-    "position", "shortened", "code",
+    "position", "shortened", "code", "number_of",
 )  # fmt: skip
 flux, position = format_flux, format_position
 

@@ -12,7 +12,7 @@ from contimg.formats.records import about
 from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import AlertRecord, State, Status, worst_of
 from contimg.store.activity.alerts import URGENCIES
-from contimg.units import format_duration
+from contimg.units import format_duration, number_of
 from workers.service.records import ServiceStatus
 
 
@@ -119,7 +119,7 @@ def _last_scan(scan_age_s: float | None) -> str:
 def _work(snapshot: Status) -> str:
     count = len(snapshot.running)
     if count:
-        return f"{count} {'stage' if count == 1 else 'stages'} running"
+        return f"{number_of(count, 'stage')} running"
     if snapshot.states[State.COLLECTING]:
         return "collecting the files of a group"
     if snapshot.states[State.PENDING]:

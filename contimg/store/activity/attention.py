@@ -19,6 +19,7 @@ from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.queue import Jobs
+from contimg.units import number_of
 
 MAX_READ = 1000
 _ACKNOWLEDGED = "acknowledged."  # key of a reason in the table of switches; its value is the time of the last failure
@@ -50,7 +51,7 @@ class AttentionItem:
     @property
     def label(self) -> str:
         """The item in a message: `3 groups: incomplete, 7 of 16`."""
-        return f"{self.count} {self.kind}{'' if self.count == 1 else 's'}: {self.reason}"
+        return f"{number_of(self.count, self.kind)}: {self.reason}"
 
 
 @dataclass(frozen=True)
