@@ -163,8 +163,8 @@ class Collector:
             yield GaugeMetricFamily("contimg_image_missing_subbands", text, value=self.images.missing_subbands)
 
     def _alerts(self) -> Iterable[Metric]:
-        on = {alert.rule for alert in self.overview.alerts}
-        holds = {rule.name: float(rule.name in on) for rule in self.rules if not (rule.off or rule.is_event)}
+        broken = {alert.rule for alert in self.overview.alerts}
+        holds = {rule.name: float(rule.name in broken) for rule in self.rules if not (rule.off or rule.is_event)}
         yield _labelled("contimg_alert", "1 while a rule is broken.", "rule", holds)
         worst = self.overview.condition.alert
         about = "Level of the worst active alert, those not acknowledged first: 0 none, 1 warning, 2 error."

@@ -79,7 +79,7 @@ def check(body: ConfigChanges) -> Review:
 def changes(query: ChangeListing) -> ChangeList:
     """Changes made from the panel, the API or the command line, with author and time, the newest first.
 
-    Changes that an editor made in the file are not listed.
+    Changes made in the file itself are not listed.
     """
     entries = history(current_panel().settings)  # the newest first, so that the cursor counts from the oldest
     start = 0 if query.cursor is None else max(0, len(entries) - query.cursor)

@@ -191,13 +191,13 @@ def _lines_backwards(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             end = file.seek(0, 2)
-            begin, rest = end, b""
+            begin, remainder = end, b""
             while begin > max(0, end - MAX_BYTES):
                 size = min(BLOCK, begin)
                 begin = file.seek(begin - size)
-                *lines, rest = reversed((file.read(size) + rest).split(b"\n"))
+                *lines, remainder = reversed((file.read(size) + remainder).split(b"\n"))
                 yield from (line.decode("utf-8", "replace") for line in lines if line.strip())
-            if begin == 0 and rest.strip():
-                yield rest.decode("utf-8", "replace")
+            if begin == 0 and remainder.strip():
+                yield remainder.decode("utf-8", "replace")
     except OSError:
         return  # rotated away meanwhile

@@ -22,15 +22,10 @@ from web.tiles.quality_table import quality_rows
 from web.tiles.service import find_image
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
-# The layers of an image: label, and end of the name of the file beside that of the image.
-LAYERS = {
-    "image": ("image", ".fits"),
-    "pbcor": ("over the primary beam", ".pbcor.fits"),
-    "beam": ("primary beam", ".pb.fits"),
-    "residual": ("residual", ".residual.fits"),
-}
+LAYERS = {"image": "image", "pbcor": "over the primary beam", "beam": "primary beam", "residual": "residual"}
+"""Labels of the layers of an image."""
 MAX_SIDE = 2048
-SAME_DAYS, ANOTHER_DAYS = 0.5, 30.0  # an image is of another day from the first on, and looked for up to the second
+MIN_DAYS, MAX_DAYS = 0.5, 30.0  # difference in time of an image of another day
 SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy")
 
 
@@ -78,11 +73,16 @@ def layer_path(image: StoredImage, layer: str) -> Path | None:
     image : the image.
     layer : a key of `LAYERS`.
     """
-    if layer not in LAYERS:
+    paths = {
+        "image": image.fits_path,
+        "pbcor": image.pbcor_path,
+        "beam": image.beam_fits_path,
+        "residual": image.fits_path.with_suffix(".residual.fits"),
+    }
+    path = paths.get(layer)
+    if path is None or not path.is_file():
         return None
-    path = image.fits_path.with_name(image.fits_path.name.removesuffix(".fits") + LAYERS[layer][1])
-    is_product = path.resolve().is_relative_to(current_panel().config().output_dir.resolve())
-    return path if is_product and path.is_file() else None
+    return path if path.resolve().is_relative_to(current_panel().config().output_dir.resolve()) else None
 
 
 def listed_sources(image: StoredImage) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def describe(image_id: int) -> Response:
             "peak_jy": image.peak_jy,
             "beam_arcsec": [image.beam_major_arcsec, image.beam_minor_arcsec],
             "beam_angle_deg": image.beam_angle_deg,
-            "layers": {name: label for name, (label, _) in LAYERS.items() if layer_path(image, name)},
+            "layers": {name: label for name, label in LAYERS.items() if layer_path(image, name)},
             "sources": listed_sources(image),
             "calibrators": _calibrators(image),
             "earlier": before and url_for("image_pages.describe", image_id=before),
@@ -165,13 +165,13 @@ def value(image_id: int) -> Response:
 
 
 def _plane(image: StoredImage, layer: str) -> FitsPlane:
-    name = LAYERS.get(layer, ("layer",))[0]
-    return open_plane(product_file(layer_path(image, layer), current_panel().config().output_dir, name))
+    path = layer_path(image, layer)
+    return open_plane(product_file(path, current_panel().config().output_dir, LAYERS.get(layer, "layer")))
 
 
 def _find_another_day(image: StoredImage) -> int | None:
     """Return the id of the latest image of the same part of the sky before the image's day, or else after it."""
-    for since_days, until_days in ((-ANOTHER_DAYS, -SAME_DAYS), (SAME_DAYS, ANOTHER_DAYS)):
+    for since_days, until_days in ((-MAX_DAYS, -MIN_DAYS), (MIN_DAYS, MAX_DAYS)):
         conditions = ImageFilter(
             since_mjd=image.mjd + since_days, until_mjd=image.mjd + until_days, ra_deg=image.ra_deg % 360,
             dec_deg=image.dec_deg, radius_deg=image.pixels * image.cell_arcsec / 3600 / 4,
