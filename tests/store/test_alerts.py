@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from contimg.errors import BadInput
-from contimg.store import sort_by_urgency, tables
+from contimg.store import sort_by_urgency, tables, worst_of
 
 
 def test_alert_writes_one_event_at_begin_and_end(store, clock):
@@ -65,19 +65,19 @@ def test_database_refuses_second_active_alert(store, clock):
 
 
 def test_worst_alert_is_of_highest_level(store):
-    assert store.alerts.worst_active() is None
+    assert worst_of(store.alerts.active()) is None
     store.alerts.update("backlog", "99 groups wait")
     store.alerts.update("disk", "full", level="error")
     store.alerts.update("stall", "nothing moves", level="error")
-    assert store.alerts.worst_active().rule == "disk"
-    store.alerts.acknowledge(store.alerts.worst_active().id, "ana")
-    assert store.alerts.worst_active().rule == "stall"
+    assert worst_of(store.alerts.active()).rule == "disk"
+    store.alerts.acknowledge(worst_of(store.alerts.active()).id, "ana")
+    assert worst_of(store.alerts.active()).rule == "stall"
     order = [(alert.rule, alert.urgency) for alert in sort_by_urgency(store.alerts.active())]
     assert order == [("stall", "error"), ("backlog", "warning"), ("disk", "acknowledged")]
     store.alerts.update("stall", None)
-    assert store.alerts.worst_active().rule == "backlog"
+    assert worst_of(store.alerts.active()).rule == "backlog"
     store.alerts.update("backlog", None)
-    assert store.alerts.worst_active().rule == "disk"
+    assert worst_of(store.alerts.active()).rule == "disk"
 
 
 def test_acknowledge_records_name(store, open_store, location, clock):

@@ -178,10 +178,6 @@ class Alerts(History):
         """Alerts of rules that are broken now, the oldest first."""
         return self._read(active_alerts().order_by(tables.Alert.id))
 
-    def worst_active(self) -> AlertRecord | None:
-        """Return the worst active alert by the order of `worst_of`, or None."""
-        return worst_of(self.active())
-
     def last(self, limit: int = 50, *, before: int | None = None) -> tuple[AlertRecord, ...]:
         """Return the newest alerts, active and past, newest first.
 
