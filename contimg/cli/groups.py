@@ -54,6 +54,7 @@ def show(group: str, as_json: bool) -> None:
         print_json(detail)
         return
     click.echo(_line(detail))
+    click.echo(f"  usable subbands: {', '.join(map(str, detail.subbands)) or 'none'}")
     for file in detail.files:
         if file.state != FileState.PRESENT:
             click.echo(f"  {file.path}  {file.state}: {file.reason or 'not used'}")
