@@ -55,7 +55,13 @@ def test_groups_list_show_discard_retry(run, store):
     store.leases.fail(lease, "no such axis", permanent=True)
     store.files.quarantine(lease.files[3], "NaN")
     shown = run("groups", "show", GROUP)
-    for pattern in (r"\bfailed\b.*\bconvert\b", "no such axis", r"_sb03\.hdf5\b.*NaN", "host:1", r"subbands: 0, 1, 2, 4, "):
+    for pattern in (
+        r"\bfailed\b.*\bconvert\b",
+        "no such axis",
+        r"_sb03\.hdf5\b.*NaN",
+        "host:1",
+        r"subbands: 0, 1, 2, 4, ",
+    ):
         assert re.search(pattern, shown), pattern
     as_json = json.loads(run("groups", "show", GROUP, "--json"))
     assert (as_json["state"], len(as_json["files"]), as_json["runs"][0]["outcome"]) == ("failed", 16, "failed")

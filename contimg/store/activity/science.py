@@ -75,14 +75,19 @@ class Science(Repository):
         count : largest number of images.
         """
         image: Any = tables.Image  # its columns of numbers are those of TileImage
-        query = select(image).where(image.processing == LIVE).order_by(image.mjd.desc(), image.id.desc()).limit(count)
+        columns = (
+            image.group_id, image.mjd, image.dec_deg, image.calibration_set, image.verdict, image.rms_jy,
+            image.expected_rms_jy, image.catalogue_flux_ratio,
+        )  # fmt: skip
+        newest_first = select(*columns).order_by(image.mjd.desc(), image.id.desc())  # without the lists of sources
+        query = newest_first.where(image.processing == LIVE).limit(count)
         with self._database.read() as session:
             return tuple(
                 ImageQuality(
                     row.group_id, row.mjd, row.dec_deg, row.calibration_set is not None, row.verdict,
                     _ratio(row.rms_jy, row.expected_rms_jy), row.catalogue_flux_ratio,
                 )
-                for row in session.scalars(query)
+                for row in session.execute(query)
             )  # fmt: skip
 
     def deviations(self, newest: Sequence[ImageQuality]) -> tuple[Deviation, ...]:
