@@ -159,16 +159,6 @@ def _name(position: SkyCoord) -> str:
     return "J" + str(position.to_string("hmsdms", sep="", precision=0)).replace(" ", "")
 
 
-def counts_above(flux_mjy: float) -> float:
-    """Return N(>S) per square degree, interpolated between the logarithms of the table.
-
-    Parameters
-    ----------
-    flux_mjy : at 1.4 GHz, from 1 mJy.
-    """
-    return float(np.exp(np.interp(np.log(flux_mjy), np.log(COUNTS_MJY), np.log(COUNTS_PER_DEG2))))
-
-
 def counts_sky(
     seed: int, faintest_mjy: float, centre: SkyCoord, radius_deg: float, named: Iterable[Source] = ()
 ) -> tuple[Source, ...]:

@@ -5,7 +5,7 @@ import { reason, request } from "./request.js";
 const notes = document.getElementById("notes");
 const dialog = document.getElementById("ask");
 
-export function showNote(text, level) {
+function showNote(text, level) {
   const note = document.createElement("p");
   note.className = `note ${level}`;
   note.textContent = text;

@@ -23,7 +23,7 @@ function showIcon(address) {
 }
 
 // Show title, icon and tab of the headline that is on the page now.
-export function showHeadline() {
+function showHeadline() {
   const { level, mark, alarm, alerts } = headline().dataset;
   delete root.dataset.silent;
   showTitle(mark, level);

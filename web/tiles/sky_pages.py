@@ -147,6 +147,7 @@ def show() -> str:
         "tiles/sky.html",
         query=query,
         nights=nights,
+        tile_deg=TILE_DEG,
         map=SkyMap(*(observed_deg if query.view == "strip" else ALL_SKY_DEG)),
         tiles=tiles,
         counts={grade: sum(tile.verdict == grade for tile in tiles) for grade in GRADES},

@@ -149,8 +149,8 @@ class Overview(Repository):
 
         counts = {state: in_state(state) for state in State if state != State.COMPLETED}
         key = (tuple(counts.values()), session.scalar(select(func.max(job.completed_at))))
-        known, completed = self._completed
-        if known != key:
+        counted_key, completed = self._completed
+        if counted_key != key:
             completed = in_state(State.COMPLETED)
             self._completed = (key, completed)
         return {state: completed if state == State.COMPLETED else counts[state] for state in State}
