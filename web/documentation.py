@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, render_template, send_file
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -26,10 +26,14 @@ def index() -> str:
 @documentation.get("/<name>.md")
 def show(name: str) -> str:
     """Show a page."""
-    path = next((path for path in DIRECTORY.glob("*.md") if path.stem == name), None)
-    if path is None:
-        raise RequestError(404, f"{name[:40]}.md: no such page of the documentation", "/docs lists the pages")
+    path = _find_file(f"{name}.md")
     return render_template("documentation/page.html", page_name=_title(path), text=render(path))
+
+
+@documentation.get("/<name>.png")
+def send_picture(name: str) -> Response:
+    """Send a picture of a page."""
+    return send_file(_find_file(f"{name}.png"), mimetype="image/png")
 
 
 @lru_cache(maxsize=32)
@@ -49,6 +53,13 @@ def render(path: Path) -> Markup:
     html = markdown.renderer.render(tokens, markdown.options, {})
     html = html.replace("<table>", _TABLE).replace("</table>", "</table></div>")
     return Markup(html)  # noqa: S704 (of a file of this program, and escaped by the renderer)
+
+
+def _find_file(name: str) -> Path:
+    path = next((path for path in DIRECTORY.iterdir() if path.name == name), None)
+    if path is None:
+        raise RequestError(404, f"{name[:40]}: no such page of the documentation", "/docs lists the pages")
+    return path
 
 
 def _title(path: Path) -> str:

@@ -124,7 +124,11 @@ def test_documentation_needs_no_network(client: FlaskClient) -> None:
     assert "style=" not in html
     assert client.get("/docs/../pyproject.md").status_code == 404
     assert client.get("/docs/nothing.md").status_code == 404
-    for address in re.findall(r'href="(/docs/[^"]+)"', client.get("/docs").text):
+    pages = re.findall(r'href="(/docs/[^"]+)"', client.get("/docs").text)
+    texts = [client.get(address).text for address in pages]
+    linked = {name for text in texts for name in re.findall(r'(?:src|href)="([a-z-]+\.(?:md|png))', text)}
+    assert {"growth.png", "panel.md"} <= linked
+    for address in {*pages, *(f"/docs/{name}" for name in linked)}:
         assert client.get(address).status_code == 200
 
 
