@@ -136,8 +136,8 @@ def _inspect(app: Celery) -> Inspection:
         if not stats:
             return Inspection(time.time(), (), waiting)
         # The workers are known now: the other requests return as soon as all have replied.
-        known = app.control.inspect(list(stats), timeout=REPLY_LIMIT_S, connection=connection, limit=len(stats))
-        queues, active = known.active_queues() or {}, known.active() or {}
+        request = app.control.inspect(list(stats), timeout=REPLY_LIMIT_S, connection=connection, limit=len(stats))
+        queues, active = request.active_queues() or {}, request.active() or {}
     workers = (_worker(name, stats[name], queues.get(name, ()), active.get(name, ())) for name in sorted(stats))
     return Inspection(time.time(), tuple(workers), waiting)
 

@@ -53,16 +53,16 @@ class BrokerAddress:
         ------
         ValueError : it is none of these; the message does not show the password.
         """
-        scheme, separator, rest = url.partition("://")
+        scheme, separator, remainder = url.partition("://")
         if not separator or scheme not in (*TCP_SCHEMES, *SOCKET_SCHEMES):
             raise ValueError(f"not a URL of a Redis-compatible broker; {_FORMS}")
-        if "#" in rest or rest.count("@") > 1 or re.search(r"%(?![0-9a-fA-F]{2})", rest):
+        if "#" in remainder or remainder.count("@") > 1 or re.search(r"%(?![0-9a-fA-F]{2})", remainder):
             raise ValueError(_ENCODE)
-        rest, _, query = rest.partition("?")
+        remainder, _, query = remainder.partition("?")
         if "@" in query:
             raise ValueError(_ENCODE)
         options = dict(parse_qsl(query, keep_blank_values=True))
-        user, _, location = rest.rpartition("@")
+        user, _, location = remainder.rpartition("@")
         if "/" in user or user.count(":") > 1:
             raise ValueError(_ENCODE)
         username, _, password = user.partition(":")

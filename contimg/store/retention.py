@@ -110,12 +110,12 @@ def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[Ret
 def _old(session: Session, model: type[Product], rules: RetentionRules, before: float) -> list[Product]:
     """Rows created before a time (epoch seconds), without the newest, those queued again, and flagged images."""
     newest = select(model.id).order_by(model.created_at.desc()).limit(rules.keep_last)
-    kept = set(session.scalars(newest))
+    newest_ids = set(session.scalars(newest))
     job = tables.Job
     query = (
         select(model).join(job, job.id == model.job_id).where(model.created_at < before, job.state == State.COMPLETED)
     )
-    rows: list[Product] = [row for row in session.scalars(query) if row.id not in kept]
+    rows: list[Product] = [row for row in session.scalars(query) if row.id not in newest_ids]
     if rules.keep_flagged:
         image = tables.Image
         flagged = set(session.scalars(select(image.job_id).where(image.verdict.is_not(None), image.verdict != GOOD)))

@@ -22,7 +22,7 @@ class CalibratorTiles:
     def __init__(self, store: Store, min_attenuation: float, min_apparent_jy: float) -> None:
         self._store = store
         self._limits = (min_attenuation, min_apparent_jy)
-        self._known: dict[float, bool] = {}
+        self._flags: dict[float, bool] = {}  # by the beginning of the tile
         self._dec_deg = float("nan")
 
     @classmethod
@@ -57,15 +57,15 @@ class CalibratorTiles:
         if not newest:
             return [False] * len(starts_s)
         if not abs(newest[0].dec_deg - self._dec_deg) < _SAME_STRIP_DEG:
-            self._known, self._dec_deg = {}, newest[0].dec_deg
+            self._flags, self._dec_deg = {}, newest[0].dec_deg
         # The same waiting tiles come again and again; those that no longer wait are dropped.
-        self._known = {start_s: self._known[start_s] for start_s in starts_s if start_s in self._known}
-        new = [start_s for start_s in dict.fromkeys(starts_s) if start_s not in self._known]
+        self._flags = {start_s: self._flags[start_s] for start_s in starts_s if start_s in self._flags}
+        new = [start_s for start_s in dict.fromkeys(starts_s) if start_s not in self._flags]
         if new:
             dec_rad = float(np.deg2rad(self._dec_deg))
             has_calibrator = with_calibrator(np.asarray(new, dtype=np.float64), dec_rad, *self._limits)
-            self._known.update(zip(new, has_calibrator.tolist(), strict=True))
-        return [self._known[start_s] for start_s in starts_s]
+            self._flags.update(zip(new, has_calibrator.tolist(), strict=True))
+        return [self._flags[start_s] for start_s in starts_s]
 
 
 def with_calibrator(

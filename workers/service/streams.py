@@ -35,8 +35,8 @@ class RunningStream:
     state_dir: Path | None
 
     def __str__(self) -> str:
-        where = f"in a container, or of user {self.user}" if self.state_dir is None else f"on {self.state_dir}"
-        return f"a stream runs {where} (pid {self.pid})"
+        location = f"in a container, or of user {self.user}" if self.state_dir is None else f"on {self.state_dir}"
+        return f"a stream runs {location} (pid {self.pid})"
 
 
 def find_streams() -> list[RunningStream]:

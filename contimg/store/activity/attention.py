@@ -71,8 +71,8 @@ class Attention(Repository):
         """Return the reasons: those not acknowledged first, then the newest; of the newest thousand of each kind."""
         with self._database.read() as session:
             groups, files = _failed_groups(session), _quarantined_files(session)
-            read = [*_by_reason(session, "group", groups), *_by_reason(session, "file", files)]
-        return tuple(sorted(read, key=lambda item: (item.acknowledged_at is not None, -item.last_at)))
+            items = [*_by_reason(session, "group", groups), *_by_reason(session, "file", files)]
+        return tuple(sorted(items, key=lambda item: (item.acknowledged_at is not None, -item.last_at)))
 
     def item(self, key: str) -> AttentionItem:
         """Return one reason.

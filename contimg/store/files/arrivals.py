@@ -50,8 +50,8 @@ class Files(RejectedFiles):
             return ()
         now, rules, path = self._database.clock(), self._database.rules, tables.SubbandFileRow.path
         with self._database.write_arrivals() as session:
-            known = select(tables.SubbandFileRow).where(path.in_([str(file.path) for file in files]))
-            rows = {row.path: row for row in session.scalars(known)}
+            recorded = select(tables.SubbandFileRow).where(path.in_([str(file.path) for file in files]))
+            rows = {row.path: row for row in session.scalars(recorded)}
             changed = [file for file in files if not _is_recorded(file, rows)]
             sorter = Sorter(session, [file.time_s for file in changed], rules, now)
             arrivals = []

@@ -246,9 +246,9 @@ class Jobs(Repository):
             return ()
         with self._database.write() as session:
             slots = max(0, _free_slots(session, max_in_flight))
-            taken = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots)))[:slots])
-            _set_enqueued(session, [job.id for job in taken], now, _is_due(now))
-            return taken
+            jobs = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots)))[:slots])
+            _set_enqueued(session, [job.id for job in jobs], now, _is_due(now))
+            return jobs
 
     def mark_unsent(self, jobs: Iterable[int]) -> None:
         """Record that no message could be sent for some jobs; those that are pending are then taken again.
