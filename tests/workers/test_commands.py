@@ -133,6 +133,7 @@ def test_producer_runs_without_a_broker_until_sigterm(deployment, store):
     assert "Traceback" not in (deployment.root / "producer.log").read_text()
 
 
+@pytest.mark.long
 def test_start_restart_stop_commands(deployment, store):
     try:
         started = deployment.contimg("start", "--by", "Vera")

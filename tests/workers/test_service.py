@@ -93,6 +93,7 @@ def service(deployment) -> Iterator[Service]:
         service.end()
 
 
+@pytest.mark.long
 def test_tile_completes_after_a_worker_is_killed(service, small_groups):
     """The worker is killed in the middle of the calibrator's solution; the group completes, each stage once."""
     (calibrator, files), (target, more) = small_groups.items()
@@ -134,6 +135,7 @@ def test_tile_completes_after_a_worker_is_killed(service, small_groups):
     assert not list(products.rglob("*.writing-*"))
 
 
+@pytest.mark.long
 def test_next_start_resumes_a_killed_stage(service, small_groups):
     """Killed whole by SIGKILL: nothing lives on, and the next start takes the group up again at once, uncounted."""
     calibrator, files = next(iter(small_groups.items()))

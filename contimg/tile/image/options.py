@@ -40,6 +40,9 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     smearing_percent: float = option(
         1.0, "Maximum loss of flux by averaging at the edge of the image", unit="%", minimum=0.0, maximum=50.0
     )
+    changing_sky: bool = option(
+        True, "Model the changes of apparent fluxes within a tile: the primary beam, the spectral slope, smearing"
+    )
     spectral_index: float = option(
         -0.7, "Spectral index of the sources that is assumed while cleaning, within a part of the band",
         minimum=-5.0, maximum=5.0,

@@ -223,6 +223,8 @@ def _choose_field(gridder: Gridder, options: ImageOptions) -> Field:
 
 
 def _with_modes(ms: MSInfo, gridder: Gridder, field: Field, options: ImageOptions) -> Gridder:
+    if not options.changing_sky:
+        return gridder
     modes = find_modes(ms, gridder.visibilities, gridder.weights, field, options.spectral_index)
     return replace(gridder, modes=modes)
 

@@ -154,7 +154,7 @@ def test_applycal_gives_the_same(tiles, calibrated, tmp_path):
 def test_image_of_four_products(tiles, calibrated, tmp_path):
     """The calibrator has its flux; cross hands of any size change nothing."""
     _, four, _ = tiles
-    options = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0)
+    options = ImageOptions(size=512, pixel_arcsec=6.0, min_uv_klambda=0.0, padding=1.0, changing_sky=False)
     before = image(four, tmp_path / "before", options)
     match = next(match for match in before.matches if match.source.name == "3C48")
     assert match.flux_ratio == pytest.approx(1.0, abs=0.05)

@@ -30,23 +30,23 @@ def test_event_of_a_long_transaction_is_read(store: Store) -> None:
             record_event(session, 1.0, ERROR, None, "slow")
             session.flush()
             recorded.set()
-            proceed.wait(10)
+            proceed.wait(60)
 
     def write_fast() -> None:
         store.events.add("fast")
 
     slow, fast = threading.Thread(target=write_slowly), threading.Thread(target=write_fast)
     slow.start()
-    assert recorded.wait(10)
+    assert recorded.wait(60)
     fast.start()
     if store.database.engine.dialect.name == "postgresql":  # SQLite has one writer at a time
-        fast.join(10)
+        fast.join(60)
         assert not fast.is_alive(), "a transaction that goes on keeps no other from recording events"
     read = [event.text for event in store.events.after(0)]
     last_id = max((event.id for event in store.events.after(0)), default=0)
     proceed.set()
-    slow.join(10)
-    fast.join(10)
+    slow.join(60)
+    fast.join(60)
     read += [event.text for event in store.events.after(last_id)]
     assert sorted(read) == ["fast", "slow"]
 

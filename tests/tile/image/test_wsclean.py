@@ -22,10 +22,11 @@ from contimg.tile.image.sources.photometry import measure_source
 
 CALIBRATED = {"set": "2026-02-22T20:00:00_3C48", "calibrator": "3C48", "mjd": 61093.83, "tables": ["a.b"]}
 PIXEL_ARCSEC, SIZE = 6.0, 1280
-# One stopping rule for both, and nothing averaged by one of them alone.
+# One stopping rule and one model for both, and nothing averaged by one of them alone.
 SAME = ImageOptions(
-    size=SIZE, pixel_arcsec=PIXEL_ARCSEC, mask_sigma=5.0, threshold_sigma=1.0, iterations=5000, smearing_percent=0.5
-)
+    size=SIZE, pixel_arcsec=PIXEL_ARCSEC, mask_sigma=5.0, threshold_sigma=1.0, iterations=5000, smearing_percent=0.5,
+    padding=1.0, changing_sky=False,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

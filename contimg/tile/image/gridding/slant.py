@@ -16,9 +16,9 @@ from scipy.ndimage import map_coordinates, spline_filter
 Image = NDArray[np.float32]
 Cosines = NDArray[np.float64]
 
-SPLINE_ORDER = 3  # of the interpolation; 1e-3 of a beam of four pixels
+SPLINE_ORDER = 5  # of the interpolation; 1e-3 of a beam of three pixels
 MIN_SHIFT_PIXELS = 0.01  # below which an image is cut out and not interpolated
-_ITERATIONS = 4  # of l = l' - a (n - 1); each gains a factor of a l
+_ITERATIONS = 8  # of l = l' - a (n - 1); each gains a factor of a l
 
 
 @dataclass(frozen=True)
