@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 DAY_S = 86_400.0
 SIDEREAL_DAY_S = 86_164.0905
+EARTH_RAD_S = 2 * np.pi / SIDEREAL_DAY_S  # rate of the Earth's rotation
 MJD_ZERO_JD = 2_400_000.5
 UNIX_EPOCH_MJD = 40_587.0
 UNIX_EPOCH_JD = UNIX_EPOCH_MJD + MJD_ZERO_JD

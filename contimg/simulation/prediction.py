@@ -23,13 +23,12 @@ from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 
 from contimg.instrument.dsa110 import C_M_S
-from contimg.instrument.time import SIDEREAL_DAY_S
+from contimg.instrument.time import EARTH_RAD_S
 from contimg.simulation import drift
 from contimg.simulation.beams import Beam, sky_offsets
 from contimg.simulation.kernels import COLUMNS, add_gaussians, add_points, gather
 from contimg.simulation.sky import Source
 
-EARTH_RAD_S = 2 * np.pi / SIDEREAL_DAY_S
 # Error of the average of exp(i b u) over -1 < u < 1 by n Gauss-Legendre nodes: b**(2n) / divisor (Abramowitz & Stegun
 # 1964, 25.4.30).
 NODE_DIVISORS = (6.0, 270.0, 31_500.0, 6_945_750.0, 2_523_451_000.0)

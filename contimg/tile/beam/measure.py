@@ -23,7 +23,7 @@ from contimg.errors import BadInput
 from contimg.instrument.beam_table import ALWAYS_MJD, BeamEntry
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.dsa110 import C_M_S, DISH_DIAMETER_M
-from contimg.instrument.time import SIDEREAL_DAY_S
+from contimg.instrument.time import EARTH_RAD_S
 from contimg.tile.image.sources.matches import CatalogueSource
 from contimg.tile.image.sources.photometry import measure_in_image
 
@@ -218,7 +218,7 @@ def beam_path(
     header : of a tile image, whose centre is the pointing at mid-tile.
     position_rad : ICRS.
     """
-    span_rad = 2 * np.pi / SIDEREAL_DAY_S * header["EXPTIME"]
+    span_rad = EARTH_RAD_S * header["EXPTIME"]
     turned = span_rad * ((np.arange(TIMES) + 0.5) / TIMES - 0.5)
     centre = np.deg2rad([header["CRVAL1"], header["CRVAL2"]])
     hour = position_rad[0] - centre[0] - turned

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.gridding.gridder import Gridder
+from contimg.tile.image.gridding.modes import compute_uv_rates
 from contimg.tile.image.gridding.visibilities import SelectedRows
 
-EARTH_RAD_S = 7.292115e-5
 _DIRECTIONS = np.linspace(0, np.pi, 8, endpoint=False)
 _SAMPLED_ROWS = 8192  # rows on which the loss of flux is evaluated while searching
 _BISECTIONS = 40
@@ -107,10 +107,8 @@ def plan_averaging(
 def _compute_costs(
     ms: MSInfo, uvw_m: NDArray[np.float64], weights: NDArray[np.float32], edge_rad: float
 ) -> _SmearingCosts:
-    u, v, w = uvw_m.T
-    declination = float(ms.phase_centre_rad[1])
-    u_rate = EARTH_RAD_S * (w * np.cos(declination) - v * np.sin(declination))
-    v_rate = EARTH_RAD_S * u * np.sin(declination)
+    u, v, _ = uvw_m.T
+    u_rate, v_rate = compute_uv_rates(uvw_m, float(ms.phase_centre_rad[1]))
     l, m = edge_rad * np.cos(_DIRECTIONS)[:, None], edge_rad * np.sin(_DIRECTIONS)[:, None]  # noqa: E741
     channel_turns = (u * l + v * m) * ms.channel_width_hz / C_M_S
     time_turns = (u_rate * l + v_rate * m) * ms.time_step_s * ms.freqs_hz.max() / C_M_S

@@ -20,13 +20,12 @@ from scipy.interpolate import make_interp_spline
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.coordinates import sin_deproject, unit_vectors
 from contimg.instrument.dsa110 import C_M_S, primary_beam
-from contimg.instrument.time import SIDEREAL_DAY_S
+from contimg.instrument.time import EARTH_RAD_S
 from contimg.tile.image.gridding.slant import LEVEL, Slant
 from contimg.tile.image.gridding.visibilities import Visibilities
 
 Image = NDArray[np.float32]
 
-EARTH_RAD_S = 2 * np.pi / SIDEREAL_DAY_S
 KNOTS = 65  # per side of the field; the modes are smooth between
 BAND_BINS = 12
 MIN_MODE = 0.01  # of the changes, as an rms over the field weighted with the primary beam
@@ -93,6 +92,43 @@ class Field:
         return np.asarray(basis @ values @ basis.T, dtype=np.float32)
 
 
+def weigh_cells(
+    data: Visibilities, weights: NDArray[np.float32], times: int, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the frequencies of bins of the band, and the fraction of the weight at each time and bin.
+
+    Parameters
+    ----------
+    data, weights : the visibilities and their imaging weights, shape (rows, channels).
+    times : number of the Measurement Set's times.
+    bins : maximum number of bins.
+
+    Returns
+    -------
+    Hz, shape (bins,), and fractions, shape (times, bins).
+    """
+    edges = np.linspace(0, data.freqs_hz.size, min(bins, data.freqs_hz.size) + 1).astype(np.int64)
+    freqs_hz = np.array([data.freqs_hz[low:high].mean() for low, high in pairwise(edges)])
+    bin_weights = np.add.reduceat(weights, edges[:-1], axis=1)
+    cells = np.stack([np.bincount(data.times, column, minlength=times) for column in bin_weights.T], axis=1)
+    return freqs_hz, cells / cells.sum()
+
+
+def compute_uv_rates(
+    uvw_m: NDArray[np.float64], declination_rad: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the rates of u and v of the rotating Earth, m/s (Thompson, Moran & Swenson, 3rd ed., sec. 4.1).
+
+    Parameters
+    ----------
+    uvw_m : shape (rows, 3).
+    declination_rad : of the phase centre.
+    """
+    u, v, w = uvw_m.T
+    sine, cosine = np.sin(declination_rad), np.cos(declination_rad)
+    return EARTH_RAD_S * (w * cosine - v * sine), EARTH_RAD_S * u * sine
+
+
 def find_modes(
     ms: MSInfo, data: Visibilities, weights: NDArray[np.float32], field: Field, spectral_index: float
 ) -> tuple[Mode, ...]:  # fmt: skip
@@ -113,12 +149,7 @@ def _find_beam_modes(
 ) -> Iterator[Mode]:
     if np.isnan(ms.dish_diameter_m):
         return
-    edges = np.linspace(0, data.freqs_hz.size, min(BAND_BINS, data.freqs_hz.size) + 1).astype(np.int64)
-    freqs_hz = np.array([data.freqs_hz[low:high].mean() for low, high in pairwise(edges)])
-    bin_weights = np.add.reduceat(weights, edges[:-1], axis=1)
-    times = ms.times_mjd_s.size
-    cells = np.stack([np.bincount(data.times, column, minlength=times) for column in bin_weights.T], axis=1)
-    cells = cells / cells.sum()  # shape (times, bins)
+    freqs_hz, cells = weigh_cells(data, weights, ms.times_mjd_s.size, BAND_BINS)
     response = _compute_responses(ms, field, freqs_hz)
     response *= (freqs_hz / (cells.sum(axis=0) @ freqs_hz))[:, None, None] ** spectral_index
     mean = np.einsum("tf,tfyx->yx", cells, response)
@@ -163,10 +194,8 @@ def _factorise(table: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray
 
 
 def _find_smearing_modes(ms: MSInfo, data: Visibilities, field: Field) -> Iterator[Mode]:
-    u, v, w = data.uvw_m.T
-    declination_rad = float(ms.phase_centre_rad[1])
-    u_rate = EARTH_RAD_S * (w * np.cos(declination_rad) - v * np.sin(declination_rad))
-    v_rate = EARTH_RAD_S * u * np.sin(declination_rad)
+    u, v, _ = data.uvw_m.T
+    u_rate, v_rate = compute_uv_rates(data.uvw_m, float(ms.phase_centre_rad[1]))
     # Squares of the length of one integration that is as long as the mean of several.
     spans_s2 = (np.square(data.integrations) - 1) * ms.time_step_s**2 + ms.integration_s**2
     width_hz = ms.channel_width_hz * np.sqrt(data.channel_average**2 - 1)  # beyond that of a native channel
