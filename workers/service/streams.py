@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from contimg.errors import Misconfigured
-from contimg.settings import Settings, load
+from contimg.settings import Settings, check_all, load
 from contimg.store.engine import is_missing
 from workers.broker import LAST_RESORT, url_in_force
 from workers.service.records import read_record
@@ -89,9 +89,10 @@ def check_broker_is_known(settings: Settings) -> None:
 
     Raises
     ------
-    Misconfigured : as of `check_store_exists`.
+    Misconfigured : as of `check_store_exists`; a wrong setting is named first.
     """
     if not settings.broker_url and url_in_force(settings) == LAST_RESORT:
+        check_all(settings)
         check_store_exists(settings)
 
 
