@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from deployed import Spool
+from deployed import SWARM_LABEL, Spool, run
 from judges import require
 
 # These tests build gigabytes and start daemons, so they run only on request.
@@ -41,6 +41,18 @@ def engine() -> None:
     if not engine_is_available():
         pytest.skip("no container engine is available, and CONTIMG_TEST_ENGINE has no script that starts one")
     require("docker compose")
+    remove_leftovers()
+
+
+def remove_leftovers() -> None:
+    """Remove the containers, networks and swarm that a killed run of these tests left in the engine."""
+    listed = run("docker", "node", "ls", "--quiet", "--filter", f"node.label={SWARM_LABEL}", check=False)
+    if listed.returncode == 0 and listed.stdout.strip():  # a swarm that these tests created
+        run("docker", "swarm", "leave", "--force")
+    for kind, remove in (("ps --all", "rm --force"), ("network ls", "network rm"), ("volume ls", "volume rm")):
+        listed = run("docker", *kind.split(), "--quiet", "--filter", "name=^contimg-test")
+        if names := listed.stdout.split():
+            run("docker", *remove.split(), *names, check=False)
 
 
 @pytest.fixture(scope="session")

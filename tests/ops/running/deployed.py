@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 STAGES = ("convert", "calibrate", "image")
+SWARM_LABEL = "contimg.test"  # of the node of a swarm that these tests create
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

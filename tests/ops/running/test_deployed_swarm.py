@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployed import Deployed, Spool, get_json, run, wait_until
+from deployed import SWARM_LABEL, Deployed, Spool, get_json, run, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
-STACK = "contimg-test"
+STACK = "contimg-test-stack"
 WEB_PORT = 18081
 SERVICES = {"redis", "postgres", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower"}
 LABELS = ("contimg.core", "contimg.worker")
@@ -67,6 +67,8 @@ def swarm(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory)
     outcome = run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", check=False)
     if outcome.returncode:
         pytest.skip(f"this engine cannot create a swarm: {outcome.stderr.strip()}")
+    node = run("docker", "node", "ls", "--quiet").stdout.strip()
+    run("docker", "node", "update", "--label-add", f"{SWARM_LABEL}=true", node)
     dockerfile = str(program / "ops/docker/Dockerfile")
     run("docker", "build", "--quiet", "--tag", "contimg", "--file", dockerfile, str(program))
     directory = tmp_path_factory.mktemp("swarm")
