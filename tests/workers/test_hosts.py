@@ -18,6 +18,7 @@ from workers.broker import server_program
 from workers.execution.processes import ProcessName
 
 NETWORK, BRIDGE = "10.231.77", "contimgbr"
+HOSTS = ["contimg-a", "contimg-b"]
 LEASE_S = 6.0
 pytestmark = [
     pytest.mark.slow,
@@ -30,26 +31,32 @@ def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
+def remove_network() -> None:
+    """Remove the namespaces, with their cables, and the bridge, as far as they exist."""
+    for name in HOSTS:
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+    for link in (*(f"cveth{number}" for number in range(len(HOSTS))), BRIDGE):  # a namespace in use ends later
+        subprocess.run(["ip", "link", "del", link], check=False, capture_output=True)
+
+
 @pytest.fixture
 def hosts() -> Iterator[list[str]]:
     """Two namespaces on a bridge; the bridge's own address is where broker and database listen."""
-    names = ["contimg-a", "contimg-b"]
+    remove_network()  # what a killed run left
     ip("link", "add", BRIDGE, "type", "bridge")
     try:
         ip("addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
         ip("link", "set", BRIDGE, "up")
-        for number, name in enumerate(names):
+        for number, name in enumerate(HOSTS):
             ip("netns", "add", name)
             ip("link", "add", f"cveth{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
             ip("link", "set", f"cveth{number}", "master", BRIDGE, "up")
             for words in (("addr", "add", f"{NETWORK}.{number + 2}/24", "dev", "eth0"), ("link", "set", "eth0", "up"),
                           ("link", "set", "lo", "up")):  # fmt: skip
                 ip("-n", name, *words)
-        yield names
+        yield HOSTS
     finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+        remove_network()
 
 
 @pytest.fixture

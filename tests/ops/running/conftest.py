@@ -49,7 +49,11 @@ def remove_leftovers() -> None:
     listed = run("docker", "node", "ls", "--quiet", "--filter", f"node.label={SWARM_LABEL}", check=False)
     if listed.returncode == 0 and listed.stdout.strip():  # a swarm that these tests created
         run("docker", "swarm", "leave", "--force")
-    for kind, remove in (("ps --all", "rm --force"), ("network ls", "network rm"), ("volume ls", "volume rm")):
+    for kind, remove in (
+        ("ps --all", "rm --force --volumes"),
+        ("network ls", "network rm"),
+        ("volume ls", "volume rm"),
+    ):
         listed = run("docker", *kind.split(), "--quiet", "--filter", "name=^contimg-test")
         if names := listed.stdout.split():
             run("docker", *remove.split(), *names, check=False)

@@ -67,7 +67,6 @@ def host(engine: None, program: Path, tmp_path_factory: pytest.TempPathFactory) 
     settings = [line for line in example.splitlines() if line.partition("=")[0] not in SETTINGS]
     lines = [*settings, *(f"{key}={text}" for key, text in SETTINGS.items())]
     (program / "host.env").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run("docker", "rm", "--force", "--volumes", HOST, check=False)
     run("docker", "run", "--detach", "--name", HOST, *HOST_OPTIONS, f"--volume={program}:/srv/contimg:ro",
         f"--volume={incoming}:/data/incoming", IMAGE)  # fmt: skip
     host = Host(incoming)
