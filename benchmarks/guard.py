@@ -24,7 +24,7 @@ from known_gains import known_set
 from machine import machine
 from stage_runs import TileSize, apply_known, flag_ms, fresh_copy, make_tile, measure_cost
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.convert import ConvertOptions, convert
 from contimg.tile.image import ImageOptions, image

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 
 MAX_LOSS = 0.30
 WORTH_RECORDING = 0.25  # a larger gain that is not recorded would hide a later loss

@@ -14,7 +14,7 @@ from flask import Flask
 from pydantic.fields import FieldInfo
 
 from contimg.cli import contimg as root_command
-from contimg.options import choices, limits
+from contimg.common.options import choices, limits
 from contimg.settings import Settings, StreamingConfig, section_classes
 from contimg.store import Store
 from web import create_app

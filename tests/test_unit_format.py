@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.units import format_duration, format_utc, parse_moment
+from contimg.common.units import format_duration, format_utc, parse_moment
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from flask import current_app
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, Settings, StreamingConfig, load, scan_limit_s
 from contimg.settings.alerts import AlertRule, alert_rules
 from contimg.store import AlertRecord, AttentionItem, DiskPause, Status, Store, StreamActivity, sort_by_urgency

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from celery import Celery, signals
 from celery.utils.text import str_to_list
 
-from contimg.errors import ContimgError, os_refusal
-from contimg.files.processes import limit_memory
+from contimg.common.errors import ContimgError, os_refusal
+from contimg.common.files.processes import limit_memory
 from contimg.settings import Settings, StageLimits, check_all, load
 from contimg.store import Stage
 from contimg.store.engine import check_rights

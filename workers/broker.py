@@ -14,10 +14,10 @@ from pathlib import Path
 
 import redis
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.filesystems import write_fault
-from contimg.files.processes import free_port, kill_session, start_bound
-from contimg.files.writing import write_text
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.filesystems import write_fault
+from contimg.common.files.processes import free_port, kill_session, start_bound
+from contimg.common.files.writing import write_text
 from contimg.settings import Settings
 from workers.execution.processes import ProcessName
 

@@ -15,7 +15,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.formats.records import about
 from contimg.store import Stage
 from workers.broker import broker_error, check_answers

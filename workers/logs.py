@@ -11,7 +11,7 @@ from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError, mask_secrets
+from contimg.common.errors import ContimgError, mask_secrets
 from contimg.settings import Settings, StreamingConfig
 
 log = logging.getLogger(__name__)

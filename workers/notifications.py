@@ -22,11 +22,11 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from contimg.errors import BadInput, ContimgError, Misconfigured, Transient
+from contimg.common.errors import BadInput, ContimgError, Misconfigured, Transient
+from contimg.common.units import format_duration
 from contimg.settings import NotificationSettings
 from contimg.store import EventRecord, Store
 from contimg.store.activity.alerts import LEVELS
-from contimg.units import format_duration
 
 log = logging.getLogger(__name__)
 _SEND_LIMIT_S = 10.0

@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from contimg import __version__
-from contimg.errors import BadInput, ContimgError, mask_secrets, os_refusal
+from contimg.common.errors import BadInput, ContimgError, mask_secrets, os_refusal
 
 _STATE_DIR = "PIPELINE_STATE_DIR"
 
@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
     },
     "Look: state and products": {
         "status": ("service", READ),
-        "images": ("images", {"list": READ, "show": READ, "get": WRITE}),
+        "images": ("tile.images", {"list": READ, "show": READ, "get": WRITE}),
         "alerts": (
             "service",
             {
@@ -56,22 +56,22 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         ),
         "events": ("service", READ),
         "workers": ("processes", READ),
-        "calibrators": ("calibrations", READ),
+        "calibrators": ("tile.calibrations", READ),
     },
     "Act: on the queue and the calibration": {
         "pause": ("service", WRITE),
         "resume": ("service", WRITE),
-        "attention": ("groups", {"list": READ, "retry": WRITE, "discard": WRITE, "acknowledge": WRITE}),
-        "groups": ("groups", {"list": READ, "show": READ, "retry": WRITE, "discard": WRITE}),
-        "calibrations": ("calibrations", {"list": READ, "show": READ, "retire": WRITE, "import": CREATE}),
-        "recalibrate": ("calibrations", WRITE),
+        "attention": ("tile.groups", {"list": READ, "retry": WRITE, "discard": WRITE, "acknowledge": WRITE}),
+        "groups": ("tile.groups", {"list": READ, "show": READ, "retry": WRITE, "discard": WRITE}),
+        "calibrations": ("tile.calibrations", {"list": READ, "show": READ, "retire": WRITE, "import": CREATE}),
+        "recalibrate": ("tile.calibrations", WRITE),
     },
     "Data: one stage on given files": {
-        "convert": ("stages", WRITE),
-        "calibrate": ("stages", WRITE),
-        "selfcal": ("stages", WRITE),
-        "image": ("stages", WRITE),
-        "beam": ("calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
+        "convert": ("tile.stages", WRITE),
+        "calibrate": ("tile.stages", WRITE),
+        "selfcal": ("tile.stages", WRITE),
+        "image": ("tile.stages", WRITE),
+        "beam": ("tile.calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
         "simulate": ("demo", WRITE),
     },
     "Admin: configuration, store, machine": {
@@ -143,7 +143,7 @@ def _short_helps() -> dict[str, str]:
     """Read the first sentence of each command's docstring without importing its module, which takes seconds."""
     helps = {}
     for module in {module for module, _ in _ENTRIES.values()}:
-        tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((Path(__file__).parent / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and _ENTRIES.get(node.name, ("",))[0] == module:
                 text = ast.get_docstring(node) or ""

@@ -4,7 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from contimg.cli import contimg
-from contimg.options import Choice
+from contimg.common.options import Choice
 
 
 @click.command()

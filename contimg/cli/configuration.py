@@ -7,10 +7,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg import settings
 from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list
-from contimg.errors import ContimgError, Misconfigured
-from contimg.options import SettingValue
+from contimg.common.errors import ContimgError, Misconfigured
+from contimg.common.options import SettingValue
+from contimg.common.units import format_utc
 from contimg.settings.changes import Change, change, describe, hide_secrets, history, undo
-from contimg.units import format_utc
 
 _restart_option = click.option("--restart", is_flag=True, help="Restart a running stream, as the panel does.")
 

@@ -14,9 +14,9 @@ import click
 from rich.console import Console
 
 from contimg.cli.shared import PATH, as_json_option, print_json
-from contimg.errors import BadInput, ContimgError, Transient
-from contimg.files.processes import start_bound
-from contimg.options import flags, from_flags
+from contimg.common.errors import BadInput, ContimgError, Transient
+from contimg.common.files.processes import start_bound
+from contimg.common.options import flags, from_flags
 from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
 from contimg.simulation.demo.report import check_image, follow, print_fluxes, print_products

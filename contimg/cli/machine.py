@@ -7,7 +7,7 @@ from statistics import median
 import click
 
 from contimg.cli.shared import as_json_option, open_store, print_json
-from contimg.errors import mask_secrets
+from contimg.common.errors import mask_secrets
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
 from contimg.settings import Settings

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from contimg.cli.shared import PATH, as_json_option, print_json
-from contimg.errors import Misconfigured, Transient
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.options import Choice
 from contimg.formats.records import to_plain
-from contimg.options import Choice
 from contimg.settings import Settings, check_all, load
 from contimg.store import Store
 from contimg.store.engine import is_missing

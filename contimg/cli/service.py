@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
-from contimg.errors import ContimgError, Transient
+from contimg.common.errors import ContimgError, Transient
+from contimg.common.options import Choice
+from contimg.common.units import format_duration, format_utc, parse_moment
 from contimg.formats.records import to_plain
-from contimg.options import Choice
 from contimg.settings import Settings, load
 from contimg.store import AlertRecord, EventRecord, SilenceRecord, Stage, Status, Store, StreamActivity
 from contimg.store.activity.remedies import ALERTS
 from contimg.store.engine import is_missing
-from contimg.units import format_duration, format_utc, parse_moment
 from workers.service import manager
 from workers.service.records import Action, ServiceHealth, ServiceStatus, TooEarly
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from contimg.cli.shared import as_json_option, open_store, print_json
-from contimg.errors import Misconfigured, mask_secrets
+from contimg.common.errors import Misconfigured, mask_secrets
+from contimg.common.options import flags, from_flags
+from contimg.common.units import format_utc
 from contimg.formats.records import to_plain
-from contimg.options import flags, from_flags
 from contimg.settings import RetentionRules, Settings, load, queue_rules
 from contimg.store import database
 from contimg.store.engine import make_engine, url_of
-from contimg.units import format_utc
 from workers.service.streams import check_store_exists
 
 

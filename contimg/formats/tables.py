@@ -4,7 +4,7 @@ from pathlib import Path
 
 from casacore.tables import table
 
-from contimg.files.locks import wait_for_lock
+from contimg.common.files.locks import wait_for_lock
 
 _REFUSED = "lock on table"  # in casacore's message when it cannot get a lock
 _IN_USE = ("Resource temporarily unavailable", "Permission denied")  # EAGAIN and EACCES of fcntl(2)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from contimg.errors import BadInput, Misconfigured
-from contimg.files.writing import write_text
+from contimg.common.errors import BadInput, Misconfigured
+from contimg.common.files.writing import write_text
 
 FILE_NAME = "primary_beam.json"
 ALWAYS_MJD = (0.0, 1e6)

@@ -8,7 +8,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 
 
 @lru_cache(maxsize=1)

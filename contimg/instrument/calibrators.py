@@ -16,7 +16,7 @@ import erfa
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import TELESCOPE, itrf_directions, separation_rad
 from contimg.instrument.dsa110 import BAND, primary_beam
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD, SIDEREAL_DAY_S

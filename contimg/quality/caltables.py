@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.common.options import Options, option
 from contimg.formats.arrays import Mask
 from contimg.formats.caltables.solutions import Solutions
-from contimg.options import Options, option
 from contimg.quality.grades import REJECTED, Check, QualityGrade, grade_checks
 
 _RECEPTORS = "XY"

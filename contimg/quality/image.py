@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
+from contimg.common.options import Options, option
 from contimg.formats.records import about
-from contimg.options import Options, option
 from contimg.quality.grades import BAD, GOOD, SUSPECT, Check, QualityGrade, grade_checks
 
 NOISE = "noise"  # ended the cleaning

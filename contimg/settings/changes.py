@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
-from contimg.errors import BadInput, Misconfigured, os_refusal
-from contimg.files.locks import wait_for_lock
-from contimg.files.writing import write_text
+from contimg.common.errors import BadInput, Misconfigured, os_refusal
+from contimg.common.files.locks import wait_for_lock
+from contimg.common.files.writing import write_text
+from contimg.common.options import mask_value
 from contimg.formats.records import about
-from contimg.options import mask_value
 from contimg.settings.file import check, load, save
 from contimg.settings.tree import Settings
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import Misconfigured
-from contimg.files.names import printable
-from contimg.files.writing import write_text
-from contimg.options import SettingValue, mask_value
+from contimg.common.errors import Misconfigured
+from contimg.common.files.names import printable
+from contimg.common.files.writing import write_text
+from contimg.common.options import SettingValue, mask_value
 from contimg.settings.tree import SECTION_MODULES, QueueRules, Settings, StreamingConfig, section_classes
 
 # Quotes, brackets, wildcards and signs of shells: CASA's tasks and the broker's configuration give them a meaning.

@@ -14,11 +14,11 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
+from contimg.common.options import Options, option
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.formats.uvh5.grouping import TOLERANCE_S, check_tolerance
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.options import Options, option
 from contimg.settings.broker import BrokerAddress
 
 FILE_NAME = "streaming_config.json"

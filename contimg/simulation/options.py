@@ -5,10 +5,10 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
+from contimg.common.options import Options, option
 from contimg.instrument import dsa110 as telescope
 from contimg.instrument.dsa110 import BAND
-from contimg.options import Options, option
 
 
 class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):

@@ -13,7 +13,7 @@ from astropy.coordinates import SkyCoord
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.instrument.calibrators import SPECTRA, polynomial_flux_jy
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.dsa110 import BAND

@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.writing import atomic_file, write_text
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.writing import atomic_file, write_text
 from contimg.instrument import dsa110 as telescope
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD

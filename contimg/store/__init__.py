@@ -21,19 +21,19 @@ from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
 from contimg.store.activity.science import Science
 from contimg.store.activity.silences import SilenceRecord, Silences
 from contimg.store.activity.status import Overview, Rates, Running, Status
-from contimg.store.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
-from contimg.store.images.filters import ImageFilter
-from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
-from contimg.store.products import Products
-from contimg.store.retention import Retention, Retirable
+from contimg.store.products.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
+from contimg.store.products.filters import ImageFilter
+from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
+from contimg.store.products.retention import Retention, Retirable
+from contimg.store.products.tile_products import Products
 
 __all__ = [
     "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",

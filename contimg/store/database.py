@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.filesystems import write_fault
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.filesystems import write_fault
 from contimg.settings import QueueRules
 from contimg.store.engine import StoreUnavailable, sqlite_code
-from contimg.store.tables import Record, record_of
+from contimg.store.tables import record_of
+from contimg.store.tables.columns import Record
 
 HEAD = "0004"
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.

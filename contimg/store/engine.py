@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.filesystems import write_fault
-from contimg.files.locks import describe_holders
-from contimg.files.writing import create_empty
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.filesystems import write_fault
+from contimg.common.files.locks import describe_holders
+from contimg.common.files.writing import create_empty
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5  # of PostgreSQL, unless the URL has one; the system's limit is minutes

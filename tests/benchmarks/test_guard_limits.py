@@ -7,7 +7,7 @@ import guard
 import pytest
 from guard_limits import MAX_LOSS, Recorded, find_losses, format_report
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 
 RECORDED = Recorded("48x12x384", {"convert": 2.0, "flag": 4.0}, {"cores": 2})
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from system import System
 from telescope import Delivered
 
-from contimg.files.staging import MARK
+from contimg.common.files.staging import MARK
 from contimg.store import FileState, Outcome, Stage, State, Store, tables
 
 _CLOCK_TOLERANCE_S = 0.05  # file times have the resolution of a kernel tick

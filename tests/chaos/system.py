@@ -17,7 +17,7 @@ from deployment import Deployment
 from postgres_server import PostgresServer
 from proxy import Proxy
 
-from contimg.files.processes import free_port
+from contimg.common.files.processes import free_port
 from contimg.settings import queue_rules
 from contimg.store import Store
 from workers.broker import server_program

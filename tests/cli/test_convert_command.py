@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from contimg.cli import main
-from contimg.cli.stages import convert
-from contimg.errors import BadInput
+from contimg.cli.tile.stages import convert
+from contimg.common.errors import BadInput
 
 SPAN = ("2026-02-22T23:00:00", "2026-02-23T00:00:00")
 FIRST, SECOND = "2026-02-22T23:17:51", "2026-02-22T23:20:11"

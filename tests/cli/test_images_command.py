@@ -13,7 +13,7 @@ from store_play import RULES, Clock, Telescope
 from store_steps import IMAGE, MS, commit
 
 from contimg.cli import contimg
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import Stage, Store
 from contimg.tile.products import CalibratedMS
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from contimg.cli import contimg
-from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.common.errors import BadInput, Misconfigured, Transient
 from contimg.settings import Settings, load
 from contimg.settings.changes import history
 from contimg.store import DiskPause, Store

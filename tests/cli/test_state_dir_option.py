@@ -13,7 +13,7 @@ from deployment import Deployment
 from waiting import until
 
 from contimg.cli import COMMANDS, Access, access_of, contimg
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import Settings
 from contimg.store import Store
 from workers.service.records import read_record

@@ -6,7 +6,7 @@ import re
 import pytest
 from store_steps import register_file
 
-from contimg.errors import BadInput, Incomplete, Misconfigured
+from contimg.common.errors import BadInput, Incomplete, Misconfigured
 from contimg.settings import Settings, load
 from contimg.store import Stage, State, Store, database
 

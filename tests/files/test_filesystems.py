@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contimg.files.filesystems import FileSystem, file_system
+from contimg.common.files.filesystems import FileSystem, file_system
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from contimg.files.writing import atomic_file, create_empty, write_text
+from contimg.common.files.writing import atomic_file, create_empty, write_text
 
 
 def test_write_text_replaces_file_and_keeps_its_mode(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from contimg.files.processes import free_port
+from contimg.common.files.processes import free_port
 from contimg.settings import Settings
 from workers.service.plan import Extras, describe_addresses
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from contimg import settings as config
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
+from contimg.common.options import Options, flags, from_flags, option
 from contimg.instrument.dsa110 import CADENCE_S
-from contimg.options import Options, flags, from_flags, option
 from contimg.settings import QueueRules, Settings, StreamingConfig
 
 KEYS = ["input_dir", "output_dir", "queue_db", "registry_db", "scratch_dir", "expected_subbands", "chunk_duration"]

@@ -10,7 +10,7 @@ from astropy.time import Time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.instrument import dsa110 as telescope
 from contimg.simulation import CALIBRATOR, SimulateOptions, drift, plan_tiles
 from contimg.simulation.beams import build_beam

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pyuvdata import UVData
 
 from contimg.cli.demo import simulate as simulate_command
-from contimg.errors import Misconfigured, Transient
+from contimg.common.errors import Misconfigured, Transient
 from contimg.formats.uvh5.header import read_header
 from contimg.simulation import SimulatedTile, SimulateOptions, plan_tiles, simulate, simulate_tile
 from contimg.simulation.tile import tile_paths

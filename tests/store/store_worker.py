@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.store import Lease, QueueRules, State, Store
 
 RULES = QueueRules(expected_subbands=2, min_subbands=2, max_attempts=1000, lease_s=1.0, retry_delay_s=0)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import sort_by_urgency, tables, worst_of
 
 

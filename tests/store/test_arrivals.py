@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from store_steps import register_file
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.store import FileState, Lease, Refusal, Stage, State
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from contimg.errors import BadInput, Incomplete
+from contimg.common.errors import BadInput, Incomplete
 from contimg.store import FileState, Stage, State
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from store_play import Telescope
 
 from contimg.cli import contimg
-from contimg.errors import BadInput, ContimgError, Misconfigured
+from contimg.common.errors import BadInput, ContimgError, Misconfigured
 from contimg.settings import Settings, save
 from contimg.store import Stage, State, Store, database
 from contimg.store.backup import back_up, restore

@@ -12,9 +12,9 @@ from sqlalchemy import delete
 from store_play import T0, Telescope
 from store_steps import IMAGE, MS, commit
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import ImageFilter, Stage, Store, tables
-from contimg.store.products import fill_row
+from contimg.store.products.tile_products import fill_row
 from contimg.tile.products import CalibratedMS
 
 NIGHT_MJD = 61094.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from store_steps import enqueue
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import LIVE, TILE, FileState, Lease, Outcome, Refusal, Stage, State
 from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, KINDS, LIVE_PRIORITY
 from contimg.tile.products import ConvertedMS

@@ -3,7 +3,7 @@
 import pytest
 from store_steps import metric_values
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.store import Lease, Outcome, Refusal, RunFigures, Stage, State
 
 

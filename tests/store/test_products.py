@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from store_steps import IMAGE, MS, commit, metric_values, solved_set
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.store import ImageFilter, Stage
 from contimg.tile.products import CalibratedMS

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 from store_steps import enqueue
 
-from contimg.errors import BadInput, Incomplete
+from contimg.common.errors import BadInput, Incomplete
 from contimg.store import Outcome, Refusal, Stage, State, Store, tables
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_products import MS, commit, solve
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import Stage
 from contimg.tile.products import CalibratedMS
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from postgres_server import empty
 from store_play import Clock, Telescope
 
-from contimg.errors import BadInput, LeaseLost
+from contimg.common.errors import BadInput, LeaseLost
 from contimg.store import FileState, Lease, Outcome, QueueRules, Refusal, Refused, Stage, State, Store
 
 RULES = QueueRules(expected_subbands=3, min_subbands=2, max_attempts=2, lease_s=100, retry_delay_s=10)

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import contimg.store
-from contimg.errors import Misconfigured, Transient
+from contimg.common.errors import Misconfigured, Transient
 from contimg.store import QueueRules, Store, database
 from contimg.store.engine import make_engine, url_of
 from contimg.store.tables import Base

@@ -11,9 +11,9 @@ import pytest
 from judges import CHROMIUM, require
 from observing_night import Night
 
+from contimg.common.units import format_duration
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.store import Store
-from contimg.units import format_duration
 
 require("playwright", allow_module_level=True)
 sync_api = importlib.import_module("playwright.sync_api")

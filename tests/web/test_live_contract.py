@@ -15,7 +15,7 @@ from deployment import Deployment
 from earlier_client import Monitor, StreamClient
 from waiting import until
 
-from contimg.files.processes import free_port
+from contimg.common.files.processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 TOKEN = "operator of the test"

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from survey import Survey
 
 from contimg.store import ImageFilter, Stage
-from contimg.store.images.series import VALUES
+from contimg.store.products.series import VALUES
 from web.activity.history import CHARTS
 
 DASHBOARD = Path(__file__).parents[2] / "ops" / "grafana" / "contimg.json"

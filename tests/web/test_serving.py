@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from live_viewer import following
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from web.http.serving import check_exposure, is_loopback, listen, url_of
 
 

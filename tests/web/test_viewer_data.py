@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from observing_night import Night
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import Store, StoredImage
 from web.http.errors import RequestError
 from web.tiles.pixels import Region, encode_bfloat16, open_plane

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg.errors import ContimgError, Transient
+from contimg.common.errors import ContimgError, Transient
 from contimg.settings import Settings
 from workers.service import CommandOutcome, StreamingServiceManager
 from workers.service.backends import BackendOptions, choose_backend

@@ -8,7 +8,7 @@ import pytest
 import redis
 from waiting import until
 
-from contimg.errors import Misconfigured, Transient, mask_secrets
+from contimg.common.errors import Misconfigured, Transient, mask_secrets
 from contimg.settings import Settings
 from workers import broker
 from workers.broker import EmbeddedBroker, check_answers, read_endpoint, url_in_force

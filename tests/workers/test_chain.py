@@ -22,7 +22,7 @@ chain.send("2026-02-22T23:28:09", Stage.CALIBRATE)
 print(json.dumps({str(stage): number for stage, number in chain.backlog().items()}))
 """
 TRY = """
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from workers.scheduling import messages as chain
 for attempt in (lambda: chain.send("2026-02-22T23:17:51"), chain.backlog):
     try:

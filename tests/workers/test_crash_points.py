@@ -14,7 +14,7 @@ import pytest
 from casacore.tables import table
 from store_steps import register_file
 
-from contimg.files.staging import temporaries
+from contimg.common.files.staging import temporaries
 from contimg.formats.ms.info import read_ms_info
 from contimg.settings import QueueRules
 from contimg.store import Outcome, Stage, Store

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from store_steps import register_file
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles

@@ -14,7 +14,7 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.files.staging import temporaries
+from contimg.common.files.staging import temporaries
 from contimg.settings import queue_rules
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import execute_stage

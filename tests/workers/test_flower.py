@@ -14,7 +14,7 @@ import pytest
 from judges import require
 from waiting import until
 
-from contimg.files.processes import kill_session, start_bound
+from contimg.common.files.processes import kill_session, start_bound
 from contimg.settings import Settings
 from workers.broker import EmbeddedBroker
 from workers.service.plan import Extras, extra_plans

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from waiting import until
 
-from contimg.files.processes import kill_session, start_bound
+from contimg.common.files.processes import kill_session, start_bound
 from contimg.store import Stage
 from workers.broker import EmbeddedBroker
 from workers.inspection import CeleryInspector, Inspection, InspectionCache

@@ -11,7 +11,7 @@ import pytest
 from store_steps import register_file
 from waiting import until
 
-from contimg.files.filesystems import FileSystem
+from contimg.common.files.filesystems import FileSystem
 from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import Lease, Stage, State, Store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from contimg.errors import Misconfigured, Transient
-from contimg.options import is_secret
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.options import is_secret
 from contimg.settings import NotificationSettings
 from contimg.store import Store
 from workers.notifications import Notifier

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import until
 
-from contimg.files.processes import kill_session, start_bound
+from contimg.common.files.processes import kill_session, start_bound
 from workers.execution.processes import ProcessName
 
 NAMES = st.builds(
@@ -88,7 +88,7 @@ time.sleep(60)
 PARENT = """
 import sys, time
 from pathlib import Path
-from contimg.files.processes import start_bound
+from contimg.common.files.processes import start_bound
 child = start_bound([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 Path(sys.argv[2] + ".pid").write_text(str(child.pid))
 time.sleep(60)
@@ -119,7 +119,7 @@ def test_session_is_killed_with_all_child_processes(tmp_path):
 
 def test_memory_beyond_the_limit_is_refused_here_and_in_what_is_started():
     grabs = "import sys; bytearray(400 << 20)"
-    limited = "from contimg.files.processes import limit_memory; limit_memory(300 << 20); {}"
+    limited = "from contimg.common.files.processes import limit_memory; limit_memory(300 << 20); {}"
     here = subprocess.run([sys.executable, "-c", limited.format(grabs)], capture_output=True, text=True)
     assert here.stderr.strip().endswith("MemoryError")
     starts = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {grabs!r}]).returncode)"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from waiting import until
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.settings import QueueRules
 from contimg.store import FileState, JobRecord, Stage, State, Store
 from workers.producer import SCAN_BEAT

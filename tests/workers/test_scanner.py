@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from workers.producer.scanner import EMPTY, FOREIGN, SETTLED_AFTER_S, IncomingScanner
 
 NAME = "2026-02-22T23:17:51_sb03.hdf5"

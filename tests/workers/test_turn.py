@@ -9,8 +9,8 @@ import time
 import pytest
 from store_steps import register_file
 
-from contimg.errors import LeaseLost
-from contimg.files.staging import temporaries
+from contimg.common.errors import LeaseLost
+from contimg.common.files.staging import temporaries
 from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import QueueRules
 from contimg.store import FileState, Lease, Outcome, Stage, State, Store

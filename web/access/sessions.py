@@ -18,8 +18,8 @@ from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf
 
-from contimg.errors import Misconfigured
-from contimg.files.writing import atomic_file
+from contimg.common.errors import Misconfigured
+from contimg.common.files.writing import atomic_file
 from contimg.settings import Settings
 from web.access.user import Role
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.files.names import printable
+from contimg.common.files.names import printable
 from web.access.guard import access
 from web.access.user import Role, address
 from web.context import current_panel

@@ -1,8 +1,8 @@
 """Acknowledge and silence alerts, and plan maintenance windows, for the API and the pages."""
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.units import parse_moment
 from contimg.store import AlertRecord, SilenceRecord
-from contimg.units import parse_moment
 from web.access.user import current_user
 from web.context import current_panel
 from web.http.errors import RequestError

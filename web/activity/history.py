@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.quality.grades import GRADES
 from contimg.settings import StreamingConfig
 from contimg.store import Bucket, Stage, State, Store
-from contimg.store.images.series import SHARES, VALUES
+from contimg.store.products.series import SHARES, VALUES
 from web.context import Panel
 from workers.housekeeping.clocks import record_clock
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from werkzeug.wrappers import Response as AnyResponse
 
+from contimg.common.units import format_utc
 from contimg.instrument.time import DAY_S
 from contimg.store.activity.remedies import ALERTS
-from contimg.units import format_utc
 from web.activity.alerts import acknowledge_alert, add_maintenance, end_silence, silence_alert
 from web.activity.history import CHARTS, read_line
 from web.context import current_panel

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from contimg.options import Limits, choices, limits
+from contimg.common.options import Limits, choices, limits
 from contimg.settings import Settings, StreamingConfig, explain
 
 Kind = Literal["text", "integer", "number", "switch", "choice"]

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.options import mask_value
+from contimg.common.options import mask_value
 from contimg.settings.changes import change, history, last_undoable, review, undo
 from web.access.user import current_user
 from web.configuration.fields import SUBJECTS, list_fields, parse_form

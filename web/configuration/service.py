@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from contimg.errors import Misconfigured
-from contimg.options import mask_value
+from contimg.common.errors import Misconfigured
+from contimg.common.options import mask_value
 from contimg.settings.changes import Change, describe
 from web.context import current_panel
 from web.http.errors import RequestError

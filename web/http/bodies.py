@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from contimg.errors import BadInput
-from contimg.files.names import check_name
+from contimg.common.errors import BadInput
+from contimg.common.files.names import check_name
 from contimg.formats.records import about
 from contimg.store import Stage
 from web.http.parameters import Parameters

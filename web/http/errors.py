@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from contimg.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
-from contimg.files.names import printable
+from contimg.common.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
+from contimg.common.files.names import printable
 from contimg.formats.records import NO_UNIT, RecordSchema, about
 
 log = logging.getLogger(__name__)

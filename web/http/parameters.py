@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.units import parse_time_span
 from contimg.formats.records import NO_UNIT, TIME_EXAMPLE, TIME_UNIT, about, page_key
 from contimg.instrument.time import unix_to_mjd
 from contimg.store import GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State
-from contimg.units import parse_time_span
 
 Verdict = Literal["good", "suspect", "bad"]
 MAX_ID = 2**63 - 1

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 from waitress.server import create_server
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from web.activity.history import Sampler
 from web.context import EXTENSION, Panel
 

@@ -14,7 +14,7 @@ from itertools import chain, count, dropwhile, islice, pairwise
 from pathlib import Path
 from typing import Annotated
 
-from contimg.files.names import printable
+from contimg.common.files.names import printable
 from contimg.formats.records import about
 from web.http.parameters import LogListing
 

@@ -4,8 +4,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
-from contimg.units import (
+from contimg.common.units import (
     format_duration,
     format_flux,
     format_position,
@@ -13,6 +12,7 @@ from contimg.units import (
     number_of,  # noqa: F401 (a filter)
     three_digits,
 )
+from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
 
 FILTERS = (
     "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.instrument.dsa110 import LONGITUDE_DEG
 from web.access.guard import access
 from web.access.user import Role, current_user

@@ -12,7 +12,7 @@ function now() {
   return Date.now() + skewMs;
 }
 
-// The same text as contimg.units.format_duration.
+// The same text as contimg.common.units.format_duration.
 export function duration(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 99.5) return `${seconds.toFixed(0)} s`;

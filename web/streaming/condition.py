@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from contimg.common.units import format_duration, number_of
 from contimg.formats.records import about
 from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import AlertRecord, State, Status, worst_of
 from contimg.store.activity.alerts import URGENCIES
-from contimg.units import format_duration, number_of
 from workers.service.records import ServiceStatus
 
 

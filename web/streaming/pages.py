@@ -12,12 +12,12 @@ from flask import Blueprint, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
+from contimg.common.units import format_duration
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.settings import DiskLimits
 from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
 from contimg.store.activity.remedies import ALERTS
-from contimg.units import format_duration
 from web.access.user import current_user
 from web.activity.history import disks
 from web.context import StreamOverview, current_panel

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import Settings, load, scan_limit_s, shown
 from contimg.store import Store
 from workers.producer import SCAN_BEAT

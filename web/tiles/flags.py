@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.records import about
 from contimg.tile.products import FLAGS
 from web.context import current_panel

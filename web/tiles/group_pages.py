@@ -6,10 +6,10 @@ from contextlib import suppress
 from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.units import parse_time_span
 from contimg.instrument.dsa110 import BAND
 from contimg.store import FileRecord, FileState, GroupFilter, GroupRecord, Stage, State
-from contimg.units import parse_time_span
 from web.context import current_panel
 from web.http.errors import RequestError
 from web.http.parameters import GroupTable

@@ -7,12 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from pydantic import Field
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.units import format_utc
 from contimg.instrument.calibrators import cone_search
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.image import QualityThresholds
 from contimg.store import ImageFilter, StoredImage
-from contimg.units import format_utc
 from web.context import current_panel
 from web.http.parameters import FiniteFloat, Parameters
 from web.http.responses import product_file

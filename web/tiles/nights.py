@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from contimg.common.units import format_utc, parse_time_span
 from contimg.instrument.time import DAY_S, mjd_to_unix, unix_to_mjd
 from contimg.store import ImageFilter, Store
-from contimg.units import format_utc, parse_time_span
 
 LISTED_NIGHTS = 14
 MAX_TICKS = 7

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from web.http.errors import RequestError
 
 Pixels = NDArray[np.float32]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.store import GroupRecord, JobRecord, Stage, StoredImage
 from contimg.store.files.detail import GroupDetail
 from contimg.store.files.detail import read_detail as read_group_detail

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from flask import Response, render_template, request
 from pydantic import AliasChoices, Field
 
+from contimg.common.units import three_digits
 from contimg.formats.records import page_key
 from contimg.instrument.dsa110 import BAND
 from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, ObservedTile, StoredImage
-from contimg.store.images.bundle import list_files, stream_bundle
-from contimg.units import three_digits
+from contimg.store.products.bundle import list_files, stream_bundle
 from web.context import current_panel
 from web.http.errors import RequestError
 from web.http.parameters import MAX_ID, ImageKey, Listing, Night, Parameters, Verdict

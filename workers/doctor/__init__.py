@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from contimg.errors import ContimgError, Misconfigured
+from contimg.common.errors import ContimgError, Misconfigured
 from contimg.settings import Settings, ignored_values, load
 from workers.doctor import machine, packages, storage
 from workers.doctor.finding import Finding, Level

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY
+from contimg.common.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY
 from contimg.settings import StreamingConfig
 from workers.doctor.finding import Finding, Level, grade
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from packaging.requirements import Requirement
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.instrument.bundled_data import casa_data_directory
 from contimg.instrument.time import unix_to_mjd
 from workers.doctor.finding import Finding, Level, grade

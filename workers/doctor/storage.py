@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError, mask_secrets
-from contimg.files.filesystems import file_system, write_fault
+from contimg.common.errors import ContimgError, mask_secrets
+from contimg.common.files.filesystems import file_system, write_fault
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Store

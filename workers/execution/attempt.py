@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
-from contimg.errors import BadFile, BadInput, ContimgError, LeaseLost, MixedTimes, Transient
-from contimg.files.staging import guarded_renames
+from contimg.common.errors import BadFile, BadInput, ContimgError, LeaseLost, MixedTimes, Transient
+from contimg.common.files.staging import guarded_renames
 from contimg.store import Lease, Refusal, Refused, RunFigures, Stage, State
 from contimg.store.jobs.records import JobRef
 from workers import logs

@@ -9,7 +9,7 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.store import Lease, Store
 
 log = logging.getLogger(__name__)

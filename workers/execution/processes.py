@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from contimg.files.filesystems import file_system
-from contimg.files.locks import lock
+from contimg.common.files.filesystems import file_system
+from contimg.common.files.locks import lock
 
 log = logging.getLogger(__name__)
 # A worker that stops releases the leases of its children itself, moments after they ended.

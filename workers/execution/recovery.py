@@ -6,7 +6,7 @@ A process of this container is known by its pid, one of another container by its
 import logging
 from collections.abc import Callable, Set
 
-from contimg.errors import LeaseLost
+from contimg.common.errors import LeaseLost
 from contimg.store import Lease, Store
 from contimg.store.jobs.leases import TOOK_TOO_LONG, WORKER_DIED
 from workers.execution.processes import LivenessFiles, ProcessName

@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import BadInput, ContimgError
-from contimg.files.names import check_name
-from contimg.files.staging import restore_replaced
+from contimg.common.errors import BadInput, ContimgError
+from contimg.common.files.names import check_name
+from contimg.common.files.staging import restore_replaced
 from contimg.settings import StreamingConfig
 from contimg.store import LIVE, Lease, Stage, Store, StoredMS
 

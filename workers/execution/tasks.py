@@ -8,7 +8,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.settings import Settings, load
 from contimg.store import Stage, Store
 from contimg.store.jobs.records import JobRef

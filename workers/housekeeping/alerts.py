@@ -8,13 +8,13 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
+from contimg.common.units import format_duration, format_utc
 from contimg.quality.grades import GOOD
 from contimg.settings import AlertLimits, DispatchSettings, Settings
 from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import Store, StreamActivity
 from contimg.store.activity.science import MEDIAN_DAYS
-from contimg.units import format_duration, format_utc
 from workers.broker import announce_service, url_in_force
 from workers.housekeeping.clocks import wrong_clocks
 from workers.inspection import Inspection

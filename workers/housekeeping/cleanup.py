@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.files.locks import is_locked
-from contimg.files.staging import MARK, final_path, remove, restore_replaced, size_bytes
+from contimg.common.files.locks import is_locked
+from contimg.common.files.staging import MARK, final_path, remove, restore_replaced, size_bytes
 from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.store import Store
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, check_all, ignored_values
 from contimg.store import JobRecord, Store
 from contimg.store.engine import check_rights

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.formats.uvh5.grouping import SubbandFile
 
 SETTLED_AFTER_S = 2.0

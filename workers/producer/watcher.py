@@ -14,7 +14,7 @@ from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, F
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from contimg.files.filesystems import file_system
+from contimg.common.files.filesystems import file_system
 from workers.producer.scanner import is_candidate
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.settings import DispatchSettings
 from contimg.store import TILE, JobRecord, Store
 from workers.scheduling.calibrator_tiles import CalibratorTiles

@@ -2,7 +2,7 @@
 
 import sys
 
-from contimg.errors import ContimgError, os_refusal
+from contimg.common.errors import ContimgError, os_refusal
 from contimg.settings import Settings, load
 from workers import logs
 from workers.service.loop import run_until_stopped

@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from contimg.files.processes import kill_session, start_bound
+from contimg.common.files.processes import kill_session, start_bound
 
 LOG_BYTES = 10_000_000
 LOG_FILES = 5

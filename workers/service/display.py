@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from contimg.common.units import format_utc
 from contimg.store import EventRecord, Stage, State, Status, Store
-from contimg.units import format_utc
 from workers.logs import RepeatedSteps
 
 _STYLES = {"warning": "yellow", "error": "bold red"}

@@ -8,7 +8,7 @@ restarts it with the present configuration.
 import signal
 from collections.abc import Callable
 
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.store import Store
 from workers.service.display import Display
 from workers.service.records import RESTART_STREAM, START_STREAM, STOP_STREAM

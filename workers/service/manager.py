@@ -13,8 +13,8 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError, Transient
-from contimg.files.filesystems import write_fault
+from contimg.common.errors import ContimgError, Transient
+from contimg.common.files.filesystems import write_fault
 from contimg.settings import Settings, StreamingConfig, load, scan_limit_s, shown
 from contimg.store import Store
 from contimg.store.engine import is_missing

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.errors import Misconfigured
-from contimg.files.processes import free_port
+from contimg.common.errors import Misconfigured
+from contimg.common.files.processes import free_port
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import Stage
 from workers.service.child import ChildPlan

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.filesystems import write_fault
-from contimg.files.locks import lock
-from contimg.files.writing import atomic_file
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.filesystems import write_fault
+from contimg.common.files.locks import lock
+from contimg.common.files.writing import atomic_file
 from contimg.formats.records import NO_UNIT, about
 from workers.execution.processes import ProcessName
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import Settings, check_all, load
 from contimg.store.engine import is_missing
 from workers.broker import LAST_RESORT, url_in_force

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from contimg.errors import ContimgError, Misconfigured, Transient
-from contimg.files.filesystems import write_fault
-from contimg.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY, raise_file_limit
+from contimg.common.errors import ContimgError, Misconfigured, Transient
+from contimg.common.files.filesystems import write_fault
+from contimg.common.files.processes import MIN_OPEN_FILES, OPEN_FILES, OPEN_FILES_REMEDY, raise_file_limit
 from contimg.settings import AlertLimits, NotificationSettings, Settings, StreamingConfig, check_all
 from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import Lease, Store

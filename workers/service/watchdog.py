@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from contimg.common.units import format_utc
 from contimg.settings import scan_limit_s
-from contimg.units import format_utc
 from workers.service.child import Child
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 
 DESCRIPTION_FILE = "set.json"
 STRIP_DEG = 0.5  # precession since J2000 moves a strip of one apparent declination by up to 0.15 deg either way

@@ -16,7 +16,7 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.arrays import Mask, Rows
 from contimg.formats.tables import open_table
 

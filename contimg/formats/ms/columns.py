@@ -10,7 +10,7 @@ import numpy as np
 from casacore.tables import makecoldesc, maketabdesc, table
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.arrays import BufferPool
 
 CALIBRATION_KEYWORD = "CONTIMG_CALIBRATION"

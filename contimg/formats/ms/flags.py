@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from casacore.tables import table
 
-from contimg.errors import BadInput
-from contimg.files.staging import final_path
+from contimg.common.errors import BadInput
+from contimg.common.files.staging import final_path
 from contimg.formats.arrays import Mask
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks
 from contimg.formats.ms.info import MSInfo, read_ms_info

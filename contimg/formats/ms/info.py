@@ -9,8 +9,8 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
-from contimg.files.staging import final_path
+from contimg.common.errors import BadInput
+from contimg.common.files.staging import final_path
 from contimg.formats.tables import open_table
 from contimg.instrument import dsa110
 from contimg.instrument.time import DAY_S

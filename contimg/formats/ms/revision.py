@@ -12,8 +12,8 @@ from pathlib import Path
 
 from casacore.tables import table
 
-from contimg.errors import BadInput, ContimgError, Transient
-from contimg.files.staging import MARK, check_space, disk_errors, disk_reserve, staged
+from contimg.common.errors import BadInput, ContimgError, Transient
+from contimg.common.files.staging import MARK, check_space, disk_errors, disk_reserve, staged
 from contimg.formats.tables import open_table
 
 

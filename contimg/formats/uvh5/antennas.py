@@ -9,7 +9,7 @@ import erfa
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.opening import read_text
 from contimg.instrument.coordinates import TELESCOPE
 from contimg.instrument.dsa110 import DISH_DIAMETER_M, is_own_dish, stations

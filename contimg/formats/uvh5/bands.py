@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile, Misconfigured
+from contimg.common.errors import BadFile, Misconfigured
 from contimg.formats.uvh5.header import SubbandHeader
 from contimg.instrument.dsa110 import BAND, BandPlan
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.arrays import BufferPool, split_runs
 from contimg.formats.uvh5.opening import read_error
 

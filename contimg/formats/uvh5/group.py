@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile, BadInput, MixedTimes
+from contimg.common.errors import BadFile, BadInput, MixedTimes
 from contimg.formats.uvh5.bands import infer_band_plan
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.formats.uvh5.header import SubbandHeader, read_header

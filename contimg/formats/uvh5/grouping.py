@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 
 TOLERANCE_S = 120.0
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.antennas import Antennas, read_antennas
 from contimg.formats.uvh5.opening import open_subband_file, read_error, read_text
 from contimg.formats.uvh5.phasing import Phasing, read_phasing

@@ -7,8 +7,8 @@ from typing import Any
 
 import h5py
 
-from contimg.errors import BadFile, Transient
-from contimg.files.locks import describe_holders
+from contimg.common.errors import BadFile, Transient
+from contimg.common.files.locks import describe_holders
 
 with contextlib.suppress(ImportError):  # registers bitshuffle, blosc and other filters with HDF5
     import hdf5plugin  # type: ignore[import-not-found,unused-ignore]  # noqa: F401

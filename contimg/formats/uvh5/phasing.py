@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.opening import read_text
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.arrays import BufferPool
 from contimg.formats.uvh5.chunks import Chunks, chunk_reader, read_row_range
 from contimg.formats.uvh5.header import SubbandHeader

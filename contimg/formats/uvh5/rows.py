@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.instrument.dsa110 import INTEGRATION_S
 from contimg.instrument.time import DAY_S
 

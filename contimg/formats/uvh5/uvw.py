@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.antennas import Antennas
 from contimg.formats.uvh5.phasing import Phasing
 from contimg.formats.uvh5.rows import RowLayout

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.store import EventRecord, GroupRecord, Stage, State, Store, StoredImage
 from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 

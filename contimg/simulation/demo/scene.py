@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.errors import Misconfigured
-from contimg.files.processes import free_port
-from contimg.options import Options, option
+from contimg.common.errors import Misconfigured
+from contimg.common.files.processes import free_port
+from contimg.common.options import Options, option
 from contimg.settings import Settings, save
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles, simulate_tile
 

@@ -12,14 +12,14 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput, mask_secrets
+from contimg.common.errors import BadInput, mask_secrets
+from contimg.common.units import format_utc
 from contimg.formats.records import NO_UNIT, about
 from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import History
 from contimg.store.tables import record_of
-from contimg.units import format_utc
 
 LEVELS = (INFO, WARNING, ERROR)
 ACKNOWLEDGED = "acknowledged"

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.units import number_of
 from contimg.formats.records import about
 from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
@@ -19,7 +20,6 @@ from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.queue import Jobs
-from contimg.units import number_of
 
 MAX_READ = 1000
 _ACKNOWLEDGED = "acknowledged."  # key of a reason in the table of switches; its value is the time of the last failure

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
-from contimg.errors import mask_secrets
+from contimg.common.errors import mask_secrets
 from contimg.formats.records import NO_UNIT, about
 from contimg.settings.alerts import INFO
 from contimg.store import tables

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contimg.errors import BadFile, BadInput, Incomplete, LeaseLost, Misconfigured, MixedTimes, Transient
+from contimg.common.errors import BadFile, BadInput, Incomplete, LeaseLost, Misconfigured, MixedTimes, Transient
 from contimg.store.jobs.leases import TOOK_TOO_LONG, WORKER_DIED, WORKER_SILENT
 
 DOCUMENT = "troubleshoot.md"

@@ -13,10 +13,10 @@ from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import unix_to_mjd
 from contimg.quality.grades import GOOD
 from contimg.store import tables
-from contimg.store.calibrations import Registry
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
+from contimg.store.products.calibrations import Registry
 
 MEDIAN_DAYS = 7.0
 MIN_IMAGES = 5  # for a median

@@ -6,7 +6,8 @@ from typing import Annotated
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput, mask_secrets
+from contimg.common.errors import BadInput, mask_secrets
+from contimg.common.units import format_utc
 from contimg.formats.records import NO_UNIT, about
 from contimg.settings.alerts import INFO
 from contimg.store import tables
@@ -14,7 +15,6 @@ from contimg.store.activity.alerts import AlertRecord, active_alerts, worst_of
 from contimg.store.activity.events import record_event
 from contimg.store.database import History
 from contimg.store.tables import record_of
-from contimg.units import format_utc
 
 _REPORTED = "alert.silences reported"  # key in the table of switches; when ends were last reported
 

@@ -16,9 +16,9 @@ from contimg.store import tables
 from contimg.store.activity.events import EventRecord
 from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
-from contimg.store.images.records import StoredImage
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.records import Outcome, jobs_in_progress, pause_switch
+from contimg.store.products.records import StoredImage
 from contimg.store.tables import record_of
 
 RATE_WINDOW_S = 3600.0

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from contimg.errors import BadInput
-from contimg.files.names import check_name
+from contimg.common.errors import BadInput
+from contimg.common.files.names import check_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"

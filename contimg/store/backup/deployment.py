@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from contimg import __version__
-from contimg.errors import BadInput, Misconfigured, Transient
-from contimg.files.writing import adopt_owner
+from contimg.common.errors import BadInput, Misconfigured, Transient
+from contimg.common.files.writing import adopt_owner
 from contimg.settings import Settings, load
 from contimg.store import database
 from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, unpack, write_archive

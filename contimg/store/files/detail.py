@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from contimg.formats.records import about
 from contimg.store.activity.events import EventRecord
 from contimg.store.files.groups import FileRecord, GroupRecord
-from contimg.store.images.records import StoredImage, StoredMS
 from contimg.store.jobs.records import StageRunRecord
+from contimg.store.products.records import StoredImage, StoredMS
 
 if TYPE_CHECKING:
     from contimg.store import Store

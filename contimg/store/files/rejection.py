@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadFile, LeaseLost
-from contimg.files.names import printable
+from contimg.common.errors import BadFile, LeaseLost
+from contimg.common.files.names import printable
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings.alerts import WARNING
 from contimg.store import tables

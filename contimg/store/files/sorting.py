@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.files.names import printable
+from contimg.common.files.names import printable
 from contimg.formats.uvh5.grouping import GroupInReach, SubbandFile, founds_echo, nearest_group
 from contimg.instrument.dsa110 import BAND
 from contimg.settings import QueueRules

@@ -13,16 +13,17 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput, LeaseLost, mask_secrets
+from contimg.common.errors import BadInput, LeaseLost, mask_secrets
 from contimg.settings import QueueRules
 from contimg.settings.alerts import ERROR, INFO, WARNING
-from contimg.store import products, tables
+from contimg.store import tables
 from contimg.store.activity.events import record_event, record_metrics
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs import records
 from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
 from contimg.store.jobs.records import JobRef, Lease, Outcome, Refusal, Refused, RunFigures
+from contimg.store.products import tile_products
 from contimg.store.tables import record_of
 
 # Error classes of failures that raise no exception in the worker.
@@ -97,7 +98,7 @@ class Leases(Repository):
         Parameters
         ----------
         lease : of the stage.
-        produced : results of the stage, of the types that `products.write` knows.
+        produced : results of the stage, of the types that `tile_products.write` knows.
         figures : cost of the run.
 
         Returns
@@ -113,7 +114,7 @@ class Leases(Repository):
         with self._database.write() as session:
             job = _require_lease(session, lease)
             for product in produced:
-                products.write(product, session, job, now)
+                tile_products.write(product, session, job, now)
             seconds = end_run(session, lease, Outcome.COMMITTED, now, figures=figures)
             following = lease.stage.following
             records.end_lease(job, State.PENDING if following else State.COMPLETED, now)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput, Incomplete
+from contimg.common.errors import BadInput, Incomplete
 from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
 from contimg.store.activity.events import record_event

@@ -9,7 +9,7 @@ from typing import Annotated
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.store import tables
 from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, LIVE, LIVE_PRIORITY, TILE, JobKind, Stage, State, job_label

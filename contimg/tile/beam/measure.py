@@ -19,7 +19,7 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import least_squares
 from scipy.special import j1
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.instrument.beam_table import ALWAYS_MJD, BeamEntry
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.dsa110 import C_M_S, DISH_DIAMETER_M

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.arrays import Data, Mask, Slots, split_runs
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import Solutions, read_solutions

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg import __version__
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.arrays import Data, Mask, Slots
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import Solutions, read_solutions

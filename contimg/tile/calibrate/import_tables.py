@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg.errors import BadInput
-from contimg.files.names import check_name
-from contimg.files.staging import staged
+from contimg.common.errors import BadInput
+from contimg.common.files.names import check_name
+from contimg.common.files.staging import staged
 from contimg.formats.caltables.caltable_set import DESCRIPTION_FILE, CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.formats.ms.info import CELESTIAL_FRAMES

@@ -1,7 +1,7 @@
 """Options of the calibrate stage."""
 
+from contimg.common.options import Options, option
 from contimg.formats.caltables.caltable_set import STRIP_DEG
-from contimg.options import Options, option
 
 
 class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):

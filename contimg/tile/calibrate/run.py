@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.flags import FLAG_COLUMNS, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info

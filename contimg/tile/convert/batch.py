@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from contimg.errors import BadFile, BadInput, ContimgError, Transient
+from contimg.common.errors import BadFile, BadInput, ContimgError, Transient
 from contimg.tile.convert.options import ConvertOptions
 from contimg.tile.convert.run import Conversion, convert
 
@@ -21,7 +21,7 @@ class ConvertTask:
     files : path by subband.
     target : path of the Measurement Set.
     min_subbands, subbands : number of good files needed, and number of a complete group.
-    scratch : directories to write in first, see `contimg.files.staging.staged`.
+    scratch : directories to write in first, see `contimg.common.files.staging.staged`.
     """
 
     group: str

@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from contimg.common.options import Options, option
 from contimg.formats.uvh5.bands import parse_band_plan
 from contimg.instrument.dsa110 import BandPlan
-from contimg.options import Options, option
 
 
 class ConvertOptions(Options, env_prefix="CONTIMG_CONVERT_"):

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from contimg.files.staging import size_bytes, staged
+from contimg.common.files.staging import size_bytes, staged
 from contimg.formats.ms.flags import carry_manual_flags
 from contimg.formats.ms.subtables import write_subtables
 from contimg.formats.ms.writer import create_main_table

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.arrays import BufferPool
 from contimg.formats.ms.phase_drift import UNEVEN, Axes, MSBlock, RowChanges, Sums, rotate_block
 from contimg.formats.ms.subtables import in_casa_order

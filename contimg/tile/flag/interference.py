@@ -12,8 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import Transient
-from contimg.files.processes import module_environment
+from contimg.common.errors import Transient
+from contimg.common.files.processes import module_environment
 from contimg.tile.flag.searcher import read_into
 
 Masks = NDArray[np.bool_]

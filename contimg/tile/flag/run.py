@@ -14,7 +14,7 @@ import numpy as np
 from casacore.tables import table
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.arrays import BufferPool, Data, Mask, Rows, split_runs
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.flags import MANUAL, ORIGINAL, collect_manual_flags

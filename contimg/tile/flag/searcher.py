@@ -16,7 +16,7 @@ import aoflagger
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.files.processes import bind_to_parent
+from contimg.common.files.processes import bind_to_parent
 
 SKY_VARIATION = 0.1  # of a baseline's mean amplitude: the interference pattern of several sources reaches it
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from contimg.files.staging import staged
+from contimg.common.files.staging import staged
 from contimg.formats.arrays import Mask, Rows, Slots
 from contimg.formats.ms.info import MSInfo
 

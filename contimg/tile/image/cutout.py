@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 
 MIN_PICTURE_PIXELS = 512  # a picture of fewer pixels is enlarged by a whole number
 

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from contimg.errors import Misconfigured
-from contimg.options import Options, option
+from contimg.common.errors import Misconfigured
+from contimg.common.options import Options, option
 
 BRIGGS, UNIFORM, NATURAL = "briggs", "uniform", "natural"
 DUCC, WSCLEAN = "ducc", "wsclean"

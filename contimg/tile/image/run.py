@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from contimg.errors import BadInput, Misconfigured
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.tables import open_table
 from contimg.quality.image import NOISE, QualityThresholds, grade_image

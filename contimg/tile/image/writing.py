@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg.files.staging import disk_errors, staged, temporaries
+from contimg.common.files.staging import disk_errors, staged, temporaries
 from contimg.formats.ms.info import MSInfo
 from contimg.tile.image.fits_image import image_header, write_fits, write_pb_corrected, write_primary_beam
 from contimg.tile.image.gridding.gridder import Gridder, Image

@@ -1,6 +1,6 @@
 """Options of self-calibration."""
 
-from contimg.options import Options, option
+from contimg.common.options import Options, option
 
 
 class SelfcalOptions(Options, env_prefix="CONTIMG_SELFCAL_"):

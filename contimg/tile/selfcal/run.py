@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.columns import read_blocks, read_calibration_record, write_calibration_record
 from contimg.formats.ms.flags import FLAG_COLUMNS, collect_manual_flags, record_flags

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from contimg.cli import contimg
-from contimg.files.names import printable
+from contimg.common.files.names import printable
 from contimg.formats.uvh5.grouping import SubbandFile, subband_file_name
 from contimg.settings import Settings, load
 from contimg.simulation import SimulateOptions, simulate

@@ -10,7 +10,7 @@ import pytest
 from casacore.tables import table
 from small_caltables import FREQS_HZ, MJD_S, NAMES, STRIP, WIDTH_HZ, random_gains, write_bandpass, write_caltable
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.formats.ms.info import MSInfo
 from contimg.quality.caltables import SolutionLimits

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.header import read_header
 
 NUMBERS = ("Nblts", "Nfreqs", "Npols", "latitude", "altitude")

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tile" / "image"))
 
 from point_source_ms import Source, make_ms
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image import ImageOptions, image
 
 OPTIONS = ImageOptions(size=256, iterations=200, plots=True)

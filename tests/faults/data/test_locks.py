@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from casacore.tables import table
 
-from contimg.errors import Transient
-from contimg.files import locks
+from contimg.common.errors import Transient
+from contimg.common.files import locks
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.ms.revision import revised

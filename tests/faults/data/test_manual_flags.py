@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.formats.ms.columns import write_calibration_record
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate import run as calibrating

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc, table
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate

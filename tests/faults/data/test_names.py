@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from small_caltables import FREQS_HZ, NAMES, random_gains, write_bandpass, write_caltable
 
 from contimg.cli import contimg
-from contimg.errors import BadInput
-from contimg.files.names import MAX_LENGTH, check_name
-from contimg.files.staging import staged
+from contimg.common.errors import BadInput
+from contimg.common.files.names import MAX_LENGTH, check_name
+from contimg.common.files.staging import staged
 from contimg.settings import Settings, load, save
 from contimg.store import Store
 from contimg.store.backup.archive import unpack

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.uvh5.header import read_header
 from contimg.tile.convert import ConvertOptions, convert
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 from waiting import until
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.store import Stage, Store
 from workers.broker import EmbeddedBroker, check_answers
 from workers.inspection import CeleryInspector
@@ -24,7 +24,7 @@ REFUSE: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis],
 }
 SEND_TWICE = """
 import sys
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.store import Stage
 from workers.scheduling import messages
 for line in sys.stdin:

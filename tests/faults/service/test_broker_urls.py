@@ -19,7 +19,7 @@ from limits.storage import storage_from_string
 from postgres_server import PostgresServer
 from waiting import until
 
-from contimg.errors import ContimgError, Misconfigured, Transient, mask_secrets
+from contimg.common.errors import ContimgError, Misconfigured, Transient, mask_secrets
 from contimg.settings import Settings, shown
 from contimg.settings.broker import BrokerAddress
 from contimg.simulation import SimulateOptions, simulate

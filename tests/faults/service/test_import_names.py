@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.settings import Settings, load, save
 from contimg.store import Store
 

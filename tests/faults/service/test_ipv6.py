@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import Settings
 from workers.service.plan import Extras, check_ports, extra_plans
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from waiting import until
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.settings import NotificationSettings
 from contimg.store import Store
 from workers.doctor import Level

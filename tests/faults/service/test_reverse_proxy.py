@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from judges import NGINX, ROOT
 from panels import TOKEN, panel_process, send
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import Settings, load
 from contimg.store import Store
 from web import create_app

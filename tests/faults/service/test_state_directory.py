@@ -12,8 +12,8 @@ from deployment import Deployment
 from users_and_disks import fill, mounted, needs_root
 from waiting import until
 
-from contimg.errors import Transient
-from contimg.files.filesystems import write_fault
+from contimg.common.errors import Transient
+from contimg.common.files.filesystems import write_fault
 from contimg.settings import load
 from contimg.settings.changes import change
 from contimg.simulation import SimulateOptions, simulate

@@ -5,7 +5,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.store import Store, engine
 
 pytestmark = pytest.mark.judge("postgresql")

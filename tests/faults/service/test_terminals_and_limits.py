@@ -10,7 +10,7 @@ import pytest
 from users_and_disks import needs_root
 from waiting import until
 
-from contimg.files.processes import MIN_OPEN_FILES
+from contimg.common.files.processes import MIN_OPEN_FILES
 from contimg.store import Store
 from workers.doctor import Level, machine
 
@@ -89,7 +89,8 @@ def test_service_with_too_few_open_files_does_not_start(deployment):
 
 def test_soft_limit_is_raised():
     script = (
-        "import resource; from contimg.files.processes import raise_file_limit; hard = resource.getrlimit(7)[1]; "
+        "import resource; from contimg.common.files.processes import raise_file_limit; "
+        "hard = resource.getrlimit(7)[1]; "
         "resource.setrlimit(7, (128, hard)); print(raise_file_limit(512) == min(512, hard))"
     )
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)

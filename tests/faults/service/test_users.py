@@ -12,8 +12,8 @@ from deployment import Deployment
 from users_and_disks import AS_NOBODY, NOBODY, needs_root
 from waiting import until
 
-from contimg.errors import Misconfigured, Transient
-from contimg.files.writing import adopt_owner, write_text
+from contimg.common.errors import Misconfigured, Transient
+from contimg.common.files.writing import adopt_owner, write_text
 from contimg.settings import check_all, load
 from contimg.settings.changes import change
 from contimg.store import Store

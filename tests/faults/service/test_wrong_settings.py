@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from contimg import settings
 from contimg.cli import contimg
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.settings import tree
 
 SECTIONS = list(settings.section_classes(tree.SECTION_MODULES))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.convert import convert
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadInput
-from contimg.files import staging
-from contimg.files.staging import restore_replaced, staged, temporaries
+from contimg.common.errors import BadInput
+from contimg.common.files import staging
+from contimg.common.files.staging import restore_replaced, staged, temporaries
 from contimg.formats.ms.columns import add_like
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.ms.revision import revised

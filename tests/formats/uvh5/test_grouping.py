@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judges import SHARED, require
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.formats.uvh5.grouping import (
     GroupInReach,
     SubbandFile,

@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from click.testing import CliRunner
 
 from contimg.cli import contimg
-from contimg.errors import BadInput, Misconfigured
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.instrument.beam_table import ALWAYS_MJD, BeamEntry, beam_width, install_entry, read_entries
 from contimg.instrument.dsa110 import BAND, primary_beam
 from contimg.simulation import SimulateOptions, drift, plan_tiles

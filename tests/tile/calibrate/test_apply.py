@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info

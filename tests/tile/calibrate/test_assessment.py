@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from small_ms import FREQS, SLOTS, copied, flux_3c48, make_ms, random_gains
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.calibrators import catalogue
 from contimg.quality import caltables as quality

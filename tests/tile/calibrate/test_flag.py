@@ -5,7 +5,7 @@ import pytest
 from casacore.tables import table
 from small_ms import FREQS, TIMES, flux_3c48, make_ms
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.flags import record_flags
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.flag.interference import compute_amplitudes

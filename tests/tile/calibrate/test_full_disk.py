@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate.apply import apply_caltable_set
 from contimg.tile.flag.run import flag
@@ -40,7 +40,7 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.solve import casa, run as solving, solving_set
 from contimg.tile.calibrate.selection import select_calibrators
 from contimg.formats.caltables.caltable_set import CaltableSet
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 from contimg.formats.ms.info import read_ms_info
 
 step, ms, set_directory, left_kb = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])

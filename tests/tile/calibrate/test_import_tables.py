@@ -9,7 +9,7 @@ from casacore.tables import table
 from click.testing import CliRunner
 
 from contimg.cli import contimg
-from contimg.errors import BadInput, Misconfigured
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info

@@ -13,7 +13,7 @@ import pytest
 from casacore.tables import table
 from small_ms import make_ms
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.flag.interference import start_searchers
 from contimg.tile.flag.run import flag

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet, scan_caltable_sets
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.calibrate.selection import find_mismatch, select_caltable_set

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_ms import SLOTS, make_ms, random_gains
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate

@@ -10,7 +10,7 @@ from casacore.tables import table
 from small_ms import FREQS, TIMES, make_ms, random_gains
 from test_import_tables import split
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.quality.caltables import SolutionLimits

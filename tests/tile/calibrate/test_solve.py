@@ -12,7 +12,7 @@ import pytest
 from casacore.tables import table
 from small_ms import FREQS, SOURCES, flux_3c48, make_ms
 
-from contimg.errors import BadInput, Transient
+from contimg.common.errors import BadInput, Transient
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.bundled_data import casa_environment

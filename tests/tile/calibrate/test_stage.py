@@ -8,8 +8,8 @@ from casacore.tables import table
 from click.testing import CliRunner
 from small_ms import copied, make_ms, random_gains
 
-from contimg.cli.stages import calibrate as command
-from contimg.errors import BadInput
+from contimg.cli.tile.stages import calibrate as command
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.tile.calibrate.options import CalibrateOptions

@@ -8,7 +8,7 @@ from astropy.time import Time
 from click.testing import CliRunner
 
 from contimg.cli import contimg
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.instrument.bundled_data import use_bundled_iers
 from contimg.instrument.calibrators import Calibrator, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND, primary_beam

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadFile, Misconfigured, Transient
+from contimg.common.errors import BadFile, Misconfigured, Transient
 from contimg.instrument.dsa110 import BAND
 from contimg.tile.convert import ConvertOptions, convert
 

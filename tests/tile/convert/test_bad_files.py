@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from contimg.errors import BadFile, BadInput
+from contimg.common.errors import BadFile, BadInput
 from contimg.formats.uvh5.group import read_group
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of
 from contimg.instrument.dsa110 import CADENCE_S

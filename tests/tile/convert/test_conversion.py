@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.ms.info import read_ms_info
 from contimg.formats.ms.phase_drift import Axes, MSBlock, RowChanges, Sums, rotate_block
 from contimg.formats.uvh5.chunks import Chunks, single_chunk

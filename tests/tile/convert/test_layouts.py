@@ -6,7 +6,7 @@ import pytest
 from casacore.tables import table
 from pyuvdata import UVData
 
-from contimg.errors import BadFile
+from contimg.common.errors import BadFile
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.convert import ConvertOptions, convert
 

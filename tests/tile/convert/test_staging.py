@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from casacore.tables import table
 
-from contimg.errors import Transient
-from contimg.files.staging import MARK, has_space, size_bytes, staged, temporaries
+from contimg.common.errors import Transient
+from contimg.common.files.staging import MARK, has_space, size_bytes, staged, temporaries
 from contimg.tile.convert import ConvertOptions, convert
 
 
@@ -85,7 +85,7 @@ FILL_UP = """
 import sys
 from pathlib import Path
 import contimg.tile.convert.run as stage
-from contimg.errors import ContimgError
+from contimg.common.errors import ContimgError
 files = {int(path.stem[-2:]): path for path in Path(sys.argv[1]).glob("*.hdf5")}
 stage._bytes_needed = lambda tile, weight_spectrum: 0  # another process takes the space meanwhile
 try:

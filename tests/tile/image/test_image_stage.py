@@ -13,8 +13,8 @@ from casacore.tables import table
 from click.testing import CliRunner
 from point_source_ms import DEC0, OPTIONS, RA0, SOURCES, START_MJD_S, Source, make_ms, separation_rad
 
-from contimg.cli.stages import image as command
-from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.cli.tile.stages import image as command
+from contimg.common.errors import BadInput, Misconfigured, Transient
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image import run as stage
 from contimg.tile.image.sources.photometry import measure_source

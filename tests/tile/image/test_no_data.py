@@ -5,7 +5,7 @@ import pytest
 from casacore.tables import table
 from point_source_ms import Source, make_ms
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image import ImageOptions, image
 
 SMALL = ImageOptions(size=256)

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image.sources.photometry import measure_source
 
 

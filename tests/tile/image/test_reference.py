@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.table import Table
 from point_source_ms import OPTIONS, SOURCES
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
 from contimg.tile.image.sources.matches import (

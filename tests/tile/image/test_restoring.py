@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image.deconvolution.restoring import evaluate_beam, fit_beam, restore
 from contimg.tile.image.result import Beam
 

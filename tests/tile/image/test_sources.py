@@ -10,7 +10,7 @@ from astropy.io.votable import parse_single_table
 from point_source_ms import OPTIONS, SOURCES, make_ms, separation_rad
 from store_steps import register_file
 
-from contimg.errors import Misconfigured
+from contimg.common.errors import Misconfigured
 from contimg.store import Stage, Store
 from contimg.tile.image import image
 from contimg.tile.image.sources.finding import position_name, write_csv, write_votable

@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 from casacore.tables import table
 from point_source_ms import SOURCES, Source, make_ms
 
-from contimg.errors import BadInput, Misconfigured, Transient
+from contimg.common.errors import BadInput, Misconfigured, Transient
 from contimg.formats.ms.info import read_ms_info
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.deconvolution.restoring import evaluate_beam, fit_beam

@@ -12,8 +12,8 @@ from tempfile import gettempdir
 import h5py
 import pytest
 
-from contimg.errors import Transient
-from contimg.files.filesystems import file_system
+from contimg.common.errors import Transient
+from contimg.common.files.filesystems import file_system
 from contimg.settings import Settings, load
 from contimg.store import Store
 from workers import doctor

@@ -11,8 +11,8 @@ import pytest
 from store_steps import metric_values, register_file, solved_set
 from waiting import until
 
-from contimg.errors import Misconfigured
-from contimg.files.locks import lock
+from contimg.common.errors import Misconfigured
+from contimg.common.files.locks import lock
 from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings, QueueRules, RetentionRules
 from contimg.store import (

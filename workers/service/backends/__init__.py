@@ -6,7 +6,7 @@ A backend controls the producer and the workers of one deployment, not the panel
 from pathlib import Path
 from typing import Literal, Protocol
 
-from contimg.options import Options, option
+from contimg.common.options import Options, option
 from contimg.settings import Settings
 from workers.service.records import Command, CommandOutcome, PartsStatus
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from contimg.errors import ContimgError, Misconfigured, Transient
+from contimg.common.errors import ContimgError, Misconfigured, Transient
 from workers.service.backends import Backend
 from workers.service.records import Command, CommandOutcome, PartsStatus
 

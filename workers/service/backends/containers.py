@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from contimg.errors import ContimgError, Transient
+from contimg.common.errors import ContimgError, Transient
 from workers.service.records import PAST, Command, CommandOutcome, PartsStatus
 
 PRODUCER = "stream"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 from contimg.store import Stage
 from workers.service.child import ProcessTreeUsage
 from workers.service.records import PAST, Command, CommandOutcome, PartsStatus

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.errors import BadInput, Transient
-from contimg.files.processes import kill_session, module_environment
-from contimg.files.staging import disk_error_reason
+from contimg.common.errors import BadInput, Transient
+from contimg.common.files.processes import kill_session, module_environment
+from contimg.common.files.staging import disk_error_reason
 from contimg.instrument.bundled_data import casa_environment
 
 MEMORY_BYTES = 8_000_000_000

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contimg.files.processes import bind_to_parent, limit_memory
-from contimg.files.writing import write_text
+from contimg.common.files.processes import bind_to_parent, limit_memory
+from contimg.common.files.writing import write_text
 
 
 def main() -> None:

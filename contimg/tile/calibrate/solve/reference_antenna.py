@@ -5,7 +5,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
-from contimg.files.locks import lock
-from contimg.files.names import check_name
-from contimg.files.staging import disk_errors, rename_guard
+from contimg.common.errors import BadInput
+from contimg.common.files.locks import lock
+from contimg.common.files.names import check_name
+from contimg.common.files.staging import disk_errors, rename_guard
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.formats.ms.info import MSInfo

@@ -6,7 +6,7 @@ from scipy.ndimage import label
 from scipy.optimize import least_squares
 from scipy.signal import oaconvolve
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.result import Beam
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from contimg.errors import BadInput, Misconfigured, Transient
-from contimg.files.processes import bind_to_parent
+from contimg.common.errors import BadInput, Misconfigured, Transient
+from contimg.common.files.processes import bind_to_parent
 from contimg.quality.image import NOISE
 from contimg.tile.image.deconvolution.clean import CleanResult
 from contimg.tile.image.gridding.gridder import Image

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table

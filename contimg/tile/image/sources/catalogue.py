@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from contimg.errors import BadInput, Misconfigured
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.instrument.calibrators import SPECTRA, catalogue
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import ImageOptions

@@ -15,7 +15,7 @@ from astropy.io.votable import from_table, writeto
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from contimg.errors import BadInput, Misconfigured
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.tile.image.fits_image import write_fits
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.sources.matches import FoundSource

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.tile.image.deconvolution.restoring import evaluate_beam
 from contimg.tile.image.result import Beam
 

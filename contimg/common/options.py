@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from contimg.errors import Misconfigured, mask_secrets
+from contimg.common.errors import Misconfigured, mask_secrets
 
 OptionsClass = TypeVar("OptionsClass", bound="Options")
 

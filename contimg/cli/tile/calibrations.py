@@ -20,8 +20,9 @@ from contimg.cli.shared import (
     print_list,
     print_record,
 )
-from contimg.errors import BadInput
-from contimg.files.writing import write_text
+from contimg.common.errors import BadInput
+from contimg.common.files.writing import write_text
+from contimg.common.units import format_utc
 from contimg.instrument.beam_table import (
     ALWAYS_MJD,
     BeamEntry,
@@ -38,7 +39,6 @@ from contimg.settings import Settings, load
 from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.convert.options import ConvertOptions
-from contimg.units import format_utc
 
 
 @click.group()

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from contimg.cli.shared import PATH, as_json_option, print_json
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.options import flags, from_flags
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.uvh5.grouping import find_groups, seconds_of
 from contimg.instrument.dsa110 import BAND
-from contimg.options import flags, from_flags
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.image import QualityThresholds
 from contimg.tile import image as imaging

@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contimg.errors import BadInput
-from contimg.files.names import safe_name
-from contimg.files.writing import atomic_file
-from contimg.store.images.records import StoredImage
-from contimg.units import format_utc
+from contimg.common.errors import BadInput
+from contimg.common.files.names import safe_name
+from contimg.common.files.writing import atomic_file
+from contimg.common.units import format_utc
+from contimg.store.products.records import StoredImage
 
 MANIFEST, CHECKSUMS = "manifest.csv", "SHA256SUMS"
 CHUNK_BYTES = 1 << 20

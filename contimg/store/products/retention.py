@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg.files.staging import MARK
+from contimg.common.files.staging import MARK
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
 from contimg.settings import RetentionRules
@@ -22,7 +22,7 @@ from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.jobs.kinds import State
 from contimg.store.jobs.records import find_job
-from contimg.store.products import Product
+from contimg.store.products.tile_products import Product
 
 
 @dataclass(frozen=True)

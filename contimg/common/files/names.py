@@ -2,8 +2,8 @@
 
 import re
 
-from contimg.errors import BadInput
-from contimg.files.staging import MARK
+from contimg.common.errors import BadInput
+from contimg.common.files.staging import MARK
 
 MAX_LENGTH = 120  # file names have 255 bytes at most; temporary names and suffixes are added to a name
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+=@-]*")

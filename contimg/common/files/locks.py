@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psutil
 
-from contimg.errors import Transient
+from contimg.common.errors import Transient
 
 LOCK_LIMIT_S = 10.0
 LOCKS = Path("/proc/locks")

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from contimg.cli.shared import PATH, as_json_option, limit_option, open_store, print_json, print_list
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
+from contimg.common.options import Choice
+from contimg.common.units import format_flux, format_position, format_utc, parse_time_span
 from contimg.instrument.time import unix_to_mjd
-from contimg.options import Choice
 from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, StoredImage
-from contimg.store.images.bundle import CHECKSUMS, MANIFEST, list_files, write_bundle
-from contimg.units import format_flux, format_position, format_utc, parse_time_span
+from contimg.store.products.bundle import CHECKSUMS, MANIFEST, list_files, write_bundle
 
 Command = Callable[..., Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from contimg.errors import ContimgError, Misconfigured, Transient
+from contimg.common.errors import ContimgError, Misconfigured, Transient
 
 # Who may write to a file system besides this machine's kernel: nobody, other machines, or the host of a virtual machine
 # and programs (foreign). Names as /proc/mounts has them; FUSE programs are `fuse.NAME`, foreign unless listed.

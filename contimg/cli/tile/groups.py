@@ -13,11 +13,11 @@ from contimg.cli.shared import (
     print_list,
     print_record,
 )
-from contimg.errors import BadInput
-from contimg.options import Choice
+from contimg.common.errors import BadInput
+from contimg.common.options import Choice
+from contimg.common.units import format_utc
 from contimg.store import AttentionItem, FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
 from contimg.store.files.detail import read_detail
-from contimg.units import format_utc
 from workers.scheduling.group_list import list_groups as list_group_records
 
 

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from contimg.errors import BadInput
+from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
 from contimg.formats.records import Page, about, page_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.quality.grades import GOOD
 from contimg.settings.alerts import INFO, WARNING
-from contimg.store import products
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import find_job
+from contimg.store.products import tile_products
 from contimg.store.tables import CalibrationTable, Job, MeasurementSet, record_of
 
 MAX_TABLES = 8  # of one set
@@ -234,7 +234,7 @@ class Registry(Repository):
             return _find_outdated(session, strip_deg)
 
 
-@products.write.register
+@tile_products.write.register
 def _write_set(product: CaltableSet, session: Session, job: Job | None, now: float) -> None:
     """Write the caltables of a set; earlier sets of the same tile and processing are superseded by it."""
     if not product.grade:
@@ -251,10 +251,10 @@ def _write_set(product: CaltableSet, session: Session, job: Job | None, now: flo
             .where(table.group_id == group, table.processing == processing, table.superseded_by.is_(None))
             .values(superseded_by=product.name)
         )
-    ms_id = None if job is None else products.measurement_set_id(session, job)
+    ms_id = None if job is None else tile_products.measurement_set_id(session, job)
     for path in product.paths:
         row = table(set_name=product.name, processing=processing, group_id=group, ms_id=ms_id, created_at=now)
-        products.fill_row(row, product)
+        tile_products.fill_row(row, product)
         row.job_id = None if job is None else job.id
         row.path, row.kind = str(path.absolute()), _KINDS.get(path.suffix, path.suffix.lstrip("."))
         row.reference_antenna = product.reference_antenna or None

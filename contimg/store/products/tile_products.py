@@ -22,11 +22,11 @@ from contimg.settings.alerts import WARNING
 from contimg.store import tables
 from contimg.store.activity.events import Bucket, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
-from contimg.store.images.filters import ImageFilter
-from contimg.store.images.records import ImageList, ObservedTile, StoredImage, StoredMS
-from contimg.store.images.series import read_image_series
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
+from contimg.store.products.filters import ImageFilter
+from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
+from contimg.store.products.series import read_image_series
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 
 HISTORY_IMAGES, MIN_HISTORY_IMAGES, HISTORY_DAYS = 24, 5, 30.0  # images of a strip that its noise is compared with
@@ -190,7 +190,7 @@ class Products(Repository):
             return session.scalar(before), session.scalar(after)
 
     def series(self, name: str, since_s: float, until_s: float, points: int = 300) -> tuple[Bucket, ...]:
-        """Return a number of the images over time of observation; see `contimg.store.images.series`.
+        """Return a number of the images over time of observation; see `contimg.store.products.series`.
 
         Parameters
         ----------

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from contimg.errors import BadInput, Transient
-from contimg.files.filesystems import file_system
+from contimg.common.errors import BadInput, Transient
+from contimg.common.files.filesystems import file_system
 
 MARK = ".writing-"
 _REPLACED = f"{MARK}old-"

@@ -1,0 +1,1 @@
+"""Commands on tiles: groups, images, calibrations, single stages."""

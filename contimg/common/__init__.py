@@ -1,0 +1,1 @@
+"""Errors, options, units and files: what every other package uses."""

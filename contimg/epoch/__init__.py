@@ -1,0 +1,1 @@
+"""Epochs: the tiles of one sidereal window as one mosaic."""

@@ -1,0 +1,1 @@
+"""Reference catalogues of the sky, and the comparison of images with them."""

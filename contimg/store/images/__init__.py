@@ -1,1 +1,0 @@
-"""Selections of images: their conditions, and their files as a directory or an archive."""

@@ -1,0 +1,1 @@
+"""Products of tiles: written with the end of a stage, listed, filtered, bundled, kept and removed."""

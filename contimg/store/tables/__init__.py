@@ -1,0 +1,15 @@
+"""The tables of the database. Times are UTC epoch seconds in double columns, the same on SQLite and PostgreSQL.
+
+Not timestamps: SQLite has none, and a number compares and subtracts alike on both.
+Observation times (validity of a calibration, middle of a tile) are MJD days, UTC.
+"""
+
+from contimg.store.tables.activity import Alert, Control, Event, Metric, Silence
+from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, record_of
+from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
+from contimg.store.tables.products import CalibrationTable, Image, MeasurementSet, TileProduct
+
+__all__ = [
+    "Alert", "Base", "CalibrationTable", "Control", "Event", "Group", "Image", "Job", "MeasurementSet", "Metric",
+    "Numbered", "PrintablePath", "PrintableText", "Silence", "StageRun", "SubbandFileRow", "TileProduct", "record_of",
+]  # fmt: skip
