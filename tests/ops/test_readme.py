@@ -60,6 +60,7 @@ def answer(request: urllib.request.Request | str) -> int:
         return error.code
 
 
+@pytest.mark.long
 def test_readme_runs_the_stream(newcomer, terminal, tmp_path):
     log = tmp_path / "run.log"
     until(lambda: "panel: http" in log.read_text() or terminal.poll() is not None, 60, "the panel is announced")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from store_play import Telescope
 from store_steps import metric_values
 from store_worker import RULES
@@ -18,6 +19,7 @@ from contimg.store import Outcome, Stage, State
 GROUPS = 60
 
 
+@pytest.mark.long
 def test_sixty_groups_are_each_committed_once(location, open_store):
     store = open_store(location, RULES, time.time)
     telescope = Telescope(store)

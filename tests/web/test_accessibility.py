@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import pytest
 from judges import require
 from observing_night import Night, samples
 from page_scans import scan_columns, scan_page
@@ -29,6 +30,7 @@ def axe_violations(page: Any, label: str, options: dict[str, Any]) -> dict[str, 
 
 
 @on(DESK, PHONE)
+@pytest.mark.long
 def test_pages_are_accessible_and_have_units(visit: Visit, full_night: Night) -> None:
     samples(full_night, hours=3)
     page, violations = visit.page, {}

@@ -55,7 +55,8 @@ def panel(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
     process.stdout.close()
 
 
-@pytest.mark.parametrize("screen", [DESK, pytest.param(PHONE, marks=pytest.mark.long)], ids=["1440", "375"])
+@pytest.mark.parametrize("screen", [DESK, PHONE], ids=["1440", "375"])
+@pytest.mark.long
 def test_operator_runs_night(
     chromium: "sync_api.Browser", panel: tuple[str, Settings], screen: dict[str, object], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def broker() -> Iterator[Broker]:
     server.go()
 
 
+@pytest.mark.long
 def test_beat_stops_while_the_broker_is_away(deployment, store, broker):
     beat = deployment.root / "beat"
     deployment.more |= {"CONTIMG_BROKER_URL": f"redis://127.0.0.1:{broker.port}/0", "CONTIMG_WORKER_BEAT": str(beat)}

@@ -93,7 +93,8 @@ def can_write(database: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("stage", [pytest.param(Stage.CALIBRATE, marks=pytest.mark.long), Stage.IMAGE])
+@pytest.mark.parametrize("stage", [Stage.CALIBRATE, Stage.IMAGE])
+@pytest.mark.long
 def test_resumed_worker_changes_nothing(deployment, context, group, stage):
     if stage is Stage.IMAGE:
         execute_stage(context, Stage.CALIBRATE, group)

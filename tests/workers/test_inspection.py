@@ -20,6 +20,7 @@ def broker_url(tmp_path) -> Iterator[str]:
     broker.stop()
 
 
+@pytest.mark.long
 def test_inspection_of_real_worker(deployment, store, broker_url):
     environ = {**deployment.environ, "CONTIMG_BROKER_URL": broker_url}
     inspector = CeleryInspector()

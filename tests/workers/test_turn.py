@@ -220,6 +220,7 @@ def test_resumed_worker_without_lease_renames_nothing(context, group, monkeypatc
     assert [run.outcome for run in context.store.jobs.runs(group)] == [Outcome.RELEASED, Outcome.COMMITTED]
 
 
+@pytest.mark.long
 def test_broken_measurement_set_is_converted_again(context, group):
     """As a full disk leaves it when a column is being added: the table names a file that is not there."""
     execute_stage(context, Stage.CONVERT, group)

@@ -116,6 +116,7 @@ def post(client, tables, name, **fields):
     return client.post("/api/calibrations/import", json=order, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
+@pytest.mark.long
 def test_panel_refuses_names(deployment, panel):
     client, store = panel
     tables, before = [deployment / "night.B"], contents(deployment)

@@ -64,6 +64,7 @@ print(*(axis.to_value("m") for axis in (location.x, location.y, location.z)))
 """
 
 
+@pytest.mark.long
 def test_pyuvdata_without_caches_or_network(drift_sim_ms, tmp_path):
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ASTROPY"))}
     unreachable = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")

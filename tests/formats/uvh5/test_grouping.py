@@ -129,6 +129,7 @@ def test_groups_do_not_depend_on_order(data):
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.long
 def test_real_arrivals(shuffled):
     """17 days of real stamps: 2208 complete groups, 23 incomplete ones, none above 16.
 

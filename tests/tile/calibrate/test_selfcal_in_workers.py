@@ -74,6 +74,7 @@ def selfcal_events(context):
     return [event.text for event in context.store.events.last(50) if re.search("self.?cal", event.text, re.IGNORECASE)]
 
 
+@pytest.mark.long
 def test_selfcal_before_imaging(context, monkeypatch):
     (before, _), (after, note), image = imaged(context)
     assert len(selfcal_events(context)) == 1

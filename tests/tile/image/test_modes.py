@@ -95,6 +95,7 @@ def test_modes_smear_what_an_integration_averages(drifting_ms):
     assert np.abs(replace(gridder, modes=modes).predict(model) - exact)[short].max() < 0.02
 
 
+@pytest.mark.long
 def test_source_in_the_flank_of_the_beam_leaves_no_pattern(tmp_path):
     """A 3 Jy source outside the image, where the beam changes by a large part, is cleaned into the noise."""
     path = make_ms(

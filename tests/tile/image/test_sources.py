@@ -56,6 +56,7 @@ def test_missing_pybdsf_is_misconfigured(tile_ms, tmp_path, monkeypatch):
 
 
 @pytest.mark.judge("bdsf")
+@pytest.mark.long
 def test_pybdsf_finds_every_source(tile_ms, tmp_path):
     tile_image = image(tile_ms, tmp_path, OPTIONS.replace(find_sources=True))
     for source in SOURCES:
