@@ -6,6 +6,7 @@ from typing import Annotated
 
 from contimg.common.options import Options, option
 from contimg.formats.records import about
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.grades import BAD, GOOD, SUSPECT, Check, QualityGrade, grade_checks
 
 NOISE = "noise"  # ended the cleaning
@@ -63,7 +64,7 @@ AppliedSetNote = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNumbers:
+class ImageNumbers(CalibrationNumbers):
     """The numbers of an image that its grade depends on; None where one was not measured."""
 
     rms_jy: Annotated[float, about("Noise, from the median absolute deviation of the residual", "Jy/beam", 0.0021)]

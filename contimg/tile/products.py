@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.records import about
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.image import ImageNumbers
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class ConvertedMS:
 
 
 @dataclass(frozen=True)
-class CalibratedMS:
+class CalibratedMS(CalibrationNumbers):
     """Result of the calibrate stage for one Measurement Set.
 
     Attributes

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from contimg.formats.records import NO_UNIT, ApiPath, GroupId, Page, about
 from contimg.instrument.time import mjd_to_unix
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.image import AppliedSet, AppliedSetNote
 from contimg.tile.products import ConvertedMS, TileImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredMS(ConvertedMS):
+class StoredMS(ConvertedMS, CalibrationNumbers):
     """A Measurement Set of a group, with its calibration. `calibrated_at` and `created_at` are epoch seconds."""
 
     group: GroupId

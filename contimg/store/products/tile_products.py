@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.records import page_key
 from contimg.instrument.time import DAY_S
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.grades import GOOD
 from contimg.settings.alerts import WARNING
 from contimg.store import tables
@@ -259,6 +260,7 @@ def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, no
     row = _new_row(session, tables.MeasurementSet, job, product, now)
     row.calibrated_at = row.calibration_set = row.calibration_note = None
     row.bad_antennas = {}
+    fill_row(row, CalibrationNumbers())
     _report_same_times(session, row, now)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.store.tables.columns import Numbered, add_number_columns
 from contimg.tile.products import ConvertedMS, TileImage
 
@@ -21,6 +22,8 @@ class TileProduct(Numbered):
     dec_deg: Mapped[float]
     calibration_set: Mapped[str | None] = mapped_column(String(128))
     calibration_note: Mapped[str | None] = mapped_column(Text)
+    calibration_class: Mapped[str | None] = mapped_column(String(16))
+    second_set: Mapped[str | None] = mapped_column(String(128))
 
 
 class MeasurementSet(TileProduct):
@@ -59,6 +62,8 @@ class CalibrationTable(Numbered):
     mjd: Mapped[float]
     valid_from_mjd: Mapped[float]
     valid_to_mjd: Mapped[float]
+    gains_valid_from_mjd: Mapped[float | None]
+    gains_valid_to_mjd: Mapped[float | None]
     quality: Mapped[dict[str, Any]]
     dec_deg: Mapped[float | None]
     grade: Mapped[str] = mapped_column(String(16))
@@ -100,4 +105,5 @@ class Image(TileProduct):
 
 
 add_number_columns(MeasurementSet, ConvertedMS)
+add_number_columns(MeasurementSet, CalibrationNumbers)
 add_number_columns(Image, TileImage)

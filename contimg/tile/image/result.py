@@ -1,9 +1,10 @@
 """Result of the image stage: the tile image with its files and what its header and plots state besides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.tile.image.sources.matches import FoundSource, Match
 from contimg.tile.products import TileImage
 
@@ -35,6 +36,8 @@ class Calibration:
         Grade of the set, `bad` of a column that was left uncalibrated; None where it is not known.
     hand_ratio : float or None
         Median of |g_X|^2 / |g_Y|^2 of the gains applied.
+    numbers : CalibrationNumbers
+        Class and age of the calibration.
     """
 
     column: str
@@ -44,6 +47,7 @@ class Calibration:
     reason: str = ""
     grade: str | None = None
     hand_ratio: float | None = None
+    numbers: CalibrationNumbers = field(default_factory=CalibrationNumbers)
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ def _describe(
         beam_minor_arcsec=beam.minor_arcsec, beam_angle_deg=beam.angle_deg, ra_deg=float(ra) % 360, dec_deg=float(dec),
         mjd=ms.mid_mjd_s / 86400, freq_hz=float(channel_weights @ visibilities.freqs_hz / channel_weights.sum()),
         pixels=gridder.size, cell_arcsec=cell_arcsec, calibration_set=calibration.set,
-        calibration_note=calibration.reason or None, calibration_grade=calibration.grade,
+        calibration_note=calibration.reason or None, calibration_grade=calibration.grade, **vars(calibration.numbers),
         gain_hand_ratio=calibration.hand_ratio, hands=", ".join(visibilities.hands),
         missing_subbands=find_missing_subbands(ms, visibilities.channel_samples), expected_rms_jy=thermal_rms_jy,
         edge_noise_ratio=measure_edge_noise_ratio(image.residual),

@@ -17,6 +17,7 @@ from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table
 from contimg.instrument.dsa110 import BAND, C_M_S, NAMES
+from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.grades import BAD
 from contimg.tile.image.result import Calibration
 
@@ -135,12 +136,19 @@ def read_calibration(ms: MSInfo) -> Calibration:
         note = read_calibration_record(main, column)
     if note is None:
         return Calibration(column, reason=f"{column} has no note of its calibration")
+    numbers = CalibrationNumbers.from_record(note)
     if note.get("set") is None:
-        return Calibration(column, reason=str(note.get("reason") or "no reason was given"), grade=BAD if note else None)
+        return Calibration(
+            column,
+            reason=str(note.get("reason") or "no reason was given"),
+            grade=BAD if note else None,
+            numbers=numbers,
+        )
     mjd, hand_ratio = note.get("mjd"), note.get("hand_ratio")
     return Calibration(
         column, str(note["set"]), note.get("calibrator"), None if mjd is None else float(mjd),
         "; ".join(note.get("reasons", ())), note.get("grade"), None if hand_ratio is None else float(hand_ratio),
+        numbers,
     )  # fmt: skip
 
 
