@@ -1,4 +1,4 @@
-"""Class and age of a calibration, validity of gains."""
+"""Class and age of a calibration, validity of gains; history and outages of the antennas."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
+_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Of the images and of the Measurement Sets.
 _CALIBRATION: tuple[tuple[str, Any], ...] = (
     ("calibration_class", sa.String(length=16)),
@@ -25,13 +26,59 @@ _COLUMNS: tuple[tuple[str, str, Any], ...] = (
 
 
 def upgrade() -> None:
-    """Add the columns; gains of earlier caltable sets are valid for an hour either side."""
+    """Add the columns; gains of earlier caltable sets are valid for an hour either side; create the tables."""
     for table, name, column_type in _COLUMNS:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
     op.execute("UPDATE calibrations SET gains_valid_from_mjd = mjd - 1.0 / 24, gains_valid_to_mjd = mjd + 1.0 / 24")
+    _create_antennas()
 
 
 def downgrade() -> None:
-    """Drop the columns."""
+    """Drop the tables and the columns."""
+    op.drop_table("antenna_outages")
+    op.drop_table("antenna_history")
     for table, name, _ in reversed(_COLUMNS):
         op.drop_column(table, name)
+
+
+def _create_antennas() -> None:
+    op.create_table(
+        "antenna_history",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("job_id", _KEY, nullable=False),
+        sa.Column("processing", sa.String(length=64), nullable=False),
+        sa.Column("group_id", sa.String(length=32), nullable=False),
+        sa.Column("set_name", sa.String(length=128), nullable=True),
+        sa.Column("mjd", sa.Double(), nullable=False),
+        sa.Column("antenna", sa.String(length=32), nullable=False),
+        sa.Column("polarisation", sa.String(length=1), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("amplitude", sa.Double(), nullable=True),
+        sa.Column("phase_deg", sa.Double(), nullable=True),
+        sa.Column("snr", sa.Double(), nullable=True),
+        sa.Column("flagged_fraction", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+        sa.ForeignKeyConstraint(["group_id"], ["groups.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_antenna_history_job_id", "antenna_history", ["job_id"])
+    op.create_index("ix_antenna_history_mjd", "antenna_history", ["mjd", "antenna"])
+    op.create_index("ix_antenna_history_antenna", "antenna_history", ["antenna", "mjd"])
+    op.create_table(
+        "antenna_outages",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("antenna", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("began_mjd", sa.Double(), nullable=False),
+        sa.Column("ended_mjd", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_antenna_outages_began", "antenna_outages", ["began_mjd"])
+    op.create_index("ix_antenna_outages_ended_mjd", "antenna_outages", ["ended_mjd"])
+    lasting = sa.text("ended_mjd IS NULL")
+    op.create_index(
+        "uq_antenna_outage_on", "antenna_outages", ["antenna"], unique=True, sqlite_where=lasting,
+        postgresql_where=lasting,
+    )  # fmt: skip
