@@ -20,6 +20,7 @@ from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.formats.uvh5.grouping import TOLERANCE_S, check_tolerance
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.settings.broker import BrokerAddress
+from contimg.sky.catalogue import reference_catalogue
 
 FILE_NAME = "streaming_config.json"
 SECTION_MODULES = (
@@ -83,6 +84,10 @@ class Settings(Options):
     )
     flower_url: str = option("", "URL of Flower for links in the panel; empty: no links")
     log_format: Literal["text", "json"] = option("text", "Format of log lines")
+    reference_catalogue: str = option(
+        "", "Catalogue that images are compared with: its name, or the path of a file; empty: the only one that is "
+        "installed, else the newest merged one",
+    )  # fmt: skip
 
     @field_validator("broker_url")
     @classmethod
@@ -117,6 +122,11 @@ class Settings(Options):
     def config_path(self) -> Path:
         """Path of the file that the panel edits."""
         return self.state_dir / FILE_NAME
+
+    @property
+    def reference_path(self) -> Path | None:
+        """Path of the catalogue that images are compared with; None where there is none."""
+        return reference_catalogue(self.state_dir, self.reference_catalogue)
 
     @property
     def base_dir(self) -> Path:

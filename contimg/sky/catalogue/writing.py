@@ -1,0 +1,169 @@
+"""Writing a catalogue file: sources in any order, in batches, sorted on disk by HEALPix pixel and marked.
+
+The memory does not grow with the number of sources but for their pixels and their order (12 bytes a source).
+"""
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.common.errors import BadInput
+from contimg.common.files.names import check_name
+from contimg.common.files.staging import staged
+from contimg.sky.catalogue.catalogue import COLUMNS, FORMAT, Catalogue, Provenance, open_catalogue
+from contimg.sky.catalogue.marks import ISOLATION_BEAMS, mark_neighbours
+from contimg.sky.catalogue.pixels import (
+    DENSITY_NSIDE,
+    NSIDE,
+    cone_ranges,
+    pixel_centres,
+    pixel_radius_deg,
+    pixels_of,
+)  # fmt: skip
+from contimg.sky.catalogue.sources import CatalogueSources
+
+TELESCOPE_BEAM_DEG = 45 / 3600  # about the restoring beam's major axis with all baselines
+_BATCH_NSIDE = 8  # 7.3 degrees: a batch of an all-sky catalogue of 2 million sources has 2,600
+_ID_LENGTH = 64
+_RECORD = np.dtype(
+    [("source_id", f"S{_ID_LENGTH}"), *((name, "f8") for name in COLUMNS[1:10]), ("is_resolved", "?")]
+)  # fmt: skip
+_SCHEMA = """
+    CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sources (
+        healpix INTEGER NOT NULL, number INTEGER NOT NULL, source_id TEXT NOT NULL, ra_deg REAL NOT NULL,
+        dec_deg REAL NOT NULL, position_error_deg REAL, flux_jy REAL NOT NULL, flux_error_jy REAL, spectral_index REAL,
+        major_deg REAL NOT NULL, minor_deg REAL NOT NULL, angle_deg REAL NOT NULL, is_resolved INTEGER NOT NULL,
+        is_confused INTEGER NOT NULL, is_isolated INTEGER NOT NULL, PRIMARY KEY (healpix, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE pixels (healpix INTEGER PRIMARY KEY, sources INTEGER NOT NULL);
+    CREATE TABLE identifications (
+        source_id TEXT NOT NULL, catalogue TEXT NOT NULL, catalogue_id TEXT NOT NULL, separation_deg REAL NOT NULL,
+        frequency_hz REAL NOT NULL, flux_jy REAL NOT NULL, flux_error_jy REAL,
+        PRIMARY KEY (source_id, catalogue, catalogue_id)
+    ) WITHOUT ROWID;
+"""
+
+Identification = tuple[str, str, str, float, float, float, float | None]
+
+
+def write_catalogue(
+    path: Path, sources: CatalogueSources | Iterable[CatalogueSources], provenance: Provenance, *,
+    confusion_beam_deg: float = 0.0, identifications: Iterable[Identification] = (),
+) -> Catalogue:  # fmt: skip
+    """Write a catalogue file; sources are marked as confused or isolated by their neighbours.
+
+    Parameters
+    ----------
+    path : of the file; one that exists is replaced at the end.
+    sources : all sources, or batches of them, in any order, at the frequency of `provenance`. A spectral index is
+        written where it is measured: neither NaN nor assumed.
+    provenance : what the catalogue is.
+    confusion_beam_deg : beam within which neighbours count as confusing; 0: the larger of the survey's and the
+        telescope's.
+    identifications : of merged sources: source_id, name of the catalogue, the source's id there, separation (degrees),
+        frequency (Hz), flux and its error (Jy).
+
+    Returns
+    -------
+    The catalogue, opened.
+
+    Raises
+    ------
+    BadInput : there is no source, or a position or flux is not a number.
+    """
+    check_name(provenance.name, "catalogue")
+    beam_deg = confusion_beam_deg or max(provenance.beam_deg, TELESCOPE_BEAM_DEG)
+    batches = [sources] if isinstance(sources, CatalogueSources) else sources
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged(path) as temporary, TemporaryFile(dir=path.parent) as spool:
+        pixels = _spool(spool, batches, path)
+        order = np.argsort(pixels, kind="stable")
+        records = np.memmap(spool, dtype=_RECORD, mode="r")
+        digest = hashlib.sha256()
+        with closing(sqlite3.connect(temporary)) as connection, connection:
+            connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_SCHEMA}")
+            insert = f"INSERT INTO sources VALUES ({', '.join('?' * (2 + len(COLUMNS)))})"  # noqa: S608
+            for number, batch, rows in _marked_batches(records, pixels[order], order, beam_deg):
+                digest.update(batch.tobytes())
+                connection.executemany(insert, rows(number))
+            connection.executemany("INSERT INTO identifications VALUES (?, ?, ?, ?, ?, ?, ?)", identifications)
+            shift = 2 * round(np.log2(NSIDE / DENSITY_NSIDE))
+            counted = zip(*(column.tolist() for column in np.unique(pixels >> shift, return_counts=True)), strict=True)
+            connection.executemany("INSERT INTO pixels VALUES (?, ?)", counted)
+            properties = {
+                **asdict(provenance), "format": FORMAT, "confusion_beam_deg": beam_deg, "n_sources": len(pixels),
+                "version": digest.hexdigest()[:12], "created_at": time.time(),
+            }  # fmt: skip
+            connection.executemany(
+                "INSERT INTO properties VALUES (?, ?)",
+                [(name, json.dumps(value)) for name, value in properties.items()],
+            )
+    return open_catalogue(path)
+
+
+def _spool(spool: IO[bytes], batches: Iterable[CatalogueSources], path: Path) -> NDArray[np.int32]:
+    """Write the sources to a file in the order in which they come; return their pixels."""
+    pixels = [np.zeros(0, dtype=np.int32)]
+    for batch in batches:
+        is_wrong = ~(np.isfinite(batch.ra_deg) & (np.abs(batch.dec_deg) <= 90) & np.isfinite(batch.flux_jy))
+        if is_wrong.any():
+            first = int(np.argmax(is_wrong))
+            raise BadInput(
+                f"{path.name}: source {batch.source_id[first]} has RA {batch.ra_deg[first]:g}, "
+                f"Dec {batch.dec_deg[first]:g}, flux {batch.flux_jy[first]:g} Jy; correct or leave out its row"
+            )
+        records = np.zeros(len(batch), dtype=_RECORD)
+        for name in COLUMNS[1:11]:
+            records[name] = getattr(batch, name)
+        records["ra_deg"] %= 360
+        records["source_id"] = np.char.encode(batch.source_id, "utf-8")
+        records["spectral_index"][batch.is_index_assumed] = np.nan
+        spool.write(records.tobytes())
+        pixels.append(pixels_of(batch.ra_deg, batch.dec_deg).astype(np.int32))
+    spool.flush()
+    if sum(map(len, pixels)) == 0:
+        raise BadInput(f"{path.name}: the table has no source; nothing is written")
+    return np.concatenate(pixels)
+
+
+def _marked_batches(
+    records: Any, pixels: NDArray[np.int32], order: NDArray[np.int64], beam_deg: float
+) -> Iterator[tuple[int, Any, Any]]:
+    """Yield the sources of one large pixel after another: number of the first, its records, a function for its rows."""
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(pixels, minlength=12 * NSIDE**2))])
+    centre_ra_deg, centre_dec_deg = pixel_centres(_BATCH_NSIDE)
+    reach_deg = pixel_radius_deg(_BATCH_NSIDE) + ISOLATION_BEAMS * beam_deg
+    per_batch = (NSIDE // _BATCH_NSIDE) ** 2
+    for large_pixel in np.unique(pixels // per_batch).tolist():
+        first, after = offsets[[large_pixel * per_batch, (large_pixel + 1) * per_batch]]
+        ranges = cone_ranges(float(centre_ra_deg[large_pixel]), float(centre_dec_deg[large_pixel]), reach_deg)
+        nearby = np.concatenate([np.arange(*limits) for limits in offsets[ranges]])
+        neighbours = records[order[nearby]]
+        batch = records[order[first:after]]
+        is_confused, is_isolated = mark_neighbours(
+            batch["ra_deg"], batch["dec_deg"], batch["flux_jy"],
+            neighbours["ra_deg"], neighbours["dec_deg"], neighbours["flux_jy"], beam_deg,
+        )  # fmt: skip
+        batch_pixels = pixels[first:after].tolist()
+
+        def rows(
+            number: int, batch: Any = batch, batch_pixels: list[int] = batch_pixels,
+            marks: tuple[Any, Any] = (is_confused, is_isolated),
+        ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+            names = np.char.decode(batch["source_id"], "utf-8").tolist()
+            numbers = [batch[name].tolist() for name in COLUMNS[1:10]]  # sqlite3 stores NaN as NULL
+            flags = [column.astype(int).tolist() for column in (batch["is_resolved"], *marks)]
+            return zip(batch_pixels, range(number, number + len(batch)), names, *numbers, *flags, strict=True)
+
+        yield int(first), batch, rows
