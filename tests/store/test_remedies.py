@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contimg import errors
+from contimg.common import errors
 from contimg.settings import AlertLimits, DiskLimits, DispatchSettings
 from contimg.settings.alerts import RULE_LEVELS, alert_rules
 from contimg.store.activity.remedies import (
