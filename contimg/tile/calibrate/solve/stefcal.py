@@ -1,0 +1,355 @@
+"""Antenna gains by alternating least squares (StEFCal), with weights, outlier clipping and errors.
+
+For V12 = g1 M12 conj(g2) with all gains but one held, the least-squares estimate of that one is linear:
+g1 = sum_2(w V12 conj(M12) g2) / sum_2(w |M12|^2 |g2|^2). All antennas are updated at once, and every second step is
+averaged with the one before, without which the iteration oscillates (Salvini & Wijnholds 2014, A&A 571, A97,
+algorithm 1; the update of one antenna is that of Mitchell et al. 2008, IEEE JSTSP 2, 707). Phase-only gains are the
+update divided by its modulus.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from contimg.formats.arrays import Mask
+
+MIN_BASELINES = 4  # of an antenna with a solution, as in CASA
+MIN_KEPT = 0.5  # of an antenna's samples that a solution rests on, after clipping
+MAX_ITERATIONS = 200
+MAX_SNR = 1e7
+_TOLERANCE = 1e-6  # relative change of the gains in a step at which the iteration ends
+_CONVERGED = 1e-3  # and with which its result is still a solution after the last step
+_CLIP = 4.0  # of the complex rms: Gaussian noise exceeds it once in 9 million samples
+_MAX_CLIPPINGS = 4
+_ROUNDING = 1e-5  # of the model: residuals below are not clipped
+_START_STEPS = 5
+_RAYLEIGH_MEDIAN = float(np.sqrt(np.log(2.0)))  # of the modulus of complex noise of unit rms
+_FAST = {"reassoc", "contract", "arcp", "nsz"}
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Gains = NDArray[np.complex128]
+Slots = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class GainSolutions:
+    """Gains of a batch of independent problems, such as channels or intervals.
+
+    Attributes
+    ----------
+    gains : shape (batch, antennas); 1 where `flagged`.
+    snr : |g| over the error of its real part, shape (batch, antennas); 0 where `flagged`. 1/snr is the error of the
+        phase in radians. The errors follow from the scatter of the residuals, so the scale of the weights is free.
+    chi2 : chi squared per degree of freedom, shape (batch,), 1 where the weights are the inverse variance of the real
+        and of the imaginary part; NaN without any solution.
+    flagged : where there is no solution, shape (batch, antennas): fewer than MIN_BASELINES baselines to antennas with
+        a solution, more than half of its samples clipped, or no convergence.
+    iterations : number of steps, shape (batch,).
+    """
+
+    gains: Gains
+    snr: Floats
+    chi2: Floats
+    flagged: Mask
+    iterations: NDArray[np.int64]
+
+
+def solve_gains(
+    visibilities: NDArray[np.complexfloating], model: ArrayLike, weights: ArrayLike, antenna1: ArrayLike,
+    antenna2: ArrayLike, n_antennas: int, *, phase_only: bool = False, reference_antenna: int | None = None,
+    robust: bool = True,
+) -> GainSolutions:  # fmt: skip
+    """Solve the gains g of V12 = g1 M12 conj(g2).
+
+    Parameters
+    ----------
+    visibilities : shape (batch, baselines). Samples of the same baseline are added.
+    model : complex, broadcast to the shape of `visibilities`; 1 for data that were divided by their model.
+    weights : inverse variances up to a common factor, broadcast to the same shape; 0 for flagged samples. Samples that
+        are not finite, and autocorrelations, do not count.
+    antenna1, antenna2 : slots of the antennas of each baseline, shape (baselines,).
+    n_antennas : number of slots.
+    phase_only : gains of amplitude 1.
+    reference_antenna : slot whose phase is 0; where it has no solution, and when not given, the antenna with the
+        largest sum of weights.
+    robust : leave samples out whose residual is above 4 times the rms of the residuals, and solve again.
+
+    Returns
+    -------
+    The solutions of each problem.
+    """
+    data = np.ascontiguousarray(visibilities, dtype=np.complex64)
+    return GainSolutions(
+        *_solve_batch(
+            data, _broadcast_rows(model, data.shape[1], np.complex64),
+            _broadcast_rows(weights, data.shape[1], np.float32), np.ascontiguousarray(antenna1, dtype=np.int64),
+            np.ascontiguousarray(antenna2, dtype=np.int64), n_antennas, phase_only,
+            -1 if reference_antenna is None else reference_antenna, robust,
+        )
+    )  # fmt: skip
+
+
+def _broadcast_rows(values: ArrayLike, baselines: int, dtype: type) -> NDArray[np.generic]:
+    """Give values as (batch or 1, baselines)."""
+    rows: NDArray[np.generic] = np.atleast_2d(np.asarray(values, dtype=dtype))
+    return np.ascontiguousarray(np.broadcast_to(rows, (len(rows), baselines)))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _solve_batch(
+    visibilities: NDArray[np.complex64], model: NDArray[np.complex64], weights: Singles, antenna1: Slots,
+    antenna2: Slots, antennas: int, phase_only: bool, reference: int, robust: bool,
+) -> tuple[Gains, Floats, Floats, Mask, NDArray[np.int64]]:  # fmt: skip
+    """Solve each problem; `model` and `weights` have the batch axis of `visibilities`, or one of length 1."""
+    batch = len(visibilities)
+    gains, snr = np.ones((batch, antennas), dtype=np.complex128), np.zeros((batch, antennas))
+    chi2, flagged = np.full(batch, np.nan), np.ones((batch, antennas), dtype=np.bool_)
+    iterations = np.zeros(batch, dtype=np.int64)
+    for index in range(batch):
+        data, predicted = visibilities[index], model[index % len(model)]
+        weight = _find_weights(data, predicted, weights[index % len(weights)], antenna1, antenna2)
+        offered = _sum_by_antenna(weight, antenna1, antenna2, antennas)
+        solved, power, live, steps = _solve_robustly(
+            data, predicted, weight, antenna1, antenna2, antennas, phase_only, robust
+        )
+        iterations[index] = steps
+        kept = _sum_by_antenna(weight, antenna1, antenna2, antennas)
+        squared = np.abs(solved) ** 2
+        flagged[index] = ~(live & (kept >= MIN_KEPT * offered) & (squared > 0))
+        if flagged[index].all():
+            continue
+        chi2[index] = _measure_chi2(data, predicted, weight, antenna1, antenna2, solved, live, phase_only)
+        own = reference
+        if own < 0 or flagged[index, own]:
+            own = int(np.argmax(np.where(flagged[index], -1.0, kept)))
+        turn = np.conj(solved[own]) / abs(solved[own])
+        for antenna in range(antennas):
+            if not flagged[index, antenna]:
+                gains[index, antenna] = solved[antenna] * turn
+                information = squared[antenna] * _dot(power[antenna], squared)
+                snr[index, antenna] = min(np.sqrt(information / max(chi2[index], 1e-30)), MAX_SNR)
+    return gains, snr, chi2, flagged, iterations
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _find_weights(
+    data: NDArray[np.complex64], model: NDArray[np.complex64], weights: Singles, antenna1: Slots, antenna2: Slots
+) -> Floats:  # fmt: skip
+    """Give the weight of each sample, 0 for the unusable ones."""
+    weight = np.zeros(data.size)
+    for baseline in range(data.size):
+        value, predicted = data[baseline], model[baseline]
+        is_usable = np.isfinite(value.real) and np.isfinite(value.imag)
+        is_usable &= np.isfinite(predicted.real) and np.isfinite(predicted.imag)
+        if is_usable and antenna1[baseline] != antenna2[baseline] and abs(predicted) > 0 and weights[baseline] > 0:
+            weight[baseline] = weights[baseline]
+    return weight
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _solve_robustly(
+    data: NDArray[np.complex64], model: NDArray[np.complex64], weight: Floats, antenna1: Slots, antenna2: Slots,
+    antennas: int, phase_only: bool, robust: bool,
+) -> tuple[Gains, Floats, Mask, int]:  # fmt: skip
+    """Solve a problem, and again without outliers, whose weight is set to 0.
+
+    Gives the gains, the sums of w |M|^2 of each pair, which antennas have a solution, and the number of steps.
+    """
+    gains, total_steps, has_converged = np.ones(antennas, dtype=np.complex128), 0, False
+    for clipping in range(_MAX_CLIPPINGS + 1):
+        live = _find_live_antennas(weight, antenna1, antenna2, antennas)
+        real, imaginary, power = _sum_products(data, model, weight, antenna1, antenna2, live)
+        if not live.any():
+            break
+        if not has_converged:
+            gains = _start_gains(real, imaginary, power, live, phase_only)
+        gains, steps, has_converged = _iterate(real, imaginary, power, live, gains, phase_only)
+        total_steps += steps
+        is_last = not robust or clipping == _MAX_CLIPPINGS
+        if is_last or not _clip(data, model, weight, antenna1, antenna2, gains):
+            live &= has_converged
+            break
+    return gains, power, live, total_steps
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _sum_by_antenna(weight: Floats, antenna1: Slots, antenna2: Slots, antennas: int) -> Floats:
+    total = np.zeros(antennas)
+    for baseline in range(weight.size):
+        total[antenna1[baseline]] += weight[baseline]
+        total[antenna2[baseline]] += weight[baseline]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _find_live_antennas(weight: Floats, antenna1: Slots, antenna2: Slots, antennas: int) -> Mask:
+    """Find the antennas with MIN_BASELINES partners among themselves."""
+    connected = np.zeros((antennas, antennas), dtype=np.bool_)
+    for baseline in range(weight.size):
+        if weight[baseline] > 0:
+            connected[antenna1[baseline], antenna2[baseline]] = True
+            connected[antenna2[baseline], antenna1[baseline]] = True
+    live = np.ones(antennas, dtype=np.bool_)
+    is_changed = True
+    while is_changed:
+        is_changed = False
+        for antenna in range(antennas):
+            if live[antenna] and np.count_nonzero(connected[antenna] & live) < MIN_BASELINES:
+                live[antenna] = False
+                is_changed = True
+    return live
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _sum_products(
+    data: NDArray[np.complex64], model: NDArray[np.complex64], weight: Floats, antenna1: Slots, antenna2: Slots,
+    live: Mask,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Sum w V M* (real and imaginary parts) and w |M|^2 into arrays of shape (antennas, antennas), V21 = V12*."""
+    antennas = live.size
+    real, imaginary = np.zeros((antennas, antennas)), np.zeros((antennas, antennas))
+    power = np.zeros((antennas, antennas))
+    for baseline in range(weight.size):
+        i, j = antenna1[baseline], antenna2[baseline]
+        if weight[baseline] > 0 and live[i] and live[j]:
+            product = weight[baseline] * complex(data[baseline]) * np.conj(complex(model[baseline]))
+            real[i, j] += product.real
+            real[j, i] += product.real
+            imaginary[i, j] += product.imag
+            imaginary[j, i] -= product.imag
+            squared = weight[baseline] * abs(complex(model[baseline])) ** 2
+            power[i, j] += squared
+            power[j, i] += squared
+    return real, imaginary, power
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _start_gains(real: Floats, imaginary: Floats, power: Floats, live: Mask, phase_only: bool) -> Gains:
+    """Give starting values: phases against the antenna with the strongest products, refined by power iteration."""
+    antennas = live.size
+    strength = np.zeros(antennas)
+    for antenna in range(antennas):
+        strength[antenna] = np.sqrt(real[antenna] ** 2 + imaginary[antenna] ** 2).sum()
+    strongest = np.argmax(strength)
+    phasors = np.ones(antennas, dtype=np.complex128)
+    for antenna in range(antennas):
+        value = complex(real[antenna, strongest], imaginary[antenna, strongest])
+        if live[antenna] and abs(value) > 0:
+            phasors[antenna] = value / abs(value)
+        elif not live[antenna]:
+            phasors[antenna] = 0.0
+    scale = 1.0
+    for _ in range(_START_STEPS):
+        total = 0.0
+        updated = phasors.copy()
+        for antenna in range(antennas):
+            x, y = _multiply(real[antenna], imaginary[antenna], phasors.real.copy(), phasors.imag.copy())
+            value = complex(x, y)
+            total += (value * np.conj(phasors[antenna])).real
+            if live[antenna] and abs(value) > 0:
+                updated[antenna] = value / abs(value)
+        scale = np.sqrt(max(total, 0.0) / power.sum())
+        phasors = updated
+    return phasors if phase_only or scale == 0 else phasors * scale
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator,unused-ignore]
+def _multiply(real: Floats, imaginary: Floats, x: Floats, y: Floats) -> tuple[float, float]:
+    """Multiply a row of a complex matrix by a complex vector, both as real and imaginary parts."""
+    sum_x, sum_y = 0.0, 0.0
+    for column in range(x.size):
+        sum_x += real[column] * x[column] - imaginary[column] * y[column]
+        sum_y += real[column] * y[column] + imaginary[column] * x[column]
+    return sum_x, sum_y
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator,unused-ignore]
+def _dot(first: Floats, second: Floats) -> float:
+    total = 0.0
+    for column in range(first.size):
+        total += first[column] * second[column]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _iterate(
+    real: Floats, imaginary: Floats, power: Floats, live: Mask, start: Gains, phase_only: bool
+) -> tuple[Gains, int, bool]:  # fmt: skip
+    """Iterate; give the gains, 0 for antennas that are not live, the number of steps, and whether they converged."""
+    x, y = start.real.copy(), start.imag.copy()
+    for antenna in range(live.size):
+        if not live[antenna]:
+            x[antenna] = y[antenna] = 0.0
+    new_x, new_y = np.zeros(live.size), np.zeros(live.size)
+    change, size = 0.0, 0.0
+    for step in range(1, MAX_ITERATIONS + 1):
+        squared = x * x + y * y
+        change, size = 0.0, 0.0
+        for antenna in range(live.size):
+            if not live[antenna]:
+                continue
+            sum_x, sum_y = _multiply(real[antenna], imaginary[antenna], x, y)
+            norm = np.sqrt(sum_x**2 + sum_y**2) if phase_only else _dot(power[antenna], squared)
+            if norm <= 0:
+                continue
+            sum_x, sum_y = sum_x / norm, sum_y / norm
+            if step % 2 == 0:
+                sum_x, sum_y = 0.5 * (sum_x + x[antenna]), 0.5 * (sum_y + y[antenna])
+                if phase_only:
+                    norm = max(np.sqrt(sum_x**2 + sum_y**2), 1e-30)
+                    sum_x, sum_y = sum_x / norm, sum_y / norm
+            new_x[antenna], new_y[antenna] = sum_x, sum_y
+            change += (sum_x - x[antenna]) ** 2 + (sum_y - y[antenna]) ** 2
+            size += sum_x**2 + sum_y**2
+        x[:] = new_x
+        y[:] = new_y
+        if step % 2 == 0 and change <= _TOLERANCE**2 * size:
+            return x + 1j * y, step, size > 0
+    return x + 1j * y, MAX_ITERATIONS, change <= _CONVERGED**2 * size
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _clip(
+    data: NDArray[np.complex64], model: NDArray[np.complex64], weight: Floats, antenna1: Slots, antenna2: Slots,
+    gains: Gains,
+) -> bool:  # fmt: skip
+    """Set the weight of outliers to 0, in place; give whether there was any."""
+    residuals, least = np.zeros(weight.size), np.zeros(weight.size)
+    used = 0
+    for baseline in range(weight.size):
+        gain = gains[antenna1[baseline]] * np.conj(gains[antenna2[baseline]])
+        if weight[baseline] > 0 and abs(gain) > 0:
+            residual = complex(data[baseline]) - gain * complex(model[baseline])
+            residuals[baseline] = np.sqrt(weight[baseline]) * abs(residual)
+            least[baseline] = _ROUNDING * np.sqrt(weight[baseline]) * abs(gain * complex(model[baseline]))
+            used += 1
+    if used < 2 * MIN_BASELINES:
+        return False
+    # The median of the used ones: the unused are 0 and come first.
+    middle = weight.size - used + used // 2
+    limit = _CLIP / _RAYLEIGH_MEDIAN * float(np.partition(residuals, middle)[middle])
+    is_any = False
+    for baseline in range(weight.size):
+        if residuals[baseline] > max(limit, float(least[baseline])):
+            weight[baseline] = 0.0
+            is_any = True
+    return is_any
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
+def _measure_chi2(
+    data: NDArray[np.complex64], model: NDArray[np.complex64], weight: Floats, antenna1: Slots, antenna2: Slots,
+    gains: Gains, live: Mask, phase_only: bool,
+) -> float:  # fmt: skip
+    """Measure chi squared per degree of freedom; a complex sample has two."""
+    total, samples = 0.0, 0
+    for baseline in range(weight.size):
+        i, j = antenna1[baseline], antenna2[baseline]
+        if weight[baseline] > 0 and live[i] and live[j]:
+            residual = complex(data[baseline]) - gains[i] * complex(model[baseline]) * np.conj(gains[j])
+            total += weight[baseline] * abs(residual) ** 2
+            samples += 1
+    freedom = 2 * samples + 1 - (1 if phase_only else 2) * int(np.count_nonzero(live))
+    return total / freedom if freedom > 0 else np.nan
