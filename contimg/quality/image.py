@@ -8,6 +8,7 @@ from contimg.common.options import Options, option
 from contimg.formats.records import about
 from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.grades import BAD, GOOD, SUSPECT, Check, QualityGrade, grade_checks
+from contimg.sky.comparison.result import SkyComparison
 
 NOISE = "noise"  # ended the cleaning
 HANDS_OF_STOKES_I = 2
@@ -48,6 +49,22 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     max_faint_factor: float = option(
         1.15, "Factor between the catalogue's flux ratio of faint sources and that of bright ones", minimum=1.0
     )
+    max_reference_factor: float = option(
+        1.2, "Factor between the median flux and the reference catalogue's, to which three errors are added", minimum=1.0
+    )
+    max_outer_factor: float = option(
+        1.2, "Factor between the catalogue's flux ratio outside half power and that inside", minimum=1.0
+    )
+    max_distortion_beams: float = option(
+        0.25, "Rms difference of the offsets from the catalogue over the image", unit="beam widths", minimum=0.0
+    )
+    min_completeness: float = option(
+        0.9, "Fraction of the sources predicted at ten times the noise that are detected, below which an image is suspect",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
+    bad_completeness: float = option(
+        0.5, "Fraction of these sources below which an image is bad", minimum=0.0, maximum=1.0
+    )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
 
@@ -64,7 +81,7 @@ AppliedSetNote = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNumbers(CalibrationNumbers):
+class ImageNumbers(SkyComparison, CalibrationNumbers):
     """The numbers of an image that its grade depends on; None where one was not measured."""
 
     rms_jy: Annotated[float, about("Noise, from the median absolute deviation of the residual", "Jy/beam", 0.0021)]
@@ -111,17 +128,6 @@ class ImageNumbers(CalibrationNumbers):
     gain_hand_ratio: Annotated[
         float | None,
         about("The same ratio of the gains applied: median of |g|^2 of the one hand over the other", "ratio", 1.21),
-    ] = None
-    catalogue_matches: Annotated[int | None, about("Catalogued sources compared", "sources", 41)] = None
-    catalogue_offset_arcsec: Annotated[
-        float | None, about("Length of the median offset of the sources from the catalogue", "arcsec", 1.4)
-    ] = None
-    catalogue_flux_ratio: Annotated[float | None, about("Median of measured over catalogued flux", "ratio", 0.98)] = (
-        None
-    )
-    catalogue_faint_ratio: Annotated[
-        float | None,
-        about("That median at a signal to noise of 7 to 25, over that of brighter sources", "ratio", 0.97),
     ] = None
     sources_found: Annotated[
         int | None, about("Sources found blindly; null where the source finder is off", "sources", 57)
@@ -230,22 +236,61 @@ def _check_artefacts(image: ImageNumbers, limits: QualityThresholds) -> tuple[Ch
 
 
 def _check_sources(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, ...]:
-    width, flux, source_count = image.beam_minor_arcsec, image.catalogue_flux_ratio, image.sources_found
-    faint = image.catalogue_faint_ratio
-    offset, beam = _ratio(image.catalogue_offset_arcsec, width), _ratio(image.beam_major_arcsec, width)
+    source_count, beam = image.sources_found, _ratio(image.beam_major_arcsec, image.beam_minor_arcsec)
     return (
-        Check("offset from catalogue, beams", offset, f"sources are {offset or 0:.2f} beams from their catalogued "
-              "positions", high=limits.max_offset_beams),
-        Check("flux over catalogue", flux, f"sources have {flux or 0:.2f} times their catalogued flux",
-              low=1 / limits.max_flux_factor, high=limits.max_flux_factor),
-        Check("flux over catalogue, faint over bright", faint, f"sources of signal to noise 7 to 25 have "
-              f"{faint or 0:.2f} times the flux ratio of brighter ones: the image is not cleaned deep enough",
-              low=1 / limits.max_faint_factor, high=limits.max_faint_factor),
-        Check("number of catalogued sources compared", image.catalogue_matches, unit="count"),
+        *_check_comparison(image, limits),
         Check("number of sources found", source_count, unit="count", text="finder off" if source_count is None else ""),
         Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",
               high=limits.max_beam_ratio),
     )  # fmt: skip
+
+
+def _check_comparison(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, ...]:
+    """The checks against the reference catalogue; without one, those against the flux calibrators."""
+    width, flux, error = image.beam_minor_arcsec, image.catalogue_flux_ratio, image.catalogue_flux_error
+    faint, outer, complete = image.catalogue_faint_ratio, image.catalogue_outer_ratio, image.catalogue_completeness
+    offset = _ratio(image.catalogue_offset_arcsec, width)
+    distortion = _ratio(image.catalogue_distortion_arcsec, width)
+    east_arcsec, north_arcsec = image.shift_east_arcsec or 0.0, image.shift_north_arcsec or 0.0
+    is_reference = image.catalogue_name is not None and flux is not None
+    factor = limits.max_reference_factor + _RATIO_ERRORS * (error or 0.0) if is_reference else limits.max_flux_factor
+    corrected = "" if image.shift_east_arcsec is None else "; the coordinates are corrected for it"
+    return (
+        Check("reference catalogue", None, text=describe_comparison(image)),
+        Check("number of catalogued sources compared", image.catalogue_matches, unit="count"),
+        Check("offset from catalogue, beams", offset, f"sources are {offset or 0:.2f} beams from their catalogued "
+              f"positions{corrected}", high=limits.max_offset_beams),
+        Check("coordinates shifted, arcsec", None if image.shift_east_arcsec is None else
+              math.hypot(east_arcsec, north_arcsec)),
+        Check("distortion of positions, beams", distortion, f"offsets from the catalogue differ by {distortion or 0:.2f} "
+              "beams over the image", high=limits.max_distortion_beams),
+        Check("flux over catalogue", flux, f"sources have {flux or 0:.3g} times their catalogued flux",
+              low=1 / factor, high=factor),
+        Check("flux over catalogue, faint over bright", faint, f"sources of signal to noise 7 to 25 have "
+              f"{faint or 0:.2f} times the flux ratio of brighter ones: the image is not cleaned deep enough",
+              low=1 / limits.max_faint_factor, high=limits.max_faint_factor),
+        Check("flux over catalogue, outer over inner", outer, f"sources outside half power have {outer or 0:.2f} times "
+              "the flux ratio of those inside: the primary beam or the pointing is wrong",
+              low=1 / limits.max_outer_factor, high=limits.max_outer_factor),
+        Check("catalogued sources detected", complete, f"{complete or 0:.0%} of the sources that the catalogue predicts "
+              "at ten times the noise are detected", low=limits.min_completeness, bad_low=limits.bad_completeness,
+              unit="fraction"),
+    )  # fmt: skip
+
+
+def describe_comparison(image: SkyComparison) -> str:
+    """Return what an image is compared with, in a few words; `not compared` without a reference catalogue.
+
+    Parameters
+    ----------
+    image : its numbers.
+    """
+    if image.catalogue_name is None:
+        return "not compared"
+    kinds = {"pipeline": "the pipeline's own images", "simulated": "simulated"}
+    kind = kinds.get(image.catalogue_kind or "")
+    name = f"{image.catalogue_name} ({kind})" if kind else image.catalogue_name
+    return name if image.catalogue_flux_ratio is not None else f"not compared: too few sources of {name}"
 
 
 def _check_clean(image: ImageNumbers) -> Check:

@@ -13,7 +13,7 @@ from typing import Any
 from contimg.common.errors import BadInput, ContimgError
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import restore_replaced
-from contimg.settings import StreamingConfig
+from contimg.settings import Settings, StreamingConfig
 from contimg.store import LIVE, Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,8 @@ def _image(context: StageContext, lease: Lease) -> Any:
         mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
         history_rms_jy = context.store.products.history_rms_jy(ms.dec_deg, mid_mjd, lease.processing)
     directory = context.product_dir(lease.processing) / "images"
-    return imaging.image(ms.path, directory, options, thresholds, history_rms_jy)
+    catalogue = Settings.from_environment().reference_path
+    return imaging.image(ms.path, directory, options, thresholds, history_rms_jy, catalogue)
 
 
 def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> None:

@@ -94,7 +94,13 @@ class Image(TileProduct):
     sources: Mapped[list[Any]]
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[Any]]
+    catalogue_name: Mapped[str | None] = mapped_column(String(128))
+    catalogue_kind: Mapped[str | None] = mapped_column(String(16))
     catalogue_flux_ratio: Mapped[float | None]
+    catalogue_offset_field: Mapped[list[Any]] = mapped_column(server_default="[]")
+    catalogue_flux_by_snr: Mapped[list[Any]] = mapped_column(server_default="[]")
+    catalogue_flux_by_radius: Mapped[list[Any]] = mapped_column(server_default="[]")
+    catalogue_completeness_by_flux: Mapped[list[Any]] = mapped_column(server_default="[]")
     clean_stopped_by: Mapped[str | None] = mapped_column(String(32))
     missing_subbands: Mapped[list[Any]] = mapped_column(server_default="[]")
     hands: Mapped[str | None] = mapped_column(String(16))

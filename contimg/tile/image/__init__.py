@@ -17,7 +17,7 @@ __all__ = ["Beam", "Calibration", "ImageOptions", "ImagingResult", "image"]
 
 def image(
     ms: Path, directory: Path, options: ImageOptions | None = None, thresholds: QualityThresholds | None = None,
-    history_rms_jy: float | None = None,
+    history_rms_jy: float | None = None, reference_catalogue: Path | None = None,
 ) -> ImagingResult:  # fmt: skip
     """Image a Measurement Set.
 
@@ -28,6 +28,7 @@ def image(
     options : of imaging.
     thresholds : of the QA grade.
     history_rms_jy : median noise of the last good images of the declination strip, Jy per beam, to compare with.
+    reference_catalogue : file of the catalogue that the image is compared with; None: it is not compared.
 
     Raises
     ------
@@ -36,4 +37,5 @@ def image(
     """
     from contimg.tile.image.run import make_image
 
-    return make_image(ms, directory, options or ImageOptions(), thresholds or QualityThresholds(), history_rms_jy)
+    options, thresholds = options or ImageOptions(), thresholds or QualityThresholds()
+    return make_image(ms, directory, options, thresholds, history_rms_jy, reference_catalogue)

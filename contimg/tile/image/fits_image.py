@@ -12,6 +12,7 @@ from astropy.time import Time
 import contimg
 from contimg.instrument.beam_table import beam_width
 from contimg.instrument.dsa110 import is_own_dish
+from contimg.sky.comparison.astrometry import shift_header
 from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import WSCLEAN, ImageOptions
@@ -31,8 +32,17 @@ IMAGE_CARDS = (
     ("DYNRANGE", "dynamic_range", "peak over noise"),
     ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
     ("BOWL", "bowl_jy", "[Jy/beam] median around the brightest source"),
+    ("CATNAME", "catalogue_name", "reference catalogue"),
+    ("CATKIND", "catalogue_kind", "survey, merged, simulated or pipeline"),
     ("CATMATCH", "catalogue_matches", "catalogued sources compared"),
+    ("CATFLUXE", "catalogue_flux_error", "standard error of CATFLUX"),
     ("CATFAINT", "catalogue_faint_ratio", "CATFLUX at S/N 7 to 25 over brighter"),
+    ("CATOUTER", "catalogue_outer_ratio", "CATFLUX outside half power over inside"),
+    ("CATOFFE", "catalogue_offset_east_arcsec", "[arcsec] median offset to the east"),
+    ("CATOFFN", "catalogue_offset_north_arcsec", "[arcsec] median offset to the north"),
+    ("CATOFFER", "catalogue_offset_error_arcsec", "[arcsec] its standard error on an axis"),
+    ("CATDIST", "catalogue_distortion_arcsec", "[arcsec] rms of offsets over the image"),
+    ("CATCOMPL", "catalogue_completeness", "detected part of those above S/N 10"),
     ("SRCFOUND", "sources_found", "sources found blindly"),
     ("VERDICT", "verdict", "quality"),
     ("CALGRADE", "calibration_grade", "quality of the calibration"),
@@ -64,6 +74,24 @@ OPTION_CARDS = (
 )
 
 
+# Field of the result, and keyword, key and comment of each column; the number of the row ends the keyword.
+TABLE_CARDS = (
+    ("catalogue_flux_by_snr", (("CSNFRO", "snr_from", "S/N from"), ("CSNTO", "snr_to", "S/N to"),
+                               ("CSNNUM", "sources", "sources"), ("CSNRAT", "flux_ratio", "median flux over catalogue"),
+                               ("CSNERR", "error", "its standard error"))),
+    ("catalogue_flux_by_radius", (("CRDFRO", "from_deg", "[deg] from the centre, from"), ("CRDTO", "to_deg", "[deg] to"),
+                                  ("CRDNUM", "sources", "sources"),
+                                  ("CRDRAT", "flux_ratio", "median flux over catalogue"),
+                                  ("CRDERR", "error", "its standard error"))),
+    ("catalogue_completeness_by_flux", (("CCOFLX", "flux_jy", "[Jy] completeness above"), ("CCONUM", "sources", "sources"),
+                                        ("CCOFRA", "detected", "fraction detected"))),
+    ("catalogue_offset_field", (("COFX", "east_deg", "[deg] cell east of the centre"), ("COFY", "north_deg", "[deg] north"),
+                                ("COFNUM", "sources", "sources"), ("COFE", "offset_east_arcsec", "[arcsec] median offset"),
+                                ("COFN", "offset_north_arcsec", "[arcsec] to the north"),
+                                ("COFERR", "error_arcsec", "[arcsec] its standard error"))),
+)  # fmt: skip
+
+
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
     """Make the header of an image in Jy per beam.
 
@@ -82,7 +110,10 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     header.update({keyword: (value, comment) for keyword, value, comment in cards})
     missing = " ".join(map(str, tile_image.missing_subbands)) or "none"
     header["MISSSUBB"] = (missing, "subbands without data")
-    if tile_image.matches:
+    for field, columns in TABLE_CARDS:
+        for number, row in enumerate(getattr(tile_image, field), 1):
+            header.update({f"{keyword}{number}": (row[key], comment) for keyword, key, comment in columns})
+    if tile_image.catalogue_flux_ratio is not None:
         header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
         header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")
     header["IMAGER"] = (_imager_version(options), "what gridded and cleaned")
@@ -176,6 +207,8 @@ def _geometry(tile_image: ImagingResult) -> fits.Header:
         header.update({f"CTYPE{number}": kind, f"CRPIX{number}": float(pixel), f"CRVAL{number}": value})
         header.update({f"CDELT{number}": delta, f"CUNIT{number}": unit})
     header.update({"RADESYS": "ICRS", "SPECSYS": "TOPOCENT"})
+    if tile_image.shift_east_arcsec is not None and tile_image.shift_north_arcsec is not None:
+        shift_header(header, tile_image.shift_east_arcsec, tile_image.shift_north_arcsec)
     header["RESTFRQ"] = (tile_image.freq_hz, "[Hz] weighted mean")
     start = Time(tile_image.start_mjd_s / 86400, format="mjd", scale="utc")
     header["TIMESYS"] = "UTC"

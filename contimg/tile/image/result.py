@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contimg.quality.calibration import CalibrationNumbers
 from contimg.tile.image.sources.matches import FoundSource, Match
 from contimg.tile.products import TileImage
+
+if TYPE_CHECKING:  # the image package is light to import
+    from contimg.sky.comparison.matching import MatchedSources
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Products:
         The image over the primary beam: true fluxes, noise that rises outwards.
     png, thumbnail, zoom : Path
         The preview, a small one, and the brightest source.
+    comparison : Path
+        Plots of the comparison with the reference catalogue, written where there is one.
     uv, spectrum : Path
         Plots, written with the option `plots`.
     votable, csv : Path
@@ -74,6 +80,7 @@ class Products:
     png: Path
     thumbnail: Path
     zoom: Path
+    comparison: Path
     uv: Path
     spectrum: Path
     votable: Path
@@ -88,7 +95,7 @@ class Products:
         group : name of the group; the files' names begin with it.
         directory : where the files are or will be.
         """
-        pictures = (".png", ".thumb.png", ".zoom.png", ".uv.png", ".spectrum.png")
+        pictures = (".png", ".thumb.png", ".zoom.png", ".comparison.png", ".uv.png", ".spectrum.png")
         suffixes = (".fits", ".pb.fits", ".pbcor.fits", *pictures, ".sources.vot", ".sources.csv")
         return cls(*(directory / f"{group}{suffix}" for suffix in suffixes))
 
@@ -121,6 +128,8 @@ class ImagingResult(TileImage):
         Pixels of clean's model and their total flux.
     matches : tuple of Match
         Catalogued sources that the image should show, as it shows them, brightest first.
+    compared : MatchedSources or None
+        Sources of the reference catalogue that the image was compared with.
     found_sources : tuple of FoundSource
         Sources found blindly, brightest first; empty without the option `find_sources`.
     seconds : mapping of str to float
@@ -141,5 +150,6 @@ class ImagingResult(TileImage):
     cleaned_jy: float
     verdict: str = ""
     matches: tuple[Match, ...] = ()
+    compared: "MatchedSources | None" = None
     found_sources: tuple[FoundSource, ...] = ()
     seconds: Mapping[str, float]

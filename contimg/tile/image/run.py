@@ -1,7 +1,7 @@
 """The image stage: read, weight, grid, clean, restore, compare, grade, write."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,7 @@ from contimg.common.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.tables import open_table
 from contimg.quality.image import NOISE, QualityThresholds, grade_image
+from contimg.sky.comparison.astrometry import with_shift
 from contimg.tile.image.deconvolution.clean import CleanResult, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
@@ -45,6 +46,7 @@ from contimg.tile.image.options import WSCLEAN, ImageOptions
 from contimg.tile.image.result import Beam, Calibration, ImagingResult, Products
 from contimg.tile.image.sources.catalogue import match_catalogue, read_catalogue
 from contimg.tile.image.sources.finding import find_sources
+from contimg.tile.image.sources.forced import compare_image
 from contimg.tile.image.sources.matches import (
     FoundSource,
     compute_faint_flux_ratio,
@@ -81,7 +83,7 @@ class CleanedImage:
 
 def make_image(
     ms_path: Path, directory: Path, options: ImageOptions, thresholds: QualityThresholds,
-    history_rms_jy: float | None = None,
+    history_rms_jy: float | None = None, reference_catalogue: Path | None = None,
 ) -> ImagingResult:  # fmt: skip
     """Image one Measurement Set; see `contimg.tile.image.image`.
 
@@ -92,6 +94,7 @@ def make_image(
     options : of imaging.
     thresholds : of the QA grade.
     history_rms_jy : noise of earlier images, Jy per beam, to compare with.
+    reference_catalogue : file of the catalogue that the image is compared with, or None.
 
     Raises
     ------
@@ -115,6 +118,7 @@ def make_image(
         image = _image(ms, gridder, time_bins, thermal_rms_jy, options, timer)
     tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
+        tile_image = _with_comparison(tile_image, image, reference_catalogue, options)
         tile_image = _with_sources(tile_image, image, options)
     with timer("hands"):
         hands = measure_hand_ratio(image.gridder, image.cleaned.model)
@@ -290,8 +294,23 @@ def _describe(
     )  # fmt: skip
 
 
+def _with_comparison(
+    tile_image: ImagingResult, image: CleanedImage, catalogue_path: Path | None, options: ImageOptions
+) -> ImagingResult:
+    """The result with the numbers of the comparison with the reference catalogue."""
+    if catalogue_path is None:
+        return tile_image
+    header = image_header(tile_image, options)
+    comparison, compared = compare_image(image.restored, image.pb, header, catalogue_path, residual=image.residual)
+    if options.correct_positions:
+        beam_arcsec = tile_image.beam_minor_arcsec
+        comparison = with_shift(comparison, beam_arcsec, options.correct_sigma, options.correct_beams)
+    numbers = {field.name: getattr(comparison, field.name) for field in fields(comparison)}
+    return replace(tile_image, compared=compared, **numbers)
+
+
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:
-    """The result with the catalogue's sources and, with the option `find_sources`, those found blindly."""
+    """The result with the flux calibrators' or the option's and, with the option `find_sources`, those found blindly."""
     header = image_header(tile_image, options)
     catalogue = read_catalogue(options, tile_image.freq_hz)
     matches = match_catalogue(catalogue, image.restored, image.pb, header, tile_image.rms_jy)
@@ -300,10 +319,13 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         directory = tile_image.fits_path.parent
         directory.mkdir(parents=True, exist_ok=True)
         found_sources = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
+    if tile_image.catalogue_name is None:
+        tile_image = replace(
+            tile_image, catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
+            catalogue_flux_ratio=compute_flux_ratio(matches),
+            catalogue_faint_ratio=compute_faint_flux_ratio(matches, tile_image.rms_jy),
+        )  # fmt: skip
     return replace(
         tile_image, matches=matches, found_sources=found_sources, sources=list_sources(found_sources, matches),
-        catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
-        catalogue_flux_ratio=compute_flux_ratio(matches),
-        catalogue_faint_ratio=compute_faint_flux_ratio(matches, tile_image.rms_jy),
         sources_found=len(found_sources) if options.find_sources else None,
     )  # fmt: skip

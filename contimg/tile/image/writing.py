@@ -18,6 +18,7 @@ from contimg.formats.ms.info import MSInfo
 from contimg.tile.image.fits_image import image_header, write_fits, write_pb_corrected, write_primary_beam
 from contimg.tile.image.gridding.gridder import Gridder, Image
 from contimg.tile.image.options import ImageOptions
+from contimg.tile.image.plots.comparison import write_comparison
 from contimg.tile.image.plots.preview import write_preview, write_thumbnail, write_zoom
 from contimg.tile.image.plots.uv_spectrum import write_spectrum, write_uv
 from contimg.tile.image.result import ImagingResult
@@ -61,6 +62,8 @@ def write_products(
         products.zoom: partial(write_zoom, image=image, tile_image=tile_image, header=header),
         products.thumbnail: partial(write_thumbnail, image=image, tile_image=tile_image),
     }
+    if tile_image.compared is not None:
+        pictures[products.comparison] = partial(write_comparison, tile_image=tile_image, matched=tile_image.compared)
     if options.plots:
         y, x = np.unravel_index(int(image.argmax()), image.shape)
         spectrum = measure_spectrum(ms, gridder, float(x), float(y))

@@ -1,4 +1,4 @@
-"""Class and age of a calibration, validity of gains; history and outages of the antennas."""
+"""Calibration class and age, validity of gains, antennas' history, comparison with the reference catalogue."""
 
 from typing import Any
 
@@ -18,8 +18,19 @@ _CALIBRATION: tuple[tuple[str, Any], ...] = (
     ("gain_snr", sa.Double()),
     ("phase_residual_deg", sa.Double()),
 )
+_COMPARISON = (
+    "catalogue_offset_east_arcsec", "catalogue_offset_north_arcsec", "catalogue_offset_error_arcsec",
+    "catalogue_distortion_arcsec", "catalogue_flux_error", "catalogue_outer_ratio", "catalogue_completeness",
+    "shift_east_arcsec", "shift_north_arcsec",
+)  # fmt: skip
+_COMPARISON_TABLES = (
+    "catalogue_offset_field", "catalogue_flux_by_snr", "catalogue_flux_by_radius", "catalogue_completeness_by_flux",
+)  # fmt: skip
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     *((table, name, column_type) for table in ("images", "ms_index") for name, column_type in _CALIBRATION),
+    ("images", "catalogue_name", sa.String(length=128)),
+    ("images", "catalogue_kind", sa.String(length=16)),
+    *(("images", name, sa.Double()) for name in _COMPARISON),
     ("calibrations", "gains_valid_from_mjd", sa.Double()),
     ("calibrations", "gains_valid_to_mjd", sa.Double()),
 )
@@ -29,6 +40,8 @@ def upgrade() -> None:
     """Add the columns; gains of earlier caltable sets are valid for an hour either side; create the tables."""
     for table, name, column_type in _COLUMNS:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
+    for name in _COMPARISON_TABLES:
+        op.add_column("images", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
     op.execute("UPDATE calibrations SET gains_valid_from_mjd = mjd - 1.0 / 24, gains_valid_to_mjd = mjd + 1.0 / 24")
     _create_antennas()
 
@@ -37,6 +50,8 @@ def downgrade() -> None:
     """Drop the tables and the columns."""
     op.drop_table("antenna_outages")
     op.drop_table("antenna_history")
+    for name in reversed(_COMPARISON_TABLES):
+        op.drop_column("images", name)
     for table, name, _ in reversed(_COLUMNS):
         op.drop_column(table, name)
 

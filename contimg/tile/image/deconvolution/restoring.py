@@ -26,7 +26,7 @@ def evaluate_beam(
     beam, pixel_arcsec : the beam and the size of a pixel.
     x_offset, y_offset : pixels to the west and to the north; shapes that broadcast together.
     """
-    a, b, c = _quadratic_form(beam, pixel_arcsec)
+    a, b, c = quadratic_form(beam, pixel_arcsec)
     return np.asarray(np.exp(-(a * x_offset**2 + 2 * b * x_offset * y_offset + c * y_offset**2)))
 
 
@@ -87,8 +87,13 @@ def restore(model: Image, residual: Image, beam: Beam, pixel_arcsec: float) -> I
     return np.asarray(oaconvolve(model, kernel.astype(np.float32), mode="same") + residual, dtype=np.float32)
 
 
-def _quadratic_form(beam: Beam, pixel_arcsec: float) -> tuple[float, float, float]:
-    """a, b, c of exp(-(a x² + 2 b x y + c y²)) in pixels; the position angle turns from +y (north) to -x (east)."""
+def quadratic_form(beam: Beam, pixel_arcsec: float) -> tuple[float, float, float]:
+    """Return a, b, c of a beam exp(-(a x² + 2 b x y + c y²)) in pixels.
+
+    Parameters
+    ----------
+    beam, pixel_arcsec : the beam and the size of a pixel; the position angle turns from +y (north) to -x (east).
+    """
     along = 4 * np.log(2) * (pixel_arcsec / beam.major_arcsec) ** 2
     across = 4 * np.log(2) * (pixel_arcsec / beam.minor_arcsec) ** 2
     sine, cosine = np.sin(np.deg2rad(beam.angle_deg)), np.cos(np.deg2rad(beam.angle_deg))

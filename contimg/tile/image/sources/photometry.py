@@ -8,13 +8,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from scipy.optimize import least_squares
 
 from contimg.common.errors import BadInput
-from contimg.tile.image.deconvolution.restoring import evaluate_beam
+from contimg.tile.image.deconvolution.restoring import evaluate_beam, quadratic_form
 from contimg.tile.image.result import Beam
 
 FIT_LEVEL = 0.5  # the fit uses the pixels where the beam, centred on the brightest one, is above this
+FIT_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def measure_source(fits_path: Path, ra_deg: float, dec_deg: float, search_beams:
     ------
     BadInput : the position is outside the image, or the file is not a restored image.
     """
-    image, header = _read_image(fits_path)
+    image, header = read_image(fits_path)
     pb_path = fits_path.with_name(fits_path.name.removesuffix(".fits") + ".pb.fits")
-    pb = _read_image(pb_path)[0] if pb_path.exists() else None
+    pb = read_image(pb_path)[0] if pb_path.exists() else None
     return measure_in_image(image, pb, header, ra_deg, dec_deg, search_beams, str(fits_path))
 
 
@@ -74,13 +74,17 @@ def measure_in_image(
     ra_deg, dec_deg, search_beams : position (ICRS) and radius.
     name : of the image, in messages.
     """
-    beam, pixel_arcsec = _read_beam(name, header)
+    beam, pixel_arcsec = read_beam(name, header)
     wcs = WCS(header).celestial
     requested = np.array(wcs.all_world2pix(ra_deg, dec_deg, 0), dtype=np.float64)
-    brightest = _find_brightest(image, requested, search_beams * beam.major_arcsec / pixel_arcsec)
-    if brightest is None:
-        raise BadInput(f"{name}: {ra_deg:.5f} {dec_deg:.5f} deg is outside the image; give a position inside")
-    apparent_jy, position = _fit(image, brightest, beam, pixel_arcsec)
+    peaks, positions = fit_beams(
+        image, requested[None], beam, pixel_arcsec, search_beams * beam.major_arcsec / pixel_arcsec
+    )
+    apparent_jy, position = float(peaks[0]), positions[0]
+    if not np.isfinite(apparent_jy):
+        raise BadInput(
+            f"{name}: {ra_deg:.5f} {dec_deg:.5f} deg is outside the image, or blank; give a position inside"
+        )
     ra, dec = (float(value) for value in wcs.all_pix2world(*position, 0))
     offset = position - requested
     pb_value = _interpolate(pb, position)
@@ -91,7 +95,7 @@ def measure_in_image(
     )  # fmt: skip
 
 
-def _read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
+def read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
     try:
         with fits.open(path, memmap=False) as units:
             image, header = np.squeeze(units[0].data), units[0].header
@@ -102,7 +106,7 @@ def _read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
     return np.asarray(image, dtype=np.float64), header
 
 
-def _read_beam(name: str, header: fits.Header) -> tuple[Beam, float]:
+def read_beam(name: str, header: fits.Header) -> tuple[Beam, float]:
     try:
         beam = Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, header["BPA"])
         return beam, abs(float(header["CDELT2"])) * 3600
@@ -110,41 +114,89 @@ def _read_beam(name: str, header: fits.Header) -> tuple[Beam, float]:
         raise BadInput(f"{name}: not a restored image, its header lacks BMAJ, BMIN, BPA or CDELT2") from None
 
 
-def _find_brightest(
-    image: NDArray[np.floating], centre: NDArray[np.float64], radius: float
-) -> NDArray[np.float64] | None:
-    """The brightest pixel (x, y) within a radius (pixels) of a position, or None when that is outside the image."""
+def fit_beams(
+    image: NDArray[np.floating], positions: NDArray[np.float64], beam: Beam, pixel_arcsec: float, radius: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a beam of free peak and position to the brightest pixel near each position, by Gauss-Newton steps.
+
+    The fit uses the pixels in which the beam, centred on the brightest one, is above `FIT_LEVEL`.
+
+    Parameters
+    ----------
+    image : shape (y, x).
+    positions : x and y, pixels, shape (count, 2).
+    beam, pixel_arcsec : the synthesized beam and the size of a pixel.
+    radius : around each position in which the brightest pixel is searched, pixels, at least 1.
+
+    Returns
+    -------
+    Peaks, shape (count,), in the unit of the image, and positions (x, y), shape (count, 2). NaN where the position is
+    outside the image, a pixel is blank, or the fit leaves the pixels that it uses.
+    """
     height, width = image.shape
-    if not (np.isfinite(centre).all() and -0.5 <= centre[0] < width - 0.5 and -0.5 <= centre[1] < height - 0.5):
-        return None
+    peaks, fitted = np.full(len(positions), np.nan), np.full((len(positions), 2), np.nan)
+    with np.errstate(invalid="ignore"):
+        inside = np.flatnonzero(((positions >= -0.5) & (positions < np.array([width, height]) - 0.5)).all(axis=1))
+    if not inside.size:
+        return peaks, fitted
     radius = max(radius, 1.0)
-    left, low = (max(0, int(value - radius)) for value in centre)
-    cutout = image[low : int(centre[1] + radius) + 2, left : int(centre[0] + radius) + 2]
-    y, x = np.indices(cutout.shape, sparse=True)
-    near = (x + left - centre[0]) ** 2 + (y + low - centre[1]) ** 2 <= radius**2
-    row, column = np.unravel_index(int(np.where(near, cutout, -np.inf).argmax()), cutout.shape)
-    return np.array([column + left, row + low], dtype=np.float64)
+    steps_x, steps_y = _grid(int(np.ceil(radius)) + 1)
+    centres = np.rint(positions[inside]).astype(int)
+    columns, rows, values = _read_pixels(image, centres, steps_x, steps_y)
+    distance = np.hypot(columns - positions[inside, :1], rows - positions[inside, 1:])
+    brightest = np.where((distance <= radius) & np.isfinite(values), values, -np.inf).argmax(axis=1)
+    centres = np.stack([steps_x[brightest], steps_y[brightest]], axis=1) + centres
+    steps_x, steps_y = _grid(int(np.ceil(beam.major_arcsec / pixel_arcsec)) + 1)
+    near = evaluate_beam(beam, pixel_arcsec, steps_x, steps_y) > FIT_LEVEL
+    steps_x, steps_y = steps_x[near], steps_y[near]
+    columns, rows, values = _read_pixels(image, centres, steps_x, steps_y)
+    is_inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    is_blank = (is_inside & ~np.isfinite(values)).any(axis=1)
+    sources = _solve(np.where(is_inside, values, np.nan), steps_x, steps_y, beam, pixel_arcsec)
+    is_lost = is_blank | (np.abs(sources[:, 1:]) > np.abs([steps_x, steps_y]).max(axis=1) + 1).any(axis=1)
+    sources[is_lost] = np.nan
+    peaks[inside], fitted[inside] = sources[:, 0], centres + sources[:, 1:]
+    return peaks, fitted
 
 
-def _fit(
-    image: NDArray[np.floating], brightest: NDArray[np.float64], beam: Beam, pixel_arcsec: float
-) -> tuple[float, NDArray[np.float64]]:
-    """Peak and position (x, y) of the beam that fits the pixels around the brightest one."""
-    reach = int(np.ceil(beam.major_arcsec / pixel_arcsec)) + 1
-    left, low = (max(0, int(value) - reach) for value in brightest)
-    cutout = image[low : int(brightest[1]) + reach + 1, left : int(brightest[0]) + reach + 1].astype(np.float64)
-    y, x = np.indices(cutout.shape, sparse=True)
-    x, y = x + left, y + low
-    near = evaluate_beam(beam, pixel_arcsec, x - brightest[0], y - brightest[1]) > FIT_LEVEL
-    rows, columns = np.nonzero(near)
-    values, x, y = cutout[near], columns + left, rows + low
-    peak = values.max()
+def _solve(
+    values: NDArray[np.float64], steps_x: NDArray[np.int64], steps_y: NDArray[np.int64], beam: Beam, pixel_arcsec: float
+) -> NDArray[np.float64]:
+    """Peaks and offsets from the middle pixel, shape (count, 3), that fit the values; pixels that are NaN are unused."""
+    used = np.isfinite(values)
+    values, scale = np.where(used, values, 0.0), np.nanmax(np.abs(values), axis=1, initial=1e-300, keepdims=True)
+    xx, xy, yy = quadratic_form(beam, pixel_arcsec)
+    sources = np.zeros((len(values), 3))
+    sources[:, 0] = values.max(axis=1)
+    for _ in range(FIT_STEPS):
+        peak, x, y = (sources[:, k, None] for k in range(3))
+        dx, dy = steps_x - x, steps_y - y
+        model = evaluate_beam(beam, pixel_arcsec, dx, dy) * used
+        slopes = (2 * peak / scale * model * slope for slope in (xx * dx + xy * dy, xy * dx + yy * dy))
+        jacobian = np.stack([model, *slopes], axis=-1)
+        normal = np.swapaxes(jacobian, 1, 2) @ jacobian + 1e-12 * np.eye(3)
+        residual = np.swapaxes(jacobian, 1, 2) @ ((values - peak * model) / scale)[..., None]
+        step = np.linalg.solve(normal, residual)[..., 0]
+        sources[:, :1] += step[:, :1] * scale
+        sources[:, 1:] += np.clip(step[:, 1:], -1.0, 1.0)
+    return sources
 
-    def misfit(source: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(source[0] * evaluate_beam(beam, pixel_arcsec, x - source[1], y - source[2]) - values / peak)
 
-    fit = least_squares(misfit, np.array([1.0, *brightest])).x
-    return float(fit[0] * peak), fit[1:]
+def _grid(reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets x and y of all pixels within a reach, each in one dimension."""
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    return x.ravel(), y.ravel()
+
+
+def _read_pixels(
+    image: NDArray[np.floating], centres: NDArray[np.int64], steps_x: NDArray[np.int64], steps_y: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Columns, rows and values of the pixels around centres, shape (count, steps); NaN outside the image."""
+    columns, rows = centres[:, :1] + steps_x, centres[:, 1:] + steps_y
+    height, width = image.shape
+    is_inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    values = image[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)].astype(np.float64)
+    return columns, rows, np.where(is_inside, values, np.nan)
 
 
 def _interpolate(pb: NDArray[np.floating] | None, position: NDArray[np.float64]) -> float:

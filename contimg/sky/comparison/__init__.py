@@ -1,0 +1,1 @@
+"""Images against the reference catalogue: positions, fluxes, completeness."""
