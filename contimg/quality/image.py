@@ -50,7 +50,9 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
         1.15, "Factor between the catalogue's flux ratio of faint sources and that of bright ones", minimum=1.0
     )
     max_reference_factor: float = option(
-        1.2, "Factor between the median flux and the reference catalogue's, to which three errors are added", minimum=1.0
+        1.2,
+        "Factor between the median flux and the reference catalogue's, to which three errors are added",
+        minimum=1.0,
     )
     max_outer_factor: float = option(
         1.2, "Factor between the catalogue's flux ratio outside half power and that inside", minimum=1.0
@@ -59,11 +61,11 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
         0.25, "Rms difference of the offsets from the catalogue over the image", unit="beam widths", minimum=0.0
     )
     min_completeness: float = option(
-        0.9, "Fraction of the sources predicted at ten times the noise that are detected, below which an image is suspect",
+        0.9, "Detected fraction of the sources predicted at ten times the noise below which an image is suspect",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     bad_completeness: float = option(
-        0.5, "Fraction of these sources below which an image is bad", minimum=0.0, maximum=1.0
+        0.5, "Detected fraction of these sources below which an image is bad", minimum=0.0, maximum=1.0
     )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
@@ -262,9 +264,9 @@ def _check_comparison(image: ImageNumbers, limits: QualityThresholds) -> tuple[C
               f"positions{corrected}", high=limits.max_offset_beams),
         Check("coordinates shifted, arcsec", None if image.shift_east_arcsec is None else
               math.hypot(east_arcsec, north_arcsec)),
-        Check("distortion of positions, beams", distortion, f"offsets from the catalogue differ by {distortion or 0:.2f} "
-              "beams over the image", high=limits.max_distortion_beams),
-        Check("flux over catalogue", flux, f"sources have {flux or 0:.3g} times their catalogued flux",
+        Check("distortion of positions, beams", distortion, f"offsets from the catalogue differ by "
+              f"{distortion or 0:.2f} beams over the image", high=limits.max_distortion_beams),
+        Check("flux over catalogue", flux, f"sources have {flux or 0:.3f} times their catalogued flux",
               low=1 / factor, high=factor),
         Check("flux over catalogue, faint over bright", faint, f"sources of signal to noise 7 to 25 have "
               f"{faint or 0:.2f} times the flux ratio of brighter ones: the image is not cleaned deep enough",
@@ -272,9 +274,9 @@ def _check_comparison(image: ImageNumbers, limits: QualityThresholds) -> tuple[C
         Check("flux over catalogue, outer over inner", outer, f"sources outside half power have {outer or 0:.2f} times "
               "the flux ratio of those inside: the primary beam or the pointing is wrong",
               low=1 / limits.max_outer_factor, high=limits.max_outer_factor),
-        Check("catalogued sources detected", complete, f"{complete or 0:.0%} of the sources that the catalogue predicts "
-              "at ten times the noise are detected", low=limits.min_completeness, bad_low=limits.bad_completeness,
-              unit="fraction"),
+        Check("catalogued sources detected", complete, f"{complete or 0:.0%} of the sources that the catalogue "
+              "predicts at ten times the noise are detected", low=limits.min_completeness,
+              bad_low=limits.bad_completeness, unit="fraction"),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.quality.image import ImageNumbers, QualityThresholds, check_image, grade_image
+from contimg.quality.image import ImageNumbers, QualityThresholds, check_image, describe_comparison, grade_image
 
 FINE = ImageNumbers(
     rms_jy=0.001, expected_rms_jy=0.0008, history_rms_jy=0.0009, peak_jy=0.5, minimum_jy=-0.01, bowl_jy=-0.001,
@@ -49,6 +49,11 @@ UNCALIBRATED = {"calibration_set": None, "calibration_note": "9 of 16 live anten
         ({"catalogue_flux_ratio": 0.5}, "suspect", "0.50"),
         ({"catalogue_flux_ratio": 2.0}, "suspect", "2.00"),
         ({"catalogue_faint_ratio": 0.8}, "suspect", "0.80"),
+        ({"catalogue_name": "nvss", "catalogue_flux_ratio": 1.3, "catalogue_flux_error": 0.01}, "suspect", "1.300"),
+        ({"catalogue_outer_ratio": 0.7}, "suspect", "0.70"),
+        ({"catalogue_distortion_arcsec": 4.0}, "suspect", "0.40"),
+        ({"catalogue_completeness": 0.8}, "suspect", "80%"),
+        ({"catalogue_completeness": 0.3}, "bad", "30%"),
         ({"beam_major_arcsec": 50.0}, "suspect", "5.0"),
         ({"clean_stopped_by": "iterations", "uncleaned_jy": 0.25}, "suspect", "0.25 Jy"),
         ({"clean_stopped_by": "divergence"}, "suspect", "divergence"),
@@ -77,6 +82,23 @@ def test_noisy_hand_ratio_has_wider_limit():
     assert grade_image(replace(FINE, hand_ratio=1.1, hand_ratio_error=0.05), LIMITS).grade == "good"
 
 
+def test_flux_limit_allows_for_its_error():
+    calibrators = replace(FINE, catalogue_flux_ratio=1.3)
+    assert grade_image(calibrators, LIMITS).grade == "good"
+    noisy = replace(calibrators, catalogue_name="nvss", catalogue_flux_error=0.05)
+    assert grade_image(noisy, LIMITS).grade == "good"
+
+
+def test_image_without_catalogue_is_not_compared():
+    (check,) = (check for check in check_image(FINE, LIMITS) if check.name == "reference catalogue")
+    assert (check.text, check.grade) == ("not compared", None)
+    compared = replace(FINE, catalogue_name="own", catalogue_kind="pipeline", catalogue_flux_ratio=1.0)
+    assert describe_comparison(compared) == "own (the pipeline's own images)"
+    few = replace(compared, catalogue_flux_ratio=None)
+    assert describe_comparison(few).startswith("not compared")
+    assert grade_image(few, LIMITS).grade == grade_image(FINE, LIMITS).grade == "good"
+
+
 def test_thresholds_are_options():
     assert grade_image(FINE, LIMITS.replace(min_unflagged=0.9)).grade == "suspect"
     assert grade_image(replace(FINE, missing_subbands=(3,)), LIMITS.replace(max_missing_subbands=0)).grade == "suspect"
@@ -92,7 +114,9 @@ ANY_IMAGE = st.builds(
     missing_subbands=st.sets(st.integers(0, 15)).map(lambda numbers: tuple(sorted(numbers))),
     hands=UNKNOWN | st.sampled_from(["XX, YY", "XX", "YY", "I"]), hand_ratio=UNKNOWN | st.floats(0.1, 10),
     hand_ratio_error=UNKNOWN | st.floats(0, 0.1), gain_hand_ratio=UNKNOWN | st.floats(0.1, 10),
-    catalogue_faint_ratio=UNKNOWN | st.floats(0.5, 2),
+    catalogue_faint_ratio=UNKNOWN | st.floats(0.5, 2), catalogue_outer_ratio=UNKNOWN | st.floats(0.5, 2),
+    catalogue_completeness=UNKNOWN | st.floats(0, 1), catalogue_distortion_arcsec=UNKNOWN | st.floats(0, 40),
+    catalogue_name=UNKNOWN | st.just("nvss"), shift_east_arcsec=UNKNOWN | st.floats(-9, 9),
     catalogue_matches=UNKNOWN | st.integers(0, 9), sources_found=UNKNOWN | st.integers(0, 900),
     catalogue_offset_arcsec=UNKNOWN | st.floats(0, 40), catalogue_flux_ratio=UNKNOWN | st.floats(-1, 5),
     calibration_set=UNKNOWN | st.just("set"), calibration_grade=UNKNOWN | st.sampled_from(["good", "suspect", "bad"]),

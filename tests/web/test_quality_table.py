@@ -19,6 +19,7 @@ IMAGE = StoredImage(
     cell_arcsec=6.0, calibration_set="x", calibration_note=None, sources=(), verdict="good", verdict_reasons=(),
     expected_rms_jy=0.0025, history_rms_jy=0.0028, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91,
     catalogue_matches=4, catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, catalogue_faint_ratio=0.99,
+    catalogue_outer_ratio=1.01, catalogue_completeness=1.0, catalogue_distortion_arcsec=0.5, shift_east_arcsec=1.0,
     clean_stopped_by="noise",
     edge_noise_ratio=1.05, hands="XX, YY", hand_ratio=1.02, hand_ratio_error=0.003, gain_hand_ratio=1.4,
     calibration_grade="good", created_at=1.0,
@@ -62,7 +63,8 @@ def test_source_finder_that_is_off_counts_none() -> None:
 def test_unmeasured_value_is_dash() -> None:
     names = ("expected_rms_jy", "history_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
              "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
-             "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio")  # fmt: skip
+             "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio", "catalogue_outer_ratio",
+             "catalogue_completeness", "catalogue_distortion_arcsec", "shift_east_arcsec")  # fmt: skip
     table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
     assert [row.value for row in table].count("–") == len(names)
     assert not any(row.good is False for row in table)

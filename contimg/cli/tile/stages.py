@@ -184,7 +184,8 @@ def _print_calibration(result: CalibratedMS) -> None:
 @_ms_argument
 @click.option("--directory", type=PATH, help="Directory of the products.  [default: images/ beside the MS]")
 @click.option(
-    "--reference-catalogue", type=PATH,
+    "--reference-catalogue",
+    type=PATH,
     help="Catalogue file to compare with.  [default: the installed one of CONTIMG_REFERENCE_CATALOGUE]",
 )
 @as_json_option

@@ -20,6 +20,8 @@ GRID = 3  # cells of the field of offsets, per side
 MIN_MATCHES = 5  # below them nothing is computed
 MIN_IN_BIN = 3
 
+Bins = dict[tuple[tuple[str, float | None], ...], Mask]  # sources by the limits of a bin
+
 
 def compare_sources(matched: MatchedSources, name: str, kind: str | None = None) -> SkyComparison:
     """Compute offsets, flux ratios and completeness.
@@ -39,12 +41,12 @@ def compare_sources(matched: MatchedSources, name: str, kind: str | None = None)
         return SkyComparison(catalogue_name=name, catalogue_kind=kind, catalogue_matches=count)
     ratio, ratio_error = _flux_ratio(matched, is_compared)
     is_faint, is_inner = matched.snr < FAINT_SNR, matched.pb >= HALF_POWER
-    snr_bins = {
+    snr_bins: Bins = {
         (("snr_from", low), ("snr_to", None if np.isinf(high) else high)): (matched.snr >= low) & (matched.snr < high)
         for low, high in pairwise(SNR_EDGES)
     }
     radius_deg = matched.radius_deg
-    radius_bins = {
+    radius_bins: Bins = {
         (("from_deg", low), ("to_deg", high)): (radius_deg >= low) & (radius_deg < high)
         for low, high in pairwise(RADIUS_EDGES_DEG)
     }
@@ -70,9 +72,7 @@ def _ratio_between(matched: MatchedSources, first: Mask, second: Mask) -> float 
     return _flux_ratio(matched, first)[0] / _flux_ratio(matched, second)[0]
 
 
-def _flux_bins(
-    matched: MatchedSources, bins: Mapping[tuple[tuple[str, float | None], ...], Mask]
-) -> tuple[Mapping[str, Any], ...]:
+def _flux_bins(matched: MatchedSources, bins: Bins) -> tuple[Mapping[str, Any], ...]:
     rows: list[Mapping[str, Any]] = []
     for limits, is_inside in bins.items():
         chosen = is_inside & matched.is_compared

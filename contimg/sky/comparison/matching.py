@@ -1,13 +1,13 @@
 """Catalogued sources beside their measurements: which of them are compared."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from contimg.instrument.coordinates import unit_vectors
+from contimg.sky.catalogue import CatalogueSources
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -15,33 +15,14 @@ Mask = NDArray[np.bool_]
 MIN_SNR = 7.0  # predicted peak over noise of a source that is compared
 DETECTED_SNR = 5.0
 MIN_PB = 0.2  # below it the primary beam is not known well enough to compare fluxes
-CATALOGUE_LIMITS = 3.0  # flux over the catalogue's limit: near it, errors of the flux select sources that are too bright
+CATALOGUE_LIMITS = (
+    3.0  # flux over the catalogue's limit: near it, errors of the flux select sources that are too bright
+)
 NEIGHBOUR_LEVEL = 0.01  # largest part of a source's peak that a neighbour may add where the source is fitted
 NEIGHBOUR_BEAMS = 3.0  # distance up to which neighbours are considered
 FLUX_FLOOR = 0.03  # relative error that no table lists: flux scale, primary beam, deconvolution
 POSITION_FLOOR_ARCSEC = 0.1
 BEAM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
-
-
-class CatalogueList(Protocol):
-    """What is read of a list of catalogued sources, arrays of shape (sources,); see `contimg.sky.catalogue`."""
-
-    ra_deg: Values
-    dec_deg: Values
-    position_error_deg: Values
-    flux_jy: Values
-    flux_error_jy: Values
-    is_resolved: Mask
-    is_confused: Mask
-    is_isolated: Mask
-
-    def flux_at(self, frequency_hz: float) -> Values:
-        """Return the fluxes at a frequency, Jy.
-
-        Parameters
-        ----------
-        frequency_hz : of the image.
-        """
 
 
 @dataclass(frozen=True)
@@ -103,7 +84,7 @@ class MatchedSources:
 
 
 def match_sources(
-    measured: Measurements, sources: CatalogueList, frequency_hz: float, flux_limit_jy: float,
+    measured: Measurements, sources: CatalogueSources, frequency_hz: float, flux_limit_jy: float,
     beam_arcsec: tuple[float, float],
 ) -> MatchedSources:  # fmt: skip
     """Choose the catalogued sources that can be compared with an image.

@@ -28,8 +28,9 @@ class SkyComparison:
     ] = None  # fmt: skip
     catalogue_matches: Annotated[
         int | None,
-        about("Catalogued sources compared: unresolved, isolated, above the limits of image and catalogue",
-              "sources", 41),
+        about(
+            "Catalogued sources compared: unresolved, isolated, above the limits of image and catalogue", "sources", 41
+        ),
     ] = None
     catalogue_offset_arcsec: Annotated[
         float | None,
@@ -45,9 +46,7 @@ class SkyComparison:
     catalogue_offset_east_arcsec: Annotated[
         float | None, about("Median offset of the sources to the east of their catalogued positions", "arcsec", 1.3)
     ] = None
-    catalogue_offset_north_arcsec: Annotated[
-        float | None, about("Median offset to the north", "arcsec", -0.4)
-    ] = None
+    catalogue_offset_north_arcsec: Annotated[float | None, about("Median offset to the north", "arcsec", -0.4)] = None
     catalogue_offset_error_arcsec: Annotated[
         float | None, about("Standard error of the median offset on an axis", "arcsec", 0.2)
     ] = None
@@ -61,7 +60,8 @@ class SkyComparison:
         about("Flux ratio where the primary beam is below a half, over that where it is above", "ratio", 1.01),
     ] = None
     catalogue_completeness: Annotated[
-        float | None, about("Detected part of the sources that the catalogue predicts at a S/N of at least 10", "fraction", 0.99)
+        float | None,
+        about("Detected part of the sources that the catalogue predicts at a S/N of at least 10", "fraction", 0.99),
     ] = None
     catalogue_offset_field: Annotated[
         tuple[Mapping[str, Any], ...],
@@ -103,7 +103,9 @@ class SkyComparison:
     ] = ()
     shift_east_arcsec: Annotated[
         float | None,
-        about("Shift of the image's coordinates to the east that corrects the offset; null: not applied", "arcsec", -1.3),
+        about(
+            "Shift of the image's coordinates to the east that corrects the offset; null: not applied", "arcsec", -1.3
+        ),
     ] = None
     shift_north_arcsec: Annotated[
         float | None, about("Shift of the image's coordinates to the north; null: not applied", "arcsec", 0.4)

@@ -76,19 +76,24 @@ OPTION_CARDS = (
 
 # Field of the result, and keyword, key and comment of each column; the number of the row ends the keyword.
 TABLE_CARDS = (
-    ("catalogue_flux_by_snr", (("CSNFRO", "snr_from", "S/N from"), ("CSNTO", "snr_to", "S/N to"),
-                               ("CSNNUM", "sources", "sources"), ("CSNRAT", "flux_ratio", "median flux over catalogue"),
-                               ("CSNERR", "error", "its standard error"))),
-    ("catalogue_flux_by_radius", (("CRDFRO", "from_deg", "[deg] from the centre, from"), ("CRDTO", "to_deg", "[deg] to"),
-                                  ("CRDNUM", "sources", "sources"),
-                                  ("CRDRAT", "flux_ratio", "median flux over catalogue"),
-                                  ("CRDERR", "error", "its standard error"))),
-    ("catalogue_completeness_by_flux", (("CCOFLX", "flux_jy", "[Jy] completeness above"), ("CCONUM", "sources", "sources"),
-                                        ("CCOFRA", "detected", "fraction detected"))),
-    ("catalogue_offset_field", (("COFX", "east_deg", "[deg] cell east of the centre"), ("COFY", "north_deg", "[deg] north"),
-                                ("COFNUM", "sources", "sources"), ("COFE", "offset_east_arcsec", "[arcsec] median offset"),
-                                ("COFN", "offset_north_arcsec", "[arcsec] to the north"),
-                                ("COFERR", "error_arcsec", "[arcsec] its standard error"))),
+    ("catalogue_flux_by_snr", (
+        ("CSNFRO", "snr_from", "S/N from"), ("CSNTO", "snr_to", "S/N to"), ("CSNNUM", "sources", "sources"),
+        ("CSNRAT", "flux_ratio", "median flux over catalogue"), ("CSNERR", "error", "its standard error"),
+    )),
+    ("catalogue_flux_by_radius", (
+        ("CRDFRO", "from_deg", "[deg] from the centre, from"), ("CRDTO", "to_deg", "[deg] to"),
+        ("CRDNUM", "sources", "sources"), ("CRDRAT", "flux_ratio", "median flux over catalogue"),
+        ("CRDERR", "error", "its standard error"),
+    )),
+    ("catalogue_completeness_by_flux", (
+        ("CCOFLX", "flux_jy", "[Jy] completeness above"), ("CCONUM", "sources", "sources"),
+        ("CCOFRA", "detected", "fraction detected"),
+    )),
+    ("catalogue_offset_field", (
+        ("COFX", "east_deg", "[deg] cell east of the centre"), ("COFY", "north_deg", "[deg] north of the centre"),
+        ("COFNUM", "sources", "sources"), ("COFE", "offset_east_arcsec", "[arcsec] median offset to the east"),
+        ("COFN", "offset_north_arcsec", "[arcsec] to the north"), ("COFERR", "error_arcsec", "[arcsec] its error"),
+    )),
 )  # fmt: skip
 
 

@@ -310,7 +310,7 @@ def _with_comparison(
 
 
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:
-    """The result with the flux calibrators' or the option's and, with the option `find_sources`, those found blindly."""
+    """The result with the catalogue's sources and, with the option `find_sources`, those found blindly."""
     header = image_header(tile_image, options)
     catalogue = read_catalogue(options, tile_image.freq_hz)
     matches = match_catalogue(catalogue, image.restored, image.pb, header, tile_image.rms_jy)

@@ -82,9 +82,7 @@ def measure_in_image(
     )
     apparent_jy, position = float(peaks[0]), positions[0]
     if not np.isfinite(apparent_jy):
-        raise BadInput(
-            f"{name}: {ra_deg:.5f} {dec_deg:.5f} deg is outside the image, or blank; give a position inside"
-        )
+        raise BadInput(f"{name}: {ra_deg:.5f} {dec_deg:.5f} deg is outside the image, or blank; give a position inside")
     ra, dec = (float(value) for value in wcs.all_pix2world(*position, 0))
     offset = position - requested
     pb_value = _interpolate(pb, position)
@@ -96,6 +94,16 @@ def measure_in_image(
 
 
 def read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
+    """Read a FITS image of one frequency and Stokes I, and its header.
+
+    Parameters
+    ----------
+    path : the file; its first unit is read.
+
+    Raises
+    ------
+    BadInput : the file cannot be read, or has no image of two axes.
+    """
     try:
         with fits.open(path, memmap=False) as units:
             image, header = np.squeeze(units[0].data), units[0].header
@@ -107,6 +115,17 @@ def read_image(path: Path) -> tuple[NDArray[np.float64], fits.Header]:
 
 
 def read_beam(name: str, header: fits.Header) -> tuple[Beam, float]:
+    """Return the synthesized beam and the size of a pixel, arcsec.
+
+    Parameters
+    ----------
+    name : of the image, in messages.
+    header : of the image.
+
+    Raises
+    ------
+    BadInput : the header lacks one of them.
+    """
     try:
         beam = Beam(header["BMAJ"] * 3600, header["BMIN"] * 3600, header["BPA"])
         return beam, abs(float(header["CDELT2"])) * 3600
@@ -147,7 +166,7 @@ def fit_beams(
     brightest = np.where((distance <= radius) & np.isfinite(values), values, -np.inf).argmax(axis=1)
     centres = np.stack([steps_x[brightest], steps_y[brightest]], axis=1) + centres
     steps_x, steps_y = _grid(int(np.ceil(beam.major_arcsec / pixel_arcsec)) + 1)
-    near = evaluate_beam(beam, pixel_arcsec, steps_x, steps_y) > FIT_LEVEL
+    near = evaluate_beam(beam, pixel_arcsec, steps_x.astype(np.float64), steps_y.astype(np.float64)) > FIT_LEVEL
     steps_x, steps_y = steps_x[near], steps_y[near]
     columns, rows, values = _read_pixels(image, centres, steps_x, steps_y)
     is_inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
@@ -162,7 +181,7 @@ def fit_beams(
 def _solve(
     values: NDArray[np.float64], steps_x: NDArray[np.int64], steps_y: NDArray[np.int64], beam: Beam, pixel_arcsec: float
 ) -> NDArray[np.float64]:
-    """Peaks and offsets from the middle pixel, shape (count, 3), that fit the values; pixels that are NaN are unused."""
+    """Peaks and offsets from the middle pixel, shape (count, 3), that fit the values that are not NaN."""
     used = np.isfinite(values)
     values, scale = np.where(used, values, 0.0), np.nanmax(np.abs(values), axis=1, initial=1e-300, keepdims=True)
     xx, xy, yy = quadratic_form(beam, pixel_arcsec)
