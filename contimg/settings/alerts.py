@@ -11,10 +11,10 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 RULE_LEVELS: Mapping[str, str] = {
     **dict.fromkeys(("scan", "no data", "stall", "worker", "no product", "failures", "disk", "broker"), ERROR),
     **dict.fromkeys(("backlog", "uncalibrated", "quality", "partial", "clock", "notification"), WARNING),
-    **{"declination": INFO, "caltable": WARNING, "hung": WARNING},
+    **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING},
 }
 """Level of each rule; those of `EVENT_RULES` record events only."""
-EVENT_RULES = frozenset({"declination", "caltable", "hung"})
+EVENT_RULES = frozenset({"declination", "caltable", "antenna", "hung"})
 MISSED_SCANS = 6
 MIN_SCAN_LIMIT_S = 30.0
 
@@ -104,6 +104,7 @@ def alert_rules(
         ("declination", f"the pointing has changed by more than {limits.alert_declination_deg:g} deg",
          "CONTIMG_ALERT_DECLINATION_DEG", limits.alert_declination_deg == 0),
         ("caltable", "a caltable set was graded suspect or bad by the limits CONTIMG_SOLUTIONS_*", ""),
+        ("antenna", "an antenna has died, has returned, or has X and Y exchanged, in two tiles in succession", ""),
         ("hung", f"a worker did not respond for {limits.hung_s:g} s and was replaced", "CONTIMG_HUNG_S",
          limits.hung_s == 0),
     )  # fmt: skip

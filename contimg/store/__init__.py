@@ -29,6 +29,7 @@ from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
+from contimg.store.products.antennas import AntennaHistory, AntennaList, Antennas, AntennaSummary, Outage
 from contimg.store.products.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
 from contimg.store.products.filters import ImageFilter
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
@@ -36,12 +37,13 @@ from contimg.store.products.retention import Retention, Retirable
 from contimg.store.products.tile_products import Products
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",
+    "KINDS", "LIVE", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
+    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",
     "DiskPause", "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
     "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
-    "ObservedTile", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures",
-    "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet",
-    "StoredImage", "StoredMS", "StreamActivity", "sort_by_urgency", "worst_of",
+    "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable",
+    "RunFigures", "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store",
+    "StoredCaltableSet", "StoredImage", "StoredMS", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 
@@ -56,6 +58,7 @@ class Store:
         self.products = Products(database)
         self.retention = Retention(database)
         self.registry = Registry(database)
+        self.antennas = Antennas(database)
         self.events = Events(database)
         self.alerts = Alerts(database)
         self.silences = Silences(database)

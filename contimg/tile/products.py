@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.records import about
+from contimg.quality.antennas import AntennaNumbers
 from contimg.quality.calibration import CalibrationNumbers
 from contimg.quality.image import ImageNumbers
 
@@ -79,6 +80,8 @@ class CalibratedMS(CalibrationNumbers):
         Names of the antennas without usable data, and why: no signal, no fringes of the calibrator, no solution.
     seconds : dict of str to float
         Time of each step, s.
+    antenna_numbers, set_antenna_numbers : tuple of AntennaNumbers
+        Health of each antenna and polarisation in the tile, and in `new_set`.
     solve_failure : str
         Why the set solved on a calibrator in this tile is bad or could not be solved; empty where there is none.
     """
@@ -91,6 +94,8 @@ class CalibratedMS(CalibrationNumbers):
     bad_antennas: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     solve_failure: str = ""
+    antenna_numbers: tuple[AntennaNumbers, ...] = ()
+    set_antenna_numbers: tuple[AntennaNumbers, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

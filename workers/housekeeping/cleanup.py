@@ -28,7 +28,7 @@ class ExpiredProduct:
 
 
 def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tuple[ExpiredProduct, ...]:
-    """Delete the products that the rules do not keep, and events, samples and alerts past their age.
+    """Delete the products that the rules do not keep, and events, samples, alerts and antenna history past their age.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False
             expired.append(ExpiredProduct(product, size))
     if rules.keep_events_days and not dry_run:
         before = store.database.clock() - rules.keep_events_days * DAY_S
-        for records in (store.events, store.metrics, store.alerts, store.silences):
+        for records in (store.events, store.metrics, store.alerts, store.silences, store.antennas):
             records.prune(before)
     if expired and not dry_run:
         log.info("retention: deleted %d products, %.1f GB", len(expired), sum(row.size_bytes for row in expired) / 1e9)

@@ -41,6 +41,7 @@ ALERTS: Mapping[str, Remedy] = {
         "Nothing if the pointing was changed on purpose; else check the drives.", "alert-declination"
     ),
     "caltable": Remedy("Read the set's reasons; retire it if an earlier set is better.", "alert-caltable"),
+    "antenna": Remedy("Read the reason on the antennas' page; check the receiver and its cables.", "alert-antenna"),
     "hung": Remedy("Read the worker's log; look for a full disk, swapping or a stopped process.", "alert-hung"),
     "notification": Remedy("Correct the recipient that the alert names; events wait for it.", "alert-notification"),
     "broker": Remedy("Give each service a database of its own in CONTIMG_BROKER_URL.", "alert-broker"),

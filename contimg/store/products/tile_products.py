@@ -25,6 +25,7 @@ from contimg.store.activity.events import Bucket, record_event, record_metrics
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
+from contimg.store.products.antennas import write_antennas
 from contimg.store.products.filters import ImageFilter
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.products.series import read_image_series
@@ -273,6 +274,7 @@ def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, 
     row = session.scalars(_of_job(tables.MeasurementSet, job.id)).one()
     fill_row(row, product)
     row.calibrated_at = now
+    write_antennas(product, session, row, now)
 
 
 @write.register

@@ -13,6 +13,7 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
+from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
 from contimg.tile.calibrate.apply import apply_caltable_set, corrected_bytes, mark_uncalibrated, remove_corrected
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
@@ -77,11 +78,14 @@ def _calibrate(
             fraction = apply_caltable_set(selected, ms)
         record_flags(ms)
     dead = {ms.antenna_names[slot]: reason for slot, reason in sorted(flagged.dead.items())}
+    bad = _name_bad_antennas(live, dead, selected or new)
     return CalibratedMS(
         calibration_set=selected.name if selected else None, calibration_note=reason, new_set=new,
         flagged_fraction=fraction, dead_antennas=tuple(dead),
-        bad_antennas=_name_bad_antennas(live, dead, selected or new), seconds=timer.seconds,
+        bad_antennas=bad, seconds=timer.seconds,
         solve_failure=solve_reason if has_failed else "",
+        antenna_numbers=describe_tile_antennas(ms, flagged, bad, selected or new),
+        set_antenna_numbers=describe_set_antennas(new, live) if new else (),
     )  # fmt: skip
 
 
