@@ -72,6 +72,13 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "selfcal": ("tile.stages", WRITE),
         "image": ("tile.stages", WRITE),
         "beam": ("tile.calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
+        "catalogue": (
+            "sky",
+            {
+                **{"build": WRITE, "list": READ, "show": READ, "query": READ, "merge": WRITE, "check": READ},
+                **{"from-mosaics": WRITE},
+            },
+        ),
         "simulate": ("demo", WRITE),
     },
     "Admin: configuration, store, machine": {

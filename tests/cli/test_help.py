@@ -31,7 +31,7 @@ def test_each_command_has_one_whole_line(words):
     lines = listing[listing.rindex("--help") :].splitlines()[1:]
     assert "..." not in "".join(lines)
     rows = [line for line in lines if line.startswith("  ")]
-    assert all(re.match(r"  [a-z]+ +[A-Z].*\.$", line) for line in rows), listing
+    assert all(re.match(r"  [a-z-]+ +[A-Z].*\.$", line) for line in rows), listing
 
 
 def test_sections_are_listed_in_order():

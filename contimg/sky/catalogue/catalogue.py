@@ -65,6 +65,27 @@ class Provenance:
     ] = ()
 
 
+@dataclass(frozen=True)
+class Identification:
+    """A source of a merged catalogue as one of the merged catalogues has it.
+
+    Attributes
+    ----------
+    source_id : in the merged catalogue.
+    catalogue, catalogue_id : name of the other catalogue, and the source's id there.
+    separation_deg : from the position in the merged catalogue.
+    frequency_hz, flux_jy, flux_error_jy : in the other catalogue.
+    """
+
+    source_id: str
+    catalogue: str
+    catalogue_id: str
+    separation_deg: float
+    frequency_hz: float
+    flux_jy: float
+    flux_error_jy: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Catalogue(Provenance):
     """An opened catalogue file. It holds no connection: it may be shared by threads and processes.
@@ -76,6 +97,8 @@ class Catalogue(Provenance):
     n_sources : number of sources.
     version : digest of the sources; equal sources have equal versions.
     created_at : epoch seconds.
+    area_deg2 : area of the pixels that hold sources.
+    count_ratio : fluxes over those of the source counts, median; None with too few sources.
     """
 
     path: Annotated[Path, about("Path of the file", example="/data/state/catalogues/nvss.catalogue")]
@@ -83,6 +106,10 @@ class Catalogue(Provenance):
     n_sources: Annotated[int, about("Number of sources", "sources", 1773484)]
     version: Annotated[str, about("Digest of the sources", example="5f1c0a9e7b3d")]
     created_at: Annotated[float, about("Time at which the file was written")]
+    area_deg2: Annotated[float, about("Area that holds sources", "deg²", 33885.0)]
+    count_ratio: Annotated[
+        float | None, about("Fluxes over those of the source counts, median; null with too few sources", NO_UNIT, 1.02)
+    ]
 
     @property
     def is_from_pipeline(self) -> bool:
@@ -134,6 +161,17 @@ class Catalogue(Provenance):
             cursor = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM sources ORDER BY healpix, number")  # noqa: S608
             while rows := cursor.fetchmany(size):
                 yield self._sources(rows)
+
+    def identifications(self, source_id: str) -> tuple[Identification, ...]:
+        """Return what a source of a merged catalogue is in the catalogues that were merged; empty for others.
+
+        Parameters
+        ----------
+        source_id : of the source.
+        """
+        with connected(self.path) as connection:
+            rows = connection.execute("SELECT * FROM identifications WHERE source_id = ?", (source_id,)).fetchall()
+        return tuple(Identification(*row) for row in rows)
 
     def density(self) -> NDArray[np.int64]:
         """Return the number of sources in every nested HEALPix pixel of `DENSITY_NSIDE`, shape (12 nside²,)."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from contimg.common.errors import BadInput
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import staged
 from contimg.sky.catalogue.catalogue import COLUMNS, FORMAT, Catalogue, Provenance, open_catalogue
+from contimg.sky.catalogue.counts import MAX_RATIO, check_counts
 from contimg.sky.catalogue.marks import ISOLATION_BEAMS, mark_neighbours
 from contimg.sky.catalogue.pixels import (
     DENSITY_NSIDE,
@@ -36,8 +37,12 @@ TELESCOPE_BEAM_DEG = 45 / 3600  # about the restoring beam's major axis with all
 _BATCH_NSIDE = 8  # 7.3 degrees: a batch of an all-sky catalogue of 2 million sources has 2,600
 _ID_LENGTH = 64
 _RECORD = np.dtype(
-    [("source_id", f"S{_ID_LENGTH}"), *((name, "f8") for name in COLUMNS[1:10]), ("is_resolved", "?")]
-)  # fmt: skip
+    [
+        ("source_id", f"S{_ID_LENGTH}"),
+        *((name, "f8") for name in COLUMNS[1:10]),
+        *((name, "?") for name in COLUMNS[10:12]),
+    ]
+)
 _SCHEMA = """
     CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE sources (
@@ -54,12 +59,11 @@ _SCHEMA = """
     ) WITHOUT ROWID;
 """
 
-Identification = tuple[str, str, str, float, float, float, float | None]
-
 
 def write_catalogue(
     path: Path, sources: CatalogueSources | Iterable[CatalogueSources], provenance: Provenance, *,
-    confusion_beam_deg: float = 0.0, identifications: Iterable[Identification] = (),
+    confusion_beam_deg: float = 0.0, is_checked: bool = False,
+    identifications: Iterable[Sequence[str | float | None]] = (),
 ) -> Catalogue:  # fmt: skip
     """Write a catalogue file; sources are marked as confused or isolated by their neighbours.
 
@@ -67,12 +71,13 @@ def write_catalogue(
     ----------
     path : of the file; one that exists is replaced at the end.
     sources : all sources, or batches of them, in any order, at the frequency of `provenance`. A spectral index is
-        written where it is measured: neither NaN nor assumed.
+        written where it is measured: neither NaN nor assumed. What is marked as confused remains so.
     provenance : what the catalogue is.
     confusion_beam_deg : beam within which neighbours count as confusing; 0: the larger of the survey's and the
         telescope's.
-    identifications : of merged sources: source_id, name of the catalogue, the source's id there, separation (degrees),
-        frequency (Hz), flux and its error (Jy).
+    is_checked : refuse fluxes that differ from the source counts by a factor of 10 or more.
+    identifications : of merged sources, values in the order of the fields of `Identification`; they are read after all
+        sources.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def write_catalogue(
 
     Raises
     ------
-    BadInput : there is no source, or a position or flux is not a number.
+    BadInput : there is no source, or a position or flux is not a number, or the fluxes do not fit the source counts.
     """
     check_name(provenance.name, "catalogue")
     beam_deg = confusion_beam_deg or max(provenance.beam_deg, TELESCOPE_BEAM_DEG)
@@ -88,8 +93,14 @@ def write_catalogue(
     path.parent.mkdir(parents=True, exist_ok=True)
     with staged(path) as temporary, TemporaryFile(dir=path.parent) as spool:
         pixels = _spool(spool, batches, path)
-        order = np.argsort(pixels, kind="stable")
         records = np.memmap(spool, dtype=_RECORD, mode="r")
+        check = check_counts(np.array(records["flux_jy"]), pixels, provenance.frequency_hz, provenance.spectral_index)
+        if is_checked and not check.is_plausible:
+            raise BadInput(
+                f"{path.name}: fluxes are {check.ratio:.3g} times those of the source counts at 1.4 GHz "
+                f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong; give the right --flux-unit"
+            )
+        order = np.argsort(pixels, kind="stable")
         digest = hashlib.sha256()
         with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_SCHEMA}")
@@ -103,7 +114,8 @@ def write_catalogue(
             connection.executemany("INSERT INTO pixels VALUES (?, ?)", counted)
             properties = {
                 **asdict(provenance), "format": FORMAT, "confusion_beam_deg": beam_deg, "n_sources": len(pixels),
-                "version": digest.hexdigest()[:12], "created_at": time.time(),
+                "version": digest.hexdigest()[:12], "created_at": time.time(), "area_deg2": check.area_deg2,
+                "count_ratio": check.ratio,
             }  # fmt: skip
             connection.executemany(
                 "INSERT INTO properties VALUES (?, ?)",
@@ -124,7 +136,7 @@ def _spool(spool: IO[bytes], batches: Iterable[CatalogueSources], path: Path) ->
                 f"Dec {batch.dec_deg[first]:g}, flux {batch.flux_jy[first]:g} Jy; correct or leave out its row"
             )
         records = np.zeros(len(batch), dtype=_RECORD)
-        for name in COLUMNS[1:11]:
+        for name in COLUMNS[1:12]:
             records[name] = getattr(batch, name)
         records["ra_deg"] %= 360
         records["source_id"] = np.char.encode(batch.source_id, "utf-8")
@@ -155,6 +167,8 @@ def _marked_batches(
             batch["ra_deg"], batch["dec_deg"], batch["flux_jy"],
             neighbours["ra_deg"], neighbours["dec_deg"], neighbours["flux_jy"], beam_deg,
         )  # fmt: skip
+        is_confused |= batch["is_confused"]
+        is_isolated &= ~is_confused
         batch_pixels = pixels[first:after].tolist()
 
         def rows(

@@ -1,0 +1,59 @@
+"""Check of a catalogue file: its pages, number of sources, digest, order, and fluxes against the source counts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from contimg.formats.records import NO_UNIT, about
+from contimg.sky.catalogue.catalogue import Catalogue, connected
+from contimg.sky.catalogue.counts import MAX_RATIO, check_counts
+from contimg.sky.catalogue.pixels import pixels_of
+
+
+@dataclass(frozen=True)
+class CatalogueCheck:
+    """Result of a check.
+
+    Attributes
+    ----------
+    name, path : of the catalogue.
+    faults : what is wrong, worst first; empty where nothing is.
+    count_ratio : fluxes over those of the source counts, median; None with too few sources.
+    """
+
+    name: Annotated[str, about("Name of the catalogue", example="nvss")]
+    path: Annotated[Path, about("Path of the file", example="/data/state/catalogues/nvss.catalogue")]
+    faults: Annotated[tuple[str, ...], about("What is wrong, worst first", example=[])]
+    count_ratio: Annotated[float | None, about("Fluxes over those of the source counts, median", NO_UNIT, 1.02)]
+
+
+def check_catalogue(catalogue: Catalogue) -> CatalogueCheck:
+    """Check a catalogue.
+
+    Parameters
+    ----------
+    catalogue : the opened one; the whole file is read.
+    """
+    faults = []
+    with connected(catalogue.path) as connection:
+        ((state, *_), *_) = connection.execute("PRAGMA quick_check(1)").fetchall()
+    if state != "ok":
+        faults.append(f"the file is damaged ({state}); build it again")
+    fluxes, pixels = [], []
+    for batch in catalogue.batches():
+        fluxes.append(batch.flux_jy)
+        pixels.append(pixels_of(batch.ra_deg, batch.dec_deg).astype(np.int32))
+    flux_jy, source_pixels = np.concatenate(fluxes), np.concatenate(pixels)
+    if len(flux_jy) != catalogue.n_sources:
+        faults.append(f"holds {len(flux_jy)} sources and should hold {catalogue.n_sources}; build it again")
+    if np.any(np.diff(source_pixels) < 0):
+        faults.append("its sources are not in the order of the index; build it again")
+    counts = check_counts(flux_jy, source_pixels, catalogue.frequency_hz, catalogue.spectral_index)
+    if not counts.is_plausible:
+        faults.append(
+            f"fluxes are {counts.ratio:.3g} times those of the source counts (limits {1 / MAX_RATIO:g} to "
+            f"{MAX_RATIO:g}); build it again with the right unit"
+        )
+    return CatalogueCheck(catalogue.name, catalogue.path, tuple(faults), counts.ratio)
