@@ -31,6 +31,7 @@ def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
     return CaltableSet(
         name="known", directory=directory, tables=("known.bcal", "known.gcal"), calibrator="truth", model_jy=1.0,
         flux_scale="the simulation's own", attenuation=1.0, mjd=mjd, valid_from_mjd=mjd - 1, valid_to_mjd=mjd + 1,
+        gains_valid_from_mjd=mjd - 1, gains_valid_to_mjd=mjd + 1,
         reference_antenna=tile.antenna_names[int(slots[0])], antennas=tuple(tile.antenna_names[slot] for slot in slots),
         first_freq_hz=float(tile.freqs_hz[0]), channel_width_hz=tile.channel_width_hz, channels=len(tile.freqs_hz),
         flagged_fraction=0.0, quality={}, versions={}, dec_deg=pointing_dec_deg(tile), grade=GOOD,

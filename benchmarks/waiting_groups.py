@@ -31,7 +31,7 @@ def measure_costs(directory: Path, waiting: int, rounds: int) -> dict[str, float
     store = Store.open(directory / f"{waiting}.sqlite3")
     _add_waiting_groups(store, waiting)
     context, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
-    calibrators = CalibratorTiles(store, options.min_attenuation, options.min_apparent_jy)
+    calibrators = CalibratorTiles(store, options)
     settings = DispatchSettings(max_in_flight=1)
     dispatcher = Dispatcher(store, lambda job: None, settings, calibrators=calibrators)
     reconciler = Reconciler(store, dispatcher, lambda: dict.fromkeys(Stage, 0))

@@ -87,5 +87,6 @@ def solved_set(directory: Path, mjd: float, hours: float = 12.0, **fields: Any) 
         "valid_from_mjd": mjd - hours / 24, "valid_to_mjd": mjd + hours / 24, "reference_antenna": "pad103",
         "antennas": ("pad103",), "first_freq_hz": 1.3e9, "channel_width_hz": 244e3, "channels": 768,
         "flagged_fraction": 0.01, "quality": {}, "versions": {}, "dec_deg": None, "grade": "good",
+        "gains_valid_from_mjd": mjd - 1 / 24, "gains_valid_to_mjd": mjd + 1 / 24,
     }  # fmt: skip
     return CaltableSet(**{**values, **fields})

@@ -5,11 +5,13 @@ A field ``size: int = option(2048, "Image size", unit="pixels")`` of a class wit
 environment overrides the default.
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
@@ -21,6 +23,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from contimg.common.errors import Misconfigured, mask_secrets
 
 OptionsClass = TypeVar("OptionsClass", bound="Options")
+log = logging.getLogger(__name__)
 
 
 class Choice(click.Choice[str]):
@@ -51,7 +54,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def option(
     default: Any, description: str, *, unit: str = "", minimum: float | None = None, maximum: float | None = None,
-    above: float | None = None, variable: str | None = None, secret: bool = False,
+    above: float | None = None, variable: str | None = None, secret: bool = False, former: str = "",
 ) -> Any:  # fmt: skip
     """Define a field of an options class.
 
@@ -64,12 +67,13 @@ def option(
     above : exclusive lower limit of a number.
     variable : environment variable, where it is not the class's prefix and the field's name.
     secret : whether the value must not be printed.
+    former : name of the field in earlier versions; its variable and its flag are accepted with a warning.
     """
     help_text = f"{description} [{unit}]" if unit else description
     examples = None if default is None else [str(default) if isinstance(default, Path) else default]
     return Field(
         default, description=help_text, ge=minimum, le=maximum, gt=above, validation_alias=variable,
-        json_schema_extra={"secret": secret}, examples=examples,
+        json_schema_extra={"secret": secret, "former": former}, examples=examples,
     )  # fmt: skip
 
 
@@ -167,7 +171,19 @@ class Options(BaseSettings):
         """
         source = _Environment(cls, environ)
         values = {name: source.get_field_value(field, name)[0] for name, field in cls.model_fields.items()}
+        prefix = cls.model_config["env_prefix"]
+        for former, name in cls.former_names().items():
+            variable = f"{prefix}{former}".upper()
+            if values[name] is None and environ.get(variable):
+                values[name] = environ[variable]
+                _warn_of_name(variable, cls.variables()[name])
         return {name: text for name, text in values.items() if text is not None}
+
+    @classmethod
+    def former_names(cls) -> dict[str, str]:
+        """Return the present name of each field that had another name in earlier versions, by that name."""
+        extras = ((name, field.json_schema_extra) for name, field in cls.model_fields.items())
+        return {str(extra["former"]): name for name, extra in extras if isinstance(extra, dict) and extra["former"]}
 
     @classmethod
     def variables(cls) -> dict[str, str]:
@@ -257,7 +273,13 @@ def is_secret(field: FieldInfo) -> bool:
     ----------
     field : of an options class, from its `model_fields`.
     """
-    return field.json_schema_extra == {"secret": True}
+    return isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("secret") is True
+
+
+@cache
+def _warn_of_name(former: str, present: str) -> None:
+    """Log once for a process that a setting has another name now."""
+    log.warning("%s: the former name of %s; it is still accepted, rename it", former, present)
 
 
 @dataclass(frozen=True)
@@ -323,6 +345,9 @@ def flags(options: type[Options]) -> Callable[[Callable[..., Any]], Callable[...
                 show_default=True,
                 help=f"{field.description} ({text})" if (text := str(limits(field))) else field.description,
             )(command)
+        for former, name in options.former_names().items():
+            kind = options.model_fields[name].annotation
+            command = click.option(_flag(former), former, type=kind, hidden=True)(command)
         return command
 
     return decorate
@@ -347,6 +372,10 @@ def from_flags(options: type[OptionsClass], arguments: dict[str, Any]) -> Option
     context = click.get_current_context()
     values: dict[str, Any] = dict(options.read_environment())
     names = options.variables()
+    for former, name in options.former_names().items():
+        if (value := arguments.pop(former, None)) is not None:
+            values[name], names[name] = value, _flag(former)
+            _warn_of_name(_flag(former), _flag(name))
     for name in options.model_fields:
         argument = arguments.pop(name)
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

@@ -19,7 +19,7 @@ from pydantic_core import to_jsonable_python
 
 TIME_UNIT, TIME_EXAMPLE = "ISO 8601, UTC", "2026-02-22T03:04:05Z"
 NO_UNIT = "no unit"
-_TIME_NAME = re.compile(r"at|.*_(at|since|until)|not_before|last_heartbeat|last_update|valid_from")
+_TIME_NAME = re.compile(r"at|.*_(at|since|until)|not_before|last_heartbeat|last_update|valid_from|gains_valid_from")
 _schemas: "dict[type, type[RecordSchema]]" = {}
 Record = TypeVar("Record")
 

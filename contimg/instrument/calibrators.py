@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import TELESCOPE, itrf_directions, separation_rad
-from contimg.instrument.dsa110 import BAND, primary_beam
+from contimg.instrument.dsa110 import BAND, SEFD_JY, primary_beam
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD, SIDEREAL_DAY_S
 
 FLUX_SCALE = "Perley & Butler 2017"
@@ -32,8 +32,9 @@ SPECTRA: dict[str, tuple[float, ...]] = {
     "3C286": (1.2481, -0.4507, -0.1798, 0.0357),
     "3C295": (1.4701, -0.7658, -0.2780, -0.0347, 0.0399),
 }
+UNMODELLED_JY = 1.5  # apparent flux needed where no catalogue gives the neighbours: their sum in the beam is 0.8 Jy rms
 SPECTRA_HZ = 0.2e9, 50e9  # range that all of them cover
-_CATALOGUE_HZ = 1.45e9  # the manual's 20 cm band
+CATALOGUE_HZ = 1.45e9  # the manual's 20 cm band
 _POWER_LAW_HZ = 1e9, 2e9  # range of that band's spectral indices
 _COMPACT_CODES = "PS"  # closure errors up to 10 %
 SEARCH_RADIUS_RAD = 0.1  # beyond the primary beam's first null at every frequency
@@ -54,6 +55,30 @@ def polynomial_flux_jy(coefficients: tuple[float, ...], freqs_hz: ArrayLike) -> 
     """
     log_ghz = np.log10(np.asarray(freqs_hz, dtype=np.float64) / 1e9)
     return np.asarray(10.0 ** np.polynomial.polynomial.polyval(log_ghz, coefficients))
+
+
+def min_flux_jy(
+    snr: float, antennas: int, channel_width_hz: float, exposure_s: float, sefd_jy: float = SEFD_JY
+) -> float:  # fmt: skip
+    """Return the apparent flux of a point source that gives gains of a signal to noise per channel and antenna.
+
+    The noise of a baseline in one hand is SEFD / sqrt(2 bandwidth time) (Thompson, Moran & Swenson 2017,
+    Interferometry and Synthesis in Radio Astronomy, equation 6.50); an antenna's gain rests on antennas - 1 of them.
+
+    Parameters
+    ----------
+    snr : signal to noise of a gain.
+    antennas : number of antennas with data.
+    channel_width_hz, exposure_s : bandwidth and time of a solution.
+    sefd_jy : system equivalent flux density of an antenna.
+
+    Returns
+    -------
+    Jy; infinite with fewer than two antennas.
+    """
+    if antennas < 2:
+        return float("inf")
+    return float(snr * sefd_jy / np.sqrt(2.0 * channel_width_hz * exposure_s * (antennas - 1)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +148,7 @@ class Calibrator:
         """
         if self.alias in SPECTRA:
             return polynomial_flux_jy(SPECTRA[self.alias], freqs_hz)
-        ratio = np.asarray(freqs_hz, dtype=np.float64) / _CATALOGUE_HZ
+        ratio = np.asarray(freqs_hz, dtype=np.float64) / CATALOGUE_HZ
         return np.asarray(self.flux_20cm_jy * ratio**self.spectral_index)
 
 

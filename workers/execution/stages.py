@@ -132,13 +132,13 @@ def _read_measurement_set(context: StageContext, lease: Lease) -> StoredMS:
     return ms
 
 
-def _read_caltable_sets(context: StageContext, ms: StoredMS, processing: str) -> list[Any]:
-    """The caltable sets in force at the time of a Measurement Set; those that cannot be read are left out."""
+def _read_caltable_sets(context: StageContext, ms: StoredMS, processing: str, borrow_days: float) -> list[Any]:
+    """The caltable sets in force at the time of a Measurement Set, or to borrow; unreadable ones are left out."""
     from contimg.formats.caltables.caltable_set import CaltableSet
 
     sets = []
     mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
-    for record in context.store.registry.valid_at(mid_mjd, processing=processing):
+    for record in context.store.registry.valid_at(mid_mjd, processing=processing, borrow_days=borrow_days):
         try:
             sets.append(CaltableSet.read(record.tables[0].path.parent))
         except BadInput as error:
@@ -162,8 +162,10 @@ def _calibrate(context: StageContext, lease: Lease) -> Any:
     from contimg.tile.calibrate.run import calibrate
 
     ms = _read_measurement_set(context, lease)
-    sets = _read_caltable_sets(context, ms, lease.processing)
     options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
+    if not options.catalogue and (path := Settings.from_environment().reference_path):
+        options = options.replace(catalogue=str(path))
+    sets = _read_caltable_sets(context, ms, lease.processing, options.borrow_days)
     return calibrate(ms.path, sets, context.product_dir(lease.processing) / "calibration", options, limits)
 
 

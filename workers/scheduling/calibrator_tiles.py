@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.instrument import dsa110 as telescope
+from contimg.instrument.calibrators import min_flux_jy
 from contimg.instrument.time import unix_to_jd
-from contimg.store import Store
+from contimg.store import Store, StoredMS
+from contimg.tile.calibrate.options import CalibrateOptions
 
 _SAME_STRIP_DEG = 0.01  # the sky's own motion, which moves no calibrator in or out
 HOUR_S = 3600.0
@@ -19,9 +21,9 @@ _REACH_RAD = np.deg2rad(5.0)  # beyond it lie only side lobes
 class CalibratorTiles:
     """Tiles with a calibrator at the declination of the newest Measurement Set; none before there is one."""
 
-    def __init__(self, store: Store, min_attenuation: float, min_apparent_jy: float) -> None:
+    def __init__(self, store: Store, options: CalibrateOptions) -> None:
         self._store = store
-        self._limits = (min_attenuation, min_apparent_jy)
+        self._options = options
         self._flags: dict[float, bool] = {}  # by the beginning of the tile
         self._dec_deg = float("nan")
 
@@ -37,10 +39,7 @@ class CalibratorTiles:
         ------
         Misconfigured, when an option of the stage is not valid.
         """
-        from contimg.tile.calibrate.options import CalibrateOptions
-
-        limits = CalibrateOptions.from_environment()
-        return cls(store, limits.min_attenuation, limits.min_apparent_jy)
+        return cls(store, CalibrateOptions.from_environment())
 
     def have_calibrator(self, starts_s: Sequence[float]) -> list[bool]:
         """Return whether tiles have a calibrator in the beam, from the times at which they begin.
@@ -63,9 +62,19 @@ class CalibratorTiles:
         new = [start_s for start_s in dict.fromkeys(starts_s) if start_s not in self._flags]
         if new:
             dec_rad = float(np.deg2rad(self._dec_deg))
-            has_calibrator = with_calibrator(np.asarray(new, dtype=np.float64), dec_rad, *self._limits)
+            has_calibrator = with_calibrator(
+                np.asarray(new, dtype=np.float64), dec_rad, self._options.min_attenuation, self._min_jy(newest[0])
+            )
             self._flags.update(zip(new, has_calibrator.tolist(), strict=True))
         return [self._flags[start_s] for start_s in starts_s]
+
+    def _min_jy(self, ms: StoredMS) -> float:
+        """Give the apparent flux that a calibrator needs in tiles like a Measurement Set's."""
+        of_snr_jy = min_flux_jy(
+            self._options.min_channel_snr, ms.antennas, telescope.BAND.channel_width_hz,
+            ms.integrations * telescope.INTEGRATION_S,
+        )  # fmt: skip
+        return self._options.min_calibrator_jy(of_snr_jy)
 
 
 def with_calibrator(
@@ -130,4 +139,5 @@ def _calibrators() -> tuple[tuple[tuple[float, float], float], ...]:
     from contimg.instrument.calibrators import catalogue
 
     freq_hz = telescope.BAND.centre_hz
-    return tuple(((source.ra_rad, source.dec_rad), float(source.flux_jy(freq_hz))) for source in catalogue())
+    usable = (source for source in catalogue() if source.usable)
+    return tuple(((source.ra_rad, source.dec_rad), float(source.flux_jy(freq_hz))) for source in usable)

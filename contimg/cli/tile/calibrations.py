@@ -33,7 +33,7 @@ from contimg.instrument.beam_table import (
 )
 from contimg.instrument.calibrators import Calibrator, Transit, catalogue, cone_search, find_calibrator, transits
 from contimg.instrument.dsa110 import BAND
-from contimg.instrument.time import DAY_S, mjd_to_unix
+from contimg.instrument.time import mjd_to_unix
 from contimg.quality.caltables import SolutionLimits
 from contimg.settings import Settings, load
 from contimg.store import OutdatedTile, Stage, State, Store, StoredCaltableSet
@@ -70,7 +70,10 @@ def show(name: str, as_json: bool) -> None:
         print_json(record)
         return
     click.echo(_line(record))
-    click.echo(f"  valid        {_format_mjd(record.valid_from_mjd)} to {_format_mjd(record.valid_to_mjd)}")
+    click.echo(f"  bandpass     valid {_format_mjd(record.valid_from_mjd)} to {_format_mjd(record.valid_to_mjd)}")
+    if record.gains_valid_from_mjd is not None and record.gains_valid_to_mjd is not None:
+        gains = f"{_format_mjd(record.gains_valid_from_mjd)} to {_format_mjd(record.gains_valid_to_mjd)}"
+        click.echo(f"  gains        valid {gains}")
     click.echo(f"  reference    {record.reference_antenna or 'unknown'}")
     for reason in record.reasons:
         click.echo(f"  {record.grade}      {reason}")
@@ -173,13 +176,25 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool, by: str, as_json: bool) 
 
     All such tiles, or those of GROUPS, are processed again from the calibrate stage on.
     """
-    strip_deg = CalibrateOptions.from_environment().strip_deg
+    options = CalibrateOptions.from_environment()
     with open_store() as store:
-        tiles = [tile for tile in store.registry.outdated(strip_deg) if not groups or tile.group in groups]
+        tiles = [
+            tile
+            for tile in store.registry.outdated(options.strip_deg, options.borrow_days)
+            if not groups or tile.group in groups
+        ]
         outcomes = []
         for tile in tiles:
-            outcome = _recalibrate_tile(store, tile, strip_deg, None if dry_run else by)
-            outcomes.append({"group": tile.group, "applied": tile.applied, "better": tile.better, "outcome": outcome})
+            outcome = _recalibrate_tile(store, tile, options, None if dry_run else by)
+            outcomes.append(
+                {
+                    "group": tile.group,
+                    "applied": tile.applied,
+                    "better": tile.better,
+                    "second": tile.second,
+                    "outcome": outcome,
+                }
+            )
             if not as_json:
                 click.echo(f"{tile.group}  {tile.applied or 'uncalibrated'} -> {outcome}")
     if as_json:
@@ -188,7 +203,7 @@ def recalibrate(groups: tuple[str, ...], dry_run: bool, by: str, as_json: bool) 
         click.echo("no tile would change")
 
 
-def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, by: str | None) -> str:
+def _recalibrate_tile(store: Store, tile: OutdatedTile, options: CalibrateOptions, by: str | None) -> str:
     """Requeue a tile if the better set fits its Measurement Set; return the outcome as text."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.formats.ms.info import read_ms_info
@@ -204,10 +219,10 @@ def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, by: st
         start = Stage.CONVERT  # the Measurement Set was deleted; its subband files may still exist
     else:
         caltables = []
-        for record in store.registry.valid_at(ms.mid_mjd_s / DAY_S):
+        for record in store.registry.valid_at(ms.mid_mjd, borrow_days=options.borrow_days):
             with suppress(BadInput):
                 caltables.append(CaltableSet.read(record.tables[0].path.parent))
-        chosen, reason = select_caltable_set(caltables, ms, strip_deg)
+        chosen, reason = select_caltable_set(caltables, ms, options.strip_deg, options.borrow_days)
         if chosen is None or chosen.name != tile.better:
             return f"{tile.better}: unchanged, the set does not fit ({reason})"
     if by is not None:
@@ -215,7 +230,7 @@ def _recalibrate_tile(store: Store, tile: OutdatedTile, strip_deg: float, by: st
             store.jobs.retry(tile.group, stage=start, by=by)
         except BadInput as error:
             return f"{tile.better}: {error}"
-    return f"{tile.better}, from {start}"
+    return f"{tile.better}{f' and {tile.second}' if tile.second else ''}, from {start}"
 
 
 @click.command()

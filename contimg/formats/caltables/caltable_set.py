@@ -1,7 +1,7 @@
 """Caltable sets: a directory of caltables with set.json, which describes them and their validity."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from contimg.common.errors import BadInput
 
 DESCRIPTION_FILE = "set.json"
 STRIP_DEG = 0.5  # precession since J2000 moves a strip of one apparent declination by up to 0.15 deg either way
+BANDPASS_HOURS, GAINS_HOURS = 24.0, 1.0  # validity either side of the solutions, by default
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class CaltableSet:
     tables : names of the caltables to apply, bandpass before gains.
     calibrator, model_jy, flux_scale : the source, its catalogued flux at mid-band, and the flux scale's origin.
     attenuation : response of the primary beam to the source at mid-tile.
-    mjd, valid_from_mjd, valid_to_mjd : UTC days of the solutions and of their validity.
+    mjd, valid_from_mjd, valid_to_mjd : UTC days of the solutions and of the bandpass's validity.
+    gains_valid_from_mjd, gains_valid_to_mjd : of the gains' validity; beyond it they are applied as of the same day.
     reference_antenna : its name.
     antennas : names of the antennas with solutions.
     first_freq_hz, channel_width_hz, channels : the bandpass's channels, ascending.
@@ -54,6 +56,8 @@ class CaltableSet:
     dec_deg: float
     grade: str = ""
     reasons: tuple[str, ...] = ()
+    gains_valid_from_mjd: float = field(kw_only=True)
+    gains_valid_to_mjd: float = field(kw_only=True)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -76,9 +80,20 @@ class CaltableSet:
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             lists = {key: tuple(values[key]) for key in ("tables", "antennas", "reasons")}
-            return cls(**values | lists | {"directory": directory})
+            days = GAINS_HOURS / 24.0  # sets of earlier versions have one validity
+            gains = {"gains_valid_from_mjd": values["mjd"] - days, "gains_valid_to_mjd": values["mjd"] + days}
+            return cls(**gains | values | lists | {"directory": directory})
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadInput(f"{path}: not the description of a caltable set ({error}); solve again") from error
+
+    def is_valid_at(self, mjd: float) -> bool:
+        """Tell whether the bandpass is valid at a time.
+
+        Parameters
+        ----------
+        mjd : days, UTC.
+        """
+        return self.valid_from_mjd <= mjd <= self.valid_to_mjd
 
     def write(self) -> None:
         """Write set.json into the set's directory: every field but the directory, so that a set can be moved."""

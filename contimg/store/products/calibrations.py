@@ -1,13 +1,13 @@
 """Calibration registry: caltable sets with their validity, and which set replaced which."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import BadInput
@@ -49,8 +49,15 @@ class StoredCaltableSet:
     tables: Annotated[tuple[Caltable, ...], about("Caltables in the order in which they are applied")]
     calibrator: Annotated[str, about("The source that was observed", example="3C48")]
     mjd: Annotated[float, about("When the source was observed, MJD, UTC", "d", 61093.067894)]
-    valid_from_mjd: Annotated[float, about("Beginning of the validity, MJD, UTC", "d", 61092.567894)]
-    valid_to_mjd: Annotated[float, about("End of the validity, MJD, UTC", "d", 61094.067894)]
+    valid_from_mjd: Annotated[float, about("Beginning of the validity of its bandpass, MJD, UTC", "d", 61092.567894)]
+    valid_to_mjd: Annotated[float, about("End of the validity of its bandpass, MJD, UTC", "d", 61094.067894)]
+    gains_valid_from_mjd: Annotated[
+        float | None,
+        about("Beginning of the validity of its gains, MJD, UTC; null where it is not known", "d", 61093.026),
+    ]
+    gains_valid_to_mjd: Annotated[
+        float | None, about("End of the validity of its gains, MJD, UTC; null where it is not known", "d", 61093.11)
+    ]
     reference_antenna: Annotated[str | None, about("Name of the reference antenna", example="103")]
     quality: Annotated[
         Mapping[str, Any],
@@ -94,6 +101,29 @@ class StoredCaltableSet:
         return mjd_to_unix(self.valid_to_mjd) if isfinite(self.valid_to_mjd) else None
 
     @property
+    def gains_valid_from(
+        self,
+    ) -> Annotated[float | None, about("Beginning of the validity of its gains; null where it is not known")]:
+        """Beginning of the validity of its gains, epoch seconds; None where it is not known."""
+        return None if self.gains_valid_from_mjd is None else mjd_to_unix(self.gains_valid_from_mjd)
+
+    @property
+    def gains_valid_until(
+        self,
+    ) -> Annotated[float | None, about("End of the validity of its gains; null where it is not known")]:
+        """End of the validity of its gains, epoch seconds; None where it is not known."""
+        return None if self.gains_valid_to_mjd is None else mjd_to_unix(self.gains_valid_to_mjd)
+
+    def is_valid_at(self, mjd: float) -> bool:
+        """Tell whether its bandpass is valid at a time.
+
+        Parameters
+        ----------
+        mjd : days, UTC.
+        """
+        return self.valid_from_mjd <= mjd <= self.valid_to_mjd
+
+    @property
     def in_force(self) -> Annotated[bool, about("Whether it may be applied", example=True)]:
         """Whether it may be applied: neither superseded nor retired."""
         return self.superseded_by is None and self.retired is None
@@ -108,31 +138,39 @@ class CalibrationList(Page):
 
 @dataclass(frozen=True)
 class OutdatedTile:
-    """A tile calibrated with the set `applied` that would now get the set `better`, or a newer one of the same name."""
+    """A tile calibrated with the set `applied` that would now get the set `better`, or a newer one of the same name.
+
+    `second` is the set that the gains would be interpolated with, if any.
+    """
 
     group: str
     path: Path
     applied: str | None
     better: str
+    second: str | None = None
 
 
 class Registry(Repository):
     """Caltable sets by time."""
 
     def valid_at(
-        self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG, processing: str = LIVE
-    ) -> tuple[StoredCaltableSet, ...]:
-        """Return the sets in force that are valid at a time, good ones first, then the nearest in time.
+        self, mjd: float, dec_deg: float | None = None, strip_deg: float = STRIP_DEG, processing: str = LIVE,
+        borrow_days: float = 0.0,
+    ) -> tuple[StoredCaltableSet, ...]:  # fmt: skip
+        """Return the sets in force whose bandpass is valid at a time, good ones first, then the nearest in time.
 
         Parameters
         ----------
         mjd : days, UTC.
         dec_deg, strip_deg : declination, and how far a set's declination may be from it; None for any.
         processing : sets of other campaigns are left out.
+        borrow_days : age up to which sets that are not valid follow, days.
         """
+        table = CalibrationTable
+        is_valid = and_(table.valid_from_mjd <= mjd, table.valid_to_mjd >= mjd)
+        is_near = table.mjd.between(mjd - borrow_days, mjd + borrow_days)
         query = select(CalibrationTable).where(
-            CalibrationTable.valid_from_mjd <= mjd,
-            CalibrationTable.valid_to_mjd >= mjd,
+            or_(is_valid, is_near) if borrow_days else is_valid,
             CalibrationTable.superseded_by.is_(None),
             CalibrationTable.retired.is_(None),
             CalibrationTable.processing.in_({LIVE, processing}),
@@ -223,15 +261,16 @@ class Registry(Repository):
             record_event(session, now, WARNING, None, change)
             _record_outdated(session, change, now, (row.valid_from_mjd, row.valid_to_mjd))
 
-    def outdated(self, strip_deg: float = STRIP_DEG) -> tuple[OutdatedTile, ...]:
+    def outdated(self, strip_deg: float = STRIP_DEG, borrow_days: float = 0.0) -> tuple[OutdatedTile, ...]:
         """Return the calibrated tiles that a set in force would change, oldest first.
 
         Parameters
         ----------
         strip_deg : largest difference in declination between a tile and a set, degrees.
+        borrow_days : age up to which a set is borrowed where none is valid, days.
         """
         with self._database.read() as session:
-            return _find_outdated(session, strip_deg)
+            return _find_outdated(session, strip_deg, borrow_days=borrow_days)
 
 
 @tile_products.write.register
@@ -282,17 +321,22 @@ def _read_sets(session: Session, query: Select[CalibrationTable]) -> list[Stored
 def _rank(
     caltable_sets: Iterable[StoredCaltableSet], mjd: float, dec_deg: float | None, strip_deg: float
 ) -> tuple[StoredCaltableSet, ...]:
-    """The sets of a declination strip, good ones first, then the nearest in time, then the newest."""
+    """The sets of a declination strip: valid ones first, then good ones, then the nearest in time, then the newest."""
 
     def is_of_strip(stored: StoredCaltableSet) -> bool:
         return dec_deg is None or stored.dec_deg is None or abs(stored.dec_deg - dec_deg) <= strip_deg
 
-    of_strip = filter(is_of_strip, caltable_sets)
-    return tuple(sorted(of_strip, key=lambda stored: (stored.grade != GOOD, abs(stored.mjd - mjd), -stored.created_at)))
+    def rank(stored: StoredCaltableSet) -> tuple[bool, bool, float, float]:
+        return not stored.is_valid_at(mjd), stored.grade != GOOD, abs(stored.mjd - mjd), -stored.created_at
+
+    return tuple(sorted(filter(is_of_strip, caltable_sets), key=rank))
 
 
 def _find_outdated(
-    session: Session, strip_deg: float = STRIP_DEG, span_mjd: tuple[float, float] = (-inf, inf)
+    session: Session,
+    strip_deg: float = STRIP_DEG,
+    span_mjd: tuple[float, float] = (-inf, inf),
+    borrow_days: float = 0.0,
 ) -> tuple[OutdatedTile, ...]:
     """The calibrated tiles within a span of time that a set in force would change, oldest first."""
     table, tile = CalibrationTable, MeasurementSet
@@ -306,14 +350,38 @@ def _find_outdated(
     outdated = []
     for row in session.scalars(tiles.order_by(tile.mjd_start)):
         mjd = 0.5 * (row.mjd_start + row.mjd_end)
-        valid = (stored for stored in caltable_sets if stored.valid_from_mjd <= mjd <= stored.valid_to_mjd)
-        best = next(iter(_rank(valid, mjd, row.dec_deg, strip_deg)), None)
-        if best is None:
+        usable = (stored for stored in caltable_sets if stored.is_valid_at(mjd) or abs(stored.mjd - mjd) < borrow_days)
+        ranked = _rank(usable, mjd, row.dec_deg, strip_deg)
+        if not ranked:
             continue
-        is_older = row.calibrated_at is not None and row.calibrated_at < best.created_at
-        if best.name != row.calibration_set or is_older:
-            outdated.append(OutdatedTile(row.group_id, Path(row.path), row.calibration_set, best.name))
+        best, second = ranked[0], _find_second(ranked, mjd, row.group_id)
+        newest_at = max(best.created_at, second.created_at if second else 0.0)
+        is_older = row.calibrated_at is not None and row.calibrated_at < newest_at
+        has_lost_second = row.second_set is not None and (second is None or row.second_set != second.name)
+        if best.name != row.calibration_set or is_older or has_lost_second:
+            outdated.append(
+                OutdatedTile(
+                    row.group_id, Path(row.path), row.calibration_set, best.name, second.name if second else None
+                )
+            )
     return tuple(outdated)
+
+
+def _find_second(ranked: Sequence[StoredCaltableSet], mjd: float, group: str) -> StoredCaltableSet | None:
+    """The set that the gains of the first are interpolated with: the nearest good and valid one on the other side."""
+    best = ranked[0]
+    if best.grade != GOOD or best.group == group or not best.is_valid_at(mjd):
+        return None
+    is_later = best.mjd <= mjd
+    return next(
+        (
+            stored
+            for stored in ranked[1:]
+            if stored.grade == GOOD and stored.is_valid_at(mjd) and (stored.mjd > mjd) == is_later
+            and stored.mjd != best.mjd
+        ),
+        None,
+    )  # fmt: skip
 
 
 def _record_outdated(

@@ -17,19 +17,28 @@ from contimg.formats.caltables.solutions import Solutions, read_solutions
 from contimg.formats.ms.columns import CALIBRATION_KEYWORD, add_like, read_blocks, write_calibration_record
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.ms.revision import writable
+from contimg.quality.calibration import CalibrationClass, CalibrationNumbers
 from contimg.quality.caltables import measure_hand_ratio
+from contimg.quality.grades import GOOD, SUSPECT
+from contimg.tile.calibrate.interpolation import find_nearest_gain_mjd, measure_gain_change
 
 BLOCK_BYTES = 64 * 2**20
 CORRECTED = "CORRECTED_DATA"
 
 
-def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
+def apply_caltable_set(
+    caltable_set: CaltableSet, ms: MSInfo, numbers: CalibrationNumbers | None = None,
+    second: CaltableSet | None = None, factors: NDArray[np.complex128] | None = None,
+) -> float:  # fmt: skip
     """Write CORRECTED_DATA, its flags and its note; give a copy of the tile (`revised`), for errors leave it half done.
 
     Parameters
     ----------
     caltable_set : the set to apply.
     ms : metadata of the Measurement Set.
+    numbers : class and age of the calibration, for the note.
+    second : the set that the gains are interpolated with; its factors come from `interpolate_gains`.
+    factors : further gains in the same pass, shape (slots, receptors).
 
     Returns
     -------
@@ -41,10 +50,19 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
     Transient : the disk is full.
     """
     inverses = compute_inverse_gains_in_time(caltable_set, ms)
+    if factors is not None:
+        inverses = (inverses / factors[None, :, None, :]).astype(np.complex64)
+    grade, reasons = caltable_set.grade or None, caltable_set.reasons
+    if not caltable_set.is_valid_at(ms.mid_mjd):
+        days = ms.mid_mjd - caltable_set.mjd
+        borrowed = f"borrowed, its calibrator was observed {abs(days):.1f} d {'earlier' if days >= 0 else 'later'}"
+        grade, reasons = SUSPECT if grade == GOOD else grade, (*reasons, borrowed)
     note = {
+        **vars(numbers or CalibrationNumbers()),
         "set": caltable_set.name, "calibrator": caltable_set.calibrator, "mjd": caltable_set.mjd,
         "flux_scale": caltable_set.flux_scale, "tables": [str(path) for path in caltable_set.paths],
-        "grade": caltable_set.grade or None, "reasons": caltable_set.reasons,
+        "second_tables": [str(path) for path in second.paths] if second else [],
+        "grade": grade, "reasons": reasons,
         "hand_ratio": measure_hand_ratio(inverses),
     }  # fmt: skip
     exists = CORRECTED in ms.columns
@@ -69,6 +87,34 @@ def apply_caltable_set(caltable_set: CaltableSet, ms: MSInfo) -> float:
     return flagged / max(total, 1)
 
 
+def interpolate_gains(
+    first: CaltableSet, second: CaltableSet, ms: MSInfo
+) -> tuple[NDArray[np.complex128] | None, str]:  # fmt: skip
+    """Interpolate the gains of two caltable sets to mid-tile, amplitude and phase; the bandpass stays the first's.
+
+    Parameters
+    ----------
+    first, second : the set that is applied, and one on the other side of the tile in time.
+    ms : metadata of the Measurement Set.
+
+    Returns
+    -------
+    Factors of the gains of the first set, shape (slots, receptors), or None, and why there are none.
+    """
+    try:
+        mjds = [find_nearest_gain_mjd(caltable_set, ms.mid_mjd) for caltable_set in (first, second)]
+        names, reference = ms.antenna_names, first.reference_antenna
+        change = measure_gain_change(
+            compute_inverse_gains(first, ms), compute_inverse_gains(second, ms),
+            names.index(reference) if reference in names else -1,
+        )  # fmt: skip
+    except BadInput as error:
+        return None, str(error)
+    if change.problem or mjds[0] == mjds[1]:
+        return None, change.problem or "solved at the same time"
+    return change.gains_at((ms.mid_mjd - mjds[0]) / (mjds[1] - mjds[0])), ""
+
+
 def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
     """Write on DATA that it is uncalibrated, and why.
 
@@ -82,7 +128,9 @@ def mark_uncalibrated(ms: MSInfo, reason: str) -> None:
     Transient : the disk is full.
     """
     with writable(ms.path) as main:
-        write_calibration_record(main, "DATA", {"set": None, "reason": reason})
+        write_calibration_record(
+            main, "DATA", {"set": None, "reason": reason, "calibration_class": CalibrationClass.NONE}
+        )
 
 
 def remove_corrected(ms: MSInfo) -> MSInfo:

@@ -53,14 +53,17 @@ def describe(
         raise BadInput(f"{directory / tables[0]}: its windows do not make one band of evenly spaced channels")
     timed = [solutions.times_mjd_s.ravel() for solutions in caltables if not solutions.is_timeless]
     times_mjd = np.concatenate(timed) / DAY_S
+    gain_times_mjd = timed[-1] / DAY_S  # the bandpass's where no gains or delays are timed
     with open_table(directory / tables[0]) as main:
         references = main.getcol("ANTENNA2")
     reference = int(np.bincount(references[references >= 0]).argmax()) if (references >= 0).any() else -1
     described = CaltableSet(
         name=name, directory=directory, tables=tables, calibrator="", model_jy=float("nan"),
         flux_scale="as imported", attenuation=float("nan"), mjd=float(np.median(bandpass.times_mjd_s)) / DAY_S,
-        valid_from_mjd=float(times_mjd.min()) - options.hours_before / 24.0,
-        valid_to_mjd=float(times_mjd.max()) + options.hours_after / 24.0,
+        valid_from_mjd=float(times_mjd.min()) - options.bandpass_hours_before / 24.0,
+        valid_to_mjd=float(times_mjd.max()) + options.bandpass_hours_after / 24.0,
+        gains_valid_from_mjd=float(gain_times_mjd.min()) - options.gains_hours / 24.0,
+        gains_valid_to_mjd=float(gain_times_mjd.max()) + options.gains_hours / 24.0,
         reference_antenna=bandpass.antenna_names[reference] if reference >= 0 else "", antennas=(),
         first_freq_hz=float(freqs_hz[0]), channel_width_hz=width_hz,
         channels=1 + round(float(freqs_hz[-1] - freqs_hz[0]) / width_hz), flagged_fraction=1.0,

@@ -5,18 +5,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.flags import FLAG_COLUMNS, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
+from contimg.instrument.calibrators import UNMODELLED_JY, catalogue
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
-from contimg.tile.calibrate.apply import apply_caltable_set, corrected_bytes, mark_uncalibrated, remove_corrected
+from contimg.tile.calibrate.apply import (
+    apply_caltable_set,
+    corrected_bytes,
+    interpolate_gains,
+    mark_uncalibrated,
+    remove_corrected,
+)
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.selection import select_calibrators, select_caltable_set, with_companions
+from contimg.tile.calibrate.selection import (
+    compute_min_calibrator_jy,
+    describe_calibration,
+    merge_sources,
+    read_neighbours,
+    select_calibrators,
+    select_caltable_set,
+    select_second_set,
+    with_companions,
+    without_counterpart,
+)
 from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import FlagResult, flag
 from contimg.tile.products import FLAGS, CalibratedMS, StepTimer
@@ -63,19 +81,22 @@ def _calibrate(
         selected: CaltableSet | None = new
         reason = f"solved on {new.calibrator} in this tile"
     else:
-        selected, reason = select_caltable_set([*known, new] if new else known, live, options.strip_deg)
+        usable = [*known, new] if new else known
+        selected, reason = select_caltable_set(usable, live, options.strip_deg, options.borrow_days)
     if new is not None and selected is not new:
         solve_reason = f"the set solved on {new.calibrator} in this tile is {new.grade}: {'; '.join(new.reasons)}"
     by_hand = flagged.summary.by_hand
     hand_reason = f"{by_hand:.1%} of the samples are flagged by hand" if by_hand else ""
     fraction = flagged.fraction
     with timer("apply"):
+        second, factors, second_reason = _interpolate(known, selected, live, options.strip_deg)
+        numbers = describe_calibration(selected, second, ms, options.gains_hours)
         if selected is None:
             reason = _join(solve_reason, reason, hand_reason)
             mark_uncalibrated(ms, reason)
         else:
-            reason = _join(reason, hand_reason, solve_reason)
-            fraction = apply_caltable_set(selected, ms)
+            reason = _join(reason, second_reason, hand_reason, solve_reason)
+            fraction = apply_caltable_set(selected, ms, numbers, second, factors)
         record_flags(ms)
     dead = {ms.antenna_names[slot]: reason for slot, reason in sorted(flagged.dead.items())}
     bad = _name_bad_antennas(live, dead, selected or new)
@@ -85,8 +106,21 @@ def _calibrate(
         bad_antennas=bad, seconds=timer.seconds,
         solve_failure=solve_reason if has_failed else "",
         antenna_numbers=describe_tile_antennas(ms, flagged, bad, selected or new),
-        set_antenna_numbers=describe_set_antennas(new, live) if new else (),
+        set_antenna_numbers=describe_set_antennas(new, live) if new else (), **vars(numbers),
     )  # fmt: skip
+
+
+def _interpolate(
+    known: Sequence[CaltableSet], selected: CaltableSet | None, live: MSInfo, strip_deg: float
+) -> tuple[CaltableSet | None, NDArray[np.complex128] | None, str]:  # fmt: skip
+    """Give the set that the gains are interpolated with, the factors of the gains, and a note for the operator."""
+    second = select_second_set(known, selected, live, strip_deg) if selected else None
+    if selected is None or second is None:
+        return None, None, ""
+    factors, problem = interpolate_gains(selected, second, live)
+    if factors is None:
+        return None, None, f"its gains are not interpolated with {second.name}: {problem}"
+    return second, factors, f"gains interpolated with {second.name}"
 
 
 def _join(*reasons: str) -> str:
@@ -111,14 +145,23 @@ def _solve(
     """Give the tile's own set, or None, the reason, and whether a solve failed: the tile is left to the other sets."""
     if not options.solve:
         return None, "solving is switched off", False
-    calibrators = select_calibrators(ms, options.min_attenuation, options.min_apparent_jy)
+    live_count = int(np.count_nonzero(flagged.unflagged[ms.antennas] > 0))
+    neighbours = read_neighbours(Path(options.catalogue), ms) if options.catalogue else []
+    min_jy = options.min_calibrator_jy(compute_min_calibrator_jy(ms, live_count, options.min_channel_snr))
+    if not neighbours:
+        min_jy = max(min_jy, UNMODELLED_JY)
+    calibrators = [
+        candidate
+        for candidate in select_calibrators(ms, options.min_attenuation, min_jy)
+        if not without_counterpart(candidate.calibrator, neighbours)
+    ]
     if not calibrators:
         unknown = (
             ": the diameter of the dishes in ANTENNA differs or is not given" if np.isnan(ms.dish_diameter_m) else ""
         )
-        return None, f"no calibrator in the beam{unknown}", False
+        return None, f"no calibrator of {min_jy:.2g} Jy in the beam{unknown}", False
     previous, _ = select_caltable_set(known, ms, options.strip_deg)
-    sources = with_companions(ms, calibrators[0])
+    sources = with_companions(ms, calibrators[0], merge_sources(catalogue(), neighbours, ms))
     try:
         return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), "", False
     except BadInput as error:

@@ -24,7 +24,8 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised, writable
 from contimg.formats.tables import open_table
 from contimg.instrument.calibrators import Calibrator
-from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows
+from contimg.quality.calibration import CalibrationNumbers
+from contimg.tile.calibrate.apply import BLOCK_BYTES, CORRECTED, apply_caltable_set, correct_rows, interpolate_gains
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, compute_direction_cosines
 from contimg.tile.image import ImageOptions, ImagingResult, image
 from contimg.tile.image.sources.photometry import measure_source
@@ -73,6 +74,24 @@ class SelfcalResult:
         return any(round_.kept for round_ in self.rounds)
 
 
+@dataclass(frozen=True)
+class _Calibration:
+    """The calibration in CORRECTED_DATA, which every round starts from."""
+
+    caltable_set: CaltableSet
+    second: CaltableSet | None
+    numbers: CalibrationNumbers
+
+    def apply(self, ms: MSInfo) -> None:
+        """Write CORRECTED_DATA as the calibrate stage did; BadInput where the second set is gone or has changed."""
+        factors = None
+        if self.second is not None:
+            factors, problem = interpolate_gains(self.caltable_set, self.second, ms)
+            if factors is None:
+                raise BadInput(f"{ms.path}: its gains cannot be interpolated again ({problem}); calibrate it again")
+        apply_caltable_set(self.caltable_set, ms, self.numbers, self.second, factors)
+
+
 def selfcal(
     ms_path: Path, options: SelfcalOptions, image_options: ImageOptions, caltable_set: CaltableSet | None = None
 ) -> SelfcalResult:  # fmt: skip
@@ -97,6 +116,8 @@ def selfcal(
     caltable_set = caltable_set or CaltableSet.read(Path(record["tables"][0]).parent)
     if record["set"] != caltable_set.name:
         raise BadInput(f"{ms_path}: not calibrated with {caltable_set.name}; run `contimg calibrate` first")
+    second = CaltableSet.read(Path(record["second_tables"][0]).parent) if record.get("second_tables") else None
+    calibration = _Calibration(caltable_set, second, CalibrationNumbers.from_record(record))
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms_path.parent) as scratch:
         tile_image = image(ms_path, Path(scratch), image_options)
         if tile_image.dynamic_range < options.min_dynamic_range:
@@ -104,13 +125,13 @@ def selfcal(
         with revised(ms_path, (*FLAG_COLUMNS, CORRECTED)) as copy:
             ms = read_ms_info(copy)
             collect_manual_flags(ms)
-            rounds, reason = _run_rounds(ms, caltable_set, tile_image, options, image_options, Path(scratch))
+            rounds, reason = _run_rounds(ms, calibration, tile_image, options, image_options, Path(scratch))
             record_flags(ms)
     return SelfcalResult(rounds, reason)
 
 
 def _run_rounds(
-    ms: MSInfo, caltable_set: CaltableSet, tile_image: ImagingResult, options: SelfcalOptions,
+    ms: MSInfo, calibration: _Calibration, tile_image: ImagingResult, options: SelfcalOptions,
     image_options: ImageOptions, scratch: Path,
 ) -> tuple[tuple[Round, ...], str]:  # fmt: skip
     """Run rounds on a tile that was imaged as `tile_image`, while they help; CORRECTED_DATA has the best of them."""
@@ -123,14 +144,14 @@ def _run_rounds(
         gains = solve_gains(*_sum_products(ms, model), phase_only=kind == PHASE)
         total = gains if kept is None else kept * gains
         kinds = [*(round_.kind for round_ in rounds), kind]
-        _write_corrected(ms, caltable_set, total, kinds)
+        _write_corrected(ms, calibration, total, kinds)
         new = image(ms.path, scratch, image_options)
         before_jy, max_jy = tile_image.rms_jy, (1 - options.least_gain) * tile_image.rms_jy
         is_better = new.rms_jy < max_jy and new.dynamic_range > tile_image.dynamic_range
         rounds.append(Round(kind, len(model.lmn), before_jy, new.rms_jy, is_better))
         log.info("%s: %s, noise %.3g to %.3g Jy, kept: %s", ms.name, kind, before_jy, new.rms_jy, is_better)
         if not is_better:
-            _write_corrected(ms, caltable_set, kept, kinds[:-1])
+            _write_corrected(ms, calibration, kept, kinds[:-1])
             break
         kept, tile_image = total, new
     return tuple(rounds), "the noise fell" if kept is not None else "the noise did not fall"
@@ -184,9 +205,9 @@ def _sum_products(ms: MSInfo, model: SkyModel) -> tuple[Gains, NDArray[np.float6
     return sums, sum_power
 
 
-def _write_corrected(ms: MSInfo, caltable_set: CaltableSet, gains: Gains | None, kinds: Sequence[str]) -> None:
+def _write_corrected(ms: MSInfo, calibration: _Calibration, gains: Gains | None, kinds: Sequence[str]) -> None:
     """Compute CORRECTED_DATA from DATA: the set, then these gains (slots, receptors) if any, and the record of both."""
-    apply_caltable_set(caltable_set, ms)
+    calibration.apply(ms)
     if gains is None:
         return
     inverse = np.repeat((1 / gains).astype(np.complex64)[:, None], len(ms.freqs_hz), axis=1)

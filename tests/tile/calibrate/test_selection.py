@@ -56,17 +56,18 @@ def test_nearest_valid_set_is_selected(new, tile, hours):
         assert abs(chosen.mjd - mjd) == min(abs(caltable_set.mjd - mjd) for caltable_set in valid)
 
 
-def test_validity_is_half_a_day_either_side(new, tile):
-    assert find_mismatch(moved(new, -11, "earlier"), tile) is None
-    assert find_mismatch(moved(new, -13, "older"), tile)
-    assert find_mismatch(moved(new, 11, "later"), tile) is None
-    assert find_mismatch(moved(new, 13, "much later"), tile) == find_mismatch(moved(new, -13, "older"), tile)
+def test_bandpass_is_valid_for_a_day_either_side(new, tile):
+    assert find_mismatch(moved(new, -23, "earlier"), tile) is None
+    assert find_mismatch(moved(new, -25, "older"), tile)
+    assert find_mismatch(moved(new, 23, "later"), tile) is None
+    assert find_mismatch(moved(new, 25, "much later"), tile) == find_mismatch(moved(new, -25, "older"), tile)
+    assert new.gains_valid_to_mjd - new.gains_valid_from_mjd == pytest.approx(2 / 24, abs=0.01)
 
 
 def test_mismatches_have_reasons(new, tile):
     changes = {"first_freq_hz": 1.2e9, "antennas": ("200", "201"), "dec_deg": new.dec_deg + 20}
     reasons = [find_mismatch(replace(new, **{name: value}), tile) for name, value in changes.items()]
-    reasons += [find_mismatch(new.moved_to(Path("/nowhere")), tile), find_mismatch(moved(new, 13, "later"), tile)]
+    reasons += [find_mismatch(new.moved_to(Path("/nowhere")), tile), find_mismatch(moved(new, 25, "later"), tile)]
     assert all(reasons)
     assert len(set(reasons)) == 5, "each has its own reason"
     assert find_mismatch(replace(new, channel_width_hz=2 * new.channel_width_hz), tile) == reasons[0]

@@ -43,7 +43,7 @@ def test_tile_without_caltable_set_is_marked(calibrated, tmp_path):
     assert (done.calibration_set, done.new_set) == (None, None)
     names, _, (note, _) = state(fresh.path)
     assert names == ["FLAG"]
-    assert note == {"set": None, "reason": done.calibration_note}
+    assert note == {"set": None, "reason": done.calibration_note, "calibration_class": "none"}
     assert done.calibration_note
 
 
