@@ -71,6 +71,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "calibrate": ("tile.stages", WRITE),
         "selfcal": ("tile.stages", WRITE),
         "image": ("tile.stages", WRITE),
+        "mosaic": ("epoch", WRITE),
         "beam": ("tile.calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
         "catalogue": (
             "sky",

@@ -107,6 +107,7 @@ class Mosaic(MosaicNumbers):
         float | None, about("End of the last member's observation, MJD, UTC; null where unknown", "d", 61093.16)
     ]
     freq_hz: Annotated[float, about("Effective frequency: the mean, weighted as in the mosaic", "Hz", 1405000000.0)]
+    bandwidth_hz: Annotated[float, about("Width of the members' band; 0 where unknown", "Hz", 187500000.0)]
     beam_major_arcsec: Annotated[
         float, about("Full width at half maximum of the common beam, major axis", "arcsec", 24.9)
     ]

@@ -1,7 +1,7 @@
 """Common parts of the pictures: colours, scale, synthesized beam, texts. Matplotlib without the state of pyplot."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.colors import AsinhNorm
@@ -10,7 +10,6 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from contimg.tile.image.gridding.gridder import Image
-from contimg.tile.image.result import ImagingResult
 
 DPI = 100
 COLOURS = "inferno"
@@ -18,6 +17,26 @@ INK, FAINT = "#1b2631", "#5d6d7e"
 GOOD, WARNING = "#1e8449", "#c0392b"
 GRADE_COLOURS = {"good": GOOD, "suspect": "#b9770e", "bad": WARNING}
 COMPRESSION = 3  # of zlib; higher levels hardly make a picture of noise smaller
+
+
+class RestoredImage(Protocol):
+    """What is drawn of the synthesized beam: of a tile image or a mosaic."""
+
+    @property
+    def beam_major_arcsec(self) -> float:
+        """Full width at half maximum, major axis."""
+
+    @property
+    def beam_minor_arcsec(self) -> float:
+        """Full width at half maximum, minor axis."""
+
+    @property
+    def beam_angle_deg(self) -> float:
+        """Position angle, north through east."""
+
+    @property
+    def cell_arcsec(self) -> float:
+        """Size of a pixel."""
 
 
 def make_figure(width_pixels: int, height_pixels: int) -> Figure:
@@ -57,37 +76,37 @@ def make_colour_scale(rms_jy: float, peak_jy: float) -> AsinhNorm:
 
 
 def downsample(image: Image, max_pixels: int) -> tuple[NDArray[np.float32], int]:
-    """Reduce an image of shape (size, size) to the maxima of blocks, so that point sources remain.
+    """Reduce an image to the maxima of blocks, so that point sources remain.
 
     Parameters
     ----------
-    image : shape (size, size).
-    max_pixels : largest side of the result. Rows and columns at the upper and right edge that fill no block are left
+    image : shape (rows, columns).
+    max_pixels : longer side of the result. Rows and columns at the upper and right edge that fill no block are left
         out.
 
     Returns
     -------
-    The maxima, at most `max_pixels` on a side, and the side of a block.
+    The maxima, at most `max_pixels` on a side, and the side of a block; NaN only where a whole block is.
     """
-    factor = -(-image.shape[0] // max_pixels)
-    used = image.shape[0] // factor * factor
-    rows = image[:used, :used].reshape(used // factor, factor, used).max(axis=1)
-    return np.maximum.reduce([rows[:, start::factor] for start in range(factor)]), factor
+    factor = -(-max(image.shape) // max_pixels)
+    height, width = (length // factor * factor for length in image.shape)
+    rows = np.fmax.reduce(image[:height, :width].reshape(height // factor, factor, width), axis=1)
+    return np.fmax.reduce([rows[:, start::factor] for start in range(factor)]), factor
 
 
-def draw_beam(axes: Any, tile_image: ImagingResult, x: float, y: float, text_x: float, fontsize: float) -> None:
+def draw_beam(axes: Any, product: RestoredImage, x: float, y: float, text_x: float, fontsize: float) -> None:
     """Draw the synthesized beam's half-maximum ellipse at a pixel, and its size beside it.
 
     Parameters
     ----------
     axes : of Matplotlib, in pixels of the image.
-    tile_image : its synthesized beam and size of a pixel.
+    product : its synthesized beam and size of a pixel.
     x, y : centre of the ellipse, pixels.
     text_x : left end of the text, pixels.
     fontsize : points.
     """
-    major, minor, angle = tile_image.beam_major_arcsec, tile_image.beam_minor_arcsec, tile_image.beam_angle_deg
-    cell = tile_image.cell_arcsec
+    major, minor, angle = product.beam_major_arcsec, product.beam_minor_arcsec, product.beam_angle_deg
+    cell = product.cell_arcsec
     axes.add_patch(Ellipse((x, y), minor / cell, major / cell, angle=angle, facecolor="white", edgecolor="white"))
     text = f"beam {major:.1f}″ × {minor:.1f}″, {angle:.0f}°"
     axes.text(text_x, y, text, color="white", va="center", fontsize=fontsize)

@@ -1,0 +1,274 @@
+"""The mosaic stage, step by step.
+
+Each tile image is read twice: to measure its sources, and, once the shifts and levels of all are known, to be added.
+One tile image is in memory at a time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numba
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+
+from contimg.common.errors import BadFile
+from contimg.epoch.mosaic.assessment import AddedTile, Alignment, Overlaps, Sky, assess_overlaps, assess_sky
+from contimg.epoch.mosaic.beams import beam_covariance, convolve, find_common_beam, rotate_beam
+from contimg.epoch.mosaic.grid import Grid, coarse_pixels, make_grid, north_angle_deg
+from contimg.epoch.mosaic.members import Image, TileHeader, read_pixels, refuse_none, select_tiles
+from contimg.epoch.mosaic.noise import NoiseMap, measure_noise_map
+from contimg.epoch.mosaic.options import MosaicOptions
+from contimg.epoch.mosaic.reprojection import add_tile, coarse_weights, covered, divide
+from contimg.epoch.mosaic.sources import (
+    SAME_BEAMS,
+    TileSources,
+    find_peaks,
+    match_sources,
+    measure_tile,
+    solve_offsets,
+)
+from contimg.epoch.mosaic.writing import MosaicFiles, write_mosaic
+from contimg.epoch.products import Mosaic, MosaicMember, OmittedMember
+from contimg.quality.mosaic import MosaicThresholds, grade_mosaic
+from contimg.tile.image.result import Beam
+from contimg.tile.products import StepTimer
+
+MIN_SHARED = 5  # sources that a level or a shift is measured from
+POSITION_ERROR = 0.02  # of the beam, besides the noise
+SHIFT_PRIOR = 0.5  # beams
+
+
+def add_tiles(
+    paths: Sequence[Path], output: Path, options: MosaicOptions, thresholds: MosaicThresholds,
+    history_rms_jy: float | None = None,
+) -> Mosaic:  # fmt: skip
+    """Make a mosaic as `contimg.epoch.mosaic.make_mosaic` does.
+
+    Parameters
+    ----------
+    paths, output, options, thresholds, history_rms_jy : as there.
+    """
+    timer = StepTimer()
+    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    with timer("measure"):
+        tiles, omitted = select_tiles(paths, options)
+        refuse_none(tiles, omitted)
+        tiles, found, blank = _measure_tiles(tiles, options)
+        omitted += blank
+        refuse_none(tiles, omitted)
+        grid = make_grid(tiles, options)
+        turns = [north_angle_deg(grid.wcs, tile) for tile in tiles]
+        beam = find_common_beam([rotate_beam(tile.beam, turn) for tile, turn in zip(tiles, turns, strict=True)])
+        radius_arcsec = SAME_BEAMS * max(tile.beam.major_arcsec for tile in tiles)
+        numbers = [
+            np.where(np.isfinite(sources.apparent_jy), number, -1)
+            for (sources, _), number in zip(found, match_sources([sources for sources, _ in found], radius_arcsec),
+                                            strict=True)
+        ]  # fmt: skip
+        alignments = _align(tiles, found, numbers, options, beam)
+    with timer("add"):
+        flux, weight = (np.zeros(grid.shape, dtype=np.float32) for _ in range(2))
+        added: list[AddedTile] = []
+        for index, tile in enumerate(tiles):
+            own_beam = rotate_beam(beam, -turns[index])
+            shared = _select(found[index][0], numbers[index])
+            try:
+                image, pb = _prepare(tile, own_beam, options)
+            except BadFile as error:
+                omitted.append(OmittedMember(fits_path=tile.path, reason=error.reason))
+                continue
+            added.append(
+                _add(flux, weight, grid, index, tile, image, pb, own_beam, alignments[index], shared, numbers[index])
+            )
+            del image, pb
+        refuse_none([member.tile for member in added], omitted)
+        peak_weight = float(weight.max())
+        divide(flux, weight, options.weight_cutoff * peak_weight)
+    with timer("assess"):
+        overlaps = assess_overlaps(added, grid, beam)
+        area = covered(grid, weight)
+        flux, weight = flux[area], weight[area]
+        grid = replace(grid, wcs=_cropped(grid, area), shape=flux.shape)
+        offset = area[0].start, area[1].start
+        sky = assess_sky(flux, weight, grid, beam, overlaps, offset)
+    files = MosaicFiles.of(output)
+    mosaic = _make_record(added, omitted, files, grid, beam, overlaps, sky, options, peak_weight, timer.seconds)
+    mosaic = replace(mosaic, history_rms_jy=history_rms_jy)
+    grade = grade_mosaic(mosaic, thresholds)
+    mosaic = replace(mosaic, verdict=grade.grade, verdict_reasons=grade.reasons)
+    with timer("write"):
+        written = write_mosaic(mosaic, files, flux, weight, grid, sky, overlaps, offset)
+    return replace(mosaic, bytes=written, seconds=dict(timer.seconds))
+
+
+def _measure_tiles(
+    tiles: Sequence[TileHeader], options: MosaicOptions
+) -> tuple[list[TileHeader], list[tuple[TileSources, float]], list[OmittedMember]]:
+    """Sources of each tile image at its own beam and its median level; images that cannot be used are left out."""
+    usable, found, omitted = [], [], []
+    for tile in tiles:
+        try:
+            image, pb = read_pixels(tile, options)
+            noise = _measure_noise(tile, image, pb, tile.beam)
+        except BadFile as error:
+            omitted.append(OmittedMember(fits_path=tile.path, reason=error.reason))
+            continue
+        beam_pixels = tile.beam.major_arcsec / tile.cell_arcsec
+        peaks = find_peaks(image, pb, noise, options.match_sigma, beam_pixels)
+        beam = rotate_beam(tile.beam, north_angle_deg(tile.wcs, tile))
+        found.append(
+            (measure_tile(tile, image, pb, noise, beam, peaks.astype(np.float64)), float(np.median(image[pb > 0])))
+        )
+        usable.append(tile)
+    return usable, found, omitted
+
+
+def _measure_noise(tile: TileHeader, image: Image, pb: Image, beam: Beam) -> NoiseMap:
+    noise = measure_noise_map(image, pb > 0, beam.major_arcsec / tile.cell_arcsec)
+    if not (np.isfinite(noise.values).all() and noise.values.min() > 0):
+        raise BadFile(tile.path, "its noise cannot be measured: too few pixels, or all are equal")
+    return noise
+
+
+def _align(
+    tiles: Sequence[TileHeader], found: Sequence[tuple[TileSources, float]], numbers: Sequence[NDArray[np.int64]],
+    options: MosaicOptions, beam: Beam,
+) -> list[Alignment]:  # fmt: skip
+    """Levels and shifts of the tile images from the sources that they share."""
+    shared = [np.flatnonzero(number >= 0) for number in numbers]
+    source = np.concatenate([number[rows] for number, rows in zip(numbers, shared, strict=True)])
+    tile = np.concatenate([np.full(rows.size, index) for index, rows in enumerate(shared)])
+    columns = [
+        np.concatenate([getattr(sources, name)[rows] for (sources, _), rows in zip(found, shared, strict=True)])
+        for name in ("ra_deg", "dec_deg", "apparent_jy", "rms_jy")
+    ]
+    ra, dec, apparent, rms = columns
+    error = beam.major_arcsec * np.hypot(POSITION_ERROR, 0.5 * rms / apparent)
+    reference = _first_of_each(source, ra, dec)
+    east = ((ra - reference[0] + 180) % 360 - 180) * np.cos(np.deg2rad(dec)) * 3600
+    north = (dec - reference[1]) * 3600
+    prior = SHIFT_PRIOR * beam.major_arcsec
+    offsets = [solve_offsets(source, tile, axis, error, len(tiles), prior)[0] for axis in (east, north)]
+    alignments = []
+    for index, ((sources, level), rows) in enumerate(zip(found, shared, strict=True)):
+        levels = sources.background_jy[rows]
+        levels = levels[np.isfinite(levels)]
+        background = float(np.median(levels)) if levels.size >= MIN_SHARED else level
+        is_aligned = options.align and rows.size >= MIN_SHARED
+        shift = [-float(offset[index]) if is_aligned else 0.0 for offset in offsets]
+        alignments.append(Alignment(background if options.subtract_background else 0.0, *shift))
+    return alignments
+
+
+def _first_of_each(
+    source: NDArray[np.int64], ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Position of each source in the first tile that has it, for each of its measurements."""
+    _, first, inverse = np.unique(source, return_index=True, return_inverse=True)
+    return ra_deg[first][inverse], dec_deg[first][inverse]
+
+
+def _select(sources: TileSources, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Rows and columns of the shared sources of a tile, shape (2, sources)."""
+    rows = numbers >= 0
+    return np.stack([sources.y[rows], sources.x[rows]])
+
+
+def _prepare(tile: TileHeader, common: Beam, options: MosaicOptions) -> tuple[Image, Image]:
+    """A tile image at the common beam, given in the frame of its north, and its primary beam, 0 where unused."""
+    image, pb = read_pixels(tile, options)
+    turn = north_angle_deg(tile.wcs, tile)
+    difference = beam_covariance(common) - beam_covariance(tile.beam)
+    convolved = convolve(image, rotate_beam(tile.beam, turn), rotate_beam(common, turn), tile.cell_arcsec,
+                         options.threads)  # fmt: skip
+    if convolved is not image:
+        # Near an edge or a blank pixel the kernel takes in pixels without data.
+        reach = int(np.ceil(3 * np.sqrt(max(0.0, float(np.linalg.eigvalsh(difference)[-1]))) / tile.cell_arcsec))
+        pb[:reach], pb[-reach:], pb[:, :reach], pb[:, -reach:] = 0, 0, 0, 0
+        blank = image == 0
+        if reach and np.count_nonzero(blank) > reach:
+            pb[binary_dilation(blank, iterations=reach)] = 0
+    return convolved, pb
+
+
+def _add(
+    flux: Image, weight: Image, grid: Grid, index: int, tile: TileHeader, image: Image, pb: Image, beam: Beam,
+    alignment: Alignment, positions: NDArray[np.float64], numbers: NDArray[np.int64],
+) -> AddedTile:  # fmt: skip
+    """Add a tile image to the sums, and measure its shared sources as they are added."""
+    noise = _measure_noise(tile, image, pb, beam)
+    window = grid.windows[index]
+    pixel_beam = rotate_beam(beam, north_angle_deg(tile.wcs, tile))
+    sources = measure_tile(tile, image, pb, noise, pixel_beam, positions, alignment.background_jy)
+    shift_deg = alignment.east_arcsec / 3600, alignment.north_arcsec / 3600
+    coarse = coarse_pixels(grid, window, tile, shift_deg)
+    add_tile(flux, weight, image, pb, noise, coarse, window, alignment.background_jy)
+    weights, response = coarse_weights(pb, noise, coarse)
+    return AddedTile(
+        tile, alignment, float(np.median(noise.values)), window.row, window.column, weights, response, sources,
+        numbers[numbers >= 0],
+    )  # fmt: skip
+
+
+def _cropped(grid: Grid, area: tuple[slice, slice]) -> WCS:
+    """Celestial coordinates of a part of the grid."""
+    wcs = grid.wcs.deepcopy()
+    wcs.wcs.crpix = wcs.wcs.crpix - np.array([area[1].start, area[0].start])
+    wcs.wcs.set()
+    return wcs
+
+
+def _make_record(
+    added: Sequence[AddedTile], omitted: Sequence[OmittedMember], files: MosaicFiles, grid: Grid, beam: Beam,
+    overlaps: Overlaps, sky: Sky, options: MosaicOptions, peak_weight: float, seconds: Mapping[str, float],
+) -> Mosaic:  # fmt: skip
+    """The record of a mosaic, before it is graded and written."""
+    total = sum(float(member.weights.sum(dtype=np.float64)) for member in added)
+    scales = overlaps.tile_scales or (None,) * len(added)
+    members = tuple(
+        _make_member(member, float(member.weights.sum(dtype=np.float64)) / total, scale)
+        for member, scale in zip(added, scales, strict=True)
+    )
+    halves = [0.0 if np.isnan(member.tile.exposure_s) else member.tile.exposure_s / 2 / 86400 for member in added]
+    middles = [member.tile.mjd for member in added]
+    bandwidth_hz = float(np.nan_to_num(np.median([member.tile.bandwidth_hz for member in added])))
+    is_timed = bool(np.isfinite(middles).all())
+    middle = [(grid.shape[1] - 1) / 2, (grid.shape[0] - 1) / 2]
+    ra_deg, dec_deg = (float(angle) for angle in grid.wcs.wcs_pix2world([middle], 0)[0])
+    return Mosaic(
+        fits_path=files.fits, weight_fits_path=files.weight, rms_fits_path=files.rms, png_path=files.png,
+        thumbnail_path=files.thumbnail, qa_png_path=files.qa if overlaps.shared_sources else None,
+        ra_deg=ra_deg % 360, dec_deg=dec_deg, width_pixels=grid.shape[1], height_pixels=grid.shape[0],
+        cell_arcsec=grid.cell_arcsec, area_deg2=sky.area_deg2,
+        mjd_start=min(np.subtract(middles, halves).tolist()) if is_timed else None,
+        mjd_end=max(np.add(middles, halves).tolist()) if is_timed else None,
+        freq_hz=overlaps.freq_hz,
+        bandwidth_hz=bandwidth_hz, beam_major_arcsec=beam.major_arcsec, beam_minor_arcsec=beam.minor_arcsec,
+        beam_angle_deg=beam.angle_deg, pb_cutoff=options.pb_cutoff,
+        weight_cutoff=options.weight_cutoff * peak_weight, peak_weight=peak_weight, members=members,
+        omitted=tuple(omitted), overlaps=overlaps.pairs, beam_profile=overlaps.beam_profile, sources=sky.sources,
+        seconds=dict(seconds), member_count=len(members), rms_jy=sky.rms_jy, expected_rms_jy=sky.expected_rms_jy,
+        peak_jy=sky.peak_jy, shared_sources=overlaps.shared_sources, flux_scatter=overlaps.flux_scatter,
+        flux_step=overlaps.flux_step, position_scatter_beams=overlaps.position_scatter_beams,
+        shift_beams=max(float(np.hypot(member.east_arcsec, member.north_arcsec)) for member in members)
+        / beam.minor_arcsec,
+        flux_seam=overlaps.flux_seam, rms_seam=sky.rms_seam, beam_deviation=overlaps.beam_deviation,
+        artefact_ratio=sky.artefact_ratio,
+    )  # fmt: skip
+
+
+def _make_member(member: AddedTile, weight: float, scale: float | None) -> MosaicMember:
+    tile, header = member.tile, member.tile.header
+    calibration_class, age_h = header.get("CALCLASS"), header.get("GAINAGE", header.get("CALAGE"))
+    return MosaicMember(
+        fits_path=tile.path, name=tile.path.name, ra_deg=tile.ra_deg, dec_deg=tile.dec_deg,
+        mjd=tile.mjd if np.isfinite(tile.mjd) else None, freq_hz=tile.freq_hz, rms_jy=member.rms_jy, weight=weight,
+        background_jy=member.alignment.background_jy, east_arcsec=member.alignment.east_arcsec,
+        north_arcsec=member.alignment.north_arcsec, flux_scale=scale,
+        calibration_class=str(calibration_class) if calibration_class else None,
+        calibration_age_h=float(age_h) if isinstance(age_h, (int, float)) else None,
+        grade=str(header.get("VERDICT") or "") or None,
+    )  # fmt: skip
