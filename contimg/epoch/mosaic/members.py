@@ -23,6 +23,7 @@ from contimg.tile.image.result import Beam
 Image = NDArray[np.float32]
 FREQUENCY_TOLERANCE = 0.05  # of the median: half a band without its other half is within
 UNIT = "jy/beam"
+COMPANIONS = ".pb.fits", ".pbcor.fits", "-pb.fits"  # files of a tile image that the pattern of a shell includes
 _NO_FITS = (OSError, ValueError, TypeError, IndexError, AttributeError, KeyError, fits.VerifyError)
 
 
@@ -63,7 +64,7 @@ def select_tiles(paths: Iterable[Path], options: MosaicOptions) -> tuple[list[Ti
 
     Parameters
     ----------
-    paths : in any order.
+    paths : in any order; primary beams and corrected images among them are ignored.
     options : of the stage.
 
     Returns
@@ -72,7 +73,7 @@ def select_tiles(paths: Iterable[Path], options: MosaicOptions) -> tuple[list[Ti
     """
     tiles: list[TileHeader] = []
     omitted: list[OmittedMember] = []
-    for path in sorted(set(paths)):
+    for path in sorted(path for path in set(paths) if not path.name.endswith(COMPANIONS)):
         try:
             tiles.append(read_tile_header(path, options))
         except BadFile as error:
