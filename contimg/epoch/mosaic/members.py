@@ -79,10 +79,10 @@ def select_tiles(paths: Iterable[Path], options: MosaicOptions) -> tuple[list[Ti
         except BadFile as error:
             omitted.append(OmittedMember(fits_path=path, reason=error.reason))
     declinations_deg = [tile.dec_deg for tile in tiles]
-    tiles, others = _split_outliers(tiles, declinations_deg, "declination", "deg", lambda _: STRIP_DEG)
+    tiles, of_other_strips = _split_outliers(tiles, declinations_deg, "declination", "deg", lambda _: STRIP_DEG)
     freqs_mhz = [tile.freq_hz / 1e6 for tile in tiles]
-    tiles, strays = _split_outliers(tiles, freqs_mhz, "frequency", "MHz", lambda mhz: FREQUENCY_TOLERANCE * mhz)
-    omitted += others + strays
+    tiles, of_other_bands = _split_outliers(tiles, freqs_mhz, "frequency", "MHz", lambda mhz: FREQUENCY_TOLERANCE * mhz)
+    omitted += of_other_strips + of_other_bands
     tiles.sort(key=lambda tile: (tile.mjd if np.isfinite(tile.mjd) else np.inf, tile.path.name))
     return tiles, omitted
 

@@ -56,7 +56,7 @@ def add_tiles(
     with timer("measure"):
         tiles, omitted = select_tiles(paths, options)
         refuse_none(tiles, omitted)
-        tiles, found, blank = _measure_tiles(tiles, options)
+        tiles, measured, blank = _measure_tiles(tiles, options)
         omitted += blank
         refuse_none(tiles, omitted)
         grid = make_grid(tiles, options)
@@ -65,16 +65,16 @@ def add_tiles(
         radius_arcsec = SAME_BEAMS * max(tile.beam.major_arcsec for tile in tiles)
         numbers = [
             np.where(np.isfinite(sources.apparent_jy), number, -1)
-            for (sources, _), number in zip(found, match_sources([sources for sources, _ in found], radius_arcsec),
+            for (sources, _), number in zip(measured, match_sources([sources for sources, _ in measured], radius_arcsec),
                                             strict=True)
         ]  # fmt: skip
-        alignments = _align(tiles, found, numbers, options, beam)
+        alignments = _align(tiles, measured, numbers, options, beam)
     with timer("add"):
         flux, weight = (np.zeros(grid.shape, dtype=np.float32) for _ in range(2))
         added: list[AddedTile] = []
         for index, tile in enumerate(tiles):
             own_beam = rotate_beam(beam, -turns[index])
-            shared = _select(found[index][0], numbers[index])
+            shared = _select(measured[index][0], numbers[index])
             try:
                 image, pb = _prepare(tile, own_beam, options)
             except BadFile as error:
@@ -108,7 +108,7 @@ def _measure_tiles(
     tiles: Sequence[TileHeader], options: MosaicOptions
 ) -> tuple[list[TileHeader], list[tuple[TileSources, float]], list[OmittedMember]]:
     """Sources of each tile image at its own beam and its median level; images that cannot be used are left out."""
-    usable, found, omitted = [], [], []
+    usable, measured, omitted = [], [], []
     for tile in tiles:
         try:
             image, pb = read_pixels(tile, options)
@@ -119,11 +119,11 @@ def _measure_tiles(
         beam_pixels = tile.beam.major_arcsec / tile.cell_arcsec
         peaks = find_peaks(image, pb, noise, options.match_sigma, beam_pixels)
         beam = rotate_beam(tile.beam, north_angle_deg(tile.wcs, tile))
-        found.append(
+        measured.append(
             (measure_tile(tile, image, pb, noise, beam, peaks.astype(np.float64)), float(np.median(image[pb > 0])))
         )
         usable.append(tile)
-    return usable, found, omitted
+    return usable, measured, omitted
 
 
 def _measure_noise(tile: TileHeader, image: Image, pb: Image, beam: Beam) -> NoiseMap:
@@ -134,7 +134,7 @@ def _measure_noise(tile: TileHeader, image: Image, pb: Image, beam: Beam) -> Noi
 
 
 def _align(
-    tiles: Sequence[TileHeader], found: Sequence[tuple[TileSources, float]], numbers: Sequence[NDArray[np.int64]],
+    tiles: Sequence[TileHeader], measured: Sequence[tuple[TileSources, float]], numbers: Sequence[NDArray[np.int64]],
     options: MosaicOptions, beam: Beam,
 ) -> list[Alignment]:  # fmt: skip
     """Levels and shifts of the tile images from the sources that they share."""
@@ -142,7 +142,7 @@ def _align(
     source = np.concatenate([number[rows] for number, rows in zip(numbers, shared, strict=True)])
     tile = np.concatenate([np.full(rows.size, index) for index, rows in enumerate(shared)])
     columns = [
-        np.concatenate([getattr(sources, name)[rows] for (sources, _), rows in zip(found, shared, strict=True)])
+        np.concatenate([getattr(sources, name)[rows] for (sources, _), rows in zip(measured, shared, strict=True)])
         for name in ("ra_deg", "dec_deg", "apparent_jy", "rms_jy")
     ]
     ra, dec, apparent, rms = columns
@@ -153,7 +153,7 @@ def _align(
     prior = SHIFT_PRIOR * beam.major_arcsec
     offsets = [solve_offsets(source, tile, axis, error, len(tiles), prior)[0] for axis in (east, north)]
     alignments = []
-    for index, ((sources, level), rows) in enumerate(zip(found, shared, strict=True)):
+    for index, ((sources, level), rows) in enumerate(zip(measured, shared, strict=True)):
         levels = sources.background_jy[rows]
         levels = levels[np.isfinite(levels)]
         background = float(np.median(levels)) if levels.size >= MIN_SHARED else level

@@ -217,8 +217,8 @@ def match_sources(tiles: Sequence[TileSources], radius_arcsec: float) -> list[ND
     if finite.size:
         pairs = cKDTree(directions[finite]).query_pairs(np.deg2rad(radius_arcsec / 3600), output_type="ndarray")
         pairs = finite[pairs]
-        ones = np.ones(len(pairs))
-        graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(tile_of.size, tile_of.size))
+        links = np.ones(len(pairs))
+        graph = coo_array((links, (pairs[:, 0], pairs[:, 1])), shape=(tile_of.size, tile_of.size))
         _, component = connected_components(graph, directed=False)
         _, first, count = np.unique(component * len(tiles) + tile_of, return_index=True, return_counts=True)
         members = np.bincount(component[first])
