@@ -63,11 +63,7 @@ def add_tiles(
         turns = [north_angle_deg(grid.wcs, tile) for tile in tiles]
         beam = find_common_beam([rotate_beam(tile.beam, turn) for tile, turn in zip(tiles, turns, strict=True)])
         radius_arcsec = SAME_BEAMS * max(tile.beam.major_arcsec for tile in tiles)
-        numbers = [
-            np.where(np.isfinite(sources.apparent_jy), number, -1)
-            for (sources, _), number in zip(measured, match_sources([sources for sources, _ in measured], radius_arcsec),
-                                            strict=True)
-        ]  # fmt: skip
+        numbers = match_sources([sources for sources, _ in measured], radius_arcsec)
         alignments = _align(tiles, measured, numbers, options, beam)
     with timer("add"):
         flux, weight = (np.zeros(grid.shape, dtype=np.float32) for _ in range(2))

@@ -213,7 +213,8 @@ def match_sources(tiles: Sequence[TileSources], radius_arcsec: float) -> list[ND
     directions = np.concatenate([unit_vectors(*np.deg2rad([tile.ra_deg, tile.dec_deg])) for tile in tiles])
     tile_of = np.concatenate([np.full(tile.x.size, number) for number, tile in enumerate(tiles)]).astype(np.int64)
     numbers = np.full(tile_of.size, -1)
-    finite = np.flatnonzero(np.isfinite(directions).all(axis=1))
+    fluxes_jy = np.concatenate([tile.apparent_jy for tile in tiles])
+    finite = np.flatnonzero(np.isfinite(directions).all(axis=1) & np.isfinite(fluxes_jy))
     if finite.size:
         pairs = cKDTree(directions[finite]).query_pairs(np.deg2rad(radius_arcsec / 3600), output_type="ndarray")
         pairs = finite[pairs]
