@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "events": ("service", READ),
         "workers": ("processes", READ),
         "calibrators": ("tile.calibrations", READ),
+        "antennas": ("tile.antennas", {"list": READ, "show": READ}),
     },
     "Act: on the queue and the calibration": {
         "pause": ("service", WRITE),

@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from observing_night import CADENCE_S, SECONDS, Night, paint, write_fits
 
 from contimg.formats.uvh5.grouping import seconds_of
+from contimg.quality.antennas import AntennaNumbers, AntennaState
 from contimg.store import RunFigures, Stage, Store
 from contimg.tile.products import CalibratedMS, TileImage
 
@@ -51,7 +52,9 @@ def _image(night: Night, group: str, n: int, images: Path) -> None:
     missing = () if n % 10 else (14, 15)
     products = {
         Stage.CONVERT: replace(ms, ra_deg=ra_deg, missing_subbands=missing),
-        Stage.CALIBRATE: CalibratedMS(calibrated, None if calibrated else "no set is valid", 0.05 + 0.01 * (n % 7)),
+        Stage.CALIBRATE: CalibratedMS(
+            calibrated, None if calibrated else "no set is valid", 0.05 + 0.01 * (n % 7), antenna_numbers=_antennas(n),
+        ),
         Stage.IMAGE: _tile_image(group, n, images, mjd, ra_deg, grade, calibrated),
     }
     for stage, product in products.items():
@@ -75,4 +78,19 @@ def _tile_image(
         verdict=grade, verdict_reasons=() if grade == "good" else (REASON,), unflagged_fraction=0.9,
         missing_subbands=() if n % 10 else (14, 15), catalogue_flux_ratio=0.9 + 0.03 * (n % 7) if calibrated else None,
         catalogue_matches=9,
+    )  # fmt: skip
+
+
+def _antennas(n: int) -> tuple[AntennaNumbers, ...]:
+    """Antenna 23 is dead in tiles 3 to 8, 71 crossed from tile 12 on, 38 has no solution for Y, 1 is flagged."""
+    states = {("23", letter): AntennaState.DEAD for letter in "XY" if 3 <= n < 9}
+    states |= {("71", letter): AntennaState.CROSSED for letter in "XY" if n >= 12}
+    states |= {("38", "Y"): AntennaState.UNSOLVED}
+    return tuple(
+        AntennaNumbers(
+            name, letter, states.get((name, letter), AntennaState.GOOD), 0.4 if name == "1" else 0.03,
+            "a reason" if (name, letter) in states else None,
+        )
+        for name in ("1", "23", "38", "71", "103")
+        for letter in "XY"
     )  # fmt: skip

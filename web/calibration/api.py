@@ -1,4 +1,4 @@
-"""`/api/calibrations`: the registry of caltable sets, their plots, retiring a set, importing tables."""
+"""`/api/calibrations`: caltable sets, their plots, retiring and importing sets; `/api/antennas`: their history."""
 
 from typing import Annotated, Literal
 
@@ -6,16 +6,18 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from contimg.formats.records import about
-from contimg.store import CalibrationList, StoredCaltableSet
+from contimg.store import AntennaHistory, AntennaList, CalibrationList, StoredCaltableSet
+from web.calibration.antennas import read_antenna, span_mjd
 from web.calibration.service import find_set, import_tables, plots_of, retire_set
 from web.context import current_panel
 from web.http.api import NOT_FOUND, TIMEOUT, Api
 from web.http.bodies import ImportRequest, RetireRequest
-from web.http.parameters import SetListing
+from web.http.parameters import ObservedSpan, SetListing
 from web.http.responses import send_product
 from workers.service.records import CommandOutcome
 
 calibrations = Api("calibrations", "/api/calibrations")
+antennas = Api("antennas", "/api/antennas")
 
 
 class SetPath(BaseModel):
@@ -78,3 +80,27 @@ def take_in(body: ImportRequest) -> CommandOutcome:
     only with `replace`.
     """
     return CommandOutcome(True, import_tables(body.tables, body.name, replace=body.replace))
+
+
+class AntennaPath(BaseModel):
+    """An antenna in a path."""
+
+    antenna: Annotated[str, about("Name of the antenna", example="103")] = Field(min_length=1, max_length=32)
+
+
+@antennas.read("", AntennaList)
+def list_antennas(query: ObservedSpan) -> AntennaList:
+    """The antennas of a span, each as of its newest tile in it, and the outages in the span, the latest first.
+
+    An outage begins with two tiles in a row without usable data, and ends with two with them.
+    """
+    return current_panel().store.antennas.list(*span_mjd(query.since, query.until))
+
+
+@antennas.read("/<antenna>", AntennaHistory, NOT_FOUND)
+def read_history(path: AntennaPath, query: ObservedSpan) -> AntennaHistory:
+    """An antenna over time: amplitude, phase, signal to noise and flagged fraction by polarisation, and its outages.
+
+    By tile, and by caltable set; at most the latest 5000 measurements of the span.
+    """
+    return read_antenna(path.antenna, *span_mjd(query.since, query.until))

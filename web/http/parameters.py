@@ -96,6 +96,13 @@ class SetListing(Listing):
     cursor: Annotated[GroupKey, about(_CURSOR, example="61093.067894~2026-02-22T01:35:20")] = None
 
 
+class ObservedSpan(Parameters):
+    """Parameters of a span of observation; without them the seven days until the newest tile."""
+
+    since: _Since = None
+    until: _Until = None
+
+
 class GroupListing(Listing):
     """Parameters of a page of groups."""
 

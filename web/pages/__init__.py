@@ -4,6 +4,7 @@ from flask import Flask
 
 from web.access.sign_in import sign_in
 from web.activity.pages import alerts, history
+from web.calibration.antenna_pages import antenna_pages
 from web.calibration.pages import calibration
 from web.configuration.pages import configuration
 from web.documentation import documentation
@@ -17,8 +18,8 @@ from web.tiles.image_pages import image_pages
 from web.tiles.sky_pages import sky
 
 BLUEPRINTS = (
-    streaming, sign_in, configuration, groups, image_pages, calibration, history, alerts, logs, sky, api_page,
-    documentation,
+    streaming, sign_in, configuration, groups, image_pages, calibration, antenna_pages, history, alerts, logs, sky,
+    api_page, documentation,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ NAVIGATION = (
     ("image_pages.gallery", "Images"),
     ("sky.show", "Sky"),
     ("calibration.show", "Calibration"),
+    ("antenna_pages.show", "Antennas"),
     ("history.show", "History"),
     ("alerts.show", "Alerts"),
     ("logs.show", "Logs"),

@@ -7,9 +7,10 @@ one is. Tiles that are missing count for neither, and the events of a tile are j
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Annotated, Any
 
-from sqlalchemy import Integer, case, cast, delete, func, insert, or_, select
+from sqlalchemy import Integer, case, cast, delete, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from contimg.common.units import format_duration, format_utc
@@ -21,10 +22,12 @@ from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import History
 from contimg.store.jobs.kinds import LIVE
+from contimg.store.tables.antennas import NOTABLE
 from contimg.tile.products import CalibratedMS
 
 TILES = 2  # in a row that begin or end an outage
 _LOOK_BACK = 4  # newest tiles that these are looked for in
+_RECENT_DAYS = 2 / 24  # before the newest tile: an antenna in none of its tiles has no state
 _NAMED = 8  # antennas that an event names
 
 AntennaName = Annotated[str, about("Name of the antenna", example="103")]
@@ -111,13 +114,12 @@ class AntennaHistory:
 
 @dataclass(frozen=True)
 class AntennaCell:
-    """An antenna in a step of time: its worst state by tile, and the mean flagged fraction."""
+    """An antenna in a step of time: the worst state and the largest flagged fraction of its polarisations."""
 
     antenna: str
     step: int
     state: AntennaState
     flagged_fraction: float
-    tiles: int
 
 
 class Antennas(History):
@@ -140,33 +142,29 @@ class Antennas(History):
 
     def newest_mjd(self) -> float | None:
         """Return the middle of the newest tile, days, UTC; None without one."""
-        row = tables.AntennaHistory
         with self._database.read() as session:
-            return session.scalar(select(func.max(row.mjd)).where(row.processing == LIVE))
+            return _newest_mjd(session)
 
     def list(self, since_mjd: float, until_mjd: float) -> AntennaList:
-        """Return the antennas of the tiles of a span, and the outages in it.
+        """Return the antennas of the last two hours of a span that have tiles, and the outages in the span.
 
         Parameters
         ----------
         since_mjd, until_mjd : the span, days, UTC; the second is excluded.
         """
         row = tables.AntennaHistory
-        conditions = _of_tiles(since_mjd, until_mjd)
-        newest = select(row.antenna, func.max(row.mjd).label("mjd")).where(*conditions).group_by(row.antenna).subquery()
-        query = (
-            select(row)
-            .join(newest, (row.antenna == newest.c.antenna) & (row.mjd == newest.c.mjd))
-            .where(*conditions)
-            .order_by(row.antenna, row.polarisation)
-        )
         by_antenna: dict[str, list[Any]] = defaultdict(list)
         with self._database.read() as session:
-            for measured in session.scalars(query):
-                by_antenna[measured.antenna].append(measured)
+            if (newest_mjd := _newest_mjd(session, until_mjd)) is not None:
+                recent = _of_tiles(max(since_mjd, newest_mjd - _RECENT_DAYS), until_mjd)
+                for measured in session.scalars(select(row).where(*recent).order_by(row.mjd, row.polarisation)):
+                    by_antenna[measured.antenna].append(measured)
         outages = self.outages(since_mjd, until_mjd)
         out_since = {outage.antenna: outage.began_mjd for outage in outages if outage.ended_mjd is None}
-        summaries = (_summarise(rows, out_since.get(name)) for name, rows in by_antenna.items())
+        summaries = (
+            _summarise([row for row in rows if row.mjd == rows[-1].mjd], out_since.get(name))
+            for name, rows in by_antenna.items()
+        )
         return AntennaList(tuple(sorted(summaries, key=lambda summary: name_key(summary.antenna))), outages)
 
     def outages(self, since_mjd: float, until_mjd: float, antenna: str | None = None) -> tuple[Outage, ...]:
@@ -199,7 +197,7 @@ class Antennas(History):
         return AntennaHistory(antenna, self.outages(since_mjd, until_mjd, antenna), measurements)
 
     def cells(self, since_mjd: float, until_mjd: float, steps: int) -> tuple[AntennaCell, ...]:
-        """Return each antenna in each of a number of equal steps of a span; steps without a tile are left out.
+        """Return what is notable in each of a number of equal steps of a span: not good, or a fifth flagged.
 
         Parameters
         ----------
@@ -210,17 +208,28 @@ class Antennas(History):
         step = cast(func.floor((row.mjd - since_mjd) * (steps / (until_mjd - since_mjd))), Integer)
         severity = case({str(state): number for state, number in SEVERITY.items()}, value=row.state, else_=0)
         query = (
-            select(row.antenna, step, func.max(severity), func.avg(row.flagged_fraction),
-                   func.count(func.distinct(row.mjd)))
-            .where(*_of_tiles(since_mjd, until_mjd))
+            select(row.antenna, step, func.max(severity), func.max(row.flagged_fraction))
+            .where(*_of_tiles(since_mjd, until_mjd), text(NOTABLE))
             .group_by(row.antenna, step)
-        )  # fmt: skip
+        )
         states = tuple(AntennaState)
         with self._database.read() as session:
             return tuple(
-                AntennaCell(antenna, min(number, steps - 1), states[worst], fraction, tiles)
-                for antenna, number, worst, fraction, tiles in session.execute(query)
+                AntennaCell(antenna, min(number, steps - 1), states[worst], fraction)
+                for antenna, number, worst, fraction in session.execute(query)
             )
+
+    def tile_times(self, since_mjd: float, until_mjd: float) -> tuple[float, ...]:
+        """Return the middles of the tiles of a span with antennas, days, UTC, ascending.
+
+        Parameters
+        ----------
+        since_mjd, until_mjd : the span, days, UTC; the second is excluded.
+        """
+        row = tables.AntennaHistory
+        query = select(row.mjd).where(row.mjd >= since_mjd, row.mjd < until_mjd).distinct().order_by(row.mjd)
+        with self._database.read() as session:
+            return tuple(session.scalars(query))
 
 
 def name_key(name: str) -> tuple[int, str]:
@@ -280,9 +289,9 @@ def _update_outages(session: Session, group: str, now: float) -> None:
             returned.append(f"{antenna} ({ended.state} for {duration}, since {_time(ended.began_mjd)})")
         elif antenna in lasting and out[0] is out[-1] and out[0] is not lasting[antenna].state:
             lasting[antenna].state, lasting[antenna].reason = out[0], tiles[0][0].reason or ""
-    for state, text in _STARTED.items():
+    for state, change in _STARTED.items():
         if started[state]:
-            record_event(session, now, WARNING, group, f"{text}: {_join(started[state])}", "antenna")
+            record_event(session, now, WARNING, group, f"{change}: {_join(started[state])}", "antenna")
     if returned:
         record_event(session, now, INFO, group, f"antennas returned: {_join(returned)}", "antenna")
 
@@ -298,13 +307,21 @@ def _read_newest_tiles(session: Session) -> Mapping[str, Sequence[list[Any]]]:
     """The rows of each antenna in its newest tiles, at most `TILES`, the newest first."""
     row = tables.AntennaHistory
     is_live_tile = (row.processing == LIVE, row.set_name.is_(None))
-    newest = select(row.mjd).where(*is_live_tile).distinct().order_by(row.mjd.desc()).limit(_LOOK_BACK)
-    times = list(session.scalars(newest))
+    times: list[float] = []
+    while len(times) < _LOOK_BACK and (mjd := _newest_mjd(session, times[-1] if times else inf)) is not None:
+        times.append(mjd)
     query = select(row).where(*is_live_tile, row.mjd.in_(times)).order_by(row.mjd.desc(), row.polarisation)
     by_antenna: dict[str, dict[float, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for measured in session.scalars(query):
         by_antenna[measured.antenna][measured.mjd].append(measured)
     return {antenna: list(tiles.values())[:TILES] for antenna, tiles in by_antenna.items()}
+
+
+def _newest_mjd(session: Session, before_mjd: float = inf) -> float | None:
+    """The middle of the newest live tile before a time; one step in the index, unlike the maximum of a filtered set."""
+    row = tables.AntennaHistory
+    query = select(row.mjd).where(row.processing == LIVE, row.set_name.is_(None)).order_by(row.mjd.desc()).limit(1)
+    return session.scalar(query if before_mjd == inf else query.where(row.mjd < before_mjd))
 
 
 def _of_tiles(since_mjd: float, until_mjd: float) -> tuple[Any, ...]:

@@ -1,9 +1,12 @@
 """Tables of the antennas: their history, and their outages."""
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contimg.store.tables.columns import Numbered, partial_unique
+
+NOTABLE = "(state <> 'good' OR flagged_fraction >= 0.2)"
+"""Condition of the rows that a chart of all antennas draws: few of the table, which have an index of their own."""
 
 
 class AntennaHistory(Numbered):
@@ -31,6 +34,7 @@ class AntennaHistory(Numbered):
     __table_args__ = (
         Index("ix_antenna_history_mjd", "mjd", "antenna"),
         Index("ix_antenna_history_antenna", "antenna", "mjd"),
+        Index("ix_antenna_history_notable", "mjd", sqlite_where=text(NOTABLE), postgresql_where=text(NOTABLE)),
     )
 
 

@@ -80,6 +80,10 @@ def _create_antennas() -> None:
     op.create_index("ix_antenna_history_job_id", "antenna_history", ["job_id"])
     op.create_index("ix_antenna_history_mjd", "antenna_history", ["mjd", "antenna"])
     op.create_index("ix_antenna_history_antenna", "antenna_history", ["antenna", "mjd"])
+    notable = sa.text("(state <> 'good' OR flagged_fraction >= 0.2)")
+    op.create_index(
+        "ix_antenna_history_notable", "antenna_history", ["mjd"], sqlite_where=notable, postgresql_where=notable
+    )
     op.create_table(
         "antenna_outages",
         sa.Column("id", _KEY, nullable=False),
