@@ -153,6 +153,8 @@ def calibrate(ms: Path, directory: Path | None, as_json: bool, **arguments: Any)
 
     directory = directory or ms.absolute().parent / "calibration"
     options, limits = from_flags(CalibrateOptions, arguments), SolutionLimits.from_environment()
+    if not options.catalogue and (path := Settings.from_environment().reference_path):
+        options = options.replace(catalogue=str(path))
     result = run_calibrate(ms, scan_caltable_sets(directory), directory, options, limits)
     if as_json:
         print_json(result)

@@ -4,7 +4,9 @@ Amplitudes, phases and delays are interpolated between the times of solutions. S
 and set to zero. WEIGHT stays as it is (calwt=False).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,6 +23,7 @@ from contimg.quality.calibration import CalibrationClass, CalibrationNumbers
 from contimg.quality.caltables import measure_hand_ratio
 from contimg.quality.grades import GOOD, SUSPECT
 from contimg.tile.calibrate.interpolation import find_nearest_gain_mjd, measure_gain_change
+from contimg.tile.calibrate.sky_gains.gains import SkyGains
 
 BLOCK_BYTES = 64 * 2**20
 CORRECTED = "CORRECTED_DATA"
@@ -29,6 +32,7 @@ CORRECTED = "CORRECTED_DATA"
 def apply_caltable_set(
     caltable_set: CaltableSet, ms: MSInfo, numbers: CalibrationNumbers | None = None,
     second: CaltableSet | None = None, factors: NDArray[np.complex128] | None = None,
+    sky_gains: Mapping[str, Any] | None = None,
 ) -> float:  # fmt: skip
     """Write CORRECTED_DATA, its flags and its note; give a copy of the tile (`revised`), for errors leave it half done.
 
@@ -39,6 +43,7 @@ def apply_caltable_set(
     numbers : class and age of the calibration, for the note.
     second : the set that the gains are interpolated with; its factors come from `interpolate_gains`.
     factors : further gains in the same pass, shape (slots, receptors).
+    sky_gains : record of the tile's gains from the sky, `SkyGainsResult.record`; they are applied too where it has any.
 
     Returns
     -------
@@ -49,9 +54,8 @@ def apply_caltable_set(
     BadInput : a caltable is unreadable or does not fit.
     Transient : the disk is full.
     """
-    inverses = compute_inverse_gains_in_time(caltable_set, ms)
-    if factors is not None:
-        inverses = (inverses / factors[None, :, None, :]).astype(np.complex64)
+    gains = SkyGains.from_record(sky_gains["gains"]) if sky_gains and sky_gains["gains"] else None
+    inverses = compute_inverse_gains_in_time(caltable_set, ms, factors, gains)
     grade, reasons = caltable_set.grade or None, caltable_set.reasons
     if not caltable_set.is_valid_at(ms.mid_mjd):
         days = ms.mid_mjd - caltable_set.mjd
@@ -63,7 +67,7 @@ def apply_caltable_set(
         "flux_scale": caltable_set.flux_scale, "tables": [str(path) for path in caltable_set.paths],
         "second_tables": [str(path) for path in second.paths] if second else [],
         "grade": grade, "reasons": reasons,
-        "hand_ratio": measure_hand_ratio(inverses),
+        "hand_ratio": measure_hand_ratio(inverses), "sky_gains": sky_gains,
     }  # fmt: skip
     exists = CORRECTED in ms.columns
     with writable(ms.path, 0 if exists else corrected_bytes(ms)) as main:
@@ -173,23 +177,36 @@ def compute_inverse_gains(caltable_set: CaltableSet, ms: MSInfo) -> Data:
     return _invert(_read_all(caltable_set, ms), ms, ms.mid_mjd_s)
 
 
-def compute_inverse_gains_in_time(caltable_set: CaltableSet, ms: MSInfo) -> Data:
+def compute_inverse_gains_in_time(
+    caltable_set: CaltableSet, ms: MSInfo, factors: NDArray[np.complex128] | None = None,
+    sky_gains: SkyGains | None = None,
+) -> Data:  # fmt: skip
     """Compute 1/g at each time of a Measurement Set, shape (times, slots, channels, receptors); NaN without a solution.
 
-    Without caltables of several times the first axis has length 1.
+    Without gains of several times the first axis has length 1.
 
     Parameters
     ----------
     caltable_set : its gains are the product of those of all its caltables, interpolated in time.
     ms : metadata of the Measurement Set; a slot or channel that the set lacks gets NaN.
+    factors : further gains, shape (slots, receptors).
+    sky_gains : gains of the tile on top of those of the set.
 
     Raises
     ------
     BadInput : a caltable is missing, unreadable, without any solution, or of another number of receptors.
     """
     caltables = _read_all(caltable_set, ms)
-    times = ms.times_mjd_s if any(len(solutions.gains) > 1 for solutions in caltables) else [ms.mid_mjd_s]
-    return np.stack([_invert(caltables, ms, float(time)) for time in times])
+    if sky_gains is not None:
+        caltables.append(sky_gains.solutions().select_antennas(ms.antenna_names))
+    constant = [solutions for solutions in caltables if len(solutions.gains) == 1]
+    changing = [solutions for solutions in caltables if len(solutions.gains) > 1]
+    inverse = _invert(constant, ms, ms.mid_mjd_s)[None] if constant else np.ones((1, 1, 1, 1), dtype=np.complex64)
+    if factors is not None:
+        inverse = inverse / factors[None, :, None, :]
+    if changing:
+        inverse = np.stack([inverse[0] * _invert(changing, ms, float(time)) for time in ms.times_mjd_s])
+    return inverse.astype(np.complex64)
 
 
 def _read_all(caltable_set: CaltableSet, ms: MSInfo) -> list[Solutions]:

@@ -25,7 +25,9 @@ class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
         minimum=0.0,
     )
     catalogue: str = option(
-        "", "File of the reference catalogue, whose sources near a calibrator are in its model; empty: calibrators only"
+        "",
+        "File of the reference catalogue, for the gains from the sky and the sources near a calibrator; empty: that "
+        "of CONTIMG_REFERENCE_CATALOGUE",
     )
     bandpass_hours_before: float = option(
         BANDPASS_HOURS, "Validity of a bandpass before its solutions", unit="h", minimum=0.0, former="hours_before"
@@ -47,6 +49,12 @@ class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
     )
     strip_deg: float = option(
         STRIP_DEG, "Maximum difference in declination to a caltable set", unit="deg", minimum=0.01
+    )
+    sky_gains: bool = option(
+        True, "Solve a tile's gains on the sources of the reference catalogue, where one is installed"
+    )
+    sky_gains_min_jy: float = option(
+        0.05, "Minimum apparent flux of the brightest source for the gains from the sky", unit="Jy", minimum=0.0
     )
     presolve_s: float = option(60.0, "Interval of the first, phase-only solutions", unit="s", minimum=1.0)
     bandpass_snr: float = option(5.0, "Minimum signal to noise of a bandpass solution", minimum=0.0)

@@ -18,6 +18,7 @@ from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
 from contimg.tile.calibrate.apply import (
     apply_caltable_set,
+    compute_inverse_gains_in_time,
     corrected_bytes,
     interpolate_gains,
     mark_uncalibrated,
@@ -35,6 +36,7 @@ from contimg.tile.calibrate.selection import (
     with_companions,
     without_counterpart,
 )
+from contimg.tile.calibrate.sky_gains.run import solve_sky_gains
 from contimg.tile.calibrate.solve.run import solve
 from contimg.tile.flag.run import FlagResult, flag
 from contimg.tile.products import FLAGS, CalibratedMS, StepTimer
@@ -88,15 +90,22 @@ def _calibrate(
     by_hand = flagged.summary.by_hand
     hand_reason = f"{by_hand:.1%} of the samples are flagged by hand" if by_hand else ""
     fraction = flagged.fraction
-    with timer("apply"):
+    sky = None
+    with timer("sky gains"):
         second, factors, second_reason = _interpolate(known, selected, live, options.strip_deg)
         numbers = describe_calibration(selected, second, ms, options.gains_hours)
+        if selected is not None and selected is not new and options.sky_gains:
+            inverse = compute_inverse_gains_in_time(selected, live, factors)
+            sky = solve_sky_gains(live, inverse, options.catalogue, options.sky_gains_min_jy)
+            numbers = sky.update(numbers)
+    with timer("apply"):
         if selected is None:
             reason = _join(solve_reason, reason, hand_reason)
             mark_uncalibrated(ms, reason)
         else:
-            reason = _join(reason, second_reason, hand_reason, solve_reason)
-            fraction = apply_caltable_set(selected, ms, numbers, second, factors)
+            reason = _join(reason, second_reason, sky.reason if sky else "", hand_reason, solve_reason)
+            record = sky.record() if sky else None
+            fraction = apply_caltable_set(selected, ms, numbers, second, factors, record)
         record_flags(ms)
     dead = {ms.antenna_names[slot]: reason for slot, reason in sorted(flagged.dead.items())}
     bad = _name_bad_antennas(live, dead, selected or new)

@@ -6,9 +6,10 @@ is lower and its dynamic range higher than before; otherwise the tile is restore
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -81,6 +82,7 @@ class _Calibration:
     caltable_set: CaltableSet
     second: CaltableSet | None
     numbers: CalibrationNumbers
+    sky_gains: Mapping[str, Any] | None
 
     def apply(self, ms: MSInfo) -> None:
         """Write CORRECTED_DATA as the calibrate stage did; BadInput where the second set is gone or has changed."""
@@ -89,7 +91,7 @@ class _Calibration:
             factors, problem = interpolate_gains(self.caltable_set, self.second, ms)
             if factors is None:
                 raise BadInput(f"{ms.path}: its gains cannot be interpolated again ({problem}); calibrate it again")
-        apply_caltable_set(self.caltable_set, ms, self.numbers, self.second, factors)
+        apply_caltable_set(self.caltable_set, ms, self.numbers, self.second, factors, self.sky_gains)
 
 
 def selfcal(
@@ -117,7 +119,7 @@ def selfcal(
     if record["set"] != caltable_set.name:
         raise BadInput(f"{ms_path}: not calibrated with {caltable_set.name}; run `contimg calibrate` first")
     second = CaltableSet.read(Path(record["second_tables"][0]).parent) if record.get("second_tables") else None
-    calibration = _Calibration(caltable_set, second, CalibrationNumbers.from_record(record))
+    calibration = _Calibration(caltable_set, second, CalibrationNumbers.from_record(record), record.get("sky_gains"))
     with tempfile.TemporaryDirectory(prefix=".selfcal-", dir=ms_path.parent) as scratch:
         tile_image = image(ms_path, Path(scratch), image_options)
         if tile_image.dynamic_range < options.min_dynamic_range:

@@ -33,7 +33,7 @@ def test_target_tile_uses_valid_set(calibrated, tmp_path):
     assert done.new_set is None
     assert "3C48" in done.calibration_note
     assert [path.name for path in (tmp_path / "calibration").iterdir()] == ["flags"]
-    assert set(done.seconds) == {"flag", "solve", "apply"}
+    assert set(done.seconds) == {"flag", "solve", "sky gains", "apply"}
 
 
 def test_tile_without_caltable_set_is_marked(calibrated, tmp_path):

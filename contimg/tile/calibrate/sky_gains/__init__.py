@@ -1,0 +1,1 @@
+"""Gains of a tile from the catalogued sources in and around it."""

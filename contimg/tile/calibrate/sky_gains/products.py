@@ -1,0 +1,186 @@
+"""One pass over a tile: its visibilities, calibrated and averaged in frequency, times the conjugate of a model.
+
+Antenna gains that are the same over the band need only, of each baseline and integration, the sums of w V M* and of
+w |M|^2. The model is smeared as the data are: by the sinc of the turn over a channel and over an integration (Bridle &
+Schwab, in Synthesis Imaging II, ch. 18).
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.formats.arrays import Data, Mask, Rows, Slots
+from contimg.formats.ms.columns import read_blocks
+from contimg.formats.ms.info import MSInfo
+from contimg.formats.tables import open_table
+from contimg.instrument.dsa110 import C_M_S
+from contimg.tile.calibrate.sky_gains.field import FieldModel
+
+BLOCK_BYTES = 64 * 2**20
+THREADS = 2
+MAX_WIDTH_HZ = 6e6  # of an averaged channel
+EARTH_RAD_S = 7.2921159e-5
+HALVES = 2  # of the band: every second averaged channel
+
+
+@dataclass(frozen=True)
+class BaselineSums:
+    """Sums over the channels of each half of the band.
+
+    Attributes
+    ----------
+    antenna1, antenna2 : slots of each baseline, shape (baselines,).
+    products : of w V M*, shape (times, halves, baselines, receptors).
+    power : of w |M|^2, the same shape.
+    weight : of w over everything.
+    """
+
+    antenna1: NDArray[np.int64]
+    antenna2: NDArray[np.int64]
+    products: NDArray[np.complex128]
+    power: NDArray[np.float64]
+    weight: float
+
+
+def split_band(ms: MSInfo) -> NDArray[np.int64]:
+    """Return the edges of the averaged channels as indices of native ones, shape (channels + 1,).
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    """
+    native = len(ms.freqs_hz)
+    width = max(1, min(int(MAX_WIDTH_HZ / ms.channel_width_hz), native // HALVES))
+    width = next(number for number in range(width, 0, -1) if native % number == 0)
+    return np.arange(0, native + 1, width, dtype=np.int64)
+
+
+def mean_freqs_hz(ms: MSInfo, edges: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the middle frequencies of averaged channels, shape (channels,).
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set.
+    edges : see `split_band`.
+    """
+    return np.array([ms.freqs_hz[i:j].mean() for i, j in pairwise(edges)])
+
+
+def sum_products(ms: MSInfo, inverse: Data, edges: NDArray[np.int64], field: FieldModel) -> BaselineSums:
+    """Sum the products of a tile's calibrated visibilities and a model of its sky.
+
+    Parameters
+    ----------
+    ms : metadata of the Measurement Set; its flags are respected.
+    inverse : inverse gains of the caltable set, shape (times or 1, slots, channels, receptors).
+    edges : see `split_band`.
+    field : the model, at the frequencies of the averaged channels.
+    """
+    slots, times = len(ms.antenna_names), len(ms.times_mjd_s)
+    freqs_hz = mean_freqs_hz(ms, edges)
+    widths_hz = np.diff(edges) * ms.channel_width_hz
+    turns = np.stack([freqs_hz, widths_hz], axis=1) / C_M_S
+    declination = float(ms.phase_centre_rad[1])
+    receptors = np.ascontiguousarray(ms.receptors[ms.parallel_hands, 0])
+    with open_table(ms.path) as main, ThreadPoolExecutor(THREADS) as pool:
+        ant1, ant2 = main.getcol("ANTENNA1").astype(np.int64), main.getcol("ANTENNA2").astype(np.int64)
+        row_times = np.searchsorted(ms.times_mjd_s, main.getcol("TIME"))
+        pairs, baselines = np.unique(ant1 * slots + ant2, return_inverse=True)
+        baselines = np.where((ant1 != ant2) & ms.usable_rows, baselines.reshape(-1), -1)
+        shape = (times, HALVES, pairs.size, receptors.size)
+        products, power = np.zeros(shape, dtype=np.complex128), np.zeros(shape)
+        weights = np.zeros(THREADS)
+
+        def add(part: int, rows: slice, columns: list[NDArray[np.generic]]) -> None:
+            _accumulate(
+                *columns, baselines[rows], row_times[rows], ant1[rows], ant2[rows], inverse, receptors,
+                ms.parallel_hands, edges, turns, ms.integration_s, np.sin(declination), np.cos(declination), field.lmn,
+                field.apparent_jy, field.shapes, part, THREADS, products, power, weights,
+            )  # fmt: skip
+
+        for rows, columns in read_blocks(main, ("DATA", "FLAG", "WEIGHT", "UVW"), BLOCK_BYTES):
+            list(pool.map(lambda part, rows=rows, columns=columns: add(part, rows, columns), range(THREADS)))
+    return BaselineSums(pairs // slots, pairs % slots, products, power, float(weights.sum()))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
+def _sinc(turns: float) -> float:
+    x = np.pi * turns
+    return 1.0 - x * x / 6.0 if abs(x) < 1e-3 else np.sin(x) / x
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
+def _predict(
+    uvw_m: NDArray[np.float64], time: int, turns: NDArray[np.float64], integration_s: float, sine: float,
+    cosine: float, lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64],
+    model: NDArray[np.complex128],
+) -> None:  # fmt: skip
+    """Write the visibility of a model at the averaged channels of a row into `model`, shape (channels,)."""
+    u, v, w = uvw_m[0], uvw_m[1], uvw_m[2]
+    u_rate, v_rate, w_rate = EARTH_RAD_S * (w * cosine - v * sine), EARTH_RAD_S * u * sine, -EARTH_RAD_S * u * cosine
+    channels = turns.shape[0]
+    middle = channels // 2
+    model[:] = 0.0
+    for source in range(lmn.shape[0]):
+        l, m, n = lmn[source, 0], lmn[source, 1], lmn[source, 2]  # noqa: E741
+        path_m = u * l + v * m + w * n
+        rate_m_s = u_rate * l + v_rate * m + w_rate * n
+        scale = _sinc(turns[middle, 1] * path_m) * _sinc(turns[middle, 0] * rate_m_s * integration_s)
+        if shapes[source, 0] + shapes[source, 2] > 0.0:
+            scale *= np.exp(-(shapes[source, 0] * u * u + shapes[source, 1] * u * v + shapes[source, 2] * v * v))
+        step = turns[1, 0] - turns[0, 0] if channels > 1 else 0.0
+        phase, turn = 2.0 * np.pi * turns[0, 0] * path_m, 2.0 * np.pi * step * path_m
+        real, imaginary = scale * np.cos(phase), scale * np.sin(phase)
+        turn_real, turn_imaginary = np.cos(turn), np.sin(turn)
+        for channel in range(channels):
+            flux = apparent_jy[source, time, channel]
+            model[channel] += complex(flux * real, flux * imaginary)
+            real, imaginary = (
+                real * turn_real - imaginary * turn_imaginary,
+                real * turn_imaginary + imaginary * turn_real,
+            )
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
+def _accumulate(
+    data: Data, flags: Mask, weight: NDArray[np.float64], uvw_m: NDArray[np.float64], baselines: Rows, times: Rows,
+    ant1: Slots, ant2: Slots, inverse: Data, receptors: Rows, hands: Rows, edges: Rows,
+    turns: NDArray[np.float64], integration_s: float, sine: float, cosine: float, lmn: NDArray[np.float64],
+    apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64], part: int, parts: int,
+    products: NDArray[np.complex128], power: NDArray[np.float64], weights: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Add the rows of every `parts`-th baseline to the sums."""
+    channels = edges.size - 1
+    model = np.zeros(channels, dtype=np.complex128)
+    for row in range(data.shape[0]):
+        baseline, time = baselines[row], times[row]
+        if baseline < 0 or baseline % parts != part:
+            continue
+        _predict(uvw_m[row], time, turns, integration_s, sine, cosine, lmn, apparent_jy, shapes, model)
+        gains = inverse[time if inverse.shape[0] > 1 else 0]
+        gains1, gains2 = gains[ant1[row]], gains[ant2[row]]
+        for channel in range(channels):
+            first, last = edges[channel], edges[channel + 1]
+            half = channel % 2
+            squared = model[channel].real ** 2 + model[channel].imag ** 2
+            for hand in range(hands.size):
+                receptor, column = receptors[hand], hands[hand]
+                real, imaginary, samples = np.float32(0.0), np.float32(0.0), 0
+                for native in range(first, last):
+                    if flags[row, native, column]:
+                        continue
+                    value = data[row, native, column] * gains1[native, receptor] * np.conj(gains2[native, receptor])
+                    if np.isfinite(value.real) and np.isfinite(value.imag):
+                        real += value.real
+                        imaginary += value.imag
+                        samples += 1
+                if 2 * samples < last - first or samples == 0:
+                    continue
+                w = weight[row, column]
+                products[time, half, baseline, hand] += w * complex(real, imaginary) * np.conj(model[channel])
+                power[time, half, baseline, hand] += w * samples * squared
+                weights[part] += w * samples
