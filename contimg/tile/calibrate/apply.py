@@ -201,7 +201,9 @@ def compute_inverse_gains_in_time(
         caltables.append(sky_gains.solutions().select_antennas(ms.antenna_names))
     constant = [solutions for solutions in caltables if len(solutions.gains) == 1]
     changing = [solutions for solutions in caltables if len(solutions.gains) > 1]
-    inverse = _invert(constant, ms, ms.mid_mjd_s)[None] if constant else np.ones((1, 1, 1, 1), dtype=np.complex64)
+    inverse: NDArray[Any] = (
+        _invert(constant, ms, ms.mid_mjd_s)[None] if constant else np.ones((1, 1, 1, 1), dtype=np.complex64)
+    )
     if factors is not None:
         inverse = inverse / factors[None, :, None, :]
     if changing:

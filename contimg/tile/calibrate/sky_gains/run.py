@@ -49,7 +49,7 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
 
     Parameters
     ----------
-    ms : metadata of the flagged Measurement Set; `antennas` are the live ones.
+    ms : metadata of the flagged Measurement Set; `antennas` are the live unit_amplitudes.
     inverse : inverse gains of the caltable set, shape (times or 1, slots, channels, receptors).
     catalogue : file of the reference catalogue; empty without one.
     min_apparent_jy : flux through the primary beam that the brightest source has to have.
@@ -231,23 +231,23 @@ def _solve_amplitudes(
     products = [_correct(sums.products[:, half], sums, intervals, phases) for half in (0, 1)]
     power = [sums.power[:, half].sum(axis=0) for half in (0, 1)]
     amplitude = _amplitudes(ms, sums, products[0] + products[1], power[0] + power[1])
-    ones = np.ones_like(amplitude)
-    snr = _median_snr(_expect_snr(ones[None].astype(complex), (power[0] + power[1])[None], sums, noise_jy))
+    unit_amplitudes = np.ones_like(amplitude)
+    snr = _median_snr(_expect_snr(unit_amplitudes[None].astype(complex), (power[0] + power[1])[None], sums, noise_jy))
     if snr < MIN_AMPLITUDE_SNR:
-        return ones, f"no amplitudes: their S/N would be {snr:.0f}, {MIN_AMPLITUDE_SNR:g} needed"
+        return unit_amplitudes, f"no amplitudes: their S/N would be {snr:.0f}, {MIN_AMPLITUDE_SNR:g} needed"
     change = 0.0
     for half in (0, 1):
         trained = _amplitudes(ms, sums, products[1 - half], power[1 - half])
         chi2 = [
             _measure_residual(products[half], power[half], products[1 - half], power[1 - half], gains, sums)
-            for gains in (ones, trained)
+            for gains in (unit_amplitudes, trained)
         ]
         change += chi2[1] - chi2[0]
     if change >= 0:
-        return ones, "no amplitudes: they would raise the residual on independent channels"
+        return unit_amplitudes, "no amplitudes: they would raise the residual on independent channels"
     scatter = float(np.std(np.log(amplitude[np.unique(sums.antenna1)])))
     if scatter < MIN_AMPLITUDE_SCATTER:
-        return ones, f"no amplitudes: their rms would be {scatter:.1%}, {MIN_AMPLITUDE_SCATTER:.0%} needed"
+        return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {MIN_AMPLITUDE_SCATTER:.0%} needed"
     return amplitude, f"amplitudes, rms {scatter:.1%}"
 
 
