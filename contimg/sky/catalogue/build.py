@@ -1,6 +1,7 @@
 """Building a catalogue from a site's table: columns, units, sexagesimal positions, sizes, and the check of fluxes."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ ANGLE_UNITS = {
     "deg": 1.0, "degree": 1.0, "degrees": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "asec": 1 / 3600, '"': 1 / 3600,
     "mas": 1 / 3.6e6, "rad": 180 / np.pi, "s": 15 / 3600,
 }  # fmt: skip
+_PER_BEAM = re.compile(r"/beam|beam(\^|\*\*)?-1|[\s.*]")  # mJy/beam, mJy beam-1, beam-1.mJy
 CONFIDENCE_90 = 1.645  # sigma of a 90 % interval
 _REQUIRED = ("ra", "dec", "flux")
 _RESOLVED_MARGIN = 1.1  # of integrated over peak flux, beyond three times its error
@@ -141,7 +143,7 @@ def _scale(key: str, column: str, table: Table, layout: Layout, options: BuildOp
     """Factor to Jy or degrees of a column; a unit that is asked for, then the table's, then the preset's is taken."""
     if key in ("flux", "flux_error", "peak", "peak_error"):
         unit = options.flux_unit or table.units.get(column) or layout.units.get(key, "")
-        scale = FLUX_UNITS.get(unit.lower().removesuffix("/beam").strip())
+        scale = FLUX_UNITS.get(_PER_BEAM.sub("", unit.lower()))
         if scale is None:
             raise Misconfigured(
                 f"{table.path}: the unit of column {column} is {unit or 'not stated'}; give --flux-unit Jy, mJy or uJy"

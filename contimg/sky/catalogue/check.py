@@ -8,7 +8,7 @@ import numpy as np
 
 from contimg.formats.records import NO_UNIT, about
 from contimg.sky.catalogue.catalogue import Catalogue, connected
-from contimg.sky.catalogue.counts import MAX_RATIO, check_counts
+from contimg.sky.catalogue.counts import MAX_RATIO, check_counts, format_ratio
 from contimg.sky.catalogue.pixels import pixels_of
 
 
@@ -51,9 +51,9 @@ def check_catalogue(catalogue: Catalogue) -> CatalogueCheck:
     if np.any(np.diff(source_pixels) < 0):
         faults.append("its sources are not in the order of the index; build it again")
     counts = check_counts(flux_jy, source_pixels, catalogue.frequency_hz, catalogue.spectral_index)
-    if not counts.is_plausible:
+    if counts.ratio is not None and not counts.is_plausible:
         faults.append(
-            f"fluxes are {counts.ratio:.3g} times those of the source counts (limits {1 / MAX_RATIO:g} to "
+            f"fluxes are {format_ratio(counts.ratio)} times those of the source counts (limits {1 / MAX_RATIO:g} to "
             f"{MAX_RATIO:g}); build it again with the right unit"
         )
     return CatalogueCheck(catalogue.name, catalogue.path, tuple(faults), counts.ratio)

@@ -63,10 +63,23 @@ def check_counts(
 
 
 def _covered_area_deg2(pixels: NDArray[np.int32]) -> float:
-    """Area of the pixels with sources, of the finest resolution at which they hold enough sources."""
+    """Area at the median density of the pixels with sources, of the finest resolution at which they hold enough.
+
+    The pixels at the edge of the catalogue, which are partly outside, do not count with their whole area.
+    """
     nside = NSIDE
     while True:
-        occupied = len(np.unique(pixels // (NSIDE // nside) ** 2))
-        if nside == 1 or len(pixels) / occupied >= _MIN_OCCUPANCY:
-            return occupied * 4 * np.pi * (180 / np.pi) ** 2 / (12 * nside**2)
+        _, counts = np.unique(pixels // (NSIDE // nside) ** 2, return_counts=True)
+        if nside == 1 or (len(counts) and counts.mean() >= _MIN_OCCUPANCY):
+            return len(pixels) / float(np.median(counts)) * 4 * np.pi * (180 / np.pi) ** 2 / (12 * nside**2)
         nside //= 2
+
+
+def format_ratio(ratio: float) -> str:
+    """Format a ratio of fluxes: `0.0011`, `1.02`, `1045`.
+
+    Parameters
+    ----------
+    ratio : the number.
+    """
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import separation_rad, unit_vectors
 from contimg.sky.catalogue.catalogue import MERGED, Catalogue, Provenance
-from contimg.sky.catalogue.pixels import pixel_centres, pixel_radius_deg, pixels_of
+from contimg.sky.catalogue.pixels import pixel_centres, pixel_radius_deg, pixels_of, region_nside
 from contimg.sky.catalogue.sources import CatalogueSources
 from contimg.sky.catalogue.writing import write_catalogue
 
-_REGION_NSIDE = 8
 _INDEX_BASELINE = 1.25  # ratio of two frequencies from which on a spectral index is measured
 _INDEX_LIMITS = -2.5, 1.5  # beyond them the fluxes are not of the same source
 _MATCH_BEAMS = 0.5  # of the larger beam: default radius of a match
@@ -82,8 +81,9 @@ def _spooled(spool: IO[str]) -> Iterator[list[str | float | None]]:
 
 def _merged_batches(catalogues: Sequence[Catalogue], radius_deg: float, spool: IO[str]) -> Iterator[CatalogueSources]:
     widest_deg = radius_deg or _MATCH_BEAMS * max(catalogue.beam_deg for catalogue in catalogues)
-    reach_deg = pixel_radius_deg(_REGION_NSIDE) + 3 * len(catalogues) * widest_deg
-    for pixel, (ra_deg, dec_deg) in enumerate(zip(*pixel_centres(_REGION_NSIDE), strict=True)):
+    nside = region_nside(sum(catalogue.n_sources for catalogue in catalogues))
+    reach_deg = pixel_radius_deg(nside) + 3 * len(catalogues) * widest_deg
+    for pixel, (ra_deg, dec_deg) in enumerate(zip(*pixel_centres(nside), strict=True)):
         region: _Region | None = None
         for catalogue in catalogues:
             cone = catalogue.cone(float(ra_deg), float(dec_deg), reach_deg)
@@ -94,7 +94,7 @@ def _merged_batches(catalogues: Sequence[Catalogue], radius_deg: float, spool: I
                 beam_deg = max(beam_deg, catalogue.beam_deg)
         if region is None or not len(region.sources):
             continue
-        is_inside = pixels_of(region.sources.ra_deg, region.sources.dec_deg, _REGION_NSIDE) == pixel
+        is_inside = pixels_of(region.sources.ra_deg, region.sources.dec_deg, nside) == pixel
         for index, *values in region.identifications:
             if is_inside[index]:
                 row = [str(region.sources.source_id[index]), *values]

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 NSIDE = 256  # 0.23 degrees: a cone of 2 degrees reads little more than its own rows
 DENSITY_NSIDE = 32  # 1.8 degrees, 3.4 square degrees: some fifty sources above 10 mJy
 
+_REGION_SOURCES = 5000  # on average, of the regions that a catalogue is worked on in
+
 Ranges = NDArray[np.int64]
 
 
@@ -46,6 +48,16 @@ def pixel_radius_deg(nside: int) -> float:
     nside : resolution.
     """
     return float(np.rad2deg(_grid(nside).max_pixrad()))
+
+
+def region_nside(n_sources: int) -> int:
+    """Return the resolution of the regions in which an all-sky catalogue is worked on, so that memory stays flat.
+
+    Parameters
+    ----------
+    n_sources : of the catalogue.
+    """
+    return next(nside for nside in (1, 2, 4, 8, 16) if nside == 16 or n_sources <= 12 * nside**2 * _REGION_SOURCES)
 
 
 def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> Ranges:

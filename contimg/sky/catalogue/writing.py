@@ -21,7 +21,7 @@ from contimg.common.errors import BadInput
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import staged
 from contimg.sky.catalogue.catalogue import COLUMNS, FORMAT, Catalogue, Provenance, open_catalogue
-from contimg.sky.catalogue.counts import MAX_RATIO, check_counts
+from contimg.sky.catalogue.counts import MAX_RATIO, check_counts, format_ratio
 from contimg.sky.catalogue.marks import ISOLATION_BEAMS, mark_neighbours
 from contimg.sky.catalogue.pixels import (
     DENSITY_NSIDE,
@@ -30,11 +30,11 @@ from contimg.sky.catalogue.pixels import (
     pixel_centres,
     pixel_radius_deg,
     pixels_of,
+    region_nside,
 )  # fmt: skip
 from contimg.sky.catalogue.sources import CatalogueSources
 
 TELESCOPE_BEAM_DEG = 45 / 3600  # about the restoring beam's major axis with all baselines
-_BATCH_NSIDE = 8  # 7.3 degrees: a batch of an all-sky catalogue of 2 million sources has 2,600
 _ID_LENGTH = 64
 _RECORD = np.dtype(
     [
@@ -95,9 +95,9 @@ def write_catalogue(
         pixels = _spool(spool, batches, path)
         records = np.memmap(spool, dtype=_RECORD, mode="r")
         check = check_counts(np.array(records["flux_jy"]), pixels, provenance.frequency_hz, provenance.spectral_index)
-        if is_checked and not check.is_plausible:
+        if is_checked and check.ratio is not None and not check.is_plausible:
             raise BadInput(
-                f"{path.name}: fluxes are {check.ratio:.3g} times those of the source counts at 1.4 GHz "
+                f"{path.name}: fluxes are {format_ratio(check.ratio)} times those of the source counts at 1.4 GHz "
                 f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong; give the right --flux-unit"
             )
         order = np.argsort(pixels, kind="stable")
@@ -153,16 +153,18 @@ def _marked_batches(
     records: Any, pixels: NDArray[np.int32], order: NDArray[np.int64], beam_deg: float
 ) -> Iterator[tuple[int, Any, Any]]:
     """Yield the sources of one large pixel after another: number of the first, its records, a function for its rows."""
+    nside = region_nside(len(order))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(pixels, minlength=12 * NSIDE**2))])
-    centre_ra_deg, centre_dec_deg = pixel_centres(_BATCH_NSIDE)
-    reach_deg = pixel_radius_deg(_BATCH_NSIDE) + ISOLATION_BEAMS * beam_deg
-    per_batch = (NSIDE // _BATCH_NSIDE) ** 2
+    centre_ra_deg, centre_dec_deg = pixel_centres(nside)
+    reach_deg = pixel_radius_deg(nside) + ISOLATION_BEAMS * beam_deg
+    per_batch = (NSIDE // nside) ** 2
     for large_pixel in np.unique(pixels // per_batch).tolist():
         first, after = offsets[[large_pixel * per_batch, (large_pixel + 1) * per_batch]]
         ranges = cone_ranges(float(centre_ra_deg[large_pixel]), float(centre_dec_deg[large_pixel]), reach_deg)
         nearby = np.concatenate([np.arange(*limits) for limits in offsets[ranges]])
         neighbours = records[order[nearby]]
         batch = records[order[first:after]]
+        batch = batch[np.lexsort((batch["source_id"], pixels[first:after]))]  # whatever order the sources came in
         is_confused, is_isolated = mark_neighbours(
             batch["ra_deg"], batch["dec_deg"], batch["flux_jy"],
             neighbours["ra_deg"], neighbours["dec_deg"], neighbours["flux_jy"], beam_deg,
