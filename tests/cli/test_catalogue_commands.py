@@ -37,9 +37,9 @@ def test_catalogues_from_tables_to_the_merged_list(run, tables):
         run("catalogue", "query", "0", "-5", "1")
     merged = json.loads(run("catalogue", "merge", "all", "site", "vlass", "--json"))
     assert (merged["kind"], merged["n_sources"], merged["flux_limit_jy"]) == ("merged", 3, 0.02)
-    found = json.loads(run("catalogue", "query", "0", "-5", "1", "--json"))
-    assert (found["catalogue"]["name"], found["total"]) == ("all", 2)
-    first, second = found["sources"]
+    answer = json.loads(run("catalogue", "query", "0", "-5", "1", "--json"))
+    assert (answer["catalogue"]["name"], answer["total"]) == ("all", 2)
+    first, second = answer["sources"]
     assert {entry["catalogue"] for entry in first["identifications"]} == {"site", "vlass"}
     assert first["flux_jy"] == pytest.approx(0.1)
     assert not first["is_index_assumed"]
