@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from contimg.formats.records import about
+from contimg.quality.grades import Check
 
 
 class CalibrationClass(StrEnum):
@@ -34,6 +35,34 @@ def compute_flux_loss(phase_residual_deg: float) -> float:
     1 - exp(-sigma^2), 0 to 1.
     """
     return -math.expm1(-(math.radians(phase_residual_deg) ** 2))
+
+
+def check_calibration_class(numbers: "CalibrationNumbers", max_flux_loss: float) -> tuple[Check, ...]:
+    """Check the class and the age of a calibration: they are shown; the flux that phase errors cost has a limit.
+
+    Parameters
+    ----------
+    numbers : of the calibration.
+    max_flux_loss : fraction above which a product is suspect.
+    """
+    loss, residual_deg = numbers.flux_loss_fraction, numbers.phase_residual_deg
+    age = "" if numbers.gain_age_h is None else f"; the gains are {_format_age(numbers.gain_age_h)}"
+    reason = (
+        f"phases differ by {residual_deg or 0:.1f} deg rms from the caltable set's, which costs {loss or 0:.1%} of the "
+        f"flux{age}"
+    )
+    return (
+        Check("calibration class", None, text=numbers.age_text),
+        Check("signal to noise of the gains", numbers.gain_snr),
+        Check("phase residual, degrees", residual_deg),
+        Check("flux lost by phase errors", loss, reason, high=max_flux_loss, unit="fraction"),
+    )
+
+
+def _format_age(hours: float) -> str:
+    """An age in words: `3.1 h old`, `2.4 d old`, or `0.5 h later` for solutions after the tile."""
+    text = f"{abs(hours):.1f} h" if abs(hours) < 48 else f"{abs(hours) / 24:.1f} d"
+    return f"{text} {'old' if hours >= 0 else 'later'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +93,15 @@ class CalibrationNumbers:
     phase_residual_deg: Annotated[
         float | None, about("Rms phase of the antennas against the caltable set, from the sky model", "deg", 7.5)
     ] = None
+
+    @property
+    def age_text(self) -> str:
+        """Class and ages in words, for pages and commands; empty where the class is not known."""
+        if self.calibration_class is None:
+            return ""
+        ages = {"bandpass": self.bandpass_age_h, "gains": self.gain_age_h}
+        texts = [f"{noun} {_format_age(age_h)}" for noun, age_h in ages.items() if age_h is not None]
+        return ", ".join([str(self.calibration_class), *texts])
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:

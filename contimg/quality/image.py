@@ -6,7 +6,7 @@ from typing import Annotated
 
 from contimg.common.options import Options, option
 from contimg.formats.records import about
-from contimg.quality.calibration import CalibrationNumbers
+from contimg.quality.calibration import CalibrationNumbers, check_calibration_class
 from contimg.quality.grades import BAD, GOOD, SUSPECT, Check, QualityGrade, grade_checks
 from contimg.sky.comparison.result import SkyComparison
 
@@ -66,6 +66,9 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
     )  # fmt: skip
     bad_completeness: float = option(
         0.5, "Detected fraction of these sources below which an image is bad", minimum=0.0, maximum=1.0
+    )
+    max_flux_loss: float = option(
+        0.03, "Fraction of the flux that phase errors cost above which an image is suspect", minimum=0.0, maximum=1.0
     )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
 
@@ -179,6 +182,7 @@ def check_image(image: ImageNumbers, limits: QualityThresholds) -> tuple[Check, 
         *_check_sources(image, limits),
         _check_clean(image),
         _check_calibration(image),
+        *check_calibration_class(image, limits.max_flux_loss),
     )
 
 

@@ -10,7 +10,9 @@ from contimg.settings.tree import AlertLimits, DiskLimits, DispatchSettings
 ERROR, WARNING, INFO = "error", "warning", "info"
 RULE_LEVELS: Mapping[str, str] = {
     **dict.fromkeys(("scan", "no data", "stall", "worker", "no product", "failures", "disk", "broker"), ERROR),
-    **dict.fromkeys(("backlog", "uncalibrated", "quality", "partial", "clock", "notification"), WARNING),
+    **dict.fromkeys(
+        ("backlog", "uncalibrated", "calibration age", "quality", "partial", "clock", "notification"), WARNING
+    ),
     **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING},
 }
 """Level of each rule; those of `EVENT_RULES` record events only."""
@@ -96,6 +98,9 @@ def alert_rules(
         ("backlog", f"more than {dispatch.backlog_groups} groups wait", "CONTIMG_BACKLOG_GROUPS"),
         ("uncalibrated", f"{uncalibrated} tiles in succession are imaged without calibration, or no good caltable set "
          "is valid now", "CONTIMG_ALERT_UNCALIBRATED", uncalibrated == 0),
+        ("calibration age", "the newest good caltable set of the declination strip is older than "
+         f"{limits.alert_calibration_age_h:g} h", "CONTIMG_ALERT_CALIBRATION_AGE_H",
+         limits.alert_calibration_age_h == 0),
         ("quality", f"{images} images in succession are not good{factor_text}", "CONTIMG_ALERT_QUALITY", images == 0),
         ("partial", f"the same subband is missing in {partial} tiles in succession", "CONTIMG_ALERT_PARTIAL",
          partial == 0),

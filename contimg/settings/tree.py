@@ -270,6 +270,12 @@ class AlertLimits(Options):
     alert_uncalibrated: int = option(
         3, "Number of tiles in succession without calibration that raises an alert; 0: never", minimum=0
     )
+    alert_calibration_age_h: float = option(
+        25.0,
+        "Age of the newest good caltable set of the declination strip that raises an alert; 0: never",
+        unit="h",
+        minimum=0,
+    )
     alert_quality: int = option(
         3, "Number of images in succession that are not good that raises an alert; 0: never", minimum=0
     )

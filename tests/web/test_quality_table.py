@@ -64,9 +64,10 @@ def test_unmeasured_value_is_dash() -> None:
     names = ("expected_rms_jy", "history_rms_jy", "minimum_jy", "bowl_jy", "unflagged_fraction", "catalogue_matches",
              "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
              "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio", "catalogue_outer_ratio",
-             "catalogue_completeness", "catalogue_distortion_arcsec", "shift_east_arcsec")  # fmt: skip
+             "catalogue_completeness", "catalogue_distortion_arcsec", "shift_east_arcsec", "calibration_class",
+             "gain_snr", "phase_residual_deg")  # fmt: skip
     table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
-    assert [row.value for row in table].count("–") == len(names)
+    assert [row.value for row in table].count("–") == len(names) + 1, "and the flux that the phase residual costs"
     assert not any(row.good is False for row in table)
 
 

@@ -22,12 +22,14 @@ _LABEL_WIDTH = 60.0  # of a tick, in the units of WIDTH
 
 @dataclass(frozen=True)
 class ValidityBar:
-    """A set on the time axis: its validity, and the observation of its calibrator."""
+    """A set on the time axis: the validity of its bandpass and of its gains, and its calibrator's observation."""
 
     set: StoredCaltableSet
     x: float
     width: float
     observed_x: float
+    gains_x: float
+    gains_width: float
 
 
 @calibration.get("")
@@ -80,6 +82,8 @@ def _draw_validity(
             (caltable_set.valid_from_mjd - start_mjd) * scale,
             max(2.0, (min(caltable_set.valid_to_mjd, end_mjd) - caltable_set.valid_from_mjd) * scale),
             (caltable_set.mjd - start_mjd) * scale,
+            ((caltable_set.gains_valid_from_mjd or caltable_set.mjd) - start_mjd) * scale,
+            ((caltable_set.gains_valid_to_mjd or 0.0) - (caltable_set.gains_valid_from_mjd or 0.0)) * scale,
         )
         for caltable_set in sets
     )

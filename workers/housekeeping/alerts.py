@@ -80,6 +80,7 @@ class AlertEvaluator:
             "worker": (lambda _: self._worker(), "every queue has a worker"),
             "clock": (lambda _: next(iter(wrong_clocks(self.store)), None), ""),
             "uncalibrated": (lambda _: self._uncalibrated(), "tiles are calibrated and a good caltable set is valid"),
+            "calibration age": (lambda _: self._calibration_age(), "a new good caltable set is registered"),
             "quality": (lambda _: self._quality(), "the images are as usual"),
             "partial": (lambda _: self._partial(), "no subband is missing in every tile"),
         }.items():
@@ -173,6 +174,18 @@ class AlertEvaluator:
         if self.store.science.lacks_good_set():
             return "uncalibrated: no good caltable set is valid now; see `contimg calibrations list`"
         return None
+
+    def _calibration_age(self) -> str | None:
+        """The newest good caltable set of the declination strip is old: a transit gave none."""
+        limit_h = self.limits.alert_calibration_age_h
+        newest = self.store.science.newest_good_set() if limit_h else None
+        if newest is None or newest[1] <= limit_h:
+            return None
+        caltable_set, age_h = newest
+        return (
+            f"calibration age: the newest good caltable set, {caltable_set.name} on {caltable_set.calibrator}, is "
+            f"{age_h:.1f} h old (limit {limit_h:g} h); see `contimg calibrations list` for the sets since then"
+        )
 
     def _quality(self) -> str | None:
         """The newest images are not good, or unlike those of the days before on their declination strip."""

@@ -164,4 +164,5 @@ def _numbers(image: StoredImage) -> dict[str, str]:
         "synthesized beam": beam,
         "frequency": f"{image.freq_hz / 1e6:.1f} MHz",
         "caltable set": image.calibration_set or f"none: {image.calibration_note or 'no set was applied'}",
+        "calibration class": image.age_text or "-",
     }

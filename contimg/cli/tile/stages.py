@@ -177,6 +177,7 @@ def _print_calibration(result: CalibratedMS) -> None:
         for path in caltables.paths:
             click.echo(f"table       {path}")
     click.echo(f"applied     {result.calibration_set or 'nothing: uncalibrated'} ({result.calibration_note})")
+    click.echo(f"class       {result.age_text}")
     bad = f", bad antennas {', '.join(result.bad_antennas)}" if result.bad_antennas else ""
     click.echo(f"flagged     {result.flagged_fraction:.1%}{bad}")
     click.echo("seconds     " + "  ".join(f"{step} {seconds:.1f}" for step, seconds in result.seconds.items()))

@@ -35,6 +35,9 @@ ALERTS: Mapping[str, Remedy] = {
     "uncalibrated": Remedy(
         "Read the reason on the images; observe a calibrator or import a set.", "alert-uncalibrated"
     ),
+    "calibration age": Remedy(
+        "Look for the last transit of a calibrator and why it gave no good set.", "alert-calibration-age"
+    ),
     "quality": Remedy("Compare the images and flag summaries with those of the days before.", "alert-quality"),
     "partial": Remedy("Check the machine that writes the missing subband, and its transfer.", "alert-partial"),
     "declination": Remedy(

@@ -16,10 +16,12 @@ from contimg.store import tables
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
-from contimg.store.products.calibrations import Registry
+from contimg.store.products.calibrations import Registry, StoredCaltableSet
 
 MEDIAN_DAYS = 7.0
 MIN_IMAGES = 5  # for a median
+SOLVE_DAYS = 1 / 72  # from a transit to its set: a tile's conversion and solve
+MAX_AGE_DAYS = 30.0
 
 
 @dataclass(frozen=True)
@@ -166,15 +168,32 @@ class Science(Repository):
     def lacks_good_set(self) -> bool:
         """Return whether caltable sets are registered and no good one is valid now for the present pointing.
 
-        Now is the time of the newest tile where that is more than a day ago: old data are processed then.
+        Now is the time of the newest tile where that is more than a day ago: old data are processed then. A set that
+        was valid `SOLVE_DAYS` before counts too: the set of the next transit is being solved.
         """
+        mjd, dec_deg = self._present()
+        registry = Registry(self._database)
+        valid = [registry.valid_at(time_mjd, dec_deg) for time_mjd in (mjd, mjd - SOLVE_DAYS)]  # good ones first
+        return bool(registry.sets(1)) and not any(ranked and ranked[0].grade == GOOD for ranked in valid)
+
+    def newest_good_set(self, days: float = MAX_AGE_DAYS) -> tuple[StoredCaltableSet, float] | None:
+        """Return the newest good set in force of the present pointing, and its age in hours; None without one.
+
+        Parameters
+        ----------
+        days : sets that are older count as of another season.
+        """
+        mjd, dec_deg = self._present()
+        stored = Registry(self._database).valid_at(mjd, dec_deg, borrow_days=days)
+        good = [caltable_set for caltable_set in stored if caltable_set.grade == GOOD and caltable_set.mjd <= mjd]
+        newest = max(good, key=lambda caltable_set: caltable_set.mjd, default=None)
+        return None if newest is None else (newest, 24.0 * (mjd - newest.mjd))
+
+    def _present(self) -> tuple[float, float | None]:
+        """Now and the declination that is observed: the time of the newest tile where that is more than a day ago."""
         now_mjd, pointing = unix_to_mjd(self._database.clock()), self.pointing()
         mjd, dec_deg = (now_mjd, None) if pointing is None else pointing
-        if abs(now_mjd - mjd) <= 1.0:
-            mjd = now_mjd
-        registry = Registry(self._database)
-        valid = registry.valid_at(mjd, dec_deg)  # good ones first
-        return bool(registry.sets(1)) and not (valid and valid[0].grade == GOOD)
+        return (now_mjd if abs(now_mjd - mjd) <= 1.0 else mjd), dec_deg
 
 
 def _ratio(value: float, scale: float | None) -> float | None:
