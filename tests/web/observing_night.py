@@ -19,6 +19,25 @@ CADENCE_S = 309.0
 SECONDS = {Stage.CONVERT: 6.4, Stage.CALIBRATE: 31.0, Stage.IMAGE: 9.7}
 
 
+# What the image stage measures against a reference catalogue, without the flux ratio.
+COMPARISON: dict[str, Any] = {
+    "catalogue_name": "nvss", "catalogue_kind": "survey", "catalogue_matches": 41, "catalogue_offset_arcsec": 1.36,
+    "catalogue_offset_east_arcsec": 1.3, "catalogue_offset_north_arcsec": -0.4, "catalogue_offset_error_arcsec": 0.15,
+    "catalogue_distortion_arcsec": 0.32, "catalogue_flux_error": 0.008, "catalogue_outer_ratio": 1.012,
+    "catalogue_completeness": 0.98, "shift_east_arcsec": -1.3, "shift_north_arcsec": 0.4,
+    "catalogue_flux_by_snr": (
+        {"snr_from": 12.0, "snr_to": 25.0, "sources": 24, "flux_ratio": 0.951, "error": 0.021},
+        {"snr_from": 60.0, "snr_to": None, "sources": 17, "flux_ratio": 0.962, "error": 0.009},
+    ),
+    "catalogue_flux_by_radius": ({"from_deg": 0.5, "to_deg": 1.0, "sources": 41, "flux_ratio": 0.957, "error": 0.012},),
+    "catalogue_completeness_by_flux": ({"flux_jy": 0.02, "sources": 52, "detected": 0.96},),
+    "catalogue_offset_field": (
+        {"east_deg": -0.8, "north_deg": 0.8, "sources": 6, "offset_east_arcsec": 1.1, "offset_north_arcsec": -0.3,
+         "error_arcsec": 0.5},
+    ),
+}  # fmt: skip
+
+
 class Night:
     """Files come, stages run, time passes: `at` is the clock (epoch seconds) of the store that is written."""
 
@@ -91,6 +110,8 @@ class Night:
         write_fits(paths[0], seed)
         paint(paths[2], 512, seed)
         paint(paths[3], 256, seed)
+        if calibrated:
+            paint(images / f"{group}.comparison.png", 256, seed)
         rms_jy = 0.0032 if calibrated else 0.047
         return TileImage(
             fits_path=paths[0], beam_fits_path=paths[1], png_path=paths[2], thumbnail_path=paths[3],
@@ -103,6 +124,7 @@ class Night:
             verdict_reasons=() if calibrated else ("uncalibrated: no calibrator in the beam",),
             catalogue_flux_ratio=0.93 + 0.02 * (seed % 7) if calibrated else None, iterations=4321,
             clean_stopped_by="noise" if calibrated else "iterations", uncleaned_jy=0.0 if calibrated else 0.25,
+            **(COMPARISON if calibrated else {}),
         )  # fmt: skip
 
 

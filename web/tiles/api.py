@@ -171,6 +171,16 @@ def thumbnail(path: ImagePath) -> Response:
     return _send(find_image(path.image_id).thumbnail_path, "thumbnail", PNG)
 
 
+@images.read("/<int:image_id>/comparison.png", PNG)
+def comparison_png(path: ImagePath) -> Response:
+    """Plots of the comparison with the reference catalogue.
+
+    Flux ratio against signal to noise and distance from the centre, offsets over the image, completeness. An image
+    that was not compared answers 404.
+    """
+    return _send(find_image(path.image_id).comparison_path, "comparison with a catalogue", PNG)
+
+
 @images.read("/<int:image_id>.fits", FITS)
 def fits(path: ImagePath) -> Response:
     """The FITS image.

@@ -11,7 +11,7 @@ from contimg.common.errors import BadInput
 from contimg.common.units import format_utc
 from contimg.instrument.calibrators import cone_search
 from contimg.instrument.time import mjd_to_unix
-from contimg.quality.image import QualityThresholds
+from contimg.quality.image import QualityThresholds, describe_comparison
 from contimg.store import ImageFilter, StoredImage
 from web.context import current_panel
 from web.http.parameters import FiniteFloat, Parameters
@@ -62,6 +62,8 @@ def show(image_id: int) -> str:
         sources=listed_sources(image),
         layers=[name for name in LAYERS if layer_path(image, name)],
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
+        compared_with=describe_comparison(image),
+        has_comparison_plot=image.comparison_path is not None and image.comparison_path.is_file(),
     )
 
 

@@ -59,6 +59,11 @@ class StoredImage(TileImage):
         return self.fits_path.with_name(f"{self.fits_path.stem}.pbcor.fits")
 
     @property
+    def comparison_path(self) -> Path | None:
+        """The plots of the comparison, which the image stage writes beside the image; None where it is not compared."""
+        return self.fits_path.with_suffix(".comparison.png") if self.catalogue_name else None
+
+    @property
     def calibrated(self) -> Annotated[bool, about("Whether a caltable set was applied", example=True)]:
         """Whether a caltable set was applied."""
         return self.calibration_set is not None
@@ -86,6 +91,18 @@ class StoredImage(TileImage):
     def png_url(self) -> Annotated[ApiPath | None, about("Path of the preview", example="/api/images/12.png")]:
         """Path of the preview in the API; None when there is none."""
         return f"/api/images/{self.id}.png" if self.png_path else None
+
+    @property
+    def comparison_url(
+        self,
+    ) -> Annotated[
+        ApiPath | None,
+        about(
+            "Path of the plots of the comparison with the reference catalogue", example="/api/images/12/comparison.png"
+        ),
+    ]:
+        """Path of the plots of the comparison in the API; None where the image is not compared."""
+        return f"/api/images/{self.id}/comparison.png" if self.catalogue_name else None
 
     @property
     def thumbnail_url(

@@ -77,22 +77,22 @@ OPTION_CARDS = (
 # Field of the result, and keyword, key and comment of each column; the number of the row ends the keyword.
 TABLE_CARDS = (
     ("catalogue_flux_by_snr", (
-        ("CSNFRO", "snr_from", "S/N from"), ("CSNTO", "snr_to", "S/N to"), ("CSNNUM", "sources", "sources"),
-        ("CSNRAT", "flux_ratio", "median flux over catalogue"), ("CSNERR", "error", "its standard error"),
+        ("FSNFROM", "snr_from", "S/N from"), ("FSNTO", "snr_to", "S/N to"), ("FSNNUM", "sources", "sources"),
+        ("FSNRAT", "flux_ratio", "median flux over catalogue"), ("FSNERR", "error", "its standard error"),
     )),
     ("catalogue_flux_by_radius", (
-        ("CRDFRO", "from_deg", "[deg] from the centre, from"), ("CRDTO", "to_deg", "[deg] to"),
-        ("CRDNUM", "sources", "sources"), ("CRDRAT", "flux_ratio", "median flux over catalogue"),
-        ("CRDERR", "error", "its standard error"),
+        ("FRDFROM", "from_deg", "[deg] from the centre, from"), ("FRDTO", "to_deg", "[deg] to"),
+        ("FRDNUM", "sources", "sources"), ("FRDRAT", "flux_ratio", "median flux over catalogue"),
+        ("FRDERR", "error", "its standard error"),
     )),
     ("catalogue_completeness_by_flux", (
-        ("CCOFLX", "flux_jy", "[Jy] completeness above"), ("CCONUM", "sources", "sources"),
-        ("CCOFRA", "detected", "fraction detected"),
+        ("CPLFLUX", "flux_jy", "[Jy] completeness above"), ("CPLNUM", "sources", "sources"),
+        ("CPLFRAC", "detected", "fraction detected"),
     )),
     ("catalogue_offset_field", (
-        ("COFX", "east_deg", "[deg] cell east of the centre"), ("COFY", "north_deg", "[deg] north of the centre"),
-        ("COFNUM", "sources", "sources"), ("COFE", "offset_east_arcsec", "[arcsec] median offset to the east"),
-        ("COFN", "offset_north_arcsec", "[arcsec] to the north"), ("COFERR", "error_arcsec", "[arcsec] its error"),
+        ("OFSX", "east_deg", "[deg] cell east of the centre"), ("OFSY", "north_deg", "[deg] north of the centre"),
+        ("OFSNUM", "sources", "sources"), ("OFSE", "offset_east_arcsec", "[arcsec] median offset to the east"),
+        ("OFSN", "offset_north_arcsec", "[arcsec] to the north"), ("OFSERR", "error_arcsec", "[arcsec] its error"),
     )),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from contimg.tile.image.plots.drawing import FAINT, INK, make_figure, save_figur
 
 SIZE = 1200, 900
 POINT, MEDIAN = "#5dade2", "#b9770e"
-MAX_RATIO = 2.0  # of the axis
+MIN_RANGE = 0.5  # of the axis of flux ratios, to either side of 1
 
 
 def write_comparison(path: Path, tile_image: SkyComparison, matched: MatchedSources) -> None:
@@ -53,7 +53,8 @@ def _draw_ratios(axes: Any, matched: MatchedSources, positions: Any, tile_image:
     if ratio is not None:
         axes.axhline(ratio, color=MEDIAN, linestyle="--", linewidth=1)
         axes.set_title(f"flux over catalogue: median {ratio:.3f} ± {error or 0:.3f}", color=INK, fontsize=11)
-    axes.set(ylim=(0, max(MAX_RATIO, 1.5 * (ratio or 1.0))), ylabel="measured over catalogued flux")
+    half = max(MIN_RANGE, 1.5 * abs((ratio or 1.0) - 1))
+    axes.set(ylim=(max(0.0, 1 - half), 1 + half), ylabel="measured over catalogued flux")
 
 
 def _draw_median(axes: Any, row: Any, low: float, high: float, middle: float) -> None:
