@@ -240,8 +240,8 @@ def _run_tiers(
         print(f"{size} at {pixel:g} arcsec: {cost.seconds:.1f} s, {cost.core_s:.1f} core s, "
               f"{cost.peak_bytes / 2**30:.2f} GiB")  # fmt: skip
         print("  " + ", ".join(f"{step} {step_s:.1f}" for step, step_s in tile_image.seconds.items()))
-        names = ("clean_stopped_by", "iterations", "uncleaned_jy", "grade")
-        print("  " + ", ".join(f"{name} {getattr(tile_image, name, '?')}" for name in names))
+        names = ("clean_stopped_by", "iterations", "uncleaned_jy", "verdict")
+        print("  " + ", ".join(f"{name} {getattr(tile_image, name)}" for name in names))
         scratch = directory / f"ours{size}"
         sources = find_in(tile_image.products.fits, scratch) if find and first else None
         thermal_jy = tile_image.expected_rms_jy

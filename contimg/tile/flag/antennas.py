@@ -11,6 +11,7 @@ from contimg.formats.arrays import Data, Mask, Slots
 Sums = NDArray[np.float64]
 _MIN_USABLE = 0.05
 _FAINT = 0.02  # of the array's median cross amplitude
+_FAINT_POWER = 0.005  # of the array's median autocorrelation
 _FLAT = 1e-3  # of the array's median relative spread
 
 
@@ -58,10 +59,10 @@ class Survey(NamedTuple):
 
 
 def find_dead_antennas(survey: Survey, antennas: NDArray[np.int64]) -> dict[int, str]:
-    """Find the dead antennas: over 95 % of the data unusable, a faint amplitude, or a flat autocorrelation.
+    """Find the dead antennas: over 95 % of the data unusable, a faint signal, or a flat autocorrelation.
 
-    Faint is an amplitude below 2 % of the array's median; flat is an autocorrelation that does not fluctuate while
-    those of the other antennas do.
+    Faint is an amplitude below 2 % of the array's median, or an autocorrelation below 0.5 %; flat is an autocorrelation
+    that does not fluctuate while those of the other antennas do.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ def find_dead_antennas(survey: Survey, antennas: NDArray[np.int64]) -> dict[int,
         amplitude = np.exp(survey.log_amplitude / survey.usable)
         mean = survey.auto_sum / survey.autos
         spread = np.sqrt(np.maximum(survey.auto_square / survey.autos - mean**2, 0.0)) / mean
+    power = np.nanmedian(mean[present]) if np.isfinite(mean[present]).any() else 0.0
     typical = np.nanmedian(amplitude[present]) if np.isfinite(amplitude[present]).any() else 0.0
     fluctuation = np.nanmedian(spread[present]) if np.isfinite(spread[present]).any() else 0.0
     dead = {}
@@ -85,6 +87,8 @@ def find_dead_antennas(survey: Survey, antennas: NDArray[np.int64]) -> dict[int,
             dead[int(slot)] = f"{1 - survey.usable_fraction[slot]:.0%} flagged or zero"
         elif amplitude[slot] < _FAINT * typical:
             dead[int(slot)] = f"amplitude {amplitude[slot] / typical:.1%} of the array's"
+        elif mean[slot] < _FAINT_POWER * power:
+            dead[int(slot)] = f"autocorrelation {mean[slot] / power:.2%} of the array's"
         elif fluctuation > 1e-5 and spread[slot] < _FLAT * fluctuation:
             dead[int(slot)] = "autocorrelation is flat"
     return dead

@@ -97,17 +97,19 @@ def test_dead_antennas(quiet):
         data[(ant1 == 4) | (ant2 == 4)] = 0
         data[(ant1 == 7) ^ (ant2 == 7)] *= 1e-4
         data[(ant1 == 9) & (ant2 == 9)] = 0.5
+        data[(ant1 == 11) & (ant2 == 11)] *= 0.002
 
     edit(quiet, "DATA", silence)
     done = flag(read_ms_info(quiet))
-    assert sorted(done.dead) == [4, 7, 9]
+    assert sorted(done.dead) == [4, 7, 9, 11]
     assert "100%" in done.dead[4]
     assert "amplitude" in done.dead[7]
-    assert "autocorrelation" in done.dead[9]
+    assert "flat" in done.dead[9]
+    assert "0.20%" in done.dead[11]
     flags, ant1, ant2 = cells(quiet, "FLAG", "ANTENNA1", "ANTENNA2")
-    listed = np.isin(ant1, [4, 7, 9]) | np.isin(ant2, [4, 7, 9])
+    listed = np.isin(ant1, [4, 7, 9, 11]) | np.isin(ant2, [4, 7, 9, 11])
     assert flags[listed].all()
-    assert (done.unflagged[[4, 7, 9]] == 0).all()
+    assert (done.unflagged[[4, 7, 9, 11]] == 0).all()
     assert done.unflagged[0] == pytest.approx(1 - flags[(ant1 == 0) ^ (ant2 == 0)].mean())
     assert done.fraction == pytest.approx(flags[ant1 != ant2].mean())
 
