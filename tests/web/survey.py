@@ -53,7 +53,10 @@ def _image(night: Night, group: str, n: int, images: Path) -> None:
     products = {
         Stage.CONVERT: replace(ms, ra_deg=ra_deg, missing_subbands=missing),
         Stage.CALIBRATE: CalibratedMS(
-            calibrated, None if calibrated else "no set is valid", 0.05 + 0.01 * (n % 7), antenna_numbers=_antennas(n),
+            calibrated,
+            None if calibrated else "no set is valid",
+            0.05 + 0.01 * (n % 7),
+            antenna_numbers=_antennas(n),
         ),
         Stage.IMAGE: _tile_image(group, n, images, mjd, ra_deg, grade, calibrated),
     }

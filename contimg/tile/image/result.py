@@ -3,14 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from contimg.quality.calibration import CalibrationNumbers
 from contimg.tile.image.sources.matches import FoundSource, Match
 from contimg.tile.products import TileImage
-
-if TYPE_CHECKING:  # the image package is light to import
-    from contimg.sky.comparison.matching import MatchedSources
 
 
 @dataclass(frozen=True)
@@ -128,8 +124,6 @@ class ImagingResult(TileImage):
         Pixels of clean's model and their total flux.
     matches : tuple of Match
         Catalogued sources that the image should show, as it shows them, brightest first.
-    compared : MatchedSources or None
-        Sources of the reference catalogue that the image was compared with.
     found_sources : tuple of FoundSource
         Sources found blindly, brightest first; empty without the option `find_sources`.
     seconds : mapping of str to float
@@ -150,6 +144,5 @@ class ImagingResult(TileImage):
     cleaned_jy: float
     verdict: str = ""
     matches: tuple[Match, ...] = ()
-    compared: "MatchedSources | None" = None
     found_sources: tuple[FoundSource, ...] = ()
     seconds: Mapping[str, float]

@@ -14,6 +14,7 @@ from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.tables import open_table
 from contimg.quality.image import NOISE, QualityThresholds, grade_image
 from contimg.sky.comparison.astrometry import with_shift
+from contimg.sky.comparison.matching import MatchedSources
 from contimg.tile.image.deconvolution.clean import CleanResult, clean
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
@@ -118,7 +119,7 @@ def make_image(
         image = _image(ms, gridder, time_bins, thermal_rms_jy, options, timer)
     tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
-        tile_image = _with_comparison(tile_image, image, reference_catalogue, options)
+        tile_image, compared = _compare(tile_image, image, reference_catalogue, options)
         tile_image = _with_sources(tile_image, image, options)
     with timer("hands"):
         hands = measure_hand_ratio(image.gridder, image.cleaned.model)
@@ -128,7 +129,7 @@ def make_image(
     quality = grade_image(tile_image, thresholds)
     tile_image = replace(tile_image, verdict=quality.grade, verdict_reasons=quality.reasons)
     with timer("write"):
-        write_products(tile_image, image.restored, image.pb, ms, gridder, options)
+        write_products(tile_image, image.restored, image.pb, ms, gridder, options, compared)
     peak_jy, rms_jy = tile_image.peak_jy, tile_image.rms_jy
     log.info("%s: peak %.4g Jy, rms %.3g Jy, %s", tile_image.fits_path, peak_jy, rms_jy, tile_image.verdict)
     return tile_image
@@ -294,19 +295,19 @@ def _describe(
     )  # fmt: skip
 
 
-def _with_comparison(
+def _compare(
     tile_image: ImagingResult, image: CleanedImage, catalogue_path: Path | None, options: ImageOptions
-) -> ImagingResult:
-    """The result with the numbers of the comparison with the reference catalogue."""
+) -> tuple[ImagingResult, MatchedSources | None]:
+    """The result with the numbers of the comparison with the reference catalogue, and the sources compared."""
     if catalogue_path is None:
-        return tile_image
+        return tile_image, None
     header = image_header(tile_image, options)
     comparison, compared = compare_image(image.restored, image.pb, header, catalogue_path, residual=image.residual)
     if options.correct_positions:
         beam_arcsec = tile_image.beam_minor_arcsec
         comparison = with_shift(comparison, beam_arcsec, options.correct_sigma, options.correct_beams)
     numbers = {field.name: getattr(comparison, field.name) for field in fields(comparison)}
-    return replace(tile_image, compared=compared, **numbers)
+    return replace(tile_image, **numbers), compared
 
 
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:

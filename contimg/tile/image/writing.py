@@ -15,6 +15,7 @@ import numpy as np
 
 from contimg.common.files.staging import disk_errors, staged, temporaries
 from contimg.formats.ms.info import MSInfo
+from contimg.sky.comparison.matching import MatchedSources
 from contimg.tile.image.fits_image import image_header, write_fits, write_pb_corrected, write_primary_beam
 from contimg.tile.image.gridding.gridder import Gridder, Image
 from contimg.tile.image.options import ImageOptions
@@ -31,8 +32,9 @@ Writer = Callable[[Path], None]
 
 
 def write_products(
-    tile_image: ImagingResult, image: Image, pb: Image, ms: MSInfo, gridder: Gridder, options: ImageOptions
-) -> None:
+    tile_image: ImagingResult, image: Image, pb: Image, ms: MSInfo, gridder: Gridder, options: ImageOptions,
+    compared: MatchedSources | None = None,
+) -> None:  # fmt: skip
     """Write all files of an image, or none.
 
     Parameters
@@ -41,6 +43,7 @@ def write_products(
     image, pb : apparent image and primary beam, shape (size, size).
     ms, gridder : the data, for the plots.
     options : which files are written.
+    compared : sources of the reference catalogue that the image was compared with, for the plots; None: no plots.
 
     Raises
     ------
@@ -62,8 +65,8 @@ def write_products(
         products.zoom: partial(write_zoom, image=image, tile_image=tile_image, header=header),
         products.thumbnail: partial(write_thumbnail, image=image, tile_image=tile_image),
     }
-    if tile_image.compared is not None:
-        pictures[products.comparison] = partial(write_comparison, tile_image=tile_image, matched=tile_image.compared)
+    if compared is not None:
+        pictures[products.comparison] = partial(write_comparison, tile_image=tile_image, matched=compared)
     if options.plots:
         y, x = np.unravel_index(int(image.argmax()), image.shape)
         spectrum = measure_spectrum(ms, gridder, float(x), float(y))
