@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.simulation import drift
 from contimg.simulation.beams import mean_power
+from contimg.simulation.catalogue import NAME as CATALOGUE_NAME
+from contimg.simulation.catalogue import write_sky_catalogue
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan, plan_tiles
 from contimg.simulation.receivers import dead_numbers
 from contimg.simulation.sky import CALIBRATOR, COUNTS_PREFIX
 from contimg.simulation.visibilities import Run, predict_sky, prepare_run, subband_visibilities
+from contimg.sky.catalogue.catalogue import SUFFIX
 
 LINEAR_POLARIZATIONS = (-5, -6)  # XX, YY in the AIPS code
 GAIN_CONVENTION = (
@@ -58,15 +62,22 @@ class SimulatedTile:
 
 
 def simulate(options: SimulateOptions, directory: Path) -> Iterator[SimulatedTile]:
-    """Write the tiles of a run and yield each when it is complete.
+    """Write the sky of a run as `truth/simulated.catalogue`, then its tiles; yield each when it is complete.
 
     Parameters
     ----------
     options : of the run; with `pace`, tile n starts n cadences / pace after the first.
     directory : to write in.
+
+    Raises
+    ------
+    Misconfigured, Transient : as of `simulate_tile`.
     """
-    start_s = time.monotonic()
-    for plan in plan_tiles(options):
+    start_s, plans = time.monotonic(), plan_tiles(options)
+    if any(plan.sources for plan in plans):
+        with _report_errors(directory):
+            write_sky_catalogue(directory / "truth" / f"{CATALOGUE_NAME}{SUFFIX}", plans, options)
+    for plan in plans:
         if options.pace > 0:
             due = start_s + plan.index * options.cadence_s / options.pace
             time.sleep(max(0.0, due - time.monotonic()))
@@ -92,15 +103,22 @@ def simulate_tile(plan: TilePlan, options: SimulateOptions, directory: Path) -> 
     start_s = time.perf_counter()
     run = prepare_run(options)
     paths = tile_paths(plan, options, directory)
-    try:
+    with _report_errors(directory):
         truth = write_truth(directory, run, plan)
         _write_subbands(run, plan, paths)
         size_bytes = sum(path.stat().st_size for path in paths.values())
+    return SimulatedTile(plan, paths, truth, size_bytes, time.perf_counter() - start_s)
+
+
+@contextmanager
+def _report_errors(directory: Path) -> Iterator[None]:
+    """Raise the errors of writing as Misconfigured, or Transient where the disk is full or fails."""
+    try:
+        yield
     except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise Misconfigured(f"{directory}: cannot write here ({error.strerror}); give a writable directory") from error
     except OSError as error:
         raise Transient(f"{directory}: writing failed ({error}); free space or check the file system") from error
-    return SimulatedTile(plan, paths, truth, size_bytes, time.perf_counter() - start_s)
 
 
 def _write_subbands(run: Run, plan: TilePlan, paths: Mapping[int, Path]) -> None:

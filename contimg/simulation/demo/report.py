@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.common.errors import Transient
+from contimg.quality.image import describe_comparison
 from contimg.store import EventRecord, GroupRecord, Stage, State, Store, StoredImage
 from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 
@@ -88,10 +89,23 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
         if image:
             applied = image.calibration_set or f"UNCALIBRATED: {image.calibration_note}"
             lines += [("image", image.fits_path), ("preview", image.png_path), ("calibration", applied)]
-            lines += [("rms", f"{image.rms_jy * 1e3:.2f} mJy/beam")]
+            lines += [("rms", f"{image.rms_jy * 1e3:.2f} mJy/beam"), ("compared with", _comparison(image))]
         console.print(f"\n[bold]{group}[/bold]")
         for label, value in lines:
             console.print(f"  {label:15}  {value}", highlight=False, soft_wrap=True)
+
+
+def _comparison(image: StoredImage) -> str:
+    """Describe the comparison with the reference catalogue: matches, flux ratio, offset, completeness."""
+    text = describe_comparison(image)
+    if image.catalogue_flux_ratio is None:
+        return text
+    text += f": {image.catalogue_matches} sources, flux ratio {image.catalogue_flux_ratio:.3f}"
+    if image.catalogue_offset_arcsec is not None:
+        text += f", offset {image.catalogue_offset_arcsec:.2f} arcsec"
+    if image.catalogue_completeness is not None:
+        text += f", {image.catalogue_completeness:.0%} found"
+    return text
 
 
 def print_fluxes(console: Console, checked: Iterable[CheckedSource]) -> None:

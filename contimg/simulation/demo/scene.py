@@ -11,6 +11,8 @@ from contimg.common.files.processes import free_port
 from contimg.common.options import Options, option
 from contimg.settings import Settings, save
 from contimg.simulation import SimulateOptions, TilePlan, plan_tiles, simulate_tile
+from contimg.simulation.catalogue import NAME, write_sky_catalogue
+from contimg.sky.catalogue.catalogue import catalogue_path
 
 _MARK = ".contimg-demo"
 
@@ -124,6 +126,8 @@ class Telescope(threading.Thread):
         # Without smearing: the small beam of 32 antennas with outriggers would show sources several percent low.
         self._options = SimulateOptions(**size, sky="counts", smearing=False, threads=1)
         self.plans: tuple[TilePlan, ...] = plan_tiles(self._options)
+        # Installed before the service starts, so that every image is compared with it.
+        write_sky_catalogue(catalogue_path(scene.settings.state_dir, NAME), self.plans, self._options)
         self.error: Exception | None = None
 
     def run(self) -> None:
