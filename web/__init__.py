@@ -11,6 +11,7 @@ from web.access.guard import guard
 from web.activity import api as activity
 from web.activity.live import LiveEvents
 from web.calibration.api import antennas, calibrations
+from web.catalogues.api import catalogues
 from web.configuration.api import configuration
 from web.context import EXTENSION, Panel
 from web.http.api import PanelApp
@@ -55,7 +56,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
     for api in chain(
-        (streaming, configuration, queue, images, calibrations, antennas, logs),
+        (streaming, configuration, queue, images, calibrations, antennas, catalogues, logs),
         (
             activity.events,
             activity.alerts,

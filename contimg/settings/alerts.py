@@ -11,7 +11,8 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 RULE_LEVELS: Mapping[str, str] = {
     **dict.fromkeys(("scan", "no data", "stall", "worker", "no product", "failures", "disk", "broker"), ERROR),
     **dict.fromkeys(
-        ("backlog", "uncalibrated", "calibration age", "quality", "partial", "clock", "notification"), WARNING
+        ("backlog", "uncalibrated", "calibration age", "quality", "partial", "catalogue", "clock", "notification"),
+        WARNING,
     ),
     **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING},
 }
@@ -104,6 +105,8 @@ def alert_rules(
         ("quality", f"{images} images in succession are not good{factor_text}", "CONTIMG_ALERT_QUALITY", images == 0),
         ("partial", f"the same subband is missing in {partial} tiles in succession", "CONTIMG_ALERT_PARTIAL",
          partial == 0),
+        ("catalogue", "at least half of the last 12 tiles are outside the reference catalogue",
+         "CONTIMG_REFERENCE_CATALOGUE"),
         ("clock", "the clock of a host differs from the database's by more than 5 s", ""),
         ("notification", "a recipient of notifications is away, or has refused an event", "CONTIMG_NOTIFY_URLS"),
         ("declination", f"the pointing has changed by more than {limits.alert_declination_deg:g} deg",

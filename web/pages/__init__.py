@@ -6,11 +6,12 @@ from web.access.sign_in import sign_in
 from web.activity.pages import alerts, history
 from web.calibration.antenna_pages import antenna_pages
 from web.calibration.pages import calibration
+from web.catalogues.pages import catalogue_pages
 from web.configuration.pages import configuration
-from web.documentation import documentation
 from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import filters, layout
+from web.pages.documentation import documentation
 from web.streaming.pages import streaming
 from web.tiles import wall_pages  # noqa: F401 (adds the wall to the image pages)
 from web.tiles.group_pages import groups
@@ -19,7 +20,7 @@ from web.tiles.sky_pages import sky
 
 BLUEPRINTS = (
     streaming, sign_in, configuration, groups, image_pages, calibration, antenna_pages, history, alerts, logs, sky,
-    api_page, documentation,
+    catalogue_pages, api_page, documentation,
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ NAVIGATION = (
     ("groups.table", "Groups"),
     ("image_pages.gallery", "Images"),
     ("sky.show", "Sky"),
+    ("catalogue_pages.show", "Catalogues"),
     ("calibration.show", "Calibration"),
     ("antenna_pages.show", "Antennas"),
     ("history.show", "History"),

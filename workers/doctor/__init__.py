@@ -50,4 +50,5 @@ def examine(settings: Settings, describe_broker: Callable[[], str]) -> Iterator[
         text, _, remedy = str(error).partition("; ")
         yield Finding("broker", Level.ERROR, text, remedy or "start it")
     if is_readable:
+        yield storage.check_catalogue(settings, config)
         yield from storage.check_service(config)

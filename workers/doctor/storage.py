@@ -13,10 +13,12 @@ from contimg.common.errors import ContimgError, mask_secrets
 from contimg.common.files.filesystems import file_system, write_fault
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.settings import Settings, StreamingConfig
+from contimg.sky.catalogue import installed_catalogues, open_catalogue
 from contimg.store import Store
 from contimg.store.database import HEAD, current_revision, refuse_newer
 from contimg.store.engine import is_missing, make_engine, url_of
 from workers.doctor.finding import Finding, Level, grade
+from workers.housekeeping.catalogue import check_tiles
 from workers.housekeeping.clocks import LIMIT_S, wrong_clocks
 
 GIGABYTE = 1e9
@@ -141,6 +143,38 @@ def check_service(config: StreamingConfig) -> Iterator[Finding]:
         text = f"this host's is {ahead_s:+.1f} s from the database's (limit {LIMIT_S:g} s)"
         fault = (abs(ahead_s) > LIMIT_S, Level.WARNING, "run `timedatectl set-ntp true` on the host that is wrong")
         yield grade("clocks", text, fault)
+
+
+def check_catalogue(settings: Settings, config: StreamingConfig) -> Finding:
+    """Check that a reference catalogue is installed, and that it covers the newest tiles.
+
+    Parameters
+    ----------
+    settings : deployment settings, which name the catalogue.
+    config : the configuration, with a store of this version.
+    """
+    about = "catalogue"
+    try:
+        path = settings.reference_path
+        if path is None:
+            number = len(installed_catalogues(settings.state_dir))
+            text = f"{number} installed, none is the reference: images are not compared"
+            remedy = "merge them with `contimg catalogue merge`, or name one in CONTIMG_REFERENCE_CATALOGUE"
+            return grade(about, text, (number, Level.WARNING, remedy))
+        name = open_catalogue(path).label
+        store = Store.open(config.queue_db)
+        try:
+            coverage = check_tiles(store, path)
+        finally:
+            store.close()
+    except (ContimgError, SQLAlchemyError) as error:
+        text, _, remedy = str(error).partition("; ")
+        return Finding(about, Level.ERROR, text, remedy or "build or name another")
+    if coverage is not None and coverage.problem is not None:
+        text, _, remedy = coverage.problem.removeprefix("catalogue: ").partition("; ")
+        return Finding(about, Level.WARNING, text, remedy)
+    tiles = "no tile yet" if coverage is None else f"covers {coverage.covered} of the last {coverage.tiles} tiles"
+    return Finding(about, Level.OK, f"{name}: {tiles}")
 
 
 def _refused_database(error: ContimgError) -> Finding:

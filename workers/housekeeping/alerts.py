@@ -7,8 +7,9 @@ concerns the process that runs this module.
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from contimg.common.errors import Transient
+from contimg.common.errors import ContimgError, Transient
 from contimg.common.units import format_duration, format_utc
 from contimg.quality.grades import GOOD
 from contimg.settings import AlertLimits, DispatchSettings, Settings
@@ -16,6 +17,7 @@ from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import Store, StreamActivity
 from contimg.store.activity.science import MEDIAN_DAYS
 from workers.broker import announce_service, url_in_force
+from workers.housekeeping.catalogue import check_tiles
 from workers.housekeeping.clocks import wrong_clocks
 from workers.inspection import Inspection
 
@@ -57,12 +59,14 @@ class AlertEvaluator:
     dispatch : limits of the rules `stall` and `backlog`.
     limits : limits of the other rules.
     inspect : returns the last inspection of the workers, or None without one.
+    find_catalogue : returns the file of the reference catalogue, or None without one.
     """
 
     store: Store
     dispatch: DispatchSettings
     limits: AlertLimits = field(default_factory=AlertLimits)
     inspect: Callable[[], Inspection | None] = lambda: None
+    find_catalogue: Callable[[], Path | None] = lambda: None
     _unserved_since: float | None = field(default=None, init=False)
     _running_since: float | None = field(default=None, init=False)
     _noted_at: float = field(default=0.0, init=False)
@@ -83,6 +87,7 @@ class AlertEvaluator:
             "calibration age": (lambda _: self._calibration_age(), "a new good caltable set is registered"),
             "quality": (lambda _: self._quality(), "the images are as usual"),
             "partial": (lambda _: self._partial(), "no subband is missing in every tile"),
+            "catalogue": (lambda _: self._catalogue(), "the tiles are inside the reference catalogue"),
         }.items():
             over = f"{rule}: over" + (f", {end_text}" if end_text else "")
             self.store.alerts.update(rule, check(activity), level=RULE_LEVELS[rule], end_text=over)
@@ -218,6 +223,14 @@ class AlertEvaluator:
             f"partial: {noun} {subbands} missing in the last {count} tiles (limit {count}); "
             "check the machines that write them"
         )
+
+    def _catalogue(self) -> str | None:
+        """The newest tiles are outside the reference catalogue, or it cannot be read."""
+        try:
+            coverage = check_tiles(self.store, self.find_catalogue())
+        except ContimgError as error:
+            return f"catalogue: {error}"
+        return None if coverage is None else coverage.problem
 
     def _report_pointing(self) -> None:
         """Record an event when the declination of the newest tile differs from that last recorded."""

@@ -78,8 +78,9 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     settings = Settings.from_environment()
     inspector = InspectionCache(partial(CeleryInspector().inspect, url_in_force(settings)))
     alerts = AlertEvaluator(
-        store, DispatchSettings.from_environment(), AlertLimits.from_environment(), inspector.latest
-    )
+        store, DispatchSettings.from_environment(), AlertLimits.from_environment(), inspector.latest,
+        lambda: settings.reference_path,
+    )  # fmt: skip
     notifier = Notifier(store, NotificationSettings.from_environment())
     tasks = [
         PeriodicTask("disk monitor", interval_s, monitor.check),

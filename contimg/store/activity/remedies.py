@@ -40,6 +40,9 @@ ALERTS: Mapping[str, Remedy] = {
     ),
     "quality": Remedy("Compare the images and flag summaries with those of the days before.", "alert-quality"),
     "partial": Remedy("Check the machine that writes the missing subband, and its transfer.", "alert-partial"),
+    "catalogue": Remedy(
+        "Install a catalogue of this declination, or name it in CONTIMG_REFERENCE_CATALOGUE.", "alert-catalogue"
+    ),
     "declination": Remedy(
         "Nothing if the pointing was changed on purpose; else check the drives.", "alert-declination"
     ),

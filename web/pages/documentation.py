@@ -11,7 +11,7 @@ from markupsafe import Markup
 from web.http.errors import RequestError
 
 documentation = Blueprint("documentation", __name__, url_prefix="/docs")
-DIRECTORY = Path(__file__).parent / "docs"
+DIRECTORY = Path(__file__).parents[1] / "docs"
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
 _PLAIN_HEADING = re.compile(r"[^\w -]")
 
