@@ -11,7 +11,7 @@ from contimg.common.files.names import check_name
 from contimg.common.options import Choice
 from contimg.common.units import format_flux, format_position, format_utc
 from contimg.formats.records import to_plain
-from contimg.settings import Settings
+from contimg.settings import Settings, load
 from contimg.sky.catalogue import Catalogue, CatalogueSources, installed_catalogues, open_catalogue, reference_catalogue
 from contimg.sky.catalogue.build import BuildOptions, build_catalogue
 from contimg.sky.catalogue.catalogue import catalogue_path
@@ -191,7 +191,7 @@ def check(name: str, as_json: bool) -> None:
 
 @catalogue.command("from-mosaics")
 @click.argument("name")
-@click.argument("images", nargs=-1, required=True, type=PATH)
+@click.argument("images", nargs=-1, type=PATH)
 @click.option(
     "--sigma",
     type=click.FloatRange(min=3),
@@ -204,12 +204,17 @@ def check(name: str, as_json: bool) -> None:
 def from_mosaics(name: str, images: tuple[Path, ...], sigma: float, replace: bool, as_json: bool) -> None:
     """Make a catalogue from the pipeline's own images.
 
-    IMAGES are FITS images of mosaics or tiles, the best ones. Sources are found blindly. The catalogue's kind is
-    `pipeline`, so that whatever is compared with it says that it is the pipeline's own.
+    IMAGES are FITS images of mosaics or tiles, the best ones; without any the mosaics that are graded good. Sources
+    are found blindly. The catalogue's kind is `pipeline`, so that whatever is compared with it says that it is the
+    pipeline's own.
     """
-    from contimg.epoch.pipeline_catalogue import catalogue_from_images
+    from contimg.epoch.pipeline_catalogue import best_mosaics, catalogue_from_images
 
-    written = catalogue_from_images(_new_path(name, replace), name, images, sigma)
+    path, directory = _new_path(name, replace), load(Settings.from_environment()).output_dir / "mosaics"
+    chosen = images or best_mosaics(directory)
+    if not chosen:
+        raise BadInput(f"{directory}: no mosaic that is graded good; give images")
+    written = catalogue_from_images(path, name, chosen, sigma)
     print_record(written, _line, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import unit_vectors
+from contimg.quality.grades import BAD, GOOD
 from contimg.sky.catalogue import PIPELINE, Catalogue, CatalogueSources, Provenance, write_catalogue
 from contimg.tile.image.sources.finding import find_sources, position_name
 from contimg.tile.image.sources.matches import FoundSource
@@ -37,7 +38,7 @@ def catalogue_from_images(path: Path, name: str, images: Sequence[Path], min_sig
 
     Raises
     ------
-    BadInput : an image cannot be read, lacks the beam or the frequency, or no source is found.
+    BadInput : an image cannot be read, is graded bad, lacks the beam or the frequency, or no source is found.
     Misconfigured : PyBDSF is not installed.
     """
     sources: list[FoundSource] = []
@@ -45,6 +46,8 @@ def catalogue_from_images(path: Path, name: str, images: Sequence[Path], min_sig
     path.parent.mkdir(parents=True, exist_ok=True)
     for image_path in images:
         image, header = _read_plane(image_path)
+        if header.get("VERDICT") == BAD:
+            raise BadInput(f"{image_path}: is graded bad and cannot be a reference; give better images")
         beam_path = image_path.with_name(image_path.name.removesuffix(".fits") + ".pb.fits")
         pb = _read_plane(beam_path)[0] if beam_path.exists() else np.ones_like(image)
         beams_deg.append(_keyword(header, image_path, "BMAJ"))
@@ -67,6 +70,17 @@ def catalogue_from_images(path: Path, name: str, images: Sequence[Path], min_sig
     return write_catalogue(path, _join(sources, frequency_hz, _SAME_BEAMS * beam_deg), provenance)
 
 
+def best_mosaics(directory: Path) -> list[Path]:
+    """Return the mosaics of a directory that are graded good, by name.
+
+    Parameters
+    ----------
+    directory : of the mosaics; it may be missing.
+    """
+    paths = [path for path in sorted(directory.glob("*.fits")) if "." not in path.stem]
+    return [path for path in paths if _read_plane(path)[1].get("VERDICT") == GOOD]
+
+
 def _read_plane(path: Path) -> tuple[NDArray[np.float32], fits.Header]:
     try:
         with fits.open(path) as file:
@@ -75,6 +89,10 @@ def _read_plane(path: Path) -> tuple[NDArray[np.float32], fits.Header]:
         raise BadInput(f"{path}: cannot be read as a FITS image ({error}); give another image") from error
     if data is None or data.ndim < 2:
         raise BadInput(f"{path}: has no image in its first part; give another image")
+    if data.size != data.shape[-1] * data.shape[-2]:
+        raise BadInput(f"{path}: has the shape {data.shape}, more than one plane; give an image of Stokes I")
+    for axis, kind in ((3, "FREQ"), (4, "STOKES")):  # the source finder needs them, also of an image of two axes
+        header.setdefault(f"CTYPE{axis}", kind)
     return np.ascontiguousarray(data.reshape(data.shape[-2:]), dtype=np.float32), header
 
 

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 
 from contimg.cli import contimg
 from contimg.common.errors import BadInput
-from contimg.epoch.pipeline_catalogue import catalogue_from_images
+from contimg.epoch.pipeline_catalogue import best_mosaics, catalogue_from_images
 
 SIZE, CELL_ARCSEC, BEAM_ARCSEC, RMS_JY = 300, 8.0, 32.0, 1e-3
 # Right ascension 0 runs through both images.
 SOURCES = ((359.95, 33.05, 0.20), (0.10, 32.90, 0.08), (359.80, 33.20, 0.05), (0.02, 33.22, 0.5))
 
 
-def write_image(path, centre_ra_deg, seed, pb_width_deg=None):
+def write_image(path, centre_ra_deg, seed, pb_width_deg=None, verdict="good"):
     """A restored image of the sources with noise of the beam's size, attenuated by a primary beam that is beside it."""
     header = fits.PrimaryHDU(np.zeros((1, 1, SIZE, SIZE), "f4")).header
     wcs = WCS(naxis=2)
@@ -27,6 +27,7 @@ def write_image(path, centre_ra_deg, seed, pb_width_deg=None):
     header.update(wcs.to_header())
     header["CTYPE3"], header["CTYPE4"], header["CRVAL3"], header["CRVAL4"] = "FREQ", "STOKES", 1.405e9, 1.0
     header["BMAJ"] = header["BMIN"] = BEAM_ARCSEC / 3600
+    header["VERDICT"] = verdict
     header["BPA"], header["BUNIT"], header["RESTFRQ"] = 0.0, "Jy/beam", 1.405e9
     y, x = np.mgrid[:SIZE, :SIZE].astype(float)
     sigma = BEAM_ARCSEC / CELL_ARCSEC / 2.3548
@@ -49,6 +50,8 @@ def write_image(path, centre_ra_deg, seed, pb_width_deg=None):
 def images(tmp_path_factory):
     directory = tmp_path_factory.mktemp("mosaics")
     write_image(directory / "first.fits", 0.05, 1)
+    with fits.open(directory / "first.fits", mode="update") as file:  # two axes, as other programs write
+        file[0].data = file[0].data[0, 0]
     write_image(directory / "second.fits", 359.95, 2, pb_width_deg=0.8)
     return sorted(path for path in directory.glob("*.fits") if ".pb." not in path.name)
 
@@ -56,7 +59,10 @@ def images(tmp_path_factory):
 @pytest.mark.long
 def test_sources_come_out_once_with_true_fluxes(tmp_path, images, monkeypatch):
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(tmp_path / "state"))
-    words = ["catalogue", "from-mosaics", "own", *map(str, images), "--json"]
+    monkeypatch.setenv("CONTIMG_OUTPUT_DIR", str(tmp_path / "products"))
+    (tmp_path / "products").mkdir()
+    (tmp_path / "products" / "mosaics").symlink_to(images[0].parent)
+    words = ["catalogue", "from-mosaics", "own", "--json"]  # all that are graded good
     result = CliRunner().invoke(contimg, words, standalone_mode=False, catch_exceptions=False)
     catalogue = json.loads(result.output)
     assert (catalogue["kind"], catalogue["n_sources"]) == ("pipeline", len(SOURCES))
@@ -74,6 +80,16 @@ def test_sources_come_out_once_with_true_fluxes(tmp_path, images, monkeypatch):
         assert row["position_error_deg"] * 3600 < 2.0
     listed = CliRunner().invoke(contimg, ["catalogue", "list"], standalone_mode=False).output
     assert "pipeline" in listed
+
+
+def test_images_graded_bad_are_no_reference(tmp_path, images):
+    path = tmp_path / "bad.fits"
+    write_image(path, 0.0, 3, verdict="bad")
+    assert best_mosaics(tmp_path) == []
+    assert best_mosaics(tmp_path / "missing") == []
+    assert best_mosaics(images[0].parent) == images
+    with pytest.raises(BadInput, match="graded bad"):
+        catalogue_from_images(tmp_path / "own.catalogue", "own", [path])
 
 
 def test_an_image_without_beam_is_refused(tmp_path, images):
