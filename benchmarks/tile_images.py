@@ -149,6 +149,88 @@ def write_tile(path: Path, spec: TileSpec, sky: Sky, number: int = 0, **cards: o
     return path
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Fluxes and positions of a mosaic against the truth, for sources above 20 times the noise and weight 0.1.
+
+    Attributes
+    ----------
+    sources : their number.
+    ratio, rms : median of flux over true flux, and their scatter beyond the noise.
+    offset_beams : median distance from the true position, minor axes of the beam.
+    depth_gain : median noise of true fluxes in the half-power disk of a tile, over the mosaic's.
+    flux_ratio, ra_deg, dec_deg : of each source.
+    """
+
+    sources: int
+    ratio: float
+    rms: float
+    offset_beams: float
+    depth_gain: float
+    flux_ratio: NDArray[np.float64]
+    ra_deg: NDArray[np.float64]
+    dec_deg: NDArray[np.float64]
+
+
+def measure_truth(
+    mosaic: Path, sky: Sky, tile: tuple[Path, float] | None = None, min_snr: float = 20.0, min_weight: float = 0.1
+) -> Truth:
+    """Fit the beam of the header to each source of a mosaic, by linear steps from its true position.
+
+    `tile` is a tile image and its noise at the common beam.
+    """
+    stem = mosaic.name.removesuffix(".fits")
+    flux, weight, noise = (
+        np.squeeze(fits.getdata(mosaic.with_name(f"{stem}{suffix}")))
+        for suffix in (".fits", ".weight.fits", ".rms.fits")
+    )
+    header = fits.getheader(mosaic)
+    wcs, cell = WCS(header).celestial, abs(header["CDELT1"]) * 3600
+    spec = TileSpec(0, 0, cell_arcsec=cell, beam=(header["BMAJ"] * 3600, header["BMIN"] * 3600, header["BPA"]))
+    form, minor = beam_form(spec), spec.beam[1] / cell
+    half = int(np.ceil(spec.beam[0] / cell))
+    rows: list[tuple[float, ...]] = []
+    pixels = np.nan_to_num(wcs.wcs_world2pix(np.stack([sky.ra_deg, sky.dec_deg], axis=-1), 0), nan=-1e6)
+    steps = np.arange(-half, half + 1)
+    for number, (x, y) in enumerate(pixels):
+        column, row = round(float(x)), round(float(y))
+        if not (half <= column < flux.shape[1] - half and half <= row < flux.shape[0] - half):
+            continue
+        stamp = flux[row - half : row + half + 1, column - half : column + half + 1].astype(np.float64)
+        sigma = float(noise[row, column])
+        is_deep = weight[row, column] >= min_weight * weight.max() and sky.flux_jy[number] >= min_snr * sigma
+        if not is_deep or not np.isfinite(stamp).all():
+            continue
+        px, py, peak = x, y, sky.flux_jy[number]
+        for _ in range(6):
+            dx, dy = (steps + column - px)[None, :], (steps + row - py)[:, None]
+            model = np.exp(-(form[0, 0] * dx**2 + 2 * form[0, 1] * dx * dy + form[1, 1] * dy**2))
+            slopes = [model, 2 * peak * model * (form[0, 0] * dx + form[0, 1] * dy),
+                      2 * peak * model * (form[0, 1] * dx + form[1, 1] * dy)]  # fmt: skip
+            near = model > 0.3
+            design = np.stack([slope[near] for slope in slopes], axis=-1)
+            change = np.linalg.lstsq(design, (stamp - peak * model)[near], rcond=None)[0]
+            peak, px, py = peak + change[0], px + change[1], py + change[2]
+        rows.append((peak / sky.flux_jy[number], sigma / sky.flux_jy[number], np.hypot(px - x, py - y) / minor,
+                     sky.ra_deg[number], sky.dec_deg[number]))  # fmt: skip
+    ratio, error, offset, ra, dec = np.array(rows).T
+    excess = np.mean((ratio - np.median(ratio)) ** 2) - np.mean(error**2)
+    return Truth(len(rows), float(np.median(ratio)), float(np.sqrt(max(0.0, excess))), float(np.median(offset)),
+                 measure_depth_gain(noise, weight, tile), ratio,
+                 ra, dec)  # fmt: skip
+
+
+def measure_depth_gain(
+    noise: NDArray[np.float32], weight: NDArray[np.float32], tile: tuple[Path, float] | None
+) -> float:
+    """Median noise of true fluxes in the half-power disk of a tile, over the mosaic's where its weight is high."""
+    if tile is None:
+        return float("nan")
+    path, rms_jy = tile
+    pb = np.squeeze(fits.getdata(path.with_name(f"{path.name.removesuffix('.fits')}.pb.fits")))
+    return float(np.median(rms_jy / pb[pb >= 0.5]) / np.median(noise[weight >= 0.5 * weight.max()]))
+
+
 def write_strip(directory: Path, specs: Sequence[TileSpec], sky: Sky) -> list[Path]:
     """Write the tile images of a strip, `tile00.fits` and so on, in order of time."""
     return [write_tile(directory / f"tile{number:02d}.fits", spec, sky, number) for number, spec in enumerate(specs)]

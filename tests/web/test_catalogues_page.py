@@ -127,9 +127,7 @@ def page(chromium: "sync_api.Browser") -> Iterator["sync_api.Page"]:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_catalogue_page_fits_and_is_accessible(
-    page: "sync_api.Page", survey: Survey, north: Path, width: int
-) -> None:
+def test_catalogue_page_fits_and_is_accessible(page: "sync_api.Page", survey: Survey, north: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{survey.url}/catalogues", wait_until="domcontentloaded")
     assert_nothing_sticks_out(page)

@@ -166,7 +166,7 @@ def read_celestial(path: Path, header: fits.Header) -> WCS:
             warnings.simplefilter("ignore", FITSFixedWarning)
             wcs = WCS(header).celestial
     except _NO_FITS as error:
-        raise BadFile(path, f"its coordinates cannot be read ({error})") from None
+        raise BadFile(path, f"its coordinates cannot be read ({_on_one_line(error)})") from None
     if wcs.naxis != 2 or not wcs.has_celestial:
         raise BadFile(path, "its header has no celestial coordinates")
     return wcs
@@ -207,6 +207,10 @@ def read_pixels(tile: TileHeader, options: MosaicOptions) -> tuple[Image, Image]
     return image, pb
 
 
+def _on_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
 def _read_header(path: Path) -> fits.Header:
     try:
         with fits.open(path, memmap=True) as units:
@@ -214,7 +218,7 @@ def _read_header(path: Path) -> fits.Header:
     except FileNotFoundError:
         raise BadFile(path, "does not exist") from None
     except _NO_FITS as error:
-        raise BadFile(path, f"not a readable FITS image ({error})") from None
+        raise BadFile(path, f"not a readable FITS image ({_on_one_line(error)})") from None
 
 
 def _read_plane(path: Path) -> Image:
@@ -225,7 +229,7 @@ def _read_plane(path: Path) -> Image:
     except FileNotFoundError:
         raise BadFile(path, "was deleted meanwhile") from None
     except _NO_FITS as error:
-        raise BadFile(path, f"not a readable FITS image ({error})") from None
+        raise BadFile(path, f"not a readable FITS image ({_on_one_line(error)})") from None
 
 
 def _read_frequency(header: fits.Header) -> tuple[float, float]:

@@ -183,7 +183,10 @@ def mosaic_header(mosaic: Mosaic, grid: Grid) -> fits.Header:
             ("DATE-END", mosaic.mjd_end, "end of the last member"),
         ):
             header[keyword] = (Time(mjd, format="mjd", scale="utc").isot, comment)
-        header.update({"MJD-OBS": mosaic.mjd_start, "MJD-AVG": (mosaic.mjd_start + mosaic.mjd_end) / 2})
+        middle = (mosaic.mjd_start + mosaic.mjd_end) / 2
+        header["DATE-AVG"] = (Time(middle, format="mjd", scale="utc").isot, "middle between both")
+        mjds = {"MJD-BEG": mosaic.mjd_start, "MJD-OBS": mosaic.mjd_start, "MJD-END": mosaic.mjd_end, "MJD-AVG": middle}
+        header.update(mjds)
     header["ORIGIN"] = "contimg"
     header["PBCOR"] = (True, "fluxes are corrected for the primary beam")
     header["INTERPOL"] = ("cubic B-spline", "interpolation of the tile images")
