@@ -12,10 +12,8 @@ from their positions.
 
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
-from casacore.tables import table
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Rows
@@ -27,6 +25,7 @@ from contimg.instrument.coordinates import Site, itrf_directions
 from contimg.instrument.dsa110 import C_M_S
 from contimg.instrument.time import mjd_s_to_jd
 from contimg.quality.caltables import finite_median
+from contimg.tile.calibrate.solve.solving_data import SolvingData
 
 CROSSED = "receptors crossed: fringes only with other crossed antennas"
 LEAKING = "receptors crossed, most likely: {share:.1%} of the fringes that its power is worth, as leakage leaves"
@@ -79,13 +78,13 @@ def find_faint_antennas(gains: Gains, powers: Floats) -> list[int]:
 
 
 def explain_missing_fringes(
-    solving_set: Path, names: Sequence[str], blind: Sequence[str], gains: Gains, powers: Floats
+    data: SolvingData, names: Sequence[str], blind: Sequence[str], gains: Gains, powers: Floats
 ) -> dict[str, str]:
     """Explain why antennas have no solution.
 
     Parameters
     ----------
-    solving_set : path of the Measurement Set that was solved on.
+    data : what was solved on.
     names : of all slots.
     blind : names of the antennas without a solution.
     gains : of the healthy antennas, NaN of the others, shape (slots, channels, receptors).
@@ -96,37 +95,30 @@ def explain_missing_fringes(
     The reason for each of `blind`, by name.
     """
     slots = [names.index(name) for name in blind]
-    with open_table(solving_set) as main:
-        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        crossed: set[int] = set()
-        for i, j in combinations(sorted(slots), 2):
-            rows = np.flatnonzero((ant1 == i) & (ant2 == j))
-            if rows.size and _has_fringes(main, rows):
-                crossed |= {i, j}
-        return {
-            names[slot]: CROSSED if slot in crossed else _explain_antenna(main, slot, gains, powers) for slot in slots
-        }
+    crossed: set[int] = set()
+    for i, j in combinations(sorted(slots), 2):
+        baselines = np.flatnonzero((data.ant1 == i) & (data.ant2 == j))
+        if baselines.size and _has_fringes(data, baselines):
+            crossed |= {i, j}
+    return {names[slot]: CROSSED if slot in crossed else _explain_antenna(data, slot, gains, powers) for slot in slots}
 
 
-def has_fringes(solving_set: Path, slot: int) -> bool:
+def has_fringes(data: SolvingData, slot: int) -> bool:
     """Whether an antenna shows fringes of the calibrator on a quarter of its baselines or more.
 
     Parameters
     ----------
-    solving_set : path of the Measurement Set that is solved on.
+    data : what is solved on.
     slot : of the antenna.
     """
-    with open_table(solving_set) as main:
-        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        partner = np.where(ant1 == slot, ant2, np.where(ant2 == slot, ant1, -1))
-        partners = [number for number in np.unique(partner[~main.getcol("FLAG_ROW")]) if number not in (-1, slot)]
-        fringing = sum(_has_fringes(main, np.flatnonzero(partner == number)) for number in partners)
-    return fringing > 0 and fringing >= MIN_FRINGING * len(partners)
+    baselines = np.flatnonzero(((data.ant1 == slot) | (data.ant2 == slot)) & data.weights.any(axis=(0, 2, 3)))
+    fringing = sum(_has_fringes(data, baselines[[index]]) for index in range(baselines.size))
+    return fringing > 0 and fringing >= MIN_FRINGING * baselines.size
 
 
-def _explain_antenna(main: table, slot: int, gains: Gains, powers: Floats) -> str:
+def _explain_antenna(data: SolvingData, slot: int, gains: Gains, powers: Floats) -> str:
     """Explain an antenna by its fringes with all healthy ones together."""
-    by_minute = _solve_antenna(main, slot, gains)
+    by_minute = _solve_antenna(data, slot, gains)
     lines = by_minute.mean(axis=0)
     if max(_delay_peak(line) for line in lines.T) > _DETECTED:
         peaks = np.abs(np.fft.fft(lines, _PADDING * len(lines), axis=0)).max(axis=0) / len(lines)
@@ -136,27 +128,23 @@ def _explain_antenna(main: table, slot: int, gains: Gains, powers: Floats) -> st
     return TURNING if turning >= 0.5 else BLIND
 
 
-def _solve_antenna(main: table, slot: int, gains: Gains) -> Gains:
+def _solve_antenna(data: SolvingData, slot: int, gains: Gains) -> Gains:
     """Solve an antenna's gain by least squares, its partners' gains known, shape (minutes, channels, receptors)."""
-    own = main.query(f"ANTENNA1 == {slot} || ANTENNA2 == {slot}")
-    data, flags, ant1, ant2, times = (own.getcol(name) for name in ("DATA", "FLAG", "ANTENNA1", "ANTENNA2", "TIME"))
-    is_second = ant2 == slot
-    data = np.where(is_second[:, None, None], data.conj(), data)
-    partner = gains[np.where(is_second, ant1, ant2)]
-    good = ~flags & np.isfinite(partner)
-    stamps, minute = np.unique(times, return_inverse=True)
-    products = np.zeros((stamps.size, *data.shape[1:]), dtype=np.complex128)
-    power = np.zeros(products.shape)
-    np.add.at(products, minute, np.where(good, data * partner, 0))
-    np.add.at(power, minute, np.where(good, np.abs(partner) ** 2, 0))
-    return np.divide(products, power, out=np.zeros_like(products), where=power > 0)
+    own = (data.ant1 == slot) | (data.ant2 == slot)
+    is_second = data.ant2[own] == slot
+    visibilities = data.visibilities[:, own]
+    visibilities = np.where(is_second[:, None, None], visibilities.conj(), visibilities)
+    partner = gains[np.where(is_second, data.ant1[own], data.ant2[own])]
+    good = (data.weights[:, own] > 0) & np.isfinite(partner)
+    products = np.where(good, visibilities * partner, 0).sum(axis=1)
+    power = np.where(good, np.abs(partner) ** 2, 0).sum(axis=1)
+    return np.asarray(np.divide(products, power, out=np.zeros_like(products), where=power > 0))
 
 
-def _has_fringes(main: table, rows: Rows) -> bool:
+def _has_fringes(data: SolvingData, baselines: Rows) -> bool:
     """Whether a baseline shows a delay in any receptor, its minutes added in phase."""
-    baseline = main.selectrows(rows)
-    data = np.where(baseline.getcol("FLAG"), 0, baseline.getcol("DATA")).mean(axis=0)
-    return any(_delay_peak(line) > _DETECTED for line in data.T)
+    lines = data.visibilities[:, baselines].mean(axis=(0, 1))
+    return any(_delay_peak(line) > _DETECTED for line in lines.T)
 
 
 def _delay_peak(line: NDArray[np.complexfloating]) -> float:

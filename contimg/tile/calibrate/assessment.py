@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from contimg import __version__
 from contimg.common.errors import BadInput
-from contimg.formats.arrays import Data, Mask, Slots
+from contimg.formats.arrays import Data, Slots
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import Solutions, read_solutions
-from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table
 from contimg.instrument.time import DAY_S
@@ -23,8 +22,7 @@ from contimg.quality.caltables import CaltableSetNumbers, SolutionLimits
 from contimg.quality.grades import REJECTED
 from contimg.tile.calibrate.apply import compute_inverse_gains
 from contimg.tile.calibrate.options import CalibrateOptions
-
-_BLOCK_BYTES = 16 * 2**20
+from contimg.tile.calibrate.solve.solving_data import SolvingData
 
 
 def describe(
@@ -114,7 +112,7 @@ def read_gains(caltable_set: CaltableSet, names: Sequence[str]) -> tuple[NDArray
 
 def measure_caltable_set(
     caltable_set: CaltableSet, live: Sequence[str], limits: SolutionLimits, *, phases: Path | None = None,
-    ms: MSInfo | None = None, solving_set: Path | None = None, previous: CaltableSet | None = None,
+    ms: MSInfo | None = None, solving_data: SolvingData | None = None, previous: CaltableSet | None = None,
 ) -> CaltableSetNumbers:  # fmt: skip
     """Measure a caltable set.
 
@@ -124,7 +122,7 @@ def measure_caltable_set(
     live : names of the antennas that had unflagged data.
     limits : of them, `outlier_factor` and `min_data_fraction` are used.
     phases : a caltable of phases by the minute, for their scatter within the transit.
-    ms, solving_set : what the set was solved on, for the residual.
+    ms, solving_data : what the set was solved on, for the residual.
     previous : an earlier set of the same declination strip and band, to compare with.
 
     Raises
@@ -137,7 +135,7 @@ def measure_caltable_set(
         {path.name: quality.measure_caltable(read_solutions(path), live, limits) for path in caltable_set.paths},
         uncovered_fraction=_measure_uncovered(caltable_set, live),
         phase_scatter_deg=quality.measure_phase_scatter_deg(read_solutions(phases)) if phases else None,
-        **measure_residual(solving_set, inverse) if solving_set and inverse is not None else {},
+        **measure_residual(solving_data, inverse) if solving_data and inverse is not None else {},
         previous=previous.name if previous and changes else None,
         hand_ratio=None if inverse is None else quality.measure_hand_ratio(inverse),
         **changes,
@@ -193,12 +191,12 @@ def _compare(
     return {"phase_change_deg": phase_deg, "amplitude_change": amplitude, "hand_ratio_change": change}
 
 
-def measure_residual(solving_set: Path, inverse: NDArray[np.complex64]) -> dict[str, float]:
+def measure_residual(data: SolvingData, inverse: NDArray[np.complex64]) -> dict[str, float]:
     """Measure what remains of the calibrator: the data over the model, corrected, should be 1 everywhere.
 
     Parameters
     ----------
-    solving_set : path of the Measurement Set that was solved on.
+    data : what was solved on.
     inverse : inverse gains, shape (slots, channels, receptors).
 
     Returns
@@ -208,10 +206,8 @@ def measure_residual(solving_set: Path, inverse: NDArray[np.complex64]) -> dict[
     """
     slots = len(inverse)
     sums, squares, counts = np.zeros((slots, slots), complex), np.zeros((slots, slots)), np.zeros((slots, slots))
-    with open_table(solving_set) as main:
-        ant1, ant2 = main.getcol("ANTENNA1"), main.getcol("ANTENNA2")
-        for rows, (data, flags) in read_blocks(main, ("DATA", "FLAG"), _BLOCK_BYTES):
-            _accumulate_residuals(data, flags, ant1[rows], ant2[rows], inverse, sums, squares, counts)
+    for visibilities, weights in zip(data.visibilities, data.weights, strict=True):
+        _accumulate_residuals(visibilities, weights, data.ant1, data.ant2, inverse, sums, squares, counts)
     has_some = counts > 1
     if not has_some.any():
         return dict.fromkeys(("residual_fraction", "residual_scale", "residual_scatter"), np.nan)
@@ -227,7 +223,7 @@ def measure_residual(solving_set: Path, inverse: NDArray[np.complex64]) -> dict[
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
 def _accumulate_residuals(
-    data: Data, flags: Mask, ant1: Slots, ant2: Slots, inverse: Data, sums: NDArray[np.complex128],
+    data: Data, weights: NDArray[np.float32], ant1: Slots, ant2: Slots, inverse: Data, sums: NDArray[np.complex128],
     squares: NDArray[np.float64], counts: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Add corrected data - 1, its square and the number of samples of each baseline to (slots, slots) arrays."""
@@ -236,7 +232,7 @@ def _accumulate_residuals(
         for channel in range(data.shape[1]):
             for pol in range(data.shape[2]):
                 factor = inverse[i, channel, pol] * np.conj(inverse[j, channel, pol])
-                if flags[row, channel, pol] or not (np.isfinite(factor.real) and np.isfinite(factor.imag)):
+                if weights[row, channel, pol] <= 0 or not (np.isfinite(factor.real) and np.isfinite(factor.imag)):
                     continue
                 residual = complex(data[row, channel, pol] * factor) - 1.0
                 sums[i, j] += residual

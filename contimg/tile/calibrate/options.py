@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from typing import Literal
 
 from contimg.common.options import Options, option
 from contimg.formats.caltables.caltable_set import BANDPASS_HOURS, GAINS_HOURS, STRIP_DEG
@@ -14,6 +15,9 @@ class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
 
     flag: bool = option(True, "Search for interference with AOFlagger")
     solve: bool = option(True, "Solve when a catalogued calibrator is in the primary beam")
+    solver: Literal["stefcal", "casa"] = option(
+        "stefcal", "Program that solves: contimg's own StEFCal, or CASA", variable="CONTIMG_SOLVER"
+    )
     min_attenuation: float = option(0.7, "Minimum primary beam response to a calibrator", minimum=0.05, maximum=1.0)
     min_channel_snr: float = option(
         10.0, "Minimum expected signal to noise of a calibrator per channel and antenna", minimum=0.0

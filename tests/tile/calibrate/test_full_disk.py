@@ -37,7 +37,7 @@ from contimg.tile.flag import run as flagging
 from contimg.formats.ms import flags as manual_flags
 from contimg.tile.calibrate import apply as applying
 from contimg.tile.calibrate.options import CalibrateOptions
-from contimg.tile.calibrate.solve import casa, run as solving, solving_set
+from contimg.tile.calibrate.solve import caltable_solving, casa, run as solving, solving_set
 from contimg.tile.calibrate.selection import select_calibrators
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.common.errors import ContimgError
@@ -60,13 +60,15 @@ def filling(module, name):
 
 def solve():
     sources = select_calibrators(tile, 0.5, 3.0)
-    solving.solve(tile, sources, np.ones(len(tile.antenna_names)), disk / "calibration", CalibrateOptions())
+    options = CalibrateOptions(solver="casa" if step in ("solving set", "casa") else "stefcal")
+    solving.solve(tile, sources, np.ones(len(tile.antenna_names)), disk / "calibration", options)
 
 run = {
     "flag": (lambda: flagging.flag(tile), (manual_flags, "add_like")),
     "apply": (lambda: applying.apply_caltable_set(CaltableSet.read(set_directory), tile), (applying, "add_like")),
     "solving set": (solve, (solving_set, "_append")),
     "casa": (solve, (casa, "run")),
+    "caltables": (solve, (caltable_solving, "write_caltable")),
     "fill": (solve, (solving, "fill_gaps")),
     "plots": (solve, (solving, "write_plots")),
 }
@@ -146,7 +148,7 @@ def test_space_is_checked_first(corrupted, calibrated, disk):
     assert sorted(ms.iterdir()) == before
 
 
-@pytest.mark.parametrize("step", ["solving set", "casa", "fill", "plots"])
+@pytest.mark.parametrize("step", ["solving set", "casa", "caltables", "fill", "plots"])
 def test_full_disk_while_solving_is_transient(step, corrupted, disk):
     ms = disk / corrupted.path.name
     shutil.copytree(corrupted.path, ms)

@@ -23,7 +23,7 @@ from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.reference_antenna import parse_station_number, rank_reference_antennas
 from contimg.tile.calibrate.solve.run import _scratch_directory, solve
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate, make_sky_model
-from contimg.tile.calibrate.solve.solving_set import split_intervals, write_solving_set
+from contimg.tile.calibrate.solve.solving_data import read_solving_data, split_intervals
 
 
 def model_of(path, names=("3C48",)):
@@ -50,11 +50,10 @@ def test_model_equals_the_sky_of_first_principles(tmp_path):
     """
     truth = make_ms(tmp_path / "one.ms", sources=[(*SOURCES["3C48"], flux_3c48)], noise=0.0)
     tile, model = model_of(truth.path)
-    write_solving_set(tile, model, 13.0, tmp_path / "solving.ms")
-    data, flags = cells(tmp_path / "solving.ms", "DATA", "FLAG")
-    assert not flags.any()
-    assert np.abs(np.abs(data) - 1).max() < 1e-4
-    assert np.abs(np.angle(data)).max() < 1e-3
+    data = read_solving_data(tile, model, 13.0)
+    assert (data.weights > 0).all()
+    assert np.abs(np.abs(data.visibilities) - 1).max() < 1e-4
+    assert np.abs(np.angle(data.visibilities)).max() < 1e-3
 
 
 def test_model_of_wrong_sign_turns_by_radians():
@@ -98,25 +97,42 @@ def test_casa_predicts_the_same_model(tmp_path):
 
 def test_averaging_is_the_weighted_mean_of_a_plain_loop(fresh):
     tile, model = model_of(fresh.path)
-    target = fresh.path.parent / "solving.ms"
     with table(str(fresh.path), readonly=False, ack=False) as main:
         flags = main.getcol("FLAG")
         flags[::7, 3:9] = True
         main.putcol("FLAG", flags)
-    write_solving_set(tile, model, 60.0, target)
+    solving_data = read_solving_data(tile, model, 60.0)
     data, uvw, ant1, ant2, times = cells(fresh.path, "DATA", "UVW", "ANTENNA1", "ANTENNA2", "TIME")
-    ours, ours_one, ours_two, ours_time = cells(target, "DATA", "ANTENNA1", "ANTENNA2", "TIME")
     stamps = np.unique(times)
-    for row in (0, 17, len(ours) - 1):
-        run = split_intervals(tile, 60.0)[0 if ours_time[row] < stamps.mean() else -1]
-        rows = np.flatnonzero((ant1 == ours_one[row]) & (ant2 == ours_two[row]) & np.isin(times, stamps[run]))
+    for interval, baseline in ((0, 0), (0, 17), (1, -1)):
+        run = split_intervals(tile, 60.0)[interval]
+        pair = (ant1 == solving_data.ant1[baseline]) & (ant2 == solving_data.ant2[baseline])
+        rows = np.flatnonzero(pair & np.isin(times, stamps[run]))
         phase = 2j * np.pi / 299792458.0 * (uvw[rows] @ model.lmn[0])[:, None] * FREQS
         index = np.searchsorted(stamps, times[rows])
         expected = model.apparent_jy[0][index] * np.exp(phase)
         good = ~flags[rows, :, 0]
-        top = np.sum(data[rows, :, 0] * expected.conj() * good, axis=0)
-        mean = top / np.sum(np.abs(expected) ** 2 * good, axis=0)
-        assert np.allclose(ours[row, :, 0], mean, atol=1e-4)
+        top, power = np.sum(data[rows, :, 0] * expected.conj() * good, axis=0), np.abs(expected) ** 2 * good
+        ours = solving_data.visibilities[interval, baseline, :, 0]
+        assert np.allclose(ours, top / power.sum(axis=0), atol=1e-4)
+        assert np.allclose(solving_data.weights[interval, baseline, :, 0], power.sum(axis=0), rtol=1e-4)
+        assert np.allclose(solving_data.uvw_m[interval, baseline], uvw[rows].mean(axis=0))
+
+
+def test_model_of_unevenly_spaced_channels():
+    """The phasor's recurrence over channels, with a gap, against the exponential of each channel."""
+    freqs_hz = np.delete(1.28e9 + 244140.625 * np.arange(768), slice(100, 148))
+    uvw_m = np.array([[1500.0, -2100.0, 40.0]])
+    lmn = np.array([[0.02, -0.013, -3e-4], [-0.01, 0.007, -1e-4]])
+    flux_jy = np.random.default_rng(2).uniform(1, 9, (2, 1, freqs_hz.size)).astype(np.float32)
+    model = np.sum(flux_jy[:, 0] * np.exp(2j * np.pi / 299792458.0 * (lmn @ uvw_m[0])[:, None] * freqs_hz), axis=0)
+    products, power = np.zeros((1, freqs_hz.size, 1), np.complex64), np.zeros((1, freqs_hz.size, 1), np.float32)
+    zero = np.zeros(1, dtype=np.int64)
+    accumulate(
+        np.ones(products.shape, np.complex64), np.zeros(products.shape, bool), np.ones((1, 1), np.float32), uvw_m, zero,
+        zero, freqs_hz, lmn, flux_jy, products, power,
+    )  # fmt: skip
+    assert np.abs(products[0, :, 0] - model.conj()).max() < 1e-5 * np.abs(model).max()
 
 
 def test_solved_gains_equal_the_truth(calibrated):
@@ -142,10 +158,10 @@ def test_the_set_describes_itself(calibrated):
     assert new.flagged_fraction < 0.01
     assert new.quality["phase_scatter_deg"] < 3
     assert new.quality["bandpass_snr"] > 10
-    assert json.loads((new.directory / "set.json").read_text())["versions"]["casa"]
+    assert list(json.loads((new.directory / "set.json").read_text())["versions"]) == ["contimg"]
     assert sorted(path.name for path in new.directory.iterdir()) == sorted(
         [f"{new.name}.{kind}" for kind in ("start", "phase", "bcal", "gcal")]
-        + ["set.json", "casa.log", "amplitude.png", "phase.png", "waterfall.png"]
+        + ["set.json", "amplitude.png", "phase.png", "waterfall.png"]
     )
     assert sorted(path.name for path in calibrated.directory.iterdir()) == [new.name, "flags"]
 
@@ -154,10 +170,9 @@ def test_unknown_reference_antenna_is_refused(fresh):
     tile = read_ms_info(fresh.path)
     unflagged = np.ones(len(tile.antenna_names))
     selected = select_calibrators(tile, 0.5, 3.0)
-    with pytest.raises(BadInput, match=re.escape(str(fresh.path.parent / "calibration"))):
+    with pytest.raises(BadInput, match="999"):
         solve(tile, selected, unflagged, fresh.path.parent / "calibration", CalibrateOptions(), reference="999")
-    left = [path.name for path in (fresh.path.parent / "calibration").iterdir()]
-    assert left == [f"{tile.name}.failed.log"]
+    assert not list((fresh.path.parent / "calibration").iterdir())
 
 
 def test_reference_antenna_by_health(corrupted):

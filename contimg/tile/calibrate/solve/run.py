@@ -1,9 +1,4 @@
-"""Solve a tile on its calibrator: the CASA tasks, the checks of the solutions, and the caltable set in place.
-
-A first bandpass takes out the delays (up to 1.7 microseconds: without it an average over the band is noise), then
-phases per minute on the long baselines, the bandpass proper with those phases applied, and gains of amplitude and
-phase on top of it.
-"""
+"""Solve a tile on its calibrator: the caltables by StEFCal or CASA, their checks, and the caltable set in place."""
 
 import os
 import shutil
@@ -33,6 +28,7 @@ from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.plots import write_plots
 from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
+from contimg.tile.calibrate.solve.caltable_solving import solve_caltables
 from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions
 from contimg.tile.calibrate.solve.edits import (
     fill_gaps,
@@ -43,9 +39,11 @@ from contimg.tile.calibrate.solve.edits import (
 )
 from contimg.tile.calibrate.solve.reference_antenna import has_enough_long_baselines, rank_reference_antennas
 from contimg.tile.calibrate.solve.sky_model import make_sky_model
+from contimg.tile.calibrate.solve.solving_data import SolvingData, read_solving_data
 from contimg.tile.calibrate.solve.solving_set import write_solving_set
 
 LONG_WAVELENGTHS = 1000.0
+CASA = "casa"  # as the option `solver` has it
 MAX_REFERENCES = 3  # reference antennas that are tried
 
 
@@ -69,7 +67,7 @@ def solve(
     Raises
     ------
     BadInput : CASA failed or wrote no caltable, no reference antenna has a solution, or the set is rejected, with its
-        numbers; CASA's log is then at `directory/<tile>.failed.log`.
+        numbers; the log of CASA, if it solves, is then at `directory/<tile>.failed.log`.
     Transient : CASA died or took too long, or the disk is full.
     """
     limits = limits or SolutionLimits()
@@ -78,31 +76,39 @@ def solve(
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
         set_directory, work = scratch / "set", scratch / "work"
         work.mkdir()
+        data = read_solving_data(ms, make_sky_model(ms, [source.calibrator for source in sources]), options.presolve_s)
         solving_set = work / "solving.ms"
-        model = make_sky_model(ms, [source.calibrator for source in sources])
-        write_solving_set(ms, model, options.presolve_s, solving_set)
+        if options.solver == CASA:
+            write_solving_set(ms, data, solving_set)
         fractions = measure_data_fractions(ms, unflagged)
         long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
-        for name in _list_references(ms, unflagged, solving_set, reference):
+        for name in _list_references(ms, unflagged, data, reference):
             shutil.rmtree(set_directory, ignore_errors=True)
             set_directory.mkdir()
-            tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
-            casa_version = casa.run(tasks, work, log, options.casa_timeout_s, int(options.casa_memory_gb * 1e9))
+            versions = {}
+            if options.solver == CASA:
+                tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
+                memory_bytes = int(options.casa_memory_gb * 1e9)
+                versions = {"casa": casa.run(tasks, work, log, options.casa_timeout_s, memory_bytes)}
+            else:
+                min_wavelengths = LONG_WAVELENGTHS if long_only else 0.0
+                solve_caltables(ms, data, set_directory, _find_slot(ms, name), min_wavelengths, options)
             for kind in ("bcal", "gcal"):
-                read_kind(set_directory / f"{ms.name}.{kind}")  # raises when CASA wrote none
+                read_kind(set_directory / f"{ms.name}.{kind}")  # raises where CASA wrote none
                 write_data_fractions(set_directory / f"{ms.name}.{kind}", fractions, limits.min_data_fraction)
             turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
-            caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, casa_version)
+            caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, versions)
             if name in caltable_set.antennas:
                 break
         else:
             raise BadInput(f"{ms.path}: none of the {MAX_REFERENCES} best reference antennas has a solution")
-        caltable_set = _grade(caltable_set, ms, unflagged, solving_set, limits, previous, turning)
+        caltable_set = _grade(caltable_set, ms, unflagged, data, limits, previous, turning)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
         caltable_set.write()
         write_plots(caltable_set, [ms.antenna_names[slot] for slot in ms.antennas])
-        log.replace(set_directory / "casa.log")
+        if options.solver == CASA:
+            log.replace(set_directory / "casa.log")
         with rename_guard():
             if target.exists():
                 target.rename(scratch / "older")  # removed with the scratch directory
@@ -111,18 +117,24 @@ def solve(
 
 
 def _list_references(
-    ms: MSInfo, unflagged: NDArray[np.float64], solving_set: Path, reference: str | None
+    ms: MSInfo, unflagged: NDArray[np.float64], data: SolvingData, reference: str | None
 ) -> Iterator[str]:  # fmt: skip
     """Give names of reference antennas to try: the one given, or the best ones with fringes, else the best one."""
     if reference is not None:
         yield reference
         return
     ranked = rank_reference_antennas(ms, unflagged)
-    fringing = (slot for slot in ranked if antenna_faults.has_fringes(solving_set, slot))
+    fringing = (slot for slot in ranked if antenna_faults.has_fringes(data, slot))
     slots = list(islice(fringing, 1)) or ranked[:1]
     yield ms.antenna_names[slots[0]]
     for slot in islice(fringing, MAX_REFERENCES - 1):
         yield ms.antenna_names[slot]
+
+
+def _find_slot(ms: MSInfo, name: str) -> int:
+    if name not in ms.antenna_names:
+        raise BadInput(f"{ms.path}: has no antenna {name} for the reference; give the name of one in its ANTENNA table")
+    return ms.antenna_names.index(name)
 
 
 def list_tasks(
@@ -174,26 +186,26 @@ def _edit(set_directory: Path, ms: MSInfo, calibrator: Calibrator, max_channels:
 
 def _describe(
     ms: MSInfo, source: CalibratorInBeam, set_directory: Path, reference: str, unflagged: NDArray[np.float64],
-    options: CalibrateOptions, casa_version: str,
+    options: CalibrateOptions, versions: dict[str, str],
 ) -> CaltableSet:  # fmt: skip
     live = [ms.antenna_names[slot] for slot in ms.antennas if unflagged[slot] > 0]
     described = describe(ms.name, set_directory, (f"{ms.name}.bcal", f"{ms.name}.gcal"), options, live)
     return replace(
         described, calibrator=source.calibrator.label, model_jy=float(source.calibrator.flux_jy(ms.freqs_hz.mean())),
         flux_scale=source.calibrator.scale, attenuation=source.pb_response, reference_antenna=reference,
-        versions={**described.versions, "casa": casa_version}, dec_deg=pointing_dec_deg(ms),
+        versions={**described.versions, **versions}, dec_deg=pointing_dec_deg(ms),
     )  # fmt: skip
 
 
 def _grade(
-    caltable_set: CaltableSet, ms: MSInfo, unflagged: NDArray[np.float64], solving_set: Path,
+    caltable_set: CaltableSet, ms: MSInfo, unflagged: NDArray[np.float64], data: SolvingData,
     limits: SolutionLimits, previous: CaltableSet | None, turning: dict[int, str],
 ) -> CaltableSet:  # fmt: skip
     """Give the set with its numbers, its grade, and why antennas have no fringes; BadInput when it is rejected."""
     live = [ms.antenna_names[slot] for slot in ms.antennas if unflagged[slot] > 0]
     numbers = measure_caltable_set(
         caltable_set, live, limits, phases=caltable_set.directory / f"{ms.name}.phase", ms=ms,
-        solving_set=solving_set, previous=previous,
+        solving_data=data, previous=previous,
     )  # fmt: skip
     graded = grade_or_reject(caltable_set, numbers, limits)
     reasons = {ms.antenna_names[slot]: reason for slot, reason in turning.items()}
@@ -201,7 +213,7 @@ def _grade(
     if blind:
         _, gains = read_gains(caltable_set, ms.antenna_names)
         powers = antenna_faults.read_total_powers(ms)
-        reasons |= antenna_faults.explain_missing_fringes(solving_set, ms.antenna_names, blind, gains, powers)
+        reasons |= antenna_faults.explain_missing_fringes(data, ms.antenna_names, blind, gains, powers)
     return replace(graded, quality={**graded.quality, "without_fringes": reasons})
 
 
