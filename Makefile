@@ -41,7 +41,7 @@ lint: setup ## check style, types and words
 bench: setup ## run all benchmarks: an hour of sky at full scale, every stage against its peers; takes an hour
 	@$(BIN)/python benchmarks/all_benchmarks.py $(ARGS)
 
-bench-calibrate: setup ## measure seconds to flag, solve and apply at full scale, and the ratio to CASA's applycal
+bench-calibrate: setup ## measure seconds to flag, solve and apply at full scale, and the ratios to CASA's solving and applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
 
 bench-growth: setup ## measure each stage against antennas, integrations, channels and pixels

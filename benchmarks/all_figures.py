@@ -6,7 +6,7 @@ PEERS = (
     ("convert", "contimg", ("plain copy", "pyuvdata, fast_concat", "pyuvdata")),
     ("convert", "contimg, flushed", ("plain copy, flushed",)),
     ("calibrate", "flag", ()),
-    ("calibrate", "solve", ()),
+    ("calibrate", "solve", ("CASA's solve",)),
     ("calibrate", "apply", ("CASA's applycal",)),
     ("image", "2048² at 6″", ("2048², WSClean, w-gridder", "2048², WSClean, default")),
     ("image", "4096² at 3″", ("4096², WSClean, w-gridder", "4096², WSClean, default")),

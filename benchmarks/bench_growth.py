@@ -2,7 +2,7 @@
 
     make bench-growth                                 eight minutes on two cores, 6 GB of disk
     make bench-growth ARGS="--plot growth.png --json growth.json"
-    make bench-growth ARGS="--stage solve"            the solving stage with CASA, several minutes
+    make bench-growth ARGS="--stage solve"            the solving stage
 
 One dimension is varied at a time, the others are fixed. Each point is the minimum of its rounds, in a process of its
 own that has processed a small tile before. Exits with 1 when a cost grows faster than its limit between two

@@ -113,14 +113,14 @@ def apply_known(ms: Path, caltable_set: Any) -> Any:
     return apply_caltable_set(caltable_set, read_ms_info(ms))
 
 
-def solve_ms(ms: Path, directory: Path, unflagged: Any) -> Any:
+def solve_ms(ms: Path, directory: Path, unflagged: Any, solver: str = "stefcal") -> Any:
     """Solve on the calibrator in the primary beam and return the calibration set."""
     from contimg.formats.ms.info import read_ms_info
     from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.selection import compute_min_calibrator_jy, select_calibrators, with_companions
     from contimg.tile.calibrate.solve.run import solve
 
-    tile, options = read_ms_info(ms), CalibrateOptions()
+    tile, options = read_ms_info(ms), CalibrateOptions.build({"solver": solver})
     min_jy = compute_min_calibrator_jy(tile, len(tile.antennas), options.min_channel_snr)
     calibrator = select_calibrators(tile, options.min_attenuation, min_jy)[0]
     return solve(tile, with_companions(tile, calibrator), unflagged, directory, options)
