@@ -5,7 +5,7 @@
 Without `--ms`, a transit of 3C48 is simulated and converted. Each step runs in a process of its own, whose peak memory
 is reported. Exits with 1 when the tile is not solved 10 times faster than by CASA, or apply is not 3 times faster than
 applycal or takes more than 1 GiB, or flagging takes over 45 s, or solutions with a signal to noise over 20 differ from
-CASA's by an rms of more than 0.5 deg or 0.5 %, or corrected data have a relative error of 1e-5 or more, or flags differ.
+CASA's by an rms of more than 0.5 deg or 0.5 %, or corrected data have a relative error of 1e-5, or flags differ.
 """
 
 import json

@@ -47,33 +47,33 @@ def solved(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["start", "phase", "bcal", "gcal"])
 def test_solutions_agree_with_casa(solved, kind):
-    ours, theirs = (read_solutions(s.directory / f"{s.name}.{kind}") for s in (solved.stefcal, solved.casa))
+    ours, by_casa = (read_solutions(s.directory / f"{s.name}.{kind}") for s in (solved.stefcal, solved.casa))
     assert read_kind(solved.stefcal.directory / f"{solved.stefcal.name}.{kind}") == read_kind(
         solved.casa.directory / f"{solved.casa.name}.{kind}"
     )
-    assert ours.antenna_names == theirs.antenna_names
-    assert ours.times_mjd_s == pytest.approx(theirs.times_mjd_s, abs=0.1)
-    assert ours.freqs_hz == pytest.approx(theirs.freqs_hz, abs=1.0)
-    assert ours.reach_hz == pytest.approx(theirs.reach_hz, rel=1e-6)
-    assert np.array_equal(ours.solved, theirs.solved)
-    is_strong = theirs.snr > 20  # False where there is no solution
-    ratio = ours.gains[is_strong] / theirs.gains[is_strong]
-    assert ratio.size > 0.8 * theirs.solved.sum()
+    assert ours.antenna_names == by_casa.antenna_names
+    assert ours.times_mjd_s == pytest.approx(by_casa.times_mjd_s, abs=0.1)
+    assert ours.freqs_hz == pytest.approx(by_casa.freqs_hz, abs=1.0)
+    assert ours.reach_hz == pytest.approx(by_casa.reach_hz, rel=1e-6)
+    assert np.array_equal(ours.solved, by_casa.solved)
+    is_strong = by_casa.snr > 20  # False where there is no solution
+    ratio = ours.gains[is_strong] / by_casa.gains[is_strong]
+    assert ratio.size > 0.8 * by_casa.solved.sum()
     assert np.rad2deg(np.abs(np.angle(ratio))).max() < 0.5
     assert np.abs(np.abs(ratio) - 1).max() < 0.005
     good = ours.solved
-    assert np.median(ours.snr[good] / theirs.snr[good]) == pytest.approx(1.0, abs=0.3)
+    assert np.median(ours.snr[good] / by_casa.snr[good]) == pytest.approx(1.0, abs=0.3)
 
 
 def test_numbers_of_the_sets_agree(solved):
-    ours, theirs = solved.stefcal, solved.casa
-    assert (ours.reference_antenna, ours.antennas, ours.grade) == (theirs.reference_antenna, theirs.antennas, "good")
-    assert ours.quality.keys() == theirs.quality.keys()
+    ours, by_casa = solved.stefcal, solved.casa
+    assert (ours.reference_antenna, ours.antennas, ours.grade) == (by_casa.reference_antenna, by_casa.antennas, "good")
+    assert ours.quality.keys() == by_casa.quality.keys()
     for name in ("bandpass_snr", "gain_snr", "residual_scatter", "bandpass_amplitude", "hand_ratio"):
-        assert ours.quality[name] == pytest.approx(theirs.quality[name], rel=0.15)
-    assert ours.flagged_fraction == pytest.approx(theirs.flagged_fraction)
-    assert sorted(theirs.versions) == ["casa", "contimg"]
-    assert (theirs.directory / "casa.log").exists()
+        assert ours.quality[name] == pytest.approx(by_casa.quality[name], rel=0.15)
+    assert ours.flagged_fraction == pytest.approx(by_casa.flagged_fraction)
+    assert sorted(by_casa.versions) == ["casa", "contimg"]
+    assert (by_casa.directory / "casa.log").exists()
 
 
 def test_casa_lists_our_caltables(solved, tmp_path):

@@ -119,7 +119,7 @@ def _add_source(
     """Add a source's fringe to the model of a row.
 
     Its phasor turns by the same angle from channel to channel where these are evenly spaced, and is computed by
-    multiplication there; the error grows by 1e-16 a channel. At a change of the spacing it is computed anew.
+    multiplication there; the error grows by 1e-16 a channel. At a change of the spacing it is computed directly.
     """
     turns_per_hz = 2.0 * np.pi * path_m / C_M_S
     x, y, step_x, step_y, spacing_hz = 1.0, 0.0, 1.0, 0.0, 0.0
