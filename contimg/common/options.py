@@ -155,7 +155,7 @@ class Options(BaseSettings):
         ------
         Misconfigured : a variable has a value outside the limits of its field, or of another type.
         """
-        return cls.build(cls.read_environment(environ), cls.variables())
+        return cls.build(cls.read_environment(environ), cls.variables(environ))
 
     @classmethod
     def read_environment(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -171,27 +171,32 @@ class Options(BaseSettings):
         """
         source = _Environment(cls, environ)
         values = {name: source.get_field_value(field, name)[0] for name, field in cls.model_fields.items()}
-        prefix = cls.model_config["env_prefix"]
-        for former, name in cls.former_names().items():
-            variable = f"{prefix}{former}".upper()
-            if values[name] is None and environ.get(variable):
+        for name, variable in cls.variables(environ).items():
+            if variable != (present := cls.variables()[name]):
                 values[name] = environ[variable]
-                _warn_of_name(variable, cls.variables()[name])
+                _warn_of_name(variable, present)
         return {name: text for name, text in values.items() if text is not None}
 
     @classmethod
     def former_names(cls) -> dict[str, str]:
-        """Return the present name of each field that had another name in earlier versions, by that name."""
-        extras = ((name, field.json_schema_extra) for name, field in cls.model_fields.items())
-        return {str(extra["former"]): name for name, extra in extras if isinstance(extra, dict) and extra["former"]}
+        """Return the present name of each field by its name in earlier versions, where it had another."""
+        return {former: name for name, field in cls.model_fields.items() if (former := _extra(field, "former"))}
 
     @classmethod
-    def variables(cls) -> dict[str, str]:
-        """Return the environment variable of each field."""
-        prefix = cls.model_config["env_prefix"]
-        return {
-            name: str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in cls.model_fields.items()
-        }
+    def variables(cls, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment variable of each field.
+
+        Parameters
+        ----------
+        environ : environment variables; where only the former variable of a field is set, it is returned.
+        """
+        prefix, fields, variables = cls.model_config["env_prefix"], cls.model_fields, environ or {}
+        names = {name: str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in fields.items()}
+        for former, name in cls.former_names().items():
+            variable = f"{prefix}{former}".upper()
+            if variables.get(variable) and not variables.get(names[name]):
+                names[name] = variable
+        return names
 
     @classmethod
     def environment_sources(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -205,7 +210,7 @@ class Options(BaseSettings):
         -------
         field name to source, as `explain` takes it.
         """
-        variables = cls.variables()
+        variables = cls.variables(environ)
         return {name: f"environment {variables[name]}" for name in cls.read_environment(environ)}
 
     def explain(self, sources: Mapping[str, str]) -> list[SettingValue]:
@@ -221,15 +226,10 @@ class Options(BaseSettings):
         secret ones.
         """
         return [
-            SettingValue(
-                key,
-                mask_value(getattr(self, key)),
-                sources.get(key, "default"),
-                str(field.description),
-                is_secret(field),
-            )
-            for key, field in type(self).model_fields.items()
-        ]
+            SettingValue(name, mask_value(getattr(self, name)), sources.get(name, "default"), str(field.description),
+                         is_secret(field))
+            for name, field in type(self).model_fields.items()
+        ]  # fmt: skip
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed and checked.
@@ -273,7 +273,11 @@ def is_secret(field: FieldInfo) -> bool:
     ----------
     field : of an options class, from its `model_fields`.
     """
-    return isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("secret") is True
+    return bool(_extra(field, "secret"))
+
+
+def _extra(field: FieldInfo, name: str) -> Any:
+    return field.json_schema_extra.get(name) if isinstance(field.json_schema_extra, dict) else None
 
 
 @cache

@@ -15,7 +15,9 @@ from contimg.tile.products import CalibratedMS
 from workers.housekeeping.alerts import RESTART_S, AlertEvaluator
 
 CADENCE_S, STEP_S = 309.0, 103.0
-QUIET = dict.fromkeys(("alert_no_data_cadences", "alert_uncalibrated", "alert_quality", "alert_partial"), 0)
+QUIET = dict.fromkeys(
+    ("alert_no_data_cadences", "alert_uncalibrated", "alert_calibration_age_h", "alert_quality", "alert_partial"), 0
+)
 Evaluate = Callable[[], None]
 
 
@@ -253,3 +255,31 @@ def test_limit_of_zero_switches_rule_off(store, telescope, clock, evaluation):
     evaluate()
     assert store.alerts.last() == ()
     assert not [event for event in store.events.last(500) if event.rule == "declination"]
+
+
+def test_old_calibration_raises_one_alert(store, telescope, clock, evaluation):
+    evaluate = evaluation(alert_calibration_age_h=25)
+    observe(store, telescope, 0)
+    evaluate()
+    assert lives(store, "calibration age") == []
+    begin_mjd = unix_to_mjd(clock.now)
+    store.registry.register(solved_set(Path("/cal/s1"), begin_mjd, 72, dec_deg=33.2))
+    store.registry.register(solved_set(Path("/cal/elsewhere"), begin_mjd + 1, 72, dec_deg=60.0))
+    states = []
+    for hours in (24.5, 25.5, 26.0):
+        while clock.now < T0 + hours * 3600:
+            clock.advance(1800)
+        observe(store, telescope, int((clock.now - T0) / CADENCE_S))
+        evaluate()
+        evaluate()
+        states.append([alert.text for alert in store.alerts.active() if alert.rule == "calibration age"])
+    assert [bool(texts) for texts in states] == [False, True, True]
+    assert "s1 on 3C48" in states[1][0]
+    store.registry.register(
+        solved_set(Path("/cal/s2"), unix_to_mjd(clock.now), 72, dec_deg=33.2, grade="suspect", reasons=("flagged",))
+    )
+    evaluate()
+    assert [ended is None for _, ended in lives(store, "calibration age")] == [True]
+    store.registry.register(solved_set(Path("/cal/s3"), unix_to_mjd(clock.now), 72, dec_deg=33.2))
+    evaluate()
+    assert [ended is None for _, ended in lives(store, "calibration age")] == [False]

@@ -75,3 +75,38 @@ def test_first_set_outdates_uncalibrated_tile(store, telescope):
 def test_set_without_grade_is_refused(store):
     with pytest.raises(BadInput, match=r"x.*grade"):
         store.registry.register(replace(solve("x", 61093.9), grade=""))
+
+
+def test_set_on_the_other_side_outdates_tile(store, telescope, clock):
+    """Its gains would be interpolated with the earlier set's; a tile that has it is up to date until it is retired."""
+    store.registry.register(replace(solve("early", 61093.9, 24), dec_deg=33.2))
+    group = calibrated_tile(store, telescope, "early")
+    clock.advance(3600)
+    store.registry.register(replace(solve("late", 61094.4, 24), dec_deg=33.2))
+    (tile,) = store.registry.outdated()
+    assert (tile.group, tile.applied, tile.better, tile.second) == (group, "early", "early", "late")
+    clock.advance(60)
+    present = telescope.whole_group(1)
+    commit(store, present, Stage.CONVERT, replace(MS, path=Path("/products/b.ms")))
+    commit(store, present, Stage.CALIBRATE, CalibratedMS("early", "because", 0.1, second_set="late"))
+    assert [outdated.group for outdated in store.registry.outdated()] == [group]
+    store.registry.retire("late", "rain", by="ana")
+    (tile,) = store.registry.outdated()
+    assert (tile.group, tile.better, tile.second) == (present, "early", None)
+
+
+def test_borrowed_sets_follow_the_valid_ones(store, telescope):
+    store.registry.register(replace(solve("valid", 61093.5), grade="suspect", reasons=("flagged",)))
+    store.registry.register(solve("old", 61091.9))
+    store.registry.register(solve("older", 61088.0))
+    assert names(store.registry.valid_at(61093.97)) == ["valid"]
+    assert names(store.registry.valid_at(61093.97, borrow_days=3)) == ["valid", "old"]
+
+
+def test_validities_of_bandpass_and_gains_are_kept(store):
+    store.registry.register(solve("s1", 61093.9, 24))
+    record = store.registry.set_named("s1")
+    assert (record.valid_from_mjd, record.valid_to_mjd) == (61092.9, 61094.9)
+    assert record.gains_valid_until - record.gains_valid_from == pytest.approx(7200, abs=1)
+    assert record.is_valid_at(61094.8)
+    assert not record.is_valid_at(61095.0)

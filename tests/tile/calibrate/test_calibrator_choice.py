@@ -1,0 +1,86 @@
+"""Calibrators are chosen by the signal to noise of their gains; neighbours come from the reference catalogue."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_ms import make_ms
+
+from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.calibrators import Calibrator, catalogue, min_flux_jy
+from contimg.sky.catalogue import Provenance, write_catalogue
+from contimg.sky.catalogue.sources import CatalogueSources
+from contimg.tile.calibrate.selection import (
+    compute_min_calibrator_jy,
+    merge_sources,
+    read_neighbours,
+    select_calibrators,
+    with_companions,
+    without_counterpart,
+)
+
+RA_DEG, DEC_DEG = 24.42208096, 33.15975916
+PROVENANCE = Provenance(name="site", kind="survey", frequency_hz=1.4e9, beam_deg=0.0125, flux_limit_jy=0.0025)
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory):
+    return read_ms_info(make_ms(tmp_path_factory.mktemp("tile") / "tile.ms", sources=[]).path)
+
+
+@pytest.fixture
+def catalogue_path(tmp_path):
+    """3C48, two neighbours at 1 and 0.2 Jy, and one that is too faint, at 1.4 GHz."""
+    sources = CatalogueSources.of(
+        1.4e9, ["3C48 again", "near", "weak", "faint"], RA_DEG + np.array([0.001, 0.5, -0.4, 0.3]),
+        DEC_DEG + np.array([0.0, 0.2, 0.1, -0.2]), [16.5, 1.0, 0.2, 0.001], spectral_index=-0.8,
+    )  # fmt: skip
+    path = tmp_path / "site.catalogue"
+    write_catalogue(path, sources, PROVENANCE, confusion_beam_deg=0.0125)
+    return path
+
+
+def test_flux_for_a_signal_to_noise_is_that_of_simulated_gains():
+    """Gains of random noise over that flux scatter by a tenth, for 40 antennas."""
+    antennas, width_hz, exposure_s = 40, 244140.625, 309.0
+    flux_jy = min_flux_jy(10.0, antennas, width_hz, exposure_s, sefd_jy=6500.0)
+    rng = np.random.default_rng(7)
+    noise_jy = 6500.0 / np.sqrt(2 * width_hz * exposure_s)
+    samples = flux_jy + noise_jy * rng.standard_normal((4000, antennas - 1))
+    gains = samples.mean(axis=1) / flux_jy  # of one antenna, the others known
+    assert gains.std() == pytest.approx(0.1, rel=0.05)
+    assert min_flux_jy(10.0, 96, width_hz, exposure_s) == pytest.approx(0.54, abs=0.01)
+    assert min_flux_jy(10.0, 1, width_hz, exposure_s) == np.inf
+
+
+def test_source_of_two_jansky_is_used_by_an_array_of_ninety_six(tile):
+    ra, dec = tile.pointing_rad[0]
+    source = Calibrator("two", "", ra, dec, 2.2, -0.7, "P")
+    full = replace(tile, exposure_s=309.0)
+    assert select_calibrators(tile, 0.7, compute_min_calibrator_jy(full, 96, 10.0), [source])
+    assert not select_calibrators(tile, 0.7, compute_min_calibrator_jy(full, 5, 10.0), [source])
+    unknown = replace(tile, telescope="elsewhere")
+    assert not select_calibrators(tile, 0.7, compute_min_calibrator_jy(unknown, 96, 10.0), [source])
+
+
+def test_neighbours_of_the_catalogue_are_in_the_model(tile, catalogue_path):
+    neighbours = read_neighbours(catalogue_path, tile)
+    assert [source.name for source in neighbours if source.name == "faint"] == []
+    (main,) = select_calibrators(tile, 0.5, 3.0)
+    model = with_companions(tile, main, merge_sources(catalogue(), neighbours, tile))
+    names = [candidate.calibrator.label for candidate in model]
+    assert names[0] == "3C48"
+    assert {"near", "weak"} <= set(names)
+    assert "3C48 again" not in names, "the calibrator's own entry gives way"
+    near = next(candidate.calibrator for candidate in model if candidate.calibrator.name == "near")
+    assert near.flux_jy(1.4e9) == pytest.approx(1.0, rel=1e-6)
+    assert near.flux_jy(1.5e9) == pytest.approx((1.5 / 1.4) ** -0.8, rel=1e-6)
+
+
+def test_calibrator_that_the_catalogue_lacks_is_not_used(tile, catalogue_path):
+    neighbours = read_neighbours(catalogue_path, tile)
+    (main,) = select_calibrators(tile, 0.5, 3.0)
+    absent = Calibrator("absent", "", main.calibrator.ra_rad + 0.02, main.calibrator.dec_rad, 5.0, -0.7, "P")
+    assert not without_counterpart(main.calibrator, neighbours)
+    assert without_counterpart(absent, neighbours)
+    assert not without_counterpart(absent, []), "outside the survey"
