@@ -50,7 +50,7 @@ def list_antennas(days: float, as_json: bool) -> None:
 @days_option
 @as_json_option
 def show(antenna: str, days: float, as_json: bool) -> None:
-    """Show the outages of an antenna, and its numbers by tile and by caltable set."""
+    """Show the outages of an antenna, and its numbers by tile."""
     with open_store() as store:
         history = store.antennas.history(antenna, *_span(store, days))
         now_s = store.database.clock()
