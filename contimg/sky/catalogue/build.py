@@ -13,7 +13,7 @@ from contimg.common.errors import BadInput, Misconfigured
 from contimg.sky.catalogue.catalogue import SURVEY, Catalogue, Provenance
 from contimg.sky.catalogue.presets import PRESETS, Layout
 from contimg.sky.catalogue.sources import ASSUMED_INDEX, CatalogueSources
-from contimg.sky.catalogue.tables import Batch, Column, Table, open_table
+from contimg.sky.catalogue.tables import Batch, Column, Table, open_table, readable
 from contimg.sky.catalogue.writing import write_catalogue
 
 FLUX_UNITS = {"jy": 1.0, "mjy": 1e-3, "ujy": 1e-6, "µjy": 1e-6, "μjy": 1e-6, "microjy": 1e-6}
@@ -162,13 +162,23 @@ def _read_sources(
     table: Table, columns: Mapping[str, str], scales: Mapping[str, float], layout: Layout
 ) -> Iterator[CatalogueSources]:
     accepted = {name: limits for column, limits in layout.accepted.items() if (name := table.find(column))}
-    for batch in table.read(tuple({*columns.values(), *accepted})):
+    for batch in _read_batches(table, tuple({*columns.values(), *accepted})):
         is_accepted = np.ones(len(next(iter(batch.values()))), dtype=bool)
         for name, (low, high) in accepted.items():
             value = _numbers(batch[name])
             is_accepted &= ~((value < low) | (value > high))
         rows = {name: column[is_accepted] for name, column in batch.items()}
         yield _make_sources(rows, columns, scales, layout, table)
+
+
+def _read_batches(table: Table, columns: tuple[str, ...]) -> Iterator[Batch]:
+    batches = table.read(columns)
+    while True:
+        with readable(table.path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _make_sources(

@@ -7,7 +7,9 @@ the documentation of a table counts them: from 1, the last one included.
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
+from astropy.io.votable.exceptions import VOTableSpecError
 from numpy.typing import NDArray
 
 from contimg.common.errors import BadInput
@@ -26,6 +29,10 @@ Column = NDArray[Any]
 Batch = Mapping[str, Column]
 _FITS_SUFFIXES, _VOTABLE_SUFFIXES = (".fits", ".fit"), (".vot", ".xml", ".votable")
 _COMMENTS = ("#", ";", "!")
+_UNREADABLE = (
+    UnicodeDecodeError, csv.Error, ElementTree.ParseError, gzip.BadGzipFile, EOFError, zlib.error, IndexError, KeyError,
+    TypeError, VOTableSpecError,
+)  # fmt: skip
 _POSITION = re.compile(r"(w?)(\d+)(?:-w?(\d+))?")
 
 
@@ -161,8 +168,13 @@ class DelimitedTable(Table):
             first = list(islice(rows, 2))
             if len(first) == 2 and _is_rule(first[1]):
                 first = []
-            whole = (row for row in chain(first, rows) if len(row) > max(indices))
-            yield from _batches(([row[index] for index in indices] for row in whole), columns)
+            cells = (self._cells_of(row, indices) for row in chain(first, rows))
+            yield from _batches(cells, columns)
+
+    def _cells_of(self, row: Sequence[str], indices: Sequence[int]) -> list[str]:
+        if len(row) <= max(indices):
+            raise BadInput(f"{self.path}: a row has {len(row)} of {len(self.names)} columns: {','.join(row)[:60]}")
+        return [row[index] for index in indices]
 
 
 class TextTable(Table):
@@ -188,7 +200,7 @@ def open_table(path: Path) -> Table:
     BadInput : the file is no table of these formats.
     """
     name = path.name.lower().removesuffix(".gz")
-    try:
+    with readable(path):
         if name.endswith(_FITS_SUFFIXES):
             return FitsTable.open(path)
         if name.endswith(_VOTABLE_SUFFIXES):
@@ -196,7 +208,19 @@ def open_table(path: Path) -> Table:
         with _open_text(path) as file:
             line = next((line for line in file if line.strip() and not line.startswith(_COMMENTS)), "")
         return DelimitedTable.open(path) if re.search(r"[,;|\t]", line) else TextTable(path)
-    except (UnicodeDecodeError, csv.Error, ElementTree.ParseError, gzip.BadGzipFile, IndexError, KeyError) as error:
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the readers of tables raise inside the block into one BadInput that names the table.
+
+    Parameters
+    ----------
+    path : of the table.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
         raise BadInput(f"{path}: cannot be read as a table ({error}); give FITS, VOTable, CSV, TSV or text") from error
 
 

@@ -197,3 +197,24 @@ def test_what_a_table_lacks_is_named(tmp_path):
     with pytest.raises(BadInput, match="many"):
         build_catalogue(path, "site", csv, BuildOptions(**known, flux_unit="mJy"))
     assert open_catalogue(path).n_sources == 1  # the earlier file is left as it was
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".vot", ".fits", ".dat"])
+def test_a_table_that_is_cut_short_is_refused(tmp_path, suffix):
+    rows = {"ra": np.arange(3000) / 10, "dec": np.arange(3000) / 50, "flux": np.full(3000, 0.1)}
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    plain = "ra,dec,flux\n" + "".join(f"{ra},{dec},{flux}\n" for ra, dec, flux in zip(*rows.values(), strict=True))
+    if suffix == ".dat":
+        whole.write_bytes(b"\xff\xfe no text \x80\n" * 100)
+    elif suffix.startswith(".csv"):
+        whole.write_bytes(gzip.compress(plain.encode()) if suffix.endswith("gz") else plain.encode())
+    else:
+        Table(rows).write(whole, format="votable" if suffix == ".vot" else "fits")
+    content = whole.read_bytes()
+    end = content.rindex(b",") - 2 if suffix == ".csv" else len(content) // 2
+    cut.write_bytes(content[:end])
+    columns = {"ra": "w1", "dec": "w2", "flux": "w3"} if suffix == ".dat" else {name: name for name in rows}
+    options = BuildOptions(columns=columns, flux_unit="Jy", frequency_hz=1.4e9, beam_arcsec=45.0)
+    with pytest.raises(BadInput, match=f"cut{suffix}"):
+        build_catalogue(tmp_path / "site.catalogue", "site", cut, options)
+    assert not (tmp_path / "site.catalogue").exists()
