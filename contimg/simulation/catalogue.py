@@ -11,7 +11,7 @@ from contimg.simulation.plan import TilePlan
 from contimg.simulation.sky import FAINTEST_JY
 from contimg.sky.catalogue import SIMULATED, Catalogue, CatalogueSources, Provenance, write_catalogue
 
-NAME = "simulated"
+NAME = "sky"
 _STEP = 1.01  # of the frequency, for the spectral index at the band's centre
 
 

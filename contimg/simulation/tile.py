@@ -62,7 +62,7 @@ class SimulatedTile:
 
 
 def simulate(options: SimulateOptions, directory: Path) -> Iterator[SimulatedTile]:
-    """Write the sky of a run as `truth/simulated.catalogue`, then its tiles; yield each when it is complete.
+    """Write the sky of a run as `truth/sky.catalogue`, then its tiles; yield each when it is complete.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def test_calibrator_is_in_the_catalogue_with_its_flux(tmp_path: Path) -> None:
 def test_run_writes_its_sky_beside_the_truth(tmp_path: Path) -> None:
     options = SimulateOptions(groups=1, antennas=3, channels=16, integrations=2)
     (tile,) = simulate(options, tmp_path)
-    catalogue = open_catalogue(tmp_path / "truth" / "simulated.catalogue")
+    catalogue = open_catalogue(tmp_path / "truth" / "sky.catalogue")
     assert catalogue.n_sources == len(json.loads(tile.truth.read_text())["sources"])
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="file"):
