@@ -31,8 +31,16 @@ class AntennaNumbers:
         float, about("Flagged part: of a tile's cross-correlations, of a set's solutions", "fraction", 0.04)
     ]
     reason: Annotated[str | None, about("Why the state is not good", example="98% flagged or zero")] = None
-    amplitude: Annotated[float | None, about("Median amplitude of the gains; null without gains", NO_UNIT, 0.031)] = (
-        None
-    )
-    phase_deg: Annotated[float | None, about("Phase of the gain at the middle of the band", "deg", -41.0)] = None
+    amplitude: Annotated[
+        float | None,
+        about(
+            "Median amplitude of a set's gains; of a tile that of its gains from the sky, over the set's",
+            NO_UNIT,
+            0.031,
+        ),
+    ] = None
+    phase_deg: Annotated[
+        float | None,
+        about("Phase of a set's gain at the middle of the band; of a tile that of its gain from the sky", "deg", -41.0),
+    ] = None
     snr: Annotated[float | None, about("Median signal to noise of the solutions", "ratio", 38.0)] = None

@@ -118,6 +118,10 @@ def show_antenna(antenna: str) -> str:
     span = (since_mjd, until_mjd)
     series = [
         draw_series("Flagged fraction", "of the tile's samples", tiles, span, lambda row: row.flagged_fraction, (0, 1)),
+        draw_series("Amplitude from the sky", "over the set's, by tile", tiles, span, lambda row: row.amplitude),
+        draw_series(
+            "Phase from the sky", "deg against the set, by tile", tiles, span, lambda row: row.phase_deg, (-180, 180)
+        ),
         draw_series("Amplitude", "of the gains, by caltable set", of_sets, span, lambda row: row.amplitude),
         draw_series("Phase", "deg, by caltable set", of_sets, span, lambda row: row.phase_deg, (-180, 180)),
         draw_series("Signal to noise", "of the solutions, by caltable set", of_sets, span, lambda row: row.snr),

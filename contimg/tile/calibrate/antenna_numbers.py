@@ -10,13 +10,18 @@ from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import MSInfo
 from contimg.quality.antennas import AntennaNumbers, AntennaState
 from contimg.tile.calibrate.assessment import read_gains
+from contimg.tile.calibrate.sky_gains.gains import SkyGains
 from contimg.tile.flag.run import FlagResult
 
 _CROSSED_REASON = "receptors crossed"  # how the reasons of `antenna_faults` begin
 
 
 def describe_tile_antennas(
-    ms: MSInfo, flagged: FlagResult, bad: Mapping[str, str], caltable_set: CaltableSet | None
+    ms: MSInfo,
+    flagged: FlagResult,
+    bad: Mapping[str, str],
+    caltable_set: CaltableSet | None,
+    sky_gains: SkyGains | None = None,
 ) -> tuple[AntennaNumbers, ...]:
     """Describe the antennas of a tile, each with its polarisations.
 
@@ -26,20 +31,36 @@ def describe_tile_antennas(
     flagged : result of flagging it.
     bad : names of the antennas without usable data, dead ones included, and why.
     caltable_set : the set applied, or solved on the tile; None: none.
+    sky_gains : gains of the tile from the sky, on top of those of the set; None: none were solved.
     """
     dead = {ms.antenna_names[slot] for slot in flagged.dead}
     unsolved, fractions = _list_unsolved_receptors(caltable_set), flagged.summary.after.by_antenna
     rows = []
     for slot in ms.antennas:
         name = ms.antenna_names[slot]
-        for letter in _polarisations(ms):
+        for receptor, letter in enumerate(_polarisations(ms)):
             reason, state = bad.get(name), AntennaState.GOOD
             if reason is not None:
                 state = _state_of_reason(reason, name in dead)
             elif f"{name} {letter}" in unsolved:
                 reason, state = f"{letter} has no solution", AntennaState.UNSOLVED
-            rows.append(AntennaNumbers(name, letter, state, float(fractions[slot]), reason))
+            gain = _describe_sky_gain(sky_gains, name, receptor)
+            rows.append(AntennaNumbers(name, letter, state, float(fractions[slot]), reason, *gain))
     return tuple(rows)
+
+
+def _describe_sky_gain(
+    sky_gains: SkyGains | None, name: str, receptor: int
+) -> tuple[float | None, float | None, float | None]:  # fmt: skip
+    """Give amplitude, mean phase (degrees) and signal to noise of a receptor's gain; None without a solution."""
+    if sky_gains is None or name not in sky_gains.antennas:
+        return None, None, None
+    i = sky_gains.antennas.index(name)
+    snr = float(sky_gains.snr[i, receptor])
+    if snr <= 0:
+        return None, None, None
+    phasor = np.exp(1j * np.deg2rad(sky_gains.phase_deg[:, i, receptor])).mean()
+    return float(sky_gains.amplitude[i, receptor]), float(np.rad2deg(np.angle(phasor))), snr
 
 
 def describe_set_antennas(caltable_set: CaltableSet, ms: MSInfo) -> tuple[AntennaNumbers, ...]:

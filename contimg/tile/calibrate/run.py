@@ -114,7 +114,7 @@ def _calibrate(
         flagged_fraction=fraction, dead_antennas=tuple(dead),
         bad_antennas=bad, seconds=timer.seconds,
         solve_failure=solve_reason if has_failed else "",
-        antenna_numbers=describe_tile_antennas(ms, flagged, bad, selected or new),
+        antenna_numbers=describe_tile_antennas(ms, flagged, bad, selected or new, sky.gains if sky else None),
         set_antenna_numbers=describe_set_antennas(new, live) if new else (), **vars(numbers),
     )  # fmt: skip
 
