@@ -8,7 +8,7 @@ LIVE_PRIORITY, CAMPAIGN_PRIORITY = 6, 9  # as in the broker, the lower number go
 
 
 class State(StrEnum):
-    """State of a job. Only the job of a tile is `collecting` first: it waits for the subband files of its group."""
+    """State of a job. It is `collecting` while it waits for its inputs: the subband files of a group, the tiles of an epoch."""
 
     COLLECTING = "collecting"
     PENDING = "pending"
@@ -24,11 +24,20 @@ class Stage(StrEnum):
     CONVERT = "convert"
     CALIBRATE = "calibrate"
     IMAGE = "image"
+    MOSAIC = "mosaic"
 
     @property
     def kind(self) -> "JobKind":
         """The kind of job that this stage is a step of."""
         return next(kind for kind in KINDS.values() if self in kind.stages)
+
+    @property
+    def queue(self) -> "Stage":
+        """The stage whose queue carries its messages: mosaics are made by the workers of images.
+
+        A deployment that has one worker for each stage of a tile so needs no further service.
+        """
+        return Stage.IMAGE if self is Stage.MOSAIC else self
 
     @property
     def remaining(self) -> "tuple[Stage, ...]":
@@ -59,16 +68,21 @@ class JobKind:
     ----------
     name : value of the column `jobs.kind`.
     noun : word for a job's key in messages.
+    beginning : what a job is made for, in messages.
     stages : the stages in the order in which they run.
     """
 
     name: str
     noun: str
+    beginning: str
     stages: tuple[Stage, ...]
 
 
-TILE = JobKind("tile", "group", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
-KINDS = {kind.name: kind for kind in (TILE,)}
+TILE = JobKind("tile", "group", "first file", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
+EPOCH = JobKind("epoch", "epoch", "first tile image", (Stage.MOSAIC,))
+KINDS = {kind.name: kind for kind in (TILE, EPOCH)}
+QUEUES = tuple(dict.fromkeys(stage.queue for stage in Stage))
+"""The queues of the broker, each named after a stage."""
 
 
 def job_label(kind: str, key: str, processing: str) -> str:

@@ -7,11 +7,13 @@ Observation times (validity of a calibration, middle of a tile) are MJD days, UT
 from contimg.store.tables.activity import Alert, Control, Event, Metric, Silence
 from contimg.store.tables.antennas import AntennaHistory, AntennaOutage
 from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, record_of
+from contimg.store.tables.epochs import MosaicInput, MosaicRow
 from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
 from contimg.store.tables.products import CalibrationTable, Image, MeasurementSet, TileProduct
 
 __all__ = [
     "Alert", "AntennaHistory", "AntennaOutage", "Base",
-    "CalibrationTable", "Control", "Event", "Group", "Image", "Job", "MeasurementSet", "Metric",
-    "Numbered", "PrintablePath", "PrintableText", "Silence", "StageRun", "SubbandFileRow", "TileProduct", "record_of",
+    "CalibrationTable", "Control", "Event", "Group", "Image", "Job", "MeasurementSet", "Metric", "MosaicInput",
+    "MosaicRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "StageRun", "SubbandFileRow", "TileProduct",
+    "record_of",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Calibration class and age, validity of gains, antennas' history, comparison with the reference catalogue."""
+"""Calibration class and age, validity of gains, antennas' history, comparison with the catalogue, mosaics."""
 
 from typing import Any
 
@@ -34,6 +34,13 @@ _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("calibrations", "gains_valid_from_mjd", sa.Double()),
     ("calibrations", "gains_valid_to_mjd", sa.Double()),
 )
+_MOSAIC_INDEXES = {
+    "ix_mosaics_epoch": ["epoch"],
+    "ix_mosaics_reference_s": ["reference_s"],
+    "ix_mosaics_created_at": ["created_at"],
+    "ix_mosaics_strip_reference": ["strip", "reference_s"],
+}
+_INPUT_INDEXES = {"ix_mosaic_inputs_mosaic_id": ["mosaic_id"], "ix_mosaic_inputs_image_id": ["image_id"]}
 
 
 def upgrade() -> None:
@@ -44,10 +51,15 @@ def upgrade() -> None:
         op.add_column("images", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
     op.execute("UPDATE calibrations SET gains_valid_from_mjd = mjd - 1.0 / 24, gains_valid_to_mjd = mjd + 1.0 / 24")
     _create_antennas()
+    _create_mosaics()
 
 
 def downgrade() -> None:
-    """Drop the tables and the columns."""
+    """Drop the tables, the columns, and the jobs of epochs, which an earlier version does not have."""
+    op.drop_table("mosaic_inputs")
+    op.drop_table("mosaics")
+    op.execute("DELETE FROM stage_runs WHERE job_id IN (SELECT id FROM jobs WHERE kind = 'epoch')")
+    op.execute("DELETE FROM jobs WHERE kind = 'epoch'")
     op.drop_table("antenna_outages")
     op.drop_table("antenna_history")
     for name in reversed(_COMPARISON_TABLES):
@@ -101,3 +113,37 @@ def _create_antennas() -> None:
         "uq_antenna_outage_on", "antenna_outages", ["antenna"], unique=True, sqlite_where=lasting,
         postgresql_where=lasting,
     )  # fmt: skip
+
+
+def _create_mosaics() -> None:
+    op.create_table(
+        "mosaics",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("job_id", _KEY, nullable=False),
+        sa.Column("processing", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.String(length=32), nullable=False),
+        sa.Column("strip", sa.BigInteger(), nullable=False),
+        sa.Column("reference_s", sa.Double(), nullable=False),
+        sa.Column("rms_jy", sa.Double(), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=True),
+        sa.Column("record", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("job_id"),
+    )
+    for name, columns in _MOSAIC_INDEXES.items():
+        op.create_index(name, "mosaics", columns)
+    op.create_table(
+        "mosaic_inputs",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("mosaic_id", _KEY, nullable=False),
+        sa.Column("image_id", _KEY, nullable=True),
+        sa.Column("group_id", sa.String(length=32), nullable=False),
+        sa.Column("image_created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["mosaic_id"], ["mosaics.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["image_id"], ["images.id"], ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    for name, columns in _INPUT_INDEXES.items():
+        op.create_index(name, "mosaic_inputs", columns)
