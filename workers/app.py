@@ -93,7 +93,7 @@ def _prepare_child(**_: Any) -> None:
 
     limit_memory(_or_exit(StageLimits.from_environment).stage_memory_mb << 20)
     for stage in Stage:
-        if stage in os.environ.get(_QUEUES, "").split(","):
+        if stage.queue in os.environ.get(_QUEUES, "").split(","):
             stages.load(stage)
 
 

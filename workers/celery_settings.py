@@ -58,8 +58,8 @@ def celery_settings(broker_url: str, stage_limit_s: float = 3600.0) -> dict[str,
         # JSON only: a message cannot carry code.
         "task_serializer": "json",
         "accept_content": ["json"],
-        # One queue for each stage.
-        "task_routes": {f"contimg.{stage}": {"queue": str(stage)} for stage in Stage},
+        # A queue for each stage of a tile; mosaics go through that of images.
+        "task_routes": {f"contimg.{stage}": {"queue": str(stage.queue)} for stage in Stage},
         "task_default_queue": str(Stage.CONVERT),
         # Early acknowledgement, no prefetch; a killed child uses up an attempt and is not redelivered for ever.
         "task_acks_late": False,

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from contimg.common.errors import ContimgError
 from contimg.formats.records import about
-from contimg.store import Stage
+from contimg.store import QUEUES
 from workers.broker import broker_error, check_answers
 from workers.celery_settings import celery_settings
 
@@ -60,7 +60,7 @@ class Inspection:
     def unserved(self) -> tuple[str, ...]:
         """Queues without a worker; none when the broker did not answer."""
         served = {queue for worker in self.workers for queue in worker.queues}
-        return () if self.error else tuple(str(stage) for stage in Stage if str(stage) not in served)
+        return () if self.error else tuple(str(queue) for queue in QUEUES if str(queue) not in served)
 
 
 class CeleryInspector:
@@ -131,7 +131,7 @@ class InspectionCache:
 def _inspect(app: Celery) -> Inspection:
     with app.connection_for_write() as connection, connection.channel() as channel:
         # A passive declaration finds no queue where keys have a prefix.
-        waiting = {str(stage): int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
+        waiting = {str(queue): int(channel.queue_declare(queue=str(queue)).message_count) for queue in QUEUES}
         stats = app.control.inspect(timeout=REPLY_LIMIT_S, connection=connection).stats() or {}
         if not stats:
             return Inspection(time.time(), (), waiting)

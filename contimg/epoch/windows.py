@@ -1,7 +1,7 @@
 """Sidereal windows: which tiles of a declination strip make one epoch.
 
-Window k of a sidereal day is the local sidereal time from k × step to k × step + width. It is fixed in sidereal time, so
-that the same tiles make the same epochs whatever their order of arrival, after an outage, and in a reprocessing.
+Window k of a sidereal day is the local sidereal time from k × step to k × step + width. It is fixed in sidereal time,
+so that the same tiles make the same epochs whatever their order of arrival, after an outage, and in a reprocessing.
 Light to import: no numerical library.
 """
 
@@ -114,14 +114,13 @@ class Windows:
         return tuple(window for window in windows if window.contains(time_s))
 
     def starting_at(self, start_s: float) -> Window:
-        """Return the window whose beginning is nearest to a time.
+        """Return the window that begins at a time, to the minute of sidereal time.
 
         Parameters
         ----------
         start_s : UTC, epoch seconds.
         """
-        number = round(sidereal_minutes(unix_to_mjd(start_s)) / self.step_min)
-        return Window(number * self.step_min, self.width_min)
+        return Window(round(sidereal_minutes(unix_to_mjd(start_s))), self.width_min)
 
 
 def strip_of(declination_deg: float) -> int:

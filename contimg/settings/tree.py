@@ -192,6 +192,30 @@ class QueueRules(Options):
         30.0, "Delay before the second attempt; doubled for each further one", unit="s", minimum=0
     )
     retry_delay_max_s: float = option(900.0, "Maximum delay between two attempts", unit="s", minimum=0)
+    epochs: bool = option(True, "Make a mosaic of the tiles of each sidereal window")
+    epoch_window_min: int = option(
+        60, "Length of an epoch's window in sidereal time", unit="min", minimum=10, maximum=1440
+    )
+    epoch_step_min: int = option(
+        30, "Sidereal time between the beginnings of two windows; divides 1440", unit="min", minimum=5, maximum=1440
+    )
+    epoch_wait_s: float = option(
+        3600.0, "Time after the end of its window that an epoch waits for tiles that are not imaged", unit="s",
+        minimum=0,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> Self:
+        if 1440 % self.epoch_step_min:
+            raise Misconfigured(
+                f"CONTIMG_EPOCH_STEP_MIN={self.epoch_step_min}: must divide the 1440 minutes of a sidereal day"
+            )
+        if self.epoch_window_min < self.epoch_step_min:
+            raise Misconfigured(
+                f"CONTIMG_EPOCH_WINDOW_MIN={self.epoch_window_min}: must be at least "
+                f"CONTIMG_EPOCH_STEP_MIN={self.epoch_step_min}, or tiles between two windows are in no mosaic"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tolerance(self) -> Self:
@@ -328,6 +352,7 @@ class RetentionRules(Options):
 
     keep_ms_days: float = option(0.0, "Age after which a Measurement Set is deleted; 0: never", unit="d", minimum=0)
     keep_images_days: float = option(0.0, "Age after which an image is deleted; 0: never", unit="d", minimum=0)
+    keep_mosaics_days: float = option(0.0, "Age after which a mosaic is deleted; 0: never", unit="d", minimum=0)
     keep_last: int = option(48, "Number of newest products of each kind that are kept at any age", minimum=0)
     keep_flagged: bool = option(True, "Keep products whose QA grade is not good")
     keep_events_days: float = option(

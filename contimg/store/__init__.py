@@ -23,9 +23,11 @@ from contimg.store.activity.silences import SilenceRecord, Silences
 from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
+from contimg.store.epochs.collecting import EpochList, EpochRecord, Epochs
+from contimg.store.epochs.mosaics import EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
-from contimg.store.jobs.kinds import KINDS, LIVE, TILE, JobKind, Stage, State
+from contimg.store.jobs.kinds import EPOCH, KINDS, LIVE, QUEUES, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
@@ -37,13 +39,13 @@ from contimg.store.products.retention import Retention, Retirable
 from contimg.store.products.tile_products import Products
 
 __all__ = [
-    "KINDS", "LIVE", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
-    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable",
-    "DiskPause", "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord",
-    "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
+    "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
+    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "DiskPause", "EpochList",
+    "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder",
+    "GroupRecord", "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease", "MosaicList",
     "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable",
     "RunFigures", "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store",
-    "StoredCaltableSet", "StoredImage", "StoredMS", "StreamActivity", "sort_by_urgency", "worst_of",
+    "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 
@@ -56,6 +58,8 @@ class Store:
         self.jobs = Jobs(database)
         self.leases = Leases(database)
         self.products = Products(database)
+        self.epochs = Epochs(database)
+        self.mosaics = Mosaics(database)
         self.retention = Retention(database)
         self.registry = Registry(database)
         self.antennas = Antennas(database)

@@ -16,7 +16,7 @@ from system import System
 from telescope import Delivered
 
 from contimg.common.files.staging import MARK
-from contimg.store import FileState, Outcome, Stage, State, Store, tables
+from contimg.store import TILE, FileState, Outcome, Stage, State, Store, tables
 
 _CLOCK_TOLERANCE_S = 0.05  # file times have the resolution of a kernel tick
 
@@ -54,7 +54,7 @@ def _completed(store: Store, name: str, plan: GroupPlan) -> Iterator[str]:
     if group.lease_owner or group.lease_expires_at:
         yield f"{name}: completed, but {group.lease_owner} still holds a lease"
     committed = Counter(run.stage for run in store.jobs.runs(name) if run.outcome is Outcome.COMMITTED)
-    if committed != dict.fromkeys(Stage, 1):
+    if committed != dict.fromkeys(TILE.stages, 1):
         yield f"{name}: committed {dict(committed)}, not each stage once"
         return
     yield from _measurement_set(store, name, plan)

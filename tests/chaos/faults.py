@@ -15,7 +15,7 @@ from plan import Fault, FaultKind
 from sqlalchemy.exc import SQLAlchemyError
 from system import LEASE_S, System
 
-from contimg.store import Stage
+from contimg.store import TILE, Stage
 from workers.broker import read_endpoint
 from workers.execution.processes import ProcessName
 
@@ -98,7 +98,7 @@ def _kill_child(system: System, choice: int) -> Effect:
 
 
 def _kill_worker(system: System, choice: int) -> Effect:
-    stage = list(Stage)[choice % 3]
+    stage = TILE.stages[choice % 3]
     return _signal(system.child(stage), signal.SIGKILL, f"{stage} worker")
 
 

@@ -14,7 +14,7 @@ from store_play import Telescope
 from store_steps import metric_values
 from store_worker import RULES
 
-from contimg.store import Outcome, Stage, State
+from contimg.store import TILE, Outcome, Stage, State
 
 GROUPS = 60
 
@@ -37,7 +37,7 @@ def test_sixty_groups_are_each_committed_once(location, open_store):
         runs = store.jobs.runs(group.id)
         outcomes.update(run.outcome for run in runs)
         assert group.state == State.COMPLETED
-        assert [run.stage for run in runs if run.outcome == Outcome.COMMITTED] == list(Stage)
+        assert [run.stage for run in runs if run.outcome == Outcome.COMMITTED] == list(TILE.stages)
         assert all(first.ended_at <= second.started_at for first, second in pairwise(runs)), "two live leases"
     assert outcomes[Outcome.COMMITTED] == 3 * GROUPS
     assert set(outcomes) == {Outcome.COMMITTED, Outcome.EXPIRED, Outcome.FAILED}, (

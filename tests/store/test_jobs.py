@@ -84,7 +84,7 @@ def test_live_jobs_are_sent_before_campaigns(store, telescope, group, deep, cloc
 
 
 def test_campaign_is_not_counted_in_stream(store, group, deep, clock):
-    for stage in Stage:
+    for stage in TILE.stages:
         store.leases.commit(store.leases.claim(group, stage, "a"))
     assert store.activity.read().waiting == 0
     assert store.overview.snapshot().states[State.PENDING] == 0

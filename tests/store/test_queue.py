@@ -9,11 +9,11 @@ from sqlalchemy import insert
 from store_steps import enqueue
 
 from contimg.common.errors import BadInput, Incomplete
-from contimg.store import Outcome, Refusal, Stage, State, Store, tables
+from contimg.store import TILE, Outcome, Refusal, Stage, State, Store, tables
 
 
 def complete(store, group):
-    for stage in Stage:
+    for stage in TILE.stages:
         store.leases.commit(store.leases.claim(group, stage, "a"))
 
 
@@ -136,7 +136,7 @@ def test_snapshot_counts(store, telescope, clock):
         State.IN_PROGRESS: 1,
         State.COMPLETED: 1,
     }
-    assert status.waiting == {Stage.CONVERT: 1, Stage.CALIBRATE: 0, Stage.IMAGE: 0}
+    assert status.waiting == {Stage.CONVERT: 1, Stage.CALIBRATE: 0, Stage.IMAGE: 0, Stage.MOSAIC: 0}
     assert [(run.group, run.owner, run.expires_at) for run in status.running] == [(running, "host:9", lease.expires_at)]
     assert status.oldest_pending_s == 40
     assert (status.rates.groups_per_hour, status.rates.latency_s) == (1, 30)

@@ -12,7 +12,7 @@ from observing_night import SECONDS, Night
 from prometheus_client.parser import text_string_to_metric_families
 from survey import Survey
 
-from contimg.store import ImageFilter, Stage
+from contimg.store import TILE, ImageFilter, Stage
 from contimg.store.products.series import VALUES
 from web.activity.history import CHARTS
 
@@ -39,7 +39,7 @@ def test_ended_stages_are_counted_once(client: FlaskClient, night: Night) -> Non
     night.store.leases.fail(lease, "no", permanent=True, error_class="BadInput")
     night.store.alerts.update("stall", "nothing moves")
     after = samples_of(client)
-    for stage in Stage:
+    for stage in TILE.stages:
         assert after["contimg_stage_seconds_count", stage] == 3
         assert after["contimg_stage_seconds_sum", stage] == 3 * SECONDS[stage]
     assert after["contimg_stage_seconds_bucket", "convert", "5.0"] == 0

@@ -8,7 +8,7 @@ from store_steps import enqueue, register_file
 
 from contimg.formats.uvh5.grouping import stamp_of, subband_file_name
 from contimg.settings import QueueRules
-from contimg.store import JobRecord, Lease, Outcome, Stage, State, Store
+from contimg.store import QUEUES, TILE, JobRecord, Lease, Outcome, Stage, State, Store
 from contimg.tile.products import ConvertedMS
 from workers.execution.processes import ProcessName
 from workers.execution.recovery import fail_leases_of_dead_processes, release_leases_of_dead_processes
@@ -28,14 +28,14 @@ WAITING = st.lists(
     max_size=30,
     unique_by=lambda job: job.key,
 )
-BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in Stage})
+BACKLOG = st.fixed_dictionaries({stage: st.integers(0, 20) for stage in QUEUES})
 
 
 @given(WAITING, BACKLOG)
 def test_unexplained_jobs_are_sent(waiting, backlog):
     lost = unexplained(waiting, backlog)
     assert len(set(lost)) == len(lost)
-    for stage in Stage:
+    for stage in TILE.stages:
         sent = [job for job in waiting if job.stage is stage]
         again = [job for job in lost if job.stage is stage]
         assert len(again) == max(0, len(sent) - backlog[stage])

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contimg.quality.grades import GRADES
 from contimg.settings.alerts import AlertRule
-from contimg.store import ImageFilter, Outcome, Stage, Store
+from contimg.store import QUEUES, ImageFilter, Outcome, Stage, Store
 from contimg.store.activity.alerts import LEVELS
 
 FAILURES = (Outcome.FAILED, Outcome.EXPIRED, Outcome.BAD_FILE)
@@ -176,7 +176,7 @@ class Collector:
         if inspection is None or inspection.error:
             return
         processes = {
-            stage: sum(worker.processes for worker in inspection.workers if stage in worker.queues) for stage in Stage
+            queue: sum(worker.processes for worker in inspection.workers if queue in worker.queues) for queue in QUEUES
         }
         yield _labelled("contimg_workers", "Processes that take from a queue.", "queue", processes)
         yield _labelled("contimg_queue_messages", "Messages that wait in a queue.", "queue", inspection.waiting)

@@ -16,7 +16,7 @@ from contimg.common.errors import Misconfigured
 from contimg.common.units import format_duration
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.settings import DiskLimits
-from contimg.store import GroupRecord, Running, Stage, State, StreamActivity
+from contimg.store import TILE, GroupRecord, Running, Stage, State, StreamActivity
 from contimg.store.activity.remedies import ALERTS
 from web.access.user import current_user
 from web.activity.history import disks
@@ -150,7 +150,7 @@ def _render_sections() -> tuple[Markup, Markup]:
         in_progress=_in_progress(overview),
         events=panel.store.events.last(MAX_EVENTS),
         subbands=config.expected_subbands if config else BAND.subbands,
-        stages=tuple(Stage),
+        stages=TILE.stages,
     )
     queue, sections = (render_template(f"streaming/{name}.html", **values) for name in ("queue", "sections"))
     return Markup(queue), Markup(sections)  # noqa: S704 (rendered and escaped by the templates)
@@ -199,7 +199,7 @@ def _backlog_note(activity: StreamActivity) -> str:
     age = ""
     if activity.waiting_since is not None:
         age = f"oldest pending for {format_duration(activity.at - activity.waiting_since)}"
-    return f"{age}, not shrinking" if activity.waiting > len(Stage) else age
+    return f"{age}, not shrinking" if activity.waiting > len(TILE.stages) else age
 
 
 def _processes() -> list[tuple[str, int, int]]:

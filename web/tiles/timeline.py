@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from contimg.store import FileRecord, GroupRecord, Stage, StageRunRecord
+from contimg.store import TILE, FileRecord, GroupRecord, Stage, StageRunRecord
 
 WIDTH = 1000.0
 TICK_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 43200)
@@ -62,7 +62,7 @@ class Timeline:
         end_s = max([*(run.ended_at or now_s for run in runs), *arrivals_s, group.updated_at, start_s + 1.0])
         scale = WIDTH / (end_s - start_s)
         ready_s = max(arrivals_s, default=start_s)
-        bars: dict[Stage, list[Bar]] = {stage: [] for stage in Stage}
+        bars: dict[Stage, list[Bar]] = {stage: [] for stage in TILE.stages}
         for run in runs:
             run_end_s = run.ended_at or now_s
             width = max((run_end_s - run.started_at) * scale, 3.0)
@@ -74,7 +74,7 @@ class Timeline:
         ticks = tuple((n * step_s * scale, n * step_s) for n in range(int((end_s - start_s) / step_s) + 1))
         return cls(
             start_s, end_s, tuple((arrival_s - start_s) * scale for arrival_s in arrivals_s),
-            tuple((stage, tuple(bars[stage])) for stage in Stage), ticks,
+            tuple((stage, tuple(bars[stage])) for stage in TILE.stages), ticks,
         )  # fmt: skip
 
 

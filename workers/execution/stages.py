@@ -13,8 +13,9 @@ from typing import Any
 from contimg.common.errors import BadInput, ContimgError
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import restore_replaced
+from contimg.epoch.windows import strip_of_key
 from contimg.settings import Settings, StreamingConfig
-from contimg.store import LIVE, Lease, Stage, Store, StoredMS
+from contimg.store import LIVE, EpochMosaic, Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +201,26 @@ def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> 
         context.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
 
 
+def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
+    from contimg.epoch.mosaic import MosaicOptions, MosaicThresholds, make_mosaic
+
+    store, job = context.store, context.store.jobs.job(lease.job_id)
+    tiles, strip = store.epochs.tiles(lease.job_id), strip_of_key(lease.key)
+    if job is None or strip is None or not tiles:
+        raise BadInput(f"{lease.label}: has no tile image; `contimg groups retry` makes those of its groups")
+    history_rms_jy = store.mosaics.history_rms_jy(strip, job.reference_s, lease.processing)
+    directory = context.product_dir(lease.processing) / "mosaics"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{check_name(lease.key, 'epoch')}.fits"
+    options, thresholds = MosaicOptions.from_environment(), MosaicThresholds.from_environment()
+    mosaic = make_mosaic([tile.fits_path for tile in tiles], path, options, thresholds, history_rms_jy)
+    return EpochMosaic(mosaic, tiles)
+
+
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
 STAGES: Mapping[Stage, StageDefinition] = {
     Stage.CONVERT: StageDefinition(("contimg.tile.convert", "contimg.formats.ms.info"), _convert),
     Stage.CALIBRATE: StageDefinition(("contimg.tile.calibrate.run",), _calibrate),
     Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
+    Stage.MOSAIC: StageDefinition(("contimg.epoch.mosaic.run",), _mosaic),
 }

@@ -16,7 +16,7 @@ from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store
 
 log = logging.getLogger(__name__)
-_GROUP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_KEY = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}|b?_L\d{4}_D[+-]\d{3})")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     """Remove orphaned temporary files and return their paths.
 
     A file is an orphan when nothing was written to it for the duration of a lease, no process holds its lock and, while
-    a stage of its group runs, it is older than that run. A worker that was suspended meanwhile does not find its file,
+    a stage of its job runs, it is older than that run. A worker that was suspended meanwhile does not find its file,
     and fails; its lease has expired as well.
 
     Parameters
@@ -115,8 +115,8 @@ def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
     started = {run.group: run.started_at for run in store.overview.snapshot(0).running}
     silent_since = time.time() - store.database.rules.lease_s
     for path in candidates:
-        written_at, group = _last_written(path), _GROUP.search(path.name)
-        limit = min(silent_since, started.get(group[0], silent_since) if group else silent_since)
+        written_at, key = _last_written(path), _KEY.search(path.name)
+        limit = min(silent_since, started.get(key[0], silent_since) if key else silent_since)
         if written_at is not None and written_at < limit and not is_locked(path):
             yield path
 
@@ -124,7 +124,13 @@ def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
 def _temporary_paths(config: StreamingConfig) -> Iterable[Path]:
     """Yield products under a temporary name, flag summaries, and the working directories of solves."""
     products = config.output_dir
-    for directory in (products, products / "images", products / "calibration", config.scratch_dir):
+    for directory in (
+        products,
+        products / "images",
+        products / "mosaics",
+        products / "calibration",
+        config.scratch_dir,
+    ):
         yield from directory.glob(f"*{MARK}*")
     yield from (products / "calibration").glob(f"*/*{MARK}*")
     yield from (products / "calibration").glob(".*.part")

@@ -6,7 +6,7 @@ from celery import chain
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from contimg.store import Stage
+from contimg.store import QUEUES, Stage
 from contimg.store.jobs.kinds import LIVE_PRIORITY
 from contimg.store.jobs.records import JobRef
 from workers.app import app
@@ -40,11 +40,11 @@ def send(job: JobRef, stage: Stage = Stage.CONVERT, priority: int = LIVE_PRIORIT
 
 
 def backlog() -> dict[Stage, int]:
-    """How many messages wait in the queue of each stage; Transient when the broker does not answer."""
+    """How many messages wait in each queue; Transient when the broker does not answer."""
     with app.connection_for_read() as connection:
         try:
             with connection.channel() as channel:  # default_channel would try for ever
                 # Declared, not only looked up: with a key prefix kombu then finds no queue at all.
-                return {stage: int(channel.queue_declare(queue=str(stage)).message_count) for stage in Stage}
+                return {queue: int(channel.queue_declare(queue=str(queue)).message_count) for queue in QUEUES}
         except (*connection.connection_errors, RedisError) as error:
             raise broker_error(app.conf.broker_url, error) from None

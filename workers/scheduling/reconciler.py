@@ -1,6 +1,6 @@
 """The reconciler: ends leases of dead processes and sends jobs whose messages were lost.
 
-It sends again only what the backlog of the broker does not explain. A job that waits for a stage has a message in that
+It sends again only what the backlog of the broker does not explain. A job that waits for a stage has a message in the
 stage's queue, or has lost it: as many jobs as there are messages are explained.
 """
 
@@ -31,7 +31,7 @@ class Reconciler:
     liveness: LivenessFiles | None = None
 
     def round(self) -> tuple[str, ...]:
-        """End leases of dead and silent processes, and send jobs; returns the keys of the jobs sent."""
+        """End leases of dead processes, make epochs ready, send jobs; returns the keys of the jobs sent."""
         fail_leases_of_dead_processes(self.store, self.liveness)
         for key in self.store.leases.expire():
             log.warning("%s: its worker was silent for longer than the lease", key)
@@ -40,6 +40,8 @@ class Reconciler:
         for job in lost:
             log.info("%s: its message was lost", job.key)
         self.store.jobs.mark_unsent([job.id for job in lost])
+        for key in self.store.epochs.collect():
+            log.info("%s: ready", key)
         sent = self.dispatcher.fill()
         self.store.activity.beat(BEAT)
         return sent
@@ -48,17 +50,17 @@ class Reconciler:
 def unexplained(waiting: Sequence[JobRecord], backlog: Mapping[Stage, int]) -> tuple[JobRecord, ...]:
     """Return the waiting jobs that no message in the broker explains.
 
-    Of each stage as many as there are more jobs than messages, the first sent first, because queues are served in
+    Of each queue as many as there are more jobs than messages, the first sent first, because queues are served in
     order.
 
     Parameters
     ----------
     waiting : jobs that were sent and have not started.
-    backlog : number of messages in the broker by stage; it has every stage of the jobs.
+    backlog : number of messages in the broker by queue; it has every queue of the jobs.
     """
     lost: list[JobRecord] = []
-    sent = sorted(waiting, key=lambda job: (job.stage, job.enqueued_at or 0.0))
-    for stage, jobs_of_stage in groupby(sent, key=lambda job: job.stage):
-        jobs = list(jobs_of_stage)
-        lost += jobs[: max(0, len(jobs) - backlog[stage])]
+    sent = sorted(waiting, key=lambda job: (job.stage.queue, job.enqueued_at or 0.0))
+    for queue, jobs_of_queue in groupby(sent, key=lambda job: job.stage.queue):
+        jobs = list(jobs_of_queue)
+        lost += jobs[: max(0, len(jobs) - backlog[queue])]
     return tuple(lost)

@@ -9,7 +9,7 @@ from pathlib import Path
 from contimg.common.errors import Misconfigured
 from contimg.common.files.processes import free_port
 from contimg.settings import Settings, StreamingConfig
-from contimg.store import Stage
+from contimg.store import QUEUES, Stage
 from workers.service.child import ChildPlan
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "CONTIMG_IMAGE_THREADS")
@@ -173,7 +173,7 @@ def check_ports(extras: Extras, settings: Settings) -> None:
 
 def _processes(max_workers: int) -> dict[Stage, int]:
     """Divide the processes among the queues: one each, then the longest stages first."""
-    processes = dict.fromkeys(Stage, 1)
+    processes = dict.fromkeys(QUEUES, 1)
     for extra in range(max(0, max_workers - len(processes))):
         processes[_LONGEST_FIRST[extra % len(_LONGEST_FIRST)]] += 1
     return processes

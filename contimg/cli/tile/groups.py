@@ -16,7 +16,7 @@ from contimg.cli.shared import (
 from contimg.common.errors import BadInput
 from contimg.common.options import Choice
 from contimg.common.units import format_utc
-from contimg.store import AttentionItem, FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
+from contimg.store import TILE, AttentionItem, FileState, GroupFilter, GroupRecord, Stage, StageRunRecord, State, Store
 from contimg.store.files.detail import read_detail
 from workers.scheduling.group_list import list_groups as list_group_records
 
@@ -71,7 +71,7 @@ def show(group: str, as_json: bool) -> None:
 @click.argument("group")
 @click.option(
     "--stage",
-    type=Choice([stage.value for stage in Stage]),
+    type=Choice([stage.value for stage in TILE.stages]),
     help="First stage to run.  [default: the stage at which the group stopped]",
 )
 @click.option("--force", is_flag=True, help="Retry a group with fewer subbands than CONTIMG_MIN_SUBBANDS as well.")

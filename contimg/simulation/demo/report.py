@@ -13,7 +13,7 @@ from rich.text import Text
 
 from contimg.common.errors import Transient
 from contimg.quality.image import describe_comparison
-from contimg.store import EventRecord, GroupRecord, Stage, State, Store, StoredImage
+from contimg.store import TILE, EventRecord, GroupRecord, Stage, State, Store, StoredImage
 from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 
 ENDED = {State.COMPLETED, State.FAILED, State.DISCARDED}
@@ -170,7 +170,7 @@ def follow(
 
 def _render(store: Store, expected: Sequence[str], groups: dict[str, GroupRecord]) -> Group:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for heading in ("group", "subbands", *Stage, "state"):
+    for heading in ("group", "subbands", *TILE.stages, "state"):
         table.add_column(heading)
     for name in sorted({*expected, *groups}):
         group = groups.get(name)
@@ -178,7 +178,7 @@ def _render(store: Store, expected: Sequence[str], groups: dict[str, GroupRecord
             table.add_row(name, "waiting for the telescope", style="dim")
             continue
         seconds = {run.stage: run.seconds for run in store.jobs.runs(name) if run.outcome == "committed"}
-        stages = [_stage_cell(group, stage, seconds.get(stage)) for stage in Stage]
+        stages = [_stage_cell(group, stage, seconds.get(stage)) for stage in TILE.stages]
         style = _STYLES.get(group.state, "")
         table.add_row(name, f"{len(group.subbands)} of 16", *stages, Text(str(group.state), style=style))
     events = [Text(_line(event), style="dim") for event in store.events.last(_EVENTS_SHOWN)]

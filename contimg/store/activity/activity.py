@@ -12,11 +12,12 @@ from contimg.formats.records import about
 from contimg.store import tables
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState
-from contimg.store.jobs.kinds import LIVE, State
+from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.records import Outcome, pause_switch
 
 WINDOW_S = 900.0
 _DISK_PAUSE = "disk_pause"  # key in the table of switches
+_LIVE_TILE = (tables.Job.kind == TILE.name, tables.Job.processing == LIVE)
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class StreamActivity:
     ----------
     last_arrival : the newest file. last_advance : the newest committed stage. last_product : the newest image.
     unanswered_since : first arrival of the earliest group that came after the newest image.
-    waiting_since : when the longest waiting job became ready.
-    waiting : jobs that are ready or in progress.
-    done_in_window, arrived_in_window : jobs completed, and groups first seen, in the last WINDOW_S.
-    failed_in_row : jobs that failed since the last one was completed.
+    waiting_since : when the longest waiting tile became ready.
+    waiting : tiles that are ready or in progress.
+    done_in_window, arrived_in_window : tiles completed, and groups first seen, in the last WINDOW_S.
+    failed_in_row : tiles that failed since the last one was completed.
     """
 
     at: float
@@ -106,7 +107,7 @@ class Activity(Repository):
                 unanswered_since=session.scalar(later),
                 waiting_since=waiting_since,
                 waiting=waiting,
-                done_in_window=count(session, job, job.completed_at > now - WINDOW_S, job.processing == LIVE),
+                done_in_window=count(session, job, job.completed_at > now - WINDOW_S, *_LIVE_TILE),
                 arrived_in_window=count(session, group, group.created_at > now - WINDOW_S),
                 failed_in_row=_failed_in_row(session),
             )
@@ -205,7 +206,7 @@ def _waiting(session: Session) -> tuple[float | None, int]:
     """Since when the longest waiting job is ready, and the number of jobs ready or in progress."""
     job, since, number = tables.Job, [], 0
     for state in (State.PENDING, State.IN_PROGRESS):
-        conditions = (job.state == state, job.processing == LIVE)
+        conditions = (job.state == state, *_LIVE_TILE)
         since.append(session.scalar(select(job.updated_at).where(*conditions).order_by(job.updated_at).limit(1)))
         number += count(session, job, *conditions)
     return min((time_s for time_s in since if time_s is not None), default=None), number
@@ -213,6 +214,6 @@ def _waiting(session: Session) -> tuple[float | None, int]:
 
 def _failed_in_row(session: Session) -> int:
     job = tables.Job
-    completed = select(job.completed_at).where(job.completed_at.is_not(None), job.processing == LIVE)
+    completed = select(job.completed_at).where(job.completed_at.is_not(None), *_LIVE_TILE)
     since = session.scalar(completed.order_by(job.completed_at.desc()).limit(1)) or 0.0
-    return count(session, job, job.state == State.FAILED, job.updated_at > since, job.processing == LIVE)
+    return count(session, job, job.state == State.FAILED, job.updated_at > since, *_LIVE_TILE)

@@ -184,7 +184,7 @@ def _rates(session: Session, now: float) -> Rates:
     since = now - RATE_WINDOW_S
     # Only completed jobs have a time of completion; asking for the state too, SQLite would walk through all of them.
     completed = select(job.id, job.key, job.created_at, job.completed_at).where(
-        job.completed_at > since, job.processing == LIVE
+        job.completed_at > since, job.kind == TILE.name, job.processing == LIVE
     )
     rows = [row for row in session.execute(completed) if row.completed_at is not None]
     # The latency of the stream is that of first runs: a job that was retried or reprocessed has other runs too.

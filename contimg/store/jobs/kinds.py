@@ -8,7 +8,7 @@ LIVE_PRIORITY, CAMPAIGN_PRIORITY = 6, 9  # as in the broker, the lower number go
 
 
 class State(StrEnum):
-    """State of a job. It is `collecting` while it waits for its inputs: the subband files of a group, the tiles of an epoch."""
+    """State of a job; `collecting` while it waits for the files of its group, or the tiles of its epoch."""
 
     COLLECTING = "collecting"
     PENDING = "pending"

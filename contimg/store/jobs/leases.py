@@ -19,9 +19,10 @@ from contimg.settings.alerts import ERROR, INFO, WARNING
 from contimg.store import tables
 from contimg.store.activity.events import record_event, record_metrics
 from contimg.store.database import Repository, count
+from contimg.store.epochs.collecting import open_epochs, settle
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs import records
-from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.kinds import KINDS, LIVE, TILE, Stage, State
 from contimg.store.jobs.records import JobRef, Lease, Outcome, Refusal, Refused, RunFigures
 from contimg.store.products import tile_products
 from contimg.store.tables import record_of
@@ -125,8 +126,12 @@ class Leases(Repository):
                 job.stage = following
             else:
                 job.completed_at = now
-                text = f"completed {now - job.created_at:.0f} s after its first file"
+                text = f"completed {now - job.created_at:.0f} s after its {KINDS[job.kind].beginning}"
                 record_event(session, now, INFO, job.key, text)
+            if lease.stage is Stage.IMAGE:
+                open_epochs(session, job, self._database.rules, now)
+            elif lease.stage is Stage.MOSAIC:
+                settle(session, job, self._database.rules, now)
             values = {f"stage.{lease.stage}.{name}": value for name, value in asdict(figures).items()}
             record_metrics(session, now, {**values, f"stage.{lease.stage}.seconds": seconds}, job.key)
             return following

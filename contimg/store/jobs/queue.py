@@ -113,6 +113,8 @@ class Jobs(Repository):
                 raise BadInput(f"{row.label}: is {row.state}; only failed, discarded or completed jobs can be retried")
             current = Stage(row.stage)
             start = stage or (current.kind.stages[0] if row.state == State.COMPLETED else current)
+            if start.kind is not current.kind:
+                raise BadInput(f"{row.label}: has no stage {start}; its stages are {', '.join(current.kind.stages)}")
             if row.state != State.COMPLETED and current.precedes(start):
                 raise BadInput(f"{row.label}: {current} comes before {start}; retry from {current}")
             if start is Stage.CONVERT:

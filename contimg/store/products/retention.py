@@ -1,7 +1,8 @@
 """Retention: which products are old enough to go, and how one goes with its files.
 
 The row of a product is deleted in the transaction in which its files are renamed away, and only while its job is
-completed. Measurement Sets that a caltable in force was solved on are kept.
+completed. Measurement Sets that a caltable in force was solved on are kept, and so are images that an epoch without its
+mosaic needs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from contimg.settings.alerts import INFO
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
+from contimg.store.epochs.collecting import wanted_images
 from contimg.store.jobs.kinds import State
 from contimg.store.jobs.records import find_job
 from contimg.store.products.tile_products import Product
@@ -31,7 +33,7 @@ class Retirable:
 
     Attributes
     ----------
-    kind : "Measurement Set" or "image".
+    kind : "Measurement Set", "image" or "mosaic".
     paths : its files and directories. created_at : epoch seconds.
     """
 
@@ -54,7 +56,9 @@ class Retention(Repository):
         """
         now = self._database.clock()
         with self._database.read() as session:
-            products = [*_measurement_sets(session, rules, now), *_images(session, rules, now)]
+            wanted = wanted_images(session, self._database.rules) if rules.keep_images_days else set()
+            images = [product for product, image_id in _images(session, rules, now) if image_id not in wanted]
+            products = [*_measurement_sets(session, rules, now), *images, *_mosaics(session, rules, now)]
         return tuple(sorted(products, key=lambda product: product.created_at))
 
     def retire(self, product: Retirable, unname: Callable[[Sequence[Path]], None]) -> bool:
@@ -67,7 +71,8 @@ class Retention(Repository):
 
         Returns
         -------
-        False, with nothing changed, when the job is queued again or the product was replaced or is gone.
+        False, with nothing changed, when the job is queued again, an open epoch needs the image, or the product was
+        replaced or is gone.
         """
         now = self._database.clock()
         model: Any = _MODELS[product.kind]
@@ -75,6 +80,8 @@ class Retention(Repository):
             job = find_job(session, product.job_id, lock=True)
             row = session.scalar(select(model).where(model.job_id == product.job_id))
             if job is None or row is None or job.state != State.COMPLETED or row.created_at != product.created_at:
+                return False
+            if model is tables.Image and row.id in wanted_images(session, self._database.rules):
                 return False
             session.delete(row)
             days = (now - product.created_at) / DAY_S
@@ -84,7 +91,7 @@ class Retention(Repository):
             return True
 
 
-_MODELS = {"Measurement Set": tables.MeasurementSet, "image": tables.Image}
+_MODELS = {"Measurement Set": tables.MeasurementSet, "image": tables.Image, "mosaic": tables.MosaicRow}
 
 
 def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
@@ -97,14 +104,30 @@ def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> It
             yield Retirable(row.job_id, row.group_id, "Measurement Set", (Path(row.path),), row.created_at)
 
 
-def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
+def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[tuple[Retirable, int]]:
+    """Each image with its number."""
     if not rules.keep_images_days:
         return
     for row in _old(session, tables.Image, rules, now - rules.keep_images_days * DAY_S):
         # Every file of the group beside the image: there may be more kinds than the row names.
         fits = Path(row.fits_path)
         files = {path for path in fits.parent.glob(f"{row.group_id}.*") if MARK not in path.name}
-        yield Retirable(row.job_id, row.group_id, "image", (fits, *sorted(files - {fits})), row.created_at)
+        yield Retirable(row.job_id, row.group_id, "image", (fits, *sorted(files - {fits})), row.created_at), row.id
+
+
+def _mosaics(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
+    if not rules.keep_mosaics_days:
+        return
+    mosaic, job = tables.MosaicRow, tables.Job
+    newest = set(session.scalars(select(mosaic.id).order_by(mosaic.created_at.desc()).limit(rules.keep_last)))
+    is_old = mosaic.created_at < now - rules.keep_mosaics_days * DAY_S
+    query = select(mosaic).join(job, job.id == mosaic.job_id).where(is_old, job.state == State.COMPLETED)
+    for row in session.scalars(query):
+        if row.id in newest or (rules.keep_flagged and row.verdict not in (None, GOOD)):
+            continue
+        fits = Path(row.record["fits_path"])
+        files = {path for path in fits.parent.glob(f"{row.epoch}.*") if MARK not in path.name}
+        yield Retirable(row.job_id, row.epoch, "mosaic", (fits, *sorted(files - {fits})), row.created_at)
 
 
 def _old(session: Session, model: type[Product], rules: RetentionRules, before: float) -> list[Product]:

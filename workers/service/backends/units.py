@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 
 from contimg.common.errors import Transient
-from contimg.store import Stage
+from contimg.store import QUEUES
 from workers.service.child import ProcessTreeUsage
 from workers.service.records import PAST, Command, CommandOutcome, PartsStatus
 
 PRODUCER = "contimg-stream.service"
-PARTS = (PRODUCER, *(f"contimg-worker@{stage}.service" for stage in Stage))
+PARTS = (PRODUCER, *(f"contimg-worker@{stage}.service" for stage in QUEUES))
 # Covers a worker's TimeoutStopSec and a start that waits for the first scan.
 COMMAND_LIMIT_S = 120.0
 _SAMPLE_S = 0.2

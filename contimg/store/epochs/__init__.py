@@ -1,0 +1,1 @@
+"""Epochs: which tiles they wait for, and their mosaics."""

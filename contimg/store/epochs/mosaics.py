@@ -1,0 +1,214 @@
+"""Mosaics of the store: the row that a commit writes, and the records that readers get."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from contimg.epoch.products import Mosaic
+from contimg.epoch.windows import strip_of_key
+from contimg.formats.records import NO_UNIT, ApiPath, Page, about, page_key, to_plain
+from contimg.instrument.time import DAY_S
+from contimg.quality.grades import GOOD
+from contimg.store import tables
+from contimg.store.activity.events import record_metrics
+from contimg.store.database import Repository, count, order_by_key
+from contimg.store.jobs.kinds import LIVE
+from contimg.store.products import tile_products
+
+HISTORY_MOSAICS, MIN_HISTORY_MOSAICS, HISTORY_DAYS = 24, 5, 30.0  # mosaics of a strip that noise is compared with
+
+EpochKey = Annotated[
+    str, about("Key of the epoch: date (UTC) and sidereal time of its beginning, and strip",
+               example="2026-02-22_L0130_D+163")
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochTile:
+    """A tile image in an epoch's window. Times are epoch seconds."""
+
+    image_id: Annotated[int, about("Number of the image in the store", NO_UNIT, 12)]
+    group: Annotated[str, about("Id of its group", example="2026-02-22T03:04:05")]
+    fits_path: Annotated[
+        Path, about("The image on the pipeline's machine", example="/data/products/images/2026-02-22T03:04:05.fits")
+    ]
+    observed_at: Annotated[float, about("Middle of the observation")]
+    created_at: Annotated[float, about("When the image was stored")]
+    grade: Annotated[str | None, about("QA grade of the image; null before grading", example="good")] = None
+
+
+@dataclass(frozen=True)
+class EpochMosaic:
+    """Result of the mosaic stage for an epoch: the mosaic, and the tile images that it was given."""
+
+    mosaic: Mosaic
+    tiles: tuple[EpochTile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMosaic(Mosaic):
+    """A mosaic of an epoch."""
+
+    id: Annotated[int, about("Number of the mosaic in the store", NO_UNIT, 3)]
+    epoch: EpochKey
+    processing: Annotated[str, about("`live`, or the name of a campaign", example="live")]
+    created_at: Annotated[float, about("When the mosaic was stored")]
+
+    def file(self, name: str) -> Path | None:
+        """Return one of its files; None when it has no such file.
+
+        Parameters
+        ----------
+        name : a key of `FILES`.
+        """
+        return getattr(self, FILES[name][0]) if name in FILES else None
+
+    @property
+    def fits_url(self) -> Annotated[ApiPath, about("Path of the mosaic in the API", example="/api/mosaics/3.fits")]:
+        """Path of the mosaic in the API."""
+        return f"/api/mosaics/{self.id}.fits"
+
+    @property
+    def weight_fits_url(
+        self,
+    ) -> Annotated[ApiPath, about("Path of the weights in the API", example="/api/mosaics/3.weight.fits")]:
+        """Path of the weights in the API."""
+        return f"/api/mosaics/{self.id}.weight.fits"
+
+    @property
+    def rms_fits_url(
+        self,
+    ) -> Annotated[ApiPath, about("Path of the noise in the API", example="/api/mosaics/3.rms.fits")]:
+        """Path of the noise in the API."""
+        return f"/api/mosaics/{self.id}.rms.fits"
+
+    @property
+    def png_url(self) -> Annotated[ApiPath, about("Path of the preview in the API", example="/api/mosaics/3.png")]:
+        """Path of the preview in the API."""
+        return f"/api/mosaics/{self.id}.png"
+
+
+FILES = {
+    "fits": ("fits_path", "mosaic"),
+    "weight.fits": ("weight_fits_path", "weights"),
+    "rms.fits": ("rms_fits_path", "noise"),
+    "png": ("png_path", "preview"),
+    "thumb.png": ("thumbnail_path", "small preview"),
+    "qa.png": ("qa_png_path", "plots of the overlaps"),
+}
+"""Field and label of each file of a mosaic, by the end of its path in the API."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MosaicList(Page):
+    """Mosaics, the latest observed first."""
+
+    mosaics: Annotated[tuple[StoredMosaic, ...], about("Mosaics, the latest observed first")]
+
+
+class Mosaics(Repository):
+    """The mosaics of the store."""
+
+    def mosaic(self, mosaic_id: int) -> StoredMosaic | None:
+        """Return a mosaic by its id, or None.
+
+        Parameters
+        ----------
+        mosaic_id : number of its row.
+        """
+        return self._first(tables.MosaicRow.id == mosaic_id)
+
+    def mosaic_of(self, job_id: int) -> StoredMosaic | None:
+        """Return the mosaic of an epoch's job, or None.
+
+        Parameters
+        ----------
+        job_id : id of the job.
+        """
+        return self._first(tables.MosaicRow.job_id == job_id)
+
+    def list_mosaics(
+        self, limit: int = 20, *, grade: str | None = None, before: tuple[float, int] | None = None
+    ) -> MosaicList:
+        """Return a page of the mosaics by time of observation, newest first.
+
+        Parameters
+        ----------
+        limit : largest number of mosaics.
+        grade : QA grade; None for all.
+        before : beginning of the window (epoch seconds) and id of the last mosaic of the page before.
+        """
+        row = tables.MosaicRow
+        conditions = [] if grade is None else [row.verdict == grade]
+        query = order_by_key(select(row).where(*conditions), row.reference_s, row.id, False, before).limit(limit + 1)
+        with self._database.read() as session:
+            rows, total = list(session.scalars(query)), count(session, row, *conditions)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return MosaicList(
+            mosaics=tuple(map(_stored, rows[:limit])), total=total,
+            next=page_key(last.reference_s, last.id) if last else None,
+        )  # fmt: skip
+
+    def history_rms_jy(self, strip: int, start_s: float, processing: str = LIVE) -> float | None:
+        """Return the median noise of the last good mosaics of a declination strip, Jy/beam.
+
+        Parameters
+        ----------
+        strip : of `contimg.epoch.windows.strip_of`.
+        start_s : the mosaics of windows before this one count, epoch seconds, back to `HISTORY_DAYS` before it, the
+            last `HISTORY_MOSAICS` at most.
+        processing : of these mosaics.
+
+        Returns
+        -------
+        the median; None where there are fewer than `MIN_HISTORY_MOSAICS`.
+        """
+        row = tables.MosaicRow
+        earlier = (row.reference_s >= start_s - HISTORY_DAYS * DAY_S, row.reference_s < start_s)
+        query = select(row.rms_jy).where(
+            row.strip == strip, row.verdict == GOOD, row.processing == processing, *earlier
+        )
+        with self._database.read() as session:
+            noises = list(session.scalars(query.order_by(row.reference_s.desc()).limit(HISTORY_MOSAICS)))
+        return median(noises) if len(noises) >= MIN_HISTORY_MOSAICS else None
+
+    def _first(self, condition: Any) -> StoredMosaic | None:
+        with self._database.read() as session:
+            row = session.scalar(select(tables.MosaicRow).where(condition))
+            return None if row is None else _stored(row)
+
+
+@tile_products.write.register
+def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: float) -> None:
+    model = tables.MosaicRow
+    row = session.scalar(select(model).where(model.job_id == job.id))
+    row = row or model(job_id=job.id, processing=job.processing, epoch=job.key, reference_s=job.reference_s)
+    row.strip = strip_of_key(job.key) or 0
+    row.rms_jy, row.verdict = product.mosaic.rms_jy, product.mosaic.verdict or None
+    row.record, row.created_at = to_plain(product.mosaic), now
+    session.add(row)
+    session.flush()
+    session.execute(delete(tables.MosaicInput).where(tables.MosaicInput.mosaic_id == row.id))
+    session.add_all(
+        tables.MosaicInput(
+            mosaic_id=row.id, image_id=tile.image_id, group_id=tile.group, image_created_at=tile.created_at
+        )
+        for tile in product.tiles
+    )
+    record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key)
+
+
+@cache
+def _reader() -> TypeAdapter[StoredMosaic]:
+    return TypeAdapter(StoredMosaic)
+
+
+def _stored(row: tables.MosaicRow) -> StoredMosaic:
+    columns = {"id": row.id, "epoch": row.epoch, "processing": row.processing, "created_at": row.created_at}
+    return _reader().validate_python({**row.record, **columns})
