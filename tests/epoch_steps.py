@@ -19,8 +19,8 @@ MOSAIC = Mosaic(
     rms_fits_path=Path("/products/mosaics/a.rms.fits"), png_path=Path("/products/mosaics/a.png"),
     thumbnail_path=Path("/products/mosaics/a.thumb.png"), qa_png_path=None, ra_deg=24.4, dec_deg=16.3,
     width_pixels=900, height_pixels=300, cell_arcsec=6.0, area_deg2=20.0, mjd_start=61093.9, mjd_end=61093.95,
-    freq_hz=1.405e9, beam_major_arcsec=21.0, beam_minor_arcsec=15.0, beam_angle_deg=10.0, pb_cutoff=0.1,
-    weight_cutoff=1e5, peak_weight=2.5e7, verdict="good", bytes=1000, seconds={"add": 1.0},
+    freq_hz=1.405e9, bandwidth_hz=1.87e8, beam_major_arcsec=21.0, beam_minor_arcsec=15.0, beam_angle_deg=10.0,
+    pb_cutoff=0.1, weight_cutoff=1e5, peak_weight=2.5e7, verdict="good", bytes=1000, seconds={"add": 1.0},
     members=(
         MosaicMember(
             fits_path=Path("/products/images/a.fits"), name="a.fits", ra_deg=24.4, dec_deg=16.3, mjd=61093.9,

@@ -15,7 +15,7 @@ from plan import Fault, FaultKind
 from sqlalchemy.exc import SQLAlchemyError
 from system import LEASE_S, System
 
-from contimg.store import TILE, Stage
+from contimg.store import TILE
 from workers.broker import read_endpoint
 from workers.execution.processes import ProcessName
 

@@ -21,7 +21,7 @@ WAITING = st.lists(
         JobRecord,
         id=st.integers(1),
         key=st.uuids().map(str),
-        stage=st.sampled_from(Stage),
+        stage=st.sampled_from(TILE.stages),
         attempts=st.integers(0, 3),
         enqueued_at=st.floats(0, 1e9),
     ),
