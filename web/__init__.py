@@ -21,6 +21,7 @@ from web.http.responses import add_headers
 from web.logs.api import logs
 from web.pages import add_pages
 from web.streaming.api import streaming
+from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
@@ -56,7 +57,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
     for api in chain(
-        (streaming, configuration, queue, images, calibrations, antennas, catalogues, logs),
+        (streaming, configuration, queue, images, epochs, mosaics, calibrations, antennas, catalogues, logs),
         (
             activity.events,
             activity.alerts,

@@ -41,6 +41,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "No such address or entry"),
     "no_such_group": (404, "The store has no such group"),
     "no_such_image": (404, "The store has no such image"),
+    "no_such_epoch": (404, "The store has no such epoch"),
+    "no_such_mosaic": (404, "The store has no such mosaic"),
     "no_such_caltable_set": (404, "The registry has no such caltable set"),
     "outside_image": (404, "The direction lies outside the image"),
     "no_such_file": (404, "The product has no such file"),

@@ -24,6 +24,7 @@ NAVIGATION = (
     ("streaming.start", "Stream"),
     ("groups.table", "Groups"),
     ("image_pages.gallery", "Images"),
+    ("epoch_pages.calendar", "Epochs"),
     ("sky.show", "Sky"),
     ("catalogue_pages.show", "Catalogues"),
     ("calibration.show", "Calibration"),

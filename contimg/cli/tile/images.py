@@ -19,8 +19,8 @@ from contimg.store.products.bundle import CHECKSUMS, MANIFEST, list_files, write
 Command = Callable[..., Any]
 
 
-def _parse_mjd(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """The MJD, in days, at which a time in UTC or its beginning begins."""
+def parse_mjd(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Return the MJD, in days, at which a time in UTC or its beginning begins; a callback of options."""
     try:
         begin_s, _ = parse_time_span(value or "")
     except ValueError as error:
@@ -30,10 +30,10 @@ def _parse_mjd(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 _FILTER_OPTIONS = (
     click.option(
-        "--since", "since_mjd", metavar="UTC", callback=_parse_mjd,
+        "--since", "since_mjd", metavar="UTC", callback=parse_mjd,
         help="Observed at or after this time, such as 2026-02-22 or 2026-02-22T03:04.",
     ),
-    click.option("--until", "until_mjd", metavar="UTC", callback=_parse_mjd, help="Observed before this time."),
+    click.option("--until", "until_mjd", metavar="UTC", callback=parse_mjd, help="Observed before this time."),
     click.option("--grade", type=Choice(GRADES), help="Of this QA grade."),
     click.option("--calibrated/--uncalibrated", default=None, help="With, or without, an applied caltable set."),
     click.option("--ra", "ra_deg", type=float, help="Right ascension (ICRS) of a circle that holds the centre, deg."),

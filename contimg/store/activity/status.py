@@ -1,7 +1,7 @@
 """The state of the stream, as `contimg status` prints and the panel shows it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
 from typing import Annotated
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from contimg.formats.records import NO_UNIT, GroupId, about
 from contimg.instrument.dsa110 import CADENCE_S
+from contimg.instrument.time import DAY_S, SIDEREAL_DAY_S
 from contimg.settings.alerts import ERROR, WARNING
 from contimg.store import tables
 from contimg.store.activity.events import EventRecord
@@ -69,12 +70,21 @@ class Rates:
         float | None, about("95th percentile of the time from a group's last file to its image", "s", 118.0)
     ] = None
 
+    epoch_step_s: Annotated[float, about("Time between the beginnings of two epochs", "s", 1795.1)] = 1795.1
+
     @property
     def real_time_factor(self) -> Annotated[float | None, about("Seconds of sky per second of processing, all stages "
-                                                                "in sequence", NO_UNIT, 6.5)]:  # fmt: skip
-        """Seconds of sky per second of processing, all stages in sequence; None until each has run."""
-        total_s = sum(self.stage_seconds.values())
-        return CADENCE_S / total_s if total_s > 0 and set(self.stage_seconds) == set(Stage) else None
+                                                                "in sequence, and the tile's part of its mosaics",
+                                                                NO_UNIT, 6.5)]:  # fmt: skip
+        """Seconds of sky per second of processing; None until each stage of a tile has run.
+
+        The stages of a tile count in sequence, a mosaic with the part that is due to one tile.
+        """
+        if not set(TILE.stages) <= set(self.stage_seconds):
+            return None
+        total_s = sum(self.stage_seconds[stage] for stage in TILE.stages)
+        total_s += self.stage_seconds.get(Stage.MOSAIC, 0.0) * CADENCE_S / self.epoch_step_s
+        return CADENCE_S / total_s if total_s > 0 else None
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,7 @@ class Overview(Repository):
         shown : how many of the newest quarantined files, failed groups, images and warnings to list.
         """
         now = self._database.clock()
+        epoch_step_s = self._database.rules.epoch_step_min * 60 * SIDEREAL_DAY_S / DAY_S
         job, file = tables.Job, tables.SubbandFileRow
         live = (job.kind == TILE.name, job.processing == LIVE)
         aside = select(file).where(file.state == FileState.QUARANTINED).order_by(file.arrived_at.desc()).limit(shown)
@@ -132,7 +143,7 @@ class Overview(Repository):
                 waiting=_waiting(session),
                 running=_running(session),
                 oldest_pending_s=None if oldest is None else now - oldest,
-                rates=_rates(session, now),
+                rates=replace(_rates(session, now), epoch_step_s=epoch_step_s),
                 set_aside_count=count(session, file, file.state == FileState.QUARANTINED),
                 set_aside=tuple(record_of(FileRecord, row) for row in session.scalars(aside)),
                 failed=tuple(FailedGroup(row.key, row.error or "") for row in session.scalars(failed)),
