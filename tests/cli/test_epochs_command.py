@@ -36,7 +36,7 @@ def test_epochs_are_listed_shown_and_made(run):
     shown = json.loads(run("show", KEYS[0], "--json"))
     assert (shown["epoch"]["tile_count"], shown["mosaic"]) == (1, None)
     assert "no epoch to make" in run("make", "--from", "2026-02-22", "--to", "2026-02-24", "--declination", "54.6")
-    made = json.loads(run("make", "--from", "2026-02-22", "--to", "2026-02-24", "--json"))
-    assert [(job["key"], job["state"]) for job in made] == [(key, "pending") for key in KEYS]
+    jobs = json.loads(run("make", "--from", "2026-02-22", "--to", "2026-02-24", "--json"))
+    assert [(job["key"], job["state"]) for job in jobs] == [(key, "pending") for key in KEYS]
     assert "no epoch to make" in run("make", "--from", "2026-02-22", "--to", "2026-02-24")
     assert KEYS[0] in run("list", "--state", "pending")

@@ -142,7 +142,7 @@ def test_bad_tiles_alone_make_no_mosaic(store, night):
 
 
 @pytest.fixture
-def made(store, night) -> Telescope:
+def imaged(store, night) -> Telescope:
     """The epoch KEY with a mosaic of two tiles."""
     for number in TILES[:2]:
         image_tile(night, number)
@@ -152,7 +152,7 @@ def made(store, night) -> Telescope:
     return night
 
 
-def test_commit_stores_mosaic_and_its_tiles(store, made):
+def test_commit_stores_mosaic_and_its_tiles(store, imaged):
     epoch = store.epochs.epoch(KEY)
     mosaic = store.mosaics.mosaic(epoch.mosaic_id)
     assert (epoch.state, epoch.grade, mosaic.epoch) == (State.COMPLETED, "good", KEY)
@@ -162,9 +162,9 @@ def test_commit_stores_mosaic_and_its_tiles(store, made):
     assert [row.id for row in store.mosaics.list_mosaics().mosaics] == [mosaic.id]
 
 
-def test_later_tile_reopens_epoch_and_replaces_mosaic(store, made):
+def test_later_tile_reopens_epoch_and_replaces_mosaic(store, imaged):
     first = store.mosaics.mosaic_of(store.epochs.epoch(KEY).job_id)
-    image_tile(made, TILES[2])
+    image_tile(imaged, TILES[2])
     assert store.epochs.epoch(KEY).state == State.COLLECTING
     assert store.mosaics.mosaic(first.id) == first, "the old mosaic stays until the new one is committed"
     assert is_ready(store)
@@ -173,7 +173,7 @@ def test_later_tile_reopens_epoch_and_replaces_mosaic(store, made):
     assert store.epochs.epoch(KEY).state == State.COMPLETED
 
 
-def test_tile_imaged_again_reopens_epoch(store, made, clock):
+def test_tile_imaged_again_reopens_epoch(store, imaged, clock):
     tile = store.epochs.epoch(KEY).tiles[0]
     image = store.products.image_of(tile.group)
     clock.advance(60)
@@ -182,12 +182,12 @@ def test_tile_imaged_again_reopens_epoch(store, made, clock):
     assert is_ready(store)
 
 
-def test_tile_imaged_during_the_stage_reopens_epoch(store, made, clock):
+def test_tile_imaged_during_the_stage_reopens_epoch(store, imaged, clock):
     store.jobs.retry(store.epochs.epoch(KEY).job_id)
     job_id = store.epochs.epoch(KEY).job_id
     lease = store.leases.claim(job_id, Stage.MOSAIC, "worker")
     tiles = store.epochs.tiles(job_id)
-    image_tile(made, TILES[2])
+    image_tile(imaged, TILES[2])
     assert store.epochs.epoch(KEY).state == State.IN_PROGRESS
     store.leases.commit(lease, [EpochMosaic(MOSAIC, tiles)])
     assert store.epochs.epoch(KEY).state == State.COLLECTING
@@ -206,7 +206,7 @@ def test_request_makes_epochs_of_images_on_disk(location, open_store, clock):
     assert off.epochs.request(*span) == ()
 
 
-def test_request_leaves_finished_epochs(store, made):
+def test_request_leaves_finished_epochs(store, imaged):
     span = (unix_to_mjd(T0) - 1, unix_to_mjd(T0) + 1)
     assert KEY not in [job.key for job in store.epochs.request(*span)]
 
@@ -230,7 +230,7 @@ def test_retention_keeps_tiles_of_open_epochs(store, night, clock):
     assert mosaic == ()
 
 
-def test_strip_history_is_median_of_good_mosaics(store, made, clock):
+def test_strip_history_is_median_of_good_mosaics(store, imaged, clock):
     assert store.mosaics.history_rms_jy(163, FIRST.start_s + 86164) is None
     assert store.mosaics.history_rms_jy(546, FIRST.start_s + 86164) is None
 

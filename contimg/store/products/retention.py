@@ -56,8 +56,8 @@ class Retention(Repository):
         """
         now = self._database.clock()
         with self._database.read() as session:
-            wanted = wanted_images(session, self._database.rules) if rules.keep_images_days else set()
-            images = [product for product, image_id in _images(session, rules, now) if image_id not in wanted]
+            needed = wanted_images(session, self._database.rules) if rules.keep_images_days else set()
+            images = [product for product, image_id in _images(session, rules, now) if image_id not in needed]
             products = [*_measurement_sets(session, rules, now), *images, *_mosaics(session, rules, now)]
         return tuple(sorted(products, key=lambda product: product.created_at))
 
