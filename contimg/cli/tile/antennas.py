@@ -25,7 +25,10 @@ def antennas() -> None:
 @days_option
 @as_json_option
 def list_antennas(days: float, as_json: bool) -> None:
-    """List the antennas that are out, the outages, and the number of usable antennas."""
+    """List the antennas that are out, and the outages.
+
+    With the number of usable antennas.
+    """
     with open_store() as store:
         listed = store.antennas.list(*_span(store, days))
         now_s = store.database.clock()
