@@ -17,6 +17,8 @@ from scipy.special import j1
 FREQ_HZ, BANDWIDTH_HZ, DISH_M = 1.405e9, 187.5e6, 4.65
 CADENCE_S, MJD = 309.0, 61093.1
 REACH_SIGMAS = 5.0
+# Fields of small tile images that cover the primary beam.
+SMALL: dict[str, object] = {"size": 192, "cell_arcsec": 64.0, "beam": (300.0, 230.0, 20.0), "rms_jy": 3e-4}
 
 
 @dataclass(frozen=True)

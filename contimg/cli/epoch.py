@@ -9,14 +9,22 @@ from contimg.cli.shared import PATH, as_json_option, print_json
 from contimg.common.errors import BadInput
 from contimg.common.options import flags, from_flags
 from contimg.epoch.mosaic import Mosaic, MosaicOptions, MosaicThresholds, make_mosaic
+from contimg.settings import Settings
 
 
 @click.command()
 @click.argument("output", type=PATH, metavar="OUT.fits")
 @click.argument("tiles", nargs=-1, required=True, type=PATH, metavar="TILE.fits...")
+@click.option(
+    "--reference-catalogue",
+    type=PATH,
+    help="Catalogue file to compare with.  [default: the installed one of CONTIMG_REFERENCE_CATALOGUE]",
+)
 @as_json_option
 @flags(MosaicOptions)
-def mosaic(output: Path, tiles: tuple[Path, ...], as_json: bool, **arguments: Any) -> None:
+def mosaic(
+    output: Path, tiles: tuple[Path, ...], reference_catalogue: Path | None, as_json: bool, **arguments: Any
+) -> None:  # fmt: skip
     """Make the mosaic of tile images of one declination strip.
 
     OUT.fits is the mosaic; OUT.weight.fits (1/Jy²), OUT.rms.fits and pictures are written beside it. Each TILE.fits is
@@ -28,7 +36,8 @@ def mosaic(output: Path, tiles: tuple[Path, ...], as_json: bool, **arguments: An
     if output in tiles:
         raise BadInput(f"{output}: is both the mosaic and a tile image; the mosaic comes first")
     options = from_flags(MosaicOptions, arguments)
-    product = make_mosaic(tiles, output, options, MosaicThresholds.from_environment())
+    catalogue = reference_catalogue or Settings.from_environment().reference_path
+    product = make_mosaic(tiles, output, options, MosaicThresholds.from_environment(), reference_catalogue=catalogue)
     for omitted in product.omitted:
         click.echo(f"contimg: left out {omitted.fits_path}: {omitted.reason}", err=True)
     if as_json:
@@ -62,6 +71,9 @@ def _print_mosaic(product: Mosaic) -> None:
             f"         primary beam at {entry.radius_deg:.2f} deg: {entry.deviation:+.1%} +- {entry.error:.1%} "
             f"from the one applied ({entry.fluxes} fluxes)"
         )
+    if product.completeness is not None and product.catalogue_flux_ratio is not None:
+        ratio = f"fluxes {product.catalogue_flux_ratio:.3f} times the catalogue's"
+        click.echo(f"sky      {product.completeness:.0%} of the catalogued sources are detected; {ratio}")
     for member in product.members:
         scale = f", fluxes {member.flux_scale:.3f}" if member.flux_scale else ""
         click.echo(

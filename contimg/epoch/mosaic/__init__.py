@@ -19,6 +19,7 @@ __all__ = ["Mosaic", "MosaicOptions", "MosaicThresholds", "make_mosaic"]
 def make_mosaic(
     tiles: Sequence[Path], output: Path, options: MosaicOptions | None = None,
     thresholds: MosaicThresholds | None = None, history_rms_jy: float | None = None,
+    reference_catalogue: Path | None = None,
 ) -> Mosaic:  # fmt: skip
     """Make the mosaic of tile images.
 
@@ -29,6 +30,7 @@ def make_mosaic(
     options : of the stage.
     thresholds : of the QA grade.
     history_rms_jy : median noise of the last good mosaics of the declination strip, Jy per beam, to compare with.
+    reference_catalogue : file of the catalogue that the mosaic is compared with; None: it is not compared.
 
     Returns
     -------
@@ -42,4 +44,5 @@ def make_mosaic(
     """
     from contimg.epoch.mosaic.run import add_tiles
 
-    return add_tiles(tiles, output, options or MosaicOptions(), thresholds or MosaicThresholds(), history_rms_jy)
+    options, thresholds = options or MosaicOptions(), thresholds or MosaicThresholds()
+    return add_tiles(tiles, output, options, thresholds, history_rms_jy, reference_catalogue)

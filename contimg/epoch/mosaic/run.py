@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation
 from contimg.common.errors import BadFile
 from contimg.epoch.mosaic.assessment import AddedTile, Alignment, Overlaps, Sky, assess_overlaps, assess_sky
 from contimg.epoch.mosaic.beams import beam_covariance, convolve, find_common_beam, rotate_beam
-from contimg.epoch.mosaic.grid import Grid, coarse_pixels, make_grid, north_angle_deg
+from contimg.epoch.mosaic.grid import STEP, Grid, coarse_pixels, make_grid, north_angle_deg
 from contimg.epoch.mosaic.members import Image, TileHeader, read_pixels, refuse_none, select_tiles
 from contimg.epoch.mosaic.noise import NoiseMap, measure_noise_map
 from contimg.epoch.mosaic.options import MosaicOptions
@@ -30,10 +30,11 @@ from contimg.epoch.mosaic.sources import (
     measure_tile,
     solve_offsets,
 )
-from contimg.epoch.mosaic.writing import MosaicFiles, write_mosaic
+from contimg.epoch.mosaic.writing import MosaicFiles, mosaic_header, write_mosaic
 from contimg.epoch.products import Mosaic, MosaicMember, OmittedMember
 from contimg.quality.mosaic import MosaicThresholds, grade_mosaic
 from contimg.tile.image.result import Beam
+from contimg.tile.image.sources.forced import compare_image
 from contimg.tile.products import StepTimer
 
 MIN_SHARED = 5  # sources that a level or a shift is measured from
@@ -43,13 +44,13 @@ SHIFT_PRIOR = 0.5  # beams
 
 def add_tiles(
     paths: Sequence[Path], output: Path, options: MosaicOptions, thresholds: MosaicThresholds,
-    history_rms_jy: float | None = None,
+    history_rms_jy: float | None = None, reference_catalogue: Path | None = None,
 ) -> Mosaic:  # fmt: skip
     """Make a mosaic as `contimg.epoch.mosaic.make_mosaic` does.
 
     Parameters
     ----------
-    paths, output, options, thresholds, history_rms_jy : as there.
+    paths, output, options, thresholds, history_rms_jy, reference_catalogue : as there.
     """
     timer = StepTimer()
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
@@ -93,6 +94,9 @@ def add_tiles(
     files = MosaicFiles.of(output)
     mosaic = _make_record(added, omitted, files, grid, beam, overlaps, sky, options, peak_weight, timer.seconds)
     mosaic = replace(mosaic, history_rms_jy=history_rms_jy)
+    if reference_catalogue is not None:
+        with timer("compare"):
+            mosaic = _compare(mosaic, flux, weight, grid, sky, reference_catalogue)
     grade = grade_mosaic(mosaic, thresholds)
     mosaic = replace(mosaic, verdict=grade.grade, verdict_reasons=grade.reasons)
     with timer("write"):
@@ -254,6 +258,23 @@ def _make_record(
         flux_seam=overlaps.flux_seam, rms_seam=sky.rms_seam, beam_deviation=overlaps.beam_deviation,
         artefact_ratio=sky.artefact_ratio,
     )  # fmt: skip
+
+
+def _compare(mosaic: Mosaic, flux: Image, weight: Image, grid: Grid, sky: Sky, catalogue: Path) -> Mosaic:
+    """The record with completeness and fluxes against the reference catalogue."""
+    # The noise in cells suffices, and is small.
+    half = STEP // 2
+    cells = np.s_[half : flux.shape[0] // STEP * STEP : STEP, half : flux.shape[1] // STEP * STEP : STEP]
+    rows, columns = (np.arange(half, length // STEP * STEP, STEP) for length in flux.shape)
+    boxes = [np.clip(np.rint((index - sky.noise.first) / sky.noise.step), 0, length - 1).astype(np.int64)
+             for index, length in zip((rows, columns), sky.noise.values.shape, strict=True)]  # fmt: skip
+    used = np.where(weight[cells] > 0, weight[cells], np.nan)
+    rms_jy = sky.noise.values[np.ix_(*boxes)] / np.sqrt(used)
+    name = str(mosaic.fits_path)
+    comparison, _ = compare_image(flux, None, mosaic_header(mosaic, grid), catalogue, rms_map=rms_jy, name=name)
+    return replace(
+        mosaic, completeness=comparison.catalogue_completeness, catalogue_flux_ratio=comparison.catalogue_flux_ratio
+    )
 
 
 def _make_member(member: AddedTile, weight: float, scale: float | None) -> MosaicMember:

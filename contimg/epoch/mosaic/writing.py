@@ -43,6 +43,7 @@ CARDS = (
     ("PBDEV", "beam_deviation", "primary beam over the one applied, less 1"),
     ("ARTEFACT", "artefact_ratio", "noise around bright sources over RMSPRED"),
     ("COMPLETE", "completeness", "part of the catalogued sources shown"),
+    ("CATFLUX", "catalogue_flux_ratio", "median flux over the catalogue's"),
     ("VERDICT", "verdict", "quality"),
 )
 # Of each member, with its number from 001 on.

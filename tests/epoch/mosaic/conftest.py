@@ -8,12 +8,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 
-from tile_images import random_sky, strip, write_strip
+from tile_images import SMALL, random_sky, strip, write_strip
 
 from contimg.epoch.mosaic import make_mosaic
 
 STRIPS = {"+16 across 0h": (0.4, 16.3), "+37": (150.0, 37.0), "+68": (210.0, 68.0)}
-SMALL = {"size": 192, "cell_arcsec": 64.0, "beam": (300.0, 230.0, 20.0), "rms_jy": 3e-4}
 
 
 @pytest.fixture(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
-from conftest import SMALL
-from tile_images import DISH_M, airy, strip, tile_wcs, write_tile
+from tile_images import DISH_M, SMALL, airy, strip, tile_wcs, write_tile
 
 from contimg.cli import contimg
 from contimg.common.errors import BadFile, BadInput

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from conftest import SMALL
-from tile_images import FREQ_HZ, airy, measure_truth, random_sky, strip, write_strip
+from tile_images import FREQ_HZ, SMALL, airy, measure_truth, random_sky, strip, write_strip
 
 from contimg.common.errors import Transient
 from contimg.common.files.staging import guarded_renames
 from contimg.epoch.mosaic import make_mosaic
 from contimg.formats.records import to_plain
+from contimg.sky.catalogue import SURVEY, CatalogueSources, Provenance, write_catalogue
 
 
 def test_fluxes_positions_and_noise(hour):
@@ -114,6 +114,18 @@ def test_weights_and_blank_pixels(hour):
     )
     assert weight[y, x] == pytest.approx(expected, rel=0.2)
     assert np.median(rms[used] * np.sqrt(weight[used])) == pytest.approx(1, abs=0.1)
+
+
+def test_completeness_and_fluxes_against_a_catalogue(hour, tmp_path):
+    sky, _, paths, _ = hour
+    names = [f"s{number}" for number in range(sky.flux_jy.size)]
+    sources = CatalogueSources.of(FREQ_HZ, names, sky.ra_deg, sky.dec_deg, sky.flux_jy)
+    provenance = Provenance(name="list", kind=SURVEY, frequency_hz=FREQ_HZ, beam_deg=15 / 3600, flux_limit_jy=1e-3)
+    catalogue = write_catalogue(tmp_path / "list.catalogue", sources, provenance).path
+    mosaic = make_mosaic(paths, tmp_path / "m.fits", reference_catalogue=catalogue)
+    assert mosaic.completeness == 1.0
+    assert mosaic.catalogue_flux_ratio == pytest.approx(1, abs=0.02)
+    assert fits.getheader(mosaic.fits_path)["COMPLETE"] == 1.0
 
 
 def test_same_images_give_the_same_bits(small_tiles, tmp_path):
