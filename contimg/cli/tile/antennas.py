@@ -53,7 +53,7 @@ def list_antennas(days: float, as_json: bool) -> None:
 @days_option
 @as_json_option
 def show(antenna: str, days: float, as_json: bool) -> None:
-    """Show the outages of an antenna, and its numbers by tile."""
+    """Show the outages and the numbers of an antenna."""
     with open_store() as store:
         history = store.antennas.history(antenna, *_span(store, days))
         now_s = store.database.clock()
