@@ -112,19 +112,20 @@ def has_fringes(data: SolvingData, slot: int) -> bool:
     slot : of the antenna.
     """
     baselines = np.flatnonzero(((data.ant1 == slot) | (data.ant2 == slot)) & data.weights.any(axis=(0, 2, 3)))
-    fringing = sum(_has_fringes(data, baselines[[index]]) for index in range(baselines.size))
-    return fringing > 0 and fringing >= MIN_FRINGING * baselines.size
+    lines = data.visibilities[:, baselines].mean(axis=0)
+    fringing = np.count_nonzero((_delay_peaks(lines) > _DETECTED).any(axis=1))
+    return bool(fringing > 0 and fringing >= MIN_FRINGING * baselines.size)
 
 
 def _explain_antenna(data: SolvingData, slot: int, gains: Gains, powers: Floats) -> str:
     """Explain an antenna by its fringes with all healthy ones together."""
     by_minute = _solve_antenna(data, slot, gains)
     lines = by_minute.mean(axis=0)
-    if max(_delay_peak(line) for line in lines.T) > _DETECTED:
+    if _delay_peaks(lines).max() > _DETECTED:
         peaks = np.abs(np.fft.fft(lines, _PADDING * len(lines), axis=0)).max(axis=0) / len(lines)
         usual = np.nanmedian(np.abs(gains) ** 2 / powers[:, None, None])
         return LEAKING.format(share=np.sqrt(np.mean(peaks**2) / powers[slot] / usual))
-    turning = np.mean([max(_delay_peak(line) for line in minute.T) > _DETECTED for minute in by_minute])
+    turning = np.mean(_delay_peaks(by_minute).max(axis=1) > _DETECTED)
     return TURNING if turning >= 0.5 else BLIND
 
 
@@ -144,13 +145,13 @@ def _solve_antenna(data: SolvingData, slot: int, gains: Gains) -> Gains:
 def _has_fringes(data: SolvingData, baselines: Rows) -> bool:
     """Whether a baseline shows a delay in any receptor, its minutes added in phase."""
     lines = data.visibilities[:, baselines].mean(axis=(0, 1))
-    return any(_delay_peak(line) > _DETECTED for line in lines.T)
+    return bool(_delay_peaks(lines).max() > _DETECTED)
 
 
-def _delay_peak(line: NDArray[np.complexfloating]) -> float:
-    """Compute the peak over the rms of the delay spectrum of a line of shape (channels,)."""
-    spectrum = np.abs(np.fft.fft(line, _PADDING * line.size))
-    return float(spectrum.max() / max(np.sqrt(np.mean(spectrum**2)), 1e-30))
+def _delay_peaks(lines: NDArray[np.complexfloating]) -> Floats:
+    """Compute the peak over the rms of the delay spectra of lines of shape (..., channels, hands)."""
+    spectra = np.abs(np.fft.fft(lines, _PADDING * lines.shape[-2], axis=-2))
+    return np.asarray(spectra.max(axis=-2) / np.maximum(np.sqrt(np.mean(spectra**2, axis=-2)), 1e-30))
 
 
 def find_turning_antennas(phases: Solutions, ms: MSInfo, calibrator: Calibrator) -> dict[int, str]:
