@@ -232,8 +232,8 @@ def _open(name: str) -> Catalogue:
     path = reference_catalogue(settings.state_dir, name) if name else settings.reference_path
     if path is None:
         raise Misconfigured(
-            f"{settings.state_dir}: no catalogue, or several and none of them is the reference; name one, or set "
-            "CONTIMG_REFERENCE_CATALOGUE"
+            f"{settings.state_dir.absolute()}: no catalogue, or several and none of them is the reference; name one, "
+            "set CONTIMG_REFERENCE_CATALOGUE, or give another --state-dir"
         )
     return open_catalogue(path)
 

@@ -23,7 +23,7 @@ from workers.service.streams import check_store_exists, find_streams
 ARGUMENTS = {
     "groups show": ["2026-02-22T23:17:51"], "calibrations show": ["3C48"], "calibrators": ["--dec", "33"],
     "plan": ["--cores", "2"], "completion": ["zsh"], "alerts show": ["1"], "images show": ["1"],
-    "images get": ["--dry-run"],
+    "images get": ["--dry-run"], "antennas show": ["18"], "catalogue query": ["10", "20", "1"],
 }  # fmt: skip
 WITHOUT_STORE = {
     "config show",
@@ -34,6 +34,7 @@ WITHOUT_STORE = {
     "calibrators",
     "completion",
     "beam show",
+    "catalogue list",
 }
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 

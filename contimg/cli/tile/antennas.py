@@ -25,10 +25,7 @@ def antennas() -> None:
 @days_option
 @as_json_option
 def list_antennas(days: float, as_json: bool) -> None:
-    """List the antennas that are out, and the outages.
-
-    With the number of usable antennas.
-    """
+    """List the usable antennas, those that are out, and the outages."""
     with open_store() as store:
         listed = store.antennas.list(*_span(store, days))
         now_s = store.database.clock()
@@ -53,7 +50,7 @@ def list_antennas(days: float, as_json: bool) -> None:
 @days_option
 @as_json_option
 def show(antenna: str, days: float, as_json: bool) -> None:
-    """Show the outages and the numbers of an antenna."""
+    """Show the outages of an antenna, and its numbers by tile."""
     with open_store() as store:
         history = store.antennas.history(antenna, *_span(store, days))
         now_s = store.database.clock()
