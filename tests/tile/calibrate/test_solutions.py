@@ -103,7 +103,7 @@ def test_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_pat
 
 def test_validity_of_imported_set(night, tmp_path):
     caltable_set, tile = imported(night, tmp_path), read_ms_info(night[0])
-    assert caltable_set.valid_to_mjd - caltable_set.valid_from_mjd == pytest.approx(1 + 80 / 86400, abs=20 / 86400)
+    assert caltable_set.valid_to_mjd - caltable_set.valid_from_mjd == pytest.approx(2 + 80 / 86400, abs=20 / 86400)
     assert caltable_set.mjd == pytest.approx(tile.mid_mjd_s / 86400, abs=1e-4)
     assert set(caltable_set.quality["tables"]) == {"night.bcal", "night.gcal", "night.kcal"}
     assert caltable_set.quality["gain_snr"] > 10
