@@ -213,7 +213,8 @@ def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{check_name(lease.key, 'epoch')}.fits"
     options, thresholds = MosaicOptions.from_environment(), MosaicThresholds.from_environment()
-    mosaic = make_mosaic([tile.fits_path for tile in tiles], path, options, thresholds, history_rms_jy)
+    paths, catalogue = [tile.fits_path for tile in tiles], Settings.from_environment().reference_path
+    mosaic = make_mosaic(paths, path, options, thresholds, history_rms_jy, catalogue)
     return EpochMosaic(mosaic, tiles)
 
 
