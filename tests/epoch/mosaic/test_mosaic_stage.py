@@ -195,5 +195,6 @@ def test_the_overlaps_measure_the_primary_beam(tmp_path):
     for entry in mosaic.beam_profile:
         radii = np.deg2rad([entry.radius_deg, first.radius_deg])
         true = airy(radii, 1.08) / airy(radii)
-        assert entry.deviation == pytest.approx(true[0] / true[1] - 1, abs=max(0.03, 4 * entry.error))
+        # The flux scales of the strip's ends take up a part of the deviation.
+        assert entry.deviation == pytest.approx(true[0] / true[1] - 1, abs=max(0.03, 4 * entry.error), rel=0.2)
     assert mosaic.beam_deviation > 0.05
