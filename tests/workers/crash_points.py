@@ -1,6 +1,6 @@
 """Run as a program: a stage is killed just before its n-th write boundary, for every n; then it is done again.
 
-    python crash_points.py STAGE GROUP [FIRST LAST]
+    python crash_points.py STAGE GROUP_OR_JOB [FIRST LAST]
 
 A write boundary is a rename or a commit. Each attempt is a fork of this process, so that the libraries load once.
 Prints one JSON list a line: the boundary it was killed at, then what recovery found and made.
@@ -25,7 +25,7 @@ from workers.housekeeping.cleanup import remove_orphans
 NONE = "end"
 
 
-def main(stage: Stage, group: str, first: int = 1, last: int = 1000) -> None:
+def main(stage: Stage, group: int | str, first: int = 1, last: int = 1000) -> None:
     stages.load(stage)
     for number in range(first, last + 1):
         reached = _in_a_fork(lambda n=number: _attempt(stage, group, n))
@@ -49,7 +49,7 @@ def _in_a_fork(do: Callable[[], None]) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def _attempt(stage: Stage, group: str, number: int) -> None:
+def _attempt(stage: Stage, group: int | str, number: int) -> None:
     left = [number]
 
     def boundary(*_: object) -> None:
@@ -63,14 +63,14 @@ def _attempt(stage: Stage, group: str, number: int) -> None:
     execute_stage(context, stage, group)
 
 
-def _recover(stage: Stage, group: str) -> None:
+def _recover(stage: Stage, group: int | str) -> None:
     """What a start of the service does, and the stage once more; then everything must be as if nothing had been."""
     context = _stage_context()
     release_leases_of_dead_processes(context.store)
     execute_stage(context, stage, group)
     runs = [run for run in context.store.jobs.runs(group) if run.stage is stage and run.outcome == "committed"]
     assert len(runs) == 1, runs
-    record = context.store.files.group(group)
+    record = context.store.jobs.job(group)
     assert record.lease_owner is None
     remove_orphans(context.config, context.store)
     # Once more for the next boundary, as an operator would have it done again.
@@ -85,4 +85,5 @@ def _stage_context() -> StageContext:
 
 
 if __name__ == "__main__":
-    main(Stage(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
+    job = int(sys.argv[2]) if sys.argv[2].isdigit() else sys.argv[2]
+    main(Stage(sys.argv[1]), job, *map(int, sys.argv[3:]))

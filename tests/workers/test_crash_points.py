@@ -25,11 +25,11 @@ from workers.housekeeping.cleanup import remove_orphans
 SIGKILL = 9
 
 
-def crash_everywhere(deployment, stage: Stage, group: str, *between: int) -> list[int]:
+def crash_everywhere(deployment, stage: Stage, group: int | str, *between: int) -> list[int]:
     """How each attempt ended: killed at its boundary, the last one not; `between`: the first and the last boundary."""
     program = Path(__file__).with_name("crash_points.py")
     done = subprocess.run(
-        [sys.executable, str(program), stage, group, *map(str, between)],
+        [sys.executable, str(program), stage, str(group), *map(str, between)],
         env={**deployment.environ, "CONTIMG_LEASE_S": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip

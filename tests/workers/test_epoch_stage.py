@@ -1,0 +1,62 @@
+"""The mosaic stage of an epoch on small tile images: executed, and killed at every rename and every commit."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from epoch_steps import products_at
+from store_steps import commit, register_file
+
+sys.path += [str(Path(__file__).parents[2] / "benchmarks"), str(Path(__file__).parent)]
+
+from test_crash_points import SIGKILL, crash_everywhere
+from tile_images import random_sky, strip, write_strip
+
+from contimg.formats.uvh5.grouping import subband_file_name
+from contimg.instrument.time import unix_to_mjd
+from contimg.store import Outcome, Stage, State, Store
+from workers.execution.attempt import execute_stage
+from workers.execution.stages import StageContext
+
+SMALL = {"size": 192, "cell_arcsec": 64.0, "beam": (300.0, 230.0, 20.0), "rms_jy": 3e-4}
+T0 = 1_771_802_271.0  # 2026-02-22T23:17:51
+
+
+@pytest.fixture
+def epoch(deployment, store: Store) -> int:
+    """Job of an epoch of three tile images on disk, made pending."""
+    directory = deployment.config.output_dir / "images"
+    directory.mkdir(parents=True)
+    paths = write_strip(directory, strip(80.0, 20.0, 3, **SMALL), random_sky(80.0, 20.0, 6.0, 3.2, 30))
+    for number, path in enumerate(paths):
+        start_s = T0 + 309 * number
+        for subband in range(16):
+            group = register_file(store, deployment.incoming / subband_file_name(start_s, subband), 5, 1.0).file.group
+        ms, image = products_at(group, start_s + 154.5, 20.0)
+        commit(store, group, Stage.CONVERT, ms)
+        commit(store, group, Stage.CALIBRATE)
+        commit(store, group, Stage.IMAGE, replace(image, fits_path=path))
+    key = max(store.epochs.list_epochs().epochs, key=lambda record: record.tile_count).id
+    store.epochs.request(unix_to_mjd(T0) - 1, unix_to_mjd(T0) + 1)
+    return store.epochs.epoch(key).job_id
+
+
+def test_stage_makes_mosaic_of_epoch(deployment, store: Store, epoch: int) -> None:
+    assert execute_stage(StageContext(deployment.config, store), Stage.MOSAIC, epoch)
+    record, mosaic = store.epochs.epoch(store.jobs.job(epoch).key), store.mosaics.mosaic_of(epoch)
+    assert (record.state, record.mosaic_id, record.grade) == (State.COMPLETED, mosaic.id, mosaic.verdict)
+    assert mosaic.fits_path == deployment.config.output_dir / "mosaics" / f"{record.id}.fits"
+    assert [member.fits_path for member in mosaic.members] == [tile.fits_path for tile in record.tiles]
+    for path in (mosaic.fits_path, mosaic.weight_fits_path, mosaic.rms_fits_path, mosaic.png_path):
+        assert path.stat().st_size > 0
+
+
+@pytest.mark.long
+def test_mosaic_killed_at_every_boundary(deployment, store: Store, epoch: int) -> None:
+    endings = crash_everywhere(deployment, Stage.MOSAIC, epoch)
+    assert endings[-1] == 0
+    assert set(endings[:-1]) == {SIGKILL}
+    assert {run.outcome for run in store.jobs.runs(epoch)} == {Outcome.RELEASED, Outcome.SUPERSEDED}
+    assert len(store.mosaics.list_mosaics().mosaics) == 1
+    assert store.mosaics.mosaic_of(epoch).fits_path.stat().st_size > 0
