@@ -42,6 +42,8 @@ COMMANDS = {
     "/attention/<key>/<action>": "attention retry",
     "/alerts/<int:alert_id>/acknowledge": "alerts acknowledge",
     "/groups/<group>/retry": "groups retry",
+    "/api/epochs/<epoch>/retry": "epochs retry",
+    "/epochs/<epoch>/retry": "epochs retry",
     "/groups/<group>/discard": "groups discard",
     "/api/calibrations/<name>/retire": "calibrations retire",
     "/api/calibrations/import": "calibrations import",
