@@ -321,6 +321,8 @@ def test_retention_deletes_by_rules(clocked_store, deployment, clock):
     clocked_store.jobs.retry(groups[3], stage=Stage.IMAGE)
     newest = complete(clocked_store, deployment, 9)
     rules = RetentionRules(keep_ms_days=30, keep_images_days=35, keep_last=1)
+    for epoch in clocked_store.epochs.list_epochs(500).epochs:  # an open one keeps its tile images
+        clocked_store.jobs.discard(epoch.job_id)
 
     def keys(gone) -> set[tuple[str, str]]:
         return {(expired.product.group, expired.product.kind) for expired in gone}
