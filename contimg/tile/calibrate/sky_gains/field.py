@@ -17,7 +17,7 @@ from contimg.tile.calibrate.solve.sky_model import compute_direction_cosines
 RADIUS_DEG = 6.0  # around the pointing: beyond the first sidelobe of the primary beam
 MIN_TRUE_JY = 0.003
 MIN_APPARENT_FRACTION = 0.002  # of all apparent flux; fainter sources are left out
-MAX_SOURCES = 300
+MAX_SOURCES = 200
 _GAUSSIAN = np.pi**2 / (4 * np.log(2))  # exponent of a Gaussian's visibility, for FWHM and baselines in wavelengths
 
 
