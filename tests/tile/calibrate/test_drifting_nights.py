@@ -18,8 +18,8 @@ from contimg.tile.convert import ConvertOptions, convert
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.sources.photometry import measure_source
 
-PICTURED = ImageOptions(size=1200)
-pytestmark = pytest.mark.long
+PICTURED = ImageOptions(size=1200, padding=1.1, changing_sky=False)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def test_drifted_phases_are_corrected(tile):
     phases = np.angle(turn[:, 0] * np.exp(-1j * np.angle(turn.sum(axis=0))))
     assert done.phase_residual_deg == pytest.approx(np.rad2deg(np.sqrt(np.mean(phases**2))), rel=0.1)
     assert done.gain_snr > 20
+    phase_deg = {(row.antenna, row.polarisation): row.phase_deg for row in done.antenna_numbers}
+    assert phase_deg[str(SLOTS[3]), "Y"] == pytest.approx(np.rad2deg(phases[3, 1]), abs=5)
     assert done.flux_loss_fraction is None
 
 

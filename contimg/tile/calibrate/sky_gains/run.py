@@ -24,7 +24,8 @@ MIN_SNR = 5.0  # of a phase in an interval
 MIN_GAIN = 0.0005  # of the flux on independent channels: phases of 1.3 deg rms cost as much
 MIN_INTERVAL_GAIN = 0.003  # of a division over a coarser one: short intervals fit errors of the model
 MIN_AMPLITUDE_SNR = 10.0  # of an amplitude, from the whole tile
-MIN_AMPLITUDE_SCATTER = 0.02  # below it the model's errors are larger than those of the amplitudes
+MIN_AMPLITUDE_SCATTER = 0.02  # below it amplitudes do not matter
+MIN_SCATTER_ERRORS = 1.5  # of the amplitudes, over their error
 IMAGE_HALF_WIDTH_DEG = 2.0  # of an image of default size
 OUTSIDE_SIGMA = 3.0
 MAX_LOG_AMPLITUDE = float(np.log(3.0))
@@ -87,7 +88,7 @@ def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsR
     noise_jy = _measure_noise(sums)  # of a sample of unit weight
     model_jy, total = float(field.mean_jy.sum()), sums.products.sum(axis=(0, 1))
     result = SkyGainsResult(None, "", len(field.lmn), round(model_jy, 5))
-    whole = _solve_phases(ms, sums, [slice(None)], (0, 1), noise_jy)
+    whole = _solve_phases(ms, sums, [slice(None)], (0, 1))
     is_solved = whole.snr[0] > 0
     if not is_solved.any():
         return replace(result, reason="no gains from the sky: no antenna has a solution")
@@ -101,12 +102,16 @@ def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsR
     if snr < MIN_SNR:
         return replace(result, reason=f"no gains from the sky: their S/N would be {snr:.1f}, {MIN_SNR:g} needed")
     result = replace(result, phase_residual_deg=round(float(np.rad2deg(np.sqrt(variance))), 3))
-    intervals, solved, gain = _choose_intervals(ms, sums, noise_jy)
+    intervals, solved, gain = _choose_intervals(ms, sums)
+    if variance < _rms_error(whole.snr) ** 2:
+        error = f"{np.rad2deg(_rms_error(whole.snr)):.2g} deg of the gains"
+        reason = f"no gains from the sky: the phase residual, {result.phase_residual_deg:.2g} deg, is below the error"
+        return replace(result, reason=f"{reason}, {error}")
     if gain < MIN_GAIN:
         change = f"the flux on independent channels would change by {gain:+.2%}, {MIN_GAIN:+.2%} needed"
         reason = f"no gains from the sky: {change}"
         return replace(result, reason=reason)
-    amplitude, amplitude_note = _solve_amplitudes(ms, sums, intervals, solved.gains, noise_jy)
+    amplitude, amplitude_note = _solve_amplitudes(ms, sums, intervals, solved.gains)
     snr = _median_snr(solved.snr)
     times_mjd_s = np.array([ms.times_mjd_s[interval].mean() for interval in intervals])
     phase_deg = np.rad2deg(np.angle(solved.gains))
@@ -146,18 +151,21 @@ def _divide(ms: MSInfo) -> list[list[slice]]:
     return divisions
 
 
-def _solve_phases(
-    ms: MSInfo, sums: BaselineSums, intervals: list[slice], halves: tuple[int, ...], noise_jy: float
-) -> _Solved:
+def _solve_phases(ms: MSInfo, sums: BaselineSums, intervals: list[slice], halves: tuple[int, ...]) -> _Solved:
     """Solve phases of each interval from halves of the band, of mean 0 over the antennas of each receptor."""
     products = np.stack([sums.products[interval][:, halves].sum(axis=(0, 1)) for interval in intervals])
     power = np.stack([sums.power[interval][:, halves].sum(axis=(0, 1)) for interval in intervals])
-    gains = _run_solver(ms, sums, products, power, phase_only=True)
-    return _Solved(_without_mean(gains), _expect_snr(gains, power, sums, noise_jy))
+    gains, snr = _run_solver(ms, sums, products, power, phase_only=True)
+    return _Solved(_without_mean(gains), snr)
 
 
-def _run_solver(ms: MSInfo, sums: BaselineSums, products: Gains, power: Floats, *, phase_only: bool) -> Gains:
-    """Solve a batch of problems, `products` and `power` of shape (intervals, baselines, receptors)."""
+def _run_solver(
+    ms: MSInfo, sums: BaselineSums, products: Gains, power: Floats, *, phase_only: bool
+) -> tuple[Gains, Floats]:
+    """Solve a batch of problems, `products` and `power` of shape (intervals, baselines, receptors).
+
+    The S/N follows from the scatter of the residuals: errors of the model lower it as noise does.
+    """
     intervals, baselines, receptors = products.shape
     slots = len(ms.antenna_names)
     data = np.divide(products, power, out=np.zeros_like(products), where=power > 0)
@@ -168,7 +176,8 @@ def _run_solver(ms: MSInfo, sums: BaselineSums, products: Gains, power: Floats, 
     weights = weights / max(float(weights.max()), 1e-30)
     solved = solve_gains(data, 1.0, weights, sums.antenna1, sums.antenna2, slots, phase_only=phase_only)
     gains = np.where(solved.flagged, np.nan, solved.gains)
-    return np.moveaxis(gains.reshape(intervals, receptors, slots), 1, 2)
+    shape = intervals, receptors, slots
+    return np.moveaxis(gains.reshape(shape), 1, 2), np.moveaxis(solved.snr.reshape(shape), 1, 2)
 
 
 def _without_mean(gains: Gains) -> Gains:
@@ -177,33 +186,28 @@ def _without_mean(gains: Gains) -> Gains:
     return np.where(np.isfinite(gains), gains * np.exp(-1j * np.angle(mean)), 1.0)
 
 
-def _expect_snr(gains: Gains, power: Floats, sums: BaselineSums, noise_jy: float) -> Floats:
-    """Expect the S/N of gains of amplitude 1: over the error of the real part, the phase's error is its inverse."""
-    by_antenna = np.zeros(gains.shape)
-    for antennas in (sums.antenna1, sums.antenna2):
-        for interval, sums_power in enumerate(power):
-            np.add.at(by_antenna[interval], antennas, sums_power)
-    snr = np.sqrt(2 * by_antenna) / max(noise_jy, 1e-30)
-    return np.where(np.isfinite(gains), snr, 0.0)
-
-
 def _measure_variance(solved: _Solved) -> float:
-    """Measure the variance of the phases, rad², without that of the noise."""
-    good = solved.snr > 0
-    return max(0.0, float(np.mean(np.angle(solved.gains[good]) ** 2) - np.mean(1 / np.square(solved.snr[good]))))
+    """Measure the variance of the phases, rad², without that of their errors."""
+    phases = np.angle(solved.gains[solved.snr > 0])
+    return max(0.0, float(np.mean(phases**2)) - _rms_error(solved.snr) ** 2)
 
 
-def _choose_intervals(ms: MSInfo, sums: BaselineSums, noise_jy: float) -> tuple[list[slice], _Solved, float]:
+def _rms_error(snr: Floats) -> float:
+    """The rms error of phases, rad, or of logarithms of amplitudes."""
+    return float(np.sqrt(np.mean(1 / np.square(snr[snr > 0])))) if (snr > 0).any() else np.inf
+
+
+def _choose_intervals(ms: MSInfo, sums: BaselineSums) -> tuple[list[slice], _Solved, float]:
     """Choose the division that recovers most flux on independent channels; give its phases and the flux's gain."""
     before = float(sums.products.real.sum())
     choices: list[tuple[list[slice], _Solved, float]] = []
     for intervals in _divide(ms):
-        solved = _solve_phases(ms, sums, intervals, (0, 1), noise_jy)
+        solved = _solve_phases(ms, sums, intervals, (0, 1))
         if choices and _median_snr(solved.snr) < MIN_SNR:
             break
         after = 0.0
         for half in (0, 1):
-            trained = _solve_phases(ms, sums, intervals, (1 - half,), noise_jy).gains
+            trained = _solve_phases(ms, sums, intervals, (1 - half,)).gains
             after += float(_correct(sums.products[:, half], sums, intervals, trained).real.sum())
         gain = after / before - 1 if before > 0 else np.inf
         if not choices or gain > choices[-1][2] + MIN_INTERVAL_GAIN:
@@ -224,20 +228,20 @@ def _correct(products: Gains, sums: BaselineSums, intervals: list[slice], gains:
     return np.asarray(sum(corrected))
 
 
-def _solve_amplitudes(
-    ms: MSInfo, sums: BaselineSums, intervals: list[slice], phases: Gains, noise_jy: float
-) -> tuple[Floats, str]:
+def _solve_amplitudes(ms: MSInfo, sums: BaselineSums, intervals: list[slice], phases: Gains) -> tuple[Floats, str]:
     """Solve amplitudes after the phases; all 1 where they do not lower the residual on independent channels."""
     products = [_correct(sums.products[:, half], sums, intervals, phases) for half in (0, 1)]
     power = [sums.power[:, half].sum(axis=0) for half in (0, 1)]
-    amplitude = _amplitudes(ms, sums, products[0] + products[1], power[0] + power[1])
+    amplitude, snr = _amplitudes(ms, sums, products[0] + products[1], power[0] + power[1])
     unit_amplitudes = np.ones_like(amplitude)
-    snr = _median_snr(_expect_snr(unit_amplitudes[None].astype(complex), (power[0] + power[1])[None], sums, noise_jy))
-    if snr < MIN_AMPLITUDE_SNR:
-        return unit_amplitudes, f"no amplitudes: their S/N would be {snr:.0f}, {MIN_AMPLITUDE_SNR:g} needed"
+    if _median_snr(snr) < MIN_AMPLITUDE_SNR:
+        return (
+            unit_amplitudes,
+            f"no amplitudes: their S/N would be {_median_snr(snr):.0f}, {MIN_AMPLITUDE_SNR:g} needed",
+        )
     change = 0.0
     for half in (0, 1):
-        trained = _amplitudes(ms, sums, products[1 - half], power[1 - half])
+        trained, _ = _amplitudes(ms, sums, products[1 - half], power[1 - half])
         chi2 = [
             _measure_residual(products[half], power[half], products[1 - half], power[1 - half], gains, sums)
             for gains in (unit_amplitudes, trained)
@@ -245,9 +249,10 @@ def _solve_amplitudes(
         change += chi2[1] - chi2[0]
     if change >= 0:
         return unit_amplitudes, "no amplitudes: they would raise the residual on independent channels"
-    scatter = float(np.std(np.log(amplitude[np.unique(sums.antenna1)])))
-    if scatter < MIN_AMPLITUDE_SCATTER:
-        return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {MIN_AMPLITUDE_SCATTER:.0%} needed"
+    scatter = float(np.std(np.log(amplitude[snr > 0])))
+    least = max(MIN_AMPLITUDE_SCATTER, MIN_SCATTER_ERRORS * _rms_error(snr))
+    if scatter < least:
+        return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {least:.1%} needed"
     return amplitude, f"amplitudes, rms {scatter:.1%}"
 
 
@@ -261,9 +266,9 @@ def _measure_residual(
     return float((power * model**2 - 2 * products.real * model).sum())
 
 
-def _amplitudes(ms: MSInfo, sums: BaselineSums, products: Gains, power: Floats) -> Floats:
-    """Amplitudes of geometric mean 1 over the antennas of each receptor, 1 without one, shape (slots, receptors)."""
-    gains = _run_solver(ms, sums, products[None], power[None], phase_only=False)[0]
-    logarithm = np.log(np.maximum(np.abs(gains), 1e-30))
+def _amplitudes(ms: MSInfo, sums: BaselineSums, products: Gains, power: Floats) -> tuple[Floats, Floats]:
+    """Amplitudes of geometric mean 1 over the antennas of each receptor, 1 without one, and S/N, (slots, receptors)."""
+    gains, snr = _run_solver(ms, sums, products[None], power[None], phase_only=False)
+    logarithm = np.log(np.maximum(np.abs(gains[0]), 1e-30))
     logarithm = np.clip(logarithm - np.nanmedian(logarithm, axis=0), -MAX_LOG_AMPLITUDE, MAX_LOG_AMPLITUDE)
-    return np.asarray(np.exp(np.nan_to_num(logarithm - np.nanmean(logarithm, axis=0))))
+    return np.exp(np.nan_to_num(logarithm - np.nanmean(logarithm, axis=0))), snr[0]
