@@ -12,8 +12,13 @@ from flask.testing import FlaskClient
 from observing_night import Night
 
 from contimg.cli import COMMANDS, Access, contimg
+from contimg.quality.antennas import AntennaNumbers, AntennaState
 from contimg.settings import Settings
 from contimg.settings.changes import change
+from contimg.sky.catalogue import SURVEY, CatalogueSources, Provenance, write_catalogue
+from contimg.sky.catalogue.catalogue import catalogue_path
+from contimg.store import Stage
+from contimg.tile.products import CalibratedMS
 
 # Command, request, and the key of the answer that has its records; "" for the whole answer.
 SAME = {
@@ -22,6 +27,9 @@ SAME = {
     "images list": ("/api/images?limit=20", "images"),
     "images show": ("/api/images/{image}", ""),
     "calibrations list": ("/api/calibrations?limit=30", "calibrations"),
+    "epochs list": ("/api/epochs?limit=20", "epochs"),
+    "antennas list": ("/api/antennas", ""),
+    "antennas show": ("/api/antennas/{antenna}", ""),
     "alerts list": ("/api/alerts?limit=20", "alerts"),
     "alerts maintenance list": ("/api/maintenance?limit=20", "silences"),
     "attention list": ("/api/attention", "items"),
@@ -34,6 +42,11 @@ OTHERS = {
     "beam show",
     "status",
     "calibrations show",
+    "epochs show",  # /api/epochs/<epoch>, /api/mosaics/<mosaic> and the attempts
+    "catalogue list",  # /api/catalogues adds what each catalogue covers of the newest tile's declination
+    "catalogue show",
+    "catalogue query",
+    "catalogue check",
     "workers",
     "calibrators",
     "config check",
@@ -42,6 +55,7 @@ OTHERS = {
     "plan",
 }
 ARGUMENTS = {"groups show": "{group}", "images show": "{image}", "calibrations show": "{set}",
+             "epochs show": "{epoch}", "antennas show": "{antenna}", "catalogue query": "24 33 5",
              "calibrators": "--dec 33", "plan": "--cores 2"}  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -58,13 +72,29 @@ def reading_commands() -> set[str]:
 
 @pytest.fixture
 def names(full_night: Night, settings: Settings) -> dict[str, object]:
-    """Names of records of the night; the configuration has been changed once."""
+    """Names of records of the night; the configuration has been changed once, and a catalogue is installed."""
     change(settings, {"max_workers": 3}, "Vera")
     store = full_night.store
     store.alerts.update("disk", "disk: 1 GB free", level="error")
     store.silences.add(None, until=time.time() + 60.0, reason="new disks", by="Vera")
+    sources = CatalogueSources.of(1.4e9, ["a"], [24.4], [33.2], 0.1)
+    provenance = Provenance(name="north", kind=SURVEY, frequency_hz=1.4e9, beam_deg=0.0125, flux_limit_jy=0.01)
+    write_catalogue(catalogue_path(settings.state_dir, "north"), sources, provenance)
+    observe_antennas(full_night)
     image = store.products.images(limit=1)[0]
-    return {"group": image.group, "image": image.id, "set": store.registry.sets(1)[0].name}
+    return {
+        "group": image.group, "image": image.id, "set": store.registry.sets(1)[0].name, "antenna": "23",
+        "epoch": store.epochs.list_epochs(1).epochs[0].id,
+    }  # fmt: skip
+
+
+def observe_antennas(night: Night) -> None:
+    """Process a tile in which antenna 23 is dead."""
+    mjd = 40587.0 + night.at / 86400
+    group = night.files()
+    night.run(group, Stage.CONVERT, [night._measurement_set(group, mjd)])
+    numbers = AntennaNumbers("23", "X", AntennaState.DEAD, 1.0, "amplitude is zero")
+    night.run(group, Stage.CALIBRATE, [CalibratedMS(None, "no set is valid", 0.05, antenna_numbers=(numbers,))])
 
 
 def answer_of(command: str, names: dict[str, object], settings: Settings) -> Any:
