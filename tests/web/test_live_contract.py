@@ -86,7 +86,7 @@ def test_existing_client_runs_stream(
             shutil.copy(path, deployment.incoming / path.name)
         until(lambda: client.overall()["queue"]["completed"] == 1, 300, "an image of the group")
 
-        until(lambda: client.metrics()["queue_stats"]["completed"] == 1, 10, "the metrics' snapshot is read anew")
+        until(lambda: client.metrics()["queue_stats"]["completed"] == 1, 10, "the metrics' snapshot is read again")
         assert client.metrics()["processing_rate_per_hour"] == 1
         (group,) = client.overall()["recent_groups"]
         assert (group["state"], group["subbands_present"], group["expected_subbands"]) == ("completed", 16, 16)
