@@ -1,5 +1,7 @@
 # One command for each habit. `make demo` and `make test` do all set-up.
 BIN := .venv/bin
+# Tests wait for servers half of their time: four processes on two cores; files with few, long tests not at the end.
+PYTEST := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 SERVICE ?= stream
 SEED ?= 6
 HOURS ?= 1
@@ -21,11 +23,11 @@ demo: setup ## stream a simulated telescope through the pipeline to images
 
 test: ## run the tests, with real server, workers, panel and browser
 	@scripts/setup.sh tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long" $(ARGS)
+	@$(PYTEST) -m "not long" $(ARGS)
 
-test-long: ## run the tests that take minutes: every crash point, the faults of a whole service
+test-long: ## run the longer tests: every crash point, the faults of a whole service, accuracy
 	@scripts/setup.sh tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m long $(ARGS)
+	@$(PYTEST) -m long $(ARGS)
 
 test-deploy: ## test the deployment: containers, systemd, plain processes; needs a container engine
 	@scripts/setup.sh
