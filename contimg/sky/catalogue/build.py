@@ -21,6 +21,7 @@ ANGLE_UNITS = {
     "deg": 1.0, "degree": 1.0, "degrees": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "asec": 1 / 3600, '"': 1 / 3600,
     "mas": 1 / 3.6e6, "rad": 180 / np.pi, "s": 15 / 3600,
 }  # fmt: skip
+POSITION_UNITS = {"": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi, "h": 15.0, "hourangle": 15.0}
 _PER_BEAM = re.compile(r"/beam|beam(\^|\*\*)?-1|[\s.*]")  # mJy/beam, mJy beam-1, beam-1.mJy
 CONFIDENCE_90 = 1.645  # sigma of a 90 % interval
 _REQUIRED = ("ra", "dec", "flux")
@@ -74,6 +75,7 @@ def build_catalogue(path: Path, name: str, source_table: Path, options: BuildOpt
     layout = _layout(table, options)
     columns = _resolve_columns(table, layout, options)
     scales = {key: _scale(key, column, table, layout, options) for key, column in columns.items()}
+    _check_survey(table, columns, layout, options)
     digest = hashlib.sha256()
     with source_table.open("rb") as file:
         while block := file.read(1 << 20):
@@ -116,7 +118,8 @@ def _layout(table: Table, options: BuildOptions) -> Layout:
             raise Misconfigured(f"{table.path}: {flag} is needed, the table does not state it")
     return Layout(
         columns=layout.columns if layout else {}, units=layout.units if layout else {},
-        accepted=layout.accepted if layout else {}, frequency_hz=float(values["frequency_hz"] or 0),
+        accepted=layout.accepted if layout else {}, rejected=layout.rejected if layout else {},
+        id_prefix=layout.id_prefix if layout else "", frequency_hz=float(values["frequency_hz"] or 0),
         beam_arcsec=float(values["beam_arcsec"] or 0), flux_limit_jy=float(values["flux_limit_jy"] or 0),
     )  # fmt: skip
 
@@ -158,15 +161,32 @@ def _scale(key: str, column: str, table: Table, layout: Layout, options: BuildOp
     return 1.0
 
 
+def _check_survey(table: Table, columns: Mapping[str, str], layout: Layout, options: BuildOptions) -> None:
+    """Refuse the frequency of a preset for a table of another survey with the same columns."""
+    if not layout.id_prefix or options.frequency_hz is not None or "source_id" not in columns:
+        return
+    for batch in _read_batches(table, (columns["source_id"],)):
+        first = str(batch[columns["source_id"]][0])
+        if not first.upper().startswith(layout.id_prefix):
+            raise Misconfigured(
+                f"{table.path}: its first source {first} is not of {layout.id_prefix}, the table may be of another "
+                f"frequency than {layout.frequency_hz / 1e6:g} MHz; give --frequency-mhz"
+            )
+        return
+
+
 def _read_sources(
     table: Table, columns: Mapping[str, str], scales: Mapping[str, float], layout: Layout
 ) -> Iterator[CatalogueSources]:
-    accepted = {name: limits for column, limits in layout.accepted.items() if (name := table.find(column))}
-    for batch in _read_batches(table, tuple({*columns.values(), *accepted})):
+    accepted = {name: ranges for column, ranges in layout.accepted.items() if (name := table.find(column))}
+    rejected = {name: text for column, text in layout.rejected.items() if (name := table.find(column))}
+    for batch in _read_batches(table, tuple({*columns.values(), *accepted, *rejected})):
         is_accepted = np.ones(len(next(iter(batch.values()))), dtype=bool)
-        for name, (low, high) in accepted.items():
+        for name, ranges in accepted.items():
             value = _numbers(batch[name])
-            is_accepted &= ~((value < low) | (value > high))
+            is_accepted &= np.isnan(value) | np.any([(value >= low) & (value <= high) for low, high in ranges], axis=0)
+        for name, text in rejected.items():
+            is_accepted &= batch[name] != text
         rows = {name: column[is_accepted] for name, column in batch.items()}
         yield _make_sources(rows, columns, scales, layout, table)
 
@@ -189,7 +209,8 @@ def _make_sources(
             return np.full(len(rows[columns["ra"]]), default)
         return _numbers(rows[columns[key]]) * scales[key]
 
-    ra_deg, dec_deg = _angles(rows[columns["ra"]], 15.0, table), _angles(rows[columns["dec"]], 1.0, table)
+    ra_deg, dec_deg = (_angles(rows[columns[key]], columns[key], 15.0 if key == "ra" else 1.0, table)
+                       for key in ("ra", "dec"))  # fmt: skip
     flux_jy, flux_error_jy = numbers("flux"), numbers("flux_error")
     peak_jy, peak_error_jy = numbers("peak"), numbers("peak_error")
     ra_error_deg = numbers("ra_error")
@@ -227,10 +248,13 @@ def _numbers(column: Column) -> Numbers:
         raise BadInput(f"{error}; check the columns that are named") from error
 
 
-def _angles(column: Column, degrees_per_unit: float, table: Table) -> Numbers:
-    """Degrees of a column of degrees, or of sexagesimal text, whose unit is `degrees_per_unit` degrees."""
+def _angles(column: Column, name: str, degrees_per_unit: float, table: Table) -> Numbers:
+    """Degrees of a column in the table's unit, or of sexagesimal text, whose unit is `degrees_per_unit` degrees."""
     if column.dtype.kind != "U" or not len(column) or len(column[0].replace(":", " ").split()) == 1:
-        return _numbers(column)
+        unit = table.units.get(name, "").lower().strip()
+        if unit not in POSITION_UNITS:
+            raise Misconfigured(f"{table.path}: the unit of column {name} is {unit}; give positions in degrees")
+        return _numbers(column) * POSITION_UNITS[unit]
     try:
         parts = np.array([cell.replace(":", " ").replace("+", "").split() for cell in column], dtype=np.float64)
         whole, minutes, seconds = parts.T

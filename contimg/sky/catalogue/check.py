@@ -9,7 +9,7 @@ import numpy as np
 from contimg.formats.records import NO_UNIT, about
 from contimg.sky.catalogue.catalogue import Catalogue, connected
 from contimg.sky.catalogue.counts import MAX_RATIO, check_counts, format_ratio
-from contimg.sky.catalogue.pixels import pixels_of
+from contimg.sky.catalogue.pixels import NSIDE, pixels_of
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,19 @@ def check_catalogue(catalogue: Catalogue) -> CatalogueCheck:
         ((state, *_), *_) = connection.execute("PRAGMA quick_check(1)").fetchall()
     if state != "ok":
         faults.append(f"the file is damaged ({state}); build it again")
-    fluxes, pixels = [], []
+    fluxes, pixel_counts, last_pixel, is_ordered = [], np.zeros(12 * NSIDE**2, dtype=np.int64), 0, True
     for batch in catalogue.batches():
+        pixels = pixels_of(batch.ra_deg, batch.dec_deg)
         fluxes.append(batch.flux_jy)
-        pixels.append(pixels_of(batch.ra_deg, batch.dec_deg).astype(np.int32))
-    flux_jy, source_pixels = np.concatenate(fluxes), np.concatenate(pixels)
+        pixel_counts += np.bincount(pixels, minlength=len(pixel_counts))
+        is_ordered &= not np.any(np.diff(pixels, prepend=last_pixel) < 0)
+        last_pixel = pixels[-1]
+    flux_jy = np.concatenate(fluxes)
     if len(flux_jy) != catalogue.n_sources:
         faults.append(f"holds {len(flux_jy)} sources and should hold {catalogue.n_sources}; build it again")
-    if np.any(np.diff(source_pixels) < 0):
+    if not is_ordered:
         faults.append("its sources are not in the order of the index; build it again")
-    counts = check_counts(flux_jy, source_pixels, catalogue.frequency_hz, catalogue.spectral_index)
+    counts = check_counts(flux_jy, pixel_counts, catalogue.frequency_hz, catalogue.spectral_index)
     if counts.ratio is not None and not counts.is_plausible:
         faults.append(
             f"fluxes are {format_ratio(counts.ratio)} times those of the source counts (limits {1 / MAX_RATIO:g} to "

@@ -14,6 +14,7 @@ COUNTS_PER_DEG2 = np.array([105.0, 52.0, 30.0, 17.6, 9.6, 4.0, 1.9, 0.8, 0.2, 0.
 MIN_SOURCES = 50  # below which counts say little
 MAX_RATIO = 10.0  # of fluxes to those of the counts: clustering and small fields stay below, a wrong unit is above
 _MIN_RANK = 10  # brighter sources are too few for a density
+_RANKS = 10_000  # of the sources whose fluxes are compared, evenly spaced
 _MIN_OCCUPANCY = 10.0  # sources in a pixel with sources, so that empty pixels are outside the catalogue
 
 
@@ -37,24 +38,25 @@ class CountCheck:
 
 
 def check_counts(
-    flux_jy: NDArray[np.float64], pixels: NDArray[np.int32], frequency_hz: float, spectral_index: float
+    flux_jy: NDArray[np.float64], pixel_counts: NDArray[np.int64], frequency_hz: float, spectral_index: float
 ) -> CountCheck:
     """Compare the fluxes of a catalogue with the source counts at 1.4 GHz.
 
     Parameters
     ----------
-    flux_jy : shape (sources,).
-    pixels : index pixel of each source, shape (sources,).
+    flux_jy : shape (sources,); it is sorted.
+    pixel_counts : number of sources in each index pixel, shape (12 nside²,).
     frequency_hz : of the fluxes.
     spectral_index : that scales the counts to this frequency.
     """
-    area_deg2 = _covered_area_deg2(pixels)
+    area_deg2 = _covered_area_deg2(pixel_counts)
     if len(flux_jy) < MIN_SOURCES:
         return CountCheck(None, area_deg2)
-    brightest_first = np.sort(flux_jy)[::-1]
-    density = np.arange(1, len(flux_jy) + 1) / area_deg2
+    flux_jy.sort()
+    last = min(len(flux_jy) - 1, int(COUNTS_PER_DEG2[0] * area_deg2) - 1)
+    ranks = np.unique(np.linspace(_MIN_RANK, max(last, _MIN_RANK), _RANKS).astype(np.int64))
+    brightest_first, density = flux_jy[len(flux_jy) - 1 - ranks], (ranks + 1) / area_deg2
     is_used = (density <= COUNTS_PER_DEG2[0]) & (density >= COUNTS_PER_DEG2[-1]) & (brightest_first > 0)
-    is_used[:_MIN_RANK] = False
     if not is_used.any():
         return CountCheck(None, area_deg2)
     logs = np.interp(-np.log(density[is_used]), -np.log(COUNTS_PER_DEG2), np.log(COUNTS_MJY))
@@ -62,16 +64,17 @@ def check_counts(
     return CountCheck(float(np.median(brightest_first[is_used] / expected_jy)), area_deg2)
 
 
-def _covered_area_deg2(pixels: NDArray[np.int32]) -> float:
+def _covered_area_deg2(pixel_counts: NDArray[np.int64]) -> float:
     """Area at the median density of the pixels with sources, of the finest resolution at which they hold enough.
 
     The pixels at the edge of the catalogue, which are partly outside, do not count with their whole area.
     """
     nside = NSIDE
     while True:
-        _, counts = np.unique(pixels // (NSIDE // nside) ** 2, return_counts=True)
+        counts = pixel_counts.reshape(12 * nside**2, -1).sum(axis=1)
+        counts = counts[counts > 0]
         if nside == 1 or (len(counts) and counts.mean() >= _MIN_OCCUPANCY):
-            return len(pixels) / float(np.median(counts)) * 4 * np.pi * (180 / np.pi) ** 2 / (12 * nside**2)
+            return int(counts.sum()) / float(np.median(counts)) * 4 * np.pi * (180 / np.pi) ** 2 / (12 * nside**2)
         nside //= 2
 
 

@@ -1,8 +1,8 @@
 """Published catalogues: the columns of their tables, their units, frequencies and beams.
 
 Sources: NVSS, Condon et al. (1998, AJ 115, 1693), table VIII/65 of the CDS; FIRST, White et al. (1997, ApJ 475, 479)
-and Helfand et al. (2015, ApJ 801, 26); RACS, Hale et al. (2021, PASA 38, 58) and Duchesne et al. (2024, PASA 41, 3),
-tables of CASDA; VLASS, Gordon et al. (2021, ApJS 255, 30), table of CIRADA.
+and Helfand et al. (2015, ApJ 801, 26), table VIII/92 of the CDS; RACS, Hale et al. (2021, PASA 38, 58) and Duchesne et
+al. (2024, PASA 41, 3), tables of CASDA; VLASS, Gordon et al. (2021, ApJS 255, 30), table of CIRADA and of the CDS.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,17 @@ class Layout:
     ----------
     columns : column, or columns of which the first that the table has is taken, by key (`COLUMN_KEYS`).
     units : of columns whose unit the table does not state, by key.
-    accepted : lowest and highest value of columns that mark unreliable rows; other rows are left out.
+    accepted : ranges (lowest and highest) of the values of columns that mark unreliable rows; other rows are left out.
+    rejected : texts in columns that mark rows to be left out.
+    id_prefix : with which the id of the first row must begin, where surveys at several frequencies share the columns.
     frequency_hz, beam_arcsec, flux_limit_jy : of the survey.
     """
 
     columns: Mapping[str, str | tuple[str, ...]]
     units: Mapping[str, str] = field(default_factory=dict)
-    accepted: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    accepted: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    id_prefix: str = ""
     frequency_hz: float
     beam_arcsec: float
     flux_limit_jy: float
@@ -49,6 +53,8 @@ _RACS_COLUMNS: dict[str, str | tuple[str, ...]] = {
     "dec_error": ("e_dec_corr", "e_dec"), "peak": "peak_flux", "peak_error": "e_peak_flux",
     "major": ("dc_maj_axis", "dc_maj"), "minor": ("dc_min_axis", "dc_min"), "angle": "dc_pa",
 }  # fmt: skip
+# 4 marks components whose total flux is below their peak, half of the faint ones: without them fluxes are biased.
+_VLASS_QUALITY = (0.0, 0.0), (4.0, 4.0)
 
 PRESETS: Mapping[str, tuple[Layout, ...]] = {
     "nvss": (
@@ -76,14 +82,23 @@ PRESETS: Mapping[str, tuple[Layout, ...]] = {
                 "ra": "RA", "dec": "DEC", "peak": "FPEAK", "flux": "FINT", "flux_error": "RMS", "peak_error": "RMS",
                 "major": "MAJOR", "minor": "MINOR", "angle": "POSANG", "fitted_major": "FITTED_MAJOR",
             },
-            units=_UNITS, accepted={"SIDEPROB": (0.0, 0.15)}, frequency_hz=1.4e9, beam_arcsec=5.4, flux_limit_jy=1e-3,
+            units=_UNITS, accepted={"SIDEPROB": ((0.0, 0.15),)},
+            frequency_hz=1.4e9, beam_arcsec=5.4, flux_limit_jy=1e-3,
+        ),
+        Layout(  # the same table from VizieR, positions in sexagesimal text
+            columns={
+                "source_id": "FIRST", "ra": ("_RAJ2000", "RAJ2000"), "dec": ("_DEJ2000", "DEJ2000"), "peak": "Fpeak",
+                "flux": "Fint", "flux_error": "Rms", "peak_error": "Rms", "major": "Maj", "minor": "Min",
+                "angle": "PA", "fitted_major": "fMaj",
+            },
+            units=_UNITS, accepted={"p(S)": ((0.0, 0.15),)}, frequency_hz=1.4e9, beam_arcsec=5.4, flux_limit_jy=1e-3,
         ),
         Layout(  # catalog_14dec17.bin: words
             columns={
                 "ra": "w1-w3", "dec": "w4-w6", "peak": "w8", "flux": "w9", "flux_error": "w10", "peak_error": "w10",
                 "major": "w11", "minor": "w12", "angle": "w13", "fitted_major": "w14",
             },
-            units=_UNITS, accepted={"w7": (0.0, 0.15)}, frequency_hz=1.4e9, beam_arcsec=5.4, flux_limit_jy=1e-3,
+            units=_UNITS, accepted={"w7": ((0.0, 0.15),)}, frequency_hz=1.4e9, beam_arcsec=5.4, flux_limit_jy=1e-3,
         ),
     ),
     "racs": (
@@ -91,20 +106,30 @@ PRESETS: Mapping[str, tuple[Layout, ...]] = {
             columns=_RACS_COLUMNS | {"flux": "total_flux_source", "flux_error": "e_total_flux_source"},
             units=_UNITS, frequency_hz=887.5e6, beam_arcsec=25.0, flux_limit_jy=5e-3,
         ),
-        Layout(  # RACS-mid
-            columns=_RACS_COLUMNS | {"flux": "total_flux", "flux_error": "e_total_flux"},
+        Layout(  # RACS-mid; later releases of RACS-low and RACS-high have the same columns
+            columns=_RACS_COLUMNS | {"flux": "total_flux", "flux_error": "e_total_flux"}, id_prefix="RACS-MID",
             units=_UNITS, frequency_hz=1367.5e6, beam_arcsec=11.2, flux_limit_jy=2e-3,
         ),
     ),
     "vlass": (
-        Layout(  # CIRADA's component table: duplicates and doubtful components are marked
+        Layout(  # CIRADA's component table: duplicates, doubtful components and empty islands are marked
             columns={
                 "source_id": "Component_name", "ra": "RA", "dec": "DEC", "ra_error": "E_RA", "dec_error": "E_DEC",
                 "flux": "Total_flux", "flux_error": "E_Total_flux", "peak": "Peak_flux", "peak_error": "E_Peak_flux",
                 "major": "DC_Maj", "minor": "DC_Min", "angle": "DC_PA",
             },
-            units=_UNITS | {"ra_error": "deg", "dec_error": "deg"},
-            accepted={"Duplicate_flag": (0, 1), "Quality_flag": (0, 0)},
+            units=_UNITS | {"ra_error": "deg", "dec_error": "deg"}, rejected={"S_Code": "E"},
+            accepted={"Duplicate_flag": ((0, 1),), "Quality_flag": _VLASS_QUALITY},
+            frequency_hz=3e9, beam_arcsec=2.5, flux_limit_jy=1e-3,
+        ),
+        Layout(  # the same table from VizieR
+            columns={
+                "source_id": "CompName", "ra": ("_RAJ2000", "RAJ2000"), "dec": ("_DEJ2000", "DEJ2000"),
+                "ra_error": "e_RAJ2000", "dec_error": "e_DEJ2000", "flux": "Ftot", "flux_error": "e_Ftot",
+                "peak": "Fpeak", "peak_error": "e_Fpeak", "major": "DCMaj", "minor": "DCMin", "angle": "DCPA",
+            },
+            units=_UNITS | {"ra_error": "deg", "dec_error": "deg"}, rejected={"SCode": "E"},
+            accepted={"DupFlag": ((0, 1),), "QualFlag": _VLASS_QUALITY},
             frequency_hz=3e9, beam_arcsec=2.5, flux_limit_jy=1e-3,
         ),
     ),

@@ -1,15 +1,16 @@
 """Writing a catalogue file: sources in any order, in batches, sorted on disk by HEALPix pixel and marked.
 
-The memory does not grow with the number of sources but for their pixels and their order (12 bytes a source).
+The memory does not grow with the number of sources but for their fluxes (8 bytes a source).
 """
 
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -36,8 +37,11 @@ from contimg.sky.catalogue.sources import CatalogueSources
 
 TELESCOPE_BEAM_DEG = 45 / 3600  # about the restoring beam's major axis with all baselines
 _ID_LENGTH = 64
+_SORTED_NSIDE = 8  # of the pixels that are sorted one after the other
+_PIXELS_SORTED = (NSIDE // _SORTED_NSIDE) ** 2
 _RECORD = np.dtype(
     [
+        ("pixel", "i4"),
         ("source_id", f"S{_ID_LENGTH}"),
         *((name, "f8") for name in COLUMNS[1:10]),
         *((name, "?") for name in COLUMNS[10:12]),
@@ -91,31 +95,32 @@ def write_catalogue(
     beam_deg = confusion_beam_deg or max(provenance.beam_deg, TELESCOPE_BEAM_DEG)
     batches = [sources] if isinstance(sources, CatalogueSources) else sources
     path.parent.mkdir(parents=True, exist_ok=True)
-    with staged(path) as temporary, TemporaryFile(dir=path.parent) as spool:
-        pixels = _spool(spool, batches, path)
-        records = np.memmap(spool, dtype=_RECORD, mode="r")
-        check = check_counts(np.array(records["flux_jy"]), pixels, provenance.frequency_hz, provenance.spectral_index)
+    with (
+        staged(path) as temporary, TemporaryFile(dir=path.parent) as arrived, TemporaryFile(dir=path.parent) as spool
+    ):  # fmt: skip
+        records, flux_jy = _sort(arrived, spool, batches, path)
+        check = check_counts(flux_jy, records.counts, provenance.frequency_hz, provenance.spectral_index)
+        del flux_jy
         if is_checked and check.ratio is not None and not check.is_plausible:
             raise BadInput(
                 f"{path.name}: fluxes are {format_ratio(check.ratio)} times those of the source counts at 1.4 GHz "
                 f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong; give the right --flux-unit"
             )
-        order = np.argsort(pixels, kind="stable")
         digest = hashlib.sha256()
         with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_SCHEMA}")
             insert = f"INSERT INTO sources VALUES ({', '.join('?' * (2 + len(COLUMNS)))})"  # noqa: S608
-            for number, batch, rows in _marked_batches(records, pixels[order], order, beam_deg):
+            for number, batch, rows in _marked_batches(records, beam_deg):
                 digest.update(batch.tobytes())
                 connection.executemany(insert, rows(number))
             connection.executemany("INSERT INTO identifications VALUES (?, ?, ?, ?, ?, ?, ?)", identifications)
-            shift = 2 * round(np.log2(NSIDE / DENSITY_NSIDE))
-            counted = zip(*(column.tolist() for column in np.unique(pixels >> shift, return_counts=True)), strict=True)
+            density = records.counts.reshape(-1, (NSIDE // DENSITY_NSIDE) ** 2).sum(axis=1)
+            counted = zip(np.flatnonzero(density).tolist(), density[density > 0].tolist(), strict=True)
             connection.executemany("INSERT INTO pixels VALUES (?, ?)", counted)
             properties = {
-                **asdict(provenance), "format": FORMAT, "confusion_beam_deg": beam_deg, "n_sources": len(pixels),
-                "version": digest.hexdigest()[:12], "created_at": time.time(), "area_deg2": check.area_deg2,
-                "count_ratio": check.ratio,
+                **asdict(provenance), "format": FORMAT, "confusion_beam_deg": beam_deg,
+                "n_sources": int(records.counts.sum()), "version": digest.hexdigest()[:12], "created_at": time.time(),
+                "area_deg2": check.area_deg2, "count_ratio": check.ratio,
             }  # fmt: skip
             connection.executemany(
                 "INSERT INTO properties VALUES (?, ?)",
@@ -124,62 +129,98 @@ def write_catalogue(
     return open_catalogue(path)
 
 
-def _spool(spool: IO[bytes], batches: Iterable[CatalogueSources], path: Path) -> NDArray[np.int32]:
-    """Write the sources to a file in the order in which they come; return their pixels."""
-    pixels = [np.zeros(0, dtype=np.int32)]
+@dataclass(frozen=True)
+class _SortedRecords:
+    """Records in a file in the order of their pixels, and the number of them in each pixel."""
+
+    file: IO[bytes]
+    counts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def read(self, first_pixel: int, after_pixel: int) -> Any:
+        """The records of a range of pixels."""
+        return _read(self.file, *self.offsets[[first_pixel, after_pixel]].tolist())
+
+
+def _read(file: IO[bytes], first: int, after: int) -> Any:
+    size = _RECORD.itemsize
+    return np.frombuffer(os.pread(file.fileno(), (after - first) * size, first * size), dtype=_RECORD)
+
+
+def _sort(
+    arrived: IO[bytes], spool: IO[bytes], batches: Iterable[CatalogueSources], path: Path
+) -> tuple[_SortedRecords, NDArray[np.float64]]:
+    """Write the sources to `spool` in the order of their pixels and names; return them and their fluxes.
+
+    Each batch is sorted as it arrives; then its parts are merged, one large pixel after another.
+    """
+    counts = np.zeros(12 * NSIDE**2, dtype=np.int64)
+    edges = np.arange(0, len(counts) + 1, _PIXELS_SORTED)
+    limits, fluxes, total = [], [np.zeros(0)], 0
     for batch in batches:
-        is_wrong = ~(np.isfinite(batch.ra_deg) & (np.abs(batch.dec_deg) <= 90) & np.isfinite(batch.flux_jy))
-        if is_wrong.any():
-            first = int(np.argmax(is_wrong))
-            raise BadInput(
-                f"{path.name}: source {batch.source_id[first]} has RA {batch.ra_deg[first]:g}, "
-                f"Dec {batch.dec_deg[first]:g}, flux {batch.flux_jy[first]:g} Jy; correct or leave out its row"
-            )
-        records = np.zeros(len(batch), dtype=_RECORD)
-        for name in COLUMNS[1:12]:
-            records[name] = getattr(batch, name)
-        records["ra_deg"] %= 360
-        records["source_id"] = np.char.encode(batch.source_id, "utf-8")
-        records["spectral_index"][batch.is_index_assumed] = np.nan
-        spool.write(records.tobytes())
-        pixels.append(pixels_of(batch.ra_deg, batch.dec_deg).astype(np.int32))
-    spool.flush()
-    if sum(map(len, pixels)) == 0:
+        records = _make_records(batch, path)
+        arrived.write(records.tobytes())
+        counts += np.bincount(records["pixel"], minlength=len(counts))
+        limits.append(total + np.searchsorted(records["pixel"], edges))
+        fluxes.append(np.array(records["flux_jy"]))
+        total += len(records)
+    arrived.flush()
+    if total == 0:
         raise BadInput(f"{path.name}: the table has no source; nothing is written")
-    return np.concatenate(pixels)
+    table = np.array(limits)
+    for index in range(len(edges) - 1):
+        bounds = table[:, index : index + 2].tolist()
+        parts = [_read(arrived, first, after) for first, after in bounds if after > first]
+        if parts:
+            merged = np.concatenate(parts)
+            spool.write(merged[np.lexsort((merged["source_id"], merged["pixel"]))].tobytes())
+    spool.flush()
+    return _SortedRecords(spool, counts, np.concatenate([[0], np.cumsum(counts)])), np.concatenate(fluxes)
 
 
-def _marked_batches(
-    records: Any, pixels: NDArray[np.int32], order: NDArray[np.int64], beam_deg: float
-) -> Iterator[tuple[int, Any, Any]]:
+def _make_records(batch: CatalogueSources, path: Path) -> Any:
+    """Records of a batch in the order of their pixels."""
+    is_wrong = ~(np.isfinite(batch.ra_deg) & (np.abs(batch.dec_deg) <= 90) & np.isfinite(batch.flux_jy))
+    if is_wrong.any():
+        first = int(np.argmax(is_wrong))
+        raise BadInput(
+            f"{path.name}: source {batch.source_id[first]} has RA {batch.ra_deg[first]:g}, "
+            f"Dec {batch.dec_deg[first]:g}, flux {batch.flux_jy[first]:g} Jy; correct or leave out its row"
+        )
+    records = np.zeros(len(batch), dtype=_RECORD)
+    for name in COLUMNS[1:12]:
+        records[name] = getattr(batch, name)
+    records["ra_deg"] %= 360
+    records["source_id"] = np.char.encode(batch.source_id, "utf-8")
+    records["spectral_index"][batch.is_index_assumed] = np.nan
+    records["pixel"] = pixels_of(batch.ra_deg, batch.dec_deg)
+    return records[np.argsort(records["pixel"], kind="stable")]
+
+
+def _marked_batches(records: _SortedRecords, beam_deg: float) -> Iterator[tuple[int, Any, Any]]:
     """Yield the sources of one large pixel after another: number of the first, its records, a function for its rows."""
-    nside = region_nside(len(order))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(pixels, minlength=12 * NSIDE**2))])
+    nside = region_nside(int(records.counts.sum()))
     centre_ra_deg, centre_dec_deg = pixel_centres(nside)
     reach_deg = pixel_radius_deg(nside) + ISOLATION_BEAMS * beam_deg
     per_batch = (NSIDE // nside) ** 2
-    for large_pixel in np.unique(pixels // per_batch).tolist():
-        first, after = offsets[[large_pixel * per_batch, (large_pixel + 1) * per_batch]]
+    for large_pixel in np.flatnonzero(records.counts.reshape(-1, per_batch).sum(axis=1)).tolist():
         ranges = cone_ranges(float(centre_ra_deg[large_pixel]), float(centre_dec_deg[large_pixel]), reach_deg)
-        nearby = np.concatenate([np.arange(*limits) for limits in offsets[ranges]])
-        neighbours = records[order[nearby]]
-        batch = records[order[first:after]]
-        batch = batch[np.lexsort((batch["source_id"], pixels[first:after]))]  # whatever order the sources came in
+        neighbours = np.concatenate([records.read(*limits) for limits in ranges.tolist()])
+        batch = records.read(large_pixel * per_batch, (large_pixel + 1) * per_batch)
         is_confused, is_isolated = mark_neighbours(
             batch["ra_deg"], batch["dec_deg"], batch["flux_jy"],
             neighbours["ra_deg"], neighbours["dec_deg"], neighbours["flux_jy"], beam_deg,
         )  # fmt: skip
         is_confused |= batch["is_confused"]
         is_isolated &= ~is_confused
-        batch_pixels = pixels[first:after].tolist()
 
         def rows(
-            number: int, batch: Any = batch, batch_pixels: list[int] = batch_pixels,
-            marks: tuple[Any, Any] = (is_confused, is_isolated),
-        ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+            number: int, batch: Any = batch, marks: tuple[Any, Any] = (is_confused, is_isolated)
+        ) -> Iterator[tuple[Any, ...]]:
             names = np.char.decode(batch["source_id"], "utf-8").tolist()
             numbers = [batch[name].tolist() for name in COLUMNS[1:10]]  # sqlite3 stores NaN as NULL
             flags = [column.astype(int).tolist() for column in (batch["is_resolved"], *marks)]
-            return zip(batch_pixels, range(number, number + len(batch)), names, *numbers, *flags, strict=True)
+            count = range(number, number + len(batch))
+            return zip(batch["pixel"].tolist(), count, names, *numbers, *flags, strict=True)
 
-        yield int(first), batch, rows
+        yield int(records.offsets[large_pixel * per_batch]), batch, rows

@@ -135,9 +135,31 @@ def test_first_as_fits_and_as_text(tmp_path):
     assert compact.position_error_deg[0] * 3600 == pytest.approx(5.61 * (0.151 / 8.7 + 0.05) / 1.645, rel=1e-6)
 
 
-def test_racs_low_as_votable_and_mid_as_csv(tmp_path):
+def test_first_of_vizier_has_sexagesimal_positions(tmp_path):
+    tsv = tmp_path / "first.tsv"
+    columns = ["FIRST", "RAJ2000", "DEJ2000", "p(S)", "Fpeak", "Fint", "Rms", "Maj", "Min", "PA", "fMaj"]
+    stated = ["", '"h:m:s"', '"d:m:s"', "", "mJy", "mJy", "mJy", "arcsec", "arcsec", "deg", "arcsec"]
+    rows = (
+        ["J235158.7-030619", "23 51 58.710", "-03 06 19.83", "0.014", "8.95", "9.41", "0.151", "1.52", "0.0", "78.8",
+         "5.61"],
+        ["J004000.0+000000", "00 40 00.000", "+00 00 00.00", "0.620", "1.02", "1.40", "0.140", "3.00", "2.0", "0.0",
+         "6.20"],
+    )  # fmt: skip
+    rule = ["-" * max(1, len(name)) for name in columns]
+    tsv.write_text(
+        "#Table VIII_92_first14:\n" + "".join("\t".join(row) + "\n" for row in (columns, stated, rule, *rows))
+    )
+    catalogue, rows_by_name = build(tmp_path, "first", tsv)
+    assert (list(rows_by_name), catalogue.frequency_hz) == (["J235158.7-030619"], 1.4e9)
+    assert rows_by_name["J235158.7-030619"].ra_deg[0] == pytest.approx(357.994625)
+    assert rows_by_name["J235158.7-030619"].dec_deg[0] == pytest.approx(-3.105508, abs=1e-6)
+    assert rows_by_name["J235158.7-030619"].flux_jy[0] == pytest.approx(9.41e-3)
+
+
+def test_racs_low_as_votable(tmp_path):
     low = QTable(
         {
+            "source_name": ["RACS-DR1 J235936.0-100000", "RACS-DR1 J004000.0+250000"],
             "source_id": ["RACS_0000+00A_1", "RACS_0000+00A_2"], "ra": [359.9, 10.0] * units.deg,
             "dec": [-10.0, 25.0] * units.deg, "e_ra": [0.5, 0.6] * units.arcsec, "e_dec": [0.4, 0.7] * units.arcsec,
             "total_flux_source": [20.0, 900.0] * units.mJy, "e_total_flux_source": [1.5, 60.0] * units.mJy,
@@ -149,33 +171,97 @@ def test_racs_low_as_votable_and_mid_as_csv(tmp_path):
     low.write(votable, format="votable")
     catalogue, rows = build(tmp_path, "racs", votable)
     assert (catalogue.frequency_hz, round(catalogue.beam_deg * 3600)) == (887.5e6, 25)
-    assert [rows[name].is_resolved[0] for name in sorted(rows)] == [False, True]
-    assert rows["RACS_0000+00A_2"].flux_jy[0] == pytest.approx(0.9)
-    at_1400 = rows["RACS_0000+00A_2"].flux_at(1.4e9)[0]
-    assert at_1400 == pytest.approx(0.9 * (1.4e9 / 887.5e6) ** -0.7)
+    east, west = rows["RACS-DR1 J004000.0+250000"], rows["RACS-DR1 J235936.0-100000"]
+    assert (west.is_resolved[0], east.is_resolved[0]) == (False, True)
+    assert east.flux_jy[0] == pytest.approx(0.9)
+    assert east.flux_at(1.4e9)[0] == pytest.approx(0.9 * (1.4e9 / 887.5e6) ** -0.7)
+
+
+def test_racs_mid_as_csv_and_not_another_frequency(tmp_path):
     csv = tmp_path / "racs_mid.csv"
-    csv.write_text(
-        "name,source_id,ra,dec,dec_corr,e_ra,e_dec_corr,total_flux,e_total_flux,peak_flux,e_peak_flux\n"
-        "RACS-MID1 J000001.2+301500,x1,0.005,30.25,30.2501,0.3,0.4,12.5,0.9,12.0,0.2\n"
+    header = (
+        "id,name,source_id,ra,dec,dec_corr,e_ra,e_dec,e_dec_corr,total_flux,e_total_flux_pybdsf,e_total_flux,peak_flux,"
+        "e_peak_flux,dc_maj_axis,dc_min_axis,dc_pa,flag\n"
     )
+    row = "1,RACS-{} J000001.2+301500,x1,0.005,30.25,30.2501,0.3,0.4,0.5,12.5,0.2,0.9,12.0,0.2,0.0,0.0,0.0,0\n"
+    csv.write_text(header + row.format("MID1"))
     mid, rows = build(tmp_path, "racs", csv)
     assert mid.frequency_hz == 1367.5e6
-    assert rows["RACS-MID1 J000001.2+301500"].dec_deg[0] == 30.2501  # the corrected declination
+    source = rows["RACS-MID1 J000001.2+301500"]
+    assert source.dec_deg[0] == 30.2501  # the corrected one
+    assert source.flux_error_jy[0] == pytest.approx(0.9e-3)  # with the error of the flux scale
+    csv.write_text(header + row.format("HIGH1"))
+    with pytest.raises(Misconfigured, match="--frequency-mhz"):
+        build(tmp_path, "racs", csv)
+    assert build(tmp_path, "racs", csv, frequency_hz=1655.5e6)[0].frequency_hz == 1655.5e6
 
 
-def test_vlass_leaves_out_duplicates_and_doubtful_components(tmp_path):
-    csv = tmp_path / "VLASS1QLCIR.csv"
-    csv.write_text(
-        "Component_name,RA,DEC,E_RA,E_DEC,Total_flux,E_Total_flux,Peak_flux,E_Peak_flux,DC_Maj,DC_Min,DC_PA,"
-        "Duplicate_flag,Quality_flag\n"
-        "VLASS1QLCIR J000000.34+112356.1,0.00143,11.39893,1.1e-5,1.2e-5,7.5,0.4,7.3,0.2,0.0,0.0,0.0,0,0\n"
-        "VLASS1QLCIR J000000.35+112356.2,0.00144,11.39894,1.1e-5,1.2e-5,7.6,0.4,7.3,0.2,0.0,0.0,0.0,2,0\n"
-        "VLASS1QLCIR J000100.00+112356.2,0.25,11.39894,1.1e-5,1.2e-5,2.6,0.4,1.3,0.2,3.0,1.0,0.0,0,4\n"
-    )
+VLASS_NAMES = (
+    "Component_name,RA,DEC,E_RA,E_DEC,Total_flux,E_Total_flux,Peak_flux,E_Peak_flux,DC_Maj,DC_Min,DC_PA,S_Code,"
+    "Duplicate_flag,Quality_flag\n"
+)
+VLASS_ROWS = (
+    "VLASS1QLCIR J000000.34+112356.1,0.00143,11.39893,1.1e-5,1.2e-5,7.5,0.4,7.3,0.2,0.0,0.0,0.0,S,0,0\n"
+    "VLASS1QLCIR J000000.35+112356.2,0.00144,11.39894,1.1e-5,1.2e-5,7.6,0.4,7.3,0.2,0.0,0.0,0.0,S,2,0\n"
+    "VLASS1QLCIR J000100.00+112356.2,0.25,11.39894,1.1e-5,1.2e-5,2.2,0.4,2.3,0.2,0.0,0.0,0.0,S,1,4\n"
+    "VLASS1QLCIR J000200.00+112356.2,0.50,11.39894,1.1e-5,1.2e-5,2.6,0.4,1.3,0.2,3.0,1.0,0.0,S,0,3\n"
+    "VLASS1QLCIR J000300.00+112356.2,0.75,11.39894,1.1e-5,1.2e-5,2.6,0.4,1.3,0.2,3.0,1.0,0.0,E,0,0\n"
+)
+
+
+@pytest.mark.parametrize("publisher", ["CIRADA", "VizieR"])
+def test_vlass_leaves_out_duplicates_doubtful_and_empty_components(tmp_path, publisher):
+    csv, names = tmp_path / "components.csv", VLASS_NAMES
+    if publisher == "VizieR":
+        names = (
+            "CompName,RAJ2000,DEJ2000,e_RAJ2000,e_DEJ2000,Ftot,e_Ftot,Fpeak,e_Fpeak,DCMaj,DCMin,DCPA,SCode,DupFlag,"
+            "QualFlag\n"
+        )
+    csv.write_text(names + VLASS_ROWS)
     catalogue, rows = build(tmp_path, "vlass", csv)
-    assert list(rows) == ["VLASS1QLCIR J000000.34+112356.1"]
+    # Fluxes below the peak (4) are kept: without them faint sources would be too bright.
+    assert list(rows) == ["VLASS1QLCIR J000000.34+112356.1", "VLASS1QLCIR J000100.00+112356.2"]
     assert (catalogue.frequency_hz, catalogue.source_table) == (3e9, str(csv))
     assert rows["VLASS1QLCIR J000000.34+112356.1"].position_error_deg[0] == pytest.approx(1.2e-5)
+
+
+PUBLISHED = {  # header, and row of a number, position and flux in mJy
+    "first": ("RA,DEC,FPEAK,FINT,RMS,FITTED_MAJOR", "{ra},{dec},{flux},{flux},0.1,5.4"),
+    "racs": ("source_name,ra,dec,total_flux_source,peak_flux", "RACS-DR1 {n},{ra},{dec},{flux},{flux}"),
+    "vlass": ("Component_name,RA,DEC,Total_flux,Peak_flux", "VLASS {n},{ra},{dec},{flux},{flux}"),
+    "nvss": ("NVSS\t_RAJ2000\t_DEJ2000\tS1.4", "{n}\t{ra}\t{dec}\t{flux}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", list(PUBLISHED))
+def test_millijanskys_taken_for_janskys_are_refused_for_every_preset(tmp_path, preset):
+    rng = np.random.default_rng(2)
+    header, row = PUBLISHED[preset]
+    table = tmp_path / "table.csv"
+    rows = [
+        row.format(n=n, ra=10 + rng.uniform(0, 3), dec=rng.uniform(-1.5, 1.5), flux=2.5 / rng.uniform(1e-3, 1))
+        for n in range(400)
+    ]
+    table.write_text("\n".join([header, *rows]) + "\n")
+    catalogue, _ = build(tmp_path, preset, table)
+    assert 0.2 < catalogue.count_ratio < 5
+    with pytest.raises(BadInput, match="source counts") as refusal:
+        build(tmp_path, preset, table, flux_unit="Jy")
+    ratio = float(str(refusal.value).split("fluxes are ")[1].split(" ")[0])
+    assert ratio == pytest.approx(1000 * catalogue.count_ratio, rel=0.01)
+
+
+@pytest.mark.parametrize(("unit", "ra"), [("deg", 150.0), ("rad", np.deg2rad(150)), ("h", 10.0), ("arcmin", 9000.0)])
+def test_units_of_positions_are_read(tmp_path, unit, ra):
+    table, path = tmp_path / "site.tsv", tmp_path / "site.catalogue"
+    table.write_text(f"ra\tdec\ts\n{unit}\tdeg\tmJy\n---\t---\t---\n{ra}\t20.0\t5.0\n")
+    options = BuildOptions(columns={"ra": "ra", "dec": "dec", "flux": "s"}, frequency_hz=1.4e9, beam_arcsec=45.0)
+    if unit == "arcmin":
+        with pytest.raises(Misconfigured, match="arcmin"):
+            build_catalogue(path, "site", table, options)
+        return
+    (_, source), *_ = rows_of(build_catalogue(path, "site", table, options))
+    assert source.ra_deg[0] == pytest.approx(150.0)
 
 
 def test_what_a_table_lacks_is_named(tmp_path):
