@@ -135,6 +135,28 @@ class TileImage(ImageNumbers):
         tuple[str, ...],
         about("Why the grade is not good", example=["noise 9.1 mJy/beam is 7.6 times what is expected"]),
     ] = ()
+    subtracted_sources: Annotated[
+        tuple[Mapping[str, Any], ...],
+        about(
+            "The brightest sources outside the image whose cleaning removed their sidelobes from it: name, `ra_deg`, "
+            "`dec_deg` (ICRS), `flux_jy` (apparent), `distance_deg` from the centre, `components`",
+            "keys end in the unit",
+            [
+                {
+                    "name": "J014912+341500",
+                    "ra_deg": 27.3,
+                    "dec_deg": 34.25,
+                    "flux_jy": 0.21,
+                    "distance_deg": 2.64,
+                    "components": 31,
+                }
+            ],
+        ),
+    ] = ()
+    subtracted_count: Annotated[
+        int | None, about("Number of these sources; null of images of earlier versions", "sources", 38)
+    ] = None
+    subtracted_jy: Annotated[float | None, about("Apparent flux of these sources", "Jy", 0.74)] = None
     iterations: Annotated[int | None, about("Iterations of clean", "iterations", 18300)] = None
     dish_diameter_m: Annotated[
         float | None,

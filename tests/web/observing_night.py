@@ -38,6 +38,14 @@ COMPARISON: dict[str, Any] = {
 }  # fmt: skip
 
 
+SUBTRACTED: dict[str, Any] = {
+    "subtracted_count": 38, "subtracted_jy": 0.74, "subtracted_sources": (
+        {"name": "J014912+341500", "ra_deg": 27.3, "dec_deg": 34.25, "flux_jy": 0.21, "distance_deg": 2.64,
+         "components": 31},
+    ),
+}  # fmt: skip
+
+
 class Night:
     """Files come, stages run, time passes: `at` is the clock (epoch seconds) of the store that is written."""
 
@@ -112,6 +120,7 @@ class Night:
         paint(paths[3], 256, seed)
         if calibrated:
             paint(images / f"{group}.comparison.png", 256, seed)
+            (images / f"{group}.subtracted.csv").write_text("name,flux_jy\nJ014912+341500,0.21\n")
         rms_jy = 0.0032 if calibrated else 0.047
         return TileImage(
             fits_path=paths[0], beam_fits_path=paths[1], png_path=paths[2], thumbnail_path=paths[3],
@@ -124,7 +133,7 @@ class Night:
             verdict_reasons=() if calibrated else ("uncalibrated: no calibrator in the beam",),
             catalogue_flux_ratio=0.93 + 0.02 * (seed % 7) if calibrated else None, iterations=4321,
             clean_stopped_by="noise" if calibrated else "iterations", uncleaned_jy=0.0 if calibrated else 0.25,
-            **(COMPARISON if calibrated else {}),
+            **({**COMPARISON, **SUBTRACTED} if calibrated else {}),
         )  # fmt: skip
 
 

@@ -153,6 +153,24 @@ def test_image_states_what_ended_its_cleaning(client: FlaskClient) -> None:
     assert "cleaned to the noise" in page
 
 
+def test_image_lists_what_was_subtracted(client: FlaskClient) -> None:
+    images = client.get("/api/images").get_json()["images"]
+    (plain, *_), (calibrated, *_) = ([image for image in images if image["calibrated"] is is_calibrated]
+                                     for is_calibrated in (False, True))  # fmt: skip
+    assert (calibrated["subtracted_count"], calibrated["subtracted_jy"]) == (38, 0.74)
+    assert calibrated["subtracted_sources"][0]["distance_deg"] == 2.64
+    table = client.get(calibrated["subtracted_url"])
+    assert (table.status_code, table.mimetype) == (200, "text/csv")
+    assert table.data.startswith(b"name,flux_jy\n")
+    page = client.get(f"/images/{calibrated['id']}").get_data(as_text=True)
+    assert "38 sources, 740 mJy" in page
+    assert "2.64°" in page
+    assert calibrated["subtracted_url"] in page
+    assert (plain["subtracted_count"], plain["subtracted_url"], plain["subtracted_sources"]) == (None, None, [])
+    assert client.get(f"/api/images/{plain['id']}/subtracted.csv").status_code == 404
+    assert "subtracted-title" not in client.get(f"/images/{plain['id']}").get_data(as_text=True)
+
+
 def test_calibrations(client: FlaskClient) -> None:
     (caltable_set,) = client.get("/api/calibrations").get_json()["calibrations"]
     assert (caltable_set["name"], caltable_set["calibrator"], caltable_set["reference_antenna"]) == (

@@ -29,7 +29,7 @@ from workers.scheduling.group_list import GroupList, list_groups
 
 queue = Api("queue", "/api")
 images = Api("images", "/api/images")
-FITS, PNG = "application/fits", "image/png"
+FITS, PNG, CSV = "application/fits", "image/png", "text/csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +181,16 @@ def comparison_png(path: ImagePath) -> Response:
     return _send(find_image(path.image_id).comparison_path, "comparison with a catalogue", PNG)
 
 
+@images.read("/<int:image_id>/subtracted.csv", CSV)
+def subtracted_csv(path: ImagePath) -> Response:
+    """The sources outside the image that its cleaning subtracted, as CSV.
+
+    Name, position (ICRS), apparent flux at the image's frequency, distance from the centre and number of components,
+    the brightest first. An image of an earlier version answers 404.
+    """
+    return _send(find_image(path.image_id).subtracted_path, "table of subtracted sources", CSV)
+
+
 @images.read("/<int:image_id>.fits", FITS)
 def fits(path: ImagePath) -> Response:
     """The FITS image.
@@ -242,4 +252,4 @@ def _send_bytes(content: bytes, mimetype: str, name: str) -> Response:
 
 
 def _send(path: Path | None, name: str, mimetype: str) -> Response:
-    return send_product(path, current_panel().config().output_dir, name, mimetype, download=mimetype == FITS)
+    return send_product(path, current_panel().config().output_dir, name, mimetype, download=mimetype in (FITS, CSV))

@@ -63,6 +63,7 @@ def show(image_id: int) -> str:
         layers=[name for name in LAYERS if layer_path(image, name)],
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
         compared_with=describe_comparison(image),
+        has_subtracted_table=image.subtracted_path is not None and image.subtracted_path.is_file(),
         has_comparison_plot=image.comparison_path is not None and image.comparison_path.is_file(),
     )
 

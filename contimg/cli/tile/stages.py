@@ -229,6 +229,8 @@ def _print_image(result: ImagingResult, *, is_plotted: bool) -> None:
     click.echo(f"rms      {result.rms_jy * 1e3:.3g} mJy/beam, thermal {thermal}")
     ended = f", ended by {result.clean_stopped_by}" if result.clean_stopped_by else ""
     click.echo(f"clean    {result.cleaned_jy:.4g} Jy in {result.iterations} iterations{ended}")
+    outside = f"{result.subtracted_count} sources of {result.subtracted_jy or 0:.3g} Jy"
+    click.echo(f"outside  {outside} subtracted: {products.subtracted}")
     applied = result.calibration
     calibration = f"calibrated with {applied.set}" if applied.set else f"UNCALIBRATED, {applied.reason}"
     click.echo(f"data     {result.unflagged_fraction:.1%} unflagged; {calibration}")

@@ -64,6 +64,11 @@ class StoredImage(TileImage):
         return self.fits_path.with_suffix(".comparison.png") if self.catalogue_name else None
 
     @property
+    def subtracted_path(self) -> Path | None:
+        """The table of the sources outside the image, beside the image; None of images of earlier versions."""
+        return None if self.subtracted_count is None else self.fits_path.with_suffix(".subtracted.csv")
+
+    @property
     def calibrated(self) -> Annotated[bool, about("Whether a caltable set was applied", example=True)]:
         """Whether a caltable set was applied."""
         return self.calibration_set is not None
@@ -103,6 +108,16 @@ class StoredImage(TileImage):
     ]:
         """Path of the plots of the comparison in the API; None where the image is not compared."""
         return f"/api/images/{self.id}/comparison.png" if self.catalogue_name else None
+
+    @property
+    def subtracted_url(
+        self,
+    ) -> Annotated[
+        ApiPath | None,
+        about("Path of the table of all sources outside the image", example="/api/images/12/subtracted.csv"),
+    ]:
+        """Path of the table of the sources outside the image in the API; None where there is none."""
+        return None if self.subtracted_count is None else f"/api/images/{self.id}/subtracted.csv"
 
     @property
     def thumbnail_url(

@@ -102,6 +102,7 @@ class Image(TileProduct):
     catalogue_flux_by_radius: Mapped[list[Any]] = mapped_column(server_default="[]")
     catalogue_completeness_by_flux: Mapped[list[Any]] = mapped_column(server_default="[]")
     clean_stopped_by: Mapped[str | None] = mapped_column(String(32))
+    subtracted_sources: Mapped[list[Any]] = mapped_column(server_default="[]")
     missing_subbands: Mapped[list[Any]] = mapped_column(server_default="[]")
     hands: Mapped[str | None] = mapped_column(String(16))
     calibration_grade: Mapped[str | None] = mapped_column(String(16))

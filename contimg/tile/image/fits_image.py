@@ -57,6 +57,8 @@ IMAGE_CARDS = (
     ("NITER", "iterations", "clean iterations"),
     ("CLEANEND", "clean_stopped_by", "what ended the cleaning"),
     ("UNCLEAN", "uncleaned_jy", "[Jy] residual above MASKSIG"),
+    ("SUBTRNUM", "subtracted_count", "sources outside the image, subtracted"),
+    ("SUBTRJY", "subtracted_jy", "[Jy] their apparent flux"),
     ("UNFLAG", "unflagged_fraction", "fraction of samples unflagged"),
     ("HANDS", "hands", "correlations in the image"),
     ("HANDRAT", "hand_ratio", "flux in the first hand over the second"),

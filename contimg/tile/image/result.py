@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contimg.quality.calibration import CalibrationNumbers
-from contimg.tile.image.sources.matches import FoundSource, Match
+from contimg.tile.image.sources.matches import FoundSource, Match, SubtractedSource
 from contimg.tile.products import TileImage
 
 
@@ -68,6 +68,8 @@ class Products:
         Plots, written with the option `plots`.
     votable, csv : Path
         Tables of the sources, written with the option `find_sources`.
+    subtracted : Path
+        Table of the sources outside the image that were cleaned.
     """
 
     fits: Path
@@ -81,6 +83,7 @@ class Products:
     spectrum: Path
     votable: Path
     csv: Path
+    subtracted: Path
 
     @classmethod
     def of(cls, group: str, directory: Path) -> "Products":
@@ -92,7 +95,7 @@ class Products:
         directory : where the files are or will be.
         """
         pictures = (".png", ".thumb.png", ".zoom.png", ".comparison.png", ".uv.png", ".spectrum.png")
-        suffixes = (".fits", ".pb.fits", ".pbcor.fits", *pictures, ".sources.vot", ".sources.csv")
+        suffixes = (".fits", ".pb.fits", ".pbcor.fits", *pictures, ".sources.vot", ".sources.csv", ".subtracted.csv")
         return cls(*(directory / f"{group}{suffix}" for suffix in suffixes))
 
 
@@ -126,6 +129,8 @@ class ImagingResult(TileImage):
         Catalogued sources that the image should show, as it shows them, brightest first.
     found_sources : tuple of FoundSource
         Sources found blindly, brightest first; empty without the option `find_sources`.
+    subtracted : tuple of SubtractedSource
+        Sources outside the image that were cleaned, brightest first.
     seconds : mapping of str to float
         Time of each step, s.
     """
@@ -145,4 +150,5 @@ class ImagingResult(TileImage):
     verdict: str = ""
     matches: tuple[Match, ...] = ()
     found_sources: tuple[FoundSource, ...] = ()
+    subtracted: tuple[SubtractedSource, ...] = ()
     seconds: Mapping[str, float]

@@ -55,6 +55,7 @@ from contimg.tile.image.sources.matches import (
     compute_offset_arcsec,
     list_sources,
 )
+from contimg.tile.image.sources.subtracted import brightest_subtracted, list_subtracted
 from contimg.tile.image.writing import write_products
 from contimg.tile.products import StepTimer
 
@@ -311,7 +312,7 @@ def _compare(
 
 
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:
-    """The result with the catalogue's sources and, with the option `find_sources`, those found blindly."""
+    """The result with the catalogue's sources, those outside and, where the option is set, those found blindly."""
     header = image_header(tile_image, options)
     catalogue = read_catalogue(options, tile_image.freq_hz)
     matches = match_catalogue(catalogue, image.restored, image.pb, header, tile_image.rms_jy)
@@ -320,6 +321,7 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         directory = tile_image.fits_path.parent
         directory.mkdir(parents=True, exist_ok=True)
         found_sources = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
+    subtracted = list_subtracted(image.cleaned.model, image.gridder, header, tile_image.pixels)
     if tile_image.catalogue_name is None:
         tile_image = replace(
             tile_image, catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),
@@ -328,5 +330,7 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         )  # fmt: skip
     return replace(
         tile_image, matches=matches, found_sources=found_sources, sources=list_sources(found_sources, matches),
-        sources_found=len(found_sources) if options.find_sources else None,
+        sources_found=len(found_sources) if options.find_sources else None, subtracted=subtracted,
+        subtracted_sources=brightest_subtracted(subtracted), subtracted_count=len(subtracted),
+        subtracted_jy=sum(source.flux_jy for source in subtracted),
     )  # fmt: skip

@@ -25,6 +25,7 @@ from contimg.tile.image.plots.uv_spectrum import write_spectrum, write_uv
 from contimg.tile.image.result import ImagingResult
 from contimg.tile.image.sources.finding import write_csv, write_votable
 from contimg.tile.image.sources.spectrum import measure_spectrum
+from contimg.tile.image.sources.subtracted import write_subtracted
 
 ABANDONED_S = 3600.0  # writing takes seconds: an older temporary file is of a process that was killed
 
@@ -55,6 +56,7 @@ def write_products(
         products.fits: partial(write_fits, image=image, header=header),
         products.primary_beam: partial(write_primary_beam, pb=pb, tile_image=tile_image),
         products.corrected: partial(write_pb_corrected, image=image, pb=pb, header=header),
+        products.subtracted: partial(write_subtracted, sources=tile_image.subtracted),
     }
     if options.find_sources:
         files[products.votable] = partial(write_votable, sources=tile_image.found_sources)

@@ -23,14 +23,17 @@ _COMPARISON = (
     "catalogue_distortion_arcsec", "catalogue_flux_error", "catalogue_outer_ratio", "catalogue_completeness",
     "shift_east_arcsec", "shift_north_arcsec",
 )  # fmt: skip
-_COMPARISON_TABLES = (
+_IMAGE_TABLES = (
     "catalogue_offset_field", "catalogue_flux_by_snr", "catalogue_flux_by_radius", "catalogue_completeness_by_flux",
+    "subtracted_sources",
 )  # fmt: skip
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     *((table, name, column_type) for table in ("images", "ms_index") for name, column_type in _CALIBRATION),
     ("images", "catalogue_name", sa.String(length=128)),
     ("images", "catalogue_kind", sa.String(length=16)),
     *(("images", name, sa.Double()) for name in _COMPARISON),
+    ("images", "subtracted_count", sa.BigInteger()),
+    ("images", "subtracted_jy", sa.Double()),
     ("calibrations", "gains_valid_from_mjd", sa.Double()),
     ("calibrations", "gains_valid_to_mjd", sa.Double()),
 )
@@ -47,7 +50,7 @@ def upgrade() -> None:
     """Add the columns; gains of earlier caltable sets are valid for an hour either side; create the tables."""
     for table, name, column_type in _COLUMNS:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
-    for name in _COMPARISON_TABLES:
+    for name in _IMAGE_TABLES:
         op.add_column("images", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
     op.execute("UPDATE calibrations SET gains_valid_from_mjd = mjd - 1.0 / 24, gains_valid_to_mjd = mjd + 1.0 / 24")
     _create_antennas()
@@ -62,7 +65,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM jobs WHERE kind = 'epoch'")
     op.drop_table("antenna_outages")
     op.drop_table("antenna_history")
-    for name in reversed(_COMPARISON_TABLES):
+    for name in reversed(_IMAGE_TABLES):
         op.drop_column("images", name)
     for table, name, _ in reversed(_COLUMNS):
         op.drop_column(table, name)

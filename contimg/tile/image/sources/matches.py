@@ -78,6 +78,27 @@ class FoundSource:
     attenuation: float
 
 
+@dataclass(frozen=True)
+class SubtractedSource:
+    """A source outside the image. The names of the fields are those of the table's columns.
+
+    Attributes
+    ----------
+    name : from its position, `J012345+334455`.
+    ra_deg, dec_deg : mean of the components, weighted with their fluxes, ICRS.
+    flux_jy : sum of the components: apparent flux at the image's frequency.
+    distance_deg : from the image's centre.
+    components : number of pixels with a component.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    flux_jy: float
+    distance_deg: float
+    components: int
+
+
 def compute_offset_arcsec(matches: Sequence[Match]) -> float | None:
     """Return the length of the median offset from the catalogue; None without matches.
 
