@@ -8,11 +8,14 @@ from store_steps import register_file
 
 from contimg.common.errors import Transient
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
+from contimg.instrument.calibrators import UNMODELLED_JY, catalogue
 from contimg.settings import DispatchSettings
 from contimg.simulation import SimulateOptions, plan_tiles
+from contimg.sky.catalogue import CatalogueSources, Provenance, write_catalogue
 from contimg.store import QueueRules, Stage, Store
+from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.products import ConvertedMS
-from workers.scheduling.calibrator_tiles import CalibratorTiles, with_calibrator
+from workers.scheduling.calibrator_tiles import CalibratorTiles, find_calibrators, with_calibrator
 from workers.scheduling.dispatcher import Dispatcher
 
 T0 = 1_771_802_000.0
@@ -98,7 +101,7 @@ def test_calibrator_tiles_are_cached_per_declination(few, monkeypatch):
         return starts_s == T0
 
     monkeypatch.setattr("workers.scheduling.calibrator_tiles.with_calibrator", with_calibrator)
-    tiles = CalibratorTiles(few, 0.7, 10.0)
+    tiles = CalibratorTiles(few, CalibrateOptions())
     assert tiles.have_calibrator([T0]) == [False], "no declination is known yet"
     for dec_deg, times, new in ((33.2, [T0, 1.0], [T0, 1.0]), (33.201, [2.0, T0], [2.0]), (40.0, [T0], [T0])):
         put_measurement_set(few, dec_deg)
@@ -123,10 +126,43 @@ def test_3c48_is_in_beam_of_its_tile():
     tiles = plan_tiles(SimulateOptions(groups=250))
     starts = np.array([seconds_of(tile.group) for tile in tiles])
     dec_rad = np.deg2rad(tiles[0].centre_dec_deg)
-    is_due = with_calibrator(starts, dec_rad, 0.7, 10.0)
+    calibrators = find_calibrators(dec_rad, 10.0, CalibrateOptions())
+    is_due = with_calibrator(starts, dec_rad, 0.7, calibrators)
     assert is_due[0], "its transit"
     assert not is_due[3:200].all()
     # 0.7 of the beam is reached 0.9 deg off the centre, 4.7 min of drift at this declination: the next tile is out.
     assert not is_due[2:5].any()
-    assert with_calibrator(starts[:1] + 86164.1, dec_rad, 0.7, 10.0)[0], "a sidereal day later again"
+    assert with_calibrator(starts[:1] + 86164.1, dec_rad, 0.7, calibrators)[0], "a sidereal day later again"
     assert stamp_of(starts[0]) == tiles[0].group
+
+
+def test_order_follows_the_rule_of_the_stage(tmp_path):
+    """A calibrator of less than 1.5 Jy counts where a catalogue gives its neighbours, and none that it lacks."""
+    dec_rad = np.deg2rad(33.16)
+    labels = {(source.ra_rad, source.dec_rad): source for source in catalogue()}
+
+    def found(**changes):
+        calibrators = find_calibrators(dec_rad, 0.54, CalibrateOptions(**changes))
+        return {labels[calibrator.position_rad].label: calibrator for calibrator in calibrators}
+
+    alone = found()
+    assert {calibrator.min_jy for calibrator in alone.values()} == {UNMODELLED_JY}
+    faint, absent = (
+        next(source for source in catalogue() if source.usable and low < source.flux_20cm_jy < high
+             and abs(np.rad2deg(source.dec_rad) - 33.16) < 4)
+        for low, high in ((0.8, 1.3), (2.0, 3.0))
+    )  # fmt: skip
+    assert faint.label not in alone
+    assert absent.label in alone
+    listed = [(faint, faint.flux_20cm_jy, 0.0), (absent, 0.5, 1.0)]
+    sources = CatalogueSources.of(
+        1.45e9, [source.name for source, _, _ in listed], [np.rad2deg(source.ra_rad) for source, _, _ in listed],
+        [np.rad2deg(source.dec_rad) + offset for source, _, offset in listed], [flux for _, flux, _ in listed],
+    )  # fmt: skip
+    path = tmp_path / "site.catalogue"
+    write_catalogue(path, sources, Provenance(
+        name="site", kind="survey", frequency_hz=1.45e9, beam_deg=0.0125, flux_limit_jy=0.0025,
+    ))  # fmt: skip
+    with_neighbours = found(catalogue=str(path))
+    assert with_neighbours[faint.label].min_jy == pytest.approx(0.54)
+    assert absent.label not in with_neighbours

@@ -6,6 +6,7 @@ from typing import Literal
 
 from contimg.common.options import Options, option
 from contimg.formats.caltables.caltable_set import BANDPASS_HOURS, GAINS_HOURS, STRIP_DEG
+from contimg.instrument.calibrators import UNMODELLED_JY
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +68,17 @@ class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
     casa_timeout_s: float = option(900.0, "Time limit of the CASA process", unit="s", minimum=10.0)
     casa_memory_gb: float = option(8.0, "Maximum address space of the CASA process", unit="GB", minimum=2.0)
 
-    def min_calibrator_jy(self, of_snr_jy: float) -> float:
-        """Return the apparent flux that a calibrator needs, Jy.
+    def min_calibrator_jy(self, of_snr_jy: float, *, has_neighbours: bool) -> float:
+        """Return the apparent flux that a calibrator needs, Jy; the rule of the stage and of the order of dispatch.
 
         Parameters
         ----------
         of_snr_jy : the flux that gives `min_channel_snr`; `min_apparent_jy` raises it, with a warning.
+        has_neighbours : a reference catalogue has sources around the calibrator; otherwise `UNMODELLED_JY` is needed.
         """
         if self.min_apparent_jy > of_snr_jy:
             _warn_of_flux_limit(self.min_apparent_jy)
-        return max(self.min_apparent_jy, of_snr_jy)
+        return max(self.min_apparent_jy, of_snr_jy, 0.0 if has_neighbours else UNMODELLED_JY)
 
 
 @cache

@@ -12,7 +12,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.flags import FLAG_COLUMNS, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
-from contimg.instrument.calibrators import UNMODELLED_JY, catalogue
+from contimg.instrument.calibrators import catalogue
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
@@ -155,10 +155,10 @@ def _solve(
     if not options.solve:
         return None, "solving is switched off", False
     live_count = int(np.count_nonzero(flagged.unflagged[ms.antennas] > 0))
-    neighbours = read_neighbours(Path(options.catalogue), ms) if options.catalogue else []
-    min_jy = options.min_calibrator_jy(compute_min_calibrator_jy(ms, live_count, options.min_channel_snr))
-    if not neighbours:
-        min_jy = max(min_jy, UNMODELLED_JY)
+    pointing_rad = ms.pointing_rad[len(ms.times_mjd_s) // 2]
+    neighbours = read_neighbours(Path(options.catalogue), *pointing_rad) if options.catalogue else []
+    of_snr_jy = compute_min_calibrator_jy(ms, live_count, options.min_channel_snr)
+    min_jy = options.min_calibrator_jy(of_snr_jy, has_neighbours=bool(neighbours))
     calibrators = [
         candidate
         for candidate in select_calibrators(ms, options.min_attenuation, min_jy)

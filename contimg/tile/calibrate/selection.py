@@ -107,13 +107,13 @@ def compute_min_calibrator_jy(ms: MSInfo, antennas: int, snr: float) -> float:
     return calibrators.min_flux_jy(snr, antennas, ms.channel_width_hz, ms.exposure_s, ms.sefd_jy)
 
 
-def read_neighbours(catalogue_path: Path, ms: MSInfo) -> list[Calibrator]:
-    """Read the sources of a reference catalogue in a tile's primary beam, as sources of a model.
+def read_neighbours(catalogue_path: Path, ra_rad: float, dec_rad: float) -> list[Calibrator]:
+    """Read the sources of a reference catalogue in the primary beam at a pointing, as sources of a model.
 
     Parameters
     ----------
     catalogue_path : the catalogue's file.
-    ms : metadata of the tile's Measurement Set.
+    ra_rad, dec_rad : the pointing, ICRS.
 
     Returns
     -------
@@ -123,8 +123,8 @@ def read_neighbours(catalogue_path: Path, ms: MSInfo) -> list[Calibrator]:
     ------
     Misconfigured : the file is missing or damaged.
     """
-    ra_deg, dec_deg = np.rad2deg(ms.pointing_rad[len(ms.times_mjd_s) // 2])
-    sources = open_catalogue(catalogue_path).cone(ra_deg, dec_deg, _NEIGHBOUR_DEG, min_flux_jy=_NEIGHBOUR_JY)
+    centre_deg = float(np.rad2deg(ra_rad)), float(np.rad2deg(dec_rad))
+    sources = open_catalogue(catalogue_path).cone(*centre_deg, _NEIGHBOUR_DEG, min_flux_jy=_NEIGHBOUR_JY)
     positions = np.deg2rad(sources.ra_deg), np.deg2rad(sources.dec_deg)
     columns = (sources.source_id, *positions, sources.flux_at(calibrators.CATALOGUE_HZ), sources.spectral_index)
     rows = zip(*(column.tolist() for column in columns), strict=True)

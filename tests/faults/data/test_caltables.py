@@ -118,8 +118,8 @@ def test_delays_of_gencal_do_not_set_the_validity(tmp_path, bandpass):
     for column, value in (("FIELD_ID", -1), ("SCAN_NUMBER", -1), ("SNR", 1.0)):
         edit(path, column, set_all(value))
     caltable_set = take([bandpass, path], tmp_path)
-    assert caltable_set.valid_from_mjd == pytest.approx(MJD_S / 86400 - 0.5, abs=1e-6)
-    assert caltable_set.valid_to_mjd == pytest.approx(MJD_S / 86400 + 0.5, abs=1e-6)
+    assert caltable_set.valid_from_mjd == pytest.approx(MJD_S / 86400 - 1.0, abs=1e-6)
+    assert caltable_set.valid_to_mjd == pytest.approx(MJD_S / 86400 + 1.0, abs=1e-6)
     assert caltable_set.grade == "good"
     delay = np.exp(2j * np.pi * delays_ns * 1e-9 * (FREQS_HZ - FREQS_HZ.mean())[None, :, None])
     assert compute_inverse_gains(caltable_set, tile()) == pytest.approx(1 / (random_gains() * delay), rel=1e-5)

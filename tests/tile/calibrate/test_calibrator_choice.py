@@ -64,7 +64,7 @@ def test_source_of_two_jansky_is_used_by_an_array_of_ninety_six(tile):
 
 
 def test_neighbours_of_the_catalogue_are_in_the_model(tile, catalogue_path):
-    neighbours = read_neighbours(catalogue_path, tile)
+    neighbours = read_neighbours(catalogue_path, *tile.pointing_rad[0])
     assert [source.name for source in neighbours if source.name == "faint"] == []
     (main,) = select_calibrators(tile, 0.5, 3.0)
     model = with_companions(tile, main, merge_sources(catalogue(), neighbours, tile))
@@ -78,7 +78,7 @@ def test_neighbours_of_the_catalogue_are_in_the_model(tile, catalogue_path):
 
 
 def test_calibrator_that_the_catalogue_lacks_is_not_used(tile, catalogue_path):
-    neighbours = read_neighbours(catalogue_path, tile)
+    neighbours = read_neighbours(catalogue_path, *tile.pointing_rad[0])
     (main,) = select_calibrators(tile, 0.5, 3.0)
     absent = Calibrator("absent", "", main.calibrator.ra_rad + 0.02, main.calibrator.dec_rad, 5.0, -0.7, "P")
     assert not without_counterpart(main.calibrator, neighbours)

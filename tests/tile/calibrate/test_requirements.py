@@ -125,7 +125,7 @@ def test_set_of_another_time_or_strip_leaves_the_tile_uncalibrated(transit, tmp_
     path = make_ms(tmp_path / "empty.ms", sources=[], noise=0.5).path
     new = transit.done.new_set
     for misfit in (
-        replace(new, valid_to_mjd=new.mjd - 0.1),
+        replace(new, mjd=new.mjd - 5, valid_to_mjd=new.mjd - 4),  # beyond the days of which a set is borrowed
         replace(new, dec_deg=new.dec_deg + 1),
         replace(new, first_freq_hz=new.first_freq_hz + 5e7),
     ):
