@@ -16,14 +16,17 @@ from contimg.formats.arrays import BufferPool
 CALIBRATION_KEYWORD = "CONTIMG_CALIBRATION"
 
 
-def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
-    """Read columns in blocks of rows; the arrays are valid until the next block, whose memory is the same.
+def read_blocks(
+    main: table, names: Sequence[str], size_bytes: int, blocks_valid: int = 1
+) -> Iterator[tuple[slice, list[NDArray[Any]]]]:  # fmt: skip
+    """Read columns in blocks of rows; the arrays are valid until a later block uses their memory.
 
     Parameters
     ----------
     main : the open table.
     names : of the columns.
     size_bytes : approximate size of a block of the first column.
+    blocks_valid : number of blocks that are valid at a time; with 1, a block is valid until the next one.
 
     Yields
     ------
@@ -31,9 +34,12 @@ def read_blocks(main: table, names: Sequence[str], size_bytes: int) -> Iterator[
     """
     cells, pool, rows = [main.getcell(name, 0) for name in names], BufferPool(), main.nrows()
     step = max(1, size_bytes // cells[0].nbytes)
-    for start in range(0, rows, step):
-        count = min(step, rows - start)
-        block = [pool.array(name, (count, *cell.shape), cell.dtype) for name, cell in zip(names, cells, strict=True)]
+    for index, start in enumerate(range(0, rows, step)):
+        count, memory = min(step, rows - start), index % blocks_valid
+        block = [
+            pool.array(f"{name} {memory}", (count, *cell.shape), cell.dtype)
+            for name, cell in zip(names, cells, strict=True)
+        ]
         for name, values in zip(names, block, strict=True):
             main.getcolnp(name, values, start, count)
         yield slice(start, start + count), block

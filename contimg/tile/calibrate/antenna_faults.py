@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from contimg.formats.arrays import Rows
 from contimg.formats.caltables.solutions import Solutions
 from contimg.formats.ms.info import MSInfo
-from contimg.formats.tables import open_table
 from contimg.instrument.calibrators import Calibrator
 from contimg.instrument.coordinates import Site, itrf_directions
 from contimg.instrument.dsa110 import C_M_S
@@ -44,25 +43,6 @@ Gains = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
 
-def read_total_powers(ms: MSInfo) -> Floats:
-    """Read the mean autocorrelation (parallel hands) of each antenna slot, shape (slots,); NaN without one.
-
-    Parameters
-    ----------
-    ms : metadata of the Measurement Set; DATA is read, so the amplitudes are uncalibrated.
-    """
-    slots = len(ms.antenna_names)
-    with open_table(ms.path) as main:
-        autos = main.query("ANTENNA1 == ANTENNA2", columns="ANTENNA1, DATA, FLAG")
-        if not autos.nrows():
-            return np.full(slots, np.nan)
-        antennas, good = autos.getcol("ANTENNA1"), ~ms.select_parallel_hands(autos.getcol("FLAG"))
-        amplitudes = np.abs(ms.select_parallel_hands(autos.getcol("DATA")))
-        total = np.bincount(antennas, np.where(good, amplitudes, 0).sum(axis=(1, 2)), slots)
-    count = np.bincount(antennas, good.sum(axis=(1, 2)), slots)
-    return np.asarray(np.divide(total, count, out=np.full(slots, np.nan), where=count > 0))
-
-
 def find_faint_antennas(gains: Gains, powers: Floats) -> list[int]:
     """Find antennas whose gains are far too small for their total power in both receptors: they hold leakage alone.
 
@@ -78,8 +58,8 @@ def find_faint_antennas(gains: Gains, powers: Floats) -> list[int]:
 
 
 def explain_missing_fringes(
-    data: SolvingData, names: Sequence[str], blind: Sequence[str], gains: Gains, powers: Floats
-) -> dict[str, str]:
+    data: SolvingData, names: Sequence[str], blind: Sequence[str], gains: Gains
+) -> dict[str, str]:  # fmt: skip
     """Explain why antennas have no solution.
 
     Parameters
@@ -88,7 +68,6 @@ def explain_missing_fringes(
     names : of all slots.
     blind : names of the antennas without a solution.
     gains : of the healthy antennas, NaN of the others, shape (slots, channels, receptors).
-    powers : mean autocorrelations, shape (slots,).
 
     Returns
     -------
@@ -100,7 +79,7 @@ def explain_missing_fringes(
         baselines = np.flatnonzero((data.ant1 == i) & (data.ant2 == j))
         if baselines.size and _has_fringes(data, baselines):
             crossed |= {i, j}
-    return {names[slot]: CROSSED if slot in crossed else _explain_antenna(data, slot, gains, powers) for slot in slots}
+    return {names[slot]: CROSSED if slot in crossed else _explain_antenna(data, slot, gains) for slot in slots}
 
 
 def has_fringes(data: SolvingData, slot: int) -> bool:
@@ -117,14 +96,14 @@ def has_fringes(data: SolvingData, slot: int) -> bool:
     return bool(fringing > 0 and fringing >= MIN_FRINGING * baselines.size)
 
 
-def _explain_antenna(data: SolvingData, slot: int, gains: Gains, powers: Floats) -> str:
+def _explain_antenna(data: SolvingData, slot: int, gains: Gains) -> str:
     """Explain an antenna by its fringes with all healthy ones together."""
     by_minute = _solve_antenna(data, slot, gains)
     lines = by_minute.mean(axis=0)
     if _delay_peaks(lines).max() > _DETECTED:
         peaks = np.abs(np.fft.fft(lines, _PADDING * len(lines), axis=0)).max(axis=0) / len(lines)
-        usual = np.nanmedian(np.abs(gains) ** 2 / powers[:, None, None])
-        return LEAKING.format(share=np.sqrt(np.mean(peaks**2) / powers[slot] / usual))
+        usual = np.nanmedian(np.abs(gains) ** 2 / data.total_powers[:, None, None])
+        return LEAKING.format(share=np.sqrt(np.mean(peaks**2) / data.total_powers[slot] / usual))
     turning = np.mean(_delay_peaks(by_minute).max(axis=1) > _DETECTED)
     return TURNING if turning >= 0.5 else BLIND
 

@@ -12,7 +12,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.flags import FLAG_COLUMNS, record_flags
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.ms.revision import revised
-from contimg.instrument.calibrators import catalogue
+from contimg.instrument import calibrators as listed
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
@@ -170,7 +170,7 @@ def _solve(
         )
         return None, f"no calibrator of {min_jy:.2g} Jy in the beam{unknown}", False
     previous, _ = select_caltable_set(known, ms, options.strip_deg)
-    sources = with_companions(ms, calibrators[0], merge_sources(catalogue(), neighbours, ms))
+    sources = with_companions(ms, calibrators[0], merge_sources(listed.catalogue(), neighbours, ms))
     try:
         return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), "", False
     except BadInput as error:

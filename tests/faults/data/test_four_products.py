@@ -11,6 +11,8 @@ import pytest
 from casacore.tables import table
 
 from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.dsa110 import BAND
+from contimg.sky.catalogue import SIMULATED, CatalogueSources, Provenance, write_catalogue
 from contimg.tile.calibrate.apply import correct_rows
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
@@ -77,9 +79,16 @@ def tiles(drift_sim_files, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def calibrated(tiles):
+def calibrated(tiles, drift_sim_sources):
+    """Solved with every source of the files in the model: those of 3 and 1.5 Jy would turn the phases by 0.6 deg."""
     _, four, _ = tiles
-    result = calibrate(four, [], four.parent / "calibration", CalibrateOptions())
+    path, names = four.parent / "files.catalogue", ["3C48", "second", "third"]
+    sources = CatalogueSources.of(BAND.centre_hz, names, *np.transpose(drift_sim_sources), spectral_index=0.0)
+    provenance = Provenance(
+        name="files", kind=SIMULATED, frequency_hz=BAND.centre_hz, beam_deg=0.0125, flux_limit_jy=1.0
+    )
+    write_catalogue(path, sources, provenance)
+    result = calibrate(four, [], four.parent / "calibration", CalibrateOptions(catalogue=str(path)))
     assert result.new_set is not None, result.calibration_note
     return result.new_set
 

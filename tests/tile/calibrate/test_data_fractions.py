@@ -6,11 +6,13 @@ from casacore.tables import table
 
 from contimg.formats.caltables.solutions import read_solutions
 from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.calibrators import catalogue
 from contimg.quality.caltables import CaltableSetNumbers as Numbers
 from contimg.quality.caltables import SolutionLimits, check_caltable_set, measure_caltable
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
-from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions
+from contimg.tile.calibrate.solve.sky_model import make_sky_model
+from contimg.tile.calibrate.solve.solving_data import read_solving_data
 
 SLOT, NARROW, WIDE = 6, 100, slice(50, 56)
 LEFT = 0.1
@@ -33,7 +35,7 @@ def searched(fresh):
     return fresh
 
 
-def test_fractions_equal_a_plain_count(searched):
+def test_fractions_and_total_powers_equal_a_plain_count(searched):
     ms = read_ms_info(searched.path)
     unflagged = np.ones(len(ms.antenna_names))
     unflagged[3] = 0.0
@@ -41,12 +43,18 @@ def test_fractions_equal_a_plain_count(searched):
         flags, ant1, ant2 = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
         flags[::9] = True  # rows without any sample do not count
         main.putcol("FLAG", flags)
+        data = main.getcol("DATA")
     is_counted = (ant1 != ant2) & (ant1 != 3) & (ant2 != 3) & ~flags.all(axis=(1, 2))
-    fractions = measure_data_fractions(ms, unflagged)
+    sums = read_solving_data(
+        ms, make_sky_model(ms, [source for source in catalogue() if source.alias == "3C48"]), 60.0, unflagged
+    )
+    fractions = sums.data_fractions
     for slot in (0, SLOT, 13):
         expected = 1 - flags[is_counted & ((ant1 == slot) | (ant2 == slot))].mean(axis=0)
         assert fractions[slot] == pytest.approx(expected)
     assert not fractions[3].any()
+    autos = (ant1 == ant2) & (ant1 == SLOT)
+    assert sums.total_powers[SLOT] == pytest.approx(np.abs(data[autos])[~flags[autos]].mean())
 
 
 def test_sparse_solutions_are_interpolated_or_flagged(searched, tmp_path):

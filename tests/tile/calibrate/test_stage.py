@@ -53,7 +53,7 @@ def test_noise_gives_no_set(calibrated, tmp_path):
     assert done.new_set is None
     assert done.calibration_set == calibrated.done.new_set.name
     assert "3C48" in done.calibration_note
-    assert sorted(path.name for path in (tmp_path / "calibration").iterdir()) == ["flags", "noise.failed.log"]
+    assert sorted(path.name for path in (tmp_path / "calibration").iterdir()) == ["flags"]
 
 
 def test_no_live_antenna_is_bad_input(tmp_path):

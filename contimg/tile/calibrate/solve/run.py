@@ -29,7 +29,6 @@ from contimg.tile.calibrate.plots import write_plots
 from contimg.tile.calibrate.selection import CalibratorInBeam, pointing_dec_deg
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.caltable_solving import solve_caltables
-from contimg.tile.calibrate.solve.data_fractions import measure_data_fractions
 from contimg.tile.calibrate.solve.edits import (
     fill_gaps,
     flag_antennas,
@@ -76,11 +75,11 @@ def solve(
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
         set_directory, work = scratch / "set", scratch / "work"
         work.mkdir()
-        data = read_solving_data(ms, make_sky_model(ms, [source.calibrator for source in sources]), options.presolve_s)
+        model = make_sky_model(ms, [source.calibrator for source in sources])
+        data = read_solving_data(ms, model, options.presolve_s, unflagged)
         solving_set = work / "solving.ms"
         if options.solver == CASA:
             write_solving_set(ms, data, solving_set)
-        fractions = measure_data_fractions(ms, unflagged)
         long_only = has_enough_long_baselines(ms, unflagged, LONG_WAVELENGTHS)
         for name in _list_references(ms, unflagged, data, reference):
             shutil.rmtree(set_directory, ignore_errors=True)
@@ -95,8 +94,8 @@ def solve(
                 solve_caltables(ms, data, set_directory, _find_slot(ms, name), min_wavelengths, options)
             for kind in ("bcal", "gcal"):
                 read_kind(set_directory / f"{ms.name}.{kind}")  # raises where CASA wrote none
-                write_data_fractions(set_directory / f"{ms.name}.{kind}", fractions, limits.min_data_fraction)
-            turning = _edit(set_directory, ms, sources[0].calibrator, options.fill_gaps)
+                write_data_fractions(set_directory / f"{ms.name}.{kind}", data.data_fractions, limits.min_data_fraction)
+            turning = _edit(set_directory, ms, data, sources[0].calibrator, options.fill_gaps)
             caltable_set = _describe(ms, sources[0], set_directory, name, unflagged, options, versions)
             if name in caltable_set.antennas:
                 break
@@ -169,7 +168,9 @@ def list_tasks(
     ]
 
 
-def _edit(set_directory: Path, ms: MSInfo, calibrator: Calibrator, max_channels: int) -> dict[int, str]:
+def _edit(
+    set_directory: Path, ms: MSInfo, data: SolvingData, calibrator: Calibrator, max_channels: int
+) -> dict[int, str]:  # fmt: skip
     """Fill narrow gaps of the bandpass and flag unreliable solutions.
 
     Returns the slots of antennas whose phases turn, and the reason of each.
@@ -179,7 +180,7 @@ def _edit(set_directory: Path, ms: MSInfo, calibrator: Calibrator, max_channels:
     flag_failed_receptors(bandpass)
     turning = antenna_faults.find_turning_antennas(read_solutions(set_directory / f"{ms.name}.phase"), ms, calibrator)
     gains = np.asarray(read_solutions(bandpass).gains[0] * read_solutions(set_directory / f"{ms.name}.gcal").gains[0])
-    faint = antenna_faults.find_faint_antennas(gains, antenna_faults.read_total_powers(ms))
+    faint = antenna_faults.find_faint_antennas(gains, data.total_powers)
     flag_antennas(bandpass, [*turning, *faint])
     return turning
 
@@ -212,8 +213,7 @@ def _grade(
     blind = [name for name in live if name not in caltable_set.antennas and name not in reasons]
     if blind:
         _, gains = read_gains(caltable_set, ms.antenna_names)
-        powers = antenna_faults.read_total_powers(ms)
-        reasons |= antenna_faults.explain_missing_fringes(data, ms.antenna_names, blind, gains, powers)
+        reasons |= antenna_faults.explain_missing_fringes(data, ms.antenna_names, blind, gains)
     return replace(graded, quality={**graded.quality, "without_fringes": reasons})
 
 

@@ -3,7 +3,8 @@
 For one baseline and interval the least-squares estimate of the antenna-based part G of V = G M is
 sum(w V M*) / sum(w |M|^2), with weight sum(w |M|^2). The model of the result is a point of 1 Jy at the phase centre.
 Dividing by the model first stops the calibrator's fringes, so that averaging in time loses nothing. The tile is read
-once, in blocks, while the last block is added to the sums in another thread.
+once, in blocks, while the last block is added to the sums in another thread; what the checks of the antennas need is
+summed in the same pass.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from contimg.formats.arrays import Data, Mask, Rows, Slots
 from contimg.formats.ms.columns import read_blocks
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table
+from contimg.tile.calibrate.solve.antenna_data import AntennaData
 from contimg.tile.calibrate.solve.sky_model import SkyModel, accumulate
 
 _BLOCK_BYTES = 64 * 2**20
@@ -36,6 +38,9 @@ class SolvingData:
     uvw_m : mean of each cell's rows, shape (intervals, baselines, 3); 0 without any.
     visibilities : shape (intervals, baselines, channels, hands); 0 without data.
     weights : sums of w |M|^2, the same shape; 0 without data.
+    data_fractions : unflagged fraction of each antenna's cross-correlations with live antennas, shape (slots, channels,
+        hands); 0 without data.
+    total_powers : mean autocorrelation of each antenna, shape (slots,); NaN without one.
     """
 
     times_mjd_s: Floats
@@ -45,9 +50,13 @@ class SolvingData:
     uvw_m: Floats
     visibilities: Data
     weights: Singles
+    data_fractions: Floats
+    total_powers: Floats
 
 
-def read_solving_data(ms: MSInfo, model: SkyModel, interval_s: float) -> SolvingData:
+def read_solving_data(
+    ms: MSInfo, model: SkyModel, interval_s: float, unflagged: Floats | None = None
+) -> SolvingData:  # fmt: skip
     """Read the parallel hands of a tile's cross-correlations, divide them by the model and average them.
 
     Parameters
@@ -55,6 +64,8 @@ def read_solving_data(ms: MSInfo, model: SkyModel, interval_s: float) -> Solving
     ms : metadata of the tile's Measurement Set; its unusable rows are left out.
     model : the sources in it.
     interval_s : averaging time, seconds.
+    unflagged : usable fraction of each antenna slot's data, shape (slots,); an antenna with 0 is not live. All are live
+        when not given.
     """
     runs = split_intervals(ms, interval_s)
     interval_of_time = np.repeat(np.arange(len(runs)), [run.size for run in runs])
@@ -69,21 +80,23 @@ def read_solving_data(ms: MSInfo, model: SkyModel, interval_s: float) -> Solving
         count = len(runs) * len(pairs)
         shape = (count, len(ms.freqs_hz), ms.parallel_hands.size)
         products, power = np.zeros(shape, dtype=np.complex64), np.zeros(shape, dtype=np.float32)
+        is_live = np.ones(len(ms.antenna_names), dtype=bool) if unflagged is None else unflagged > 0
+        antennas = AntennaData(is_live, *shape[1:])
 
         def add(rows: slice, data: Data, flags: Mask) -> None:
             accumulate(
                 data, flags, weight[rows], uvw[rows], times[rows], np.where(is_flagged[rows], -1, cells[rows]),
                 ms.freqs_hz, model.lmn, model.apparent_jy, products, power,
             )  # fmt: skip
+            antennas.add(data, flags, ant1[rows], ant2[rows], is_flagged[rows])
 
         with ThreadPoolExecutor(1) as pool:
             last: Future[None] | None = None
-            for rows, columns in read_blocks(main, ("DATA", "FLAG"), _BLOCK_BYTES):
+            for rows, columns in read_blocks(main, ("DATA", "FLAG"), _BLOCK_BYTES, blocks_valid=2):
                 data, flags = (ms.select_parallel_hands(values) for values in columns)
                 if last is not None:
                     last.result()
-                # A copy, for the block's memory is that of the next one.
-                last = pool.submit(add, rows, data.copy(), flags.copy())
+                last = pool.submit(add, rows, data, flags)
             if last is not None:
                 last.result()
     np.divide(products, power, out=products, where=power > 0)
@@ -95,6 +108,7 @@ def read_solving_data(ms: MSInfo, model: SkyModel, interval_s: float) -> Solving
         intervals_s=np.array([run.size * ms.integration_s for run in runs]), ant1=pairs[:, 0].astype(np.int32),
         ant2=pairs[:, 1].astype(np.int32), uvw_m=(sums / rows_of_cells[:, None]).reshape(*layout, 3),
         visibilities=products.reshape(*layout, *shape[1:]), weights=power.reshape(*layout, *shape[1:]),
+        data_fractions=antennas.fractions, total_powers=antennas.total_powers,
     )  # fmt: skip
 
 
