@@ -6,6 +6,7 @@ All panels of a plot are drawn into one pair of axes: a hundred axes would take 
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from contimg.tile.calibrate.solve.edits import fit_delay_turns
 COLUMNS = 10
 COLOURS = ("#1f5fa8", "#c8551b")  # X and Y
 NAMES = ("amplitude.png", "phase.png", "waterfall.png")
+_COMPRESSION = 1  # of PNG: files a third larger than by default, in a third of the time
 _WIDTH, _HEIGHT = 0.92, 0.8  # of a panel's cell
 Floats = NDArray[np.float64]
 
@@ -43,7 +45,7 @@ def write_plots(caltable_set: CaltableSet, names: Sequence[str]) -> None:
         _draw_waterfalls(title, names, amplitude / top, phase, freqs_hz),
     )  # fmt: skip
     for name, figure in zip(NAMES, figures, strict=True):
-        figure.savefig(caltable_set.directory / name)
+        figure.savefig(caltable_set.directory / name, pil_kwargs={"compress_level": _COMPRESSION})
 
 
 def remove_delays(gains: NDArray[np.complex128], freqs_hz: Floats) -> tuple[NDArray[np.complex128], Floats]:
@@ -82,15 +84,16 @@ def _draw_multiples(title: str, captions: Sequence[str], values: Floats, limits:
     across = np.linspace(0.04, _WIDTH, values.shape[1])
     shown = np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1) * _HEIGHT
     for receptor in range(values.shape[2]):
-        x = (left[:, None] + across[None]).ravel()
-        y = (bottom[:, None] + shown[:, :, receptor]).ravel()
-        axes.plot(x, y, ",", color=COLOURS[receptor % len(COLOURS)])
-    for antenna, caption in enumerate(captions):
-        corner = left[antenna] + 0.04, bottom[antenna]
-        frame = corner + np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * (_WIDTH - 0.04, _HEIGHT)
-        is_missing = not np.isfinite(values[antenna]).any()
-        axes.plot(*frame.T, color="#c0392b" if is_missing else "#b8b8b8", linewidth=0.7)
-        axes.text(corner[0] + 0.02, corner[1] + _HEIGHT + 0.02, caption, fontsize=7, va="bottom")
+        horizontal = (left[:, None] + across[None]).ravel()
+        vertical = (bottom[:, None] + shown[:, :, receptor]).ravel()
+        axes.plot(horizontal, vertical, ",", color=COLOURS[receptor % len(COLOURS)])
+    corners = np.stack([left + 0.04, bottom], axis=1)
+    frames = corners[:, None] + np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * (_WIDTH - 0.04, _HEIGHT)
+    has_some = np.isfinite(values).any(axis=(1, 2))
+    colours = np.where(has_some, "#b8b8b8", "#c0392b").tolist()
+    axes.add_collection(LineCollection(list(frames), colors=colours, linewidths=0.7), autolim=False)
+    for (x, y), caption in zip(corners, captions, strict=True):
+        axes.text(x + 0.02, y + _HEIGHT + 0.02, caption, fontsize=7, va="bottom", clip_on=False)
     axes.set_xlim(0, COLUMNS)
     axes.set_ylim(-rows - 0.05, 0.1)
     axes.set_axis_off()
