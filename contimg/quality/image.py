@@ -71,6 +71,9 @@ class QualityThresholds(Options, env_prefix="CONTIMG_QUALITY_"):
         0.03, "Fraction of the flux that phase errors cost above which an image is suspect", minimum=0.0, maximum=1.0
     )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
+    min_beam_pixels: float = option(
+        4.0, "Width of the synthesized beam below which its pixels are too large", unit="pixels", minimum=0.0
+    )
 
 
 AppliedSet = Annotated[
@@ -97,6 +100,7 @@ class ImageNumbers(SkyComparison, CalibrationNumbers):
     beam_minor_arcsec: Annotated[
         float, about("Full width at half maximum of the synthesized beam, minor axis", "arcsec", 12.1)
     ]
+    beam_pixels: Annotated[float | None, about("Pixels across the minor axis of the beam", "pixels", 5.7)] = None
     calibration_set: AppliedSet
     calibration_note: AppliedSetNote = None
     calibration_grade: Annotated[
@@ -248,6 +252,9 @@ def _check_sources(image: ImageNumbers, limits: QualityThresholds) -> tuple[Chec
         Check("number of sources found", source_count, unit="count", text="finder off" if source_count is None else ""),
         Check("beam, length over width", beam, f"the beam is {beam or 0:.1f} times longer than wide",
               high=limits.max_beam_ratio),
+        Check("beam, pixels across", image.beam_pixels, f"the beam is {image.beam_pixels or 0:.1f} pixels wide: peaks "
+              "and fitted fluxes are inexact; choose smaller pixels (CONTIMG_IMAGE_PIXEL_ARCSEC)",
+              low=limits.min_beam_pixels),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ FINE = ImageNumbers(
     rms_jy=0.001, expected_rms_jy=0.0008, history_rms_jy=0.0009, peak_jy=0.5, minimum_jy=-0.01, bowl_jy=-0.001,
     unflagged_fraction=0.8, beam_major_arcsec=16.0, beam_minor_arcsec=10.0, calibration_set="2026-02-22T01:00:00",
     calibration_grade="good", hands="XX, YY", hand_ratio=1.01, hand_ratio_error=0.004, gain_hand_ratio=1.3,
-    edge_noise_ratio=1.1, clean_stopped_by="noise",
+    edge_noise_ratio=1.1, clean_stopped_by="noise", beam_pixels=5.6,
 )  # fmt: skip
 LIMITS = QualityThresholds()
 
@@ -55,6 +55,7 @@ UNCALIBRATED = {"calibration_set": None, "calibration_note": "9 of 16 live anten
         ({"catalogue_completeness": 0.8}, "suspect", "80%"),
         ({"catalogue_completeness": 0.3}, "bad", "30%"),
         ({"beam_major_arcsec": 50.0}, "suspect", "5.0"),
+        ({"beam_pixels": 3.4}, "suspect", "3.4 pixels"),
         ({"clean_stopped_by": "iterations", "uncleaned_jy": 0.25}, "suspect", "0.25 Jy"),
         ({"clean_stopped_by": "divergence"}, "suspect", "divergence"),
         ({**UNCALIBRATED, "calibration_grade": "bad"}, "bad", "9 of 16 live antennas have no solution"),

@@ -20,7 +20,7 @@ IMAGE = StoredImage(
     expected_rms_jy=0.0025, history_rms_jy=0.0028, minimum_jy=-0.015, bowl_jy=-0.002, unflagged_fraction=0.91,
     catalogue_matches=4, catalogue_offset_arcsec=2.0, catalogue_flux_ratio=0.97, catalogue_faint_ratio=0.99,
     catalogue_outer_ratio=1.01, catalogue_completeness=1.0, catalogue_distortion_arcsec=0.5, shift_east_arcsec=1.0,
-    clean_stopped_by="noise",
+    clean_stopped_by="noise", beam_pixels=5.7,
     edge_noise_ratio=1.05, hands="XX, YY", hand_ratio=1.02, hand_ratio_error=0.003, gain_hand_ratio=1.4,
     calibration_grade="good", created_at=1.0,
 )  # fmt: skip
@@ -65,7 +65,7 @@ def test_unmeasured_value_is_dash() -> None:
              "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
              "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio", "catalogue_outer_ratio",
              "catalogue_completeness", "catalogue_distortion_arcsec", "shift_east_arcsec", "calibration_class",
-             "gain_snr", "phase_residual_deg")  # fmt: skip
+             "gain_snr", "phase_residual_deg", "beam_pixels")  # fmt: skip
     table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
     assert [row.value for row in table].count("–") == len(names) + 1, "and the flux that the phase residual costs"
     assert not any(row.good is False for row in table)

@@ -28,6 +28,7 @@ IMAGE_CARDS = (
     ("RMSTHERM", "expected_rms_jy", "[Jy/beam] thermal noise expected"),
     ("RMSHIST", "history_rms_jy", "[Jy/beam] noise of earlier images"),
     ("EDGERMS", "edge_noise_ratio", "noise at the edge over that inside"),
+    ("BEAMPIX", "beam_pixels", "pixels across the minor axis of the beam"),
     ("PEAK", "peak_jy", "[Jy/beam] brightest pixel"),
     ("DYNRANGE", "dynamic_range", "peak over noise"),
     ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
@@ -130,7 +131,8 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
 def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header) -> None:
     """Write the image over the primary beam, with true fluxes; blank where the primary beam is below `MIN_PB`.
 
-    The extension HALFPOWER is 1 inside half power, where fluxes hardly depend on the width of the primary beam.
+    The extension HALFPOWER is 1 inside half power, where fluxes hardly depend on the width of the primary beam; WEIGHT
+    is the inverse variance of each pixel, with which images of the same sky are added.
 
     Parameters
     ----------
@@ -143,22 +145,32 @@ def write_pb_corrected(path: Path, image: Image, pb: Image, header: fits.Header)
     header = header.copy()
     header["COMMENT"] = "Corrected for the primary beam: true fluxes; RMS and PEAK are of the apparent image"
     header["PBCUT"] = (MIN_PB, "blank where the primary beam is below this")
-    write_fits(path, corrected, header, half_power_mask(pb, header))
+    mask = _extension("HALFPOWER", (pb >= HALF_POWER).astype(np.uint8), header)
+    mask.header["COMMENT"] = "1 where the primary beam is at least 0.5"
+    weight = _extension("WEIGHT", compute_flat_sky_weight(pb, header["RMS"]), header)
+    weight.header["BUNIT"] = ("Jy-2.beam2", "inverse variance of the corrected image")
+    weight.header["COMMENT"] = "The primary beam squared over RMS squared; 0 where the corrected image is blank"
+    write_fits(path, corrected, header, mask, weight)
 
 
-def half_power_mask(pb: Image, header: fits.Header) -> fits.ImageHDU:
-    """Return an extension that is 1 where the primary beam is at least a half, and 0 elsewhere.
+def compute_flat_sky_weight(pb: Image, rms_jy: float) -> Image:
+    """Return the inverse variance of an image over its primary beam, pb²/σ²; 0 where that image is blank.
 
     Parameters
     ----------
-    pb : primary beam, shape (size, size).
-    header : celestial coordinates of the image.
+    pb : primary beam, shape (size, size); NaN where it is not known.
+    rms_jy : noise of the apparent image, Jy per beam; without noise no pixel has weight.
     """
-    mask = fits.ImageHDU((pb >= HALF_POWER).astype(np.uint8), name="HALFPOWER")
-    names = (f"{name}{axis}" for axis in (1, 2) for name in ("CTYPE", "CRPIX", "CRVAL", "CDELT", "CUNIT"))
-    mask.header.update({name: header[name] for name in (*names, "RADESYS")})
-    mask.header["COMMENT"] = "1 where the primary beam is at least 0.5"
-    return mask
+    usable = (pb >= MIN_PB) & (rms_jy > 0)
+    return np.where(usable, np.square(pb / rms_jy if rms_jy > 0 else pb), 0).astype(np.float32)
+
+
+def _extension(name: str, data: Image, header: fits.Header) -> fits.ImageHDU:
+    """An image extension with the celestial coordinates of an image."""
+    unit = fits.ImageHDU(data, name=name)
+    names = (f"{key}{axis}" for axis in (1, 2) for key in ("CTYPE", "CRPIX", "CRVAL", "CDELT", "CUNIT"))
+    unit.header.update({key: header[key] for key in (*names, "RADESYS")})
+    return unit
 
 
 def write_primary_beam(path: Path, pb: Image, tile_image: ImagingResult) -> None:

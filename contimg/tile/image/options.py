@@ -23,7 +23,11 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
         minimum=1.0, maximum=4.0,
     )  # fmt: skip
     pixel_arcsec: float = option(
-        0.0, "Pixel size; 0: from the longest baseline, at most 6 arcsec", unit="arcsec", minimum=0.0, maximum=120.0
+        0.0,
+        "Pixel size; 0: at most 6, and such that the longest baseline and the beam are sampled",
+        unit="arcsec",
+        minimum=0.0,
+        maximum=120.0,
     )
     weighting: Literal["briggs", "uniform", "natural"] = option(BRIGGS, "Weighting of the visibilities")
     robust: float = option(0.5, "Briggs robustness, from -2 (uniform) to 2 (natural)", minimum=-2.0, maximum=2.0)

@@ -31,12 +31,12 @@ from contimg.tile.image.gridding.noise import (
     measure_uncleaned_jy,
 )
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
+from contimg.tile.image.gridding.sampling import PIXELS_PER_BEAM, choose_pixel_arcsec, refine_pixel_arcsec
 from contimg.tile.image.gridding.slant import Slant
 from contimg.tile.image.gridding.visibilities import (
     ARCSEC_RAD,
     MAX_PIXEL_ARCSEC,
     Visibilities,
-    choose_pixel_arcsec,
     find_missing_subbands,
     read_calibration,
     read_visibilities,
@@ -60,6 +60,8 @@ from contimg.tile.image.writing import write_products
 from contimg.tile.products import StepTimer
 
 log = logging.getLogger(__name__)
+
+MAX_REFINEMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,8 @@ def make_image(
     calibration = read_calibration(ms)
     with timer("read"):
         visibilities, time_bins = _read(ms, calibration.column, options)
-    pixel_arcsec = options.pixel_arcsec or choose_pixel_arcsec(visibilities)
     with timer("weight"):
-        gridder = _weight(ms, visibilities, pixel_arcsec * ARCSEC_RAD, options)
+        gridder = _weight(ms, visibilities, options)
         thermal_rms_jy = compute_thermal_rms_jy(ms, gridder)
     _warn_of_unknowns(ms)
     if options.imager == WSCLEAN:
@@ -179,7 +180,26 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
     return visibilities, averaging.time_bins
 
 
-def _weight(ms: MSInfo, visibilities: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
+def _weight(ms: MSInfo, visibilities: Visibilities, options: ImageOptions) -> Gridder:
+    """The gridder with imaging weights; unless the option gives the pixel's size, one that samples the beam."""
+    pixel_arcsec = options.pixel_arcsec or choose_pixel_arcsec(visibilities)
+    gridder = _weight_cells(ms, visibilities, pixel_arcsec * ARCSEC_RAD, options)
+    if options.pixel_arcsec:
+        return gridder
+    for _ in range(MAX_REFINEMENTS):  # a smaller image has larger cells in the uv plane, and so a smaller beam
+        finer_arcsec = refine_pixel_arcsec(gridder)
+        if finer_arcsec >= pixel_arcsec:
+            break
+        log.info(
+            "%s: pixels of %g arcsec, because the beam has fewer than %g of %g arcsec across", ms.path, finer_arcsec,
+            PIXELS_PER_BEAM, pixel_arcsec,
+        )  # fmt: skip
+        pixel_arcsec = finer_arcsec
+        gridder = _weight_cells(ms, visibilities, pixel_arcsec * ARCSEC_RAD, options)
+    return gridder
+
+
+def _weight_cells(ms: MSInfo, visibilities: Visibilities, pixel_rad: float, options: ImageOptions) -> Gridder:
     weights = compute_imaging_weights(
         visibilities.uvw_m, visibilities.freqs_hz, visibilities.weights, pixel_rad, options
     )
@@ -277,7 +297,8 @@ def _describe(
         dynamic_range=peak_jy / rms_jy if rms_jy > 0 else 0.0, beam_major_arcsec=beam.major_arcsec,
         beam_minor_arcsec=beam.minor_arcsec, beam_angle_deg=beam.angle_deg, ra_deg=float(ra) % 360, dec_deg=float(dec),
         mjd=ms.mid_mjd_s / 86400, freq_hz=float(channel_weights @ visibilities.freqs_hz / channel_weights.sum()),
-        pixels=gridder.size, cell_arcsec=cell_arcsec, calibration_set=calibration.set,
+        pixels=gridder.size, cell_arcsec=cell_arcsec, beam_pixels=beam.minor_arcsec / cell_arcsec,
+        calibration_set=calibration.set,
         calibration_note=calibration.reason or None, calibration_grade=calibration.grade, **vars(calibration.numbers),
         gain_hand_ratio=calibration.hand_ratio, hands=", ".join(visibilities.hands),
         missing_subbands=find_missing_subbands(ms, visibilities.channel_samples), expected_rms_jy=thermal_rms_jy,

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from point_source_ms import OPTIONS, SOURCES, Source, make_ms
 
+from contimg.quality.image import QualityThresholds
 from contimg.tile.image import image
 
 
@@ -23,7 +24,8 @@ def tile(tile_ms):
     ]
     catalogue = tile_ms.parent / "catalogue.csv"
     catalogue.write_text("\n".join(["name,ra_deg,dec_deg,flux_jy", *rows]) + "\n")
-    return image(tile_ms, tile_ms.parent / "images", OPTIONS.replace(catalogue=str(catalogue)))
+    limits = QualityThresholds(min_beam_pixels=2.0)
+    return image(tile_ms, tile_ms.parent / "images", OPTIONS.replace(catalogue=str(catalogue)), limits)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class Source:
 
 # The tile that most tests look at: four sources up to 1 degree off its centre.
 SOURCES = (Source(0.05, -0.1, 2.0), Source(0.8, 0.6, 1.5), Source(-0.55, -0.7, 0.8), Source(-0.9, 0.4, 0.4))
-OPTIONS = ImageOptions(size=1280, smearing_percent=0.5)  # the sources lie near the edge
+OPTIONS = ImageOptions(size=1280, pixel_arcsec=6.0, smearing_percent=0.5)  # the sources lie near the edge
 
 
 def direction_cosines(ra_deg, dec_deg, ra0=RA0, dec0=DEC0):

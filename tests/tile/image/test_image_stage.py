@@ -19,7 +19,9 @@ from contimg.tile.image import ImageOptions, image
 from contimg.tile.image import run as stage
 from contimg.tile.image.sources.photometry import measure_source
 
-SMALL = ImageOptions(size=256, padding=1.0, threshold_sigma=1.0, changing_sky=False)  # no primary beam
+SMALL = ImageOptions(
+    size=256, pixel_arcsec=6.0, padding=1.0, threshold_sigma=1.0, changing_sky=False
+)  # no primary beam
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.flux_jy}Jy")
@@ -104,6 +106,20 @@ def test_previews_show_the_brightest_source_at_its_place(tile):
         row, column = np.unravel_index(units[0].data[0, 0].argmax(), (tile.pixels, tile.pixels))
     # PNG counts rows from the top, FITS from the bottom.
     assert (x, 255 - y) == pytest.approx((column * 256 / tile.pixels, row * 256 / tile.pixels), abs=1.5)
+
+
+def test_pixels_sample_the_beam(small_ms, tmp_path):
+    uniform = ImageOptions(size=256, weighting="uniform", padding=1.0, iterations=50, changing_sky=False)
+    tile_image = image(small_ms, tmp_path / "images", uniform)
+    assert tile_image.cell_arcsec in (2.0, 2.5, 3.0, 3.5, 4.0)
+    assert tile_image.beam_pixels == pytest.approx(tile_image.beam_minor_arcsec / tile_image.cell_arcsec)
+    assert 4.0 <= tile_image.beam_pixels < 5.5
+    assert fits.getheader(tile_image.products.fits)["BEAMPIX"] == pytest.approx(tile_image.beam_pixels)
+    assert not any("pixels wide" in reason for reason in tile_image.verdict_reasons)
+    coarse = image(small_ms, tmp_path / "coarse", uniform.replace(pixel_arcsec=6.0))
+    assert coarse.cell_arcsec == 6.0
+    assert coarse.beam_pixels < 4.0
+    assert any("pixels wide" in reason for reason in coarse.verdict_reasons)
 
 
 def test_noise_alone_has_the_thermal_rms(tmp_path):

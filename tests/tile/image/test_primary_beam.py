@@ -9,6 +9,7 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.instrument import dsa110 as telescope
 from contimg.instrument.beam_table import BeamEntry, install_entry
 from contimg.tile.image import ImageOptions, image
+from contimg.tile.image.fits_image import compute_flat_sky_weight
 from contimg.tile.image.gridding.gridder import Gridder
 from contimg.tile.image.gridding.primary_beam import average_primary_beam
 from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
@@ -54,6 +55,21 @@ def test_half_power_mask_is_beside_corrected_image(tile):
         names = ("CTYPE1", "CRVAL1", "CRPIX2", "CDELT2")
         assert [mask.header[name] for name in names] == [units[0].header[name] for name in names]
         assert pb_units[0].header["PBWIDTH"] == 1.0
+
+
+def test_flat_sky_weight_is_inverse_variance(tile):
+    with fits.open(tile.products.corrected) as units, fits.open(tile.products.primary_beam) as pb_units:
+        weight, corrected, pb = units["WEIGHT"], np.squeeze(units[0].data), np.squeeze(pb_units[0].data)
+        np.testing.assert_array_equal(weight.data > 0, np.isfinite(corrected))
+        y, x = 200, 500
+        assert weight.data[y, x] == pytest.approx((pb[y, x] / tile.rms_jy) ** 2, rel=1e-5)
+        assert weight.header["CRVAL1"] == units[0].header["CRVAL1"]
+        # Corrected noise over that of the weights; sources are the tail that the median does not see.
+        pulls = (corrected * np.sqrt(weight.data))[weight.data > 0]
+        assert 1.4826 * np.median(np.abs(pulls)) == pytest.approx(1.0, abs=0.05)
+    unknown = np.full((4, 4), np.nan, np.float32)
+    assert not compute_flat_sky_weight(unknown, 1e-3).any()
+    assert not compute_flat_sky_weight(np.ones((4, 4), np.float32), 0.0).any()
 
 
 def test_installed_width_widens_primary_beam_of_image(tile_ms, tmp_path, monkeypatch):

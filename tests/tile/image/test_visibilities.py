@@ -7,7 +7,8 @@ from casacore.tables import table
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.gridding import visibilities
-from contimg.tile.image.gridding.visibilities import choose_pixel_arcsec, read_visibilities, select_rows
+from contimg.tile.image.gridding.sampling import choose_pixel_arcsec
+from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
 
 
 def corrupt(path):

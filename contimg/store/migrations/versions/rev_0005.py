@@ -32,6 +32,7 @@ _COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("images", "catalogue_name", sa.String(length=128)),
     ("images", "catalogue_kind", sa.String(length=16)),
     *(("images", name, sa.Double()) for name in _COMPARISON),
+    ("images", "beam_pixels", sa.Double()),
     ("images", "subtracted_count", sa.BigInteger()),
     ("images", "subtracted_jy", sa.Double()),
     ("calibrations", "gains_valid_from_mjd", sa.Double()),

@@ -25,7 +25,6 @@ BLOCK_BYTES = 32 << 20
 MAX_AMPLITUDE_JY = 1e12
 PARALLEL_HANDS = (("XX", "YY"), ("RR", "LL"))
 MAX_PIXEL_ARCSEC = 6.0
-PIXELS_PER_FRINGE = 2.6  # of the longest baseline; the Nyquist limit is 2
 ARCSEC_RAD = float(np.deg2rad(1 / 3600))
 DIFFERENCE_SAMPLES = 2_000_000  # of which the half difference of the hands is kept
 
@@ -150,17 +149,6 @@ def read_calibration(ms: MSInfo) -> Calibration:
         "; ".join(note.get("reasons", ())), note.get("grade"), None if hand_ratio is None else float(hand_ratio),
         numbers,
     )  # fmt: skip
-
-
-def choose_pixel_arcsec(visibilities: Visibilities) -> float:
-    """Choose a pixel that samples the longest baseline's fringe, rounded down to 0.1 arcsec, at most 6 arcsec.
-
-    Parameters
-    ----------
-    visibilities : their longest baseline with weight counts, in wavelengths.
-    """
-    pixel_arcsec = 1 / (PIXELS_PER_FRINGE * visibilities.longest_baseline_lambda) / ARCSEC_RAD
-    return float(min(MAX_PIXEL_ARCSEC, max(0.1, np.floor(pixel_arcsec * 10) / 10)))
 
 
 def select_rows(ms: MSInfo, hands: tuple[int, int] | None = None) -> SelectedRows:
