@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from contimg.cli.shared import PATH, as_json_option, print_json
+from contimg.cli.shared import PATH, as_json_option, print_comparison, print_json
 from contimg.common.errors import BadInput
 from contimg.common.options import flags, from_flags
 from contimg.epoch.mosaic import Mosaic, MosaicOptions, MosaicThresholds, make_mosaic
@@ -71,9 +71,7 @@ def _print_mosaic(product: Mosaic) -> None:
             f"         primary beam at {entry.radius_deg:.2f} deg: {entry.deviation:+.1%} +- {entry.error:.1%} "
             f"from the one applied ({entry.fluxes} fluxes)"
         )
-    if product.completeness is not None and product.catalogue_flux_ratio is not None:
-        ratio = f"fluxes {product.catalogue_flux_ratio:.3f} times the catalogue's"
-        click.echo(f"sky      {product.completeness:.0%} of the catalogued sources are detected; {ratio}")
+    print_comparison(product, product.comparison_png_path)
     for member in product.members:
         scale = f", fluxes {member.flux_scale:.3f}" if member.flux_scale else ""
         click.echo(

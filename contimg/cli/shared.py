@@ -12,7 +12,9 @@ import click
 
 from contimg.cli import Access, access_of
 from contimg.formats.records import to_plain
+from contimg.quality.comparison import describe_comparison
 from contimg.settings import Settings, load
+from contimg.sky.comparison.result import SkyComparison
 from contimg.store import Store
 from workers.service.streams import check_store_exists
 
@@ -102,3 +104,30 @@ def open_store() -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def print_comparison(comparison: SkyComparison, plots: Path | None) -> None:
+    """Print what an image or mosaic was compared with, and the result.
+
+    Parameters
+    ----------
+    comparison : the numbers.
+    plots : file of the plots, if any.
+    """
+    click.echo(f"compared {describe_comparison(comparison)}")
+    if comparison.catalogue_name is None or comparison.catalogue_flux_ratio is None:
+        return
+    click.echo(
+        f"flux     {comparison.catalogue_flux_ratio:.3f} +- {comparison.catalogue_flux_error or 0:.3f} times the "
+        f"catalogue's, {comparison.catalogue_matches} sources"
+    )
+    if comparison.catalogue_offset_arcsec is not None:
+        shifted = "" if comparison.shift_east_arcsec is None else ", corrected"
+        click.echo(
+            f"offset   {comparison.catalogue_offset_east_arcsec:+.2f} arcsec east, "
+            f"{comparison.catalogue_offset_north_arcsec:+.2f} north +- {comparison.catalogue_offset_error_arcsec:.2f}"
+            f"{shifted}"
+        )
+    if comparison.catalogue_completeness is not None:
+        click.echo(f"complete {comparison.catalogue_completeness:.0%} of the sources predicted at S/N 10 are detected")
+    click.echo(f"plots    {plots}")

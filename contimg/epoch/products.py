@@ -94,6 +94,11 @@ class Mosaic(MosaicNumbers):
         about("Plots of the overlaps' fluxes, positions and primary beam; null without shared sources",
               example="/data/products/mosaics/2026-02-22_L0130_D+163.qa.png"),
     ]  # fmt: skip
+    comparison_png_path: Annotated[
+        Path | None,
+        about("Plots of the comparison with the reference catalogue; null where the mosaic was not compared",
+              example="/data/products/mosaics/2026-02-22_L0130_D+163.comparison.png"),
+    ] = None  # fmt: skip
     ra_deg: Annotated[float, about("Right ascension of the centre, ICRS", "deg", 24.42)]
     dec_deg: Annotated[float, about("Declination of the centre, ICRS", "deg", 33.16)]
     width_pixels: Annotated[int, about("Pixels from east to west", "pixels", 10350)]
@@ -110,9 +115,6 @@ class Mosaic(MosaicNumbers):
     bandwidth_hz: Annotated[float, about("Width of the members' band; 0 where unknown", "Hz", 187500000.0)]
     beam_major_arcsec: Annotated[
         float, about("Full width at half maximum of the common beam, major axis", "arcsec", 24.9)
-    ]
-    beam_minor_arcsec: Annotated[
-        float, about("Full width at half maximum of the common beam, minor axis", "arcsec", 12.3)
     ]
     beam_angle_deg: Annotated[float, about("Position angle of the common beam, north through east", "deg", 12.0)]
     pb_cutoff: Annotated[float, about("Primary beam below which a tile is not used", "ratio", 0.1)]

@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from contimg.common.options import Options, option
+from contimg.common.options import option
 from contimg.formats.records import about
+from contimg.quality.comparison import ComparisonThresholds, check_comparison
 from contimg.quality.grades import Check, QualityGrade, grade_checks
+from contimg.sky.comparison.result import SkyComparison
 
 
-class MosaicThresholds(Options, env_prefix="CONTIMG_MOSAIC_QUALITY_"):
+class MosaicThresholds(ComparisonThresholds, env_prefix="CONTIMG_MOSAIC_QUALITY_"):
     """Limits of a mosaic's numbers: beyond them it is suspect, beyond those named `bad_` it is bad."""
 
     min_members: int = option(2, "Number of tile images below which a mosaic is suspect", minimum=1)
@@ -48,20 +50,19 @@ class MosaicThresholds(Options, env_prefix="CONTIMG_MOSAIC_QUALITY_"):
     max_artefact_ratio: float = option(
         10.0, "Noise around the brightest sources over that predicted from the weights", minimum=1.0
     )
-    min_completeness: float = option(
-        0.9, "Fraction of the catalogued sources above ten times the noise that the mosaic shows", minimum=0.0,
-        maximum=1.0,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class MosaicNumbers:
+class MosaicNumbers(SkyComparison):
     """The numbers of a mosaic that its grade depends on; None where one was not measured."""
 
     member_count: Annotated[int, about("Tile images in the mosaic", "images", 12)]
     rms_jy: Annotated[float, about("Noise where the weight is at least half of the highest", "Jy/beam", 0.00019)]
     expected_rms_jy: Annotated[float, about("Noise there that the weights predict", "Jy/beam", 0.00018)]
     peak_jy: Annotated[float, about("Brightest pixel", "Jy/beam", 1.37)]
+    beam_minor_arcsec: Annotated[
+        float, about("Full width at half maximum of the common beam, minor axis", "arcsec", 12.3)
+    ]
     history_rms_jy: Annotated[
         float | None,
         about("Median noise of the last good mosaics of the declination strip before this one", "Jy/beam", 0.0002),
@@ -96,13 +97,6 @@ class MosaicNumbers:
         float | None,
         about("Highest noise around one of the brightest sources over that predicted from the weights", "ratio", 1.6),
     ] = None
-    completeness: Annotated[
-        float | None,
-        about("Part of the catalogued sources above ten times the noise that the mosaic shows", "fraction", 0.99),
-    ] = None
-    catalogue_flux_ratio: Annotated[float | None, about("Median of measured over catalogued flux", "ratio", 0.98)] = (
-        None
-    )
 
 
 def grade_mosaic(mosaic: MosaicNumbers, limits: MosaicThresholds) -> QualityGrade:
@@ -175,11 +169,9 @@ def _check_overlaps(mosaic: MosaicNumbers, limits: MosaicThresholds) -> tuple[Ch
 
 
 def _check_sky(mosaic: MosaicNumbers, limits: MosaicThresholds) -> tuple[Check, ...]:
-    artefacts, completeness = mosaic.artefact_ratio, mosaic.completeness
+    artefacts = mosaic.artefact_ratio
     return (
         Check("noise around bright sources over prediction", artefacts, f"the noise around a bright source is "
               f"{artefacts or 0:.1f} times what the weights predict", high=limits.max_artefact_ratio),
-        Check("completeness", completeness, f"{completeness or 0:.0%} of the catalogued sources are in the mosaic",
-              low=limits.min_completeness, unit="fraction"),
-        Check("flux over catalogue", mosaic.catalogue_flux_ratio),
+        *check_comparison(mosaic, mosaic.beam_minor_arcsec, limits, limits.max_reference_factor),
     )  # fmt: skip

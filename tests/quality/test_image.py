@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.quality.image import ImageNumbers, QualityThresholds, check_image, describe_comparison, grade_image
+from contimg.quality.comparison import describe_comparison
+from contimg.quality.image import ImageNumbers, QualityThresholds, check_image, grade_image
 
 FINE = ImageNumbers(
     rms_jy=0.001, expected_rms_jy=0.0008, history_rms_jy=0.0009, peak_jy=0.5, minimum_jy=-0.01, bowl_jy=-0.001,

@@ -6,7 +6,15 @@ import pytest
 
 from contimg.quality.mosaic import MosaicNumbers, MosaicThresholds, check_mosaic, grade_mosaic
 
-GOOD = MosaicNumbers(member_count=12, rms_jy=2e-4, expected_rms_jy=1.9e-4, peak_jy=1.0, flux_step=0.01, rms_seam=0.1)
+GOOD = MosaicNumbers(
+    member_count=12,
+    rms_jy=2e-4,
+    expected_rms_jy=1.9e-4,
+    peak_jy=1.0,
+    beam_minor_arcsec=12.0,
+    flux_step=0.01,
+    rms_seam=0.1,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +34,12 @@ GOOD = MosaicNumbers(member_count=12, rms_jy=2e-4, expected_rms_jy=1.9e-4, peak_
         ({"rms_seam": 0.8}, "suspect"),
         ({"beam_deviation": 0.2}, "suspect"),
         ({"artefact_ratio": 20.0}, "suspect"),
-        ({"completeness": 0.5}, "suspect"),
+        ({"catalogue_completeness": 0.6}, "suspect"),
+        ({"catalogue_completeness": 0.4}, "bad"),
+        ({"catalogue_name": "nvss", "catalogue_flux_ratio": 1.4, "catalogue_flux_error": 0.01}, "suspect"),
+        ({"catalogue_offset_arcsec": 7.0}, "suspect"),
+        ({"catalogue_faint_ratio": 0.8}, "suspect"),
+        ({"catalogue_distortion_arcsec": 4.0}, "suspect"),
         ({"rms_jy": 0.0}, "bad"),
     ],
 )

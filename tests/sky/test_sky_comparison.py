@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from contimg.common.errors import Misconfigured
 from contimg.sky.catalogue import SURVEY, CatalogueSources, Provenance, write_catalogue
-from contimg.sky.comparison.astrometry import shift_header, with_shift
+from contimg.sky.comparison.astrometry import PositionOptions, shift_header, with_shift
 from contimg.sky.comparison.compare import compare_sources
 from contimg.sky.comparison.matching import Measurements, find_blended, match_sources
 from contimg.sky.comparison.result import SkyComparison
@@ -113,7 +113,7 @@ def test_offset_is_measured_and_corrected_once(field, catalogue, east, north):
     measured = result.catalogue_offset_east_arcsec, result.catalogue_offset_north_arcsec
     assert measured == pytest.approx((east, north), abs=0.3)
     assert result.catalogue_offset_error_arcsec < 0.2
-    shifted = with_shift(result, MINOR_DEG * 3600, 5.0, 0.05)
+    shifted = with_shift(result, MINOR_DEG * 3600, PositionOptions())
     assert (shifted.shift_east_arcsec, shifted.shift_north_arcsec) == pytest.approx((-east, -north), abs=0.3)
     assert shift_header(header, shifted.shift_east_arcsec, shifted.shift_north_arcsec)
     again, _ = compare_image(image, field.pb, header, catalogue)
@@ -121,7 +121,7 @@ def test_offset_is_measured_and_corrected_once(field, catalogue, east, north):
     before = header.copy()
     assert not shift_header(header, 5.0, 5.0)
     assert header == before
-    assert with_shift(again, MINOR_DEG * 3600, 5.0, 0.05) == again
+    assert with_shift(again, MINOR_DEG * 3600, PositionOptions()) == again
     assert [row["offset_east_arcsec"] for row in result.catalogue_offset_field] == pytest.approx([east] * 9, abs=0.8)
 
 
@@ -196,14 +196,15 @@ def test_small_offset_is_not_corrected():
         catalogue_matches=40, catalogue_offset_arcsec=5.0, catalogue_offset_east_arcsec=3.0,
         catalogue_offset_north_arcsec=4.0, catalogue_offset_error_arcsec=0.5,
     )  # fmt: skip
-    assert with_shift(measured, 30.0, 5.0, 0.05).shift_north_arcsec == -4.0
+    assert with_shift(measured, 30.0, PositionOptions()).shift_north_arcsec == -4.0
     for change in (
         {"catalogue_offset_error_arcsec": 1.2},
         {"catalogue_matches": 19},
         {"catalogue_offset_arcsec": None},
     ):
-        assert with_shift(replace(measured, **change), 30.0, 5.0, 0.05).shift_east_arcsec is None
-    assert with_shift(measured, 30.0, 5.0, 0.3).shift_east_arcsec is None
+        assert with_shift(replace(measured, **change), 30.0, PositionOptions()).shift_east_arcsec is None
+    for options in (PositionOptions(correct_beams=0.3), PositionOptions(correct_positions=False)):
+        assert with_shift(measured, 30.0, options).shift_east_arcsec is None
 
 
 def test_neighbours_within_the_image_beam_are_blended():

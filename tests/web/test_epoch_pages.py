@@ -1,18 +1,32 @@
 """Epochs and mosaics in the API and on the pages."""
 
+import json
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from epoch_steps import MOSAIC
 from flask.testing import FlaskClient
-from observing_night import Night
+from observing_night import COMPARISON, Night
 
 from contimg.store import EpochMosaic, Lease, Stage, Store
 
 
 @pytest.fixture
 def mosaic_epoch(night: Night, store: Store) -> str:
-    """Key of an epoch of two tiles with its mosaic; its files are on disk."""
+    """Key of an epoch of two tiles with its mosaic, which is not compared; its files are on disk."""
+    return make_epoch(night, store)
+
+
+@pytest.fixture
+def compared_epoch(night: Night, store: Store) -> str:
+    """Key of an epoch whose mosaic is compared with a catalogue."""
+    return make_epoch(night, store, **COMPARISON, catalogue_flux_ratio=0.957)
+
+
+def make_epoch(night: Night, store: Store, **numbers: Any) -> str:
+    """Make an epoch of two tiles and its mosaic with some numbers."""
     for _ in range(2):
         night.tile(calibrated="3C48")
         night.at += 309
@@ -29,12 +43,13 @@ def mosaic_epoch(night: Night, store: Store) -> str:
         name: directory / f"{job.id}.{end}"
         for name, end in {
             "fits_path": "fits", "weight_fits_path": "weight.fits", "rms_fits_path": "rms.fits", "png_path": "png",
-            "thumbnail_path": "thumb.png",
+            "thumbnail_path": "thumb.png", "comparison_png_path": "comparison.png",
         }.items()
+        if numbers or name != "comparison_png_path"
     }  # fmt: skip
     for path in paths.values():
         path.write_bytes(path.name.encode())
-    store.leases.commit(lease, [EpochMosaic(replace(MOSAIC, **paths), store.epochs.tiles(job.job_id))])
+    store.leases.commit(lease, [EpochMosaic(replace(MOSAIC, **paths, **numbers), store.epochs.tiles(job.job_id))])
     return job.id
 
 
@@ -67,6 +82,32 @@ def test_pages_show_epochs(client: FlaskClient, mosaic_epoch: str) -> None:
     assert client.get("/epochs/2026-02-22_L0130_D+163").status_code == 404
     assert client.get("/events").status_code == 200
     assert client.get("/").status_code == 200
+
+
+def shown_comparison(client: FlaskClient, epoch: str) -> str:
+    section = re.search(
+        r'<section class="card comparison".*?</section>', client.get(f"/epochs/{epoch}").text, re.DOTALL
+    )
+    assert section
+    return " ".join(re.sub(r"<[^>]+>", " ", section[0]).split())
+
+
+def test_comparison_of_a_mosaic_is_in_api_page_and_plots(client: FlaskClient, compared_epoch: str) -> None:
+    mosaic = client.get("/api/mosaics").get_json()["mosaics"][0]
+    assert {name: mosaic[name] for name in COMPARISON} == json.loads(json.dumps(COMPARISON))
+    text = shown_comparison(client, compared_epoch)
+    for part in ("nvss", "0.957 ± 0.008", "+1.30″ east, -0.40″ north, ± 0.15″", "12 to 25 24 0.951 ± 0.021", "52 96"):
+        assert part in text
+    answer = client.get(f"/api/mosaics/{mosaic['id']}.comparison.png")
+    assert (answer.status_code, answer.mimetype) == (200, "image/png")
+    assert f"/api/mosaics/{mosaic['id']}.comparison.png" in client.get(f"/epochs/{compared_epoch}").text
+
+
+def test_mosaic_without_comparison_is_named_so(client: FlaskClient, mosaic_epoch: str) -> None:
+    assert "not compared" in shown_comparison(client, mosaic_epoch)
+    mosaic = client.get("/api/mosaics").get_json()["mosaics"][0]
+    assert (mosaic["catalogue_name"], mosaic["comparison_png_path"]) == (None, None)
+    assert client.get(f"/api/mosaics/{mosaic['id']}.comparison.png").status_code == 404
 
 
 def test_page_without_epoch(client: FlaskClient) -> None:

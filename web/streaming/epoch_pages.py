@@ -8,6 +8,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response
 
 from contimg.instrument.time import DAY_S
+from contimg.quality.comparison import describe_comparison
 from contimg.quality.grades import Check
 from contimg.quality.mosaic import MosaicThresholds, check_mosaic
 from contimg.store import EpochRecord
@@ -56,14 +57,17 @@ def show(epoch: str) -> str:
     record, store = find_epoch(epoch), current_panel().store
     mosaic = store.mosaics.mosaic_of(record.job_id)
     checks: tuple[Check, ...] = check_mosaic(mosaic, MosaicThresholds.from_environment()) if mosaic else ()
-    files: list[tuple[str, str]] = []
+    files, plot = list[tuple[str, str]](), None
     if mosaic is not None:
         endpoints = {"fits": "fits", "weight.fits": "weight_fits", "rms.fits": "rms_fits", "png": "png"}
         files = [
             (url_for(f"mosaics.{endpoint}", mosaic_id=mosaic.id), FILES[name][1])
             for name, endpoint in endpoints.items()
         ]
-    values: dict[str, Any] = {"runs": store.jobs.runs(record.job_id), "checks": checks, "files": files}
+        if mosaic.comparison_png_path is not None:
+            plot = url_for("mosaics.comparison_png", mosaic_id=mosaic.id, of=int(mosaic.created_at))
+    values: dict[str, Any] = {"comparison_plot": plot, "compared_with": mosaic and describe_comparison(mosaic)}
+    values |= {"runs": store.jobs.runs(record.job_id), "checks": checks, "files": files}
     return render_template("streaming/epoch.html", epoch=record, mosaic=mosaic, **values)
 
 

@@ -226,6 +226,16 @@ def qa_png(path: MosaicPath) -> Response:
     return _send(path, "qa.png")
 
 
+@mosaics.read("/<int:mosaic_id>.comparison.png", "image/png")
+def comparison_png(path: MosaicPath) -> Response:
+    """Plots of the comparison with the reference catalogue.
+
+    Flux ratio against signal to noise and distance from the centre, offsets over the mosaic, completeness. A mosaic
+    that was made without a reference catalogue has none: 404.
+    """
+    return _send(path, "comparison.png")
+
+
 def _send(path: MosaicPath, name: str) -> Response:
     is_fits = name.endswith("fits")
     mimetype = "application/fits" if is_fits else "image/png"

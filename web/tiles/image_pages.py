@@ -11,7 +11,8 @@ from contimg.common.errors import BadInput
 from contimg.common.units import format_utc
 from contimg.instrument.calibrators import cone_search
 from contimg.instrument.time import mjd_to_unix
-from contimg.quality.image import QualityThresholds, describe_comparison
+from contimg.quality.comparison import describe_comparison
+from contimg.quality.image import QualityThresholds
 from contimg.store import ImageFilter, StoredImage
 from web.context import current_panel
 from web.http.parameters import FiniteFloat, Parameters
@@ -53,6 +54,9 @@ def show(image_id: int) -> str:
     """Show an image."""
     image, store = find_image(image_id), current_panel().store
     before, after = store.products.neighbours(image.id, image.mjd)
+    comparison_plot = None
+    if image.comparison_path is not None and image.comparison_path.is_file():
+        comparison_plot = url_for("images.comparison_png", image_id=image.id, of=int(image.created_at))
     return render_template(
         "tiles/image.html",
         image=image,
@@ -64,7 +68,7 @@ def show(image_id: int) -> str:
         quality_rows=quality_rows(image, QualityThresholds.from_environment()),
         compared_with=describe_comparison(image),
         has_subtracted_table=image.subtracted_path is not None and image.subtracted_path.is_file(),
-        has_comparison_plot=image.comparison_path is not None and image.comparison_path.is_file(),
+        comparison_plot=comparison_plot,
     )
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from contimg.cli.shared import PATH, as_json_option, print_json
+from contimg.cli.shared import PATH, as_json_option, print_comparison, print_json
 from contimg.common.errors import BadInput
 from contimg.common.options import flags, from_flags
 from contimg.formats.caltables.caltable_set import scan_caltable_sets
 from contimg.formats.uvh5.grouping import find_groups, seconds_of
 from contimg.instrument.dsa110 import BAND
 from contimg.quality.caltables import SolutionLimits
-from contimg.quality.image import QualityThresholds, describe_comparison
+from contimg.quality.image import QualityThresholds
 from contimg.settings import Settings
 from contimg.tile import image as imaging
 from contimg.tile.calibrate.options import CalibrateOptions
@@ -237,7 +237,7 @@ def _print_image(result: ImagingResult, *, is_plotted: bool) -> None:
     ratio = f", ratio {result.hand_ratio:.3f} +- {result.hand_ratio_error:.3f}" if result.hand_ratio else ""
     missing = f"; no data in subbands {', '.join(map(str, result.missing_subbands))}" if result.missing_subbands else ""
     click.echo(f"hands    {result.hands}{ratio}{missing}")
-    _print_comparison(result)
+    print_comparison(result, products.comparison)
     for match in result.matches[:5]:
         click.echo(
             f"known    {match.source.name}: {match.flux_jy:.4g} Jy, {match.flux_ratio:.2f} times the catalogue's, "
@@ -246,24 +246,6 @@ def _print_image(result: ImagingResult, *, is_plotted: bool) -> None:
     if result.found_sources:
         click.echo(f"found    {len(result.found_sources)} sources: {products.votable}, {products.csv}")
     click.echo(f"verdict  {result.verdict}" + "".join(f"\n         {reason}" for reason in result.verdict_reasons))
-
-
-def _print_comparison(result: ImagingResult) -> None:
-    """Print what the image was compared with, and the result."""
-    click.echo(f"compared {describe_comparison(result)}")
-    if result.catalogue_name is None or result.catalogue_flux_ratio is None:
-        return
-    click.echo(
-        f"flux     {result.catalogue_flux_ratio:.3f} +- {result.catalogue_flux_error or 0:.3f} times the catalogue's, "
-        f"{result.catalogue_matches} sources"
-    )
-    if result.catalogue_offset_arcsec is not None:
-        shifted = "" if result.shift_east_arcsec is None else ", corrected"
-        click.echo(
-            f"offset   {result.catalogue_offset_east_arcsec:+.2f} arcsec east, "
-            f"{result.catalogue_offset_north_arcsec:+.2f} north +- {result.catalogue_offset_error_arcsec:.2f}{shifted}"
-        )
-    click.echo(f"plots    {result.products.comparison}")
 
 
 @click.command()

@@ -1,9 +1,10 @@
 """What an operator may choose about a mosaic."""
 
-from contimg.common.options import Options, option
+from contimg.common.options import option
+from contimg.sky.comparison.astrometry import PositionOptions
 
 
-class MosaicOptions(Options, env_prefix="CONTIMG_MOSAIC_"):
+class MosaicOptions(PositionOptions, env_prefix="CONTIMG_MOSAIC_"):
     """Options of the mosaic stage."""
 
     pb_cutoff: float = option(

@@ -33,6 +33,8 @@ from contimg.epoch.mosaic.sources import (
 from contimg.epoch.mosaic.writing import MosaicFiles, mosaic_header, write_mosaic
 from contimg.epoch.products import Mosaic, MosaicMember, OmittedMember
 from contimg.quality.mosaic import MosaicThresholds, grade_mosaic
+from contimg.sky.comparison.astrometry import with_shift
+from contimg.sky.comparison.matching import MatchedSources
 from contimg.tile.image.result import Beam
 from contimg.tile.image.sources.forced import compare_image
 from contimg.tile.products import StepTimer
@@ -94,13 +96,15 @@ def add_tiles(
     files = MosaicFiles.of(output)
     mosaic = _make_record(added, omitted, files, grid, beam, overlaps, sky, options, peak_weight, timer.seconds)
     mosaic = replace(mosaic, history_rms_jy=history_rms_jy)
+    matched = None
     if reference_catalogue is not None:
         with timer("compare"):
-            mosaic = _compare(mosaic, flux, weight, grid, sky, reference_catalogue)
+            mosaic, matched = _compare(mosaic, flux, weight, grid, sky, options, reference_catalogue)
+            mosaic, grid = _shift(mosaic, grid)
     grade = grade_mosaic(mosaic, thresholds)
     mosaic = replace(mosaic, verdict=grade.grade, verdict_reasons=grade.reasons)
     with timer("write"):
-        written = write_mosaic(mosaic, files, flux, weight, grid, sky, overlaps, offset)
+        written = write_mosaic(mosaic, files, flux, weight, grid, sky, overlaps, offset, matched)
     return replace(mosaic, bytes=written, seconds=dict(timer.seconds))
 
 
@@ -260,8 +264,10 @@ def _make_record(
     )  # fmt: skip
 
 
-def _compare(mosaic: Mosaic, flux: Image, weight: Image, grid: Grid, sky: Sky, catalogue: Path) -> Mosaic:
-    """The record with completeness and fluxes against the reference catalogue."""
+def _compare(
+    mosaic: Mosaic, flux: Image, weight: Image, grid: Grid, sky: Sky, options: MosaicOptions, catalogue: Path
+) -> tuple[Mosaic, MatchedSources]:
+    """The record with the numbers against the reference catalogue, and the sources compared."""
     # The noise in cells suffices, and is small.
     half = STEP // 2
     cells = np.s_[half : flux.shape[0] // STEP * STEP : STEP, half : flux.shape[1] // STEP * STEP : STEP]
@@ -271,10 +277,31 @@ def _compare(mosaic: Mosaic, flux: Image, weight: Image, grid: Grid, sky: Sky, c
     used = np.where(weight[cells] > 0, weight[cells], np.nan)
     rms_jy = sky.noise.values[np.ix_(*boxes)] / np.sqrt(used)
     name = str(mosaic.fits_path)
-    comparison, _ = compare_image(flux, None, mosaic_header(mosaic, grid), catalogue, rms_map=rms_jy, name=name)
-    return replace(
-        mosaic, completeness=comparison.catalogue_completeness, catalogue_flux_ratio=comparison.catalogue_flux_ratio
+    header = mosaic_header(mosaic, grid)
+    comparison, matched = compare_image(flux, None, header, catalogue, rms_map=rms_jy, name=name)
+    comparison = with_shift(comparison, mosaic.beam_minor_arcsec, options)
+    path = MosaicFiles.of(mosaic.fits_path).comparison
+    return replace(mosaic, **vars(comparison), comparison_png_path=path), matched
+
+
+def _shift(mosaic: Mosaic, grid: Grid) -> tuple[Mosaic, Grid]:
+    """The record and the grid with corrected coordinates, where the offset from the catalogue is significant.
+
+    The coordinates of the members hold their own shifts already, so that the offset measured is what remains.
+    """
+    if mosaic.shift_east_arcsec is None or mosaic.shift_north_arcsec is None:
+        return mosaic, grid
+    wcs = grid.wcs.deepcopy()
+    shift = np.array([mosaic.shift_east_arcsec, mosaic.shift_north_arcsec])
+    wcs.wcs.crpix = wcs.wcs.crpix - shift / 3600 / wcs.wcs.cdelt
+    wcs.wcs.set()
+    pixels = grid.wcs.wcs_world2pix([[row["ra_deg"], row["dec_deg"]] for row in mosaic.sources] or np.zeros((0, 2)), 0)
+    positions = wcs.wcs_pix2world(pixels, 0) if len(pixels) else pixels
+    sources = tuple(
+        {**row, "ra_deg": round(float(ra) % 360, 7), "dec_deg": round(float(dec), 7)}
+        for row, (ra, dec) in zip(mosaic.sources, positions, strict=True)
     )
+    return replace(mosaic, sources=sources), replace(grid, wcs=wcs)
 
 
 def _make_member(member: AddedTile, weight: float, scale: float | None) -> MosaicMember:

@@ -19,7 +19,11 @@ from contimg.epoch.mosaic.members import Image
 from contimg.epoch.mosaic.plots import write_preview, write_qa, write_thumbnail
 from contimg.epoch.mosaic.reprojection import fill_rms
 from contimg.epoch.products import Mosaic
+from contimg.sky.comparison.astrometry import write_shift
+from contimg.sky.comparison.cards import write_comparison
+from contimg.sky.comparison.matching import MatchedSources
 from contimg.tile.image.fits_image import write_fits
+from contimg.tile.image.plots.comparison import write_comparison as write_comparison_plots
 
 SOFTWARE = {"NUMPY": "numpy", "SCIPY": "scipy", "ASTROPY": "astropy", "RADIOBM": "radio-beam"}
 BYTES_PER_PIXEL = 4
@@ -42,8 +46,6 @@ CARDS = (
     ("RMSSEAM", "rms_seam", "step of the noise at borders"),
     ("PBDEV", "beam_deviation", "primary beam over the one applied, less 1"),
     ("ARTEFACT", "artefact_ratio", "noise around bright sources over RMSPRED"),
-    ("COMPLETE", "completeness", "part of the catalogued sources shown"),
-    ("CATFLUX", "catalogue_flux_ratio", "median flux over the catalogue's"),
     ("VERDICT", "verdict", "quality"),
 )
 # Of each member, with its number from 001 on.
@@ -67,7 +69,7 @@ class MosaicFiles:
     Attributes
     ----------
     fits, weight, rms : FITS images of flux, weight (1/Jy²) and noise.
-    png, thumbnail, qa : pictures.
+    png, thumbnail, qa, comparison : pictures.
     """
 
     fits: Path
@@ -76,6 +78,7 @@ class MosaicFiles:
     png: Path
     thumbnail: Path
     qa: Path
+    comparison: Path
 
     @classmethod
     def of(cls, output: Path) -> "MosaicFiles":
@@ -86,13 +89,13 @@ class MosaicFiles:
         output : the mosaic, `NAME.fits`.
         """
         stem = output.name.removesuffix(".fits")
-        suffixes = (".weight.fits", ".rms.fits", ".png", ".thumb.png", ".qa.png")
+        suffixes = (".weight.fits", ".rms.fits", ".png", ".thumb.png", ".qa.png", ".comparison.png")
         return cls(output, *(output.with_name(f"{stem}{suffix}") for suffix in suffixes))
 
 
 def write_mosaic(
     mosaic: Mosaic, files: MosaicFiles, flux: Image, weight: Image, grid: Grid, sky: Sky, overlaps: Overlaps,
-    offset: tuple[int, int],
+    offset: tuple[int, int], matched: MatchedSources | None = None,
 ) -> int:  # fmt: skip
     """Write all files of a mosaic, or none; the mosaic itself is renamed last.
 
@@ -105,6 +108,7 @@ def write_mosaic(
     sky : local noise.
     overlaps : what the QA plots show.
     offset : first row and column of the mosaic in the grid of `overlaps`.
+    matched : sources of the reference catalogue that the mosaic was compared with, for the plots; None: no plots.
 
     Returns
     -------
@@ -125,6 +129,8 @@ def write_mosaic(
     }
     if mosaic.qa_png_path:
         writers[files.qa] = partial(write_qa, mosaic=mosaic, overlaps=overlaps)
+    if matched is not None:
+        writers[files.comparison] = partial(write_comparison_plots, tile_image=mosaic, matched=matched)
     need_bytes = 3 * BYTES_PER_PIXEL * flux.size
     with ExitStack() as stack:
         # Leaving the stack renames in the reverse order of entering.
@@ -192,6 +198,9 @@ def mosaic_header(mosaic: Mosaic, grid: Grid) -> fits.Header:
     header["PBCOR"] = (True, "fluxes are corrected for the primary beam")
     header["INTERPOL"] = ("cubic B-spline", "interpolation of the tile images")
     header.update({keyword: (getattr(mosaic, name), comment) for keyword, name, comment in CARDS})
+    write_comparison(header, mosaic)
+    if mosaic.shift_east_arcsec is not None and mosaic.shift_north_arcsec is not None:
+        write_shift(header, mosaic.shift_east_arcsec, mosaic.shift_north_arcsec)
     header["NOMITTED"] = (len(mosaic.omitted), "tile images left out")
     for number, member in enumerate(mosaic.members, start=1):
         for keyword, name, comment in MEMBER_CARDS:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg.common.errors import Transient
-from contimg.quality.image import describe_comparison
+from contimg.quality.comparison import describe_comparison
 from contimg.store import TILE, EventRecord, GroupRecord, Stage, State, Store, StoredImage
 from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 

@@ -118,9 +118,10 @@ def _measure_field(
     offsets: Values, errors: Values, east_deg: Values, north_deg: Values, median: tuple[float, float]
 ) -> tuple[tuple[Mapping[str, Any], ...], float | None]:
     """Median offsets in the cells of a grid, and the rms of what exceeds the median offset and the errors."""
-    half = max(float(np.abs(east_deg).max()), float(np.abs(north_deg).max())) or 1.0
+    half_east, half_north = (float(np.abs(values).max()) or 1.0 for values in (east_deg, north_deg))
     columns, rows = (
-        np.clip(((values / half + 1) * GRID / 2).astype(int), 0, GRID - 1) for values in (east_deg, north_deg)
+        np.clip(((values / half + 1) * GRID / 2).astype(int), 0, GRID - 1)
+        for values, half in ((east_deg, half_east), (north_deg, half_north))
     )
     cells, excess = [], []
     for row in range(GRID):
@@ -133,7 +134,8 @@ def _measure_field(
             )
             cells.append(
                 {
-                    "east_deg": half * (2 * column + 1 - GRID) / GRID, "north_deg": half * (2 * row + 1 - GRID) / GRID,
+                    "east_deg": half_east * (2 * column + 1 - GRID) / GRID,
+                    "north_deg": half_north * (2 * row + 1 - GRID) / GRID,
                     "sources": int(inside.sum()), "offset_east_arcsec": east, "offset_north_arcsec": north,
                     "error_arcsec": max(east_error, north_error),
                 }

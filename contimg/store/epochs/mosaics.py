@@ -101,6 +101,7 @@ FILES = {
     "png": ("png_path", "preview"),
     "thumb.png": ("thumbnail_path", "small preview"),
     "qa.png": ("qa_png_path", "plots of the overlaps"),
+    "comparison.png": ("comparison_png_path", "plots of the comparison with the reference catalogue"),
 }
 """Field and label of each file of a mosaic, by the end of its path in the API."""
 

@@ -13,6 +13,7 @@ import contimg
 from contimg.instrument.beam_table import beam_width
 from contimg.instrument.dsa110 import is_own_dish
 from contimg.sky.comparison.astrometry import shift_header
+from contimg.sky.comparison.cards import write_comparison
 from contimg.tile.image.deconvolution.wsclean import PROGRAM
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.options import WSCLEAN, ImageOptions
@@ -33,17 +34,6 @@ IMAGE_CARDS = (
     ("DYNRANGE", "dynamic_range", "peak over noise"),
     ("MINIMUM", "minimum_jy", "[Jy/beam] faintest pixel"),
     ("BOWL", "bowl_jy", "[Jy/beam] median around the brightest source"),
-    ("CATNAME", "catalogue_name", "reference catalogue"),
-    ("CATKIND", "catalogue_kind", "survey, merged, simulated or pipeline"),
-    ("CATMATCH", "catalogue_matches", "catalogued sources compared"),
-    ("CATFLUXE", "catalogue_flux_error", "standard error of CATFLUX"),
-    ("CATFAINT", "catalogue_faint_ratio", "CATFLUX at S/N 7 to 25 over brighter"),
-    ("CATOUTER", "catalogue_outer_ratio", "CATFLUX outside half power over inside"),
-    ("CATOFFE", "catalogue_offset_east_arcsec", "[arcsec] median offset to the east"),
-    ("CATOFFN", "catalogue_offset_north_arcsec", "[arcsec] median offset to the north"),
-    ("CATOFFER", "catalogue_offset_error_arcsec", "[arcsec] its standard error on an axis"),
-    ("CATDIST", "catalogue_distortion_arcsec", "[arcsec] rms of offsets over the image"),
-    ("CATCOMPL", "catalogue_completeness", "detected part of those above S/N 10"),
     ("SRCFOUND", "sources_found", "sources found blindly"),
     ("VERDICT", "verdict", "quality"),
     ("CALGRADE", "calibration_grade", "quality of the calibration"),
@@ -77,29 +67,6 @@ OPTION_CARDS = (
 )
 
 
-# Field of the result, and keyword, key and comment of each column; the number of the row ends the keyword.
-TABLE_CARDS = (
-    ("catalogue_flux_by_snr", (
-        ("FSNFROM", "snr_from", "S/N from"), ("FSNTO", "snr_to", "S/N to"), ("FSNNUM", "sources", "sources"),
-        ("FSNRAT", "flux_ratio", "median flux over catalogue"), ("FSNERR", "error", "its standard error"),
-    )),
-    ("catalogue_flux_by_radius", (
-        ("FRDFROM", "from_deg", "[deg] from the centre, from"), ("FRDTO", "to_deg", "[deg] to"),
-        ("FRDNUM", "sources", "sources"), ("FRDRAT", "flux_ratio", "median flux over catalogue"),
-        ("FRDERR", "error", "its standard error"),
-    )),
-    ("catalogue_completeness_by_flux", (
-        ("CPLFLUX", "flux_jy", "[Jy] completeness above"), ("CPLNUM", "sources", "sources"),
-        ("CPLFRAC", "detected", "fraction detected"),
-    )),
-    ("catalogue_offset_field", (
-        ("OFSX", "east_deg", "[deg] cell east of the centre"), ("OFSY", "north_deg", "[deg] north of the centre"),
-        ("OFSNUM", "sources", "sources"), ("OFSE", "offset_east_arcsec", "[arcsec] median offset to the east"),
-        ("OFSN", "offset_north_arcsec", "[arcsec] to the north"), ("OFSERR", "error_arcsec", "[arcsec] its error"),
-    )),
-)  # fmt: skip
-
-
 def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Header:
     """Make the header of an image in Jy per beam.
 
@@ -118,12 +85,7 @@ def image_header(tile_image: ImagingResult, options: ImageOptions) -> fits.Heade
     header.update({keyword: (value, comment) for keyword, value, comment in cards})
     missing = " ".join(map(str, tile_image.missing_subbands)) or "none"
     header["MISSSUBB"] = (missing, "subbands without data")
-    for field, columns in TABLE_CARDS:
-        for number, row in enumerate(getattr(tile_image, field), 1):
-            header.update({f"{keyword}{number}": (row[key], comment) for keyword, key, comment in columns})
-    if tile_image.catalogue_flux_ratio is not None:
-        header["CATOFFS"] = (tile_image.catalogue_offset_arcsec, "[arcsec] median offset from the catalogue")
-        header["CATFLUX"] = (tile_image.catalogue_flux_ratio, "median flux over the catalogue's")
+    write_comparison(header, tile_image)
     header["IMAGER"] = (_imager_version(options), "what gridded and cleaned")
     return header
 

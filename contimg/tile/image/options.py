@@ -5,13 +5,14 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from contimg.common.errors import Misconfigured
-from contimg.common.options import Options, option
+from contimg.common.options import option
+from contimg.sky.comparison.astrometry import PositionOptions
 
 BRIGGS, UNIFORM, NATURAL = "briggs", "uniform", "natural"
 DUCC, WSCLEAN = "ducc", "wsclean"
 
 
-class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
+class ImageOptions(PositionOptions, env_prefix="CONTIMG_IMAGE_"):
     """Options of the image stage; the defaults image a full tile."""
 
     imager: Literal["ducc", "wsclean"] = option(
@@ -73,15 +74,6 @@ class ImageOptions(Options, env_prefix="CONTIMG_IMAGE_"):
     catalogue_ra: str = option("ra_deg", "Column of right ascension (ICRS) in the catalogue", unit="deg")
     catalogue_dec: str = option("dec_deg", "Column of declination (ICRS) in the catalogue", unit="deg")
     catalogue_flux: str = option("flux_jy", "Column of flux in the catalogue", unit="Jy")
-    correct_positions: bool = option(
-        True, "Shift the image's coordinates by its offset from the reference catalogue where that is significant"
-    )
-    correct_sigma: float = option(
-        5.0, "Offset from the reference catalogue over its error above which it is corrected", minimum=0.0
-    )
-    correct_beams: float = option(
-        0.05, "Offset from the reference catalogue above which it is corrected", unit="beam widths", minimum=0.0
-    )
     find_sources: bool = option(
         False, "Find sources with PyBDSF and write them as tables; needs `pip install contimg[sources]`"
     )

@@ -1,7 +1,7 @@
 """The image stage: read, weight, grid, clean, restore, compare, grade, write."""
 
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -325,11 +325,8 @@ def _compare(
         return tile_image, None
     header = image_header(tile_image, options)
     comparison, compared = compare_image(image.restored, image.pb, header, catalogue_path, residual=image.residual)
-    if options.correct_positions:
-        beam_arcsec = tile_image.beam_minor_arcsec
-        comparison = with_shift(comparison, beam_arcsec, options.correct_sigma, options.correct_beams)
-    numbers = {field.name: getattr(comparison, field.name) for field in fields(comparison)}
-    return replace(tile_image, **numbers), compared
+    comparison = with_shift(comparison, tile_image.beam_minor_arcsec, options)
+    return replace(tile_image, **vars(comparison)), compared
 
 
 def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:

@@ -123,9 +123,9 @@ def test_completeness_and_fluxes_against_a_catalogue(hour, tmp_path):
     provenance = Provenance(name="list", kind=SURVEY, frequency_hz=FREQ_HZ, beam_deg=15 / 3600, flux_limit_jy=1e-3)
     catalogue = write_catalogue(tmp_path / "list.catalogue", sources, provenance).path
     mosaic = make_mosaic(paths, tmp_path / "m.fits", reference_catalogue=catalogue)
-    assert mosaic.completeness == 1.0
+    assert mosaic.catalogue_completeness == 1.0
     assert mosaic.catalogue_flux_ratio == pytest.approx(1, abs=0.02)
-    assert fits.getheader(mosaic.fits_path)["COMPLETE"] == 1.0
+    assert fits.getheader(mosaic.fits_path)["CATCOMPL"] == 1.0
 
 
 def test_same_images_give_the_same_bits(small_tiles, tmp_path):
