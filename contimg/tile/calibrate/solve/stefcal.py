@@ -8,6 +8,7 @@ update divided by its modulus.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -81,19 +82,25 @@ def solve_gains(
     The solutions of each problem.
     """
     data = np.ascontiguousarray(visibilities, dtype=np.complex64)
-    return GainSolutions(
-        *_solve_batch(
-            data, _broadcast_rows(model, data.shape[1], np.complex64),
-            _broadcast_rows(weights, data.shape[1], np.float32), np.ascontiguousarray(antenna1, dtype=np.int64),
-            np.ascontiguousarray(antenna2, dtype=np.int64), n_antennas, phase_only,
-            -1 if reference_antenna is None else reference_antenna, robust,
-        )
+    rows = _broadcast_rows(weights, data.shape[1], np.float32)
+    slots1, slots2 = np.asarray(antenna1, dtype=np.int64), np.asarray(antenna2, dtype=np.int64)
+    has_weight = (rows > 0).any(axis=0)
+    live = np.unique(np.concatenate([slots1[has_weight], slots2[has_weight]]))
+    # The work grows with the square of the number of antennas: those without any weight share the last index.
+    index = np.full(n_antennas, live.size)
+    index[live] = np.arange(live.size)
+    reference = -1 if reference_antenna is None or index[reference_antenna] == live.size else index[reference_antenna]
+    gains, snr, chi2, flagged, iterations = _solve_batch(
+        data, _broadcast_rows(model, data.shape[1], np.complex64), rows, index[slots1], index[slots2], live.size + 1,
+        phase_only, int(reference), robust,
     )  # fmt: skip
+    # The last index has no solution: gain 1, signal to noise 0, flagged.
+    return GainSolutions(gains[:, index], snr[:, index], chi2, flagged[:, index], iterations)
 
 
-def _broadcast_rows(values: ArrayLike, baselines: int, dtype: type) -> NDArray[np.generic]:
+def _broadcast_rows(values: ArrayLike, baselines: int, dtype: type) -> NDArray[Any]:
     """Give values as (batch or 1, baselines)."""
-    rows: NDArray[np.generic] = np.atleast_2d(np.asarray(values, dtype=dtype))
+    rows: NDArray[Any] = np.atleast_2d(np.asarray(values, dtype=dtype))
     return np.ascontiguousarray(np.broadcast_to(rows, (len(rows), baselines)))
 
 
@@ -115,10 +122,9 @@ def _solve_batch(
         data, predicted = visibilities[index], model[index % len(model)]
         weight = _find_weights(data, predicted, weights[index % len(weights)], antenna1, antenna2)
         offered = _sum_by_antenna(weight, antenna1, antenna2, antennas)
-        solved, power, live, steps = _solve_robustly(
+        solved, power, live, iterations[index] = _solve_robustly(
             data, predicted, weight, antenna1, antenna2, antennas, phase_only, robust
         )
-        iterations[index] = steps
         kept = _sum_by_antenna(weight, antenna1, antenna2, antennas)
         own, largest = reference, 0.0
         for antenna in range(antennas):
@@ -149,9 +155,9 @@ def _find_weights(
     weight = np.zeros(data.size)
     for baseline in range(data.size):
         value, predicted = data[baseline], model[baseline]
-        is_usable = np.isfinite(value.real) and np.isfinite(value.imag)
-        is_usable &= np.isfinite(predicted.real) and np.isfinite(predicted.imag)
-        if is_usable and antenna1[baseline] != antenna2[baseline] and abs(predicted) > 0 and weights[baseline] > 0:
+        power = predicted.real**2 + predicted.imag**2
+        is_usable = np.isfinite(value.real) and np.isfinite(value.imag) and 0 < power < np.inf
+        if is_usable and antenna1[baseline] != antenna2[baseline] and weights[baseline] > 0:
             weight[baseline] = weights[baseline]
     return weight
 
@@ -248,7 +254,7 @@ def _start_gains(real: Floats, imaginary: Floats, power: Floats, live: Mask, pha
     for antenna in range(antennas):
         strength = 0.0
         for partner in range(antennas):
-            strength += np.sqrt(real[antenna, partner] ** 2 + imaginary[antenna, partner] ** 2)
+            strength += real[antenna, partner] ** 2 + imaginary[antenna, partner] ** 2
             total_power += power[antenna, partner]
         if strength > largest:
             strongest, largest = antenna, strength
@@ -330,22 +336,23 @@ def _clip(
     data: NDArray[np.complex64], model: NDArray[np.complex64], weight: Floats, antenna1: Slots, antenna2: Slots,
     gains: Gains,
 ) -> bool:  # fmt: skip
-    """Set the weight of outliers to 0, in place; give whether there was any."""
-    residuals, used = np.zeros(weight.size), 0
+    """Set the weight of outliers to 0, in place; give whether there was any. All numbers are squares."""
+    residuals, ordered, used = np.zeros(weight.size), np.zeros(weight.size), 0
     for baseline in range(weight.size):
-        predicted = gains[antenna1[baseline]] * gains[antenna2[baseline]].conjugate() * model[baseline]
-        if weight[baseline] > 0 and abs(predicted) > 0:
-            residuals[used] = np.sqrt(weight[baseline]) * abs(data[baseline] - predicted)
-            used += 1
+        if weight[baseline] > 0:
+            predicted = gains[antenna1[baseline]] * gains[antenna2[baseline]].conjugate() * model[baseline]
+            residual, power = data[baseline] - predicted, predicted.real**2 + predicted.imag**2
+            if power > 0:
+                squared = residual.real**2 + residual.imag**2
+                ordered[used] = weight[baseline] * squared
+                residuals[baseline] = ordered[used] if squared > _ROUNDING**2 * power else 0.0
+                used += 1
     if used < 2 * MIN_BASELINES:
         return False
-    limit = _CLIP / _RAYLEIGH_MEDIAN * _select(residuals, used, used // 2)
+    limit = (_CLIP / _RAYLEIGH_MEDIAN) ** 2 * _select(ordered, used, used // 2)
     is_any = False
     for baseline in range(weight.size):
-        predicted = gains[antenna1[baseline]] * gains[antenna2[baseline]].conjugate() * model[baseline]
-        excess = abs(data[baseline] - predicted)
-        is_outlier = excess > _ROUNDING * abs(predicted) and np.sqrt(weight[baseline]) * excess > limit
-        if weight[baseline] > 0 and abs(predicted) > 0 and is_outlier:
+        if residuals[baseline] > limit:
             weight[baseline] = 0.0
             is_any = True
     return is_any
