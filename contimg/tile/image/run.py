@@ -50,11 +50,13 @@ from contimg.tile.image.sources.finding import find_sources
 from contimg.tile.image.sources.forced import compare_image
 from contimg.tile.image.sources.matches import (
     FoundSource,
+    SubtractedSource,
     compute_faint_flux_ratio,
     compute_flux_ratio,
     compute_offset_arcsec,
     list_sources,
 )
+from contimg.tile.image.sources.outside import subtract_outside
 from contimg.tile.image.sources.subtracted import brightest_subtracted, list_subtracted
 from contimg.tile.image.writing import write_products
 from contimg.tile.products import StepTimer
@@ -115,6 +117,11 @@ def make_image(
         gridder = _weight(ms, visibilities, options)
         thermal_rms_jy = compute_thermal_rms_jy(ms, gridder)
     _warn_of_unknowns(ms)
+    outside: tuple[SubtractedSource, ...] = ()
+    if reference_catalogue and thermal_rms_jy and calibration.set and options.imager != WSCLEAN:
+        half_width_rad = 0.5 * options.size * options.padding * gridder.pixel_rad
+        with timer("outside"):
+            outside = subtract_outside(ms, visibilities, reference_catalogue, half_width_rad, thermal_rms_jy)
     if options.imager == WSCLEAN:
         image = _image_with_wsclean(ms, calibration.column, gridder, directory, options, timer)
     else:
@@ -122,7 +129,7 @@ def make_image(
     tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
         tile_image, compared = _compare(tile_image, image, reference_catalogue, options)
-        tile_image = _with_sources(tile_image, image, options)
+        tile_image = _with_sources(tile_image, image, options, outside)
     with timer("hands"):
         hands = measure_hand_ratio(image.gridder, image.cleaned.model)
     tile_image = replace(
@@ -329,7 +336,9 @@ def _compare(
     return replace(tile_image, **vars(comparison)), compared
 
 
-def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: ImageOptions) -> ImagingResult:
+def _with_sources(
+    tile_image: ImagingResult, image: CleanedImage, options: ImageOptions, outside: tuple[SubtractedSource, ...]
+) -> ImagingResult:
     """The result with the catalogue's sources, those outside and, where the option is set, those found blindly."""
     header = image_header(tile_image, options)
     catalogue = read_catalogue(options, tile_image.freq_hz)
@@ -339,7 +348,8 @@ def _with_sources(tile_image: ImagingResult, image: CleanedImage, options: Image
         directory = tile_image.fits_path.parent
         directory.mkdir(parents=True, exist_ok=True)
         found_sources = find_sources(image.restored, image.pb, header, options.source_sigma, directory)
-    subtracted = list_subtracted(image.cleaned.model, image.gridder, header, tile_image.pixels)
+    cleaned = list_subtracted(image.cleaned.model, image.gridder, header, tile_image.pixels)
+    subtracted = tuple(sorted((*cleaned, *outside), key=lambda source: -source.flux_jy))
     if tile_image.catalogue_name is None:
         tile_image = replace(
             tile_image, catalogue_matches=len(matches), catalogue_offset_arcsec=compute_offset_arcsec(matches),

@@ -9,6 +9,7 @@ from point_source_ms import Source, make_ms, separation_rad
 
 from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import primary_beam
+from contimg.sky.catalogue import CatalogueSources, Provenance, write_catalogue
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.gridding.gridder import Gridder
 from contimg.tile.image.gridding.slant import Slant
@@ -75,3 +76,42 @@ def test_image_without_field_around_it_subtracts_nothing(tile, tmp_path):
     assert list_subtracted(model, gridder, fits.getheader(tile.products.fits), 200) == ()
     write_subtracted(tmp_path / "empty.csv", ())
     assert (tmp_path / "empty.csv").read_text() == "name,ra_deg,dec_deg,flux_jy,distance_deg,components\n"
+
+
+@pytest.fixture(scope="module")
+def beyond(tmp_path_factory):
+    """Image a tile with a source of 2 Jy beyond the field, and a catalogue that has it with a wrong flux or not."""
+    directory = tmp_path_factory.mktemp("beyond")
+    far = Source(0.5, -0.45, 2.0)
+    ms = make_ms(
+        directory / "beyond.ms", (INSIDE, far), antennas=36, times=3, spacing=3.0, channels=24, sefd_jy=3000.0,
+        corrected={"set": "s", "grade": "good"},
+    )  # fmt: skip
+
+    def make(factor):
+        path = directory / f"{factor}.catalogue"
+        positions = np.array([source.direction() for source in (INSIDE, far)]).T
+        fluxes_jy = [INSIDE.flux_jy, factor * far.flux_jy]
+        sources = CatalogueSources.of(1.4e9, ["inside", "far"], *positions, fluxes_jy, spectral_index=0.0)
+        write_catalogue(path, sources, Provenance(
+            name="sky", kind="survey", frequency_hz=1.4e9, beam_deg=0.005, flux_limit_jy=0.001,
+        ))  # fmt: skip
+        options = OPTIONS.replace(padding=1.1)
+        return image(ms, directory / f"images{factor}", options, reference_catalogue=path if factor else None)
+
+    return far, ms, make
+
+
+def test_catalogued_source_beyond_the_field_is_subtracted(beyond):
+    far, ms, make = beyond
+    without, subtracted, wrong = make(0.0), make(1.2), make(9.0)
+    (listed,) = (source for source in subtracted.subtracted if source.components == 0)
+    assert np.rad2deg(separation_rad((listed.ra_deg, listed.dec_deg), far.direction())) * 3600 < 1.0
+    info = read_ms_info(ms)
+    separations_rad = [separation_rad(far.direction(), np.rad2deg(pointing)) for pointing in info.pointing_rad]
+    response = np.mean([primary_beam(separation, info.freqs_hz) for separation in separations_rad])
+    assert listed.flux_jy == pytest.approx(far.flux_jy * response, rel=0.05)
+    assert subtracted.rms_jy < 0.7 * without.rms_jy
+    assert fits.getheader(subtracted.products.fits)["SUBTRJY"] >= listed.flux_jy
+    assert not [source for source in wrong.subtracted if source.components == 0], "the visibilities contradict it"
+    assert wrong.rms_jy == pytest.approx(without.rms_jy, rel=1e-3)

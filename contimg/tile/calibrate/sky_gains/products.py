@@ -19,11 +19,11 @@ from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.calibrate.sky_gains.field import FieldModel
+from contimg.tile.calibrate.sky_gains.prediction import predict_row
 
 BLOCK_BYTES = 64 * 2**20
 THREADS = 2
 MAX_WIDTH_HZ = 6e6  # of an averaged channel
-EARTH_RAD_S = 7.2921159e-5
 HALVES = 2  # of the band: every second averaged channel
 
 
@@ -108,44 +108,6 @@ def sum_products(ms: MSInfo, inverse: Data, edges: NDArray[np.int64], field: Fie
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
-def _sinc(turns: float) -> float:
-    x = np.pi * turns
-    return 1.0 - x * x / 6.0 if abs(x) < 1e-3 else np.sin(x) / x
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
-def _predict(
-    uvw_m: NDArray[np.float64], time: int, turns: NDArray[np.float64], integration_s: float, sine: float,
-    cosine: float, lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64],
-    model: NDArray[np.complex128],
-) -> None:  # fmt: skip
-    """Write the visibility of a model at the averaged channels of a row into `model`, shape (channels,)."""
-    u, v, w = uvw_m[0], uvw_m[1], uvw_m[2]
-    u_rate, v_rate, w_rate = EARTH_RAD_S * (w * cosine - v * sine), EARTH_RAD_S * u * sine, -EARTH_RAD_S * u * cosine
-    channels = turns.shape[0]
-    middle = channels // 2
-    model[:] = 0.0
-    for source in range(lmn.shape[0]):
-        l, m, n = lmn[source, 0], lmn[source, 1], lmn[source, 2]  # noqa: E741
-        path_m = u * l + v * m + w * n
-        rate_m_s = u_rate * l + v_rate * m + w_rate * n
-        scale = _sinc(turns[middle, 1] * path_m) * _sinc(turns[middle, 0] * rate_m_s * integration_s)
-        if shapes[source, 0] + shapes[source, 2] > 0.0:
-            scale *= np.exp(-(shapes[source, 0] * u * u + shapes[source, 1] * u * v + shapes[source, 2] * v * v))
-        step = turns[1, 0] - turns[0, 0] if channels > 1 else 0.0
-        phase, turn = 2.0 * np.pi * turns[0, 0] * path_m, 2.0 * np.pi * step * path_m
-        real, imaginary = scale * np.cos(phase), scale * np.sin(phase)
-        turn_real, turn_imaginary = np.cos(turn), np.sin(turn)
-        for channel in range(channels):
-            flux = apparent_jy[source, time, channel]
-            model[channel] += complex(flux * real, flux * imaginary)
-            real, imaginary = (
-                real * turn_real - imaginary * turn_imaginary,
-                real * turn_imaginary + imaginary * turn_real,
-            )
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
 def _accumulate(
     data: Data, flags: Mask, weight: NDArray[np.float64], uvw_m: NDArray[np.float64], baselines: Rows, times: Rows,
     ant1: Slots, ant2: Slots, inverse: Data, receptors: Rows, hands: Rows, edges: Rows,
@@ -160,7 +122,7 @@ def _accumulate(
         baseline, time = baselines[row], times[row]
         if baseline < 0 or baseline % parts != part:
             continue
-        _predict(uvw_m[row], time, turns, integration_s, sine, cosine, lmn, apparent_jy, shapes, model)
+        predict_row(uvw_m[row], time, turns, integration_s, sine, cosine, lmn, apparent_jy, shapes, model)
         gains = inverse[time if inverse.shape[0] > 1 else 0]
         gains1, gains2 = gains[ant1[row]], gains[ant2[row]]
         for channel in range(channels):

@@ -88,7 +88,7 @@ class SubtractedSource:
     ra_deg, dec_deg : mean of the components, weighted with their fluxes, ICRS.
     flux_jy : sum of the components: apparent flux at the image's frequency.
     distance_deg : from the image's centre.
-    components : number of pixels with a component.
+    components : number of pixels with a component; 0 of a catalogued source beyond the field that is cleaned.
     """
 
     name: str
