@@ -244,3 +244,19 @@ def test_group_has_no_mosaic_stage(store, night):
 def test_unknown_epoch(store):
     with pytest.raises(BadInput, match="contimg epochs list"):
         store.epochs.epoch("2026-02-22_L0130_D+163")
+
+
+def test_sources_of_good_mosaics_are_found_by_position(store, night, clock):
+    """The newest mosaic's flux of a place counts; bad mosaics and sources elsewhere do not."""
+    place = {"ra_deg": 24.4, "dec_deg": 16.3}
+    for number in TILES:
+        image_tile(night, number)
+    clock.advance(store.database.rules.collection_timeout_s)
+    store.epochs.collect()
+    source = {"name": "J0137+1618", **place, "flux_jy": 0.8}
+    far = {"name": "far", "ra_deg": 30.0, "dec_deg": 16.3, "flux_jy": 2.0}
+    make_mosaic(store, sources=(source, far))
+    (found,) = store.mosaics.find_sources(24.5, 16.2, 3.0, FIRST.start_s + 86164)
+    assert (found["name"], found["flux_jy"], found["freq_hz"]) == ("J0137+1618", 0.8, MOSAIC.freq_hz)
+    assert store.mosaics.find_sources(24.5, 16.2, 3.0, FIRST.start_s) == ()
+    assert store.mosaics.find_sources(24.5, -16.2, 3.0, FIRST.start_s + 86164) == ()

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from contimg.common.errors import BadInput, ContimgError
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import restore_replaced
 from contimg.epoch.windows import strip_of_key
+from contimg.instrument.time import mjd_to_unix
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import LIVE, EpochMosaic, Lease, Stage, Store, StoredMS
 
@@ -167,7 +169,29 @@ def _calibrate(context: StageContext, lease: Lease) -> Any:
     if not options.catalogue and (path := Settings.from_environment().reference_path):
         options = options.replace(catalogue=str(path))
     sets = _read_caltable_sets(context, ms, lease.processing, options.borrow_days)
-    return calibrate(ms.path, sets, context.product_dir(lease.processing) / "calibration", options, limits)
+    directory = context.product_dir(lease.processing) / "calibration"
+    with TemporaryDirectory(prefix="contimg-sources-") as scratch:
+        if not options.catalogue and options.sky_gains:
+            options = options.replace(catalogue=_write_own_sources(context, ms, Path(scratch)))
+        return calibrate(ms.path, sets, directory, options, limits)
+
+
+def _write_own_sources(context: StageContext, ms: StoredMS, directory: Path) -> str:
+    """Write the sources of earlier mosaics around a tile as a catalogue; its path, or empty where there are none."""
+    from contimg.sky.catalogue import PIPELINE, CatalogueSources, Provenance, write_catalogue
+
+    radius_deg, start_s = 3.0, mjd_to_unix(ms.mjd_start)
+    sources = context.store.mosaics.find_sources(ms.ra_deg, ms.dec_deg, radius_deg, start_s)
+    if not sources:
+        return ""
+    names, *columns = ([source[key] for source in sources] for key in ("name", "ra_deg", "dec_deg", "flux_jy"))
+    freq_hz, path = float(sources[0]["freq_hz"]), directory / "mosaics.catalogue"
+    provenance = Provenance(
+        name="mosaics", kind=PIPELINE, frequency_hz=freq_hz, beam_deg=45 / 3600, flux_limit_jy=min(columns[2]),
+        source_table="the brightest sources of earlier mosaics",
+    )  # fmt: skip
+    write_catalogue(path, CatalogueSources.of(freq_hz, names, *columns), provenance)
+    return str(path)
 
 
 def _image(context: StageContext, lease: Lease) -> Any:

@@ -1,11 +1,13 @@
 """Mosaics of the store: the row that a commit writes, and the records that readers get."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import TypeAdapter
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -13,6 +15,7 @@ from sqlalchemy.orm import Session
 from contimg.epoch.products import Mosaic
 from contimg.epoch.windows import strip_of_key
 from contimg.formats.records import NO_UNIT, ApiPath, Page, about, page_key, to_plain
+from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
 from contimg.store import tables
@@ -21,6 +24,7 @@ from contimg.store.database import Repository, count, order_by_key
 from contimg.store.jobs.kinds import LIVE
 from contimg.store.products import tile_products
 
+SOURCE_MOSAICS, SAME_DEG = 100, 20 / 3600  # the last mosaics that are searched for sources; two within are one
 HISTORY_MOSAICS, MIN_HISTORY_MOSAICS, HISTORY_DAYS = 24, 5, 30.0  # mosaics of a strip that noise is compared with
 
 EpochKey = Annotated[
@@ -179,6 +183,44 @@ class Mosaics(Repository):
             noises = list(session.scalars(query.order_by(row.reference_s.desc()).limit(HISTORY_MOSAICS)))
         return median(noises) if len(noises) >= MIN_HISTORY_MOSAICS else None
 
+    def find_sources(
+        self, ra_deg: float, dec_deg: float, radius_deg: float, before_s: float
+    ) -> tuple[Mapping[str, Any], ...]:
+        """Return the brightest sources of the last good mosaics near a direction; a place is taken from the newest.
+
+        Parameters
+        ----------
+        ra_deg, dec_deg : the direction, ICRS.
+        radius_deg : from it.
+        before_s : windows that begin before this time count, epoch seconds, back to `HISTORY_DAYS` before it.
+
+        Returns
+        -------
+        `name`, `ra_deg`, `dec_deg`, `flux_jy` of each, as the mosaic has them, and the mosaic's `freq_hz`.
+        """
+        row = tables.MosaicRow
+        query = (
+            select(row.record)
+            .where(row.verdict == GOOD, row.processing == LIVE)
+            .where(row.reference_s >= before_s - HISTORY_DAYS * DAY_S, row.reference_s < before_s)
+            .order_by(row.reference_s.desc())
+            .limit(SOURCE_MOSAICS)
+        )
+        sources: list[Mapping[str, Any]] = []
+        with self._database.read() as session:
+            for record in session.scalars(query):
+                near = [
+                    {**source, "freq_hz": record["freq_hz"]}
+                    for source in record["sources"]
+                    if _separation_deg(source, ra_deg, dec_deg) <= radius_deg
+                ]
+                sources += [
+                    source
+                    for source in near
+                    if all(_separation_deg(known, source["ra_deg"], source["dec_deg"]) > SAME_DEG for known in sources)
+                ]
+        return tuple(sources)
+
     def _first(self, condition: Any) -> StoredMosaic | None:
         with self._database.read() as session:
             row = session.scalar(select(tables.MosaicRow).where(condition))
@@ -203,6 +245,12 @@ def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: 
         for tile in product.tiles
     )
     record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key)
+
+
+def _separation_deg(source: Mapping[str, Any], ra_deg: float, dec_deg: float) -> float:
+    """Distance of a source from a direction."""
+    positions = np.deg2rad([source["ra_deg"], source["dec_deg"]]), np.deg2rad([ra_deg, dec_deg])
+    return float(np.rad2deg(separation_rad(*positions)))
 
 
 @cache

@@ -98,6 +98,8 @@ def _calibrate(
             inverse = compute_inverse_gains_in_time(selected, live, factors)
             sky = solve_sky_gains(live, inverse, options.catalogue, options.sky_gains_min_jy)
             numbers = sky.update(numbers)
+        elif selected is not None and selected is new:  # the phases by the minute are not applied
+            numbers = replace(numbers, phase_residual_deg=new.quality.get("phase_scatter_deg"))
     with timer("apply"):
         if selected is None:
             reason = _join(solve_reason, reason, hand_reason)

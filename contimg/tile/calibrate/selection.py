@@ -117,14 +117,18 @@ def read_neighbours(catalogue_path: Path, ra_rad: float, dec_rad: float) -> list
 
     Returns
     -------
-    Sources with the catalogue's name, and fluxes at 1.45 GHz by its spectral indices; none outside its survey.
+    Sources with the catalogue's name, and fluxes at 1.45 GHz by its spectral indices; none outside its survey, and none
+    of a catalogue of the pipeline's own images, which may lack calibrators.
 
     Raises
     ------
     Misconfigured : the file is missing or damaged.
     """
     centre_deg = float(np.rad2deg(ra_rad)), float(np.rad2deg(dec_rad))
-    sources = open_catalogue(catalogue_path).cone(*centre_deg, _NEIGHBOUR_DEG, min_flux_jy=_NEIGHBOUR_JY)
+    catalogue = open_catalogue(catalogue_path)
+    if catalogue.is_from_pipeline:
+        return []
+    sources = catalogue.cone(*centre_deg, _NEIGHBOUR_DEG, min_flux_jy=_NEIGHBOUR_JY)
     positions = np.deg2rad(sources.ra_deg), np.deg2rad(sources.dec_deg)
     columns = (sources.source_id, *positions, sources.flux_at(calibrators.CATALOGUE_HZ), sources.spectral_index)
     rows = zip(*(column.tolist() for column in columns), strict=True)

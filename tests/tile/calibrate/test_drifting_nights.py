@@ -9,8 +9,6 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.instrument.dsa110 import BAND
 from contimg.quality.calibration import CalibrationClass
 from contimg.simulation import SimulateOptions, simulate
-from contimg.simulation.plan import plan_tiles
-from contimg.simulation.receivers import build_array, draw_corruption
 from contimg.sky.catalogue import SIMULATED, CatalogueSources, Provenance, write_catalogue
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
@@ -85,18 +83,10 @@ def test_linear_drift(night, quiet):
 
 
 def test_random_walk(night, quiet):
-    """The flux scale is that of the mean amplitude, which walks too: by 3.9 % with 24 antennas, 1.3 % with 96."""
-    errors = {"phase_walk_deg": 10.0, "amplitude_walk": 0.05}
-    tile = night(**errors)
-    options = SimulateOptions(groups=2, gap=69, antennas=24, channels=48, sources=8, **errors)
-    array, (transit, target) = build_array(24), plan_tiles(options)
-    gains = draw_corruption(options, array).gains(array.numbers, np.array([BAND.centre_hz]), 0.0)
-    later = draw_corruption(options, array).gains(
-        array.numbers, np.array([BAND.centre_hz]), (target.mid_jd - transit.mid_jd) * 86400
-    )
-    scale = float(np.exp(2 * np.log(np.abs(later / gains)).mean()))
+    """The mean amplitude walks too, here by 4.1 % of the flux, and is taken from the catalogue."""
+    tile = night(phase_walk_deg=10.0, amplitude_walk=0.05)
     assert tile.calibration_class == CalibrationClass.SKY_MODEL
-    assert tile.flux_ratio == pytest.approx(scale * quiet.flux_ratio, rel=0.02)
+    assert tile.flux_ratio == pytest.approx(quiet.flux_ratio, rel=0.02)
     assert tile.offset_beams < 0.1
     assert tile.rms_jy < 1.2 * quiet.rms_jy
 

@@ -79,6 +79,14 @@ def test_class_and_age_follow_the_set(calibrated, make_set, tmp_path, hours, exp
     assert any("borrowed" in reason for reason in record["reasons"]) == suspect
 
 
+def test_tile_of_the_transit_has_the_phase_scatter_of_its_set(calibrated):
+    """Phases by the minute are measured, and not applied: their rms costs flux."""
+    done = calibrated.done
+    assert done.calibration_class == "same transit"
+    assert done.phase_residual_deg == done.new_set.quality["phase_scatter_deg"]
+    assert 0 < done.flux_loss_fraction < 0.03
+
+
 def test_set_is_borrowed_only_where_none_is_valid(make_set, tile):
     old, older, valid = make_set("old", -40), make_set("older", -100), make_set("valid", -20)
     assert select_caltable_set([old], tile)[0] is None

@@ -1,7 +1,6 @@
 """The catalogued sources of a tile as they are seen through the drifting primary beam."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from contimg.formats.ms.info import MSInfo
 from contimg.instrument.calibrators import Calibrator
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.dsa110 import C_M_S, primary_beam
-from contimg.sky.catalogue import CatalogueSources, open_catalogue
+from contimg.sky.catalogue import Catalogue, CatalogueSources
 from contimg.tile.calibrate.solve.sky_model import compute_direction_cosines
 
 RADIUS_DEG = 6.0  # around the pointing: beyond the first sidelobe of the primary beam
@@ -47,21 +46,20 @@ class FieldModel:
         return np.asarray(self.apparent_jy.mean(axis=(1, 2), dtype=np.float64))
 
 
-def read_field(path: Path, ms: MSInfo, freqs_hz: NDArray[np.float64]) -> FieldModel:
+def read_field(catalogue: Catalogue, ms: MSInfo, freqs_hz: NDArray[np.float64]) -> FieldModel:
     """Read the model of a tile from a reference catalogue.
 
     Parameters
     ----------
-    path : file of the catalogue.
+    catalogue : the catalogue, opened.
     ms : metadata of the Measurement Set; the primary beam follows its pointing at each time.
     freqs_hz : at which the fluxes are computed, shape (channels,).
 
     Raises
     ------
-    Misconfigured : the file is not a catalogue.
+    Misconfigured : its file is damaged.
     """
     ra_deg, dec_deg = np.rad2deg(ms.pointing_rad[len(ms.times_mjd_s) // 2])
-    catalogue = open_catalogue(path)
     return make_field(ms, catalogue.cone(float(ra_deg), float(dec_deg), RADIUS_DEG, min_flux_jy=MIN_TRUE_JY), freqs_hz)
 
 

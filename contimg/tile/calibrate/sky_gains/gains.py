@@ -20,7 +20,7 @@ class SkyGains:
     antennas : names, shape (antennas,).
     times_mjd_s : middles of the intervals, UTC, MJD seconds, ascending, shape (intervals,).
     phase_deg : shape (intervals, antennas, receptors), of mean 0 over the antennas; 0 where there is no solution.
-    amplitude : shape (antennas, receptors), of geometric mean 1 over the antennas; 1 where it was not solved for.
+    amplitude : shape (antennas, receptors); 1 where it was not solved for.
     snr : of a gain in an interval, shape (antennas, receptors); 0 where there is no solution.
     """
 
@@ -66,6 +66,7 @@ class SkyGainsResult:
     ----------
     gains : None where the caltable set alone is used.
     reason : what the gains are, or why there are none.
+    catalogue : name and version of the catalogue that the model is from; empty without one.
     sources : number in the model.
     model_jy : their apparent flux together.
     snr : median signal to noise of the gains that are applied, or of those of the whole tile.
@@ -77,6 +78,7 @@ class SkyGainsResult:
 
     gains: SkyGains | None
     reason: str
+    catalogue: str = ""
     sources: int = 0
     model_jy: float | None = None
     snr: float | None = None
@@ -98,6 +100,6 @@ class SkyGainsResult:
 
     def record(self) -> dict[str, Any]:
         """Give everything as JSON values, for the calibration record of CORRECTED_DATA."""
-        names = ("reason", "sources", "model_jy", "snr", "phase_residual_deg", "flux_ratio")
+        names = ("reason", "catalogue", "sources", "model_jy", "snr", "phase_residual_deg", "flux_ratio")
         numbers = {name: getattr(self, name) for name in names}
         return {**numbers, "outside": list(self.outside), "gains": self.gains.record() if self.gains else None}

@@ -7,13 +7,13 @@ right than wrong. Gains that follow the noise lower it.
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Data
 from contimg.formats.ms.info import MSInfo
+from contimg.sky.catalogue import open_catalogue
 from contimg.tile.calibrate.sky_gains.field import FieldModel, outside_field, read_field
 from contimg.tile.calibrate.sky_gains.gains import SkyGains, SkyGainsResult
 from contimg.tile.calibrate.sky_gains.products import BaselineSums, mean_freqs_hz, split_band, sum_products
@@ -28,6 +28,8 @@ MIN_AMPLITUDE_SCATTER = 0.02  # below it amplitudes do not matter
 MIN_SCATTER_ERRORS = 1.5  # of the amplitudes, over their error
 IMAGE_HALF_WIDTH_DEG = 2.0  # of an image of default size
 OUTSIDE_SIGMA = 3.0
+MEAN_SIGMA = 3.0  # of the walk of the mean amplitude, up to which it is taken from the model
+MAX_MEAN_CHANGE = 0.06  # of the fluxes; a model may be wrong by more
 MAX_LOG_AMPLITUDE = float(np.log(3.0))
 Gains = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -45,8 +47,8 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
     """Solve gains on the catalogued sources in a tile's primary beam.
 
     Phases are solved for the whole tile and for shorter intervals down to a minute where the signal to noise allows
-    it, and those that recover most flux on independent channels are kept; then amplitudes, one for the tile, of
-    geometric mean 1 over the antennas, so that the flux scale stays that of the caltable set.
+    it, and those that recover most flux on independent channels are kept; then amplitudes, one for the tile. Their mean
+    is that of the caltable set, or the model's where the walk of the amplitudes explains the difference.
 
     Parameters
     ----------
@@ -64,16 +66,20 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
     Misconfigured : the file is not a catalogue.
     """
     if not catalogue:
-        return SkyGainsResult(None, "no gains from the sky: no reference catalogue is installed")
+        return SkyGainsResult(
+            None, "no gains from the sky: no reference catalogue is installed, and no earlier mosaic has the field"
+        )
     if np.isnan(ms.dish_diameter_m):
         return SkyGainsResult(None, "no gains from the sky: the primary beam is not known")
     edges = split_band(ms)
-    field = read_field(Path(catalogue), ms, mean_freqs_hz(ms, edges))
+    opened = open_catalogue(catalogue)
+    field = read_field(opened, ms, mean_freqs_hz(ms, edges))
     brightest_jy = float(field.mean_jy[0]) if field.mean_jy.size else 0.0
     if brightest_jy < min_apparent_jy:
         limits = f"{brightest_jy * 1e3:.0f} mJy apparent, {min_apparent_jy * 1e3:.0f} needed"
-        return SkyGainsResult(None, f"no gains from the sky: the brightest catalogued source has {limits}")
-    return choose_gains(ms, sum_products(ms, inverse, edges, field), field)
+        reason = f"no gains from the sky: the brightest catalogued source has {limits}"
+        return SkyGainsResult(None, reason, opened.label)
+    return replace(choose_gains(ms, sum_products(ms, inverse, edges, field), field), catalogue=opened.label)
 
 
 def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsResult:
@@ -87,7 +93,7 @@ def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsR
     """
     noise_jy = _measure_noise(sums)  # of a sample of unit weight
     model_jy, total = float(field.mean_jy.sum()), sums.products.sum(axis=(0, 1))
-    result = SkyGainsResult(None, "", len(field.lmn), round(model_jy, 5))
+    result = SkyGainsResult(None, "", sources=len(field.lmn), model_jy=round(model_jy, 5))
     whole = _solve_phases(ms, sums, [slice(None)], (0, 1))
     is_solved = whole.snr[0] > 0
     if not is_solved.any():
@@ -253,7 +259,24 @@ def _solve_amplitudes(ms: MSInfo, sums: BaselineSums, intervals: list[slice], ph
     least = max(MIN_AMPLITUDE_SCATTER, MIN_SCATTER_ERRORS * _rms_error(snr))
     if scatter < least:
         return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {least:.1%} needed"
-    return amplitude, f"amplitudes, rms {scatter:.1%}"
+    mean, mean_note = _choose_mean(amplitude, sums, products[0] + products[1], power[0] + power[1], snr > 0, scatter)
+    return amplitude * mean, f"amplitudes, rms {scatter:.1%}{mean_note}"
+
+
+def _choose_mean(
+    amplitude: Floats, sums: BaselineSums, products: Gains, power: Floats, solved: NDArray[np.bool_], scatter: float
+) -> tuple[float, str]:
+    """Choose the mean of the amplitudes: the model's where their walk explains the difference, else the set's, 1."""
+    model = amplitude[sums.antenna1] * amplitude[sums.antenna2]
+    ratio = float((products.real * model).sum() / max(float((power * model**2).sum()), 1e-30))
+    # Flux goes with the square of the mean over all receptors, which walks by their scatter over √number.
+    limit = min(MEAN_SIGMA * 2 * scatter / np.sqrt(np.count_nonzero(solved)), MAX_MEAN_CHANGE)
+    if ratio <= 0 or abs(np.log(ratio)) > limit:
+        return (
+            1.0,
+            f", their mean that of the set: the catalogue's fluxes differ by {ratio - 1:+.1%}, limit {limit:.1%}",
+        )
+    return float(np.sqrt(ratio)), f", fluxes changed by {1 / ratio - 1:+.1%} to the catalogue's"
 
 
 def _measure_residual(
