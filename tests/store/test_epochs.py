@@ -256,7 +256,7 @@ def test_sources_of_good_mosaics_are_found_by_position(store, night, clock):
     source = {"name": "J0137+1618", **place, "flux_jy": 0.8}
     far = {"name": "far", "ra_deg": 30.0, "dec_deg": 16.3, "flux_jy": 2.0}
     make_mosaic(store, sources=(source, far))
-    (found,) = store.mosaics.find_sources(24.5, 16.2, 3.0, FIRST.start_s + 86164)
-    assert (found["name"], found["flux_jy"], found["freq_hz"]) == ("J0137+1618", 0.8, MOSAIC.freq_hz)
+    (listed,) = store.mosaics.find_sources(24.5, 16.2, 3.0, FIRST.start_s + 86164)
+    assert (listed["name"], listed["flux_jy"], listed["freq_hz"]) == ("J0137+1618", 0.8, MOSAIC.freq_hz)
     assert store.mosaics.find_sources(24.5, 16.2, 3.0, FIRST.start_s) == ()
     assert store.mosaics.find_sources(24.5, -16.2, 3.0, FIRST.start_s + 86164) == ()
