@@ -23,7 +23,8 @@ LABELS = (
     "groups?", "files?", "pid", "tables?", "reference antenna", "refant", "set", "name", "id", "limit", "samples?",
     "process(es)?", "group", "stage", "rule", "caltable set", "calibrator", "version", "host", "number of .*",
     "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error", "dynamic range",
-    "(missing )?tiles?", "(.* )?over .*", ".*, beams", "assumed spectral index",
+    "(missing )?tiles?", "(.* )?over .*", ".*, beams", "assumed spectral index", "tile images",
+    "sources shared by tiles", "fluxes", "flux ratio",
 )  # fmt: skip
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

@@ -10,7 +10,9 @@ from epoch_steps import MOSAIC
 from flask.testing import FlaskClient
 from observing_night import COMPARISON, Night
 
-from contimg.store import EpochMosaic, Lease, Stage, Store
+from contimg.store import EpochMosaic, Lease, Stage, State, Store
+from contimg.store.epochs.mosaics import CalendarEpoch
+from web.streaming.epoch_calendar import arrange_epochs
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_comparison_of_a_mosaic_is_in_api_page_and_plots(client: FlaskClient, co
     mosaic = client.get("/api/mosaics").get_json()["mosaics"][0]
     assert {name: mosaic[name] for name in COMPARISON} == json.loads(json.dumps(COMPARISON))
     text = shown_comparison(client, compared_epoch)
-    for part in ("nvss", "0.957 ± 0.008", "+1.30″ east, -0.40″ north, ± 0.15″", "12 to 25 24 0.951 ± 0.021", "52 96"):
+    for part in ("nvss", "0.957 ± 0.008", "+1.30″ east, −0.40″ north, ± 0.15″", "12 to 25 24 0.951 ± 0.021", "52 96"):
         assert part in text
     answer = client.get(f"/api/mosaics/{mosaic['id']}.comparison.png")
     assert (answer.status_code, answer.mimetype) == (200, "image/png")
@@ -108,6 +110,41 @@ def test_mosaic_without_comparison_is_named_so(client: FlaskClient, mosaic_epoch
     mosaic = client.get("/api/mosaics").get_json()["mosaics"][0]
     assert (mosaic["catalogue_name"], mosaic["comparison_png_path"]) == (None, None)
     assert client.get(f"/api/mosaics/{mosaic['id']}.comparison.png").status_code == 404
+
+
+def test_calendar_has_windows_by_days() -> None:
+    """Rows by sidereal time, columns by day, the latest first, also without an epoch; strips where they differ."""
+    day_s = 20506 * 86400.0  # 2026-02-22
+    epochs = [
+        CalendarEpoch("2026-02-20_L0130_D+163", day_s - 2 * 86400 + 60, State.COMPLETED, "suspect", 12),
+        CalendarEpoch("2026-02-22_L0030_D+163", day_s + 60, State.COLLECTING, "good", 11),  # reopened
+        CalendarEpoch("2026-02-22_L0130_D-021", day_s + 7200, State.IN_PROGRESS, None, 0),
+        CalendarEpoch("2026-02-22b_L0030_D+163", day_s + 86200, State.FAILED, None, 0),
+    ]
+    calendar = arrange_epochs(epochs, day_s + 86400)
+    days = [(day.date, day.weekday, day.completed, day.total) for day in calendar.days]
+    assert days == [("2026-02-22", "Sun", 1, 3), ("2026-02-21", "Sat", 0, 0), ("2026-02-20", "Fri", 1, 1)]
+    cells = {
+        row.lst: [[(entry.text, entry.strip, entry.tile_count) for entry in cell] for cell in row.cells]
+        for row in calendar.rows
+    }
+    assert cells == {
+        "00:30": [[("collecting", "+16.3°", 11), ("failed", "+16.3°", 0)], [], []],
+        "01:30": [[("in progress", "−2.1°", 0)], [], [("suspect", "+16.3°", 12)]],
+    }
+    assert calendar.strips == ("−2.1°", "+16.3°")
+    assert arrange_epochs([], day_s).rows == ()
+
+
+def test_calendar_of_the_store_counts_tiles(client: FlaskClient, store: Store, mosaic_epoch: str) -> None:
+    listed = {epoch.id: epoch for epoch in store.mosaics.calendar(0.0, 4e9)}
+    epoch = listed.pop(mosaic_epoch)
+    assert (epoch.state, epoch.grade, epoch.tile_count) == (State.COMPLETED, "good", 2)
+    assert all((epoch.state, epoch.grade, epoch.tile_count) == (State.COLLECTING, None, 0) for epoch in listed.values())
+    assert listed
+    html = client.get("/epochs").text
+    assert re.search(r'<a class="good" href="[^"]+"[^>]*><b>good</b>\s*<span>2 tiles</span>', html)
+    assert "collecting</span> <b>" in html
 
 
 def test_page_without_epoch(client: FlaskClient) -> None:

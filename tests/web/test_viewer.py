@@ -155,15 +155,18 @@ def test_zoomed_in_shows_pixels(viewing: Viewing, page: Any) -> None:
 
 
 def test_coordinates_agree_with_astropy(viewing: Viewing, page: Any) -> None:
-    """At many positions, also at right ascension 0h, at the pole, and in the slanted projection."""
+    """At many positions, also at right ascension 0h, at the pole, in the slanted projection, and 12 deg away in ZEA."""
     open_page(page, viewing.address(0))
     rng = np.random.default_rng(3)
     for ra, dec, slant in (
         (24.4, 33.2, None), (0.0, 30.0, None), (359.9, -40.0, (0.02, -0.15)), (80.0, 90.0, None),
         (10.0, 89.9, (0.01, 0.3)), (200.0, -89.5, None), (123.0, 16.0, (-0.1, 0.4)),
+        (0.0, 16.3, "ZEA"), (80.0, 68.0, "ZEA"), (10.0, 89.9, "ZEA"),
     ):  # fmt: skip
         header = make_header(ra, dec)
-        if slant:
+        if slant == "ZEA":
+            header.update({"CTYPE1": "RA---ZEA", "CTYPE2": "DEC--ZEA", "CDELT1": -0.01, "CDELT2": 0.01})
+        elif slant:
             header.update({"PV2_1": slant[0], "PV2_2": slant[1]})
         wcs, pixels = WCS(header), rng.uniform(-0.5, SIDE - 0.5, (200, 2))
         sky = SkyCoord(wcs.wcs_pix2world(pixels, 0), unit="deg")

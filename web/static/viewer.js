@@ -1,5 +1,5 @@
-// The image viewer: draws the pixels of an image's layers with a stretch, shows the values under the pointer, keeps
-// the view in the address, and compares with the tiles observed before and after and with another day.
+// The image viewer: draws the pixels of the layers of an image or a mosaic with a stretch, shows the values under the
+// pointer, keeps the view in the address, and compares with the tiles observed before and after and with another day.
 
 import "./page.js";
 import { formatAddress, readAddress } from "./viewer/address.js";
@@ -17,7 +17,6 @@ const SETTLE_MS = 80; // between the last change of the view and the request of 
 const BLINK_MS = 800;
 const DEFAULTS = { layer: "image", stretch: "asinh", limits: "noise", colours: "inferno" };
 const NEIGHBOURS = ["earlier", "later", "another"]; // ids of buttons, and keys of the description
-const BEAM_SCALE = { stretch: "linear", low: 0, high: 1, rms: 0 };
 
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
@@ -42,7 +41,14 @@ function columnsOfScreen() {
 
 function currentScale() {
   const { stretch, low, high, colours } = state;
-  return state.layer === "beam" ? { ...BEAM_SCALE, colours } : { stretch, low, high, colours, rms: home.rms_jy };
+  const fixed = fixedScale();
+  if (fixed) return { stretch: "linear", low: fixed.low, high: fixed.high, rms: 0, colours };
+  return { stretch, low, high, colours, rms: home.rms_jy };
+}
+
+// Limits and unit of a layer that is no brightness; undefined for the others.
+function fixedScale() {
+  return home.scales[state.layer];
 }
 
 // The colours of a frame as a canvas of its own, drawn again when the scale has changed.
@@ -62,18 +68,20 @@ function painted(frame, scale, key) {
 function draw() {
   const { view } = state;
   const columns = columnsOfScreen();
-  if (canvas.width !== columns) canvas.width = canvas.height = columns;
+  const rows = Math.max(1, Math.round(columns * home.ratio));
+  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
   const scale = currentScale();
   const key = Object.values(scale).join(" ");
   const unit = columns / view.side;
-  context.clearRect(0, 0, columns, columns);
+  context.clearRect(0, 0, columns, rows);
   context.imageSmoothingEnabled = view.side > columns;
   for (const frame of frames) {
     const corner = [(frame.x - view.x) * unit, (frame.y - view.y) * unit];
     context.drawImage(painted(frame, scale, key), ...corner, frame.width * unit, frame.height * unit);
   }
   drawOverlay(svg, home, view, stage.clientWidth, state.hidden);
-  bar.draw(scale, state.layer === "beam");
+  const fixed = fixedScale();
+  bar.draw(scale, fixed && { text: fixed.unit, factor: fixed.factor });
 }
 
 // Draw, and get the pixels of the view when it has stopped changing; `message` stays until the next change.
@@ -122,8 +130,13 @@ async function load() {
 function clampView() {
   const { view } = state;
   view.side = Math.min(home.side, Math.max(MIN_SIDE, view.side));
-  view.x = Math.min(home.columns - view.side, Math.max(0, view.x));
-  view.y = Math.min(home.rows - view.side, Math.max(0, view.y));
+  view.x = clamp(view.x, home.columns - view.side);
+  view.y = clamp(view.y, home.rows - view.side * home.ratio);
+}
+
+// A beginning from 0 to the last one; what is smaller than the view is in its middle.
+function clamp(start, last) {
+  return last < 0 ? last / 2 : Math.min(last, Math.max(0, start));
 }
 
 function zoom(factor, right, down) {
@@ -169,7 +182,7 @@ function setLimits(name) {
 function showControls() {
   for (const name of ["layer", "stretch", "limits", "colours"]) byId(name).value = state[name];
   for (const name of ["low", "high"]) byId(name).value = Number((state[name] * 1e3).toPrecision(5));
-  for (const name of ["stretch", "limits", "low", "high"]) byId(name).disabled = state.layer === "beam";
+  for (const name of ["stretch", "limits", "low", "high"]) byId(name).disabled = Boolean(fixedScale());
   for (const box of document.querySelectorAll("[data-part]")) box.checked = !state.hidden.has(box.dataset.part);
 }
 
@@ -178,7 +191,7 @@ function saveAddress() {
   const values = { hide: [...state.hidden].join(",") };
   for (const name of Object.keys(DEFAULTS)) if (state[name] !== DEFAULTS[name]) values[name] = state[name];
   if (state.limits !== "noise") Object.assign(values, { low: state.low * 1e3, high: state.high * 1e3 });
-  const centre = home.coordinates.skyAt(view.x + view.side / 2, view.y + view.side / 2);
+  const centre = home.coordinates.skyAt(view.x + view.side / 2, view.y + (view.side * home.ratio) / 2);
   if (centre && view.side < home.side) {
     Object.assign(values, { ra: centre[0], dec: centre[1], width: view.side * home.coordinates.cellDeg });
   }
@@ -188,11 +201,11 @@ function saveAddress() {
 }
 
 function restore(values) {
-  state.view = { x: 0, y: 0, side: home.side };
+  state.view = home.whole();
   const centre = Number.isFinite(values.ra + values.dec) && home.coordinates.pixelAt(values.ra, values.dec);
   if (centre) {
     const width = Math.max(MIN_SIDE, (values.width ?? 0.25) / home.coordinates.cellDeg);
-    state.view = { x: centre[0] - width / 2, y: centre[1] - width / 2, side: width };
+    state.view = { x: centre[0] - width / 2, y: centre[1] - (width * home.ratio) / 2, side: width };
   }
   for (const name of Object.keys(DEFAULTS)) {
     const options = [...byId(name).options].map((option) => option.value);
@@ -272,15 +285,16 @@ function addControls() {
     });
   }
   for (const [id, factor] of [["zoom-in", 0.6], ["zoom-out", 1 / 0.6], ["zoom-all", Infinity]]) {
-    byId(id).addEventListener("click", () => zoom(factor, 0.5, 0.5));
+    byId(id).addEventListener("click", () => zoom(factor, 0.5, home.ratio / 2));
   }
-  for (const name of NEIGHBOURS) {
+  for (const name of NEIGHBOURS.filter(byId)) {
     const button = byId(name);
     button.disabled = !home[name];
     button.dataset.description = home[name] ?? "";
     neighbours.set(button, undefined);
     button.addEventListener("click", () => toggleNeighbour(button));
   }
+  if (!neighbours.size) return;
   byId("blink").disabled = !NEIGHBOURS.some((name) => home[name]);
   byId("blink").addEventListener("click", toggleBlink);
 }
@@ -294,14 +308,16 @@ const KEYS = {
 
 // Run the action of a key; return false for a key without one.
 function press(key) {
-  KEYS[key]?.();
-  return key in KEYS;
+  if (!neighbours.size || !(key in KEYS)) return false;
+  KEYS[key]();
+  return true;
 }
 
 try {
   home = shown = await SkyImage.load(stage.dataset.description);
   addControls();
   stage.dataset.live = "";
+  stage.parentElement.style.setProperty("--ratio", 1 / home.ratio); // width over height, also for the colour bar
   for (const part of document.querySelectorAll(".live-only")) part.hidden = false;
   watchGestures(svg, { zoom, move, point, leave: () => readout.clear(), press });
   addEventListener("hashchange", () => restore(readAddress()));

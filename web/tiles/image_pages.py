@@ -4,10 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, render_template, request, url_for
-from pydantic import Field
+from flask import Blueprint, Response, jsonify, render_template, url_for
 
-from contimg.common.errors import BadInput
 from contimg.common.units import format_utc
 from contimg.instrument.calibrators import cone_search
 from contimg.instrument.time import mjd_to_unix
@@ -15,38 +13,18 @@ from contimg.quality.comparison import describe_comparison
 from contimg.quality.image import QualityThresholds
 from contimg.store import ImageFilter, StoredImage
 from web.context import current_panel
-from web.http.parameters import FiniteFloat, Parameters
 from web.http.responses import product_file
-from web.pages.layout import parse_query
-from web.tiles.pixels import FitsPlane, Region, encode_bfloat16, open_plane
+from web.tiles.pixels import FitsPlane, open_plane, open_viewed, read_values, send_pixels
 from web.tiles.quality_table import quality_rows
 from web.tiles.service import find_image
 
 image_pages = Blueprint("image_pages", __name__, url_prefix="/images")
 LAYERS = {"image": "image", "pbcor": "over the primary beam", "beam": "primary beam", "residual": "residual"}
 """Labels of the layers of an image."""
-MAX_SIDE = 2048
+SCALES = {"beam": {"low": 0.0, "high": 1.0, "factor": 1.0, "unit": "response of the primary beam"}}
+"""Limits, unit, and factor to the unit of the layers that are no brightness."""
 MIN_DAYS, MAX_DAYS = 0.5, 30.0  # difference in time of an image of another day
 SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy")
-
-
-class PixelRegion(Parameters):
-    """A part of a layer, in pixels of the image from its lower left corner, and the size at which it is shown."""
-
-    layer: str = Field("image", max_length=16)
-    x: FiniteFloat = Field(0.0, ge=0, le=1e5)
-    y: FiniteFloat = Field(0.0, ge=0, le=1e5)
-    width: FiniteFloat = Field(gt=0, le=1e5)
-    height: FiniteFloat = Field(gt=0, le=1e5)
-    columns: int = Field(ge=1, le=MAX_SIDE)
-    rows: int = Field(ge=1, le=MAX_SIDE)
-
-
-class PixelPosition(Parameters):
-    """A pixel, counted from 0 at the lower left."""
-
-    x: int = Field(ge=0, le=100_000)
-    y: int = Field(ge=0, le=100_000)
 
 
 @image_pages.get("/<int:image_id>")
@@ -119,9 +97,7 @@ def listed_sources(image: StoredImage) -> list[dict[str, Any]]:
 def describe(image_id: int) -> Response:
     """Describe an image: coordinates, numbers, layers with their URLs, sources, calibrators, neighbours."""
     image, products = find_image(image_id), current_panel().store.products
-    plane = _plane(image, "image")
-    if (plane.wcs.get("CTYPE1"), plane.wcs.get("CTYPE2")) != ("RA---SIN", "DEC--SIN"):
-        raise BadInput(f"{plane.path.name}: no image in the SIN projection; the viewer has no other")
+    plane = open_viewed(_file(image, "image"))
     before, after = products.neighbours(image.id, image.mjd)
     another_day = _find_another_day(image)
     return jsonify(
@@ -140,6 +116,7 @@ def describe(image_id: int) -> Response:
             "beam_arcsec": [image.beam_major_arcsec, image.beam_minor_arcsec],
             "beam_angle_deg": image.beam_angle_deg,
             "layers": {name: label for name, label in LAYERS.items() if layer_path(image, name)},
+            "scales": SCALES,
             "sources": listed_sources(image),
             "calibrators": _calibrators(image),
             "earlier": before and url_for("image_pages.describe", image_id=before),
@@ -151,29 +128,25 @@ def describe(image_id: int) -> Response:
 
 @image_pages.get("/<int:image_id>/pixels")
 def pixels(image_id: int) -> Response:
-    """Send a part of a layer averaged to the pixels of a screen, as `encode_bfloat16`, the upper row first."""
-    query = parse_query(PixelRegion)
-    plane = _plane(find_image(image_id), query.layer)
-    response = Response(mimetype="application/octet-stream")
-    stat = plane.path.stat()
-    response.set_etag(f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
-    response.headers["Cache-Control"] = "private, no-cache"  # an image may be made again under the same name
-    if response.make_conditional(request).status_code != 304:
-        response.data = encode_bfloat16(plane.average(Region(**query.model_dump(exclude={"layer"}))))
-    return response
+    """Send a part of a layer averaged to the pixels of a screen."""
+    image = find_image(image_id)
+    return send_pixels(lambda layer: _plane(image, layer))
 
 
 @image_pages.get("/<int:image_id>/value.json")
 def value(image_id: int) -> Response:
     """Send the value of every layer at a pixel; null where it is blank or there is no such layer."""
-    query, image = parse_query(PixelPosition), find_image(image_id)
-    paths = {name: layer_path(image, name) for name in LAYERS}
-    return jsonify({name: path and open_plane(path).value(query.x, query.y) for name, path in paths.items()})
+    image = find_image(image_id)
+    return jsonify(read_values({name: layer_path(image, name) for name in LAYERS}))
 
 
 def _plane(image: StoredImage, layer: str) -> FitsPlane:
+    return open_plane(_file(image, layer))
+
+
+def _file(image: StoredImage, layer: str) -> Path:
     path = layer_path(image, layer)
-    return open_plane(product_file(path, current_panel().config().output_dir, LAYERS.get(layer, "layer")))
+    return product_file(path, current_panel().config().output_dir, LAYERS.get(layer, "layer"))
 
 
 def _find_another_day(image: StoredImage) -> int | None:

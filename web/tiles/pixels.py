@@ -1,16 +1,24 @@
-"""Pixels of FITS images: single values, and parts of an image averaged over the area of each pixel of a screen."""
+"""Pixels of FITS images: single values, and parts of an image averaged over the area of each pixel of a screen.
+
+The viewer of images and that of mosaics request them: `send_pixels` and `read_values` answer.
+"""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from flask import Response, request
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_array
 
 from contimg.common.errors import BadInput
 from web.http.errors import RequestError
+from web.http.parameters import FiniteFloat, Parameters
+from web.pages.layout import parse_query
 
 Pixels = NDArray[np.float32]
 # What the viewer needs of a header (Calabretta & Greisen 2002, A&A 395, 1077); an absent keyword has its default there.
@@ -19,6 +27,28 @@ WCS_KEYWORDS = (
     "PV2_1", "PV2_2", "LONPOLE",
 )  # fmt: skip
 FLOAT = -32  # BITPIX
+MAX_SIDE = 2048
+PROJECTIONS = {("RA---SIN", "DEC--SIN"), ("RA---ZEA", "DEC--ZEA")}
+"""The projections that the viewer has."""
+
+
+class PixelRegion(Parameters):
+    """A part of a layer, in pixels of the image from its lower left corner, and the size at which it is shown."""
+
+    layer: str = Field("image", max_length=16)
+    x: FiniteFloat = Field(0.0, ge=0, le=1e5)
+    y: FiniteFloat = Field(0.0, ge=0, le=1e5)
+    width: FiniteFloat = Field(gt=0, le=1e5)
+    height: FiniteFloat = Field(gt=0, le=1e5)
+    columns: int = Field(ge=1, le=MAX_SIDE)
+    rows: int = Field(ge=1, le=MAX_SIDE)
+
+
+class PixelPosition(Parameters):
+    """A pixel, counted from 0 at the lower left."""
+
+    x: int = Field(ge=0, le=100_000)
+    y: int = Field(ge=0, le=100_000)
 
 
 @dataclass(frozen=True)
@@ -116,6 +146,56 @@ def open_plane(path: Path) -> FitsPlane:
     """
     stat = path.stat()
     return _read_header(path, stat.st_mtime_ns, stat.st_size)
+
+
+def send_pixels(find_plane: Callable[[str], FitsPlane]) -> Response:
+    """Send the part of a layer that the request names, as `encode_bfloat16`, the upper row first.
+
+    Parameters
+    ----------
+    find_plane : opens the plane of a layer by its name.
+
+    Raises
+    ------
+    RequestError, 400, as of `FitsPlane.average`.
+    """
+    query = parse_query(PixelRegion)
+    plane = find_plane(query.layer)
+    response = Response(mimetype="application/octet-stream")
+    stat = plane.path.stat()
+    response.set_etag(f"{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    response.headers["Cache-Control"] = "private, no-cache"  # a product may be made again under the same name
+    if response.make_conditional(request).status_code != 304:
+        response.data = encode_bfloat16(plane.average(Region(**query.model_dump(exclude={"layer"}))))
+    return response
+
+
+def read_values(paths: Mapping[str, Path | None]) -> dict[str, float | None]:
+    """Read the value of every layer at the pixel that the request names; None where it is blank.
+
+    Parameters
+    ----------
+    paths : file of each layer; None for one that there is not.
+    """
+    query = parse_query(PixelPosition)
+    return {name: open_plane(path).value(query.x, query.y) if path else None for name, path in paths.items()}
+
+
+def open_viewed(path: Path) -> FitsPlane:
+    """Return the first plane of a FITS image whose coordinates the viewer can draw.
+
+    Parameters
+    ----------
+    path : the file.
+
+    Raises
+    ------
+    BadInput : as of `open_plane`, or another projection.
+    """
+    plane = open_plane(path)
+    if (plane.wcs.get("CTYPE1"), plane.wcs.get("CTYPE2")) not in PROJECTIONS:
+        raise BadInput(f"{plane.path.name}: no image in the SIN or ZEA projection; the viewer has no other")
+    return plane
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,7 @@
-"""The table of an image's numbers beside the limits that its grade comes from: the checks of `check_image` as text."""
+"""The table of a product's numbers beside the limits that its grade comes from: its checks as text."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from contimg.quality.grades import GOOD, Check
@@ -32,9 +33,19 @@ def quality_rows(image: ImageNumbers, limits: QualityThresholds) -> tuple[Qualit
     image : its numbers; flux densities in Jy.
     limits : of the checks of an image.
     """
+    return rows_of_checks(check_image(image, limits))
+
+
+def rows_of_checks(checks: Iterable[Check]) -> tuple[QualityRow, ...]:
+    """Give a row for every check of a product; unmeasured numbers show a dash.
+
+    Parameters
+    ----------
+    checks : the product's table of checks.
+    """
     return tuple(
         QualityRow(check.name, _value(check), _limit(check), None if check.grade is None else check.grade == GOOD)
-        for check in check_image(image, limits)
+        for check in checks
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import TypeAdapter
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from contimg.epoch.products import Mosaic
@@ -21,7 +21,7 @@ from contimg.quality.grades import GOOD
 from contimg.store import tables
 from contimg.store.activity.events import record_metrics
 from contimg.store.database import Repository, count, order_by_key
-from contimg.store.jobs.kinds import LIVE
+from contimg.store.jobs.kinds import EPOCH, LIVE, State
 from contimg.store.products import tile_products
 
 SOURCE_MOSAICS, SAME_DEG = 100, 20 / 3600  # the last mosaics that are searched for sources; two within are one
@@ -110,6 +110,26 @@ FILES = {
 """Field and label of each file of a mosaic, by the end of its path in the API."""
 
 
+@dataclass(frozen=True)
+class CalendarEpoch:
+    """An epoch in the calendar.
+
+    Attributes
+    ----------
+    id : its key.
+    reference_s : beginning of its window, epoch seconds.
+    state : of its job.
+    grade : QA grade of its mosaic; None without a mosaic, or before grading.
+    tile_count : tile images that its mosaic was made from; 0 without a mosaic.
+    """
+
+    id: str
+    reference_s: float
+    state: State
+    grade: str | None
+    tile_count: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class MosaicList(Page):
     """Mosaics, the latest observed first."""
@@ -159,6 +179,29 @@ class Mosaics(Repository):
             mosaics=tuple(map(_stored, rows[:limit])), total=total,
             next=page_key(last.reference_s, last.id) if last else None,
         )  # fmt: skip
+
+    def calendar(self, since_s: float, until_s: float) -> tuple[CalendarEpoch, ...]:
+        """Return the live epochs of a span with the grades of their mosaics, in order of time; one query for all.
+
+        Parameters
+        ----------
+        since_s, until_s : limits of the windows' beginnings, epoch seconds; the second is excluded.
+        """
+        job, row, member = tables.Job, tables.MosaicRow, tables.MosaicInput
+        query = (
+            select(job.key, job.reference_s, job.state, row.verdict, func.count(member.id))
+            .outerjoin(row, row.job_id == job.id)
+            .outerjoin(member, member.mosaic_id == row.id)
+            .where(job.kind == EPOCH.name, job.processing == LIVE)
+            .where(job.reference_s >= since_s, job.reference_s < until_s)
+            .group_by(job.id, row.id)
+            .order_by(job.reference_s, job.key)
+        )
+        with self._database.read() as session:
+            return tuple(
+                CalendarEpoch(key, reference_s, State(state), grade, tile_count)
+                for key, reference_s, state, grade, tile_count in session.execute(query)
+            )
 
     def history_rms_jy(self, strip: int, start_s: float, processing: str = LIVE) -> float | None:
         """Return the median noise of the last good mosaics of a declination strip, Jy/beam.

@@ -11,8 +11,8 @@ export class ColourBar {
     this.unit = element.querySelector(".unit");
   }
 
-  // `isResponse`: values are the response of the primary beam instead of a brightness in Jy per beam.
-  draw(scale, isResponse) {
+  // `unit`: text and factor of values that are no brightness in Jy per beam.
+  draw(scale, unit) {
     const colours = makeColours(scale.colours);
     this.canvas.width = colours.length;
     this.canvas.height = 1;
@@ -22,11 +22,11 @@ export class ColourBar {
     this.ticks.replaceChildren(
       ...makeTicks(scale, gap).map(({ value, position }) => {
         const tick = document.createElement("span");
-        tick.textContent = isResponse ? value.toPrecision(1) : formatMjy(value);
+        tick.textContent = unit ? String(Number((value * unit.factor).toPrecision(3))) : formatMjy(value);
         tick.style.setProperty("--position", `${100 * position}%`); // of the tick, and of its mark in its own width
         return tick;
       }),
     );
-    this.unit.textContent = isResponse ? "response of the primary beam" : "mJy/beam";
+    this.unit.textContent = unit?.text ?? "mJy/beam";
   }
 }

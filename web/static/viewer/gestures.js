@@ -62,11 +62,13 @@ export function watchGestures(element, actions) {
 
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const box = element.getBoundingClientRect();
+    const middle = [0.5, box.height / box.width / 2];
     const step = MOVES[event.key];
     if (step) actions.move(...step);
-    else if (ZOOMS[event.key]) actions.zoom(ZOOMS[event.key], 0.5, 0.5);
+    else if (ZOOMS[event.key]) actions.zoom(ZOOMS[event.key], ...middle);
     else if (!actions.press(event.key)) return;
     event.preventDefault();
-    if (step || ZOOMS[event.key]) actions.point(0.5, 0.5);
+    if (step || ZOOMS[event.key]) actions.point(...middle);
   });
 }

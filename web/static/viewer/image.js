@@ -6,6 +6,7 @@ import { Wcs } from "./wcs.js";
 
 const MAX_FRAMES = 12;
 const OVERVIEW_COLUMNS = 512;
+const MIN_RATIO = 0.3; // of the height of a view to its width
 
 // The response of a path of the panel; its error as an exception with the message of the panel.
 async function request(path) {
@@ -18,7 +19,9 @@ export class SkyImage {
   constructor(description) {
     Object.assign(this, description);
     this.coordinates = new Wcs(description.wcs, description.rows);
-    this.side = Math.min(description.columns, description.rows);
+    // A view is `side` pixels wide and `ratio` times as high; the widest holds the whole image.
+    this.ratio = Math.min(1, Math.max(MIN_RATIO, description.rows / description.columns));
+    this.side = Math.max(description.columns, description.rows / this.ratio);
     this.frames = new Map();
   }
 
@@ -26,8 +29,8 @@ export class SkyImage {
     return new SkyImage(await (await request(url)).json());
   }
 
-  // Fetch { x, y, width, height, columns, rows, codes }: means over the pixels of the screen, of which the view is
-  // `columns` wide, or the pixels of the image themselves where these are larger.
+  // Fetch { x, y, width, height, columns, rows, codes } of the part of the view that is inside the image: means over the
+  // pixels of the screen, of which the view is `columns` wide, or the pixels of the image where these are larger.
   async frame(layer, view, columns) {
     const region = this.region(view, columns);
     const key = `${layer} ${Object.values(region)}`;
@@ -44,14 +47,26 @@ export class SkyImage {
   }
 
   overview(layer) {
-    return this.frame(layer, { x: 0, y: 0, side: this.side }, Math.min(OVERVIEW_COLUMNS, this.side));
+    return this.frame(layer, this.whole(), Math.min(OVERVIEW_COLUMNS, this.side));
+  }
+
+  // The view of the whole image.
+  whole() {
+    return { x: (this.columns - this.side) / 2, y: (this.rows - this.side * this.ratio) / 2, side: this.side };
   }
 
   region(view, columns) {
-    if (view.side > columns) return { x: view.x, y: view.y, width: view.side, height: view.side, columns, rows: columns };
-    const [x, y] = [Math.floor(view.x), Math.floor(view.y)];
-    const width = Math.min(this.columns, Math.ceil(view.x + view.side)) - x;
-    const height = Math.min(this.rows, Math.ceil(view.y + view.side)) - y;
+    const [right, bottom] = [view.x + view.side, view.y + view.side * this.ratio];
+    if (view.side > columns) {
+      const [x, y] = [Math.max(0, view.x), Math.max(0, view.y)];
+      const [width, height] = [Math.min(this.columns, right) - x, Math.min(this.rows, bottom) - y];
+      const scale = columns / view.side;
+      const pixels = [width, height].map((size) => Math.max(1, Math.round(size * scale)));
+      return { x, y, width, height, columns: pixels[0], rows: pixels[1] };
+    }
+    const [x, y] = [Math.max(0, Math.floor(view.x)), Math.max(0, Math.floor(view.y))];
+    const width = Math.min(this.columns, Math.ceil(right)) - x;
+    const height = Math.min(this.rows, Math.ceil(bottom)) - y;
     return { x, y, width, height, columns: width, rows: height };
   }
 

@@ -1,4 +1,4 @@
-// Position, brightness and response of the primary beam under the pointer.
+// Position, brightness, and response of the primary beam or weight under the pointer.
 
 import { formatMjy } from "./scale.js";
 import { formatDec, formatRa } from "./wcs.js";
@@ -41,13 +41,20 @@ export class Readout {
 
   describe(values) {
     const number = (value) => (value === null || value === undefined ? "–" : `${formatMjy(value)} mJy/beam`);
-    for (const name of ["image", "pbcor", "residual"]) {
+    for (const name of ["image", "pbcor", "residual", "rms"]) {
       if (this.parts[name]) this.parts[name].textContent = number(values[name]);
     }
+    if (this.parts.weight) this.parts.weight.textContent = formatWeight(values.weight);
+    if (!this.parts.beam) return;
     const response = values.beam;
     const isKnown = response !== null && response !== undefined;
     const note = document.createElement("small");
     note.textContent = isKnown && response < HALF_POWER ? " outside the half power" : "";
     this.parts.beam.replaceChildren(isKnown ? response.toFixed(3) : "–", note);
   }
+}
+
+// A weight in 1/Jy² as a number of 1/mJy².
+function formatWeight(weight) {
+  return weight === null || weight === undefined ? "–" : `${Number((weight * 1e-6).toPrecision(4))} /mJy²`;
 }

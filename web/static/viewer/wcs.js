@@ -1,18 +1,55 @@
-// Celestial coordinates of an image in the SIN projection, slanted or not (Calabretta & Greisen 2002, A&A 395, 1077,
-// section 5.1.5), and their texts. Positions in the image are counted in pixels from its upper left corner: the centre
-// of the first pixel of the upper row is (0.5, 0.5).
+// Celestial coordinates of an image in the SIN projection, slanted or not, or in the ZEA projection (Calabretta &
+// Greisen 2002, A&A 395, 1077, sections 5.1.5 and 5.1.7), and their texts. Positions in the image are counted in pixels
+// from its upper left corner: the centre of the first pixel of the upper row is (0.5, 0.5).
 
 const RADIAN = Math.PI / 180;
+
+// Between directions (l, m, n), n towards the reference point, and the plane (u, v), radians; null where there is none.
+class Orthographic {
+  constructor(header) {
+    this.slant = [header.PV2_1 ?? 0, header.PV2_2 ?? 0];
+  }
+
+  direction(u, v) {
+    const [xi, eta] = this.slant;
+    // 1 - n solves (1 + xi² + eta²) d² - 2 (1 + xi u + eta v) d + u² + v² = 0.
+    const half = 1 + xi * u + eta * v;
+    const root = half * half - (1 + xi * xi + eta * eta) * (u * u + v * v);
+    if (root < 0) return null;
+    const depth = (u * u + v * v) / (half + Math.sqrt(root));
+    return [u - xi * depth, v - eta * depth, 1 - depth];
+  }
+
+  plane(l, m, n) {
+    return n > 0 ? [l + this.slant[0] * (1 - n), m + this.slant[1] * (1 - n)] : null;
+  }
+}
+
+const EqualArea = {
+  // The distance in the plane is 2 sin(ρ / 2), ρ from the reference point.
+  direction(u, v) {
+    const square = u * u + v * v;
+    if (square > 4) return null;
+    const factor = Math.sqrt(1 - square / 4);
+    return [u * factor, v * factor, 1 - square / 2];
+  },
+
+  plane(l, m, n) {
+    if (n <= -0.999) return null;
+    const factor = Math.sqrt(2 / (1 + n));
+    return [l * factor, m * factor];
+  },
+};
 
 export class Wcs {
   // `header`: FITS keywords; `rows`: pixels of the image in declination.
   constructor(header, rows) {
     this.rows = rows;
+    this.projection = String(header.CTYPE1).endsWith("ZEA") ? EqualArea : new Orthographic(header);
     this.reference = [header.CRPIX1, header.CRPIX2];
     this.step = [header.CDELT1 * RADIAN, header.CDELT2 * RADIAN];
     this.ra = header.CRVAL1 * RADIAN;
     this.dec = header.CRVAL2 * RADIAN;
-    this.slant = [header.PV2_1 ?? 0, header.PV2_2 ?? 0];
     this.turn = Math.PI - (header.LONPOLE ?? (header.CRVAL2 < 90 ? 180 : 0)) * RADIAN;
     this.cellDeg = Math.abs(header.CDELT2);
   }
@@ -21,31 +58,26 @@ export class Wcs {
   skyAt(x, y) {
     const u = (x + 0.5 - this.reference[0]) * this.step[0];
     const v = (this.rows - y + 0.5 - this.reference[1]) * this.step[1];
-    const [xi, eta] = this.slant;
-    // 1 - n of the direction (l, m, n) solves (1 + xi² + eta²) d² - 2 (1 + xi u + eta v) d + u² + v² = 0.
-    const half = 1 + xi * u + eta * v;
-    const root = half * half - (1 + xi * xi + eta * eta) * (u * u + v * v);
-    if (root < 0) return null;
-    const depth = (u * u + v * v) / (half + Math.sqrt(root));
-    const [l, m] = rotate(u - xi * depth, v - eta * depth, this.turn);
-    const n = 1 - depth;
+    const direction = this.projection.direction(u, v);
+    if (!direction) return null;
+    const [l, m] = rotate(direction[0], direction[1], this.turn);
+    const n = direction[2];
     const north = m * Math.cos(this.dec) + n * Math.sin(this.dec);
     const ahead = n * Math.cos(this.dec) - m * Math.sin(this.dec);
     const ra = (this.ra + Math.atan2(l, ahead)) / RADIAN;
     return [((ra % 360) + 360) % 360, Math.atan2(north, Math.hypot(l, ahead)) / RADIAN];
   }
 
-  // Position in the image, also outside it; null 90° or more from the reference point.
+  // Position in the image, also outside it; null beyond the horizon of the projection.
   pixelAt(raDeg, decDeg) {
     const ra = raDeg * RADIAN - this.ra;
     const dec = decDeg * RADIAN;
     const n = Math.sin(dec) * Math.sin(this.dec) + Math.cos(dec) * Math.cos(this.dec) * Math.cos(ra);
-    if (n <= 0) return null;
     const east = Math.cos(dec) * Math.sin(ra);
     const north = Math.sin(dec) * Math.cos(this.dec) - Math.cos(dec) * Math.sin(this.dec) * Math.cos(ra);
-    const [l, m] = rotate(east, north, -this.turn);
-    const u = (l + this.slant[0] * (1 - n)) / this.step[0];
-    const v = (m + this.slant[1] * (1 - n)) / this.step[1];
+    const plane = this.projection.plane(...rotate(east, north, -this.turn), n);
+    if (!plane) return null;
+    const [u, v] = [plane[0] / this.step[0], plane[1] / this.step[1]];
     return [u + this.reference[0] - 0.5, this.rows - (v + this.reference[1] - 0.5)];
   }
 }
