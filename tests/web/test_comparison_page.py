@@ -24,8 +24,8 @@ def test_comparison_is_in_record_page_and_plots(client: FlaskClient, night: Nigh
     record = client.get(f"/api/images/{image.id}").get_json()
     assert {name: record[name] for name in COMPARISON} == json.loads(json.dumps(COMPARISON))
     text = shown_text(client, image.id)
-    for part in ("nvss", "+1.30″ east, -0.40″ north, ± 0.15″", "12 to 25 24 0.951 ± 0.021", "60 and more 17",
-                 "0.5° to 1° 41 0.957 ± 0.012", "-0.8° E, +0.8° N 6 +1.10″, -0.30″ ± 0.50″", "52"):  # fmt: skip
+    for part in ("nvss", "+1.30″ east, −0.40″ north, ± 0.15″", "12 to 25 24 0.951 ± 0.021", "60 and more 17",
+                 "0.5° to 1° 41 0.957 ± 0.012", "−0.8° E, +0.8° N 6 +1.10″, −0.30″ ± 0.50″", "52"):  # fmt: skip
         assert part in text
     answer = client.get(record["comparison_url"])
     assert (answer.status_code, answer.mimetype) == (200, "image/png")

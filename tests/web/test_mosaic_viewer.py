@@ -182,7 +182,7 @@ def test_values_agree_with_the_files(epochs: Epochs, page: "sync_api.Page") -> N
     open_page(page, epochs.address(epochs.done, f"ra={ra}&dec={dec}&width=0.2"))
     page.focus("#viewer")
     page.keyboard.press("+")  # which reads the values at the centre
-    page.wait_for_function("document.querySelector('[data-value=image]').textContent.includes('mJy')")
+    page.locator("[data-value=image]", has_text="mJy").wait_for()
     settle(page)
     values = read_out(page)
     shown = SkyCoord(re.sub("[′″]", lambda mark: "m" if mark[0] == "′" else "s", values["sky"]).replace("°", "d"))
