@@ -1,13 +1,15 @@
 """Tiles on a declination strip and their images, in a store or on disk, for tests of epochs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from store_play import Telescope
-from store_steps import IMAGE, MS, commit
+from store_steps import IMAGE, MS, commit, register_file
 
 from contimg.epoch.products import Mosaic, MosaicMember
+from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.instrument.coordinates import TELESCOPE, meridian_icrs
 from contimg.instrument.time import unix_to_jd, unix_to_mjd
 from contimg.store import Stage, Store
@@ -63,6 +65,18 @@ def image_tile(telescope: Telescope, number: int, declination_deg: float = 16.3,
     group, image = convert_tile(telescope, number, declination_deg)
     commit(telescope.store, group, Stage.IMAGE, replace(image, **fields))
     return group
+
+
+def commit_images(store: Store, incoming: Path, paths: Sequence[Path], start_s: float, declination_deg: float) -> None:
+    """Let the files of consecutive tiles arrive, the first at a time, and commit their stages with these images."""
+    for number, path in enumerate(paths):
+        tile_start_s = start_s + 309 * number
+        for subband in range(16):
+            group = register_file(store, incoming / subband_file_name(tile_start_s, subband), 5, 1.0).file.group
+        ms, image = products_at(group, tile_start_s + 154.5, declination_deg)
+        commit(store, group, Stage.CONVERT, ms)
+        commit(store, group, Stage.CALIBRATE)
+        commit(store, group, Stage.IMAGE, replace(image, fits_path=path))
 
 
 def epochs_by_key(store: Store) -> dict[str, str]:

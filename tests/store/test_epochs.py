@@ -182,6 +182,25 @@ def test_tile_imaged_again_reopens_epoch(store, imaged, clock):
     assert is_ready(store)
 
 
+def test_mosaic_stays_when_its_tiles_were_retired(store, imaged, clock):
+    first = store.mosaics.mosaic_of(store.epochs.epoch(KEY).job_id)
+    for record in store.epochs.list_epochs(states=[State.PENDING]).epochs:
+        make_mosaic(store, record.id)
+    for record in store.epochs.list_epochs(states=[State.COLLECTING]).epochs:
+        store.jobs.discard(record.job_id)
+    clock.advance(2 * 86400)
+    rules = RetentionRules(keep_images_days=1, keep_last=0, keep_flagged=False)
+    assert [store.retention.retire(product, lambda paths: None) for product in store.retention.due(rules)] == [True] * 2
+    image_tile(imaged, TILES[2])
+    image_tile(imaged, TILES[3])
+    assert store.epochs.epoch(KEY).state == State.COLLECTING
+    assert not is_ready(store)
+    assert store.epochs.epoch(KEY).state == State.COMPLETED
+    assert store.mosaics.mosaic_of(store.epochs.epoch(KEY).job_id) == first
+    assert any("were retired" in event.text for event in store.events.after(0) if event.group == KEY)
+    assert KEY not in [job.key for job in store.epochs.request(unix_to_mjd(T0) - 1, unix_to_mjd(T0) + 1)]
+
+
 def test_tile_imaged_during_the_stage_reopens_epoch(store, imaged, clock):
     store.jobs.retry(store.epochs.epoch(KEY).job_id)
     job_id = store.epochs.epoch(KEY).job_id

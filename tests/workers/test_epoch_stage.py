@@ -1,19 +1,16 @@
 """The mosaic stage of an epoch on small tile images: executed, and killed at every rename and every commit."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from epoch_steps import products_at
-from store_steps import commit, register_file
+from epoch_steps import commit_images
 
 sys.path += [str(Path(__file__).parents[2] / "benchmarks"), str(Path(__file__).parent)]
 
 from test_crash_points import SIGKILL, crash_everywhere
 from tile_images import random_sky, strip, write_strip
 
-from contimg.formats.uvh5.grouping import subband_file_name
 from contimg.instrument.time import unix_to_mjd
 from contimg.store import Outcome, Stage, State, Store
 from workers.execution.attempt import execute_stage
@@ -29,14 +26,7 @@ def epoch(deployment, store: Store) -> int:
     directory = deployment.config.output_dir / "images"
     directory.mkdir(parents=True)
     paths = write_strip(directory, strip(80.0, 20.0, 3, **SMALL), random_sky(80.0, 20.0, 6.0, 3.2, 30))
-    for number, path in enumerate(paths):
-        start_s = T0 + 309 * number
-        for subband in range(16):
-            group = register_file(store, deployment.incoming / subband_file_name(start_s, subband), 5, 1.0).file.group
-        ms, image = products_at(group, start_s + 154.5, 20.0)
-        commit(store, group, Stage.CONVERT, ms)
-        commit(store, group, Stage.CALIBRATE)
-        commit(store, group, Stage.IMAGE, replace(image, fits_path=path))
+    commit_images(store, deployment.incoming, paths, T0, 20.0)
     key = max(store.epochs.list_epochs().epochs, key=lambda record: record.tile_count).id
     store.epochs.request(unix_to_mjd(T0) - 1, unix_to_mjd(T0) + 1)
     return store.epochs.epoch(key).job_id

@@ -10,7 +10,7 @@ from contimg.tile.image.gridding.noise import MAD_TO_SIGMA
 
 BOX_BEAMS = 16.0  # side of a box, in major axes of the beam: about 200 independent values
 MIN_PIXELS = 64
-MAX_SAMPLES = 8192  # of a box; more pixels are sampled evenly
+MAX_SAMPLES = 2048  # of a box, about 10 per beam; more pixels are sampled evenly
 MIN_FILLED = 0.25  # part of a box's samples that must be valid
 
 

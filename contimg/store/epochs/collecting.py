@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import BadInput
 from contimg.common.units import number_of
-from contimg.epoch.windows import Window, Windows, strip_of_key, strip_of_tile
+from contimg.epoch.windows import Window, strip_of_key, strip_of_tile
 from contimg.formats.records import NO_UNIT, Page, about, page_key
-from contimg.instrument.time import DAY_S, mjd_to_unix, unix_to_mjd
+from contimg.instrument.time import mjd_to_unix
 from contimg.quality.grades import BAD
 from contimg.settings import QueueRules
 from contimg.settings.alerts import INFO
@@ -25,13 +25,22 @@ from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, count, order_by_key
 from contimg.store.epochs.mosaics import EpochKey, EpochTile, StoredMosaic, _stored
+from contimg.store.epochs.tiles import (
+    UNDECIDED,
+    find_retired_tiles,
+    find_tiles,
+    find_waiting_tiles,
+    has_new_tiles,
+    has_passed,
+    is_outdated,
+    windows_of,
+)
 from contimg.store.jobs import records
-from contimg.store.jobs.kinds import EPOCH, LIVE, TILE, Stage, State
+from contimg.store.jobs.kinds import EPOCH, LIVE, Stage, State
 from contimg.store.jobs.records import JobProgress, JobRecord
 from contimg.store.tables import record_of
 
 MIN_TILES = 2  # of a mosaic that is made without a request
-_UNDECIDED = (State.COLLECTING, State.PENDING, State.IN_PROGRESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +74,6 @@ class EpochList(Page):
     epochs: Annotated[tuple[EpochRecord, ...], about("Epochs, the latest observed first")]
 
 
-def windows_of(rules: QueueRules) -> Windows:
-    """Return the windows that the settings describe.
-
-    Parameters
-    ----------
-    rules : of the store.
-    """
-    return Windows(rules.epoch_window_min, rules.epoch_step_min)
-
-
 def open_epochs(session: Session, tile: tables.Job, rules: QueueRules, now: float) -> None:
     """Open the epochs of a tile whose image is committed, and reopen those that were made without this image.
 
@@ -92,7 +91,7 @@ def open_epochs(session: Session, tile: tables.Job, rules: QueueRules, now: floa
     strip = strip_of_tile(image.ra_deg, image.dec_deg, observed_s)
     for window in windows_of(rules).containing(observed_s):
         job = _epoch_job(session, window, strip, tile.processing, now)
-        if job.state not in _UNDECIDED:
+        if job.state not in UNDECIDED:
             _reopen(session, job, now, f"reopened: {tile.key} was imaged")
 
 
@@ -106,7 +105,7 @@ def settle(session: Session, job: tables.Job, rules: QueueRules, now: float) -> 
     rules : with the windows.
     now : epoch seconds.
     """
-    if _has_new_tiles(session, job, rules):
+    if has_new_tiles(session, job, rules):
         _reopen(session, job, now, "reopened: a tile was imaged while the mosaic was made")
 
 
@@ -139,12 +138,15 @@ class Epochs(Repository):
                 row.state, row.updated_at = state, now
                 if state is State.PENDING:
                     ready.append(row.key)
-                    tiles = number_of(len(_tiles(session, row, self._database.rules)), "tile image")
+                    tiles = number_of(len(find_tiles(session, row, self._database.rules)), "tile image")
                     record_event(session, now, INFO, row.key, f"ready: {tiles}")
                 elif state is State.DISCARDED:
                     row.error = f"fewer than {MIN_TILES} usable tile images; `contimg epochs retry {row.key}` makes it"
                 else:
                     row.completed_at = now
+                    if retired := find_retired_tiles(session, row, self._database.rules):
+                        text = f"{number_of(len(retired), 'tile image')} of its mosaic were retired: the mosaic stays"
+                        record_event(session, now, INFO, row.key, f"{text}; `contimg epochs retry {row.key}` makes it")
         return tuple(ready)
 
     def request(
@@ -175,7 +177,7 @@ class Epochs(Repository):
                     jobs[window.key(strip)] = _epoch_job(session, window, strip, LIVE, now)
             requested = []
             for job in sorted(jobs.values(), key=lambda job: (job.reference_s, job.key)):
-                if job.state in (State.PENDING, State.IN_PROGRESS) or not _has_new_tiles(session, job, rules):
+                if job.state in (State.PENDING, State.IN_PROGRESS) or not is_outdated(session, job, rules):
                     continue
                 _reopen(session, job, now, f"requested by {by}")
                 job.state = State.PENDING
@@ -240,7 +242,7 @@ class Epochs(Repository):
         job_id : id of the epoch's job.
         """
         with self._database.read() as session:
-            return _tiles(session, session.get_one(tables.Job, job_id), self._database.rules)
+            return find_tiles(session, session.get_one(tables.Job, job_id), self._database.rules)
 
     def mosaics_with(self, image_id: int) -> tuple[StoredMosaic, ...]:
         """Return the mosaics that a tile image was given to.
@@ -267,8 +269,8 @@ class Epochs(Repository):
             window_end_at=window.end_s,
             lst_h=window.lst_min / 60,
             declination_deg=(strip_of_key(job.key) or 0) / 10,
-            tiles=_tiles(session, job, rules),
-            waiting_tiles=_waiting_tiles(session, job, rules),
+            tiles=find_tiles(session, job, rules),
+            waiting_tiles=find_waiting_tiles(session, job, rules),
             mosaic_id=mosaic[0] if mosaic else None,
             grade=mosaic[1] if mosaic else None,
         )
@@ -277,14 +279,14 @@ class Epochs(Repository):
         """The next state of an epoch that collects; None while it waits."""
         now, rules = self._database.clock(), self._database.rules
         window = windows_of(rules).starting_at(job.reference_s)
-        if now < window.end_s or not _has_passed(session, job, window, rules, now):
+        if now < window.end_s or not has_passed(session, job, window, rules, now):
             return None
-        waiting = _waiting_tiles(session, job, rules)
+        waiting = find_waiting_tiles(session, job, rules)
         if waiting and now - max(window.end_s, min(now, job.updated_at)) < rules.epoch_wait_s:
             return None
-        if not _has_new_tiles(session, job, rules):
+        if not is_outdated(session, job, rules):
             return State.COMPLETED
-        usable = sum(tile.grade != BAD for tile in _tiles(session, job, rules))
+        usable = sum(tile.grade != BAD for tile in find_tiles(session, job, rules))
         if usable < MIN_TILES:
             return None if waiting else State.DISCARDED
         return State.PENDING
@@ -299,8 +301,8 @@ def wanted_images(session: Session, rules: QueueRules) -> set[int]:
     rules : with the windows.
     """
     job = tables.Job
-    jobs = session.scalars(select(job).where(job.state.in_(_UNDECIDED), job.kind == EPOCH.name))
-    return {tile.image_id for job in jobs for tile in _tiles(session, job, rules)}
+    jobs = session.scalars(select(job).where(job.state.in_(UNDECIDED), job.kind == EPOCH.name))
+    return {tile.image_id for job in jobs for tile in find_tiles(session, job, rules)}
 
 
 def _epoch_job(session: Session, window: Window, strip: int, processing: str, now: float) -> tables.Job:
@@ -324,67 +326,3 @@ def _reopen(session: Session, job: tables.Job, now: float, text: str) -> None:
     job.stage, job.attempts = Stage.MOSAIC, 0
     job.not_before = job.enqueued_at = job.error = job.completed_at = None
     record_event(session, now, INFO, job.key, text)
-
-
-def _tiles(session: Session, job: tables.Job, rules: QueueRules) -> tuple[EpochTile, ...]:
-    """The tile images in an epoch's window and strip, in order of observation."""
-    window, image = windows_of(rules).starting_at(job.reference_s), tables.Image
-    first_mjd, last_mjd = unix_to_mjd(window.start_s) - 1 / DAY_S, unix_to_mjd(window.end_s) + 1 / DAY_S
-    near = select(image).where(image.mjd.between(first_mjd, last_mjd), image.processing == job.processing)
-    tiles = []
-    for row in session.scalars(near.order_by(image.mjd, image.id)):
-        observed_s = mjd_to_unix(row.mjd)
-        is_in_strip = strip_of_tile(row.ra_deg, row.dec_deg, observed_s) == strip_of_key(job.key)
-        if window.contains(observed_s) and is_in_strip:
-            tile = record_of(EpochTile, row, image_id=row.id, group=row.group_id, observed_at=observed_s)
-            tiles.append(EpochTile(**{**vars(tile), "grade": row.verdict}))
-    return tuple(tiles)
-
-
-def _has_new_tiles(session: Session, job: tables.Job, rules: QueueRules) -> bool:
-    """Whether an epoch has tile images that its mosaic was not made from, or no mosaic."""
-    mosaic, member = tables.MosaicRow, tables.MosaicInput
-    mosaic_id = session.scalar(select(mosaic.id).where(mosaic.job_id == job.id))
-    inputs = select(member.group_id, member.image_created_at).where(member.mosaic_id == mosaic_id)
-    used = {(group, created_at) for group, created_at in session.execute(inputs)}
-    return mosaic_id is None or any((tile.group, tile.created_at) not in used for tile in _tiles(session, job, rules))
-
-
-def _waiting_tiles(session: Session, job: tables.Job, rules: QueueRules) -> tuple[str, ...]:
-    """The keys of the tiles in an epoch's window that are neither imaged nor failed.
-
-    The strip of a tile is known from its Measurement Set; one that is not converted yet may be of any strip.
-    """
-    window, tile, ms = windows_of(rules).starting_at(job.reference_s), tables.Job, tables.MeasurementSet
-    half_s = rules.cadence_s / 2
-    query = (
-        select(tile, ms)
-        .outerjoin(ms, ms.job_id == tile.id)
-        .where(
-            tile.kind == TILE.name, tile.processing == job.processing, tile.state.in_(_UNDECIDED),
-            tile.reference_s.between(window.start_s - half_s - 1, window.end_s - half_s + 1),
-        )
-        .order_by(tile.reference_s)
-    )  # fmt: skip
-    keys = []
-    for row, converted in session.execute(query):
-        middle_s = row.reference_s + half_s
-        if not window.contains(middle_s):
-            continue
-        if converted is None or strip_of_tile(converted.ra_deg, converted.dec_deg, middle_s) == strip_of_key(job.key):
-            keys.append(row.key)
-    return tuple(keys)
-
-
-def _has_passed(session: Session, job: tables.Job, window: Window, rules: QueueRules, now: float) -> bool:
-    """Whether no further tile of a window is expected: a later one has arrived, or none has for a time."""
-    if job.processing != LIVE:
-        return True
-    tile, half_s = tables.Job, rules.cadence_s / 2
-    live = (tile.kind == TILE.name, tile.processing == LIVE)
-    later = select(tile.id).where(*live, tile.reference_s >= window.end_s - half_s).limit(1)
-    if session.scalar(later) is not None:
-        return True
-    within = tile.reference_s.between(window.start_s - half_s, window.end_s - half_s)
-    last = session.scalar(select(func.max(tile.created_at)).where(*live, within))
-    return last is None or now - last >= rules.collection_timeout_s
