@@ -7,7 +7,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-convert bench-growth bench-guard bench-image bench-intake bench-mosaic bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-mosaic bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ bench: setup ## run all benchmarks: an hour of sky at full scale, every stage ag
 
 bench-calibrate: setup ## measure seconds to flag, solve and apply at full scale, and the ratios to CASA's solving and applycal
 	@$(BIN)/python benchmarks/bench_calibrate.py $(ARGS)
+
+bench-catalogue: setup ## build a catalogue of 2 million sources and query cones: time, memory, ratios to plain work
+	@$(BIN)/python benchmarks/bench_catalogue.py $(ARGS)
 
 bench-growth: setup ## measure each stage against antennas, integrations, channels and pixels
 	@$(BIN)/python benchmarks/bench_growth.py $(ARGS)

@@ -69,12 +69,17 @@ def catalogue() -> None:
     show_default="the larger of the survey's and 45",
     help="Beam within which neighbours count as confusing [arcsec].",
 )
+@click.option(
+    "--incomplete",
+    is_flag=True,
+    help="The table is a list of chosen sources: its fluxes need not fit the source counts.",
+)
 @_replace_option
 @as_json_option
 def build(
     name: str, table: Path, preset: str | None, columns: Mapping[str, str], flux_unit: str | None,
     frequency_mhz: float | None, beam_arcsec: float | None, flux_limit_mjy: float | None, spectral_index: float,
-    confusion_beam_arcsec: float, replace: bool, as_json: bool,
+    confusion_beam_arcsec: float, incomplete: bool, replace: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Build a catalogue from a survey's table.
 
@@ -85,7 +90,7 @@ def build(
         preset=preset or find_preset(name), columns=columns, flux_unit=flux_unit or "",
         frequency_hz=None if frequency_mhz is None else frequency_mhz * 1e6, beam_arcsec=beam_arcsec,
         flux_limit_jy=None if flux_limit_mjy is None else flux_limit_mjy / 1e3, spectral_index=spectral_index,
-        confusion_beam_arcsec=confusion_beam_arcsec,
+        confusion_beam_arcsec=confusion_beam_arcsec, is_complete=not incomplete,
     )  # fmt: skip
     print_record(build_catalogue(_new_path(name, replace), name, table, options), _line, as_json=as_json)
 

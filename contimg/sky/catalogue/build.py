@@ -42,6 +42,7 @@ class BuildOptions:
     spectral_index : that is assumed where a source has none.
     confusion_beam_arcsec : beam within which neighbours count as confusing; 0: the larger of the survey's and the
         telescope's.
+    is_complete : whether the fluxes must fit the source counts; not those of a list of chosen sources.
     """
 
     preset: str = ""
@@ -52,6 +53,7 @@ class BuildOptions:
     flux_limit_jy: float | None = None
     spectral_index: float = ASSUMED_INDEX
     confusion_beam_arcsec: float = 0.0
+    is_complete: bool = True
 
 
 def build_catalogue(path: Path, name: str, source_table: Path, options: BuildOptions) -> Catalogue:
@@ -83,10 +85,10 @@ def build_catalogue(path: Path, name: str, source_table: Path, options: BuildOpt
     provenance = Provenance(
         name=name, kind=SURVEY, frequency_hz=layout.frequency_hz, beam_deg=layout.beam_arcsec / 3600,
         flux_limit_jy=layout.flux_limit_jy, spectral_index=options.spectral_index, source_table=str(source_table),
-        inputs=(f"{source_table.name} sha256:{digest.hexdigest()}",),
+        inputs=(f"{source_table.name} sha256:{digest.hexdigest()}",), is_complete=options.is_complete,
     )  # fmt: skip
     return write_catalogue(
-        path, _read_sources(table, columns, scales, layout), provenance, is_checked=True,
+        path, _read_sources(table, columns, scales, layout), provenance, is_checked=options.is_complete,
         confusion_beam_deg=options.confusion_beam_arcsec / 3600,
     )  # fmt: skip
 

@@ -47,6 +47,7 @@ class Provenance:
     spectral_index : index that is assumed where a source has none of its own.
     source_table : path or name of the table, or what the sources were found in.
     inputs : files and catalogues that it was made from, with their checksums or versions.
+    is_complete : whether its fluxes must fit the source counts; a list of chosen sources does not fit them.
     """
 
     name: Annotated[str, about("Name of the catalogue", example="nvss")]
@@ -63,6 +64,9 @@ class Provenance:
     inputs: Annotated[
         tuple[str, ...], about("Files and catalogues it was made from, with checksums or versions", example=[])
     ] = ()
+    is_complete: Annotated[
+        bool, about("Whether its fluxes must fit the source counts; those of a list of chosen sources do not")
+    ] = True
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ def write_catalogue(
         if is_checked and check.ratio is not None and not check.is_plausible:
             raise BadInput(
                 f"{path.name}: fluxes are {format_ratio(check.ratio)} times those of the source counts at 1.4 GHz "
-                f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong; give the right --flux-unit"
+                f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong, give the right --flux-unit; "
+                "or the table is a list of chosen sources, give --incomplete"
             )
         digest = hashlib.sha256()
         with closing(sqlite3.connect(temporary)) as connection, connection:
