@@ -1,13 +1,11 @@
 """Make a calibration set of the true gains of a simulation, so that applying can be measured without solving."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc, table
-from numpy.typing import NDArray
 
 from contimg.formats.caltables.caltable_set import CaltableSet
+from contimg.formats.caltables.writing import write_caltable
 from contimg.formats.ms.info import MSInfo
 from contimg.quality.grades import GOOD
 from contimg.tile.calibrate.selection import pointing_dec_deg
@@ -23,10 +21,12 @@ def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
         slots, gains = true["stations"] - 1, true["gains"][:, order]
     bandpass = np.full((len(tile.antenna_names), *gains.shape[1:]), np.nan, dtype=np.complex64)
     bandpass[slots] = np.where(np.abs(gains) > 0, gains, np.nan)
-    steady = np.where(np.isfinite(bandpass[:, :1]), np.complex64(1), np.nan)
     directory.mkdir(parents=True)
-    _write(directory / "known.bcal", "B Jones", tile, tile.freqs_hz, bandpass)
-    _write(directory / "known.gcal", "G Jones", tile, tile.freqs_hz.mean(keepdims=True), steady)
+    for kind, values in (("bcal", bandpass), ("gcal", np.where(np.isfinite(bandpass[:, :1]), 1, np.nan))):
+        snr = np.where(np.isfinite(values), SNR, np.nan)
+        write_caltable(
+            directory / f"known.{kind}", tile, np.array([tile.mid_mjd_s]), values[None], snr[None], int(slots[0])
+        )
     mjd = tile.mid_mjd_s / DAY_S
     return CaltableSet(
         name="known", directory=directory, tables=("known.bcal", "known.gcal"), calibrator="truth", model_jy=1.0,
@@ -36,35 +36,3 @@ def known_set(tile: MSInfo, truth: Path, directory: Path) -> CaltableSet:
         first_freq_hz=float(tile.freqs_hz[0]), channel_width_hz=tile.channel_width_hz, channels=len(tile.freqs_hz),
         flagged_fraction=0.0, quality={}, versions={}, dec_deg=pointing_dec_deg(tile), grade=GOOD,
     )  # fmt: skip
-
-
-def _write(path: Path, kind: str, tile: MSInfo, freqs_hz: NDArray[np.float64], gains: NDArray[np.complex64]) -> None:
-    """Write one row per antenna slot; gains of shape (slots, channels, receptors), flagged where NaN."""
-    rows, unsolved = len(gains), ~np.isfinite(gains)
-    columns: dict[str, tuple[Any, Any]] = {
-        "TIME": (makescacoldesc("TIME", 0.0), np.full(rows, tile.mid_mjd_s)),
-        "ANTENNA1": (makescacoldesc("ANTENNA1", 0), np.arange(rows, dtype=np.int32)),
-        "SPECTRAL_WINDOW_ID": (makescacoldesc("SPECTRAL_WINDOW_ID", 0), np.zeros(rows, dtype=np.int32)),
-        "CPARAM": (makearrcoldesc("CPARAM", 0j, 2, valuetype="complex"), np.where(unsolved, 1, gains)),
-        "FLAG": (makearrcoldesc("FLAG", False, 2), unsolved),
-        "SNR": (makearrcoldesc("SNR", 0.0, 2, valuetype="float"), np.where(unsolved, 0, SNR).astype(np.float32)),
-    }
-    _table(path, columns)
-    _table(path / "ANTENNA", {"NAME": (makescacoldesc("NAME", ""), list(tile.antenna_names))})
-    widths = np.full(freqs_hz.size, tile.channel_width_hz * len(tile.freqs_hz) / freqs_hz.size)
-    window = {
-        name: (makearrcoldesc(name, 0.0, 1), value[None])
-        for name, value in (("CHAN_FREQ", freqs_hz), ("CHAN_WIDTH", widths))
-    }
-    _table(path / "SPECTRAL_WINDOW", window)
-    with table(str(path), readonly=False, ack=False) as main:
-        main.putinfo({"type": "Calibration", "subType": kind})
-        for name in ("ANTENNA", "SPECTRAL_WINDOW"):
-            main.putkeyword(name, f"Table: {path / name}")
-
-
-def _table(path: Path, columns: dict[str, tuple[Any, Any]]) -> None:
-    described = maketabdesc([description for description, _ in columns.values()])
-    with table(str(path), described, nrow=len(next(iter(columns.values()))[1]), ack=False) as main:
-        for name, (_, values) in columns.items():
-            main.putcol(name, values)

@@ -64,6 +64,8 @@ class CaltableNumbers:
     data_fraction : median fraction of its data that a solution rests on; None where the caltable has none.
     sparse_fraction : of the solutions of the antennas that had data, those that rest on too small a fraction of it;
         they are flagged or interpolated.
+    chi2 : median chi squared per degree of freedom of the solutions, 1 where the residuals are thermal noise; None
+        where it was not computed.
     """
 
     flagged_fraction: float
@@ -76,6 +78,7 @@ class CaltableNumbers:
     data_fraction: float | None = None
     sparse_fraction: float | None = None
     antennas: int = 0
+    chi2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class CaltableSetNumbers:
         leading = {
             f"{_KINDS.get(name.rpartition('.')[2], name)}_{key}": table[key]
             for name, table in tables.items()
-            for key in ("snr", "amplitude", "data_fraction", "sparse_fraction")
+            for key in ("snr", "chi2", "amplitude", "data_fraction", "sparse_fraction")
             if table[key] is not None
         }
         known = {key: value for key, value in numbers.items() if value is not None}

@@ -1,6 +1,6 @@
 """Describe, measure and grade a caltable set on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,7 @@ def read_gains(caltable_set: CaltableSet, names: Sequence[str]) -> tuple[NDArray
 def measure_caltable_set(
     caltable_set: CaltableSet, live: Sequence[str], limits: SolutionLimits, *, phases: Path | None = None,
     ms: MSInfo | None = None, solving_data: SolvingData | None = None, previous: CaltableSet | None = None,
+    chi2: Mapping[str, float] | None = None,
 ) -> CaltableSetNumbers:  # fmt: skip
     """Measure a caltable set.
 
@@ -124,6 +125,7 @@ def measure_caltable_set(
     phases : a caltable of phases by the minute, for their scatter within the transit.
     ms, solving_data : what the set was solved on, for the residual.
     previous : an earlier set of the same declination strip and band, to compare with.
+    chi2 : chi squared of caltables, by file name, as of CaltableNumbers.
 
     Raises
     ------
@@ -131,8 +133,9 @@ def measure_caltable_set(
     """
     inverse = compute_inverse_gains(caltable_set, ms) if ms else None
     changes = _compare(caltable_set, inverse, ms, previous) if ms and previous and inverse is not None else {}
+    caltables = {path.name: quality.measure_caltable(read_solutions(path), live, limits) for path in caltable_set.paths}
     return CaltableSetNumbers(
-        {path.name: quality.measure_caltable(read_solutions(path), live, limits) for path in caltable_set.paths},
+        {name: replace(caltable, chi2=(chi2 or {}).get(name)) for name, caltable in caltables.items()},
         uncovered_fraction=_measure_uncovered(caltable_set, live),
         phase_scatter_deg=quality.measure_phase_scatter_deg(read_solutions(phases)) if phases else None,
         **measure_residual(solving_data, inverse) if solving_data and inverse is not None else {},

@@ -64,6 +64,14 @@ class CalibrateOptions(Options, env_prefix="CONTIMG_CALIBRATE_"):
     presolve_s: float = option(60.0, "Interval of the first, phase-only solutions", unit="s", minimum=1.0)
     bandpass_snr: float = option(5.0, "Minimum signal to noise of a bandpass solution", minimum=0.0)
     gain_snr: float = option(3.0, "Minimum signal to noise of a gain solution", minimum=0.0)
+    gain_mode: Literal["complex", "phase"] = option(
+        "complex", "What the gains on top of the bandpass are: amplitude and phase, or phase alone"
+    )
+    gain_interval_s: float = option(
+        0.0, "Interval of the gains on top of the bandpass, at least that of the first phases; 0: the whole tile",
+        unit="s", minimum=0.0,
+    )  # fmt: skip
+    gain_parts: int = option(1, "Parts of the band that have gains of their own; with StEFCal alone", minimum=1)
     fill_gaps: int = option(3, "Maximum gap of a bandpass that is interpolated", unit="channels", minimum=0)
     casa_timeout_s: float = option(900.0, "Time limit of the CASA process", unit="s", minimum=10.0)
     casa_memory_gb: float = option(8.0, "Maximum address space of the CASA process", unit="GB", minimum=2.0)

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from casacore.tables import table
-from small_ms import FREQS, SLOTS, SOURCES, flux_3c48, make_ms, random_gains
+from small_ms import FREQS, INTEGRATION_S, SLOTS, SOURCES, flux_3c48, make_ms, random_gains
 
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.caltables.solutions import read_kind, read_solutions
 from contimg.formats.ms.info import read_ms_info
+from contimg.instrument.dsa110 import SEFD_JY
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import select_calibrators
 from contimg.tile.calibrate.solve import casa
 from contimg.tile.calibrate.solve.run import solve
 
 DEAD, FLAGGED = 4, slice(60, 70)
+NOISE, GAINS = 1.5, random_gains()
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Solved:
 def solved(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("solvers")
     sources = [(*SOURCES["3C48"], flux_3c48)]
-    path = make_ms(scratch / "2026-02-22T23:17:51.ms", sources=sources, gains=random_gains(), noise=1.5).path
+    path = make_ms(scratch / "2026-02-22T23:17:51.ms", sources=sources, gains=GAINS, noise=NOISE).path
     with table(str(path), readonly=False, ack=False) as main:
         flags, ant1, ant2 = (main.getcol(name) for name in ("FLAG", "ANTENNA1", "ANTENNA2"))
         flags[:, FLAGGED] = True
@@ -68,7 +70,12 @@ def test_solutions_agree_with_casa(solved, kind):
 def test_numbers_of_the_sets_agree(solved):
     ours, by_casa = solved.stefcal, solved.casa
     assert (ours.reference_antenna, ours.antennas, ours.grade) == (by_casa.reference_antenna, by_casa.antennas, "good")
-    assert ours.quality.keys() == by_casa.quality.keys()
+    assert ours.quality.keys() - by_casa.quality.keys() == {"bandpass_chi2", "gain_chi2"}
+    thermal_jy = SEFD_JY / np.sqrt(2 * (FREQS[1] - FREQS[0]) * INTEGRATION_S)
+    power = np.mean(np.abs(np.delete(GAINS, DEAD, axis=0)) ** 2, axis=0)  # the noise here does not grow with the gains
+    expected = (NOISE / thermal_jy) ** 2 * np.median(power**-2)
+    assert ours.quality["bandpass_chi2"] == pytest.approx(expected, rel=0.1)
+    assert ours.quality["gain_chi2"] == pytest.approx(expected, rel=0.5)  # of 2 problems with 154 degrees of freedom
     for name in ("bandpass_snr", "gain_snr", "residual_scatter", "bandpass_amplitude", "hand_ratio"):
         assert ours.quality[name] == pytest.approx(by_casa.quality[name], rel=0.15)
     assert ours.flagged_fraction == pytest.approx(by_casa.flagged_fraction)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.common.errors import BadInput
+from contimg.common.errors import BadInput, Misconfigured
 from contimg.common.files.locks import lock
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import disk_errors, rename_guard
@@ -67,9 +67,15 @@ def solve(
     ------
     BadInput : CASA failed or wrote no caltable, no reference antenna has a solution, or the set is rejected, with its
         numbers; the log of CASA, if it solves, is then at `directory/<tile>.failed.log`.
+    Misconfigured : CASA is to solve gains for parts of the band.
     Transient : CASA died or took too long, or the disk is full.
     """
     limits = limits or SolutionLimits()
+    if options.solver == CASA and options.gain_parts > 1:
+        raise Misconfigured(
+            f"CONTIMG_CALIBRATE_GAIN_PARTS={options.gain_parts}: CASA solves one gain for the band; set it to 1, or "
+            "CONTIMG_SOLVER to stefcal"
+        )
     directory = directory.absolute()  # CASA has a working directory of its own
     target, log = directory / check_name(ms.name, f"{ms.path}: name"), directory / f"{ms.name}.failed.log"
     with disk_errors(target), _scratch_directory(directory, ms.name) as scratch:
@@ -84,14 +90,14 @@ def solve(
         for name in _list_references(ms, unflagged, data, reference):
             shutil.rmtree(set_directory, ignore_errors=True)
             set_directory.mkdir()
-            versions = {}
+            versions, chi2 = {}, {}
             if options.solver == CASA:
                 tasks = list_tasks(solving_set, set_directory, ms.name, name, long_only, options)
                 memory_bytes = int(options.casa_memory_gb * 1e9)
                 versions = {"casa": casa.run(tasks, work, log, options.casa_timeout_s, memory_bytes)}
             else:
                 min_wavelengths = LONG_WAVELENGTHS if long_only else 0.0
-                solve_caltables(ms, data, set_directory, _find_slot(ms, name), min_wavelengths, options)
+                chi2 = solve_caltables(ms, data, set_directory, _find_slot(ms, name), min_wavelengths, options)
             for kind in ("bcal", "gcal"):
                 read_kind(set_directory / f"{ms.name}.{kind}")  # raises where CASA wrote none
                 write_data_fractions(set_directory / f"{ms.name}.{kind}", data.data_fractions, limits.min_data_fraction)
@@ -101,7 +107,7 @@ def solve(
                 break
         else:
             raise BadInput(f"{ms.path}: none of the {MAX_REFERENCES} best reference antennas has a solution")
-        caltable_set = _grade(caltable_set, ms, unflagged, data, limits, previous, turning)
+        caltable_set = _grade(caltable_set, ms, unflagged, data, limits, previous, turning, chi2)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
         caltable_set.write()
@@ -148,7 +154,8 @@ def list_tasks(
     name : of the tile.
     reference : name of the reference antenna.
     long_only : whether the phases by the minute are solved on baselines longer than `LONG_WAVELENGTHS` alone.
-    options : of them, the minimum signal to noise of solutions, `bandpass_snr` and `gain_snr`, is used.
+    options : of them, the minimum signal to noise of solutions, `bandpass_snr` and `gain_snr`, and what the gains are
+        solved for, `gain_mode` and `gain_interval_s`, are used.
     """
     start, phase, bandpass, gains = (str(directory / f"{name}.{kind}") for kind in ("start", "phase", "bcal", "gcal"))
     common = {"vis": str(solving_set), "refant": reference, "solnorm": False}
@@ -159,7 +166,9 @@ def list_tasks(
     phases = {
         **of_gains, "solint": "int", "calmode": "p", "uvrange": f">{LONG_WAVELENGTHS:g}lambda" if long_only else "",
     }  # fmt: skip
-    amplitudes = {**of_gains, "solint": "inf", "combine": "scan", "calmode": "ap"}
+    interval = f"{options.gain_interval_s:g}s" if options.gain_interval_s else "inf"
+    mode = "p" if options.gain_mode == "phase" else "ap"
+    amplitudes = {**of_gains, "solint": interval, "combine": "scan", "calmode": mode}
     return [
         casa.Task("bandpass", {**of_channels, "caltable": start}),
         casa.Task("gaincal", {**phases, "caltable": phase, "gaintable": [start]}),
@@ -200,13 +209,13 @@ def _describe(
 
 def _grade(
     caltable_set: CaltableSet, ms: MSInfo, unflagged: NDArray[np.float64], data: SolvingData,
-    limits: SolutionLimits, previous: CaltableSet | None, turning: dict[int, str],
+    limits: SolutionLimits, previous: CaltableSet | None, turning: dict[int, str], chi2: dict[str, float],
 ) -> CaltableSet:  # fmt: skip
     """Give the set with its numbers, its grade, and why antennas have no fringes; BadInput when it is rejected."""
     live = [ms.antenna_names[slot] for slot in ms.antennas if unflagged[slot] > 0]
     numbers = measure_caltable_set(
         caltable_set, live, limits, phases=caltable_set.directory / f"{ms.name}.phase", ms=ms,
-        solving_data=data, previous=previous,
+        solving_data=data, previous=previous, chi2=chi2,
     )  # fmt: skip
     graded = grade_or_reject(caltable_set, numbers, limits)
     reasons = {ms.antenna_names[slot]: reason for slot, reason in turning.items()}
