@@ -30,7 +30,7 @@ from system import Components, System, can_mount
 from telescope import Delivered, Telescope
 from waiting import processes_with
 
-from contimg.store import Outcome
+from contimg.store import Outcome, Store
 from workers.producer import SCAN_BEAT
 
 
@@ -97,8 +97,10 @@ def run(
     on_finish : called after the check, while the system still runs.
     """
     report, start_s = Report(plan), time.monotonic()
-    telescope, repairs = Telescope(plan, system.root), Repairs()
     system.start()
+    store = system.store
+    assert store is not None
+    telescope, repairs = Telescope(plan, system.root, lambda: bool(store.registry.sets())), Repairs()
     telescope.start()
     try:
         _wait_for_first_scan(system)
@@ -184,8 +186,16 @@ def _measure(system: System, telescope: Telescope, report: Report, injection_s: 
         "total, s": round(total_s),
         "attempts": outcomes.total(),
         **{f"  {outcome}": number for outcome, number in sorted(outcomes.items())},
+        **_count_mosaics(system.store),
         "superfluous commits": outcomes[Outcome.SUPERSEDED],
     }
+
+
+def _count_mosaics(store: Store) -> dict[str, int]:
+    epochs = store.epochs.list_epochs(100_000).epochs
+    runs = Counter(str(run.outcome) for epoch in epochs for run in store.jobs.runs(epoch.job_id))
+    figures = {"epochs": len(epochs), "mosaics": store.mosaics.list_mosaics(1).total}
+    return figures | {f"  attempts {outcome}": number for outcome, number in sorted(runs.items())}
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from casacore.tables import table
+from epoch_deviations import find_epoch_deviations, mosaic_files, unfinished_epochs
 from plan import EXPECTED, GroupPlan
 from sqlalchemy import func, select
 from system import System
@@ -28,6 +29,7 @@ def find_deviations(system: System, delivered: Delivered) -> list[str]:
     deviations = list(_groups(store, delivered))
     deviations += _files(store, delivered)
     deviations += _rows(store, delivered)
+    deviations += find_epoch_deviations(store)
     deviations += _disk(system, store, delivered)
     return deviations
 
@@ -155,16 +157,18 @@ def _rows(store: Store, delivered: Delivered) -> Iterator[str]:
 def _disk(system: System, store: Store, delivered: Delivered) -> Iterator[str]:
     """Check that the product directory has only products of the store, and that no scratch files are left."""
     output = system.disk / "products"
-    expected = {output / "images", output / "calibration", output / "calibration" / "flags"}
+    expected = {output / "images", output / "calibration", output / "calibration" / "flags", output / "mosaics"}
+    expected |= {output / "mosaics" / name for name in mosaic_files(store)}
     for name in delivered.groups:
         measurement_set, image = store.products.measurement_set(name), store.products.image_of(name)
         expected |= {measurement_set.path} if measurement_set else set()
         if image:
             files = (image.fits_path, image.beam_fits_path, image.png_path, image.thumbnail_path)
             expected |= {path for path in files if path} | {image.fits_path.with_name(f"{name}.zoom.png")}
+            expected.add(image.fits_path.with_name(f"{name}.subtracted.csv"))
             expected |= {path for path in image.fits_path.parent.glob(f"{name}.*.fits") if MARK not in path.name}
     expected |= {output / "calibration" / caltable_set.name for caltable_set in store.registry.sets()}
-    for directory in (output, output / "images", output / "calibration"):
+    for directory in (output, output / "images", output / "calibration", output / "mosaics"):
         present = {Path(entry.path) for entry in os.scandir(directory)} if directory.exists() else set()
         unexpected = sorted(path for path in present - expected if not path.name.endswith(".failed.log"))
         yield from (f"{path}: not a product of a group; left behind" for path in unexpected)
@@ -174,7 +178,7 @@ def _disk(system: System, store: Store, delivered: Delivered) -> Iterator[str]:
 
 
 def wait_until_quiet(system: System, delivered: Delivered, limit_s: float) -> str | None:
-    """Wait until every delivered group has ended; return what is unfinished at the limit, or None."""
+    """Wait until every delivered group and every epoch has ended; return what is unfinished at the limit, or None."""
     deadline = time.monotonic() + limit_s
     while True:
         missing = _unfinished(system, delivered)
@@ -198,7 +202,7 @@ def _unfinished(system: System, delivered: Delivered) -> str | None:
         return f"{len(unfinished)} groups, the first {unfinished[0]}: {state}"
     quarantined = {file.path.name for file in store.files.latest(FileState.QUARANTINED, limit=100_000)}
     absent = delivered.defective.keys() - quarantined
-    return f"files not quarantined: {sorted(absent)[:3]}" if absent else None
+    return f"files not quarantined: {sorted(absent)[:3]}" if absent else unfinished_epochs(store)
 
 
 def _format_time(time_s: float) -> str:

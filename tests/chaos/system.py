@@ -65,6 +65,9 @@ class System(Deployment):
             "CONTIMG_MAX_ATTEMPTS": "40",
             "CONTIMG_COLLECTION_TIMEOUT_S": "20",
             "CONTIMG_IMAGE_SIZE": "128",
+            # The images of eight antennas are to be members of mosaics.
+            "CONTIMG_QUALITY_BAD_NOISE_RATIO": "1e6",
+            "CONTIMG_QUALITY_BAD_DYNAMIC_RANGE": "0",
             "OMP_NUM_THREADS": "1",
         }
         if self.postgres:

@@ -3,18 +3,21 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 from plan import ChaosPlan, Defect, GroupPlan
+from sqlalchemy.exc import SQLAlchemyError
 
 from contimg.simulation import SimulateOptions, plan_tiles
 from contimg.simulation.tile import simulate_tile
 
 INTEGRATIONS, ANTENNAS, CHANNELS = 4, 8, 16
 REPLACED_AFTER_S = 3.0
+CALIBRATOR_LIMIT_S = 120.0
 
 
 @dataclass
@@ -33,13 +36,17 @@ class Delivered:
 
 
 class Telescope(threading.Thread):
-    """Simulate and deliver the groups of a plan at its times, independent of the service."""
+    """Simulate and deliver the groups of a plan at its times, independent of the service.
 
-    def __init__(self, plan: ChaosPlan, root: Path) -> None:
+    The groups after the first, the calibrator's, wait for its caltable set: uncalibrated images are in no mosaic.
+    """
+
+    def __init__(self, plan: ChaosPlan, root: Path, is_calibrated: Callable[[], bool] = lambda: True) -> None:
         super().__init__(name="telescope", daemon=True)
         self.delivered = Delivered()
         self.error: BaseException | None = None
         self._plan = plan
+        self._is_calibrated = is_calibrated
         self._directory = root / "telescope"
         self._incoming = root / "incoming"
         self._directory.mkdir()
@@ -63,7 +70,17 @@ class Telescope(threading.Thread):
             simulated = simulate_tile(tile, options, self._directory)
             simulated.truth.unlink()
             time.sleep(max(0.0, due_s - time.monotonic()))
+            if group.index == 1:
+                self._wait_for_calibrator()
             yield group, dict(simulated.files)
+
+    def _wait_for_calibrator(self) -> None:
+        deadline = time.monotonic() + CALIBRATOR_LIMIT_S
+        while time.monotonic() < deadline:
+            with suppress(SQLAlchemyError):  # a fault of the store
+                if self._is_calibrated():
+                    return
+            time.sleep(0.5)
 
     def _deliver(self, group: GroupPlan, files: dict[int, Path]) -> None:
         group_name = next(iter(files.values())).name.partition("_sb")[0]

@@ -51,11 +51,11 @@ def test_proxy_passes_cuts_and_stalls():
 
 
 @pytest.mark.long
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_no_loss_or_duplicate_with_faults(tmp_path: Path):
     """Run on SQLite with the embedded broker, then change the products and expect deviations."""
     components = Components(postgresql=False, own_broker=False, mounted_disk=False)
-    plan = plan_for(components, SEED, groups=8, faults=12, duration_s=18)
+    plan = plan_for(components, SEED, groups=8, faults=12, duration_s=80)
     system = System(tmp_path / "system", components, 8)
     copy = tmp_path / "kept"
     threads = threading.active_count()
@@ -75,6 +75,11 @@ def test_no_loss_or_duplicate_with_faults(tmp_path: Path):
         table.touch()
         deviations_by_change["a Measurement Set written to"] = find_deviations(system, delivered)
         shutil.copystat(copy, table)
+        mosaic = system.store.mosaics.list_mosaics().mosaics[0]
+        shutil.copy2(mosaic.rms_fits_path, copy)
+        mosaic.rms_fits_path.touch()
+        deviations_by_change["a mosaic written again"] = find_deviations(system, delivered)
+        shutil.copystat(copy, mosaic.rms_fits_path)
         assert find_deviations(system, delivered) == []
         with system.store.database.write() as session:
             first = session.query(tables.StageRun).filter_by(outcome=Outcome.COMMITTED).first()

@@ -31,7 +31,7 @@ def crash_everywhere(deployment, stage: Stage, group: int | str, *between: int) 
     done = subprocess.run(
         [sys.executable, str(program), stage, str(group), *map(str, between)],
         env={**deployment.environ, "CONTIMG_LEASE_S": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, timeout=250, check=False,
+        capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line)[1] for line in done.stdout.splitlines()]

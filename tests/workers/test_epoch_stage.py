@@ -42,7 +42,18 @@ def test_stage_makes_mosaic_of_epoch(deployment, store: Store, epoch: int) -> No
         assert path.stat().st_size > 0
 
 
+def test_epoch_goes_on_without_a_tile_whose_file_is_gone(deployment, store: Store, epoch: int) -> None:
+    gone = store.epochs.tiles(epoch)[1].fits_path
+    gone.unlink()
+    assert execute_stage(StageContext(deployment.config, store), Stage.MOSAIC, epoch)
+    mosaic = store.mosaics.mosaic_of(epoch)
+    assert [omitted.fits_path for omitted in mosaic.omitted] == [gone]
+    assert gone not in [member.fits_path for member in mosaic.members]
+    assert store.epochs.epoch(store.jobs.job(epoch).key).state is State.COMPLETED
+
+
 @pytest.mark.long
+@pytest.mark.timeout(560)
 def test_mosaic_killed_at_every_boundary(deployment, store: Store, epoch: int) -> None:
     endings = crash_everywhere(deployment, Stage.MOSAIC, epoch)
     assert endings[-1] == 0

@@ -114,4 +114,5 @@ def convolve(image: Image, own: Beam, common: Beam, cell_arcsec: float, threads:
     transfer = (area * np.exp(-2 * np.pi**2 * form)).astype(np.float32)
     spectrum = fft.rfft2(image, shape, workers=threads)
     spectrum *= transfer
-    return np.asarray(fft.irfft2(spectrum, shape, workers=threads)[: image.shape[0], : image.shape[1]])
+    # A copy without the padding: its memory is less, and each numba kernel is compiled for one layout.
+    return np.ascontiguousarray(fft.irfft2(spectrum, shape, workers=threads)[: image.shape[0], : image.shape[1]])

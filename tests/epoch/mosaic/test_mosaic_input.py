@@ -10,7 +10,8 @@ from tile_images import DISH_M, SMALL, airy, strip, tile_wcs, write_tile
 
 from contimg.cli import contimg
 from contimg.common.errors import BadFile, BadInput
-from contimg.epoch.mosaic import MosaicOptions, make_mosaic
+from contimg.epoch.mosaic import MosaicOptions, make_mosaic, run
+from contimg.epoch.mosaic.grid import make_grid
 from contimg.epoch.mosaic.members import read_pixels, read_tile_header
 
 
@@ -94,6 +95,19 @@ def test_a_tile_that_is_deleted_meanwhile(small_tiles):
     small_tiles[0].unlink()
     with pytest.raises(BadFile, match=r"tile00\.fits"):
         read_pixels(tile, options)
+
+
+def test_mosaic_goes_on_without_a_tile_deleted_between_both_passes(small_tiles, tmp_path, monkeypatch):
+    def delete_tile(*arguments):
+        small_tiles[1].unlink()
+        return make_grid(*arguments)
+
+    monkeypatch.setattr(run, "make_grid", delete_tile)
+    mosaic = make_mosaic(small_tiles, tmp_path / "m.fits")
+    assert [member.name for member in mosaic.members] == ["tile00.fits", "tile02.fits"]
+    assert [(omitted.fits_path, omitted.reason) for omitted in mosaic.omitted] == [
+        (small_tiles[1], "was deleted meanwhile")
+    ]
 
 
 def test_one_tile_is_suspect(small_tiles, tmp_path):
