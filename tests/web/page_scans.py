@@ -23,7 +23,7 @@ LABELS = (
     "groups?", "files?", "pid", "tables?", "reference antenna", "refant", "set", "name", "id", "limit", "samples?",
     "process(es)?", "group", "stage", "rule", "caltable set", "calibrator", "version", "host", "number of .*",
     "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error", "dynamic range",
-    "(missing )?tiles?", "(.* )?over .*", ".*, beams", "assumed spectral index", "tile images",
+    "(missing )?tiles?", "(.* )?over .*", ".*, (beams|arcsec)", "S/N", "assumed spectral index", "tile images",
     "sources shared by tiles", "fluxes", "flux ratio",
 )  # fmt: skip
 

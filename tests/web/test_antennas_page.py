@@ -45,6 +45,16 @@ def test_antennas_page_draws_the_worst_state_of_each_step(survey: Survey) -> Non
     assert len(re.findall(r'<circle class="crossed', html)) == 2
 
 
+def test_antennas_page_shows_the_days_that_have_tiles(survey: Survey) -> None:
+    """Three hours of tiles in the week are shown as 24 h; other numbers of days are a link."""
+    current = re.findall(r'<a href="([^"]+)" aria-current="true">([^<]+)', survey.client.get("/antennas").text)
+    assert ("/antennas?days=1", "24 h") in current
+    page = survey.client.get("/antennas?days=30").text
+    assert '<a href="/antennas?days=30" aria-current="true">' in page
+    assert "/antennas/23?days=30" in page
+    assert re.findall(r'<text class="name"[^>]+>(71)</text></a>', page) == ["71", "71"], "labels on both maps"
+
+
 def test_night_limits_the_antennas(survey: Survey) -> None:
     first, second = (survey.client.get(f"/antennas?night=2026-02-{day}").text for day in (22, 23))
     assert "/antennas/71?night" not in re.search(r"<tbody.*?</tbody>", first, re.DOTALL)[0]

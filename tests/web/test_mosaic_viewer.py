@@ -249,6 +249,7 @@ def test_epoch_pages_fit_and_are_accessible(epochs: Epochs, page: "sync_api.Page
         faults |= dict.fromkeys((f"{name} {fault}" for fault in (scan_page(page) if width == 1440 else [])), "units")
         stops, hidden = page.evaluate(FOCUS_STOPS)
         assert (stops > 3, hidden) == (True, [])
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     assert faults == {}
 
 

@@ -31,9 +31,12 @@ _MARGIN_M = 25.0
 
 
 class AntennaView(Parameters):
-    """Which tiles are shown: of a night, or of the days until the newest."""
+    """Which tiles are shown: of a night, or of the days until the newest.
 
-    days: int = Field(7, ge=1, le=90)
+    Without days, the least of `SPANS` that holds the tiles of the week until the newest.
+    """
+
+    days: int | None = Field(None, ge=1, le=90)
     night: Night = ""
 
 
@@ -84,8 +87,9 @@ def show() -> str:
     query, store = parse_query(AntennaView), current_panel().store
     nights = NightList.read(store, query.night)
     since_mjd, until_mjd = _limits(query, nights)
+    shown_days = 0 if query.night else round(until_mjd - since_mjd)
     listed = store.antennas.list(since_mjd, until_mjd)
-    steps = STEPS.get(1 if query.night else query.days, 168)
+    steps = STEPS.get(shown_days or 1, 168)
     cells = store.antennas.cells(since_mjd, until_mjd, steps)
     observed = _observed_runs(store.antennas.tile_times(since_mjd, until_mjd), (since_mjd, until_mjd), steps)
     return render_template(
@@ -93,6 +97,7 @@ def show() -> str:
         query=query,
         nights=nights,
         days=SPANS,
+        shown_days=shown_days,
         antennas=listed.antennas,
         outages=listed.outages,
         out=[antenna for antenna in listed.antennas if antenna.state is not AntennaState.GOOD],
@@ -129,16 +134,20 @@ def show_antenna(antenna: str) -> str:
     return render_template(
         "calibration/antenna.html", query=query, nights=nights, days=SPANS, antenna=antenna, outages=history.outages,
         series=[drawn for drawn in series if drawn is not None], newest=tiles[-2:] if tiles else (),
-        sets=of_sets[::-1][:MAX_SETS], span=span, ticks=utc_ticks(*span), tiles=len({row.mjd for row in tiles}),
-        until_s=mjd_to_unix(until_mjd),
+        sets=of_sets[::-1][:MAX_SETS], span=span, shown_days=0 if query.night else round(until_mjd - since_mjd),
+        ticks=utc_ticks(*span), tiles=len({row.mjd for row in tiles}), until_s=mjd_to_unix(until_mjd),
     )  # fmt: skip
 
 
 def _limits(query: AntennaView, nights: NightList) -> tuple[float, float]:
     if query.night:
         return nights.since_mjd, nights.until_mjd
-    _, until_mjd = span_mjd(None, None)
-    return until_mjd - query.days, until_mjd
+    since_mjd, until_mjd = span_mjd(None, None)
+    if query.days is not None:
+        return until_mjd - query.days, until_mjd
+    times_mjd = current_panel().store.antennas.tile_times(since_mjd, until_mjd)
+    first_mjd = min(times_mjd, default=since_mjd)
+    return until_mjd - min(days for days in SPANS if first_mjd >= until_mjd - days), until_mjd
 
 
 def place_stations(antennas: Iterable[AntennaSummary]) -> tuple[StationMap, ...]:

@@ -24,7 +24,7 @@ def span_mjd(since_s: float | None, until_s: float | None) -> tuple[float, float
 
 
 def read_antenna(antenna: str, since_mjd: float, until_mjd: float) -> AntennaHistory:
-    """Return an antenna's history; raises RequestError, 404, for an antenna that no tile has had.
+    """Return an antenna's history; raises RequestError, 404, for an antenna that is in no tile.
 
     Parameters
     ----------
@@ -34,5 +34,5 @@ def read_antenna(antenna: str, since_mjd: float, until_mjd: float) -> AntennaHis
     store = current_panel().store
     history = store.antennas.history(antenna, since_mjd, until_mjd)
     if not history.measurements and not store.antennas.history(antenna, 0.0, 1e6, 1).measurements:
-        raise RequestError(404, f"antenna {antenna[:40]}: no tile has had it", "GET /api/antennas lists the antennas")
+        raise RequestError(404, f"antenna {antenna[:40]}: in no tile", "GET /api/antennas lists the antennas")
     return history

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import mode
 
 from contimg.common.units import format_utc
 from contimg.epoch.windows import strip_of_key
@@ -39,7 +40,7 @@ class CalendarEntry:
     id : key of the epoch.
     text : QA grade of the mosaic, or the state of the job.
     tone : class of its colour: the grade or the state.
-    strip : declination of its strip, as +16.3°; empty where all of the calendar are of one strip.
+    strip : declination of its strip, as +16.3°; empty for the strip of most epochs.
     tile_count : tile images in its mosaic; 0 without one.
     """
 
@@ -66,12 +67,12 @@ class EpochCalendar:
     ----------
     days : from the newest day back to the first one with an epoch.
     rows : windows that have an epoch on one of these days, by local sidereal time.
-    strips : declination strips of the epochs, as +16.3°.
+    strip : declination strip of most epochs, as +16.3°; empty without an epoch.
     """
 
     days: tuple[CalendarDay, ...]
     rows: tuple[CalendarRow, ...]
-    strips: tuple[str, ...]
+    strip: str
 
 
 def arrange_epochs(epochs: Iterable[CalendarEpoch], until_s: float) -> EpochCalendar:
@@ -88,13 +89,13 @@ def arrange_epochs(epochs: Iterable[CalendarEpoch], until_s: float) -> EpochCale
         if match:
             by_cell[f"{match[2]}:{match[3]}", match[1]].append(epoch)
     if not by_cell:
-        return EpochCalendar((), (), ())
+        return EpochCalendar((), (), "")
     first = min(date for _, date in by_cell)
     dates = [format_utc(until_s - DAY_S / 2, "%Y-%m-%d")]
     while dates[-1] > first:
         dates.append(format_utc(until_s - (len(dates) + 0.5) * DAY_S, "%Y-%m-%d"))
     listed = [epoch for cell in by_cell.values() for epoch in cell]
-    strips = sorted({strip_of_key(epoch.id) or 0 for epoch in listed})
+    usual = mode(sorted(strip_of_key(epoch.id) or 0 for epoch in listed))
     days = []
     for number, date in enumerate(dates):
         of_day = [epoch for (_, day), cell in by_cell.items() if day == date for epoch in cell]
@@ -103,17 +104,18 @@ def arrange_epochs(epochs: Iterable[CalendarEpoch], until_s: float) -> EpochCale
     rows = [
         CalendarRow(
             lst,
-            tuple(tuple(_enter(epoch, len(strips) > 1) for epoch in by_cell.get((lst, date), ())) for date in dates),
+            tuple(tuple(_enter(epoch, usual) for epoch in by_cell.get((lst, date), ())) for date in dates),
         )
         for lst in sorted({lst for lst, _ in by_cell})
     ]
-    return EpochCalendar(tuple(days), tuple(rows), tuple(_format_strip(strip) for strip in strips))
+    return EpochCalendar(tuple(days), tuple(rows), _format_strip(usual))
 
 
-def _enter(epoch: CalendarEpoch, has_strip: bool) -> CalendarEntry:
+def _enter(epoch: CalendarEpoch, usual: int) -> CalendarEntry:
     shown = epoch.grade if epoch.grade and epoch.state == "completed" else str(epoch.state)
-    strip = _format_strip(strip_of_key(epoch.id) or 0) if has_strip else ""
-    return CalendarEntry(epoch.id, shown.replace("_", " "), shown, strip, epoch.tile_count)
+    strip = strip_of_key(epoch.id) or 0
+    shown_strip = "" if strip == usual else _format_strip(strip)
+    return CalendarEntry(epoch.id, shown.replace("_", " "), shown, shown_strip, epoch.tile_count)
 
 
 def _format_strip(strip: int) -> str:
