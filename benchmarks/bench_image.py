@@ -5,8 +5,9 @@
 Simulates a target tile with the counts at 1.4 GHz from 1 mJy, dead antennas and interference, whose gains are true, and
 images it with our imager and with WSClean's w-gridder, each in a process of its own, with the same size, weights and
 depth. Prints, for both images against the truth: noise over thermal, fitted peaks of isolated sources by S/N and
-radius, positions, completeness and reliability of PyBDSF's list at S/N 7, resolved sources, what ended the clean, core
-seconds and memory. --no-smearing, --no-moving-beam, --gains and --faintest-mjy switch causes of errors off or on.
+radius, positions, PyBDSF's list by S/N (completeness, reliability, pulls of its flux errors), resolved sources, what
+ended the clean, core seconds and memory. --no-smearing, --no-moving-beam, --gains and --faintest-mjy switch causes of
+errors off or on.
 Exits with 1 when a limit is exceeded; those of time and memory hold for a full-scale tile only.
 """
 
@@ -17,6 +18,7 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from image_truth import (
     compare_points,
     fraction_in_place,
     list_scores,
+    measure_list,
     median_ratios,
     read_beam,
     resolved_ratios,
@@ -103,18 +106,12 @@ def run_wsclean(ms: Path, name: Path, size: int, pixel: float, column: str, *ext
     return Cost(time.perf_counter() - start_s, core_s() - start_core_s, 0)
 
 
-def find_in(image_path: Path, scratch: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (radians) and peak S/N of the sources that PyBDSF finds in an image at 5 sigma."""
+def find_in(image_path: Path, scratch: Path) -> tuple[Any, ...]:
+    """Return the sources that PyBDSF finds in an image at 5 sigma."""
     from contimg.tile.image.sources.finding import find_sources
 
     image, header = read_image(image_path)
-    return source_arrays(find_sources(image, np.ones_like(image), header, 5.0, scratch))
-
-
-def source_arrays(sources: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (radians), shape (sources, 2), and peak S/N."""
-    positions = np.deg2rad([[source.ra_deg, source.dec_deg] for source in sources]).reshape(-1, 2)
-    return positions, np.array([source.peak_jy / source.local_rms_jy for source in sources])
+    return find_sources(image, np.ones_like(image), header, 5.0, scratch)
 
 
 def read_image(path: Path) -> tuple[np.ndarray, fits.Header]:
@@ -126,7 +123,7 @@ def read_image(path: Path) -> tuple[np.ndarray, fits.Header]:
 def judge(label: str, path: Path, rms_jy: float, thermal_jy: float, sources: Any, truth: Path) -> dict[str, Any]:
     """Print how an image compares with the truth, and return the figures.
 
-    `rms_jy` is the noise that S/N refers to; `sources` are positions and S/N of a list, or None.
+    `rms_jy` is the noise that S/N refers to; `sources` are a list of found sources, or None.
     """
     image, header = read_image(path)
     beam, _ = read_beam(header)
@@ -148,13 +145,22 @@ def judge(label: str, path: Path, rms_jy: float, thermal_jy: float, sources: Any
         ratios = [ratio for _, _, ratio in resolved]
         print(f"  resolved sources: {len(ratios)}, flux over truth {np.median(ratios):.3f}, "
               f"{min(ratios):.3f} to {max(ratios):.3f}")  # fmt: skip
-    completeness, reliability = list_scores(*sources, table, rms_jy, beam) if sources else (np.nan, np.nan)
+    completeness, reliability = list_scores(sources, table, rms_jy, beam) if sources else (np.nan, np.nan)
     print(f"  at S/N 7: completeness {completeness:.3f}, reliability {reliability:.3f}", flush=True)
+    bins = measure_list(sources, table, rms_jy, beam) if sources else []
+    if bins:
+        print("  S/N       true  complete  listed  reliable  false marked   peak pull      flux pull")
+    for row in bins:
+        span = f"> {row.low:g}" if np.isinf(row.high) else f"{row.low:g}-{row.high:g}"
+        pulls = "".join(f"{middle:8.2f} +- {width:.2f}" for middle, width in (row.peak_pull, row.flux_pull))
+        print(f"  {span:8}{row.true:6}{row.completeness:10.3f}{row.listed:8}{row.reliability:10.3f}"
+              f"{row.false_marked[0]:8} of {row.false_marked[1]:<3}{pulls}")  # fmt: skip
     return {
         "noise": rms_jy / thermal_jy,
         "peaks": {f"{low:g}": [ratio for ratio, _ in columns] for (low, _), columns in medians.items()},
         "in_place": in_place,
         "resolved": float(np.median([ratio for _, _, ratio in resolved])) if resolved else np.nan,
+        "source_list": [asdict(row) for row in bins],
         "completeness": completeness,
         "reliability": reliability,
     }

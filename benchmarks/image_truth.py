@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from contimg.instrument.coordinates import separation_rad
 from contimg.tile.image.deconvolution.restoring import evaluate_beam
 from contimg.tile.image.result import Beam
+from contimg.tile.image.sources.finding import EDGE
+from contimg.tile.image.sources.matches import FoundSource
 from contimg.tile.image.sources.photometry import measure_in_image
 
 SNR_BINS = ((7.0, 12.0), (12.0, 25.0), (25.0, 60.0), (60.0, np.inf))
 RADIUS_BINS_DEG = ((0.0, 0.5), (0.5, 1.0), (1.0, 1.5), (1.5, 2.0))
+LIST_BINS = ((5.0, 7.0), (7.0, 10.0), (10.0, 15.0), (15.0, 25.0), (25.0, 60.0), (60.0, np.inf))
 MIN_SNR = 7.0
 ISOLATION_BEAMS, ISOLATION_FRACTION = 3.0, 0.03  # no neighbour above this fraction of the flux within this distance
 MATCH_BEAMS = 0.75
@@ -144,15 +147,14 @@ def fraction_in_place(comparisons: Sequence[Comparison]) -> float:
     return float(np.mean(in_place)) if in_place else np.nan
 
 
-def list_scores(
-    found_rad: NDArray[np.float64], found_snr: NDArray[np.float64], truth: TruthTable, rms_jy: float, beam: Beam
-) -> tuple[float, float]:
+def list_scores(sources: Sequence[FoundSource], truth: TruthTable, rms_jy: float, beam: Beam) -> tuple[float, float]:
     """Return completeness and reliability of a source list at S/N 7 and more.
 
     A true source counts as found, and a found one as true, when there is one of the other list within 0.75 beams; a
     found one needs a fifth of its flux in true sources there. True sources that are blended into a brighter
-    neighbour are left out.
+    neighbour are left out, and listed ones at the edge of the image, which the truth does not reach.
     """
+    found_rad = np.deg2rad([[source.ra_deg, source.dec_deg] for source in sources]).reshape(-1, 2)
     reach_rad = np.deg2rad(MATCH_BEAMS * beam.major_arcsec / 3600)
     bright = [
         index
@@ -164,12 +166,84 @@ def list_scores(
         for index in bright
     ]
     confirmed = []
-    for position, snr in zip(found_rad, found_snr, strict=True):
-        if snr >= MIN_SNR:
+    for position, source in zip(found_rad, sources, strict=True):
+        if source.peak_jy >= MIN_SNR * source.local_rms_jy and source.mark != EDGE:
             near = separation_rad(truth.positions_rad, position) < reach_rad
-            confirmed.append(bool(truth.apparent_jy[near].sum() > 0.2 * snr * rms_jy))
+            confirmed.append(bool(truth.apparent_jy[near].sum() > 0.2 * source.peak_jy))
     completeness = float(np.mean(is_found)) if bright else np.nan
     return completeness, float(np.mean(confirmed)) if confirmed else np.nan
+
+
+@dataclass(frozen=True)
+class ListBin:
+    """A source list against the truth in a bin of signal to noise.
+
+    Attributes
+    ----------
+    low, high : peak over noise, of the truth for completeness and of the list for the others.
+    true, listed : number of true sources that are not blended, and of listed ones.
+    completeness, reliability : fraction of the true ones that are listed, and of the listed ones that are true.
+    false_marked : of the listed ones that are not true, the number that carry a mark, and their number.
+    peak_pull, flux_pull : median and width of (measured - true) / error of isolated point sources.
+    """
+
+    low: float
+    high: float
+    true: int
+    listed: int
+    completeness: float
+    reliability: float
+    false_marked: tuple[int, int]
+    peak_pull: tuple[float, float]
+    flux_pull: tuple[float, float]
+
+
+def measure_list(sources: Sequence[FoundSource], truth: TruthTable, rms_jy: float, beam: Beam) -> list[ListBin]:
+    """Compare a source list with the truth, by signal to noise; matches are those of `list_scores`."""
+    reach_rad = np.deg2rad(MATCH_BEAMS * beam.major_arcsec / 3600)
+    found_rad = np.deg2rad([[source.ra_deg, source.dec_deg] for source in sources]).reshape(-1, 2)
+    away = np.array([separation_rad(truth.positions_rad, position) for position in found_rad]).reshape(
+        len(sources), len(truth.names)
+    )
+    is_near = away < reach_rad
+    rows = []
+    for low, high in LIST_BINS:
+        members = [
+            index
+            for index in np.flatnonzero((truth.apparent_jy >= low * rms_jy) & (truth.apparent_jy < high * rms_jy))
+            if isolated(truth, int(index), 1.5 * beam.major_arcsec)
+        ]
+        listed = [
+            i
+            for i, source in enumerate(sources)
+            if low <= source.peak_jy / source.local_rms_jy < high and source.mark != EDGE
+        ]
+        is_true = [bool(truth.apparent_jy[is_near[i]].sum() > 0.2 * sources[i].peak_jy) for i in listed]
+        false = [sources[i] for i, confirmed in zip(listed, is_true, strict=True) if not confirmed]
+        peak_pulls, flux_pulls = [], []
+        for i in listed:
+            j = int(away[i].argmin())
+            if is_near[i, j] and truth.major_arcsec[j] == 0 and isolated(truth, j, ISOLATION_BEAMS * beam.major_arcsec):
+                source, true_jy = sources[i], float(truth.apparent_jy[j])
+                peak_pulls.append((source.peak_jy - true_jy) / source.peak_error_jy)
+                flux_pulls.append((source.flux_jy - true_jy) / source.flux_error_jy)
+        rows.append(
+            ListBin(
+                low, high, len(members), len(listed),
+                float(np.mean(is_near[:, members].any(axis=0))) if members else np.nan,
+                float(np.mean(is_true)) if listed else np.nan,
+                (sum(bool(source.mark) for source in false), len(false)), _spread(peak_pulls), _spread(flux_pulls),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _spread(pulls: Sequence[float]) -> tuple[float, float]:
+    """Median, and width from the median absolute deviation."""
+    if not pulls:
+        return np.nan, np.nan
+    middle = float(np.median(pulls))
+    return middle, float(1.4826 * np.median(np.abs(np.array(pulls) - middle)))
 
 
 def resolved_ratios(

@@ -1,13 +1,17 @@
 """The comparison of images with their truth on drawn images: ratios, isolation, completeness, reliability."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
 from bench_image import find_deviations
 from image_truth import (
+    LIST_BINS,
     Comparison,
     compare_points,
     list_scores,
+    measure_list,
     median_ratios,
     read_beam,
     resolved_ratios,
@@ -16,6 +20,7 @@ from image_truth import (
 
 from contimg.tile.image.deconvolution.restoring import evaluate_beam
 from contimg.tile.image.result import Beam
+from contimg.tile.image.sources.matches import FoundSource
 
 SIZE, PIXEL_ARCSEC, RMS_JY = 400, 5.0, 1e-3
 
@@ -77,13 +82,40 @@ def test_ratios_of_drawn_sources() -> None:
 def test_scores_of_source_list() -> None:
     table = sources_inside(SOURCES, header(), (SIZE, SIZE))
     beam, _ = read_beam(header())
-    list_rad = np.array([table.positions_rad[table.names.index(name)] for name in ("bright", "resolved", "pair a")])
-    snr = np.array([500.0, 120.0, 100.0])
     # "faint" is not in the list, the fainter of the pair is blended into the brighter.
-    assert list_scores(list_rad, snr, table, RMS_JY, beam) == (pytest.approx(2 / 3), 1.0)
-    false = np.vstack([list_rad, np.deg2rad([[0.0, 39.9]])])
-    assert list_scores(false, np.append(snr, 40.0), table, RMS_JY, beam)[1] == pytest.approx(3 / 4)
-    assert list_scores(false, np.append(snr, 5.0), table, RMS_JY, beam)[1] == 1.0
+    names = ("bright", "resolved", "pair a")
+    positions = [table.positions_rad[table.names.index(name)] for name in names]
+    sources = [found(*np.rad2deg(position), snr) for position, snr in zip(positions, (500, 120, 100), strict=True)]
+    assert list_scores(sources, table, RMS_JY, beam) == (pytest.approx(2 / 3), 1.0)
+    false = found(0.0, 39.9, 40.0)
+    assert list_scores([*sources, false], table, RMS_JY, beam)[1] == pytest.approx(3 / 4)
+    assert list_scores([*sources, replace(false, mark="edge")], table, RMS_JY, beam)[1] == 1.0
+    assert list_scores([*sources, found(0.0, 39.9, 5.0)], table, RMS_JY, beam)[1] == 1.0
+
+
+def found(ra_deg: float, dec_deg: float, snr: float, error: float = 0.02) -> FoundSource:
+    flux_jy = snr * RMS_JY
+    return FoundSource("x", ra_deg, dec_deg, 0.1, 0.1, flux_jy, error * flux_jy, flux_jy, error * flux_jy, 40.0, 25.0,
+                       0.0, RMS_JY, 1.0)  # fmt: skip
+
+
+def test_source_list_by_signal_to_noise() -> None:
+    table = sources_inside(SOURCES, header(), (SIZE, SIZE))
+    beam, _ = read_beam(header())
+    sources = []
+    for name, offset in (("bright", 2.0), ("faint", -1.0)):
+        index = table.names.index(name)
+        ra_deg, dec_deg = np.rad2deg(table.positions_rad[index])
+        flux_jy = table.apparent_jy[index] * (1 + 0.02 * offset)
+        sources.append(found(ra_deg, dec_deg, flux_jy / RMS_JY, 0.02 * table.apparent_jy[index] / flux_jy))
+    false = replace(sources[1], ra_deg=0.0, dec_deg=39.9, mark="near strong")
+    rows = {row.low: row for row in measure_list([*sources, false], table, RMS_JY, beam)}
+    assert (rows[60].listed, rows[60].reliability, rows[60].flux_pull[0]) == (1, 1.0, pytest.approx(2.0))
+    faint = rows[next(low for low, high in LIST_BINS if low <= sources[1].peak_jy / RMS_JY < high)]
+    assert (faint.listed, faint.reliability, faint.false_marked) == (2, 0.5, (1, 1))
+    assert faint.peak_pull == (pytest.approx(-1.0), 0.0)
+    assert sum(row.true for row in rows.values()) >= 2
+    assert rows[60].completeness < 1.0
 
 
 def test_deviations_name_figures_above_limits() -> None:

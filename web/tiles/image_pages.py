@@ -24,7 +24,7 @@ LAYERS = {"image": "image", "pbcor": "over the primary beam", "beam": "primary b
 SCALES = {"beam": {"low": 0.0, "high": 1.0, "factor": 1.0, "unit": "response of the primary beam"}}
 """Limits, unit, and factor to the unit of the layers that are no brightness."""
 MIN_DAYS, MAX_DAYS = 0.5, 30.0  # difference in time of an image of another day
-SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy")
+SOURCE_KEYS = ("name", "ra_deg", "dec_deg", "flux_jy", "catalogue_jy", "mark")
 
 
 @image_pages.get("/<int:image_id>")
@@ -80,7 +80,7 @@ def listed_sources(image: StoredImage) -> list[dict[str, Any]]:
     Returns
     -------
     dictionaries with `ra_deg`, `dec_deg`, `flux_jy` (apparent), `corrected_jy` (over the primary beam, or None), and
-    `name` and `catalogue_jy` where they are known.
+    `name`, `catalogue_jy` and `mark` where they are known.
     """
     sources = []
     for source in image.sources:

@@ -4,6 +4,7 @@ PyBDSF is an optional extra: it is GPL, needs a Fortran runtime, and imaging doe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,13 @@ from contimg.tile.image.sources.matches import FoundSource
 
 ISLAND_SIGMA = 3.5  # lower limit of a source's pixels, over the local noise
 NOISE_BOX_BEAMS, NOISE_STEP_BEAMS = 30, 8
+# PyBDSF drops a Gaussian whose ellipse at this part of its width leaves the island. With its default of 0.5 it drops
+# half of the sources of S/N 7 to 10 where the beam is more than twice longer than wide.
+MAX_SIZE_FWHM = 0.1
+SYSTEMATIC_ERROR = 0.01  # of fluxes, beside the noise: what gains, cleaning and sampling leave in simulated tiles
+EDGE_BEAMS = 3.0  # from the edge of the image, within which sources are marked
+STRONG_BEAMS, STRONG_FRACTION = 10.0, 0.01  # distance and part of a strong source's peak below which sources are marked
+EDGE, NEAR_STRONG = "edge", "near strong"
 UNITS = {
     "ra_deg": "deg", "dec_deg": "deg", "ra_error_arcsec": "arcsec", "dec_error_arcsec": "arcsec",
     "peak_jy": "Jy/beam", "peak_error_jy": "Jy/beam", "flux_jy": "Jy", "flux_error_jy": "Jy",
@@ -60,13 +68,40 @@ def find_sources(
         write_fits(path, image, header)
         try:
             result = bdsf.process_image(
-                str(path), thresh_pix=min_sigma, thresh_isl=ISLAND_SIGMA, rms_box=box, quiet=True, ncores=1
-            )
+                str(path), thresh="hard", thresh_pix=min_sigma, thresh_isl=ISLAND_SIGMA, rms_box=box, quiet=True,
+                ncores=1, flag_maxsize_fwhm=MAX_SIZE_FWHM,
+            )  # fmt: skip
         except RuntimeError as error:
             raise BadInput(f"PyBDSF cannot find sources in the image ({error}); switch find_sources off") from error
     wcs = WCS(header).celestial
-    sources = (_convert_source(source, pb, wcs) for source in result.sources)
-    return tuple(sorted(sources, key=lambda source: -source.peak_jy))
+    sources = [_convert_source(source, pb, wcs) for source in result.sources]
+    return mark_sources(sorted(sources, key=lambda source: -source.peak_jy), header, image.shape)
+
+
+def mark_sources(
+    sources: Sequence[FoundSource], header: fits.Header, shape: tuple[int, ...]
+) -> tuple[FoundSource, ...]:
+    """Mark the sources that may be false: at the edge of the image, and faint ones around a strong source.
+
+    Parameters
+    ----------
+    sources : the brightest first.
+    header : celestial coordinates and synthesized beam of the image.
+    shape : of the image, (y, x).
+    """
+    if not sources:
+        return ()
+    sky_deg = np.array([[source.ra_deg, source.dec_deg] for source in sources])
+    positions = np.stack(WCS(header).celestial.all_world2pix(*sky_deg.T, 0), axis=1)
+    beam_pixels = header["BMAJ"] / abs(header["CDELT2"])
+    from_edge = np.minimum(positions, np.array([shape[1], shape[0]]) - 1 - positions).min(axis=1)
+    marked = []
+    for i, source in enumerate(sources):
+        is_strong = np.array([STRONG_FRACTION * brighter.peak_jy > source.peak_jy for brighter in sources[:i]], bool)
+        distances = np.hypot(*(positions[:i][is_strong] - positions[i]).T)
+        mark = NEAR_STRONG if (distances < STRONG_BEAMS * beam_pixels).any() else ""
+        marked.append(replace(source, mark=EDGE if from_edge[i] < EDGE_BEAMS * beam_pixels else mark))
+    return tuple(marked)
 
 
 def _convert_source(source: Any, pb: Image, wcs: WCS) -> FoundSource:
@@ -74,13 +109,15 @@ def _convert_source(source: Any, pb: Image, wcs: WCS) -> FoundSource:
     ra, dec = source.posn_sky_centroid
     ra_error, dec_error = source.posn_sky_centroidE
     major, minor, angle = source.size_sky
+    peak_jy, flux_jy = float(source.peak_flux_max), float(source.total_flux)
     x, y = (round(float(value)) for value in wcs.all_world2pix(ra, dec, 0))
     inside = 0 <= x < pb.shape[1] and 0 <= y < pb.shape[0]
     return FoundSource(
         name=position_name(ra, dec), ra_deg=float(ra) % 360, dec_deg=float(dec),
         ra_error_arcsec=float(ra_error * np.cos(np.deg2rad(dec)) * 3600), dec_error_arcsec=float(dec_error * 3600),
-        peak_jy=float(source.peak_flux_max), peak_error_jy=float(source.peak_flux_maxE),
-        flux_jy=float(source.total_flux), flux_error_jy=float(source.total_fluxE), major_arcsec=float(major * 3600),
+        peak_jy=peak_jy, peak_error_jy=float(np.hypot(source.peak_flux_maxE, SYSTEMATIC_ERROR * peak_jy)),
+        flux_jy=flux_jy, flux_error_jy=float(np.hypot(source.total_fluxE, SYSTEMATIC_ERROR * flux_jy)),
+        major_arcsec=float(major * 3600),
         minor_arcsec=float(minor * 3600), angle_deg=float(angle) % 180, local_rms_jy=float(source.rms_isl),
         attenuation=float(pb[y, x]) if inside else float("nan"),
     )  # fmt: skip
@@ -107,11 +144,11 @@ def make_source_table(sources: Sequence[FoundSource]) -> QTable:
 
     Returns
     -------
-    A table with the columns `name` and `UNITS`, named as the fields of `FoundSource`.
+    A table with the columns `name`, `UNITS` and `mark`, named as the fields of `FoundSource`.
     """
     table = QTable(
-        {name: [getattr(source, name) for source in sources] for name in ("name", *UNITS)},
-        dtype=["U32", *["f8"] * len(UNITS)],
+        {name: [getattr(source, name) for source in sources] for name in ("name", *UNITS, "mark")},
+        dtype=["U32", *["f8"] * len(UNITS), "U16"],
     )
     for name, unit in UNITS.items():
         table[name].unit = unit

@@ -60,6 +60,7 @@ class FoundSource:
     major_arcsec, minor_arcsec, angle_deg : fitted full widths at half maximum, convolved with the synthesized beam.
     local_rms_jy : noise around it.
     attenuation : the primary beam at its position.
+    mark : why it may be false, `edge` of the image or `near strong` source; empty otherwise.
     """
 
     name: str
@@ -76,6 +77,7 @@ class FoundSource:
     angle_deg: float
     local_rms_jy: float
     attenuation: float
+    mark: str = ""
 
 
 @dataclass(frozen=True)
