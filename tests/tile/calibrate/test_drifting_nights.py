@@ -16,7 +16,7 @@ from contimg.tile.convert import ConvertOptions, convert
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.sources.photometry import measure_source
 
-PICTURED = ImageOptions(size=1200, padding=1.1, changing_sky=False)
+PICTURED = ImageOptions(size=1200, pixel_arcsec=6.0, padding=1.1, changing_sky=False)
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
@@ -34,7 +34,7 @@ class Night:
 def night(tmp_path_factory):
     """Simulate a transit and a tile six hours after it, with these errors; calibrate and image the second."""
 
-    def observe(*, has_catalogue=True, **errors):
+    def observe(*, has_catalogue=True, catalogue_factor=1.0, **errors):
         scratch = tmp_path_factory.mktemp("night")
         options = SimulateOptions(groups=2, gap=69, antennas=24, channels=48, sources=8, **errors)
         tiles = list(simulate(options, scratch / "raw"))
@@ -45,7 +45,7 @@ def night(tmp_path_factory):
         sources = tiles[1].plan.sources
         path = scratch / "sky.catalogue"
         positions = [np.array([getattr(source, name) for source in sources]) for name in ("ra_deg", "dec_deg")]
-        flux_jy = [float(source.flux_jy(BAND.centre_hz)) for source in sources]
+        flux_jy = [catalogue_factor * float(source.flux_jy(BAND.centre_hz)) for source in sources]
         columns = CatalogueSources.of(BAND.centre_hz, [source.name for source in sources], *positions, flux_jy)
         write_catalogue(path, columns, Provenance(
             name="sky", kind=SIMULATED, frequency_hz=BAND.centre_hz, beam_deg=0.005, flux_limit_jy=0.001,
@@ -89,6 +89,13 @@ def test_random_walk(night, quiet):
     assert tile.flux_ratio == pytest.approx(quiet.flux_ratio, rel=0.02)
     assert tile.offset_beams < 0.1
     assert tile.rms_jy < 1.2 * quiet.rms_jy
+
+
+def test_wrong_catalogue_keeps_the_flux_scale(night, quiet):
+    """Every flux of the catalogue is wrong by 30 %."""
+    tile = night(catalogue_factor=1.3, phase_drift_deg_per_hour=5.0)
+    assert tile.calibration_class == CalibrationClass.SKY_MODEL
+    assert tile.flux_ratio == pytest.approx(quiet.flux_ratio, rel=0.02)
 
 
 def test_nothing_gets_worse_without_drift(night, quiet):

@@ -1,6 +1,7 @@
 """Sources outside the image that its cleaning subtracts: the list, its table and numbers."""
 
 import csv
+from functools import cache
 
 import numpy as np
 import pytest
@@ -85,9 +86,13 @@ def beyond(tmp_path_factory):
     far = Source(0.5, -0.45, 2.0)
     ms = make_ms(
         directory / "beyond.ms", (INSIDE, far), antennas=36, times=3, spacing=3.0, channels=24, sefd_jy=3000.0,
-        corrected={"set": "s", "grade": "good"},
+        corrected={
+            "set": "s", "grade": "good", "calibration_class": "same day", "bandpass_age_h": 6.1, "gain_age_h": 6.0,
+            "gain_snr": 80.0, "phase_residual_deg": 12.0,
+        },
     )  # fmt: skip
 
+    @cache
     def make(factor):
         path = directory / f"{factor}.catalogue"
         positions = np.array([source.direction() for source in (INSIDE, far)]).T
@@ -115,3 +120,14 @@ def test_catalogued_source_beyond_the_field_is_subtracted(beyond):
     assert fits.getheader(subtracted.products.fits)["SUBTRJY"] >= listed.flux_jy
     assert not [source for source in wrong.subtracted if source.components == 0], "the visibilities contradict it"
     assert wrong.rms_jy == pytest.approx(without.rms_jy, rel=1e-3)
+
+
+def test_header_and_grade_have_class_and_age_of_calibration(beyond):
+    """A phase residual of 12 degrees costs 4.3 % of the flux, which makes the image suspect."""
+    tile = beyond[2](0.0)
+    header = fits.getheader(tile.products.fits)
+    cards = ("CALCLASS", "CALAGE", "GAINAGE", "GAINSNR", "PHASERES")
+    assert [header[card] for card in cards] == ["same day", 6.1, 6.0, 80.0, 12.0]
+    assert header["FLUXLOSS"] == pytest.approx(1 - np.exp(-(np.deg2rad(12.0) ** 2)))
+    assert tile.verdict != "good"
+    assert any("12.0 deg rms" in reason and "6.0 h old" in reason for reason in tile.verdict_reasons)
