@@ -1,7 +1,7 @@
 """The visibility of a model of the sky at one row of a Measurement Set.
 
-It is smeared as the data are: by the sinc of the turn over a channel and over an integration (Bridle & Schwab, in
-Synthesis Imaging II, ch. 18).
+It is smeared as the data are: by averaging over native channels, sin(n x) / (n sin x), and by the sinc of the turn over
+an integration (Bridle & Schwab, in Synthesis Imaging II, ch. 18).
 """
 
 import numba
@@ -19,7 +19,7 @@ def _sinc(turns: float) -> float:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
 def predict_row(
-    uvw_m: NDArray[np.float64], time: int, turns: NDArray[np.float64], integration_s: float, sine: float,
+    uvw_m: NDArray[np.float64], time: int, turns: NDArray[np.float64], averaged: int, integration_s: float, sine: float,
     cosine: float, lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64],
     model: NDArray[np.complex128],
 ) -> None:  # fmt: skip
@@ -30,6 +30,7 @@ def predict_row(
     uvw_m : of the row, shape (3,).
     time : index of the row's time into `apparent_jy`.
     turns : frequency and width of each channel over the speed of light, evenly spaced, shape (channels, 2).
+    averaged : number of native channels that were averaged into each.
     integration_s : length of the integration.
     sine, cosine : of the phase centre's declination.
     lmn, apparent_jy, shapes : the model, see `FieldModel`.
@@ -44,7 +45,8 @@ def predict_row(
         l, m, n = lmn[source, 0], lmn[source, 1], lmn[source, 2]  # noqa: E741
         path_m = u * l + v * m + w * n
         rate_m_s = u_rate * l + v_rate * m + w_rate * n
-        scale = _sinc(turns[middle, 1] * path_m) * _sinc(turns[middle, 0] * rate_m_s * integration_s)
+        across = turns[middle, 1] * path_m
+        scale = _sinc(across) / _sinc(across / averaged) * _sinc(turns[middle, 0] * rate_m_s * integration_s)
         if shapes[source, 0] + shapes[source, 2] > 0.0:
             scale *= np.exp(-(shapes[source, 0] * u * u + shapes[source, 1] * u * v + shapes[source, 2] * v * v))
         step = turns[1, 0] - turns[0, 0] if channels > 1 else 0.0

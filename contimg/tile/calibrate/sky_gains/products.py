@@ -1,7 +1,7 @@
 """One pass over a tile: its visibilities, calibrated and averaged in frequency, times the conjugate of a model.
 
 Antenna gains that are the same over the band need only, of each baseline and integration, the sums of w V M* and of
-w |M|^2. The model is smeared as the data are: by the sinc of the turn over a channel and over an integration (Bridle &
+w |M|^2. The model is smeared as the data are: by averaging over channels and over an integration (Bridle &
 Schwab, in Synthesis Imaging II, ch. 18).
 """
 
@@ -122,7 +122,9 @@ def _accumulate(
         baseline, time = baselines[row], times[row]
         if baseline < 0 or baseline % parts != part:
             continue
-        predict_row(uvw_m[row], time, turns, integration_s, sine, cosine, lmn, apparent_jy, shapes, model)
+        predict_row(
+            uvw_m[row], time, turns, edges[1] - edges[0], integration_s, sine, cosine, lmn, apparent_jy, shapes, model
+        )
         gains = inverse[time if inverse.shape[0] > 1 else 0]
         gains1, gains2 = gains[ant1[row]], gains[ant2[row]]
         for channel in range(channels):

@@ -98,7 +98,16 @@ def _run(ms: MSInfo, visibilities: Visibilities, field: FieldModel, *, is_subtra
     widths_hz = np.full(visibilities.freqs_hz.size, ms.channel_width_hz * visibilities.channel_average)
     turns = np.stack([visibilities.freqs_hz, widths_hz], axis=1) / C_M_S
     sine, cosine = np.sin(ms.phase_centre_rad[1]), np.cos(ms.phase_centre_rad[1])
-    model: tuple[Any, ...] = (turns, ms.integration_s, sine, cosine, field.lmn, field.apparent_jy, field.shapes)
+    model: tuple[Any, ...] = (
+        turns,
+        visibilities.channel_average,
+        ms.integration_s,
+        sine,
+        cosine,
+        field.lmn,
+        field.apparent_jy,
+        field.shapes,
+    )
     sums = np.zeros((THREADS, len(field.lmn), 2))
     rows = (visibilities.stokes_i, visibilities.weights, visibilities.uvw_m, visibilities.times)
 
@@ -117,13 +126,16 @@ def _run(ms: MSInfo, visibilities: Visibilities, field: FieldModel, *, is_subtra
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
 def _subtract(
     stokes_i: NDArray[np.complex64], weights: NDArray[np.float32], uvw_m: NDArray[np.float64],
-    times: NDArray[np.int64], turns: NDArray[np.float64], integration_s: float, sine: float, cosine: float,
-    lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64], part: int, parts: int,
+    times: NDArray[np.int64], turns: NDArray[np.float64], averaged: int, integration_s: float, sine: float,
+    cosine: float, lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64], part: int,
+    parts: int,
 ) -> None:  # fmt: skip
     """Subtract a model from every `parts`-th row, where it has weight."""
     model = np.zeros(turns.shape[0], dtype=np.complex128)
     for row in range(part, stokes_i.shape[0], parts):
-        predict_row(uvw_m[row], times[row], turns, integration_s, sine, cosine, lmn, apparent_jy, shapes, model)
+        predict_row(
+            uvw_m[row], times[row], turns, averaged, integration_s, sine, cosine, lmn, apparent_jy, shapes, model
+        )
         for channel in range(turns.shape[0]):
             if weights[row, channel] > 0.0:
                 stokes_i[row, channel] -= np.complex64(model[channel])
@@ -132,16 +144,16 @@ def _subtract(
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
 def _fit(
     stokes_i: NDArray[np.complex64], weights: NDArray[np.float32], uvw_m: NDArray[np.float64],
-    times: NDArray[np.int64], turns: NDArray[np.float64], integration_s: float, sine: float, cosine: float,
-    lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64], part: int, parts: int,
-    sums: NDArray[np.float64],
+    times: NDArray[np.int64], turns: NDArray[np.float64], averaged: int, integration_s: float, sine: float,
+    cosine: float, lmn: NDArray[np.float64], apparent_jy: NDArray[np.float32], shapes: NDArray[np.float64], part: int,
+    parts: int, sums: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Add Re(w V M*) and w |M|^2 of each source in every `parts`-th row to `sums`, shape (sources, 2)."""
     model = np.zeros(turns.shape[0], dtype=np.complex128)
     for row in range(part, stokes_i.shape[0], parts):
         for source in range(lmn.shape[0]):
             predict_row(
-                uvw_m[row], times[row], turns, integration_s, sine, cosine, lmn[source : source + 1],
+                uvw_m[row], times[row], turns, averaged, integration_s, sine, cosine, lmn[source : source + 1],
                 apparent_jy[source : source + 1], shapes[source : source + 1], model,
             )  # fmt: skip
             for channel in range(turns.shape[0]):
