@@ -16,6 +16,7 @@ const DEC_STEPS_ARCSEC = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 360
 
 // Draw over a view { x, y, side } that is `width` CSS pixels wide; `hidden` names the parts that are left out.
 export function drawOverlay(svg, image, { x, y, side }, width, hidden) {
+  if (width === 0) return; // not laid out yet; its first size draws it
   const unit = side / width;
   const view = { x, y, side, height: side * image.ratio };
   svg.setAttribute("viewBox", `${x} ${y} ${side} ${view.height}`);

@@ -52,7 +52,7 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
 
     Parameters
     ----------
-    ms : metadata of the flagged Measurement Set; `antennas` are the live unit_amplitudes.
+    ms : metadata of the flagged Measurement Set; `antennas` are those that work.
     inverse : inverse gains of the caltable set, shape (times or 1, slots, channels, receptors).
     catalogue : file of the reference catalogue; empty without one.
     min_apparent_jy : flux through the primary beam that the brightest source has to have.
