@@ -236,10 +236,14 @@ def _open(name: str) -> Catalogue:
     settings = Settings.from_environment()
     path = reference_catalogue(settings.state_dir, name) if name else settings.reference_path
     if path is None:
-        raise Misconfigured(
-            f"{settings.state_dir.absolute()}: no catalogue, or several and none of them is the reference; name one, "
-            "set CONTIMG_REFERENCE_CATALOGUE, or give another --state-dir"
+        installed = [path.stem for path in installed_catalogues(settings.state_dir)]
+        problem = (
+            f"several catalogues and none of them is the reference; name one of {', '.join(installed)}, or set "
+            "CONTIMG_REFERENCE_CATALOGUE"
+            if installed
+            else "no catalogue is installed; `contimg catalogue build` builds one, or give another --state-dir"
         )
+        raise Misconfigured(f"{settings.state_dir.absolute()}: {problem}")
     return open_catalogue(path)
 
 

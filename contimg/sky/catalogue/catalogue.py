@@ -283,7 +283,8 @@ def reference_catalogue(state_dir: Path, name: str = "") -> Path | None:
         path = Path(name).expanduser() if "/" in name or name.endswith(SUFFIX) else catalogue_path(state_dir, name)
         if not path.is_file():
             raise Misconfigured(
-                f"reference_catalogue={name}: {path} does not exist; `contimg catalogue list` lists the installed ones"
+                f"catalogue {name}: {path} does not exist; give one that `contimg catalogue list` lists, also in "
+                "CONTIMG_REFERENCE_CATALOGUE"
             )
         return path
     paths = installed_catalogues(state_dir)

@@ -162,7 +162,7 @@ def parse_columns(text: str) -> dict[str, str]:
         key, equals, column = (word.strip() for word in part.partition("="))
         if key not in COLUMN_KEYS or not equals or not column:
             raise ValueError(
-                f"{part!r}: must be KEY=COLUMN with a key of {', '.join(COLUMN_KEYS)}{suggest(key, COLUMN_KEYS)}"
+                f"{part!r}: must be KEY=COLUMN with a key of {', '.join(COLUMN_KEYS)}.{suggest(key, COLUMN_KEYS)}"
             )
         columns[key] = column
     return columns

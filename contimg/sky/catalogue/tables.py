@@ -207,6 +207,8 @@ def open_table(path: Path) -> Table:
             return VOTable.open(path)
         with _open_text(path) as file:
             line = next((line for line in file if line.strip() and not line.startswith(_COMMENTS)), "")
+        if not line:
+            raise BadInput(f"{path}: is empty; give a table with sources")
         return DelimitedTable.open(path) if re.search(r"[,;|\t]", line) else TextTable(path)
 
 

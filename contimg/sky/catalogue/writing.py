@@ -102,8 +102,9 @@ def write_catalogue(
         check = check_counts(flux_jy, records.counts, provenance.frequency_hz, provenance.spectral_index)
         del flux_jy
         if is_checked and check.ratio is not None and not check.is_plausible:
+            table = provenance.source_table or path.name
             raise BadInput(
-                f"{path.name}: fluxes are {format_ratio(check.ratio)} times those of the source counts at 1.4 GHz "
+                f"{table}: fluxes are {format_ratio(check.ratio)} times those of the source counts at 1.4 GHz "
                 f"(limits {1 / MAX_RATIO:g} to {MAX_RATIO:g}): the unit is probably wrong, give the right --flux-unit; "
                 "or the table is a list of chosen sources, give --incomplete"
             )

@@ -279,6 +279,10 @@ def test_what_a_table_lacks_is_named(tmp_path):
     with pytest.raises(Misconfigured, match="--flux-unit"):
         build_catalogue(path, "site", csv, BuildOptions(**known))
     assert build_catalogue(path, "site", csv, BuildOptions(**known, flux_unit="mJy")).n_sources == 1
+    for content, message in (("", "is empty"), ("RA,DEC,S\n", "no source")):
+        csv.write_text(content)
+        with pytest.raises(BadInput, match=message):
+            build_catalogue(path, "site", csv, BuildOptions(**known, flux_unit="mJy"))
     csv.write_text("RA,DEC,S\n10,20,many\n")
     with pytest.raises(BadInput, match="many"):
         build_catalogue(path, "site", csv, BuildOptions(**known, flux_unit="mJy"))
