@@ -65,7 +65,8 @@ class Provenance:
         tuple[str, ...], about("Files and catalogues it was made from, with checksums or versions", example=[])
     ] = ()
     is_complete: Annotated[
-        bool, about("Whether its fluxes must fit the source counts; those of a list of chosen sources do not")
+        bool,
+        about("Whether its fluxes must fit the source counts; those of a list of chosen sources do not", example=True),
     ] = True
 
 
