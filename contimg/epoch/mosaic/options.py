@@ -16,9 +16,6 @@ class MosaicOptions(PositionOptions, env_prefix="CONTIMG_MOSAIC_"):
     pixel_arcsec: float = option(
         0.0, "Pixel size; 0: that of the tile image with the smallest pixels", unit="arcsec", minimum=0.0, maximum=120.0
     )
-    interpolation_order: int = option(
-        3, "Order of the spline that the tile images are interpolated with", minimum=3, maximum=5
-    )
     subtract_background: bool = option(
         True, "Subtract the level of each tile image around the sources that its neighbours share"
     )
