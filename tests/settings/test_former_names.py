@@ -57,8 +57,8 @@ def test_former_flag_is_accepted_and_not_listed(caplog):
 
 def test_limit_in_jy_is_used_with_a_warning(caplog):
     chosen = CalibrateOptions.from_environment({"CONTIMG_CALIBRATE_MIN_APPARENT_JY": "3.7"})
-    assert chosen.min_calibrator_jy(0.6) == 3.7
+    assert chosen.min_calibrator_jy(0.6, has_neighbours=True) == 3.7
     assert "CONTIMG_CALIBRATE_MIN_APPARENT_JY=3.7" in caplog.text
     caplog.clear()
-    assert CalibrateOptions().min_calibrator_jy(0.6) == 0.6
+    assert CalibrateOptions().min_calibrator_jy(0.6, has_neighbours=True) == 0.6
     assert not caplog.records
