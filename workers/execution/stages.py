@@ -172,12 +172,23 @@ def _calibrate(context: StageContext, lease: Lease) -> Any:
     directory = context.product_dir(lease.processing) / "calibration"
     with TemporaryDirectory(prefix="contimg-sources-") as scratch:
         if not options.catalogue and options.sky_gains:
-            options = options.replace(catalogue=_write_own_sources(context, ms, Path(scratch)))
+            options = options.replace(catalogue=write_own_sources(context, ms, Path(scratch)))
         return calibrate(ms.path, sets, directory, options, limits)
 
 
-def _write_own_sources(context: StageContext, ms: StoredMS, directory: Path) -> str:
-    """Write the sources of earlier mosaics around a tile as a catalogue; its path, or empty where there are none."""
+def write_own_sources(context: StageContext, ms: StoredMS, directory: Path) -> str:
+    """Write the sources of earlier mosaics around a tile as a catalogue.
+
+    Parameters
+    ----------
+    context : with the store.
+    ms : the tile's Measurement Set.
+    directory : where the catalogue is written.
+
+    Returns
+    -------
+    Its path, or empty where no good mosaic has a source near.
+    """
     from contimg.sky.catalogue import PIPELINE, CatalogueSources, Provenance, write_catalogue
 
     radius_deg, start_s = 3.0, mjd_to_unix(ms.mjd_start)
