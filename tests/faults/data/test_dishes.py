@@ -23,7 +23,7 @@ from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.sources.catalogue import read_catalogue
 
 C_M_S = 299_792_458.0
-OPTIONS = ImageOptions(size=384, iterations=50, plots=True)
+OPTIONS = ImageOptions(size=384, pixel_arcsec=6.0, iterations=50, plots=True)
 
 
 def make_array(path, name, diameters_m):

@@ -15,6 +15,8 @@ FILES = Path(__file__).parents[2] / "data" / "drift_sim" / "g2_8ant_6t_768ch"
 SKY = ((24.422080962, 33.159759164, 16.0), (24.0, 33.5, 3.0), (25.0, 32.8, 1.5))
 CENTRE_DEG = (24.3, 33.2)
 
+OPTIONS = ImageOptions(size=1024, pixel_arcsec=6.0, iterations=1000, average=False, changing_sky=False)
+
 
 @pytest.fixture(scope="module")
 def judge_ms(tmp_path_factory):
@@ -49,7 +51,7 @@ def _above(whole, part):
 
 def test_sources_of_the_outside_simulator(judge_ms, tmp_path):
     # The sky was seen through a uniform beam, in which no source changes.
-    tile_image = image(judge_ms, tmp_path, ImageOptions(size=1024, iterations=1000, average=False, changing_sky=False))
+    tile_image = image(judge_ms, tmp_path, OPTIONS)
     for ra, dec, flux in SKY:
         measured = measure_source(tile_image.products.fits, ra, dec)
         assert measured.offset_beams < 0.05
