@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from contimg.cli import contimg as command
 
 DRIFT_SIM = "tests/data/drift_sim/g2_8ant_6t_768ch"
 
@@ -21,8 +24,8 @@ def test_help_lists_every_command():
     for name in ("calibrate", "config", "convert", "demo", "groups", "image", "pause", "producer", "resume", "run",
                  "simulate", "status", "web"):  # fmt: skip
         assert f"\n  {name} " in listing
-        shown = contimg(name, "--help")
-        assert shown.returncode == 0, shown.stderr
+        shown = CliRunner().invoke(command, [name, "--help"])
+        assert shown.exit_code == 0, shown.output
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,7 @@ def test_run_conversion_script_takes_four_arguments(tmp_path, pytestconfig):
     assert subprocess.run(["sh", script, "one"], capture_output=True, check=False).returncode == 2
 
 
+@pytest.mark.long
 def test_pause_lasts_until_resume(tmp_path):
     state = tmp_path / "state"
     assert contimg("pause", state=state).returncode == 2, "there is no store"

@@ -140,6 +140,7 @@ def run_elsewhere(directory: Path, *command: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_running_stream_is_named(stream, tmp_path):
     state_dir = stream.root / "state"
     record = read_record(state_dir)

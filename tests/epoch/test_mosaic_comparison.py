@@ -73,6 +73,7 @@ def test_mosaic_has_flux_ratio_and_completeness(tiles, tmp_path):
     assert describe_comparison(alone) == "not compared"
 
 
+@pytest.mark.long
 def test_offset_is_corrected_once(tiles, tmp_path):
     """Of tile images without a correction by the mosaic; of corrected ones not again."""
     reference = write_list(tmp_path / "moved.catalogue", 1.0, offset_arcsec=(EAST_ARCSEC, NORTH_ARCSEC))

@@ -277,6 +277,7 @@ def check(machine: type[Stream], examples: int) -> None:
     )
 
 
+@pytest.mark.long
 def test_any_history_on_sqlite(made_sqlite):
     class OnSqlite(Stream):
         def open_store(self) -> Store:

@@ -84,6 +84,7 @@ def test_rules_name_existing_settings() -> None:
     assert named - fields == {"poll_interval", ""} | of_deployment
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("full_night")
 def test_panel_raises_scan_alert(app: Flask, store: Store, night: Night) -> None:
     panel: Panel = app.extensions[EXTENSION]

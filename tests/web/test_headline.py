@@ -61,6 +61,7 @@ def test_alert_marks_every_page(context: Any, url: str, full_night: Night) -> No
     assert page.evaluate(MARKS)[1:] == ["icon-warning.svg", "warning", "warning", "Alerts 1"]
 
 
+@pytest.mark.long
 def test_open_pages_follow_alert(context: Any, url: str, full_night: Night) -> None:
     pages = [open_page(context, url + path) for path in ("/", "/groups", "/configuration")]
     quiet = [page.evaluate(MARKS) for page in pages]

@@ -127,6 +127,7 @@ def test_plan_check_detects_table_scan(store: Store) -> None:
             assert any(walked_by_sqlite(connection, step, plan, statement) for step in plan), statement
 
 
+@pytest.mark.long
 def test_postgresql_plans_use_indexes(postgres: PostgresServer, tmp_path: Path) -> None:
     """With walks forbidden the planner still takes one where nothing else leads to the rows."""
     database = postgres.new_database()

@@ -53,6 +53,7 @@ def broker(deployment: Path) -> Iterator[EmbeddedBroker]:
     embedded.stop()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("broker")
 def test_two_panels_share_sessions_and_limits(deployment: Path) -> None:
     with panel(deployment) as second:

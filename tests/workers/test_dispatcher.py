@@ -121,6 +121,7 @@ def put_measurement_set(store: Store, dec_deg: float) -> None:
     store.leases.commit(lease, [ms])
 
 
+@pytest.mark.long
 def test_3c48_is_in_beam_of_its_tile():
     """The simulator plans 3C48's transit with Astropy in the middle of its first tile; a day of tiles around it."""
     tiles = plan_tiles(SimulateOptions(groups=250))

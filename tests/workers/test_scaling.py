@@ -101,6 +101,7 @@ def is_converted(store: Store, group: str) -> bool:
     return store.files.group(group).stage is not Stage.CONVERT
 
 
+@pytest.mark.long
 def test_drained_worker_takes_nothing_until_readded(deployment, store, worker, groups):
     worker("-c", "1")
     control(deployment, "cancel_consumer", "convert")
@@ -112,6 +113,7 @@ def test_drained_worker_takes_nothing_until_readded(deployment, store, worker, g
     until(lambda: is_converted(store, groups[0]), 40, "the group is converted")
 
 
+@pytest.mark.long
 def test_worker_grows_and_shrinks(deployment, store, worker, groups):
     process = worker("-c", "1")
     before = pool(process)
@@ -125,6 +127,7 @@ def test_worker_grows_and_shrinks(deployment, store, worker, groups):
     until(lambda: pool(process) == before, 20, "one fewer again")
 
 
+@pytest.mark.long
 def test_autoscaled_worker_grows_with_its_queue(deployment, store, worker, groups):
     code, arrived = deployment.root / "code", deployment.root / "arrived"
     code.mkdir()

@@ -157,6 +157,7 @@ def test_next_start_resumes_a_killed_stage(service, small_groups):
         again.end()
 
 
+@pytest.mark.long
 def test_children_restart_and_a_second_service_is_refused(service):
     refused = service.deployment.contimg("run", "--no-web")
     assert refused.returncode == 2
@@ -271,6 +272,7 @@ def test_wrong_paths_and_busy_ports_are_refused(deployment):
     assert processes_with(str(deployment.root)) == []
 
 
+@pytest.mark.long
 def test_worker_waits_for_its_broker(deployment, store, drift_sim_files):
     """`celery -A workers.app worker -Q convert` without anything else; then a broker, a group and a message."""
     broker = EmbeddedBroker(deployment.root / "elsewhere")

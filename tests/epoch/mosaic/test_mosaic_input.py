@@ -72,6 +72,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_bad_tiles_are_left_out_and_named(small_tiles, small_sky, tmp_path):
     spec = strip(80.0, 20.0, 3, **SMALL)[1]

@@ -123,6 +123,7 @@ def test_flags_are_those_of_two_products(tiles, tmp_path):
     assert np.allclose(numbers[1], numbers_of_four[1], atol=1e-3)
 
 
+@pytest.mark.long
 def test_corrected_products(tiles, calibrated):
     """V_pq / (g_p g_q*) with the gains of the caltables, read here without the package, and the sky itself."""
     _, four, sky = tiles

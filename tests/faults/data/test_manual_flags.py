@@ -203,6 +203,7 @@ def test_conversion_over_a_damaged_measurement_set(ms, drift_sim_files, caplog):
     assert str(ms) in caplog.text
 
 
+@pytest.mark.long
 def test_flagdata_of_casa(ms, tmp_path):
     """CASA's own task as the person who flags."""
     run_calibrate(ms)

@@ -367,6 +367,7 @@ def test_unexpected_error_of_a_command_shows_no_password(deployment) -> None:
     assert SECRET not in done.stderr
 
 
+@pytest.mark.long
 def test_password_among_the_options_of_a_database_url(deployment, postgres: PostgresServer) -> None:
     deployment.more["CONTIMG_QUEUE_DB"] = f"{postgres.new_database()}&password={SECRET}"
     for command in (["db", "upgrade"], ["db", "status"], ["doctor"], ["config", "check"], ["config", "history"]):

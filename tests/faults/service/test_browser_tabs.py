@@ -47,6 +47,7 @@ def pause(address: str, command: str) -> None:
     assert send(address, f"/api/streaming/{command}", {}, header).status == 200
 
 
+@pytest.mark.long
 def test_tabs_share_one_connection(address: str, chromium: Any) -> None:
     context = chromium.new_context()
     pages = [context.new_page() for _ in range(TABS)]

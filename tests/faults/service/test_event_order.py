@@ -42,8 +42,8 @@ def test_event_of_a_long_transaction_is_read(store: Store) -> None:
     if store.database.engine.dialect.name == "postgresql":  # SQLite has one writer at a time
         fast.join(60)
         assert not fast.is_alive(), "a transaction that goes on keeps no other from recording events"
-    read = [event.text for event in store.events.after(0)]
-    last_id = max((event.id for event in store.events.after(0)), default=0)
+    events = store.events.after(0)
+    read, last_id = [event.text for event in events], max((event.id for event in events), default=0)
     proceed.set()
     slow.join(60)
     fast.join(60)

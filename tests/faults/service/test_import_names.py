@@ -84,6 +84,7 @@ def run_import(environment, *arguments):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.long
 def test_import_replaces_nothing(products, environment, url):
     before = snapshot(products)
     bandpass = str(products / "night.B")

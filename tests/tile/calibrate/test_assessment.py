@@ -167,6 +167,7 @@ def test_rejected_set_is_not_written(fresh, tmp_path):
     assert left == ["flags"]
 
 
+@pytest.mark.long
 def test_good_set_is_preferred_to_suspect(calibrated, tmp_path):
     truth = copied(calibrated.truth, tmp_path)
     limits = SolutionLimits(suspect_residual=1e-6)

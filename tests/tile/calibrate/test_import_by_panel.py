@@ -25,6 +25,7 @@ def panel(tmp_path, calibrated):
     store.close()
 
 
+@pytest.mark.long
 def test_import_on_calibration_page(panel, calibrated):
     client, store, products = panel
     assert "by-hand" not in client.get("/calibration").text

@@ -73,6 +73,7 @@ def test_selfcal_corrects_antenna_gains(calibrated, tmp_path):
     assert not list(tmp_path.glob(".selfcal-*"))
 
 
+@pytest.mark.long
 def test_unhelpful_round_is_not_kept(calibrated, tmp_path):
     path, caltable_set = tile(calibrated, tmp_path, 0.0)
     before, flags, note = corrected(path)

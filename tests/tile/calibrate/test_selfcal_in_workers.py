@@ -90,6 +90,7 @@ def test_selfcal_before_imaging(context, monkeypatch):
     assert image.calibration_set == worse.calibration_set
 
 
+@pytest.mark.long
 def test_unhelpful_selfcal_is_not_kept(context, monkeypatch):
     monkeypatch.setenv("CONTIMG_SELFCAL_LEAST_GAIN", "0.95")
     (before, note), (after, noted), _ = imaged(context)

@@ -87,6 +87,7 @@ def imported(night, scratch):
     return import_set(paths, "night", scratch / "sets", CalibrateOptions(), LIMITS, dec_deg=33.4)
 
 
+@pytest.mark.long
 def test_imported_set_of_several_times_and_delays_equals_applycal(night, tmp_path):
     path, reference_path, _ = night
     caltable_set = imported(night, tmp_path)

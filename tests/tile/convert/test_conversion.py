@@ -53,6 +53,7 @@ def test_bad_values_are_flagged(copies, tmp_path):
     assert set(np.flatnonzero(flags.any(axis=(0, 2)))) == {14 * 48 - 1 - channel for channel in (10, 11, 12)}
 
 
+@pytest.mark.long
 def test_weights(copies, tmp_path):
     for path in copies.values():
         with h5py.File(path, "r+") as file:

@@ -27,6 +27,7 @@ def reshape_sky(path, factor):
         main.putcol("DATA", (data * factor(main.getcol("UVW"), freqs)[..., None]).astype(np.complex64))
 
 
+@pytest.mark.long
 def test_joint_clean_models_steep_spectrum(tmp_path):
     path = make_ms(tmp_path / "steep.ms", POINTS, antennas=24, times=6, channels=48, sefd_jy=300.0, airy=False)
     reshape_sky(path, lambda uvw, freqs: np.ones((len(uvw), 1)) * (freqs / freqs.mean()) ** -3.0)
@@ -37,6 +38,7 @@ def test_joint_clean_models_steep_spectrum(tmp_path):
     assert parts.peak_jy == pytest.approx(5.0, rel=0.01)
 
 
+@pytest.mark.long
 def test_multiscale_cleans_extended_source(tmp_path):
     path = make_ms(tmp_path / "wide.ms", POINTS[:1], antennas=32, times=6, channels=16, sefd_jy=100.0, airy=False)
     sigma_rad = np.deg2rad(50 / 3600)

@@ -50,6 +50,7 @@ def opened(tile, tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_casa_agrees_on_source_positions(tile, opened):
     wcs = WCS(fits.getheader(tile.products.fits)).celestial
     ours = [wcs.all_world2pix(*source.direction(), 0) for source in SOURCES]

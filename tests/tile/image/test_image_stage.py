@@ -57,6 +57,7 @@ def test_header_has_provenance(tile):
     assert "CALWHY" not in header
 
 
+@pytest.mark.long
 def test_pb_corrected_image_has_true_fluxes(tile):
     with fits.open(tile.products.corrected) as corrected, fits.open(tile.products.fits) as apparent:
         with fits.open(tile.products.primary_beam) as beam:
@@ -216,6 +217,7 @@ def test_second_image_replaces_first(small_ms, tmp_path):
         "small.pb.fits",
         "small.pbcor.fits",
         "small.png",
+        "small.subtracted.csv",
         "small.thumb.png",
         "small.zoom.png",
     ]

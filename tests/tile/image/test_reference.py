@@ -48,6 +48,7 @@ def test_faint_and_attenuated_sources_are_left_out(tile, catalogue):
     assert not match_catalogue(read_catalogue(catalogue, tile.freq_hz), picture, beam * 0.1, header, tile.rms_jy)
 
 
+@pytest.mark.long
 def test_displaced_tile_is_suspect(tile_ms, tmp_path, catalogue):
     rows = Table.read(catalogue.catalogue, format="ascii.csv" if catalogue.catalogue.endswith("csv") else "fits")
     rows["DEJ2000"] += 14 / 3600

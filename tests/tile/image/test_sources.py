@@ -73,6 +73,7 @@ def test_edge_and_surroundings_of_strong_sources_are_marked():
     assert mark_sources([], header, (800, 800)) == ()
 
 
+@pytest.mark.long
 @pytest.mark.judge("bdsf")
 def test_faint_sources_are_found_with_a_long_beam(tmp_path):
     """The beam of +68 degrees, 2.3 times longer than wide: PyBDSF's defaults drop most of these sources."""
@@ -143,6 +144,7 @@ def test_found_sources_are_in_store(tile_ms, tmp_path):
     assert kept[0]["local_rms_jy"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.judge("bdsf")
 def test_noise_has_no_sources(tmp_path):
     path = make_ms(tmp_path / "noise.ms", antennas=24, times=3, channels=16, sefd_jy=6500.0)

@@ -107,6 +107,7 @@ def beyond(tmp_path_factory):
     return far, ms, make
 
 
+@pytest.mark.long
 def test_catalogued_source_beyond_the_field_is_subtracted(beyond):
     far, ms, make = beyond
     without, subtracted, wrong = make(0.0), make(1.2), make(9.0)
