@@ -6,7 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from contimg.cli import contimg as command
+from contimg.cli import contimg as contimg_command
 
 DRIFT_SIM = "tests/data/drift_sim/g2_8ant_6t_768ch"
 
@@ -24,7 +24,7 @@ def test_help_lists_every_command():
     for name in ("calibrate", "config", "convert", "demo", "groups", "image", "pause", "producer", "resume", "run",
                  "simulate", "status", "web"):  # fmt: skip
         assert f"\n  {name} " in listing
-        shown = CliRunner().invoke(command, [name, "--help"])
+        shown = CliRunner().invoke(contimg_command, [name, "--help"])
         assert shown.exit_code == 0, shown.output
 
 
