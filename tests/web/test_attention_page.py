@@ -84,7 +84,7 @@ def test_cards_are_acted_on(page: Any, store: Store, failures: Night, url: str) 
     alert = store.alerts.active()[0]
     page.locator(f"#alert-{alert.id}").get_by_role("button", name="Acknowledge").click()
     page.wait_for_selector(f"#alert-{alert.id}.quiet")
-    assert page.locator("#headline").get_attribute("data-level") == "acknowledged"
+    page.wait_for_selector("#headline[data-level=acknowledged]")  # both follow, not in one drawing
     assert "acknowledged by Vera" in page.inner_text("#headline")
     assert page.title().startswith("acknowledged: failures")
 
