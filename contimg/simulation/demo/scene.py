@@ -55,8 +55,7 @@ class Scene:
     @property
     def environ(self) -> dict[str, str]:
         """Environment variables of the service's processes."""
-        # Pixels of 6 arcsec, the default, measure fluxes of sources between pixels up to 2 % low.
-        return {"PIPELINE_STATE_DIR": str(self.settings.state_dir), "CONTIMG_IMAGE_PIXEL_ARCSEC": "5"}
+        return {"PIPELINE_STATE_DIR": str(self.settings.state_dir)}
 
     @property
     def url(self) -> str:
