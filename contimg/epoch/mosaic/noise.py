@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.tile.image.gridding.noise import MAD_TO_SIGMA
+from contimg.sky.comparison.statistics import MAD_TO_SIGMA
 
 BOX_BEAMS = 16.0  # side of a box, in major axes of the beam: about 200 independent values
 MIN_PIXELS = 64

@@ -16,6 +16,7 @@ from contimg.epoch.mosaic.members import Image, TileHeader
 from contimg.epoch.mosaic.noise import NoiseMap
 from contimg.epoch.mosaic.reprojection import _bilinear
 from contimg.instrument.coordinates import unit_vectors
+from contimg.sky.comparison.statistics import MAD_TO_SIGMA
 from contimg.tile.image.result import Beam
 
 Vector = NDArray[np.float64]
@@ -265,7 +266,7 @@ def solve_offsets(
         free = value - offset[category]
         residual = free - (np.bincount(source, weight * free, sources) / total)[source]
         normalized = np.abs(residual) / error
-        scale = max(1.0, 1.4826 * float(np.median(normalized)))
+        scale = max(1.0, MAD_TO_SIGMA * float(np.median(normalized)))
         covariance = scale**2 * np.linalg.inv(normal)
         weight = 1 / error**2 * np.minimum(1.0, 1.5 * scale / np.maximum(normalized, 1e-12))
     return offset, covariance, residual

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MEDIAN_ERROR = float(np.sqrt(np.pi / 2))  # standard error of a median over that of a mean, Gaussian values
-MAD_TO_SIGMA = 1.4826
+MAD_TO_SIGMA = 1.4826  # standard deviation over the median absolute deviation, Gaussian values
 MIN_SCATTER_VALUES = 5  # fewer do not give their scatter
 
 

@@ -24,6 +24,7 @@ from contimg.instrument.beam_table import ALWAYS_MJD, BeamEntry
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.dsa110 import C_M_S, DISH_DIAMETER_M
 from contimg.instrument.time import EARTH_RAD_S
+from contimg.sky.comparison.statistics import MAD_TO_SIGMA
 from contimg.tile.image.sources.matches import CatalogueSource
 from contimg.tile.image.sources.photometry import measure_in_image
 
@@ -274,7 +275,7 @@ def fit_beam_width(passage: Passage, mjd: float, images: int) -> BeamMeasurement
     fit = least_squares(misfit, start, x_scale=[0.1, 0.002, 0.1][: start.size], loss="soft_l1", diff_step=1e-4)
     # Residuals of the fluxes' own scatter; blends and edges are outliers, which the loss function keeps small.
     freedom = max(1, passage.source.size - np.unique(passage.source).size - start.size) / passage.source.size
-    chi2 = float((1.4826 * np.median(np.abs(fit.fun[: passage.source.size]))) ** 2 / freedom)
+    chi2 = float((MAD_TO_SIGMA * np.median(np.abs(fit.fun[: passage.source.size]))) ** 2 / freedom)
     covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * max(MIN_CHI2, chi2)
     response = model(fit.x)
     fitted_jy = _fit_fluxes(passage, response)

@@ -5,10 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
+from contimg.sky.comparison.statistics import MAD_TO_SIGMA
 from contimg.tile.image.gridding.gridder import Gridder, Image
 from contimg.tile.image.gridding.visibilities import PARALLEL_HANDS
 
-MAD_TO_SIGMA = 1.4826
 EDGE = 1 / 16  # width of the frame at the edge of an image, over the image's
 BOWL_BEAMS = 3.0, 8.0  # inner and outer radius of the ring around the brightest source, in major axes
 

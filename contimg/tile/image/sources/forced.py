@@ -13,7 +13,7 @@ from contimg.sky.catalogue import Catalogue, CatalogueSources, open_catalogue
 from contimg.sky.comparison.compare import compare_sources
 from contimg.sky.comparison.matching import NEIGHBOUR_BEAMS, MatchedSources, Measurements, match_sources
 from contimg.sky.comparison.result import SkyComparison
-from contimg.tile.image.gridding.noise import MAD_TO_SIGMA
+from contimg.tile.image.gridding.noise import measure_rms
 from contimg.tile.image.sources.photometry import fit_beams, read_beam, read_image
 
 FloatImage = NDArray[np.floating]
@@ -102,7 +102,7 @@ def measure_local_rms(image: FloatImage) -> NDArray[np.float64]:
         for column, cell in enumerate(np.array_split(strip, NOISE_CELLS, axis=1)):
             values = cell[np.isfinite(cell)]
             if 2 * values.size > cell.size:
-                noise[row, column] = MAD_TO_SIGMA * np.median(np.abs(values - np.median(values)))
+                noise[row, column] = measure_rms(values)
     return noise
 
 
