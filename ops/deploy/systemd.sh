@@ -36,7 +36,7 @@ check_engine() {
 }
 
 owns_port() {
-    systemctl is-active --quiet contimg-"$(echo "$1" | sed s/panel/api/)".service
+    systemctl is-active --quiet contimg-"$(echo "$1" | sed s/panel/api/)".service 2>/dev/null
 }
 
 print_plan() {

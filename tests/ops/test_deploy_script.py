@@ -27,8 +27,14 @@ def deploy(
 
 @pytest.fixture
 def copy(checkout: Path, tmp_path: Path) -> Path:
-    """Copy the scripts and examples, without the settings of this checkout."""
+    """Copy the scripts and examples with ports that are free, without the settings of this checkout."""
     shutil.copytree(checkout / "ops", tmp_path / "copy/ops", ignore=shutil.ignore_patterns(".env", "contimg.env"))
+    for example in (tmp_path / "copy/ops").rglob("*.env.example"):
+        lines = [line for line in example.read_text(encoding="utf-8").splitlines() if "_PORT=" not in line]
+        with socket.create_server(("127.0.0.1", 0)) as panel, socket.create_server(("127.0.0.1", 0)) as flower:
+            lines.append(f"CONTIMG_WEB_PORT={panel.getsockname()[1]}")
+            lines.append(f"CONTIMG_FLOWER_PORT={flower.getsockname()[1]}")
+        example.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tmp_path / "copy"
 
 
@@ -72,6 +78,20 @@ def test_missing_docker_is_one_line(copy: Path, bare_path: str) -> None:
     assert outcome.returncode == 1
     (line,) = outcome.stderr.splitlines()
     assert line.startswith("deploy: docker ")
+
+
+@pytest.mark.parametrize("engine", ["docker", "systemd"])
+def test_port_in_use_without_the_engine_is_one_line(copy: Path, bare_path: str, engine: str) -> None:
+    example = {"docker": "docker/.env.example", "systemd": "systemd/contimg.env.example"}[engine]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with (copy / "ops" / example).open("a", encoding="utf-8") as settings:
+            settings.write(f"CONTIMG_WEB_PORT={port}\n")
+        outcome = deploy(copy, "--engine", engine, "--dry-run", path=bare_path)
+    assert outcome.returncode == 1
+    lines = outcome.stderr.splitlines()
+    assert all(line.startswith("deploy: ") for line in lines)
+    assert sum(f"CONTIMG_WEB_PORT={port}" in line for line in lines) == 1
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs: the script would install the service")
