@@ -1,0 +1,1 @@
+"""The measure stage: fluxes at fixed positions of a mosaic, or of any FITS image."""
