@@ -1,0 +1,1 @@
+"""Variability of sources over epochs: statistics, normalisation of epochs, association, candidates."""
