@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.common.units import format_duration, format_utc, parse_moment
+from contimg.common.units import format_duration, format_position, format_utc, parse_moment, parse_position
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,25 @@ def test_moments_are_times_or_durations(text: str, time_s: float) -> None:
 def test_other_moments_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="neither"):
         parse_moment(text, 1000.0)
+
+
+@pytest.mark.parametrize("text", [
+    "24.42208 +33.15972", "24.42208,33.15972", "24.42208° 33.15972°", "01:37:41.3 +33:09:35", "01 37 41.3 +33 09 35",
+    "01h37m41.3s +33°09′35″", "1h37m41.3s, 33d09m35s", "01:37:41.3+33:09:35", "J013741.3+330935",
+    "DSA J013741.3+330935",
+])  # fmt: skip
+def test_positions_are_degrees_or_sexagesimal(text: str) -> None:
+    assert parse_position(text) == pytest.approx((24.42208, 33.15972), abs=1e-4)
+
+
+@given(st.floats(0, 360), st.floats(-89, 89))
+def test_formatted_position_is_read_again(ra_deg: float, dec_deg: float) -> None:
+    ra, dec = parse_position(format_position(ra_deg, dec_deg).replace("−", "-"))
+    assert abs((ra - ra_deg + 180) % 360 - 180) < 3e-4
+    assert dec == pytest.approx(dec_deg, abs=2e-4)
+
+
+@pytest.mark.parametrize("text", ["", "3C48", "24.4", "400 3", "12 95", "01:77:00 +33:00:00", "25:00:00 +33:00:00"])
+def test_other_positions_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"position|must be"):
+        parse_position(text)

@@ -5,6 +5,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 _UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_RA = re.compile(r"(\d{1,2})[\s:hH]\s*(\d{1,2})(?:[\s:mM′']\s*(\d{1,2}(?:\.\d*)?)?\s*[s″\"]?)?")
+_DEC = re.compile(r"([+−-]?)\s*(\d{1,2})[\s:d°]\s*(\d{1,2})(?:[\s:m′']\s*(\d{1,2}(?:\.\d*)?)?\s*[s″\"]?)?")
+_DEGREES = re.compile(r"(\d{1,3}(?:\.\d*)?)\s*(?:deg|°)?\s*[,\s]\s*([+−-]?\d{1,2}(?:\.\d*)?)\s*(?:deg|°)?")
+_NAME = re.compile(r"J(\d\d)(\d\d)(\d\d(?:\.\d*)?)([+−-])(\d\d)(\d\d)(\d\d(?:\.\d*)?)")
 
 
 def format_duration(seconds: float) -> str:
@@ -106,6 +110,49 @@ def format_position(ra_deg: float, dec_deg: float) -> str:
     arcsec = round(abs(dec_deg) * 3600)
     ra = f"{tenths // 36000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
     return f"{ra} {'−' if dec_deg < 0 else '+'}{arcsec // 3600:02d}°{arcsec // 60 % 60:02d}′{arcsec % 60:02d}″"
+
+
+def parse_position(text: str) -> tuple[float, float]:
+    """Read a direction in degrees, sexagesimal, or as it stands in a source's name.
+
+    Parameters
+    ----------
+    text : `24.4221 +33.1598`, `01:37:41.3 +33:09:35`, `01h37m41.3s +33°09′35″`, or `J013741.3+330935`; right ascension
+        in hours and declination in degrees where it is sexagesimal.
+
+    Returns
+    -------
+    tuple[float, float]
+        Right ascension, 0 to 360, and declination, degrees.
+
+    Raises
+    ------
+    ValueError : the text is none of these, or a part is outside its range.
+    """
+    text = text.strip()
+    if degrees := _DEGREES.fullmatch(text):
+        ra_deg, dec_deg = float(degrees[1]), float(degrees[2].replace("−", "-"))
+    else:
+        hours, sign, declination = _split_position(text)
+        if max(*hours[1:], *declination[1:]) >= 60:
+            raise ValueError(f"{text[:60]!r}: minutes and seconds must be below 60")
+        ra_deg = 15 * (hours[0] + hours[1] / 60 + hours[2] / 3600)
+        dec_deg = sign * (declination[0] + declination[1] / 60 + declination[2] / 3600)
+    if ra_deg > 360 or abs(dec_deg) > 90:
+        raise ValueError(f"{text[:60]!r}: right ascension must be 0 to 360°, declination −90° to +90°")
+    return ra_deg % 360, dec_deg
+
+
+def _split_position(text: str) -> tuple[list[float], int, list[float]]:
+    """Hours, the sign of the declination, and degrees, each with minutes and seconds."""
+    match = _NAME.search(text)
+    if match is None:
+        match = re.fullmatch(f"{_RA.pattern}[\\s,]*{_DEC.pattern}", text)
+    if match is None:
+        raise ValueError(f"{text[:60]!r}: no position; give 24.42 +33.16 (degrees) or 01:37:41.3 +33:09:35")
+    parts = match.groups()
+    hours, declination = ([float(part or 0) for part in group] for group in (parts[:3], parts[4:]))
+    return hours, -1 if parts[3] in ("-", "−") else 1, declination
 
 
 def three_digits(value: float) -> str:

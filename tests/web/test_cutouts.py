@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 
 from contimg.formats.records import to_json
 from contimg.store import Store, StoredImage
+from contimg.tile.image.cutout import resample_stamp
 
 RA_DEG, DEC_DEG = 24.4, 33.16  # the source of the image, at its phase centre
 CELL_DEG = 24 / 3600
@@ -97,3 +99,21 @@ def test_flag_summary_of_group(client: FlaskClient, image: StoredImage, night: N
     assert client.get(path).get_json() == summary
     assert client.get(f"{path}.png").mimetype == "image/png"
     assert client.get("/api/groups/none/flags").get_json()["code"] == "no_such_group"
+
+
+def test_stamps_of_unlike_images_have_one_grid(image: StoredImage, tmp_path: Path) -> None:
+    """A source 4 pixels of 24 arcsec north of the centre is in the same pixel whatever the grid of the image."""
+    with fits.open(image.fits_path) as hdus:
+        header, data = hdus[0].header.copy(), hdus[0].data.copy()
+    header["CRPIX1"] -= 40
+    fits.writeto(tmp_path / "cut.fits", data[..., 40:], header)
+    north_deg = DEC_DEG - 4 * CELL_DEG
+    stamps = [resample_stamp(path, RA_DEG, north_deg, 21 * CELL_DEG, 21) for path in
+              (image.fits_path, tmp_path / "cut.fits")]  # fmt: skip
+    for stamp in stamps:
+        assert stamp.shape == (21, 21)
+        assert np.unravel_index(np.nanargmax(stamp), stamp.shape) == (14, 10)
+        assert stamp[14, 10] == pytest.approx(1.0, abs=0.02)
+    edge = resample_stamp(image.fits_path, RA_DEG, DEC_DEG + 250 * CELL_DEG, 31 * CELL_DEG, 31)
+    assert np.isfinite(edge[0]).all()
+    assert np.isnan(edge[-1]).all()

@@ -1,6 +1,7 @@
 // Charts of the stream's history by BokehJS: they share the time axis, whose range the API is read for.
 
 import "./page.js";
+import { Bokeh, colour, embed, paintFrame } from "./bokeh.js";
 import { request } from "./request.js";
 
 const MIN_SPAN_S = 300;
@@ -11,26 +12,8 @@ const SETTLE_MS = 150;
 const LIVE_MS = 30000;
 const COLOURS = ["--busy", "--accent", "--good"];
 
-// The page's policy allows style elements with the nonce of the response; those that Bokeh creates get it here.
-const { nonce } = document.querySelector("meta[property=csp-nonce]");
-const createElement = document.createElement.bind(document);
-document.createElement = (name, options) => {
-  const element = createElement(name, options);
-  if (name === "style") element.nonce = nonce;
-  return element;
-};
-
-function loadScript(source) {
-  return new Promise((resolve, reject) => {
-    document.head.append(Object.assign(document.createElement("script"), { src: source, onload: resolve, onerror: reject }));
-  });
-}
-
-for (const source of document.querySelector(".charts").dataset.scripts.split(" ")) await loadScript(source);
 const now = () => Date.now() / 1000;
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const charts = [...document.querySelectorAll(".chart")].map((figure) => ({ figure, lines: [] }));
-const { Bokeh } = window;
 const range = new Bokeh.Range1d({ start: (now() - DAY_S) * 1000, end: now() * 1000 });
 const crosshair = new Bokeh.Span({ dimension: "height", line_dash: "dotted" });
 const alertMarks = new Bokeh.ColumnDataSource({ data: { began: [], ended: [], rule: [], text: [], until: [] } });
@@ -84,16 +67,11 @@ function createChart(chart) {
 }
 
 function paint() {
-  const [soft, line] = [colour("--soft"), colour("--line")];
-  crosshair.line_color = soft;
+  crosshair.line_color = colour("--soft");
   for (const { plot, lines, alerts, marks } of charts) {
     Object.assign(alerts.glyph, { fill_color: colour("--warn"), line_color: colour("--warn") });
     Object.assign(marks.glyph, { fill_color: colour("--warn"), line_color: null });
-    Object.assign(plot, { background_fill_color: null, border_fill_color: null, outline_line_color: null });
-    for (const axis of [...plot.below, ...plot.left]) {
-      Object.assign(axis, { major_label_text_color: soft, axis_label_text_color: soft, axis_line_color: line, major_tick_line_color: line, minor_tick_line_color: null });
-    }
-    for (const grid of plot.center.filter((renderer) => "grid_line_color" in renderer)) grid.grid_line_color = line;
+    paintFrame(plot);
     for (const { area, line: stroke, dots, colour: name } of lines) {
       area.glyph.fill_color = colour(name);
       stroke.glyph.line_color = colour(name);
@@ -238,13 +216,10 @@ for (const { figure } of charts) {
   figure.querySelector(".plot").addEventListener("dblclick", () => setRange(now(), DAY_S));
 }
 
-const plots = new Bokeh.Document();
-for (const chart of charts) plots.add_root(createChart(chart));
-paint();
+const plots = charts.map(createChart);
 range.change.connect(onRange);
-await Bokeh.embed.add_document_standalone(plots, document.body, charts.map(({ figure }) => figure.querySelector(".plot")));
+await embed(plots, charts.map(({ figure }) => figure.querySelector(".plot")), paint);
 for (const { plot } of charts) plot.on_event("mousemove", ({ x }) => showTime(x / 1000));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 setInterval(() => isLive && !document.hidden && setRange(now(), span()), LIVE_MS);
 showSpan();
 load();
