@@ -9,6 +9,7 @@ from sqlalchemy import select
 from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.uvh5.grouping import SubbandFile
 from contimg.store import Arrival, Lease, Stage, Store, tables
+from contimg.store.jobs.records import JobRef
 from contimg.tile.products import ConvertedMS, TileImage
 
 MS = ConvertedMS(
@@ -52,9 +53,9 @@ IMAGE = TileImage(
 )
 
 
-def commit(store: Store, group: str, stage: Stage, *products: object) -> None:
-    """Claim a stage of a group and commit its products."""
-    lease = store.leases.claim(group, stage, "a")
+def commit(store: Store, job: JobRef, stage: Stage, *products: object) -> None:
+    """Claim a stage of a job and commit its products."""
+    lease = store.leases.claim(job, stage, "a")
     assert isinstance(lease, Lease), lease
     store.leases.commit(lease, products)
 

@@ -24,7 +24,7 @@ from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.epochs.collecting import EpochList, EpochRecord, Epochs
-from contimg.store.epochs.mosaics import EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
+from contimg.store.epochs.mosaics import EpochMeasurements, EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import EPOCH, KINDS, LIVE, QUEUES, TILE, JobKind, Stage, State
@@ -41,10 +41,10 @@ from contimg.store.products.tile_products import Products
 __all__ = [
     "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
     "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "DiskPause", "EpochList",
-    "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder",
-    "GroupRecord", "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease", "MosaicList",
-    "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused", "Retirable",
-    "RunFigures", "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store",
+    "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord", "FileRecord", "FileState",
+    "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
+    "MosaicList", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused",
+    "Retirable", "RunFigures", "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store",
     "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 

@@ -55,6 +55,7 @@ def make_mosaic(store: Store, key: str = KEY, **numbers) -> Lease:
     assert isinstance(lease, Lease), lease
     tiles = store.epochs.tiles(job_id)
     store.leases.commit(lease, [EpochMosaic(replace(MOSAIC, **numbers), tiles)])
+    commit(store, job_id, Stage.MEASURE)
     return lease
 
 
@@ -209,6 +210,7 @@ def test_tile_imaged_during_the_stage_reopens_epoch(store, imaged, clock):
     image_tile(imaged, TILES[2])
     assert store.epochs.epoch(KEY).state == State.IN_PROGRESS
     store.leases.commit(lease, [EpochMosaic(MOSAIC, tiles)])
+    commit(store, job_id, Stage.MEASURE)
     assert store.epochs.epoch(KEY).state == State.COLLECTING
     assert is_ready(store)
 

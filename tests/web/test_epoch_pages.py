@@ -9,6 +9,7 @@ import pytest
 from epoch_steps import MOSAIC
 from flask.testing import FlaskClient
 from observing_night import COMPARISON, Night
+from store_steps import commit
 
 from contimg.store import EpochMosaic, Lease, Stage, State, Store
 from contimg.store.epochs.mosaics import CalendarEpoch
@@ -52,6 +53,7 @@ def make_epoch(night: Night, store: Store, **numbers: Any) -> str:
     for path in paths.values():
         path.write_bytes(path.name.encode())
     store.leases.commit(lease, [EpochMosaic(replace(MOSAIC, **paths, **numbers), store.epochs.tiles(job.job_id))])
+    commit(store, job.job_id, Stage.MEASURE)
     return job.id
 
 

@@ -21,6 +21,7 @@ from observing_night import Night, paint
 from page_scans import scan_columns, scan_page
 from running_service import TOKEN, RunningService
 from served_panel import serving
+from store_steps import commit
 from test_browser import FOCUS_STOPS, assert_nothing_sticks_out, chromium
 
 from contimg.epoch.products import BeamDeviation, Mosaic, OmittedMember, OverlapRatio
@@ -111,6 +112,7 @@ def epochs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Epochs]:
     assert isinstance(lease, Lease)
     mosaic, layers = write_mosaic(night.output / "mosaics", done.id)
     store.leases.commit(lease, [EpochMosaic(mosaic, store.epochs.tiles(done.job_id))])
+    commit(store, done.job_id, Stage.MEASURE)
     with serving(create_app(settings, store, RunningService(store), inspect=everybody)) as url:
         yield Epochs(url, done.id, collecting.id, layers)
     store.close()

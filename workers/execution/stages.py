@@ -17,7 +17,7 @@ from contimg.common.files.staging import restore_replaced
 from contimg.epoch.windows import strip_of_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.settings import Settings, StreamingConfig
-from contimg.store import LIVE, EpochMosaic, Lease, Stage, Store, StoredMS
+from contimg.store import LIVE, EpochMeasurements, EpochMosaic, Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
 
@@ -253,10 +253,19 @@ def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
     return EpochMosaic(mosaic, tiles)
 
 
+def _measure(context: StageContext, lease: Lease) -> EpochMeasurements:
+    mosaic = context.store.mosaics.mosaic_of(lease.job_id)
+    if mosaic is None or not mosaic.fits_path.is_file():
+        path = mosaic.fits_path if mosaic else "its mosaic"
+        raise BadInput(f"{lease.label}: {path} is gone; `contimg epochs retry {lease.key}` makes it again")
+    return EpochMeasurements(mosaic.id, None, None, "nothing measured: no reference catalogue is installed")
+
+
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
 STAGES: Mapping[Stage, StageDefinition] = {
     Stage.CONVERT: StageDefinition(("contimg.tile.convert", "contimg.formats.ms.info"), _convert),
     Stage.CALIBRATE: StageDefinition(("contimg.tile.calibrate.run",), _calibrate),
     Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
     Stage.MOSAIC: StageDefinition(("contimg.epoch.mosaic.run",), _mosaic),
+    Stage.MEASURE: StageDefinition((), _measure),
 }

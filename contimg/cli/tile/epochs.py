@@ -6,7 +6,7 @@ from contimg.cli.shared import as_json_option, by_option, limit_option, open_sto
 from contimg.cli.tile.images import parse_mjd
 from contimg.common.options import Choice
 from contimg.common.units import format_utc, number_of
-from contimg.store import EpochRecord, JobRecord, State
+from contimg.store import EPOCH, EpochRecord, JobRecord, Stage, State
 
 
 @click.group()
@@ -59,15 +59,21 @@ def show(epoch: str, as_json: bool) -> None:
 
 @epochs.command()
 @click.argument("epoch")
+@click.option(
+    "--stage",
+    type=Choice([str(stage) for stage in EPOCH.stages]),
+    help="Start at this stage: `measure` leaves the mosaic as it is.",
+)
 @by_option
 @as_json_option
-def retry(epoch: str, by: str, as_json: bool) -> None:
-    """Make the mosaic of a failed, discarded or completed epoch again.
+def retry(epoch: str, stage: str | None, by: str, as_json: bool) -> None:
+    """Process a failed, discarded or completed epoch again.
 
-    An epoch of one tile, which the stream leaves out, is made in this way.
+    Without --stage a failed or discarded one continues where it stopped, and the mosaic of a completed one is made
+    again. An epoch of one tile, which the stream leaves out, is made in this way.
     """
     with open_store() as store:
-        job = store.jobs.retry(store.epochs.epoch(epoch).job_id, by=by)
+        job = store.jobs.retry(store.epochs.epoch(epoch).job_id, stage=Stage(stage) if stage else None, by=by)
     if as_json:
         print_json(job)
     else:

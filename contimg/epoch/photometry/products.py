@@ -97,9 +97,11 @@ class Photometry:
     @property
     def is_detected(self) -> "NDArray[np.bool_]":
         """Whether the flux is at least 3 sigma."""
-        return self.flux_jy >= self.limit_jy
+        is_detected: NDArray[np.bool_] = self.flux_jy >= self.limit_jy
+        return is_detected
 
     @property
     def is_usable(self) -> "NDArray[np.bool_]":
         """Whether no hard flag is set."""
-        return (self.flags & int(MeasurementFlag.HARD)) == 0
+        is_usable: NDArray[np.bool_] = (self.flags & int(MeasurementFlag.HARD)) == 0
+        return is_usable

@@ -17,7 +17,7 @@ from contimg.store import tables
 from contimg.store.activity.events import EventRecord
 from contimg.store.database import Database, Repository, count
 from contimg.store.files.groups import FileRecord, FileState
-from contimg.store.jobs.kinds import LIVE, TILE, Stage, State
+from contimg.store.jobs.kinds import EPOCH, LIVE, TILE, Stage, State
 from contimg.store.jobs.records import Outcome, jobs_in_progress, pause_switch
 from contimg.store.products.records import StoredImage
 from contimg.store.tables import record_of
@@ -74,16 +74,16 @@ class Rates:
 
     @property
     def real_time_factor(self) -> Annotated[float | None, about("Seconds of sky per second of processing, all stages "
-                                                                "in sequence, and the tile's part of its mosaics",
+                                                                "in sequence, and the tile's part of its epochs",
                                                                 NO_UNIT, 6.5)]:  # fmt: skip
         """Seconds of sky per second of processing; None until each stage of a tile has run.
 
-        The stages of a tile count in sequence, a mosaic with the part that is due to one tile.
+        The stages of a tile count in sequence, those of an epoch with the part that is due to one tile.
         """
         if not set(TILE.stages) <= set(self.stage_seconds):
             return None
         total_s = sum(self.stage_seconds[stage] for stage in TILE.stages)
-        total_s += self.stage_seconds.get(Stage.MOSAIC, 0.0) * CADENCE_S / self.epoch_step_s
+        total_s += sum(self.stage_seconds.get(stage, 0.0) for stage in EPOCH.stages) * CADENCE_S / self.epoch_step_s
         return CADENCE_S / total_s if total_s > 0 else None
 
 

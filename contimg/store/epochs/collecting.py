@@ -96,17 +96,17 @@ def open_epochs(session: Session, tile: tables.Job, rules: QueueRules, now: floa
 
 
 def settle(session: Session, job: tables.Job, rules: QueueRules, now: float) -> None:
-    """Reopen an epoch whose mosaic is committed if a tile was imaged since its stage began.
+    """Reopen an epoch whose measurements are committed if a tile was imaged since its mosaic's stage began.
 
     Parameters
     ----------
-    session : of the commit, after the mosaic's rows were written.
+    session : of the commit, after the last stage's rows were written.
     job : of the epoch.
     rules : with the windows.
     now : epoch seconds.
     """
     if has_new_tiles(session, job, rules):
-        _reopen(session, job, now, "reopened: a tile was imaged while the mosaic was made")
+        _reopen(session, job, now, "reopened: a tile was imaged while the epoch was processed")
 
 
 class Epochs(Repository):

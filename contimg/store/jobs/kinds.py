@@ -25,6 +25,7 @@ class Stage(StrEnum):
     CALIBRATE = "calibrate"
     IMAGE = "image"
     MOSAIC = "mosaic"
+    MEASURE = "measure"
 
     @property
     def kind(self) -> "JobKind":
@@ -33,11 +34,11 @@ class Stage(StrEnum):
 
     @property
     def queue(self) -> "Stage":
-        """The stage whose queue carries its messages: mosaics are made by the workers of images.
+        """The stage whose queue carries its messages: the workers of images run the stages of epochs.
 
         A deployment that has one worker for each stage of a tile so needs no further service.
         """
-        return Stage.IMAGE if self is Stage.MOSAIC else self
+        return Stage.IMAGE if self in EPOCH.stages else self
 
     @property
     def remaining(self) -> "tuple[Stage, ...]":
@@ -79,7 +80,7 @@ class JobKind:
 
 
 TILE = JobKind("tile", "group", "first file", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
-EPOCH = JobKind("epoch", "epoch", "first tile image", (Stage.MOSAIC,))
+EPOCH = JobKind("epoch", "epoch", "first tile image", (Stage.MOSAIC, Stage.MEASURE))
 KINDS = {kind.name: kind for kind in (TILE, EPOCH)}
 QUEUES = tuple(dict.fromkeys(stage.queue for stage in Stage))
 """The queues of the broker, each named after a stage."""

@@ -130,7 +130,7 @@ class Leases(Repository):
                 record_event(session, now, INFO, job.key, text)
             if lease.stage is Stage.IMAGE:
                 open_epochs(session, job, self._database.rules, now)
-            elif lease.stage is Stage.MOSAIC:
+            elif lease.stage is Stage.MEASURE:
                 settle(session, job, self._database.rules, now)
             values = {f"stage.{lease.stage}.{name}": value for name, value in asdict(figures).items()}
             record_metrics(session, now, {**values, f"stage.{lease.stage}.seconds": seconds}, job.key)
