@@ -10,10 +10,19 @@ from contimg.store.tables.columns import Base, Numbered, PrintablePath, Printabl
 from contimg.store.tables.epochs import MosaicInput, MosaicRow
 from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
 from contimg.store.tables.products import CalibrationTable, Image, MeasurementSet, TileProduct
+from contimg.store.tables.sky import (
+    Candidate,
+    CandidateNote,
+    MeasuredEpoch,
+    Measurement,
+    Source,
+    SourceIdentifier,
+    SourceStatistics,
+)
 
 __all__ = [
-    "Alert", "AntennaHistory", "AntennaOutage", "Base",
-    "CalibrationTable", "Control", "Event", "Group", "Image", "Job", "MeasurementSet", "Metric", "MosaicInput",
-    "MosaicRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "StageRun", "SubbandFileRow", "TileProduct",
-    "record_of",
+    "Alert", "AntennaHistory", "AntennaOutage", "Base", "CalibrationTable", "Candidate", "CandidateNote", "Control",
+    "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement", "MeasurementSet", "Metric", "MosaicInput",
+    "MosaicRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "Source", "SourceIdentifier",
+    "SourceStatistics", "StageRun", "SubbandFileRow", "TileProduct", "record_of",
 ]  # fmt: skip
