@@ -144,8 +144,8 @@ def measure_one_by_one(
         for number, files in enumerate(tile_files):
             start_core_s, arrival_s = service.core_s(), service.feed(files)
             service.wait(number + 1)
-            known = {row["group"] for row in tile_figures}
-            (group,) = (group for group in service.store.files.groups(limit=1000) if group.id not in known)
+            group_ids = {row["group"] for row in tile_figures}
+            (group,) = (group for group in service.store.files.groups(limit=1000) if group.id not in group_ids)
             runs = service.store.jobs.runs(group.id)
             tile_figures.append(
                 {

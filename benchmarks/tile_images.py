@@ -51,13 +51,13 @@ def random_sky(ra_deg: float, dec_deg: float, width_deg: float, height_deg: floa
     """Sources of counts N(>S) proportional to 1/S from 3 mJy on, in a strip around a position; none within 0.1 deg."""
     rng = np.random.default_rng(seed)
     x, y = rng.uniform(-0.5, 0.5, 4 * count) * width_deg, rng.uniform(-0.5, 0.5, 4 * count) * height_deg
-    kept: list[int] = []
+    columns: list[int] = []
     for number in range(x.size):
-        if len(kept) < count and all(np.hypot(x[number] - x[kept], y[number] - y[kept]) > 0.1):
-            kept.append(number)
-    dec = dec_deg + y[kept]
-    ra = (ra_deg + x[kept] / np.cos(np.deg2rad(dec))) % 360
-    return Sky(ra, dec, 3e-3 / (1 - rng.uniform(0, 0.998, len(kept))))
+        if len(columns) < count and all(np.hypot(x[number] - x[columns], y[number] - y[columns]) > 0.1):
+            columns.append(number)
+    dec = dec_deg + y[columns]
+    ra = (ra_deg + x[columns] / np.cos(np.deg2rad(dec))) % 360
+    return Sky(ra, dec, 3e-3 / (1 - rng.uniform(0, 0.998, len(columns))))
 
 
 def strip(ra_deg: float, dec_deg: float, count: int, **fields: object) -> list[TileSpec]:

@@ -73,9 +73,9 @@ def entries(text: str) -> Iterator[dict[str, str]]:
         }
 
 
-def names(name: str, rest: str, block: str) -> list[str]:
+def names(name: str, remainder: str, block: str) -> list[str]:
     """Return the aliases of a source: common names, then the B1950 name."""
-    aliases = [match.group() for match in _ALIAS.finditer(rest)]
+    aliases = [match.group() for match in _ALIAS.finditer(remainder)]
     aliases += [COMMON_NAMES[name]] if name in COMMON_NAMES else []
     b1950 = _B1950.search(block)
     return [*aliases, b1950["name"]] if b1950 else aliases

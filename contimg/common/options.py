@@ -40,7 +40,7 @@ class Choice(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx) + suggest(str(value), self.choices)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, names: Iterable[str]) -> str:
     """Return ` Did you mean ...?` for a word that is not known; an empty text where no known word resembles it.
 
     Parameters
@@ -48,7 +48,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     word : as it was given.
     known : the words that are accepted.
     """
-    close = get_close_matches(word.lower(), known)
+    close = get_close_matches(word.lower(), names)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -122,8 +122,8 @@ class CaltableSetNumbers:
             for key in ("snr", "chi2", "amplitude", "data_fraction", "sparse_fraction")
             if table[key] is not None
         }
-        known = {key: value for key, value in numbers.items() if value is not None}
-        plain: dict[str, Any] = json.loads(json.dumps({**known, **leading, "tables": tables}))  # lists, not tuples
+        measured = {key: value for key, value in numbers.items() if value is not None}
+        plain: dict[str, Any] = json.loads(json.dumps({**measured, **leading, "tables": tables}))  # lists, not tuples
         return plain
 
 
@@ -178,8 +178,8 @@ def measure_hand_ratio(inverse: NDArray[np.complex64]) -> float | None:
         return None
     with np.errstate(all="ignore"):
         ratio = np.abs(inverse[..., 1]) ** 2 / np.abs(inverse[..., 0]) ** 2
-    known = ratio[np.isfinite(ratio)]
-    return float(np.median(known)) if known.size else None
+    finite = ratio[np.isfinite(ratio)]
+    return float(np.median(finite)) if finite.size else None
 
 
 def measure_phase_scatter_deg(phases: Solutions) -> float:
@@ -260,7 +260,7 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
             Check(f"{kind}: snr", caltable.snr, f"{kind}: median signal to noise {caltable.snr or 0:.1f}",
                   low=limits.suspect_snr, bad_low=limits.reject_snr),
         ]  # fmt: skip
-    scatter, turned, left = numbers.phase_scatter_deg, numbers.phase_change_deg, numbers.residual_fraction
+    scatter, turned, residual = numbers.phase_scatter_deg, numbers.phase_change_deg, numbers.residual_fraction
     uncovered, imbalance = numbers.uncovered_fraction, numbers.hand_ratio_change
     max_ratio = 1 + limits.suspect_imbalance
     return [
@@ -269,7 +269,7 @@ def check_caltable_set(numbers: CaltableSetNumbers, limits: SolutionLimits) -> l
               "the other caltables", **flagged_limits),
         Check("phase scatter", scatter, f"phases scatter by {scatter or 0:.1f} deg within the transit",
               high=limits.suspect_scatter_deg, bad_high=limits.reject_scatter_deg, unit="deg"),
-        Check("residual", left, f"{left or 0:.0%} of the calibrator is left after correction",
+        Check("residual", residual, f"{residual or 0:.0%} of the calibrator is left after correction",
               high=limits.suspect_residual, bad_high=limits.reject_residual, unit="fraction"),
         Check("change of X over Y", imbalance, f"gains of X over those of Y, squared, are {imbalance or 0:.3f} times "
               f"those of {numbers.previous}", low=1 / max_ratio, high=max_ratio),

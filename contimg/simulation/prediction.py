@@ -207,11 +207,11 @@ class _Sky:
         self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], shapes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Vectors along the axes with a length of FWHM in radians, ITRS, shape (times, sources, 2, 3)."""
-        here = self.directions[:, self.resolved]
-        north = drift.source_directions(ra_deg, dec_deg + 0.01, self.observation.times_jd) - here
-        north -= np.sum(north * here, axis=-1, keepdims=True) * here
+        directions = self.directions[:, self.resolved]
+        north = drift.source_directions(ra_deg, dec_deg + 0.01, self.observation.times_jd) - directions
+        north -= np.sum(north * directions, axis=-1, keepdims=True) * directions
         north /= np.linalg.norm(north, axis=-1, keepdims=True)
-        east = np.cross(north, here)
+        east = np.cross(north, directions)
         major_rad, minor_rad = (np.deg2rad(shapes[:, axis, np.newaxis] / 3600) for axis in (0, 1))
         sine, cosine = (function(np.deg2rad(shapes[:, 2, np.newaxis])) for function in (np.sin, np.cos))
         return np.stack(

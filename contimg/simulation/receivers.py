@@ -201,11 +201,11 @@ def _draw_walks(options: SimulateOptions, array: Array) -> NDArray[np.complex128
     noise = rng.standard_normal((2, steps, slots, POLARIZATIONS)) * np.sqrt(WALK_STEP_S / 3600)
     amplitude, phase = (size * np.cumsum(part, axis=0) for size, part in zip(sizes, noise, strict=True))
     # The gradient is a Gaussian process with the correlation exp(-t / TROPOSPHERE_S), the same in both polarisations.
-    kept = np.exp(-WALK_STEP_S / TROPOSPHERE_S)
-    gradient = rng.standard_normal((steps, 2)) * np.sqrt(1 - kept**2)
-    gradient[0] /= np.sqrt(1 - kept**2)
+    correlation = np.exp(-WALK_STEP_S / TROPOSPHERE_S)
+    gradient = rng.standard_normal((steps, 2)) * np.sqrt(1 - correlation**2)
+    gradient[0] /= np.sqrt(1 - correlation**2)
     for step in range(1, steps):
-        gradient[step] += kept * gradient[step - 1]
+        gradient[step] += correlation * gradient[step - 1]
     ground_km = array.positions_m @ drift.horizon_axes()[:2].T / 1e3
     phase += (np.deg2rad(options.troposphere_deg_per_km) * gradient @ ground_km.T)[..., np.newaxis]
     walk = amplitude + 1j * phase

@@ -51,16 +51,16 @@ class DiskMonitor:
         fullest = max(self.list_disks(), key=lambda disk: disk.used_percent, default=None)
         if fullest is None:
             return
-        paused_by, limits, used = self.store.jobs.paused_by, self.limits, fullest.used_percent
-        usage = f"{fullest.directory}: disk is {used:.1f} % full"
+        paused_by, limits, used_percent = self.store.jobs.paused_by, self.limits, fullest.used_percent
+        usage = f"{fullest.directory}: disk is {used_percent:.1f} % full"
         is_raised = any(alert.rule == "disk" for alert in self.store.alerts.active())
         limit = limits.disk_low_percent if is_raised else limits.disk_high_percent
-        full = self._describe(fullest) if used >= limit else None
+        full = self._describe(fullest) if used_percent >= limit else None
         self.store.activity.record_full_disk(full)
-        if paused_by is None and used >= limits.disk_high_percent:
+        if paused_by is None and used_percent >= limits.disk_high_percent:
             self.store.jobs.pause(PAUSED_BY)
             log.error("%s (limit %g %%); stream paused", usage, limits.disk_high_percent)
-        elif paused_by == PAUSED_BY and used < limits.disk_low_percent:
+        elif paused_by == PAUSED_BY and used_percent < limits.disk_low_percent:
             self.store.jobs.resume(PAUSED_BY)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
         problem = f"{full.reason}; stream paused; free some space" if full else None

@@ -92,9 +92,9 @@ def write_fault(path: Path, min_free_bytes: int = 1 << 20) -> ContimgError | Non
     if disk.f_flag & os.ST_RDONLY:
         return Transient(f"{path}: its file system is read-only; mount it for writing")
     if not os.access(existing, os.W_OK | (os.X_OK if existing.is_dir() else 0), effective_ids=True):
-        uid, owner, where = os.geteuid(), existing.stat().st_uid, "it" if existing == path else existing
+        uid, owner, denied = os.geteuid(), existing.stat().st_uid, "it" if existing == path else existing
         return Misconfigured(
-            f"{path}: uid {uid} cannot write to {where}, which belongs to uid {owner}; run as that user, or "
+            f"{path}: uid {uid} cannot write to {denied}, which belongs to uid {owner}; run as that user, or "
             f"chown {uid} {existing}"
         )
     if (free_bytes := disk.f_bavail * disk.f_frsize) < min_free_bytes:

@@ -191,10 +191,10 @@ def _read(path: Path) -> MSInfo:
 
 def _common_diameter_m(diameters_m: NDArray[np.float64], telescope: str) -> float:
     """The diameter of all dishes; NaN where they differ or one is not known, which the DSA-110's always are."""
-    known = np.isfinite(diameters_m) & (diameters_m > 0)
+    has_diameter = np.isfinite(diameters_m) & (diameters_m > 0)
     if telescope in dsa110.NAMES:
-        diameters_m = np.where(dsa110.is_own_dish(diameters_m) | ~known, dsa110.DISH_DIAMETER_M, diameters_m)
-    elif not known.all():
+        diameters_m = np.where(dsa110.is_own_dish(diameters_m) | ~has_diameter, dsa110.DISH_DIAMETER_M, diameters_m)
+    elif not has_diameter.all():
         return float("nan")
     alike = diameters_m.max() <= (1 + ALIKE_DISHES) * diameters_m.min()
     return float(np.median(diameters_m)) if alike else float("nan")
@@ -205,13 +205,13 @@ def _require(condition: bool | np.bool_, path: Path, fault: str, remedy: str) ->
         raise BadInput(f"{path}: {fault}; {remedy}")
 
 
-def _read_setup(path: Path, used: NDArray[np.int32]) -> tuple[NDArray[np.float64], float, tuple[str, ...]]:
+def _read_setup(path: Path, used_ids: NDArray[np.int32]) -> tuple[NDArray[np.float64], float, tuple[str, ...]]:
     """Read frequencies, channel width and correlations of the only DATA_DESC_ID that has rows."""
-    fault = f"{used.size} spectral windows or polarization set-ups have rows, expected 1"
-    _require(used.size == 1, path, fault, "combine them first (CASA's mstransform)")
+    fault = f"{used_ids.size} spectral windows or polarization set-ups have rows, expected 1"
+    _require(used_ids.size == 1, path, fault, "combine them first (CASA's mstransform)")
     with open_table(path / "DATA_DESCRIPTION") as descriptions:
         window, polarization = (
-            int(descriptions.getcell(name, int(used[0]))) for name in ("SPECTRAL_WINDOW_ID", "POLARIZATION_ID")
+            int(descriptions.getcell(name, int(used_ids[0]))) for name in ("SPECTRAL_WINDOW_ID", "POLARIZATION_ID")
         )
     with open_table(path / "SPECTRAL_WINDOW") as windows:
         freqs, widths = (np.asarray(windows.getcell(name, window)) for name in ("CHAN_FREQ", "CHAN_WIDTH"))
@@ -259,8 +259,10 @@ def _find_usable_rows(path: Path, main: table, correlations: tuple[str, ...]) ->
 def _read_phase_centre(path: Path, fields: NDArray[np.int32]) -> NDArray[np.float64]:
     """Read the direction that all rows are phased to, shape (2,)."""
     with open_table(path / "FIELD") as table_of_fields:
-        known = (fields >= 0) & (fields < table_of_fields.nrows())
-        _require(known.all(), path, f"FIELD has no row {fields[~known]}, which rows of data name", "correct FIELD_ID")
+        is_listed = (fields >= 0) & (fields < table_of_fields.nrows())
+        _require(
+            is_listed.all(), path, f"FIELD has no row {fields[~is_listed]}, which rows of data name", "correct FIELD_ID"
+        )
         directions = [table_of_fields.getcell("PHASE_DIR", int(field)) for field in fields]
         frames = {_frame(table_of_fields, "PHASE_DIR", int(field)) for field in fields}
     _require(
@@ -296,9 +298,9 @@ def _frame(directions: table, column: str, row: int) -> str:
 def _check_antennas(
     path: Path, antennas: NDArray[np.int32], names: tuple[str, ...], positions: NDArray[np.float64]
 ) -> None:  # fmt: skip
-    known = (antennas >= 0) & (antennas < len(names))
-    fault = f"ANTENNA has {len(names)} rows, and rows of data name antenna {antennas[~known]}"
-    _require(known.all(), path, fault, "convert the group again")
+    is_listed = (antennas >= 0) & (antennas < len(names))
+    fault = f"ANTENNA has {len(names)} rows, and rows of data name antenna {antennas[~is_listed]}"
+    _require(is_listed.all(), path, fault, "convert the group again")
     twice = sorted({names[slot] for slot in antennas if names.count(names[slot]) > 1})
     fault = f"ANTENNA has the name {', '.join(twice)} more than once, and solutions are matched by name"
     _require(not twice, path, fault, "correct NAME")

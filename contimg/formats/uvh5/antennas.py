@@ -73,12 +73,12 @@ def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_
     positions = header["antenna_positions"][:].astype(np.float64)
     if not numbers.size == len(names) == len(positions):
         raise BadFile(path, "antenna_numbers, antenna_names and antenna_positions differ in length")
-    used = np.isin(numbers, used_numbers)
-    if np.count_nonzero(used) != np.unique(used_numbers).size:
+    has_data = np.isin(numbers, used_numbers)
+    if np.count_nonzero(has_data) != np.unique(used_numbers).size:
         raise BadFile(path, "antenna_numbers lists an antenna with data twice")
     unplaced = ~np.isfinite(positions).all(axis=1)
-    if (unplaced & used).any():
-        listed = ", ".join(names[slot] for slot in np.flatnonzero(unplaced & used))
+    if (unplaced & has_data).any():
+        listed = ", ".join(names[slot] for slot in np.flatnonzero(unplaced & has_data))
         raise BadFile(path, f"antenna_positions has values that are not finite, for antennas with data: {listed}")
     positions[unplaced] = 0.0
     centre = _read_centre(path, header)
@@ -88,32 +88,32 @@ def read_antennas(path: Path, header: Any, used_numbers: NDArray[np.int64], own_
     # No relative position of an antenna on the Earth is nearer to the array's centre than to the Earth's.
     geocentric = np.linalg.norm(positions - centre, axis=1) < np.linalg.norm(positions, axis=1)
     positions[geocentric] -= centre
-    if own_telescope and _are_negated(numbers[used], positions[used]):
+    if own_telescope and _are_negated(numbers[has_data], positions[has_data]):
         raise BadFile(path, "antenna_positions point away from the stations: their sign is wrong; correct it")
     diameters = _read_diameters(header, numbers.size, own_telescope)
-    distinct = _distinct_names(path, names, numbers, used)
+    distinct = _distinct_names(path, names, numbers, has_data)
     return Antennas(numbers, distinct, positions, diameters, centre, read_text(header, "telescope_name", "unknown"))
 
 
 def _are_negated(numbers: NDArray[np.int64], positions_m: NDArray[np.float64]) -> bool:
     """Whether positions relative to the site are opposite to those of the stations, whose numbers are one higher."""
     by_number = {station.number - 1: station for station in stations()}
-    known = np.isin(numbers, list(by_number))
-    listed = [by_number[number] for number in numbers[known]]
+    is_station = np.isin(numbers, list(by_number))
+    listed = [by_number[number] for number in numbers[is_station]]
     geodetic = np.array([(station.longitude_deg, station.latitude_deg, station.elevation_m) for station in listed])
     longitudes, latitudes, heights = geodetic.reshape(-1, 3).T
     stations_m = erfa.gd2gc(1, np.deg2rad(longitudes), np.deg2rad(latitudes), heights) - TELESCOPE.itrf_m
-    return bool(np.sum(stations_m * positions_m[known]) < 0)
+    return bool(np.sum(stations_m * positions_m[is_station]) < 0)
 
 
 def _distinct_names(
-    path: Path, names: list[str], numbers: NDArray[np.int64], used: NDArray[np.bool_]
+    path: Path, names: list[str], numbers: NDArray[np.int64], has_data: NDArray[np.bool_]
 ) -> tuple[str, ...]:  # fmt: skip
     """The names, with the slot appended to repeated ones of antennas without rows."""
-    of_used = Counter(name for name, has_rows in zip(names, used, strict=True) if has_rows)
+    of_used = Counter(name for name, has_rows in zip(names, has_data, strict=True) if has_rows)
     for name, count in of_used.items():
         if count > 1:
-            slots = [slot for slot in np.flatnonzero(used) if names[slot] == name]
+            slots = [slot for slot in np.flatnonzero(has_data) if names[slot] == name]
             raise BadFile(
                 path,
                 f"antenna_names has {name!r} for {count} antennas with data, numbers "
@@ -123,7 +123,7 @@ def _distinct_names(
     counts = Counter(names)
     return tuple(
         name if has_rows or (name and counts[name] == 1) else f"{name}#{slot}"
-        for slot, (name, has_rows) in enumerate(zip(names, used, strict=True))
+        for slot, (name, has_rows) in enumerate(zip(names, has_data, strict=True))
     )
 
 

@@ -211,7 +211,7 @@ def _common_times(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.floa
         return float(np.abs(common_jd[nearest_index(times_jd, common_jd)] - times_jd).max() * DAY_S)
 
     times_jd = [header.times_jd for header in headers.values()]
-    common_jd = _covering(times_jd, lambda own, common: distance_s(own, common) <= TIME_TOLERANCE_S)
+    common_jd = _covering(times_jd, lambda times, common: distance_s(times, common) <= TIME_TOLERANCE_S)
     lengths_s = np.full((len(headers), common_jd.size), np.nan)
     for header, lengths in zip(headers.values(), lengths_s, strict=True):
         if (distance := distance_s(header.times_jd, common_jd)) > TIME_TOLERANCE_S:
@@ -226,17 +226,17 @@ def _common_baselines(headers: Mapping[int, SubbandHeader]) -> tuple[NDArray[np.
     """Slots of the tile's baselines, sorted. A file with fewer is aligned. One with others has another setup."""
     slots = next(iter(headers.values())).array.numbers.size
     codes = [np.sort(first * slots + second) for first, second in map(_sorted_slots, headers.values())]
-    common = _covering(codes, lambda own, candidate: bool(np.isin(own, candidate).all()))
-    for header, own in zip(headers.values(), codes, strict=True):
-        if excess := np.setdiff1d(own, common).size:
+    common = _covering(codes, lambda baselines, candidate: bool(np.isin(baselines, candidate).all()))
+    for header, baselines in zip(headers.values(), codes, strict=True):
+        if excess := np.setdiff1d(baselines, common).size:
             raise BadFile(header.path, f"it has {excess} baselines that the other files of its group do not have")
     return common // slots, common % slots
 
 
 def _covering(values: list[NDArray[Any]], covers: Callable[[NDArray[Any], NDArray[Any]], bool]) -> NDArray[Any]:
     """The values of the file that has all the values of the most files."""
-    distinct = {own.tobytes(): own for own in values}.values()
-    return max(distinct, key=lambda common: (sum(covers(own, common) for own in values), common.size))
+    distinct = {array.tobytes(): array for array in values}.values()
+    return max(distinct, key=lambda common: (sum(covers(array, common) for array in values), common.size))
 
 
 def _require_equal(
@@ -244,8 +244,8 @@ def _require_equal(
 ) -> None:
     values = {subband: value(header) for subband, header in headers.items()}
     common, count = Counter(values.values()).most_common(1)[0]
-    for subband, own in values.items():
-        if own != common:
+    for subband, value_of_file in values.items():
+        if value_of_file != common:
             raise BadFile(
                 headers[subband].path, f"its {quantity} differs from that of {count} other files of its group"
             )

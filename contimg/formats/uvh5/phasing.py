@@ -88,12 +88,12 @@ def _read_centre(path: Path, header: Any) -> Mapping[str, Any]:
             "cat_epoch": header["phase_center_epoch"][()] if "phase_center_epoch" in header else 2000.0,
         }
     catalogue = _read_catalogue(header["phase_center_catalog"])
-    used = np.unique(header["phase_center_id_array"][:]) if "phase_center_id_array" in header else list(catalogue)
-    if len(used) != 1 or int(used[0]) not in catalogue:
+    center_ids = np.unique(header["phase_center_id_array"][:]) if "phase_center_id_array" in header else list(catalogue)
+    if len(center_ids) != 1 or int(center_ids[0]) not in catalogue:
         raise BadFile(
-            path, f"its rows use {len(used)} phase centres of {len(catalogue)} in its catalogue; one is supported"
+            path, f"its rows use {len(center_ids)} phase centres of {len(catalogue)} in its catalogue; one is supported"
         )
-    return catalogue[int(used[0])]
+    return catalogue[int(center_ids[0])]
 
 
 def _read_catalogue(group: Any) -> dict[int, Mapping[str, Any]]:

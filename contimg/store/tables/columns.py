@@ -50,8 +50,8 @@ class PrintablePath(PrintableText):
 
 def partial_unique(name: str, condition: str, *columns: str) -> Index:
     """A unique index over the rows that meet a condition."""
-    where = text(condition)
-    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+    criterion = text(condition)
+    return Index(name, *columns, unique=True, sqlite_where=criterion, postgresql_where=criterion)
 
 
 class Base(DeclarativeBase):

@@ -138,7 +138,7 @@ def collect_passage(
     """
     images = [np.squeeze(fits.getdata(path)).astype(np.float64) for path in paths]
     positions_rad = _merge([_find_peaks(image, header) for image, header in zip(images, headers, strict=True)])
-    known = np.deg2rad([[source.ra_deg, source.dec_deg] for source in catalogue]).reshape(-1, 2)
+    directions = np.deg2rad([[source.ra_deg, source.dec_deg] for source in catalogue]).reshape(-1, 2)
     low_hz, high_hz = (
         headers[0]["CRVAL3"] + sign * 0.5 * headers[0]["CDELT3"] * (1 - 1 / FREQUENCIES) for sign in (-1, 1)
     )
@@ -151,7 +151,7 @@ def collect_passage(
             if (flux := _measure(image, header, position)) is not None
         ]
         reach_rad = np.deg2rad(headers[0]["BMAJ"])
-        near = separation_rad(known, position) < reach_rad if len(known) else np.zeros(0, dtype=bool)
+        near = separation_rad(directions, position) < reach_rad if len(directions) else np.zeros(0, dtype=bool)
         flux_jy = catalogue[int(np.flatnonzero(near)[0])].flux_jy if near.sum() == 1 else np.nan
         if len(fluxes) >= 2 or (fluxes and np.isfinite(flux_jy)):
             rows += [(len(true_jy), *flux) for flux in fluxes]
@@ -254,8 +254,8 @@ def fit_beam_width(passage: Passage, mjd: float, images: int) -> BeamMeasurement
     passage : the fluxes.
     mjd, images : mean time and number of the images.
     """
-    known = np.isfinite(passage.true_jy)
-    with_catalogue = bool(known.sum() >= 5)
+    has_truth = np.isfinite(passage.true_jy)
+    with_catalogue = bool(has_truth.sum() >= 5)
 
     def model(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         north = parameters[2] if with_catalogue else parameters[0]
@@ -268,7 +268,7 @@ def fit_beam_width(passage: Passage, mjd: float, images: int) -> BeamMeasurement
         residuals = (passage.apparent_jy - fitted_jy[passage.source] * response) / passage.error_jy
         if not with_catalogue:
             return np.asarray(residuals)
-        ratios = np.log(np.maximum(fitted_jy[known], 1e-9) / passage.true_jy[known])
+        ratios = np.log(np.maximum(fitted_jy[has_truth], 1e-9) / passage.true_jy[has_truth])
         return np.append(residuals, (ratios - np.median(ratios)) / CATALOGUE_ERROR)
 
     start = np.zeros(3 if with_catalogue else 2)

@@ -227,7 +227,7 @@ def _axes(header: SubbandHeader) -> Axes:
     ordered = in_casa_order(codes)
     swapped = [_SWAPPED_CODES.get(code, code) for code in ordered]
     # A cross-hand whose counterpart is not in the file stands for it.
-    swapped = [code if code in codes else own for code, own in zip(swapped, ordered, strict=True)]
+    swapped = [code if code in codes else code_of_file for code, code_of_file in zip(swapped, ordered, strict=True)]
     source = [[codes.index(code) for code in ordered], [codes.index(code) for code in swapped]]
     freqs = header.freqs_hz
     step = float(freqs[-1] - freqs[0]) / (freqs.size - 1) if freqs.size > 1 else -header.channel_width_hz

@@ -113,11 +113,11 @@ def compute_amplitudes(data: NDArray[np.complex64], flags: Masks) -> tuple[NDArr
                     count[pol] += good
         for time in range(times):
             for channel in range(channels):
-                summed, used = 0.0, 0
+                summed, samples = 0.0, 0
                 for pol in range(pols):
                     if not flags[time, baseline, channel, pol] and total[pol] > 0:
                         summed += size[time, channel, pol] * count[pol] / total[pol]
-                        used += 1
-                missing[baseline, time, channel] = used == 0
-                amplitude[baseline, time, channel] = summed / max(used, 1)
+                        samples += 1
+                missing[baseline, time, channel] = samples == 0
+                amplitude[baseline, time, channel] = summed / max(samples, 1)
     return amplitude, missing

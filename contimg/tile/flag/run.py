@@ -139,8 +139,10 @@ def _flag_values(data: Data, flags: Mask, limits: NDArray[np.float64]) -> None:
 
 def _clip(data: Data, flags: Mask, is_cross: Mask, ms: MSInfo) -> None:
     """Flag cross-correlations far above the parallel hands' median, for they would dominate AOFlagger's mean."""
-    some = is_cross[::_ROW_STEP]
-    sample, good = (ms.select_parallel_hands(values[::_ROW_STEP, ::_CHANNEL_STEP][some]) for values in (data, ~flags))
+    has_cross = is_cross[::_ROW_STEP]
+    sample, good = (
+        ms.select_parallel_hands(values[::_ROW_STEP, ::_CHANNEL_STEP][has_cross]) for values in (data, ~flags)
+    )
     if good.any():
         limit = CLIP * float(np.median(np.abs(sample[good])))
         _flag_values(data, flags, np.where(is_cross, limit, _MAX_FINITE))

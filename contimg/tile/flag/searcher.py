@@ -93,12 +93,12 @@ def read_into(stream: BinaryIO, array: NDArray[np.generic]) -> bool:
     stream : a binary stream, buffered or not.
     array : filled in place; contiguous. Undefined values are left in it when the stream ends before.
     """
-    rest = array.data.cast("B")
-    while len(rest):
-        count = stream.readinto(rest)  # type: ignore[attr-defined]
+    remaining = array.data.cast("B")
+    while len(remaining):
+        count = stream.readinto(remaining)  # type: ignore[attr-defined]
         if not count:
             return False
-        rest = rest[count:]
+        remaining = remaining[count:]
     return True
 
 
