@@ -26,7 +26,7 @@ def write_sky_catalogue(path: Path, plans: Iterable[TilePlan], options: Simulate
 
     Returns
     -------
-    The catalogue: fluxes outside the primary beam and spectral indices at the centre of the band.
+    The catalogue: steady fluxes outside the primary beam and spectral indices at the centre of the band.
 
     Raises
     ------
@@ -34,7 +34,8 @@ def write_sky_catalogue(path: Path, plans: Iterable[TilePlan], options: Simulate
     """
     sources = list({source.name: source for plan in plans for source in plan.sources}.values())
     flux_jy, above_jy = (
-        np.array([float(source.flux_jy(factor * BAND.centre_hz)) for source in sources]) for factor in (1.0, _STEP)
+        np.array([float(source.flux_jy(factor * BAND.centre_hz)) / source.flux_factor for source in sources])
+        for factor in (1.0, _STEP)
     )
     shapes = np.array([source.shape for source in sources]).reshape(-1, 3)
     columns = CatalogueSources.of(

@@ -37,6 +37,7 @@ class SimulateOptions(Options, env_prefix="CONTIMG_SIMULATE_"):
     strong_radius_deg: float = option(
         2.0, "Distance of that source from the tile's centre, to the north-east", unit="deg", minimum=0.0, maximum=4.0
     )
+    variable_sources: str = option("", "CSV table of fluxes by day: name, mjd, factor, and positions of sources to add")
     smearing: bool = option(True, "Average the visibilities over the integration while the sky moves")
     beam: Literal["airy", "uniform"] = option("airy", "Primary beam: Airy disk of the dish, or uniform")
     moving_beam: bool = option(True, "Let the sky drift through the beam; otherwise the response is that of mid-tile")

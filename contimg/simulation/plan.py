@@ -1,16 +1,19 @@
 """The tiles of a run: times, pointing and sources."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
+from contimg.common.errors import Misconfigured
 from contimg.formats.uvh5.grouping import seconds_of, stamp_of, subband_file_name
-from contimg.instrument.time import DAY_S, jd_to_unix
+from contimg.instrument.time import DAY_S, MJD_ZERO_JD, jd_to_unix
 from contimg.simulation import drift
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.sky import CALIBRATOR, Source, counts_sky, strong_source, target_sky
+from contimg.simulation.variables import VariableSources, read_variables
 
 REACH_DEG = 5.0  # sources farther from the pointing at mid-tile are left out
 
@@ -56,6 +59,10 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
     Parameters
     ----------
     options : of the run.
+
+    Raises
+    ------
+    Misconfigured : the table of variables is not usable, or names a source that no tile has.
     """
     transit_jd, dec_rad = drift.transit(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg, options.date)
     dec_rad += np.deg2rad(options.declination_offset_deg)
@@ -70,7 +77,9 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
     sky = (CALIBRATOR, *target_sky(targets, options.sources, rng))
     if options.strong_jy > 0:
         sky = (*sky, strong_source((targets or centres)[0], options.strong_jy, options.strong_radius_deg))
-    return tuple(
+    variables = read_variables(Path(options.variable_sources)) if options.variable_sources else VariableSources({}, ())
+    sky = (*sky, *variables.added)
+    plans = tuple(
         TilePlan(
             index=index,
             group=_group_name(mid_jd - 0.5 * options.integrations * options.integration_s / DAY_S),
@@ -79,10 +88,19 @@ def plan_tiles(options: SimulateOptions) -> tuple[TilePlan, ...]:
             apparent_dec_rad=dec_rad,
             centre_ra_deg=float(centre.ra.deg),
             centre_dec_deg=float(centre.dec.deg),
-            sources=_within_reach(sky, pointing, mid_jd) + _counts(options, centre, sky),
+            sources=variables.at(
+                _within_reach(sky, pointing, mid_jd) + _counts(options, centre, sky), mid_jd - MJD_ZERO_JD
+            ),
         )
         for index, (mid_jd, centre) in enumerate(zip(mids_jd, centres, strict=True))
     )
+    names = {source.name for plan in plans for source in plan.sources} | {source.name for source in variables.added}
+    if unknown := sorted(set(variables.curves) - names):
+        raise Misconfigured(
+            f"--variable-sources={options.variable_sources}: no tile of the run has {', '.join(unknown[:5])}; "
+            "leave it out, or give its ra_deg, dec_deg and flux_jy"
+        )
+    return plans
 
 
 def _counts(options: SimulateOptions, centre: SkyCoord, named: tuple[Source, ...]) -> tuple[Source, ...]:

@@ -48,6 +48,7 @@ class Source:
     ra_deg, dec_deg : ICRS.
     spectrum : coefficients a0, a1, … of log10(S/Jy) = a0 + a1 x + a2 x² ..., x = log10(frequency/GHz).
     shape : (major, minor, position angle): FWHM in arcsec, 0 for a point, and degrees from north through east.
+    flux_factor : flux over the steady one; the spectrum includes it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     dec_deg: float
     spectrum: tuple[float, ...]
     shape: tuple[float, float, float] = POINT
+    flux_factor: float = 1.0
 
     def flux_jy(self, freqs_hz: ArrayLike) -> NDArray[np.float64]:
         """Return the flux density outside the primary beam.

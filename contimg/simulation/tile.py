@@ -245,9 +245,10 @@ def write_truth(directory: Path, run: Run, plan: TilePlan) -> Path:
     """Write the truth of a tile.
 
     The JSON holds group, times, pointing, beam, antennas, dead antennas, options and sources: ICRS position,
-    `flux_jy` (intrinsic, at the band's centre), spectrum and shape, `apparent_flux_jy` (through the beam, the mean over
-    the tile's integrations at the band's centre), `band_apparent_flux_jy` (the mean over the band too) and
-    `separation_deg` (from the pointing at mid-tile). The .csv is a table of the sources alone. The .npz holds `gains`
+    `flux_jy` (intrinsic, at the band's centre, of that time), `flux_factor` (over the steady flux), spectrum and shape,
+    `apparent_flux_jy` (through the beam, the mean over the tile's integrations at the band's centre),
+    `band_apparent_flux_jy` (the mean over the band too) and `separation_deg` (from the pointing at mid-tile). The .csv
+    is a table of the sources alone. The .npz holds `gains`
     (antennas, channels, pols) complex64 at mid-tile, `freqs_hz` in file order, `stations`, `delay_ns` (antennas, pols),
     `sefd_jy` (antennas,), `position_error_m` (antennas, 3) and `pointing_offset_rad` (antennas, 2: east, north),
     `convention`; `gain_series` (times, antennas, pols) at the band's centre over `times_mjd`.
@@ -342,6 +343,7 @@ def _describe_sources(run: Run, plan: TilePlan) -> list[dict[str, Any]]:
             "ra_deg": source.ra_deg,
             "dec_deg": source.dec_deg,
             "flux_jy": float(flux[0]),
+            "flux_factor": source.flux_factor,
             "spectrum": list(source.spectrum),
             "spectral_index": float(np.log(flux[-1] / flux[1]) / np.log(freqs_hz[-1] / freqs_hz[1])),
             "major_arcsec": source.shape[0],

@@ -1,4 +1,4 @@
-"""Visibilities of a subband: the sky of `contimg.simulation.prediction`, interference, noise and gains.
+"""Visibilities of a subband: the sky of `contimg.simulation.prediction.fields`, interference, noise and gains.
 
 Interference is a radar that is on for some integrations, a steady satellite, and a burst over the whole band. An
 emitter is fixed on the ground, so the fringe-stop leaves its phase constant in time. Further bursts fill part of the
@@ -18,7 +18,7 @@ from contimg.simulation import drift
 from contimg.simulation.beams import Beam, build_beam
 from contimg.simulation.options import SimulateOptions
 from contimg.simulation.plan import TilePlan
-from contimg.simulation.prediction import Observation, SkyVisibilities, predict
+from contimg.simulation.prediction.fields import Observation, SkyVisibilities, predict
 from contimg.simulation.receivers import POLARIZATIONS, Array, Corruption, build_array, draw_corruption
 from contimg.simulation.sky import CALIBRATOR
 

@@ -9,7 +9,7 @@ from scipy.special import j1
 from contimg.instrument.dsa110 import BAND, C_M_S, DISH_DIAMETER_M
 from contimg.instrument.time import DAY_S, SIDEREAL_DAY_S
 from contimg.simulation import SimulateOptions, drift, plan_tiles
-from contimg.simulation.prediction import BANDWIDTH, TAPS, interpolation, node_count
+from contimg.simulation.prediction.fields import BANDWIDTH, TAPS, interpolation, node_count
 from contimg.simulation.visibilities import Run, predict_sky, prepare_run
 
 COUNTS = SimulateOptions(

@@ -26,7 +26,7 @@ from contimg.instrument.dsa110 import C_M_S
 from contimg.instrument.time import EARTH_RAD_S
 from contimg.simulation import drift
 from contimg.simulation.beams import Beam, sky_offsets
-from contimg.simulation.kernels import COLUMNS, add_gaussians, add_points, gather
+from contimg.simulation.prediction.kernels import COLUMNS, add_gaussians, add_points, gather
 from contimg.simulation.sky import Source
 
 # Error of the average of exp(i b u) over -1 < u < 1 by n Gauss-Legendre nodes: b**(2n) / divisor (Abramowitz & Stegun

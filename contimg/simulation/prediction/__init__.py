@@ -1,0 +1,1 @@
+"""Visibilities of the sky of a tile."""
