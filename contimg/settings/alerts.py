@@ -11,7 +11,17 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 RULE_LEVELS: Mapping[str, str] = {
     **dict.fromkeys(("scan", "no data", "stall", "worker", "no product", "failures", "disk", "broker"), ERROR),
     **dict.fromkeys(
-        ("backlog", "uncalibrated", "calibration age", "quality", "partial", "catalogue", "clock", "notification"),
+        (
+            "backlog",
+            "uncalibrated",
+            "calibration age",
+            "old gains",
+            "quality",
+            "partial",
+            "catalogue",
+            "clock",
+            "notification",
+        ),
         WARNING,
     ),
     **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING},
@@ -102,6 +112,9 @@ def alert_rules(
         ("calibration age", "the newest good caltable set of the declination strip is older than "
          f"{limits.alert_calibration_age_h:g} h", "CONTIMG_ALERT_CALIBRATION_AGE_H",
          limits.alert_calibration_age_h == 0),
+        ("old gains", f"{uncalibrated} tiles in succession are calibrated with a set of another day, or with gains "
+         f"older than {limits.alert_gain_age_h:g} h that the sky does not confirm", "CONTIMG_ALERT_GAIN_AGE_H",
+         limits.alert_gain_age_h == 0 or uncalibrated == 0),
         ("quality", f"{images} images in succession are not good{factor_text}", "CONTIMG_ALERT_QUALITY", images == 0),
         ("partial", f"the same subband is missing in {partial} tiles in succession", "CONTIMG_ALERT_PARTIAL",
          partial == 0),

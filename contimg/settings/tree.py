@@ -300,6 +300,13 @@ class AlertLimits(Options):
         unit="h",
         minimum=0,
     )
+    alert_gain_age_h: float = option(
+        6.0,
+        "Age of the gains of tiles in succession, as many as without calibration, that raises an alert where the sky "
+        "does not confirm them; 0: never",
+        unit="h",
+        minimum=0,
+    )
     alert_quality: int = option(
         3, "Number of images in succession that are not good that raises an alert; 0: never", minimum=0
     )

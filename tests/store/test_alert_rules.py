@@ -9,14 +9,24 @@ from store_play import T0, Telescope
 from store_steps import IMAGE, MS, commit, solved_set
 
 from contimg.instrument.time import unix_to_mjd
+from contimg.quality.calibration import CalibrationClass, CalibrationNumbers
 from contimg.settings import AlertLimits, DispatchSettings
 from contimg.store import Stage, Store
 from contimg.tile.products import CalibratedMS
 from workers.housekeeping.alerts import RESTART_S, AlertEvaluator
 
+UNKNOWN = CalibrationNumbers()
 CADENCE_S, STEP_S = 309.0, 103.0
 QUIET = dict.fromkeys(
-    ("alert_no_data_cadences", "alert_uncalibrated", "alert_calibration_age_h", "alert_quality", "alert_partial"), 0
+    (
+        "alert_no_data_cadences",
+        "alert_uncalibrated",
+        "alert_calibration_age_h",
+        "alert_gain_age_h",
+        "alert_quality",
+        "alert_partial",
+    ),
+    0,
 )
 Evaluate = Callable[[], None]
 
@@ -40,6 +50,7 @@ def evaluation(request, open_store, location, clock) -> Callable[..., Evaluate]:
 def observe(
     store: Store, telescope: Telescope, number: int, *, calibrated: bool = True, grade: str = "good",
     noise: float = 1.2, flux: float = 1.0, dec_deg: float = 33.16, missing: tuple[int, ...] = (),
+    calibration: CalibrationNumbers = UNKNOWN,
 ) -> str:  # fmt: skip
     """Observe one tile: its files, Measurement Set, calibration and image."""
     for subband in range(4):
@@ -56,7 +67,7 @@ def observe(
     commit(store, group, Stage.IMAGE, replace(
         IMAGE, fits_path=Path(f"/products/{number}.fits"), beam_fits_path=None, png_path=None, mjd=mjd,
         dec_deg=dec_deg, calibration_set=name, verdict=grade, verdict_reasons=(), rms_jy=noise * 1e-3,
-        expected_rms_jy=1e-3, catalogue_flux_ratio=flux,
+        expected_rms_jy=1e-3, catalogue_flux_ratio=flux, **vars(calibration),
     ))  # fmt: skip
     return group
 
@@ -283,3 +294,31 @@ def test_old_calibration_raises_one_alert(store, telescope, clock, evaluation):
     store.registry.register(solved_set(Path("/cal/s3"), unix_to_mjd(clock.now), 72, dec_deg=33.2))
     evaluate()
     assert [ended is None for _, ended in lives(store, "calibration age")] == [False]
+
+
+BORROWED = CalibrationNumbers(calibration_class=CalibrationClass.BORROWED, bandpass_age_h=40.0, gain_age_h=40.0)
+OLD = CalibrationNumbers(calibration_class=CalibrationClass.SAME_DAY, bandpass_age_h=7.0, gain_age_h=7.0)
+CONFIRMED = replace(OLD, phase_residual_deg=1.0)
+FROM_SKY = replace(OLD, calibration_class=CalibrationClass.SKY_MODEL, gain_age_h=0.0, phase_residual_deg=20.0)
+
+
+@pytest.mark.parametrize(
+    ("calibrations", "grade", "is_raised"),
+    [
+        ((BORROWED, OLD), "good", True), ((OLD, CONFIRMED), "suspect", True), ((OLD, CONFIRMED), "good", False),
+        ((BORROWED, FROM_SKY), "good", False), ((replace(OLD, gain_age_h=-5.0), OLD), "good", False),
+    ],
+    ids=["borrowed", "phases lost", "confirmed", "from the sky", "young"],
+)  # fmt: skip
+def test_old_gains_of_tiles_raise_alert(store, telescope, evaluation, calibrations, grade, is_raised):
+    evaluate = evaluation(alert_gain_age_h=6, alert_uncalibrated=2)
+    store.registry.register(solved_set(Path("/cal/s1"), unix_to_mjd(T0), 72, dec_deg=33.2))
+    for number, calibration in enumerate(calibrations):
+        observe(store, telescope, number, calibration=calibration, grade=grade)
+        evaluate()
+    alerts = [alert for alert in store.alerts.active() if alert.rule == "old gains"]
+    assert bool(alerts) is is_raised
+    assert all(calibrations[1].age_text in alert.text for alert in alerts)
+    observe(store, telescope, 2, calibration=FROM_SKY)
+    evaluate()
+    assert "old gains" not in {alert.rule for alert in store.alerts.active()}

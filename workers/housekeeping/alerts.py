@@ -85,6 +85,7 @@ class AlertEvaluator:
             "clock": (lambda _: next(iter(wrong_clocks(self.store)), None), ""),
             "uncalibrated": (lambda _: self._uncalibrated(), "tiles are calibrated and a good caltable set is valid"),
             "calibration age": (lambda _: self._calibration_age(), "a new good caltable set is registered"),
+            "old gains": (lambda _: self._old_gains(), "a tile is calibrated with gains of its own hours"),
             "quality": (lambda _: self._quality(), "the images are as usual"),
             "partial": (lambda _: self._partial(), "no subband is missing in every tile"),
             "catalogue": (lambda _: self._catalogue(), "the tiles are inside the reference catalogue"),
@@ -190,6 +191,18 @@ class AlertEvaluator:
         return (
             f"calibration age: the newest good caltable set, {caltable_set.name} on {caltable_set.calibrator}, is "
             f"{age_h:.1f} h old (limit {limit_h:g} h); see `contimg calibrations list` for the sets since then"
+        )
+
+    def _old_gains(self) -> str | None:
+        """The newest tiles are calibrated with a borrowed set, or with old gains that the sky does not confirm."""
+        count, limit_h = self.limits.alert_uncalibrated, self.limits.alert_gain_age_h
+        images = self.store.science.newest_images(count) if count and limit_h else ()
+        if not images or len(images) < count or not all(image.has_old_gains(limit_h) for image in images):
+            return None
+        newest = images[0]
+        return (
+            f"old gains: the last {count} tiles are calibrated with a set of another day, or with gains older than "
+            f"{limit_h:g} h that the sky does not confirm; the newest is {newest.group}: {newest.calibration.age_text}"
         )
 
     def _quality(self) -> str | None:

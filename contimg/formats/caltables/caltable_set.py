@@ -101,6 +101,25 @@ class CaltableSet:
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
         (self.directory / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
 
+    def with_catalogue(self, catalogue: str, flux_ratio: float) -> "CaltableSet":
+        """Give the set with the flux scale of a reference catalogue against its own, in `quality`.
+
+        Parameters
+        ----------
+        catalogue : name and version of the catalogue.
+        flux_ratio : flux of the calibrator in the catalogue over that in the set's model.
+        """
+        return replace(self, quality={**self.quality, "catalogue": catalogue, "catalogue_flux_ratio": flux_ratio})
+
+    def catalogue_flux_ratio(self, catalogue: str) -> float | None:
+        """Return the flux scale of a reference catalogue over the set's; None where they were not compared.
+
+        Parameters
+        ----------
+        catalogue : name and version of the catalogue.
+        """
+        return self.quality.get("catalogue_flux_ratio") if self.quality.get("catalogue") == catalogue else None
+
     def moved_to(self, directory: Path) -> "CaltableSet":
         """Give the same set in another directory.
 

@@ -38,6 +38,9 @@ ALERTS: Mapping[str, Remedy] = {
     "calibration age": Remedy(
         "Look for the last transit of a calibrator and why it gave no good set.", "alert-calibration-age"
     ),
+    "old gains": Remedy(
+        "Read the note of the calibration on the images: why they have no gains from the sky.", "alert-old-gains"
+    ),
     "quality": Remedy("Compare the images and flag summaries with those of the days before.", "alert-quality"),
     "partial": Remedy("Check the machine that writes the missing subband, and its transfer.", "alert-partial"),
     "catalogue": Remedy(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.instrument.dsa110 import BAND
 from contimg.instrument.time import unix_to_mjd
+from contimg.quality.calibration import CalibrationClass, CalibrationNumbers
 from contimg.quality.grades import GOOD
 from contimg.store import tables
 from contimg.store.database import Repository
@@ -32,6 +33,7 @@ class ImageQuality:
     ----------
     noise_ratio : noise over thermal rms.
     flux_ratio : measured over catalogued flux.
+    calibration : class and age of its calibration.
     """
 
     group: str
@@ -41,6 +43,20 @@ class ImageQuality:
     grade: str | None
     noise_ratio: float | None
     flux_ratio: float | None
+    calibration: CalibrationNumbers
+
+    def has_old_gains(self, limit_h: float) -> bool:
+        """Tell whether the gains are borrowed, or old while the sky did not show that the phases still hold.
+
+        Parameters
+        ----------
+        limit_h : age above which gains are old, hours.
+        """
+        numbers = self.calibration
+        if numbers.calibration_class == CalibrationClass.BORROWED:
+            return True
+        is_old = numbers.calibration_class == CalibrationClass.SAME_DAY and abs(numbers.gain_age_h or 0.0) > limit_h
+        return is_old and (numbers.flux_loss_fraction is None or self.grade != GOOD)
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,7 @@ class Science(Repository):
         columns = (
             image.group_id, image.mjd, image.dec_deg, image.calibration_set, image.verdict, image.rms_jy,
             image.expected_rms_jy, image.catalogue_flux_ratio,
+            *(getattr(image, field.name) for field in fields(CalibrationNumbers)),
         )  # fmt: skip
         newest_first = select(*columns).order_by(image.mjd.desc(), image.id.desc())  # without the lists of sources
         query = newest_first.where(image.processing == LIVE).limit(count)
@@ -88,6 +105,7 @@ class Science(Repository):
                 ImageQuality(
                     row.group_id, row.mjd, row.dec_deg, row.calibration_set is not None, row.verdict,
                     _ratio(row.rms_jy, row.expected_rms_jy), row.catalogue_flux_ratio,
+                    CalibrationNumbers.from_record(row._asdict()),
                 )
                 for row in session.execute(query)
             )  # fmt: skip

@@ -15,6 +15,7 @@ from contimg.formats.ms.revision import revised
 from contimg.instrument import calibrators as listed
 from contimg.quality.caltables import SolutionLimits
 from contimg.quality.grades import GOOD
+from contimg.sky.catalogue import open_catalogue
 from contimg.tile.calibrate.antenna_numbers import describe_set_antennas, describe_tile_antennas
 from contimg.tile.calibrate.apply import (
     apply_caltable_set,
@@ -26,6 +27,7 @@ from contimg.tile.calibrate.apply import (
 )
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.selection import (
+    compare_with_catalogue,
     compute_min_calibrator_jy,
     describe_calibration,
     merge_sources,
@@ -96,7 +98,7 @@ def _calibrate(
         numbers = describe_calibration(selected, second, ms, options.gains_hours)
         if selected is not None and selected is not new and options.sky_gains:
             inverse = compute_inverse_gains_in_time(selected, live, factors)
-            sky = solve_sky_gains(live, inverse, options.catalogue, options.sky_gains_min_jy)
+            sky = solve_sky_gains(live, inverse, options.catalogue, options.sky_gains_min_jy, selected)
             numbers = sky.update(numbers)
         elif selected is not None and selected is new:  # the phases by the minute are not applied
             numbers = replace(numbers, phase_residual_deg=new.quality.get("phase_scatter_deg"))
@@ -172,8 +174,10 @@ def _solve(
         )
         return None, f"no calibrator of {min_jy:.2g} Jy in the beam{unknown}", False
     previous, _ = select_caltable_set(known, ms, options.strip_deg)
-    sources = with_companions(ms, calibrators[0], merge_sources(listed.catalogue(), neighbours, ms))
+    main, *companions = with_companions(ms, calibrators[0], merge_sources(listed.catalogue(), neighbours, ms))
+    if neighbours:
+        main = compare_with_catalogue(main, neighbours, ms, open_catalogue(options.catalogue).label)
     try:
-        return solve(ms, sources, flagged.unflagged, directory, options, limits, previous), "", False
+        return solve(ms, [main, *companions], flagged.unflagged, directory, options, limits, previous), "", False
     except BadInput as error:
         return None, f"solving on {calibrators[0].calibrator.label} failed: {error}", True

@@ -1,7 +1,7 @@
 """Select the sources that a tile can be solved on, and the caltable set that is valid for it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +35,15 @@ class CalibratorInBeam:
     calibrator : the source.
     pb_response : response of the primary beam, 0 to 1.
     apparent_jy : flux density through the primary beam, Jy.
+    catalogue : name and version of the reference catalogue that has the source too; empty for none.
+    catalogue_flux_ratio : flux in that catalogue over the calibrator's, at mid-band; None without one.
     """
 
     calibrator: Calibrator
     pb_response: float
     apparent_jy: float
+    catalogue: str = ""
+    catalogue_flux_ratio: float | None = None
 
 
 def select_calibrators(
@@ -148,6 +152,27 @@ def without_counterpart(candidate: Calibrator, neighbours: Sequence[Calibrator])
     """
     flux_jy = sum(source.flux_20cm_jy for source in neighbours if _is_same(source, candidate))
     return bool(neighbours) and flux_jy < _MIN_COUNTERPART * candidate.flux_20cm_jy
+
+
+def compare_with_catalogue(
+    candidate: CalibratorInBeam, neighbours: Sequence[Calibrator], ms: MSInfo, catalogue: str
+) -> CalibratorInBeam:
+    """Give a calibrator with its flux in a reference catalogue, which ties the catalogue's scale to the set's.
+
+    Parameters
+    ----------
+    candidate : the calibrator; the flux of a variable one is that of the day, and is not compared.
+    neighbours : the catalogue's sources in the beam.
+    ms : metadata of the tile's Measurement Set.
+    catalogue : name and version of the catalogue.
+    """
+    freq_hz = float(np.mean(ms.freqs_hz))
+    calibrator = candidate.calibrator
+    flux_jy = sum(float(source.flux_jy(freq_hz)) for source in neighbours if _is_same(source, calibrator))
+    if calibrator.variable or not flux_jy:
+        return candidate
+    ratio = round(flux_jy / float(calibrator.flux_jy(freq_hz)), 4)
+    return replace(candidate, catalogue=catalogue, catalogue_flux_ratio=ratio)
 
 
 def merge_sources(listed: Iterable[Calibrator], neighbours: Iterable[Calibrator], ms: MSInfo) -> list[Calibrator]:

@@ -16,6 +16,7 @@ from contimg.sky.catalogue.sources import CatalogueSources
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.selection import (
+    compare_with_catalogue,
     compute_min_calibrator_jy,
     merge_sources,
     read_neighbours,
@@ -80,6 +81,21 @@ def test_neighbours_of_the_catalogue_are_in_the_model(tile, catalogue_path):
     near = next(candidate.calibrator for candidate in model if candidate.calibrator.name == "near")
     assert near.flux_jy(1.4e9) == pytest.approx(1.0, rel=1e-6)
     assert near.flux_jy(1.5e9) == pytest.approx((1.5 / 1.4) ** -0.8, rel=1e-6)
+
+
+def test_calibrator_is_compared_with_the_catalogue(tile, catalogue_path):
+    (main,) = select_calibrators(tile, 0.5, 3.0)
+    freq_hz = float(tile.freqs_hz.mean())
+    listed = main.calibrator
+    flux_jy = 1.05 * float(listed.flux_jy(freq_hz))
+    own = Calibrator("own", "", listed.ra_rad, listed.dec_rad, flux_jy * (1.45e9 / freq_hz) ** -0.7, -0.7, "?")
+    compared = compare_with_catalogue(main, [own], tile, "sky 1")
+    assert compared.catalogue == "sky 1"
+    assert compared.catalogue_flux_ratio == pytest.approx(1.05, abs=1e-3)
+    variable = replace(main, calibrator=replace(listed, variable=True))
+    assert compare_with_catalogue(variable, [own], tile, "sky 1").catalogue_flux_ratio is None
+    neighbours = [source for source in read_neighbours(catalogue_path, *tile.pointing_rad[0]) if source.name == "near"]
+    assert compare_with_catalogue(main, neighbours, tile, "sky 1").catalogue_flux_ratio is None
 
 
 def test_calibrator_that_the_catalogue_lacks_is_not_used(tile, catalogue_path):

@@ -9,7 +9,7 @@ from contimg.common.errors import Misconfigured
 from contimg.formats.ms.columns import read_calibration_record
 from contimg.formats.ms.info import read_ms_info
 from contimg.quality.calibration import CalibrationClass
-from contimg.sky.catalogue import SIMULATED, CatalogueSources, Provenance, write_catalogue
+from contimg.sky.catalogue import SIMULATED, CatalogueSources, Provenance, open_catalogue, write_catalogue
 from contimg.tile.calibrate.options import CalibrateOptions
 from contimg.tile.calibrate.run import calibrate
 from contimg.tile.calibrate.sky_gains.field import make_field
@@ -51,13 +51,16 @@ def turned(turn_deg, grow=0.0, seed=2):
 def tile(calibrated, tmp_path_factory):
     """Calibrate a target whose antennas have turned since the set was solved, with a catalogue."""
 
-    def make(turn, rows=SKY, catalogue_rows=SKY, noise=1.0, **changes):
+    def make(turn, rows=SKY, catalogue_rows=SKY, noise=1.0, tie=None, **changes):
         scratch = tmp_path_factory.mktemp("sky")
         truth = make_ms(scratch / f"{TARGET}.ms", sources=sky(rows), gains=random_gains() * turn, noise=noise, seed=6)
         options = CalibrateOptions(solve=False, flag=False, **changes)
         if catalogue_rows is not None:
             options = options.replace(catalogue=catalogue(scratch / "sky.catalogue", catalogue_rows))
-        done = calibrate(truth.path, [calibrated.done.new_set], scratch / "calibration", options)
+        new = calibrated.done.new_set
+        if tie is not None:
+            new = new.with_catalogue(open_catalogue(options.catalogue).label, tie)
+        done = calibrate(truth.path, [new], scratch / "calibration", options)
         return truth, done
 
     return make
@@ -104,8 +107,7 @@ def test_amplitudes_keep_the_flux_scale(tile):
 
 def test_mean_amplitude_follows_the_model_where_the_walk_explains_it(tile):
     """Fluxes have walked by -4 %: they are those of the catalogue; a catalogue wrong by 30 % leaves the set's scale."""
-    turn = 0.98 * turned(10.0, 0.15)
-    assert recovered(tile(turn)[0])[0] == pytest.approx(1.0, abs=0.02)
+    assert recovered(tile(0.98 * turned(10.0, 0.15), tie=1.0)[0])[0] == pytest.approx(1.0, abs=0.01)
     wrong = tuple((ra, dec, 1.3 * flux) for ra, dec, flux in SKY)
     truth, done = tile(turned(10.0, 0.15), catalogue_rows=wrong)
     ratio, record = recovered(truth)
@@ -113,6 +115,18 @@ def test_mean_amplitude_follows_the_model_where_the_walk_explains_it(tile):
     assert np.exp(np.log(amplitude).mean(axis=0)) == pytest.approx(1.0, abs=1e-3)
     assert ratio == pytest.approx(1.0, abs=0.02)
     assert "mean that of the set" in done.calibration_note
+
+
+def test_catalogue_scale_is_compared_at_the_calibrator(tile):
+    """A catalogue is wrong by 5 % everywhere, with the calibrator in it after a walk of -4 %, and without."""
+    wrong = tuple((ra, dec, 1.05 * flux) for ra, dec, flux in SKY)
+    turn = 0.98 * turned(10.0, 0.15)
+    tied, _ = recovered(tile(turn, catalogue_rows=wrong, tie=1.05)[0])
+    assert tied == pytest.approx(1.0, abs=0.01)
+    truth, done = tile(turned(10.0, 0.15), catalogue_rows=wrong)
+    untied, _ = recovered(truth)
+    assert 1.01 < untied < 1.025
+    assert "calibrator is not in it" in done.calibration_note
 
 
 @pytest.mark.parametrize("factors", [(1.3, 1.3, 1.3), (0.7, 1.3, 1.0)], ids=["scale", "sources"])

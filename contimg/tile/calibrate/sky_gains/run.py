@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.formats.arrays import Data
+from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
 from contimg.sky.catalogue import open_catalogue
 from contimg.tile.calibrate.sky_gains.field import FieldModel, outside_field, read_field
@@ -29,7 +30,8 @@ MIN_SCATTER_ERRORS = 1.5  # of the amplitudes, over their error
 IMAGE_HALF_WIDTH_DEG = 2.0  # of an image of default size
 OUTSIDE_SIGMA = 3.0
 MEAN_SIGMA = 3.0  # of the walk of the mean amplitude, up to which it is taken from the model
-MAX_MEAN_CHANGE = 0.06  # of the fluxes; a model may be wrong by more
+MAX_MEAN_CHANGE = 0.1  # of the fluxes; a model may be wrong by more
+MAX_UNTIED_CHANGE = 0.02  # where the scale of the catalogue was not compared with the set's
 MAX_LOG_AMPLITUDE = float(np.log(3.0))
 Gains = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -43,7 +45,9 @@ class _Solved:
     snr: Floats
 
 
-def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: float) -> SkyGainsResult:
+def solve_sky_gains(
+    ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: float, caltable_set: CaltableSet | None = None
+) -> SkyGainsResult:
     """Solve gains on the catalogued sources in a tile's primary beam.
 
     Phases are solved for the whole tile and for shorter intervals down to a minute where the signal to noise allows
@@ -56,6 +60,7 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
     inverse : inverse gains of the caltable set, shape (times or 1, slots, channels, receptors).
     catalogue : file of the reference catalogue; empty without one.
     min_apparent_jy : flux through the primary beam that the brightest source has to have.
+    caltable_set : the set, with the flux of its calibrator in the catalogue where this was compared.
 
     Returns
     -------
@@ -79,10 +84,14 @@ def solve_sky_gains(ms: MSInfo, inverse: Data, catalogue: str, min_apparent_jy: 
         limits = f"{brightest_jy * 1e3:.0f} mJy apparent, {min_apparent_jy * 1e3:.0f} needed"
         reason = f"no gains from the sky: the brightest catalogued source has {limits}"
         return SkyGainsResult(None, reason, opened.label)
-    return replace(choose_gains(ms, sum_products(ms, inverse, edges, field), field), catalogue=opened.label)
+    catalogue_ratio = caltable_set.catalogue_flux_ratio(opened.label) if caltable_set else None
+    result = choose_gains(ms, sum_products(ms, inverse, edges, field), field, catalogue_ratio)
+    return replace(result, catalogue=opened.label)
 
 
-def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsResult:
+def choose_gains(
+    ms: MSInfo, sums: BaselineSums, field: FieldModel, catalogue_ratio: float | None = None
+) -> SkyGainsResult:
     """Solve gains and choose those that are applied.
 
     Parameters
@@ -90,6 +99,7 @@ def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsR
     ms : metadata of the Measurement Set.
     sums : of its visibilities and the model.
     field : the model.
+    catalogue_ratio : flux scale of the model over the caltable set's; None where it is not known.
     """
     noise_jy = _measure_noise(sums)  # of a sample of unit weight
     model_jy, total = float(field.mean_jy.sum()), sums.products.sum(axis=(0, 1))
@@ -117,7 +127,7 @@ def choose_gains(ms: MSInfo, sums: BaselineSums, field: FieldModel) -> SkyGainsR
         change = f"the flux on independent channels would change by {gain:+.2%}, {MIN_GAIN:+.2%} needed"
         reason = f"no gains from the sky: {change}"
         return replace(result, reason=reason)
-    amplitude, amplitude_note = _solve_amplitudes(ms, sums, intervals, solved.gains)
+    amplitude, amplitude_note = _solve_amplitudes(ms, sums, intervals, solved.gains, catalogue_ratio)
     snr = _median_snr(solved.snr)
     times_mjd_s = np.array([ms.times_mjd_s[interval].mean() for interval in intervals])
     phase_deg = np.rad2deg(np.angle(solved.gains))
@@ -234,7 +244,9 @@ def _correct(products: Gains, sums: BaselineSums, intervals: list[slice], gains:
     return np.asarray(sum(corrected))
 
 
-def _solve_amplitudes(ms: MSInfo, sums: BaselineSums, intervals: list[slice], phases: Gains) -> tuple[Floats, str]:
+def _solve_amplitudes(
+    ms: MSInfo, sums: BaselineSums, intervals: list[slice], phases: Gains, catalogue_ratio: float | None
+) -> tuple[Floats, str]:
     """Solve amplitudes after the phases; all 1 where they do not lower the residual on independent channels."""
     products = [_correct(sums.products[:, half], sums, intervals, phases) for half in (0, 1)]
     power = [sums.power[:, half].sum(axis=0) for half in (0, 1)]
@@ -259,24 +271,34 @@ def _solve_amplitudes(ms: MSInfo, sums: BaselineSums, intervals: list[slice], ph
     least = max(MIN_AMPLITUDE_SCATTER, MIN_SCATTER_ERRORS * _rms_error(snr))
     if scatter < least:
         return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {least:.1%} needed"
-    mean, mean_note = _choose_mean(amplitude, sums, products[0] + products[1], power[0] + power[1], snr > 0, scatter)
+    products_sum, power_sum = products[0] + products[1], power[0] + power[1]
+    model = amplitude[sums.antenna1] * amplitude[sums.antenna2]
+    ratio = float((products_sum.real * model).sum() / max(float((power_sum * model**2).sum()), 1e-30))
+    mean, mean_note = _choose_mean(ratio, catalogue_ratio, scatter, _rms_error(snr), int(np.count_nonzero(snr > 0)))
     return amplitude * mean, f"amplitudes, rms {scatter:.1%}{mean_note}"
 
 
 def _choose_mean(
-    amplitude: Floats, sums: BaselineSums, products: Gains, power: Floats, solved: NDArray[np.bool_], scatter: float
+    flux_ratio: float, catalogue_ratio: float | None, scatter: float, error: float, receptors: int
 ) -> tuple[float, str]:
-    """Choose the mean of the amplitudes: the model's where their walk explains the difference, else the set's, 1."""
-    model = amplitude[sums.antenna1] * amplitude[sums.antenna2]
-    ratio = float((products.real * model).sum() / max(float((power * model**2).sum()), 1e-30))
-    # Flux goes with the square of the mean over all receptors, which walks by their scatter over √number.
-    limit = min(MEAN_SIGMA * 2 * scatter / np.sqrt(np.count_nonzero(solved)), MAX_MEAN_CHANGE)
-    if ratio <= 0 or abs(np.log(ratio)) > limit:
-        return (
-            1.0,
-            f", their mean that of the set: the catalogue's fluxes differ by {ratio - 1:+.1%}, limit {limit:.1%}",
-        )
-    return float(np.sqrt(ratio)), f", fluxes changed by {1 / ratio - 1:+.1%} to the catalogue's"
+    """Choose the mean of the amplitudes: the model's where their walk explains the difference, else the set's, 1.
+
+    Fluxes go with the square of the mean over all receptors, which walks by 2 scatter / sqrt(receptors). The walk is
+    the change from the catalogue's scale at the calibrator to that in the tile, weighted by the fraction of the scatter
+    that is not the error of the amplitudes.
+    """
+    change = np.log(max(flux_ratio * (catalogue_ratio or 1.0), 1e-30))
+    limit = min(MEAN_SIGMA * 2 * scatter / np.sqrt(receptors), MAX_MEAN_CHANGE)
+    if abs(change) > limit:
+        difference = f"the fluxes differ by {np.expm1(change):+.1%} from the catalogue's, limit {limit:.1%}"
+        return 1.0, f", their mean that of the set: {difference}"
+    change *= max(0.0, 1 - (error / scatter) ** 2)
+    if catalogue_ratio is None:
+        change = np.clip(change, -MAX_UNTIED_CHANGE, MAX_UNTIED_CHANGE)
+        tie = f"to the catalogue's, at most {MAX_UNTIED_CHANGE:.0%}: the calibrator is not in it"
+    else:
+        tie = f"to the catalogue's, which has {catalogue_ratio:.3f} of the calibrator's"
+    return float(np.exp(change / 2)), f", fluxes changed by {np.expm1(-change):+.1%} {tie}"
 
 
 def _measure_residual(

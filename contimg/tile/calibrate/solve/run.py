@@ -108,6 +108,8 @@ def solve(
         else:
             raise BadInput(f"{ms.path}: none of the {MAX_REFERENCES} best reference antennas has a solution")
         caltable_set = _grade(caltable_set, ms, unflagged, data, limits, previous, turning, chi2)
+        if sources[0].catalogue_flux_ratio is not None:
+            caltable_set = caltable_set.with_catalogue(sources[0].catalogue, sources[0].catalogue_flux_ratio)
         if sources[0].calibrator.variable:
             caltable_set = _take_flux_scale(previous, caltable_set, ms)
         caltable_set.write()
