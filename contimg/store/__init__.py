@@ -24,7 +24,7 @@ from contimg.store.activity.status import Overview, Rates, Running, Status
 from contimg.store.database import Database, ServerClock, prepare
 from contimg.store.engine import make_engine, url_of
 from contimg.store.epochs.collecting import EpochList, EpochRecord, Epochs
-from contimg.store.epochs.mosaics import EpochMeasurements, EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
+from contimg.store.epochs.mosaics import EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
 from contimg.store.jobs.kinds import EPOCH, KINDS, LIVE, QUEUES, TILE, JobKind, Stage, State
@@ -37,15 +37,18 @@ from contimg.store.products.filters import ImageFilter
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.products.retention import Retention, Retirable
 from contimg.store.products.tile_products import Products
+from contimg.store.sky.records import CandidateKind, CandidateState, EpochMeasurements, Selection, SourceKind
+from contimg.store.sky.sky import Sky
 
 __all__ = [
     "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
-    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "DiskPause", "EpochList",
-    "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord", "FileRecord", "FileState",
-    "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
-    "MosaicList", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates", "Refusal", "Refused",
-    "Retirable", "RunFigures", "Running", "SilenceRecord", "Stage", "StageRunRecord", "State", "Status", "Store",
-    "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
+    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind", "CandidateState",
+    "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord",
+    "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind",
+    "JobRecord", "Lease", "MosaicList", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates",
+    "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection", "SilenceRecord", "SourceKind", "Stage",
+    "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic",
+    "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 
@@ -60,6 +63,7 @@ class Store:
         self.products = Products(database)
         self.epochs = Epochs(database)
         self.mosaics = Mosaics(database)
+        self.sky = Sky(database)
         self.retention = Retention(database)
         self.registry = Registry(database)
         self.antennas = Antennas(database)

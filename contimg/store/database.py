@@ -22,6 +22,7 @@ from contimg.store.tables.columns import Record
 HEAD = "0006"
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
 _ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
+MEASUREMENTS_LOCK = 0x636F6E77
 _EVENTS = "events"  # key in a session's info
 CLOCK_AGE_S = 30.0
 
@@ -99,7 +100,7 @@ class Database:
             yield session
             if events := session.info.get(_EVENTS):
                 session.flush()
-                self._lock(session, _EVENTS_LOCK)
+                lock_until_commit(session, _EVENTS_LOCK)
                 session.add_all(events)
 
     def refresh_clock(self) -> None:
@@ -107,16 +108,11 @@ class Database:
         if isinstance(self.clock, ServerClock):
             self.clock.refresh()
 
-    def _lock(self, session: Session, key: int) -> None:
-        """Keep a lock of the PostgreSQL server until the end of the transaction; SQLite has one writer anyway."""
-        if self.engine.dialect.name == "postgresql":
-            session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-
     @contextmanager
     def write_arrivals(self) -> Iterator[Session]:
         """A writing transaction in which no other process sorts files into groups."""
         with self.write() as session:
-            self._lock(session, _ARRIVALS_LOCK)
+            lock_until_commit(session, _ARRIVALS_LOCK)
             yield session
 
     @contextmanager
@@ -176,6 +172,18 @@ class History(Repository):
             table, newest = self._table, sa.select(sa.func.max(self._table.id)).scalar_subquery()
             old = sa.delete(table).where(getattr(table, self._time_column) < before, table.id < newest)
             return len(session.execute(old.returning(table.id)).all())
+
+
+def lock_until_commit(session: Session, key: int) -> None:
+    """Keep a lock of the PostgreSQL server until the end of the transaction; SQLite has one writer anyway.
+
+    Parameters
+    ----------
+    session : of the transaction.
+    key : constant of the purpose.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def add_at_commit(session: Session, event: Any) -> None:

@@ -12,16 +12,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from contimg.epoch.photometry.products import Photometry
 from contimg.epoch.products import Mosaic
 from contimg.epoch.windows import strip_of_key
 from contimg.formats.records import NO_UNIT, ApiPath, Page, about, page_key, to_plain
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
-from contimg.settings.alerts import INFO
 from contimg.store import tables
-from contimg.store.activity.events import record_event, record_metrics
+from contimg.store.activity.events import record_metrics
 from contimg.store.database import Repository, count, order_by_key
 from contimg.store.jobs.kinds import EPOCH, LIVE, State
 from contimg.store.products import tile_products
@@ -55,24 +53,6 @@ class EpochMosaic:
 
     mosaic: Mosaic
     tiles: tuple[EpochTile, ...]
-
-
-@dataclass(frozen=True)
-class EpochMeasurements:
-    """Result of the measure stage for an epoch.
-
-    Attributes
-    ----------
-    mosaic_id : the mosaic that was measured, number of its row.
-    photometry : fluxes at the positions; None where there was no position to measure.
-    normalisation : flux scale of the epoch against the sources' usual fluxes; None where it was not measured.
-    note : what the stage did, for operators.
-    """
-
-    mosaic_id: int
-    photometry: Photometry | None
-    normalisation: Any
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,11 +288,6 @@ def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: 
         for tile in product.tiles
     )
     record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key)
-
-
-@tile_products.write.register
-def _write_measurements(product: EpochMeasurements, session: Session, job: tables.Job, now: float) -> None:
-    record_event(session, now, INFO, job.key, product.note)
 
 
 def _separation_deg(source: Mapping[str, Any], ra_deg: float, dec_deg: float) -> float:

@@ -41,8 +41,8 @@ class SourceIdentifier(Base):
 class MeasuredEpoch(Numbered):
     """An epoch that was measured: its image, and the normalisation of its fluxes.
 
-    A true flux is (measured flux - `offset_jy`) / `factor`. Without `is_accepted` the epoch enters no statistics.
-    The mosaic's row may be retired since.
+    The columns from `factor` to `reason` are those of `contimg.sky.variability.normalisation.Normalisation`. Without
+    `is_accepted` the epoch enters no statistics. The mosaic's row may be retired since.
     """
 
     __tablename__ = "measured_epochs"
@@ -59,12 +59,13 @@ class MeasuredEpoch(Numbered):
     error_scale: Mapped[float]
     calibration_class: Mapped[str | None] = mapped_column(String(16))
     factor: Mapped[float]
-    factor_error: Mapped[float]
+    factor_error: Mapped[float | None]
     offset_jy: Mapped[float]
+    scatter: Mapped[float]
     reference_sources: Mapped[int]
     is_accepted: Mapped[bool]
-    reason: Mapped[str | None] = mapped_column(Text)
-    normalisation: Mapped[dict[str, Any]]
+    reason: Mapped[str] = mapped_column(Text)
+    catalogue_normalisation: Mapped[dict[str, Any] | None]
     source_count: Mapped[int]
     created_at: Mapped[float]
 

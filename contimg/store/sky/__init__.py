@@ -1,0 +1,1 @@
+"""Sources of the sky: measurements, statistics, light curves, candidates."""
