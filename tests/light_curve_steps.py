@@ -81,4 +81,4 @@ def statistics_rows(store: Store, processing: str = LIVE) -> list[dict[str, Any]
     )
     with store.database.read() as session:
         rows = [dict(row) for row in session.execute(query, {"processing": processing}).mappings()]
-    return [{name: value for name, value in row.items() if name != "source_id"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in {"source_id", "processing"}} for row in rows]

@@ -1,7 +1,9 @@
-"""Measurements of epochs in the store: which are counted, statistics in any order of commits, replacement, one scale."""
+"""Measurements of epochs in the store: which are counted, and statistics in any order of commits and replacements."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +54,7 @@ def test_sources_keep_their_identity_over_epochs(store):
 def test_position_of_another_catalogue_is_the_same_source(store):
     commit_epoch(store, Epoch(day=0), {"a": (0.5, 0.01), "b": (0.5, 0.01)})
     photometry = make_photometry(Epoch(day=1), {"a": (0.5, 0.01), "b": (0.5, 0.01)})
-    shifted = replace(photometry, source_id=np.array(["x", "y"]), ra_deg=photometry.ra_deg + [1 / 3600, 30 / 3600])
+    shifted = replace(photometry, source_id=np.array(["x", "y"]), ra_deg=photometry.ra_deg + np.array([1, 30]) / 3600)
     store.sky.commit_measurements(Epoch(day=1).key, None, shifted, SCALE, catalogue="racs")
     identifiers = {source.id: source.identifiers for source in store.sky.sources().sources}
     assert sorted(map(sorted, (known.items() for known in identifiers.values()))) == [
@@ -153,46 +155,56 @@ def test_remade_mosaic_leaves_what_a_single_one_would(location, open_store, made
 FLUXES = st.dictionaries(
     st.sampled_from("abc"), st.tuples(st.floats(-0.01, 2.0), st.floats(1e-4, 0.1)), min_size=1, max_size=3
 )
+NUMBERS = count()
 STEPS = st.lists(
     st.tuples(st.sampled_from(EPOCHS), st.one_of(st.none(), FLUXES), st.sampled_from([0, 0, 0, 1 << 5, 1 << 8])),
     min_size=1, max_size=12,
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
-@given(steps=STEPS, data=st.data())
-def test_statistics_follow_from_the_epochs_alone(steps, data, made_sqlite, tmp_path_factory):
+@pytest.fixture(scope="module")
+def shared_store(made_sqlite, tmp_path_factory) -> Iterator[Store]:
+    """One store for all examples, each in processings of its own."""
+    store = Store.open(shutil.copy(made_sqlite, tmp_path_factory.mktemp("examples") / "store.sqlite3"))
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.long)])
+def test_statistics_follow_from_the_epochs_alone(examples, shared_store):
     """Adding, replacing and removing epochs in any order gives the same bits as the last state added in order."""
-    directory = tmp_path_factory.mktemp("steps")
-    stores = [Store.open(shutil.copy(made_sqlite, directory / f"{name}.sqlite3")) for name in ("steps", "order")]
-    try:
-        stores[1].sky.commit_measurements("z", None, make_photometry(EPOCHS[0], dict.fromkeys("abc", (1, 1))), SCALE,
-                                          "other", catalogue="nvss")  # fmt: skip
+
+    @settings(max_examples=examples, deadline=None, database=None)
+    @given(steps=STEPS)
+    def check(steps):
+        name = f"example {next(NUMBERS)}"
         last = {}
         for epoch, fluxes, flags in steps:
             if fluxes is None:
-                assert stores[0].sky.remove_measurements(epoch.key) == (last.pop(epoch, None) is not None)
+                assert shared_store.sky.remove_measurements(epoch.key, name) == (last.pop(epoch, None) is not None)
             else:
-                commit_epoch(stores[0], epoch, fluxes, flags=flags)
+                commit_epoch(shared_store, epoch, fluxes, flags=flags, processing=name)
                 last[epoch] = fluxes, flags
         for epoch in sorted(last, key=lambda epoch: epoch.mjd):
-            commit_epoch(stores[1], epoch, last[epoch][0], flags=last[epoch][1])
-        assert statistics_rows(stores[0]) == statistics_rows(stores[1])
-        _check_against_direct(stores[0])
-    finally:
-        for store in stores:
-            store.close()
+            commit_epoch(shared_store, epoch, last[epoch][0], flags=last[epoch][1], processing=f"{name} in order")
+        in_order = statistics_rows(shared_store, f"{name} in order")
+        assert statistics_rows(shared_store, name) == in_order
+        check_against_direct(shared_store, name)
+
+    check()
 
 
-def _check_against_direct(store: Store) -> None:
+def check_against_direct(store: Store, processing: str) -> None:
     """η and V of every source against the sums of its light curve."""
-    for source in store.sky.sources().sources:
-        points = [point for point in store.sky.light_curve(source.id).measurements if point.is_counted]
-        assert (source.variability is None) == (not points)
-        if points:
-            columns = ([getattr(point, name) for point in points] for name in ("flux_jy", "flux_error_jy", "mjd"))
-            sums = FluxSums.of(*(np.array([column]) for column in columns))
-            assert source.variability.n == len(points)
+    for source in store.sky.sources(processing=processing).sources:
+        curve = store.sky.light_curve(source.id, processing, counted_only=True)
+        assert (source.variability is None) == (not curve.measurements)
+        if source.variability is not None:
+            columns = ("flux_jy", "flux_error_jy", "mjd")
+            sums = FluxSums.of(
+                *(np.array([[getattr(point, name) for point in curve.measurements]]) for name in columns)
+            )
+            assert source.variability.n == len(curve.measurements)
             for name in ("eta", "modulation_index", "vs", "weighted_mean_jy", "last_jy", "trend_jy_per_day"):
                 expected = getattr(sums, name)[0]
                 assert getattr(source.variability, name) == (None if np.isnan(expected) else expected)

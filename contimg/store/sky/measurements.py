@@ -211,10 +211,10 @@ def _replace(session: Session, epoch: tables.MeasuredEpoch, old: Rows, new_rows:
 
 def _read_same_days(session: Session, epoch: tables.MeasuredEpoch, keys: Keys) -> Rows:
     """Measurements of the same sources and days in other epochs of the processing."""
-    table, other = tables.Measurement, tables.MeasuredEpoch
+    table, epoch_row = tables.Measurement, tables.MeasuredEpoch
     sources, days = (np.unique(numbers).tolist() for numbers in split_keys(keys))
-    is_other = (other.processing == epoch.processing) & (other.id != epoch.id)
-    query = select(*COLUMNS).join(other, other.id == table.epoch_id).where(is_other, table.day.in_(days))
+    is_other = (epoch_row.processing == epoch.processing) & (epoch_row.id != epoch.id)
+    query = select(*COLUMNS).join(epoch_row, epoch_row.id == table.epoch_id).where(is_other, table.day.in_(days))
     parts = [read_rows(session, query.where(table.source_id.in_(part))) for part in chunks(sources)]
     rows = np.concatenate(parts)
     return rows[np.isin(keys_of(rows), keys)]

@@ -145,10 +145,10 @@ class Sky(Repository):
         is_source = table.id == source if isinstance(source, int) else is_named
         query = queries.select_sources(processing).where(is_source).order_by(table.id)
         with self._database.read() as session:
-            found = queries.read_sources(session, query.limit(1), processing)
-        if not found:
+            records = queries.read_sources(session, query.limit(1), processing)
+        if not records:
             raise BadInput(f"source {source}: not in the store; `contimg sources list` lists the sources")
-        return found[0]
+        return records[0]
 
     def light_curve(self, source_id: int, processing: str = LIVE, *, counted_only: bool = False) -> LightCurve:
         """Return the measurements of a source in order of time.
@@ -195,14 +195,14 @@ class Sky(Repository):
         """
         with self._database.read() as session:
             distances = dict(list(queries.read_cone(session, ra_deg, dec_deg, radius_deg).items())[:limit])
-            found = [
+            records = [
                 source
                 for part in identification.chunks(list(distances))
                 for source in queries.read_sources(
                     session, queries.select_sources(processing).where(tables.Source.id.in_(part)), processing, distances
                 )
             ]
-        return tuple(sorted(found, key=lambda source: (source.separation_deg, source.id)))
+        return tuple(sorted(records, key=lambda source: (source.separation_deg, source.id)))
 
     def sources(
         self, limit: int = 50, processing: str = LIVE, *, name: str = "", min_eta: float | None = None,
@@ -322,10 +322,10 @@ class Sky(Repository):
         candidate_id : its number.
         """
         with self._database.read() as session:
-            found = candidates.read_candidates(
+            records = candidates.read_candidates(
                 session, state=None, kind=None, source_id=None, processing=None, candidate_id=candidate_id, limit=1
             )
-        return found[0] if found else None
+        return records[0] if records else None
 
     def set_candidate_state(
         self, candidate_id: int, state: CandidateState, note: str = "", name: str | None = None
