@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "selfcal": ("tile.stages", WRITE),
         "image": ("tile.stages", WRITE),
         "mosaic": ("epoch", WRITE),
+        "photometry": ("epoch", WRITE),
         "beam": ("tile.calibrations", {"measure": WRITE, "install": WRITE, "show": READ}),
         "catalogue": (
             "sky",

@@ -1,15 +1,18 @@
-"""`contimg mosaic`: the mosaic stage on given tile images."""
+"""`contimg mosaic` and `contimg photometry`: the stages of an epoch on given images."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from contimg.cli.shared import PATH, as_json_option, print_comparison, print_json
+from contimg.cli.shared import PATH, as_json_option, limit_option, print_comparison, print_json
 from contimg.common.errors import BadInput
 from contimg.common.options import flags, from_flags
 from contimg.epoch.mosaic import Mosaic, MosaicOptions, MosaicThresholds, make_mosaic
+from contimg.epoch.photometry.options import MeasureOptions
+from contimg.epoch.photometry.products import Photometry
 from contimg.settings import Settings
+from contimg.sky.catalogue import reference_catalogue
 
 
 @click.command()
@@ -79,3 +82,77 @@ def _print_mosaic(product: Mosaic) -> None:
             f"{member.east_arcsec:+.2f}, {member.north_arcsec:+.2f} arcsec{scale}"
         )
     click.echo(f"verdict  {product.verdict}" + "".join(f"\n         {reason}" for reason in product.verdict_reasons))
+
+
+@click.command()
+@click.argument("image", type=PATH, metavar="IMAGE.fits")
+@click.option(
+    "--catalogue",
+    "positions",
+    required=True,
+    type=PATH,
+    help="Built catalogue, by name or file, or a table (CSV, VOTable, FITS) with ra_deg, dec_deg and optional name.",
+)
+@click.option(
+    "--out", "table", type=PATH, metavar="TABLE", help="Table to write: .csv, .vot, .fits or .parquet.  [default: none]"
+)
+@limit_option(20)
+@as_json_option
+@flags(MeasureOptions)
+def photometry(
+    image: Path, positions: Path, table: Path | None, limit: int, as_json: bool, **arguments: Any
+) -> None:  # fmt: skip
+    """Measure fluxes at fixed positions of a FITS image.
+
+    IMAGE.fits is in Jy/beam with a restoring beam. Where IMAGE.pb.fits is beside it, the fluxes are divided by it;
+    where IMAGE.rms.fits is, it is the local noise, which is measured otherwise. Without --out, the brightest fluxes
+    are printed.
+    """
+    from contimg.epoch.photometry.run import measure_fluxes
+    from contimg.epoch.photometry.tables import photometry_columns, photometry_notes
+    from contimg.formats.source_tables import table_format, write_table
+
+    if table is not None:
+        table_format(table)  # refused before the work
+    is_name = not positions.suffix and not positions.exists()
+    path = reference_catalogue(Settings.from_environment().state_dir, str(positions)) if is_name else positions
+    measured = measure_fluxes(image, path or positions, from_flags(MeasureOptions, arguments))
+    if table is not None:
+        write_table(table, photometry_columns(measured), photometry_notes(measured))
+    if as_json:
+        print_json(_photometry_rows(measured))
+        return
+    detected = int((measured.is_detected & measured.is_usable).sum())
+    click.echo(
+        f"{len(measured)} positions, {detected} detected at 3 sigma, {int((~measured.is_usable).sum())} not usable"
+        + (f"; {table}" if table else "")
+    )
+    if table is None:
+        _print_photometry(measured, limit)
+
+
+def _photometry_rows(measured: Photometry) -> list[dict[str, Any]]:
+    """The fluxes as records for JSON; a value that is not known is null."""
+    from contimg.epoch.photometry.tables import photometry_columns
+
+    columns = {name: column.values.tolist() for name, column in photometry_columns(measured).items()}
+    rows = zip(*columns.values(), strict=True)
+    return [{name: None if value != value else value for name, value in zip(columns, row, strict=True)} for row in rows]
+
+
+def _print_photometry(measured: Photometry, limit: int) -> None:
+    """Print the brightest fluxes as a table."""
+    from contimg.epoch.photometry.tables import flag_names
+
+    width = max([4, *map(len, measured.source_id.tolist())])
+    click.echo(f"{'name':<{width}}  {'ra_deg':>10}  {'dec_deg':>10}  {'flux':>10}  {'error':>8}  mJy  {'pb':>5}  flags")
+    order = (-measured.flux_jy).argsort(kind="stable")[:limit]
+    for row in order.tolist():
+        flux, error = 1e3 * measured.flux_jy[row], 1e3 * measured.flux_error_jy[row]
+        shown = f"{flux:>10.3f}" if measured.is_detected[row] or flux != flux else f"{f'<{3 * error:.3f}':>10}"
+        click.echo(
+            f"{measured.source_id[row]:<{width}}  {measured.ra_deg[row]:>10.5f}  {measured.dec_deg[row]:>+10.5f}  "
+            f"{shown}  {error:>8.3f}       {measured.pb[row]:>5.2f}  {flag_names(int(measured.flags[row]))}"
+        )
+    if len(measured) > limit:
+        click.echo(f"{limit} of {len(measured)} positions; --out TABLE writes all", err=True)
