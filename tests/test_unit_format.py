@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contimg.common.units import format_duration, format_position, format_utc, parse_moment, parse_position
+from contimg.common.units import (
+    format_duration,
+    format_measured_flux,
+    format_position,
+    format_utc,
+    parse_moment,
+    parse_position,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +69,11 @@ def test_formatted_position_is_read_again(ra_deg: float, dec_deg: float) -> None
 def test_other_positions_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"position|must be"):
         parse_position(text)
+
+
+@pytest.mark.parametrize(("flux_jy", "error_jy", "text"), [
+    (0.0402, 0.00048, "40.20 ± 0.48 mJy"), (-0.000414, 0.0005, "−0.41 ± 0.50 mJy"), (1.5, 0.012, "1.500 ± 0.012 Jy"),
+    (0.2, 0.02, "200 ± 20 mJy"), (0.001, 0.0, "1.000 ± 0.000 mJy"),
+])  # fmt: skip
+def test_flux_and_error_have_the_digits_of_the_error(flux_jy: float, error_jy: float, text: str) -> None:
+    assert format_measured_flux(flux_jy, error_jy) == text

@@ -20,6 +20,7 @@ from web.http.proxy import ReverseProxies
 from web.http.responses import add_headers
 from web.logs.api import logs
 from web.pages import add_pages
+from web.sources.api import candidates, sources
 from web.streaming.api import streaming
 from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
@@ -57,7 +58,20 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = Panel(settings, store, service, LiveEvents(store, MAX_VIEWERS), inspector, fresh_s)
     for api in chain(
-        (streaming, configuration, queue, images, epochs, mosaics, calibrations, antennas, catalogues, logs),
+        (
+            streaming,
+            configuration,
+            queue,
+            images,
+            epochs,
+            mosaics,
+            sources,
+            candidates,
+            calibrations,
+            antennas,
+            catalogues,
+            logs,
+        ),
         (
             activity.events,
             activity.alerts,

@@ -1,5 +1,6 @@
 """Durations, times, flux densities and directions as text, and times from text."""
 
+import math
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -96,6 +97,19 @@ def format_flux(flux_jy: float) -> str:
         if abs(flux_jy) * factor >= 1:
             return f"{three_digits(flux_jy * factor)} {unit}"
     return f"{three_digits(flux_jy * 1e6)} μJy"
+
+
+def format_measured_flux(flux_jy: float, error_jy: float) -> str:
+    """Format a flux density with its error, in Jy or mJy, to two digits of the error: `40.21 ± 0.48 mJy`.
+
+    Parameters
+    ----------
+    flux_jy, error_jy : flux density of either sign, and its standard error, Jy.
+    """
+    unit, factor = ("Jy", 1.0) if abs(flux_jy) >= 1 else ("mJy", 1e3)
+    error = factor * error_jy
+    digits = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 3
+    return f"{factor * flux_jy:.{digits}f} ± {error:.{digits}f} {unit}".replace("-", "−")
 
 
 def format_position(ra_deg: float, dec_deg: float) -> str:

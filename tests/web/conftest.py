@@ -9,6 +9,7 @@ import pytest
 from celery_words import everybody
 from flask import Flask
 from flask.testing import FlaskClient
+from measured_sky import SkyPanel, measure_sky
 from observing_night import Night, whole_night
 from running_service import TOKEN, RunningService
 from served_panel import serving
@@ -127,5 +128,20 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survey]:
     app = create_app(settings, store, RunningService(store), inspect=everybody, fresh_s=0.0)
     with serving(app) as address:
         yield Survey(address, app.test_client(), store)
+    store.close()
+    night.store.close()
+
+
+@pytest.fixture(scope="module")
+def sky_panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SkyPanel]:
+    """A panel over the light curves of `measured_sky.measure_sky`."""
+    deployment = tmp_path_factory.mktemp("sky")
+    settings = Settings(state_dir=deployment / "state", token=TOKEN)
+    night = open_night(deployment, time.time())
+    store = Store.of(load(settings))
+    sky = measure_sky(night.store, load(settings).output_dir / "mosaics")
+    app = create_app(settings, store, RunningService(store), inspect=everybody, fresh_s=0.0)
+    with serving(app) as address:
+        yield SkyPanel(address, app.test_client(), store, sky)
     store.close()
     night.store.close()

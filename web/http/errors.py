@@ -43,6 +43,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "no_such_image": (404, "The store has no such image"),
     "no_such_epoch": (404, "The store has no such epoch"),
     "no_such_mosaic": (404, "The store has no such mosaic"),
+    "no_such_source": (404, "The store has no such source"),
+    "no_such_candidate": (404, "The store has no such candidate"),
     "no_such_caltable_set": (404, "The registry has no such caltable set"),
     "outside_image": (404, "The direction lies outside the image"),
     "no_such_file": (404, "The product has no such file"),

@@ -12,6 +12,7 @@ from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import filters, layout
 from web.pages.documentation import documentation
+from web.sources.pages import sources
 from web.streaming.epoch_pages import epoch_pages
 from web.streaming.pages import streaming
 from web.tiles import wall_pages  # noqa: F401 (adds the wall to the image pages)
@@ -20,8 +21,8 @@ from web.tiles.image_pages import image_pages
 from web.tiles.sky_pages import sky
 
 BLUEPRINTS = (
-    streaming, sign_in, epoch_pages, configuration, groups, image_pages, calibration, antenna_pages, history, alerts,
-    logs, sky, catalogue_pages, api_page, documentation,
+    streaming, sign_in, epoch_pages, configuration, groups, image_pages, sources, calibration, antenna_pages, history,
+    alerts, logs, sky, catalogue_pages, api_page, documentation,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from markupsafe import Markup, escape
 from contimg.common.units import (
     format_duration,
     format_flux,
+    format_measured_flux,
     format_position,
     format_utc,
     number_of,  # noqa: F401 (a filter)
@@ -15,10 +16,10 @@ from contimg.common.units import (
 from contimg.instrument.time import mjd_to_unix  # noqa: F401 (a filter)
 
 FILTERS = (
-    "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "count", "megabytes", "size", "percent",
-    "position", "shortened", "code", "number_of",
+    "ago", "whole", "duration", "utc", "iso", "mjd_to_unix", "flux", "measured_flux", "count", "megabytes", "size",
+    "percent", "position", "shortened", "code", "number_of",
 )  # fmt: skip
-flux, position = format_flux, format_position
+flux, measured_flux, position = format_flux, format_measured_flux, format_position
 
 
 def ago(seconds: float) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from contimg.epoch.photometry.products import LIMIT_SIGMA
+from contimg.epoch.photometry.products import LIMIT_SIGMA, MeasurementFlag
 from contimg.formats.records import NO_UNIT, Page, about
 from contimg.store.epochs.mosaics import EpochKey
 
@@ -144,6 +144,20 @@ class Measurement:
     def limit_jy(self) -> Annotated[float | None, about("3 σ upper limit of a flux of 0", "Jy", 0.0018)]:
         """Upper limit of a flux of 0 at 3 sigma."""
         return None if self.flux_error_jy is None else LIMIT_SIGMA * self.flux_error_jy
+
+    @property
+    def uncounted_reason(
+        self,
+    ) -> Annotated[str | None, about("Why it is not counted; null where it is", example="another epoch of the day")]:
+        """Why the measurement is not counted in the statistics; None where it is."""
+        if self.is_counted:
+            return None
+        if self.measured_jy is None:
+            return "no data"
+        if not self.is_accepted:
+            return "normalisation of the epoch not accepted"
+        is_wrong = any(MeasurementFlag[name] & MeasurementFlag.HARD for name in self.flags)
+        return "hard flag" if is_wrong else "another epoch of the day"
 
     @property
     def is_detected(self) -> Annotated[bool, about("Whether the flux is at least 3 σ", example=True)]:

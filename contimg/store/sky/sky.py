@@ -206,7 +206,9 @@ class Sky(Repository):
 
     def sources(
         self, limit: int = 50, processing: str = LIVE, *, name: str = "", min_eta: float | None = None,
-        min_modulation_index: float | None = None, min_n: int = 0, before: tuple[float, int] | None = None,
+        max_eta: float | None = None, min_modulation_index: float | None = None,
+        max_modulation_index: float | None = None, min_flux_jy: float | None = None, max_flux_jy: float | None = None,
+        min_n: int = 0, before: tuple[float, int] | None = None,
     ) -> SourceList:  # fmt: skip
         """Return a page of the sources, the highest η first.
 
@@ -215,7 +217,9 @@ class Sky(Repository):
         limit : largest number of sources.
         processing : of the statistics.
         name : only sources whose name, or id in a catalogue, holds this text.
-        min_eta, min_modulation_index, min_n : least η, V and number of counted measurements; None for any.
+        min_eta, max_eta, min_modulation_index, max_modulation_index : limits of η and V; None for any.
+        min_flux_jy, max_flux_jy : limits of the weighted mean flux; None for any.
+        min_n : fewest counted measurements.
         before : η (-1 without) and number of the last source of the page before.
         """
         source, table, identifier = tables.Source, tables.SourceStatistics, tables.SourceIdentifier
@@ -223,10 +227,12 @@ class Sky(Repository):
         if name:
             of_catalogue = select(identifier.source_id).where(identifier.identifier.icontains(name, autoescape=True))
             conditions.append(source.name.icontains(name, autoescape=True) | source.id.in_(of_catalogue))
-        if min_eta is not None:
-            conditions.append(table.eta >= min_eta)
-        if min_modulation_index is not None:
-            conditions.append(table.modulation_index >= min_modulation_index)
+        for column, low, high in (
+            (table.eta, min_eta, max_eta), (table.modulation_index, min_modulation_index, max_modulation_index),
+            (table.weighted_mean_jy, min_flux_jy, max_flux_jy),
+        ):  # fmt: skip
+            conditions += [column >= low] if low is not None else []
+            conditions += [column <= high] if high is not None else []
         if min_n:
             conditions.append(table.n >= min_n)
         eta = func.coalesce(table.eta, -1.0)

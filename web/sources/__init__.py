@@ -1,0 +1,1 @@
+"""Sources: light curves, variability, candidates."""
