@@ -50,6 +50,9 @@ class QualityThresholds(ComparisonThresholds, env_prefix="CONTIMG_QUALITY_"):
         0.03, "Fraction of the flux that phase errors cost above which an image is suspect", minimum=0.0, maximum=1.0
     )
     max_beam_ratio: float = option(4.0, "Length of the synthesized beam over its width", minimum=1.0)
+    min_sun_distance_deg: float = option(
+        10.0, "Distance of the Sun from the pointing below which an image is suspect", unit="deg", minimum=0.0
+    )
     min_beam_pixels: float = option(
         4.0, "Width of the synthesized beam below which its pixels are too large", unit="pixels", minimum=0.0
     )
@@ -129,6 +132,11 @@ class ImageNumbers(SkyComparison, CalibrationNumbers):
     ] = None
     uncleaned_jy: Annotated[
         float | None, about("Flux in the residual above the depth of the clean's mask", "Jy", 0.0)
+    ] = None
+    sun_distance_deg: Annotated[float | None, about("Angle between the pointing and the Sun", "deg", 64.8)] = None
+    sun_jy: Annotated[
+        float | None,
+        about("Estimate of the quiet Sun's flux on a baseline, after the primary beam; 0 below the horizon", "Jy", 3.1),
     ] = None
 
 
@@ -221,6 +229,10 @@ def _check_artefacts(image: ImageNumbers, limits: QualityThresholds) -> tuple[Ch
               "brightest source", high=limits.max_bowl + _BOWL_NOISES * rms / peak),
         Check("noise at the edge over inside", edge, f"the noise at an edge is {edge or 0:.2f} times that inside: a "
               "strong source outside the image, or its alias", high=limits.max_edge_noise_ratio),
+        Check("distance of the Sun, degrees", image.sun_distance_deg, f"the Sun is {image.sun_distance_deg or 0:.1f} "
+              f"deg from the pointing, with about {image.sun_jy or 0:.2g} Jy on a baseline after the primary beam",
+              low=limits.min_sun_distance_deg),
+        Check("flux of the Sun, Jy on a baseline", image.sun_jy),
     )  # fmt: skip
 
 

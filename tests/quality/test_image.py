@@ -46,6 +46,7 @@ UNCALIBRATED = {"calibration_set": None, "calibration_note": "9 of 16 live anten
         ({"minimum_jy": -0.4}, "suspect", "-0.4"),
         ({"bowl_jy": -0.05}, "suspect", "-0.05"),
         ({"edge_noise_ratio": 2.5}, "suspect", "2.50"),
+        ({"sun_distance_deg": 8.3, "sun_jy": 32.0}, "suspect", "8.3 deg"),
         ({"catalogue_offset_arcsec": 7.0}, "suspect", "0.70"),
         ({"catalogue_flux_ratio": 0.5}, "suspect", "0.50"),
         ({"catalogue_flux_ratio": 2.0}, "suspect", "2.00"),

@@ -65,7 +65,7 @@ def test_unmeasured_value_is_dash() -> None:
              "catalogue_offset_arcsec", "catalogue_flux_ratio", "clean_stopped_by", "edge_noise_ratio", "hands",
              "hand_ratio", "gain_hand_ratio", "catalogue_faint_ratio", "catalogue_outer_ratio",
              "catalogue_completeness", "catalogue_distortion_arcsec", "shift_east_arcsec", "calibration_class",
-             "gain_snr", "phase_residual_deg", "beam_pixels")  # fmt: skip
+             "gain_snr", "phase_residual_deg", "beam_pixels", "sun_distance_deg", "sun_jy")  # fmt: skip
     table = quality_rows(replace(IMAGE, **dict.fromkeys(names)), LIMITS)
     assert [row.value for row in table].count("–") == len(names) + 1, "and the flux that the phase residual costs"
     assert not any(row.good is False for row in table)

@@ -51,6 +51,8 @@ IMAGE_CARDS = (
     ("SUBTRNUM", "subtracted_count", "sources outside the image, subtracted"),
     ("SUBTRJY", "subtracted_jy", "[Jy] their apparent flux"),
     ("UNFLAG", "unflagged_fraction", "fraction of samples unflagged"),
+    ("SUNDIST", "sun_distance_deg", "[deg] of the Sun from the pointing"),
+    ("SUNJY", "sun_jy", "[Jy] estimate of its flux on a baseline"),
     ("HANDS", "hands", "correlations in the image"),
     ("HANDRAT", "hand_ratio", "flux in the first hand over the second"),
     ("HANDERR", "hand_ratio_error", "its standard error"),

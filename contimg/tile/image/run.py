@@ -12,6 +12,8 @@ from scipy.fft import next_fast_len
 from contimg.common.errors import BadInput, Misconfigured
 from contimg.formats.ms.info import MSInfo, read_ms_info
 from contimg.formats.tables import open_table
+from contimg.instrument.dsa110 import C_M_S
+from contimg.instrument.sun import describe_sun
 from contimg.quality.image import NOISE, QualityThresholds, grade_image
 from contimg.sky.comparison.astrometry import with_shift
 from contimg.sky.comparison.matching import MatchedSources
@@ -298,6 +300,10 @@ def _describe(
             "the limits are CONTIMG_IMAGE_ITERATIONS and CONTIMG_IMAGE_MAJOR_CYCLES", ms.path, cleaned.stopped_by,
             cleaned.iterations, uncleaned_jy, depth_jy,
         )  # fmt: skip
+    pointing_rad, freq_hz = ms.pointing_rad[len(ms.times_mjd_s) // 2], float(ms.freqs_hz.mean())
+    shortest_m = options.min_uv_klambda * 1e3 * C_M_S / freq_hz
+    positions_m = ms.antenna_positions_m[ms.antennas]
+    sun = describe_sun(pointing_rad, ms.mid_mjd, freq_hz, ms.dish_diameter_m, positions_m, shortest_m)
     return ImagingResult(
         fits_path=products.fits, beam_fits_path=products.primary_beam, png_path=products.png,
         thumbnail_path=products.thumbnail, rms_jy=rms_jy, peak_jy=peak_jy,
@@ -321,6 +327,7 @@ def _describe(
         residual_peak_jy=float(np.abs(image.residual).max()), iterations=cleaned.iterations,
         clean_stopped_by=cleaned.stopped_by, uncleaned_jy=uncleaned_jy,
         components=cleaned.components, cleaned_jy=float(cleaned.model.sum(dtype=np.float64)), seconds=timer.seconds,
+        **vars(sun),
     )  # fmt: skip
 
 

@@ -87,6 +87,9 @@ def test_image_numbers(tile):
     assert tile.hand_ratio == pytest.approx(1.0, abs=3 * tile.hand_ratio_error)
     assert tile.hand_ratio_error < 0.01
     assert tile.edge_noise_ratio < 1.5
+    header = fits.getheader(tile.fits_path)
+    assert (header["SUNDIST"], header["SUNJY"]) == (tile.sun_distance_deg, tile.sun_jy)
+    assert 0 < tile.sun_distance_deg < 180
     assert tile.cleaned_jy == pytest.approx(
         sum(measure_source(tile.products.fits, *s.direction()).apparent_jy for s in SOURCES), rel=0.02
     )

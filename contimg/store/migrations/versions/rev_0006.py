@@ -10,7 +10,10 @@ down_revision = "0005"
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
-_COLUMNS: tuple[tuple[str, str, Any], ...] = ()
+_COLUMNS: tuple[tuple[str, str, Any], ...] = (
+    ("images", "sun_distance_deg", sa.Double()),
+    ("images", "sun_jy", sa.Double()),
+)
 _STATISTICS = (
     "mean_jy", "weighted_mean_jy", "weighted_mean_error_jy", "eta", "eta_without_extreme", "modulation_index", "vs",
     "m", "trend_jy_per_day", "trend_error_jy_per_day",
