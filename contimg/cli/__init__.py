@@ -64,7 +64,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "resume": ("service", WRITE),
         "attention": ("tile.groups", {"list": READ, "retry": WRITE, "discard": WRITE, "acknowledge": WRITE}),
         "groups": ("tile.groups", {"list": READ, "show": READ, "retry": WRITE, "discard": WRITE}),
-        "epochs": ("tile.epochs", {"list": READ, "show": READ, "retry": WRITE, "make": WRITE}),
+        "epochs": ("tile.epochs", {"list": READ, "show": READ, "retry": WRITE, "make": WRITE, "sky": WRITE}),
         "calibrations": ("tile.calibrations", {"list": READ, "show": READ, "retire": WRITE, "import": CREATE}),
         "recalibrate": ("tile.calibrations", WRITE),
     },

@@ -1,17 +1,19 @@
-"""`contimg epochs list|show|retry|make`."""
+"""`contimg epochs list|show|retry|make|sky`."""
 
 import click
 
-from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list
+from contimg.cli.shared import as_json_option, by_option, limit_option, open_store, print_json, print_list, print_record
 from contimg.cli.tile.images import parse_mjd
 from contimg.common.options import Choice
 from contimg.common.units import format_utc, number_of
+from contimg.epoch.hips import DIRECTORY, SurveyUpdate, update_survey
+from contimg.settings import Settings, load
 from contimg.store import EPOCH, EpochRecord, JobRecord, Stage, State
 
 
 @click.group()
 def epochs() -> None:
-    """List, show, retry and make epochs, the mosaics of the stream.
+    """List, show, retry and make epochs, the mosaics of the stream, and the sky that they cover.
 
     An epoch is a sidereal window of one declination strip on one day, about 12 tiles.
     """
@@ -101,6 +103,32 @@ def make(since_mjd: float, until_mjd: float, declination: float | None, by: str,
     with open_store() as store:
         jobs = store.epochs.request(since_mjd, until_mjd, declination, by=by)
     print_list(jobs, _job_line, "no epoch to make", as_json=as_json)
+
+
+@epochs.command()
+@click.option(
+    "--rebuild", is_flag=True, help="Build it from the good mosaics alone, and replace the old one at the end."
+)
+@as_json_option
+def sky(rebuild: bool, as_json: bool) -> None:
+    """Bring the HiPS of the sky up to date with the good mosaics.
+
+    The stream does so by itself. Mosaics that are new or were made again are added, those that are no longer graded
+    good removed; the HiPS is the directory `hips` of the products.
+    """
+    with open_store() as store:
+        mosaics = store.mosaics.graded()
+    directory = load(Settings.from_environment()).output_dir / DIRECTORY
+    changes = update_survey(directory, mosaics.good, mosaics.rejected, rebuild=rebuild)
+    for reason in changes.unusable.values():
+        click.echo(f"contimg: left out {reason}", err=True)
+    print_record(changes, _sky_line, as_json=as_json)
+
+
+def _sky_line(changes: SurveyUpdate) -> str:
+    counts = f"{len(changes.added)} added, {len(changes.removed)} removed, {number_of(changes.mosaics, 'mosaic')}"
+    order = "empty" if changes.order is None else f"order {changes.order}, {changes.area_deg2:.1f} deg2"
+    return f"{changes.directory}: {counts}; {order}"
 
 
 def _job_line(job: JobRecord) -> str:

@@ -54,8 +54,13 @@ def _bilinear(values: Any, y: float, x: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def _spline_weights(t: float) -> tuple[float, float, float, float]:
-    """Cubic B-spline at -1 - t, -t, 1 - t and 2 - t."""
+def spline_weights(t: float) -> tuple[float, float, float, float]:
+    """Return the cubic B-spline at -1 - t, -t, 1 - t and 2 - t.
+
+    Parameters
+    ----------
+    t : distance from the pixel before, 0 to 1.
+    """
     s = 1.0 - t
     return s * s * s / 6, (4 - 6 * t * t + 3 * t * t * t) / 6, (4 - 6 * s * s + 3 * s * s * s) / 6, t * t * t / 6
 
@@ -92,7 +97,7 @@ def _add(
                 continue
             response = _bilinear(pb, y, x)
             sigma = _bilinear(noise, (y - first) / step, (x - first) / step)
-            weights_x, weights_y = _spline_weights(x - left), _spline_weights(y - low)
+            weights_x, weights_y = spline_weights(x - left), spline_weights(y - low)
             value = 0.0
             for j in range(4):
                 source_row = _mirror(low - 1 + j, rows)

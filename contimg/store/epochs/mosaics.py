@@ -130,6 +130,14 @@ class CalendarEpoch:
     tile_count: int
 
 
+@dataclass(frozen=True)
+class GradedMosaics:
+    """The live mosaics: the file of each good one by its epoch, and the epochs of the others."""
+
+    good: Mapping[str, Path]
+    rejected: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class MosaicList(Page):
     """Mosaics, the latest observed first."""
@@ -202,6 +210,24 @@ class Mosaics(Repository):
                 CalendarEpoch(key, reference_s, State(state), grade, tile_count)
                 for key, reference_s, state, grade, tile_count in session.execute(query)
             )
+
+    def graded(self) -> GradedMosaics:
+        """Return the live mosaics by their grades, for the HiPS of the good ones."""
+        row = tables.MosaicRow
+        query = select(row.epoch, row.verdict, row.record["fits_path"].as_string()).where(row.processing == LIVE)
+        with self._database.read() as session:
+            mosaics = session.execute(query).all()
+        good = {epoch: Path(path) for epoch, verdict, path in mosaics if verdict == GOOD}
+        return GradedMosaics(good, frozenset(epoch for epoch, _, _ in mosaics if epoch not in good))
+
+    def last_change(self) -> tuple[int, float] | None:
+        """Return the number of live mosaics and when the newest was stored (epoch seconds); None without any."""
+        row = tables.MosaicRow
+        with self._database.read() as session:
+            number, stored_at = session.execute(
+                select(func.count(row.id), func.max(row.created_at)).where(row.processing == LIVE)
+            ).one()
+        return (number, stored_at) if number else None
 
     def history_rms_jy(self, strip: int, start_s: float, processing: str = LIVE) -> float | None:
         """Return the median noise of the last good mosaics of a declination strip, Jy/beam.
