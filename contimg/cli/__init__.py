@@ -94,6 +94,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "doctor": ("machine", READ),
         "plan": ("machine", READ),
         "completion": ("completion", READ),
+        "viewer": ("machine", {"install": WRITE}),
     },
 }
 _ENTRIES = {name: entry for section in COMMANDS.values() for name, entry in section.items()}

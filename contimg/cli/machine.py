@@ -1,7 +1,8 @@
-"""`contimg doctor` and `contimg plan`: is the machine fit, and is it large enough?"""
+"""`contimg doctor`, `plan` and `viewer`: is the machine fit and large enough; the sky viewer for the panel."""
 
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import click
@@ -109,3 +110,23 @@ def _measure(store: Store, load: Load) -> Load:
     seconds = median(run.seconds or 0.0 for run in runs)
     memory = max(run.peak_rss_bytes or 0 for run in runs) / 2**30
     return Load(load.stage, seconds, seconds * load.core_s / load.seconds, memory or load.memory_gib)
+
+
+@click.group()
+def viewer() -> None:
+    """Install the sky viewer of the panel, Aladin Lite."""
+
+
+@viewer.command("install")
+@click.argument("package", required=False, type=click.Path(path_type=Path))
+def install_viewer(package: Path | None) -> None:
+    """Install Aladin Lite, the sky viewer of the panel's Sky page.
+
+    PACKAGE is its npm package as a file; without it the package is downloaded from the npm registry
+    (NPM_CONFIG_REGISTRY). Its SHA-512 is checked. The program is licensed under the GPL 3.
+    """
+    from web.pages.aladin import VERSION, find_script, install
+
+    is_new = find_script() is None
+    directory = install(package)
+    click.echo(f"Aladin Lite {VERSION} {'installed in' if is_new else 'is in'} {directory}")

@@ -1,6 +1,7 @@
 """Product files as responses, and the security headers of every response."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from flask import Flask, Response, g, send_file
@@ -28,12 +29,15 @@ def add_headers(app: Flask) -> None:
     Parameters
     ----------
     app : the application. Responses without Cache-Control are marked as not to be stored; one of a request that has
-        called `allow_styles` permits style elements with its nonce (Content Security Policy Level 3).
+        called `allow_styles` permits style elements with its nonce, one that has called `allow_viewer` what Aladin Lite
+        needs (Content Security Policy Level 3).
     """
 
     @app.after_request
     def add(response: Response) -> Response:
         response.headers.extend(HEADERS)
+        if "viewer_policy" in g:
+            response.headers["Content-Security-Policy"] = g.viewer_policy
         if "style_nonce" in g:
             policy = POLICY.replace("style-src 'self'", f"style-src 'self' 'nonce-{g.style_nonce}'")
             response.headers["Content-Security-Policy"] = policy
@@ -46,6 +50,22 @@ def allow_styles() -> str:
     """Allow style elements with a nonce on this response, for scripts that create some; returns the nonce."""
     g.style_nonce = secrets.token_urlsafe(16)
     return str(g.style_nonce)
+
+
+def allow_viewer(style_hashes: Sequence[str]) -> None:
+    """Allow on this response what Aladin Lite needs: WebAssembly, its styles, and data that it has in memory.
+
+    Parameters
+    ----------
+    style_hashes : of its style element and attributes. Nothing from other hosts is allowed.
+    """
+    hashes = " ".join(f"'{word}'" for word in ("unsafe-hashes", *style_hashes))
+    g.viewer_policy = (
+        POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+        .replace("style-src 'self'", f"style-src 'self' {hashes}")
+        .replace("img-src 'self' data:", "img-src 'self' data: blob:")
+        .replace("connect-src 'self'", "connect-src 'self' data: blob:; worker-src blob:")
+    )
 
 
 def product_file(path: Path | None, output_dir: Path, name: str) -> Path:

@@ -127,14 +127,28 @@ class DeclinationStrip:
         return 1 - sum(gap.width_deg for gap in self.gaps) / 360
 
 
+def find_span(query: SkyView) -> tuple[float, float]:
+    """Return the limits of the night, or of the days that end with the newest tile, MJD days.
+
+    Parameters
+    ----------
+    query : of the page.
+    """
+    store = current_panel().store
+    if query.night:
+        nights = NightList.read(store, query.night)
+        return nights.since_mjd, nights.until_mjd
+    newest = store.products.images(1)
+    until_mjd = newest[0].mjd + TILE_DAYS / 2 if newest else 0.0
+    return until_mjd - query.days, until_mjd
+
+
 @sky.get("/sky")
 def show() -> str:
     """Show the tiles of a night, or of the days that end with the newest tile."""
     query, store = parse_query(SkyView), current_panel().store
     nights = NightList.read(store, query.night)
-    newest = store.products.images(1)
-    until_mjd = newest[0].mjd + TILE_DAYS / 2 if newest else 0.0
-    span = (nights.since_mjd, nights.until_mjd) if query.night else (until_mjd - query.days, until_mjd)
+    span = find_span(query)
     tiles = store.products.tiles(ImageFilter(since_mjd=span[0], until_mjd=span[1]), MAX_TILES + 1)
     is_cut, tiles = len(tiles) > MAX_TILES, tiles[-MAX_TILES:]
     decs = [tile.dec_deg for tile in tiles] or [37.0]

@@ -79,7 +79,7 @@ def test_fluxes_are_those_of_the_sky(tmp_path: Path) -> None:
     assert weights.min() > 0
     for ra_deg, dec_deg, peak_jy in SOURCES:
         near = np.hypot((ra - ra_deg + 180) % 360 - 180, dec - dec_deg) < 0.05
-        assert values[near].max() == pytest.approx(peak_jy, rel=0.02), "half a pixel from the peak"
+        assert values[near].max() == pytest.approx(peak_jy, rel=0.03), "half a pixel from the peak"
 
 
 def test_tiles_equal_those_of_reproject(sky: tuple[Path, Path, Path], tmp_path: Path) -> None:
