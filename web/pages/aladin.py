@@ -43,7 +43,7 @@ def find_script() -> Path | None:
 
 def package_url() -> str:
     """Return the address of the package: in the registry of NPM_CONFIG_REGISTRY where that is set."""
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry")
+    registry = {name.lower(): value for name, value in os.environ.items()}.get("npm_config_registry")
     return f"{(registry or 'https://registry.npmjs.org').rstrip('/')}/aladin-lite/-/aladin-lite-{VERSION}.tgz"
 
 
