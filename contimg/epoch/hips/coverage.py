@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import Normalize
-from mocpy import MOC
 from numpy.typing import NDArray
 from scipy.constants import c as LIGHT_SPEED_M_S  # noqa: N812
 
@@ -115,6 +114,8 @@ def update_moc(directory: Path, order: int, npixes: list[int]) -> None:
     order : of the deepest tiles.
     npixes : tiles of this order that have changed.
     """
+    from mocpy import MOC  # imported with the first MOC: it takes a second
+
     path, depth = directory / "Moc.fits", order + MOC_ORDERS
     old = MOC.from_fits(path) if path.exists() else MOC.new_empty(depth)
     tiles = np.array(npixes, dtype=np.uint64)
@@ -147,5 +148,7 @@ def area_deg2(directory: Path) -> float:
     ----------
     directory : of the HiPS.
     """
+    from mocpy import MOC
+
     path = directory / "Moc.fits"
     return float(MOC.from_fits(path).sky_fraction * SKY_DEG2) if path.exists() else 0.0

@@ -179,17 +179,17 @@ class Survey:
     def _sum_others(self, order: int, npix: int, tile: Tile, name: str) -> Tile:
         """A tile without one of its mosaics: the sum of the others that are still on disk."""
         summed = Tile.empty()
-        for other in sorted(set(tile.mosaics) - {name}):
-            member = self.member(other)
+        for shared_name in sorted(set(tile.mosaics) - {name}):
+            member = self.member(shared_name)
             try:
                 mosaic = open_mosaic(member.fits_path) if member is not None else None
             except BadFile as error:
-                log.warning("tile %d of order %d: without mosaic %s: %s", npix, order, other, error)
+                log.warning("tile %d of order %d: without mosaic %s: %s", npix, order, shared_name, error)
                 continue
             resampled = resample(mosaic, order, npix) if mosaic is not None else None
             if mosaic is not None and resampled is not None:
                 summed.add(*resampled)
-                summed.mosaics[other] = mosaic.digest
+                summed.mosaics[shared_name] = mosaic.digest
         return summed
 
     def _member_path(self, name: str) -> Path:

@@ -190,13 +190,13 @@ def test_remade_mosaic_replaces_its_part(tmp_path: Path) -> None:
     assert_same(tmp_path / "hips", tmp_path / "alone")
 
 
-def assert_same(hips: Path, other: Path) -> None:
+def assert_same(hips: Path, expected: Path) -> None:
     """Compare tiles, previews and MOC of two HiPS."""
     tiles = {path.relative_to(hips) for path in hips.rglob("N*/**/*.fits")}
-    assert tiles == {path.relative_to(other) for path in other.rglob("N*/**/*.fits")}
+    assert tiles == {path.relative_to(expected) for path in expected.rglob("N*/**/*.fits")}
     for path in tiles:
-        np.testing.assert_allclose(fits.getdata(hips / path), fits.getdata(other / path), rtol=1e-5, atol=1e-7)
-    assert MOC.from_fits(hips / "Moc.fits") == MOC.from_fits(other / "Moc.fits")
+        np.testing.assert_allclose(fits.getdata(hips / path), fits.getdata(expected / path), rtol=1e-5, atol=1e-7)
+    assert MOC.from_fits(hips / "Moc.fits") == MOC.from_fits(expected / "Moc.fits")
 
 
 def test_update_follows_the_grades(tmp_path: Path) -> None:
