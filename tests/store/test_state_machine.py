@@ -296,4 +296,4 @@ def test_any_history_on_postgresql(made_postgres):
             empty(made_postgres)
             return Store.open(made_postgres, RULES, clock=self.clock)
 
-    check(OnPostgres, 8)
+    check(OnPostgres, 5)

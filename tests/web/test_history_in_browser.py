@@ -66,6 +66,7 @@ def test_drag_moves_time_axis(visit: Visit, spans: Spans) -> None:
     assert visit.text("#span").endswith("UTC")
 
 
+@pytest.mark.long
 def test_wheel_zooms_at_pointer(visit: Visit, spans: Spans) -> None:
     page, first, count = visit.page, spans[0], len(spans)
     x, y = middle(visit)
@@ -81,6 +82,7 @@ def test_wheel_zooms_at_pointer(visit: Visit, spans: Spans) -> None:
     assert far[1] <= first[1] + 60, "the future is not shown"
 
 
+@pytest.mark.long
 def test_keys_and_buttons_move_charts(visit: Visit, spans: Spans) -> None:
     page, requests = visit.page, []
     page.focus("#chart-memory .plot")
@@ -102,6 +104,7 @@ def test_keys_and_buttons_move_charts(visit: Visit, spans: Spans) -> None:
     assert len({query.partition("?")[2] for query in requests if query and not query.startswith("alerts?")}) == 1
 
 
+@pytest.mark.long
 def test_hover_shows_time_value_and_unit(visit: Visit, spans: Spans) -> None:
     x, y = middle(visit)
     visit.page.mouse.move(x - 20, y)
@@ -114,6 +117,7 @@ def test_hover_shows_time_value_and_unit(visit: Visit, spans: Spans) -> None:
     assert visit.page.evaluate("new Date().toISOString().slice(0, 4)") in text
 
 
+@pytest.mark.long
 @on(PHONE)
 def test_pinch_zooms_and_one_finger_scrolls(visit: Visit, spans: Spans) -> None:
     page = visit.page
@@ -129,6 +133,7 @@ def test_pinch_zooms_and_one_finger_scrolls(visit: Visit, spans: Spans) -> None:
     assert near[1] - near[0] < 0.97 * 86400
 
 
+@pytest.mark.long
 @on(DESK)
 def test_double_click_shows_last_day(visit: Visit, spans: Spans) -> None:
     count = len(spans)

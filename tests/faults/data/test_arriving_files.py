@@ -160,7 +160,13 @@ def test_odd_names_keep_status_on_one_line(stream, monkeypatch):
     assert len([json.loads(line) for line in events.splitlines()]) == 5
 
 
-@pytest.mark.parametrize("first_run", [10, 6], ids=["most files of the first run", "most files of the second run"])
+@pytest.mark.parametrize(
+    "first_run",
+    [
+        pytest.param(10, id="most files of the first run"),
+        pytest.param(6, id="most files of the second run", marks=pytest.mark.long),
+    ],
+)
 def test_second_run_of_the_correlator_is_a_group_of_its_own(stream, tile, first_run):
     group, files = tile
     paths = list(files.values())
