@@ -1,4 +1,4 @@
-"""`contimg mosaic` and `contimg photometry`: the stages of an epoch on given images."""
+"""`contimg mosaic` and `contimg photometry`: the stages of an epoch on given images or Measurement Sets."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,23 @@ import click
 from contimg.cli.shared import PATH, as_json_option, limit_option, print_comparison, print_json
 from contimg.common.errors import BadInput
 from contimg.common.options import flags, from_flags
+from contimg.epoch.joint import make_joint_mosaic
 from contimg.epoch.mosaic import Mosaic, MosaicOptions, MosaicThresholds, make_mosaic
 from contimg.epoch.photometry.options import MeasureOptions
 from contimg.epoch.photometry.products import Photometry
 from contimg.settings import Settings
 from contimg.sky.catalogue import reference_catalogue
+from contimg.tile.image.options import ImageOptions
 
 
 @click.command()
 @click.argument("output", type=PATH, metavar="OUT.fits")
-@click.argument("tiles", nargs=-1, required=True, type=PATH, metavar="TILE.fits...")
+@click.argument("tiles", nargs=-1, required=True, type=PATH, metavar="TILE...")
+@click.option(
+    "--joint",
+    is_flag=True,
+    help="Deconvolve Measurement Sets jointly; each TILE is a .ms directory. CONTIMG_IMAGE_... set the imaging.",
+)
 @click.option(
     "--reference-catalogue",
     type=PATH,
@@ -26,13 +33,15 @@ from contimg.sky.catalogue import reference_catalogue
 @as_json_option
 @flags(MosaicOptions)
 def mosaic(
-    output: Path, tiles: tuple[Path, ...], reference_catalogue: Path | None, as_json: bool, **arguments: Any
+    output: Path, tiles: tuple[Path, ...], joint: bool, reference_catalogue: Path | None, as_json: bool,
+    **arguments: Any,
 ) -> None:  # fmt: skip
     """Make the mosaic of tile images of one declination strip.
 
-    OUT.fits is the mosaic; OUT.weight.fits (1/Jy²), OUT.rms.fits and pictures are written beside it. Each TILE.fits is
-    an image of apparent fluxes in Jy/beam with its primary beam in TILE.pb.fits beside it, written by `contimg image`
-    or by another program. Images that cannot be used are named and left out.
+    OUT.fits is the mosaic; OUT.weight.fits (1/Jy²), OUT.rms.fits and pictures are written beside it. Each TILE is
+    an image NAME.fits of apparent fluxes in Jy/beam with its primary beam in NAME.pb.fits beside it, written by
+    `contimg image` or by another program; with --joint it is a calibrated Measurement Set. Tiles that cannot be used
+    are named and left out.
     """
     if output.suffix != ".fits":
         raise BadInput(f"{output}: the name of a mosaic ends in .fits; give {output}.fits")
@@ -40,7 +49,12 @@ def mosaic(
         raise BadInput(f"{output}: is both the mosaic and a tile image; the mosaic comes first")
     options = from_flags(MosaicOptions, arguments)
     catalogue = reference_catalogue or Settings.from_environment().reference_path
-    product = make_mosaic(tiles, output, options, MosaicThresholds.from_environment(), reference_catalogue=catalogue)
+    thresholds = MosaicThresholds.from_environment()
+    if joint:
+        imaging = ImageOptions.from_environment()
+        product = make_joint_mosaic(tiles, output, imaging, options, thresholds, catalogue)
+    else:
+        product = make_mosaic(tiles, output, options, thresholds, reference_catalogue=catalogue)
     for omitted in product.omitted:
         click.echo(f"contimg: left out {omitted.fits_path}: {omitted.reason}", err=True)
     if as_json:

@@ -78,13 +78,27 @@ def select_tiles(paths: Iterable[Path], options: MosaicOptions) -> tuple[list[Ti
             tiles.append(read_tile_header(path, options))
         except BadFile as error:
             omitted.append(OmittedMember(fits_path=path, reason=error.reason))
+    tiles, outliers = split_strips(tiles)
+    return tiles, omitted + outliers
+
+
+def split_strips(tiles: Sequence[TileHeader]) -> tuple[list[TileHeader], list[OmittedMember]]:
+    """Leave out the tiles whose declination or frequency differs from that of the others.
+
+    Parameters
+    ----------
+    tiles : in any order.
+
+    Returns
+    -------
+    The tiles of one strip, in order of time and name, and the others with the reasons.
+    """
     declinations_deg = [tile.dec_deg for tile in tiles]
     tiles, of_other_strips = _split_outliers(tiles, declinations_deg, "declination", "deg", lambda _: STRIP_DEG)
     freqs_mhz = [tile.freq_hz / 1e6 for tile in tiles]
     tiles, of_other_bands = _split_outliers(tiles, freqs_mhz, "frequency", "MHz", lambda mhz: FREQUENCY_TOLERANCE * mhz)
-    omitted += of_other_strips + of_other_bands
     tiles.sort(key=lambda tile: (tile.mjd if np.isfinite(tile.mjd) else np.inf, tile.path.name))
-    return tiles, omitted
+    return tiles, of_other_strips + of_other_bands
 
 
 def _split_outliers(
@@ -274,15 +288,18 @@ def _airy_disk(tile: TileHeader, dish_diameter_m: float) -> Image:
     return np.asarray(zoom(coarse, factors, order=1, grid_mode=False), dtype=np.float32)
 
 
-def refuse_none(tiles: Sequence[TileHeader], omitted: Sequence[OmittedMember]) -> None:
-    """Raise BadInput where no tile image is left.
+def refuse_none(
+    tiles: Sequence[TileHeader], omitted: Sequence[OmittedMember], noun: str = "tile image"
+) -> None:  # fmt: skip
+    """Raise BadInput where no tile is left.
 
     Parameters
     ----------
     tiles : the usable ones.
     omitted : the others.
+    noun : what a tile is given as, for the message.
     """
     if not tiles:
         reasons = "; ".join(f"{member.fits_path}: {member.reason}" for member in omitted[:3])
         more = f"; and {len(omitted) - 3} more" if len(omitted) > 3 else ""
-        raise BadInput(f"no tile image can be used: {reasons or 'none is given'}{more}")
+        raise BadInput(f"no {noun} can be used: {reasons or 'none is given'}{more}")

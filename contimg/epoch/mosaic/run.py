@@ -5,7 +5,7 @@ One tile image is in memory at a time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numba
@@ -30,7 +30,7 @@ from contimg.epoch.mosaic.sources import (
     measure_tile,
     solve_offsets,
 )
-from contimg.epoch.mosaic.writing import MosaicFiles, mosaic_header, write_mosaic
+from contimg.epoch.mosaic.writing import REPROJECTED, Cards, MosaicFiles, mosaic_header, write_mosaic
 from contimg.epoch.products import Mosaic, MosaicMember, OmittedMember
 from contimg.quality.mosaic import MosaicThresholds, grade_mosaic
 from contimg.sky.comparison.astrometry import with_shift
@@ -42,6 +42,28 @@ from contimg.tile.products import StepTimer
 MIN_SHARED = 5  # sources that a level or a shift is measured from
 POSITION_ERROR = 0.02  # of the beam, besides the noise
 SHIFT_PRIOR = 0.5  # beams
+
+
+@dataclass(frozen=True)
+class MosaicPixels:
+    """A mosaic before it is assessed.
+
+    Attributes
+    ----------
+    flux, weight : Jy per beam, and 1/Jy²; NaN and 0 where the weight is below the cut-off.
+    grid : of both.
+    beam : the common beam.
+    added, omitted : the tiles in the mosaic, and those that are left out.
+    pb_cutoff : primary beam below which a tile is not used.
+    """
+
+    flux: Image
+    weight: Image
+    grid: Grid
+    beam: Beam
+    added: tuple[AddedTile, ...]
+    omitted: tuple[OmittedMember, ...]
+    pb_cutoff: float
 
 
 def add_tiles(
@@ -84,8 +106,25 @@ def add_tiles(
             )
             del image, pb
         refuse_none([member.tile for member in added], omitted)
-        peak_weight = float(weight.max())
-        divide(flux, weight, options.weight_cutoff * peak_weight)
+        divide(flux, weight, options.weight_cutoff * float(weight.max()))
+    pixels = MosaicPixels(flux, weight, grid, beam, tuple(added), tuple(omitted), options.pb_cutoff)
+    return complete_mosaic(pixels, output, options, thresholds, timer, history_rms_jy, reference_catalogue)
+
+
+def complete_mosaic(
+    pixels: MosaicPixels, output: Path, options: MosaicOptions, thresholds: MosaicThresholds, timer: StepTimer,
+    history_rms_jy: float | None = None, reference_catalogue: Path | None = None, cards: Cards = REPROJECTED,
+) -> Mosaic:  # fmt: skip
+    """Assess, compare, grade and write a mosaic.
+
+    Parameters
+    ----------
+    pixels : the mosaic and the tiles in it.
+    output, options, thresholds, history_rms_jy, reference_catalogue : as of `contimg.epoch.mosaic.make_mosaic`.
+    timer : of the steps before.
+    cards : further cards of the header.
+    """
+    flux, weight, grid, beam, added = pixels.flux, pixels.weight, pixels.grid, pixels.beam, pixels.added
     with timer("assess"):
         overlaps = assess_overlaps(added, grid, beam)
         area = covered(grid, weight)
@@ -94,7 +133,8 @@ def add_tiles(
         offset = area[0].start, area[1].start
         sky = assess_sky(flux, weight, grid, beam, overlaps, offset)
     files = MosaicFiles.of(output)
-    mosaic = _make_record(added, omitted, files, grid, beam, overlaps, sky, options, peak_weight, timer.seconds)
+    peak_weight = float(weight.max())
+    mosaic = _make_record(replace(pixels, grid=grid), files, overlaps, sky, options, peak_weight, timer.seconds)
     mosaic = replace(mosaic, history_rms_jy=history_rms_jy)
     matched = None
     if reference_catalogue is not None:
@@ -104,7 +144,7 @@ def add_tiles(
     grade = grade_mosaic(mosaic, thresholds)
     mosaic = replace(mosaic, verdict=grade.grade, verdict_reasons=grade.reasons)
     with timer("write"):
-        written = write_mosaic(mosaic, files, flux, weight, grid, sky, overlaps, offset, matched)
+        written = write_mosaic(mosaic, files, flux, weight, grid, sky, overlaps, offset, matched, cards)
     return replace(mosaic, bytes=written, seconds=dict(timer.seconds))
 
 
@@ -226,10 +266,11 @@ def _cropped(grid: Grid, area: tuple[slice, slice]) -> WCS:
 
 
 def _make_record(
-    added: Sequence[AddedTile], omitted: Sequence[OmittedMember], files: MosaicFiles, grid: Grid, beam: Beam,
-    overlaps: Overlaps, sky: Sky, options: MosaicOptions, peak_weight: float, seconds: Mapping[str, float],
+    pixels: MosaicPixels, files: MosaicFiles, overlaps: Overlaps, sky: Sky, options: MosaicOptions, peak_weight: float,
+    seconds: Mapping[str, float],
 ) -> Mosaic:  # fmt: skip
     """The record of a mosaic, before it is graded and written."""
+    added, grid, beam = pixels.added, pixels.grid, pixels.beam
     total = sum(float(member.weights.sum(dtype=np.float64)) for member in added)
     scales = overlaps.tile_scales or (None,) * len(added)
     members = tuple(
@@ -251,9 +292,9 @@ def _make_record(
         mjd_end=max(np.add(middles, halves).tolist()) if is_timed else None,
         freq_hz=overlaps.freq_hz,
         bandwidth_hz=bandwidth_hz, beam_major_arcsec=beam.major_arcsec, beam_minor_arcsec=beam.minor_arcsec,
-        beam_angle_deg=beam.angle_deg, pb_cutoff=options.pb_cutoff,
+        beam_angle_deg=beam.angle_deg, pb_cutoff=pixels.pb_cutoff,
         weight_cutoff=options.weight_cutoff * peak_weight, peak_weight=peak_weight, members=members,
-        omitted=tuple(omitted), overlaps=overlaps.pairs, beam_profile=overlaps.beam_profile, sources=sky.sources,
+        omitted=pixels.omitted, overlaps=overlaps.pairs, beam_profile=overlaps.beam_profile, sources=sky.sources,
         seconds=dict(seconds), member_count=len(members), rms_jy=sky.rms_jy, expected_rms_jy=sky.expected_rms_jy,
         peak_jy=sky.peak_jy, shared_sources=overlaps.shared_sources, flux_scatter=overlaps.flux_scatter,
         flux_step=overlaps.flux_step, position_scatter_beams=overlaps.position_scatter_beams,

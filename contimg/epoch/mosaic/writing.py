@@ -1,6 +1,6 @@
 """Files of a mosaic: FITS images with their header, and pictures; each under a temporary name, renamed at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +62,10 @@ MEMBER_CARDS = (
 )
 
 
+Cards = Sequence[tuple[str, str | float | int | bool, str]]
+REPROJECTED: Cards = (("INTERPOL", "cubic B-spline", "interpolation of the tile images"),)
+
+
 @dataclass(frozen=True)
 class MosaicFiles:
     """Paths of a mosaic's files.
@@ -95,7 +99,7 @@ class MosaicFiles:
 
 def write_mosaic(
     mosaic: Mosaic, files: MosaicFiles, flux: Image, weight: Image, grid: Grid, sky: Sky, overlaps: Overlaps,
-    offset: tuple[int, int], matched: MatchedSources | None = None,
+    offset: tuple[int, int], matched: MatchedSources | None, cards: Cards,
 ) -> int:  # fmt: skip
     """Write all files of a mosaic, or none; the mosaic itself is renamed last.
 
@@ -109,6 +113,7 @@ def write_mosaic(
     overlaps : what the QA plots show.
     offset : first row and column of the mosaic in the grid of `overlaps`.
     matched : sources of the reference catalogue that the mosaic was compared with, for the plots; None: no plots.
+    cards : further cards of the header.
 
     Returns
     -------
@@ -119,6 +124,7 @@ def write_mosaic(
     Transient : the disk is full or cannot be written.
     """
     header = mosaic_header(mosaic, grid)
+    header.update({keyword: (value, comment) for keyword, value, comment in cards})
     frequency = _frequency_unit(overlaps, grid, offset)
     writers: dict[Path, Callable[[Path], None]] = {
         files.fits: partial(write_fits, image=flux, header=header),
@@ -196,7 +202,6 @@ def mosaic_header(mosaic: Mosaic, grid: Grid) -> fits.Header:
         header.update(mjds)
     header["ORIGIN"] = "contimg"
     header["PBCOR"] = (True, "fluxes are corrected for the primary beam")
-    header["INTERPOL"] = ("cubic B-spline", "interpolation of the tile images")
     header.update({keyword: (getattr(mosaic, name), comment) for keyword, name, comment in CARDS})
     write_comparison(header, mosaic)
     if mosaic.shift_east_arcsec is not None and mosaic.shift_north_arcsec is not None:

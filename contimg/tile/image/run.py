@@ -114,9 +114,9 @@ def make_image(
     ms = read_ms_info(ms_path)
     calibration = read_calibration(ms)
     with timer("read"):
-        visibilities, time_bins = _read(ms, calibration.column, options)
+        visibilities, time_bins = read_samples(ms, calibration.column, options)
     with timer("weight"):
-        gridder = _weight(ms, visibilities, options)
+        gridder = weight_samples(ms, visibilities, options)
         thermal_rms_jy = compute_thermal_rms_jy(ms, gridder)
     _warn_of_unknowns(ms)
     outside: tuple[SubtractedSource, ...] = ()
@@ -159,8 +159,23 @@ def _warn_of_unknowns(ms: MSInfo) -> None:
         )  # fmt: skip
 
 
-def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
-    """The visibilities, and for each row the number of the bin in which it may be averaged in time."""
+def read_samples(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities, NDArray[np.int64]]:
+    """Read the visibilities of a Measurement Set, averaged in frequency as far as smearing allows.
+
+    Parameters
+    ----------
+    ms, column : the Measurement Set and its data column.
+    options : of imaging.
+
+    Returns
+    -------
+    The visibilities, and for each row the number of the bin in which it may be averaged in time, shape (rows,).
+
+    Raises
+    ------
+    BadInput : nothing is left to image.
+    Misconfigured : the option `channel_average` does not divide the number of channels.
+    """
     rows = select_rows(ms, choose_hands(ms))
     if not rows.uvw_m.size:
         raise BadInput(
@@ -189,8 +204,18 @@ def _read(ms: MSInfo, column: str, options: ImageOptions) -> tuple[Visibilities,
     return visibilities, averaging.time_bins
 
 
-def _weight(ms: MSInfo, visibilities: Visibilities, options: ImageOptions) -> Gridder:
-    """The gridder with imaging weights; unless the option gives the pixel's size, one that samples the beam."""
+def weight_samples(ms: MSInfo, visibilities: Visibilities, options: ImageOptions) -> Gridder:
+    """Make the gridder with imaging weights; unless the option gives the pixel's size, one that samples the beam.
+
+    Parameters
+    ----------
+    ms, visibilities : the Measurement Set and its visibilities.
+    options : of imaging.
+
+    Raises
+    ------
+    BadInput : no sample has weight.
+    """
     pixel_arcsec = options.pixel_arcsec or choose_pixel_arcsec(visibilities)
     gridder = _weight_cells(ms, visibilities, pixel_arcsec * ARCSEC_RAD, options)
     if options.pixel_arcsec:

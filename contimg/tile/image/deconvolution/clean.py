@@ -4,12 +4,14 @@ import logging
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from typing import Protocol
 
 import numpy as np
 import radler
+from numpy.typing import NDArray
 
 from contimg.quality.image import NOISE
-from contimg.tile.image.gridding.gridder import BandParts, Image
+from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.gridding.noise import measure_rms
 from contimg.tile.image.options import ImageOptions
 
@@ -20,14 +22,39 @@ MIN_PROGRESS = 0.05  # masked cycles end when one takes less than this fraction 
 NOISE_FALLS = 0.9  # below this fraction of the previous noise, fainter sources may have come above the mask
 
 
+class Bands(Protocol):
+    """The visibilities of parts of the band, as clean uses them; images have the shape (parts, rows, columns)."""
+
+    @property
+    def pixel_rad(self) -> float:
+        """Size of a pixel, radians."""
+
+    @property
+    def weight_fractions(self) -> NDArray[np.float64]:
+        """Fraction of the total weight in each part, shape (parts,)."""
+
+    @property
+    def edges_hz(self) -> NDArray[np.float64]:
+        """Lower and upper edge of each part, shape (parts, 2)."""
+
+    def dirty(self) -> Image:
+        """Return the dirty images of the data."""
+
+    def residual(self, models: Image, exact: bool) -> Image:
+        """Return the residuals that the models of the parts leave."""
+
+    def mean(self, images: Image) -> Image:
+        """Return the weighted mean of the parts' images."""
+
+
 @dataclass(frozen=True)
 class CleanResult:
     """Model and residual of a clean.
 
     Attributes
     ----------
-    model : Jy per pixel, shape (size, size).
-    residual : Jy per beam, shape (size, size).
+    model : Jy per pixel, shape (rows, columns).
+    residual : Jy per beam, shape (rows, columns).
     iterations : minor iterations used.
     stopped_by : `noise`, or the limit that ended the cleaning before it: `iterations`, `major cycles` or
         `divergence`; None where no cleaning was requested.
@@ -45,7 +72,7 @@ class CleanResult:
 
 
 def clean(
-    bands: BandParts, psf: Image, beam_rad: float, thermal_rms_jy: float | None, options: ImageOptions
+    bands: Bands, psf: Image, beam_rad: float, thermal_rms_jy: float | None, options: ImageOptions
 ) -> CleanResult:
     """Clean everywhere to `mask_sigma` times the noise, then where components were found to `threshold_sigma`.
 
@@ -56,7 +83,7 @@ def clean(
     Parameters
     ----------
     bands : the visibilities, by part of the band.
-    psf : point-spread functions of the parts, shape (parts, size, size).
+    psf : point-spread functions of the parts, shape (parts, rows, columns).
     beam_rad : approximate size of the synthesized beam.
     thermal_rms_jy : noise below which nothing is cleaned; None where it is not known.
     options : iterations, gains and thresholds.
@@ -74,9 +101,7 @@ def clean(
 class _Clean:
     """State of a clean: models, residuals, noise, and the cycles and iterations used."""
 
-    def __init__(
-        self, bands: BandParts, psf: Image, beam_rad: float, thermal_rms_jy: float, options: ImageOptions
-    ) -> None:
+    def __init__(self, bands: Bands, psf: Image, beam_rad: float, thermal_rms_jy: float, options: ImageOptions) -> None:
         self.bands, self.psf, self.options = bands, psf, options
         self.beam_rad, self.thermal_rms_jy = beam_rad, thermal_rms_jy
         self.residuals = bands.dirty()
@@ -168,7 +193,7 @@ class _Clean:
 
     def _run_minor(self, masked: bool) -> bool:
         """Run minor iterations on the residuals; return whether Radler requests another major cycle."""
-        settings, parts = self._settings(masked), len(self.bands.gridders)
+        settings, parts = self._settings(masked), len(self.models)
         minor = radler.Radler(
             settings, self.psf, self.residuals, self.models, self.beam_rad, parts, self.bands.edges_hz,
             self.bands.weight_fractions,
@@ -181,11 +206,11 @@ class _Clean:
         return unfinished
 
     def _settings(self, masked: bool) -> radler.Settings:
-        options, settings, parts = self.options, radler.Settings(), len(self.bands.gridders)
+        options, settings, parts = self.options, radler.Settings(), len(self.models)
         algorithms = radler.AlgorithmType
         settings.algorithm_type = algorithms.multiscale if options.multiscale else algorithms.generic_clean
-        settings.trimmed_image_width = settings.trimmed_image_height = self.models.shape[-1]
-        settings.pixel_scale.x = settings.pixel_scale.y = self.bands.gridders[0].pixel_rad
+        settings.trimmed_image_height, settings.trimmed_image_width = self.models.shape[1:]
+        settings.pixel_scale.x = settings.pixel_scale.y = self.bands.pixel_rad
         settings.minor_iteration_count = options.iterations - self.iterations
         settings.minor_loop_gain = options.gain
         settings.major_loop_gain = options.major_gain

@@ -167,6 +167,11 @@ class BandParts:
         return cls(tuple(part for part in parts if part.total_weight > 0))
 
     @property
+    def pixel_rad(self) -> float:
+        """Size of a pixel, radians."""
+        return self.gridders[0].pixel_rad
+
+    @property
     def weight_fractions(self) -> NDArray[np.float64]:
         """Fraction of the total weight in each part, shape (parts,)."""
         totals = np.array([part.total_weight for part in self.gridders])

@@ -150,7 +150,7 @@ def _find_beam_modes(
     if np.isnan(ms.dish_diameter_m):
         return
     freqs_hz, cells = weigh_cells(data, weights, ms.times_mjd_s.size, BAND_BINS)
-    response = _compute_responses(ms, field, freqs_hz)
+    response = compute_responses(ms, field, freqs_hz)
     response *= (freqs_hz / (cells.sum(axis=0) @ freqs_hz))[:, None, None] ** spectral_index
     mean = np.einsum("tf,tfyx->yx", cells, response)
     changes = response / np.maximum(mean, MIN_RESPONSE) - 1
@@ -169,8 +169,15 @@ def _find_beam_modes(
         yield Mode(factor, by_time[data.times], by_channel)
 
 
-def _compute_responses(ms: MSInfo, field: Field, freqs_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The primary beam at the knots, shape (times, frequencies, KNOTS, KNOTS)."""
+def compute_responses(ms: MSInfo, field: Field, freqs_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the primary beam at the knots of a field, shape (times, frequencies, KNOTS, KNOTS).
+
+    Parameters
+    ----------
+    ms : gives the pointing at each integration and the diameter of the dishes.
+    field : geometry of the knots.
+    freqs_hz : shape (frequencies,).
+    """
     l, m = field.knot_cosines()  # noqa: E741
     is_sky = l * l + m * m < 0.99
     directions = sin_deproject(np.where(is_sky, l, 0), np.where(is_sky, m, 0), ms.phase_centre_rad)
