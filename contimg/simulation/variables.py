@@ -5,7 +5,7 @@ events (Fiedler et al. 1987, Nature 326, 675): a flat-bottomed dip between brigh
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,12 +18,15 @@ from contimg.common.errors import Misconfigured
 from contimg.common.files.writing import write_text
 from contimg.instrument.dsa110 import BAND
 from contimg.simulation.sky import Source, power_law
+from contimg.sky.variability.normalisation import normalise_epoch
+from contimg.sky.variability.statistics import FluxSums
 
 Values = NDArray[np.float64]
 MIN_FACTOR = 1e-6  # a source that is off has a spectrum still
 EDGE_WIDTH, EDGE_HEIGHT = 0.2, 0.5  # of an event's edges: part of the length of the dip, and of its depth
 COLUMNS = ("name", "mjd", "factor")
 SKY_COLUMNS = ("ra_deg", "dec_deg", "flux_jy")
+MIN_EPOCHS = 3  # of a source that normalises later epochs
 ADDED_INDEX = -0.7  # spectral index of the sources that a table adds
 
 
@@ -174,6 +177,29 @@ def measure_table(
         times, np.where(is_missing, np.nan, flux), np.where(is_missing, np.nan, error), is_edge | is_blended,
         factors, steady,
     )  # fmt: skip
+
+
+def follow_epochs(table: MeasurementTable) -> Iterator[FluxSums]:
+    """Normalise and add the epochs of a table in turn, as the stage `measure` does.
+
+    Parameters
+    ----------
+    table : of the measurements; its steady fluxes are the catalogue.
+
+    Yields
+    ------
+    The sums after each epoch whose normalisation is accepted.
+    """
+    sums = FluxSums.empty(table.steady_jy.size)
+    for epoch, mjd in enumerate(table.mjd):
+        flux, error, is_soft = table.flux_jy[:, epoch], table.error_jy[:, epoch], table.is_soft[:, epoch]
+        mean, mean_error = np.where(sums.n >= MIN_EPOCHS, sums.weighted_mean_jy, np.nan), sums.weighted_mean_error_jy
+        normalisation, _ = normalise_epoch(
+            np.where(is_soft, np.nan, flux), error, ensemble=mean, ensemble_errors=mean_error, catalogue=table.steady_jy
+        )
+        if normalisation.accepted:
+            sums = sums.add(*normalisation.apply(flux, error, is_soft), mjd)
+            yield sums
 
 
 def write_variables(

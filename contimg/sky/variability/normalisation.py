@@ -15,6 +15,7 @@ from contimg.common.options import Options, option
 from contimg.sky.comparison.statistics import compute_weighted_median
 
 Values = NDArray[np.float64]
+SOFT_ERROR = 0.1  # relative error of a measurement with a soft flag, such as an edge or a blend, that no noise shows
 _HUBER = 1.345  # 95 % efficiency for Gaussian residuals
 _ITERATIONS = 50
 _CLIP, _CLIPPED_VARIANCE = 2.0, 0.9205  # of residuals in the scatter, and E[min(z², 4)] of a Gaussian z
@@ -60,15 +61,18 @@ class Normalisation:
         """Relative systematic error of each measurement: the factor's error and the references' scatter."""
         return float(np.hypot(self.factor_error, self.scatter))
 
-    def apply(self, flux_jy: ArrayLike, error_jy: ArrayLike) -> tuple[Values, Values]:
+    def apply(self, flux_jy: ArrayLike, error_jy: ArrayLike, is_soft: ArrayLike = False) -> tuple[Values, Values]:
         """Return fluxes and errors on the reference's scale, with the systematic error of the epoch.
 
         Parameters
         ----------
         flux_jy, error_jy : as measured, shape (sources,).
+        is_soft : whether a soft flag is set: these have the relative error `SOFT_ERROR` besides, so that they count
+            for less and none is left out.
         """
         flux = (np.asarray(flux_jy, dtype=np.float64) - self.offset_jy) / self.factor
-        return flux, np.hypot(np.asarray(error_jy, dtype=np.float64) / self.factor, self.systematic * flux)
+        relative = np.hypot(self.systematic, np.where(is_soft, SOFT_ERROR, 0.0))
+        return flux, np.hypot(np.asarray(error_jy, dtype=np.float64) / self.factor, relative * flux)
 
 
 def normalise(

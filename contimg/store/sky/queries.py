@@ -111,7 +111,10 @@ def make_measurement(row: Any, epoch: Any) -> Measurement:
     """
     flux, error = row.flux_jy, row.flux_error_jy
     if epoch.is_accepted and flux is not None and error is not None:
-        flux, error = (float(value) for value in normalisation_of(epoch).apply(flux, error))
+        flux, error = (
+            float(value)
+            for value in normalisation_of(epoch).apply(flux, error, bool(row.flags & int(MeasurementFlag.SOFT)))
+        )
     return Measurement(
         epoch=epoch.epoch, mosaic_id=epoch.mosaic_id, mjd=epoch.mjd, flux_jy=flux, flux_error_jy=error,
         measured_jy=row.flux_jy, local_rms_jy=row.local_rms_jy,

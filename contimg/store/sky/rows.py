@@ -150,7 +150,9 @@ def make_points(rows: Rows, epochs: dict[int, tables.MeasuredEpoch]) -> Points:
     points["source_id"], points["day"] = rows["source_id"], rows["day"]
     for number in np.unique(rows["epoch_id"]).tolist():
         of_epoch, epoch = rows["epoch_id"] == number, epochs[number]
-        flux, error = normalisation_of(epoch).apply(rows["flux_jy"][of_epoch], rows["flux_error_jy"][of_epoch])
+        is_soft = (rows["flags"][of_epoch] & int(MeasurementFlag.SOFT)) != 0
+        measured = rows["flux_jy"][of_epoch], rows["flux_error_jy"][of_epoch]
+        flux, error = normalisation_of(epoch).apply(*measured, is_soft)
         points["flux_jy"][of_epoch], points["error_jy"][of_epoch], points["mjd"][of_epoch] = flux, error, epoch.mjd
     ordered: Points = points[np.lexsort((points["day"], points["source_id"]))]
     return ordered
