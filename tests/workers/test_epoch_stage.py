@@ -4,17 +4,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from epoch_steps import commit_images
 
 sys.path += [str(Path(__file__).parents[2] / "benchmarks"), str(Path(__file__).parent)]
 
 from test_crash_points import SIGKILL, crash_everywhere
-from tile_images import random_sky, strip, write_strip
+from tile_images import Sky, random_sky, strip, write_strip
 
 from contimg.instrument.time import unix_to_mjd
-from contimg.sky.catalogue import open_catalogue
-from contimg.store import EPOCH, Outcome, Stage, State, Store
+from contimg.sky.catalogue import SIMULATED, CatalogueSources, Provenance, open_catalogue, write_catalogue
+from contimg.store import EPOCH, EpochRecord, Outcome, SourceKind, Stage, State, Store
 from workers.execution.attempt import execute_stage
 from workers.execution.stages import StageContext, write_own_sources
 
@@ -23,8 +24,9 @@ T0 = 1_771_802_271.0  # 2026-02-22T23:17:51
 
 
 @pytest.fixture
-def epoch(deployment, store: Store) -> int:
+def epoch(deployment, store: Store, monkeypatch: pytest.MonkeyPatch) -> int:
     """Job of an epoch of three tile images on disk, made pending."""
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(deployment.settings.state_dir))
     directory = deployment.config.output_dir / "images"
     directory.mkdir(parents=True)
     paths = write_strip(directory, strip(80.0, 20.0, 3, **SMALL), random_sky(80.0, 20.0, 6.0, 3.2, 30))
@@ -68,6 +70,96 @@ def test_epoch_goes_on_without_a_tile_whose_file_is_gone(deployment, store: Stor
     assert [omitted.fits_path for omitted in mosaic.omitted] == [gone]
     assert gone not in [member.fits_path for member in mosaic.members]
     assert store.epochs.epoch(store.jobs.job(epoch).key).stage is Stage.MEASURE
+
+
+def install_catalogue(deployment) -> Sky:
+    """Install the true sky of the epoch as the reference catalogue."""
+    sky = random_sky(80.0, 20.0, 6.0, 3.2, 30)
+    names = [f"S{number}" for number in range(sky.flux_jy.size)]
+    sources = CatalogueSources.of(
+        1.405e9, names, sky.ra_deg, sky.dec_deg, sky.flux_jy, is_isolated=np.ones(len(names), dtype=bool)
+    )
+    path = deployment.settings.state_dir / "catalogues" / "truth.catalogue"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    provenance = Provenance(name="truth", kind=SIMULATED, frequency_hz=1.405e9, beam_deg=0.08, flux_limit_jy=3e-3)
+    write_catalogue(path, sources, provenance)
+    return sky
+
+
+def run_epoch(deployment, store: Store, epoch: int) -> EpochRecord:
+    """Execute both stages of an epoch."""
+    for stage in EPOCH.stages:
+        assert execute_stage(StageContext(deployment.config, store), stage, epoch), store.jobs.job(epoch).error
+    return store.epochs.epoch(store.jobs.job(epoch).key)
+
+
+def test_measure_stage_measures_catalogued_sources(deployment, store: Store, epoch: int) -> None:
+    sky = install_catalogue(deployment)
+    record = run_epoch(deployment, store, epoch)
+    assert record.state is State.COMPLETED
+    sources = {source.name: source for source in store.sky.cone(80.0, 20.0, 5.0)}
+    curves = [store.sky.light_curve(source.id).measurements for source in sources.values()]
+    assert {len(curve) for curve in curves} == {1}
+    assert {curve[0].epoch for curve in curves} == {record.id}
+    assert len(curves) > 10
+    pulls = []
+    for source, curve in zip(sources.values(), curves, strict=True):
+        (nearest,) = np.flatnonzero(np.hypot(sky.dec_deg - source.dec_deg, sky.ra_deg - source.ra_deg) < 1e-6)
+        pulls.append(
+            (curve[0].flux_jy - sky.flux_jy[nearest]) / np.hypot(curve[0].flux_error_jy, 0.02 * curve[0].flux_jy)
+        )
+    assert np.abs(np.median(pulls)) < 0.6
+    assert np.std(pulls) < 2
+    text = next(event.text for event in store.events.after(0) if event.text.startswith("measured"))
+    assert f"measured {len(curves)} positions" in text
+
+
+def test_measure_stage_without_catalogue_takes_own_sources(deployment, store: Store, epoch: int) -> None:
+    """The brightest sources of the mosaic become sources of the store; measured again they are the same ones."""
+    run_epoch(deployment, store, epoch)
+    mosaic = store.mosaics.mosaic_of(epoch)
+    sources = store.sky.cone(80.0, 20.0, 5.0)
+    assert 0 < len(sources) <= len(mosaic.sources)
+    assert {source.kind for source in sources} == {SourceKind.BLIND}
+    store.jobs.retry(epoch, stage=Stage.MEASURE)
+    assert execute_stage(StageContext(deployment.config, store), Stage.MEASURE, epoch)
+    assert store.mosaics.mosaic_of(epoch) == mosaic
+    assert [source.name for source in store.sky.cone(80.0, 20.0, 5.0)] == [source.name for source in sources]
+    assert len(store.sky.light_curve(sources[0].id).measurements) == 1
+
+
+def test_measure_stage_without_positions_completes(deployment, store: Store, epoch: int) -> None:
+    """A catalogue of another part of the sky."""
+    path = deployment.settings.state_dir / "catalogues" / "south.catalogue"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    provenance = Provenance(name="south", kind=SIMULATED, frequency_hz=1.4e9, beam_deg=0.01, flux_limit_jy=0.01)
+    write_catalogue(path, CatalogueSources.of(1.4e9, ["A"], [80.0], [-60.0], [1.0]), provenance)
+    assert run_epoch(deployment, store, epoch).state is State.COMPLETED
+    assert any(event.text.startswith("nothing measured") for event in store.events.after(0))
+    assert store.sky.cone(80.0, 20.0, 5.0) == ()
+
+
+def test_measure_stage_without_its_mosaic_fails(deployment, store: Store, epoch: int) -> None:
+    context = StageContext(deployment.config, store)
+    assert execute_stage(context, Stage.MOSAIC, epoch)
+    store.mosaics.mosaic_of(epoch).fits_path.unlink()
+    assert not execute_stage(context, Stage.MEASURE, epoch)
+    job = store.jobs.job(epoch)
+    assert (job.state, job.stage) == (State.FAILED, Stage.MEASURE)
+    assert f"contimg epochs retry {job.key} --stage mosaic" in job.error
+
+
+@pytest.mark.long
+@pytest.mark.timeout(560)
+def test_measure_killed_at_every_boundary(deployment, store: Store, epoch: int) -> None:
+    install_catalogue(deployment)
+    assert execute_stage(StageContext(deployment.config, store), Stage.MOSAIC, epoch)
+    endings = crash_everywhere(deployment, Stage.MEASURE, epoch)
+    assert endings[-1] == 0
+    assert set(endings[:-1]) == {SIGKILL}
+    sources = store.sky.cone(80.0, 20.0, 5.0)
+    assert {len(store.sky.light_curve(source.id).measurements) for source in sources} == {1}
+    assert store.epochs.epoch(store.jobs.job(epoch).key).state is State.COMPLETED
 
 
 @pytest.mark.long

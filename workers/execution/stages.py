@@ -254,11 +254,9 @@ def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
 
 
 def _measure(context: StageContext, lease: Lease) -> EpochMeasurements:
-    mosaic = context.store.mosaics.mosaic_of(lease.job_id)
-    if mosaic is None or not mosaic.fits_path.is_file():
-        path = mosaic.fits_path if mosaic else "its mosaic"
-        raise BadInput(f"{lease.label}: {path} is gone; `contimg epochs retry {lease.key}` makes it again")
-    return EpochMeasurements(mosaic.id, None, None, "nothing measured: no reference catalogue is installed")
+    from workers.execution.measuring import measure_epoch
+
+    return measure_epoch(context.store, lease, Settings.from_environment().reference_path)
 
 
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
@@ -267,5 +265,5 @@ STAGES: Mapping[Stage, StageDefinition] = {
     Stage.CALIBRATE: StageDefinition(("contimg.tile.calibrate.run",), _calibrate),
     Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
     Stage.MOSAIC: StageDefinition(("contimg.epoch.mosaic.run",), _mosaic),
-    Stage.MEASURE: StageDefinition((), _measure),
+    Stage.MEASURE: StageDefinition(("workers.execution.measuring",), _measure),
 }

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import separation_rad
-from contimg.sky.catalogue import open_catalogue
+from contimg.sky.catalogue import Catalogue, CatalogueSources
 from contimg.sky.catalogue.catalogue import SUFFIX
 from contimg.sky.catalogue.tables import open_table, readable
 
@@ -98,12 +98,14 @@ def read_positions(path: Path) -> Positions:
         raise BadInput(f"{path}: {error}") from None
 
 
-def read_catalogue_positions(path: Path, wcs: WCS, shape: tuple[int, ...]) -> Positions:
-    """Return the positions of a built catalogue in the circle around an image.
+def read_catalogue_positions(
+    catalogue: Catalogue, wcs: WCS, shape: tuple[int, ...]
+) -> tuple[Positions, CatalogueSources]:
+    """Return the positions of a built catalogue in the circle around an image, and its sources in the same order.
 
     Parameters
     ----------
-    path : file of the catalogue.
+    catalogue : opened.
     wcs, shape : celestial coordinates and shape (rows, columns) of the image.
     """
     ra_deg, dec_deg = image_centre(wcs, shape)
@@ -112,8 +114,8 @@ def read_catalogue_positions(path: Path, wcs: WCS, shape: tuple[int, ...]) -> Po
     distances = np.rad2deg(separation_rad(corners, np.deg2rad([ra_deg, dec_deg])))
     # A corner outside the projection: the image may be of the whole sky.
     radius_deg = float(distances.max()) if np.isfinite(distances).all() else 180.0
-    sources = open_catalogue(path).cone(ra_deg, dec_deg, min(radius_deg * 1.01, 180.0))
-    return Positions.of(sources.ra_deg, sources.dec_deg, sources.source_id)
+    sources = catalogue.cone(ra_deg, dec_deg, min(radius_deg * 1.01, 180.0))
+    return Positions.of(sources.ra_deg, sources.dec_deg, sources.source_id), sources
 
 
 def is_catalogue(path: Path) -> bool:

@@ -30,6 +30,7 @@ from contimg.epoch.photometry.positions import (
 )
 from contimg.epoch.photometry.products import MeasurementFlag, Photometry
 from contimg.instrument.coordinates import separation_rad
+from contimg.sky.catalogue import open_catalogue
 
 SAME_BEAMS = 0.2  # positions nearer than this are one: their fluxes cannot be separated
 MAX_GROUP = 64  # positions that are fitted together
@@ -59,15 +60,25 @@ def measure_fluxes(
     ------
     BadInput : the image or the table cannot be used; the message has the reason.
     """
-    options = options or MeasureOptions()
     image = read_restored_image(image_path)
     if isinstance(positions, Path):
-        inside_only = inside_only or is_catalogue(positions)
-        positions = (
-            read_catalogue_positions(positions, image.wcs, image.pixels.shape)
-            if is_catalogue(positions)
-            else read_positions(positions)
-        )
+        if is_catalogue(positions):
+            inside_only = True
+            positions, _ = read_catalogue_positions(open_catalogue(positions), image.wcs, image.pixels.shape)
+        else:
+            positions = read_positions(positions)
+    return measure_image(image, positions, options or MeasureOptions(), inside_only=inside_only)
+
+
+def measure_image(
+    image: RestoredImage, positions: Positions, options: MeasureOptions, *, inside_only: bool = False
+) -> Photometry:
+    """Measure fluxes as `measure_fluxes` does, in an image that was read.
+
+    Parameters
+    ----------
+    image, positions, options, inside_only : as there.
+    """
     pixels = find_pixels(positions, image.wcs)
     if inside_only:
         has_data = _read_valid(np.isfinite(image.pixels), pixels)

@@ -29,7 +29,8 @@ def write_comparison(path: Path, tile_image: SkyComparison, matched: MatchedSour
     for row in tile_image.catalogue_flux_by_snr:
         high = row["snr_to"] or max(2 * row["snr_from"], float(matched.snr.max()))
         _draw_median(by_snr, row, row["snr_from"], high, float(np.sqrt(row["snr_from"] * high)))
-    by_snr.set(xscale="log", xlabel="predicted signal to noise")
+    # Matplotlib refuses a logarithmic axis without a value.
+    by_snr.set(xscale="log" if matched.is_compared.any() else "linear", xlabel="predicted signal to noise")
     _draw_ratios(by_radius, matched, matched.radius_deg, tile_image)
     for row in tile_image.catalogue_flux_by_radius:
         _draw_median(by_radius, row, row["from_deg"], row["to_deg"], 0.5 * (row["from_deg"] + row["to_deg"]))
@@ -97,5 +98,7 @@ def _draw_completeness(axes: Any, tile_image: SkyComparison) -> None:
             str(row["sources"]), (row["flux_jy"] * 1e3, row["detected"]), xytext=(0, -14), ha="center",
             textcoords="offset points", color=FAINT, fontsize=8,
         )  # fmt: skip
-    axes.set(xscale="log", ylim=(0, 1.05), xlabel="flux (mJy)", ylabel="detected fraction above it")
+    axes.set(
+        xscale="log" if rows else "linear", ylim=(0, 1.05), xlabel="flux (mJy)", ylabel="detected fraction above it"
+    )
     axes.set_title("completeness inside half power, number of sources below", color=INK, fontsize=11)
