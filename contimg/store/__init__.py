@@ -37,7 +37,14 @@ from contimg.store.products.filters import ImageFilter
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.products.retention import Retention, Retirable
 from contimg.store.products.tile_products import Products
-from contimg.store.sky.records import CandidateKind, CandidateState, EpochMeasurements, Selection, SourceKind
+from contimg.store.sky.records import (
+    CandidateKind,
+    CandidateState,
+    EpochMeasurements,
+    NewSources,
+    Selection,
+    SourceKind,
+)
 from contimg.store.sky.sky import Sky
 
 __all__ = [
@@ -45,10 +52,10 @@ __all__ = [
     "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind", "CandidateState",
     "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord",
     "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind",
-    "JobRecord", "Lease", "MosaicList", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules", "Rates",
-    "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection", "SilenceRecord", "SourceKind", "Stage",
-    "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic",
-    "StreamActivity", "sort_by_urgency", "worst_of",
+    "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules",
+    "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection", "SilenceRecord", "SourceKind",
+    "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
+    "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 

@@ -34,7 +34,11 @@ class AssociationOptions(Options, env_prefix="CONTIMG_ASSOCIATION_"):
     max_radius: float = option(5.0, "Largest separation over its error", minimum=0.0)
     same_beams: float = option(0.5, "Separation within which it is always one source", unit="beam widths", minimum=0.0)
     max_beams: float = option(1.0, "Largest separation of one source", unit="beam widths", minimum=0.0)
-    new_sigma: float = option(5.0, "Flux over the noise of an epoch that could have shown it", minimum=0.0)
+    detect_sigma: float = option(6.0, "Least peak over the local noise of a blind detection", minimum=3.0)
+    new_sigma: float = option(5.0, "Flux over the noise of an epoch that would have shown it", minimum=0.0)
+    new_margin_sigma: float = option(
+        3.0, "Errors of both epochs by which the flux has to exceed that, so that no fluctuation is new", minimum=0.0
+    )
 
 
 @dataclass(frozen=True)
@@ -182,14 +186,14 @@ def read_noise_at(rms_path: Path, ra_deg: ArrayLike, dec_deg: ArrayLike) -> Valu
 
 
 def judge_novelty(
-    flux_jy: ArrayLike, ra_deg: ArrayLike, dec_deg: ArrayLike, rms_paths: Sequence[Path],
+    flux_jy: ArrayLike, error_jy: ArrayLike, ra_deg: ArrayLike, dec_deg: ArrayLike, rms_paths: Sequence[Path],
     options: AssociationOptions | None = None,
 ) -> tuple[NDArray[np.str_], NDArray[np.int64]]:  # fmt: skip
     """Compare detections without a counterpart with the noise of every earlier epoch at their positions.
 
     Parameters
     ----------
-    flux_jy : of the detections, shape (detections,).
+    flux_jy, error_jy : of the detections, shape (detections,).
     ra_deg, dec_deg : ICRS, shape (detections,).
     rms_paths : noise maps of the accepted earlier epochs; one at a time is open.
     options : the flux over the noise that counts as visible.
@@ -199,13 +203,13 @@ def judge_novelty(
     The value of `Novelty` of each detection, and the number of earlier epochs that would have shown it.
     """
     options = options or AssociationOptions()
-    flux = np.atleast_1d(np.asarray(flux_jy, dtype=np.float64))
+    flux, error = (np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (flux_jy, error_jy))
     covered, visible = np.zeros(flux.size, dtype=np.int64), np.zeros(flux.size, dtype=np.int64)
     for path in rms_paths:
         noise = read_noise_at(path, ra_deg, dec_deg)
         covered += np.isfinite(noise)
         with np.errstate(invalid="ignore"):
-            visible += flux >= options.new_sigma * noise
+            visible += flux >= options.new_sigma * noise + options.new_margin_sigma * np.hypot(noise, error)
     novelty = np.select([visible > 0, covered > 0], [Novelty.NEW, Novelty.TOO_FAINT], Novelty.NOT_COVERED)
     return novelty.astype(np.str_), visible
 

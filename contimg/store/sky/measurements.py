@@ -17,8 +17,8 @@ from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import MEASUREMENTS_LOCK, lock_until_commit
 from contimg.store.products import tile_products
-from contimg.store.sky.identification import chunks, identify
-from contimg.store.sky.records import EpochMeasurements
+from contimg.store.sky.identification import add_sources, chunks, find_names, identify
+from contimg.store.sky.records import EpochMeasurements, NewSources, SourceKind
 from contimg.store.sky.rows import (
     COLUMNS,
     Keys,
@@ -32,6 +32,7 @@ from contimg.store.sky.rows import (
     split_keys,
     transit_day,
 )  # fmt: skip
+from contimg.store.sky.selection import select_candidates
 from contimg.store.sky.statistics import update_statistics
 from contimg.store.sky.sums import nullable
 
@@ -61,10 +62,13 @@ def write_epoch(session: Session, key: str, processing: str, product: EpochMeasu
     epoch.mosaic_id, epoch.source_count, epoch.created_at = product.mosaic_id, 0, now
     session.add(epoch)
     session.flush()
+    if product.new_sources is not None:
+        _add_new_sources(session, product.new_sources, now)
     ids = identify(session, photometry, product.catalogue, now)
     rows = _make_rows(photometry, ids, epoch)
     epoch.source_count = len(rows)
     _replace(session, epoch, read_rows(session, _of_epoch(epoch)), rows)
+    select_candidates(session, epoch, product.rule, product.new_sources, now)
 
 
 def write_sources(session: Session, epoch: tables.MeasuredEpoch, photometry: Photometry, ids: NDArray[np.int64]) -> int:
@@ -128,6 +132,18 @@ def _write_measurements(product: EpochMeasurements, session: Session, job: table
     write_epoch(session, job.key, job.processing, product, now)
     if product.note:
         record_event(session, now, INFO, job.key, product.note)
+
+
+def _add_new_sources(session: Session, new: NewSources, now: float) -> None:
+    """Add the sources that the epoch shows first; those of an earlier commit of the epoch stay."""
+    stored = find_names(session, "", new.names)
+    rows = [row for row, name in enumerate(new.names) if name not in stored]
+    if rows:
+        add_sources(
+            session, np.array(new.ra_deg)[rows], np.array(new.dec_deg)[rows], SourceKind.BLIND, now,
+            names=[new.names[row] for row in rows], flux_jy=[new.flux_jy[row] for row in rows],
+            position_error_deg=[new.position_error_deg[row] for row in rows],
+        )  # fmt: skip
 
 
 def _describe_image(row: tables.MeasuredEpoch, photometry: Photometry) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contimg.epoch.photometry.products import Photometry
+    from contimg.sky.variability.candidates import CandidateRule
     from contimg.sky.variability.normalisation import Normalisation
 
 
@@ -41,6 +42,29 @@ class CandidateState(StrEnum):
 
 
 @dataclass(frozen=True)
+class NewSources:
+    """Sources that an epoch shows and that neither the catalogue nor the store has.
+
+    Attributes
+    ----------
+    names : also of their positions in the epoch's photometry.
+    ra_deg, dec_deg, position_error_deg : ICRS, and the error on each axis.
+    flux_jy, rms_jy : of the detection.
+    novelty : of `contimg.sky.variability.association.Novelty`.
+    earlier_epochs : number of earlier epochs that would have shown the source.
+    """
+
+    names: tuple[str, ...]
+    ra_deg: tuple[float, ...]
+    dec_deg: tuple[float, ...]
+    position_error_deg: tuple[float, ...]
+    flux_jy: tuple[float, ...]
+    rms_jy: tuple[float, ...]
+    novelty: tuple[str, ...]
+    earlier_epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class EpochMeasurements:
     """Result of the stage `measure` for an epoch.
 
@@ -52,6 +76,8 @@ class EpochMeasurements:
     note : what the stage did, for operators; empty for no event.
     catalogue : name of the catalogue whose ids `photometry.source_id` holds; empty for names of the store's sources.
     catalogue_normalisation : against the catalogue alone; it is recorded.
+    new_sources : sources that become the store's with this epoch; None without any.
+    rule : which sources become candidates; None for the defaults.
     """
 
     mosaic_id: int | None
@@ -60,6 +86,8 @@ class EpochMeasurements:
     note: str = ""
     catalogue: str = ""
     catalogue_normalisation: "Normalisation | None" = None
+    new_sources: NewSources | None = None
+    rule: "CandidateRule | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,8 +85,8 @@ def test_noise_at_positions_across_ra_0h(tmp_path: Path) -> None:
 
 def test_new_only_where_an_earlier_epoch_could_have_shown_it(tmp_path: Path) -> None:
     deep, shallow = write_noise(tmp_path / "deep.fits", 10.0, 1e-3), write_noise(tmp_path / "shallow.fits", 10.0, 5e-3)
-    flux, ra, dec = [0.02, 0.003, 0.02], [10.0, 10.0, 14.0], [16.0, 16.0, 16.0]
-    novelty, epochs = judge_novelty(flux, ra, dec, [deep, shallow])
+    flux, ra, dec = [0.02, 0.008, 0.02], [10.0, 10.0, 14.0], [16.0, 16.0, 16.0]
+    novelty, epochs = judge_novelty(flux, 1e-3, ra, dec, [deep, shallow])
     assert novelty.tolist() == [Novelty.NEW, Novelty.TOO_FAINT, Novelty.NOT_COVERED]
     assert epochs.tolist() == [1, 0, 0]
-    assert judge_novelty(flux, ra, dec, [])[0].tolist() == ["not covered"] * 3
+    assert judge_novelty(flux, 1e-3, ra, dec, [])[0].tolist() == ["not covered"] * 3

@@ -1,0 +1,83 @@
+"""Candidates among the sources of an epoch, selected in the transaction that writes its measurements."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contimg.sky.variability.association import Novelty
+from contimg.sky.variability.candidates import CandidateRule, Reason, eta_threshold
+from contimg.sky.variability.candidates import select as select_variable
+from contimg.sky.variability.statistics import FluxSums
+from contimg.store import tables
+from contimg.store.sky.candidates import record_candidates
+from contimg.store.sky.identification import find_names
+from contimg.store.sky.records import CandidateKind, NewSources, Selection
+from contimg.store.sky.statistics import read_sums
+
+_NUMBERS = ("weighted_mean_jy", "eta", "eta_without_extreme", "modulation_index", "vs", "m", "high_jy", "low_jy",
+            "high_mjd", "low_mjd")  # fmt: skip
+
+
+def select_candidates(
+    session: Session, epoch: tables.MeasuredEpoch, rule: CandidateRule | None, new: NewSources | None, now: float
+) -> tuple[int, ...]:
+    """Select the candidates among the sources of an epoch, and return the numbers of those that are recorded first.
+
+    Parameters
+    ----------
+    session : of the caller's transaction, which has written the measurements and the statistics.
+    epoch : row of the epoch; one whose normalisation is not accepted selects nothing.
+    rule : thresholds; the defaults where None.
+    new : sources that the epoch shows first.
+    now : epoch seconds.
+    """
+    if not epoch.is_accepted:
+        return ()
+    rule, table = rule or CandidateRule(), tables.Measurement
+    ids = np.array(session.scalars(select(table.source_id).where(table.epoch_id == epoch.id)).all(), dtype=np.int64)
+    sums = read_sums(session, ids.tolist(), epoch.processing)
+    candidates = select_variable(sums, rule)
+    selections = [
+        Selection(
+            source_id=int(ids[index]), kind=CandidateKind.VARIABLE, mjd=epoch.mjd, epoch=epoch.epoch,
+            **_describe_variable(sums, index, reason, rule),
+        )
+        for index, reason in zip(candidates.index.tolist(), candidates.reason.tolist(), strict=True)
+    ]  # fmt: skip
+    return record_candidates(session, selections + _select_new(session, epoch, new), epoch.processing, now)
+
+
+def _describe_variable(sums: FluxSums, index: int, reason: str, rule: CandidateRule) -> dict[str, Any]:
+    numbers = {name: float(getattr(sums.take(np.array([index])), name)[0]) for name in _NUMBERS}
+    count, eta = int(sums.n[index]), numbers["eta_without_extreme"]
+    if reason == Reason.SINGLE_EPOCH:
+        why = f"one of {count} epochs differs: Vs {numbers['vs']:.1f} (limit {rule.candidate_single_vs:g})"
+    else:
+        limit = float(eta_threshold(count, rule))
+        why = (
+            f"η {eta:.1f} over {count} epochs without the most deviating (limit {limit:.1f}), "
+            f"V {numbers['modulation_index']:.2f} (limit {rule.candidate_min_v:g}), "
+            f"Vs {numbers['vs']:.1f} (limit {rule.candidate_min_vs:g})"
+        )
+    finite = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    return {"reason": why, "statistics": {"n": count, "rule": reason, **finite}}
+
+
+def _select_new(session: Session, epoch: tables.MeasuredEpoch, new: NewSources | None) -> list[Selection]:
+    """Selections of the new sources that earlier epochs would have shown."""
+    if new is None:
+        return []
+    numbers = find_names(session, "", new.names)
+    return [
+        Selection(
+            source_id=numbers[name], kind=CandidateKind.NEW, mjd=epoch.mjd, epoch=epoch.epoch,
+            reason=f"{1e3 * flux_jy:.2f} ± {1e3 * rms_jy:.2f} mJy; {epochs} earlier epochs would have shown it",
+            statistics={"flux_jy": flux_jy, "rms_jy": rms_jy, "earlier_epochs": epochs},
+        )
+        for name, flux_jy, rms_jy, novelty, epochs in zip(
+            new.names, new.flux_jy, new.rms_jy, new.novelty, new.earlier_epochs, strict=True
+        )
+        if novelty == Novelty.NEW and name in numbers
+    ]  # fmt: skip
