@@ -7,7 +7,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-mosaic bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-light-curves bench-mosaic bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-calibrate: setup ## measure seconds to flag, solve and apply at full scale
 
 bench-catalogue: setup ## build a catalogue of 2 million sources and query cones: time, memory, ratios to plain work
 	@$(BIN)/python benchmarks/bench_catalogue.py $(ARGS)
+
+bench-light-curves: setup ## store 3.6 million measurements (ARGS="--days 365": 22 million): light curves, the η–V plane, an epoch more
+	@$(BIN)/python benchmarks/bench_light_curves.py $(ARGS)
 
 bench-growth: setup ## measure each stage against antennas, integrations, channels and pixels
 	@$(BIN)/python benchmarks/bench_growth.py $(ARGS)

