@@ -4,7 +4,7 @@ Of the measurements of a source, sidereal day and processing the one nearest to 
 it has no hard flag and its epoch's normalisation is accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from contimg.store.sky.sums import POINT, Points
 
 Rows = NDArray[Any]
 Keys = NDArray[np.int64]
+Fluxes = NDArray[np.float64]
 
 ROW = np.dtype([
     ("source_id", "i8"), ("day", "i8"), ("epoch_id", "i8"), ("flux_jy", "f8"), ("flux_error_jy", "f8"),
@@ -138,7 +139,7 @@ def choose_counted(rows: Rows, epochs: dict[int, tables.MeasuredEpoch]) -> NDArr
     return np.asarray(is_counted & is_usable)
 
 
-def make_points(rows: Rows, epochs: dict[int, tables.MeasuredEpoch]) -> Points:
+def make_points(rows: Rows, epochs: Mapping[int, Any]) -> Points:
     """Return measurements after normalisation, ordered by source and day.
 
     Parameters
@@ -148,14 +149,37 @@ def make_points(rows: Rows, epochs: dict[int, tables.MeasuredEpoch]) -> Points:
     """
     points = np.zeros(len(rows), dtype=POINT)
     points["source_id"], points["day"] = rows["source_id"], rows["day"]
-    for number in np.unique(rows["epoch_id"]).tolist():
-        of_epoch, epoch = rows["epoch_id"] == number, epochs[number]
-        is_soft = (rows["flags"][of_epoch] & int(MeasurementFlag.SOFT)) != 0
-        measured = rows["flux_jy"][of_epoch], rows["flux_error_jy"][of_epoch]
-        flux, error = normalisation_of(epoch).apply(*measured, is_soft)
-        points["flux_jy"][of_epoch], points["error_jy"][of_epoch], points["mjd"][of_epoch] = flux, error, epoch.mjd
+    points["flux_jy"], points["error_jy"] = normalise_rows(
+        rows["epoch_id"], rows["flux_jy"], rows["flux_error_jy"], rows["flags"], epochs
+    )
+    ids, index = np.unique(rows["epoch_id"], return_inverse=True)
+    points["mjd"] = np.array([epochs[number].mjd for number in ids.tolist()], dtype=float)[index]
     ordered: Points = points[np.lexsort((points["day"], points["source_id"]))]
     return ordered
+
+
+def normalise_rows(
+    epoch_ids: Keys, flux_jy: Fluxes, error_jy: Fluxes, flags: Keys, epochs: Mapping[int, Any]
+) -> tuple[Fluxes, Fluxes]:
+    """Return fluxes and errors after the normalisation of their epochs, as they are where it is not accepted.
+
+    Parameters
+    ----------
+    epoch_ids : number of the epoch of each measurement, shape (measurements,).
+    flux_jy, error_jy, flags : as measured.
+    epochs : rows of the epochs by number.
+    """
+    flux, error = flux_jy.copy(), error_jy.copy()
+    is_soft = (flags & int(MeasurementFlag.SOFT)) != 0
+    order = np.argsort(epoch_ids, kind="stable")
+    ids, starts = np.unique(epoch_ids[order], return_index=True)
+    for number, of_epoch in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+        epoch = epochs[number]
+        if epoch.is_accepted:
+            flux[of_epoch], error[of_epoch] = normalisation_of(epoch).apply(
+                flux[of_epoch], error[of_epoch], is_soft[of_epoch]
+            )
+    return flux, error
 
 
 def normalisation_of(epoch: Any) -> Normalisation:
