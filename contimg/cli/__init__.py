@@ -55,6 +55,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
             },
         ),
         "events": ("service", READ),
+        "sources": (
+            "sources",
+            {"list": READ, "show": READ, "export": READ, "add": WRITE, "candidates": READ, "decide": WRITE},
+        ),
         "workers": ("processes", READ),
         "calibrators": ("tile.calibrations", READ),
         "antennas": ("tile.antennas", {"list": READ, "show": READ}),

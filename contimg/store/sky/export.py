@@ -78,13 +78,13 @@ def read_statistics(session: Session, chosen: ExportFilter) -> Iterator[Mapping[
     numbers = _source_numbers(session, chosen)
     size = 20 * BATCH_SOURCES
     for part in [numbers[start : start + size] for start in range(0, len(numbers), size)] or [[]]:
-        found = {row.source_id: row for row in session.connection().execute(query.where(table.source_id.in_(part)))}
+        row_of = {row.source_id: row for row in session.connection().execute(query.where(table.source_id.in_(part)))}
         sources = _read_sources(session, part)
         columns = _source_columns(sources)
-        counts = [found[source.id].n if source.id in found else 0 for source in sources]
+        counts = [row_of[source.id].n if source.id in row_of else 0 for source in sources]
         columns["n"] = TableColumn(np.array(counts, dtype=np.int64), description="counted measurements")
         for name in COLUMNS:
-            values = [getattr(found[source.id], name) if source.id in found else None for source in sources]
+            values = [getattr(row_of[source.id], name) if source.id in row_of else None for source in sources]
             columns[name] = TableColumn(np.array(values, dtype=np.float64), _unit_of(name))
         yield columns
 

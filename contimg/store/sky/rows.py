@@ -173,8 +173,8 @@ def normalise_rows(
     is_soft = (flags & int(MeasurementFlag.SOFT)) != 0
     order = np.argsort(epoch_ids, kind="stable")
     ids, starts = np.unique(epoch_ids[order], return_index=True)
-    for number, of_epoch in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
-        epoch = epochs[number]
+    for number, first, after in zip(ids.tolist(), starts, np.append(starts, len(order))[1:], strict=True):
+        epoch, of_epoch = epochs[number], order[first:after]
         if epoch.is_accepted:
             flux[of_epoch], error[of_epoch] = normalisation_of(epoch).apply(
                 flux[of_epoch], error[of_epoch], is_soft[of_epoch]

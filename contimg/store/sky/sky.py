@@ -1,6 +1,7 @@
 """The sky of the store: what is measured of each source, and what observers decide about candidates."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from sqlalchemy import func, select
 from contimg.common.errors import BadInput
 from contimg.epoch.photometry.products import Photometry
 from contimg.formats.records import page_key
+from contimg.formats.table_streams import stream_table
 from contimg.sky.variability.normalisation import Normalisation
 from contimg.sky.variability.statistics import FluxSums
 from contimg.store import tables
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE
-from contimg.store.sky import candidates, identification, measurements, queries, statistics
+from contimg.store.sky import candidates, export, identification, measurements, queries, statistics
+from contimg.store.sky.backfill import Backfill, measure_back
+from contimg.store.sky.export import ExportFilter
 from contimg.store.sky.records import (
     CandidateRecord,
     CandidateState,
@@ -125,6 +129,38 @@ class Sky(Repository):
             if epoch is None:
                 raise BadInput(f"epoch {epoch_key}: is not measured ({processing})")
             return measurements.write_sources(session, epoch, photometry, np.asarray(source_ids, dtype=np.int64))
+
+    def measure_back(self, source_ids: Sequence[int], processing: str = LIVE) -> Backfill:
+        """Measure sources that were added later in the mosaics that are on disk, which takes seconds for each.
+
+        Parameters
+        ----------
+        source_ids : numbers of the sources.
+        processing : of the epochs.
+
+        Raises
+        ------
+        BadInput : a mosaic cannot be measured.
+        """
+        return measure_back(self._database, source_ids, processing)
+
+    def export(self, path: Path, chosen: ExportFilter, *, statistics_only: bool = False) -> int:
+        """Write measurements, or the statistics of sources, to a table, and return the number of rows.
+
+        Parameters
+        ----------
+        path : of the file; its suffix gives the format: `.parquet`, `.vot` or `.csv`.
+        chosen : which sources and times.
+        statistics_only : one row for each source.
+
+        Raises
+        ------
+        BadInput : the suffix is not known.
+        Transient : the disk is full or cannot be written.
+        """
+        with self._database.read() as session:
+            read = export.read_statistics if statistics_only else export.read_measurements
+            return stream_table(path, read(session, chosen), {"processing": chosen.processing})
 
     def source(self, source: int | str, processing: str = LIVE) -> SourceRecord:
         """Return a source.
