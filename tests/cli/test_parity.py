@@ -49,6 +49,8 @@ COMMANDS = {
     "/api/calibrations/import": "calibrations import",
     "/calibration/<name>/retire": "calibrations retire",
     "/calibration/import": "calibrations import",
+    "/api/candidates/<int:candidate_id>": "sources decide",
+    "/sources/candidates/<int:candidate_id>": "sources decide",
 }
 OF_THE_BROWSER = {"/sign-in", "/sign-out"}
 
