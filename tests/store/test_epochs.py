@@ -159,7 +159,7 @@ def test_commit_stores_mosaic_and_its_tiles(store, imaged):
     assert (epoch.state, epoch.grade, mosaic.epoch) == (State.COMPLETED, "good", KEY)
     assert (mosaic.fits_path, mosaic.members, mosaic.seconds) == (MOSAIC.fits_path, MOSAIC.members, {"add": 1.0})
     image = store.products.image_of(epoch.tiles[0].group)
-    assert [row.epoch for row in store.epochs.mosaics_with(image.id)] == [KEY]
+    assert [row.epoch for row in store.mosaics.list_mosaics(image_id=image.id).mosaics] == [KEY]
     assert [row.id for row in store.mosaics.list_mosaics().mosaics] == [mosaic.id]
 
 

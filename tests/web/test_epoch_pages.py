@@ -76,6 +76,36 @@ def test_api_lists_epochs_and_mosaics(client: FlaskClient, mosaic_epoch: str, op
     assert client.get("/api/epochs/2026-02-22_L0130_D+163").status_code == 404
 
 
+def test_pages_lead_from_images_to_mosaics_and_between_epochs(client: FlaskClient, mosaic_epoch: str) -> None:
+    groups = client.get("/api/groups").get_json()["groups"]
+    image = client.get(f"/api/groups/{groups[0]['id']}").get_json()["image"]["id"]
+    listed = client.get(f"/api/mosaics?image={image}").get_json()
+    assert ([mosaic["epoch"] for mosaic in listed["mosaics"]], listed["total"]) == ([mosaic_epoch], 1)
+    assert client.get("/api/mosaics?image=99").get_json()["mosaics"] == []
+    address = f'href="/epochs/{mosaic_epoch}"'
+    for page in (f"/images/{image}", f"/groups/{groups[0]['id']}"):
+        assert address in client.get(page).text.replace("%2B", "+")
+    keys = sorted(epoch["id"] for epoch in client.get("/api/epochs").get_json()["epochs"])
+    assert len(keys) > 1
+    texts = [client.get(f"/epochs/{key}").text.replace("%2B", "+") for key in keys]
+    for number, text in enumerate(texts):
+        links = [re.search(rf'rel="{relation}"[^>]* href="/epochs/([^"]+)"', text) for relation in ("prev", "next")]
+        beside = [match[1] if match else None for match in links]
+        assert beside == [keys[number - 1] if number else None, keys[number + 1] if number + 1 < len(keys) else None]
+
+
+def test_epoch_leads_to_its_window_on_other_days(client: FlaskClient, night: Night, store: Store) -> None:
+    """Two tiles a sidereal day apart are in the same windows; a tile of another time is in others."""
+    for elapsed_s in (0.0, 86164.1 - 309.0, 7200.0):
+        night.at += elapsed_s
+        night.tile()
+    keys = [epoch.id for epoch in reversed(store.epochs.list_epochs().epochs)]
+    first = keys[0]
+    (second,) = [key for key in keys[1:] if key.split("_")[1:] == first.split("_")[1:]]
+    assert f'href="/epochs/{second}">Same window, day after' in client.get(f"/epochs/{first}").text.replace("%2B", "+")
+    assert f'href="/epochs/{first}">← Same window' in client.get(f"/epochs/{second}").text.replace("%2B", "+")
+
+
 def test_pages_show_epochs(client: FlaskClient, mosaic_epoch: str) -> None:
     calendar = client.get("/epochs")
     assert calendar.status_code == 200

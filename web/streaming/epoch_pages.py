@@ -53,7 +53,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Member:
-    """A tile image of a mosaic and the number of its page; None where the image is no longer in the store."""
+    """A tile image in a mosaic or left out, and the number of its page; None where it is no longer in the store."""
 
     numbers: Any
     image_id: int | None
@@ -80,7 +80,9 @@ def show(epoch: str) -> str:
     record, store = find_epoch(epoch), current_panel().store
     mosaic = store.mosaics.mosaic_of(record.job_id)
     numbers = {tile.fits_path: tile.image_id for tile in record.tiles}
-    values: dict[str, Any] = {"runs": store.jobs.runs(record.job_id), "mosaic": mosaic}
+    values: dict[str, Any] = {
+        "runs": store.jobs.runs(record.job_id), "mosaic": mosaic, "neighbours": store.epochs.neighbours(record)
+    }  # fmt: skip
     if mosaic is not None:
         values |= {
             "quality_rows": rows_of_checks(check_mosaic(mosaic, MosaicThresholds.from_environment())),
@@ -88,6 +90,7 @@ def show(epoch: str) -> str:
             "compared_with": describe_comparison(mosaic),
             "comparison_plot": _find_comparison_plot(mosaic),
             "members": [Member(member, numbers.get(member.fits_path)) for member in mosaic.members],
+            "omitted": [Member(omitted, numbers.get(omitted.fits_path)) for omitted in mosaic.omitted],
         }
     return render_template("streaming/epoch.html", epoch=record, **values)
 

@@ -39,6 +39,9 @@ class MosaicListing(Listing):
     """Parameters of a page of mosaics."""
 
     grade: Annotated[Verdict | None, about("QA grade", example="good")] = None
+    image: Annotated[
+        int | None, Field(ge=0, le=MAX_ID), about("Number of a tile image that they were given", NO_UNIT, 12)
+    ] = None
     cursor: Annotated[ImageKey, about(_CURSOR, example="1771729445.0~3")] = None
 
 
@@ -160,7 +163,8 @@ def read_mosaics(query: MosaicListing) -> MosaicList:
 
     Fluxes are corrected for the primary beam, in Jy per beam.
     """
-    return current_panel().store.mosaics.list_mosaics(query.limit, grade=query.grade, before=query.cursor)
+    mosaics = current_panel().store.mosaics
+    return mosaics.list_mosaics(query.limit, grade=query.grade, image_id=query.image, before=query.cursor)
 
 
 @mosaics.read("/<int:mosaic_id>", StoredMosaic, NOT_FOUND)

@@ -47,12 +47,14 @@ def table() -> str:
 @groups.get("/<group>")
 def show(group: str) -> str:
     """Show a group."""
-    detail = read_detail(group)
+    detail, store = read_detail(group), current_panel().store
+    mosaics = store.mosaics.list_mosaics(image_id=detail.image.id).mosaics if detail.image else ()
     return render_template(
         "tiles/group.html",
         group=detail,
+        mosaics=mosaics,
         flags=_flags(group),
-        timeline=Timeline.draw(detail, detail.runs, detail.files, current_panel().store.database.clock()),
+        timeline=Timeline.draw(detail, detail.runs, detail.files, store.database.clock()),
         subbands=_file_of_each_subband(detail.files),
         retryable=detail.state in RETRYABLE,
         missing=[number for number in range(BAND.subbands) if number not in detail.subbands],

@@ -47,6 +47,7 @@ def show(image_id: int) -> str:
         compared_with=describe_comparison(image),
         has_subtracted_table=image.subtracted_path is not None and image.subtracted_path.is_file(),
         comparison_plot=comparison_plot,
+        mosaics=store.mosaics.list_mosaics(image_id=image.id).mosaics,
     )
 
 

@@ -24,7 +24,7 @@ from contimg.settings.alerts import INFO
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, count, order_by_key
-from contimg.store.epochs.mosaics import EpochKey, EpochTile, StoredMosaic, _stored
+from contimg.store.epochs.mosaics import EpochKey, EpochTile
 from contimg.store.epochs.tiles import (
     UNDECIDED,
     find_retired_tiles,
@@ -65,6 +65,19 @@ class EpochRecord(JobProgress):
     def tile_count(self) -> Annotated[int, about("Tile images in its window", "images", 12)]:
         """Number of tile images in its window."""
         return len(self.tiles)
+
+
+@dataclass(frozen=True)
+class EpochNeighbours:
+    """Keys of the epochs of the same strip beside one: the windows before and after, and its window on other days.
+
+    None where there is none.
+    """
+
+    window_before: str | None
+    window_after: str | None
+    day_before: str | None
+    day_after: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,17 +257,28 @@ class Epochs(Repository):
         with self._database.read() as session:
             return find_tiles(session, session.get_one(tables.Job, job_id), self._database.rules)
 
-    def mosaics_with(self, image_id: int) -> tuple[StoredMosaic, ...]:
-        """Return the mosaics that a tile image was given to.
+    def neighbours(self, epoch: EpochRecord) -> EpochNeighbours:
+        """Return the nearest epochs of the same strip in time, and with the same window on other days.
 
         Parameters
         ----------
-        image_id : number of the image.
+        epoch : an epoch of the store.
         """
-        mosaic, member = tables.MosaicRow, tables.MosaicInput
-        query = select(mosaic).join(member, member.mosaic_id == mosaic.id).where(member.image_id == image_id)
+        job, (_, lst, strip) = tables.Job, epoch.id.split("_")
         with self._database.read() as session:
-            return tuple(map(_stored, session.scalars(query.order_by(mosaic.reference_s))))
+
+            def find(ending: str, is_later: bool) -> str | None:
+                time = job.reference_s
+                beside = time > epoch.window_start_at + 60 if is_later else time < epoch.window_start_at - 60
+                query = select(job.key).where(
+                    job.kind == EPOCH.name, job.processing == epoch.processing, beside,
+                    job.key.endswith(ending, autoescape=True),
+                )  # fmt: skip
+                return session.scalar(query.order_by(time if is_later else time.desc()).limit(1))
+
+            of_strip, of_window = f"_{strip}", f"_{lst}_{strip}"
+            return EpochNeighbours(find(of_strip, False), find(of_strip, True), find(of_window, False),
+                                   find(of_window, True))  # fmt: skip
 
     def _record(self, session: Session, job: tables.Job) -> EpochRecord:
         rules, row = self._database.rules, tables.MosaicRow

@@ -167,18 +167,22 @@ class Mosaics(Repository):
         return self._first(tables.MosaicRow.job_id == job_id)
 
     def list_mosaics(
-        self, limit: int = 20, *, grade: str | None = None, before: tuple[float, int] | None = None
-    ) -> MosaicList:
+        self, limit: int = 20, *, grade: str | None = None, image_id: int | None = None,
+        before: tuple[float, int] | None = None,
+    ) -> MosaicList:  # fmt: skip
         """Return a page of the mosaics by time of observation, newest first.
 
         Parameters
         ----------
         limit : largest number of mosaics.
         grade : QA grade; None for all.
+        image_id : number of a tile image that the mosaics were given; None for all.
         before : beginning of the window (epoch seconds) and id of the last mosaic of the page before.
         """
-        row = tables.MosaicRow
+        row, member = tables.MosaicRow, tables.MosaicInput
         conditions = [] if grade is None else [row.verdict == grade]
+        if image_id is not None:
+            conditions.append(row.id.in_(select(member.mosaic_id).where(member.image_id == image_id)))
         query = order_by_key(select(row).where(*conditions), row.reference_s, row.id, False, before).limit(limit + 1)
         with self._database.read() as session:
             rows, total = list(session.scalars(query)), count(session, row, *conditions)
