@@ -59,6 +59,7 @@ def measure_sky(store: Store, products: Path, seed: int = 4) -> MeasuredSky:
     ra_deg = (rng.uniform(-1.2, 1.2, SOURCES)) % 360
     dec_deg = CENTRE[1] + rng.uniform(-1, 1, SOURCES)
     ra_deg[FLARE], dec_deg[FLARE] = 359.99, CENTRE[1] + 0.01
+    ra_deg[[DIM, STEADY]], dec_deg[[DIM, STEADY]] = (0.08, 0.1), (CENTRE[1] + 0.05, CENTRE[1] - 0.08)
     flux_jy = np.tile(rng.uniform(0.01, 0.2, SOURCES), (EPOCHS, 1))
     flux_jy[:, DIM], flux_jy[:, FLARE], flux_jy[FLARE_EPOCH, FLARE] = 0.0004, 0.04, 0.08
     keys = tuple(f"2026-02-{22 + epoch // 2:02d}_L{epoch:04d}_D+332" for epoch in range(EPOCHS))

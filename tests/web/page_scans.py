@@ -7,6 +7,7 @@ from typing import Any
 UNITS = (
     "s", "ms", "min", "h", "d", "y", "%", "²", "B", "kB", "MB", "GB", "TB", "Jy", "mJy", "μJy", "Hz", "kHz", "MHz",
     "GHz", "m", "km", "×", "°", "′", "″", "λ", "kλ", "K", "deg", "deg²", "square", "σ", "UTC", "MJD", "LST", "sidereal",
+    "±",
 )  # fmt: skip
 NOUNS = (
     "groups?", "tiles?", "images?", "stages?", "subbands?", "files?", "alerts?", "sources?", "antennas?", "channels?",
@@ -16,6 +17,7 @@ NOUNS = (
     "collecting", "pending", "all", "good", "suspect", "bad",
     "not graded", "in progress", "completed", "discarded", "repeats?", "errors?", "warnings?", "selected",
     "keys?", "dishes", "stations?", "of", "to", "per", "points?", "mosaics?", "measurements?", "reasons?",
+    "candidates?", "new", "watching", "confirmed", "dismissed",
 )  # fmt: skip
 # A label or heading that states the kind of a number without a unit.
 LABELS = (
@@ -24,7 +26,7 @@ LABELS = (
     "process(es)?", "group", "stage", "rule", "caltable set", "calibrator", "version", "host", "number of .*",
     "missing subbands", "bad antennas", "flagged antennas", "setting", "file", "text", "error", "dynamic range",
     "(missing )?tiles?", "(.* )?over .*", ".*, (beams|arcsec)", "S/N", "assumed spectral index", "tile images",
-    "sources shared by tiles", "fluxes", "flux ratio",
+    "sources shared by tiles", "fluxes", "flux ratio", "measurements?( .*)?", "η", "vs?", "m",
 )  # fmt: skip
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.common.units import parse_position
+from contimg.sky.variability.candidates import CandidateRule
 from contimg.store.sky.records import CandidateState, EtaVPlane
 from web.activity.pages import BOKEH_SCRIPTS
 from web.context import current_panel
@@ -101,11 +102,14 @@ class PlaneQuery(Parameters):
 @sources.get("")
 def show_plane() -> str:
     """Show the planes of variability and a table of the sources that meet the limits."""
-    query, sky = parse_query(SourceSearch), current_panel().store.sky
+    query, rule = parse_query(SourceSearch), CandidateRule.from_environment()
+    rule_cuts = {
+        "eta_min": rule.candidate_min_eta, "v_min": rule.candidate_min_v, "n_min": rule.candidate_min_epochs,
+    }  # fmt: skip
     return render_template(
         "sources/page.html", query=query, listed=list_sources(query.listing()), is_cone=query.position() is not None,
-        total=sky.sources(1).total, link=query.link, scripts=BOKEH_SCRIPTS, version=version("bokeh"),
-        style_nonce=allow_styles(),
+        is_limited=bool(query.model_fields_set - {"limit"}), rule_cuts=rule_cuts, link=query.link,
+        scripts=BOKEH_SCRIPTS, version=version("bokeh"), style_nonce=allow_styles(),
     )  # fmt: skip
 
 
@@ -116,10 +120,9 @@ def plane() -> Response:
     Number (int32), η, V, weighted mean flux in mJy (float32), counted measurements (uint16); each column whole, the
     sources with a statistic that cannot be drawn on a logarithmic axis at its lower end.
     """
-    query = parse_query(PlaneQuery)
-    response = Response(encode_plane(current_panel().store.sky.eta_v(min_n=max(2, query.n_min))))
-    response.mimetype = "application/octet-stream"
-    return response
+    min_n, panel = max(2, parse_query(PlaneQuery).n_min), current_panel()
+    content = panel.shared(("plane", min_n), lambda: encode_plane(panel.store.sky.eta_v(min_n=min_n)))
+    return Response(content, mimetype="application/octet-stream")
 
 
 @sources.get("/<int:source_id>")

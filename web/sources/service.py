@@ -190,7 +190,9 @@ def set_candidate_state(candidate_id: int, state: CandidateState, note: str, nam
     """
     find_candidate(candidate_id)
     panel = current_panel()
-    candidate = panel.store.sky.set_candidate_state(candidate_id, state, note, name or current_user().label)
+    candidate = panel.store.sky.set_candidate_state(
+        candidate_id, state, note, name or current_user().name or current_user().label
+    )
     panel.forget_overview()
     return candidate
 

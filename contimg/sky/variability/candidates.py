@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from contimg.common.options import Options, option
 from contimg.sky.variability.statistics import FluxSums
@@ -68,7 +68,7 @@ def eta_threshold(n: ArrayLike, rule: CandidateRule) -> Values:
     """
     count, inverse = np.unique(np.asarray(n, dtype=np.int64), return_inverse=True)
     degrees = np.maximum(count - 2, 1)
-    thresholds = np.maximum(rule.candidate_min_eta, chi2.isf(rule.candidate_probability, degrees) / degrees)
+    thresholds = np.maximum(rule.candidate_min_eta, chdtri(degrees, rule.candidate_probability) / degrees)
     return np.asarray(thresholds[inverse].reshape(np.shape(n)))
 
 
