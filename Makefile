@@ -7,7 +7,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-light-curves bench-mosaic bench-overhead bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-light-curves bench-mosaic bench-overhead bench-photometry bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ bench-intake: setup ## measure the registration of files and the latency of a co
 
 bench-mosaic: setup ## mosaic 12 synthetic tiles at full size: time, memory, fluxes against the truth
 	@$(BIN)/python benchmarks/bench_mosaic.py $(ARGS)
+
+bench-photometry: setup ## measure 10,000 positions of an epoch's mosaic: core seconds, memory, fluxes against the truth
+	@$(BIN)/python benchmarks/bench_photometry.py $(ARGS)
 
 bench-overhead: setup ## measure the orchestration of a group, with empty stages and up to 100,000 groups waiting
 	@$(BIN)/python benchmarks/bench_overhead.py $(ARGS)

@@ -159,7 +159,6 @@ def test_measure_killed_at_every_boundary(deployment, store: Store, epoch: int) 
     assert set(endings[:-1]) == {SIGKILL}
     sources = store.sky.cone(80.0, 20.0, 5.0)
     assert {len(store.sky.light_curve(source.id).measurements) for source in sources} == {1}
-    assert store.epochs.epoch(store.jobs.job(epoch).key).state is State.COMPLETED
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ class MeasureOptions(Options, env_prefix="CONTIMG_MEASURE_"):
     """Options of the measure stage."""
 
     blend_beams: float = option(
-        1.5, "Positions nearer than this are fitted together", unit="beam widths", minimum=0.0, maximum=4.0
+        2.0, "Positions nearer than this are fitted together", unit="beam widths", minimum=1.5, maximum=4.0
     )
     empty_beams: float = option(
         3.0, "Least distance of the empty positions, on which errors are measured, from the measured ones",
