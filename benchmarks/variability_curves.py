@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="PNG to write")
     arguments = parser.parse_args()
     rng, default = np.random.default_rng(30), CandidateRule()
-    sweep = [CandidateRule(candidate_probability=probability, candidate_min_eta=0.0) for probability in PROBABILITIES]
+    sweep = [CandidateRule(probability=probability, min_eta=0.0) for probability in PROBABILITIES]
     of_kinds = [Event(kind) for kind in KINDS for _ in range(5)]
     of_depths = [Event("dip", depth, snr) for snr in SNRS for depth in DEPTHS]
     alarms, detected = measure(rng, arguments.tables, [default, *sweep], [*of_kinds, *of_depths])
@@ -141,7 +141,7 @@ def plot(path: Path, alarms: Values, by_kind: Values, by_depth: Values) -> None:
         left.semilogx(PROBABILITIES, 100 * parts, marker=".", label=kind)
     left.set(xlabel="probability of the threshold", ylabel="found, 30 % in ten days at 20 σ [%]", ylim=(0, 102))
     left.invert_xaxis()
-    left.axvline(CandidateRule().candidate_probability, color="0.6", lw=1)
+    left.axvline(CandidateRule().probability, color="0.6", lw=1)
     left.legend(loc="lower left", fontsize=8)
     twin.semilogx(PROBABILITIES, alarms, "k--", lw=1)
     twin.set(ylabel="false in 1,000 steady sources (dashed)")

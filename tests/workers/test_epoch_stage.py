@@ -115,11 +115,11 @@ def test_measure_stage_measures_catalogued_sources(deployment, store: Store, epo
 
 
 def test_measure_stage_without_catalogue_takes_own_sources(deployment, store: Store, epoch: int) -> None:
-    """The brightest sources of the mosaic become sources of the store; measured again they are the same ones."""
+    """The sources of the mosaic become sources of the store; measured again they are the same ones."""
     run_epoch(deployment, store, epoch)
     mosaic = store.mosaics.mosaic_of(epoch)
     sources = store.sky.cone(80.0, 20.0, 5.0)
-    assert 0 < len(sources) <= len(mosaic.sources)
+    assert 0 < len(sources) <= 30
     assert {source.kind for source in sources} == {SourceKind.BLIND}
     store.jobs.retry(epoch, stage=Stage.MEASURE)
     assert execute_stage(StageContext(deployment.config, store), Stage.MEASURE, epoch)
@@ -128,8 +128,11 @@ def test_measure_stage_without_catalogue_takes_own_sources(deployment, store: St
     assert len(store.sky.light_curve(sources[0].id).measurements) == 1
 
 
-def test_measure_stage_without_positions_completes(deployment, store: Store, epoch: int) -> None:
-    """A catalogue of another part of the sky."""
+def test_measure_stage_without_positions_completes(
+    deployment, store: Store, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalogue of another part of the sky, and no blind detection."""
+    monkeypatch.setenv("CONTIMG_ASSOCIATION_DETECT_SIGMA", "1e6")
     path = deployment.settings.state_dir / "catalogues" / "south.catalogue"
     path.parent.mkdir(parents=True, exist_ok=True)
     provenance = Provenance(name="south", kind=SIMULATED, frequency_hz=1.4e9, beam_deg=0.01, flux_limit_jy=0.01)
@@ -170,3 +173,33 @@ def test_mosaic_killed_at_every_boundary(deployment, store: Store, epoch: int) -
     assert {run.outcome for run in store.jobs.runs(epoch)} == {Outcome.RELEASED, Outcome.SUPERSEDED}
     assert len(store.mosaics.list_mosaics().mosaics) == 1
     assert store.mosaics.mosaic_of(epoch).fits_path.stat().st_size > 0
+
+
+def test_measure_stage_finds_sources_that_the_catalogue_lacks(deployment, store: Store, epoch: int) -> None:
+    """A source in the middle of the mosaic is not in the catalogue: it becomes one of the store, and no candidate."""
+    sky = install_catalogue(deployment)
+    assert execute_stage(StageContext(deployment.config, store), Stage.MOSAIC, epoch)
+    brightest = store.mosaics.mosaic_of(epoch).sources
+    middle = min(brightest, key=lambda source: np.hypot(source["ra_deg"] - 80.0, source["dec_deg"] - 20.0))
+    catalogue = deployment.settings.state_dir / "catalogues" / "truth.catalogue"
+    missing = int(np.argmin(np.hypot(sky.dec_deg - middle["dec_deg"], sky.ra_deg - middle["ra_deg"])))
+    is_listed = np.arange(sky.flux_jy.size) != missing
+    sources = CatalogueSources.of(1.405e9, [f"S{n}" for n in np.flatnonzero(is_listed)], sky.ra_deg[is_listed],
+                                  sky.dec_deg[is_listed], sky.flux_jy[is_listed],
+                                  is_isolated=np.ones(int(is_listed.sum()), dtype=bool))  # fmt: skip
+    provenance = Provenance(name="truth", kind=SIMULATED, frequency_hz=1.405e9, beam_deg=0.08, flux_limit_jy=3e-3)
+    write_catalogue(catalogue, sources, provenance)
+    for _ in range(2):
+        assert execute_stage(StageContext(deployment.config, store), Stage.MEASURE, epoch), store.jobs.job(epoch).error
+        (source,) = [
+            source
+            for source in store.sky.cone(float(sky.ra_deg[missing]), float(sky.dec_deg[missing]), 0.02)
+            if source.kind is SourceKind.BLIND
+        ]
+        (measurement,) = store.sky.light_curve(source.id).measurements
+        assert measurement.flux_jy == pytest.approx(sky.flux_jy[missing], rel=0.1)
+        store.jobs.retry(epoch, stage=Stage.MEASURE)
+    assert store.sky.candidates() == ()
+    assert store.mosaics.earlier_noise_maps(store.mosaics.mosaic_of(epoch)) == ()
+    later = replace(store.mosaics.mosaic_of(epoch), epoch=store.mosaics.mosaic_of(epoch).epoch.replace("2026", "2027"))
+    assert store.mosaics.earlier_noise_maps(later) == (later.rms_fits_path,)

@@ -104,7 +104,7 @@ def show_plane() -> str:
     """Show the planes of variability and a table of the sources that meet the limits."""
     query, rule = parse_query(SourceSearch), CandidateRule.from_environment()
     rule_cuts = {
-        "eta_min": rule.candidate_min_eta, "v_min": rule.candidate_min_v, "n_min": rule.candidate_min_epochs,
+        "eta_min": rule.min_eta, "v_min": rule.min_v, "n_min": rule.min_epochs,
     }  # fmt: skip
     return render_template(
         "sources/page.html", query=query, listed=list_sources(query.listing()), is_cone=query.position() is not None,

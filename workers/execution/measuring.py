@@ -17,8 +17,11 @@ from contimg.epoch.photometry.run import measure_image
 from contimg.epoch.windows import strip_of_key, strip_of_tile
 from contimg.instrument.time import mjd_to_unix
 from contimg.sky.catalogue import Catalogue, CatalogueSources, open_catalogue
+from contimg.sky.variability.association import AssociationOptions
+from contimg.sky.variability.candidates import CandidateRule
 from contimg.sky.variability.normalisation import NormalisationOptions, normalise_epoch
 from contimg.store import EpochMeasurements, Lease, SourceKind, Store, StoredMosaic
+from workers.execution.new_sources import find_first_detections
 
 STRIP_TOLERANCE = 10  # tenths of a degree between the middle of a mosaic and its strip
 NO_REFERENCE = MeasurementFlag.EDGE | MeasurementFlag.BLENDED | MeasurementFlag.LOW_PB | MeasurementFlag.NOISY
@@ -44,7 +47,7 @@ class Targets:
 
 
 def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> EpochMeasurements:
-    """Measure the mosaic of an epoch at the reference catalogue's sources and those of the store.
+    """Measure the mosaic of an epoch at the sources of the reference catalogue and of the store, and at new ones.
 
     Parameters
     ----------
@@ -68,7 +71,8 @@ def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> Ep
         )
     image, options = read_restored_image(mosaic.fits_path), MeasureOptions.from_environment()
     targets = _find_targets(store, mosaic, catalogue_path, image)
-    photometry = measure_image(image, targets.positions, options, inside_only=True)
+    first = find_first_detections(store, mosaic, image, targets.positions, AssociationOptions.from_environment())
+    photometry = measure_image(image, first.join(targets.positions), options, inside_only=True)
     if not len(photometry):
         note = "nothing measured: " + (
             f"the catalogue {targets.catalogue.name} has no source in the mosaic"
@@ -76,8 +80,10 @@ def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> Ep
             else "no reference catalogue is installed, and the store has no source in the mosaic"
         )
         return EpochMeasurements(mosaic.id, None, None, note)
-    photometry = _with_epoch_flags(store, lease, mosaic, photometry, options)
-    return _normalised(store, lease, mosaic, photometry, targets)
+    photometry, new = first.accept(_with_epoch_flags(store, lease, mosaic, photometry, options))
+    measured = _normalised(store, lease, mosaic, photometry, targets)
+    note = measured.note + (f"; {number_of(len(new.names), 'source')} first detected" if new else "")
+    return replace(measured, note=note, new_sources=new, rule=CandidateRule.from_environment())
 
 
 def _find_targets(store: Store, mosaic: StoredMosaic, catalogue_path: Path | None, image: Any) -> Targets:

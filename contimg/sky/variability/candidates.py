@@ -28,16 +28,16 @@ class Reason(StrEnum):
 class CandidateRule(Options, env_prefix="CONTIMG_CANDIDATE_"):
     """Which sources are candidates of variability."""
 
-    candidate_min_epochs: int = option(5, "Fewest epochs of a candidate", minimum=3)
-    candidate_probability: float = option(
+    min_epochs: int = option(5, "Fewest epochs of a candidate", minimum=3)
+    probability: float = option(
         1e-4, "Probability of the excess of η over all epochs but the most deviating one, for a steady source",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
-    candidate_min_eta: float = option(1.8, "Smallest η without the most deviating epoch", minimum=0.0)
-    candidate_min_v: float = option(0.05, "Smallest modulation index V", minimum=0.0)
-    candidate_min_vs: float = option(3.5, "Smallest Vs of the highest and the lowest epoch", minimum=0.0)
-    candidate_single_vs: float = option(10.0, "Smallest Vs of a candidate of a single epoch", minimum=0.0)
-    candidate_crowd: float = option(
+    min_eta: float = option(1.8, "Smallest η without the most deviating epoch", minimum=0.0)
+    min_v: float = option(0.05, "Smallest modulation index V", minimum=0.0)
+    min_vs: float = option(3.5, "Smallest Vs of the highest and the lowest epoch", minimum=0.0)
+    single_vs: float = option(10.0, "Smallest Vs of a candidate of a single epoch", minimum=0.0)
+    crowd: float = option(
         0.01, "Part of the sources above which deviations in one epoch are the epoch's", minimum=0.0, maximum=1.0
     )
 
@@ -68,7 +68,7 @@ def eta_threshold(n: ArrayLike, rule: CandidateRule) -> Values:
     """
     count, inverse = np.unique(np.asarray(n, dtype=np.int64), return_inverse=True)
     degrees = np.maximum(count - 2, 1)
-    thresholds = np.maximum(rule.candidate_min_eta, chdtri(degrees, rule.candidate_probability) / degrees)
+    thresholds = np.maximum(rule.min_eta, chdtri(degrees, rule.probability) / degrees)
     return np.asarray(thresholds[inverse].reshape(np.shape(n)))
 
 
@@ -82,10 +82,10 @@ def select(sums: FluxSums, rule: CandidateRule | None = None) -> Candidates:
     """
     rule = rule or CandidateRule()
     with np.errstate(invalid="ignore"):
-        is_measured = sums.n >= rule.candidate_min_epochs
-        is_strong = is_measured & (sums.modulation_index >= rule.candidate_min_v) & (sums.vs >= rule.candidate_min_vs)
+        is_measured = sums.n >= rule.min_epochs
+        is_strong = is_measured & (sums.modulation_index >= rule.min_v) & (sums.vs >= rule.min_vs)
         is_variable = is_strong & (sums.eta_without_extreme >= eta_threshold(sums.n, rule))
-        is_single = is_strong & ~is_variable & (sums.vs >= rule.candidate_single_vs)
+        is_single = is_strong & ~is_variable & (sums.vs >= rule.single_vs)
     is_single &= ~_find_crowded(sums, is_single, is_measured, rule)
     index = np.flatnonzero(is_variable | is_single)
     return Candidates(index, np.where(is_variable[index], Reason.VARIABLE, Reason.SINGLE_EPOCH).astype(np.str_))
@@ -93,7 +93,7 @@ def select(sums: FluxSums, rule: CandidateRule | None = None) -> Candidates:
 
 def _find_crowded(sums: FluxSums, is_single: Mask, is_measured: Mask, rule: CandidateRule) -> Mask:
     """Sources whose deviating epoch deviates for many sources: a wrong epoch, not a flare of each."""
-    mean, limit = sums.weighted_mean_jy, max(1, round(rule.candidate_crowd * int(is_measured.sum())))
+    mean, limit = sums.weighted_mean_jy, max(1, round(rule.crowd * int(is_measured.sum())))
     with np.errstate(invalid="ignore"):
         is_high = (sums.high_jy - mean) / sums.high_error_jy > (mean - sums.low_jy) / sums.low_error_jy
     days = np.nan_to_num(np.round(np.where(is_high, sums.high_mjd, sums.low_mjd), 1))

@@ -294,6 +294,26 @@ class Mosaics(Repository):
                 ]
         return tuple(sources)
 
+    def earlier_noise_maps(self, mosaic: StoredMosaic) -> tuple[Path, ...]:
+        """Return the noise maps on disk of the earlier epochs that cover a part of a mosaic's sky, the newest first.
+
+        Parameters
+        ----------
+        mosaic : of an epoch; epochs of its processing and strip whose fluxes are in light curves count.
+        """
+        row, epoch = tables.MosaicRow, tables.MeasuredEpoch
+        query = select(row.record).join(epoch, epoch.mosaic_id == row.id)
+        query = query.where(epoch.is_accepted, row.processing == mosaic.processing)
+        query = query.where(row.strip == (strip_of_key(mosaic.epoch) or 0), row.epoch < mosaic.epoch)
+        with self._database.read() as session:
+            records = session.scalars(query.order_by(row.epoch.desc())).all()
+        maps = [
+            Path(record["rms_fits_path"])
+            for record in records
+            if _separation_deg(record, mosaic.ra_deg, mosaic.dec_deg) < _radius_deg(record) + _radius_deg(vars(mosaic))
+        ]
+        return tuple(path for path in maps if path.is_file())
+
     def _first(self, condition: Any) -> StoredMosaic | None:
         with self._database.read() as session:
             row = session.scalar(select(tables.MosaicRow).where(condition))
@@ -324,6 +344,11 @@ def _separation_deg(source: Mapping[str, Any], ra_deg: float, dec_deg: float) ->
     """Distance of a source from a direction."""
     positions = np.deg2rad([source["ra_deg"], source["dec_deg"]]), np.deg2rad([ra_deg, dec_deg])
     return float(np.rad2deg(separation_rad(*positions)))
+
+
+def _radius_deg(mosaic: Mapping[str, Any]) -> float:
+    """Half of the diagonal of a mosaic."""
+    return float(0.5 * mosaic["cell_arcsec"] / 3600 * np.hypot(mosaic["width_pixels"], mosaic["height_pixels"]))
 
 
 @cache

@@ -16,6 +16,7 @@ from contimg.store.sky.identification import find_names
 from contimg.store.sky.records import CandidateKind, NewSources, Selection
 from contimg.store.sky.statistics import read_sums
 
+MAX_NEW = 5  # of an epoch; more, where they are more than the crowd of `CandidateRule`, are its artefacts
 _NUMBERS = ("weighted_mean_jy", "eta", "eta_without_extreme", "modulation_index", "vs", "m", "high_jy", "low_jy",
             "high_mjd", "low_mjd")  # fmt: skip
 
@@ -46,28 +47,30 @@ def select_candidates(
         )
         for index, reason in zip(candidates.index.tolist(), candidates.reason.tolist(), strict=True)
     ]  # fmt: skip
-    return record_candidates(session, selections + _select_new(session, epoch, new), epoch.processing, now)
+    return record_candidates(session, selections + _select_new(session, epoch, new, rule), epoch.processing, now)
 
 
 def _describe_variable(sums: FluxSums, index: int, reason: str, rule: CandidateRule) -> dict[str, Any]:
     numbers = {name: float(getattr(sums.take(np.array([index])), name)[0]) for name in _NUMBERS}
     count, eta = int(sums.n[index]), numbers["eta_without_extreme"]
     if reason == Reason.SINGLE_EPOCH:
-        why = f"one of {count} epochs differs: Vs {numbers['vs']:.1f} (limit {rule.candidate_single_vs:g})"
+        why = f"one of {count} epochs differs: Vs {numbers['vs']:.1f} (limit {rule.single_vs:g})"
     else:
         limit = float(eta_threshold(count, rule))
         why = (
             f"η {eta:.1f} over {count} epochs without the most deviating (limit {limit:.1f}), "
-            f"V {numbers['modulation_index']:.2f} (limit {rule.candidate_min_v:g}), "
-            f"Vs {numbers['vs']:.1f} (limit {rule.candidate_min_vs:g})"
+            f"V {numbers['modulation_index']:.2f} (limit {rule.min_v:g}), "
+            f"Vs {numbers['vs']:.1f} (limit {rule.min_vs:g})"
         )
     finite = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
     return {"reason": why, "statistics": {"n": count, "rule": reason, **finite}}
 
 
-def _select_new(session: Session, epoch: tables.MeasuredEpoch, new: NewSources | None) -> list[Selection]:
-    """Selections of the new sources that earlier epochs would have shown."""
-    if new is None:
+def _select_new(
+    session: Session, epoch: tables.MeasuredEpoch, new: NewSources | None, rule: CandidateRule
+) -> list[Selection]:
+    """Selections of the new sources that earlier epochs would have shown; none of an epoch with many of them."""
+    if new is None or new.novelty.count(Novelty.NEW) > max(MAX_NEW, rule.crowd * epoch.source_count):
         return []
     numbers = find_names(session, "", new.names)
     return [

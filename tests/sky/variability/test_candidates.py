@@ -38,7 +38,7 @@ def test_few_epochs_make_no_candidate() -> None:
     flux[0] = [0.02, 0.04, 0.02, 0.04]
     sums = FluxSums.of(flux, np.full(flux.shape, RMS_JY), MJD[:4])
     assert select(sums).index.size == 0
-    assert select(sums, CandidateRule(candidate_min_epochs=3)).index.tolist() == [0]
+    assert select(sums, CandidateRule(min_epochs=3)).index.tolist() == [0]
 
 
 def test_small_variation_of_a_bright_source_is_below_v() -> None:
@@ -64,7 +64,7 @@ def test_source_at_an_edge_is_no_candidate() -> None:
 
 
 def test_threshold_follows_chi_squared() -> None:
-    thresholds = eta_threshold([5, 30, 1000], CandidateRule(candidate_probability=1e-4, candidate_min_eta=1.5))
+    thresholds = eta_threshold([5, 30, 1000], CandidateRule(probability=1e-4, min_eta=1.5))
     assert thresholds == pytest.approx([chi2.isf(1e-4, 3) / 3, chi2.isf(1e-4, 28) / 28, 1.5])
     steady_eta = FluxSums.of(steady(4000), np.full((4000, 20), RMS_JY), MJD).eta_without_extreme
-    assert (steady_eta > eta_threshold(np.full(4000, 20), CandidateRule(candidate_min_eta=0.0))).sum() <= 3
+    assert (steady_eta > eta_threshold(np.full(4000, 20), CandidateRule(min_eta=0.0))).sum() <= 3
