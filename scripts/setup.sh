@@ -40,6 +40,8 @@ environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cp requirements.lock .venv/installed.lock
+    # The sky viewer of the panel; the rest works without it, and the Sky page shows the command.
+    .venv/bin/contimg viewer install || echo "setup: continuing without Aladin Lite" >&2
 }
 
 # Install again when the lock file or pyproject.toml has changed.
@@ -48,6 +50,9 @@ if ! cmp -s requirements.lock .venv/installed.lock || [ -n "$(find pyproject.tom
 fi
 
 if [ "${1:-}" = tests ]; then
+    # Also where the environment was made without network.
+    ls .venv/share/contimg/aladin-lite-*/aladin.js >/dev/null 2>&1 || .venv/bin/contimg viewer install \
+        || echo "setup: continuing without Aladin Lite"
     missing=""
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v wsclean >/dev/null || missing="$missing wsclean"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from web.pages.aladin import find_script
+
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", ROOT.parent / "shared" / "data"))
 READERS = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
@@ -62,6 +64,8 @@ JUDGES = {
     "axe": _package("axe_playwright_python"),
     "schemathesis": _package("schemathesis"),
     "flower": _package("flower"),
+    "aladin": Judge(lambda: find_script() is not None, "`contimg viewer install` installs Aladin Lite"),
+    "reproject": _package("reproject"),
     "docker compose": Judge(_has_compose, "apt-get install docker-compose-v2 or docker-compose-plugin", in_setup=False),
 }
 

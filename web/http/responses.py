@@ -64,7 +64,7 @@ def allow_viewer(style_hashes: Sequence[str]) -> None:
         POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
         .replace("style-src 'self'", f"style-src 'self' {hashes}")
         .replace("img-src 'self' data:", "img-src 'self' data: blob:")
-        .replace("connect-src 'self'", "connect-src 'self' data: blob:; worker-src blob:")
+        .replace("connect-src 'self'", "connect-src 'self' data: blob:; worker-src 'self' blob:")
     )
 
 

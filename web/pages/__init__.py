@@ -15,10 +15,10 @@ from web.pages.documentation import documentation
 from web.sources.pages import sources
 from web.streaming.epoch_pages import epoch_pages
 from web.streaming.pages import streaming
-from web.tiles import wall_pages  # noqa: F401 (adds the wall to the image pages)
+from web.tiles import sky_pages, wall_pages  # noqa: F401 (adds the pages to their blueprints)
 from web.tiles.group_pages import groups
 from web.tiles.image_pages import image_pages
-from web.tiles.sky_pages import sky
+from web.tiles.sky_survey import sky
 
 BLUEPRINTS = (
     streaming, sign_in, epoch_pages, configuration, groups, image_pages, sources, calibration, antenna_pages, history,

@@ -11,6 +11,7 @@ export function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
+  if ("keep" in old.dataset) return; // a script draws in it
   for (const { name } of [...old.attributes]) {
     const isOpened = name === "open" && old.nodeName === "DETAILS"; // by the user
     if (!fresh.hasAttribute(name) && !isOpened) old.removeAttribute(name);

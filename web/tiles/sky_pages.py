@@ -4,39 +4,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
-from flask import Blueprint, render_template
-from pydantic import Field
+from flask import render_template
 
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.instrument.coverage import RaRange, covered_area_deg2, uncovered_ra
-from contimg.instrument.dsa110 import CADENCE_S, LONGITUDE_DEG
+from contimg.instrument.dsa110 import LONGITUDE_DEG
 from contimg.instrument.time import DAY_S, unix_to_mjd
 from contimg.quality.grades import GRADES
 from contimg.store import ImageFilter, ObservedTile
 from web.context import current_panel
-from web.http.parameters import Night, Parameters
 from web.pages.layout import parse_query
 from web.tiles.nights import NightList, Tick, utc_ticks, whole_hours
+from web.tiles.sky_survey import MAX_TILES, TILE_DAYS, TILE_DEG, SkyView, describe_survey, find_span, sky
 
-sky = Blueprint("sky", __name__)
-TILE_DEG = 2.7  # the primary beam at half power
 ALL_SKY_DEG = (-40.0, 90.0)
 MARGIN_DEG = 8.0
-MAX_TILES = 3000
 LONGEST_GAPS = 12
 SPANS = {1: "24 h", 7: "7 d", 30: "30 d", 365: "1 y"}
-TILE_DAYS = CADENCE_S / DAY_S
-
-
-class SkyView(Parameters):
-    """Which tiles are drawn on the sky, and how: of a night or of the days until the newest; the strip or all sky."""
-
-    days: int = Field(1, ge=1, le=3650)
-    night: Night = ""
-    view: Literal["strip", "all"] = "strip"
 
 
 @dataclass(frozen=True)
@@ -127,22 +113,6 @@ class DeclinationStrip:
         return 1 - sum(gap.width_deg for gap in self.gaps) / 360
 
 
-def find_span(query: SkyView) -> tuple[float, float]:
-    """Return the limits of the night, or of the days that end with the newest tile, MJD days.
-
-    Parameters
-    ----------
-    query : of the page.
-    """
-    store = current_panel().store
-    if query.night:
-        nights = NightList.read(store, query.night)
-        return nights.since_mjd, nights.until_mjd
-    newest = store.products.images(1)
-    until_mjd = newest[0].mjd + TILE_DAYS / 2 if newest else 0.0
-    return until_mjd - query.days, until_mjd
-
-
 @sky.get("/sky")
 def show() -> str:
     """Show the tiles of a night, or of the days that end with the newest tile."""
@@ -176,6 +146,7 @@ def show() -> str:
         tile_percent=100 * TILE_DAYS / (limits[1] - limits[0]),
         lst_deg=_sidereal_time_deg(unix_to_mjd(store.database.clock())),
         days=SPANS,
+        survey=describe_survey(),
     )
 
 

@@ -9,13 +9,16 @@ libraries are imported with the first mosaic.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import pi
 from pathlib import Path
 from typing import Annotated
 
 from contimg.formats.records import about
 
-__all__ = ["DIRECTORY", "SurveyUpdate", "add_mosaic", "has_survey", "remove_mosaic", "update_survey"]
+__all__ = ["DIRECTORY", "SurveyUpdate", "add_mosaic", "has_survey", "read_properties", "remove_mosaic", "update_survey"]
 DIRECTORY = "hips"  # below the directory of the products
+SKY_DEG2 = 4 * 180**2 / pi
+Properties = dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,20 @@ def has_survey(directory: Path) -> bool:
     directory : of the HiPS.
     """
     return (directory / "properties").is_file()
+
+
+def read_properties(directory: Path) -> Properties:
+    """Read the `properties` of a HiPS; empty where there are none.
+
+    Parameters
+    ----------
+    directory : of the HiPS.
+    """
+    path = directory / "properties"
+    if not path.exists():
+        return {}
+    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in lines if not key.startswith("#")}
 
 
 def add_mosaic(directory: Path, mosaic: Path) -> bool:

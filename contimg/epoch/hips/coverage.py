@@ -11,29 +11,14 @@ from scipy.constants import c as LIGHT_SPEED_M_S  # noqa: N812
 
 import contimg
 from contimg.common.files.staging import disk_errors, staged
+from contimg.epoch.hips import SKY_DEG2, Properties
 from contimg.epoch.hips.geometry import MOC_ORDERS, TILE_ORDER, TILE_PIXELS, nested_offsets, pixel_arcsec
 from contimg.epoch.hips.mosaic_image import MosaicImage, Plane
 from contimg.epoch.hips.tiles import read_tile
 from contimg.tile.image.plots import drawing
 
-SKY_DEG2 = 4 * 180**2 / np.pi
 SCALE_PEAK = 300.0  # of the brightest colour, over the noise
 FITS_CUTS = -3.0, 20.0  # that viewers apply to FITS tiles at first, over the noise
-Properties = dict[str, str]
-
-
-def read_properties(directory: Path) -> Properties:
-    """Read the `properties` of a HiPS; empty where there are none.
-
-    Parameters
-    ----------
-    directory : of the HiPS.
-    """
-    path = directory / "properties"
-    if not path.exists():
-        return {}
-    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
-    return {key.strip(): value.strip() for key, _, value in lines if not key.startswith("#")}
 
 
 def colour_scale(properties: Mapping[str, str]) -> Normalize:

@@ -17,13 +17,11 @@ from contimg.common.errors import BadFile
 from contimg.common.files.locks import lock, wait_for_lock
 from contimg.common.files.names import check_name
 from contimg.common.files.staging import disk_errors, remove, staged, temporaries
-from contimg.epoch.hips import SurveyUpdate
+from contimg.epoch.hips import Properties, SurveyUpdate, read_properties
 from contimg.epoch.hips.coverage import (
-    Properties,
     area_deg2,
     colour_scale,
     first_properties,
-    read_properties,
     update_moc,
     write_properties,
 )

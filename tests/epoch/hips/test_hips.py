@@ -19,8 +19,7 @@ from PIL import Image
 from sky_mosaics import SOURCES, true_flux, write_mosaic
 
 from contimg.common.errors import BadInput
-from contimg.epoch.hips import add_mosaic, remove_mosaic, update_survey
-from contimg.epoch.hips.coverage import read_properties
+from contimg.epoch.hips import add_mosaic, read_properties, remove_mosaic, update_survey
 from contimg.epoch.hips.geometry import choose_order, pixel_arcsec
 
 ORDER = 3
