@@ -14,6 +14,7 @@ from page_scans import scan_page
 from survey import FIRST_RA_DEG, TILES, Survey
 from test_accessibility import axe_violations
 from test_browser import assert_nothing_sticks_out
+from waiting import until
 
 sys.path.append(str(Path(__file__).parents[1] / "epoch" / "hips"))
 
@@ -146,7 +147,7 @@ def test_aladin_shows_the_mosaics(sky: Survey, browsers: dict[str, "sync_api.Bro
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{sky.url}/sky?days=7")
     page.wait_for_selector("#survey[data-state=ready][data-sources-shown='1']", timeout=60_000)
-    page.wait_for_function(PIXELS, timeout=60_000)
+    until(lambda: page.evaluate(PIXELS), 30, "a tile is read")
     assert page.is_visible("#survey-viewer canvas")
     assert hosts <= {urlsplit(sky.url).netloc, ""}
     assert any(path.startswith("/sky/hips/Norder3/Dir0/Npix") for path in paths)
@@ -155,7 +156,8 @@ def test_aladin_shows_the_mosaics(sky: Survey, browsers: dict[str, "sync_api.Bro
     assert axe_violations(page, "/sky", {}) == {}
     page.locator("#survey").scroll_into_view_if_needed()
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("document.querySelector('.aladin-imageCanvas').getBoundingClientRect().right <= innerWidth")
+    narrow = "() => document.querySelector('.aladin-imageCanvas').getBoundingClientRect().right <= innerWidth"
+    until(lambda: page.evaluate(narrow), 10, "the viewer is as wide as the page")
     assert_nothing_sticks_out(page)
     page.set_viewport_size({"width": 1440, "height": 1000})
     for name in ("epochs", "sources", "calibrators", "failed"):
