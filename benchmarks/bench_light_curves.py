@@ -147,9 +147,10 @@ def fill_chunk(connection: Any, strip: Strip, chosen: Any, mjd: Any) -> None:
         driver.executemany(f"INSERT INTO measurements ({names}) VALUES {values}", rows)
     else:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        with connection.connection.driver_connection.cursor() as cursor, cursor.copy(
-            f"COPY measurements ({names}) FROM STDIN"
-        ) as copy:
+        with (
+            connection.connection.driver_connection.cursor() as cursor,
+            cursor.copy(f"COPY measurements ({names}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row((*row, 0.0004, 900, 1800, 0, True))
     connection.execute(insert(tables.SourceStatistics.__table__), RunningStatistics.of(points).rows("live"))

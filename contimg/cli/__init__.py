@@ -57,7 +57,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "events": ("service", READ),
         "sources": (
             "sources",
-            {"list": READ, "show": READ, "export": READ, "add": WRITE, "candidates": READ, "decide": WRITE},
+            {"list": READ, "show": READ, "export": WRITE, "add": WRITE, "candidates": READ, "decide": WRITE},
         ),
         "workers": ("processes", READ),
         "calibrators": ("tile.calibrations", READ),

@@ -17,7 +17,7 @@ from contimg.settings import Settings
 from contimg.settings.changes import change
 from contimg.sky.catalogue import SURVEY, CatalogueSources, Provenance, write_catalogue
 from contimg.sky.catalogue.catalogue import catalogue_path
-from contimg.store import Stage
+from contimg.store import CandidateKind, Selection, Stage
 from contimg.tile.products import CalibratedMS
 
 # Command, request, and the key of the answer that has its records; "" for the whole answer.
@@ -28,6 +28,8 @@ SAME = {
     "images show": ("/api/images/{image}", ""),
     "calibrations list": ("/api/calibrations?limit=30", "calibrations"),
     "epochs list": ("/api/epochs?limit=20", "epochs"),
+    "sources list": ("/api/sources?limit=20", "sources"),
+    "sources candidates": ("/api/candidates?limit=20", "candidates"),
     "antennas list": ("/api/antennas", ""),
     "antennas show": ("/api/antennas/{antenna}", ""),
     "alerts list": ("/api/alerts?limit=20", "alerts"),
@@ -43,6 +45,7 @@ OTHERS = {
     "status",
     "calibrations show",
     "epochs show",  # /api/epochs/<epoch>, /api/mosaics/<mosaic> and the attempts
+    "sources show",  # /api/sources/<source>/lightcurve adds the light curves of neighbours
     "catalogue list",  # /api/catalogues adds what each catalogue covers of the newest tile's declination
     "catalogue show",
     "catalogue query",
@@ -55,7 +58,8 @@ OTHERS = {
     "plan",
 }
 ARGUMENTS = {"groups show": "{group}", "images show": "{image}", "calibrations show": "{set}",
-             "epochs show": "{epoch}", "antennas show": "{antenna}", "catalogue query": "24 33 5",
+             "epochs show": "{epoch}", "sources show": "{source}", "antennas show": "{antenna}",
+             "catalogue query": "24 33 5",
              "calibrators": "--dec 33", "plan": "--cores 2"}  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -81,10 +85,12 @@ def names(full_night: Night, settings: Settings) -> dict[str, object]:
     provenance = Provenance(name="north", kind=SURVEY, frequency_hz=1.4e9, beam_deg=0.0125, flux_limit_jy=0.01)
     write_catalogue(catalogue_path(settings.state_dir, "north"), sources, provenance)
     observe_antennas(full_night)
+    source = store.sky.add_source(24.4, 33.2, by="Vera")
+    store.sky.record_candidates([Selection(source.id, CandidateKind.NEW, "not seen before", {"snr": 9.0}, 61093.1)])
     image = store.products.images(limit=1)[0]
     return {
         "group": image.group, "image": image.id, "set": store.registry.sets(1)[0].name, "antenna": "23",
-        "epoch": store.epochs.list_epochs(1).epochs[0].id,
+        "epoch": store.epochs.list_epochs(1).epochs[0].id, "source": source.name,
     }  # fmt: skip
 
 
