@@ -24,10 +24,10 @@ RULE_LEVELS: Mapping[str, str] = {
         ),
         WARNING,
     ),
-    **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING},
+    **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING, "candidate": WARNING},
 }
 """Level of each rule; those of `EVENT_RULES` record events only."""
-EVENT_RULES = frozenset({"declination", "caltable", "antenna", "hung"})
+EVENT_RULES = frozenset({"declination", "caltable", "antenna", "hung", "candidate"})
 MISSED_SCANS = 6
 MIN_SCAN_LIMIT_S = 30.0
 
@@ -128,5 +128,6 @@ def alert_rules(
         ("antenna", "an antenna has died, has returned, or has X and Y exchanged, in two tiles in succession", ""),
         ("hung", f"a worker did not respond for {limits.hung_s:g} s and was replaced", "CONTIMG_HUNG_S",
          limits.hung_s == 0),
+        ("candidate", "a source of a live epoch is variable or new by the limits CONTIMG_CANDIDATE_*", ""),
     )  # fmt: skip
     return tuple(AlertRule(row[0], RULE_LEVELS[row[0]], *row[1:]) for row in rows)

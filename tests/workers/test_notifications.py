@@ -13,7 +13,7 @@ import pytest
 from contimg.common.errors import Misconfigured, Transient
 from contimg.common.options import is_secret
 from contimg.settings import NotificationSettings
-from contimg.store import Store
+from contimg.store import CandidateKind, Selection, SourceKind, Store
 from workers.notifications import Notifier
 
 
@@ -231,3 +231,15 @@ def test_maintenance_window_holds_back_everything(store: Store, listener: Listen
     Notifier(store, NotificationSettings(notify_webhook=listener.url)).send_new()
     assert listener.texts[-1] == "after the window"
     assert store.silences.current_and_planned() == (planned,)
+
+
+def test_webhook_receives_new_candidates_of_live_epochs(store: Store, listener: Listener) -> None:
+    notifier = Notifier(store, NotificationSettings(notify_webhook=listener.url))
+    source = store.sky.add_source(24.42, 33.16, kind=SourceKind.BLIND)
+    selection = Selection(source.id, CandidateKind.VARIABLE, "η 9.1", {"eta": 9.1}, 61093.1, "2026-02-22_L0130_D+332")
+    for processing in ("live", "live", "campaign"):
+        store.sky.record_candidates([selection], processing)
+    notifier.send_new()
+    (message,) = listener.received
+    assert (message["rule"], message["group"]) == ("candidate", "2026-02-22_L0130_D+332")
+    assert source.name in message["text"]
