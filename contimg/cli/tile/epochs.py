@@ -13,7 +13,7 @@ from contimg.store import EPOCH, EpochRecord, JobRecord, Stage, State
 
 @click.group()
 def epochs() -> None:
-    """List, show, retry and make epochs; show the sky that they cover.
+    """List, show, retry and make epochs; show the sky they cover.
 
     An epoch is a sidereal window of one declination strip on one day, about 12 tiles.
     """
