@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from light_curve_steps import Epoch, commit_epoch, statistics_rows
 from sqlalchemy import text
 from store_play import Telescope
 
@@ -35,12 +36,15 @@ def filled(location: str, groups: int) -> Store:
     telescope = Telescope(store)
     for group in range(groups):
         telescope.whole_group(group)
+        commit_epoch(store, Epoch(day=group), {"a": (0.5, 0.01), "b": (0.2 + 0.1 * group, 0.01)})
     return store
 
 
 def everything(store: Store) -> tuple[object, ...]:
     groups = store.files.groups(limit=1000)
-    return groups, tuple(store.files.of_group(group.id) for group in groups), store.events.last(1000)
+    curves = tuple(store.sky.light_curve(source.id) for source in store.sky.sources().sources)
+    files = tuple(store.files.of_group(group.id) for group in groups)
+    return groups, files, store.events.last(1000), statistics_rows(store), curves
 
 
 def test_restore_returns_state_of_backup(location: str, settings: Settings, tmp_path: Path) -> None:
@@ -59,6 +63,7 @@ def test_restore_returns_state_of_backup(location: str, settings: Settings, tmp_
     assert everything(store) == before
     assert '"poll_interval": 7.0' in settings.config_path.read_text()
     store.events.add("numbers go on")  # a sequence that stood still would give a number twice
+    commit_epoch(store, Epoch(day=9), {"c": (0.5, 0.01)})
     Telescope(store).whole_group(9)
     lease = store.leases.claim(before[0][0].id, Stage.CONVERT, "a worker")
     store.leases.release(lease)

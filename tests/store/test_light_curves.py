@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from epoch_steps import MOSAIC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from light_curve_steps import EPOCHS, SCALE, Epoch, commit_epoch, make_photometry, statistics_rows
@@ -15,8 +16,10 @@ from postgres_server import empty
 
 from contimg.common.errors import BadInput
 from contimg.epoch.photometry.products import MeasurementFlag
+from contimg.formats.records import to_plain
+from contimg.settings import RetentionRules
 from contimg.sky.variability.statistics import FluxSums
-from contimg.store import Store
+from contimg.store import Store, tables
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
@@ -270,3 +273,32 @@ def test_source_added_later_is_measured_back(store):
         store.sky.add_measurements("other", photometry, [added.id])
     with pytest.raises(BadInput, match="new"):
         store.sky.add_source(24.3, 16.1, name="new")
+
+
+def test_retired_mosaic_keeps_its_measurements(store, clock):
+    job = make_job(store)
+    with store.database.write() as session:
+        row = tables.MosaicRow(job_id=job, processing="live", epoch=Epoch(day=0).key, strip=163, reference_s=1.0,
+                               rms_jy=0.001, verdict="good", record=to_plain(MOSAIC), created_at=clock())  # fmt: skip
+        session.add(row)
+        session.flush()
+        number = row.id
+    photometry = make_photometry(Epoch(day=0), {"a": (0.5, 0.01)})
+    store.sky.commit_measurements(Epoch(day=0).key, number, photometry, SCALE, catalogue="nvss")
+    assert [point.mosaic_id for point in light_curve(store)] == [number]
+    before = statistics_rows(store)
+    clock.advance(3 * 86400)
+    (due,) = store.retention.due(RetentionRules(keep_mosaics_days=1, keep_last=0))
+    assert store.retention.retire(due, lambda paths: None)
+    assert [(point.mosaic_id, point.is_counted) for point in light_curve(store)] == [(None, True)]
+    assert statistics_rows(store) == before
+
+
+def make_job(store: Store) -> int:
+    """A completed job of an epoch; returns its number."""
+    with store.database.write() as session:
+        job = tables.Job(kind="epoch", key=Epoch(day=0).key, processing="live", priority=6, reference_s=1.0,
+                         state="completed", stage="measure", created_at=1.0, updated_at=1.0)  # fmt: skip
+        session.add(job)
+        session.flush()
+        return job.id
