@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from web.pages.aladin import find_script
-
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("CONTIMG_TEST_SHARED", ROOT.parent / "shared" / "data"))
 READERS = Path(os.environ.get("CONTIMG_READERS", ROOT / ".venv-readers")) / "bin" / "python"
@@ -43,6 +41,12 @@ def _has_compose() -> bool:
     return shutil.which("docker") is not None and not subprocess.run(words, capture_output=True, check=False).returncode
 
 
+def _has_aladin() -> bool:
+    from web.pages.aladin import find_script  # imports the panel
+
+    return find_script() is not None
+
+
 def _program(name: str) -> Judge:
     return Judge(lambda: shutil.which(name) is not None, f"apt-get install {name}")
 
@@ -64,7 +68,7 @@ JUDGES = {
     "axe": _package("axe_playwright_python"),
     "schemathesis": _package("schemathesis"),
     "flower": _package("flower"),
-    "aladin": Judge(lambda: find_script() is not None, "`contimg viewer install` installs Aladin Lite"),
+    "aladin": Judge(_has_aladin, "`contimg viewer install` installs Aladin Lite"),
     "reproject": _package("reproject"),
     "docker compose": Judge(_has_compose, "apt-get install docker-compose-v2 or docker-compose-plugin", in_setup=False),
 }
