@@ -19,6 +19,7 @@ from contimg.common.files.processes import start_bound
 from contimg.common.options import flags, from_flags
 from contimg.simulation import SimulateOptions
 from contimg.simulation import simulate as run_simulation
+from contimg.simulation.demo.mosaic import follow_mosaic, queue_mosaic
 from contimg.simulation.demo.report import check_image, follow, print_fluxes, print_products
 from contimg.simulation.demo.scene import DemoOptions, Scene, Telescope, prepare_scene
 from contimg.store import State, Store
@@ -33,7 +34,7 @@ _STOP_LIMIT_S = 30.0
 @click.option("--stay/--no-stay", default=None, help="Keep the panel running at the end.  [default: on a terminal]")
 @flags(DemoOptions)
 def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any) -> None:
-    """Process a simulated sky and compare the images with it.
+    """Process a simulated sky and compare the images with it; their mosaic is the last product.
 
     Starts an embedded message broker, the producer, a Celery worker per queue and the panel; a synthetic telescope
     writes a transit of 3C48 and target tiles into DIRECTORY/incoming as the real one does.
@@ -53,7 +54,10 @@ def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any)
         began = time.monotonic()
         groups = follow(store, names, console, options.patience_s, check)
         console.print(f"\n{len(groups)} groups in {time.monotonic() - began:.0f} s", highlight=False)
+        epoch = queue_mosaic(store)
         _report(console, scene, store)
+        if epoch is not None:
+            follow_mosaic(store, epoch, console, options.patience_s, check)
         failed = [group.id for group in groups if group.state is not State.COMPLETED]
         if failed:
             raise BadInput(f"{len(failed)} of {len(groups)} groups did not complete: {', '.join(failed)}")

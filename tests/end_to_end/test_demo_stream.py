@@ -114,6 +114,15 @@ def test_products_are_complete(demo, store):
     assert not [path for path in directory.rglob("*.writing-*")]
 
 
+def test_demo_ends_with_a_mosaic_and_leaves_no_epoch_that_collects(demo, store):
+    (mosaic,) = store.mosaics.list_mosaics().mosaics
+    assert mosaic.member_count == GROUPS
+    assert str(mosaic.fits_path) in demo[1]
+    assert mosaic.fits_path.is_file()
+    assert mosaic.catalogue_matches
+    assert {epoch.state for epoch in store.epochs.list_epochs().epochs} <= {State.COMPLETED, State.DISCARDED}
+
+
 def test_no_process_is_left_running(demo):
     state = str(demo[0] / "state")
     left = [

@@ -53,7 +53,7 @@ def find_common_beam(beams: Sequence[Beam]) -> Beam:
 
     Raises
     ------
-    BadInput : there is none, for a beam is not one.
+    BadInput : a beam is not one.
     """
     first = beams[0]
     if all(_is_same(beam, first) for beam in beams):
@@ -69,13 +69,23 @@ def find_common_beam(beams: Sequence[Beam]) -> Beam:
     group = Beams(major=major * units.arcsec, minor=minor * units.arcsec, pa=angle * units.deg)
     try:
         common = group.common_beam()
-    except (BeamError, ValueError) as error:
+    except BeamError:  # the search also fails on beams that are nearly alike; their mean is hardly wider
+        return _enclosing(_mean_beam(beams), beams)
+    except ValueError as error:
         raise BadInput(f"the beams of the tile images have no common beam ({error}); check their headers") from error
     beam = Beam(
         float(common.major.to_value("arcsec")), float(common.minor.to_value("arcsec")),
         (float(common.pa.to_value("deg")) + 90) % 180 - 90,
     )  # fmt: skip
     return _enclosing(beam, beams)
+
+
+def _mean_beam(beams: Sequence[Beam]) -> Beam:
+    """The beam with the mean of the covariances."""
+    squares, axes = np.linalg.eigh(np.mean([beam_covariance(beam) for beam in beams], axis=0) * FWHM2_PER_VARIANCE)
+    west, north = axes[:, 1]
+    minor, major = np.sqrt(squares)
+    return Beam(float(major), float(minor), float(np.rad2deg(np.arctan2(-west, north)) + 90) % 180 - 90)
 
 
 def _is_same(beam: Beam, reference: Beam) -> bool:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from contimg.common.errors import Transient
 from contimg.quality.comparison import describe_comparison
+from contimg.sky.comparison.result import SkyComparison
 from contimg.store import TILE, EventRecord, GroupRecord, Stage, State, Store, StoredImage
 from contimg.tile.image.sources.photometry import MeasuredSource, measure_source
 
@@ -89,14 +90,19 @@ def print_products(console: Console, store: Store, groups: Iterable[str]) -> Non
         if image:
             applied = image.calibration_set or f"UNCALIBRATED: {image.calibration_note}"
             lines += [("image", image.fits_path), ("preview", image.png_path), ("calibration", applied)]
-            lines += [("rms", f"{image.rms_jy * 1e3:.2f} mJy/beam"), ("compared with", _comparison(image))]
+            lines += [("rms", f"{image.rms_jy * 1e3:.2f} mJy/beam"), ("compared with", describe_match(image))]
         console.print(f"\n[bold]{group}[/bold]")
         for label, value in lines:
             console.print(f"  {label:15}  {value}", highlight=False, soft_wrap=True)
 
 
-def _comparison(image: StoredImage) -> str:
-    """Describe the comparison with the reference catalogue: matches, flux ratio, offset, completeness."""
+def describe_match(image: SkyComparison) -> str:
+    """Describe the comparison with the reference catalogue: matches, flux ratio, offset, completeness.
+
+    Parameters
+    ----------
+    image : record of an image or a mosaic.
+    """
     text = describe_comparison(image)
     if image.catalogue_flux_ratio is None:
         return text

@@ -29,6 +29,16 @@ def test_common_beam_holds_every_beam():
     assert find_common_beam(BEAMS[:1] * 3) == BEAMS[0]
 
 
+def test_common_beam_of_beams_that_are_nearly_alike():
+    """The search of radio-beam fails on these, which the tiles of a strip may have."""
+    beams = [Beam(28.72, 13.56, -85.2), Beam(28.75, 13.62, -84.8), Beam(28.72, 13.61, -84.9)]
+    common = find_common_beam(beams)
+    for beam in beams:
+        assert np.linalg.eigvalsh(beam_covariance(common) - beam_covariance(beam))[0] > -1e-6
+    assert (common.major_arcsec, common.minor_arcsec) == pytest.approx((28.7, 13.6), rel=0.005)
+    assert common.angle_deg == pytest.approx(-85.0, abs=0.5)
+
+
 def test_position_angle_is_from_north_through_east():
     covariance = beam_covariance(Beam(50.0, 30.0, 45.0))
     assert covariance[0, 1] < 0  # pixels run to the west: the long axis points up and to the left
