@@ -18,7 +18,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from contimg.simulation.variables import MeasurementErrors, flare, follow_epochs, measure_table, scatter, scintillate
-from contimg.sky.variability.candidates import CandidateRule, select
+from contimg.sky.variability.candidates import select
+from contimg.sky.variability.options import CandidateRule
 
 EPOCHS, RMS_JY, FAINTEST_SNR, COUNTS_SLOPE = 30, 3e-4, 5.0, 1.2
 MJD = 61000.0 + np.arange(EPOCHS)

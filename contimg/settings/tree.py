@@ -26,7 +26,8 @@ FILE_NAME = "streaming_config.json"
 SECTION_MODULES = (
     "contimg.settings.tree", "contimg.tile.convert.options", "contimg.tile.calibrate.options",
     "contimg.quality.caltables", "contimg.tile.selfcal.options", "contimg.tile.image.options", "contimg.quality.image",
-    "contimg.epoch.mosaic.options", "contimg.quality.mosaic", "workers.service.backends",
+    "contimg.epoch.mosaic.options", "contimg.quality.mosaic", "contimg.sky.variability.options",
+    "workers.service.backends",
 )  # fmt: skip
 SIMULATION_MODULES = ("contimg.simulation.options", "contimg.simulation.demo.scene")
 

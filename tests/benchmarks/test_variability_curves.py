@@ -4,7 +4,7 @@ import numpy as np
 import variability_curves as curves
 
 from contimg.simulation.variables import MeasurementErrors
-from contimg.sky.variability.candidates import CandidateRule
+from contimg.sky.variability.options import CandidateRule
 
 RULE = CandidateRule()
 SCALED = MeasurementErrors(scale_rms=0.05, scatter_rms=0.02)

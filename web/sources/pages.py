@@ -11,7 +11,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from contimg.common.units import parse_position
-from contimg.sky.variability.candidates import CandidateRule
+from contimg.sky.variability.options import CandidateRule
 from contimg.store.sky.records import CandidateState, EtaVPlane
 from web.activity.pages import BOKEH_SCRIPTS
 from web.context import current_panel

@@ -17,9 +17,8 @@ from contimg.epoch.photometry.run import measure_image
 from contimg.epoch.windows import strip_of_key, strip_of_tile
 from contimg.instrument.time import mjd_to_unix
 from contimg.sky.catalogue import Catalogue, CatalogueSources, open_catalogue
-from contimg.sky.variability.association import AssociationOptions
-from contimg.sky.variability.candidates import CandidateRule
-from contimg.sky.variability.normalisation import NormalisationOptions, normalise_epoch
+from contimg.sky.variability.normalisation import normalise_epoch
+from contimg.sky.variability.options import AssociationOptions, CandidateRule, NormalisationOptions
 from contimg.store import EpochMeasurements, Lease, SourceKind, Store, StoredMosaic
 from workers.execution.new_sources import find_first_detections
 

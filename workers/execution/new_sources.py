@@ -9,8 +9,9 @@ from contimg.epoch.photometry.detection import Detections, detect_sources
 from contimg.epoch.photometry.image import RestoredImage
 from contimg.epoch.photometry.positions import Positions
 from contimg.epoch.photometry.products import MeasurementFlag, Photometry
-from contimg.sky.variability.association import AssociationOptions, associate, judge_novelty
 from contimg.sky.variability.association import Positions as SkyPositions
+from contimg.sky.variability.association import associate, judge_novelty
+from contimg.sky.variability.options import AssociationOptions
 from contimg.store import NewSources, Store, StoredMosaic
 
 UNSURE = (

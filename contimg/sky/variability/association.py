@@ -17,28 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from contimg.common.errors import BadInput
-from contimg.common.options import Options, option
 from contimg.instrument.coordinates import separation_rad, unit_vectors
+from contimg.sky.variability.options import AssociationOptions
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _MAX_FROM_CENTRE_DEG = 60.0  # of a projection; beyond it pixels of the far side of the sphere may repeat
-
-
-class AssociationOptions(Options, env_prefix="CONTIMG_ASSOCIATION_"):
-    """When a detection is a source that is known, and when a new one is called new."""
-
-    systematic_arcsec: float = option(
-        1.0, "Systematic error of a position on each axis, of detections and of sources", unit="arcsec", minimum=0.0
-    )
-    max_radius: float = option(5.0, "Largest separation over its error", minimum=0.0)
-    same_beams: float = option(0.5, "Separation within which it is always one source", unit="beam widths", minimum=0.0)
-    max_beams: float = option(1.0, "Largest separation of one source", unit="beam widths", minimum=0.0)
-    detect_sigma: float = option(6.0, "Least peak over the local noise of a blind detection", minimum=3.0)
-    new_sigma: float = option(5.0, "Flux over the noise of an epoch that would have shown it", minimum=0.0)
-    new_margin_sigma: float = option(
-        3.0, "Errors of both epochs by which the flux has to exceed that, so that no fluctuation is new", minimum=0.0
-    )
 
 
 @dataclass(frozen=True)

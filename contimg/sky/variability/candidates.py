@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri
 
-from contimg.common.options import Options, option
+from contimg.sky.variability.options import CandidateRule
 from contimg.sky.variability.statistics import FluxSums
 
 Values = NDArray[np.float64]
@@ -23,23 +23,6 @@ class Reason(StrEnum):
 
     VARIABLE = "variable"  # over several epochs
     SINGLE_EPOCH = "single epoch"  # one epoch differs from all
-
-
-class CandidateRule(Options, env_prefix="CONTIMG_CANDIDATE_"):
-    """Which sources are candidates of variability."""
-
-    min_epochs: int = option(5, "Fewest epochs of a candidate", minimum=3)
-    probability: float = option(
-        1e-4, "Probability of the excess of η over all epochs but the most deviating one, for a steady source",
-        minimum=0.0, maximum=1.0,
-    )  # fmt: skip
-    min_eta: float = option(1.8, "Smallest η without the most deviating epoch", minimum=0.0)
-    min_v: float = option(0.05, "Smallest modulation index V", minimum=0.0)
-    min_vs: float = option(3.5, "Smallest Vs of the highest and the lowest epoch", minimum=0.0)
-    single_vs: float = option(10.0, "Smallest Vs of a candidate of a single epoch", minimum=0.0)
-    crowd: float = option(
-        0.01, "Part of the sources above which deviations in one epoch are the epoch's", minimum=0.0, maximum=1.0
-    )
 
 
 @dataclass(frozen=True)

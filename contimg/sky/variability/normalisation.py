@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from contimg.common.options import Options, option
 from contimg.sky.comparison.statistics import compute_weighted_median
+from contimg.sky.variability.options import NormalisationOptions
 
 Values = NDArray[np.float64]
 SOFT_ERROR = 0.1  # relative error of a measurement with a soft flag, such as an edge or a blend, that no noise shows
@@ -21,17 +21,6 @@ _ITERATIONS = 50
 _CLIP, _CLIPPED_VARIANCE = 2.0, 0.9205  # of residuals in the scatter, and E[min(z², 4)] of a Gaussian z
 _MIN_OFFSET_SOURCES, _MIN_OFFSET_RANGE, _MIN_OFFSET_SIGMA = 10, 3.0, 3.0
 _MIN_SCATTER_SOURCES = 5
-
-
-class NormalisationOptions(Options, env_prefix="CONTIMG_NORMALISATION_"):
-    """When the flux scale of an epoch is accepted."""
-
-    reference_min_snr: float = option(10.0, "Reference flux over the epoch's error of a reference source", minimum=0.0)
-    reference_min_sources: int = option(3, "Fewest reference sources of an epoch's normalisation", minimum=3)
-    reference_floor: float = option(0.01, "Relative error that each reference source has at least", minimum=0.0)
-    max_flux_factor: float = option(1.5, "Largest factor, or inverse factor, that is accepted", minimum=1.0)
-    max_factor_error: float = option(0.05, "Largest error of the factor", minimum=0.0)
-    max_scatter: float = option(0.1, "Largest relative scatter of the references beyond their errors", minimum=0.0)
 
 
 @dataclass(frozen=True)

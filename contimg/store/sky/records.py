@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contimg.epoch.photometry.products import Photometry
-    from contimg.sky.variability.candidates import CandidateRule
     from contimg.sky.variability.normalisation import Normalisation
+    from contimg.sky.variability.options import CandidateRule
 
 
 class SourceKind(StrEnum):

@@ -7,8 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contimg.sky.variability.association import Novelty
-from contimg.sky.variability.candidates import CandidateRule, Reason, eta_threshold
+from contimg.sky.variability.candidates import Reason, eta_threshold
 from contimg.sky.variability.candidates import select as select_variable
+from contimg.sky.variability.options import CandidateRule
 from contimg.sky.variability.statistics import FluxSums
 from contimg.store import tables
 from contimg.store.sky.candidates import record_candidates

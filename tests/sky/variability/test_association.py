@@ -8,13 +8,13 @@ from astropy.io import fits
 
 from contimg.common.errors import BadInput
 from contimg.sky.variability.association import (
-    AssociationOptions,
     Novelty,
     Positions,
     associate,
     judge_novelty,
     read_noise_at,
 )
+from contimg.sky.variability.options import AssociationOptions
 
 RNG = np.random.default_rng(7)
 BEAM_ARCSEC = 30.0

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from contimg.sky.variability.candidates import CandidateRule, Reason, eta_threshold, select
+from contimg.sky.variability.candidates import Reason, eta_threshold, select
 from contimg.sky.variability.normalisation import Normalisation
+from contimg.sky.variability.options import CandidateRule
 from contimg.sky.variability.statistics import FluxSums
 
 RNG = np.random.default_rng(9)
