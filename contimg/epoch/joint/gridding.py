@@ -311,15 +311,28 @@ class JointBands:
 
     def dirty(self) -> Image:
         """Return the dirty image of the data."""
-        return self.residual(np.zeros((1, *self.weight.shape), dtype=np.float32), exact=True)
+        return self.image(np.zeros((1, *self.weight.shape), dtype=np.float32))
 
-    def residual(self, models: Image, exact: bool) -> Image:
+    def exact_image(self) -> Image:
+        """Return the dirty image of the data, for clean where it finds nothing."""
+        return self.dirty()
+
+    def pending_fraction(self, models: Image) -> float:
+        """Return 0: all components are predicted with the w term and the changes.
+
+        Parameters
+        ----------
+        models : Jy per pixel, shape (1, rows, columns).
+        """
+        return 0.0
+
+    def image(self, models: Image, with_w: bool = True, with_changes: bool = True) -> Image:
         """Return the residual that a model leaves, Jy per beam.
 
         Parameters
         ----------
         models : Jy per pixel, shape (1, rows, columns).
-        exact : without effect: the w term is taken into account always.
+        with_w, with_changes : without effect: the w term and the changes are taken into account always.
         """
         total = np.zeros(self.weight.shape, dtype=np.float32)
         for tile in self.tiles:

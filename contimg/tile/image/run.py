@@ -18,6 +18,8 @@ from contimg.quality.image import NOISE, QualityThresholds, grade_image
 from contimg.sky.comparison.astrometry import with_shift
 from contimg.sky.comparison.matching import MatchedSources
 from contimg.tile.image.deconvolution.clean import CleanResult, clean
+from contimg.tile.image.deconvolution.memory import retain_freed_memory
+from contimg.tile.image.deconvolution.residuals import Residuals
 from contimg.tile.image.deconvolution.restoring import fit_beam, restore
 from contimg.tile.image.deconvolution.wsclean import run_wsclean
 from contimg.tile.image.fits_image import image_header
@@ -127,7 +129,8 @@ def make_image(
     if options.imager == WSCLEAN:
         image = _image_with_wsclean(ms, calibration.column, gridder, directory, options, timer)
     else:
-        image = _image(ms, gridder, time_bins, thermal_rms_jy, options, timer)
+        with retain_freed_memory():
+            image = _image(ms, gridder, time_bins, thermal_rms_jy, options, timer)
     tile_image = _describe(ms, directory, gridder, image, thermal_rms_jy, calibration, options, timer)
     with timer("sources"):
         tile_image, compared = _compare(tile_image, image, reference_catalogue, options)
@@ -266,7 +269,7 @@ def _image(
         pb = average_primary_beam(ms, gridder)
     with timer("clean"):
         beam_rad = 1 / gridder.visibilities.longest_baseline_lambda
-        cleaned = clean(bands, psf, beam_rad, thermal_rms_jy, options)
+        cleaned = clean(Residuals(bands), psf, beam_rad, thermal_rms_jy, options)
     with timer("restore"):
         in_field = restore(cleaned.model, cleaned.residual, beam, pixel_arcsec), cleaned.residual
         restored, residual = (

@@ -9,6 +9,7 @@ from contimg.formats.ms.info import read_ms_info
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image import ImageOptions, image
 from contimg.tile.image.deconvolution.clean import clean
+from contimg.tile.image.deconvolution.residuals import Residuals
 from contimg.tile.image.gridding.averaging import average_in_time
 from contimg.tile.image.gridding.gridder import BandParts, Gridder
 from contimg.tile.image.gridding.visibilities import read_visibilities, select_rows
@@ -63,7 +64,7 @@ def test_diverged_cycle_is_undone(tmp_path, caplog):
     bands = BandParts.of(average_in_time(gridder, np.arange(len(rows.weights))), 1)
     dirty = gridder.dirty(bands.gridders[0].visibilities.stokes_i)
     # A fifth of the true one: every component is taken for five times what it is.
-    cleaned = clean(bands, 0.2 * bands.psf(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
+    cleaned = clean(Residuals(bands), 0.2 * bands.psf(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
     assert [record.levelname for record in caplog.records if record.name.startswith("contimg")] == ["WARNING"]
     assert np.array_equal(cleaned.residual, dirty)
     assert not cleaned.model.any()

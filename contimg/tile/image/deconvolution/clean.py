@@ -19,7 +19,12 @@ log = logging.getLogger(__name__)
 
 DIVERGED = 1.5  # a cycle whose residual is this many times higher than before has diverged
 MIN_PROGRESS = 0.05  # masked cycles end when one takes less than this fraction of all iterations
-NOISE_FALLS = 0.9  # below this fraction of the previous noise, fainter sources may have come above the mask
+NOISE_FALLS = 0.85  # below this fraction of the previous noise, fainter sources may have come above the mask
+# Peaks over the noise above which components are predicted with the w term (which costs up to 0.5 % of a source at a
+# corner of the field) and with the changes within the tile (sidelobes of up to a few percent around a source).
+W_SNR, CHANGES_SNR = 100.0, 20.0
+MAX_PENDING = 0.05  # part of the flux that may be predicted without them in the end
+NOISE_STEP = 3  # of pixels of which the noise is measured; neighbours are not independent
 
 
 class Bands(Protocol):
@@ -37,11 +42,14 @@ class Bands(Protocol):
     def edges_hz(self) -> NDArray[np.float64]:
         """Lower and upper edge of each part, shape (parts, 2)."""
 
-    def dirty(self) -> Image:
-        """Return the dirty images of the data."""
+    def image(self, models: Image, with_w: bool, with_changes: bool) -> Image:
+        """Return the residual images that models of the parts leave, as `Residuals.image`."""
 
-    def residual(self, models: Image, exact: bool) -> Image:
-        """Return the residuals that the models of the parts leave."""
+    def pending_fraction(self, models: Image) -> float:
+        """Return the part of the models' flux that was not predicted with the w term and the changes."""
+
+    def exact_image(self) -> Image:
+        """Return the residual images of the components predicted so far, gridded with the w term."""
 
     def mean(self, images: Image) -> Image:
         """Return the weighted mean of the parts' images."""
@@ -90,10 +98,9 @@ def clean(
     """
     state = _Clean(bands, psf, beam_rad, thermal_rms_jy or 0.0, options)
     is_complete = state.run_cycles(masked=False)
-    state.use_exact_residual()
-    is_complete = is_complete and state.run_cycles(masked=False)
     if state.models.any() and options.threshold_sigma < options.mask_sigma:
         is_complete = state.run_cycles(masked=True) and is_complete
+    state.finish()
     stopped_by = state.find_limit(is_complete) if options.iterations else None
     return CleanResult(bands.mean(state.models), state.residual, state.iterations, stopped_by)
 
@@ -104,11 +111,11 @@ class _Clean:
     def __init__(self, bands: Bands, psf: Image, beam_rad: float, thermal_rms_jy: float, options: ImageOptions) -> None:
         self.bands, self.psf, self.options = bands, psf, options
         self.beam_rad, self.thermal_rms_jy = beam_rad, thermal_rms_jy
-        self.residuals = bands.dirty()
-        self.models = np.zeros_like(self.residuals)
-        self.rms_jy = max(measure_rms(self.residual), thermal_rms_jy)
+        self.models = np.zeros_like(psf)
+        self.residuals = self.bands.image(self.models, with_w=False, with_changes=False)
+        self.rms_jy = self._measure_noise()
         self.iterations = self.cycles = 0
-        self.has_diverged = self.is_exact = False
+        self.has_diverged = False
 
     @property
     def residual(self) -> Image:
@@ -170,7 +177,9 @@ class _Clean:
         if self.iterations == iterations:
             self.residuals[:] = residuals
             return False
-        self._grid_residual()
+        snr = peak_jy / rms_jy
+        is_first_masked = masked and self.bands.pending_fraction(self.models) > MAX_PENDING
+        self._grid_residual(is_first_masked or snr > W_SNR, is_first_masked or snr > CHANGES_SNR)
         cleaned_jy = self.bands.mean(self.models).sum()
         log.debug("major cycle %d: %d iterations, %.6g Jy", self.cycles, self.iterations, cleaned_jy)
         if self.peak_jy() > DIVERGED * peak_jy:
@@ -182,14 +191,19 @@ class _Clean:
             return unfinished and self.iterations - iterations > MIN_PROGRESS * self.iterations
         return unfinished or self.rms_jy < NOISE_FALLS * rms_jy
 
-    def use_exact_residual(self) -> None:
-        """Take the w term into account from now on; what earlier cycles miss is in the residual of later ones."""
-        self.is_exact = True
-        self._grid_residual()
+    def finish(self) -> None:
+        """Bring the residual up to date where it is not, and grid it with the w term where nothing was cleaned."""
+        if self.bands.pending_fraction(self.models) > MAX_PENDING:
+            self._grid_residual(with_w=True, with_changes=True)
+        elif not self.models.any():
+            self.residuals[:] = self.bands.exact_image()
 
-    def _grid_residual(self) -> None:
-        self.residuals[:] = self.bands.residual(self.models, self.is_exact)
-        self.rms_jy = max(measure_rms(self.residual), self.thermal_rms_jy)
+    def _grid_residual(self, with_w: bool, with_changes: bool) -> None:
+        self.residuals[:] = self.bands.image(self.models, with_w, with_changes)
+        self.rms_jy = self._measure_noise()
+
+    def _measure_noise(self) -> float:
+        return max(measure_rms(self.residual[::NOISE_STEP, ::NOISE_STEP]), self.thermal_rms_jy)
 
     def _run_minor(self, masked: bool) -> bool:
         """Run minor iterations on the residuals; return whether Radler requests another major cycle."""

@@ -3,6 +3,7 @@
 Images are indexed [y, x] as in FITS: y to the north, x to the west, the phase centre at pixel size/2 of both.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -64,34 +65,51 @@ class Gridder:
         """Return the point-spread function: the image of 1 Jy at the phase centre."""
         return self.dirty(np.ones(self.weights.shape, np.complex64), exact=False)
 
-    def residual(self, model: Image, exact: bool = True) -> Image:
+    def residual(self, model: Image) -> Image:
         """Return the dirty image of the visibilities minus those of a model (Jy per pixel), Jy per beam.
 
         Parameters
         ----------
         model : shape (size, size).
-        exact : whether to take the w term into account.
         """
-        if not model.any():
-            return self.dirty(self.visibilities.stokes_i, exact)
-        residual = self.predict(model, exact)
-        np.subtract(self.visibilities.stokes_i, residual, out=residual)
-        return self.dirty(residual, exact)
+        return self.dirty(self.visibilities.stokes_i - self.predict(model))
 
-    def predict(self, model: Image, exact: bool = True) -> NDArray[np.complex64]:
+    def predict(self, model: Image) -> NDArray[np.complex64]:
         """Return the visibilities of a model, Jy, shape (rows, channels).
 
         Parameters
         ----------
         model : Jy per pixel, shape (size, size).
-        exact : whether to take the w term into account; the modes are always predicted without it.
         """
-        predicted = np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(PREDICTION_ACCURACY, exact)))
-        for mode in self.modes:
-            change = ducc0.wgridder.dirty2vis(dirty=model * mode.factor, **self._geometry(ACCURACY, exact=False))
-            change *= mode.rows @ mode.channels
+        predicted = self.predict_constant(model)
+        for change in self.predict_changes(model):
             predicted += change
         return predicted
+
+    def predict_constant(
+        self, model: Image, exact: bool = True, accuracy: float = PREDICTION_ACCURACY
+    ) -> NDArray[np.complex64]:
+        """Return the visibilities of a model whose apparent fluxes do not change, Jy, shape (rows, channels).
+
+        Parameters
+        ----------
+        model : Jy per pixel, shape (size, size).
+        exact : whether to take the w term into account.
+        accuracy : relative to the model.
+        """
+        return np.asarray(ducc0.wgridder.dirty2vis(dirty=model, **self._geometry(accuracy, exact)))
+
+    def predict_changes(self, model: Image) -> Iterator[NDArray[np.complex64]]:
+        """Yield what each mode adds to the visibilities of a model, without the w term, Jy, shape (rows, channels).
+
+        Parameters
+        ----------
+        model : Jy per pixel, shape (size, size).
+        """
+        for mode in self.modes:
+            change = self.predict_constant(model * mode.factor, exact=False, accuracy=ACCURACY)
+            change *= mode.rows @ mode.channels
+            yield change
 
     def select_rows(self, rows: NDArray[np.int64]) -> "Gridder":
         """Return the gridder of some rows, with the weights that they have among all and no modes.
@@ -184,27 +202,9 @@ class BandParts:
         half_hz = 0.5 * float(freqs_hz[0][1] - freqs_hz[0][0]) if freqs_hz[0].size > 1 else 0.0
         return np.array([[part_hz[0] - half_hz, part_hz[-1] + half_hz] for part_hz in freqs_hz])
 
-    def dirty(self) -> Image:
-        """Return the dirty images of the data, without the w term where that is small."""
-        return np.stack([part.dirty(part.visibilities.stokes_i, exact=False) for part in self.gridders])
-
     def psf(self) -> Image:
         """Return the point-spread functions."""
         return np.stack([part.psf() for part in self.gridders])
-
-    def residual(self, models: Image, exact: bool) -> Image:
-        """Return the residuals that the models of the parts leave.
-
-        Parameters
-        ----------
-        models : Jy per pixel, shape (parts, size, size).
-        exact : whether to take the w term into account.
-
-        Returns
-        -------
-        Jy per beam, shape (parts, size, size).
-        """
-        return np.stack([part.residual(model, exact) for part, model in zip(self.gridders, models, strict=True)])
 
     def mean(self, images: Image) -> Image:
         """Return the weighted mean of the parts' images: the image of the whole band.

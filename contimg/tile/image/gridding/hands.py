@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contimg.formats.ms.info import MSInfo
 from contimg.formats.tables import open_table
-from contimg.tile.image.gridding.gridder import Gridder, Image
+from contimg.tile.image.gridding.gridder import ACCURACY, Gridder, Image
 from contimg.tile.image.gridding.visibilities import find_hands
 
 SAMPLED_ROWS = 8192  # on which the flags of the hands are counted
@@ -82,7 +82,7 @@ def measure_hand_ratio(gridder: Gridder, model: Image) -> HandRatio:
     if data.half_difference is None or not model.any():
         return HandRatio()
     sample = gridder.select_rows(data.half_difference.rows)
-    difference, predicted = data.half_difference.values, sample.predict(model)
+    difference, predicted = data.half_difference.values, sample.predict_constant(model, exact=False, accuracy=ACCURACY)
     return fit_hand_ratio(sample.visibilities.stokes_i, difference, predicted, _fit_weights(sample))
 
 
