@@ -24,7 +24,7 @@ ARGUMENTS = {
     "groups show": ["2026-02-22T23:17:51"], "calibrations show": ["3C48"], "calibrators": ["--dec", "33"],
     "plan": ["--cores", "2"], "completion": ["zsh"], "alerts show": ["1"], "images show": ["1"],
     "images get": ["--dry-run"], "antennas show": ["18"], "catalogue query": ["10", "20", "1"],
-    "epochs show": ["2026-02-22_L0130_D+163"],
+    "epochs show": ["2026-02-22_L0130_D+163"], "sources show": ["1"], "sources export": ["out.csv"],
 }  # fmt: skip
 WITHOUT_STORE = {
     "config show",
