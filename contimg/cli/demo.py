@@ -34,10 +34,11 @@ _STOP_LIMIT_S = 30.0
 @click.option("--stay/--no-stay", default=None, help="Keep the panel running at the end.  [default: on a terminal]")
 @flags(DemoOptions)
 def demo(directory: Path, port: int | None, stay: bool | None, **arguments: Any) -> None:
-    """Process a simulated sky and compare the images with it; their mosaic is the last product.
+    """Process a simulated sky and compare the images with it.
 
-    Starts an embedded message broker, the producer, a Celery worker per queue and the panel; a synthetic telescope
-    writes a transit of 3C48 and target tiles into DIRECTORY/incoming as the real one does.
+    Ends with the mosaic of the images. Starts an embedded message broker, the producer, a Celery worker per queue and
+    the panel; a synthetic telescope writes a transit of 3C48 and target tiles into DIRECTORY/incoming as the real one
+    does.
     """
     options = from_flags(DemoOptions, arguments)
     console = Console()

@@ -1,6 +1,8 @@
 // The HiPS of the mosaics in Aladin Lite, from this panel alone, with tiles, epochs, sources, calibrators and failed
 // tiles over it. Without WebGL 2 or without the script the section stays hidden, and the drawn map is all there is.
 
+import { request } from "./request.js";
+
 const COLOURS = { tiles: "#2f9e63", epochs: "#4ea3d8", sources: "#ffd400", calibrators: "#c06fd0", failed: "#ff6b66" };
 const GRADES = { good: "#2f9e63", suspect: "#e0a030", bad: "#ff6b66", none: "#9aa5b1" };
 const SHAPES = { sources: "circle", calibrators: "rhomb", failed: "cross" };
@@ -18,7 +20,7 @@ function hasWebgl() {
 }
 
 async function read(address) {
-  const response = await fetch(address, { headers: { Accept: "application/json" } });
+  const response = await request(address, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`${address}: ${response.status}`);
   return response.json();
 }
