@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -125,6 +127,13 @@ def test_modules_are_read_in_one_sitting() -> None:
     }
     assert not {name: count for name, count in lines.items() if count > MAX_LINES}
     assert 80 <= median(lines.values()) <= 180
+
+
+def test_store_imports_no_heavy_library() -> None:
+    """Commands and the panel start soon, and users without a home directory can run them (astropy reads one)."""
+    text = "import sys, contimg.store, contimg.cli.store; print(*sys.modules)"
+    outcome = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert not {"astropy", "scipy", "numba", "pyarrow"} & set(outcome.stdout.split())
 
 
 def test_library_imports_neither_celery_nor_flask() -> None:

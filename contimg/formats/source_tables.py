@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io.votable import from_table, writeto
-from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from contimg.common.errors import BadInput
@@ -68,6 +66,9 @@ def write_table(path: Path, columns: Mapping[str, TableColumn], notes: Mapping[s
 
 
 def _write_astropy(path: Path, kind: str, columns: Mapping[str, TableColumn], notes: Mapping[str, Any]) -> None:
+    from astropy.io.votable import from_table, writeto  # heavy, and the store imports this module
+    from astropy.table import Column, Table
+
     table = Table(
         {
             name: Column(column.values, unit=column.unit or None, description=column.description or None)

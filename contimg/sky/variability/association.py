@@ -11,10 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from contimg.common.errors import BadInput
 from contimg.instrument.coordinates import separation_rad, unit_vectors
@@ -108,6 +105,8 @@ def associate(
     if not len(detections) or not len(sources):
         nothing = np.zeros(0, dtype=np.int64)
         return Association(nothing, nothing, np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.bool_), has_source)
+    from scipy.spatial import cKDTree  # heavy, and the store imports this module
+
     reach_arcsec = max(options.max_beams, options.same_beams) * beam_arcsec
     chord = 2 * np.sin(np.deg2rad(reach_arcsec / 3600) / 2) * (1 + 1e-9)
     lists = cKDTree(sources.vectors).query_ball_point(detections.vectors, chord)
@@ -146,6 +145,9 @@ def read_noise_at(rms_path: Path, ra_deg: ArrayLike, dec_deg: ArrayLike) -> Valu
     ------
     BadInput : the map cannot be read.
     """
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
     ra, dec = (np.atleast_1d(np.asarray(axis, float)) for axis in (ra_deg, dec_deg))
     noise = np.full(ra.size, np.nan)
     try:

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri
 
 from contimg.sky.variability.options import CandidateRule
 from contimg.sky.variability.statistics import FluxSums
@@ -49,6 +48,8 @@ def eta_threshold(n: ArrayLike, rule: CandidateRule) -> Values:
     n : numbers of epochs, any shape.
     rule : probability and smallest η.
     """
+    from scipy.special import chdtri  # heavy, and the store imports this module
+
     count, inverse = np.unique(np.asarray(n, dtype=np.int64), return_inverse=True)
     degrees = np.maximum(count - 2, 1)
     thresholds = np.maximum(rule.min_eta, chdtri(degrees, rule.probability) / degrees)
