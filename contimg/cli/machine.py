@@ -122,8 +122,8 @@ def viewer() -> None:
 def install_viewer(package: Path | None) -> None:
     """Install Aladin Lite, the sky viewer of the panel's Sky page.
 
-    PACKAGE is its npm package as a file; without it the package is downloaded from the npm registry
-    (NPM_CONFIG_REGISTRY). Its SHA-512 is checked. The program is licensed under the GPL 3.
+    PACKAGE is its npm package as a file; without it the package is downloaded from the npm registry of
+    NPM_CONFIG_REGISTRY, else of npm's configuration. Its SHA-512 is checked. The program is licensed under the GPL 3.
     """
     from web.pages.aladin import VERSION, find_script, install
 

@@ -51,3 +51,15 @@ def test_registry_without_network(package: Path, monkeypatch: pytest.MonkeyPatch
         aladin.install()
     with pytest.raises(BadInput, match="absent"):
         aladin.install(Path("/absent.tgz"))
+
+
+def test_registry_is_that_of_npm(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho https://npm.example/mirror/\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert aladin.package_url() == f"https://npm.example/mirror/aladin-lite/-/aladin-lite-{aladin.VERSION}.tgz"
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(BadInput, match="NPM_CONFIG_REGISTRY"):
+        aladin.install()

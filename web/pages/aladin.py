@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 import os
+import subprocess
 import sys
 import tarfile
 import urllib.request
@@ -42,9 +43,24 @@ def find_script() -> Path | None:
 
 
 def package_url() -> str:
-    """Return the address of the package: in the registry of NPM_CONFIG_REGISTRY where that is set."""
+    """Return the address of the package in the npm registry of NPM_CONFIG_REGISTRY, else of npm's configuration.
+
+    Raises
+    ------
+    BadInput : the variable is not set, and npm is not installed.
+    """
     registry = {name.lower(): value for name, value in os.environ.items()}.get("npm_config_registry")
-    return f"{(registry or 'https://registry.npmjs.org').rstrip('/')}/aladin-lite/-/aladin-lite-{VERSION}.tgz"
+    if not registry:
+        try:
+            registry = subprocess.run(
+                ["npm", "config", "get", "registry"], capture_output=True, text=True, check=True, timeout=_TIMEOUT_S
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            raise BadInput(
+                "the address of the npm registry is not known: set NPM_CONFIG_REGISTRY or install npm, or give the "
+                f"package to `{COMMAND} FILE`"
+            ) from None
+    return f"{registry.rstrip('/')}/aladin-lite/-/aladin-lite-{VERSION}.tgz"
 
 
 def install(package: Path | None = None) -> Path:
@@ -61,7 +77,7 @@ def install(package: Path | None = None) -> Path:
 
     Raises
     ------
-    BadInput : the package's SHA-512 is not the pinned one, or it cannot be read.
+    BadInput : the package's SHA-512 is not the pinned one, it cannot be read, or no registry is known.
     Transient : the registry does not answer, or the directory cannot be written.
     """
     directory = install_directory()
