@@ -252,13 +252,6 @@ def test_sources_by_eta_in_pages(store):
     assert [source.identifiers["nvss"] for source in store.sky.sources(name="A").sources] == ["a"]
 
 
-def test_sources_without_measurement(store):
-    commit_epoch(store, Epoch(day=0), {"a": (0.5, 0.01), "b": (0.5, 0.01)})
-    commit_epoch(store, Epoch(day=1), {"a": (0.5, 0.01)})
-    assert store.sky.sources_without_measurement(Epoch(day=0).key).tolist() == []
-    assert store.sky.sources_without_measurement(Epoch(day=1).key).tolist() == [store.sky.source("b").id]
-
-
 def test_source_added_later_is_measured_back(store):
     for day in range(3):
         commit_epoch(store, Epoch(day=day), {"a": (0.5, 0.01)})

@@ -42,8 +42,14 @@ def add_tile(
 
 
 @numba.njit(cache=True, nogil=True)
-def _bilinear(values: Any, y: float, x: float) -> float:
-    """Linear interpolation; positions outside take the value at the edge."""
+def interpolate_linear(values: Any, y: float, x: float) -> float:
+    """Interpolate linearly between pixels; positions outside take the value at the edge.
+
+    Parameters
+    ----------
+    values : shape (rows, columns).
+    y, x : position in pixels.
+    """
     y = min(max(y, 0.0), values.shape[0] - 1.0)
     x = min(max(x, 0.0), values.shape[1] - 1.0)
     row, column = min(int(y), max(values.shape[0] - 2, 0)), min(int(x), max(values.shape[1] - 2, 0))
@@ -95,8 +101,8 @@ def _add(
             left, low = min(int(x), columns - 2), min(int(y), rows - 2)
             if min(pb[low, left], pb[low, left + 1], pb[low + 1, left], pb[low + 1, left + 1]) <= 0:
                 continue
-            response = _bilinear(pb, y, x)
-            sigma = _bilinear(noise, (y - first) / step, (x - first) / step)
+            response = interpolate_linear(pb, y, x)
+            sigma = interpolate_linear(noise, (y - first) / step, (x - first) / step)
             weights_x, weights_y = spline_weights(x - left), spline_weights(y - low)
             value = 0.0
             for j in range(4):
@@ -157,7 +163,7 @@ def fill_rms(rms: Any, weight: Any, noise: Any, first: float, step: float) -> No
     for row in numba.prange(rms.shape[0]):
         for column in range(rms.shape[1]):
             if weight[row, column] > 0:
-                ratio = _bilinear(noise, (row - first) / step, (column - first) / step)
+                ratio = interpolate_linear(noise, (row - first) / step, (column - first) / step)
                 rms[row, column] = ratio / np.sqrt(weight[row, column])
             else:
                 rms[row, column] = np.nan

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from contimg.epoch.mosaic.beams import beam_covariance
 from contimg.epoch.mosaic.members import Image, TileHeader
 from contimg.epoch.mosaic.noise import NoiseMap
-from contimg.epoch.mosaic.reprojection import _bilinear
+from contimg.epoch.mosaic.reprojection import interpolate_linear
 from contimg.instrument.coordinates import unit_vectors
 from contimg.sky.comparison.statistics import MAD_TO_SIGMA
 from contimg.tile.image.result import Beam
@@ -62,7 +62,7 @@ def _find_maxima(image: Any, pb: Any, noise: Any, first: float, step: float, sig
             value = image[row, column]
             if not (pb[row, column] > 0 and value > 0):
                 continue
-            if value < sigmas * _bilinear(noise, (row - first) / step, (column - first) / step):
+            if value < sigmas * interpolate_linear(noise, (row - first) / step, (column - first) / step):
                 continue
             near = image[row - 1 : row + 2, column - 1 : column + 2]
             is_maximum = True
@@ -126,7 +126,7 @@ def measure_tile(
     ra_deg, dec_deg = tile.wcs.wcs_pix2world(np.stack([x, y], axis=-1), 0).T if x.size else (x, y)
     row, column = (np.clip(np.rint(np.nan_to_num(axis)), 0, length - 1).astype(np.int64)
                    for axis, length in zip((y, x), image.shape, strict=True))  # fmt: skip
-    rms = np.array([_bilinear(noise.values, (j - noise.first) / noise.step, (i - noise.first) / noise.step)
+    rms = np.array([interpolate_linear(noise.values, (j - noise.first) / noise.step, (i - noise.first) / noise.step)
                     for j, i in zip(row, column, strict=True)])  # fmt: skip
     response = pb[row, column].astype(np.float64)
     apparent = np.where(response > 0, apparent, np.nan)

@@ -284,20 +284,6 @@ class Sky(Repository):
             next=None if last is None else page_key(-1.0 if last_eta is None else last_eta, last.id),
         )  # fmt: skip
 
-    def sources_without_measurement(self, epoch_key: str, processing: str = LIVE) -> NDArray[np.int64]:
-        """Return the numbers of the sources that an epoch has no measurement of, whether it covers them or not.
-
-        Parameters
-        ----------
-        epoch_key, processing : of the epoch.
-        """
-        source, table, epoch = tables.Source, tables.Measurement, tables.MeasuredEpoch
-        is_epoch = (epoch.epoch == epoch_key) & (epoch.processing == processing)
-        measured = select(table.source_id).join(epoch, epoch.id == table.epoch_id).where(is_epoch)
-        with self._database.read() as session:
-            numbers = session.scalars(select(source.id).where(source.id.not_in(measured)).order_by(source.id))
-            return np.array(numbers.all(), dtype=np.int64)
-
     def flux_sums(self, source_ids: Sequence[int], processing: str = LIVE) -> FluxSums:
         """Return the running sums of sources, from which every statistic follows.
 
