@@ -182,13 +182,17 @@ class FluxSums:
 
     @property
     def vs(self) -> Values:
-        """Vs of the highest and the lowest measurement: the largest of all pairs where the errors are equal."""
-        return two_epoch_vs(self.high_jy, self.high_error_jy, self.low_jy, self.low_error_jy)
+        """Vs of the highest and the lowest measurement: the largest of all pairs where the errors are equal.
+
+        NaN below two measurements.
+        """
+        vs = two_epoch_vs(self.high_jy, self.high_error_jy, self.low_jy, self.low_error_jy)
+        return np.where(self.n > 1, vs, np.nan)
 
     @property
     def m(self) -> Values:
-        """m of the highest and the lowest measurement; NaN where their sum is not positive."""
-        return two_epoch_m(self.high_jy, self.low_jy)
+        """m of the highest and the lowest measurement; NaN below two, and where their sum is not positive."""
+        return np.where(self.n > 1, two_epoch_m(self.high_jy, self.low_jy), np.nan)
 
     @property
     def eta_without_extreme(self) -> Values:
