@@ -98,6 +98,9 @@ def clean(
     """
     state = _Clean(bands, psf, beam_rad, thermal_rms_jy or 0.0, options)
     is_complete = state.run_cycles(masked=False)
+    # What the cycles without the w term and the changes have missed is not taken for divergence of a later cycle.
+    state.update_residual()
+    is_complete = is_complete and state.run_cycles(masked=False)
     if state.models.any() and options.threshold_sigma < options.mask_sigma:
         is_complete = state.run_cycles(masked=True) and is_complete
     state.finish()
@@ -178,8 +181,7 @@ class _Clean:
             self.residuals[:] = residuals
             return False
         snr = peak_jy / rms_jy
-        is_first_masked = masked and self.bands.pending_fraction(self.models) > MAX_PENDING
-        self._grid_residual(is_first_masked or snr > W_SNR, is_first_masked or snr > CHANGES_SNR)
+        self._grid_residual(masked or snr > W_SNR, masked or snr > CHANGES_SNR)
         cleaned_jy = self.bands.mean(self.models).sum()
         log.debug("major cycle %d: %d iterations, %.6g Jy", self.cycles, self.iterations, cleaned_jy)
         if self.peak_jy() > DIVERGED * peak_jy:
@@ -191,11 +193,15 @@ class _Clean:
             return unfinished and self.iterations - iterations > MIN_PROGRESS * self.iterations
         return unfinished or self.rms_jy < NOISE_FALLS * rms_jy
 
-    def finish(self) -> None:
-        """Bring the residual up to date where it is not, and grid it with the w term where nothing was cleaned."""
+    def update_residual(self) -> None:
+        """Predict all components with the w term and the changes, where too many were predicted without them."""
         if self.bands.pending_fraction(self.models) > MAX_PENDING:
             self._grid_residual(with_w=True, with_changes=True)
-        elif not self.models.any():
+
+    def finish(self) -> None:
+        """Bring the residual up to date where it is not, and grid it with the w term where nothing was cleaned."""
+        self.update_residual()
+        if not self.models.any():
             self.residuals[:] = self.bands.exact_image()
 
     def _grid_residual(self, with_w: bool, with_changes: bool) -> None:
