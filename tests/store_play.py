@@ -1,8 +1,11 @@
 """A clock that stands still, a telescope that only names files, and rules for groups of four."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from postgres_server import empty
 from store_steps import register_file
 
 from contimg.formats.uvh5.grouping import subband_file_name
@@ -10,6 +13,15 @@ from contimg.store import QueueRules, Store
 
 RULES = QueueRules(expected_subbands=4, min_subbands=3, max_attempts=3)
 T0 = 1_771_802_271.0  # 2026-02-22T23:17:51
+
+
+def prepare_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the path or URL of a database with every table and no row, of the kind of the fixture's parameter."""
+    if request.param == "sqlite":
+        return str(shutil.copy(request.getfixturevalue("made_sqlite"), tmp_path / "store.sqlite3"))
+    url: str = request.getfixturevalue("made_postgres")
+    empty(url)
+    return url
 
 
 class Clock:

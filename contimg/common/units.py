@@ -1,10 +1,11 @@
-"""Durations, times, flux densities and directions as text, and times from text."""
+"""Durations, times, flux densities and directions as text, times and positions from text, and widths of Gaussians."""
 
 import math
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))  # of a Gaussian
 _UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _RA = re.compile(r"(\d{1,2})[\s:hH]\s*(\d{1,2})(?:[\s:mM′']\s*(\d{1,2}(?:\.\d*)?)?\s*[s″\"]?)?")
 _DEC = re.compile(r"([+−-]?)\s*(\d{1,2})[\s:d°]\s*(\d{1,2})(?:[\s:m′']\s*(\d{1,2}(?:\.\d*)?)?\s*[s″\"]?)?")

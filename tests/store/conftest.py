@@ -1,12 +1,11 @@
 """A store on each database: SQLite in a file, PostgreSQL in a server of the tests' own."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer, empty
-from store_play import RULES, Clock, Telescope
+from postgres_server import PostgresServer
+from store_play import RULES, Clock, Telescope, prepare_location
 
 from contimg.store import QueueRules, Store
 
@@ -36,11 +35,7 @@ def made_postgres(postgres: PostgresServer) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with every table and no row: a path or a URL. Migrating one for each test would take long."""
-    if request.param == "sqlite":
-        return str(shutil.copy(request.getfixturevalue("made_sqlite"), tmp_path / "store.sqlite3"))
-    url: str = request.getfixturevalue("made_postgres")
-    empty(url)
-    return url
+    return prepare_location(request, tmp_path)
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Epochs of the store: opened by images, ready when their window has passed, reopened, requested, kept by retention."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from epoch_steps import MOSAIC, convert_tile, epochs_by_key, image_tile
-from postgres_server import empty
-from store_play import T0, Clock, Telescope
+from store_play import T0, Clock, Telescope, prepare_location
 from store_steps import commit
 
 from contimg.common.errors import BadInput
@@ -25,11 +23,7 @@ AFTER = TILES[-1] + 1
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(shutil.copy(request.getfixturevalue("made_sqlite"), tmp_path / "store.sqlite3"))
-    url: str = request.getfixturevalue("made_postgres")
-    empty(url)
-    return url
+    return prepare_location(request, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from epoch_steps import MOSAIC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from light_curve_steps import EPOCHS, SCALE, Epoch, commit_epoch, make_photometry, statistics_rows
-from postgres_server import empty
+from store_play import prepare_location
 
 from contimg.common.errors import BadInput
 from contimg.epoch.photometry.products import MeasurementFlag
@@ -24,11 +24,7 @@ from contimg.store import Store, tables
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(shutil.copy(request.getfixturevalue("made_sqlite"), tmp_path / "store.sqlite3"))
-    url: str = request.getfixturevalue("made_postgres")
-    empty(url)
-    return url
+    return prepare_location(request, tmp_path)
 
 
 def light_curve(store: Store, name: str = "a", **options):

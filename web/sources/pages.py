@@ -25,7 +25,6 @@ from web.sources.service import (
     STAMP_DEG,
     count_candidates,
     draw_stamp,
-    find_candidate,
     has_stamp,
     list_candidates,
     list_sources,
@@ -103,9 +102,7 @@ class PlaneQuery(Parameters):
 def show_plane() -> str:
     """Show the planes of variability and a table of the sources that meet the limits."""
     query, rule = parse_query(SourceSearch), CandidateRule.from_environment()
-    rule_cuts = {
-        "eta_min": rule.min_eta, "v_min": rule.min_v, "n_min": rule.min_epochs,
-    }  # fmt: skip
+    rule_cuts = {"eta_min": rule.min_eta, "v_min": rule.min_v, "n_min": rule.min_epochs}
     return render_template(
         "sources/page.html", query=query, listed=list_sources(query.listing()), is_cone=query.position() is not None,
         is_limited=bool(query.model_fields_set - {"limit"}), rule_cuts=rule_cuts, link=query.link,
@@ -170,7 +167,7 @@ def set_state(candidate_id: int) -> AnyResponse:
     flash(f"{candidate.source_name}: {candidate.state}", "info")
     if request.form.get("back") == "list":
         return redirect(url_for("sources.show_candidates"), 303)
-    return redirect(url_for("sources.show", source_id=find_candidate(candidate_id).source_id), 303)
+    return redirect(url_for("sources.show", source_id=candidate.source_id), 303)
 
 
 def encode_plane(statistics: EtaVPlane) -> bytes:

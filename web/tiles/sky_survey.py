@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from flask import Blueprint, Response, current_app, jsonify, send_from_directory, url_for
+from flask import Blueprint, Response, jsonify, send_from_directory, url_for
 from pydantic import Field
 
 from contimg.epoch.hips import DIRECTORY, SKY_DEG2, has_survey, read_properties
@@ -168,18 +168,14 @@ def read_sources() -> Response:
     """Send the sources around a direction, the nearest first."""
     cone, store = parse_query(Cone), current_panel().store
     sources = store.sky.cone(cone.ra % 360, cone.dec, cone.radius, limit=MAX_SOURCES)
-    has_pages = "sources" in current_app.blueprints
-    return jsonify(
-        {
-            "sources": [
-                _mark(source.name, f"/sources/{source.id}" if has_pages else None, source.ra_deg, source.dec_deg)
-                for source in sources
-            ]
-        }
-    )
+    marks = [
+        _mark(source.name, url_for("sources.show", source_id=source.id), source.ra_deg, source.dec_deg)
+        for source in sources
+    ]
+    return jsonify({"sources": marks})
 
 
-def _mark(label: str, url: str | None, ra_deg: float, dec_deg: float, **values: Any) -> dict[str, Any]:
+def _mark(label: str, url: str, ra_deg: float, dec_deg: float, **values: Any) -> dict[str, Any]:
     return {"label": label, "url": url, "ra": round(ra_deg % 360, 6), "dec": round(dec_deg, 6), **values}
 
 

@@ -20,11 +20,11 @@ from contimg.sky.catalogue import Catalogue, CatalogueSources, open_catalogue
 from contimg.sky.variability.normalisation import normalise_epoch
 from contimg.sky.variability.options import AssociationOptions, CandidateRule, NormalisationOptions
 from contimg.store import EpochMeasurements, Lease, SourceKind, Store, StoredMosaic
+from contimg.store.sky.identification import SAME_DEG
 from workers.execution.new_sources import find_first_detections
 
 STRIP_TOLERANCE = 10  # tenths of a degree between the middle of a mosaic and its strip
 NO_REFERENCE = MeasurementFlag.EDGE | MeasurementFlag.BLENDED | MeasurementFlag.LOW_PB | MeasurementFlag.NOISY
-SAME_DEG = 5 / 3600  # the store takes a source within this distance for the catalogued one
 
 Values = NDArray[np.float64]
 
@@ -108,12 +108,7 @@ def _find_targets(store: Store, mosaic: StoredMosaic, catalogue_path: Path | Non
     positions, sources = read_catalogue_positions(catalogue, image.wcs, shape)
     # A source of the store that the catalogue has gained since is measured as the catalogue's.
     is_new = ~_is_near(ra_deg, dec_deg, positions)
-    joined = Positions(
-        np.concatenate([positions.source_id, np.array(names, dtype=np.str_)[is_new]]),
-        np.concatenate([positions.ra_deg, np.array(ra_deg)[is_new]]),
-        np.concatenate([positions.dec_deg, np.array(dec_deg)[is_new]]),
-    )
-    return Targets(joined, catalogue, sources)
+    return Targets(positions.join(Positions.of(ra_deg, dec_deg, names)[is_new]), catalogue, sources)
 
 
 def image_mjd(mosaic: StoredMosaic) -> float:

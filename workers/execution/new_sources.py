@@ -1,6 +1,6 @@
 """Sources that an epoch's mosaic shows and that neither the catalogue nor the store has."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,7 @@ class FirstDetections:
         positions : of known sources.
         """
         new = self.detections
-        return Positions(
-            np.concatenate([positions.source_id, new.name]), np.concatenate([positions.ra_deg, new.ra_deg]),
-            np.concatenate([positions.dec_deg, new.dec_deg]),
-        )  # fmt: skip
+        return positions.join(Positions(new.name, new.ra_deg, new.dec_deg))
 
     def accept(self, photometry: Photometry) -> tuple[Photometry, NewSources | None]:
         """Return photometry without the detections that are unsure in it, and the new sources that remain.
@@ -59,13 +56,7 @@ class FirstDetections:
         rows = np.array([row_of.get(name, -1) for name in photometry.source_id.tolist()], dtype=np.int64)
         is_unsure = (rows >= 0) & ((photometry.flags & int(UNSURE)) != 0)
         rows = rows[(rows >= 0) & ~is_unsure]
-        if is_unsure.any():
-            arrays = {
-                field.name: value[~is_unsure]
-                for field in fields(photometry)
-                if isinstance(value := getattr(photometry, field.name), np.ndarray)
-            }
-            photometry = replace(photometry, **arrays)
+        photometry = photometry[~is_unsure]
         if not rows.size:
             return photometry, None
         new = self.detections[rows]

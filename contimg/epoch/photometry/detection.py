@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from contimg.common.units import FWHM_PER_SIGMA
 from contimg.epoch.mosaic.noise import measure_noise_map
 from contimg.epoch.mosaic.sources import find_peaks, fit_beams
 from contimg.epoch.photometry.image import RestoredImage
-from contimg.tile.image.sources.finding import STRONG_BEAMS, STRONG_FRACTION
+from contimg.tile.image.sources.finding import STRONG_BEAMS, STRONG_FRACTION, position_name
 
 Values = NDArray[np.float64]
-_FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,11 @@ def detect_sources(image: RestoredImage, sigma: float) -> Detections:
     rms_jy = rms[rows, columns].astype(np.float64) * noise.values[boxes[0], boxes[1]]
     pb = np.ones(x.size) if image.pb is None else image.pb[rows, columns].astype(np.float64)
     ra, dec = image.wcs.wcs_pix2world(np.stack([x, y], axis=-1), 0).T if x.size else (x, y)
+    names = [position_name(*direction, with_tenths=True) for direction in zip(ra, dec, strict=True)]
     return Detections(
-        np.array([_name(*position) for position in zip(ra % 360, dec, strict=True)], dtype=np.str_), ra % 360, dec,
-        image.beam.major_arcsec / _FWHM_PER_SIGMA * rms_jy / peak_jy, peak_jy / pb, rms_jy / pb,
+        np.array(names, dtype=np.str_), ra % 360, dec,
+        image.beam.major_arcsec / FWHM_PER_SIGMA * rms_jy / peak_jy, peak_jy / pb, rms_jy / pb,
     )  # fmt: skip
-
-
-def _name(ra_deg: float, dec_deg: float) -> str:
-    tenths, arcseconds = int(ra_deg / 15 * 36000), int(abs(dec_deg) * 3600)
-    hours, declination = (f"{n // 3600:02d}{n // 60 % 60:02d}{n % 60:02d}" for n in (tenths // 10, arcseconds))
-    return f"J{hours}.{tenths % 10}{'-' if dec_deg < 0 else '+'}{declination}"
 
 
 def _find_beside_strong(x: Values, y: Values, peak_jy: Values, beam_pixels: float) -> NDArray[np.bool_]:

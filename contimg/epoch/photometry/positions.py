@@ -1,6 +1,6 @@
 """Positions to measure: of a built catalogue, a table, or arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -61,6 +61,16 @@ class Positions:
 
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         return type(self)(self.source_id[rows], self.ra_deg[rows], self.dec_deg[rows])
+
+    def join(self, following: Self) -> Self:
+        """Return these positions with others after them.
+
+        Parameters
+        ----------
+        following : the others.
+        """
+        names = [field.name for field in fields(self)]
+        return type(self)(*(np.concatenate([getattr(self, name), getattr(following, name)]) for name in names))
 
 
 def read_positions(path: Path) -> Positions:
@@ -154,3 +164,15 @@ def find_pixels(positions: Positions, wcs: WCS) -> NDArray[np.float64]:
         separation = separation_rad(back, np.deg2rad(np.stack([positions.ra_deg, positions.dec_deg], axis=-1)))
         pixels[~(np.rad2deg(separation) * 3600 < 1e-3)] = np.nan
     return pixels
+
+
+def find_inside(pixels: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return whether pixels are inside an image, shape (positions,).
+
+    Parameters
+    ----------
+    pixels : of `find_pixels`.
+    shape : rows and columns of the image.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((pixels >= -0.5) & (pixels < np.array(shape[::-1]) - 0.5)).all(axis=1))

@@ -3,10 +3,10 @@
 Light to import: no numerical library.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntFlag
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from contimg.tile.image.result import Beam
 
@@ -88,6 +88,10 @@ class Photometry:
 
     def __len__(self) -> int:
         return len(self.ra_deg)
+
+    def __getitem__(self, rows: "NDArray[np.bool_] | NDArray[np.intp] | slice") -> Self:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in values.items() if hasattr(value, "shape")})
 
     @property
     def limit_jy(self) -> "NDArray[np.float64]":

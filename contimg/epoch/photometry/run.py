@@ -22,6 +22,7 @@ from contimg.epoch.photometry.noise import find_empty_pixels, local_rms, measure
 from contimg.epoch.photometry.options import MeasureOptions
 from contimg.epoch.photometry.positions import (
     Positions,
+    find_inside,
     find_pixels,
     image_centre,
     is_catalogue,
@@ -88,7 +89,7 @@ def measure_image(
 
 def _measure(image: RestoredImage, positions: Positions, pixels: Values, options: MeasureOptions) -> Photometry:
     valid = np.isfinite(image.pixels)
-    is_inside = _find_inside(pixels, valid.shape)
+    is_inside = find_inside(pixels, valid.shape)
     has_data = _read_valid(valid, pixels)
     empty = find_empty_pixels(image, pixels[is_inside], valid, options)
     noise = measure_noise(image, empty, local_rms(image, empty, valid), valid)
@@ -135,14 +136,9 @@ def _find_flags(
     return flags
 
 
-def _find_inside(pixels: Values, shape: tuple[int, ...]) -> Mask:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(((pixels >= -0.5) & (pixels < np.array(shape[::-1]) - 0.5)).all(axis=1))
-
-
 def _read_valid(valid: Mask, pixels: Values) -> Mask:
     """Whether the pixel of each position has data."""
-    has_data = _find_inside(pixels, valid.shape)
+    has_data = find_inside(pixels, valid.shape)
     columns, rows = np.rint(pixels[has_data]).astype(int).T
     has_data[has_data] = valid[rows, columns]
     return has_data

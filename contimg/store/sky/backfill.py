@@ -1,7 +1,7 @@
 """Measuring a source that was added later in the mosaics that are on disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,14 +72,11 @@ def _is_inside(path: Path, ra_deg: NDArray[Any], dec_deg: NDArray[Any]) -> NDArr
     from astropy.io import fits
     from astropy.wcs import WCS
 
-    from contimg.epoch.photometry.positions import Positions, find_pixels
+    from contimg.epoch.photometry.positions import Positions, find_inside, find_pixels
 
     header = fits.getheader(path)
     pixels = find_pixels(Positions.of(ra_deg, dec_deg), WCS(header).celestial)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(
-            ((pixels >= -0.5) & (pixels < np.array([header["NAXIS1"], header["NAXIS2"]]) - 0.5)).all(axis=1)
-        )
+    return find_inside(pixels, (header["NAXIS2"], header["NAXIS1"]))
 
 
 def _measure(
@@ -96,10 +93,4 @@ def _measure(
         neighbours = session.execute(query.where(table.epoch_id == epoch_id, source.id.not_in(ids.tolist()))).all()
     ra = np.append(ra_deg, [row[0] for row in neighbours])
     dec = np.append(dec_deg, [row[1] for row in neighbours])
-    photometry = measure_fluxes(path, Positions.of(ra, dec), MeasureOptions.from_environment())
-    arrays = {
-        field.name: getattr(photometry, field.name)[: len(ids)]
-        for field in fields(photometry)
-        if isinstance(getattr(photometry, field.name), np.ndarray)
-    }
-    return replace(photometry, **arrays)
+    return measure_fluxes(path, Positions.of(ra, dec), MeasureOptions.from_environment())[: len(ids)]

@@ -15,7 +15,7 @@ from contimg.store import tables
 from contimg.store.sky.records import SourceKind
 
 CHUNK = 4000  # values of one statement; SQLite takes 32,766 and PostgreSQL 65,535
-_SAME_DEG = 5 / 3600  # positions of two catalogues that are one source; the telescope's beam is 15 arcsec and more
+SAME_DEG = 5 / 3600  # positions of two catalogues that are one source; the telescope's beam is 15 arcsec and more
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -131,7 +131,7 @@ def _match(
     from contimg.instrument.coordinates import unit_vectors
 
     source, identifier = tables.Source, tables.SourceIdentifier
-    near = source.dec_deg.between(float(dec_deg.min()) - _SAME_DEG, float(dec_deg.max()) + _SAME_DEG)
+    near = source.dec_deg.between(float(dec_deg.min()) - SAME_DEG, float(dec_deg.max()) + SAME_DEG)
     query = select(source.id, source.ra_deg, source.dec_deg).where(near)
     if catalogue:
         query = query.where(~source.id.in_(select(identifier.source_id).where(identifier.catalogue == catalogue)))
@@ -142,7 +142,7 @@ def _match(
     numbers, ra, dec = (np.array(column) for column in zip(*rows, strict=True))
     tree = cKDTree(unit_vectors(np.deg2rad(ra), np.deg2rad(dec)))
     distance, index = tree.query(
-        unit_vectors(np.deg2rad(ra_deg), np.deg2rad(dec_deg)), distance_upper_bound=np.deg2rad(_SAME_DEG)
+        unit_vectors(np.deg2rad(ra_deg), np.deg2rad(dec_deg)), distance_upper_bound=np.deg2rad(SAME_DEG)
     )
     used: set[int] = set()
     for position in np.argsort(distance, kind="stable").tolist():

@@ -13,7 +13,6 @@ from contimg.epoch.photometry.products import Photometry
 from contimg.formats.records import page_key
 from contimg.formats.table_streams import stream_table
 from contimg.sky.variability.normalisation import Normalisation
-from contimg.sky.variability.statistics import FluxSums
 from contimg.store import tables
 from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE
@@ -283,17 +282,6 @@ class Sky(Repository):
             sources=listed[:limit], total=total,
             next=None if last is None else page_key(-1.0 if last_eta is None else last_eta, last.id),
         )  # fmt: skip
-
-    def flux_sums(self, source_ids: Sequence[int], processing: str = LIVE) -> FluxSums:
-        """Return the running sums of sources, from which every statistic follows.
-
-        Parameters
-        ----------
-        source_ids : numbers of the sources; one without a counted measurement has empty sums.
-        processing : of the measurements.
-        """
-        with self._database.read() as session:
-            return statistics.read_sums(session, source_ids, processing)
 
     def reference_fluxes(
         self, source_ids: Sequence[str], catalogue: str = "", processing: str = LIVE, *, min_n: int = 3

@@ -7,13 +7,13 @@ from scipy.optimize import least_squares
 from scipy.signal import oaconvolve
 
 from contimg.common.errors import BadInput
+from contimg.common.units import FWHM_PER_SIGMA
 from contimg.tile.image.gridding.gridder import Image
 from contimg.tile.image.result import Beam
 
 LOBE_LEVEL = 0.35  # of the peak; below it sidelobes deform the main lobe
 REACH = 64  # pixels around the centre that may hold the main lobe
 OVERSAMPLING = 4
-FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
 def evaluate_beam(

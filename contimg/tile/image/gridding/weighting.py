@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.common.units import FWHM_PER_SIGMA
 from contimg.formats.ms.info import MSInfo
 from contimg.instrument.dsa110 import C_M_S
 from contimg.tile.image.gridding.visibilities import ARCSEC_RAD, SelectedRows
@@ -17,7 +18,6 @@ from contimg.tile.image.options import NATURAL, UNIFORM, ImageOptions
 
 PADDING = 1.2
 _SAMPLED_FREQS = 8  # frequencies from which the weights of rows are estimated
-FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 Plane = NDArray[np.float64]
 

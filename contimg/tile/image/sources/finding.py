@@ -123,16 +123,19 @@ def _convert_source(source: Any, pb: Image, wcs: WCS) -> FoundSource:
     )  # fmt: skip
 
 
-def position_name(ra_deg: float, dec_deg: float) -> str:
+def position_name(ra_deg: float, dec_deg: float, *, with_tenths: bool = False) -> str:
     """Return `JHHMMSS+DDMMSS` of a position (ICRS), truncated as the IAU specifies.
 
     Parameters
     ----------
     ra_deg, dec_deg : position, ICRS; right ascension of any turn.
+    with_tenths : with a tenth of a second of right ascension, `JHHMMSS.s+DDMMSS`.
     """
-    seconds, arcseconds = int(ra_deg % 360 / 15 * 3600), int(abs(dec_deg) * 3600)
+    steps = 10 if with_tenths else 1
+    seconds, step = divmod(int(ra_deg % 360 / 15 * (3600 * steps)), steps)
+    arcseconds = int(abs(dec_deg) * 3600)
     ra, dec = ("".join(f"{part:02d}" for part in (n // 3600, n // 60 % 60, n % 60)) for n in (seconds, arcseconds))
-    return f"J{ra}{'-' if dec_deg < 0 else '+'}{dec}"
+    return f"J{ra}{f'.{step}' if with_tenths else ''}{'-' if dec_deg < 0 else '+'}{dec}"
 
 
 def make_source_table(sources: Sequence[FoundSource]) -> QTable:
