@@ -56,12 +56,19 @@ def test_multiscale_cleans_extended_source(tmp_path):
     assert multiscale.residual_peak_jy < point_like.residual_peak_jy
 
 
-def test_diverged_cycle_is_undone(tmp_path, caplog):
+@pytest.fixture
+def tile(tmp_path):
+    """The gridder of a tile of two point sources, and its one part of the band."""
     ms = read_ms_info(make_ms(tmp_path / "a.ms", POINTS, antennas=16, times=3, channels=16, airy=False))
     rows = select_rows(ms)
     data = read_visibilities(ms, rows, "DATA", 1)
     gridder = Gridder(data, data.weights, 256, np.deg2rad(6 / 3600), 1)
     bands = BandParts.of(average_in_time(gridder, np.arange(len(rows.weights))), 1)
+    return gridder, bands
+
+
+def test_diverged_cycle_is_undone(tile, caplog):
+    gridder, bands = tile
     dirty = gridder.dirty(bands.gridders[0].visibilities.stokes_i)
     # A fifth of the true one: every component is taken for five times what it is.
     cleaned = clean(Residuals(bands), 0.2 * bands.psf(), 1e-4, 1e-6, ImageOptions(size=256, threads=1))
@@ -70,3 +77,19 @@ def test_diverged_cycle_is_undone(tmp_path, caplog):
     assert not cleaned.model.any()
     assert cleaned.stopped_by == "divergence"
     assert cleaned.iterations < 5000
+
+
+def test_masked_phase_predicts_everything(tile):
+    """Approximated, the masked phase of a tile of 48 antennas diverged."""
+
+    class Recorded(Residuals):
+        def image(self, models, with_w, with_changes):
+            predictions.append((with_w, with_changes))
+            return super().image(models, with_w, with_changes)
+
+    predictions = []
+    _, bands = tile
+    cleaned = clean(Recorded(bands), bands.psf(), 1e-4, 1e-3, ImageOptions(size=256, threads=1))
+    assert cleaned.stopped_by == "noise"
+    assert predictions[0] == (False, False)
+    assert predictions[-2:] == [(True, True), (True, True)]
