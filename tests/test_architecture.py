@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("contimg", "workers", "web")
 MAX_ENTRIES = 12
 MAX_LINES = 400
-# Package data and the entry points of a package are not entries to read.
-NOT_ENTRIES = frozenset({"__init__", "__main__", "__pycache__", "data", "static", "templates"})
+# Package data and the entry points of a package are not entries to read; `contimg.client` is one, of users' scripts.
+NOT_ENTRIES = frozenset({"__init__", "__main__", "__pycache__", "client", "data", "static", "templates"})
 
 
 def module_name(path: Path) -> str:

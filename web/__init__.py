@@ -11,7 +11,6 @@ from web.access.guard import guard
 from web.activity import api as activity
 from web.activity.live import LiveEvents
 from web.calibration.api import antennas, calibrations
-from web.catalogues.api import catalogues
 from web.configuration.api import configuration
 from web.context import EXTENSION, Panel
 from web.http.api import PanelApp
@@ -21,6 +20,7 @@ from web.http.responses import add_headers
 from web.logs.api import logs
 from web.pages import add_pages
 from web.sources.api import candidates, sources
+from web.sources.catalogues.api import catalogues
 from web.streaming.api import streaming
 from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService

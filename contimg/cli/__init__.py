@@ -97,7 +97,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "retention": ("store", WRITE),
         "doctor": ("machine", READ),
         "plan": ("machine", READ),
-        "completion": ("completion", READ),
+        "completion": ("machine", READ),
         "viewer": ("machine", {"install": WRITE}),
     },
 }

@@ -1,4 +1,4 @@
-"""`contimg doctor`, `plan` and `viewer`: is the machine fit and large enough; the sky viewer for the panel."""
+"""`contimg doctor`, `plan`, `viewer` and `completion`: is the machine fit and large enough; what is installed on it."""
 
 import sys
 import time
@@ -6,9 +6,12 @@ from pathlib import Path
 from statistics import median
 
 import click
+from click.shell_completion import get_completion_class
 
+from contimg.cli import contimg
 from contimg.cli.shared import as_json_option, open_store, print_json
 from contimg.common.errors import mask_secrets
+from contimg.common.options import Choice
 from contimg.instrument.dsa110 import CADENCE_S
 from contimg.instrument.time import DAY_S
 from contimg.settings import Settings
@@ -130,3 +133,19 @@ def install_viewer(package: Path | None) -> None:
     is_new = find_script() is None
     directory = install(package)
     click.echo(f"Aladin Lite {VERSION} {'installed in' if is_new else 'is in'} {directory}")
+
+
+@click.command()
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in a shell.
+
+    \b
+    bash  contimg completion bash > ~/.local/share/bash-completion/completions/contimg
+    zsh   contimg completion zsh > DIRECTORY_OF_FPATH/_contimg
+    fish  contimg completion fish > ~/.config/fish/completions/contimg.fish
+    """
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.ClickException(f"{shell}: no completion for this shell")
+    click.echo(script(contimg, {}, "contimg", "_CONTIMG_COMPLETE").source())

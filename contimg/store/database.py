@@ -19,7 +19,7 @@ from contimg.store.engine import StoreUnavailable, sqlite_code
 from contimg.store.tables import record_of
 from contimg.store.tables.columns import Record
 
-HEAD = "0006"
+HEAD = "0007"
 # Any constants do, as long as every process of a cluster takes the same for the same purpose.
 _ARRIVALS_LOCK, _MIGRATION_LOCK, _EVENTS_LOCK = 0x636F6E74, 0x636F6E75, 0x636F6E76
 MEASUREMENTS_LOCK = 0x636F6E77

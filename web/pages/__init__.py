@@ -6,12 +6,12 @@ from web.access.sign_in import sign_in
 from web.activity.pages import alerts, history
 from web.calibration.antenna_pages import antenna_pages
 from web.calibration.pages import calibration
-from web.catalogues.pages import catalogue_pages
 from web.configuration.pages import configuration
 from web.http.api import api_page
 from web.logs.pages import logs
 from web.pages import filters, layout
 from web.pages.documentation import documentation
+from web.sources.catalogues.pages import catalogue_pages
 from web.sources.pages import sources
 from web.streaming.epoch_pages import epoch_pages
 from web.streaming.pages import streaming

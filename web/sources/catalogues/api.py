@@ -1,7 +1,7 @@
 """`/api/catalogues`: the installed reference catalogues, their provenance, and what they cover."""
 
-from web.catalogues.service import CatalogueList, list_catalogues
 from web.http.api import Api
+from web.sources.catalogues.service import CatalogueList, list_catalogues
 
 catalogues = Api("catalogues", "/api/catalogues")
 

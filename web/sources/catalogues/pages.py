@@ -8,7 +8,7 @@ from flask import Blueprint, render_template
 from numpy.typing import NDArray
 
 from contimg.sky.coverage import REACH_DEG, measure_density
-from web.catalogues.service import InstalledCatalogue, list_catalogues
+from web.sources.catalogues.service import InstalledCatalogue, list_catalogues
 from web.tiles.nights import Tick
 
 catalogue_pages = Blueprint("catalogue_pages", __name__)

@@ -1,0 +1,1 @@
+"""Commands of nights, campaigns, the archive and the published survey."""

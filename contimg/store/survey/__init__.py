@@ -1,0 +1,1 @@
+"""Nights, campaigns and copies of products in the store."""

@@ -1,0 +1,1 @@
+"""What an observatory does around the stream: nights, campaigns, the archive, the published survey."""

@@ -1,0 +1,1 @@
+"""Pages and API of nights, campaigns, the archive and the published survey."""
