@@ -122,10 +122,10 @@ def main() -> None:
         "a bad epoch": MeasurementErrors(bad_epochs=(12,)),
         "outliers of 20 σ": MeasurementErrors(outlier_sigma=20.0),
     }
-    few = max(1, arguments.tables // 5)
+    table_count = max(1, arguments.tables // 5)
     print_table(
         ("errors", "false in 1,000"),
-        ((name, f"{measure(rng, few, [default], (), errors)[0][0]:.2f}") for name, errors in worse.items()),
+        ((name, f"{measure(rng, table_count, [default], (), errors)[0][0]:.2f}") for name, errors in worse.items()),
     )
     if arguments.plot:
         plot(arguments.plot, alarms[1:], by_kind[1:], by_depth)

@@ -132,11 +132,11 @@ class Options(BaseSettings):
         """
         names = names or {}
         # Checked here: pydantic-settings takes keywords that begin with an underscore as instructions to itself.
-        known = ", ".join(cls.model_fields)
+        field_names = ", ".join(cls.model_fields)
         for key in values:
             if key not in cls.model_fields:
                 raise Misconfigured(
-                    f"{names.get(key, key)}: no such key.{suggest(key, cls.model_fields)} Known: {known}"
+                    f"{names.get(key, key)}: no such key.{suggest(key, cls.model_fields)} Known: {field_names}"
                 )
         try:
             return cls(**values)

@@ -72,11 +72,11 @@ class SourceSearch(Listing):
         limits = {name: getattr(self, name) for name in ("eta_min", "eta_max", "v_min", "v_max")}
         fluxes = {name: getattr(self, name) for name in ("flux_min", "flux_max")}
         position = self.position()
-        where: Mapping[str, Any] = {"name": self.q.strip()[:64]}
+        region: Mapping[str, Any] = {"name": self.q.strip()[:64]}
         if position is not None:
-            where = {"ra": position[0], "dec": position[1], "radius": self.radius / 60}
+            region = {"ra": position[0], "dec": position[1], "radius": self.radius / 60}
         listing = SourceListing(
-            limit=self.limit, n_min=self.n_min, **limits, **where,
+            limit=self.limit, n_min=self.n_min, **limits, **region,
             **{name: None if value is None else value / 1e3 for name, value in fluxes.items()},
         )  # fmt: skip
         return listing.model_copy(update={"cursor": self.cursor})
@@ -88,8 +88,8 @@ class SourceSearch(Listing):
         ----------
         changed : new values by name.
         """
-        kept = self.model_dump(mode="json", exclude_defaults=True, exclude={"cursor"})
-        return url_for("sources.show_plane", **{**kept, **changed})
+        parameters = self.model_dump(mode="json", exclude_defaults=True, exclude={"cursor"})
+        return url_for("sources.show_plane", **{**parameters, **changed})
 
 
 class PlaneQuery(Parameters):

@@ -89,15 +89,15 @@ def _find_targets(store: Store, mosaic: StoredMosaic, catalogue_path: Path | Non
     """The positions to measure around a mosaic, once each."""
     shape = image.pixels.shape
     radius_deg = 0.51 * mosaic.cell_arcsec / 3600 * float(np.hypot(*shape))
-    own = [
+    pipeline_sources = [
         source
         for source in store.sky.cone(mosaic.ra_deg, mosaic.dec_deg, radius_deg, mosaic.processing)
         if catalogue_path is None or source.kind != SourceKind.CATALOGUE
     ]
-    names = [source.name for source in own]
-    ra_deg, dec_deg = [source.ra_deg for source in own], [source.dec_deg for source in own]
+    names = [source.name for source in pipeline_sources]
+    ra_deg, dec_deg = [source.ra_deg for source in pipeline_sources], [source.dec_deg for source in pipeline_sources]
     if catalogue_path is None:
-        if not own:
+        if not pipeline_sources:
             brightest = mosaic.sources or store.mosaics.find_sources(
                 mosaic.ra_deg, mosaic.dec_deg, radius_deg, mjd_to_unix(image_mjd(mosaic))
             )
@@ -148,9 +148,11 @@ def _with_epoch_flags(
         for tile in store.epochs.tiles(lease.job_id)
         if (image := store.products.image(tile.image_id)) is not None and image.unflagged_fraction is not None
     }
-    known = [(member.weight, unflagged[member.fits_path]) for member in mosaic.members if member.fits_path in unflagged]
-    total = sum(weight for weight, _ in known)
-    if total and 1 - sum(weight * fraction for weight, fraction in known) / total > options.max_flagged:
+    fractions = [
+        (member.weight, unflagged[member.fits_path]) for member in mosaic.members if member.fits_path in unflagged
+    ]
+    total = sum(weight for weight, _ in fractions)
+    if total and 1 - sum(weight * fraction for weight, fraction in fractions) / total > options.max_flagged:
         flags |= MeasurementFlag.HIGH_FLAG_FRACTION
     return replace(photometry, flags=photometry.flags | int(flags))
 

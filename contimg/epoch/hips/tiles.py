@@ -51,9 +51,9 @@ class Tile:
         flux, weight : of a mosaic at the pixels of this tile; weight 0 where blank.
         """
         total = self.weight + weight
-        used = weight > 0
-        before = np.where(self.weight > 0, self.flux, 0)[used]
-        self.flux[used] = before + (flux[used] - before) * (weight[used] / total[used])
+        is_covered = weight > 0
+        before = np.where(self.weight > 0, self.flux, 0)[is_covered]
+        self.flux[is_covered] = before + (flux[is_covered] - before) * (weight[is_covered] / total[is_covered])
         self.weight = total
 
 
@@ -185,8 +185,8 @@ def _write(
 
 def _write_png(path: Path, flux: Plane, scale: Normalize) -> None:
     picture = flux[::-1]
-    used, colours = np.isfinite(picture), np.zeros((*picture.shape, 4), dtype=np.uint8)  # transparent where blank
-    colours[used] = colormaps[drawing.COLOURS](scale(picture[used]), bytes=True)
+    is_covered, colours = np.isfinite(picture), np.zeros((*picture.shape, 4), dtype=np.uint8)  # transparent where blank
+    colours[is_covered] = colormaps[drawing.COLOURS](scale(picture[is_covered]), bytes=True)
     _write_file(path, lambda target: Image.fromarray(colours).save(target, "png", compress_level=drawing.COMPRESSION))
 
 

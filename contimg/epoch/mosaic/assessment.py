@@ -284,13 +284,15 @@ def _flux_seam(added: Sequence[AddedTile], overlaps: Overlaps, scale: Vector) ->
         moment[_area(member)] += member.weights * value
     steps = []
     for member, border, value in zip(added, overlaps.borders, scale, strict=True):
-        own = np.zeros(moment.shape)
-        own[_area(member)] = member.weights
-        remaining = overlaps.coarse_weight - own
+        member_weight = np.zeros(moment.shape)
+        member_weight[_area(member)] = member.weights
+        remaining = overlaps.coarse_weight - member_weight
         seam = border & (remaining > 0.01 * overlaps.coarse_weight.max())
         if np.count_nonzero(seam) >= MIN_BORDER:
-            mean = (moment - own * value)[seam] / remaining[seam]
-            steps.append(abs(float(np.median((own / overlaps.coarse_weight.clip(1e-30))[seam] * (value - mean)))))
+            mean = (moment - member_weight * value)[seam] / remaining[seam]
+            steps.append(
+                abs(float(np.median((member_weight / overlaps.coarse_weight.clip(1e-30))[seam] * (value - mean))))
+            )
     return max(steps, default=None)
 
 

@@ -315,8 +315,8 @@ def _compare(
     rows, columns = (np.arange(half, length // STEP * STEP, STEP) for length in flux.shape)
     boxes = [np.clip(np.rint((index - sky.noise.first) / sky.noise.step), 0, length - 1).astype(np.int64)
              for index, length in zip((rows, columns), sky.noise.values.shape, strict=True)]  # fmt: skip
-    used = np.where(weight[cells] > 0, weight[cells], np.nan)
-    rms_jy = sky.noise.values[np.ix_(*boxes)] / np.sqrt(used)
+    covered_weight = np.where(weight[cells] > 0, weight[cells], np.nan)
+    rms_jy = sky.noise.values[np.ix_(*boxes)] / np.sqrt(covered_weight)
     name = str(mosaic.fits_path)
     header = mosaic_header(mosaic, grid)
     comparison, matched = compare_image(flux, None, header, catalogue, rms_map=rms_jy, name=name)

@@ -140,8 +140,8 @@ def read_calibration_class(header: fits.Header) -> str | None:
         return str(CalibrationClass.NONE)
     classes = [header.get("CALCLASS")] + [header.get(f"MCAL{number:03d}") for number in range(1, _members(header) + 1)]
     order = [str(name) for name in CalibrationClass]
-    known = [str(name) for name in classes if name in order]
-    return max(known, key=order.index) if known else None
+    ranked = [str(name) for name in classes if name in order]
+    return max(ranked, key=order.index) if ranked else None
 
 
 def find_image_flags(header: fits.Header, beam: Beam, options: MeasureOptions) -> MeasurementFlag:

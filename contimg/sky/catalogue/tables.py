@@ -60,7 +60,7 @@ class Table:
         """
         if not self.names:
             return name if _POSITION.fullmatch(name) else None
-        return next((known for known in self.names if known.lower() == name.lower()), None)
+        return next((column for column in self.names if column.lower() == name.lower()), None)
 
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
         """Yield some of the columns in batches of `BATCH_ROWS`.

@@ -47,8 +47,8 @@ def identify(session: Session, photometry: Photometry, catalogue: str, now: floa
     shape (positions,).
     """
     names = [str(name) for name in photometry.source_id]
-    known = find_names(session, catalogue, names)
-    ids = np.array([known.get(name, 0) if name else 0 for name in names], dtype=np.int64)
+    ids_by_name = find_names(session, catalogue, names)
+    ids = np.array([ids_by_name.get(name, 0) if name else 0 for name in names], dtype=np.int64)
     missing = np.flatnonzero(ids == 0)
     if missing.size:
         ra_deg, dec_deg = photometry.ra_deg[missing], photometry.dec_deg[missing]
@@ -112,14 +112,14 @@ def find_names(session: Session, catalogue: str, names: Sequence[str]) -> dict[s
     names : ids or names.
     """
     identifier, source = tables.SourceIdentifier, tables.Source
-    known: dict[str, int] = {}
+    ids_by_name: dict[str, int] = {}
     for part in chunks([name for name in names if name]):
-        known |= dict(session.execute(select(source.name, source.id).where(source.name.in_(part))).all())
+        ids_by_name |= dict(session.execute(select(source.name, source.id).where(source.name.in_(part))).all())
         if catalogue:
             of_catalogue = select(identifier.identifier, identifier.source_id)
             is_listed = (identifier.catalogue == catalogue) & identifier.identifier.in_(part)
-            known |= dict(session.execute(of_catalogue.where(is_listed)).all())
-    return known
+            ids_by_name |= dict(session.execute(of_catalogue.where(is_listed)).all())
+    return ids_by_name
 
 
 def _match(

@@ -296,8 +296,8 @@ class Sky(Repository):
         min_n : fewest counted measurements of a source that has a mean; NaN of the others.
         """
         with self._database.read() as session:
-            known = identification.find_names(session, catalogue, source_ids)
-            sums = statistics.read_sums(session, [known.get(name, 0) for name in source_ids], processing)
+            ids_by_name = identification.find_names(session, catalogue, source_ids)
+            sums = statistics.read_sums(session, [ids_by_name.get(name, 0) for name in source_ids], processing)
         is_enough = sums.n >= min_n
         mean, error = sums.weighted_mean_jy, sums.weighted_mean_error_jy
         return np.where(is_enough, mean, np.nan), np.where(is_enough, error, np.nan)

@@ -110,12 +110,12 @@ def _explain_antenna(data: SolvingData, slot: int, gains: Gains) -> str:
 
 def _solve_antenna(data: SolvingData, slot: int, gains: Gains) -> Gains:
     """Solve an antenna's gain by least squares, its partners' gains known, shape (minutes, channels, receptors)."""
-    own = (data.ant1 == slot) | (data.ant2 == slot)
-    is_second = data.ant2[own] == slot
-    visibilities = data.visibilities[:, own]
+    is_own_baseline = (data.ant1 == slot) | (data.ant2 == slot)
+    is_second = data.ant2[is_own_baseline] == slot
+    visibilities = data.visibilities[:, is_own_baseline]
     visibilities = np.where(is_second[:, None, None], visibilities.conj(), visibilities)
-    partner = gains[np.where(is_second, data.ant1[own], data.ant2[own])]
-    good = (data.weights[:, own] > 0) & np.isfinite(partner)
+    partner = gains[np.where(is_second, data.ant1[is_own_baseline], data.ant2[is_own_baseline])]
+    good = (data.weights[:, is_own_baseline] > 0) & np.isfinite(partner)
     products = np.where(good, visibilities * partner, 0).sum(axis=1)
     power = np.where(good, np.abs(partner) ** 2, 0).sum(axis=1)
     return np.asarray(np.divide(products, power, out=np.zeros_like(products), where=power > 0))

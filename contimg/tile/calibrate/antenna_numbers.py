@@ -102,10 +102,10 @@ def _describe_receptor(
         reason = reasons.get(name, "no solution")
         return AntennaNumbers(name, letter, _state_of_reason(reason, False), fraction, reason)
     middle = solved[np.argmin(np.abs(solved - gains.size // 2))]
-    known = [float(np.median(values[values > 0])) for values in snr if (values > 0).any()]
+    channel_snr = [float(np.median(values[values > 0])) for values in snr if (values > 0).any()]
     return AntennaNumbers(
         name, letter, AntennaState.GOOD, fraction, amplitude=float(np.median(np.abs(gains[solved]))),
-        phase_deg=float(np.rad2deg(np.angle(gains[middle]))), snr=min(known, default=None),
+        phase_deg=float(np.rad2deg(np.angle(gains[middle]))), snr=min(channel_snr, default=None),
     )  # fmt: skip
 
 

@@ -70,7 +70,9 @@ def describe(
     solved = np.isfinite(read_gains(described, live)[1])
     if not solved.any():
         raise BadInput(f"{directory}: no antenna and channel has a solution in every one of {', '.join(tables)}")
-    antennas = tuple(name for name, some in zip(live, np.atleast_1d(solved.any(axis=(1, 2))), strict=True) if some)
+    antennas = tuple(
+        name for name, has_solution in zip(live, np.atleast_1d(solved.any(axis=(1, 2))), strict=True) if has_solution
+    )
     return replace(described, antennas=antennas, flagged_fraction=float(1.0 - solved.mean()))
 
 

@@ -78,14 +78,14 @@ def _calibrate(
         flagged.summary.write(directory / FLAGS, ms, flagged.dead)
     ms = remove_corrected(ms)
     live = replace(ms, antennas=np.array([slot for slot in ms.antennas if slot not in flagged.dead]))
-    known = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
+    earlier_sets = [caltable_set for caltable_set in caltable_sets if caltable_set.name != ms.name]
     with timer("solve"):
-        new, solve_reason, has_failed = _solve(ms, flagged, known, directory, options, limits)
+        new, solve_reason, has_failed = _solve(ms, flagged, earlier_sets, directory, options, limits)
     if new is not None and new.grade == GOOD:
         selected: CaltableSet | None = new
         reason = f"solved on {new.calibrator} in this tile"
     else:
-        usable = [*known, new] if new else known
+        usable = [*earlier_sets, new] if new else earlier_sets
         selected, reason = select_caltable_set(usable, live, options.strip_deg, options.borrow_days)
     if new is not None and selected is not new:
         solve_reason = f"the set solved on {new.calibrator} in this tile is {new.grade}: {'; '.join(new.reasons)}"
@@ -94,7 +94,7 @@ def _calibrate(
     fraction = flagged.fraction
     sky = None
     with timer("sky gains"):
-        second, factors, second_reason = _interpolate(known, selected, live, options.strip_deg)
+        second, factors, second_reason = _interpolate(earlier_sets, selected, live, options.strip_deg)
         numbers = describe_calibration(selected, second, ms, options.gains_hours)
         if selected is not None and selected is not new and options.sky_gains:
             inverse = compute_inverse_gains_in_time(selected, live, factors)
@@ -124,10 +124,10 @@ def _calibrate(
 
 
 def _interpolate(
-    known: Sequence[CaltableSet], selected: CaltableSet | None, live: MSInfo, strip_deg: float
+    earlier_sets: Sequence[CaltableSet], selected: CaltableSet | None, live: MSInfo, strip_deg: float
 ) -> tuple[CaltableSet | None, NDArray[np.complex128] | None, str]:  # fmt: skip
     """Give the set that the gains are interpolated with, the factors of the gains, and a note for the operator."""
-    second = select_second_set(known, selected, live, strip_deg) if selected else None
+    second = select_second_set(earlier_sets, selected, live, strip_deg) if selected else None
     if selected is None or second is None:
         return None, None, ""
     factors, problem = interpolate_gains(selected, second, live)
@@ -152,7 +152,7 @@ def _name_bad_antennas(live: MSInfo, dead: dict[str, str], caltable_set: Caltabl
 
 
 def _solve(
-    ms: MSInfo, flagged: FlagResult, known: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
+    ms: MSInfo, flagged: FlagResult, earlier_sets: Sequence[CaltableSet], directory: Path, options: CalibrateOptions,
     limits: SolutionLimits,
 ) -> tuple[CaltableSet | None, str, bool]:  # fmt: skip
     """Give the tile's own set, or None, the reason, and whether a solve failed: the tile is left to the other sets."""
@@ -173,7 +173,7 @@ def _solve(
             ": the diameter of the dishes in ANTENNA differs or is not given" if np.isnan(ms.dish_diameter_m) else ""
         )
         return None, f"no calibrator of {min_jy:.2g} Jy in the beam{unknown}", False
-    previous, _ = select_caltable_set(known, ms, options.strip_deg)
+    previous, _ = select_caltable_set(earlier_sets, ms, options.strip_deg)
     main, *companions = with_companions(ms, calibrators[0], merge_sources(listed.catalogue(), neighbours, ms))
     if neighbours:
         main = compare_with_catalogue(main, neighbours, ms, open_catalogue(options.catalogue).label)

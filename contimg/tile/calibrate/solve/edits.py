@@ -59,15 +59,15 @@ def fill_line(gains: NDArray[np.complex64], good: Mask, max_channels: int) -> Ma
     The channels that were filled, shape (channels,).
     """
     channels = np.arange(gains.size)
-    known = np.flatnonzero(good)
-    if known.size < 2 or known.size == gains.size:
+    solved = np.flatnonzero(good)
+    if solved.size < 2 or solved.size == gains.size:
         return np.zeros(gains.size, dtype=bool)
-    after = np.searchsorted(known, channels).clip(0, known.size - 1)
-    gap = known[after] - known[np.maximum(after - 1, 0)] - 1
-    filled = ~good & (channels > known[0]) & (channels < known[-1]) & (gap <= max_channels)
+    after = np.searchsorted(solved, channels).clip(0, solved.size - 1)
+    gap = solved[after] - solved[np.maximum(after - 1, 0)] - 1
+    filled = ~good & (channels > solved[0]) & (channels < solved[-1]) & (gap <= max_channels)
     turning = np.exp(2j * np.pi * fit_delay_turns(gains, good) * channels)
-    steady = gains[known] / turning[known]
-    smooth = np.interp(channels, known, steady.real) + 1j * np.interp(channels, known, steady.imag)
+    steady = gains[solved] / turning[solved]
+    smooth = np.interp(channels, solved, steady.real) + 1j * np.interp(channels, solved, steady.imag)
     gains[filled] = (smooth * turning)[filled]
     return np.asarray(filled)
 

@@ -125,20 +125,20 @@ def _solve_batch(
         solved, power, live, iterations[index] = _solve_robustly(
             data, predicted, weight, antenna1, antenna2, antennas, phase_only, robust
         )
-        kept = _sum_by_antenna(weight, antenna1, antenna2, antennas)
-        own, largest = reference, 0.0
+        kept_weight = _sum_by_antenna(weight, antenna1, antenna2, antennas)
+        substitute, largest = reference, 0.0
         for antenna in range(antennas):
             squared[antenna] = solved[antenna].real ** 2 + solved[antenna].imag ** 2
-            if live[antenna] and kept[antenna] >= MIN_KEPT * offered[antenna] and squared[antenna] > 0:
+            if live[antenna] and kept_weight[antenna] >= MIN_KEPT * offered[antenna] and squared[antenna] > 0:
                 flagged[index, antenna] = False
         for antenna in range(antennas):
             is_lacking = reference < 0 or flagged[index, reference]
-            if is_lacking and not flagged[index, antenna] and kept[antenna] > largest:
-                own, largest = antenna, kept[antenna]
-        if own < 0 or flagged[index, own]:
+            if is_lacking and not flagged[index, antenna] and kept_weight[antenna] > largest:
+                substitute, largest = antenna, kept_weight[antenna]
+        if substitute < 0 or flagged[index, substitute]:
             continue
         chi2[index] = _measure_chi2(data, predicted, weight, antenna1, antenna2, solved, live, phase_only)
-        turn = solved[own].conjugate() / np.sqrt(squared[own])
+        turn = solved[substitute].conjugate() / np.sqrt(squared[substitute])
         for antenna in range(antennas):
             if not flagged[index, antenna]:
                 gains[index, antenna] = solved[antenna] * turn
@@ -337,19 +337,19 @@ def _clip(
     gains: Gains,
 ) -> bool:  # fmt: skip
     """Set the weight of outliers to 0, in place; give whether there was any. All numbers are squares."""
-    residuals, ordered, used = np.zeros(weight.size), np.zeros(weight.size), 0
+    residuals, ordered, count = np.zeros(weight.size), np.zeros(weight.size), 0
     for baseline in range(weight.size):
         if weight[baseline] > 0:
             predicted = gains[antenna1[baseline]] * gains[antenna2[baseline]].conjugate() * model[baseline]
             residual, power = data[baseline] - predicted, predicted.real**2 + predicted.imag**2
             if power > 0:
                 squared = residual.real**2 + residual.imag**2
-                ordered[used] = weight[baseline] * squared
-                residuals[baseline] = ordered[used] if squared > _ROUNDING**2 * power else 0.0
-                used += 1
-    if used < 2 * MIN_BASELINES:
+                ordered[count] = weight[baseline] * squared
+                residuals[baseline] = ordered[count] if squared > _ROUNDING**2 * power else 0.0
+                count += 1
+    if count < 2 * MIN_BASELINES:
         return False
-    limit = (_CLIP / _RAYLEIGH_MEDIAN) ** 2 * _select(ordered, used, used // 2)
+    limit = (_CLIP / _RAYLEIGH_MEDIAN) ** 2 * _select(ordered, count, count // 2)
     is_any = False
     for baseline in range(weight.size):
         if residuals[baseline] > limit:

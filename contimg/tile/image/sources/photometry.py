@@ -182,15 +182,15 @@ def _solve(
     values: NDArray[np.float64], steps_x: NDArray[np.int64], steps_y: NDArray[np.int64], beam: Beam, pixel_arcsec: float
 ) -> NDArray[np.float64]:
     """Peaks and offsets from the middle pixel, shape (count, 3), that fit the values that are not NaN."""
-    used = np.isfinite(values)
-    values, scale = np.where(used, values, 0.0), np.nanmax(np.abs(values), axis=1, initial=1e-300, keepdims=True)
+    is_finite = np.isfinite(values)
+    values, scale = np.where(is_finite, values, 0.0), np.nanmax(np.abs(values), axis=1, initial=1e-300, keepdims=True)
     xx, xy, yy = quadratic_form(beam, pixel_arcsec)
     sources = np.zeros((len(values), 3))
     sources[:, 0] = values.max(axis=1)
     for _ in range(FIT_STEPS):
         peak, x, y = (sources[:, k, None] for k in range(3))
         dx, dy = steps_x - x, steps_y - y
-        model = evaluate_beam(beam, pixel_arcsec, dx, dy) * used
+        model = evaluate_beam(beam, pixel_arcsec, dx, dy) * is_finite
         slopes = (2 * peak / scale * model * slope for slope in (xx * dx + xy * dy, xy * dx + yy * dy))
         jacobian = np.stack([model, *slopes], axis=-1)
         normal = np.swapaxes(jacobian, 1, 2) @ jacobian + 1e-12 * np.eye(3)
