@@ -25,6 +25,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from contimg.common.errors import BadInput, ContimgError, Misconfigured, Transient
 from contimg.common.units import format_duration
 from contimg.settings import NotificationSettings
+from contimg.settings.alerts import SENT_TO_ALL
 from contimg.store import EventRecord, Store
 from contimg.store.activity.alerts import LEVELS
 
@@ -171,7 +172,8 @@ class Notifier:
         silences = self._store.silences.in_force(events[0].at) if events else ()
         for event in events:
             is_silenced = any(silence.covers(event.rule, event.at) for silence in silences)
-            is_sent = event.level in recipient.levels and not is_silenced
+            is_for_recipient = event.level in recipient.levels or event.rule in SENT_TO_ALL
+            is_sent = is_for_recipient and not is_silenced
             if is_sent and not self._is_within_rate(recipient):
                 recipient.held_back += 1
             elif is_sent:

@@ -96,7 +96,7 @@ def _finish(saved: Change, restart: bool, as_json: bool) -> None:
     verb = "change undone" if saved.undoes else "changed"
     try:
         with open_store() as store:
-            store.events.add(f"configuration {verb} by {saved.by}: {describe(saved)}")
+            store.events.add(f"configuration {verb} by {saved.by}: {describe(saved)}", author=saved.by)
     except (ContimgError, SQLAlchemyError) as error:
         click.echo(f"saved, but not recorded in the event log: {str(error).splitlines()[0]}", err=True)
     if as_json:

@@ -25,9 +25,12 @@ RULE_LEVELS: Mapping[str, str] = {
         WARNING,
     ),
     **{"declination": INFO, "caltable": WARNING, "antenna": WARNING, "hung": WARNING, "candidate": WARNING},
+    **{"night": INFO},
 }
 """Level of each rule; those of `EVENT_RULES` record events only."""
-EVENT_RULES = frozenset({"declination", "caltable", "antenna", "hung", "candidate"})
+EVENT_RULES = frozenset({"declination", "caltable", "antenna", "hung", "candidate", "night"})
+SENT_TO_ALL = frozenset({"night"})
+"""Rules whose events go to every recipient of notifications, whatever levels it gets."""
 MISSED_SCANS = 6
 MIN_SCAN_LIMIT_S = 30.0
 
@@ -129,5 +132,6 @@ def alert_rules(
         ("hung", f"a worker did not respond for {limits.hung_s:g} s and was replaced", "CONTIMG_HUNG_S",
          limits.hung_s == 0),
         ("candidate", "a source of a live epoch is variable or new by the limits CONTIMG_CANDIDATE_*", ""),
+        ("night", "a UTC day is over and its report is written; every recipient of notifications gets this line", ""),
     )  # fmt: skip
     return tuple(AlertRule(row[0], RULE_LEVELS[row[0]], *row[1:]) for row in rows)

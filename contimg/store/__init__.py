@@ -46,6 +46,7 @@ from contimg.store.sky.records import (
     SourceKind,
 )
 from contimg.store.sky.sky import Sky
+from contimg.store.survey.nights import Nights
 
 __all__ = [
     "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
@@ -82,6 +83,7 @@ class Store:
         self.activity = Activity(database)
         self.overview = Overview(database)
         self.science = Science(database)
+        self.nights = Nights(database)
 
     @classmethod
     def open(

@@ -61,6 +61,22 @@ class ConvertedMS:
 
 
 @dataclass(frozen=True)
+class ChannelInterference:
+    """Interference in a tile by channel.
+
+    Attributes
+    ----------
+    first_freq_hz, channel_width_hz : frequency of the first channel, and from one channel to the next, Hz.
+    fractions : of the samples of each channel that flagging added, less that of the channel in which it added least,
+        which is what the dead antennas have in every channel; None for a channel without data.
+    """
+
+    first_freq_hz: float
+    channel_width_hz: float
+    fractions: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class CalibratedMS(CalibrationNumbers):
     """Result of the calibrate stage for one Measurement Set.
 
@@ -82,6 +98,8 @@ class CalibratedMS(CalibrationNumbers):
         Time of each step, s.
     antenna_numbers, set_antenna_numbers : tuple of AntennaNumbers
         Health of each antenna and polarisation in the tile, and in `new_set`.
+    interference : ChannelInterference or None
+        Interference by channel.
     solve_failure : str
         Why the set solved on a calibrator in this tile is bad or could not be solved; empty where there is none.
     """
@@ -96,6 +114,7 @@ class CalibratedMS(CalibrationNumbers):
     solve_failure: str = ""
     antenna_numbers: tuple[AntennaNumbers, ...] = ()
     set_antenna_numbers: tuple[AntennaNumbers, ...] = ()
+    interference: ChannelInterference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

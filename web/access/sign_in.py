@@ -30,7 +30,7 @@ def enter() -> Response:
         return make_response(page, 401)
     access().sessions.open(role, name or role.name.lower())
     if role == Role.OPERATOR:
-        events.add(f"{name or 'operator'} signed in from {address()}")
+        events.add(f"{name or 'operator'} signed in from {address()}", author=name or "operator")
     return redirect(f"{request.script_root}{following}", 303)
 
 

@@ -58,7 +58,7 @@ def save_change(make: Callable[[], Change]) -> None:
             code="invalid_configuration",
         ) from None  # fmt: skip
     verb = "put back" if change.undoes else "changed"
-    panel.store.events.add(f"configuration {verb} by {change.by}: {describe(change)}")
+    panel.store.events.add(f"configuration {verb} by {change.by}: {describe(change)}", author=change.by)
     panel.forget_overview()
 
 

@@ -277,7 +277,8 @@ def record_command(store: Store, command: Command, by: str, outcome: CommandOutc
     by : author.
     outcome : of the command.
     """
-    store.events.add(f"{command} by {by}: {outcome.message}", level="info" if outcome.success else "warning")
+    level = "info" if outcome.success else "warning"
+    store.events.add(f"{command} by {by}: {outcome.message}", level=level, author=by)
 
 
 def _is_recent(scanned_at: float | None, config: StreamingConfig | None) -> bool:

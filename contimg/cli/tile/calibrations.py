@@ -137,7 +137,7 @@ def import_tables(
             own_telescope=ConvertOptions.from_environment().own_telescope,
         )  # fmt: skip
         store.registry.register(caltables)
-        store.events.add(f"calibration imported by {by}: {', '.join(path.name for path in paths)}")
+        store.events.add(f"calibration imported by {by}: {', '.join(path.name for path in paths)}", author=by)
         record = store.registry.set_named(caltables.name)
     if as_json:
         print_json(record)

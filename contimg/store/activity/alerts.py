@@ -162,7 +162,7 @@ class Alerts(History):
                 raise BadInput(f"alert {alert_id} ({row.rule}): acknowledged by {row.acknowledged_by} already")
             row.acknowledged_at, row.acknowledged_by, row.acknowledged_note = now, by, mask_secrets(note) or None
             text = f"alert {row.rule} acknowledged by {by}" + (f": {note}" if note else "")
-            record_event(session, now, INFO, None, text, row.rule)
+            record_event(session, now, INFO, None, text, row.rule, by)
             return record_of(AlertRecord, row)
 
     def find(self, alert_id: int) -> AlertRecord | None:

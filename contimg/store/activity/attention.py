@@ -107,7 +107,7 @@ class Attention(Repository):
             session.merge(
                 tables.Control(key=f"{_ACKNOWLEDGED}{key}", value=repr(item.last_at), changed_at=now, changed_by=by)
             )
-            record_event(session, now, INFO, None, f"acknowledged by {by}: {item.label}")
+            record_event(session, now, INFO, None, f"acknowledged by {by}: {item.label}", author=by)
         return self.item(key)
 
     def retry(self, key: str, *, by: str, force: bool = False) -> str:
@@ -163,7 +163,8 @@ class Attention(Repository):
                 is_file = (file.path == path) & (file.state == FileState.QUARANTINED)
                 session.execute(update(file).where(is_file).values(values))
             text = f"{item.count} quarantined {'file is' if item.count == 1 else 'files are'} {done}"
-            record_event(session, self._database.clock(), level, None, f"{text}, by {by}: {item.reason}")
+            event = f"{text}, by {by}: {item.reason}"
+            record_event(session, self._database.clock(), level, None, event, author=by)
         return text
 
 

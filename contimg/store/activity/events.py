@@ -26,11 +26,13 @@ class EventRecord:
     ]
     text: Annotated[str, about("One line for operators", example="complete: 16 subbands")]
     rule: Annotated[str | None, about("Rule of alerts that it belongs to; null for none", example="stall")] = None
+    author: Annotated[str | None, about("Who caused it; null for the pipeline", example="ana")] = None
 
 
 def record_event(
-    session: Session, at: float, level: str, group: str | None, text: str, rule: str | None = None
-) -> None:
+    session: Session, at: float, level: str, group: str | None, text: str, rule: str | None = None,
+    author: str | None = None,
+) -> None:  # fmt: skip
     """Add an event in the caller's transaction, so that it is stored only with the change that it reports.
 
     Parameters
@@ -41,8 +43,10 @@ def record_event(
     group : key of the job that the event concerns; None for the stream as a whole.
     text : one line for operators.
     rule : name of the rule of alerts that the event belongs to.
+    author : who caused it; None for the pipeline.
     """
-    add_at_commit(session, tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text), rule=rule))
+    row = tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text), rule=rule, author=author)
+    add_at_commit(session, row)
 
 
 class Events(History):
@@ -50,7 +54,10 @@ class Events(History):
 
     _table = tables.Event
 
-    def add(self, text: str, *, level: str = INFO, group: str | None = None, rule: str | None = None) -> None:
+    def add(
+        self, text: str, *, level: str = INFO, group: str | None = None, rule: str | None = None,
+        author: str | None = None,
+    ) -> None:  # fmt: skip
         """Record one event now.
 
         Parameters
@@ -59,9 +66,10 @@ class Events(History):
         level : INFO, WARNING or ERROR.
         group : key of the job that the event concerns; None for the stream as a whole.
         rule : name of the rule of alerts that the event belongs to.
+        author : who caused it; None for the pipeline.
         """
         with self._database.write() as session:
-            record_event(session, self._database.clock(), level, group, text, rule)
+            record_event(session, self._database.clock(), level, group, text, rule, author)
 
     def after(self, event_id: int, limit: int = 500) -> tuple[EventRecord, ...]:
         """Return the events newer than an id, oldest first.

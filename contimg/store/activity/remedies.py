@@ -53,6 +53,7 @@ ALERTS: Mapping[str, Remedy] = {
     "antenna": Remedy("Read the reason on the antennas' page; check the receiver and its cables.", "alert-antenna"),
     "hung": Remedy("Read the worker's log; look for a full disk, swapping or a stopped process.", "alert-hung"),
     "candidate": Remedy("Look at its light curve and stamps; confirm, watch or dismiss it.", "alert-candidate"),
+    "night": Remedy("Read the report of the night; nothing has to be done.", "alert-night"),
     "notification": Remedy("Correct the recipient that the alert names; events wait for it.", "alert-notification"),
     "broker": Remedy("Give each service a database of its own in CONTIMG_BROKER_URL.", "alert-broker"),
     "clock": Remedy("Synchronise the clock of the host that the alert names.", "alert-clock"),

@@ -88,7 +88,7 @@ class Silences(History):
             session.flush()
             silence = record_of(SilenceRecord, row)
             span = f"{'' if since is None else f'from {format_utc(begins_at)} '}until {format_utc(until)}"
-            record_event(session, now, INFO, None, f"{silence.label} {span} by {by}: {reason}", rule)
+            record_event(session, now, INFO, None, f"{silence.label} {span} by {by}: {reason}", rule, by)
             return silence
 
     def end(self, silence_id: int, by: str) -> SilenceRecord:
@@ -112,7 +112,7 @@ class Silences(History):
                 )
             row.begins_at, row.ends_at = min(row.begins_at, now), now
             silence = record_of(SilenceRecord, row)
-            record_event(session, now, INFO, None, f"{silence.label} ended by {by}", row.rule)
+            record_event(session, now, INFO, None, f"{silence.label} ended by {by}", row.rule, by)
             return silence
 
     def last(self, limit: int = 50, *, before: int | None = None) -> tuple[SilenceRecord, ...]:

@@ -192,7 +192,7 @@ class Epochs(Repository):
             for job in sorted(jobs.values(), key=lambda job: (job.reference_s, job.key)):
                 if job.state in (State.PENDING, State.IN_PROGRESS) or not is_outdated(session, job, rules):
                     continue
-                _reopen(session, job, now, f"requested by {by}")
+                _reopen(session, job, now, f"requested by {by}", by)
                 job.state = State.PENDING
                 requested.append(record_of(JobRecord, job))
             return tuple(requested)
@@ -344,9 +344,9 @@ def _epoch_job(session: Session, window: Window, strip: int, processing: str, no
     return row
 
 
-def _reopen(session: Session, job: tables.Job, now: float, text: str) -> None:
+def _reopen(session: Session, job: tables.Job, now: float, text: str, author: str | None = None) -> None:
     records.supersede_runs(session, job, Stage.MOSAIC)
     records.end_lease(job, State.COLLECTING, now)
     job.stage, job.attempts = Stage.MOSAIC, 0
     job.not_before = job.enqueued_at = job.error = job.completed_at = None
-    record_event(session, now, INFO, job.key, text)
+    record_event(session, now, INFO, job.key, text, author=author)

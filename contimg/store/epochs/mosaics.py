@@ -199,21 +199,8 @@ class Mosaics(Repository):
         ----------
         since_s, until_s : limits of the windows' beginnings, epoch seconds; the second is excluded.
         """
-        job, row, member = tables.Job, tables.MosaicRow, tables.MosaicInput
-        query = (
-            select(job.key, job.reference_s, job.state, row.verdict, func.count(member.id))
-            .outerjoin(row, row.job_id == job.id)
-            .outerjoin(member, member.mosaic_id == row.id)
-            .where(job.kind == EPOCH.name, job.processing == LIVE)
-            .where(job.reference_s >= since_s, job.reference_s < until_s)
-            .group_by(job.id, row.id)
-            .order_by(job.reference_s, job.key)
-        )
         with self._database.read() as session:
-            return tuple(
-                CalendarEpoch(key, reference_s, State(state), grade, tile_count)
-                for key, reference_s, state, grade, tile_count in session.execute(query)
-            )
+            return read_calendar(session, since_s, until_s)
 
     def graded(self) -> GradedMosaics:
         """Return the live mosaics by their grades, for the HiPS of the good ones."""
@@ -359,3 +346,27 @@ def _reader() -> TypeAdapter[StoredMosaic]:
 def _stored(row: tables.MosaicRow) -> StoredMosaic:
     columns = {"id": row.id, "epoch": row.epoch, "processing": row.processing, "created_at": row.created_at}
     return _reader().validate_python({**row.record, **columns})
+
+
+def read_calendar(session: Session, since_s: float, until_s: float) -> tuple[CalendarEpoch, ...]:
+    """Return the live epochs of a span with the grades of their mosaics, in order of time; one query for all.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    since_s, until_s : limits of the windows' beginnings, epoch seconds; the second is excluded.
+    """
+    job, row, member = tables.Job, tables.MosaicRow, tables.MosaicInput
+    query = (
+        select(job.key, job.reference_s, job.state, row.verdict, func.count(member.id))
+        .outerjoin(row, row.job_id == job.id)
+        .outerjoin(member, member.mosaic_id == row.id)
+        .where(job.kind == EPOCH.name, job.processing == LIVE)
+        .where(job.reference_s >= since_s, job.reference_s < until_s)
+        .group_by(job.id, row.id)
+        .order_by(job.reference_s, job.key)
+    )
+    return tuple(
+        CalendarEpoch(key, reference_s, State(state), grade, tile_count)
+        for key, reference_s, state, grade, tile_count in session.execute(query)
+    )

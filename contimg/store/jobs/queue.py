@@ -124,7 +124,7 @@ class Jobs(Repository):
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
             records.end_lease(row, State.PENDING, now)
-            record_event(session, now, INFO, row.key, f"retry from {start} by {by}")
+            record_event(session, now, INFO, row.key, f"retry from {start} by {by}", author=by)
             return record_of(JobRecord, row)
 
     def _check_files(self, label: str, subbands: int, force: bool) -> None:
@@ -161,7 +161,7 @@ class Jobs(Repository):
                 raise BadInput(f"{row.label}: is {row.state}; only waiting or failed jobs can be discarded")
             records.end_lease(row, State.DISCARDED, now)
             row.error = f"discarded by {by}"
-            record_event(session, now, WARNING, row.key, row.error)
+            record_event(session, now, WARNING, row.key, row.error, author=by)
             return record_of(JobRecord, row)
 
     def pause(self, by: str) -> None:
@@ -272,7 +272,7 @@ class Jobs(Repository):
                 # Messages that came during the pause were refused and are gone.
                 pending = update(tables.Job).where(tables.Job.state == State.PENDING)
                 session.execute(pending.values(enqueued_at=None))
-            record_event(session, now, INFO, None, f"{word} by {by}")
+            record_event(session, now, INFO, None, f"{word} by {by}", author=by)
 
 
 def _is_due(now: float) -> ColumnElement[bool]:

@@ -129,7 +129,7 @@ class Antennas(History):
     _time_column = "mjd"
 
     def prune(self, before: float) -> int:
-        """Delete measurements and ended outages from before a time, and return the number of measurements.
+        """Delete measurements, ended outages and interference from before a time; return the number of measurements.
 
         Parameters
         ----------
@@ -138,6 +138,7 @@ class Antennas(History):
         outage, before_mjd = tables.AntennaOutage, unix_to_mjd(before)
         with self._database.write() as session:
             session.execute(delete(outage).where(outage.ended_mjd < before_mjd))
+            session.execute(delete(tables.TileInterference).where(tables.TileInterference.reference_s < before))
         return super().prune(before_mjd)
 
     def newest_mjd(self) -> float | None:

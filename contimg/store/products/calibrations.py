@@ -258,7 +258,7 @@ class Registry(Repository):
             session.execute(update(CalibrationTable).where(of_set).values(retired=retired))
             session.flush()
             now, change = self._database.clock(), f"calibration set {name} is retired: {retired}"
-            record_event(session, now, WARNING, None, change)
+            record_event(session, now, WARNING, None, change, author=by)
             _record_outdated(session, change, now, (row.valid_from_mjd, row.valid_to_mjd))
 
     def outdated(self, strip_deg: float = STRIP_DEG, borrow_days: float = 0.0) -> tuple[OutdatedTile, ...]:

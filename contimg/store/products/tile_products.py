@@ -27,6 +27,7 @@ from contimg.store.jobs.kinds import LIVE
 from contimg.store.jobs.records import JobRef
 from contimg.store.products.antennas import write_antennas
 from contimg.store.products.filters import ImageFilter
+from contimg.store.products.interference import write_interference
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.products.series import read_image_series
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
@@ -275,6 +276,7 @@ def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, 
     fill_row(row, product)
     row.calibrated_at = now
     write_antennas(product, session, row, now)
+    write_interference(product.interference, session, row)
 
 
 @write.register

@@ -111,4 +111,4 @@ def set_state(
     session.add(tables.CandidateNote(candidate_id=candidate.id, at=now, name=name, state=str(state), text=text.strip()))
     if was != state:
         words = f"candidate {candidate_id}: {was} to {state} by {name or 'the pipeline'}"
-        record_event(session, now, INFO, candidate.epoch, words, "candidate")
+        record_event(session, now, INFO, candidate.epoch, words, "candidate", name)

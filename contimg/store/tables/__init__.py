@@ -9,6 +9,7 @@ from contimg.store.tables.antennas import AntennaHistory, AntennaOutage
 from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, record_of
 from contimg.store.tables.epochs import MosaicInput, MosaicRow
 from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
+from contimg.store.tables.nights import NightNoteRow, NightReportRow, TileInterference
 from contimg.store.tables.products import CalibrationTable, Image, MeasurementSet, TileProduct
 from contimg.store.tables.sky import (
     Candidate,
@@ -23,6 +24,7 @@ from contimg.store.tables.sky import (
 __all__ = [
     "Alert", "AntennaHistory", "AntennaOutage", "Base", "CalibrationTable", "Candidate", "CandidateNote", "Control",
     "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement", "MeasurementSet", "Metric", "MosaicInput",
-    "MosaicRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "Source", "SourceIdentifier",
-    "SourceStatistics", "StageRun", "SubbandFileRow", "TileProduct", "record_of",
+    "MosaicRow", "NightNoteRow", "NightReportRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "Source",
+    "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow", "TileInterference", "TileProduct",
+    "record_of",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from contimg.store.tables.columns import Base, Numbered, PrintableText, partial_
 class Event(Numbered):
     """One line of the event log. `level` is info, warning or error; `group_id` is the key of the job it concerns.
 
-    `rule` is the rule of alerts that it belongs to, or empty.
+    `rule` is the rule of alerts that it belongs to, or empty; `author` is who caused it, empty for the pipeline.
     """
 
     __tablename__ = "events"
@@ -19,6 +19,7 @@ class Event(Numbered):
     group_id: Mapped[str | None] = mapped_column(String(32), index=True)
     text: Mapped[str] = mapped_column(PrintableText)
     rule: Mapped[str | None] = mapped_column(String(32))
+    author: Mapped[str | None] = mapped_column(PrintableText)
 
     __table_args__ = (Index("ix_events_level", "level", "id"),)
 

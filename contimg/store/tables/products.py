@@ -114,3 +114,8 @@ class Image(TileProduct):
 add_number_columns(MeasurementSet, ConvertedMS)
 add_number_columns(MeasurementSet, CalibrationNumbers)
 add_number_columns(Image, TileImage)
+_NIGHT_COLUMNS = (
+    "processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio", "catalogue_offset_arcsec",
+)  # fmt: skip
+# A year of nights is summarised from this index: the rows of the table have long lists, which would be read too.
+Index("ix_images_night", *(Image.__table__.c[name] for name in _NIGHT_COLUMNS))

@@ -119,7 +119,8 @@ def _calibrate(
         bad_antennas=bad, seconds=timer.seconds,
         solve_failure=solve_reason if has_failed else "",
         antenna_numbers=describe_tile_antennas(ms, flagged, bad, selected or new, sky.gains if sky else None),
-        set_antenna_numbers=describe_set_antennas(new, live) if new else (), **vars(numbers),
+        set_antenna_numbers=describe_set_antennas(new, live) if new else (),
+        interference=flagged.summary.interference(ms.freqs_hz), **vars(numbers),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contimg.common.files.staging import staged
 from contimg.formats.arrays import Mask, Rows, Slots
 from contimg.formats.ms.info import MSInfo
+from contimg.tile.products import ChannelInterference
 
 Counts = NDArray[np.float64]
 
@@ -106,6 +107,23 @@ class FlagSummary:
     before: FlagCount
     after: FlagCount
     by_hand: float
+
+    def interference(self, freqs_hz: NDArray[np.float64]) -> ChannelInterference:
+        """Return the interference by channel.
+
+        Parameters
+        ----------
+        freqs_hz : equally spaced frequencies of the channels, Hz, shape (channels,).
+        """
+        before, added = self.before.by_channel, self.after.by_channel - self.before.by_channel
+        has_data = before < 1.0
+        floor = float(added[has_data].min()) if has_data.any() else 0.0
+        fractions = tuple(
+            max(0.0, float(fraction) - floor) if is_present else None
+            for fraction, is_present in zip(added, has_data, strict=True)
+        )
+        width_hz = float(freqs_hz[1] - freqs_hz[0]) if freqs_hz.size > 1 else 0.0
+        return ChannelInterference(float(freqs_hz[0]), width_hz, fractions)
 
     def write(self, directory: Path, ms: MSInfo, dead: dict[int, str]) -> None:
         """Write `<tile>.json`, and as pictures `<tile>.png` and, by antenna, time and channel, `<tile>.waterfall.png`.

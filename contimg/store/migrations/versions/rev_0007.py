@@ -10,20 +10,61 @@ down_revision = "0006"
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
-_COLUMNS: tuple[tuple[str, str, Any], ...] = ()
+_COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
 # Tables in the order of their creation.
-_TABLES: tuple[str, ...] = ()
+_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference")
+_NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
+                  "catalogue_offset_arcsec"]  # fmt: skip
 
 
 def upgrade() -> None:
     """Add the columns and create the tables."""
     for table, name, column_type in _COLUMNS:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
+    _create_nights()
 
 
 def downgrade() -> None:
     """Drop the tables and the columns."""
+    op.drop_index("ix_images_night", "images")
     for table in reversed(_TABLES):
         op.drop_table(table)
     for table, name, _ in reversed(_COLUMNS):
         op.drop_column(table, name)
+
+
+def _create_nights() -> None:
+    op.create_index("ix_images_night", "images", _NIGHT_COLUMNS)
+    op.create_table(
+        "nights",
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("written_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("day"),
+    )
+    op.create_table(
+        "night_notes",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_night_notes_day", "night_notes", ["day"])
+    op.create_table(
+        "tile_interference",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("job_id", _KEY, nullable=False),
+        sa.Column("processing", sa.String(length=64), nullable=False),
+        sa.Column("group_id", sa.String(length=32), nullable=False),
+        sa.Column("reference_s", sa.Double(), nullable=False),
+        sa.Column("first_freq_hz", sa.Double(), nullable=False),
+        sa.Column("channel_width_hz", sa.Double(), nullable=False),
+        sa.Column("fractions", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("job_id"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+        sa.ForeignKeyConstraint(["group_id"], ["groups.id"]),
+    )
+    op.create_index("ix_tile_interference_reference_s", "tile_interference", ["reference_s"])
