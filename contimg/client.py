@@ -215,7 +215,7 @@ class PanelClient:
         Parameters
         ----------
         candidate_id : number of the candidate in the store.
-        state : new, watching, confirmed or dismissed.
+        state : new, watching, confirmed, dismissed or withdrawn.
         note : reason, for others.
         name : of the person who decided; empty: the operator.
         """

@@ -163,7 +163,7 @@ def candidates(state: str | None, limit: int, as_json: bool) -> None:
 def decide(candidate: int, state: str, note: str, by: str, as_json: bool) -> None:
     """Set the state of a candidate, with a note.
 
-    STATE is new, watching, confirmed or dismissed.
+    STATE is new, watching, confirmed, dismissed or withdrawn.
     """
     with open_store() as store:
         record = store.sky.set_candidate_state(candidate, CandidateState(state), note, by)

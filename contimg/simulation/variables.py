@@ -218,8 +218,8 @@ def write_variables(
     lines = [",".join((*COLUMNS, *SKY_COLUMNS))]
     for name, values in factors.items():
         source = added.get(name)
-        flux_jy = float(source.flux_jy(BAND.centre_hz)) if source else 0.0
-        sky = f"{source.ra_deg!r},{source.dec_deg!r},{flux_jy!r}" if source else ",,"
+        numbers = (source.ra_deg, source.dec_deg, source.flux_jy(BAND.centre_hz)) if source else ()
+        sky = ",".join(repr(float(number)) for number in numbers) or ",,"
         lines += [
             f"{name},{float(t)!r},{float(f)!r},{sky}" for t, f in zip(np.ravel(mjd), np.ravel(values), strict=True)
         ]

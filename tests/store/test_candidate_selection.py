@@ -13,10 +13,11 @@ RMS_JY = 1e-3
 
 
 def commit(store: Store, day: int, factor: float = 1.0, *, ra_deg: float = 24.4, accepted: bool = True,
-           new: NewSources | None = None, flags: int = 0) -> None:  # fmt: skip
-    """Commit an epoch in which the first source has its flux times a factor, and the noise is deterministic."""
+           new: NewSources | None = None, flags: int = 0, last: float = 1.0) -> None:  # fmt: skip
+    """Commit an epoch whose first and last source have their fluxes times a factor, and the noise is deterministic."""
     rng, epoch = np.random.default_rng(day), Epoch(day=day, ra_deg=ra_deg)
-    fluxes = {name: (flux * (factor if name == "a" else 1) + RMS_JY * rng.normal(), RMS_JY)
+    factors = {"a": factor, "h": last}
+    fluxes = {name: (flux * factors.get(name, 1.0) + RMS_JY * rng.normal(), RMS_JY)
               for name, flux in FLUXES.items()}  # fmt: skip
     photometry = make_photometry(epoch, fluxes, flags)
     if new:
@@ -71,3 +72,47 @@ def test_new_source_gets_an_identity_and_is_a_candidate_where_it_is_new(store: S
     faint = replace(new, names=("J013800.1+161800",), novelty=("too faint",), earlier_epochs=(0,))
     commit(store, 1, new=faint)
     assert len(store.sky.candidates()) == 1
+
+
+def test_new_candidate_is_withdrawn_when_the_mosaic_made_again_does_not_show_it(store: Store) -> None:
+    new = NewSources(("J013900.1+161800",), (24.4 + 0.7,), (16.3,), (1e-4,), (0.05,), (RMS_JY,), ("new",), (3,))
+    commit(store, 0, new=new)
+    (candidate,) = store.sky.candidates()
+    commit(store, 0, last=0.0)
+    (withdrawn,) = store.sky.candidates()
+    assert (withdrawn.id, withdrawn.state) == (candidate.id, CandidateState.WITHDRAWN)
+    assert withdrawn.changed_by is None
+    commit(store, 0)
+    (again,) = store.sky.candidates()
+    assert (again.id, again.state, len(again.notes)) == (candidate.id, CandidateState.NEW, 2)
+    assert store.sky.remove_measurements(Epoch(day=0).key)
+    assert store.sky.candidates()[0].state is CandidateState.WITHDRAWN
+
+
+def test_variable_candidate_is_withdrawn_with_the_wrong_epoch(store: Store) -> None:
+    """A source deviates in one mosaic alone, which is made again; a later deviation makes the candidate new again."""
+    for day in range(8):
+        commit(store, day, 0.3 if day == 7 else 1.0)
+    (candidate,) = store.sky.candidates()
+    commit(store, 8)
+    commit(store, 6)
+    assert store.sky.candidates()[0].state is CandidateState.NEW, "the wrong epoch is in the light curve still"
+    commit(store, 7)
+    (withdrawn,) = store.sky.candidates()
+    assert (withdrawn.id, withdrawn.state) == (candidate.id, CandidateState.WITHDRAWN)
+    events = [event.text for event in store.events.last(10) if event.rule == "candidate"]
+    assert any("withdrawn" in text for text in events)
+    commit(store, 9, 0.3)
+    assert [(row.id, row.state) for row in store.sky.candidates()] == [(candidate.id, CandidateState.NEW)]
+
+
+def test_decided_candidate_keeps_its_state_and_gets_one_note(store: Store) -> None:
+    for day in range(8):
+        commit(store, day, 0.3 if day == 7 else 1.0)
+    (candidate,) = store.sky.candidates()
+    store.sky.set_candidate_state(candidate.id, CandidateState.WATCHING, "dips", "ana")
+    commit(store, 7)
+    commit(store, 7)
+    (watched,) = store.sky.candidates()
+    assert (watched.state, len(watched.notes)) == (CandidateState.WATCHING, 2)
+    assert watched.notes[-1].name is None

@@ -17,7 +17,7 @@ NOUNS = (
     "collecting", "pending", "all", "good", "suspect", "bad",
     "not graded", "in progress", "completed", "discarded", "repeats?", "errors?", "warnings?", "selected",
     "keys?", "dishes", "stations?", "of", "to", "per", "points?", "mosaics?", "measurements?", "reasons?",
-    "candidates?", "new", "watching", "confirmed", "dismissed",
+    "candidates?", "new", "watching", "confirmed", "dismissed", "withdrawn",
 )  # fmt: skip
 # A label or heading that states the kind of a number without a unit.
 LABELS = (

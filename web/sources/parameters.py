@@ -96,7 +96,7 @@ class CandidateListing(Listing):
 class StateRequest(Parameters):
     """The new state of a candidate, why, and who decided."""
 
-    state: Annotated[CandidateState, about("new, watching, confirmed or dismissed", example="watching")]
+    state: Annotated[CandidateState, about("new, watching, confirmed, dismissed or withdrawn", example="watching")]
     note: Annotated[PrintableText, about("Why; it is kept with the candidate", example="rises since the 12th")] = ""
     name: Annotated[PrintableText, about("Who decided; empty: the user of the request", example="Vera")] = Field(
         "", max_length=64

@@ -20,7 +20,7 @@ def record_candidates(
     """Record selected sources as candidates, and return the numbers of the new ones.
 
     A source that is a candidate of the kind already keeps its state and takes the newer numbers; one that was
-    dismissed stays so.
+    dismissed stays so, one that was withdrawn is new again.
 
     Parameters
     ----------
@@ -38,6 +38,10 @@ def record_candidates(
             if candidate.state != CandidateState.DISMISSED and selection.mjd >= candidate.mjd:
                 for name, value in values.items():
                     setattr(candidate, name, value)
+            if candidate.state == CandidateState.WITHDRAWN:
+                candidate.epoch = selection.epoch
+                set_state(session, candidate.id, CandidateState.NEW, selection.reason, None, now)
+                numbers.append(candidate.id)
             continue
         candidate = row(
             source_id=selection.source_id, processing=processing, kind=str(selection.kind), epoch=selection.epoch,
@@ -51,6 +55,25 @@ def record_candidates(
         level = RULE_LEVELS["candidate"] if processing == LIVE else INFO
         record_event(session, now, level, selection.epoch, text, "candidate")
     return tuple(numbers)
+
+
+def withdraw_candidate(session: Session, candidate: tables.Candidate, text: str, now: float) -> None:
+    """Withdraw a new candidate; one that an observer has decided about keeps its state and gets one note.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    candidate : its row.
+    text : why.
+    now : epoch seconds.
+    """
+    if candidate.state == CandidateState.NEW:
+        set_state(session, candidate.id, CandidateState.WITHDRAWN, text, None, now)
+    elif candidate.state != CandidateState.WITHDRAWN:
+        note = tables.CandidateNote
+        is_same = (note.candidate_id == candidate.id, note.text == text)
+        if session.scalar(select(note.id).where(*is_same).limit(1)) is None:
+            set_state(session, candidate.id, CandidateState(candidate.state), text, None, now)
 
 
 def read_candidates(

@@ -13,6 +13,7 @@ from contimg.common.errors import BadInput
 from contimg.epoch.photometry.products import MeasurementFlag, Photometry
 from contimg.settings.alerts import INFO
 from contimg.sky.variability.normalisation import Normalisation
+from contimg.sky.variability.options import CandidateRule
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import MEASUREMENTS_LOCK, lock_until_commit
@@ -32,7 +33,7 @@ from contimg.store.sky.rows import (
     split_keys,
     transit_day,
 )  # fmt: skip
-from contimg.store.sky.selection import select_candidates
+from contimg.store.sky.selection import find_selected, select_candidates, withdraw_candidates
 from contimg.store.sky.statistics import update_statistics
 from contimg.store.sky.sums import nullable
 
@@ -53,7 +54,7 @@ def write_epoch(session: Session, key: str, processing: str, product: EpochMeasu
     """
     photometry, normalisation = product.photometry, product.normalisation
     if photometry is None or normalisation is None:
-        remove_epoch(session, key, processing)
+        remove_epoch(session, key, processing, now)
         return
     lock_until_commit(session, MEASUREMENTS_LOCK)
     epoch = find_epoch(session, key, processing) or tables.MeasuredEpoch(epoch=key, processing=processing)
@@ -67,7 +68,7 @@ def write_epoch(session: Session, key: str, processing: str, product: EpochMeasu
     ids = identify(session, photometry, product.catalogue, now)
     rows = _make_rows(photometry, ids, epoch)
     epoch.source_count = len(rows)
-    _replace(session, epoch, read_rows(session, _of_epoch(epoch)), rows)
+    _replace_all(session, epoch, rows, product.rule, now)
     select_candidates(session, epoch, product.rule, product.new_sources, now)
 
 
@@ -93,13 +94,14 @@ def write_sources(session: Session, epoch: tables.MeasuredEpoch, photometry: Pho
     return len(rows)
 
 
-def remove_epoch(session: Session, key: str, processing: str) -> bool:
+def remove_epoch(session: Session, key: str, processing: str, now: float) -> bool:
     """Delete the measurements of an epoch, and take them out of the statistics.
 
     Parameters
     ----------
     session : of the caller's transaction.
     key, processing : of the epoch.
+    now : epoch seconds.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def remove_epoch(session: Session, key: str, processing: str) -> bool:
     epoch = find_epoch(session, key, processing)
     if epoch is None:
         return False
-    _replace(session, epoch, read_rows(session, _of_epoch(epoch)), [])
+    _replace_all(session, epoch, [], None, now)
     session.delete(epoch)
     session.flush()
     return True
@@ -198,6 +200,19 @@ def _make_rows(photometry: Photometry, ids: NDArray[np.int64], epoch: tables.Mea
 
 def _of_epoch(epoch: tables.MeasuredEpoch) -> Select[Any]:
     return select(*COLUMNS).where(tables.Measurement.epoch_id == epoch.id)
+
+
+def _replace_all(
+    session: Session, epoch: tables.MeasuredEpoch, rows: Sequence[dict[str, Any]], rule: CandidateRule | None,
+    now: float,
+) -> None:  # fmt: skip
+    """Replace all measurements of an epoch, and withdraw the candidates that only the old ones selected."""
+    old = read_rows(session, _of_epoch(epoch))
+    old_ids = old["source_id"].tolist()
+    selected = find_selected(session, old_ids, epoch.processing, rule)
+    _replace(session, epoch, old, rows)
+    if old_ids:
+        withdraw_candidates(session, epoch.epoch, epoch.processing, old_ids, selected, rule, now)
 
 
 def _replace(session: Session, epoch: tables.MeasuredEpoch, old: Rows, new_rows: Sequence[dict[str, Any]]) -> None:

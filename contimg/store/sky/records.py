@@ -33,12 +33,13 @@ class CandidateKind(StrEnum):
 
 
 class CandidateState(StrEnum):
-    """What an observer decided about a candidate."""
+    """What an observer decided about a candidate; withdrawn: its mosaic was made again and does not show it."""
 
     NEW = "new"
     WATCHING = "watching"
     CONFIRMED = "confirmed"
     DISMISSED = "dismissed"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ class CandidateRecord:
     dec_deg: Annotated[float, about("Declination, ICRS", "deg", 33.15976)]
     processing: Annotated[str, about("`live`, or the name of a campaign", example="live")]
     kind: Annotated[CandidateKind, about("`variable` or `new`", example="variable")]
-    state: Annotated[CandidateState, about("new, watching, confirmed or dismissed", example="new")]
+    state: Annotated[CandidateState, about("new, watching, confirmed, dismissed or withdrawn", example="new")]
     epoch: Annotated[str | None, about("Key of the epoch that selected it", example="2026-02-22_L0130_D+163")]
     mjd: Annotated[float, about("Time of that epoch, MJD, UTC", "d", 61093.14)]
     reason: Annotated[str, about("Why it was selected", example="η 9.1 (limit 4.0), V 0.21 (limit 0.1)")]

@@ -72,7 +72,7 @@ class Sky(Repository):
         whether the epoch was measured.
         """
         with self._database.write() as session:
-            return measurements.remove_epoch(session, epoch_key, processing)
+            return measurements.remove_epoch(session, epoch_key, processing, self._database.clock())
 
     def add_source(
         self, ra_deg: float, dec_deg: float, *, name: str = "", kind: SourceKind = SourceKind.ADDED,
