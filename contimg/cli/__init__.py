@@ -73,7 +73,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "recalibrate": ("tile.calibrations", WRITE),
     },
     "Data: one stage on given files": {
-        "convert": ("tile.stages", WRITE),
+        "convert": ("tile.convert", WRITE),
         "calibrate": ("tile.stages", WRITE),
         "selfcal": ("tile.stages", WRITE),
         "image": ("tile.stages", WRITE),

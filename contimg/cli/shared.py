@@ -6,17 +6,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from contimg.cli import Access, access_of
 from contimg.formats.records import to_plain
-from contimg.quality.comparison import describe_comparison
-from contimg.settings import Settings, load
-from contimg.sky.comparison.result import SkyComparison
-from contimg.store import Store
-from workers.service.streams import check_store_exists
+
+if TYPE_CHECKING:  # commands without a store start sooner
+    from contimg.sky.comparison.result import SkyComparison
+    from contimg.store import Store
 
 Record = TypeVar("Record")
 
@@ -87,7 +86,7 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def open_store() -> Iterator[Store]:
+def open_store() -> "Iterator[Store]":
     """The store of the state directory in force, closed at the end of the block.
 
     Only a command that is marked `Access.CREATE` creates one where there is none.
@@ -96,6 +95,10 @@ def open_store() -> Iterator[Store]:
     ------
     Misconfigured : there is no store; streams that run elsewhere on this machine are named.
     """
+    from contimg.settings import Settings, load
+    from contimg.store import Store
+    from workers.service.streams import check_store_exists
+
     settings = Settings.from_environment()
     if access_of(click.get_current_context(silent=True)) is not Access.CREATE:
         check_store_exists(settings)
@@ -106,7 +109,7 @@ def open_store() -> Iterator[Store]:
         store.close()
 
 
-def print_comparison(comparison: SkyComparison, plots: Path | None) -> None:
+def print_comparison(comparison: "SkyComparison", plots: Path | None) -> None:
     """Print what an image or mosaic was compared with, and the result.
 
     Parameters
@@ -114,6 +117,8 @@ def print_comparison(comparison: SkyComparison, plots: Path | None) -> None:
     comparison : the numbers.
     plots : file of the plots, if any.
     """
+    from contimg.quality.comparison import describe_comparison
+
     click.echo(f"compared {describe_comparison(comparison)}")
     if comparison.catalogue_name is None or comparison.catalogue_flux_ratio is None:
         return

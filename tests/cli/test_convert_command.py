@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from contimg.cli import main
-from contimg.cli.tile.stages import convert
+from contimg.cli.tile.convert import convert
 from contimg.common.errors import BadInput
 
 SPAN = ("2026-02-22T23:00:00", "2026-02-23T00:00:00")

@@ -16,6 +16,7 @@ from contimg.formats.caltables.caltable_set import CaltableSet
 from contimg.formats.ms.info import MSInfo
 from contimg.sky.catalogue import open_catalogue
 from contimg.tile.calibrate.sky_gains.field import FieldModel, outside_field, read_field
+from contimg.tile.calibrate.sky_gains.flux_scale import choose_mean, measure_flux_scale
 from contimg.tile.calibrate.sky_gains.gains import SkyGains, SkyGainsResult
 from contimg.tile.calibrate.sky_gains.products import BaselineSums, mean_freqs_hz, split_band, sum_products
 from contimg.tile.calibrate.solve.stefcal import solve_gains
@@ -29,9 +30,6 @@ MIN_AMPLITUDE_SCATTER = 0.02  # below it amplitudes do not matter
 MIN_SCATTER_ERRORS = 1.5  # of the amplitudes, over their error
 IMAGE_HALF_WIDTH_DEG = 2.0  # of an image of default size
 OUTSIDE_SIGMA = 3.0
-MEAN_SIGMA = 3.0  # of the walk of the mean amplitude, up to which it is taken from the model
-MAX_MEAN_CHANGE = 0.1  # of the fluxes; a model may be wrong by more
-MAX_UNTIED_CHANGE = 0.02  # where the scale of the catalogue was not compared with the set's
 MAX_LOG_AMPLITUDE = float(np.log(3.0))
 Gains = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -127,7 +125,7 @@ def choose_gains(
         change = f"the flux on independent channels would change by {gain:+.2%}, {MIN_GAIN:+.2%} needed"
         reason = f"no gains from the sky: {change}"
         return replace(result, reason=reason)
-    amplitude, amplitude_note = _solve_amplitudes(ms, sums, intervals, solved.gains, catalogue_ratio)
+    amplitude, amplitude_note = _solve_amplitudes(ms, sums, field, intervals, solved.gains, noise_jy, catalogue_ratio)
     snr = _median_snr(solved.snr)
     times_mjd_s = np.array([ms.times_mjd_s[interval].mean() for interval in intervals])
     phase_deg = np.rad2deg(np.angle(solved.gains))
@@ -245,8 +243,9 @@ def _correct(products: Gains, sums: BaselineSums, intervals: list[slice], gains:
 
 
 def _solve_amplitudes(
-    ms: MSInfo, sums: BaselineSums, intervals: list[slice], phases: Gains, catalogue_ratio: float | None
-) -> tuple[Floats, str]:
+    ms: MSInfo, sums: BaselineSums, field: FieldModel, intervals: list[slice], phases: Gains, noise_jy: float,
+    catalogue_ratio: float | None,
+) -> tuple[Floats, str]:  # fmt: skip
     """Solve amplitudes after the phases; all 1 where they do not lower the residual on independent channels."""
     products = [_correct(sums.products[:, half], sums, intervals, phases) for half in (0, 1)]
     power = [sums.power[:, half].sum(axis=0) for half in (0, 1)]
@@ -271,34 +270,11 @@ def _solve_amplitudes(
     least = max(MIN_AMPLITUDE_SCATTER, MIN_SCATTER_ERRORS * _rms_error(snr))
     if scatter < least:
         return unit_amplitudes, f"no amplitudes: their rms would be {scatter:.1%}, {least:.1%} needed"
-    products_sum, power_sum = products[0] + products[1], power[0] + power[1]
-    model = amplitude[sums.antenna1] * amplitude[sums.antenna2]
-    ratio = float((products_sum.real * model).sum() / max(float((power_sum * model**2).sum()), 1e-30))
-    mean, mean_note = _choose_mean(ratio, catalogue_ratio, scatter, _rms_error(snr), int(np.count_nonzero(snr > 0)))
+    stops = [interval.stop for interval in intervals]
+    kept_phases = phases[np.searchsorted(stops, sums.kept.times, side="right")]
+    scale = measure_flux_scale(ms, sums, field, kept_phases * amplitude, noise_jy)
+    mean, mean_note = choose_mean(scale, catalogue_ratio, scatter, _rms_error(snr), int(np.count_nonzero(snr > 0)))
     return amplitude * mean, f"amplitudes, rms {scatter:.1%}{mean_note}"
-
-
-def _choose_mean(
-    flux_ratio: float, catalogue_ratio: float | None, scatter: float, error: float, receptors: int
-) -> tuple[float, str]:
-    """Choose the mean of the amplitudes: the model's where their walk explains the difference, else the set's, 1.
-
-    Fluxes go with the square of the mean over all receptors, which walks by 2 scatter / sqrt(receptors). The walk is
-    the change from the catalogue's scale at the calibrator to that in the tile, weighted by the fraction of the scatter
-    that is not the error of the amplitudes.
-    """
-    change = np.log(max(flux_ratio * (catalogue_ratio or 1.0), 1e-30))
-    limit = min(MEAN_SIGMA * 2 * scatter / np.sqrt(receptors), MAX_MEAN_CHANGE)
-    if abs(change) > limit:
-        difference = f"the fluxes differ by {np.expm1(change):+.1%} from the catalogue's, limit {limit:.1%}"
-        return 1.0, f", their mean that of the set: {difference}"
-    change *= max(0.0, 1 - (error / scatter) ** 2)
-    if catalogue_ratio is None:
-        change = np.clip(change, -MAX_UNTIED_CHANGE, MAX_UNTIED_CHANGE)
-        tie = f"to the catalogue's, at most {MAX_UNTIED_CHANGE:.0%}: the calibrator is not in it"
-    else:
-        tie = f"to the catalogue's, which has {catalogue_ratio:.3f} of the calibrator's"
-    return float(np.exp(change / 2)), f", fluxes changed by {np.expm1(-change):+.1%} {tie}"
 
 
 def _measure_residual(
