@@ -42,15 +42,15 @@ SCALE = Normalisation(1.0, 0.005, 0.0, 200, True, "", 0.002)
 
 
 class Strip:
-    """Sources of a strip, and the windows that measure them."""
+    """Sources of a strip, and the windows that measure them from a day (MJD) on."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, first_mjd: float = FIRST_MJD) -> None:
         rng = np.random.default_rng(21)
         self.ra_deg = np.sort(rng.uniform(0, 360, count))
         self.dec_deg = rng.uniform(14.6, 18.0, count)
         self.flux_jy = 0.002 / rng.random(count) ** 0.6
         self.hour = (self.ra_deg // 15).astype(int)
-        self.first_min = 60 * round(sidereal_minutes(FIRST_MJD) / 60) // 1440 * 1440
+        self.first_min = 60 * round(sidereal_minutes(first_mjd) / 60) // 1440 * 1440
 
     def window(self, day: int, hour: int) -> Window:
         """The window of an hour of right ascension on a sidereal day."""

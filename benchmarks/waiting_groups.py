@@ -30,6 +30,20 @@ def measure_costs(directory: Path, waiting: int, rounds: int) -> dict[str, float
     """
     store = Store.open(directory / f"{waiting}.sqlite3")
     _add_waiting_groups(store, waiting)
+    costs = measure_steps(store, directory, range(waiting, waiting + rounds + 1))
+    store.close()
+    return {"waiting": waiting, **costs}
+
+
+def measure_steps(store: Store, directory: Path, numbers: range, begin_s: int = _BEGIN_S) -> dict[str, float]:
+    """Return the median core milliseconds of each step of new groups; the first group includes imports.
+
+    Parameters
+    ----------
+    store : is written to.
+    directory : in which products would be.
+    numbers : of the new groups. begin_s : time of group 0, epoch seconds.
+    """
     context, options = StageContext(StreamingConfig(output_dir=directory / "products"), store), CalibrateOptions()
     calibrators = CalibratorTiles(store, options)
     settings = DispatchSettings(max_in_flight=1)
@@ -38,16 +52,15 @@ def measure_costs(directory: Path, waiting: int, rounds: int) -> dict[str, float
     measured: dict[str, list[float]] = {}
     sent: list[str] = []
     steps: dict[str, Callable[[int], object]] = {
-        "taken in": lambda number: _take_in(store, _group_id(number)),
+        "taken in": lambda number: _take_in(store, _group_id(number, begin_s)),
         "sent": lambda _: sent.extend(dispatcher.fill()),
         "a round of the reconciler": lambda _: reconciler.round(),
         "three stages": lambda _: _run_stages(context, sent.pop()),
     }
-    for number in range(waiting, waiting + rounds + 1):  # the first includes imports
+    for number in numbers:
         for name, step in steps.items():
             measured.setdefault(name, []).append(_core_ms(step, number))
-    store.close()
-    return {"waiting": waiting, **{name: round(median(values[1:]), 2) for name, values in measured.items()}}
+    return {name: round(median(values[1:]), 2) for name, values in measured.items()}
 
 
 def _core_ms(step: Callable[[int], object], number: int) -> float:
@@ -56,8 +69,8 @@ def _core_ms(step: Callable[[int], object], number: int) -> float:
     return 1000 * (time.process_time() - start_s)
 
 
-def _group_id(number: int) -> str:
-    return stamp_of(_BEGIN_S + round(CADENCE_S * number))
+def _group_id(number: int, begin_s: int = _BEGIN_S) -> str:
+    return stamp_of(begin_s + round(CADENCE_S * number))
 
 
 def _take_in(store: Store, group: str) -> None:

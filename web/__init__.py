@@ -10,6 +10,7 @@ from contimg.store import Store
 from web.access.guard import guard
 from web.activity import api as activity
 from web.activity.live import LiveEvents
+from web.activity.store import store_sizes
 from web.calibration.api import antennas, calibrations
 from web.configuration.api import configuration
 from web.context import EXTENSION, Panel
@@ -79,6 +80,7 @@ def create_app(
             activity.workers,
             activity.history,
             activity.panel_health,
+            store_sizes,
         ),
     ):
         app.register_api(api)

@@ -91,7 +91,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
     },
     "Admin: configuration, store, machine": {
         "config": ("configuration", {"show": READ, "check": READ, "set": CREATE, "undo": WRITE, "history": READ}),
-        "db": ("store", {"current": READ, "upgrade": CREATE}),
+        "db": ("survey.database", {"current": READ, "sizes": READ, "prune": WRITE, "upgrade": CREATE}),
         "backup": ("store", WRITE),
         "restore": ("store", CREATE),
         "retention": ("store", WRITE),

@@ -1,4 +1,4 @@
-"""`contimg db`, `contimg backup`, `contimg restore` and `contimg retention`."""
+"""`contimg backup`, `contimg restore` and `contimg retention`."""
 
 import time
 from pathlib import Path
@@ -6,43 +6,12 @@ from pathlib import Path
 import click
 
 from contimg.cli.shared import as_json_option, open_store, print_json
-from contimg.common.errors import Misconfigured, mask_secrets
+from contimg.common.errors import Misconfigured
 from contimg.common.options import flags, from_flags
 from contimg.common.units import format_utc
 from contimg.formats.records import to_plain
-from contimg.settings import RetentionRules, Settings, load, queue_rules
-from contimg.store import database
-from contimg.store.engine import make_engine, url_of
+from contimg.settings import RetentionRules, Settings
 from workers.service.streams import check_store_exists
-
-
-@click.group()
-def db() -> None:
-    """Show and upgrade the revision of the store."""
-
-
-@db.command()
-@as_json_option
-def current(as_json: bool) -> None:
-    """Print the revision of the store and the one needed."""
-    settings = Settings.from_environment()
-    check_store_exists(settings)
-    engine = make_engine(url_of(load(settings).queue_db))
-    revision = database.current_revision(engine)
-    if as_json:
-        print_json({"url": mask_secrets(str(engine.url)), "revision": revision, "needed_revision": database.HEAD})
-        return
-    state = "up to date" if revision == database.HEAD else f"{database.HEAD} is needed; run `contimg db upgrade`"
-    click.echo(f"{mask_secrets(str(engine.url))}  revision {revision or 'none'}  ({state})")
-
-
-@db.command()
-def upgrade() -> None:
-    """Upgrade the store, or create it if missing."""
-    config = load(Settings.from_environment())
-    queue_rules(config)  # a wrong setting is reported before anything is replaced
-    engine = make_engine(url_of(config.queue_db))
-    click.echo(f"{mask_secrets(str(engine.url))}  revision {database.upgrade(engine)}")
 
 
 @click.command()

@@ -2,13 +2,13 @@
 
 from contimg.settings.alerts import scan_limit_s
 from contimg.settings.file import check, check_all, explain, ignored_values, load, queue_rules, read_file, save, shown
+from contimg.settings.retention import RetentionRules
 from contimg.settings.tree import (
     AlertLimits,
     DiskLimits,
     DispatchSettings,
     NotificationSettings,
     QueueRules,
-    RetentionRules,
     Settings,
     StageLimits,
     StreamingConfig,

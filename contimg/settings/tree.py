@@ -24,10 +24,10 @@ from contimg.sky.catalogue import reference_catalogue
 
 FILE_NAME = "streaming_config.json"
 SECTION_MODULES = (
-    "contimg.settings.tree", "contimg.tile.convert.options", "contimg.tile.calibrate.options",
-    "contimg.quality.caltables", "contimg.tile.selfcal.options", "contimg.tile.image.options", "contimg.quality.image",
-    "contimg.epoch.mosaic.options", "contimg.quality.mosaic", "contimg.sky.variability.options",
-    "workers.service.backends",
+    "contimg.settings.tree", "contimg.settings.retention", "contimg.tile.convert.options",
+    "contimg.tile.calibrate.options", "contimg.quality.caltables", "contimg.tile.selfcal.options",
+    "contimg.tile.image.options", "contimg.quality.image", "contimg.epoch.mosaic.options", "contimg.quality.mosaic",
+    "contimg.sky.variability.options", "workers.service.backends",
 )  # fmt: skip
 SIMULATION_MODULES = ("contimg.simulation.options", "contimg.simulation.demo.scene")
 
@@ -353,20 +353,6 @@ class DiskLimits(Options):
                 f"CONTIMG_DISK_HIGH_PERCENT={self.disk_high_percent:g}"
             )
         return self
-
-
-class RetentionRules(Options):
-    """Retention of products and records; 0 days, the default of products, keeps them. Environment: CONTIMG_<FIELD>."""
-
-    keep_ms_days: float = option(0.0, "Age after which a Measurement Set is deleted; 0: never", unit="d", minimum=0)
-    keep_images_days: float = option(0.0, "Age after which an image is deleted; 0: never", unit="d", minimum=0)
-    keep_mosaics_days: float = option(0.0, "Age after which a mosaic is deleted; 0: never", unit="d", minimum=0)
-    keep_last: int = option(48, "Number of newest products of each kind that are kept at any age", minimum=0)
-    keep_flagged: bool = option(True, "Keep products whose QA grade is not good")
-    keep_events_days: float = option(
-        90.0, "Age after which events and chart samples are deleted; 0: never", unit="d", minimum=0
-    )
-    retention_interval_s: float = option(3600.0, "Time between two rounds of retention", unit="s", minimum=1)
 
 
 class NotificationSettings(Options):

@@ -18,6 +18,7 @@ from contimg.store.activity.activity import Activity, Beat, DiskPause, StreamAct
 from contimg.store.activity.alerts import AlertRecord, Alerts, sort_by_urgency, worst_of
 from contimg.store.activity.attention import Attention, AttentionItem
 from contimg.store.activity.events import Bucket, EventRecord, Events, Metrics
+from contimg.store.activity.pruning import PrunedRecords, Pruning
 from contimg.store.activity.science import Science
 from contimg.store.activity.silences import SilenceRecord, Silences
 from contimg.store.activity.status import Overview, Rates, Running, Status
@@ -47,16 +48,17 @@ from contimg.store.sky.records import (
 )
 from contimg.store.sky.sky import Sky
 from contimg.store.survey.nights import Nights
+from contimg.store.survey.sizes import Sizes, StoreSizes
 
 __all__ = [
     "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
     "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind", "CandidateState",
     "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord",
     "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind",
-    "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "QueueRules",
-    "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection", "SilenceRecord", "SourceKind",
-    "Stage", "StageRunRecord", "State", "Status", "Store", "StoredCaltableSet", "StoredImage", "StoredMS",
-    "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
+    "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile",
+    "PrunedRecords", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection",
+    "SilenceRecord", "SourceKind", "Stage", "StageRunRecord", "State", "Status", "Store", "StoreSizes",
+    "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 
@@ -80,10 +82,12 @@ class Store:
         self.silences = Silences(database)
         self.attention = Attention(database)
         self.metrics = Metrics(database)
+        self.pruning = Pruning(database)
         self.activity = Activity(database)
         self.overview = Overview(database)
         self.science = Science(database)
         self.nights = Nights(database)
+        self.sizes = Sizes(database)
 
     @classmethod
     def open(

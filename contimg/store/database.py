@@ -143,10 +143,9 @@ class Repository:
 
 
 class History(Repository):
-    """Rows that are kept for a time; their age is counted from a column of `_table`."""
+    """Rows that are kept for a time; `contimg.store.activity.pruning` deletes the older ones."""
 
     _table: Any
-    _time_column = "at"
 
     def count(self, **values: str | None) -> int:
         """Count the rows.
@@ -158,20 +157,6 @@ class History(Repository):
         conditions = [getattr(self._table, name) == value for name, value in values.items() if value is not None]
         with self._database.read() as session:
             return count(session, self._table, *conditions)
-
-    def prune(self, before: float) -> int:
-        """Delete the rows from before a time, and return their number; a row without a time is kept.
-
-        So is the newest row: SQLite would give its id again, and who reads "after the last id" would miss that row.
-
-        Parameters
-        ----------
-        before : epoch seconds.
-        """
-        with self._database.write() as session:
-            table, newest = self._table, sa.select(sa.func.max(self._table.id)).scalar_subquery()
-            old = sa.delete(table).where(getattr(table, self._time_column) < before, table.id < newest)
-            return len(session.execute(old.returning(table.id)).all())
 
 
 def lock_until_commit(session: Session, key: int) -> None:

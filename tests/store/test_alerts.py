@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from contimg.common.errors import BadInput
+from contimg.instrument.time import DAY_S
+from contimg.settings import RetentionRules
 from contimg.store import sort_by_urgency, tables, worst_of
 
 
@@ -44,7 +46,8 @@ def test_prune_keeps_active_alerts(store, clock):
     store.alerts.update("stall", None)
     store.alerts.update("disk", "old and still true")
     clock.now += 1000
-    assert store.alerts.prune(clock.now - 10) == 1
+    pruned = store.pruning.prune(RetentionRules(keep_notable_days=10 / DAY_S))
+    assert {part.records: part.rows for part in pruned}["ended alerts"] == 1
     assert [alert.text for alert in store.alerts.last()] == ["old and still true"]
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from store_steps import IMAGE, MS, commit, solved_set
 
-from contimg.instrument.time import mjd_to_unix
+from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.quality.antennas import AntennaNumbers, AntennaState
+from contimg.settings import RetentionRules
 from contimg.store import Stage
 from contimg.tile.products import CalibratedMS
 
@@ -124,9 +125,13 @@ def test_caltable_set_has_its_own_rows_and_redo_replaces_them(night, store, tele
     assert (rows[2].amplitude, rows[2].phase_deg, rows[2].snr, rows[2].group) == (0.03, -41.0, 38.0, group)
 
 
-def test_prune_deletes_old_measurements_and_ended_outages(night, store):
+def test_prune_deletes_old_measurements_and_ended_outages(night, store, clock):
+    clock.now = mjd_to_unix(night.mjd(5))
     for number, out in enumerate([{"a23": "dead"}, {"a23": "dead"}, {}, {}, {}]):
         night.run(number, **out)
-    assert store.antennas.prune(mjd_to_unix(night.mjd(3))) == 18
+    days = (clock.now - mjd_to_unix(night.mjd(3))) / DAY_S
+    pruned = store.pruning.prune(RetentionRules(keep_antennas_days=days, keep_notable_days=days))
+    rows = {part.records: part.rows for part in pruned}
+    assert (rows["numbers of antennas in tiles"], rows["outages of antennas"]) == (18, 1)
     assert store.antennas.outages(0, 1e6) == ()
     assert len(store.antennas.history("7", 0, 1e6).measurements) == 4

@@ -94,7 +94,7 @@ def show_history() -> str:
             day.append((chart, line, [number for step in steps for number in (step.mean, step.minimum, step.maximum)]))
     return render_template(
         "activity/history.html", charts=CHARTS, spans=SPANS_S, day=day, scripts=BOKEH_SCRIPTS, version=version("bokeh"),
-        newest_s=newest_s if newest else None, style_nonce=allow_styles(),
+        newest_s=newest_s if newest else None, style_nonce=allow_styles(), sizes=store.sizes.last(),
     )  # fmt: skip
 
 

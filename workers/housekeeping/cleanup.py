@@ -11,11 +11,11 @@ from pathlib import Path
 
 from contimg.common.files.locks import is_locked
 from contimg.common.files.staging import MARK, final_path, remove, restore_replaced, size_bytes
-from contimg.instrument.time import DAY_S
 from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store
 
 log = logging.getLogger(__name__)
+RECORDS_S = 10.0  # for old records in a round: other tasks of the same thread wait meanwhile
 _KEY = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}|b?_L\d{4}_D[+-]\d{3})")
 
 
@@ -28,7 +28,7 @@ class ExpiredProduct:
 
 
 def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False) -> tuple[ExpiredProduct, ...]:
-    """Delete the products that the rules do not keep, and events, samples, alerts and antenna history past their age.
+    """Delete the products that the rules do not keep, and prune records past their age for some seconds.
 
     Parameters
     ----------
@@ -46,10 +46,8 @@ def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False
         size = _size_bytes(product.paths)
         if dry_run or _delete(store, product):
             expired.append(ExpiredProduct(product, size))
-    if rules.keep_events_days and not dry_run:
-        before = store.database.clock() - rules.keep_events_days * DAY_S
-        for records in (store.events, store.metrics, store.alerts, store.silences, store.antennas):
-            records.prune(before)
+    if not dry_run:
+        store.pruning.prune(rules, limit_s=RECORDS_S)
     if expired and not dry_run:
         log.info("retention: deleted %d products, %.1f GB", len(expired), sum(row.size_bytes for row in expired) / 1e9)
     return tuple(expired)

@@ -2,13 +2,16 @@
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 
+from contimg.common.errors import ContimgError
 from contimg.settings import DiskLimits, RetentionRules, StreamingConfig
 from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import DiskPause, Stage, State, Store
@@ -159,3 +162,26 @@ def record_sample(config: StreamingConfig, store: Store) -> dict[str, float]:
         values |= {"disk.used_percent": disk.used_percent, "disk.output_free_bytes": float(disk.free_bytes)}
     store.metrics.add(values)
     return values
+
+
+def record_sizes(store: Store) -> threading.Thread:
+    """Record the sizes of the store's tables, in a thread of its own: a large store takes seconds, which delay no task.
+
+    Parameters
+    ----------
+    store : the store.
+
+    Returns
+    -------
+    the thread, started.
+    """
+    thread = threading.Thread(target=_record_sizes, args=(store,), name="store sizes", daemon=True)
+    thread.start()
+    return thread
+
+
+def _record_sizes(store: Store) -> None:
+    try:
+        store.sizes.record()
+    except (ContimgError, SQLAlchemyError) as error:  # recorded again a day later
+        log.warning("store sizes: %s", error)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from contimg.instrument.time import DAY_S
 from contimg.settings import (
     AlertLimits,
     DiskLimits,
@@ -22,7 +23,7 @@ from workers.housekeeping.alerts import AlertEvaluator, check_broker_is_own
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.hips import HipsUpdater
-from workers.housekeeping.resources import DiskMonitor, disks, record_sample
+from workers.housekeeping.resources import DiskMonitor, disks, record_sample, record_sizes
 from workers.inspection import CeleryInspector, InspectionCache
 from workers.notifications import Notifier
 
@@ -90,6 +91,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         PeriodicTask("broker", INTERVAL_S, lambda: check_broker_is_own(store, settings)),
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
+        PeriodicTask("store sizes", DAY_S, lambda: record_sizes(store)),
         PeriodicTask("sky", interval_s, HipsUpdater(store).check),
         PeriodicTask("notification", interval_s, notifier.send_new),  # without a recipient it ends the alert
     ]

@@ -59,7 +59,7 @@ class AlertRecord:
 class Alerts(History):
     """Active and past alerts."""
 
-    _table, _time_column = tables.Alert, "ended_at"
+    _table = tables.Alert
 
     def update(self, rule: str, problem: str | None, *, level: str = WARNING, end_text: str = "") -> bool:
         """Begin the alert of a rule, or end it; nothing is written when it is already so.

@@ -1,10 +1,10 @@
 """What is recorded over time: events, one line each for operators, and metrics for charts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import Integer, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import mask_secrets
@@ -12,6 +12,8 @@ from contimg.formats.records import NO_UNIT, about
 from contimg.settings.alerts import INFO
 from contimg.store import tables
 from contimg.store.database import History, add_at_commit
+
+HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,32 @@ class Metrics(History):
             within = (metric.at >= since + step.c.n * width, metric.at < since + (step.c.n + 1) * width)
             return select(aggregate(metric.value)).where(metric.name == name, *within).scalar_subquery()
 
-        query = select(step.c.n, over_step(func.avg), over_step(func.min), over_step(func.max)).order_by(step.c.n)
+        aggregates = (func.count, func.avg, func.min, func.max)
+        query = select(step.c.n, *map(over_step, aggregates)).order_by(step.c.n)
         with self._database.read() as session:
-            rows = session.execute(query).all()
-        return tuple(Bucket(since + (n + 0.5) * width, *values) for n, *values in rows if values[0] is not None)
+            steps = {n: values for n, *values in session.execute(query) if values[0]}
+            for n, *values in session.execute(_hours_by_step(name, since, until, width)):
+                steps[n] = _merge(steps[n], values) if n in steps else values
+        return tuple(Bucket(since + (n + 0.5) * width, *values[1:]) for n, values in sorted(steps.items()))
+
+
+def _hours_by_step(name: str, since: float, until: float, width: float) -> Any:
+    """Steps of the hours that stand for samples of earlier times: number, samples, mean, minimum, maximum."""
+    hour = tables.MetricHour
+    middle = hour.at + 0.5 * HOUR_S
+    step = cast(func.floor((middle - since) / width), Integer).label("step")
+    within = (hour.at >= since - 0.5 * HOUR_S, hour.at < until - 0.5 * HOUR_S)
+    mean = func.sum(hour.mean * hour.samples) / func.sum(hour.samples)
+    samples = cast(func.sum(hour.samples), Integer)
+    return (
+        select(step, samples, mean, func.min(hour.minimum), func.max(hour.maximum))
+        .where(hour.name == name, *within)
+        .group_by(step)
+    )
+
+
+def _merge(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
+    """Samples, mean, minimum and maximum of two sets of samples."""
+    samples = first[0] + second[0]
+    mean = (first[0] * first[1] + second[0] * second[1]) / samples
+    return [samples, mean, min(first[2], second[2]), max(first[3], second[3])]

@@ -56,7 +56,7 @@ class SilenceRecord:
 class Silences(History):
     """Silences of rules, and maintenance windows: times without notifications. Alerts are recorded all the same."""
 
-    _table, _time_column = tables.Silence, "ends_at"
+    _table = tables.Silence
 
     def add(
         self, rule: str | None, *, until: float, reason: str, by: str, since: float | None = None

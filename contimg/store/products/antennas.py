@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from contimg.common.units import format_duration, format_utc
 from contimg.formats.records import about
-from contimg.instrument.time import DAY_S, mjd_to_unix, unix_to_mjd
+from contimg.instrument.time import DAY_S, mjd_to_unix
 from contimg.quality.antennas import SEVERITY, AntennaNumbers, AntennaState
 from contimg.settings.alerts import INFO, WARNING
 from contimg.store import tables
@@ -126,20 +126,6 @@ class Antennas(History):
     """The history of the antennas in the live processing."""
 
     _table = tables.AntennaHistory
-    _time_column = "mjd"
-
-    def prune(self, before: float) -> int:
-        """Delete measurements, ended outages and interference from before a time; return the number of measurements.
-
-        Parameters
-        ----------
-        before : epoch seconds.
-        """
-        outage, before_mjd = tables.AntennaOutage, unix_to_mjd(before)
-        with self._database.write() as session:
-            session.execute(delete(outage).where(outage.ended_mjd < before_mjd))
-            session.execute(delete(tables.TileInterference).where(tables.TileInterference.reference_s < before))
-        return super().prune(before_mjd)
 
     def newest_mjd(self) -> float | None:
         """Return the middle of the newest tile, days, UTC; None without one."""

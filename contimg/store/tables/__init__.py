@@ -4,7 +4,7 @@ Not timestamps: SQLite has none, and a number compares and subtracts alike on bo
 Observation times (validity of a calibration, middle of a tile) are MJD days, UTC.
 """
 
-from contimg.store.tables.activity import Alert, Control, Event, Metric, Silence
+from contimg.store.tables.activity import Alert, Control, Event, Metric, MetricHour, Silence
 from contimg.store.tables.antennas import AntennaHistory, AntennaOutage
 from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, record_of
 from contimg.store.tables.epochs import MosaicInput, MosaicRow
@@ -23,8 +23,8 @@ from contimg.store.tables.sky import (
 
 __all__ = [
     "Alert", "AntennaHistory", "AntennaOutage", "Base", "CalibrationTable", "Candidate", "CandidateNote", "Control",
-    "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement", "MeasurementSet", "Metric", "MosaicInput",
-    "MosaicRow", "NightNoteRow", "NightReportRow", "Numbered", "PrintablePath", "PrintableText", "Silence", "Source",
-    "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow", "TileInterference", "TileProduct",
-    "record_of",
+    "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement", "MeasurementSet", "Metric", "MetricHour",
+    "MosaicInput", "MosaicRow", "NightNoteRow", "NightReportRow", "Numbered", "PrintablePath", "PrintableText",
+    "Silence", "Source", "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow", "TileInterference",
+    "TileProduct", "record_of",
 ]  # fmt: skip

@@ -70,6 +70,21 @@ class Metric(Numbered):
     __table_args__ = (Index("ix_metrics_name_at", "name", "at", "value"),)
 
 
+class MetricHour(Base):
+    """The samples of a metric in an hour, in place of the samples themselves; `at` is the beginning of the hour."""
+
+    __tablename__ = "metric_hours"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[float] = mapped_column(primary_key=True)
+    samples: Mapped[int]
+    mean: Mapped[float]
+    minimum: Mapped[float]
+    maximum: Mapped[float]
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class Control(Base):
     """A switch that every process reads, such as `paused`, or the time of a process's last success."""
 

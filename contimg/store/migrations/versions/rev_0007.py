@@ -12,7 +12,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
 # Tables in the order of their creation.
-_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference")
+_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference", "metric_hours")
 _NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
     for table, name, column_type in _COLUMNS:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
     _create_nights()
+    _create_metric_hours()
 
 
 def downgrade() -> None:
@@ -68,3 +69,17 @@ def _create_nights() -> None:
         sa.ForeignKeyConstraint(["group_id"], ["groups.id"]),
     )
     op.create_index("ix_tile_interference_reference_s", "tile_interference", ["reference_s"])
+
+
+def _create_metric_hours() -> None:
+    op.create_table(
+        "metric_hours",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.Double(), autoincrement=False, nullable=False),
+        sa.Column("samples", sa.BigInteger(), nullable=False),
+        sa.Column("mean", sa.Double(), nullable=False),
+        sa.Column("minimum", sa.Double(), nullable=False),
+        sa.Column("maximum", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "at"),
+        sqlite_with_rowid=False,
+    )
