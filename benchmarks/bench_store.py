@@ -274,9 +274,9 @@ def time_backup(bench: Bench, directory: Path, settings: Settings, location: str
         seconds = time.perf_counter() - began_s
     bench.add("backup", f"written, {target.stat().st_size / 1e9:.2f} GB", 1000 * seconds, None)
     report_writer(bench, "the backup", times)
-    other = Settings(state_dir=directory / "restored")
+    restored = Settings(state_dir=directory / "restored")
     began_s = time.perf_counter()
-    restore(other, target)
+    restore(restored, target)
     bench.add("backup", "restored into a new SQLite store", 1000 * (time.perf_counter() - began_s), None)
     shutil.rmtree(directory / "restored")
     target.unlink()

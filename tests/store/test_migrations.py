@@ -167,7 +167,10 @@ def test_upgrade_moves_every_row(filled, untouched):
             (new,) = (row for row in after[table] if row["id"] == old["id"])
             assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
             assert (new["job_id"], new["processing"]) == (jobs.get(old["group_id"], {}).get("id"), "live")
-    for table, added in (("events", {"rule"}), ("alerts", {"acknowledged_at", "acknowledged_by", "acknowledged_note"})):
+    for table, added in (
+        ("events", {"rule", "author"}),
+        ("alerts", {"acknowledged_at", "acknowledged_by", "acknowledged_note"}),
+    ):
         ((new, old),) = zip(after[table], before[table], strict=True)
         assert new == old | dict.fromkeys(added)
     assert after["silences"] == after["antenna_history"] == after["antenna_outages"] == []

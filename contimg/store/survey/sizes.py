@@ -118,13 +118,13 @@ class Sizes(Repository):
             return None
         newest = recorded[-1]
         indexes = newest.get("indexes", {})
-        found = []
+        tables_of_record = []
         for name, (rows, total) in newest["tables"].items():
             own = _sort_indexes(indexes.get(name, {}))
             table_bytes = None if total is None else total - sum(index.bytes for index in own)
-            found.append(TableSize(name, rows, table_bytes, own))
+            tables_of_record.append(TableSize(name, rows, table_bytes, own))
         sizes = StoreSizes(
-            newest["at"], newest["bytes"], newest["free_bytes"], _disk_free(self._path()), None, tuple(found)
+            newest["at"], newest["bytes"], newest["free_bytes"], _disk_free(self._path()), None, tuple(tables_of_record)
         )
         earlier = [past for past in recorded if newest["at"] - past["at"] >= _MIN_SPAN_S]
         return _add_growth(sizes, earlier[0]) if earlier else sizes
@@ -135,7 +135,7 @@ class Sizes(Repository):
             return _total_bytes(session.connection())
 
     def vacuum(self) -> None:
-        """Return free space to the disk: SQLite writes its file anew, and nobody may use it meanwhile.
+        """Return free space to the disk: SQLite writes its file again, and nobody may use it meanwhile.
 
         Raises
         ------
