@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
             "sources",
             {"list": READ, "show": READ, "export": WRITE, "add": WRITE, "candidates": READ, "decide": WRITE},
         ),
+        "publish": ("survey.publication", {"make": WRITE, "verify": WRITE}),
         "workers": ("processes", READ),
         "calibrators": ("tile.calibrations", READ),
         "antennas": ("tile.antennas", {"list": READ, "show": READ}),

@@ -20,11 +20,12 @@ FORMATS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column: its values, shape (rows,), unit and description."""
+    """A column: its values, shape (rows,), unit, description and UCD (IVOA UCD1+); VOTable and Parquet keep the UCD."""
 
     values: NDArray[Any]
     unit: str = ""
     description: str = ""
+    ucd: str = ""
 
 
 def table_format(path: Path) -> str:

@@ -1,22 +1,22 @@
 """Tables of any number of rows as files, written in batches: CSV, VOTable or Parquet. The memory holds one batch."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 import numpy as np
 
-from contimg.common.errors import BadInput
+from contimg.common.errors import BadFile, BadInput
 from contimg.common.files.staging import disk_errors, staged
 from contimg.formats.source_tables import TableColumn, table_format
+from contimg.formats.votables import END, HEAD, VOField
 
 Batch = Mapping[str, TableColumn]
-_VOTABLE_TYPES = {"i": 'datatype="long"', "f": 'datatype="double"', "b": 'datatype="boolean"'}
-_TEXT_TYPE = 'datatype="unicodeChar" arraysize="*"'
+_VOTABLE_TYPES = {"i": "long", "f": "double", "b": "boolean"}
 
 
 def stream_table(path: Path, batches: Iterable[Batch], notes: Mapping[str, Any] | None = None) -> int:
@@ -65,17 +65,12 @@ def _write_csv(path: Path, first: Batch, _notes: Mapping[str, Any], stack: ExitS
 def _write_votable(path: Path, first: Batch, notes: Mapping[str, Any], stack: ExitStack) -> Callable[[Batch], None]:
     file = stack.enter_context(path.open("w", encoding="utf-8"))
     about = escape("; ".join(f"{name}: {value}" for name, value in notes.items()))
-    file.write(
-        '<?xml version="1.0" encoding="utf-8"?>\n<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
-        f"<RESOURCE><TABLE>\n<DESCRIPTION>{about}</DESCRIPTION>\n"
-    )
+    file.write(f"{HEAD}<RESOURCE><TABLE>\n<DESCRIPTION>{about}</DESCRIPTION>\n")
     for name, column in first.items():
-        unit = f" unit={quoteattr(column.unit)}" if column.unit else ""
-        kind = _VOTABLE_TYPES.get(column.values.dtype.kind, _TEXT_TYPE)
-        text = escape(column.description)
-        file.write(f"<FIELD name={quoteattr(name)} {kind}{unit}><DESCRIPTION>{text}</DESCRIPTION></FIELD>\n")
+        kind = _VOTABLE_TYPES.get(column.values.dtype.kind, "text")
+        file.write(VOField(name, kind, column.unit, column.ucd, column.description).element())
     file.write("<DATA><TABLEDATA>\n")
-    stack.callback(file.write, "</TABLEDATA></DATA>\n</TABLE></RESOURCE>\n</VOTABLE>\n")
+    stack.callback(file.write, f"</TABLEDATA></DATA>\n</TABLE></RESOURCE>\n{END}")
 
     def write(batch: Batch) -> None:
         columns = [_cells(column, "T", "F") for column in batch.values()]
@@ -94,7 +89,7 @@ def _write_parquet(path: Path, first: Batch, notes: Mapping[str, Any], stack: Ex
     fields = [
         pa.field(
             name, types.get(column.values.dtype.kind, pa.string()),
-            metadata={"unit": column.unit, "description": column.description},
+            metadata={"unit": column.unit, "ucd": column.ucd, "description": column.description},
         )
         for name, column in first.items()
     ]  # fmt: skip
@@ -111,6 +106,41 @@ def _write_parquet(path: Path, first: Batch, notes: Mapping[str, Any], stack: Ex
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
     return write
+
+
+def read_parquet(path: Path) -> Iterator[dict[str, TableColumn]]:
+    """Yield the columns of a Parquet file that `stream_table` wrote, a batch for each of its row groups.
+
+    Parameters
+    ----------
+    path : of the file; one without a row yields a batch without one.
+
+    Raises
+    ------
+    BadFile : it cannot be read as Parquet.
+    """
+    import pyarrow as pa  # heavy, and only this format needs it
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            groups = range(file.num_row_groups)
+            tables = (file.read_row_group(group) for group in groups) if groups else iter([schema.empty_table()])
+            for table in tables:
+                yield {field.name: _column_of(table[field.name], field) for field in schema}
+    except (OSError, pa.ArrowException) as error:
+        raise BadFile(path, f"cannot be read as Parquet ({error})") from None
+
+
+def _column_of(values: Any, field: Any) -> TableColumn:
+    kind = {"int64": np.int64, "double": np.float64, "bool": np.bool_}.get(str(field.type), np.str_)
+    missing = np.nan if kind is np.float64 else ""
+    cells = [missing if value is None else value for value in values.to_pylist()]
+    words = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+    return TableColumn(
+        np.array(cells, dtype=kind), **{name: words.get(name, "") for name in ("unit", "ucd", "description")}
+    )
 
 
 def _cells(column: TableColumn, true: str, false: str) -> list[Any]:

@@ -190,28 +190,8 @@ def _mark_epoch(mosaic: StoredMosaic) -> dict[str, Any]:
     url = url_for("epoch_pages.show", epoch=mosaic.epoch)
     label = f"epoch {mosaic.epoch}, {mosaic.verdict or 'not graded'}"
     return _mark(
-        label, url, mosaic.ra_deg, mosaic.dec_deg, grade=mosaic.verdict or "none", outline=outline_mosaic(mosaic)
+        label, url, mosaic.ra_deg, mosaic.dec_deg, grade=mosaic.verdict or "none", outline=mosaic.footprint.polygon()
     )
-
-
-def outline_mosaic(mosaic: StoredMosaic) -> list[tuple[float, float]]:
-    """Return points on the outline of a mosaic, degrees (ICRS).
-
-    Parameters
-    ----------
-    mosaic : its centre, pixels and their size; the projection is the zenithal equal-area one.
-    """
-    half = 0.5 * mosaic.cell_arcsec / 3600 * np.array([mosaic.width_pixels, mosaic.height_pixels])
-    side = np.linspace(-1, 1, 9)[:-1]
-    x = np.concatenate([side, np.ones(8), -side, -np.ones(8)]) * half[0]
-    y = np.concatenate([-np.ones(8), side, np.ones(8), -side]) * half[1]
-    distance = 2 * np.arcsin(np.clip(np.deg2rad(np.hypot(x, y)) / 2, 0, 1))
-    east = np.arctan2(x, y)
-    dec0 = np.deg2rad(mosaic.dec_deg)
-    sine = np.sin(dec0) * np.cos(distance) + np.cos(dec0) * np.sin(distance) * np.cos(east)
-    ra = np.arctan2(np.sin(east) * np.sin(distance) * np.cos(dec0), np.cos(distance) - np.sin(dec0) * sine)
-    ra_deg, dec_deg = (mosaic.ra_deg + np.rad2deg(ra)) % 360, np.rad2deg(np.arcsin(np.clip(sine, -1, 1)))
-    return [(round(float(point[0]), 4), round(float(point[1]), 4)) for point in zip(ra_deg, dec_deg, strict=True)]
 
 
 def _mark_failed(tiles: Sequence[ObservedTile], since_s: float, until_s: float) -> Iterator[dict[str, Any]]:

@@ -60,19 +60,20 @@ def region_nside(n_sources: int) -> int:
     return next(nside for nside in (1, 2, 4, 8, 16) if nside == 16 or n_sources <= 12 * nside**2 * _REGION_SOURCES)
 
 
-def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> Ranges:
+def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float, nside: int = NSIDE) -> Ranges:
     """Return the ranges of index pixels that a cone touches, and possibly some that it does not.
 
     Parameters
     ----------
     ra_deg, dec_deg : centre, ICRS.
     radius_deg : of the cone.
+    nside : resolution.
 
     Returns
     -------
     shape (ranges, 2): first pixel, and the one after the last.
     """
-    grid = _grid(NSIDE)
+    grid = _grid(nside)
     radius_rad = min(np.deg2rad(radius_deg) + 1.01 * grid.max_pixrad(), np.pi)
     centre = np.array([np.clip(np.pi / 2 - np.deg2rad(dec_deg), 0, np.pi), np.mod(np.deg2rad(ra_deg), 2 * np.pi)])
     return np.asarray(grid.query_disc(centre, radius_rad), dtype=np.int64).reshape(-1, 2)

@@ -18,6 +18,7 @@ from contimg.formats.records import NO_UNIT, ApiPath, Page, about, page_key, to_
 from contimg.instrument.coordinates import separation_rad
 from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
+from contimg.sky.regions import Footprint, footprint_cells
 from contimg.store import tables
 from contimg.store.activity.events import record_metrics
 from contimg.store.database import Repository, count, order_by_key
@@ -72,6 +73,12 @@ class StoredMosaic(Mosaic):
         name : a key of `FILES`.
         """
         return getattr(self, FILES[name][0]) if name in FILES else None
+
+    @property
+    def footprint(self) -> Footprint:
+        """Outline of the mosaic on the sky."""
+        width_deg, height_deg = (self.cell_arcsec / 3600 * pixels for pixels in (self.width_pixels, self.height_pixels))
+        return Footprint(self.ra_deg, self.dec_deg, width_deg, height_deg)
 
     @property
     def fits_url(self) -> Annotated[ApiPath, about("Path of the mosaic in the API", example="/api/mosaics/3.fits")]:
@@ -188,7 +195,7 @@ class Mosaics(Repository):
             rows, total = list(session.scalars(query)), count(session, row, *conditions)
         last = rows[limit - 1] if len(rows) > limit else None
         return MosaicList(
-            mosaics=tuple(map(_stored, rows[:limit])), total=total,
+            mosaics=tuple(map(make_stored_mosaic, rows[:limit])), total=total,
             next=page_key(last.reference_s, last.id) if last else None,
         )  # fmt: skip
 
@@ -304,7 +311,7 @@ class Mosaics(Repository):
     def _first(self, condition: Any) -> StoredMosaic | None:
         with self._database.read() as session:
             row = session.scalar(select(tables.MosaicRow).where(condition))
-            return None if row is None else _stored(row)
+            return None if row is None else make_stored_mosaic(row)
 
 
 @tile_products.write.register
@@ -317,6 +324,7 @@ def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: 
     row.record, row.created_at = to_plain(product.mosaic), now
     session.add(row)
     session.flush()
+    index_mosaic(session, row)
     session.execute(delete(tables.MosaicInput).where(tables.MosaicInput.mosaic_id == row.id))
     session.add_all(
         tables.MosaicInput(
@@ -325,6 +333,20 @@ def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: 
         for tile in product.tiles
     )
     record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key)
+
+
+def index_mosaic(session: Session, row: tables.MosaicRow) -> None:
+    """Write the cells of the sky that a mosaic covers.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    row : of the mosaic; it has its number.
+    """
+    cell, names = tables.MosaicCell, ("ra_deg", "dec_deg", "width_pixels", "height_pixels", "cell_arcsec")
+    session.execute(delete(cell).where(cell.mosaic_id == row.id))
+    cells = footprint_cells(*(row.record[name] for name in names))
+    session.add_all(cell(cell=number, mosaic_id=row.id) for number in cells)
 
 
 def _separation_deg(source: Mapping[str, Any], ra_deg: float, dec_deg: float) -> float:
@@ -343,7 +365,13 @@ def _reader() -> TypeAdapter[StoredMosaic]:
     return TypeAdapter(StoredMosaic)
 
 
-def _stored(row: tables.MosaicRow) -> StoredMosaic:
+def make_stored_mosaic(row: tables.MosaicRow) -> StoredMosaic:
+    """Return the record of a row.
+
+    Parameters
+    ----------
+    row : of a mosaic.
+    """
     columns = {"id": row.id, "epoch": row.epoch, "processing": row.processing, "created_at": row.created_at}
     return _reader().validate_python({**row.record, **columns})
 

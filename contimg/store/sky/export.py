@@ -22,6 +22,7 @@ _MEASURED = (
     "source_id", "epoch_id", "flux_jy", "flux_error_jy", "local_rms_jy", "pb_permille", "edge_distance_arcsec",
     "centre_distance_arcsec", "blend_group", "flags", "is_counted",
 )  # fmt: skip
+_RA, _DEC = "pos.eq.ra;meta.main", "pos.eq.dec;meta.main"
 _UNITS = {"trend_jy_per_day": "Jy/d", "trend_error_jy_per_day": "Jy/d"}
 
 
@@ -35,6 +36,7 @@ class ExportFilter:
     cone : right ascension, declination and radius, degrees; None for all sources.
     since_mjd, until_mjd : limits of the time; the second is excluded; None for all times.
     counted_only : without measurements that no statistics use.
+    epochs : keys of the epochs; None for all.
     """
 
     processing: str = LIVE
@@ -42,6 +44,7 @@ class ExportFilter:
     since_mjd: float | None = None
     until_mjd: float | None = None
     counted_only: bool = False
+    epochs: frozenset[str] | None = None
 
 
 def read_measurements(session: Session, chosen: ExportFilter) -> Iterator[Mapping[str, TableColumn]]:
@@ -115,16 +118,21 @@ def _read_epochs(session: Session, chosen: ExportFilter) -> dict[int, Any]:
         query = query.where(epoch.mjd >= chosen.since_mjd)
     if chosen.until_mjd is not None:
         query = query.where(epoch.mjd < chosen.until_mjd)
-    return {row.id: row for row in session.connection().execute(query)}
+    rows = session.connection().execute(query)
+    return {row.id: row for row in rows if chosen.epochs is None or row.epoch in chosen.epochs}
 
 
 def _source_columns(sources: Sequence[Any]) -> dict[str, TableColumn]:
     """Number, name and position of sources, a row for each."""
     return {
-        "source_id": TableColumn(np.array([row.id for row in sources], dtype=np.int64), "", "number of the source"),
-        "name": TableColumn(np.array([row.name for row in sources], dtype=np.str_), "", "name of the source"),
-        "ra_deg": TableColumn(_floats([row.ra_deg for row in sources]), "deg", "right ascension, ICRS"),
-        "dec_deg": TableColumn(_floats([row.dec_deg for row in sources]), "deg", "declination, ICRS"),
+        "source_id": TableColumn(
+            np.array([row.id for row in sources], dtype=np.int64), "", "number of the source", "meta.record"
+        ),
+        "name": TableColumn(
+            np.array([row.name for row in sources], dtype=np.str_), "", "name of the source", "meta.id;meta.main"
+        ),
+        "ra_deg": TableColumn(_floats([row.ra_deg for row in sources]), "deg", "right ascension, ICRS", _RA),
+        "dec_deg": TableColumn(_floats([row.dec_deg for row in sources]), "deg", "declination, ICRS", _DEC),
     }
 
 
@@ -142,9 +150,13 @@ def _measurement_columns(
     groups = [-1 if number is None else number for number in values["blend_group"]]
     return _source_columns([sources[number] for number in values["source_id"]]) | {
         "epoch": TableColumn(_texts([epoch.epoch for epoch in of_epoch]), "", "key of the epoch"),
-        "mjd": TableColumn(_floats([epoch.mjd for epoch in of_epoch]), "d", "middle of the observation, MJD, UTC"),
-        "flux_jy": TableColumn(flux, "Jy", "flux after normalisation"),
-        "flux_error_jy": TableColumn(error, "Jy", "its error, with that of the normalisation"),
+        "mjd": TableColumn(
+            _floats([epoch.mjd for epoch in of_epoch]), "d", "middle of the observation, MJD, UTC", "time.epoch;obs"
+        ),
+        "flux_jy": TableColumn(flux, "Jy", "flux after normalisation", "phot.flux.density;em.radio"),
+        "flux_error_jy": TableColumn(
+            error, "Jy", "its error, with that of the normalisation", "stat.error;phot.flux.density"
+        ),
         "limit_jy": TableColumn(LIMIT_SIGMA * error, "Jy", "3 sigma upper limit of a flux of 0"),
         "measured_jy": TableColumn(measured, "Jy", "flux before normalisation"),
         "measured_error_jy": TableColumn(measured_error, "Jy", "its error"),

@@ -11,6 +11,7 @@ from contimg.store.tables.epochs import MosaicInput, MosaicRow
 from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
 from contimg.store.tables.nights import NightNoteRow, NightReportRow, TileInterference
 from contimg.store.tables.products import CalibrationTable, Image, MeasurementSet, TileProduct
+from contimg.store.tables.publication import MosaicCell
 from contimg.store.tables.sky import (
     Candidate,
     CandidateNote,
@@ -24,7 +25,7 @@ from contimg.store.tables.sky import (
 __all__ = [
     "Alert", "AntennaHistory", "AntennaOutage", "Base", "CalibrationTable", "Candidate", "CandidateNote", "Control",
     "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement", "MeasurementSet", "Metric", "MetricHour",
-    "MosaicInput", "MosaicRow", "NightNoteRow", "NightReportRow", "Numbered", "PrintablePath", "PrintableText",
-    "Silence", "Source", "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow", "TileInterference",
-    "TileProduct", "record_of",
+    "MosaicCell", "MosaicInput", "MosaicRow", "NightNoteRow", "NightReportRow", "Numbered", "PrintablePath",
+    "PrintableText", "Silence", "Source", "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow",
+    "TileInterference", "TileProduct", "record_of",
 ]  # fmt: skip

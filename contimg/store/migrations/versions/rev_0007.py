@@ -5,6 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from contimg.sky.regions import footprint_cells
+
 revision = "0007"
 down_revision = "0006"
 
@@ -12,7 +14,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
 # Tables in the order of their creation.
-_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference", "metric_hours")
+_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference", "metric_hours", "mosaic_cells")
 _NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
 
@@ -23,6 +25,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column(name, column_type, nullable=True))
     _create_nights()
     _create_metric_hours()
+    _create_mosaic_cells()
 
 
 def downgrade() -> None:
@@ -83,3 +86,32 @@ def _create_metric_hours() -> None:
         sa.PrimaryKeyConstraint("name", "at"),
         sqlite_with_rowid=False,
     )
+
+
+def _create_mosaic_cells() -> None:
+    """Create the table of the cells that mosaics cover, and fill it from the records of those that exist."""
+    op.create_table(
+        "mosaic_cells",
+        sa.Column("cell", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mosaic_id", _KEY, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["mosaic_id"], ["mosaics.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("cell", "mosaic_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_mosaic_cells_mosaic_id", "mosaic_cells", ["mosaic_id"])
+    connection = op.get_bind()
+    mosaics = sa.table("mosaics", sa.column("id", _KEY), sa.column("record", sa.JSON()))
+    cells = sa.table("mosaic_cells", sa.column("cell", sa.Integer()), sa.column("mosaic_id", _KEY))
+    last = 0
+    while batch := connection.execute(
+        sa.select(mosaics.c.id, mosaics.c.record).where(mosaics.c.id > last).order_by(mosaics.c.id).limit(500)
+    ).all():
+        last = batch[-1].id
+        rows = [
+            {"cell": cell, "mosaic_id": row.id}
+            for row in batch
+            for cell in footprint_cells(
+                *(row.record[name] for name in ("ra_deg", "dec_deg", "width_pixels", "height_pixels", "cell_arcsec"))
+            )
+        ]
+        connection.execute(sa.insert(cells), rows)
