@@ -35,11 +35,20 @@ def test_error_follows_from_number_and_scatter():
     rng = np.random.default_rng(5)
     scales = [average_ratios(rng.normal(0.0, 0.2, 20), np.full(20, 0.01)) for _ in range(400)]
     assert np.median([scale.error for scale in scales]) == pytest.approx(
-        np.std([scale.log_ratio for scale in scales]), rel=0.15
+        np.std([scale.log_ratio for scale in scales]), rel=0.2
     )
     exact = average_ratios(np.zeros(16), np.full(16, 1e-4))
-    assert exact.error == pytest.approx(np.sqrt(np.pi / 2) * CATALOGUE_ERROR / 4, rel=1e-3)
+    assert exact.error == pytest.approx(np.sqrt(np.pi / 2) * CATALOGUE_ERROR / 4 * (1 + 2 / 16), rel=1e-3)
     assert average_ratios(np.zeros(0), np.zeros(0)) == FluxScale(0.0, np.inf, 0)
+
+
+def test_random_errors_of_the_catalogue_leave_the_scale():
+    """Eight sources are off by up to 30 % at random, 300 times: fluxes of 96 antennas change by less than 2 %."""
+    rng = np.random.default_rng(8)
+    draws = np.log(1 + rng.uniform(-0.3, 0.3, (300, 8)))
+    changes = np.abs([change(average_ratios(ratios, np.full(8, 0.01))) for ratios in draws])
+    assert np.quantile(changes, 0.99) < 0.02
+    assert np.median(changes) < 0.002
 
 
 def test_accurate_scale_is_followed_and_scattered_one_is_not():

@@ -24,7 +24,8 @@ CATALOGUE_ERROR = 0.01  # of a flux, at least: with less the brightest sources, 
 MEAN_SIGMA = 3.0  # of the walk of the mean amplitude and of the scale's error, up to which it is taken from the model
 MAX_MEAN_CHANGE = 0.1  # of the fluxes; a model may be wrong by more
 MAX_UNTIED_CHANGE = 0.02  # where the scale of the catalogue was not compared with the set's, or too few sources
-_MAD_TO_RMS = 1.4826
+_TRIMMED = 5  # the fifth of the sources that deviate most does not count for the scatter
+_TRIMMED_TO_RMS = 1.79  # of the mean modulus of the other four fifths of normal errors
 _MEDIAN_ERROR = float(np.sqrt(np.pi / 2))  # of a median over that of a mean, of normal errors
 _SCATTER_STEPS = 5
 Floats = NDArray[np.float64]
@@ -85,9 +86,11 @@ def average_ratios(log_ratios: Floats, errors: Floats) -> FluxScale:
         order = np.argsort(log_ratios)
         cumulative = np.cumsum(weights[order])
         mean = float(np.interp(0.5 * cumulative[-1], cumulative - 0.5 * weights[order], log_ratios[order]))
-        scatter = _MAD_TO_RMS * float(np.median(np.abs(log_ratios - mean)))
+        deviations = np.sort(np.abs(log_ratios - mean))
+        scatter = _TRIMMED_TO_RMS * float(deviations[: deviations.size - deviations.size // _TRIMMED].mean())
         catalogue_error = np.sqrt(max(CATALOGUE_ERROR**2, scatter**2 - float(np.median(errors**2))))
     error = _MEDIAN_ERROR / np.sqrt(float(np.sum(1 / (errors**2 + catalogue_error**2))))
+    error *= 1 + 2 / log_ratios.size  # the scatter of few sources may be small by chance
     return FluxScale(mean, float(error), log_ratios.size)
 
 
