@@ -63,6 +63,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "workers": ("processes", READ),
         "calibrators": ("tile.calibrations", READ),
         "antennas": ("tile.antennas", {"list": READ, "show": READ}),
+        "night": ("survey.nights", WRITE),
     },
     "Act: on the queue and the calibration": {
         "pause": ("service", WRITE),

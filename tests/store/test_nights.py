@@ -203,8 +203,10 @@ def test_report_is_recorded_once(night_store: Store, clock: Clock) -> None:
     assert lines == [("info", "first line")]
     clock.now = FIRST_S + 2 * DAY_S + 100
     assert night_store.nights.due_reports(180.0) == ()
-    clock.now = FIRST_S + 20 * DAY_S
-    assert len(night_store.nights.due_reports(180.0)) == 7
+    clock.now = FIRST_S + 6 * DAY_S
+    assert night_store.nights.due_reports(180.0)[0] == NEXT_DAY
+    clock.now = FIRST_S + 12 * DAY_S
+    assert len(night_store.nights.due_reports(180.0)) == 4, "nothing is observed any more"
 
 
 def test_interference_is_the_mean_over_tiles(location: str, open_store, clock: Clock) -> None:

@@ -23,6 +23,7 @@ from workers.housekeeping.alerts import AlertEvaluator, check_broker_is_own
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.hips import HipsUpdater
+from workers.housekeeping.nights import CHECK_S, write_due_reports
 from workers.housekeeping.resources import DiskMonitor, disks, record_sample, record_sizes
 from workers.inspection import CeleryInspector, InspectionCache
 from workers.notifications import Notifier
@@ -93,6 +94,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
         PeriodicTask("store sizes", DAY_S, lambda: record_sizes(store)),
         PeriodicTask("sky", interval_s, HipsUpdater(store).check),
+        PeriodicTask("nights", CHECK_S, lambda: write_due_reports(store, config.output_dir)),
         PeriodicTask("notification", interval_s, notifier.send_new),  # without a recipient it ends the alert
     ]
     if config.monitoring:

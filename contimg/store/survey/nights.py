@@ -119,22 +119,27 @@ class Nights(Repository):
             return session.scalar(select(func.max(tables.NightReportRow.day)))
 
     def due_reports(self, delay_s: float) -> tuple[str, ...]:
-        """Return the days whose report is not written yet, in order: the last seven, from the first group on.
+        """Return the days whose report is not written yet, in order: of the last seven, from the first group on.
+
+        A day that begins more than seven days after the newest group has no report: nothing is observed.
 
         Parameters
         ----------
         delay_s : time after the end of a day from which its report is due, s.
         """
-        now = self._database.clock()
-        newest_end_s = (now - delay_s) // DAY_S * DAY_S
-        ends_s = [newest_end_s - number * DAY_S for number in reversed(range(LOOK_BACK_DAYS))]
-        days = {day_of(end_s - DAY_S): end_s for end_s in ends_s}
+        newest_end_s = (self._database.clock() - delay_s) // DAY_S * DAY_S
+        begins_s = [newest_end_s - number * DAY_S for number in reversed(range(1, LOOK_BACK_DAYS + 1))]
+        days = {day_of(begin_s): begin_s for begin_s in begins_s}
         row = tables.NightReportRow
         with self._database.read() as session:
-            first_s = _first_group_s(session)
+            first_s, last_s = _first_group_s(session), session.scalar(select(func.max(tables.Group.reference_s)))
+            if first_s is None or last_s is None:
+                return ()
             written = set(session.scalars(select(row.day).where(row.day.in_(days))))
         return tuple(
-            day for day, end_s in days.items() if first_s is not None and end_s > first_s and day not in written
+            day
+            for day, begin_s in days.items()
+            if first_s - DAY_S < begin_s <= last_s + LOOK_BACK_DAYS * DAY_S and day not in written
         )
 
     def record_report(self, day: str, path: str, line: str) -> bool:
