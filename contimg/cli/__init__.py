@@ -96,6 +96,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "db": ("survey.database", {"current": READ, "sizes": READ, "prune": WRITE, "upgrade": CREATE}),
         "backup": ("store", WRITE),
         "restore": ("store", CREATE),
+        "archive": (
+            "survey.archive",
+            {"status": READ, "copy": WRITE, "verify": WRITE, "restore": WRITE, "prepare": WRITE},
+        ),
         "retention": ("store", WRITE),
         "doctor": ("machine", READ),
         "plan": ("machine", READ),

@@ -73,6 +73,7 @@ def retention(delete: bool, as_json: bool, **arguments: object) -> None:
     rules = from_flags(RetentionRules, dict(arguments))
     with open_store() as store:
         expired = delete_expired(store, rules, dry_run=not delete)
+        lacking = sum(product.lacking_copies > 0 for product in store.retention.due(rules))
     if as_json:
         print_json([{**to_plain(item.product), "size_bytes": item.size_bytes} for item in expired])
         return
@@ -82,3 +83,7 @@ def retention(delete: bool, as_json: bool, **arguments: object) -> None:
     total_gb = sum(item.size_bytes for item in expired) / 1e9
     outcome = "deleted" if delete else "would be deleted with --delete"
     click.echo(f"{len(expired)} products, {total_gb:.2f} GB, {outcome}" if expired else "no product is to be deleted")
+    if lacking:
+        click.echo(
+            f"{lacking} products are kept because files of theirs lack a verified copy; see `contimg archive status`"
+        )

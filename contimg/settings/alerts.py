@@ -21,6 +21,7 @@ RULE_LEVELS: Mapping[str, str] = {
             "catalogue",
             "clock",
             "notification",
+            "archive",
         ),
         WARNING,
     ),
@@ -125,6 +126,8 @@ def alert_rules(
          "CONTIMG_REFERENCE_CATALOGUE"),
         ("clock", "the clock of a host differs from the database's by more than 5 s", ""),
         ("notification", "a recipient of notifications is away, or has refused an event", "CONTIMG_NOTIFY_URLS"),
+        ("archive", "a place of the archive is away or was not checked for 30 min, a file or a copy differs from its "
+         "checksum or is missing, or a job of the archive has failed", "CONTIMG_ARCHIVE_PLACES"),
         ("declination", f"the pointing has changed by more than {limits.alert_declination_deg:g} deg",
          "CONTIMG_ALERT_DECLINATION_DEG", limits.alert_declination_deg == 0),
         ("caltable", "a caltable set was graded suspect or bad by the limits CONTIMG_SOLUTIONS_*", ""),

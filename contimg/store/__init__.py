@@ -28,7 +28,7 @@ from contimg.store.epochs.collecting import EpochList, EpochRecord, Epochs
 from contimg.store.epochs.mosaics import EpochMosaic, EpochTile, MosaicList, Mosaics, StoredMosaic
 from contimg.store.files.arrivals import Files
 from contimg.store.files.groups import Arrival, FileRecord, FileState, GroupFilter, GroupOrder, GroupRecord
-from contimg.store.jobs.kinds import EPOCH, KINDS, LIVE, QUEUES, TILE, JobKind, Stage, State
+from contimg.store.jobs.kinds import ARCHIVE, EPOCH, KINDS, LIVE, QUEUES, TILE, JobKind, Stage, State
 from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
@@ -47,15 +47,17 @@ from contimg.store.sky.records import (
     SourceKind,
 )
 from contimg.store.sky.sky import Sky
+from contimg.store.survey.archive import Archive
+from contimg.store.survey.archive_overview import ArchiveOverview
 from contimg.store.survey.nights import Nights
 from contimg.store.survey.sizes import Sizes, StoreSizes
 
 __all__ = [
-    "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList", "AntennaSummary",
-    "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind", "CandidateState",
-    "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord",
-    "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind",
-    "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile",
+    "ARCHIVE", "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList",
+    "AntennaSummary", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind",
+    "CandidateState", "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile",
+    "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList",
+    "JobKind", "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile",
     "PrunedRecords", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection",
     "SilenceRecord", "SourceKind", "Stage", "StageRunRecord", "State", "Status", "Store", "StoreSizes",
     "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
@@ -88,6 +90,8 @@ class Store:
         self.science = Science(database)
         self.nights = Nights(database)
         self.sizes = Sizes(database)
+        self.archive = Archive(database)
+        self.archive_overview = ArchiveOverview(database)
 
     @classmethod
     def open(

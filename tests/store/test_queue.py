@@ -136,7 +136,7 @@ def test_snapshot_counts(store, telescope, clock):
         State.IN_PROGRESS: 1,
         State.COMPLETED: 1,
     }
-    assert status.waiting == {Stage.CONVERT: 1, Stage.CALIBRATE: 0, Stage.IMAGE: 0, Stage.MOSAIC: 0, Stage.MEASURE: 0}
+    assert status.waiting == dict.fromkeys(Stage, 0) | {Stage.CONVERT: 1}
     assert [(run.group, run.owner, run.expires_at) for run in status.running] == [(running, "host:9", lease.expires_at)]
     assert status.oldest_pending_s == 40
     assert (status.rates.groups_per_hour, status.rates.latency_s) == (1, 30)

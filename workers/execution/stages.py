@@ -17,7 +17,7 @@ from contimg.common.files.staging import restore_replaced
 from contimg.epoch.windows import strip_of_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.settings import Settings, StreamingConfig
-from contimg.store import LIVE, EpochMeasurements, EpochMosaic, Lease, Stage, Store, StoredMS
+from contimg.store import ARCHIVE, LIVE, EpochMeasurements, EpochMosaic, Lease, Stage, Store, StoredMS
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +93,32 @@ def run(context: StageContext, lease: Lease) -> list[Any]:
 
     Returns
     -------
-    list of the stage's one result, for `store.leases.commit`.
+    list of the stage's result and of its files with their checksums, for `store.leases.commit`.
 
     Raises
     ------
     BadInput : the job's Measurement Set is missing or cannot be processed.
     Exception : any other error of the stage's function passes through.
     """
-    return [STAGES[lease.stage].run(context, lease)]
+    product = STAGES[lease.stage].run(context, lease)
+    if lease.kind == ARCHIVE.name:
+        return []
+    return [product, _checksum(context, lease, product)]
+
+
+def _checksum(context: StageContext, lease: Lease, product: Any) -> Any:
+    """The files that a stage has written, with their checksums."""
+    from contimg.survey.archive.births import checksum_product
+    from contimg.survey.archive.options import ArchiveOptions
+    from contimg.tile.selfcal.options import SelfcalOptions
+
+    changes_ms = lease.stage is Stage.CALIBRATE
+    changes_ms |= lease.stage is Stage.IMAGE and SelfcalOptions.from_environment().enabled
+    ms = context.store.products.measurement_set(lease.job_id) if changes_ms else None
+    return checksum_product(
+        product, ms.path if ms else None, lease.files.values(), context.config.output_dir,
+        ArchiveOptions.from_environment(),
+    )  # fmt: skip
 
 
 def is_broken(context: StageContext, lease: Lease) -> bool:
@@ -259,6 +277,27 @@ def _measure(context: StageContext, lease: Lease) -> EpochMeasurements:
     return measure_epoch(context.store, lease, Settings.from_environment().reference_path)
 
 
+def _copy(context: StageContext, lease: Lease) -> None:
+    from contimg.survey.archive.copying import copy_night
+
+    copy_night(context.store, *_place_and_night(lease))
+
+
+def _verify(context: StageContext, lease: Lease) -> None:
+    from contimg.survey.archive.copying import verify_night
+
+    verify_night(context.store, *_place_and_night(lease))
+
+
+def _place_and_night(lease: Lease) -> tuple[Any, str]:
+    from contimg.survey.archive.copying import find_place
+    from contimg.survey.archive.options import ArchiveOptions, read_places
+
+    name, _, night = lease.key.partition("/")
+    rules = read_places(ArchiveOptions.from_environment(), Settings.from_environment().base_dir)
+    return find_place(rules, name), night
+
+
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
 STAGES: Mapping[Stage, StageDefinition] = {
     Stage.CONVERT: StageDefinition(("contimg.tile.convert", "contimg.formats.ms.info"), _convert),
@@ -266,4 +305,6 @@ STAGES: Mapping[Stage, StageDefinition] = {
     Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
     Stage.MOSAIC: StageDefinition(("contimg.epoch.mosaic.run",), _mosaic),
     Stage.MEASURE: StageDefinition(("workers.execution.measuring",), _measure),
+    Stage.COPY: StageDefinition(("contimg.survey.archive.copying",), _copy),
+    Stage.VERIFY: StageDefinition(("contimg.survey.archive.copying",), _verify),
 }

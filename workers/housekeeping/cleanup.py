@@ -13,6 +13,7 @@ from contimg.common.files.locks import is_locked
 from contimg.common.files.staging import MARK, final_path, remove, restore_replaced, size_bytes
 from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store
+from contimg.store.products.retention import SUBBAND_FILES
 
 log = logging.getLogger(__name__)
 RECORDS_S = 10.0  # for old records in a round: other tasks of the same thread wait meanwhile
@@ -39,10 +40,12 @@ def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False
     Returns
     -------
     tuple of ExpiredProduct
-        The products, oldest first.
+        The products, oldest first, without those that lack a verified copy.
     """
     expired = []
     for product in store.retention.due(rules):
+        if product.lacking_copies:
+            continue
         size = _size_bytes(product.paths)
         if dry_run or _delete(store, product):
             expired.append(ExpiredProduct(product, size))
@@ -56,11 +59,16 @@ def delete_expired(store: Store, rules: RetentionRules, *, dry_run: bool = False
 def _delete(store: Store, product: Retirable) -> bool:
     """Delete the row and rename the files in one transaction, then delete the files.
 
-    A process that is killed in between leaves files that `remove_orphans` deletes.
+    A process that is killed in between leaves files that `remove_orphans` deletes. Subband files are deleted in the
+    transaction: in the incoming directory a renamed one would be a foreign file.
     """
     renamed: list[Path] = []
 
     def rename(paths: Sequence[Path]) -> None:
+        if product.kind == SUBBAND_FILES:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return
         for path in paths:
             with suppress(FileNotFoundError):  # deleted by hand: only the row remains
                 renamed.append(path.rename(path.with_name(f"{path.name}{MARK}retired-{uuid.uuid4().hex[:8]}")))

@@ -15,10 +15,10 @@ from contimg.common.errors import ContimgError
 from contimg.settings import DiskLimits, RetentionRules, StreamingConfig
 from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import DiskPause, Stage, State, Store
+from contimg.store.jobs.records import DISK_WATCH
 from workers.housekeeping.cleanup import delete_expired
 
 log = logging.getLogger(__name__)
-PAUSED_BY = "the disk watch"  # recorded in the store as the author of the pause
 FREEABLE_INTERVAL_S = 300.0
 _SAMPLED_STATES = (State.COLLECTING, State.PENDING, State.IN_PROGRESS, State.FAILED)
 
@@ -61,10 +61,10 @@ class DiskMonitor:
         full = self._describe(fullest) if used_percent >= limit else None
         self.store.activity.record_full_disk(full)
         if paused_by is None and used_percent >= limits.disk_high_percent:
-            self.store.jobs.pause(PAUSED_BY)
+            self.store.jobs.pause(DISK_WATCH)
             log.error("%s (limit %g %%); stream paused", usage, limits.disk_high_percent)
-        elif paused_by == PAUSED_BY and used_percent < limits.disk_low_percent:
-            self.store.jobs.resume(PAUSED_BY)
+        elif paused_by == DISK_WATCH and used_percent < limits.disk_low_percent:
+            self.store.jobs.resume(DISK_WATCH)
             log.info("%s (limit %g %%); stream resumed", usage, limits.disk_low_percent)
         problem = f"{full.reason}; stream paused; free some space" if full else None
         self.store.alerts.update("disk", problem, level=RULE_LEVELS["disk"], end_text=f"disk: over, {usage}")

@@ -17,9 +17,11 @@ from contimg.settings import (
     StreamingConfig,
 )
 from contimg.store import Store
+from contimg.survey.archive.options import ArchiveOptions
 from workers import logs
 from workers.broker import url_in_force
 from workers.housekeeping.alerts import AlertEvaluator, check_broker_is_own
+from workers.housekeeping.archive import ArchiveRounds
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
 from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.hips import HipsUpdater
@@ -84,6 +86,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         store, DispatchSettings.from_environment(), AlertLimits.from_environment(), inspector.latest,
         lambda: settings.reference_path,
     )  # fmt: skip
+    archive = ArchiveRounds(store, ArchiveOptions.from_environment(), settings)
     notifier = Notifier(store, NotificationSettings.from_environment())
     tasks = [
         PeriodicTask("disk monitor", interval_s, monitor.check),
@@ -93,6 +96,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),
         PeriodicTask("retention", retention.retention_interval_s, lambda: delete_expired(store, retention)),
         PeriodicTask("store sizes", DAY_S, lambda: record_sizes(store)),
+        PeriodicTask("archive", interval_s, archive.check),
         PeriodicTask("sky", interval_s, HipsUpdater(store).check),
         PeriodicTask("nights", CHECK_S, lambda: write_due_reports(store, config.output_dir)),
         PeriodicTask("notification", interval_s, notifier.send_new),  # without a recipient it ends the alert

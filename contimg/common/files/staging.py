@@ -103,7 +103,7 @@ def staged(
                     shutil.copyfile(temporary, beside)
                 durable = True
             if durable:
-                _flush_tree(beside)
+                flush_tree(beside)
             with rename_guard():
                 _refuse_existing(target, replaces)
                 _replace(beside, target)
@@ -194,8 +194,13 @@ def _probe(directory: Path) -> None:
     tempfile.TemporaryFile(dir=directory).close()
 
 
-def _flush_tree(path: Path) -> None:
-    """Flush a file, or a directory with everything in it, to the disk."""
+def flush_tree(path: Path) -> None:
+    """Flush a file, or a directory with everything in it, to the disk.
+
+    Parameters
+    ----------
+    path : the file or directory.
+    """
     if not path.is_dir():
         _flush(path)
     for directory, _, names in os.walk(path):

@@ -55,6 +55,7 @@ ALERTS: Mapping[str, Remedy] = {
     "candidate": Remedy("Look at its light curve and stamps; confirm, watch or dismiss it.", "alert-candidate"),
     "night": Remedy("Read the report of the night; nothing has to be done.", "alert-night"),
     "notification": Remedy("Correct the recipient that the alert names; events wait for it.", "alert-notification"),
+    "archive": Remedy("Mount the place that is away; restore the file that the alert names.", "alert-archive"),
     "broker": Remedy("Give each service a database of its own in CONTIMG_BROKER_URL.", "alert-broker"),
     "clock": Remedy("Synchronise the clock of the host that the alert names.", "alert-clock"),
 }

@@ -26,6 +26,8 @@ class Stage(StrEnum):
     IMAGE = "image"
     MOSAIC = "mosaic"
     MEASURE = "measure"
+    COPY = "copy"
+    VERIFY = "verify"
 
     @property
     def kind(self) -> "JobKind":
@@ -38,7 +40,7 @@ class Stage(StrEnum):
 
         A deployment that has one worker for each stage of a tile so needs no further service.
         """
-        return Stage.IMAGE if self in EPOCH.stages else self
+        return self if self in TILE.stages else Stage.IMAGE
 
     @property
     def remaining(self) -> "tuple[Stage, ...]":
@@ -71,17 +73,20 @@ class JobKind:
     noun : word for a job's key in messages.
     beginning : what a job is made for, in messages.
     stages : the stages in the order in which they run.
+    is_sent : whether the broker carries messages of its stages; if not, housekeeping runs them in a process of its own.
     """
 
     name: str
     noun: str
     beginning: str
     stages: tuple[Stage, ...]
+    is_sent: bool = True
 
 
 TILE = JobKind("tile", "group", "first file", (Stage.CONVERT, Stage.CALIBRATE, Stage.IMAGE))
 EPOCH = JobKind("epoch", "epoch", "first tile image", (Stage.MOSAIC, Stage.MEASURE))
-KINDS = {kind.name: kind for kind in (TILE, EPOCH)}
+ARCHIVE = JobKind("archive", "archive", "first file", (Stage.COPY, Stage.VERIFY), is_sent=False)
+KINDS = {kind.name: kind for kind in (TILE, EPOCH, ARCHIVE)}
 QUEUES = tuple(dict.fromkeys(stage.queue for stage in Stage))
 """The queues of the broker, each named after a stage."""
 

@@ -354,7 +354,8 @@ def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Ref
         return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}")
     if job.not_before is not None and job.not_before > now:
         return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error")
-    if switch := records.pause_switch(session):
+    switch = records.pause_switch(session)
+    if switch is not None and (current.kind.is_sent or switch.changed_by != records.DISK_WATCH):
         text = f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues"
         return Refused(Refusal.PAUSED, text)
     return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import BadInput, Incomplete
@@ -276,9 +276,13 @@ class Jobs(Repository):
 
 
 def _is_due(now: float) -> ColumnElement[bool]:
-    """The condition of pending jobs whose delay after an error, if any, is over."""
+    """The condition of pending jobs that messages are sent for and whose delay after an error, if any, is over."""
     job = tables.Job
-    return (job.state == State.PENDING) & or_(job.not_before.is_(None), job.not_before <= now)
+    return (job.state == State.PENDING) & _is_sent() & or_(job.not_before.is_(None), job.not_before <= now)
+
+
+def _is_sent() -> ColumnElement[bool]:
+    return and_(*(tables.Job.kind != kind.name for kind in KINDS.values() if not kind.is_sent))
 
 
 def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> list[JobRecord]:
@@ -320,4 +324,5 @@ def _free_slots(session: Session, max_in_flight: int) -> int:
     job = tables.Job
     # A comparison, not "is not null": that one SQLite does not look up in an index.
     sent = (job.state == State.PENDING) & (job.enqueued_at >= 0)
-    return max_in_flight - count(session, job, job.state == State.IN_PROGRESS) - count(session, job, sent)
+    running = count(session, job, job.state == State.IN_PROGRESS, _is_sent())
+    return max_in_flight - running - count(session, job, sent, _is_sent())

@@ -18,6 +18,8 @@ JobRef = int | str
 """A job's id; or the id of a group, which stands for the live job of its tile."""
 
 PAUSED = "paused"
+DISK_WATCH = "the disk watch"
+"""Author of a pause because a disk is full. The archive continues then: its copies let retention free space."""
 
 
 class Outcome(StrEnum):
@@ -226,7 +228,7 @@ def new_job(kind: JobKind, key: str, processing: str, reference_s: float, state:
         kind=kind.name,
         key=key,
         processing=processing,
-        priority=LIVE_PRIORITY if processing == LIVE else CAMPAIGN_PRIORITY,
+        priority=LIVE_PRIORITY if processing == LIVE and kind.is_sent else CAMPAIGN_PRIORITY,
         reference_s=reference_s,
         state=state,
         stage=kind.stages[0],

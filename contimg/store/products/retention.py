@@ -1,12 +1,14 @@
 """Retention: which products are old enough to go, and how one goes with its files.
 
 The row of a product is deleted in the transaction in which its files are renamed away, and only while its job is
-completed. Measurement Sets that a caltable in force was solved on are kept, and so are images that an epoch without its
-mosaic needs.
+completed. Where the rules require verified copies, every file of the product must have them in places that are there.
+Measurement Sets that a caltable in force was solved on are kept, and so are images that an epoch without its mosaic
+needs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,16 @@ from contimg.instrument.time import DAY_S
 from contimg.quality.grades import GOOD
 from contimg.settings import RetentionRules
 from contimg.settings.alerts import INFO
+from contimg.settings.retention import IMAGE, MOSAIC, MS, RAW
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.epochs.collecting import wanted_images
-from contimg.store.jobs.kinds import State
+from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.records import find_job
 from contimg.store.products.tile_products import Product
+from contimg.store.survey.archive import verified_counts
+from contimg.store.survey.product_files import LocalState, mark_retired
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Retirable:
 
     Attributes
     ----------
-    kind : "Measurement Set", "image" or "mosaic".
+    kind : "Measurement Set", "image", "mosaic" or "subband files".
     paths : its files and directories. created_at : epoch seconds.
+    required_places : number of places in which each of its files must have a verified copy before it is deleted.
+    lacking_copies : number of its files that have fewer; while there is one, the product is kept.
     """
 
     job_id: int
@@ -42,6 +49,8 @@ class Retirable:
     kind: str
     paths: tuple[Path, ...]
     created_at: float
+    required_places: int = 0
+    lacking_copies: int = 0
 
 
 class Retention(Repository):
@@ -59,6 +68,10 @@ class Retention(Repository):
             needed = wanted_images(session, self._database.rules) if rules.keep_images_days else set()
             images = [product for product, image_id in _images(session, rules, now) if image_id not in needed]
             products = [*_measurement_sets(session, rules, now), *images, *_mosaics(session, rules, now)]
+            products += _subband_files(session, rules, now)
+            required = {kind: rules.required_places.get(name, 0) for kind, name in _KINDS.items()}
+            products = [replace(product, required_places=required[product.kind]) for product in products]
+            products = [replace(product, lacking_copies=_count_lacking(session, product, now)) for product in products]
         return tuple(sorted(products, key=lambda product: product.created_at))
 
     def retire(self, product: Retirable, unname: Callable[[Sequence[Path]], None]) -> bool:
@@ -71,19 +84,26 @@ class Retention(Repository):
 
         Returns
         -------
-        False, with nothing changed, when the job is queued again, an open epoch needs the image, or the product was
-        replaced or is gone.
+        False, with nothing changed, when the job is queued again, an open epoch needs the image, a file lacks a
+        verified copy, or the product was replaced or is gone.
         """
         now = self._database.clock()
         model: Any = _MODELS[product.kind]
         with self._database.write() as session:
             job = find_job(session, product.job_id, lock=True)
-            row = session.scalar(select(model).where(model.job_id == product.job_id))
+            if _count_lacking(session, product, now):
+                return False
+            rows = select(model).where(model.job_id == product.job_id)
+            if model is tables.ProductFile:  # the first of them stands for all
+                rows = rows.where(model.kind == RAW, model.state == LocalState.PRESENT)
+            row = session.scalar(rows.order_by(model.id).limit(1))
             if job is None or row is None or job.state != State.COMPLETED or row.created_at != product.created_at:
                 return False
             if model is tables.Image and row.id in wanted_images(session, self._database.rules):
                 return False
-            session.delete(row)
+            if model is not tables.ProductFile:
+                session.delete(row)
+            mark_retired(session, product.paths)
             days = (now - product.created_at) / DAY_S
             record_event(session, now, INFO, product.group, f"{product.kind} retired after {days:.1f} days")
             session.flush()
@@ -91,7 +111,38 @@ class Retention(Repository):
             return True
 
 
-_MODELS = {"Measurement Set": tables.MeasurementSet, "image": tables.Image, "mosaic": tables.MosaicRow}
+SUBBAND_FILES = "subband files"
+_MODELS = {
+    "Measurement Set": tables.MeasurementSet, "image": tables.Image, "mosaic": tables.MosaicRow,
+    SUBBAND_FILES: tables.ProductFile,
+}  # fmt: skip
+_KINDS = {"Measurement Set": MS, "image": IMAGE, "mosaic": MOSAIC, SUBBAND_FILES: RAW}
+
+
+def _count_lacking(session: Session, product: Retirable, now: float) -> int:
+    """Count the files of a product that are not verified in as many places as the rules require."""
+    if not product.required_places:
+        return 0
+    counts = verified_counts(session, [str(path) for path in product.paths], now)
+    return sum(counts.get(str(path), 0) < product.required_places for path in product.paths)
+
+
+def _subband_files(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:
+    """The registered subband files of completed tiles, without those of the newest groups."""
+    if not rules.keep_raw_days:
+        return
+    file, job = tables.ProductFile, tables.Job
+    of_tile = (job.kind == TILE.name, job.processing == LIVE, job.state == State.COMPLETED)
+    newest = select(job.id).where(*of_tile).order_by(job.completed_at.desc()).limit(rules.keep_last)
+    newest_ids = set(session.scalars(newest))
+    before = now - rules.keep_raw_days * DAY_S
+    old = file.kind == RAW, file.created_at < before, file.state == LocalState.PRESENT
+    query = select(file, job.key).join(job, job.id == file.job_id).where(*old, *of_tile).order_by(file.job_id, file.id)
+    for (job_id, key), rows in groupby(session.execute(query), key=lambda pair: (pair[0].job_id, pair[1])):
+        files = [row for row, _ in rows]
+        if job_id not in newest_ids:
+            paths = tuple(Path(row.path) for row in files)
+            yield Retirable(job_id, key, SUBBAND_FILES, paths, files[0].created_at)
 
 
 def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> Iterator[Retirable]:

@@ -22,10 +22,11 @@ from contimg.store import (
     State,
     Store,
 )
+from contimg.store.jobs.records import DISK_WATCH
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 from workers.housekeeping.alerts import AlertEvaluator
 from workers.housekeeping.cleanup import delete_expired, remove_orphans
-from workers.housekeeping.resources import PAUSED_BY, Disk, DiskMonitor, disks, record_sample, resume_refusal
+from workers.housekeeping.resources import Disk, DiskMonitor, disks, record_sample, resume_refusal
 from workers.housekeeping.schedule import PeriodicTask, TaskSchedule
 from workers.inspection import Inspection, Worker
 from workers.service.manager import run_command
@@ -195,7 +196,7 @@ def test_disk_monitor_keeps_pause_by_operator(clocked_store):
     assert clocked_store.jobs.paused_by == "the night's observer"
     clocked_store.jobs.resume("the night's observer")
     assert clocked_store.jobs.paused_by is None
-    assert PAUSED_BY != "the night's observer"
+    assert DISK_WATCH != "the night's observer"
 
 
 def test_each_file_system_is_listed_once(deployment):

@@ -14,7 +14,19 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
 # Tables in the order of their creation.
-_TABLES: tuple[str, ...] = ("nights", "night_notes", "tile_interference", "metric_hours", "mosaic_cells")
+_TABLES: tuple[str, ...] = (
+    "nights",
+    "night_notes",
+    "tile_interference",
+    "metric_hours",
+    "mosaic_cells",
+    "nights",
+    "night_notes",
+    "tile_interference",
+    "product_files",
+    "archive_copies",
+    "archive_places",
+)
 _NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
 
@@ -26,6 +38,7 @@ def upgrade() -> None:
     _create_nights()
     _create_metric_hours()
     _create_mosaic_cells()
+    _create_archive()
 
 
 def downgrade() -> None:
@@ -115,3 +128,58 @@ def _create_mosaic_cells() -> None:
             )
         ]
         connection.execute(sa.insert(cells), rows)
+
+
+def _create_archive() -> None:
+    op.create_table(
+        "product_files",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("name", sa.String(length=1024), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("product_id", sa.BigInteger(), nullable=True),
+        sa.Column("job_id", _KEY, nullable=True),
+        sa.Column("processing", sa.String(length=64), nullable=False),
+        sa.Column("night", sa.String(length=10), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("checked_at", sa.Double(), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("path"),
+    )
+    op.create_index("ix_product_files_job_id", "product_files", ["job_id"])
+    op.create_index("ix_product_files_created_at", "product_files", ["created_at"])
+    op.create_index("ix_product_files_night", "product_files", ["night", "kind"])
+    op.create_index("ix_product_files_state", "product_files", ["state", "checked_at"])
+    op.create_table(
+        "archive_copies",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("file_id", _KEY, nullable=False),
+        sa.Column("place", sa.String(length=20), nullable=False),
+        sa.Column("night", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("copied_at", sa.Double(), nullable=True),
+        sa.Column("verified_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["file_id"], ["product_files.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("uq_archive_copies_file", "archive_copies", ["file_id", "place"], unique=True)
+    op.create_index("ix_archive_copies_night", "archive_copies", ["place", "night", "state"])
+    op.create_index("ix_archive_copies_state", "archive_copies", ["place", "state", "verified_at"])
+    op.create_table(
+        "archive_places",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("checked_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+    )
