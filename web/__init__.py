@@ -25,6 +25,7 @@ from web.sources.catalogues.api import catalogues
 from web.streaming.api import streaming
 from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
+from web.survey.archive import archive_api
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
 from workers.inspection import CeleryInspector, Inspection, InspectionCache
@@ -71,6 +72,7 @@ def create_app(
             calibrations,
             antennas,
             catalogues,
+            archive_api,
             logs,
         ),
         (

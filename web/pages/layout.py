@@ -31,6 +31,7 @@ NAVIGATION = (
     ("calibration.show", "Calibration"),
     ("antenna_pages.show", "Antennas"),
     ("history.show", "History"),
+    ("archive.show", "Archive"),
     ("alerts.show", "Alerts"),
     ("logs.show", "Logs"),
     ("configuration.edit", "Configuration"),
