@@ -115,8 +115,8 @@ class ArchivedNight:
         """Commit a product with the checksums of its files."""
         lease = self.store.leases.claim(group, stage, "a")
         assert isinstance(lease, Lease), lease
-        made = checksum_product(product, ms, lease.files.values(), self.deployment.config.output_dir, self.options)
-        self.store.leases.commit(lease, [product, made])
+        files = checksum_product(product, ms, lease.files.values(), self.deployment.config.output_dir, self.options)
+        self.store.leases.commit(lease, [product, files])
 
     def image(self, number: int = 0) -> Path:
         """The FITS image of a tile."""

@@ -44,12 +44,12 @@ def night(
 ) -> Iterator[ArchivedNight]:
     """Two tiles of a night with images, Measurement Sets and subband files, and the places `vault` and `attic`."""
     deployment.more["CONTIMG_QUEUE_DB"] = location
-    made = ArchivedNight.make(deployment, clock)
+    made_night = ArchivedNight.make(deployment, clock)
     for name, value in deployment.environ.items():
         if name.startswith(("CONTIMG_", "PIPELINE_")):
             monkeypatch.setenv(name, value)
-    yield made
-    made.store.close()
+    yield made_night
+    made_night.store.close()
 
 
 @pytest.fixture

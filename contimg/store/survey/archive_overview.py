@@ -33,7 +33,7 @@ class NightCopies:
     files: Annotated[int, about("Files on the pipeline's machine or deleted by retention", "files", 2304)]
     size_bytes: Annotated[int, about("Their size", "bytes", 5200000000)]
     verified: Annotated[Mapping[str, int], about("Verified copies by place", "files", {"vault": 2304})]
-    other: Annotated[Mapping[str, int], about("Copies that are not verified, by place", NO_UNIT, {"vault": 0})]
+    unverified: Annotated[Mapping[str, int], about("Copies that are not verified, by place", NO_UNIT, {"vault": 0})]
 
 
 class ArchiveOverview(Repository):
@@ -100,13 +100,13 @@ class ArchiveOverview(Repository):
                 copy.place.in_(places), copy.night.in_(nights)
             )
             verified: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(places, 0))
-            other: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(places, 0))
+            unverified: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(places, 0))
             for place, night, state, number in session.execute(counts.group_by(copy.place, copy.night, copy.state)):
-                (verified if state == CopyState.VERIFIED else other)[night][place] += number
+                (verified if state == CopyState.VERIFIED else unverified)[night][place] += number
         return tuple(
             NightCopies(
                 night=night, files=totals[night][0], size_bytes=int(totals[night][1]), verified=verified[night],
-                other=other[night],
+                unverified=unverified[night],
             )
             for night in nights
         )  # fmt: skip

@@ -91,31 +91,31 @@ def _write_files(product: MadeFiles, session: Session, job: tables.Job, now: flo
     file, copy = tables.ProductFile, tables.ArchiveCopy
     session.flush()  # the numbers of the products' rows
     night = format_utc(job.reference_s, "%Y-%m-%d")
-    for kind in sorted({made.kind for made in product.files}):
-        of_kind = [made for made in product.files if made.kind == kind]
+    for kind in sorted({entry.kind for entry in product.files}):
+        of_kind = [entry for entry in product.files if entry.kind == kind]
         product_id = _product_id(session, kind, job.id)
-        paths = [str(made.path.absolute()) for made in of_kind]
+        paths = [str(entry.path.absolute()) for entry in of_kind]
         # Files that the job made before and did not make again, such as a plot.
         former = delete(file).where(file.job_id == job.id, file.kind == kind, file.path.not_in(paths))
         session.execute(former)
         rows = {row.path: row for row in session.scalars(select(file).where(file.path.in_(paths)))}
-        for made, path in zip(of_kind, paths, strict=True):
+        for entry, path in zip(of_kind, paths, strict=True):
             row = rows.get(path) or file(path=path)
-            if row.id is not None and _is_as_before(row, made):
+            if row.id is not None and _is_as_before(row, entry):
                 continue
-            if row.id is not None and row.sha256 != made.sha256:
+            if row.id is not None and row.sha256 != entry.sha256:
                 changed = update(copy).where(copy.file_id == row.id)
                 session.execute(changed.values(state=CopyState.PENDING, sha256=None, error=None))
-            row.name, row.kind, row.product_id, row.job_id = made.name, kind, product_id, job.id
-            row.processing, row.night, row.size_bytes = job.processing, night, made.size_bytes
-            row.sha256, row.state, row.error = made.sha256, LocalState.PRESENT, None
-            row.checked_at, row.created_at = (now if made.sha256 else None), now
+            row.name, row.kind, row.product_id, row.job_id = entry.name, kind, product_id, job.id
+            row.processing, row.night, row.size_bytes = job.processing, night, entry.size_bytes
+            row.sha256, row.state, row.error = entry.sha256, LocalState.PRESENT, None
+            row.checked_at, row.created_at = (now if entry.sha256 else None), now
             session.add(row)
 
 
-def _is_as_before(row: tables.ProductFile, made: MadeFile) -> bool:
+def _is_as_before(row: tables.ProductFile, entry: MadeFile) -> bool:
     """Whether a file that was not read is the one whose checksum is known."""
-    return made.sha256 is None and row.size_bytes == made.size_bytes and made.modified_at <= row.created_at
+    return entry.sha256 is None and row.size_bytes == entry.size_bytes and entry.modified_at <= row.created_at
 
 
 def _product_id(session: Session, kind: str, job_id: int) -> int | None:

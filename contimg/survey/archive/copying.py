@@ -169,7 +169,7 @@ def audit(store: Store, places: Sequence[Place], verify_days: float, limit_s: fl
     store : with the times.
     places : the places that are available.
     verify_days : what was read within these days is left out; 0: nothing is read.
-    limit_s : time after which no further file is begun, s.
+    limit_s : time after which no further file is read, s.
     """
     if not verify_days:
         return 0
