@@ -15,18 +15,9 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
 # Tables in the order of their creation.
 _TABLES: tuple[str, ...] = (
-    "nights",
-    "night_notes",
-    "tile_interference",
-    "metric_hours",
-    "mosaic_cells",
-    "nights",
-    "night_notes",
-    "tile_interference",
-    "product_files",
-    "archive_copies",
-    "archive_places",
-)
+    "nights", "night_notes", "tile_interference", "metric_hours", "mosaic_cells",
+    "product_files", "archive_copies", "archive_places",
+)  # fmt: skip
 _NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
 
