@@ -70,6 +70,8 @@ JUDGES = {
     "flower": _package("flower"),
     "aladin": Judge(_has_aladin, "`contimg viewer install` installs Aladin Lite"),
     "reproject": _package("reproject"),
+    "pyvo": _package("pyvo"),
+    "lxml": _package("lxml"),
     "docker compose": Judge(_has_compose, "apt-get install docker-compose-v2 or docker-compose-plugin", in_setup=False),
 }
 

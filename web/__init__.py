@@ -26,6 +26,7 @@ from web.streaming.api import streaming
 from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
 from web.survey.archive import archive_api
+from web.survey.vo.services import vo
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
 from workers.inspection import CeleryInspector, Inspection, InspectionCache
@@ -87,6 +88,7 @@ def create_app(
     ):
         app.register_api(api)
     app.register_blueprint(activity.health)
+    app.register_blueprint(vo)
     add_pages(app)
     guard(app, settings)
     handle_errors(app)

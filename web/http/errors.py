@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contimg.common.errors import BadInput, ContimgError, Misconfigured, Transient, os_refusal
 from contimg.common.files.names import printable
+from contimg.formats import votables
 from contimg.formats.records import NO_UNIT, RecordSchema, about
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ STATUS_OF = {BadInput: 409, Misconfigured: 500, Transient: 503}
 
 
 PROBLEM_JSON = "application/problem+json"
+VO_PREFIX = "/vo/"  # of VO services, whose errors are VOTables
 
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "invalid_request": (400, "A parameter or the body is not valid"),
@@ -121,7 +123,7 @@ def is_for_machines(path: str) -> bool:
     ----------
     path : path of the request, with the leading slash.
     """
-    return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json"))
+    return path != "/api/docs" and path.startswith(("/api", "/metrics", "/healthz", "/openapi.json", VO_PREFIX))
 
 
 def wants_json() -> bool:
@@ -205,7 +207,10 @@ def error_response(status: int, error: str, hint: str, retry_after_s: float = 10
     code : one of `PROBLEMS`; empty for the first of the status.
     """
     error = printable(error)  # it may hold a part of the request
-    if wants_json():
+    if request.path.startswith(VO_PREFIX):
+        text = error if ":" in error.partition(" ")[0] else f"Error: {error}"
+        answer = make_response(votables.error(f"{text}; {hint}"), status, {"Content-Type": votables.MEDIA_TYPE})
+    elif wants_json():
         body = problem(status, error, hint, code).model_dump_json()
         answer = make_response(body, status, {"Content-Type": PROBLEM_JSON})
     else:

@@ -1,6 +1,6 @@
 """`/api/sources` and `/api/candidates`: sources with their statistics, light curves, and what observers decide."""
 
-from flask import Response
+from flask import Response, request
 
 from contimg.store.sky.records import CandidateRecord, SourceList, SourceRecord
 from web.context import current_panel
@@ -62,10 +62,13 @@ def read_light_curve(path: SourcePath, query: CurveQuery) -> SourceCurve:
 def search_cone(query: ConeQuery) -> Response:
     """Sources in a cone as a VOTable: an IVOA Simple Cone Search.
 
-    For pyvo, TOPCAT and Aladin; at most 10,000 sources, the nearest ones.
+    For earlier clients; /vo/cone is the service as the standard has it. At most 10,000 sources, the nearest ones.
     """
     nearest = current_panel().store.sky.cone(query.ra, query.dec, query.radius, limit=MAX_RECORDS + 1)
-    table = write_votable(nearest[:MAX_RECORDS], is_cut=len(nearest) > MAX_RECORDS)
+    table = write_votable(
+        nearest[:MAX_RECORDS], is_cut=len(nearest) > MAX_RECORDS, root=request.url_root.rstrip("/"),
+        verbosity=query.verbosity,
+    )  # fmt: skip
     return Response(table, mimetype=MIMETYPE)
 
 

@@ -81,9 +81,7 @@ class ConeQuery(Parameters):
         ge=-90, le=90, alias="DEC"
     )
     radius: Annotated[FiniteFloat, about("Radius of the cone", "deg", 0.1)] = Field(ge=0, le=MAX_RADIUS_DEG, alias="SR")
-    verbosity: Annotated[int, about("Accepted and not used: every column is sent", NO_UNIT, 2)] = Field(
-        2, ge=1, le=3, alias="VERB"
-    )
+    verbosity: Annotated[int, about("Columns: 1 few, 2 most, 3 all", NO_UNIT, 2)] = Field(2, ge=1, le=3, alias="VERB")
 
 
 class CandidateListing(Listing):
