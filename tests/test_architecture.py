@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("contimg", "workers", "web")
 MAX_ENTRIES = 12
@@ -134,6 +136,31 @@ def test_store_imports_no_heavy_library() -> None:
     text = "import sys, contimg.store, contimg.cli.store; print(*sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert not {"astropy", "scipy", "numba", "pyarrow"} & set(outcome.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("modules", "forbidden"),
+    [
+        (
+            "contimg.cli.tile.convert, contimg.settings",
+            "astropy casacore casatools h5py numba scipy.special sqlalchemy",
+        ),
+        ("contimg.tile.convert.run", "astropy casatools ducc0 matplotlib scipy.special sqlalchemy"),
+    ],
+    ids=["command", "stage"],
+)
+def test_convert_imports_what_it_needs(modules: str, forbidden: str) -> None:
+    """The command's help and errors need no numerical library, and a conversion none of those that image."""
+    text = f"import sys, {modules}; print(*sys.modules)"
+    outcome = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert not set(forbidden.split()) & set(outcome.stdout.split())
+
+
+def test_settings_are_checked_without_numerical_libraries() -> None:
+    """Every process of the stream checks them when it starts."""
+    text = "import sys, contimg.settings.tree as t; list(t.section_classes(t.SECTION_MODULES)); print(*sys.modules)"
+    outcome = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert not {"astropy", "casacore", "h5py", "numba", "scipy.special"} & set(outcome.stdout.split())
 
 
 def test_library_imports_neither_celery_nor_flask() -> None:

@@ -7,15 +7,17 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.common.options import Options, option
 from contimg.formats.arrays import Mask
-from contimg.formats.caltables.solutions import Solutions
 from contimg.quality.grades import REJECTED, Check, QualityGrade, grade_checks
+
+if TYPE_CHECKING:  # the settings read the limits without casacore
+    from contimg.formats.caltables.solutions import Solutions
 
 _RECEPTORS = "XY"
 _KINDS = {"bcal": "bandpass", "gcal": "gain", "kcal": "delay"}
@@ -127,7 +129,7 @@ class CaltableSetNumbers:
         return plain
 
 
-def measure_caltable(solutions: Solutions, live: Sequence[str], limits: SolutionLimits) -> CaltableNumbers:
+def measure_caltable(solutions: "Solutions", live: Sequence[str], limits: SolutionLimits) -> CaltableNumbers:
     """Measure one caltable.
 
     Parameters
@@ -182,7 +184,7 @@ def measure_hand_ratio(inverse: NDArray[np.complex64]) -> float | None:
     return float(np.median(finite)) if finite.size else None
 
 
-def measure_phase_scatter_deg(phases: Solutions) -> float:
+def measure_phase_scatter_deg(phases: "Solutions") -> float:
     """Measure the rms of a transit's phases about each antenna's mean, in degrees.
 
     Parameters

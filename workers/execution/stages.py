@@ -300,7 +300,7 @@ def _place_and_night(lease: Lease) -> tuple[Any, str]:
 
 # The libraries of the stages load in the process that computes, not where messages are only passed on.
 STAGES: Mapping[Stage, StageDefinition] = {
-    Stage.CONVERT: StageDefinition(("contimg.tile.convert", "contimg.formats.ms.info"), _convert),
+    Stage.CONVERT: StageDefinition(("contimg.tile.convert.run", "contimg.formats.ms.info"), _convert),
     Stage.CALIBRATE: StageDefinition(("contimg.tile.calibrate.run",), _calibrate),
     Stage.IMAGE: StageDefinition(("contimg.tile.image.run", "contimg.quality.image"), _image),
     Stage.MOSAIC: StageDefinition(("contimg.epoch.mosaic.run",), _mosaic),

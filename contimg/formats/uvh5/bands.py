@@ -1,13 +1,16 @@
 """Band plans of other arrays: from a setting, or from the files of a group."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.common.errors import BadFile, Misconfigured
-from contimg.formats.uvh5.header import SubbandHeader
 from contimg.instrument.dsa110 import BAND, BandPlan
+
+if TYPE_CHECKING:  # the settings check a band plan without HDF5
+    from contimg.formats.uvh5.header import SubbandHeader
 
 EDGE_TOLERANCE_HZ = 1.0
 
@@ -40,7 +43,7 @@ def parse_band_plan(text: str) -> BandPlan:
     return plan
 
 
-def infer_band_plan(headers: Mapping[int, SubbandHeader]) -> BandPlan:
+def infer_band_plan(headers: "Mapping[int, SubbandHeader]") -> BandPlan:
     """Return the plan that the files of a group fill: equal, contiguous subbands in one direction.
 
     Parameters
@@ -73,7 +76,7 @@ def infer_band_plan(headers: Mapping[int, SubbandHeader]) -> BandPlan:
     return BandPlan(edge_hz + count * width_hz if rising else edge_hz, width_hz, count, freqs_hz.size, rising)
 
 
-def _edges_hz(header: SubbandHeader) -> tuple[float, float]:
+def _edges_hz(header: "SubbandHeader") -> tuple[float, float]:
     freqs_hz = header.freqs_hz
     low, high = float(freqs_hz.min()), float(freqs_hz.max())
     step = (high - low) / (freqs_hz.size - 1) if freqs_hz.size > 1 else header.channel_width_hz

@@ -7,8 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from contimg.common.errors import BadFile, BadInput, ContimgError, Transient
-from contimg.tile.convert.options import ConvertOptions
-from contimg.tile.convert.run import Conversion, convert
+from contimg.tile.convert import Conversion, ConvertOptions, convert
 
 
 @dataclass(frozen=True)

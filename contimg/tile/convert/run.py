@@ -1,7 +1,6 @@
 """The function of the convert stage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -15,55 +14,13 @@ from contimg.formats.uvh5.group import SubbandGroup, read_group
 from contimg.instrument.time import DAY_S, MJD_ZERO_JD
 from contimg.tile.convert.geometry import TileGeometry
 from contimg.tile.convert.options import ConvertOptions
+from contimg.tile.convert.result import Conversion
 from contimg.tile.convert.visibilities import UnevenWeights, write_visibilities
-from contimg.tile.products import ConvertedMS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conversion(ConvertedMS):
-    """Result of the convert stage: the Measurement Set and how it was made.
-
-    Attributes
-    ----------
-    rows : of the main table.
-    subbands : number of files.
-    bytes_read : size of the files.
-    seconds : duration of the stage.
-    flags : number of flagged values by reason, see `contimg.tile.convert.visibilities.FLAG_REASONS`.
-    notes : corrections of what the headers have; the stream writes them into its event log.
-    """
-
-    rows: int
-    subbands: int
-    bytes_read: int
-    seconds: float
-    flags: Mapping[str, int]
-    notes: tuple[str, ...] = ()
-
-
-def convert(
-    files: Mapping[int, Path], target: Path, options: ConvertOptions | None = None, *, scratch: Sequence[Path] = ()
-) -> Conversion:
-    """Convert the subband files of one group into a Measurement Set.
-
-    The phase centre is the meridian at mid-tile, expressed in ICRS, or a phased file's own; see docs/maths.md.
-
-    Parameters
-    ----------
-    files : path by the subband in the file's name; the channels of a missing subband are flagged.
-    target : `<group>.ms`; replaced when it exists, and what was flagged by hand in it is flagged again.
-    options : defaults when not given.
-    scratch : directories to write in, such as a tmpfs, the first with enough space; the finished Measurement Set is
-        then moved. Without one it is written beside the target.
-
-    Raises
-    ------
-    BadFile : a file is damaged, or not of this group.
-    BadInput : there is no file.
-    Transient : the disk is full, or a file cannot be reached.
-    """
+def write_ms(files: Mapping[int, Path], target: Path, options: ConvertOptions, scratch: Sequence[Path]) -> Conversion:
+    """Convert the subband files of one group; see `contimg.tile.convert.convert`."""
     start_s = perf_counter()
-    options = options or ConvertOptions()
     group = read_group(files, options.plan, own_telescope=options.own_telescope, locking=options.file_locking)
     geometry = TileGeometry.of(group)
     try:

@@ -86,10 +86,11 @@ import sys
 from pathlib import Path
 import contimg.tile.convert.run as stage
 from contimg.common.errors import ContimgError
+from contimg.tile.convert import convert
 files = {int(path.stem[-2:]): path for path in Path(sys.argv[1]).glob("*.hdf5")}
 stage._bytes_needed = lambda tile, weight_spectrum: 0  # another process takes the space meanwhile
 try:
-    stage.convert(files, Path(sys.argv[2]) / "tile.ms", scratch=[Path(argument) for argument in sys.argv[3:]])
+    convert(files, Path(sys.argv[2]) / "tile.ms", scratch=[Path(argument) for argument in sys.argv[3:]])
 except ContimgError as error:
     print(type(error).__name__, error)
 """
