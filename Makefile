@@ -7,7 +7,7 @@ SEED ?= 6
 HOURS ?= 1
 COMPOSE := docker compose --env-file ops/docker/.env
 
-.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-light-curves bench-mosaic bench-overhead bench-photometry bench-scaling bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
+.PHONY: help setup demo test test-long test-deploy docs-check lint bench bench-calibrate bench-catalogue bench-convert bench-growth bench-guard bench-image bench-intake bench-light-curves bench-mosaic bench-overhead bench-photometry bench-scaling bench-store bench-stream bench-viewer chaos soak setup-readers clean compose-build compose-up compose-down compose-logs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench-overhead: setup ## measure the orchestration of a group, with empty stages
 
 bench-scaling: setup ## measure tiles per hour of 1, 2 and 4 processes and of two hosts, against `contimg plan`
 	@$(BIN)/python benchmarks/bench_scaling.py $(ARGS)
+
+bench-store: setup ## write ten years of observing to a store: every page, list, command, queue step, pruning, backup, migration
+	@$(BIN)/python benchmarks/bench_store.py $(ARGS)
 
 bench-viewer: setup ## measure the views of images of 2400² and 4800² pixels that the panel sends
 	@$(BIN)/python benchmarks/bench_viewer.py $(ARGS)

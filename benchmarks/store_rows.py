@@ -268,7 +268,7 @@ def _fill_activity(filler: Filler, history: History, double: str) -> None:
     first = history.tiles - history.detail_tiles
     filler.run("antenna_history", {
         "job_id": "h_tile.n", "processing": "'live'", "group_id": "id", "mjd": "mjd", "antenna": "a.label",
-        "polarisation": "a.pol", "flagged_fraction": "0.05 + (a.n * 37 % 100) / 500.0",
+        "polarisation": "a.pol", "flagged_fraction": "0.05 + (a.n * 37 % 100) / 1000.0",
         "state": "CASE WHEN a.n / 2 IN (7, 40) THEN 'dead' ELSE 'good' END",
         "reason": "CASE WHEN a.n / 2 IN (7, 40) THEN '98% zero' END",
     }, f"h_tile CROSS JOIN h_antenna a WHERE h_tile.n > {first} AND h_tile.n <= {history.tiles - 5}"

@@ -49,7 +49,9 @@ def read_image_series(database: Database, name: str, since_s: float, until_s: fl
     since_mjd, until_mjd = unix_to_mjd(since_s), unix_to_mjd(until_s)
     value = VALUES[name] if name in VALUES else SHARES[name]
     low, high = (func.min, func.max) if name in VALUES else (func.avg, func.avg)
-    step = cast(func.floor((_image.mjd - since_mjd) * DAY_S / width_s), Integer)
+    number = (_image.mjd - since_mjd) * DAY_S / width_s  # at least 0
+    # SQLite cuts the fraction off; PostgreSQL would round. On SQLite floor is a slow function of Python.
+    step = cast(number if database.engine.dialect.name == "sqlite" else func.floor(number), Integer)
     query = (
         select(step, func.avg(value), low(value), high(value))
         .where(_image.mjd >= since_mjd, _image.mjd < until_mjd, value.is_not(None))

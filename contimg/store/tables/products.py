@@ -114,8 +114,14 @@ class Image(TileProduct):
 add_number_columns(MeasurementSet, ConvertedMS)
 add_number_columns(MeasurementSet, CalibrationNumbers)
 add_number_columns(Image, TileImage)
+# Not first the processing: SQLite, which has no statistics, would take such an index for every query of live images.
 _NIGHT_COLUMNS = (
-    "processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio", "catalogue_offset_arcsec",
+    "group_id", "processing", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio", "catalogue_offset_arcsec",
 )  # fmt: skip
 # A year of nights is summarised from this index: the rows of the table have long lists, which would be read too.
 Index("ix_images_night", *(Image.__table__.c[name] for name in _NIGHT_COLUMNS))
+# The charts of years read the numbers of a million images, from this index for the same reason.
+_CHART_COLUMNS = (
+    "mjd", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio", "unflagged_fraction", "calibration_set",
+)  # fmt: skip
+Index("ix_images_charts", *(Image.__table__.c[name] for name in _CHART_COLUMNS))

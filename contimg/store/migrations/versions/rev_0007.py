@@ -18,8 +18,10 @@ _TABLES: tuple[str, ...] = (
     "nights", "night_notes", "tile_interference", "metric_hours", "mosaic_cells",
     "product_files", "archive_copies", "archive_places",
 )  # fmt: skip
-_NIGHT_COLUMNS = ["processing", "group_id", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
+_NIGHT_COLUMNS = ["group_id", "processing", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
+_CHART_COLUMNS = ["mjd", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio", "unflagged_fraction",
+                  "calibration_set"]  # fmt: skip
 
 
 def upgrade() -> None:
@@ -30,10 +32,12 @@ def upgrade() -> None:
     _create_metric_hours()
     _create_mosaic_cells()
     _create_archive()
+    op.create_index("ix_images_charts", "images", _CHART_COLUMNS)
 
 
 def downgrade() -> None:
     """Drop the tables and the columns."""
+    op.drop_index("ix_images_charts", "images")
     op.drop_index("ix_images_night", "images")
     for table in reversed(_TABLES):
         op.drop_table(table)
