@@ -23,7 +23,8 @@ from web.activity.history import CHARTS, check_scan
 from web.context import EXTENSION
 
 GROWING = ("jobs", "groups", "subband_files", "stage_runs", "ms_index", "images", "events", "metrics", "calibrations",
-           "alerts")  # fmt: skip
+           "alerts", "antenna_history", "antenna_outages", "metric_hours", "mosaics", "mosaic_inputs",
+           "measurements")  # fmt: skip
 Statements = dict[str, Any]
 
 
@@ -48,7 +49,8 @@ def paths(store: Store) -> list[str]:
         f"/events?group={group.id}", "/configuration", "/api/status", "/api/queue", "/api/queue?state=failed",
         "/api/calibrations", "/api/groups?state=failed&since=2026-01-01", "/api/groups?incomplete=true",
         "/api/images?grade=good&since=2026-01-01&calibrated=true", "/api/events/list", "/api/alerts",
-        "/api/streaming/metrics", "/api/streaming/health", "/metrics", "/healthz",
+        "/api/streaming/metrics", "/api/streaming/health", "/metrics", "/healthz", "/epochs", "/api/epochs",
+        "/api/mosaics", "/antennas", "/antennas?days=90", "/api/antennas", "/sources", "/api/store",
     ]  # fmt: skip
 
 
@@ -78,7 +80,8 @@ def statements(app: Flask, store: Store, full_night: Night) -> Statements:
 
 def test_sqlite_plans_use_indexes(statements: Statements, store: Store) -> None:
     assert len(statements) > 60
-    assert all(any(f"FROM {table}" in statement for statement in statements) for table in GROWING)
+    tables_read = {table for table in GROWING if any(f"FROM {table}" in statement for statement in statements)}
+    assert tables_read == set(GROWING) - {"measurements"}
     walks = {}
     with store.database.engine.connect() as connection:
         for statement, parameters in statements.items():
