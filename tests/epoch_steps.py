@@ -67,13 +67,15 @@ def image_tile(telescope: Telescope, number: int, declination_deg: float = 16.3,
     return group
 
 
-def commit_images(store: Store, incoming: Path, paths: Sequence[Path], start_s: float, declination_deg: float) -> None:
+def commit_images(
+    store: Store, incoming: Path, paths: Sequence[Path], start_s: float, declination_deg: float, **fields
+) -> None:
     """Let the files of consecutive tiles arrive, the first at a time, and commit their stages with these images."""
     for number, path in enumerate(paths):
         tile_start_s = start_s + 309 * number
         for subband in range(16):
             group = register_file(store, incoming / subband_file_name(tile_start_s, subband), 5, 1.0).file.group
-        ms, image = products_at(group, tile_start_s + 154.5, declination_deg)
+        ms, image = products_at(group, tile_start_s + 154.5, declination_deg, **fields)
         commit(store, group, Stage.CONVERT, ms)
         commit(store, group, Stage.CALIBRATE)
         commit(store, group, Stage.IMAGE, replace(image, fits_path=path))

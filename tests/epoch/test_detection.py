@@ -47,6 +47,23 @@ def test_sources_are_detected_across_ra_0h(tmp_path: Path) -> None:
     assert detections.rms_jy == pytest.approx(RMS_JY, rel=0.2)
 
 
+def test_all_of_many_sources_are_detected(tmp_path: Path) -> None:
+    """A mosaic of an hour has more than 2,000 sources."""
+    size, step = 1040, 20
+    steps = np.arange(-8, 9.0)
+    sigma = BEAM_ARCSEC / CELL_ARCSEC / np.sqrt(8 * np.log(2))
+    beam = np.exp(-(steps[:, None] ** 2 + steps**2) / (2 * sigma**2))
+    data = RMS_JY * np.random.default_rng(5).standard_normal((size, size))
+    for row in range(step, size - step, step):
+        for column in range(step, size - step, step):
+            data[row - 8 : row + 9, column - 8 : column + 9] += 0.03 * beam
+    path = write_image(tmp_path / "mosaic.fits")
+    header = fits.getheader(path)
+    fits.writeto(path, data.astype(np.float32), header, overwrite=True)
+    fits.writeto(path.with_suffix(".rms.fits"), np.full(data.shape, RMS_JY, np.float32), header, overwrite=True)
+    assert 2450 < len(detect_sources(read_restored_image(path), 6.0)) <= 2500
+
+
 def test_nothing_above_the_limit(tmp_path: Path) -> None:
     image = read_restored_image(write_image(tmp_path / "mosaic.fits"))
     assert len(detect_sources(image, 1e5)) == 0

@@ -27,10 +27,15 @@ T0 = 1_771_802_271.0  # 2026-02-22T23:17:51
 def epoch(deployment, store: Store, monkeypatch: pytest.MonkeyPatch) -> int:
     """Job of an epoch of three tile images on disk, made pending."""
     monkeypatch.setenv("PIPELINE_STATE_DIR", str(deployment.settings.state_dir))
+    return request_epoch(deployment, store)
+
+
+def request_epoch(deployment, store: Store, declination_deg: float = 20.0, **fields) -> int:
+    """Job of an epoch of three tile images at declination 20° on disk, whose records have these values."""
     directory = deployment.config.output_dir / "images"
     directory.mkdir(parents=True)
     paths = write_strip(directory, strip(80.0, 20.0, 3, **SMALL), random_sky(80.0, 20.0, 6.0, 3.2, 30))
-    commit_images(store, deployment.incoming, paths, T0, 20.0)
+    commit_images(store, deployment.incoming, paths, T0, declination_deg, **fields)
     key = max(store.epochs.list_epochs().epochs, key=lambda record: record.tile_count).id
     store.epochs.request(unix_to_mjd(T0) - 1, unix_to_mjd(T0) + 1)
     return store.epochs.epoch(key).job_id
@@ -101,6 +106,7 @@ def test_measure_stage_measures_catalogued_sources(deployment, store: Store, epo
     curves = [store.sky.light_curve(source.id).measurements for source in sources.values()]
     assert {len(curve) for curve in curves} == {1}
     assert {curve[0].epoch for curve in curves} == {record.id}
+    assert not {"WRONG_STRIP", "HIGH_FLAG_FRACTION"} & {flag for curve in curves for flag in curve[0].flags}
     assert len(curves) > 10
     pulls = []
     for source, curve in zip(sources.values(), curves, strict=True):
@@ -112,6 +118,22 @@ def test_measure_stage_measures_catalogued_sources(deployment, store: Store, epo
     assert np.std(pulls) < 2
     text = next(event.text for event in store.events.after(0) if event.text.startswith("measured"))
     assert f"measured {len(curves)} positions" in text
+
+
+def test_measure_stage_flags_another_strip_and_flagged_tiles(
+    deployment, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records say declination 22°, the images are of 20°; 70 % of the visibilities of each tile are flagged."""
+    monkeypatch.setenv("PIPELINE_STATE_DIR", str(deployment.settings.state_dir))
+    run_epoch(deployment, store, request_epoch(deployment, store, 22.0, unflagged_fraction=0.3))
+    sources = store.sky.cone(80.0, 20.0, 5.0)
+    assert len(sources) > 3
+    for source in sources:
+        (measurement,) = store.sky.light_curve(source.id).measurements
+        assert {"WRONG_STRIP", "HIGH_FLAG_FRACTION"} <= set(measurement.flags)
+        assert (measurement.is_counted, measurement.uncounted_reason) == (False, "hard flag")
+    assert {source.variability for source in sources} == {None}
+    assert store.sky.candidates() == ()
 
 
 def test_measure_stage_without_catalogue_takes_own_sources(deployment, store: Store, epoch: int) -> None:

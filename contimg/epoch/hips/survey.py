@@ -26,6 +26,7 @@ from contimg.epoch.hips.coverage import (
     write_properties,
 )
 from contimg.epoch.hips.geometry import MIN_ORDER, choose_order, find_tiles
+from contimg.epoch.hips.links import link_mosaic, open_linked, unlink_mosaic
 from contimg.epoch.hips.mosaic_image import MosaicImage, open_mosaic, resample, weight_path
 from contimg.epoch.hips.tiles import Tile, read_tile, write_allsky, write_parent, write_tile
 
@@ -96,10 +97,12 @@ class Survey:
         name = check_name(path.name.removesuffix(".fits"), "mosaic")
         stamp, old = _stamp(path), self.member(name)
         if old is not None and old.is_complete and old.stamp == stamp and old.fits_path == path:
+            link_mosaic(self._members, path)
             return False
         mosaic = open_mosaic(path)
         if old is not None and old.is_complete and old.digest == mosaic.digest:
             self._write_member(replace(old, fits_path=path, stamp=stamp))
+            link_mosaic(self._members, path)
             return False
         properties = read_properties(self.directory)
         order = int(properties.get("hips_order") or choose_order(mosaic.cell_arcsec))
@@ -114,6 +117,7 @@ class Survey:
         self._write_member(member)
         self._change_tiles(member, mosaic, properties)
         self._write_member(replace(member, tiles=tiles, is_complete=True))
+        link_mosaic(self._members, path)
         return True
 
     def remove(self, name: str) -> bool:
@@ -131,9 +135,21 @@ class Survey:
         properties = read_properties(self.directory)
         if properties:
             self._change_tiles(member, None, properties)
+        unlink_mosaic(self._members, name)
         with disk_errors(self._member_path(name)):
             self._member_path(name).unlink()
         return True
+
+    def release(self, name: str) -> None:
+        """Let a mosaic's space go if its file was deleted; its pixels stay in the tiles.
+
+        Parameters
+        ----------
+        name : of its file, without `.fits`.
+        """
+        member = self.member(name)
+        if member is not None and not member.fits_path.exists():
+            unlink_mosaic(self._members, name)
 
     def member(self, name: str) -> Member | None:
         """Return a mosaic of the HiPS, or None.
@@ -150,16 +166,24 @@ class Survey:
 
     def names(self) -> list[str]:
         """Return the names of the mosaics in the HiPS."""
-        return sorted(path.stem for path in (self.directory / "members").glob("*.json"))
+        return sorted(path.stem for path in self._members.glob("*.json"))
+
+    @property
+    def _members(self) -> Path:
+        return self.directory / "members"
 
     def _change_tiles(self, member: Member, mosaic: MosaicImage | None, properties: Properties) -> None:
         order, scale = int(properties["hips_order"]), colour_scale(properties)
+        old = open_linked(self._members, member.name)
         for npix in member.tiles:
             tile = read_tile(self.directory, order, npix) or Tile.empty()
             if tile.mosaics.get(member.name) == member.digest:
                 continue
             if member.name in tile.mosaics:
-                tile = self._sum_others(order, npix, tile, member.name)
+                if old is not None and old.digest == tile.mosaics[member.name]:
+                    tile = _take_out(old, order, npix, tile, member.name)
+                else:
+                    tile = self._sum_others(order, npix, tile, member.name)
             resampled = resample(mosaic, order, npix) if mosaic is not None else None
             if resampled is not None:
                 tile.add(*resampled)
@@ -191,7 +215,7 @@ class Survey:
         return summed
 
     def _member_path(self, name: str) -> Path:
-        return self.directory / "members" / f"{name}.json"
+        return self._members / f"{name}.json"
 
     def _write_member(self, member: Member) -> None:
         path = self._member_path(member.name)
@@ -207,6 +231,17 @@ class Survey:
         for directory in directories:
             for path in temporaries(directory):
                 remove(path)
+
+
+def _take_out(old: MosaicImage, order: int, npix: int, tile: Tile, name: str) -> Tile:
+    """A tile without one of its mosaics, whose pixels are known."""
+    mosaics = {shared: digest for shared, digest in tile.mosaics.items() if shared != name}
+    if not mosaics:
+        return Tile.empty()
+    resampled = resample(old, order, npix)
+    if resampled is not None:
+        tile.subtract(*resampled)
+    return replace(tile, mosaics=mosaics)
 
 
 def _stamp(mosaic: Path) -> list[int]:
@@ -243,6 +278,8 @@ def _update(directory: Path, mosaics: Mapping[str, Path], rejected: Collection[s
             if name in rejected or is_cut:
                 survey.remove(name)
                 removed.append(name)
+            elif name not in mosaics:
+                survey.release(name)
         for name, path in sorted(mosaics.items()):
             try:
                 if survey.add(path):

@@ -27,6 +27,7 @@ ALLSKY_PIXELS, ALLSKY_COLUMNS = 64, 27
 _ALLSKY_TILES = 12 * 4**MIN_ORDER
 _ALLSKY_SHAPE = -(-_ALLSKY_TILES // ALLSKY_COLUMNS) * ALLSKY_PIXELS, ALLSKY_COLUMNS * ALLSKY_PIXELS
 _BYTES = 3 * 4 * TILE_PIXELS**2
+_ROUNDING = 1e-5  # part of a pixel's weight below which nothing is left of it
 
 
 @dataclass
@@ -55,6 +56,22 @@ class Tile:
         before = np.where(self.weight > 0, self.flux, 0)[is_covered]
         self.flux[is_covered] = before + (flux[is_covered] - before) * (weight[is_covered] / total[is_covered])
         self.weight = total
+
+    def subtract(self, flux: Plane, weight: Plane) -> None:
+        """Take fluxes out of the mean that were added to it.
+
+        Parameters
+        ----------
+        flux, weight : as they were added.
+        """
+        total = self.weight.astype(np.float64)
+        left = total - weight
+        is_left = left > _ROUNDING * total
+        summed = np.where(total > 0, self.flux, 0) * total - np.where(weight > 0, flux, 0) * weight
+        mean = np.divide(summed, left, out=np.full(left.shape, np.nan), where=is_left)
+        is_covered = weight > 0
+        self.flux = np.where(is_covered, mean, self.flux).astype(np.float32)
+        self.weight = np.where(is_left, left, 0).astype(np.float32)
 
 
 def tile_path(directory: Path, order: int, npix: int, ending: str = "fits") -> Path:

@@ -77,7 +77,9 @@ def _find_maxima(image: Any, pb: Any, noise: Any, first: float, step: float, sig
     return np.array([rows[1:], columns[1:]], dtype=np.int64)
 
 
-def find_peaks(image: Image, used: Image, noise: NoiseMap, sigmas: float, beam_pixels: float) -> NDArray[np.int64]:
+def find_peaks(
+    image: Image, used: Image, noise: NoiseMap, sigmas: float, beam_pixels: float, limit: int | None = MAX_SOURCES
+) -> NDArray[np.int64]:
     """Return the isolated maxima of an image, brightest first, shape (2, maxima): rows and columns.
 
     Parameters
@@ -87,6 +89,7 @@ def find_peaks(image: Image, used: Image, noise: NoiseMap, sigmas: float, beam_p
     noise : of the image.
     sigmas : minimum height over the local noise.
     beam_pixels : major axis of the beam.
+    limit : of their number; None for all.
     """
     peaks = np.asarray(_find_maxima(image, used, noise.values, noise.first, noise.step, sigmas))
     height = image[peaks[0], peaks[1]]
@@ -98,7 +101,7 @@ def find_peaks(image: Image, used: Image, noise: NoiseMap, sigmas: float, beam_p
     blended = np.zeros(peaks.shape[1], dtype=bool)
     for i, j in (pairs.T, pairs.T[::-1]):
         blended[i[height[j] > 0.1 * height[i]]] = True
-    return peaks[:, ~blended][:, :MAX_SOURCES]
+    return peaks[:, ~blended][:, :limit]
 
 
 def measure_tile(

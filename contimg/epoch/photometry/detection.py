@@ -57,7 +57,7 @@ def detect_sources(image: RestoredImage, sigma: float) -> Detections:
         valid &= rms > 0
         snr = np.where(valid, image.pixels / rms, np.float32(np.nan)).astype(np.float32)
     noise = measure_noise_map(snr, valid, major_pixels)
-    peaks = find_peaks(snr, valid.astype(np.float32), noise, sigma, major_pixels)
+    peaks = find_peaks(snr, valid.astype(np.float32), noise, sigma, major_pixels, limit=None)
     peak_jy, x, y = fit_beams(
         image.pixels, peaks.astype(np.float64), np.zeros(peaks.shape[1]), image.beam, 3600 * image.pixel_deg
     )

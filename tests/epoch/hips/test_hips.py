@@ -189,6 +189,33 @@ def test_remade_mosaic_replaces_its_part(tmp_path: Path) -> None:
     assert_same(tmp_path / "hips", tmp_path / "alone")
 
 
+def test_pixels_of_a_deleted_mosaic_stay_beside_one_that_is_made_again(tmp_path: Path) -> None:
+    """Retention deletes the second, then the first is made again: the HiPS is that of the second and the new first."""
+    first, second = write_mosaic(tmp_path / "first.fits", scale=5.0), write_mosaic(tmp_path / "second.fits", 2.0)
+    hips = tmp_path / "hips"
+    update_survey(hips, {"first": first, "second": second})
+    add_mosaic(tmp_path / "fresh", second)
+    links = hips / "members"
+    assert (links / "second.fits").samefile(second)
+    for path in (second, second.with_name("second.weight.fits")):
+        path.unlink()
+    update_survey(hips, {"first": first})
+    assert not (links / "second.fits").exists(), "the space of a deleted mosaic is free"
+    assert not (links / "second.weight.fits").exists()
+    (tmp_path / "new").mkdir()
+    write_mosaic(tmp_path / "new" / "first.fits", ra_deg=0.1, scale=1.0)
+    for name in ("first.fits", "first.weight.fits"):
+        (tmp_path / "new" / name).replace(tmp_path / name)
+    assert update_survey(hips, {"first": first}).added == ("first",)
+    add_mosaic(tmp_path / "fresh", first)
+    assert_same(hips, tmp_path / "fresh")
+    assert (links / "first.fits").samefile(first)
+    assert update_survey(hips, {}, {"first"}).removed == ("first",)
+    assert not list(links.glob("first*"))
+    tile = next(hips.glob(f"Norder{ORDER}/Dir0/*.fits"))
+    assert fits.getdata(tile, "MOSAICS")["NAME"].tolist() == ["second"]
+
+
 def assert_same(hips: Path, expected: Path) -> None:
     """Compare tiles, previews and MOC of two HiPS."""
     tiles = {path.relative_to(hips) for path in hips.rglob("N*/**/*.fits")}
