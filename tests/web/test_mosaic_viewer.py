@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -228,6 +229,26 @@ def test_page_states_members_grade_and_downloads(epochs: Epochs, page: "sync_api
     settle(page)
     page.goto(epochs.address(epochs.collecting))
     assert "No mosaic yet" in page.inner_text("main")
+
+
+def test_links_lead_from_an_image_to_its_epoch_and_to_the_neighbours(epochs: Epochs, page: "sync_api.Page") -> None:
+    """From the image of a tile to the epoch of its mosaic, to the neighbouring window and back, by clicks."""
+
+    def follow(selector: str) -> str:
+        page.locator(selector).first.click()
+        page.wait_for_load_state()
+        return unquote(page.url.partition("#")[0])
+
+    page.goto("about:blank")
+    page.goto(f"{epochs.url}/images")
+    assert follow("main a[href*='/images/']").startswith(f"{epochs.url}/images/")
+    to_epoch = f"main a[href*='/epochs/{epochs.done.partition('+')[0]}']"
+    assert follow(to_epoch) == f"{epochs.url}/epochs/{epochs.done}"
+    relations = {page.locator(f"a[rel={name}]").count(): name for name in ("prev", "next")}
+    assert set(relations) == {0, 1}, "the other epoch is on one side"
+    assert follow(f"a[rel={relations[1]}]") == f"{epochs.url}/epochs/{epochs.collecting}"
+    assert follow(f"a[rel={relations[0]}]") == f"{epochs.url}/epochs/{epochs.done}"
+    page.wait_for_selector(LIVE)
 
 
 @pytest.mark.parametrize("width", [1440, 390])
