@@ -26,6 +26,7 @@ from web.streaming.api import streaming
 from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
 from web.survey.archive import archive_api
+from web.survey.campaigns import campaigns
 from web.survey.vo.services import vo
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
@@ -75,6 +76,7 @@ def create_app(
             catalogues,
             archive_api,
             logs,
+            campaigns,
         ),
         (
             activity.events,

@@ -74,6 +74,16 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, Marks]]] = {
         "calibrations": ("tile.calibrations", {"list": READ, "show": READ, "retire": WRITE, "import": CREATE}),
         "recalibrate": ("tile.calibrations", WRITE),
     },
+    "Survey: what an observatory does around the stream": {
+        "reprocess": ("survey.campaigns", WRITE),
+        "campaigns": (
+            "survey.campaigns",
+            {
+                **{"list": READ, "show": READ, "compare": READ, "presets": READ, "pause": WRITE, "resume": WRITE},
+                **{"cancel": WRITE, "promote": WRITE, "drop": WRITE},
+            },
+        ),
+    },
     "Data: one stage on given files": {
         "convert": ("tile.convert", WRITE),
         "calibrate": ("tile.stages", WRITE),

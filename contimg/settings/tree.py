@@ -27,7 +27,8 @@ SECTION_MODULES = (
     "contimg.settings.tree", "contimg.settings.retention", "contimg.tile.convert.options",
     "contimg.tile.calibrate.options", "contimg.quality.caltables", "contimg.tile.selfcal.options",
     "contimg.tile.image.options", "contimg.quality.image", "contimg.epoch.mosaic.options", "contimg.quality.mosaic",
-    "contimg.sky.variability.options", "contimg.survey.archive.options", "workers.service.backends",
+    "contimg.sky.variability.options", "contimg.survey.archive.options", "contimg.survey.campaigns.options",
+    "workers.service.backends",
 )  # fmt: skip
 SIMULATION_MODULES = ("contimg.simulation.options", "contimg.simulation.demo.scene")
 

@@ -33,7 +33,8 @@ from contimg.store.jobs.leases import Leases
 from contimg.store.jobs.queue import Jobs
 from contimg.store.jobs.records import JobRecord, Lease, Outcome, Refusal, Refused, RunFigures, StageRunRecord
 from contimg.store.products.antennas import AntennaHistory, AntennaList, Antennas, AntennaSummary, Outage
-from contimg.store.products.calibrations import CalibrationList, Caltable, OutdatedTile, Registry, StoredCaltableSet
+from contimg.store.products.calibrations import Registry
+from contimg.store.products.caltable_records import CalibrationList, Caltable, OutdatedTile, StoredCaltableSet
 from contimg.store.products.filters import ImageFilter
 from contimg.store.products.records import ImageList, ObservedTile, StoredImage, StoredMS
 from contimg.store.products.retention import Retention, Retirable
@@ -49,18 +50,23 @@ from contimg.store.sky.records import (
 from contimg.store.sky.sky import Sky
 from contimg.store.survey.archive import Archive
 from contimg.store.survey.archive_overview import ArchiveOverview
+from contimg.store.survey.campaigns import CampaignList, CampaignRecord, Campaigns, NewCampaign
+from contimg.store.survey.comparison import CampaignComparison, Comparisons
+from contimg.store.survey.estimates import CampaignEstimate, Estimates
 from contimg.store.survey.nights import Nights
+from contimg.store.survey.promotion import Promotion
 from contimg.store.survey.sizes import Sizes, StoreSizes
 
 __all__ = [
     "ARCHIVE", "EPOCH", "KINDS", "LIVE", "QUEUES", "TILE", "AlertRecord", "AntennaHistory", "AntennaList",
-    "AntennaSummary", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CandidateKind",
-    "CandidateState", "DiskPause", "EpochList", "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile",
-    "EventRecord", "FileRecord", "FileState", "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList",
-    "JobKind", "JobRecord", "Lease", "MosaicList", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile",
-    "PrunedRecords", "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection",
-    "SilenceRecord", "SourceKind", "Stage", "StageRunRecord", "State", "Status", "Store", "StoreSizes",
-    "StoredCaltableSet", "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
+    "AntennaSummary", "Arrival", "AttentionItem", "Beat", "Bucket", "CalibrationList", "Caltable", "CampaignComparison",
+    "CampaignEstimate", "CampaignList", "CampaignRecord", "CandidateKind", "CandidateState", "DiskPause", "EpochList",
+    "EpochMeasurements", "EpochMosaic", "EpochRecord", "EpochTile", "EventRecord", "FileRecord", "FileState",
+    "GroupFilter", "GroupOrder", "GroupRecord", "ImageFilter", "ImageList", "JobKind", "JobRecord", "Lease",
+    "MosaicList", "NewCampaign", "NewSources", "ObservedTile", "Outage", "Outcome", "OutdatedTile", "PrunedRecords",
+    "QueueRules", "Rates", "Refusal", "Refused", "Retirable", "RunFigures", "Running", "Selection", "SilenceRecord",
+    "SourceKind", "Stage", "StageRunRecord", "State", "Status", "Store", "StoreSizes", "StoredCaltableSet",
+    "StoredImage", "StoredMS", "StoredMosaic", "StreamActivity", "sort_by_urgency", "worst_of",
 ]  # fmt: skip
 
 
@@ -76,6 +82,10 @@ class Store:
         self.epochs = Epochs(database)
         self.mosaics = Mosaics(database)
         self.sky = Sky(database)
+        self.campaigns = Campaigns(database)
+        self.estimates = Estimates(database)
+        self.comparisons = Comparisons(database)
+        self.promotion = Promotion(database)
         self.retention = Retention(database)
         self.registry = Registry(database)
         self.antennas = Antennas(database)

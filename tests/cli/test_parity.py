@@ -51,6 +51,13 @@ COMMANDS = {
     "/calibration/import": "calibrations import",
     "/api/candidates/<int:candidate_id>": "sources decide",
     "/sources/candidates/<int:candidate_id>": "sources decide",
+    "/api/campaigns/<name>/pause": "campaigns pause",
+    "/api/campaigns/<name>/resume": "campaigns resume",
+    "/api/campaigns/<name>/requeue": "campaigns resume",
+    "/api/campaigns/<name>/cancel": "campaigns cancel",
+    "/api/campaigns/<name>/promote": "campaigns promote",
+    "/api/campaigns/<name>/drop": "campaigns drop",
+    "/campaigns/<name>/<action>": "campaigns cancel",
 }
 OF_THE_BROWSER = {"/sign-in", "/sign-out"}
 

@@ -19,7 +19,7 @@ from contimg.common.errors import BadInput
 from contimg.common.units import parse_time_span
 from contimg.formats.records import NO_UNIT, TIME_EXAMPLE, TIME_UNIT, about, page_key
 from contimg.instrument.time import unix_to_mjd
-from contimg.store import GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State
+from contimg.store import LIVE, GroupFilter, GroupOrder, GroupRecord, ImageFilter, Stage, State
 
 Verdict = Literal["good", "suspect", "bad"]
 MAX_ID = 2**63 - 1
@@ -177,6 +177,7 @@ class ImageListing(Listing):
     ra: Annotated[_Degrees, about("Right ascension of the centre of a circle on the sky, ICRS", "deg", 24.42)] = None
     dec: Annotated[_Degrees, about("Declination of the centre of the circle, ICRS", "deg", 33.16)] = None
     radius: Annotated[_Degrees, about("Radius of the circle, which holds the centres of the images", "deg", 1.5)] = None
+    processing: Annotated[str, about("`live`, or the name of a campaign", example="live")] = Field(LIVE, max_length=64)
     cursor: Annotated[ImageKey, about(_CURSOR, example="61093.129624~12")] = None
     before_mjd: Annotated[
         FiniteFloat | None, about("As `cursor`, for earlier clients: only images observed before", "d", 61093.129624)
@@ -193,6 +194,7 @@ class ImageListing(Listing):
             since_mjd=None if self.since is None else unix_to_mjd(self.since),
             until_mjd=None if self.until is None else unix_to_mjd(self.until),
             grade=self.grade, calibrated=self.calibrated, ra_deg=self.ra, dec_deg=self.dec, radius_deg=self.radius,
+            processing=self.processing,
         )  # fmt: skip
 
     @property

@@ -25,6 +25,7 @@ NAVIGATION = (
     ("groups.table", "Groups"),
     ("image_pages.gallery", "Images"),
     ("epoch_pages.calendar", "Epochs"),
+    ("campaign_pages.table", "Campaigns"),
     ("sources.show_plane", "Sources"),
     ("sky.show", "Sky"),
     ("catalogue_pages.show", "Catalogues"),

@@ -1,13 +1,14 @@
 """Execute a stage: claim it, run it, commit it. The class of an error decides the state of the job."""
 
 import logging
+import os
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
 from contimg.common.errors import BadFile, BadInput, ContimgError, LeaseLost, MixedTimes, Transient
 from contimg.common.files.staging import guarded_renames
-from contimg.store import Lease, Refusal, Refused, RunFigures, Stage, State
+from contimg.store import LIVE, Lease, Refusal, Refused, RunFigures, Stage, State
 from contimg.store.jobs.records import JobRef
 from workers import logs
 from workers.execution import stages
@@ -20,14 +21,14 @@ _PROC = Path("/proc/self")
 
 
 class Cost:
-    """Cost of one run of a stage in this process, from its creation on: seconds, peak memory, bytes read and written.
+    """Cost of one run of a stage in this process, from its creation on: time, peak memory, bytes read and written.
 
-    The bytes include finished child processes; the memory is of this process alone. A figure that the kernel or
-    the container does not show stays None.
+    Core time and bytes include finished child processes; the memory is of this process alone. A figure that the kernel
+    or the container does not show stays None.
     """
 
     def __init__(self) -> None:
-        self._began = perf_counter()
+        self._began, self._core_s = perf_counter(), _core_s()
         self._before = _proc_numbers("io")
         with suppress(OSError):
             # "5" resets the high-water mark, so that an earlier, larger stage does not show in this figure.
@@ -38,6 +39,7 @@ class Cost:
         now, peak_kb = _proc_numbers("io"), _proc_numbers("status").get("VmHWM")
         return RunFigures(
             seconds=perf_counter() - self._began,
+            core_s=_core_s() - self._core_s,
             peak_rss_bytes=None if peak_kb is None else 1024 * peak_kb,
             bytes_read=now["rchar"] - self._before["rchar"] if "rchar" in self._before else None,
             bytes_written=now["wchar"] - self._before["wchar"] if "wchar" in self._before else None,
@@ -86,7 +88,9 @@ def _attempt(context: StageContext, lease: Lease) -> bool:
     except LeaseLost:
         raise
     except (BadFile, Transient) as error:
-        if not _reject_files(context, lease, error):
+        if lease.processing != LIVE:  # the files belong to the live group, which a campaign does not change
+            _fail(context, lease, error, cost, permanent=isinstance(error, BadFile) or bool(_missing(lease)))
+        elif not _reject_files(context, lease, error):
             _fail(context, lease, error, cost)
     except BadInput as error:
         if stages.is_broken(context, lease):
@@ -146,6 +150,11 @@ def _text_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return str(error) if isinstance(error, ContimgError) else f"{type(error).__name__}: {error}"
+
+
+def _core_s() -> float:
+    """Time that this process and its finished children have used of the cores, s."""
+    return sum(os.times()[:4])
 
 
 def _proc_numbers(name: str) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """The measure stage of an epoch: which positions of its mosaic are measured, and against what its fluxes are scaled."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from contimg.instrument.time import mjd_to_unix
 from contimg.sky.catalogue import Catalogue, CatalogueSources, open_catalogue
 from contimg.sky.variability.normalisation import normalise_epoch
 from contimg.sky.variability.options import AssociationOptions, CandidateRule, NormalisationOptions
-from contimg.store import EpochMeasurements, Lease, SourceKind, Store, StoredMosaic
+from contimg.store import LIVE, EpochMeasurements, Lease, SourceKind, Store, StoredMosaic
 from contimg.store.sky.identification import SAME_DEG
 from workers.execution.new_sources import find_first_detections
 
@@ -45,7 +47,9 @@ class Targets:
     sources: CatalogueSources | None
 
 
-def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> EpochMeasurements:
+def measure_epoch(
+    store: Store, lease: Lease, catalogue_path: Path | None, environ: Mapping[str, str] = os.environ
+) -> EpochMeasurements:  # fmt: skip
     """Measure the mosaic of an epoch at the sources of the reference catalogue and of the store, and at new ones.
 
     Parameters
@@ -53,6 +57,7 @@ def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> Ep
     store : with the mosaic, the sources and their earlier fluxes.
     lease : on the stage.
     catalogue_path : the reference catalogue; None without one: the pipeline's own sources are measured.
+    environ : environment variables that give the options; those of a campaign's preset included.
 
     Returns
     -------
@@ -68,9 +73,12 @@ def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> Ep
         raise BadInput(
             f"{lease.label}: {path} is gone; `contimg epochs retry {lease.key} --stage mosaic` makes it again"
         )
-    image, options = read_restored_image(mosaic.fits_path), MeasureOptions.from_environment()
+    image, options = read_restored_image(mosaic.fits_path), MeasureOptions.from_environment(environ)
     targets = _find_targets(store, mosaic, catalogue_path, image)
-    first = find_first_detections(store, mosaic, image, targets.positions, AssociationOptions.from_environment())
+    association = AssociationOptions.from_environment(environ)
+    first = find_first_detections(store, mosaic, image, targets.positions, association)
+    if lease.processing != LIVE:  # the stream measures every source: those that a campaign added would change it
+        first = first.none()
     photometry = measure_image(image, first.join(targets.positions), options, inside_only=True)
     if not len(photometry):
         note = "nothing measured: " + (
@@ -80,9 +88,9 @@ def measure_epoch(store: Store, lease: Lease, catalogue_path: Path | None) -> Ep
         )
         return EpochMeasurements(mosaic.id, None, None, note)
     photometry, new = first.accept(_with_epoch_flags(store, lease, mosaic, photometry, options))
-    measured = _normalised(store, lease, mosaic, photometry, targets)
+    measured = _normalised(store, lease, mosaic, photometry, targets, environ)
     note = measured.note + (f"; {number_of(len(new.names), 'source')} first detected" if new else "")
-    return replace(measured, note=note, new_sources=new, rule=CandidateRule.from_environment())
+    return replace(measured, note=note, new_sources=new, rule=CandidateRule.from_environment(environ))
 
 
 def _find_targets(store: Store, mosaic: StoredMosaic, catalogue_path: Path | None, image: Any) -> Targets:
@@ -158,7 +166,12 @@ def _with_epoch_flags(
 
 
 def _normalised(
-    store: Store, lease: Lease, mosaic: StoredMosaic, photometry: Photometry, targets: Targets
+    store: Store,
+    lease: Lease,
+    mosaic: StoredMosaic,
+    photometry: Photometry,
+    targets: Targets,
+    environ: Mapping[str, str],
 ) -> EpochMeasurements:
     """The fluxes with their scale: against the sources' earlier epochs, and against the catalogue alone."""
     name = targets.catalogue.name if targets.catalogue else ""
@@ -180,7 +193,7 @@ def _normalised(
     fluxes = np.where(is_reference, photometry.flux_jy, np.nan)
     normalisation, of_catalogue = normalise_epoch(
         fluxes, photometry.flux_error_jy, ensemble=ensemble, ensemble_errors=ensemble_error, catalogue=expected,
-        catalogue_errors=expected_error, options=NormalisationOptions.from_environment(),
+        catalogue_errors=expected_error, options=NormalisationOptions.from_environment(environ),
     )  # fmt: skip
     detected = int((photometry.is_detected & photometry.is_usable).sum())
     scale = f"flux scale {normalisation.factor:.3f}, {number_of(normalisation.sources, 'reference source')}"

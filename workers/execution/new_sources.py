@@ -35,6 +35,11 @@ class FirstDetections:
     novelty: Any
     earlier_epochs: Any
 
+    def none(self) -> "FirstDetections":
+        """Return no detection."""
+        rows = np.zeros(0, dtype=np.int64)
+        return FirstDetections(self.detections[rows], self.novelty[rows], self.earlier_epochs[rows])
+
     def join(self, positions: Positions) -> Positions:
         """Return positions with those of the detections after them.
 

@@ -4,8 +4,10 @@ The order of the stages of a kind is declared in `contimg.store.jobs.kinds`. A n
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +15,13 @@ from typing import Any
 
 from contimg.common.errors import BadInput, ContimgError
 from contimg.common.files.names import check_name
-from contimg.common.files.staging import restore_replaced
+from contimg.common.files.staging import MARK, restore_replaced
 from contimg.epoch.windows import strip_of_key
 from contimg.instrument.time import mjd_to_unix
 from contimg.settings import Settings, StreamingConfig
 from contimg.store import ARCHIVE, LIVE, EpochMeasurements, EpochMosaic, Lease, Stage, Store, StoredMS
+from contimg.store.products.tile_products import CopiedMS
+from contimg.survey.campaigns.directories import campaign_directory
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +40,19 @@ class StageContext:
         ----------
         processing : name of a campaign, or LIVE.
         """
-        output = self.config.output_dir
-        return output if processing == LIVE else output / "campaigns" / check_name(processing, "campaign")
+        return campaign_directory(self.config.output_dir, processing)
+
+    def environ(self, processing: str = LIVE) -> Mapping[str, str]:
+        """Return the environment variables that give the options of a stage.
+
+        Parameters
+        ----------
+        processing : name of a campaign, whose preset replaces settings of the stream, or LIVE.
+        """
+        return os.environ if processing == LIVE else {**os.environ, **self.store.campaigns.preset(processing)}
 
     def measurement_set_path(self, group: str, processing: str = LIVE) -> Path:
-        """Return the path of a group's Measurement Set.
+        """Return the path of a new Measurement Set of a group.
 
         Parameters
         ----------
@@ -93,31 +105,34 @@ def run(context: StageContext, lease: Lease) -> list[Any]:
 
     Returns
     -------
-    list of the stage's result and of its files with their checksums, for `store.leases.commit`.
+    list of the results of the stage and of their files with their checksums, for `store.leases.commit`.
 
     Raises
     ------
     BadInput : the job's Measurement Set is missing or cannot be processed.
     Exception : any other error of the stage's function passes through.
     """
-    product = STAGES[lease.stage].run(context, lease)
+    result = STAGES[lease.stage].run(context, lease)
     if lease.kind == ARCHIVE.name:
         return []
-    return [product, _checksum(context, lease, product)]
+    products = result if isinstance(result, list) else [result]
+    return [*products, _checksum(context, lease, products)]
 
 
-def _checksum(context: StageContext, lease: Lease, product: Any) -> Any:
-    """The files that a stage has written, with their checksums."""
+def _checksum(context: StageContext, lease: Lease, products: list[Any]) -> Any:
+    """The files that a stage has written, with their checksums; subband files are those of the stream."""
     from contimg.survey.archive.births import checksum_product
     from contimg.survey.archive.options import ArchiveOptions
     from contimg.tile.selfcal.options import SelfcalOptions
 
+    environ = context.environ(lease.processing)
     changes_ms = lease.stage is Stage.CALIBRATE
-    changes_ms |= lease.stage is Stage.IMAGE and SelfcalOptions.from_environment().enabled
-    ms = context.store.products.measurement_set(lease.job_id) if changes_ms else None
+    changes_ms |= lease.stage is Stage.IMAGE and SelfcalOptions.from_environment(environ).enabled
+    ms: Any = context.store.products.measurement_set(lease.job_id) if changes_ms else None
+    ms = next((product for product in products if isinstance(product, CopiedMS)), ms)
     return checksum_product(
-        product, ms.path if ms else None, lease.files.values(), context.config.output_dir,
-        ArchiveOptions.from_environment(),
+        products[-1], ms.path if ms else None, lease.files.values() if lease.processing == LIVE else (),
+        context.config.output_dir, ArchiveOptions.from_environment(),
     )  # fmt: skip
 
 
@@ -129,12 +144,12 @@ def is_broken(context: StageContext, lease: Lease) -> bool:
     Parameters
     ----------
     context : the configuration and the store.
-    lease : the lease on the stage that failed; for the stage `convert` the answer is False.
+    lease : the lease on the stage that failed; for the stage `convert`, and of a campaign, the answer is False.
     """
     from contimg.formats.ms.info import read_ms_info
 
     ms = context.store.products.measurement_set(lease.job_id)
-    if lease.stage is Stage.CONVERT or ms is None or not ms.path.is_dir():
+    if lease.stage is Stage.CONVERT or lease.processing != LIVE or ms is None or not ms.path.is_dir():
         return False
     try:
         read_ms_info(ms.path)
@@ -144,7 +159,10 @@ def is_broken(context: StageContext, lease: Lease) -> bool:
 
 
 def _read_measurement_set(context: StageContext, lease: Lease) -> StoredMS:
+    """The Measurement Set of a job; that of the live job for a campaign that has none of its own."""
     ms = context.store.products.measurement_set(lease.job_id)
+    if ms is None and lease.processing != LIVE:
+        ms = context.store.products.measurement_set(lease.key)
     if ms is not None and restore_replaced(ms.path):
         log.warning("%s: was put aside by a process that was killed; put back", ms.path)
     if ms is None or not ms.path.is_dir():
@@ -170,28 +188,37 @@ def _read_caltable_sets(context: StageContext, ms: StoredMS, processing: str, bo
 def _convert(context: StageContext, lease: Lease) -> Any:
     from contimg.tile.convert import ConvertOptions, convert
 
-    path = context.measurement_set_path(lease.key, lease.processing)
-    product = convert(lease.files, path, ConvertOptions.from_environment(), scratch=context.staging_dirs)
+    present = context.store.products.measurement_set(lease.job_id)  # elsewhere after a promotion
+    path = present.path if present else context.measurement_set_path(lease.key, lease.processing)
+    options = ConvertOptions.from_environment(context.environ(lease.processing))
+    product = convert(lease.files, path, options, scratch=context.staging_dirs)
     for note in product.notes:
-        context.store.events.add(note, level="warning", group=lease.key)
+        context.store.events.add(note, level="warning", group=lease.key, processing=lease.processing)
     return product
 
 
 def _calibrate(context: StageContext, lease: Lease) -> Any:
+    from contimg.formats.ms.flags import FLAG_COLUMNS
+    from contimg.formats.ms.revision import copy_measurement_set
     from contimg.quality.caltables import SolutionLimits
     from contimg.tile.calibrate.options import CalibrateOptions
     from contimg.tile.calibrate.run import calibrate
 
-    ms = _read_measurement_set(context, lease)
-    options, limits = CalibrateOptions.from_environment(), SolutionLimits.from_environment()
+    ms, environ = _read_measurement_set(context, lease), context.environ(lease.processing)
+    options, limits = CalibrateOptions.from_environment(environ), SolutionLimits.from_environment(environ)
     if not options.catalogue and (path := Settings.from_environment().reference_path):
         options = options.replace(catalogue=str(path))
     sets = _read_caltable_sets(context, ms, lease.processing, options.borrow_days)
     directory = context.product_dir(lease.processing) / "calibration"
+    path, copied = ms.path, []
+    if lease.processing != LIVE and context.store.products.measurement_set(lease.job_id) is None:
+        path = context.measurement_set_path(lease.key, lease.processing)
+        copy_measurement_set(ms.path, path, FLAG_COLUMNS)
+        copied = [CopiedMS(path)]
     with TemporaryDirectory(prefix="contimg-sources-") as scratch:
         if not options.catalogue and options.sky_gains:
             options = options.replace(catalogue=write_own_sources(context, ms, Path(scratch)))
-        return calibrate(ms.path, sets, directory, options, limits)
+        return [*copied, calibrate(path, sets, directory, options, limits)]
 
 
 def write_own_sources(context: StageContext, ms: StoredMS, directory: Path) -> str:
@@ -227,31 +254,49 @@ def _image(context: StageContext, lease: Lease) -> Any:
     from contimg.quality import image as quality
     from contimg.tile import image as imaging
 
-    ms = _read_measurement_set(context, lease)
-    options = imaging.ImageOptions.from_environment()
-    thresholds = quality.QualityThresholds.from_environment()
-    _self_calibrate(context, ms, options)
+    ms, environ = _read_measurement_set(context, lease), context.environ(lease.processing)
+    options = imaging.ImageOptions.from_environment(environ)
+    thresholds = quality.QualityThresholds.from_environment(environ)
     history_rms_jy = None
     if ms.calibration_set:  # the unit of an uncalibrated image is not Jy
         mid_mjd = 0.5 * (ms.mjd_start + ms.mjd_end)
         history_rms_jy = context.store.products.history_rms_jy(ms.dec_deg, mid_mjd, lease.processing)
-    directory = context.product_dir(lease.processing) / "images"
+    present = context.store.products.image_of(lease.job_id)  # elsewhere after a promotion
+    directory = present.fits_path.parent if present else context.product_dir(lease.processing) / "images"
     catalogue = Settings.from_environment().reference_path
-    return imaging.image(ms.path, directory, options, thresholds, history_rms_jy, catalogue)
+    with _readable(context, lease, ms) as path:
+        _self_calibrate(context, lease, replace(ms, path=path), options)
+        return imaging.image(path, directory, options, thresholds, history_rms_jy, catalogue)
 
 
-def _self_calibrate(context: StageContext, ms: StoredMS, image_options: Any) -> None:
+@contextmanager
+def _readable(context: StageContext, lease: Lease, ms: StoredMS) -> Iterator[Path]:
+    """The Measurement Set to image. A campaign images a copy of another job's, which may change meanwhile."""
+    from contimg.formats.ms.flags import FLAG_COLUMNS
+    from contimg.formats.ms.revision import copy_measurement_set
+
+    if lease.processing == LIVE or context.store.products.measurement_set(lease.job_id) is not None:
+        yield ms.path
+        return
+    directory = context.product_dir(lease.processing)
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{ms.path.name}{MARK}", dir=directory) as scratch:
+        copy_measurement_set(ms.path, Path(scratch) / ms.path.name, FLAG_COLUMNS)
+        yield Path(scratch) / ms.path.name
+
+
+def _self_calibrate(context: StageContext, lease: Lease, ms: StoredMS, image_options: Any) -> None:
     """Self-calibrate a calibrated tile before its image, where that is switched on."""
     from contimg.formats.caltables.caltable_set import CaltableSet
     from contimg.tile.selfcal import run as selfcal
     from contimg.tile.selfcal.options import SelfcalOptions
 
-    options = SelfcalOptions.from_environment()
-    record = context.store.registry.set_named(ms.calibration_set) if ms.calibration_set else None
+    options, registry = SelfcalOptions.from_environment(context.environ(lease.processing)), context.store.registry
+    record = registry.set_named(ms.calibration_set, lease.processing) if ms.calibration_set else None
     if options.enabled and record is not None:
         calibration = CaltableSet.read(record.tables[0].path.parent)
         done = selfcal.selfcal(ms.path, options, image_options, calibration)
-        context.store.events.add(f"self-calibration: {done.reason}", group=ms.group)
+        context.store.events.add(f"self-calibration: {done.reason}", group=ms.group, processing=lease.processing)
 
 
 def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
@@ -265,7 +310,8 @@ def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
     directory = context.product_dir(lease.processing) / "mosaics"
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{check_name(lease.key, 'epoch')}.fits"
-    options, thresholds = MosaicOptions.from_environment(), MosaicThresholds.from_environment()
+    environ = context.environ(lease.processing)
+    options, thresholds = MosaicOptions.from_environment(environ), MosaicThresholds.from_environment(environ)
     paths, catalogue = [tile.fits_path for tile in tiles], Settings.from_environment().reference_path
     mosaic = make_mosaic(paths, path, options, thresholds, history_rms_jy, catalogue)
     return EpochMosaic(mosaic, tiles)
@@ -274,7 +320,8 @@ def _mosaic(context: StageContext, lease: Lease) -> EpochMosaic:
 def _measure(context: StageContext, lease: Lease) -> EpochMeasurements:
     from workers.execution.measuring import measure_epoch
 
-    return measure_epoch(context.store, lease, Settings.from_environment().reference_path)
+    environ = context.environ(lease.processing)
+    return measure_epoch(context.store, lease, Settings.from_environment().reference_path, environ)
 
 
 def _copy(context: StageContext, lease: Lease) -> None:

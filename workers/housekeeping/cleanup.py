@@ -14,6 +14,8 @@ from contimg.common.files.staging import MARK, final_path, remove, restore_repla
 from contimg.settings import RetentionRules, StreamingConfig
 from contimg.store import Retirable, Store
 from contimg.store.products.retention import SUBBAND_FILES
+from contimg.survey.campaigns import drop_campaign
+from contimg.survey.campaigns.directories import DIRECTORY as CAMPAIGNS
 
 log = logging.getLogger(__name__)
 RECORDS_S = 10.0  # for old records in a round: other tasks of the same thread wait meanwhile
@@ -114,6 +116,22 @@ def remove_orphans(config: StreamingConfig, store: Store) -> tuple[Path, ...]:
     return removed
 
 
+def finish_drops(config: StreamingConfig, store: Store) -> tuple[str, ...]:
+    """Delete what is left of the campaigns whose deletion was interrupted by a kill, and return their names.
+
+    Parameters
+    ----------
+    config : names the directory of products.
+    store : store of the campaigns.
+    """
+    silent_since = store.database.clock() - store.database.rules.lease_s
+    names = store.promotion.dropping(silent_since)
+    for name in names:
+        log.warning("campaign %s: its deletion was interrupted; continued", name)
+        drop_campaign(store, config, name, "the service")
+    return names
+
+
 def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
     candidates = list(_temporary_paths(config))
     if not candidates:
@@ -129,17 +147,12 @@ def _find_orphans(config: StreamingConfig, store: Store) -> Iterable[Path]:
 
 def _temporary_paths(config: StreamingConfig) -> Iterable[Path]:
     """Yield products under a temporary name, flag summaries, and the working directories of solves."""
-    products = config.output_dir
-    for directory in (
-        products,
-        products / "images",
-        products / "mosaics",
-        products / "calibration",
-        config.scratch_dir,
-    ):
-        yield from directory.glob(f"*{MARK}*")
-    yield from (products / "calibration").glob(f"*/*{MARK}*")
-    yield from (products / "calibration").glob(".*.part")
+    yield from config.scratch_dir.glob(f"*{MARK}*")
+    for products in (config.output_dir, *(config.output_dir / CAMPAIGNS).glob("*/")):
+        for directory in (products, products / "images", products / "mosaics", products / "calibration"):
+            yield from directory.glob(f"*{MARK}*")
+        yield from (products / "calibration").glob(f"*/*{MARK}*")
+        yield from (products / "calibration").glob(".*.part")
 
 
 def _last_written(path: Path) -> float | None:

@@ -22,7 +22,7 @@ from workers import logs
 from workers.broker import url_in_force
 from workers.housekeeping.alerts import AlertEvaluator, check_broker_is_own
 from workers.housekeeping.archive import ArchiveRounds
-from workers.housekeeping.cleanup import delete_expired, remove_orphans
+from workers.housekeeping.cleanup import delete_expired, finish_drops, remove_orphans
 from workers.housekeeping.clocks import INTERVAL_S, record_clock
 from workers.housekeeping.hips import HipsUpdater
 from workers.housekeeping.nights import CHECK_S, write_due_reports
@@ -91,6 +91,7 @@ def periodic_tasks(config: StreamingConfig, store: Store) -> list[PeriodicTask]:
     tasks = [
         PeriodicTask("disk monitor", interval_s, monitor.check),
         PeriodicTask("orphan removal", 3 * interval_s, lambda: remove_orphans(config, store)),
+        PeriodicTask("campaign removal", 3 * interval_s, lambda: finish_drops(config, store)),
         PeriodicTask("clock", INTERVAL_S, lambda: record_clock(store)),
         PeriodicTask("broker", INTERVAL_S, lambda: check_broker_is_own(store, settings)),
         PeriodicTask("alert evaluation", interval_s, alerts.evaluate),

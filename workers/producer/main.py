@@ -10,6 +10,7 @@ from contimg.common.errors import Misconfigured
 from contimg.settings import DispatchSettings, Settings, check_all, ignored_values
 from contimg.store import JobRecord, Store
 from contimg.store.engine import check_rights
+from contimg.survey.campaigns.options import CampaignOptions
 from workers import logs
 from workers.execution.processes import LivenessFiles
 from workers.execution.recovery import release_leases_of_dead_processes
@@ -51,7 +52,8 @@ def run_producer() -> None:
     def send(job: JobRecord) -> None:
         messages.send(job.id, job.stage, job.priority)
 
-    dispatcher = Dispatcher(store, send, dispatch, config.max_workers, CalibratorTiles.of(store))
+    campaigns = CampaignOptions.from_environment()
+    dispatcher = Dispatcher(store, send, dispatch, config.max_workers, CalibratorTiles.of(store), campaigns)
     producer = Producer(store, IncomingScanner(config.input_dir), dispatcher, config.poll_interval, dispatch.events)
     reconciler = Reconciler(store, dispatcher, messages.backlog, LivenessFiles(settings.state_dir))
     reconciliation = PeriodicTask("reconciliation", config.worker_poll_interval, reconciler.round)

@@ -1,5 +1,7 @@
 """The order in which jobs are sent: by priority, tiles with a calibrator first, then the newest or the oldest.
 
+Jobs of campaigns are sent only while the stream has no work.
+
 The backlog waits in the store, where its order can still change, and not in the broker, where it cannot.
 """
 
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from contimg.common.errors import Transient
 from contimg.settings import DispatchSettings
 from contimg.store import TILE, JobRecord, Store
+from contimg.survey.campaigns.options import CampaignOptions
 from workers.scheduling.calibrator_tiles import CalibratorTiles
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,7 @@ class Dispatcher:
     rules: DispatchSettings = field(default_factory=DispatchSettings)
     max_workers: int = 2
     calibrators: CalibratorTiles | None = None
+    campaigns: CampaignOptions = field(default_factory=CampaignOptions)
 
     def fill(self) -> tuple[str, ...]:
         """Send as many jobs as may be in flight and return their keys; Transient when the broker takes none.
@@ -36,8 +40,9 @@ class Dispatcher:
         """
         newest = self.rules.order == "newest"
         jobs = self.store.jobs.take_unsent(
-            self.rules.in_flight(self.max_workers), self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD
-        )
+            self.rules.in_flight(self.max_workers), self.ordered, newest_first=newest, look_ahead=LOOK_AHEAD,
+            max_campaign_jobs=self.campaigns.jobs_at_once(self.max_workers),
+        )  # fmt: skip
         for number, job in enumerate(jobs):
             try:
                 self.send(job)

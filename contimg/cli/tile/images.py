@@ -13,7 +13,7 @@ from contimg.common.options import Choice
 from contimg.common.units import format_flux, format_position, format_utc, parse_time_span
 from contimg.instrument.time import unix_to_mjd
 from contimg.quality.grades import GRADES
-from contimg.store import ImageFilter, StoredImage
+from contimg.store import LIVE, ImageFilter, StoredImage
 from contimg.store.products.bundle import CHECKSUMS, MANIFEST, list_files, write_bundle
 
 Command = Callable[..., Any]
@@ -40,6 +40,9 @@ _FILTER_OPTIONS = (
     click.option("--dec", "dec_deg", type=float, help="Declination (ICRS) of that circle, deg."),
     click.option("--radius", "radius_deg", type=float, help="Radius of that circle, deg."),
     click.option("--declination", "declination_deg", type=float, help="Of this declination strip, deg."),
+    click.option(
+        "--processing", default=LIVE, show_default=True, help="Processing of the images: live or a campaign's name."
+    ),
 )  # fmt: skip
 
 
@@ -50,11 +53,11 @@ def filter_options(command: Command) -> Command:
     def run(
         since_mjd: float | None, until_mjd: float | None, grade: str | None, calibrated: bool | None,
         ra_deg: float | None, dec_deg: float | None, radius_deg: float | None, declination_deg: float | None,
-        **arguments: Any,
+        processing: str, **arguments: Any,
     ) -> Any:  # fmt: skip
         images = ImageFilter(
             since_mjd=since_mjd, until_mjd=until_mjd, grade=grade, calibrated=calibrated, ra_deg=ra_deg,
-            dec_deg=dec_deg, radius_deg=radius_deg, declination_deg=declination_deg,
+            dec_deg=dec_deg, radius_deg=radius_deg, declination_deg=declination_deg, processing=processing,
         )  # fmt: skip
         return command(images=images, **arguments)
 

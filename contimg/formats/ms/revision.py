@@ -48,6 +48,31 @@ def revised(ms: Path, changes: Collection[str], grows_by: int = 0) -> Iterator[P
         open_table(ms).close()  # a session that holds its lock may have changes that are not written yet
 
 
+def copy_measurement_set(ms: Path, target: Path, changes: Collection[str]) -> None:
+    """Copy a Measurement Set to change the copy; `ms` is only read.
+
+    The files of columns that do not change are hard-linked where the file system can, so that the copy is small.
+
+    Parameters
+    ----------
+    ms : the Measurement Set.
+    target : path of the copy; one that exists is replaced when the copy is whole.
+    changes : existing columns that may be written in the copy; it may also lose columns.
+
+    Raises
+    ------
+    BadInput : casacore cannot read it.
+    Transient : the disk is full or cannot be written, or another program has changed `ms` in the meantime.
+    """
+    before = _file_times(ms)
+    shared = _unchanged_files(ms, {*changes})
+    copied = sum(path.stat().st_size for path in ms.rglob("*") if path.is_file() and path not in shared)
+    with staged(target, need_bytes=copied) as copy:
+        shutil.copytree(ms, copy, copy_function=lambda source, path: _link_or_copy(source, path, shared))
+        if _file_times(ms) != before:
+            raise Transient(f"{ms}: another program changed it while it was copied; discarded, try again")
+
+
 def _file_times(ms: Path) -> dict[Path, tuple[int, int]]:
     """Size and time of change of the files of the main table, without its lock, which readers write to."""
     files = [path for path in ms.glob("table.*") if path.name != "table.lock"]

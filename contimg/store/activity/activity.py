@@ -94,7 +94,8 @@ class Activity(Repository):
         """The activity now, in one consistent view."""
         now = self._database.clock()
         group, job, image, run = tables.Group, tables.Job, tables.Image, tables.StageRun
-        advance = select(run.ended_at).where(run.outcome == Outcome.COMMITTED, run.ended_at.is_not(None))
+        of_stream = (run.outcome == Outcome.COMMITTED, run.processing == LIVE)
+        advance = select(run.ended_at).where(*of_stream, run.ended_at.is_not(None))
         with self._database.read() as session:
             last_product = session.scalar(select(func.max(image.created_at)).where(image.processing == LIVE))
             later = select(func.min(group.created_at)).where(group.created_at > (last_product or 0.0))

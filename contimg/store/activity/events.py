@@ -12,6 +12,7 @@ from contimg.formats.records import NO_UNIT, about
 from contimg.settings.alerts import INFO
 from contimg.store import tables
 from contimg.store.database import History, add_at_commit
+from contimg.store.jobs.kinds import LIVE
 
 HOUR_S = 3600.0
 
@@ -33,7 +34,7 @@ class EventRecord:
 
 def record_event(
     session: Session, at: float, level: str, group: str | None, text: str, rule: str | None = None,
-    author: str | None = None,
+    author: str | None = None, processing: str = LIVE,
 ) -> None:  # fmt: skip
     """Add an event in the caller's transaction, so that it is stored only with the change that it reports.
 
@@ -46,7 +47,10 @@ def record_event(
     text : one line for operators.
     rule : name of the rule of alerts that the event belongs to.
     author : who caused it; None for the pipeline.
+    processing : of the job; the event of a campaign names it, and is for information: it raises no alert.
     """
+    if processing != LIVE:
+        level, text, rule = INFO, f"campaign {processing}: {text}", None
     row = tables.Event(at=at, level=level, group_id=group, text=mask_secrets(text), rule=rule, author=author)
     add_at_commit(session, row)
 
@@ -58,7 +62,7 @@ class Events(History):
 
     def add(
         self, text: str, *, level: str = INFO, group: str | None = None, rule: str | None = None,
-        author: str | None = None,
+        author: str | None = None, processing: str = LIVE,
     ) -> None:  # fmt: skip
         """Record one event now.
 
@@ -69,9 +73,10 @@ class Events(History):
         group : key of the job that the event concerns; None for the stream as a whole.
         rule : name of the rule of alerts that the event belongs to.
         author : who caused it; None for the pipeline.
+        processing : of the job; see `record_event`.
         """
         with self._database.write() as session:
-            record_event(session, self._database.clock(), level, group, text, rule, author)
+            record_event(session, self._database.clock(), level, group, text, rule, author, processing)
 
     def after(self, event_id: int, limit: int = 500) -> tuple[EventRecord, ...]:
         """Return the events newer than an id, oldest first.
@@ -106,7 +111,9 @@ class Events(History):
         return self._fetch(EventRecord, query)
 
 
-def record_metrics(session: Session, at: float, values: Mapping[str, float | None], group: str | None = None) -> None:
+def record_metrics(
+    session: Session, at: float, values: Mapping[str, float | None], group: str | None = None, processing: str = LIVE
+) -> None:
     """Add numbers in the caller's transaction.
 
     Parameters
@@ -115,7 +122,10 @@ def record_metrics(session: Session, at: float, values: Mapping[str, float | Non
     at : time of the numbers, epoch seconds.
     values : value by name, in the unit that the name ends with; None values are left out.
     group : key of the job that they concern, or None.
+    processing : of the job; the charts are of the live stream, so that nothing is added for a campaign.
     """
+    if processing != LIVE:
+        return
     session.add_all(
         tables.Metric(at=at, name=name, value=float(value), group_id=group)
         for name, value in values.items()

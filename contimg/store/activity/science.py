@@ -17,7 +17,8 @@ from contimg.store import tables
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
-from contimg.store.products.calibrations import Registry, StoredCaltableSet
+from contimg.store.products.calibrations import Registry
+from contimg.store.products.caltable_records import StoredCaltableSet
 
 MEDIAN_DAYS = 7.0
 MIN_IMAGES = 5  # for a median

@@ -103,7 +103,7 @@ class Status:
     paused: Annotated[bool, about("Whether no stage is started", example=False)]
     states: StateCounts
     waiting: StageCounts
-    running: Annotated[tuple[Running, ...], about("Stages in progress")]
+    running: Annotated[tuple[Running, ...], about("Stages of the stream in progress")]
     oldest_pending_s: PendingAge
     rates: Annotated[Rates, about("How fast the stream goes")]
     set_aside_count: Annotated[int, about("Quarantined files", "files", 2)]
@@ -133,7 +133,8 @@ class Overview(Repository):
         live = (job.kind == TILE.name, job.processing == LIVE)
         aside = select(file).where(file.state == FileState.QUARANTINED).order_by(file.arrived_at.desc()).limit(shown)
         failed = select(job).where(job.state == State.FAILED, *live).order_by(job.updated_at.desc()).limit(shown)
-        images = select(tables.Image).order_by(tables.Image.created_at.desc()).limit(shown)
+        image = tables.Image
+        images = select(image).where(image.processing == LIVE).order_by(image.created_at.desc()).limit(shown)
         with self._database.read() as session:
             oldest = session.scalar(select(func.min(job.created_at)).where(job.state == State.PENDING, *live))
             return Status(
@@ -178,13 +179,15 @@ def _warnings(session: Session, shown: int) -> tuple[EventRecord, ...]:
 
 def _waiting(session: Session) -> dict[Stage, int]:
     job = tables.Job
-    pending = select(job.stage, func.count()).where(job.state == State.PENDING).group_by(job.stage)
+    is_live = job.processing == LIVE
+    pending = select(job.stage, func.count()).where(job.state == State.PENDING, is_live).group_by(job.stage)
     counted = {stage: number for stage, number in session.execute(pending)}
     return {stage: counted.get(stage, 0) for stage in Stage}
 
 
 def _running(session: Session) -> tuple[Running, ...]:
-    rows = session.execute(jobs_in_progress().order_by(tables.StageRun.started_at))
+    live = jobs_in_progress().where(tables.Job.processing == LIVE)
+    rows = session.execute(live.order_by(tables.StageRun.started_at))
     return tuple(
         record_of(Running, run, group=job.key, expires_at=job.lease_expires_at or run.started_at) for job, run in rows
     )
@@ -211,7 +214,8 @@ def _rates(session: Session, now: float) -> Rates:
     )
     after = sorted(ended[name][1] - arrived for name, arrived in session.execute(last_files) if name is not None)
     seconds: dict[Stage, list[float]] = {}
-    runs = select(run.stage, run.seconds).where(run.outcome == "committed", run.ended_at > since)
+    of_stream = (run.outcome == Outcome.COMMITTED, run.processing == LIVE)
+    runs = select(run.stage, run.seconds).where(*of_stream, run.ended_at > since)
     for stage, value in session.execute(runs):
         if value is not None:
             seconds.setdefault(Stage(stage), []).append(value)

@@ -152,14 +152,15 @@ class Epochs(Repository):
                 if state is State.PENDING:
                     ready.append(row.key)
                     tiles = number_of(len(find_tiles(session, row, self._database.rules)), "tile image")
-                    record_event(session, now, INFO, row.key, f"ready: {tiles}")
+                    record_event(session, now, INFO, row.key, f"ready: {tiles}", processing=row.processing)
                 elif state is State.DISCARDED:
                     row.error = f"fewer than {MIN_TILES} usable tile images; `contimg epochs retry {row.key}` makes it"
                 else:
                     row.completed_at = now
                     if retired := find_retired_tiles(session, row, self._database.rules):
                         text = f"{number_of(len(retired), 'tile image')} of its mosaic were retired: the mosaic stays"
-                        record_event(session, now, INFO, row.key, f"{text}; `contimg epochs retry {row.key}` makes it")
+                        text = f"{text}; `contimg epochs retry {row.key}` makes it"
+                        record_event(session, now, INFO, row.key, text, processing=row.processing)
         return tuple(ready)
 
     def request(
@@ -220,6 +221,7 @@ class Epochs(Repository):
     def list_epochs(
         self, limit: int = 20, *, state: State | None = None, states: Sequence[State] = (),
         since_s: float | None = None, until_s: float | None = None, after: tuple[float, str] | None = None,
+        processing: str = LIVE,
     ) -> EpochList:  # fmt: skip
         """Return a page of the epochs, the latest observed first.
 
@@ -230,9 +232,10 @@ class Epochs(Repository):
         states : any of these states; empty for all.
         since_s, until_s : limits of the windows' beginnings, epoch seconds; the second is excluded.
         after : beginning of the window and key of the last epoch of the page before.
+        processing : `live`, or the name of a campaign.
         """
         job = tables.Job
-        conditions = [job.kind == EPOCH.name]
+        conditions = [job.kind == EPOCH.name, job.processing == processing]
         conditions += [] if state is None else [job.state == state]
         conditions += [job.state.in_(states)] if states else []
         conditions += [] if since_s is None else [job.reference_s >= since_s]
@@ -306,6 +309,8 @@ class Epochs(Repository):
         if now < window.end_s or not has_passed(session, job, window, rules, now):
             return None
         waiting = find_waiting_tiles(session, job, rules)
+        if waiting and job.processing != LIVE:  # a campaign may be paused for days
+            return None
         if waiting and now - max(window.end_s, min(now, job.updated_at)) < rules.epoch_wait_s:
             return None
         if not is_outdated(session, job, rules):
@@ -349,4 +354,4 @@ def _reopen(session: Session, job: tables.Job, now: float, text: str, author: st
     records.end_lease(job, State.COLLECTING, now)
     job.stage, job.attempts = Stage.MOSAIC, 0
     job.not_before = job.enqueued_at = job.error = job.completed_at = None
-    record_event(session, now, INFO, job.key, text, author=author)
+    record_event(session, now, INFO, job.key, text, author=author, processing=job.processing)

@@ -175,7 +175,7 @@ class Mosaics(Repository):
 
     def list_mosaics(
         self, limit: int = 20, *, grade: str | None = None, image_id: int | None = None,
-        before: tuple[float, int] | None = None,
+        before: tuple[float, int] | None = None, processing: str = LIVE,
     ) -> MosaicList:  # fmt: skip
         """Return a page of the mosaics by time of observation, newest first.
 
@@ -185,9 +185,11 @@ class Mosaics(Repository):
         grade : QA grade; None for all.
         image_id : number of a tile image that the mosaics were given; None for all.
         before : beginning of the window (epoch seconds) and id of the last mosaic of the page before.
+        processing : `live`, or the name of a campaign.
         """
         row, member = tables.MosaicRow, tables.MosaicInput
-        conditions = [] if grade is None else [row.verdict == grade]
+        conditions = [row.processing == processing]
+        conditions += [] if grade is None else [row.verdict == grade]
         if image_id is not None:
             conditions.append(row.id.in_(select(member.mosaic_id).where(member.image_id == image_id)))
         query = order_by_key(select(row).where(*conditions), row.reference_s, row.id, False, before).limit(limit + 1)
@@ -332,7 +334,7 @@ def _write_mosaic(product: EpochMosaic, session: Session, job: tables.Job, now: 
         )
         for tile in product.tiles
     )
-    record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key)
+    record_metrics(session, now, {"mosaic.rms_jy": row.rms_jy}, job.key, job.processing)
 
 
 def index_mosaic(session: Session, row: tables.MosaicRow) -> None:

@@ -175,22 +175,28 @@ def files_of(session: Session, group: str, *states: FileState) -> list[tables.Su
     return list(session.scalars(query.order_by(tables.SubbandFileRow.subband, tables.SubbandFileRow.id)))
 
 
-def claim_files(session: Session, group: str, expected: int) -> tuple[Mapping[int, Path], bool]:
+def claim_files(
+    session: Session, group: str, expected: int, processing: str = LIVE
+) -> tuple[Mapping[int, Path], bool]:  # fmt: skip
     """Return the files that a conversion reads, and mark them as part of their group, late ones included.
+
+    The conversion of a campaign changes neither the files nor the group.
 
     Parameters
     ----------
     session : of the caller's transaction, which writes.
     group : id of the group; whether it is partial is stored.
     expected : number of subbands of a complete group.
+    processing : of the job.
 
     Returns
     -------
     paths by subband, and whether the group is partial.
     """
     files = files_of(session, group, FileState.PRESENT, FileState.LATE)
-    for file in files:
-        file.state = FileState.PRESENT
     paths = {file.subband: Path(file.path) for file in files if file.subband is not None}
-    session.get_one(tables.Group, group).partial = len(paths) < expected
+    if processing == LIVE:
+        for file in files:
+            file.state = FileState.PRESENT
+        session.get_one(tables.Group, group).partial = len(paths) < expected
     return paths, len(paths) < expected

@@ -22,7 +22,8 @@ from contimg.store.database import Repository, count
 from contimg.store.epochs.collecting import open_epochs, settle
 from contimg.store.files.groups import claim_files
 from contimg.store.jobs import records
-from contimg.store.jobs.kinds import KINDS, LIVE, TILE, Stage, State
+from contimg.store.jobs.background import refuse_campaign
+from contimg.store.jobs.kinds import KINDS, LIVE, LIVE_PRIORITY, TILE, Stage, State
 from contimg.store.jobs.records import JobRef, Lease, Outcome, Refusal, Refused, RunFigures
 from contimg.store.products import tile_products
 from contimg.store.tables import record_of
@@ -121,19 +122,22 @@ class Leases(Repository):
             records.end_lease(job, State.PENDING if following else State.COMPLETED, now)
             job.attempts, job.not_before, job.error = 0, None, None
             job.enqueued_at = now  # the chain's next message is already on its way
-            record_event(session, now, INFO, job.key, f"{lease.stage} done in {seconds:.1f} s")
+            record_event(
+                session, now, INFO, job.key, f"{lease.stage} done in {seconds:.1f} s", processing=job.processing
+            )
             if following:
                 job.stage = following
             else:
                 job.completed_at = now
                 text = f"completed {now - job.created_at:.0f} s after its {KINDS[job.kind].beginning}"
-                record_event(session, now, INFO, job.key, text)
+                record_event(session, now, INFO, job.key, text, processing=job.processing)
             if lease.stage is Stage.IMAGE:
                 open_epochs(session, job, self._database.rules, now)
             elif lease.stage is Stage.MEASURE:
                 settle(session, job, self._database.rules, now)
             values = {f"stage.{lease.stage}.{name}": value for name, value in asdict(figures).items()}
-            record_metrics(session, now, {**values, f"stage.{lease.stage}.seconds": seconds}, job.key)
+            values[f"stage.{lease.stage}.seconds"] = seconds
+            record_metrics(session, now, values, job.key, job.processing)
             return following
 
     def fail(
@@ -195,7 +199,7 @@ class Leases(Repository):
             if job.state == State.PENDING:
                 records.supersede_runs(session, job, start)
                 job.stage, job.attempts, job.not_before = start, 0, None
-                record_event(session, now, WARNING, job.key, f"returns to {start}")
+                record_event(session, now, WARNING, job.key, f"returns to {start}", processing=job.processing)
             return State(job.state)
 
     def release(self, lease: Lease) -> None:
@@ -267,7 +271,7 @@ class Leases(Repository):
         lease = _lease_of(job, run)
         if lease.stage is not Stage.CONVERT:
             return lease
-        files, partial = claim_files(session, job.key, self._database.rules.expected_subbands)
+        files, partial = claim_files(session, job.key, self._database.rules.expected_subbands, job.processing)
         return replace(lease, files=files, partial=partial)
 
     def _expire(self, session: Session, job: tables.Job, now: float, *, wait: bool = True) -> None:
@@ -354,6 +358,9 @@ def _refusal(session: Session, job: tables.Job, stage: Stage, now: float) -> Ref
         return Refused(Refusal.LEASED, f"{job.label}: {job.lease_owner} has {current}")
     if job.not_before is not None and job.not_before > now:
         return Refused(Refusal.WAITING, f"{job.label}: {current} waits after an error")
+    if current.kind.is_sent and job.priority > LIVE_PRIORITY and (reason := refuse_campaign(session, job, now)):
+        job.enqueued_at = None  # the chain of messages ends; the dispatcher sends another
+        return Refused(Refusal.NOT_READY, f"{job.label}: {reason}")
     switch = records.pause_switch(session)
     if switch is not None and (current.kind.is_sent or switch.changed_by != records.DISK_WATCH):
         text = f"paused by {switch.changed_by or 'an operator'}; `contimg resume` continues"
@@ -366,10 +373,11 @@ def _end_attempt(session: Session, job: tables.Job, error: str, now: float, *, l
     records.end_lease(job, State.FAILED if last else State.PENDING, now)
     job.error, job.enqueued_at = mask_secrets(error), None
     if last:
-        record_event(session, now, ERROR, job.key, f"failed in {job.stage}, attempt {job.attempts}: {error}")
+        text = f"failed in {job.stage}, attempt {job.attempts}: {error}"
+        record_event(session, now, ERROR, job.key, text, processing=job.processing)
     else:
         text = f"{job.stage} will be tried again after attempt {job.attempts}: {error}"
-        record_event(session, now, WARNING, job.key, text)
+        record_event(session, now, WARNING, job.key, text, processing=job.processing)
 
 
 def _clamp_future_times(session: Session, now: float, rules: QueueRules) -> None:

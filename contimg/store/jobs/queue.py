@@ -1,8 +1,8 @@
 """Jobs as an operator, the dispatcher and the reconciler see them: list, retry, discard, pause, send."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import BadInput, Incomplete
@@ -12,7 +12,8 @@ from contimg.store.activity.events import record_event
 from contimg.store.database import Repository, count
 from contimg.store.files.groups import FileState, files_of
 from contimg.store.jobs import records
-from contimg.store.jobs.kinds import KINDS, LIVE, Stage, State
+from contimg.store.jobs.background import has_live_work, is_held
+from contimg.store.jobs.kinds import KINDS, LIVE, LIVE_PRIORITY, Stage, State
 from contimg.store.jobs.records import PAUSED, JobRecord, JobRef, StageRunRecord
 from contimg.store.tables import record_of
 
@@ -71,7 +72,7 @@ class Jobs(Repository):
             return tuple(record_of(StageRunRecord, attempt, group=row.key) for attempt in runs)
 
     def ended_runs(self, after_s: float, limit: int = 5000) -> tuple[StageRunRecord, ...]:
-        """Return the attempts that ended after a time, in the order in which they ended.
+        """Return the attempts of the stream that ended after a time, in the order in which they ended.
 
         Parameters
         ----------
@@ -79,7 +80,8 @@ class Jobs(Repository):
         limit : largest number of attempts; the earliest are returned.
         """
         run, job = tables.StageRun, tables.Job
-        query = select(run, job.key).join(job, job.id == run.job_id).where(run.ended_at > after_s)
+        of_stream = (run.ended_at > after_s, run.processing == LIVE)
+        query = select(run, job.key).join(job, job.id == run.job_id).where(*of_stream)
         with self._database.read() as session:
             rows = session.execute(query.order_by(run.ended_at, run.id).limit(limit))
             return tuple(record_of(StageRunRecord, row, group=key) for row, key in rows)
@@ -124,7 +126,9 @@ class Jobs(Repository):
             row.stage, row.attempts, row.not_before, row.enqueued_at = start, 0, None, None
             row.error = row.completed_at = None
             records.end_lease(row, State.PENDING, now)
-            record_event(session, now, INFO, row.key, f"retry from {start} by {by}", author=by)
+            record_event(
+                session, now, INFO, row.key, f"retry from {start} by {by}", author=by, processing=row.processing
+            )
             return record_of(JobRecord, row)
 
     def _check_files(self, label: str, subbands: int, force: bool) -> None:
@@ -161,7 +165,7 @@ class Jobs(Repository):
                 raise BadInput(f"{row.label}: is {row.state}; only waiting or failed jobs can be discarded")
             records.end_lease(row, State.DISCARDED, now)
             row.error = f"discarded by {by}"
-            record_event(session, now, WARNING, row.key, row.error, author=by)
+            record_event(session, now, WARNING, row.key, row.error, author=by, processing=row.processing)
             return record_of(JobRecord, row)
 
     def pause(self, by: str) -> None:
@@ -224,31 +228,36 @@ class Jobs(Repository):
         *,
         newest_first: bool = True,
         look_ahead: int = 1000,
+        max_campaign_jobs: int = 1,
     ) -> tuple[JobRecord, ...]:
         """Take the first pending jobs that were not sent, and count them as sent; none is taken while paused.
 
-        A caller that cannot send a job calls `mark_unsent`.
+        Jobs of campaigns are taken only while no job of the stream waits or is in progress. A caller that cannot send a
+        job calls `mark_unsent`.
 
         Parameters
         ----------
-        max_in_flight : largest number of jobs that are then sent or in progress.
+        max_in_flight : largest number of jobs of the stream that are then sent or in progress.
         order : puts the jobs that it is called with in the order in which they are taken.
         newest_first : among jobs of one priority, whether the latest observation comes first.
         look_ahead : `order` is called with this number of jobs, the first by priority and time of observation.
+        max_campaign_jobs : largest number of jobs of campaigns that are then sent or in progress.
 
         Returns
         -------
         the jobs to send, in order.
         """
         now = self._database.clock()
+        limits = {True: max_in_flight, False: max_campaign_jobs}
         with self._database.read() as session:
-            if not _unsent(session, now, newest_first, 1) or _free_slots(session, max_in_flight) <= 0:
-                return ()
-        if self.paused:
+            is_live = _has_slot(session, now, limits)
+        if is_live is None or self.paused:
             return ()
         with self._database.write() as session:
-            slots = max(0, _free_slots(session, max_in_flight))
-            jobs = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots)))[:slots])
+            if not is_live and has_live_work(session, now):
+                return ()
+            slots = max(0, _free_slots(session, limits[is_live], is_live))
+            jobs = tuple(order(_unsent(session, now, newest_first, max(look_ahead, slots), is_live))[:slots])
             _set_enqueued(session, [job.id for job in jobs], now, _is_due(now))
             return jobs
 
@@ -285,13 +294,29 @@ def _is_sent() -> ColumnElement[bool]:
     return and_(*(tables.Job.kind != kind.name for kind in KINDS.values() if not kind.is_sent))
 
 
-def _unsent(session: Session, now: float, newest_first: bool, limit: int) -> list[JobRecord]:
-    """Due jobs that were not sent, by priority and then time of observation.
+def _has_slot(session: Session, now: float, limits: Mapping[bool, int]) -> bool | None:
+    """Whether the next jobs to send are of the stream (True) or of campaigns (False); None when none may be sent."""
+    if _unsent(session, now, True, 1, True):
+        return True if _free_slots(session, limits[True], True) > 0 else None
+    if has_live_work(session, now) or not _unsent(session, now, True, 1, False):
+        return None
+    return False if _free_slots(session, limits[False], False) > 0 else None
+
+
+def _is_live(is_live: bool) -> ColumnElement[bool]:
+    """The condition of jobs of the stream, or of campaigns, by their priority, which the index has."""
+    priority = tables.Job.priority
+    return priority <= LIVE_PRIORITY if is_live else priority > LIVE_PRIORITY
+
+
+def _unsent(session: Session, now: float, newest_first: bool, limit: int, is_live: bool) -> list[JobRecord]:
+    """Due jobs that were not sent, by priority and then time of observation; without those of held campaigns.
 
     One query for each priority: SQLite would sort all of them to order two columns in different directions.
     """
     job = tables.Job
-    unsent = (_is_due(now), job.enqueued_at.is_(None))
+    unsent = [_is_due(now), job.enqueued_at.is_(None), _is_live(is_live)]
+    unsent += [] if is_live else [not_(is_held())]
     # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
     keys = (job.enqueued_at, job.priority, job.reference_s)
     first: list[JobRecord] = []
@@ -319,10 +344,10 @@ def _set_enqueued(session: Session, jobs: Sequence[int], at: float | None, condi
         session.connection().execute(statement, [{"job": job_id} for job_id in jobs])
 
 
-def _free_slots(session: Session, max_in_flight: int) -> int:
-    """How many more jobs may be sent."""
+def _free_slots(session: Session, max_in_flight: int, is_live: bool) -> int:
+    """How many more jobs of the stream, or of campaigns, may be sent."""
     job = tables.Job
     # A comparison, not "is not null": that one SQLite does not look up in an index.
     sent = (job.state == State.PENDING) & (job.enqueued_at >= 0)
-    running = count(session, job, job.state == State.IN_PROGRESS, _is_sent())
-    return max_in_flight - running - count(session, job, sent, _is_sent())
+    in_progress, of_kind = job.state == State.IN_PROGRESS, (_is_live(is_live), _is_sent())
+    return max_in_flight - count(session, job, in_progress, *of_kind) - count(session, job, sent, *of_kind)

@@ -214,7 +214,7 @@ class Antennas(History):
         since_mjd, until_mjd : the span, days, UTC; the second is excluded.
         """
         row = tables.AntennaHistory
-        query = select(row.mjd).where(row.mjd >= since_mjd, row.mjd < until_mjd).distinct().order_by(row.mjd)
+        query = select(row.mjd).where(*_of_tiles(since_mjd, until_mjd)).distinct().order_by(row.mjd)
         with self._database.read() as session:
             return tuple(session.scalars(query))
 

@@ -1,19 +1,16 @@
 """Calibration registry: caltable sets with their validity, and which set replaced which."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
-from typing import Annotated, Any
 
 from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG, CaltableSet
-from contimg.formats.records import Page, about, page_key
-from contimg.instrument.time import mjd_to_unix
+from contimg.formats.records import page_key
 from contimg.quality.grades import GOOD
 from contimg.settings.alerts import INFO, WARNING
 from contimg.store.activity.events import record_event
@@ -21,133 +18,11 @@ from contimg.store.database import Repository, order_by_key
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import find_job
 from contimg.store.products import tile_products
+from contimg.store.products.caltable_records import CalibrationList, Caltable, OutdatedTile, StoredCaltableSet
 from contimg.store.tables import CalibrationTable, Job, MeasurementSet, record_of
 
 MAX_TABLES = 8  # of one set
 _KINDS = {".bcal": "bandpass", ".gcal": "gain", ".kcal": "delay"}
-
-
-@dataclass(frozen=True)
-class Caltable:
-    """One caltable of a set: `kind` is bandpass, gain or delay."""
-
-    path: Annotated[
-        Path,
-        about(
-            "The caltable on the pipeline's machine",
-            example="/data/products/caltables/2026-02-22T01:35:20/2026-02-22T01:35:20.bcal",
-        ),
-    ]
-    kind: Annotated[str, about("bandpass, gain or delay", example="bandpass")]
-
-
-@dataclass(frozen=True)
-class StoredCaltableSet:
-    """A caltable set of the registry."""
-
-    name: Annotated[str, about("Name of the set", example="2026-02-22T01:35:20")]
-    tables: Annotated[tuple[Caltable, ...], about("Caltables in the order in which they are applied")]
-    calibrator: Annotated[str, about("The source that was observed", example="3C48")]
-    mjd: Annotated[float, about("When the source was observed, MJD, UTC", "d", 61093.067894)]
-    valid_from_mjd: Annotated[float, about("Beginning of the validity of its bandpass, MJD, UTC", "d", 61092.567894)]
-    valid_to_mjd: Annotated[float, about("End of the validity of its bandpass, MJD, UTC", "d", 61094.067894)]
-    gains_valid_from_mjd: Annotated[
-        float | None,
-        about("Beginning of the validity of its gains, MJD, UTC; null where it is not known", "d", 61093.026),
-    ]
-    gains_valid_to_mjd: Annotated[
-        float | None, about("End of the validity of its gains, MJD, UTC; null where it is not known", "d", 61093.11)
-    ]
-    reference_antenna: Annotated[str | None, about("Name of the reference antenna", example="103")]
-    quality: Annotated[
-        Mapping[str, Any],
-        about(
-            "Numbers of the solutions, by name",
-            "keys end in the unit",
-            {"flagged_fraction": 0.04, "bandpass": {"snr": 38.0}},
-        ),
-    ]
-    group: Annotated[
-        str | None,
-        about("Id of the tile that it was solved on; null for an imported set", example="2026-02-22T01:35:20"),
-    ]
-    superseded_by: Annotated[str | None, about("Name of the set that replaced it", example="2026-02-22T01:35:20_b")]
-    created_at: Annotated[float, about("When it was registered")]
-    dec_deg: Annotated[
-        float | None, about("Declination strip that it is valid for, ICRS; null for any", "deg", 33.16)
-    ] = None
-    grade: Annotated[str, about("QA grade: good or suspect", example="good")] = field(kw_only=True)
-    reasons: Annotated[
-        tuple[str, ...], about("Why the grade is not good", example=["phases of antenna 17 scatter by 31 deg"])
-    ] = ()
-    retired: Annotated[
-        str | None,
-        about("Why an operator retired it; null while it is not retired", example="wrong flux scale (operator)"),
-    ] = None
-
-    @property
-    def observed_at(self) -> Annotated[float, about("When the source was observed")]:
-        """When the source was observed, epoch seconds."""
-        return mjd_to_unix(self.mjd)
-
-    @property
-    def valid_from(self) -> Annotated[float | None, about("Beginning of the validity; null for no beginning")]:
-        """Beginning of the validity, epoch seconds; None for no beginning."""
-        return mjd_to_unix(self.valid_from_mjd) if isfinite(self.valid_from_mjd) else None
-
-    @property
-    def valid_until(self) -> Annotated[float | None, about("End of the validity; null for no end")]:
-        """End of the validity, epoch seconds; None for no end."""
-        return mjd_to_unix(self.valid_to_mjd) if isfinite(self.valid_to_mjd) else None
-
-    @property
-    def gains_valid_from(
-        self,
-    ) -> Annotated[float | None, about("Beginning of the validity of its gains; null where it is not known")]:
-        """Beginning of the validity of its gains, epoch seconds; None where it is not known."""
-        return None if self.gains_valid_from_mjd is None else mjd_to_unix(self.gains_valid_from_mjd)
-
-    @property
-    def gains_valid_until(
-        self,
-    ) -> Annotated[float | None, about("End of the validity of its gains; null where it is not known")]:
-        """End of the validity of its gains, epoch seconds; None where it is not known."""
-        return None if self.gains_valid_to_mjd is None else mjd_to_unix(self.gains_valid_to_mjd)
-
-    def is_valid_at(self, mjd: float) -> bool:
-        """Tell whether its bandpass is valid at a time.
-
-        Parameters
-        ----------
-        mjd : days, UTC.
-        """
-        return self.valid_from_mjd <= mjd <= self.valid_to_mjd
-
-    @property
-    def in_force(self) -> Annotated[bool, about("Whether it may be applied", example=True)]:
-        """Whether it may be applied: neither superseded nor retired."""
-        return self.superseded_by is None and self.retired is None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrationList(Page):
-    """Caltable sets, the latest observed first."""
-
-    calibrations: Annotated[tuple[StoredCaltableSet, ...], about("Caltable sets, the latest observed first")]
-
-
-@dataclass(frozen=True)
-class OutdatedTile:
-    """A tile calibrated with the set `applied` that would now get the set `better`, or a newer one of the same name.
-
-    `second` is the set that the gains would be interpolated with, if any.
-    """
-
-    group: str
-    path: Path
-    applied: str | None
-    better: str
-    second: str | None = None
 
 
 class Registry(Repository):
@@ -176,10 +51,18 @@ class Registry(Repository):
             CalibrationTable.processing.in_({LIVE, processing}),
         )
         with self._database.read() as session:
-            return _rank(_read_sets(session, query), mjd, dec_deg, strip_deg)
+            caltable_sets = _read_sets(session, query)
+            if processing != LIVE:  # a set that the campaign solved again replaces that of the stream
+                own = _read_sets(session, select(table).where(table.processing == processing))
+                solved = {caltable_set.name for caltable_set in own}
+                caltable_sets = [
+                    caltable_set for caltable_set in caltable_sets
+                    if caltable_set.name not in solved or caltable_set in own
+                ]  # fmt: skip
+            return _rank(caltable_sets, mjd, dec_deg, strip_deg)
 
     def sets(self, limit: int = 50, *, before: tuple[float, str] | None = None) -> tuple[StoredCaltableSet, ...]:
-        """Return the latest sets by observation time, newest first, superseded ones included.
+        """Return the latest sets of the stream by observation time, newest first, superseded ones included.
 
         Parameters
         ----------
@@ -187,10 +70,11 @@ class Registry(Repository):
         before : only sets after this key of the list, MJD and name; a page's last set gives that of the next.
         """
         table = CalibrationTable
-        newest = order_by_key(select(table.set_name), table.mjd, table.set_name, False, before)
+        is_live = table.processing == LIVE
+        newest = order_by_key(select(table.set_name).where(is_live), table.mjd, table.set_name, False, before)
         with self._database.read() as session:
             names = list(dict.fromkeys(session.scalars(newest.limit(MAX_TABLES * limit))))[:limit]
-            caltable_sets = _read_sets(session, select(table).where(table.set_name.in_(names)))
+            caltable_sets = _read_sets(session, select(table).where(is_live, table.set_name.in_(names)))
         return tuple(
             sorted(caltable_sets, key=lambda caltable_set: (caltable_set.mjd, caltable_set.name), reverse=True)
         )
@@ -204,22 +88,27 @@ class Registry(Repository):
         """
         listed = self.sets(limit + 1, before=before)
         with self._database.read() as session:
-            total = session.scalars(select(func.count(func.distinct(CalibrationTable.set_name)))).one()
+            number = select(func.count(func.distinct(CalibrationTable.set_name)))
+            total = session.scalars(number.where(CalibrationTable.processing == LIVE)).one()
         last = listed[limit - 1] if len(listed) > limit else None
         return CalibrationList(
             calibrations=listed[:limit], total=total, next=page_key(last.mjd, last.name) if last else None
         )
 
-    def set_named(self, name: str) -> StoredCaltableSet | None:
+    def set_named(self, name: str, processing: str = LIVE) -> StoredCaltableSet | None:
         """Return a set by its name, or None.
 
         Parameters
         ----------
         name : of the set.
+        processing : of the set; a campaign without a set of this name has that of the stream.
         """
         with self._database.read() as session:
-            caltable_sets = _read_sets(session, select(CalibrationTable).filter_by(set_name=name))
-        return caltable_sets[0] if caltable_sets else None
+            for owner in dict.fromkeys((processing, LIVE)):
+                of_owner = select(CalibrationTable).filter_by(set_name=name, processing=owner)
+                if caltable_sets := _read_sets(session, of_owner):
+                    return caltable_sets[0]
+        return None
 
     def register(self, caltable_set: CaltableSet, *, group: str | None = None) -> None:
         """Add a set from outside the stream, for example an imported one; a set of the same name is replaced.
@@ -251,11 +140,12 @@ class Registry(Repository):
         BadInput : no set has that name.
         """
         with self._database.write() as session:
-            row = session.scalar(select(CalibrationTable).filter_by(set_name=name).limit(1))
+            row = session.scalar(select(CalibrationTable).filter_by(set_name=name, processing=LIVE).limit(1))
             if row is None:
                 raise BadInput(f"calibration set {name}: not in the registry; `contimg calibrations list` shows all")
-            of_set, retired = CalibrationTable.set_name == name, f"{reason or 'retired'} ({by})"
-            session.execute(update(CalibrationTable).where(of_set).values(retired=retired))
+            retired = f"{reason or 'retired'} ({by})"
+            of_set = (CalibrationTable.set_name == name, CalibrationTable.processing == LIVE)
+            session.execute(update(CalibrationTable).where(*of_set).values(retired=retired))
             session.flush()
             now, change = self._database.clock(), f"calibration set {name} is retired: {retired}"
             record_event(session, now, WARNING, None, change, author=by)
@@ -281,7 +171,9 @@ def _write_set(product: CaltableSet, session: Session, job: Job | None, now: flo
     table = CalibrationTable
     group = job.key if job is not None and job.kind == TILE.name else None
     processing = LIVE if job is None else job.processing
-    for row in session.scalars(select(table).where(table.set_name == product.name)):
+    paths = [str(path.absolute()) for path in product.paths]
+    is_same = (table.set_name == product.name) & (table.processing == processing)
+    for row in session.scalars(select(table).where(is_same | table.path.in_(paths))):
         session.delete(row)
     session.flush()
     if group is not None:
@@ -303,15 +195,17 @@ def _write_set(product: CaltableSet, session: Session, job: Job | None, now: flo
     change = f"calibration set {product.name} on {product.calibrator} is {product.grade}"
     if product.grade != GOOD:
         reasons = "; ".join(product.reasons) or "no reason was given"
-        record_event(session, now, WARNING, group, f"{change}: {reasons}", "caltable")
-    _record_outdated(session, change, now, (product.valid_from_mjd, product.valid_to_mjd), group)
+        record_event(session, now, WARNING, group, f"{change}: {reasons}", "caltable", processing=processing)
+    if processing == LIVE:
+        _record_outdated(session, change, now, (product.valid_from_mjd, product.valid_to_mjd), group)
 
 
 def _read_sets(session: Session, query: Select[CalibrationTable]) -> list[StoredCaltableSet]:
     """The sets of which the query selects caltables."""
-    rows = session.scalars(query.order_by(CalibrationTable.set_name, CalibrationTable.id)).all()
+    table = CalibrationTable
+    rows = session.scalars(query.order_by(table.set_name, table.processing, table.id)).all()
     caltable_sets = []
-    for name, rows_of_set in groupby(rows, key=lambda row: row.set_name):
+    for (name, _), rows_of_set in groupby(rows, key=lambda row: (row.set_name, row.processing)):
         members = list(rows_of_set)
         caltables = tuple(Caltable(Path(row.path), row.kind) for row in members)
         caltable_sets.append(record_of(StoredCaltableSet, members[0], name=name, tables=caltables))

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func
 from contimg.common.errors import BadInput
 from contimg.formats.caltables.caltable_set import STRIP_DEG
 from contimg.store import tables
+from contimg.store.jobs.kinds import LIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class ImageFilter:
     declination_deg : declination of the strip, degrees: that of the image's centre differs by at most `strip_deg`.
     strip_deg : half width of a declination strip, degrees.
     ids : numbers of images.
+    processing : `live`, or the name of a campaign.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class ImageFilter:
     declination_deg: float | None = None
     strip_deg: float = STRIP_DEG
     ids: tuple[int, ...] | None = None
+    processing: str = LIVE
 
     def __post_init__(self) -> None:
         circle = {"ra": self.ra_deg, "dec": self.dec_deg, "radius": self.radius_deg}
@@ -56,6 +59,7 @@ class ImageFilter:
         """Return the conditions on rows of the table of images."""
         image = tables.Image
         conditions = [
+            image.processing == self.processing,
             None if self.since_mjd is None else image.mjd >= self.since_mjd,
             None if self.until_mjd is None else image.mjd < self.until_mjd,
             None if self.grade is None else image.verdict == self.grade,

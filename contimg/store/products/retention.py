@@ -1,8 +1,9 @@
 """Retention: which products are old enough to go, and how one goes with its files.
 
-The row of a product is deleted in the transaction in which its files are renamed away, and only while its job is
-completed. Where the rules require verified copies, every file of the product must have them in places that are there.
-Measurement Sets that a caltable in force was solved on are kept, and so are images that an epoch without its mosaic
+Only products of the stream go; those of a campaign stay until it is dropped. The row of a product is deleted in the
+transaction in which its files are renamed away, and only while its job is completed. Where the rules require verified
+copies, every file of the product must have them in places that are there. Measurement Sets that a caltable in force was
+solved on or that a campaign is still to read are kept, and so are images that an epoch without its mosaic
 needs.
 """
 
@@ -25,6 +26,7 @@ from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.epochs.collecting import wanted_images
+from contimg.store.epochs.tiles import UNDECIDED
 from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.records import find_job
 from contimg.store.products.tile_products import Product
@@ -99,6 +101,8 @@ class Retention(Repository):
             row = session.scalar(rows.order_by(model.id).limit(1))
             if job is None or row is None or job.state != State.COMPLETED or row.created_at != product.created_at:
                 return False
+            if model is tables.MeasurementSet and row.group_id in _awaited_groups(session):
+                return False
             if model is tables.Image and row.id in wanted_images(session, self._database.rules):
                 return False
             if model is not tables.ProductFile:
@@ -150,9 +154,17 @@ def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> It
         return
     table = tables.CalibrationTable
     needed = set(session.scalars(select(table.job_id).where(table.superseded_by.is_(None))))
+    awaited = _awaited_groups(session)
     for row in _old(session, tables.MeasurementSet, rules, now - rules.keep_ms_days * DAY_S):
-        if row.job_id not in needed:
+        if row.job_id not in needed and row.group_id not in awaited:
             yield Retirable(row.job_id, row.group_id, "Measurement Set", (Path(row.path),), row.created_at)
+
+
+def _awaited_groups(session: Session) -> set[str]:
+    """Groups whose live Measurement Set a job of a campaign is still to read."""
+    job = tables.Job
+    query = select(job.key).where(job.processing != LIVE, job.kind == TILE.name, job.state.in_(UNDECIDED))
+    return set(session.scalars(query))
 
 
 def _images(session: Session, rules: RetentionRules, now: float) -> Iterator[tuple[Retirable, int]]:
@@ -170,9 +182,14 @@ def _mosaics(session: Session, rules: RetentionRules, now: float) -> Iterator[Re
     if not rules.keep_mosaics_days:
         return
     mosaic, job = tables.MosaicRow, tables.Job
-    newest = set(session.scalars(select(mosaic.id).order_by(mosaic.created_at.desc()).limit(rules.keep_last)))
+    newest = set(
+        session.scalars(
+            select(mosaic.id).where(mosaic.processing == LIVE).order_by(mosaic.created_at.desc()).limit(rules.keep_last)
+        )
+    )
     is_old = mosaic.created_at < now - rules.keep_mosaics_days * DAY_S
     query = select(mosaic).join(job, job.id == mosaic.job_id).where(is_old, job.state == State.COMPLETED)
+    query = query.where(mosaic.processing == LIVE)
     for row in session.scalars(query):
         if row.id in newest or (rules.keep_flagged and row.verdict not in (None, GOOD)):
             continue
@@ -183,11 +200,13 @@ def _mosaics(session: Session, rules: RetentionRules, now: float) -> Iterator[Re
 
 def _old(session: Session, model: type[Product], rules: RetentionRules, before: float) -> list[Product]:
     """Rows created before a time (epoch seconds), without the newest, those queued again, and flagged images."""
-    newest = select(model.id).order_by(model.created_at.desc()).limit(rules.keep_last)
+    newest = select(model.id).where(model.processing == LIVE).order_by(model.created_at.desc()).limit(rules.keep_last)
     newest_ids = set(session.scalars(newest))
     job = tables.Job
     query = (
-        select(model).join(job, job.id == model.job_id).where(model.created_at < before, job.state == State.COMPLETED)
+        select(model)
+        .join(job, job.id == model.job_id)
+        .where(model.processing == LIVE, model.created_at < before, job.state == State.COMPLETED)
     )
     rows: list[Product] = [row for row in session.scalars(query) if row.id not in newest_ids]
     if rules.keep_flagged:

@@ -9,6 +9,7 @@ from contimg.quality.grades import BAD, GOOD, SUSPECT
 from contimg.store import tables
 from contimg.store.activity.events import Bucket
 from contimg.store.database import Database
+from contimg.store.jobs.kinds import LIVE
 
 
 def _share(condition: ColumnElement[bool]) -> ColumnElement[float]:
@@ -32,7 +33,7 @@ SHARES: dict[str, ColumnElement[float]] = {
 
 
 def read_image_series(database: Database, name: str, since_s: float, until_s: float, points: int) -> tuple[Bucket, ...]:
-    """Return a number of the images over a span of their time of observation, averaged in steps of equal length.
+    """Return a number of the live images over a span of their time of observation, averaged in steps of equal length.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def read_image_series(database: Database, name: str, since_s: float, until_s: fl
     step = cast(number if database.engine.dialect.name == "sqlite" else func.floor(number), Integer)
     query = (
         select(step, func.avg(value), low(value), high(value))
-        .where(_image.mjd >= since_mjd, _image.mjd < until_mjd, value.is_not(None))
+        .where(_image.processing == LIVE, _image.mjd >= since_mjd, _image.mjd < until_mjd, value.is_not(None))
         .group_by(step)
         .order_by(step)
     )

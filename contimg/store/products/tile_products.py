@@ -6,7 +6,7 @@ transaction of the commit (`Leases.commit`).
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import singledispatch
 from pathlib import Path
 from statistics import median
@@ -48,14 +48,14 @@ class Products(Repository):
         return self._find(StoredMS, _of_job(tables.MeasurementSet, job))
 
     def measurement_sets(self, limit: int = 20) -> tuple[StoredMS, ...]:
-        """Return the latest by observation time, newest first.
+        """Return the latest of the stream by observation time, newest first.
 
         Parameters
         ----------
         limit : largest number of Measurement Sets.
         """
         ms = tables.MeasurementSet
-        return self._fetch(StoredMS, select(ms).order_by(ms.mjd_start.desc()).limit(limit))
+        return self._fetch(StoredMS, select(ms).where(ms.processing == LIVE).order_by(ms.mjd_start.desc()).limit(limit))
 
     def image(self, image_id: int) -> StoredImage | None:
         """Return an image by its id, or None.
@@ -168,14 +168,16 @@ class Products(Repository):
         the median; None where there are fewer than `MIN_HISTORY_IMAGES` images.
         """
         image = tables.Image
-        strip = ImageFilter(since_mjd=mjd - HISTORY_DAYS, until_mjd=mjd, grade=GOOD, declination_deg=dec_deg)
-        query = select(image.rms_jy).where(*strip.conditions(), image.processing == processing)
+        strip = ImageFilter(
+            since_mjd=mjd - HISTORY_DAYS, until_mjd=mjd, grade=GOOD, declination_deg=dec_deg, processing=processing
+        )
+        query = select(image.rms_jy).where(*strip.conditions())
         with self._database.read() as session:
             noises = list(session.scalars(query.order_by(image.mjd.desc()).limit(HISTORY_IMAGES)))
         return median(noises) if len(noises) >= MIN_HISTORY_IMAGES else None
 
     def neighbours(self, image_id: int, mjd: float) -> tuple[int | None, int | None]:
-        """Return the ids of the images observed just before and just after an image.
+        """Return the ids of the images of the same processing observed just before and just after an image.
 
         Parameters
         ----------
@@ -187,8 +189,10 @@ class Products(Repository):
         the id before and the id after; None where there is no image.
         """
         image, key = tables.Image, (mjd, image_id)
-        before = order_by_key(select(image.id), image.mjd, image.id, False, key).limit(1)
-        after = order_by_key(select(image.id), image.mjd, image.id, True, key).limit(1)
+        processing = select(image.processing).where(image.id == image_id).scalar_subquery()
+        beside = select(image.id).where(image.processing == processing)
+        before = order_by_key(beside, image.mjd, image.id, False, key).limit(1)
+        after = order_by_key(beside, image.mjd, image.id, True, key).limit(1)
         with self._database.read() as session:
             return session.scalar(before), session.scalar(after)
 
@@ -266,12 +270,31 @@ def _write_converted(product: ConvertedMS, session: Session, job: tables.Job, no
     _report_same_times(session, row, now)
 
 
+@dataclass(frozen=True)
+class CopiedMS:
+    """A copy of the live Measurement Set of a job's group, which a campaign calibrates: `path` is the copy."""
+
+    path: Path
+
+
+@write.register
+def _write_copy(product: CopiedMS, session: Session, job: tables.Job, now: float) -> None:
+    live = session.scalars(_of_job(tables.MeasurementSet, job.key)).one()
+    row = session.scalar(_of_job(tables.MeasurementSet, job.id)) or tables.MeasurementSet(job_id=job.id)
+    own = {"id", "job_id", "processing", "path", "created_at"}
+    for column in (column for column in row.__table__.columns if column.key not in own):
+        setattr(row, column.key, getattr(live, column.key))
+    row.processing, row.path, row.created_at = job.processing, str(product.path), now
+    session.add(row)
+    session.flush()
+
+
 @write.register
 def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, now: float) -> None:
     if product.new_set:
         write(product.new_set, session, job, now)
     if product.solve_failure:
-        record_event(session, now, WARNING, job.key, product.solve_failure, "caltable")
+        record_event(session, now, WARNING, job.key, product.solve_failure, "caltable", processing=job.processing)
     row = session.scalars(_of_job(tables.MeasurementSet, job.id)).one()
     fill_row(row, product)
     row.calibrated_at = now
@@ -283,7 +306,7 @@ def _write_calibrated(product: CalibratedMS, session: Session, job: tables.Job, 
 def _write_image(product: TileImage, session: Session, job: tables.Job, now: float) -> None:
     ms_id = measurement_set_id(session, job)
     _new_row(session, tables.Image, job, product, now).ms_id = ms_id
-    record_metrics(session, now, {"image.rms_jy": product.rms_jy}, job.key)
+    record_metrics(session, now, {"image.rms_jy": product.rms_jy}, job.key, job.processing)
 
 
 def _report_same_times(session: Session, row: tables.MeasurementSet, now: float) -> None:
@@ -297,12 +320,17 @@ def _report_same_times(session: Session, row: tables.MeasurementSet, now: float)
             f"its data begin {shift_s:+.1f} s from those of group {neighbour.group_id}: the same data under a second "
             "time stamp, or two runs that overlap; remove the files of one of them"
         )
-        record_event(session, now, WARNING, row.group_id, text)
+        record_event(session, now, WARNING, row.group_id, text, processing=row.processing)
 
 
 def _new_row(session: Session, model: type[Product], job: tables.Job, product: Any, now: float) -> Product:
-    """The row of a job's product, added or written over."""
+    """The row of a job's product, added or written over; a row of another job whose file it has replaced is deleted."""
     row = session.scalar(_of_job(model, job.id))
+    path: Any = tables.Image.fits_path if model is tables.Image else tables.MeasurementSet.path
+    for replaced in session.scalars(select(model).where(path == str(getattr(product, path.key)))):
+        if replaced is not row:
+            session.delete(replaced)
+            session.flush()
     row = row or model(job_id=job.id, processing=job.processing, group_id=job.key)
     fill_row(row, product)
     row.created_at = now
@@ -311,14 +339,20 @@ def _new_row(session: Session, model: type[Product], job: tables.Job, product: A
 
 
 def measurement_set_id(session: Session, job: tables.Job) -> int | None:
-    """Return the id of the Measurement Set of a job, which its later products are made from; None when there is none.
+    """Return the id of the Measurement Set that the later products of a job are made from; None when there is none.
+
+    A campaign that begins with images uses that of the live job.
 
     Parameters
     ----------
     session : of the caller's transaction.
     job : row of the job.
     """
-    return session.scalar(select(tables.MeasurementSet.id).where(tables.MeasurementSet.job_id == job.id))
+    ms = tables.MeasurementSet
+    own = session.scalar(select(ms.id).where(ms.job_id == job.id))
+    if own is not None or job.processing == LIVE:
+        return own
+    return session.scalar(select(ms.id).where(ms.group_id == job.key, ms.processing == LIVE))
 
 
 def fill_row(row: Any, product: Any) -> None:

@@ -9,7 +9,6 @@ from contimg.common.errors import BadInput
 from contimg.settings.alerts import INFO, RULE_LEVELS
 from contimg.store import tables
 from contimg.store.activity.events import record_event
-from contimg.store.jobs.kinds import LIVE
 from contimg.store.sky.records import CandidateNote, CandidateRecord, CandidateState, Selection
 from contimg.store.tables import record_of
 
@@ -52,8 +51,7 @@ def record_candidates(
         numbers.append(candidate.id)
         source_name = session.scalar(select(tables.Source.name).where(tables.Source.id == selection.source_id))
         text = f"candidate {candidate.id}: {source_name}, {selection.kind}: {selection.reason}"
-        level = RULE_LEVELS["candidate"] if processing == LIVE else INFO
-        record_event(session, now, level, selection.epoch, text, "candidate")
+        record_event(session, now, RULE_LEVELS["candidate"], selection.epoch, text, "candidate", processing=processing)
     return tuple(numbers)
 
 

@@ -133,7 +133,7 @@ def find_epoch(session: Session, key: str, processing: str) -> tables.MeasuredEp
 def _write_measurements(product: EpochMeasurements, session: Session, job: tables.Job, now: float) -> None:
     write_epoch(session, job.key, job.processing, product, now)
     if product.note:
-        record_event(session, now, INFO, job.key, product.note)
+        record_event(session, now, INFO, job.key, product.note, processing=job.processing)
 
 
 def _add_new_sources(session: Session, new: NewSources, now: float) -> None:

@@ -315,7 +315,7 @@ class Sky(Repository):
 
     def candidates(
         self, *, state: CandidateState | None = None, kind: str | None = None, source_id: int | None = None,
-        processing: str | None = None, limit: int | None = None,
+        processing: str | None = LIVE, limit: int | None = None,
     ) -> tuple[CandidateRecord, ...]:  # fmt: skip
         """Return candidates with their notes, the latest first.
 

@@ -7,6 +7,7 @@ Observation times (validity of a calibration, middle of a tile) are MJD days, UT
 from contimg.store.tables.activity import Alert, Control, Event, Metric, MetricHour, Silence
 from contimg.store.tables.antennas import AntennaHistory, AntennaOutage
 from contimg.store.tables.archive import ArchiveCopy, ArchivePlaceRow, ProductFile
+from contimg.store.tables.campaigns import Campaign
 from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, record_of
 from contimg.store.tables.epochs import MosaicInput, MosaicRow
 from contimg.store.tables.jobs import Group, Job, StageRun, SubbandFileRow
@@ -25,8 +26,8 @@ from contimg.store.tables.sky import (
 
 __all__ = [
     "Alert", "AntennaHistory", "AntennaOutage", "ArchiveCopy", "ArchivePlaceRow", "Base", "CalibrationTable",
-    "Candidate", "CandidateNote", "Control", "Event", "Group", "Image", "Job", "MeasuredEpoch", "Measurement",
-    "MeasurementSet", "Metric", "MetricHour", "MosaicCell", "MosaicInput", "MosaicRow", "NightNoteRow",
+    "Campaign", "Candidate", "CandidateNote", "Control", "Event", "Group", "Image", "Job", "MeasuredEpoch",
+    "Measurement", "MeasurementSet", "Metric", "MetricHour", "MosaicCell", "MosaicInput", "MosaicRow", "NightNoteRow",
     "NightReportRow", "Numbered", "PrintablePath", "PrintableText", "ProductFile", "Silence", "Source",
     "SourceIdentifier", "SourceStatistics", "StageRun", "SubbandFileRow", "TileInterference", "TileProduct",
     "record_of",

@@ -48,10 +48,15 @@ class PrintablePath(PrintableText):
         return text if text is None or len(text) <= _PATH_LENGTH else f"{text[: _PATH_LENGTH - 1]}…"
 
 
+def partial_index(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
+    """An index over the rows that meet a condition."""
+    criterion = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=criterion, postgresql_where=criterion)
+
+
 def partial_unique(name: str, condition: str, *columns: str) -> Index:
     """A unique index over the rows that meet a condition."""
-    criterion = text(condition)
-    return Index(name, *columns, unique=True, sqlite_where=criterion, postgresql_where=criterion)
+    return partial_index(name, condition, *columns, unique=True)
 
 
 class Base(DeclarativeBase):

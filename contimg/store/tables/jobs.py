@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contimg.store.jobs.kinds import job_label
-from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, partial_unique
+from contimg.store.tables.columns import Base, Numbered, PrintablePath, PrintableText, partial_index, partial_unique
 
 
 class Group(Base):
@@ -66,6 +66,8 @@ class Job(Numbered):
         Index("ix_jobs_completed_at", "completed_at"),
         Index("ix_jobs_updated_at", "updated_at", "key"),
         Index("ix_jobs_state_updated", "state", "updated_at"),
+        # The jobs of a campaign, among many more of the stream.
+        partial_index("ix_jobs_campaign", "processing <> 'live'", "processing", "kind", "state"),
     )
 
     @property
@@ -115,6 +117,7 @@ class StageRun(Numbered):
     error: Mapped[str | None] = mapped_column(PrintableText)
     error_class: Mapped[str | None] = mapped_column(String(64))
     seconds: Mapped[float | None]
+    core_s: Mapped[float | None]
     peak_rss_bytes: Mapped[int | None]
     bytes_read: Mapped[int | None]
     bytes_written: Mapped[int | None]

@@ -12,11 +12,13 @@ down_revision = "0006"
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # Columns of tables that exist: table, name, type. They are empty in rows of an earlier version.
-_COLUMNS: tuple[tuple[str, str, Any], ...] = (("events", "author", sa.Text()),)
+_COLUMNS: tuple[tuple[str, str, Any], ...] = (
+    ("events", "author", sa.Text()), ("stage_runs", "core_s", sa.Double()),
+)  # fmt: skip
 # Tables in the order of their creation.
 _TABLES: tuple[str, ...] = (
     "nights", "night_notes", "tile_interference", "metric_hours", "mosaic_cells",
-    "product_files", "archive_copies", "archive_places",
+    "product_files", "archive_copies", "archive_places", "campaigns",
 )  # fmt: skip
 _NIGHT_COLUMNS = ["group_id", "processing", "verdict", "rms_jy", "expected_rms_jy", "catalogue_flux_ratio",
                   "catalogue_offset_arcsec"]  # fmt: skip
@@ -33,12 +35,14 @@ def upgrade() -> None:
     _create_mosaic_cells()
     _create_archive()
     op.create_index("ix_images_charts", "images", _CHART_COLUMNS)
+    _create_campaigns()
 
 
 def downgrade() -> None:
     """Drop the tables and the columns."""
     op.drop_index("ix_images_charts", "images")
     op.drop_index("ix_images_night", "images")
+    op.drop_index("ix_jobs_campaign", "jobs")
     for table in reversed(_TABLES):
         op.drop_table(table)
     for table, name, _ in reversed(_COLUMNS):
@@ -178,3 +182,28 @@ def _create_archive() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
+
+
+def _create_campaigns() -> None:
+    op.create_table(
+        "campaigns",
+        sa.Column("id", _KEY, nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("preset_name", sa.String(length=64), nullable=False),
+        sa.Column("preset", sa.JSON(), nullable=False),
+        sa.Column("from_s", sa.Double(), nullable=False),
+        sa.Column("to_s", sa.Double(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+    )
+    of_campaigns = sa.text("processing <> 'live'")
+    op.create_index(
+        "ix_jobs_campaign", "jobs", ["processing", "kind", "state"], sqlite_where=of_campaigns,
+        postgresql_where=of_campaigns,
+    )  # fmt: skip
