@@ -43,6 +43,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "No such address or entry"),
     "no_such_group": (404, "The store has no such group"),
     "no_such_image": (404, "The store has no such image"),
+    "no_such_campaign": (404, "The store has no such campaign"),
     "no_such_epoch": (404, "The store has no such epoch"),
     "no_such_mosaic": (404, "The store has no such mosaic"),
     "no_such_source": (404, "The store has no such source"),

@@ -183,13 +183,11 @@ class Mosaics(Repository):
         ----------
         limit : largest number of mosaics.
         grade : QA grade; None for all.
-        image_id : number of a tile image that the mosaics were given; None for all.
+        image_id, processing : number of a tile image that the mosaics were given, None for all; and processing.
         before : beginning of the window (epoch seconds) and id of the last mosaic of the page before.
-        processing : `live`, or the name of a campaign.
         """
         row, member = tables.MosaicRow, tables.MosaicInput
-        conditions = [row.processing == processing]
-        conditions += [] if grade is None else [row.verdict == grade]
+        conditions = [row.processing == processing, *([] if grade is None else [row.verdict == grade])]
         if image_id is not None:
             conditions.append(row.id.in_(select(member.mosaic_id).where(member.image_id == image_id)))
         query = order_by_key(select(row).where(*conditions), row.reference_s, row.id, False, before).limit(limit + 1)
