@@ -138,13 +138,13 @@ def _subband_files(session: Session, rules: RetentionRules, now: float) -> Itera
     file, job = tables.ProductFile, tables.Job
     of_tile = (job.kind == TILE.name, job.processing == LIVE, job.state == State.COMPLETED)
     newest = select(job.id).where(*of_tile).order_by(job.completed_at.desc()).limit(rules.keep_last)
-    newest_ids = set(session.scalars(newest))
+    newest_ids, awaited = set(session.scalars(newest)), _awaited_groups(session)
     before = now - rules.keep_raw_days * DAY_S
     old = file.kind == RAW, file.created_at < before, file.state == LocalState.PRESENT
     query = select(file, job.key).join(job, job.id == file.job_id).where(*old, *of_tile).order_by(file.job_id, file.id)
     for (job_id, key), rows in groupby(session.execute(query), key=lambda pair: (pair[0].job_id, pair[1])):
         files = [row for row, _ in rows]
-        if job_id not in newest_ids:
+        if job_id not in newest_ids and key not in awaited:
             paths = tuple(Path(row.path) for row in files)
             yield Retirable(job_id, key, SUBBAND_FILES, paths, files[0].created_at)
 
@@ -161,7 +161,7 @@ def _measurement_sets(session: Session, rules: RetentionRules, now: float) -> It
 
 
 def _awaited_groups(session: Session) -> set[str]:
-    """Groups whose live Measurement Set a job of a campaign is still to read."""
+    """Groups whose files or live Measurement Set a job of a campaign is still to read."""
     job = tables.Job
     query = select(job.key).where(job.processing != LIVE, job.kind == TILE.name, job.state.in_(UNDECIDED))
     return set(session.scalars(query))

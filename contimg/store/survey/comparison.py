@@ -95,17 +95,18 @@ class Comparisons(Repository):
         ------
         BadInput : there is no such campaign.
         """
-        job, own, other = tables.Job, aliased(tables.Image), aliased(tables.Image)
+        job, image, replaced = tables.Job, aliased(tables.Image), aliased(tables.Image)
         with self._database.read() as session:
             is_promoted = require_campaign(session, name).state == PROMOTED
             processing, reference = (LIVE, f"{BEFORE}{name}") if is_promoted else (name, LIVE)
             query = (
                 select(
-                    job.key, job.reference_s, job.state, job.error, own.id, other.id, own.rms_jy, other.rms_jy,
-                    own.catalogue_flux_ratio, other.catalogue_flux_ratio, own.verdict, other.verdict,
+                    job.key, job.reference_s, job.state, job.error, image.id, replaced.id, image.rms_jy,
+                    replaced.rms_jy, image.catalogue_flux_ratio, replaced.catalogue_flux_ratio, image.verdict,
+                    replaced.verdict,
                 )
-                .outerjoin(own, (own.group_id == job.key) & (own.processing == processing))
-                .outerjoin(other, (other.group_id == job.key) & (other.processing == reference))
+                .outerjoin(image, (image.group_id == job.key) & (image.processing == processing))
+                .outerjoin(replaced, (replaced.group_id == job.key) & (replaced.processing == reference))
                 .where(of_campaign(name), job.kind == TILE.name)
                 .order_by(job.key)
             )  # fmt: skip

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from contimg.common.errors import BadInput
 from contimg.common.units import number_of
 from contimg.settings.alerts import INFO, WARNING
+from contimg.settings.retention import CALTABLES, IMAGE, MS
 from contimg.store import tables
 from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
@@ -19,7 +20,8 @@ from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, EPOCH, LIVE, TILE, Stage
 from contimg.store.jobs.records import end_lease
 from contimg.store.survey.campaigns import BEFORE, CampaignRecord, of_campaign, read_campaign, require_campaign
 
-_PRODUCTS: tuple[Any, ...] = (tables.Image, tables.MeasurementSet, tables.CalibrationTable)
+_KINDS: dict[Any, str] = {tables.Image: IMAGE, tables.MeasurementSet: MS, tables.CalibrationTable: CALTABLES}
+"""Tables of the products that are promoted, and the kinds of their files."""
 
 
 class Promotion(Repository):
@@ -62,7 +64,7 @@ class Promotion(Repository):
                 )
             )  # fmt: skip
             _create_jobs(session, name, before, now)
-            for model in _PRODUCTS:
+            for model in _KINDS:
                 _swap(session, model, name, before, {live.key for live in lives})
             _end_epochs(session, name, now)
             row.state, row.changed_at, row.changed_by = PROMOTED, now, by
@@ -135,7 +137,7 @@ class Promotion(Repository):
             record_event(session, now, INFO, None, f"dropped by {by}", author=by, processing=name)
 
     def dropping(self, before_s: float) -> tuple[str, ...]:
-        """Return the names of the campaigns whose deletion was begun before a time and is not finished.
+        """Return the names of the campaigns that were marked for deletion before a time and are still there.
 
         Parameters
         ----------
@@ -184,15 +186,34 @@ def _swap(session: Session, model: Any, name: str, before: str, tiles: set[str])
     """
     key = model.set_name if model is tables.CalibrationTable else model.group_id
     rows = session.execute(select(key, model.group_id).where(model.processing == name))
-    keys = {value for value, group in rows if group in tiles}
+    owners = {value: group for value, group in rows if group in tiles}
     # The keys are read first: the second statement changes what the first would select.
     for source, target in ((LIVE, before), (name, LIVE)):
-        for part in _chunks(sorted(keys)):
+        for part in _chunks(sorted(owners)):
             of_part = (model.processing == source, key.in_(part), model.group_id.is_not(None))
             session.execute(
                 update(model).where(*of_part).values(job_id=_job_id(model, target), processing=target),
                 execution_options={"synchronize_session": False},
             )
+    _swap_files(session, _KINDS[model], set(owners.values()), name, before)
+
+
+def _swap_files(session: Session, kind: str, groups: set[str], name: str, before: str) -> None:
+    """Give the registered files of products of some tiles to the jobs that have the products now."""
+    file, job = tables.ProductFile, tables.Job
+    of_tiles = select(job.key, job.id, job.processing).where(job.kind == TILE.name)
+    numbers = {
+        (processing, key): job_id
+        for part in _chunks(sorted(groups))
+        for key, job_id, processing in session.execute(
+            of_tiles.where(job.key.in_(part), job.processing.in_((LIVE, name, before)))
+        )
+    }
+    for source, target in ((LIVE, before), (name, LIVE)):
+        for group in groups:
+            values = {"processing": target, "job_id": numbers[target, group]}
+            of_product = (file.kind == kind, file.job_id == numbers[source, group])
+            session.execute(update(file).where(*of_product).values(**values))
 
 
 def _job_id(model: Any, processing: str) -> Any:
