@@ -33,8 +33,8 @@ class _Date(click.ParamType[str]):
     name = "DATE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the form of a date."""
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value), re.ASCII):
+        """Check the form of a date; an empty one is no limit."""
+        if value and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value), re.ASCII):
             self.fail(f"{value!r}: a UTC date such as 2026-02-22", param, ctx)
         return str(value)
 
