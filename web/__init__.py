@@ -27,6 +27,7 @@ from web.streaming.epochs import epochs, mosaics
 from web.streaming.service import ReadOnlyService, StreamingService
 from web.survey.archive import archive_api
 from web.survey.campaigns import campaigns
+from web.survey.nights import nights
 from web.survey.vo.services import vo
 from web.tiles.api import images, queue
 from workers.broker import url_in_force
@@ -69,6 +70,7 @@ def create_app(
             images,
             epochs,
             mosaics,
+            nights,
             sources,
             candidates,
             calibrations,

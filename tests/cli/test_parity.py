@@ -58,6 +58,8 @@ COMMANDS = {
     "/api/campaigns/<name>/promote": "campaigns promote",
     "/api/campaigns/<name>/drop": "campaigns drop",
     "/campaigns/<name>/<action>": "campaigns cancel",
+    "/api/nights/<day>/notes": "night",
+    "/nights/<day>/notes": "night",
 }
 OF_THE_BROWSER = {"/sign-in", "/sign-out"}
 

@@ -52,6 +52,11 @@ def allow_styles() -> str:
     return str(g.style_nonce)
 
 
+def allow_inline_styles() -> None:
+    """Allow the style element of a page that is kept as a file and has no script; nothing else is allowed then."""
+    g.viewer_policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
 def allow_viewer(style_hashes: Sequence[str]) -> None:
     """Allow on this response what Aladin Lite needs: WebAssembly, its styles, and data that it has in memory.
 

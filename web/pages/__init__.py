@@ -17,14 +17,16 @@ from web.streaming.epoch_pages import epoch_pages
 from web.streaming.pages import streaming
 from web.survey.archive import archive
 from web.survey.campaigns import campaign_pages
+from web.survey.night_pages import night_pages
 from web.tiles import sky_pages, wall_pages  # noqa: F401 (adds the pages to their blueprints)
 from web.tiles.group_pages import groups
 from web.tiles.image_pages import image_pages
 from web.tiles.sky_survey import sky
 
 BLUEPRINTS = (
-    streaming, sign_in, epoch_pages, configuration, groups, image_pages, sources, calibration, antenna_pages, history,
-    alerts, logs, sky, catalogue_pages, archive, campaign_pages, api_page, documentation,
+    streaming, sign_in, night_pages, epoch_pages, configuration, groups, image_pages, sources, calibration,
+    antenna_pages, history, alerts, logs, sky, catalogue_pages, archive, campaign_pages,
+    api_page, documentation,
 )  # fmt: skip
 
 

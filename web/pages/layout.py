@@ -26,6 +26,7 @@ NAVIGATION = (
     ("image_pages.gallery", "Images"),
     ("epoch_pages.calendar", "Epochs"),
     ("campaign_pages.table", "Campaigns"),
+    ("night_pages.calendar", "Nights"),
     ("sources.show_plane", "Sources"),
     ("sky.show", "Sky"),
     ("catalogue_pages.show", "Catalogues"),

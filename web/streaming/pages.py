@@ -118,6 +118,7 @@ def _render() -> str:
     """Render the page: the part with the user's buttons, and the sections that all users share."""
     overview = current_panel().overview()
     queue, sections = current_panel().shared(("sections", request.script_root), _render_sections)
+    nights = current_panel().store.nights
     return render_template(
         "streaming/page.html",
         overview=overview,
@@ -127,6 +128,7 @@ def _render() -> str:
         sections=sections,
         min_subbands=current_panel().store.database.rules.min_subbands,
         remedies=ALERTS,
+        nights={"newest_day": nights.newest_day(), "reported": nights.newest_report()},
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from contimg.common.units import format_duration, format_utc, number_of
+from contimg.common.units import format_duration, format_utc
 from contimg.store.survey.night_records import Night, NightImage, NightSummary, Spread
 from contimg.survey.nights.charts import Axis, Point, axis_of, draw_points, draw_steps
 
@@ -69,7 +69,8 @@ def _tiles(night: Night) -> Section:
         ("complete", str(night.complete_tiles)), ("partial", str(night.partial_tiles)),
         ("incomplete", str(night.incomplete_tiles)), ("failed", str(night.failed_tiles)),
         ("in work", str(night.waiting_tiles)),
-        ("with a quarantined file", f"{night.quarantined_tiles} ({number_of(night.quarantined_files, 'file')})"),
+        ("with a quarantined file", str(night.quarantined_tiles)),
+        ("quarantined files", str(night.quarantined_files)),
     )  # fmt: skip
     lacking = tuple((str(row.subband), str(row.missing_tiles)) for row in night.missing_by_subband)
     gaps = tuple(
