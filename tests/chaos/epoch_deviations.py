@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from astropy.io import fits
+from sqlalchemy import select
 
 from contimg.quality.grades import BAD
-from contimg.store import EpochRecord, Outcome, State, Store
+from contimg.store import EPOCH, EpochRecord, Outcome, Stage, State, Store, tables
 from contimg.store.epochs.collecting import MIN_TILES
 from contimg.store.epochs.mosaics import FILES
 from contimg.store.epochs.tiles import UNDECIDED
@@ -35,13 +36,19 @@ def _epoch(store: Store, epoch: EpochRecord) -> Iterator[str]:
             yield f"{epoch.id}: {epoch.state} with {usable} usable tiles, mosaic {epoch.mosaic_id}"
         return
     committed = [run for run in store.jobs.runs(epoch.job_id) if run.outcome is Outcome.COMMITTED]
-    if epoch.state is not State.COMPLETED or mosaic is None or len(committed) != 1:
-        yield f"{epoch.id}: {epoch.state}, {len(committed)} committed runs, mosaic {epoch.mosaic_id}, {epoch.error}"
+    stages = [run.stage for run in committed]
+    if epoch.state is not State.COMPLETED or mosaic is None or sorted(stages) != sorted(EPOCH.stages):
+        yield f"{epoch.id}: {epoch.state}, committed {stages}, mosaic {epoch.mosaic_id}, {epoch.error}"
         return
+    with store.database.read() as session:
+        of_epoch = (tables.MeasuredEpoch.epoch == epoch.id, tables.MeasuredEpoch.processing == epoch.processing)
+        measured = session.scalars(select(tables.MeasuredEpoch.mosaic_id).where(*of_epoch)).all()
+    if measured and measured != [epoch.mosaic_id]:
+        yield f"{epoch.id}: mosaic {epoch.mosaic_id}, measurements of {measured}"
     paths = [member.fits_path for member in (*mosaic.members, *mosaic.omitted)]
     if sorted(paths) != sorted(tile.fits_path for tile in epoch.tiles):
         yield f"{epoch.id}: made from {sorted(paths)}, not from the tile images of its window"
-    (run,) = committed
+    run = next(run for run in committed if run.stage is Stage.MOSAIC)
     for name in FILES:
         path = mosaic.file(name)
         if path is None:

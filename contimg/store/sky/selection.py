@@ -118,7 +118,8 @@ def _is_shown(session: Session, key: str, candidate: tables.Candidate) -> bool:
     query = select(row.flux_jy, row.flux_error_jy).join(epoch, epoch.id == row.epoch_id)
     of_epoch = (epoch.epoch == key, epoch.processing == candidate.processing)
     measured = session.execute(query.where(*of_epoch, row.source_id == candidate.source_id)).first()
-    return measured is not None and None not in measured and bool(measured[0] >= LIMIT_SIGMA * measured[1])
+    flux_jy, error_jy = measured or (None, None)
+    return flux_jy is not None and error_jy is not None and flux_jy >= LIMIT_SIGMA * error_jy
 
 
 def _describe_variable(sums: FluxSums, index: int, reason: str, rule: CandidateRule) -> dict[str, Any]:
