@@ -22,7 +22,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; } .scroll { overflow-x: auto; }
-code { overflow-wrap: anywhere; } @media print { .scroll { overflow: visible; } }
+th[scope="row"] { overflow-wrap: anywhere; min-width: 7rem; }
+.scroll td { white-space: nowrap; } @media print { .scroll { overflow: visible; } }
 """
 
 
@@ -44,8 +45,8 @@ def _contents(header: Header) -> list[tuple[str, str]]:
         ("measurements/votable/", "the same, VOTable"),
         ("light_curves/", "a VOTable time series for each source, in directories by hour of right ascension"),
         *(sky if header.has_hips and header.mosaics else ()),
-        (MANIFEST, "every file: size, SHA-256, media type, what it was made from; and the selection"),
-        (CHECKSUMS, "for `sha256sum --check SHA256SUMS`"),
+        (MANIFEST, "the selection; each file with size, SHA-256, media type and what it was made from"),
+        (CHECKSUMS, "checksums, which `sha256sum --check SHA256SUMS` reads"),
     ]  # fmt: skip
 
 
