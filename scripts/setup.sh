@@ -40,6 +40,8 @@ environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cp requirements.lock .venv/installed.lock
+    # Without it the first tiles take longer by what numba compiles.
+    .venv/bin/python scripts/compile_kernels.py || echo "setup: continuing without compiled kernels" >&2
     # The sky viewer of the panel; the rest works without it, and the Sky page shows the command.
     .venv/bin/contimg viewer install || echo "setup: continuing without Aladin Lite" >&2
 }

@@ -25,7 +25,7 @@ BLOCK_BYTES = 64 * 2**20
 THREADS = 2
 MAX_WIDTH_HZ = 6e6  # of an averaged channel
 HALVES = 2  # of the band: every second averaged channel
-MAX_KEPT_TIMES = 6  # integrations whose averaged data are kept, for the fluxes of single sources
+MAX_KEPT_TIMES = 4  # integrations whose averaged data are kept, for the fluxes of single sources
 
 
 @dataclass(frozen=True)
