@@ -50,11 +50,11 @@ from contimg.store.sky.records import (
 from contimg.store.sky.sky import Sky
 from contimg.store.survey.archive import Archive
 from contimg.store.survey.archive_overview import ArchiveOverview
-from contimg.store.survey.campaigns import CampaignList, CampaignRecord, Campaigns, NewCampaign
-from contimg.store.survey.comparison import CampaignComparison, Comparisons
-from contimg.store.survey.estimates import CampaignEstimate, Estimates
+from contimg.store.survey.campaigns.campaigns import CampaignList, CampaignRecord, Campaigns, NewCampaign
+from contimg.store.survey.campaigns.comparison import CampaignComparison, Comparisons
+from contimg.store.survey.campaigns.estimates import CampaignEstimate, Estimates
+from contimg.store.survey.campaigns.promotion import Promotion
 from contimg.store.survey.nights import Nights
-from contimg.store.survey.promotion import Promotion
 from contimg.store.survey.sizes import Sizes, StoreSizes
 
 __all__ = [

@@ -17,8 +17,8 @@ from contimg.store import (
     NewCampaign,
     Stage,
 )
-from contimg.store.survey.campaigns import check_campaign_name
-from contimg.store.survey.comparison import ComparedTile
+from contimg.store.survey.campaigns.campaigns import check_campaign_name
+from contimg.store.survey.campaigns.comparison import ComparedTile
 from contimg.survey.campaigns import campaign_directory, drop_campaign, start_campaign
 from contimg.survey.campaigns.options import CampaignOptions
 from contimg.survey.campaigns.presets import Preset, list_presets, read_preset

@@ -4,7 +4,7 @@ from contimg.common.files.staging import MARK, remove
 from contimg.common.units import format_utc
 from contimg.settings import StreamingConfig
 from contimg.store import CampaignRecord, NewCampaign, Store
-from contimg.store.survey.campaigns import BEFORE, check_campaign_name
+from contimg.store.survey.campaigns.campaigns import BEFORE, check_campaign_name
 from contimg.survey.campaigns.directories import campaign_directory
 from contimg.survey.campaigns.presets import write_preset
 

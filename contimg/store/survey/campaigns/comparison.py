@@ -15,7 +15,7 @@ from contimg.store import tables
 from contimg.store.database import Repository
 from contimg.store.jobs.background import PROMOTED
 from contimg.store.jobs.kinds import LIVE, TILE, State
-from contimg.store.survey.campaigns import BEFORE, CampaignName, of_campaign, require_campaign
+from contimg.store.survey.campaigns.campaigns import BEFORE, CampaignName, of_campaign, require_campaign
 
 _RANKS = {GOOD: 0, SUSPECT: 1, BAD: 2}
 

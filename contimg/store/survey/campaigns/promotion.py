@@ -18,7 +18,13 @@ from contimg.store.epochs.tiles import UNDECIDED
 from contimg.store.jobs.background import CANCELLED, COMPLETED, DROPPING, PROMOTED, RUNNING
 from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, EPOCH, LIVE, TILE, Stage, State
 from contimg.store.jobs.records import end_lease
-from contimg.store.survey.campaigns import BEFORE, CampaignRecord, of_campaign, read_campaign, require_campaign
+from contimg.store.survey.campaigns.campaigns import (
+    BEFORE,
+    CampaignRecord,
+    of_campaign,
+    read_campaign,
+    require_campaign,
+)
 
 _KINDS: dict[Any, str] = {tables.Image: IMAGE, tables.MeasurementSet: MS, tables.CalibrationTable: CALTABLES}
 """Tables of the products that are promoted, and the kinds of their files."""

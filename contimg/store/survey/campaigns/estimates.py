@@ -13,7 +13,7 @@ from contimg.store import tables
 from contimg.store.database import Repository
 from contimg.store.jobs.kinds import LIVE, Stage
 from contimg.store.jobs.records import Outcome
-from contimg.store.survey.campaigns import select_tiles
+from contimg.store.survey.campaigns.campaigns import select_tiles
 
 COSTED_RUNS = 200  # the newest runs of a stage that its cost is the median of
 

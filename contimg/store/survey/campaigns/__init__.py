@@ -1,0 +1,1 @@
+"""Campaigns in the store: their jobs, cost, comparison, promotion and deletion."""
