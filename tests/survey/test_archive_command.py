@@ -20,6 +20,7 @@ from workers.housekeeping.archive import ArchiveRounds
 ONE_PLACE = '[[place]]\nname = "vault"\nurl = "file://{root}/mnt/vault"\nkinds = ["ms", "image", "raw"]\n'
 
 
+@pytest.mark.long
 def test_commands_copy_verify_and_restore(night, flip):
     """`prepare`, `copy`, a flipped byte on each side, `verify`, `restore`, `status`; the memory place is left out."""
     (night.deployment.root / "archive.toml").write_text(ONE_PLACE.format(root=night.deployment.root))
@@ -53,7 +54,7 @@ def test_housekeeping_runs_rounds_and_alert_names_place_and_time(night):
     (night.deployment.root / "archive.toml").write_text(ONE_PLACE.format(root=night.deployment.root))
     rounds = ArchiveRounds(night.store, night.options, night.settings)
     assert rounds.check()
-    until(lambda: not rounds.check(), 120)
+    until(lambda: not rounds.check(), 120, "the end of the round")
     assert night.counts() == {"verified": 16}
     (night.vault / MARKER).unlink()
     night.clock.now = time.time()

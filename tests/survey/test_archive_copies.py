@@ -24,6 +24,9 @@ from workers.housekeeping.cleanup import delete_expired
 
 DAY_S = 86400.0
 on_both = pytest.mark.parametrize("location", ["sqlite", "postgresql"], indirect=True)
+on_both_in_long_tests = pytest.mark.parametrize(
+    "location", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
 
 
 def problems(night) -> set[tuple[str, str | None, str]]:
@@ -36,7 +39,7 @@ def restore(night, **options):
     return restore_files(night.store, places, directories, "", "", (), **options)
 
 
-@on_both
+@on_both_in_long_tests
 def test_commit_stores_checksums_that_sha256sum_confirms(night):
     files = {file.path: file for file in night.store.archive.files()}
     assert sorted(file.kind for file in files.values()) == sorted(2 * (["image"] * 3 + ["ms"] + ["raw"] * 4))
@@ -91,7 +94,7 @@ def test_archive_continues_while_disk_is_full_and_not_while_operator_pauses(nigh
     assert night.run().completed == 2
 
 
-@on_both
+@on_both_in_long_tests
 def test_flipped_byte_of_copy_is_named_and_copied_again(night, flip):
     night.run()
     flip(night.vault / "images" / night.image().name)
@@ -110,7 +113,7 @@ def test_flipped_byte_of_copy_is_named_and_copied_again(night, flip):
     assert (problems(night), night.counts()) == (set(), {"verified": 16})
 
 
-@on_both
+@on_both_in_long_tests
 def test_flipped_byte_of_local_file_is_named_not_copied_and_restored(night, flip):
     night.run()
     before, good = night.image().read_bytes(), night.image(1).stat()
@@ -259,7 +262,7 @@ def test_subband_files_are_never_deleted_without_their_own_rule(night):
     assert len(list(night.deployment.incoming.iterdir())) == 4
 
 
-@on_both
+@on_both_in_long_tests
 def test_kill_between_copy_and_verification_loses_nothing(night):
     """The lease of a worker that was killed after it copied two files ends; another worker continues there."""
     night.store.archive.plan("vault", ["image"], 60)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _PLACES: dict[str, type[Place]] = {"file": MountPlace, "ssh": RemotePlace, "s3": ObjectPlace, "memory": ObjectPlace}
 _TO_COPY = (CopyState.PENDING, CopyState.MISSING, CopyState.CORRUPT)
 _SAMPLE = 100
+RECHECK_S = 300.0
 
 
 def open_place(rule: PlaceRule) -> Place:
@@ -245,9 +246,15 @@ def walk_files(store: Store, since: str, until: str, kinds: Sequence[str]) -> It
 
 
 def _walk(store: Store, place: Place, night: str, states: Iterable[CopyState]) -> Iterator[FileCopy]:
-    after, of_states = 0, tuple(states)
+    """The copies of a night one by one; in a long night the place is checked again, so that it counts as available."""
+    after, of_states, checked_at = 0, tuple(states), store.database.clock()
     while copies := store.archive.copies(place.rule.name, night, of_states, after=after):
-        yield from copies
+        for copy in copies:
+            yield copy
+            if store.database.clock() - checked_at > RECHECK_S:
+                place.check()
+                store.archive.record_place(place.rule.name, None)
+                checked_at = store.database.clock()
         after = copies[-1].file.id
 
 
