@@ -54,7 +54,7 @@ from contimg.store.survey.campaigns.campaigns import CampaignList, CampaignRecor
 from contimg.store.survey.campaigns.comparison import CampaignComparison, Comparisons
 from contimg.store.survey.campaigns.estimates import CampaignEstimate, Estimates
 from contimg.store.survey.campaigns.promotion import Promotion
-from contimg.store.survey.nights import Nights
+from contimg.store.survey.nights.nights import Nights
 from contimg.store.survey.sizes import Sizes, StoreSizes
 
 __all__ = [

@@ -13,6 +13,7 @@ from store_steps import MS, commit
 from contimg.common.errors import BadInput
 from contimg.instrument.dsa110 import BAND, CADENCE_S
 from contimg.instrument.time import DAY_S, unix_to_mjd
+from contimg.settings.retention import RetentionRules
 from contimg.store import QueueRules, Stage, Store, tables
 from contimg.tile.products import CalibratedMS, ChannelInterference
 
@@ -224,7 +225,8 @@ def test_interference_is_the_mean_over_tiles(location: str, open_store, clock: C
     assert (subband.subband, subband.max_fraction) == (15, pytest.approx(0.4))
     assert subband.max_freq_hz == pytest.approx(freqs_hz[1])
     assert mean.mean_fraction == pytest.approx(0.225)
-    store.antennas.prune(clock.now + DAY_S)
+    clock.advance(3 * DAY_S)
+    store.pruning.prune(RetentionRules(keep_antennas_days=2.0))
     assert store.nights.night(DAY).interference is None
 
 

@@ -13,7 +13,7 @@ from store_play import Clock
 from contimg.formats.records import to_plain
 from contimg.instrument.time import DAY_S
 from contimg.store import QueueRules, Store
-from contimg.store.survey.night_records import Night
+from contimg.store.survey.nights.records import Night
 from contimg.survey.nights import list_sections, render_markdown, render_page, render_text, summarise, write_report
 from contimg.survey.nights.charts import axis_of
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response as Redirection
 
 from contimg.common.units import format_utc
-from contimg.store.survey.nights import MAX_NOTE_LENGTH, day_limits, day_of
+from contimg.store.survey.nights.nights import MAX_NOTE_LENGTH, day_limits, day_of
 from contimg.survey.nights import Cell, list_sections, summarise
 from web.context import current_panel
 from web.http.errors import RequestError

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from contimg.common.errors import BadInput
 from contimg.formats.records import about
 from contimg.instrument.time import DAY_S
-from contimg.store.survey.night_records import Night, NightNote, NightSummary
-from contimg.store.survey.nights import MAX_NOTE_LENGTH, day_limits
+from contimg.store.survey.nights.nights import MAX_NOTE_LENGTH, day_limits
+from contimg.store.survey.nights.records import Night, NightNote, NightSummary
 from web.access.user import current_user
 from web.context import current_panel
 from web.http.api import NOT_FOUND, Api

@@ -5,7 +5,7 @@ import click
 from contimg.cli.shared import by_option, open_store, print_json
 from contimg.common.errors import BadInput
 from contimg.settings import Settings, load
-from contimg.store.survey.nights import day_limits
+from contimg.store.survey.nights.nights import day_limits
 from contimg.survey.nights import render_markdown, render_text, write_report
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contimg.common.files.writing import atomic_file
 from contimg.formats.records import to_json
-from contimg.store.survey.night_records import Night
+from contimg.store.survey.nights.records import Night
 from contimg.survey.nights.page import render_page
 from contimg.survey.nights.text import render_markdown
 

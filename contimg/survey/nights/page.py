@@ -5,7 +5,7 @@ from html import escape
 
 from contimg import __version__
 from contimg.common.units import format_utc
-from contimg.store.survey.night_records import Night
+from contimg.store.survey.nights.records import Night
 from contimg.survey.nights.sections import Section, Table, list_sections
 from contimg.survey.nights.text import cell_text, summarise
 

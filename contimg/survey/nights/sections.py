@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from contimg.common.units import format_duration, format_utc
-from contimg.store.survey.night_records import Night, NightImage, NightSummary, Spread
+from contimg.store.survey.nights.records import Night, NightImage, NightSummary, Spread
 from contimg.survey.nights.charts import Axis, Point, axis_of, draw_points, draw_steps
 
 _LISTED_CHANNELS = 10

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from contimg.common.units import number_of
-from contimg.store.survey.night_records import Night, NightSummary
+from contimg.store.survey.nights.records import Night, NightSummary
 from contimg.survey.nights.sections import Cell, Section, Table, list_sections
 
 _MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;", "`": "\\`", "*": "\\*", "[": "\\[", "]": "\\]"})

@@ -23,7 +23,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from contimg.store import Store
-    from contimg.store.survey.nights import Nights
+    from contimg.store.survey.nights.nights import Nights
     from workers.housekeeping.nights import write_due_reports
 
     Nights.record_report = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

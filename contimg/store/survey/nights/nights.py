@@ -26,8 +26,8 @@ from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
-from contimg.store.survey.night_detail import read_detail
-from contimg.store.survey.night_records import Night, NightNote, NightSummary
+from contimg.store.survey.nights.detail import read_detail
+from contimg.store.survey.nights.records import Night, NightNote, NightSummary
 from contimg.store.tables import record_of
 
 HISTORY_DAYS = 30

@@ -19,7 +19,7 @@ from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE
 from contimg.store.jobs.records import Outcome
 from contimg.store.products.interference import read_mean_interference
-from contimg.store.survey.night_records import (
+from contimg.store.survey.nights.records import (
     AntennaDown,
     CalibrationUse,
     Gap,
