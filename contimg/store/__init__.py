@@ -48,8 +48,8 @@ from contimg.store.sky.records import (
     SourceKind,
 )
 from contimg.store.sky.sky import Sky
-from contimg.store.survey.archive import Archive
-from contimg.store.survey.archive_overview import ArchiveOverview
+from contimg.store.survey.archive.copies import Archive
+from contimg.store.survey.archive.overview import ArchiveOverview
 from contimg.store.survey.campaigns.campaigns import CampaignList, CampaignRecord, Campaigns, NewCampaign
 from contimg.store.survey.campaigns.comparison import CampaignComparison, Comparisons
 from contimg.store.survey.campaigns.estimates import CampaignEstimate, Estimates

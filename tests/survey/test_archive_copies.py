@@ -13,7 +13,7 @@ from contimg.common.errors import BadInput
 from contimg.common.files.checksums import checksum
 from contimg.settings import RetentionRules
 from contimg.store import ARCHIVE, Lease, Outcome, Stage, State
-from contimg.store.survey.product_files import LocalState
+from contimg.store.survey.archive.product_files import LocalState
 from contimg.survey.archive.copying import check_places, copy_night, open_place, verify_files
 from contimg.survey.archive.places import MARKER, PlaceAway
 from contimg.survey.archive.restoring import restore_files

@@ -11,7 +11,7 @@ from contimg.common.units import format_utc, number_of
 from contimg.settings import Settings
 from contimg.settings.alerts import RULE_LEVELS
 from contimg.store import Store
-from contimg.store.survey.archive import AWAY, FRESH_S
+from contimg.store.survey.archive.copies import AWAY, FRESH_S
 from contimg.survey.archive.options import ArchiveOptions, PlaceRule, read_places
 
 SHOWN = 3  # files that the alert names

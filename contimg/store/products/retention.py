@@ -30,8 +30,8 @@ from contimg.store.epochs.tiles import UNDECIDED
 from contimg.store.jobs.kinds import LIVE, TILE, State
 from contimg.store.jobs.records import find_job
 from contimg.store.products.tile_products import Product
-from contimg.store.survey.archive import verified_counts
-from contimg.store.survey.product_files import LocalState, mark_retired
+from contimg.store.survey.archive.copies import verified_counts
+from contimg.store.survey.archive.product_files import LocalState, mark_retired
 
 
 @dataclass(frozen=True)

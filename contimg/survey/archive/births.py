@@ -7,7 +7,7 @@ from contimg.common.files.checksums import checksum
 from contimg.epoch.products import Mosaic
 from contimg.settings.retention import CALTABLES, IMAGE, MOSAIC, MS, RAW
 from contimg.store.epochs.mosaics import EpochMosaic
-from contimg.store.survey.product_files import MadeFile, MadeFiles
+from contimg.store.survey.archive.product_files import MadeFile, MadeFiles
 from contimg.survey.archive.options import ArchiveOptions
 from contimg.tile.products import CalibratedMS, ConvertedMS, TileImage
 

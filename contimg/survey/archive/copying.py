@@ -10,8 +10,8 @@ from contimg.common.errors import BadInput
 from contimg.common.files.checksums import checksum
 from contimg.instrument.time import DAY_S
 from contimg.store import Store
-from contimg.store.survey.archive import FileCopy
-from contimg.store.survey.product_files import CopyState, LocalState, StoredFile
+from contimg.store.survey.archive.copies import FileCopy
+from contimg.store.survey.archive.product_files import CopyState, LocalState, StoredFile
 from contimg.survey.archive.objects import ObjectPlace
 from contimg.survey.archive.options import PlaceRule
 from contimg.survey.archive.places import Absent, MountPlace, Place, PlaceAway, SourceDiffers

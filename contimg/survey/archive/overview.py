@@ -7,7 +7,7 @@ from typing import Annotated
 from contimg.common.errors import mask_secrets
 from contimg.formats.records import NO_UNIT, about
 from contimg.store import Store
-from contimg.store.survey.archive_overview import FileProblem, NightCopies
+from contimg.store.survey.archive.overview import FileProblem, NightCopies
 from contimg.survey.archive.options import PlaceRule
 
 UNCHECKED = "not checked yet"

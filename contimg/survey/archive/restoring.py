@@ -10,7 +10,7 @@ from contimg.common.files.checksums import checksum
 from contimg.common.files.staging import staged
 from contimg.formats.records import about
 from contimg.store import Store
-from contimg.store.survey.product_files import CopyState, LocalState, StoredFile
+from contimg.store.survey.archive.product_files import CopyState, LocalState, StoredFile
 from contimg.survey.archive.copying import check_target, walk_files
 from contimg.survey.archive.places import Place, check_relative
 

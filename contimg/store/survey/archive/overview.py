@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from contimg.formats.records import NO_UNIT, about
 from contimg.store import tables
 from contimg.store.database import Repository
-from contimg.store.survey.product_files import CopyState
+from contimg.store.survey.archive.product_files import CopyState
 from contimg.store.tables import record_of
 
 

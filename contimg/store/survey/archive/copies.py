@@ -16,7 +16,7 @@ from contimg.store.database import Repository
 from contimg.store.jobs import records
 from contimg.store.jobs.kinds import ARCHIVE, LIVE, State
 from contimg.store.jobs.records import JobRecord
-from contimg.store.survey.product_files import CopyState, LocalState, StoredFile
+from contimg.store.survey.archive.product_files import CopyState, LocalState, StoredFile
 from contimg.store.tables import record_of
 
 RULE = "archive"

@@ -1,0 +1,1 @@
+"""Files of products, their copies in places, and what the archive holds."""
