@@ -117,9 +117,9 @@ def addresses(app: Any, store: Store, history: History) -> list[str]:
         f"/events?group={group}", "/events?before=9999", "/alerts?before=99", "/antennas?days=90",
         f"/api/antennas?since={quote(night)}", "/api/groups?state=failed&since=2020-01-01",
         "/api/groups?incomplete=true", "/api/images?grade=good&since=2020-01-01&calibrated=true",
-        "/api/images?grade=bad&limit=1000", f"/api/images?before_mjd={mjd}", "/api/queue?state=failed",
-        "/api/events/list?level=error&limit=1000", "/api/sources?order=eta",
-        "/api/sources/cone?ra=24.4&dec=16.3&radius=1",
+        "/api/images?grade=bad&limit=100", f"/api/images?before_mjd={mjd}", "/api/queue?state=failed",
+        "/api/events/list?level=error&limit=100", "/api/sources?ra=24.4&dec=16.3&radius=1",
+        "/api/sources/cone?RA=24.4&DEC=16.3&SR=1&VERB=2",
         *(f"/api/history/{chart}?since={now - span_s}&until={now}" for chart in charts for span_s in spans.values()),
     ]  # fmt: skip
 

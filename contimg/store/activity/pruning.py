@@ -21,7 +21,7 @@ from contimg.store import tables
 from contimg.store.activity.events import HOUR_S
 from contimg.store.database import Database, Repository, count
 
-BATCH = 2000  # rows of a transaction: some tens of milliseconds
+BATCH = 1000  # rows of a transaction: some tens of milliseconds
 PAUSE_S = 0.05  # in which other writers get the lock
 
 
