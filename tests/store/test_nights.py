@@ -207,7 +207,7 @@ def test_report_is_recorded_once(night_store: Store, clock: Clock) -> None:
     clock.now = FIRST_S + 6 * DAY_S
     assert night_store.nights.due_reports(180.0)[0] == NEXT_DAY
     clock.now = FIRST_S + 12 * DAY_S
-    assert len(night_store.nights.due_reports(180.0)) == 4, "nothing is observed any more"
+    assert len(night_store.nights.due_reports(180.0)) == 5, "nothing is observed any more"
 
 
 def test_interference_is_the_mean_over_tiles(location: str, open_store, clock: Clock) -> None:
