@@ -26,7 +26,10 @@ class MosaicRow(Numbered):
     record: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(index=True)
 
-    __table_args__ = (Index("ix_mosaics_strip_reference", "strip", "reference_s"),)
+    __table_args__ = (
+        Index("ix_mosaics_strip_reference", "strip", "reference_s"),
+        Index("ix_mosaics_processing", "processing"),
+    )
 
 
 class MosaicInput(Numbered):

@@ -75,6 +75,7 @@ class CalibrationTable(Numbered):
     __table_args__ = (
         Index("ix_calibrations_validity", "valid_from_mjd", "valid_to_mjd"),
         Index("ix_calibrations_mjd", "mjd"),
+        Index("ix_calibrations_processing", "processing", "set_name"),
     )
 
 
