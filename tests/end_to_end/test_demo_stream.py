@@ -19,7 +19,7 @@ from PIL import Image
 
 from contimg.store import State, Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.timeout(420)
 ANTENNAS, CHANNELS, GROUPS = 24, 96, 2
 BRIGHT_JY = 0.15  # apparent: the noise of so small an array leaves three percent to these
 

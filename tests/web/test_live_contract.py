@@ -17,7 +17,7 @@ from waiting import until
 
 from contimg.common.files.processes import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.long
 TOKEN = "operator of the test"
 CONFIGURATION = {
     "queue_db": None, "registry_db": None, "expected_subbands": 16, "log_level": "debug", "use_subprocess": True,

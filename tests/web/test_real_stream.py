@@ -18,7 +18,6 @@ __all__ = ["chromium"]
 DRIFT = Path(__file__).parents[1] / "data" / "drift_sim"
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.slow,
     pytest.mark.judge("chromium"),
 ]
 LONG_MS = 60_000

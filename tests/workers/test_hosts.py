@@ -21,7 +21,6 @@ NETWORK, BRIDGE = "10.231.77", "contimgbr"
 HOSTS = ["contimg-a", "contimg-b"]
 LEASE_S = 6.0
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(400),
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="network namespaces need root and ip"),
 ]

@@ -11,7 +11,6 @@ from waiting import processes_with, until
 from contimg.store import Outcome, Stage, State, Store
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_stage_past_its_limit_is_killed_and_its_group_fails_after_the_last_attempt(deployment, small_groups):
     """The calibrator's solution needs seconds and gets one; CASA's process dies with the worker's."""

@@ -37,7 +37,7 @@ def wait(event, arguments):
 if any("spawn" in word for word in sys.orig_argv):
     sys.addaudithook(wait)
 """
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from workers.execution.processes import ProcessName
 from workers.service import StreamingServiceManager
 from workers.service.records import read_record
 
-pytestmark = pytest.mark.slow
 STARTED_WITHIN_S = 90
 DONE_WITHIN_S = 90
 

@@ -18,7 +18,6 @@ from contimg.store import Store
 sys.path.append(str(Path(__file__).resolve().parents[1] / "data"))
 from small_caltables import write_bandpass
 
-pytestmark = pytest.mark.slow
 TOKEN = "correct horse battery staple"
 GROUP = "2026-02-22T23:17:51"
 REFUSED = [".", "..", f"../{GROUP}.ms", "/etc/x", "-x", ".hidden", "a\nb"]

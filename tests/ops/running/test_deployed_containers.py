@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from deployed import Deployed, Spool, get_json, post_command, run, wait_for_stage, wait_until
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 PROJECT = "contimg-test"
 WEB_PORT, FLOWER_PORT = 18080, 15555
 STREAMING = {"redis", "stream", "worker-convert", "worker-calibrate", "worker-image", "flower"}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from deployed import Deployed, Spool, get_json, run, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 class Machine:

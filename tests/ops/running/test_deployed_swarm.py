@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deployed import SWARM_LABEL, Deployed, Spool, get_json, run, wait_until
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 STACK = "contimg-test-stack"
 WEB_PORT = 18081
 SERVICES = {"redis", "postgres", "stream", "worker-convert", "worker-calibrate", "worker-image", "web", "flower"}

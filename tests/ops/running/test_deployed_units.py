@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 from deployed import Deployed, Spool, run, wait_until
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 HOST = "contimg-test-host"
 IMAGE = "contimg-test-host"
 API = "http://127.0.0.1:8080/api/streaming"
