@@ -109,7 +109,10 @@ class Image(TileProduct):
     calibration_grade: Mapped[str | None] = mapped_column(String(16))
     created_at: Mapped[float] = mapped_column(index=True)
 
-    __table_args__ = (Index("ix_images_verdict_mjd", "verdict", "mjd"),)
+    __table_args__ = (
+        Index("ix_images_verdict_mjd", "verdict", "mjd"),
+        Index("ix_images_grades", "processing", "mjd", "verdict"),
+    )
 
 
 add_number_columns(MeasurementSet, ConvertedMS)

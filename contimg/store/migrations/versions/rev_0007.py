@@ -42,6 +42,7 @@ def downgrade() -> None:
     """Drop the tables and the columns."""
     op.drop_index("ix_images_charts", "images")
     op.drop_index("ix_images_night", "images")
+    op.drop_index("ix_images_grades", "images")
     op.drop_index("ix_calibrations_processing", "calibrations")
     op.drop_index("ix_mosaics_processing", "mosaics")
     op.drop_index("ix_jobs_campaign", "jobs")
@@ -204,6 +205,7 @@ def _create_campaigns() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
+    op.create_index("ix_images_grades", "images", ["processing", "mjd", "verdict"])
     op.create_index("ix_mosaics_processing", "mosaics", ["processing"])
     op.create_index("ix_calibrations_processing", "calibrations", ["processing", "set_name"])
     of_campaigns = sa.text("processing <> 'live'")
