@@ -84,17 +84,21 @@ def test_deletion_in_batches_deletes_every_row_once(
     assert values(store, tables.Event.level) == [*["error"] * 10, "info"]
 
 
-def test_antennas_are_pruned_by_time_of_observation(store: Store, clock: Clock, telescope: Any) -> None:
-    group = telescope.whole_group()
+def test_antennas_are_pruned_by_times_of_observation_and_processing(
+    store: Store, clock: Clock, telescope: Any
+) -> None:  # fmt: skip
+    groups = [telescope.whole_group()]
+    clock.advance(40 * DAY_S)
+    groups.append(telescope.whole_group(1))
+    earlier, now = (job for job in map(store.jobs.job, groups) if job)
     rows = [
-        {"job_id": 1, "processing": "live",
-         "group_id": group, "mjd": unix_to_mjd(clock.now - days * DAY_S), "antenna": "7", "polarisation": "X",
-         "state": "good", "flagged_fraction": 0.1}
-        for days in (40, 31, 29)
+        {"job_id": job.id, "processing": "live", "group_id": job.key, "mjd": unix_to_mjd(clock.now - days * DAY_S),
+         "antenna": "7", "polarisation": "X", "state": "good", "flagged_fraction": 0.1}
+        for job, days in ((earlier, 40), (earlier, 31), (earlier, 29), (now, 400))
     ]  # fmt: skip
     add(store, tables.AntennaHistory, rows)
     assert {part.records: part.rows for part in store.pruning.prune(RULES)}["numbers of antennas in tiles"] == 2
-    assert len(values(store, tables.AntennaHistory.id)) == 1
+    assert len(values(store, tables.AntennaHistory.id)) == 2
 
 
 def test_samples_become_hourly_means_with_extremes(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

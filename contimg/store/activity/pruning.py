@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from sqlalchemy import ColumnElement, case, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, case, delete, exists, func, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -105,9 +105,13 @@ def _rules(rules: RetentionRules, now: float) -> Iterator[_Rule]:
     yield _Rule("events of tiles and epochs", event, event.at, before, of_job)
     if rules.keep_antennas_days:
         before = now - rules.keep_antennas_days * DAY_S
-        yield _Rule("numbers of antennas in tiles", antenna, antenna.mjd, before, limit=unix_to_mjd(before))
-        interference = tables.TileInterference
-        yield _Rule("interference in tiles", interference, interference.reference_s, before)
+        interference, job = tables.TileInterference, tables.Job
+        # Old tiles that were processed again have new numbers.
+        of_job = tuple(
+            exists().where(job.id == table.job_id, job.updated_at < before) for table in (antenna, interference)
+        )
+        yield _Rule("numbers of antennas in tiles", antenna, antenna.mjd, before, of_job[:1], limit=unix_to_mjd(before))
+        yield _Rule("interference in tiles", interference, interference.reference_s, before, of_job[1:])
     if rules.keep_notable_days:
         before = now - rules.keep_notable_days * DAY_S
         yield _Rule("warnings, errors, events of no tile or epoch", event, event.at, before, (is_not_newest,))
@@ -136,15 +140,15 @@ def _delete_batches(database: Database, rule: _Rule) -> Iterator[int]:
     key = table.__table__.primary_key.columns
     since = None
     while True:
-        with database.write() as session:
+        with database.read() as session:  # without the lock of writers: there may be many rows that stay
             # From where the last one ended: rows that stay are not passed again.
             query = select(column, *key).where(*rule.criteria).order_by(column).limit(BATCH)
             rows = session.execute(query if since is None else query.where(column >= since)).all()
-            if rows:
-                since = rows[-1][0]
-                _delete_rows(session, table, [row[1:] for row in rows])
         if not rows:
             return
+        since = rows[-1][0]
+        with database.write() as session:
+            _delete_rows(session, table, [row[1:] for row in rows])
         yield len(rows)
 
 
