@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from contimg.common.errors import BadFile, BadInput
+from contimg.common.errors import BadInput
 from contimg.common.files.staging import disk_errors, staged
 from contimg.formats.source_tables import TableColumn, table_format
 from contimg.formats.votables import END, HEAD, VOField
@@ -117,7 +117,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, TableColumn]]:
 
     Raises
     ------
-    BadFile : it cannot be read as Parquet.
+    BadInput : it cannot be read as Parquet.
     """
     import pyarrow as pa  # heavy, and only this format needs it
     from pyarrow import parquet
@@ -130,7 +130,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, TableColumn]]:
             for table in tables:
                 yield {field.name: _column_of(table[field.name], field) for field in schema}
     except (OSError, pa.ArrowException) as error:
-        raise BadFile(path, f"cannot be read as Parquet ({error})") from None
+        raise BadInput(f"{path}: cannot be read as Parquet ({error})") from None
 
 
 def _column_of(values: Any, field: Any) -> TableColumn:

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "plan": ["--cores", "2"], "completion": ["zsh"], "alerts show": ["1"], "images show": ["1"],
     "images get": ["--dry-run"], "antennas show": ["18"], "catalogue query": ["10", "20", "1"],
     "epochs show": ["2026-02-22_L0130_D+163"], "sources show": ["1"], "sources export": ["out.csv"],
+    "campaigns show": ["deep"], "campaigns compare": ["deep"],
 }  # fmt: skip
 WITHOUT_STORE = {
     "config show",
@@ -35,6 +36,7 @@ WITHOUT_STORE = {
     "calibrators",
     "completion",
     "beam show",
+    "campaigns presets",
     "catalogue list",
 }
 CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")

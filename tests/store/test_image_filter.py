@@ -125,7 +125,7 @@ def place_images(store: Store, positions: list[tuple[float, float]]) -> None:
             )  # fmt: skip
             session.add(campaign)
             session.flush()
-            row = tables.Image(job_id=campaign.id, processing=campaign.processing, group_id=job.key, created_at=T0)
+            row = tables.Image(job_id=campaign.id, processing="live", group_id=job.key, created_at=T0)
             fill_row(row, replace(IMAGE, fits_path=Path(f"/p/{n}.fits"), ra_deg=ra_deg, dec_deg=dec_deg))
             session.add(row)
 

@@ -70,7 +70,7 @@ def reasons_in_code() -> set[str]:
         "subband 0: the band has 0",
     }
     for path in SOURCES:
-        if "epoch" in path.relative_to(ROOT).parts:  # a mosaic leaves tile images out, and quarantines none
+        if {"epoch", "survey"} & set(path.relative_to(ROOT).parts):  # neither a mosaic nor a publication quarantines
             continue
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             place = places.get(ast.unparse(call.func)) if isinstance(call, ast.Call) else None

@@ -80,7 +80,9 @@ def test_rules_name_existing_settings() -> None:
     named = {rule.setting for rule in alert_rules(DispatchSettings(), DiskLimits(), AlertLimits(), 30.0)}
     sections = (DispatchSettings, DiskLimits, AlertLimits)
     fields = {variable for section in sections for variable in section.variables().values()}
-    of_deployment = {"CONTIMG_BROKER_URL", "CONTIMG_NOTIFY_URLS", "CONTIMG_REFERENCE_CATALOGUE"}
+    of_deployment = {
+        "CONTIMG_ARCHIVE_PLACES", "CONTIMG_BROKER_URL", "CONTIMG_NOTIFY_URLS", "CONTIMG_REFERENCE_CATALOGUE",
+    }  # fmt: skip
     assert named - fields == {"poll_interval", ""} | of_deployment
 
 

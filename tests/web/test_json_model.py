@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+from campaign_steps import create_campaign
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 from observing_night import Night
@@ -27,6 +28,8 @@ SAME = {
     "images list": ("/api/images?limit=20", "images"),
     "images show": ("/api/images/{image}", ""),
     "calibrations list": ("/api/calibrations?limit=30", "calibrations"),
+    "campaigns list": ("/api/campaigns", "campaigns"),
+    "campaigns show": ("/api/campaigns/{campaign}", ""),
     "epochs list": ("/api/epochs?limit=20", "epochs"),
     "sources list": ("/api/sources?limit=20", "sources"),
     "sources candidates": ("/api/candidates?limit=20", "candidates"),
@@ -41,7 +44,11 @@ SAME = {
 }
 # Commands whose records are parts of an answer, or have no request.
 OTHERS = {
+    "archive status",  # /api/archive gives the last nights
     "beam show",
+    "campaigns compare",  # /api/campaigns/<campaign>/comparison is cut into pages
+    "campaigns presets",
+    "db sizes",  # measured by the command, recorded once a day in /api/store
     "status",
     "calibrations show",
     "epochs show",  # /api/epochs/<epoch>, /api/mosaics/<mosaic> and the attempts
@@ -58,6 +65,7 @@ OTHERS = {
     "plan",
 }
 ARGUMENTS = {"groups show": "{group}", "images show": "{image}", "calibrations show": "{set}",
+             "campaigns show": "{campaign}", "campaigns compare": "{campaign}",
              "epochs show": "{epoch}", "sources show": "{source}", "antennas show": "{antenna}",
              "catalogue query": "24 33 5",
              "calibrators": "--dec 33", "plan": "--cores 2"}  # fmt: skip
@@ -91,6 +99,7 @@ def names(full_night: Night, settings: Settings) -> dict[str, object]:
     return {
         "group": image.group, "image": image.id, "set": store.registry.sets(1)[0].name, "antenna": "23",
         "epoch": store.epochs.list_epochs(1).epochs[0].id, "source": source.name,
+        "campaign": create_campaign(store).name,
     }  # fmt: skip
 
 

@@ -25,6 +25,9 @@ class StoreReport:
 
 @store_sizes.read("", StoreReport)
 def read_store() -> StoreReport:
-    """Revision and sizes of the store; those of each table are recorded once a day."""
+    """Revision and sizes of the store.
+
+    The size of the database is the present one; those of each table are recorded once a day.
+    """
     sizes = current_panel().store.sizes
     return StoreReport(HEAD, sizes.total_bytes(), sizes.last())

@@ -86,13 +86,19 @@ def read_campaigns() -> CampaignList:
 
 @campaigns.read("/presets", PresetList)
 def read_presets() -> PresetList:
-    """The presets of campaigns: those of the package and those of the state directory."""
+    """The presets of campaigns: those of the package and those of the state directory.
+
+    A preset holds the options that differ from the settings of the stream.
+    """
     return list_presets(current_panel().settings.state_dir)
 
 
 @campaigns.read("/<name>", CampaignRecord, NOT_FOUND)
 def read_campaign(path: CampaignPath) -> CampaignRecord:
-    """One campaign: its preset, and its tiles and epochs by state."""
+    """One campaign: its preset, and its tiles and epochs by state.
+
+    A running campaign whose jobs are all done is completed.
+    """
     return find_campaign(path.name)
 
 
@@ -108,25 +114,37 @@ def read_comparison(path: CampaignPath, query: ComparisonListing) -> CampaignCom
 
 @campaigns.command("/<name>/pause", CampaignRecord, NOT_FOUND)
 def pause(path: CampaignPath) -> CampaignRecord:
-    """Let no further stage of a campaign begin; stages in progress end as usual."""
+    """Let no further stage of a campaign begin.
+
+    Stages in progress end as usual.
+    """
     return _change(path.name, "pause")
 
 
 @campaigns.command("/<name>/resume", CampaignRecord, NOT_FOUND)
 def resume(path: CampaignPath) -> CampaignRecord:
-    """Let the stages of a paused campaign begin again."""
+    """Let the stages of a paused campaign begin again.
+
+    They run while the stream has no work.
+    """
     return _change(path.name, "resume")
 
 
 @campaigns.command("/<name>/requeue", CampaignRecord, NOT_FOUND)
 def requeue(path: CampaignPath) -> CampaignRecord:
-    """Requeue the failed tiles of a campaign."""
+    """Requeue the failed tiles of a campaign.
+
+    Each begins at the stage that failed, with new attempts.
+    """
     return _change(path.name, "requeue")
 
 
 @campaigns.command("/<name>/cancel", CampaignRecord, NOT_FOUND)
 def cancel(path: CampaignPath) -> CampaignRecord:
-    """End a campaign; tiles that wait are discarded, and products stay."""
+    """End a campaign.
+
+    Tiles that wait are discarded, and products stay.
+    """
     return _change(path.name, "cancel")
 
 

@@ -79,7 +79,10 @@ def read_night(path: NightPath) -> Night:
 
 @nights.command("/<day>/notes", NightNote, NOT_FOUND, NoteRequest)
 def add(path: NightPath, body: NoteRequest) -> NightNote:
-    """Add a note of an observer to a night."""
+    """Add a note of an observer to a night.
+
+    It has the name of who is signed in.
+    """
     return add_note(path.day, body.text)
 
 

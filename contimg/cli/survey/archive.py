@@ -73,7 +73,7 @@ def _available(store: Store, rules: Sequence[PlaceRule]) -> dict[str, Any]:
 @click.option("--nights", default=14, show_default=True, type=click.IntRange(1, 3660), help="Number of nights.")
 @as_json_option
 def status(nights: int, as_json: bool) -> None:
-    """Show the places, the copies of each night, and what is corrupt or missing."""
+    """Show places, copies of each night, corrupt and missing files."""
     with open_store() as store:
         report = describe_archive(store, _read_rules(), nights)
     if as_json:

@@ -47,7 +47,7 @@ from contimg.survey.campaigns.presets import Preset, list_presets, read_preset
 def reprocess(
     since_mjd: float, until_mjd: float, stage: str, preset_name: str, name: str, dry_run: bool, by: str, as_json: bool
 ) -> None:
-    """Process a span of time again, as a campaign beside the products of the stream.
+    """Process a span of time again, as a campaign.
 
     The stream's workers run its jobs while the stream has no work. `contimg campaigns` shows and ends campaigns.
     """
@@ -110,7 +110,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("name")
 @as_json_option
 def compare(name: str, as_json: bool) -> None:
-    """Compare noise, flux ratio and grade with those of the stream, tile by tile.
+    """Compare noise, flux ratio and grade with the stream by tile.
 
     A campaign that was promoted is compared with what it replaced.
     """
@@ -129,7 +129,7 @@ def compare(name: str, as_json: bool) -> None:
 @by_option
 @as_json_option
 def pause(name: str, by: str, as_json: bool) -> None:
-    """Let no further stage of a campaign begin; stages in progress end as usual."""
+    """Let no further stage of a campaign begin."""
     with open_store() as store:
         print_record(store.campaigns.pause(name, by), _line, as_json=as_json)
 
@@ -185,7 +185,7 @@ def drop(name: str, by: str) -> None:
 @campaigns.command()
 @as_json_option
 def presets(as_json: bool) -> None:
-    """List the presets: those of the package, and the files in the directory `presets` of the state directory."""
+    """List the presets of the package and of the state directory."""
     listed = list_presets(Settings.from_environment().state_dir).presets
     print_list(listed, _preset_text, "no preset", as_json=as_json)
 

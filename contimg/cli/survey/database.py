@@ -13,7 +13,7 @@ from workers.service.streams import check_store_exists
 
 @click.group()
 def db() -> None:
-    """Show revision and sizes of the store, upgrade it, prune its old records."""
+    """Show sizes of the store; upgrade it, prune its old records."""
 
 
 @db.command()
@@ -44,7 +44,7 @@ def upgrade() -> None:
 @click.option("--last", is_flag=True, help="The sizes that the service recorded last, at once.")
 @as_json_option
 def sizes(last: bool, as_json: bool) -> None:
-    """Print rows and bytes of each table and index, growth per day, and free space.
+    """Print rows and bytes of tables and indexes, and their growth.
 
     Every row is counted and, on SQLite, every page read, which takes some seconds for each 10 GB. The stream may run.
     The growth is that since the sizes that the service records once a day.
@@ -91,7 +91,7 @@ def _number(value: float | None, digits: int) -> str:
 @click.option("--vacuum", is_flag=True, help="Return the free space to the disk afterwards.")
 @as_json_option
 def prune(dry_run: bool, vacuum: bool, as_json: bool) -> None:
-    """Delete records past their age, and replace old samples by hourly means.
+    """Delete old records, and replace old samples by hourly means.
 
     The ages are those of CONTIMG_KEEP_EVENTS_DAYS and the like; the service prunes by the same rules. The stream may
     run: the transactions are short. With --vacuum on SQLite it must be stopped, and the disk needs free space of twice

@@ -315,14 +315,16 @@ def _unsent(session: Session, now: float, newest_first: bool, limit: int, is_liv
     One query for each priority: SQLite would sort all of them to order two columns in different directions.
     """
     job = tables.Job
-    unsent = [_is_due(now), job.enqueued_at.is_(None), _is_live(is_live)]
+    unsent = [_is_due(now), job.enqueued_at.is_(None)]
     unsent += [] if is_live else [not_(is_held())]
     # All have no `enqueued_at`: it is named for PostgreSQL, which then reads them in the index's own order.
     keys = (job.enqueued_at, job.priority, job.reference_s)
     first: list[JobRecord] = []
     priority = -1
     while len(first) < limit:
-        higher = select(job.priority).where(*unsent, job.priority > priority).order_by(*keys[:2]).limit(1)
+        higher = (
+            select(job.priority).where(*unsent, _is_live(is_live), job.priority > priority).order_by(*keys[:2]).limit(1)
+        )
         following = session.scalar(higher)
         if following is None:
             break

@@ -97,10 +97,10 @@ class RunFigures:
     """The cost of one run of a stage. Anything not known stays None."""
 
     seconds: Annotated[float | None, about("Duration", "s", 31.0)] = None
-    core_s: Annotated[float | None, about("Time of processor cores, children included", "core seconds", 58.0)] = None
     peak_rss_bytes: Annotated[int | None, about("Largest memory in use", "bytes", 1600000000)] = None
     bytes_read: Annotated[int | None, about("Read from disk", "bytes", 5200000000)] = None
     bytes_written: Annotated[int | None, about("Written to disk", "bytes", 5200000000)] = None
+    core_s: Annotated[float | None, about("Time of processor cores, children included", "core seconds", 58.0)] = None
 
 
 @dataclass(frozen=True, kw_only=True)
