@@ -124,6 +124,7 @@ def test_report_is_the_file_of_the_products(week: Week) -> None:
     assert week.client.get("/nights/2026-01-01/report.html").status_code == 404
 
 
+@pytest.mark.long
 @pytest.mark.browser
 @pytest.mark.judge("chromium", "axe")
 def test_two_reports_and_the_pages_in_a_browser(week: Week, chromium: Any) -> None:

@@ -92,6 +92,7 @@ def test_same_position_twice_has_the_whole_flux(tmp_path: Path) -> None:
     assert photometry.blend_group.tolist() == [0, 0, -1]
 
 
+@pytest.mark.long
 def test_large_groups_are_fitted_in_parts(tmp_path: Path) -> None:
     """A lattice of 400 positions, each within 1.5 beams of the next."""
     sky = SkyImage()
