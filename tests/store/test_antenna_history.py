@@ -126,9 +126,10 @@ def test_caltable_set_has_its_own_rows_and_redo_replaces_them(night, store, tele
 
 
 def test_prune_deletes_old_measurements_and_ended_outages(night, store, clock):
-    clock.now = mjd_to_unix(night.mjd(5))
+    clock.now = mjd_to_unix(night.mjd(0))
     for number, out in enumerate([{"a23": "dead"}, {"a23": "dead"}, {}, {}, {}]):
         night.run(number, **out)
+    clock.now = mjd_to_unix(night.mjd(5))
     days = (clock.now - mjd_to_unix(night.mjd(3))) / DAY_S
     pruned = store.pruning.prune(RetentionRules(keep_antennas_days=days, keep_notable_days=days))
     rows = {part.records: part.rows for part in pruned}
