@@ -107,11 +107,18 @@ def _rules(rules: RetentionRules, now: float) -> Iterator[_Rule]:
         before = now - rules.keep_antennas_days * DAY_S
         interference, job = tables.TileInterference, tables.Job
         # Old tiles that were processed again have new numbers.
-        of_job = tuple(
+        is_processed_before = tuple(
             exists().where(job.id == table.job_id, job.updated_at < before) for table in (antenna, interference)
         )
-        yield _Rule("numbers of antennas in tiles", antenna, antenna.mjd, before, of_job[:1], limit=unix_to_mjd(before))
-        yield _Rule("interference in tiles", interference, interference.reference_s, before, of_job[1:])
+        yield _Rule(
+            "numbers of antennas in tiles",
+            antenna,
+            antenna.mjd,
+            before,
+            is_processed_before[:1],
+            limit=unix_to_mjd(before),
+        )
+        yield _Rule("interference in tiles", interference, interference.reference_s, before, is_processed_before[1:])
     if rules.keep_notable_days:
         before = now - rules.keep_notable_days * DAY_S
         yield _Rule("warnings, errors, events of no tile or epoch", event, event.at, before, (is_not_newest,))
