@@ -39,6 +39,21 @@ def read_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file's content, in hexadecimal (FIPS 180-4).
+
+    Parameters
+    ----------
+    path : of the file.
+
+    Raises
+    ------
+    OSError : it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def list_tree(path: Path) -> tuple[str, ...]:
     """List the regular files of a directory as paths below it, in the order of their bytes.
 
@@ -83,9 +98,7 @@ def checksum(path: Path) -> Checksum:
     files, size_bytes = {}, 0
     path.stat()  # a directory that does not exist has no file, either
     for name in list_tree(path):
-        digest = hashlib.sha256()
-        for chunk in read_chunks(path / name if name else path):
-            digest.update(chunk)
-            size_bytes += len(chunk)
-        files[name] = digest.hexdigest()
+        file = path / name if name else path
+        files[name] = sha256_of(file)
+        size_bytes += file.stat().st_size
     return Checksum(combine(files), size_bytes)

@@ -1,6 +1,5 @@
 """Building a catalogue from a site's table: columns, units, sexagesimal positions, sizes, and the check of fluxes."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.common.errors import BadInput, Misconfigured
+from contimg.common.files.checksums import sha256_of
 from contimg.sky.catalogue.catalogue import SURVEY, Catalogue, Provenance
 from contimg.sky.catalogue.presets import PRESETS, Layout
 from contimg.sky.catalogue.sources import ASSUMED_INDEX, CatalogueSources
@@ -78,14 +78,10 @@ def build_catalogue(path: Path, name: str, source_table: Path, options: BuildOpt
     columns = _resolve_columns(table, layout, options)
     scales = {key: _scale(key, column, table, layout, options) for key, column in columns.items()}
     _check_survey(table, columns, layout, options)
-    digest = hashlib.sha256()
-    with source_table.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
     provenance = Provenance(
         name=name, kind=SURVEY, frequency_hz=layout.frequency_hz, beam_deg=layout.beam_arcsec / 3600,
         flux_limit_jy=layout.flux_limit_jy, spectral_index=options.spectral_index, source_table=str(source_table),
-        inputs=(f"{source_table.name} sha256:{digest.hexdigest()}",), is_complete=options.is_complete,
+        inputs=(f"{source_table.name} sha256:{sha256_of(source_table)}",), is_complete=options.is_complete,
     )  # fmt: skip
     return write_catalogue(
         path, _read_sources(table, columns, scales, layout), provenance, is_checked=options.is_complete,

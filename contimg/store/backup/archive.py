@@ -5,7 +5,6 @@ contimg.sqlite3     the store, as SQLite whatever it was
 state/...           the other files of the state directory: streaming_config.json above all
 """
 
-import hashlib
 import json
 import shutil
 import tarfile
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contimg.common.errors import BadInput
+from contimg.common.files.checksums import sha256_of
 from contimg.common.files.names import check_name
 
 FORMAT = 1
@@ -116,14 +116,3 @@ def _extract(tar: tarfile.TarFile, name: str, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     with member, target.open("wb") as file:
         shutil.copyfileobj(member, file)
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file's content, in hexadecimal (FIPS 180-4).
-
-    Parameters
-    ----------
-    path : of the file.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

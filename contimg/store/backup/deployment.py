@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from contimg import __version__
 from contimg.common.errors import BadInput, Misconfigured, Transient
+from contimg.common.files.checksums import sha256_of
 from contimg.common.files.writing import adopt_owner
 from contimg.settings import Settings, load
 from contimg.store import database
-from contimg.store.backup.archive import STATE, STORE, Backup, sha256_of, unpack, write_archive
+from contimg.store.backup.archive import STATE, STORE, Backup, unpack, write_archive
 from contimg.store.engine import make_engine, url_of
 from contimg.store.tables import Base
 

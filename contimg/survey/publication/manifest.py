@@ -16,6 +16,7 @@ from typing import Any
 
 import contimg
 from contimg.common.errors import BadFile
+from contimg.common.files import checksums
 from contimg.common.files.staging import disk_errors
 from contimg.store.survey.publication import PublicationSelection
 
@@ -24,7 +25,6 @@ FORMAT = "contimg-publication-1"
 MAX_LINE_BYTES = 1 << 20
 _LIST, _END = '"files": [\n', "]\n}\n"
 _PACKAGES = ("numpy", "astropy", "pyarrow", "mocpy", "matplotlib", "pillow")
-_CHUNK_BYTES = 1 << 20
 
 
 def software_versions() -> dict[str, str]:
@@ -224,14 +224,10 @@ def sha256_of(path: Path) -> str:
     ------
     BadFile : it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+        return checksums.sha256_of(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror or error}); publish again") from None
-    return digest.hexdigest()
 
 
 def verify(directory: Path) -> tuple[Fault, ...]:
