@@ -144,10 +144,17 @@ def _tiles_of(day_s: Span) -> tuple[Any, ...]:
     return (job.reference_s >= day_s[0], job.reference_s < day_s[1], *live)
 
 
-def _images_of(day_s: Span) -> tuple[Any, ...]:
+def images_of(since_s: float, until_s: float) -> tuple[Any, ...]:
+    """The conditions of the live images of a span of days, along the index of nights.
+
+    Parameters
+    ----------
+    since_s, until_s : beginnings of days, epoch seconds; the second is excluded.
+    """
     image = tables.Image
-    since, until = (format_utc(time_s, "%Y-%m-%d") for time_s in day_s)
-    return image.processing == LIVE, image.group_id >= since, image.group_id < until
+    since, until = (format_utc(time_s, "%Y-%m-%d") for time_s in (since_s, until_s))
+    # An expression: SQLite would look up the processing alone, in the index of grades.
+    return image.processing + "" == LIVE, image.group_id >= since, image.group_id < until
 
 
 def _read_images(session: Session, day_s: Span) -> tuple[NightImage, ...]:
@@ -156,14 +163,14 @@ def _read_images(session: Session, day_s: Span) -> tuple[NightImage, ...]:
         image.id, image.group_id, image.mjd, image.verdict, image.rms_jy, image.expected_rms_jy, image.history_rms_jy,
         image.catalogue_flux_ratio, image.catalogue_offset_arcsec, image.catalogue_offset_east_arcsec,
         image.catalogue_offset_north_arcsec,
-    ).where(*_images_of(day_s))  # fmt: skip
+    ).where(*images_of(*day_s))  # fmt: skip
     return tuple(NightImage(*row) for row in session.execute(query.order_by(image.group_id)))
 
 
 def _read_calibration(session: Session, day_s: Span) -> tuple[CalibrationUse, ...]:
     image = tables.Image
     kinds = (image.calibration_set, image.calibration_class, image.calibration_grade)
-    query = select(*kinds, func.count()).where(*_images_of(day_s)).group_by(*kinds)
+    query = select(*kinds, func.count()).where(*images_of(*day_s)).group_by(*kinds)
     uses = [CalibrationUse(*row) for row in session.execute(query)]
     return tuple(sorted(uses, key=lambda use: (-use.tiles, use.calibration_set or "", use.calibration_class or "")))
 

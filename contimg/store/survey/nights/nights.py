@@ -26,7 +26,7 @@ from contimg.store.activity.events import record_event
 from contimg.store.database import Repository
 from contimg.store.files.groups import FileState
 from contimg.store.jobs.kinds import LIVE, TILE, State
-from contimg.store.survey.nights.detail import read_detail
+from contimg.store.survey.nights.detail import images_of, read_detail
 from contimg.store.survey.nights.records import Night, NightNote, NightSummary
 from contimg.store.tables import record_of
 
@@ -283,8 +283,7 @@ def _read_images(session: Session, since_s: float, until_s: float) -> Mapping[st
             image.rms_jy / func.nullif(image.expected_rms_jy, 0.0), image.catalogue_flux_ratio,
             image.catalogue_offset_arcsec,
         )
-        # An expression: SQLite would look up the processing alone, in the index of grades.
-        .where(image.processing + "" == LIVE, image.group_id >= day_of(since_s), image.group_id < day_of(until_s))
+        .where(*images_of(since_s, until_s))
         .order_by(image.group_id)
     )  # fmt: skip
     rows = session.connection().execute(query).all()  # without the session, which takes twice as long
