@@ -38,8 +38,6 @@ class ComparisonListing(Listing):
                    example="2026-02-22T03:04:05")
     ] = Field("", max_length=40)  # fmt: skip
 
-    failed: Annotated[bool, about("Requeue the failed tiles as well", example=False)] = False
-
 
 def find_campaign(name: str) -> CampaignRecord:
     """Return a campaign; RequestError, 404, when there is none.

@@ -152,14 +152,8 @@ class Campaigns(Repository):
             )  # fmt: skip
             session.add(row)
             session.flush()
-            values: dict[str, Any] = {
-                "kind": literal(TILE.name), "key": job.key, "processing": literal(new.name),
-                "priority": literal(CAMPAIGN_PRIORITY), "reference_s": job.reference_s,
-                "state": literal(str(State.PENDING)), "stage": literal(str(new.stage)), "attempts": literal(0),
-                "fence": literal(0), "created_at": literal(now), "updated_at": literal(now),
-            }  # fmt: skip
-            session.execute(insert(job).from_select(list(values), query.with_only_columns(*values.values())))
-            record = _read(session, row)
+            insert_jobs(session, query, new.name, State.PENDING, new.stage, now)
+            record = read_campaign(session, row)
             if not record.tiles:
                 raise BadInput(
                     f"campaign {new.name}: no tile in this span has what the stage {new.stage} reads; "
@@ -181,14 +175,14 @@ class Campaigns(Repository):
         BadInput : there is none of this name.
         """
         with self._database.read() as session:
-            return _read(session, require_campaign(session, name))
+            return read_campaign(session, require_campaign(session, name))
 
     def campaigns(self) -> CampaignList:
         """Return all campaigns, the newest first."""
         row = tables.Campaign
         with self._database.read() as session:
             rows = session.scalars(select(row).order_by(row.id.desc())).all()
-            return CampaignList(campaigns=tuple(_read(session, campaign) for campaign in rows), total=len(rows))
+            return CampaignList(campaigns=tuple(read_campaign(session, campaign) for campaign in rows), total=len(rows))
 
     def preset(self, processing: str) -> Mapping[str, str]:
         """Return the options of a processing that differ from those of the stream; none for the stream.
@@ -258,7 +252,7 @@ class Campaigns(Repository):
         now = self._database.clock()
         with self._database.write() as session:
             row = require_campaign(session, name, lock=True)
-            present = _read(session, row).state
+            present = read_campaign(session, row).state
             if present not in before:
                 raise BadInput(f"campaign {name}: is {present}; only one that is {' or '.join(before)} can be {state}")
             if jobs is not None:
@@ -269,7 +263,28 @@ class Campaigns(Repository):
             row.state, row.changed_at, row.changed_by = state, now, by
             record_event(session, now, INFO, None, f"{state} by {by}", author=by, processing=name)
             session.flush()
-            return _read(session, row)
+            return read_campaign(session, row)
+
+
+def insert_jobs(session: Session, tiles: Select[Any], processing: str, state: State, stage: Stage, now: float) -> None:
+    """Insert a job of a processing for each of some live jobs of tiles.
+
+    Parameters
+    ----------
+    session : of the caller's transaction.
+    tiles : selects the live jobs.
+    processing : of the new jobs.
+    state, stage : of the new jobs; completed ones were completed now.
+    now : epoch seconds.
+    """
+    job = tables.Job
+    values: dict[str, Any] = {
+        "kind": literal(TILE.name), "key": job.key, "processing": literal(processing),
+        "priority": literal(CAMPAIGN_PRIORITY), "reference_s": job.reference_s, "state": literal(str(state)),
+        "stage": literal(str(stage)), "attempts": literal(0), "fence": literal(0), "created_at": literal(now),
+        "updated_at": literal(now), **({"completed_at": literal(now)} if state == State.COMPLETED else {}),
+    }  # fmt: skip
+    session.execute(insert(job).from_select(list(values), tiles.with_only_columns(*values.values())))
 
 
 def of_campaign(name: str) -> ColumnElement[bool]:
@@ -310,10 +325,6 @@ def read_campaign(session: Session, row: tables.Campaign) -> CampaignRecord:
     session : of the caller's transaction.
     row : of the campaign.
     """
-    return _read(session, row)
-
-
-def _read(session: Session, row: tables.Campaign) -> CampaignRecord:
     job, run = tables.Job, tables.StageRun
     counts: dict[str, dict[State, int]] = {TILE.name: {}, EPOCH.name: {}}
     query = select(job.kind, job.state, func.count()).where(of_campaign(row.name)).group_by(job.kind, job.state)

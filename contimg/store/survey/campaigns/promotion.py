@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from contimg.common.errors import BadInput
@@ -16,11 +16,13 @@ from contimg.store.database import Repository
 from contimg.store.epochs.collecting import open_epochs
 from contimg.store.epochs.tiles import UNDECIDED
 from contimg.store.jobs.background import CANCELLED, COMPLETED, DROPPING, PROMOTED, RUNNING
-from contimg.store.jobs.kinds import CAMPAIGN_PRIORITY, EPOCH, LIVE, TILE, Stage, State
+from contimg.store.jobs.kinds import EPOCH, LIVE, TILE, Stage, State
 from contimg.store.jobs.records import end_lease
+from contimg.store.sky.identification import chunks
 from contimg.store.survey.campaigns.campaigns import (
     BEFORE,
     CampaignRecord,
+    insert_jobs,
     of_campaign,
     read_campaign,
     require_campaign,
@@ -69,7 +71,7 @@ class Promotion(Repository):
                     state=RUNNING, created_at=now, created_by=by, changed_at=now, changed_by=by,
                 )
             )  # fmt: skip
-            _create_jobs(session, name, before, now)
+            insert_jobs(session, select(tables.Job).where(*_live_jobs(name)), before, State.COMPLETED, Stage.IMAGE, now)
             for model in _KINDS:
                 _swap(session, model, name, before, {live.key for live in lives})
             _end_epochs(session, name, now)
@@ -155,34 +157,22 @@ class Promotion(Repository):
             return tuple(session.scalars(query))
 
 
-def _imaged_keys(name: str) -> Select[Any]:
-    """The keys of the tiles of a campaign that have an image."""
-    return select(tables.Image.group_id).where(tables.Image.processing == name)
+def _live_jobs(name: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of the live jobs of the tiles of a campaign that have an image."""
+    imaged = select(tables.Image.group_id).where(tables.Image.processing == name)
+    return tables.Job.kind == TILE.name, tables.Job.processing == LIVE, tables.Job.key.in_(imaged)
 
 
 def _lock_live_jobs(session: Session, name: str) -> list[tables.Job]:
     """The live jobs of the imaged tiles of a campaign, locked; none of them may wait or be in progress."""
     job = tables.Job
-    query = select(job).where(job.kind == TILE.name, job.processing == LIVE, job.key.in_(_imaged_keys(name)))
+    query = select(job).where(*_live_jobs(name))
     lives = list(session.scalars(query.order_by(job.reference_s).with_for_update()))
     if not lives:
         raise BadInput(f"campaign {name}: has no image to promote")
     if busy := [job.key for job in lives if job.state in UNDECIDED]:
         raise BadInput(f"campaign {name}: group {busy[0]} is being processed by the stream; promote it afterwards")
     return lives
-
-
-def _create_jobs(session: Session, name: str, before: str, now: float) -> None:
-    """Add the completed jobs that hold the products that are replaced."""
-    job = tables.Job
-    values: dict[str, Any] = {
-        "kind": literal(TILE.name), "key": job.key, "processing": literal(before),
-        "priority": literal(CAMPAIGN_PRIORITY), "reference_s": job.reference_s,
-        "state": literal(str(State.COMPLETED)), "stage": literal(str(Stage.IMAGE)), "attempts": literal(0),
-        "fence": literal(0), "created_at": literal(now), "updated_at": literal(now), "completed_at": literal(now),
-    }  # fmt: skip
-    live = (job.kind == TILE.name, job.processing == LIVE, job.key.in_(_imaged_keys(name)))
-    session.execute(insert(job).from_select(list(values), select(*values.values()).where(*live)))
 
 
 def _swap(session: Session, model: Any, name: str, before: str, tiles: set[str]) -> None:
@@ -195,7 +185,7 @@ def _swap(session: Session, model: Any, name: str, before: str, tiles: set[str])
     owners = {value: group for value, group in rows if group in tiles}
     # The keys are read first: the second statement changes what the first would select.
     for source, target in ((LIVE, before), (name, LIVE)):
-        for part in _chunks(sorted(owners)):
+        for part in chunks(sorted(owners)):
             of_part = (model.processing == source, key.in_(part), model.group_id.is_not(None))
             session.execute(
                 update(model).where(*of_part).values(job_id=_job_id(model, target), processing=target),
@@ -210,7 +200,7 @@ def _swap_files(session: Session, kind: str, groups: set[str], name: str, before
     of_tiles = select(job.key, job.id, job.processing).where(job.kind == TILE.name)
     numbers = {
         (processing, key): job_id
-        for part in _chunks(sorted(groups))
+        for part in chunks(sorted(groups))
         for key, job_id, processing in session.execute(
             of_tiles.where(job.key.in_(part), job.processing.in_((LIVE, name, before)))
         )
@@ -227,10 +217,6 @@ def _job_id(model: Any, processing: str) -> Any:
     job = aliased(tables.Job)
     same = (job.kind == TILE.name, job.processing == processing, job.key == model.group_id)
     return select(job.id).where(*same).correlate(model).scalar_subquery()
-
-
-def _chunks(keys: list[str], length: int = 500) -> list[list[str]]:
-    return [keys[first : first + length] for first in range(0, len(keys), length)]
 
 
 def _end_epochs(session: Session, name: str, now: float) -> None:
